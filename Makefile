@@ -1,0 +1,45 @@
+# Two commands matter: `make run` shows a whole clocksvc at work, `make test` proves it. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SEEDS ?= 2000
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench simulate clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(STAMP)  ## a whole clocksvc, live in this terminal: Kafka, Valkey, service, Celery, producers, consumers
+	@$(BIN)/clocksvc dev $(ARGS)
+
+test: $(STAMP)  ## every test; real servers are started by the tests themselves
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## format, lint, strict types over package and tests, layering
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_layering.py
+
+format: $(STAMP)  ## put the code into its one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## ratios from interleaved pairs, with spread
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+simulate: $(STAMP)  ## many seeds of the simulation: make simulate SEEDS=2000
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+clean:  ## take away what was installed here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+$(STAMP): requirements.txt requirements-test.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clocksvc needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); echo "no virtual environment could be made: install your system's python3-venv, or: $(PYTHON) -m pip install --user virtualenv"; exit 1; }
+	@echo "installing what requirements.txt and requirements-test.txt pin, once …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-test.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,34 @@
+"""clocksvc: a global clock for partitioned Kafka topics. Has everything before T been processed?
+
+Everything is loaded when it is first used: `import clocksvc` loads neither a client nor the service.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clocksvc.follow import ticks, wait_until
+    from clocksvc.reporter import Reporter
+    from clocksvc.reporting.message import is_heartbeat
+
+    __version__: str
+
+__all__ = ["Reporter", "__version__", "is_heartbeat", "ticks", "wait_until"]
+
+_FROM = {
+    "Reporter": "clocksvc.reporter",
+    "is_heartbeat": "clocksvc.reporting.message",
+    "ticks": "clocksvc.follow",
+    "wait_until": "clocksvc.follow",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _FROM:
+        value: object = getattr(import_module(_FROM[name]), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("clocksvc")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value

@@ -1,0 +1,60 @@
+"""One partition's high water: the highest record timestamp processed in it. It never goes back."""
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+from clocksvc.errors import InvalidValue
+
+_TEXT = re.compile(r"(.+):(0|[1-9][0-9]*)")
+
+
+class Partition(NamedTuple):
+    """A partition of a Kafka topic. As text: `topic:partition`."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Partition":
+        """From `topic:partition`; InvalidValue (a ValueError) for anything else."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise InvalidValue("partition", text, "wanted topic:partition, such as ingest-checkins:0")
+        return cls(match[1], int(match[2]))
+
+
+class Outcome(StrEnum):
+    """What became of one reported timestamp."""
+
+    ACCEPTED = "accepted"
+    UNCHANGED = "unchanged"
+    UNKNOWN = "unknown"
+    TOO_FAR_AHEAD = "too_far_ahead"
+    NO_TIMESTAMP = "no_timestamp"
+    FOREIGN_GROUP = "foreign_group"
+
+
+REFUSALS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP})
+
+
+class Reading(NamedTuple):
+    """A consumer's word on one partition: the highest raw record timestamp that it processed there."""
+
+    partition: Partition
+    timestamp_ms: int
+
+
+def refusal(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outcome | None:
+    """Why a timestamp must not count, by the clock of whoever asks; None where it may.
+
+    A refused number is forgotten, so that the next ordinary record counts.
+    """
+    if timestamp_ms < 0:
+        return Outcome.NO_TIMESTAMP
+    if timestamp_ms > now_ms + max_future_ms:
+        return Outcome.TOO_FAR_AHEAD
+    return None

@@ -1,0 +1,110 @@
+"""What a clock is: its name, topics, group and bounds, as configured. Times in milliseconds."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from clocksvc.errors import InvalidValue
+
+SECOND_MS = 1_000
+DAY_MS = 86_400_000
+CREATE_TIME_OUT_OF_ORDERNESS_MS = 10_000
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatSpec:
+    """What is put into every partition so that a quiet one still moves.
+
+    `key` and `payload` are for topics that are compacted or strictly typed.
+    """
+
+    every_ms: int = 60_000
+    key: bytes | None = None
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSpec:
+    """One configured clock.
+
+    `max_out_of_orderness_ms` None: 0 on LogAppendTime topics, 10 s on CreateTime ones. `hold_after_ms` None:
+    two intervals, at least 10 s.
+
+    Raises:
+        InvalidValue: for an impossible value, named as in the configuration.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    group: str
+    tick_log: str
+    interval_ms: int = 60_000
+    max_out_of_orderness_ms: int | None = None
+    max_future_ms: int = 60_000
+    hold_after_ms: int | None = None
+    recent_ticks_ms: int = 7 * DAY_MS
+    heartbeat: HeartbeatSpec | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_bounds(self)
+
+    @property
+    def effective_hold_after_ms(self) -> int:
+        """How long no tick may come before that is a hold."""
+        return max(2 * self.interval_ms, 10 * SECOND_MS) if self.hold_after_ms is None else self.hold_after_ms
+
+    def digest(self) -> str:
+        """The same for two replicas exactly when they agree on what the clock's ticks mean."""
+        fields = asdict(self)
+        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms"):
+            del fields[private]
+        fields["topics"] = sorted(self.topics)
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_clock_name(field: str, name: str) -> None:
+    """Raises InvalidValue unless `name` can be a clock's."""
+    if not _NAME.fullmatch(name):
+        raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
+
+
+def _check_names(spec: ClockSpec) -> None:
+    check_clock_name("clocks", spec.name)
+    if not spec.topics:
+        raise InvalidValue("topics", list(spec.topics), "wanted at least one topic")
+    if len(set(spec.topics)) < len(spec.topics):
+        raise InvalidValue("topics", list(spec.topics), "wanted each topic once")
+    for field, topic in [*(("topics", topic) for topic in spec.topics), ("tick_log", spec.tick_log)]:
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            raise InvalidValue(field, topic, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
+    if spec.tick_log in spec.topics:
+        raise InvalidValue("tick_log", spec.tick_log, "wanted a topic of its own, not one that the clock watches")
+    if not spec.group:
+        raise InvalidValue("group", spec.group, "wanted the consumer group whose progress counts")
+
+
+def _check_bounds(spec: ClockSpec) -> None:
+    if spec.interval_ms % SECOND_MS or not SECOND_MS <= spec.interval_ms <= DAY_MS:
+        raise InvalidValue("interval", _seconds(spec.interval_ms), "wanted whole seconds from 1s to 1d")
+    for field, value, days in (
+        ("max_out_of_orderness", spec.max_out_of_orderness_ms, 1),
+        ("max_future", spec.max_future_ms, 1),
+        ("hold_after", spec.hold_after_ms, 2),  # two intervals, what it is unless set, can be as long
+    ):
+        if value is not None and not 0 <= value <= days * DAY_MS:
+            raise InvalidValue(field, _seconds(value), f"wanted 0s to {days}d")
+    if spec.recent_ticks_ms < 60 * SECOND_MS:
+        raise InvalidValue("recent_ticks", _seconds(spec.recent_ticks_ms), "wanted at least 60s")
+    every_ms = spec.interval_ms if spec.heartbeat is None else spec.heartbeat.every_ms
+    if not SECOND_MS <= every_ms <= spec.interval_ms:
+        wanted = f"wanted 1s to {_seconds(spec.interval_ms)}, the interval"
+        raise InvalidValue("heartbeat.every", _seconds(every_ms), wanted)
+
+
+def _seconds(value_ms: int) -> str:
+    return f"{value_ms / SECOND_MS:.10g}s"

@@ -1,0 +1,188 @@
+"""What can be configured as a clock."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec, HeartbeatSpec, check_clock_name
+from clocksvc.errors import InvalidValue
+
+pytestmark = pytest.mark.core
+
+SECOND, MINUTE, DAY = 1_000, 60_000, 86_400_000
+SPEC = ClockSpec("checkins", ("ingest-checkins",), "checkins-consumer", "checkins-ticks")
+
+
+def test_what_holds_unless_set() -> None:
+    """The numbers of the contract."""
+    assert (SPEC.interval_ms, SPEC.max_out_of_orderness_ms, SPEC.max_future_ms) == (MINUTE, None, MINUTE)
+    assert (SPEC.hold_after_ms, SPEC.recent_ticks_ms, SPEC.heartbeat) == (None, 7 * DAY, None)
+    assert HeartbeatSpec() == HeartbeatSpec(every_ms=MINUTE, key=None, payload=None)
+    assert CREATE_TIME_OUT_OF_ORDERNESS_MS == 10 * SECOND
+
+
+class Good(NamedTuple):
+    """A change to a good clock that leaves it good."""
+
+    why: str
+    change: dict[str, Any]
+
+
+GOOD = [
+    Good("the shortest interval is a second", {"interval_ms": SECOND}),
+    Good("the longest interval is a day", {"interval_ms": DAY}),
+    Good("seconds that divide no minute are an interval too", {"interval_ms": 7 * SECOND}),
+    Good("several topics are one clock", {"topics": ("orders", "returns")}),
+    Good("Kafka allows dots and underscores", {"topics": ("Orders.v1_eu",), "tick_log": "ticks.v1_eu"}),
+    Good("no out-of-orderness at all", {"max_out_of_orderness_ms": 0}),
+    Good("out-of-orderness longer than the interval", {"max_out_of_orderness_ms": DAY}),
+    Good("no record may be ahead", {"max_future_ms": 0}),
+    Good("a hold shows at once", {"hold_after_ms": 0}),
+    Good("what hold_after is unless set can be set", {"interval_ms": DAY, "hold_after_ms": 2 * DAY}),
+    Good("a heartbeat for each boundary", {"heartbeat": HeartbeatSpec(MINUTE)}),
+    Good("a heartbeat every second", {"heartbeat": HeartbeatSpec(SECOND)}),
+    Good("ticks kept for a minute", {"recent_ticks_ms": MINUTE}),
+]
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.why)
+def test_what_is_accepted(case: Good) -> None:
+    """A clock of this shape can be."""
+    changed = replace(SPEC, **case.change)
+
+    assert {name: getattr(changed, name) for name in case.change} == case.change
+
+
+class Bad(NamedTuple):
+    """A change to a good clock, and the start of what the message says."""
+
+    why: str
+    change: dict[str, Any]
+    message: str
+
+
+BAD = [
+    Bad("a name is small letters", {"name": "Checkins"}, "clocks: 'Checkins' is not valid: wanted 1 to 63"),
+    Bad("a clock has a topic", {"topics": ()}, "topics: [] is not valid: wanted at least one"),
+    Bad("a topic named twice is a slip", {"topics": ("a", "a")}, "topics: ['a', 'a'] is not valid: wanted each"),
+    Bad("Kafka allows no blanks", {"topics": ("a b",)}, "topics: 'a b' is not valid: wanted a Kafka topic"),
+    Bad("Kafka allows no empty name", {"topics": ("",)}, "topics: '' is not valid: wanted a Kafka topic"),
+    Bad("Kafka allows no topic named dot", {"topics": (".",)}, "topics: '.' is not valid: wanted a Kafka topic"),
+    Bad("Kafka allows 249 characters", {"topics": ("a" * 250,)}, "topics: 'aaa"),
+    Bad("the tick log is a topic too", {"tick_log": "a:b"}, "tick_log: 'a:b' is not valid: wanted a Kafka topic"),
+    Bad(
+        "a clock that watches its own ticks feeds on itself",
+        {"tick_log": "ingest-checkins"},
+        "tick_log: 'ingest-checkins' is not valid: wanted a topic of its own",
+    ),
+    Bad("somebody's progress counts", {"group": ""}, "group: '' is not valid: wanted the consumer group"),
+    Bad("half a second is no interval", {"interval_ms": 500}, "interval: '0.5s' is not valid: wanted whole seconds"),
+    Bad("90.5 seconds are no interval", {"interval_ms": 90_500}, "interval: '90.5s' is not valid: wanted whole"),
+    Bad("zero is no interval", {"interval_ms": 0}, "interval: '0s' is not valid: wanted whole seconds from 1s to 1d"),
+    Bad("time has one direction", {"interval_ms": -MINUTE}, "interval: '-60s' is not valid: wanted whole seconds"),
+    Bad("a day and a second is too long", {"interval_ms": DAY + SECOND}, "interval: '86401s' is not valid"),
+    Bad("records can't be in too much order", {"max_out_of_orderness_ms": -1}, "max_out_of_orderness: '-0.001s' is"),
+    Bad("more than a day of disorder is a mistake", {"max_out_of_orderness_ms": DAY + 1}, "max_out_of_orderness: '8"),
+    Bad(
+        "a negative future refuses the present", {"max_future_ms": -1}, "max_future: '-0.001s' is not valid: wanted 0s"
+    ),
+    Bad("more than a day ahead is no future", {"max_future_ms": DAY + 1}, "max_future: '86400.001s' is not"),
+    Bad("a hold can't show before it begins", {"hold_after_ms": -1}, "hold_after: '-0.001s' is not valid: wanted 0s"),
+    Bad("a hold that shows after days is silence", {"hold_after_ms": 2 * DAY + SECOND}, "hold_after: '172801s' is"),
+    Bad("ticks are kept long enough to resume", {"recent_ticks_ms": 59_999}, "recent_ticks: '59.999s' is not valid"),
+    Bad(
+        "heartbeats rarer than boundaries leave a quiet partition behind at each",
+        {"heartbeat": HeartbeatSpec(MINUTE + SECOND)},
+        "heartbeat.every: '61s' is not valid: wanted 1s to 60s, the interval",
+    ),
+    Bad(
+        "the same for a short interval", {"interval_ms": 5_000, "heartbeat": HeartbeatSpec()}, "heartbeat.every: '60s'"
+    ),
+    Bad("a heartbeat each millisecond is a flood", {"heartbeat": HeartbeatSpec(1)}, "heartbeat.every: '0.001s' is"),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.why)
+def test_what_is_refused(case: Bad) -> None:
+    """The message names the field as in the configuration, the value, and what would be right."""
+    with pytest.raises(InvalidValue) as caught:
+        replace(SPEC, **case.change)
+
+    assert str(caught.value).startswith(case.message)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "checkins", "a-b", "a--b", "2nd", "a" * 63])
+def test_names_that_a_clock_can_have(name: str) -> None:
+    """1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or number."""
+    check_clock_name("clock", name)
+
+
+@pytest.mark.parametrize("name", ["", "-", "-a", "a-", "A", "a_b", "a.b", "a b", "a\n", "é", "a" * 64, "{a}", "a:b"])
+def test_names_that_a_clock_can_not_have(name: str) -> None:
+    """Anything else is refused: a name stands in keys, addresses and metrics."""
+    with pytest.raises(InvalidValue, match="clock: ") as caught:
+        check_clock_name("clock", name)
+
+    assert caught.value.value == name
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "hold_after_ms", "expected_ms", "why"),
+    [
+        (MINUTE, None, 2 * MINUTE, "two intervals without a tick are a hold"),
+        (SECOND, None, 10 * SECOND, "but two seconds are nothing: at least 10 s"),
+        (5 * SECOND, None, 10 * SECOND, "two intervals of 5 s are 10 s"),
+        (MINUTE, 5 * SECOND, 5 * SECOND, "what is set counts, shorter"),
+        (SECOND, MINUTE, MINUTE, "what is set counts, longer"),
+        (MINUTE, 0, 0, "zero is set, not unset"),
+    ],
+)
+def test_when_silence_is_a_hold(interval_ms: int, hold_after_ms: int | None, expected_ms: int, why: str) -> None:
+    """`hold_after` is what is set, else two intervals, at least 10 s."""
+    spec = replace(SPEC, interval_ms=interval_ms, hold_after_ms=hold_after_ms)
+
+    assert spec.effective_hold_after_ms == expected_ms, why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"name": "payments"}, "another clock"),
+        ({"topics": ("ingest-checkins", "more")}, "more partitions count"),
+        ({"topics": ("other",)}, "other partitions count"),
+        ({"group": "canary"}, "another group's progress counts"),
+        ({"tick_log": "other-ticks"}, "ticks would go elsewhere"),
+        ({"interval_ms": 300 * SECOND}, "other boundaries"),
+        ({"max_out_of_orderness_ms": 0}, "ticks would come earlier"),
+        ({"max_future_ms": 0}, "other reports count"),
+    ],
+)
+def test_a_digest_differs_where_ticks_would(change: dict[str, Any], why: str) -> None:
+    """Replicas that would make different ticks have different digests."""
+    assert replace(SPEC, **change).digest() != SPEC.digest(), why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"hold_after_ms": 0}, "when a hold shows is no tick's matter"),
+        ({"recent_ticks_ms": DAY}, "how long ticks are kept is no tick's matter"),
+        ({"heartbeat": HeartbeatSpec(key=b"k", payload=b"\xff")}, "heartbeats are no tick's matter"),
+    ],
+)
+def test_a_digest_is_the_same_where_ticks_are(change: dict[str, Any], why: str) -> None:
+    """Replicas that would make the same ticks agree: a rolling change of anything else holds no clock."""
+    assert replace(SPEC, **change).digest() == SPEC.digest(), why
+
+
+def test_the_order_of_topics_is_no_difference() -> None:
+    """Two files that list the same topics in another order agree."""
+    there, back = replace(SPEC, topics=("a", "b")), replace(SPEC, topics=("b", "a"))
+
+    assert there.digest() == back.digest()
+
+
+def test_a_digest_is_the_same_in_every_process_and_release() -> None:
+    """It stands in tick logs and in the store: a change of it is a hold in each rolling update."""
+    assert SPEC.digest() == "5661c2d9011963eb"
