@@ -1,0 +1,1 @@
+"""The keepers of the promise in `clocksvc/store.py`."""

@@ -1,0 +1,135 @@
+"""What the in-memory store holds, and questions about it. Knows neither threads nor time: a moment is an argument."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from clocksvc.clock import boundary
+from clocksvc.clock.partition import REFUSALS, Outcome, Partition, Reading, refusal
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.tick import Tick
+from clocksvc.store import Bounds, Marks, PartitionClock
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads, and until when by the store's clock."""
+
+    token: str
+    holder: str
+    expires_ms: int
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that a store can lose. `clocks` has every partition, excluded ones too; None is unknown."""
+
+    lease: Lease | None = None
+    replicas: dict[str, tuple[str, int]] = field(default_factory=dict)
+    marks: Marks | None = None
+    bounds: Bounds | None = None
+    started_ms: int | None = None
+    topics: dict[str, TopicShape] = field(default_factory=dict)
+    generation: int | None = None
+    clocks: dict[Partition, int | None] = field(default_factory=dict)
+    excluded: frozenset[Partition] = frozenset()
+    reported: dict[Partition, int] = field(default_factory=dict)
+    refused: dict[Partition, Outcome] = field(default_factory=dict)
+    unknown_seen_ms: int = 0
+    crossed_ms: int | None = None
+    woken: bool = False
+    ticks: list[Tick] = field(default_factory=list)
+    base_ms: int | None = None
+    verdict: tuple[str, int] | None = None
+    reports: Counter[str] = field(default_factory=Counter)
+    heartbeats: Counter[str] = field(default_factory=Counter)
+    late_records: int = 0
+    heartbeat_success_ms: int | None = None
+
+    def leader(self, now_ms: int) -> Lease | None:
+        """The lease, while it lasts."""
+        return self.lease if self.lease is not None and now_ms < self.lease.expires_ms else None
+
+    def digests(self, now_ms: int) -> frozenset[str]:
+        """Of the replicas alive."""
+        return frozenset(digest for digest, expires_ms in self.replicas.values() if now_ms < expires_ms)
+
+    def required(self) -> list[tuple[Partition, int | None]]:
+        """The roster, lowest first, unknown before all; equals in the order of their text, as Redis has them."""
+        members = [(p, raw_ms) for p, raw_ms in self.clocks.items() if p not in self.excluded]
+        return sorted(members, key=lambda member: (-1 if member[1] is None else member[1], str(member[0])))
+
+    def lowest_ms(self) -> int | None:
+        """The lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty."""
+        known = []
+        for partition, raw_ms in self.clocks.items():
+            if partition in self.excluded:
+                continue
+            if raw_ms is None:
+                return None
+            known.append(raw_ms)
+        return min(known, default=None)
+
+    def last_tick_ms(self) -> int | None:
+        """The global clock: the last tick that there is."""
+        return self.ticks[-1].at_ms if self.ticks else None
+
+    def chain_end_ms(self) -> int | None:
+        """What the next tick must name: the last one, or what `rebuild` said where there is none."""
+        return self.ticks[-1].at_ms if self.ticks else self.base_ms
+
+    def boundary_waits(self) -> bool:
+        """Whether the minimum has reached a boundary that is not in the stream."""
+        lowest_ms = self.lowest_ms()
+        if lowest_ms is None or self.bounds is None:
+            return False
+        reached_ms = boundary.floor(lowest_ms - self.bounds.out_of_orderness_ms, self.bounds.interval_ms)
+        return reached_ms > (self.chain_end_ms() or 0)
+
+    def clock_of(self, partition: Partition) -> PartitionClock:
+        """One line of the list of partitions."""
+        raw_ms = self.clocks[partition]
+        return PartitionClock(
+            partition,
+            raw_ms,
+            None if raw_ms is None else self.reported.get(partition),
+            partition in self.excluded,
+            self.refused.get(partition),
+        )
+
+    def receive(self, reading: Reading, bounds: Bounds, now_ms: int) -> Outcome:
+        """Keep one reading if it counts; what became of it."""
+        partition, timestamp_ms = reading
+        if partition not in self.clocks:
+            return Outcome.UNKNOWN
+        refused = refusal(timestamp_ms, now_ms, bounds.max_future_ms)
+        if refused is not None:
+            self.refused[partition] = refused
+            return refused
+        self.refused.pop(partition, None)
+        self.reported[partition] = now_ms
+        known_ms = self.clocks[partition]
+        if known_ms is not None and timestamp_ms <= known_ms:
+            return Outcome.UNCHANGED
+        self.clocks[partition] = timestamp_ms
+        return Outcome.ACCEPTED
+
+    def note_refusal(self, partition: Partition, outcome: Outcome) -> None:
+        """Show a refusal that was decided elsewhere."""
+        if partition in self.clocks and outcome in REFUSALS:
+            self.refused[partition] = outcome
+
+    def replace_roster(self, roster: Roster, generation: int) -> None:
+        """Put a roster in the present one's place; what was reported stays where the topic is still the same one."""
+        same = {topic for topic, shape in self.topics.items() if roster.topics.get(topic, ("", 0))[0] == shape.id}
+        kept = {partition: raw_ms for partition, raw_ms in self.clocks.items() if partition.topic in same}
+        self.clocks = {partition: kept.get(partition) for partition in roster.partitions()}
+        self.reported = {p: ms for p, ms in self.reported.items() if p in self.clocks and p in kept}
+        self.refused = {p: outcome for p, outcome in self.refused.items() if p in self.clocks and p in kept}
+        self.excluded = frozenset(roster.present_exclusions())
+        self.topics = dict(roster.topics)
+        self.generation = generation
+
+    def trim(self, emitted_before_ms: int) -> None:
+        """Drop ticks that were emitted earlier, from the oldest on; the last one stays."""
+        recent = (i for i, tick in enumerate(self.ticks) if tick.emitted_at_ms >= emitted_before_ms)
+        del self.ticks[: next(recent, max(0, len(self.ticks) - 1))]

@@ -1,0 +1,12 @@
+-- Append ticks to a stream. Put in front of the scripts that say so in scripts.py.
+
+-- ARGV from `first` on: five items a tick: stream id, previous ms or '', interval s, emitted ms, exclusions or ''.
+local function append(stream, first)
+  for i = first, #ARGV, 5 do
+    if ARGV[i + 4] == '' then
+      redis.call('XADD', stream, ARGV[i], 'p', ARGV[i + 1], 'i', ARGV[i + 2], 'e', ARGV[i + 3])
+    else
+      redis.call('XADD', stream, ARGV[i], 'p', ARGV[i + 1], 'i', ARGV[i + 2], 'e', ARGV[i + 3], 'x', ARGV[i + 4])
+    end
+  end
+end

@@ -1,0 +1,85 @@
+"""From what redis raises to what the promise says. Nothing of redis escapes, and no password."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from clocksvc.errors import ChainBroken, ClocksvcError, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
+
+_SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
+    "LEASELOST": LeaseLost,
+    "STORELOST": StoreLost,
+    "STOREMISMATCH": StoreMismatch,
+    "CHAINBROKEN": ChainBroken,
+}
+_CREDENTIALS = "Redis refuses the credentials: check user name and password"
+_READ_ONLY = "Redis is a read-only replica: use its master's address, or Sentinel"
+_FULL = "Redis is out of memory (maxmemory)"
+_MEANINGS: tuple[tuple[type[Exception], str], ...] = (
+    # The most specific first: many are subclasses of others.
+    (AuthenticationError, _CREDENTIALS),
+    (AuthenticationWrongNumberOfArgsError, _CREDENTIALS),
+    (AuthorizationError, _CREDENTIALS),
+    (NoPermissionError, "the Redis user lacks a permission"),
+    (BusyLoadingError, "Redis is loading its data"),
+    (ReadOnlyError, _READ_ONLY),
+    (OutOfMemoryError, _FULL),
+    (MasterDownError, "Redis is a replica that has lost its master"),
+    (ClusterDownError, "the Redis cluster is down"),
+    (TimeoutError, "Redis does not answer in time"),
+    (RedisClusterException, "the Redis cluster can't be reached"),
+)
+_INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
+"""Before Redis 7, what a command inside a script answers stands at the end of another error."""
+_ANSWERS = {
+    "OOM": _FULL,
+    "READONLY": _READ_ONLY,
+    "BUSY": "Redis is busy running a script",
+    "NOAUTH": _CREDENTIALS,
+    "WRONGPASS": _CREDENTIALS,
+    "MISCONF": "Redis refuses writes because it can't save to disk",
+    "NOREPLICAS": "Redis refuses writes because it lacks replicas",
+    "WRONGTYPE": "another program has written under this clock's keys: give clocksvc a prefix of its own",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises the promise's errors in place of redis's, with the cause kept."""
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> ClocksvcError:
+    code, _, text = str(error).partition(" ")
+    if isinstance(error, ResponseError) and code in _SCRIPT_ERRORS:
+        return _SCRIPT_ERRORS[code](text)
+    return StoreUnavailable(f"{_meaning(error, code)}: {error}")
+
+
+def _meaning(error: Exception, code: str) -> str:
+    for kind, meaning in _MEANINGS:
+        if isinstance(error, kind):
+            return meaning
+    if isinstance(error, ResponseError):
+        inside = _INSIDE_A_SCRIPT.search(str(error))
+        return _ANSWERS.get(inside[1] if inside else code, "Redis refuses a command")
+    return "Redis can't be reached"

@@ -1,0 +1,31 @@
+-- Lines of the list of partitions. Put in front of the scripts that say so in scripts.py.
+
+-- Five items a partition: member, raw timestamp ('' or -inf: unknown), when reported, why refused, 1 if excluded.
+-- members: text; scores: text, false where missing; excluded: members that are, as a set.
+local function lines(members, scores, excluded, reported_key, refused_key)
+  local answer = {}
+  for from = 1, #members, 1000 do
+    local upto = math.min(from + 999, #members)
+    local reported = redis.call('HMGET', reported_key, unpack(members, from, upto))
+    local refused = redis.call('HMGET', refused_key, unpack(members, from, upto))
+    for i = from, upto do
+      local at = #answer
+      answer[at + 1] = members[i]
+      answer[at + 2] = scores[i] or ''
+      answer[at + 3] = reported[i - from + 1] or ''
+      answer[at + 4] = refused[i - from + 1] or ''
+      answer[at + 5] = excluded[members[i]] and '1' or ''
+    end
+  end
+  return answer
+end
+
+-- The same for what ZRANGE … WITHSCORES gave.
+local function lines_with_scores(found, reported_key, refused_key)
+  local members, scores = {}, {}
+  for i = 1, #found, 2 do
+    members[#members + 1] = found[i]
+    scores[#scores + 1] = found[i + 1]
+  end
+  return lines(members, scores, {}, reported_key, refused_key)
+end

@@ -1,0 +1,21 @@
+-- Mark an unmarked store as a Kafka cluster's, and write the clock's bounds.
+-- KEYS[1] lease (hash)   token
+-- KEYS[2] state (hash)   cluster_id, format, the bounds, started_ms
+-- ARGV[1] token, [2] cluster id, [3] format, [4] group, [5] topics as JSON, [6] interval ms, [7] out-of-orderness ms,
+-- ARGV[8] max future ms, [9] when this leader started, ms
+-- Returns 1. Errors: LEASELOST, STOREMISMATCH.
+
+if not leads(KEYS[1], ARGV[1]) then
+  return LEASE_LOST
+end
+local marks = redis.call('HMGET', KEYS[2], 'cluster_id', 'format')
+if marks[1] and (marks[1] ~= ARGV[2] or marks[2] ~= ARGV[3]) then
+  return redis.error_reply(string.format(
+    'STOREMISMATCH the store belongs to cluster %s in format %s, not to cluster %s in format %s',
+    marks[1], marks[2], ARGV[2], ARGV[3]))
+end
+redis.call(
+  'HSET', KEYS[2], 'cluster_id', ARGV[2], 'format', ARGV[3], 'group', ARGV[4], 'topics', ARGV[5],
+  'interval_ms', ARGV[6], 'out_of_orderness_ms', ARGV[7], 'max_future_ms', ARGV[8])
+redis.call('HSETNX', KEYS[2], 'started_ms', ARGV[9])
+return 1

@@ -1,0 +1,47 @@
+-- A page of the list of partitions, in order of topic and number.
+-- KEYS[1] state (hash)       the roster's topics in order, with their partitions
+-- KEYS[2] roster (zset)      partitions that must report
+-- KEYS[3] excluded (zset)    partitions that need not
+-- KEYS[4] reported (hash)    when each was last reported
+-- KEYS[5] refused (hash)     why each one's newest report was refused
+-- ARGV[1] after this topic, '' from the beginning, [2] and number, [3] how many at most, [4] of this topic, '' of all
+-- Returns lines: see lines.lua.
+
+-- Whether a topic stands before another by its bytes; Lua's own < would ask the server's locale.
+local function before(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then
+      return a < b
+    end
+  end
+  return #one < #other
+end
+
+-- The first number to show of a topic, for a page after ARGV[1] and ARGV[2].
+local function first_number(topic, partitions)
+  if ARGV[1] == '' or before(ARGV[1], topic) then
+    return 0
+  elseif topic == ARGV[1] then
+    return ARGV[2] + 1
+  end
+  return partitions
+end
+
+local limit = tonumber(ARGV[3])
+local members, scores, excluded = {}, {}, {}
+for _, shape in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'roster') or '[]')) do
+  local topic, partitions = shape[1], shape[3]
+  if ARGV[4] == '' or ARGV[4] == topic then
+    local first = first_number(topic, partitions)
+    for number = first, math.min(partitions, first + limit - #members) - 1 do
+      members[#members + 1] = topic .. ':' .. number
+    end
+  end
+end
+for i, member in ipairs(members) do
+  local spared = redis.call('ZSCORE', KEYS[3], member)
+  excluded[member] = spared and true
+  scores[i] = spared or redis.call('ZSCORE', KEYS[2], member)
+end
+return lines(members, scores, excluded, KEYS[4], KEYS[5])

@@ -1,0 +1,54 @@
+-- Append ticks to the recent ones if the stream ends with the first one's previous; trim those that are too old.
+-- KEYS[1] lease (hash)     token
+-- KEYS[2] ticks (stream)   recent ticks
+-- KEYS[3] state (hash)     base_ms; crossed_ms is cleared, or set anew where the next boundary waits already
+-- KEYS[4] roster (zset)    partitions that must report
+-- KEYS[5] wake (list)      the leader's wake-up
+-- ARGV[1] token, [2] what the chain must end with, ms, '' for nothing, [3] for how long ticks are kept, ms
+-- ARGV[4…] five items a tick: see append.lua
+-- Returns the store's time, ms. Errors: LEASELOST, CHAINBROKEN.
+
+local TRIM_AT_ONCE = 200
+if not leads(KEYS[1], ARGV[1]) then
+  return LEASE_LOST
+end
+local now_ms = store_now()
+if #ARGV == 3 then
+  return now_ms
+end
+local end_ms = chain_end(KEYS[2], KEYS[3])
+if end_ms ~= tonumber(ARGV[2]) then
+  return redis.error_reply(string.format(
+    "CHAINBROKEN the store's stream ends with %s ms, tick %s follows %s ms", end_ms or 'no', ARGV[4], ARGV[2]))
+end
+append(KEYS[2], 4)
+
+local function emitted_ms(entry)
+  local fields = entry[2]
+  for i = 1, #fields, 2 do
+    if fields[i] == 'e' then
+      return tonumber(fields[i + 1])
+    end
+  end
+end
+
+-- Drop the oldest ticks, at most so many more at once than have come, and never the last one.
+local function trim(horizon_ms)
+  if emitted_ms(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
+    return
+  end
+  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', (#ARGV - 3) / 5 + TRIM_AT_ONCE)
+  local keep = #oldest
+  for i, entry in ipairs(oldest) do
+    if emitted_ms(entry) >= horizon_ms then
+      keep = i
+      break
+    end
+  end
+  redis.call('XTRIM', KEYS[2], 'MINID', '=', oldest[keep][1])
+end
+
+trim(now_ms - ARGV[3])
+redis.call('HDEL', KEYS[3], 'crossed_ms')
+note_crossing(KEYS[3], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
+return now_ms

@@ -1,0 +1,34 @@
+-- What a leader needs for one step; renews its lease.
+-- KEYS[1] lease (hash)      token; ttl_ms is written
+-- KEYS[2] state (hash)      generation, excluded_count, base_ms, crossed_ms, unknown_seen_ms
+-- KEYS[3] roster (zset)     partitions that must report
+-- KEYS[4] excluded (zset)   partitions that need not
+-- KEYS[5] replicas (hash)   replica to '<expires ms> <digest>'
+-- KEYS[6] ticks (stream)    recent ticks
+-- ARGV[1] token, [2] TTL ms
+-- Returns {lowest raw ms or '', count, generation, now ms, end of the chain ms or '', crossed ms or '', unknown seen ms,
+-- digest alive…}.
+-- Errors: LEASELOST, STORELOST.
+
+if not leads(KEYS[1], ARGV[1]) then
+  return LEASE_LOST
+end
+local state = redis.call(
+  'HMGET', KEYS[2], 'format', 'generation', 'excluded_count', 'crossed_ms', 'unknown_seen_ms')
+if not state[1] or not state[2] or redis.call('ZCARD', KEYS[4]) ~= tonumber(state[3]) then
+  return redis.error_reply('STORELOST what the leader had written to the store is gone')
+end
+redis.call('HSET', KEYS[1], 'ttl_ms', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+
+local now_ms = store_now()
+local answer = {
+  lowest(KEYS[3]) or '', redis.call('ZCARD', KEYS[3]), state[2], now_ms, chain_end(KEYS[6], KEYS[2]) or '',
+  state[4] or '', state[5] or '0'}
+for _, replica in ipairs(redis.call('HVALS', KEYS[5])) do
+  local expires_ms, digest = string.match(replica, '^(%d+) (.*)$')
+  if tonumber(expires_ms) > now_ms then
+    answer[#answer + 1] = digest
+  end
+end
+return answer

@@ -1,0 +1,155 @@
+-- Keep each partition's highest raw timestamp; count outcomes; wake the leader when the minimum crosses a boundary.
+-- KEYS[1] state (hash)       bounds and format; crossed_ms and unknown_seen_ms are written
+-- KEYS[2] roster (zset)      partitions that must report, score = raw ms
+-- KEYS[3] excluded (zset)    partitions that need not, the same
+-- KEYS[4] reported (hash)    when each was last reported
+-- KEYS[5] refused (hash)     why each one's newest report was refused
+-- KEYS[6] ticks (stream)     recent ticks
+-- KEYS[7] wake (list)        the leader's wake-up
+-- KEYS[8] counters (hash)    by outcome
+-- ARGV[1] the reporter's format, [2] its group, [3] late records, [4] how many readings
+-- ARGV[5…] readings: member, raw timestamp ms; after them refusals: member, outcome
+-- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms},
+-- all but the last '' where there are no bounds. Errors: STOREMISMATCH.
+
+local CHUNK = 1000
+local state = redis.call(
+  'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
+  'crossed_ms')
+local last_ms = last_tick(KEYS[6])
+if not state[1] then
+  return {'', '', '', '', '', '', last_ms or ''}
+end
+if math.abs(state[1] - ARGV[1]) > 1 then
+  return redis.error_reply(
+    'STOREMISMATCH the store is in format ' .. state[1] .. ', this reporter writes format ' .. ARGV[1])
+end
+
+local now_ms = store_now()
+local latest_ms = now_ms + state[6]
+local foreign = state[2] ~= ARGV[2]
+local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
+local has_refused = redis.call('EXISTS', KEYS[5]) == 1
+local outcomes, counts = {}, {}
+
+-- What becomes of one reading; `known` is the score before it, false or nil where the partition is on neither roster.
+local function judge(known, timestamp)
+  if foreign then
+    return 'foreign_group'
+  elseif not known then
+    return 'unknown'
+  elseif timestamp < 0 then
+    return 'no_timestamp'
+  elseif timestamp > latest_ms then
+    return 'too_far_ahead'
+  elseif known ~= '-inf' and timestamp <= tonumber(known) then
+    return 'unchanged'
+  end
+  return 'accepted'
+end
+
+-- The scores of the members in ARGV[from], ARGV[from + 2], … on the roster and among the excluded.
+local function scores(from, upto)
+  local members = {}
+  for i = from, upto, 2 do
+    members[#members + 1] = ARGV[i]
+  end
+  local required = redis.call('ZMSCORE', KEYS[2], unpack(members))
+  return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
+end
+
+-- Write what is refused now, and forget what no longer is: member to outcome, or to false.
+local function note_refusals(verdicts)
+  local refused, cleared = {}, {}
+  for member, outcome in pairs(verdicts) do
+    if outcome then
+      refused[#refused + 1] = member
+      refused[#refused + 1] = outcome
+    elseif has_refused then
+      cleared[#cleared + 1] = member
+    end
+  end
+  if #refused > 0 then
+    has_refused = true
+    redis.call('HSET', KEYS[5], unpack(refused))
+  end
+  if #cleared > 0 then
+    redis.call('HDEL', KEYS[5], unpack(cleared))
+  end
+end
+
+local function receive(from, upto)
+  local required, spared = scores(from, upto)
+  local raised, raised_spared, reported, verdicts, best = {}, {}, {}, {}, {}
+  for i = from, upto, 2 do
+    local member, timestamp, at = ARGV[i], ARGV[i + 1], (i - from) / 2 + 1
+    local known = best[member] or required[at] or spared[at]
+    local outcome = judge(known, tonumber(timestamp))
+    outcomes[#outcomes + 1] = outcome
+    counts[outcome] = (counts[outcome] or 0) + 1
+    if outcome == 'accepted' or outcome == 'unchanged' then
+      verdicts[member] = false
+      reported[#reported + 1] = member
+      reported[#reported + 1] = now_ms
+    elseif known then
+      verdicts[member] = outcome
+    end
+    if outcome == 'accepted' then
+      best[member] = timestamp
+      local target = required[at] and raised or raised_spared
+      target[#target + 1] = timestamp
+      target[#target + 1] = member
+    end
+  end
+  if #raised > 0 then
+    redis.call('ZADD', KEYS[2], 'XX', 'GT', unpack(raised))
+  end
+  if #raised_spared > 0 then
+    redis.call('ZADD', KEYS[3], 'XX', 'GT', unpack(raised_spared))
+  end
+  if #reported > 0 then
+    redis.call('HSET', KEYS[4], unpack(reported))
+  end
+  note_refusals(verdicts)
+end
+
+-- Refusals that the reporter itself decided: counted, and shown for partitions that exist.
+local function receive_refusals(from, upto)
+  local required, spared = scores(from, upto)
+  local verdicts = {}
+  for i = from, upto, 2 do
+    local at, outcome = (i - from) / 2 + 1, ARGV[i + 1]
+    counts[outcome] = (counts[outcome] or 0) + 1
+    if required[at] or spared[at] then
+      verdicts[ARGV[i]] = outcome
+    end
+  end
+  note_refusals(verdicts)
+end
+
+local readings_end = 4 + 2 * ARGV[4]
+for from = 5, readings_end, 2 * CHUNK do
+  receive(from, math.min(from + 2 * CHUNK - 1, readings_end))
+end
+local late = 0
+if not foreign then
+  late = tonumber(ARGV[3])
+  for from = readings_end + 1, #ARGV, 2 * CHUNK do
+    receive_refusals(from, math.min(from + 2 * CHUNK - 1, #ARGV))
+  end
+end
+
+for outcome, number in pairs(counts) do
+  redis.call('HINCRBY', KEYS[8], 'reports:' .. outcome, number)
+end
+if late > 0 then
+  redis.call('HINCRBY', KEYS[8], 'late_records', late)
+end
+if counts['unknown'] then
+  redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
+  wake(KEYS[7])
+end
+if not state[7] and not foreign then
+  note_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)
+end
+return {table.concat(outcomes, ' '), state[2], state[3], state[4], state[5], state[6], last_ms or ''}

@@ -1,0 +1,11 @@
+-- Leave the leader's verdict for readers.
+-- KEYS[1] lease (hash)       token
+-- KEYS[2] verdict (string)   JSON; expires
+-- ARGV[1] token, [2] verdict, [3] TTL ms
+-- Returns 1. Errors: LEASELOST.
+
+if not leads(KEYS[1], ARGV[1]) then
+  return LEASE_LOST
+end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 1

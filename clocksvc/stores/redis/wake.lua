@@ -1,0 +1,6 @@
+-- Ask for the leader's attention.
+-- KEYS[1] wake (list)   the leader's wake-up
+-- Returns 1.
+
+wake(KEYS[1])
+return 1

@@ -1,0 +1,161 @@
+"""Between the promise's values and what the scripts take and give. No I/O."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.roster import Roster
+from clocksvc.clock.tick import Tick
+from clocksvc.store import FORMAT, Bounds, Counters, Marks, Minimum, PartitionClock, Report, ReportAnswer, Snapshot
+from clocksvc.stores.redis.scripts import Argument
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_REPORTS, _HEARTBEATS = "reports:", "heartbeats:"
+
+
+def report_arguments(report: Report) -> list[Argument]:
+    """For report.lua."""
+    arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.readings)]
+    for (topic, number), timestamp_ms in report.readings:
+        arguments += (f"{topic}:{number}", timestamp_ms)
+    for ((topic, number), _), outcome in report.refusals:
+        arguments += (f"{topic}:{number}", outcome.value)
+    return arguments
+
+
+def read_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
+    """From report.lua."""
+    bounds = read_bounds(answer[1:6])
+    if bounds is None:
+        return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, _optional(answer[6]))
+    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
+
+
+def mark_arguments(marks: Marks, bounds: Bounds) -> list[Argument]:
+    """For mark.lua, after the token."""
+    return [
+        marks.cluster_id,
+        marks.format,
+        bounds.group,
+        json.dumps(bounds.topics),
+        bounds.interval_ms,
+        bounds.out_of_orderness_ms,
+        bounds.max_future_ms,
+    ]
+
+
+def read_bounds(answer: Sequence[str]) -> Bounds | None:
+    """From group, topics, interval, out-of-orderness and max future; None where they are empty."""
+    if not answer or not answer[0]:
+        return None
+    return Bounds(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
+
+
+def roster_arguments(roster: Roster, generation: int) -> list[Argument]:
+    """For write_roster.lua, after the token."""
+    topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
+    return [generation, json.dumps(topics), *map(str, roster.present_exclusions())]
+
+
+def read_minimum(answer: Sequence[Any]) -> Minimum:
+    """From read_minimum.lua."""
+    lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, *digests = answer
+    return Minimum(
+        lowest_ms=_optional(lowest_ms),
+        count=int(count),
+        generation=int(generation),
+        now_ms=int(now_ms),
+        last_tick_ms=_optional(last_tick_ms),
+        crossed_ms=_optional(crossed_ms),
+        unknown_seen_ms=int(unknown_seen_ms),
+        digests=frozenset(digests),
+    )
+
+
+def read_snapshot(answer: Sequence[Any]) -> Snapshot:
+    """From snapshot.lua."""
+    now_ms, last_tick_ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest = answer
+    return Snapshot(
+        now_ms=int(now_ms),
+        bounds=read_bounds(bounds),
+        verdict=verdict or None,
+        leader=holder or None,
+        started_ms=_optional(started_ms),
+        last_tick_ms=_optional(last_tick_ms),
+        known=int(required) - int(unknown),
+        unknown=int(unknown),
+        excluded=int(excluded),
+        slowest=tuple(read_lines(slowest)),
+    )
+
+
+def read_lines(answer: Sequence[str]) -> list[PartitionClock]:
+    """From the scripts that use lines.lua."""
+    return [_read_line(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+
+
+def _read_line(member: str, score: str, reported: str, refused: str, excluded: str) -> PartitionClock:
+    raw_ms = None if score in ("", "-inf") else int(float(score))
+    return PartitionClock(
+        Partition.parse(member),
+        raw_ms,
+        None if raw_ms is None else _optional(reported),
+        bool(excluded),
+        _OUTCOMES.get(refused),
+    )
+
+
+def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
+    """For append.lua."""
+    for tick in ticks:
+        yield f"{tick.at_ms // 1000}-0"
+        yield optional_ms(tick.previous_ms)
+        yield tick.interval_ms // 1000
+        yield tick.emitted_at_ms
+        yield ",".join(map(str, tick.excluded))
+
+
+def read_ticks(clock: str, entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[Tick]:
+    """From entries of the stream."""
+    return [_read_tick(clock, entry_id, fields) for entry_id, fields in entries]
+
+
+def _read_tick(clock: str, entry_id: str, fields: Mapping[str, str]) -> Tick:
+    excluded = fields.get("x")
+    return Tick(
+        clock,
+        int(entry_id.partition("-")[0]) * 1000,
+        _optional(fields["p"]),
+        int(fields["i"]) * 1000,
+        int(fields["e"]),
+        tuple(map(Partition.parse, excluded.split(","))) if excluded else (),
+    )
+
+
+def optional_ms(at_ms: int | None) -> Argument:
+    """A time that may be missing: '' then."""
+    return "" if at_ms is None else at_ms
+
+
+def after_id(after_ms: int) -> str:
+    """A stream id after that of every tick up to a time, and before that of the next."""
+    return f"{max(0, after_ms // 1000)}-{2**64 - 1}"
+
+
+def read_counters(fields: Mapping[str, str]) -> Counters:
+    """From the hash of counters."""
+    return Counters(
+        reports=_with_prefix(fields, _REPORTS),
+        heartbeats=_with_prefix(fields, _HEARTBEATS),
+        late_records=int(fields.get("late_records", 0)),
+        heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
+    )
+
+
+def _with_prefix(fields: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(number) for name, number in fields.items() if name.startswith(prefix)}
+
+
+def _optional(text: str | int) -> int | None:
+    return None if text == "" else int(text)

@@ -1,0 +1,30 @@
+"""The keepers that the suites of this folder run over."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from clocksvc.store import Store
+from tests.promises.faulty_kafka import faulty_kafka as faulty_kafka
+from tests.promises.store_keepers import MemoryKeeper, RedisKeeper, StoreKeeper, redis_keeper
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
+def keeper(request: pytest.FixtureRequest) -> Iterator[StoreKeeper]:
+    """Each keeper of the store's promise in turn."""
+    if request.param == "memory":
+        yield MemoryKeeper()
+    else:
+        yield request.getfixturevalue("on_redis")
+
+
+@pytest.fixture
+def on_redis(redis_url: str, key_prefix: str) -> Iterator[RedisKeeper]:
+    """The Redis keeper alone; its keys are audited afterwards."""
+    yield from redis_keeper(redis_url, key_prefix)
+
+
+@pytest.fixture
+def store(keeper: StoreKeeper) -> Store:
+    """The store of each keeper in turn."""
+    return keeper.store
