@@ -1,0 +1,90 @@
+"""The lease elects a leader quickly; it is Kafka's fencing that makes the election sure."""
+
+from contextlib import suppress
+
+from clocksvc.errors import LeaseLost, StoreUnavailable
+from clocksvc.leader.parts import Parts
+
+LEASE_MS = 3_000
+POLL_S = 0.3
+GIVE_UP_S = 6.0
+"""For so long Kafka may be out of reach before a leader gives its lease to somebody who may reach it."""
+BACK_OFF_S = 4.5
+"""Longer than a lease, so that another replica gets its turn."""
+ANNOUNCE_EVERY_S = 2.0
+ANNOUNCE_MS = 6_000
+
+
+class Lease:
+    """One process's claim on a clock's lease, under a new token for each term."""
+
+    def __init__(self, parts: Parts, holder: str) -> None:
+        self._parts = parts
+        self._holder = holder
+        self._digest = parts.spec.digest()
+        self._replica = parts.new_id()
+        self._announced_at = float("-inf")
+        self._asked_at: float | None = None
+        self._not_before = float("-inf")
+        self.token: str | None = None
+
+    def take(self) -> str | None:
+        """The token of a new term, or None while somebody else leads or this process steps back."""
+        self.announce()
+        if self._parts.time.monotonic() < self._not_before:
+            return None
+        token = self._parts.new_id()
+        if not self._parts.store.take_lease(token, self._holder, LEASE_MS):
+            return None
+        self.token = token
+        return token
+
+    def keep(self) -> None:
+        """Renew the lease while something else is waited for.
+
+        Raises:
+            LeaseLost: somebody else holds it now.
+            StoreUnavailable: the store does not answer.
+        """
+        self.announce()
+        if self.token is None or not self._parts.store.take_lease(self.token, self._holder, LEASE_MS):
+            raise LeaseLost
+
+    def give_up(self, back_off_s: float = 0.0) -> None:
+        """Give the lease back, and do not ask for it again for a while."""
+        token, self.token = self.token, None
+        self._not_before = self._parts.time.monotonic() + back_off_s
+        self._asked_at = None
+        if token is not None:
+            with suppress(StoreUnavailable):  # it expires by itself
+                self._parts.store.release_lease(token)
+
+    def forget(self) -> None:
+        """The lease is somebody else's, or gone with the store."""
+        self.token = None
+
+    def announce(self) -> None:
+        """Say every few seconds that a replica with this configuration is alive."""
+        now = self._parts.time.monotonic()
+        if now - self._announced_at >= ANNOUNCE_EVERY_S:
+            self._parts.store.announce(self._replica, self._digest, ANNOUNCE_MS)
+            self._announced_at = now
+
+    def leave(self) -> None:
+        """Give everything back: this process ends."""
+        self.give_up()
+        with suppress(StoreUnavailable):  # it expires by itself
+            self._parts.store.announce(self._replica, self._digest, 0)
+
+    def kafka_is_asked(self) -> None:
+        """A step begins that needs Kafka."""
+        if self._asked_at is None:
+            self._asked_at = self._parts.time.monotonic()
+
+    def kafka_answered(self) -> None:
+        """The step is done: there is progress."""
+        self._asked_at = None
+
+    def kafka_is_out_of_reach(self) -> bool:
+        """Whether Kafka has not answered for so long that the lease must go to another."""
+        return self._asked_at is not None and self._parts.time.monotonic() - self._asked_at >= GIVE_UP_S

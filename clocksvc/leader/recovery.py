@@ -1,0 +1,106 @@
+"""How a new leader learns where the clock stands: the tick log is the truth, the store is made to agree with it."""
+
+from collections.abc import Iterator
+
+from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.roster import Roster, combine, read
+from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import TickLogTruncated
+from clocksvc.leader.parts import Parts
+from clocksvc.store import Bounds, Marks, Store
+from clocksvc.ticklog import Tail, Waiting
+from clocksvc.topic import Metadata, TimestampType, Topics
+
+PUBLISH_BATCH = 1_000
+
+
+def read_state(parts: Parts, waiting: Waiting) -> ClockState:
+    """The clock's state from the tick log's last committed record.
+
+    Raises:
+        TickLogTruncated: the log lost ticks: it begins above 0 with nothing in it, or the store knows a later tick.
+        OpenTransaction, UnreadableRecord, TickLogUnavailable: as `TickLog.tail`.
+        StoreUnavailable: the store's word is needed too.
+    """
+    tail = parts.ticklog.tail(waiting)
+    known = parts.store.last_tick()
+    state = _state_of(tail)
+    if known is not None and known.at_ms > (state.last_tick_ms or 0):
+        raise TickLogTruncated(
+            f"the store knows tick {to_rfc3339(known.at_ms)}, the tick log ends "
+            + ("empty" if state.last_tick_ms is None else f"at {to_rfc3339(state.last_tick_ms)}")
+            + f": see what happened to it, then run clocksvc init {parts.spec.name} --last-tick T"
+        )
+    return state
+
+
+def _state_of(tail: Tail) -> ClockState:
+    if tail.record is not None:
+        return tail.record.state
+    if tail.first_offset > 0:
+        raise TickLogTruncated(f"the tick log begins at offset {tail.first_offset} and holds no record")
+    return ClockState()
+
+
+def reconcile(parts: Parts, token: str, state: ClockState, waiting: Waiting) -> None:
+    """Make the store's stream end as the log does: append what is missing, or rebuild it where the chains differ."""
+    known = parts.store.last_tick()
+    if known is None and state.last_tick_ms is None:
+        return
+    horizon_ms = parts.store.now_ms() - parts.spec.recent_ticks_ms
+    missing: list[Tick] = []
+    for tick in _chain(parts.ticklog.backwards(waiting), state):
+        if known is not None and tick.at_ms == known.at_ms and tick.previous_ms == known.previous_ms:
+            _append(parts.store, token, missing[::-1], waiting)
+            return
+        if missing and tick.emitted_at_ms < horizon_ms:
+            break
+        missing.append(tick)
+    parts.store.rebuild(token, missing[::-1], state.last_tick_ms)
+
+
+def _chain(newest_first: Iterator[Record], state: ClockState) -> Iterator[Tick]:
+    expected_ms = state.last_tick_ms
+    for record in newest_first:
+        if record.tick is None:
+            continue
+        if record.tick.at_ms != expected_ms:
+            return
+        yield record.tick
+        expected_ms = record.tick.previous_ms
+
+
+def _append(store: Store, token: str, ticks: list[Tick], waiting: Waiting) -> None:
+    for start in range(0, len(ticks), PUBLISH_BATCH):
+        waiting()
+        store.publish(token, ticks[start : start + PUBLISH_BATCH])
+
+
+def claim(parts: Parts, token: str, started_ms: int, cluster_id: str) -> Bounds:
+    """Mark the store as this cluster's and leave the clock's bounds in it.
+
+    Raises:
+        StoreMismatch: the store is another's.
+        MetadataUnavailable: Kafka does not say who stamps the records.
+    """
+    bounds = resolve_bounds(parts.spec, parts.topics)
+    parts.store.mark(token, Marks(cluster_id), bounds, started_ms)
+    return bounds
+
+
+def resolve_bounds(spec: ClockSpec, topics: Topics) -> Bounds:
+    """The clock's bounds: unless set, nothing is out of order where brokers stamp the records of every topic."""
+    out_of_orderness_ms = spec.max_out_of_orderness_ms
+    if out_of_orderness_ms is None:
+        types = topics.timestamp_types(spec.topics)
+        stamped = all(types.get(topic) is TimestampType.LOG_APPEND_TIME for topic in spec.topics)
+        out_of_orderness_ms = 0 if stamped else CREATE_TIME_OUT_OF_ORDERNESS_MS
+    return Bounds(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
+
+
+def read_roster(parts: Parts, seen: Roster, state: ClockState, metadata: Metadata) -> Roster:
+    """The roster after a metadata reading. What was `seen` before, in this term or in an earlier one of this process,
+    and what the tick log knows counts even where metadata lags."""
+    return read(combine(seen.topics, state.topics), metadata.topics, parts.spec.topics, state.excluded())

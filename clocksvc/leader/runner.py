@@ -1,0 +1,65 @@
+"""The thread in which a leader steps: between steps it waits for the store's wake-up, or for as long as a step says."""
+
+import logging
+import threading
+
+from clocksvc.errors import Unavailable
+from clocksvc.leader.leader import Leader, Phase
+from clocksvc.store import Store
+
+logger = logging.getLogger("clocksvc.leader")
+
+CRASH_BACK_OFF_S = 1.0
+
+
+class LeaderThread:
+    """Runs one clock's leader until it is told to stop."""
+
+    def __init__(self, clock: str, leader: Leader, store: Store) -> None:
+        self._leader = leader
+        self._store = store
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"leader-{clock}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell the thread to finish its step and to leave; `join` waits for it."""
+        self._stop.set()
+        try:
+            self._store.wake()
+        except Unavailable:
+            logger.debug("no wake-up, the store is unavailable", extra={"clock": self._clock})
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until the lease is given up; False when that took longer."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wait(self._step())
+        self._leader.leave()
+
+    def _step(self) -> float:
+        try:
+            return self._leader.step()
+        except Exception:
+            # A defect of ours must not end the clock without a word: begin again with nothing in hand, and say why.
+            logger.exception("leader's step failed", extra={"clock": self._clock})
+            self._leader.start_over()
+            return CRASH_BACK_OFF_S
+
+    def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        if self._leader.phase is not Phase.LEADING:
+            self._stop.wait(seconds)
+            return
+        try:
+            self._store.wait_for_wake(seconds)
+        except Unavailable:
+            self._stop.wait(seconds)

@@ -1,0 +1,146 @@
+"""A clock as this replica sees it: the feed's last tick, the store's snapshot and the leader's verdict in one answer.
+
+It never shows a clock below one that the feed has shown, and answers with the hold when the store is out of reach.
+It decides nothing about ticks.
+"""
+
+import json
+import threading
+from typing import Any
+
+from clocksvc.clock.hold import Hold, Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.status import status
+from clocksvc.clock.tick import Tick, partition_to_wire
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import ClocksvcError
+from clocksvc.feed import Feed
+from clocksvc.store import PartitionClock, Snapshot, Store
+from clocksvc.timesource import Time
+
+FRESH_S = 0.25
+
+
+class ClockView:
+    """One clock as this replica sees it. Safe to use from any thread; calls may block for as long as the store's."""
+
+    def __init__(self, spec: ClockSpec, store: Store, feed: Feed, time: Time) -> None:
+        self.spec = spec
+        self.store = store
+        self.feed = feed
+        self._time = time
+        self._reading = threading.Lock()
+        self._read_at = float("-inf")
+        self._snapshot: Snapshot | None = None
+        self._trouble = ""
+        self._started_ms: int | None = None
+        self._out_of_orderness_ms = spec.max_out_of_orderness_ms
+        self._interval_ms = spec.interval_ms
+
+    def snapshot(self) -> Snapshot | None:
+        """The store's snapshot, at most 0.25 s old, however many ask; None when the store did not answer."""
+        with self._reading:
+            if self._time.monotonic() - self._read_at >= FRESH_S:
+                self._read_snapshot()
+                self._read_at = self._time.monotonic()
+            return self._snapshot
+
+    def state(self) -> dict[str, Any]:
+        """The JSON of `GET /v1/clocks/{clock}`. What is not known is null."""
+        snapshot = self.snapshot()
+        last, now_ms = self.feed.last, self._time.now_ms()
+        hold = self._hold(snapshot, last, now_ms)
+        since_ms = self._since_ms(last)
+        word = status(
+            self.spec,
+            self._out_of_orderness_ms or 0,
+            None if last is None else last.at_ms,
+            hold,
+            now_ms,
+            quiet_ms=0 if since_ms is None else now_ms - since_ms,
+            rebuilding=self.feed.rebuilding or not (self.feed.ready or snapshot is None),
+        )
+        return {
+            "clock": self.spec.name,
+            "time": None if last is None else to_rfc3339(last.at_ms),
+            "timestamp_seconds": None if last is None else last.at_ms // 1000,
+            "interval_seconds": self._interval_ms // 1000,
+            "behind_seconds": None if last is None else (now_ms - last.at_ms) / 1000,
+            "status": word.value,
+            "hold": None if hold is None else hold.to_wire() | {"since": _time(since_ms)},
+            "partitions": {
+                "known": None if snapshot is None else snapshot.known,
+                "unknown": None if snapshot is None else snapshot.unknown,
+                "excluded": None if snapshot is None else snapshot.excluded,
+            },
+            "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
+            "leader": None if snapshot is None else snapshot.leader,
+            "last_tick": None if last is None else last.to_wire(),
+        }
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[dict[str, Any]]:
+        """Partition clocks as JSON in order of topic and number, after one, at most `limit`.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        self.snapshot()
+        now_ms = self._time.now_ms()
+        return [self._to_wire(clock, now_ms) for clock in self.store.partitions(after, limit, topic)]
+
+    def _read_snapshot(self) -> None:
+        try:
+            self._snapshot = self.store.snapshot()
+        except ClocksvcError as error:
+            self._snapshot, self._trouble = None, str(error)
+            return
+        if self._snapshot.started_ms is not None:
+            self._started_ms = self._snapshot.started_ms
+        if self._snapshot.bounds is not None:
+            self._out_of_orderness_ms = self._snapshot.bounds.out_of_orderness_ms
+            self._interval_ms = self._snapshot.bounds.interval_ms
+
+    def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
+        if snapshot is None:
+            return Hold(Reason.STORE_UNAVAILABLE, detail=self._trouble)
+        said = _verdict(snapshot.verdict)
+        if said is not None or snapshot.leader is not None:
+            return said
+        # A word of "no hold" outlives its leader by up to its TTL; a failover within it is nobody's concern.
+        since_ms = self._since_ms(last)
+        quiet_ms = 0 if since_ms is None else now_ms - since_ms
+        if snapshot.verdict is not None and quiet_ms < self.spec.effective_hold_after_ms:
+            return None
+        return Hold(Reason.NO_LEADER, detail="no process leads this clock")
+
+    def _since_ms(self, last: Tick | None) -> int | None:
+        return self._started_ms if last is None else last.emitted_at_ms
+
+    def _to_wire(self, clock: PartitionClock, now_ms: int) -> dict[str, Any]:
+        raw_ms, out_of_orderness_ms = clock.raw_ms, self._out_of_orderness_ms
+        clock_ms = None if raw_ms is None or out_of_orderness_ms is None else max(0, raw_ms - out_of_orderness_ms)
+        return partition_to_wire(clock.partition) | {
+            "time": _time(clock_ms),
+            "timestamp_ms": clock_ms,
+            "behind_seconds": None if clock_ms is None else (now_ms - clock_ms) / 1000,
+            "reported_at": _time(clock.reported_ms),
+            "reported_timestamp_ms": raw_ms,
+            "excluded": clock.excluded,
+            "refused": None if clock.refused is None else clock.refused.value,
+        }
+
+
+def _verdict(said: str | None) -> Hold | None:
+    """The hold that the leader named, if it named one."""
+    if said is None:
+        return None
+    try:
+        wire = json.loads(said)["hold"]
+        return None if wire is None else Hold.from_wire(wire)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _time(timestamp_ms: int | None) -> str | None:
+    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
