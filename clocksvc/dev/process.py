@@ -1,0 +1,159 @@
+"""A child process that ends with its parent, whose log is a file, and that the terminal's Ctrl-C does not reach.
+
+It knows processes, not servers: ports, configuration and what counts as ready belong to `server.py`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from clocksvc.dev.errors import DevServerError
+from clocksvc.timesource import SystemTime
+
+_GUARD = Path(__file__).with_name("guard.py")
+_POLL_SECONDS = 0.02
+_LOG_TAIL_LINES = 20
+
+
+class ChildEnded(DevServerError):
+    """The child process ended by itself."""
+
+
+class ChildProcess:
+    """One run of a command at a time, in a session of its own, under a guard (`guard.py`).
+
+    The command's output is appended to `log_file`; `leftovers` is a directory to remove if this process dies without
+    having ended its child; `environ` is the command's environment, this process's own unless given. May be used from
+    any thread, by one at a time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        leftovers: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log_file = log_file
+        self.pid: int | None = None
+        self._command = list(command)
+        self._leftovers = leftovers
+        self._environ = environ
+        self._log_start = 0
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._guard is not None and self._guard.poll() is None
+
+    def start(self) -> None:
+        """Spawn the command, in the log file's directory. Raises DevServerError if it can't be run."""
+        self.log_file.touch()
+        self._log_start = self.log_file.stat().st_size
+        with self.log_file.open("ab") as log:
+            guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD), str(self._leftovers or ""), *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.log_file.parent,
+                env=self._environ,
+                start_new_session=True,
+            )
+        _guards.add(guard)
+        self._guard = guard
+        with _pipe(guard.stdout) as answers:
+            word, _, rest = answers.readline().decode(errors="replace").strip().partition(" ")
+        if word != "pid":
+            self._reap()
+            raise DevServerError(f"{self.name} could not be started: {rest or self.log_tail()}")
+        self.pid = int(rest)
+
+    def wait_until(self, ready: Callable[[], bool], *, deadline_seconds: float) -> None:
+        """Return once `ready()` is true. Raises ChildEnded if the process ends first, DevServerError when too late."""
+        guard, monotonic = self._started(), SystemTime().monotonic
+        deadline = monotonic() + deadline_seconds
+        while guard.poll() is None:
+            if ready():
+                return
+            if monotonic() >= deadline:
+                raise DevServerError(f"{self.name} was not ready within {deadline_seconds:g} s. {self.log_tail()}")
+            try:
+                guard.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+        raise ChildEnded(f"{self.name} ended by itself with exit code {guard.returncode}. {self.log_tail()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the command's own process; nothing happens if it has ended."""
+        if self.running and self.pid is not None:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                return
+
+    def stop(self, *, patience_seconds: float = 20.0) -> None:
+        """SIGTERM, and SIGKILL if that did not end it in time. Returns when no process is left; may be called twice."""
+        if self._guard is None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            self._guard.wait(patience_seconds)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+        self._reap()
+
+    def kill(self) -> None:
+        """SIGKILL, as an outage would. Returns when no process is left; may be called twice."""
+        self.signal(signal.SIGKILL)
+        self._reap()
+
+    def log_since_start(self) -> str:
+        """What the command has written since `start`."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def log_tail(self) -> str:
+        """The last lines since `start`, and where to read on."""
+        lines = self.log_since_start().splitlines()[-_LOG_TAIL_LINES:]
+        return "\n".join([f"Its log, {self.log_file}, {'ends with:' if lines else 'is empty.'}", *lines])
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._guard is None:
+            raise DevServerError(f"{self.name} is not running: call start() first")
+        return self._guard
+
+    def _reap(self) -> None:
+        guard, self._guard, self.pid = self._guard, None, None
+        if guard is None:
+            return
+        guard.wait()
+        _pipe(guard.stdin).close()
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    if end is None:
+        raise AssertionError("a guard is started with pipes")
+    return end
+
+
+_guards: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """A forked copy of this process would hold the guards' pipes open, and so keep servers alive after us."""
+    for guard in _guards:
+        if guard.stdin is not None:
+            guard.stdin.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,151 @@
+"""What the child servers have in common: a directory, ports, start, ready, stop, kill, restart.
+
+It must not know what any one of them is configured with: that is each server's own module.
+"""
+
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.ports import free_ports, listens
+from clocksvc.dev.process import ChildEnded, ChildProcess
+
+_ATTEMPTS = 3
+
+
+class ChildServer(ABC):
+    """A server as a child process, on loopback ports.
+
+    `start()` returns once the process runs, `wait_ready()` once it answers, so that several can start side by side.
+    `stop()` and `kill()` keep data and ports for the next `start()`; `close()`, or leaving the context manager, stops
+    it and removes the data, unless `data_dir` was given. Ports that were not given are free ones, and may change until
+    `wait_ready()` has returned for the first time: another process may take one before the server does.
+    """
+
+    name: ClassVar[str]
+    ready_line: ClassVar[str]
+    """What the server logs when it has started."""
+
+    def __init__(self, *, data_dir: Path | None, ports: Sequence[int | None]) -> None:
+        self._given_dir = data_dir
+        self._directory: Path | None = None
+        self._wanted = list(ports)
+        self._ports = self._choose_ports()
+        self._process: ChildProcess | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that clients use."""
+        return self._ports[0]
+
+    @property
+    def pid(self) -> int | None:
+        """The server's own process id; None when it isn't running."""
+        return self._process.pid if self.running and self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
+
+    @property
+    def directory(self) -> Path:
+        """Where the server keeps its data, configuration and log. Raises DevServerError before the first start."""
+        if self._directory is None:
+            raise DevServerError(f"{self.name} has no directory: it was not started, or is closed")
+        return self._directory
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "server.log"
+
+    def start(self) -> None:
+        """Configure and spawn the server. Raises DevServerError if it runs already or can't be run."""
+        if self.running:
+            raise DevServerError(f"{self.name} runs already, as process {self.pid}")
+        self.stop()
+        if self._directory is None:
+            self._directory = self._make_directory()
+        self._prepare()
+        leftovers = None if self._given_dir else self._directory
+        self._process = ChildProcess(self.name, self._command(), log_file=self.log_file, leftovers=leftovers)
+        self._process.start()
+
+    def wait_ready(self, *, deadline_seconds: float = 60.0) -> None:
+        """Return once the server answers. Raises DevServerError if it ends, or doesn't answer in time."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            if self._process is None:
+                raise DevServerError(f"{self.name} is not running: call start() first")
+            try:
+                self._process.wait_until(self._answers, deadline_seconds=deadline_seconds)
+            except ChildEnded:
+                if attempt == _ATTEMPTS or "Address already in use" not in self._process.log_since_start():
+                    raise
+                self._ports = self._choose_ports()
+                self.start()
+            else:
+                self._wanted = list(self._ports)
+                return
+
+    def stop(self) -> None:
+        """End the server in order (SIGTERM; SIGKILL if it takes too long); data and ports stay. May be called twice."""
+        if self._process is not None:
+            self._process.stop()
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL), as an outage would; data and ports stay. May be called twice."""
+        if self._process is not None:
+            self._process.kill()
+
+    def restart(self, *, deadline_seconds: float = 60.0) -> None:
+        """Stop, start on the same data and port, and wait until it answers."""
+        self.stop()
+        self.start()
+        self.wait_ready(deadline_seconds=deadline_seconds)
+
+    def close(self) -> None:
+        """End the server, and remove its directory unless `data_dir` was given. May be called twice."""
+        if self._given_dir is None:
+            self.kill()  # its data goes: nothing to write down in order
+        self.stop()
+        self._process = None
+        directory, self._directory = self._directory, None
+        if directory is not None and self._given_dir is None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Start the server and wait until it answers."""
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Write what the server reads at start into `directory`; called before each start, may block for seconds."""
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """The server's command, its program as an absolute path; run in `directory`."""
+
+    def _answers(self) -> bool:
+        # The line as well as the connection: somebody else could be listening on a port that this server failed to get.
+        return self._process is not None and self.ready_line in self._process.log_since_start() and listens(self.port)
+
+    def _choose_ports(self) -> list[int]:
+        return [wanted or free for wanted, free in zip(self._wanted, free_ports(len(self._wanted)), strict=True)]
+
+    def _make_directory(self) -> Path:
+        if self._given_dir is None:
+            return Path(tempfile.mkdtemp(prefix=f"clocksvc-{self.name.lower()}-"))
+        self._given_dir.mkdir(parents=True, exist_ok=True)
+        return self._given_dir.resolve()
