@@ -1,0 +1,28 @@
+"""The configuration: one YAML file, overlaid by the environment, checked whole before anything starts.
+
+Must not connect anywhere, nor read the process's environment by itself: both come in as arguments of `load`.
+"""
+
+from clocksvc.settings.api import ApiSettings, TokenSettings, check_bind
+from clocksvc.settings.celery import CelerySettings
+from clocksvc.settings.clocks import ClockSettings, HeartbeatSettings
+from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.load import load, settings_from
+from clocksvc.settings.models import Settings
+from clocksvc.settings.redis import RedisAddress, RedisSettings, SentinelSettings
+
+__all__ = [
+    "ApiSettings",
+    "CelerySettings",
+    "ClockSettings",
+    "HeartbeatSettings",
+    "KafkaSettings",
+    "RedisAddress",
+    "RedisSettings",
+    "SentinelSettings",
+    "Settings",
+    "TokenSettings",
+    "check_bind",
+    "load",
+    "settings_from",
+]

@@ -1,0 +1,88 @@
+"""Where the HTTP service listens, and who may ask it what. Must not judge a request: that is the API's."""
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from clocksvc.errors import InvalidValue
+from clocksvc.settings.fields import Finding, Port, Secret, Section, Text, refuse
+
+# What `Authorization: Bearer` can carry.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
+_ANY_PORT, _LAST_PORT = 0, 65_535
+
+
+def _all_or_names(value: object) -> object:
+    if value == "all":
+        return None
+    if isinstance(value, list | tuple) and value:
+        return value
+    raise ValueError("wanted 'all' or a list of clocks")
+
+
+class TokenSettings(Section):
+    """One caller. `clocks` None: all of them."""
+
+    name: Text = Field(description="a name for the caller")
+    token: Secret | None = None
+    token_file: Text | None = None
+    scopes: tuple[Literal["read", "report", "admin"], ...] = Field(description="a list of read, report, admin")
+    clocks: Annotated[tuple[str, ...] | None, BeforeValidator(_all_or_names)] = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "TokenSettings":
+        if not self.scopes:
+            refuse([Finding(("scopes",), "wanted at least one of read, report, admin")])
+        if self.token is None:
+            refuse([Finding(("token",), "missing: wanted token or token_file")])
+        elif not _TOKEN.fullmatch(self.token.get_secret_value()):
+            refuse([Finding(("token",), "wanted 16 or more of a-z, A-Z, 0-9 and ._~+/=-", self.token)])
+        return self
+
+
+class ApiSettings(Section):
+    """Port 0 is any free one."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    tokens: tuple[TokenSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "ApiSettings":
+        findings = []
+        if not _ANY_PORT <= self.port <= _LAST_PORT:
+            findings.append(Finding(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
+        names: dict[str, int] = {}
+        tokens: dict[str, int] = {}
+        for index, token in enumerate(self.tokens):
+            if names.setdefault(token.name, index) != index:
+                findings.append(Finding(("tokens", index, "name"), "wanted each name once", token.name))
+            first = tokens.setdefault(token.token.get_secret_value() if token.token else "", index)
+            if first != index:
+                wanted = f"wanted a token of its own: api.tokens.{first} has the same"
+                findings.append(Finding(("tokens", index, "token"), wanted, token.token))
+        refuse(findings)
+        return self
+
+
+def check_bind(api: ApiSettings, insecure: bool) -> None:
+    """Nobody beyond this machine is served without tokens, unless `--insecure` says so.
+
+    Raises:
+        InvalidValue: names `api.host`.
+    """
+    if api.tokens or insecure or _is_loopback(api.host):
+        return
+    wanted = "wanted a loopback address such as 127.0.0.1 while api.tokens is empty; add tokens, or say --insecure"
+    raise InvalidValue("api.host", api.host, wanted)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,139 @@
+"""The clocks as configured. What makes a clock's values possible is the core's business (ClockSpec); this asks it.
+
+Must not hold a rule about one clock that ClockSpec could hold.
+"""
+
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
+from clocksvc.errors import InvalidValue
+from clocksvc.settings.duration import Duration, WholeSeconds
+from clocksvc.settings.fields import Finding, Findings, Section, refuse
+
+# By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "clocks": {"name": "clock"},
+    "topics": {"topics": ("stand-in",)},
+    "tick_log": {"tick_log": "stand-in-ticks"},
+    "group": {"group": "stand-in"},
+    "interval": {"interval_ms": DAY_MS},
+    "max_out_of_orderness": {"max_out_of_orderness_ms": None},
+    "max_future": {"max_future_ms": 0},
+    "hold_after": {"hold_after_ms": None},
+    "recent_ticks": {"recent_ticks_ms": DAY_MS},
+    "heartbeat.every": {"heartbeat": None},
+}
+
+
+class HeartbeatSettings(Section):
+    """What is put into every partition of a clock's topics."""
+
+    every: WholeSeconds = 60_000
+    key: bytes | None = None
+    payload: bytes | None = None
+
+
+class ClockSettings(Section):
+    """One clock. Durations in milliseconds; `name` is the key that the clock stands under."""
+
+    name: str = Field(exclude=True, repr=False, description="a name")
+    topics: tuple[str, ...] = Field(description="the list of topics that the clock watches")
+    group: str = Field(description="the consumer group whose progress counts")
+    interval: WholeSeconds = 60_000
+    max_out_of_orderness: Duration | None = None
+    max_future: Duration = 60_000
+    hold_after: Duration | None = None
+    tick_log: str | None = None
+    heartbeat: HeartbeatSettings | None = HeartbeatSettings()
+    recent_ticks: WholeSeconds = 7 * DAY_MS
+
+    @field_validator("heartbeat", mode="before")
+    @classmethod
+    def _heartbeat_is_not_a_switch(cls, value: object) -> object:
+        if value is None or isinstance(value, dict | HeartbeatSettings):
+            return value
+        raise ValueError("wanted fields such as {every: 60s}, or null to switch heartbeats off")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "ClockSettings":
+        refuse(_refused_by_core(self._spec_arguments()))
+        return self
+
+    @property
+    def tick_log_topic(self) -> str:
+        """The topic that keeps the ticks: `tick_log`, or `<name>-ticks`."""
+        return f"{self.name}-ticks" if self.tick_log is None else self.tick_log
+
+    def spec(self) -> ClockSpec:
+        """What the core knows of this clock."""
+        return ClockSpec(**self._spec_arguments())
+
+    def _spec_arguments(self) -> dict[str, Any]:
+        heartbeat = self.heartbeat
+        return {
+            "name": self.name,
+            "topics": self.topics,
+            "group": self.group,
+            "tick_log": self.tick_log_topic,
+            "interval_ms": self.interval,
+            "max_out_of_orderness_ms": self.max_out_of_orderness,
+            "max_future_ms": self.max_future,
+            "hold_after_ms": self.hold_after,
+            "recent_ticks_ms": self.recent_ticks,
+            "heartbeat": heartbeat and HeartbeatSpec(self._every(heartbeat), heartbeat.key, heartbeat.payload),
+        }
+
+    def _every(self, heartbeat: HeartbeatSettings) -> int:
+        # A short interval alone must not be refused for a default that nobody wrote.
+        written = "every" in heartbeat.model_fields_set
+        return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
+
+
+def _refused_by_core(arguments: dict[str, Any]) -> list[Finding]:
+    findings: list[Finding] = []
+    stand_ins = dict(_STAND_INS)
+    while True:
+        try:
+            ClockSpec(**arguments)
+        except InvalidValue as error:
+            path = () if error.field == "clocks" else tuple(error.field.split("."))
+            findings.append(Finding(path, error.wanted, error.value))
+            if error.field not in stand_ins:
+                return findings
+            arguments = arguments | stand_ins.pop(error.field)
+        else:
+            return findings
+
+
+def with_names(clocks: object) -> object:
+    """Each clock's mapping with the name that it stands under; anything else as it is, for the fields to refuse."""
+    if not isinstance(clocks, dict):
+        return clocks
+    findings = []
+    for name, clock in clocks.items():
+        if not isinstance(name, str):
+            findings.append(Finding((str(name),), "wanted text as a clock's name: put it in quotes"))
+        elif isinstance(clock, dict) and "name" in clock:
+            findings.append(Finding((name, "name"), "unknown field: a clock's name is the key that it stands under"))
+    refuse(findings)
+    return {name: {**clock, "name": name} if isinstance(clock, dict) else clock for name, clock in clocks.items()}
+
+
+def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
+    """Raises Findings unless there is a clock, and each has a tick log that nobody else writes to."""
+    if not clocks:
+        raise Findings([Finding((), "wanted at least one clock")])
+    findings: list[Finding] = []
+    owners: dict[str, str] = {}
+    watchers = {topic: name for name, clock in clocks.items() for topic in clock.topics}
+    for name, clock in clocks.items():
+        log, path = clock.tick_log_topic, (name, "tick_log")
+        owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
+        if owner != name:
+            findings.append(Finding(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
+        if watcher != name:
+            findings.append(Finding(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
+    refuse(findings)
+    return clocks

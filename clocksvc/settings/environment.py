@@ -1,0 +1,151 @@
+"""The environment laid over the file: `CLOCKSVC_REDIS__URL` is `redis.url`.
+
+Must not read `os.environ`: the variables are an argument. Values are judged by the sections, not here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clocksvc.settings.document import NotYaml, read_yaml
+from clocksvc.settings.fields import Path
+from clocksvc.settings.kafka import KafkaSettings, name_from_environment
+from clocksvc.settings.models import Settings
+from clocksvc.settings.place import NoSuchPlace, get, put, without
+from clocksvc.settings.problems import Problems
+from clocksvc.settings.shape import Kind, child, is_list, is_mapping, is_section, kind_at, may_be_null, names
+from clocksvc.settings.suggestion import suggestion
+
+PREFIX = "CLOCKSVC_"
+NOT_SETTINGS = frozenset({"CLOCKSVC_CONFIG", "CLOCKSVC_URL", "CLOCKSVC_TOKEN", "CLOCKSVC_DEV_CACHE"})
+# What Kubernetes tells every pod about a service whose name begins with clocksvc.
+_INJECTED = re.compile(r"CLOCKSVC_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
+_INJECTED_PORT = re.compile(r"CLOCKSVC_(?:\w+_)?PORT")
+_INJECTED_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
+
+
+def settings_in(environ: Mapping[str, str], data: object, problems: Problems) -> dict[Path, str]:
+    """Which variable sets which path. A variable with our prefix that sets nothing is a problem.
+
+    Args:
+        data: the file's content, for the clocks' names.
+    """
+    found: dict[Path, str] = {}
+    for variable in sorted(environ, key=lambda name: [(len(part), part) for part in name.split("__")]):
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        segments = variable.removeprefix(PREFIX).split("__")
+        if segments[0].lower() not in names(Settings):
+            if not _is_injected(variable, environ[variable]):
+                problems.add_text(f"{variable}: unknown variable{suggestion(variable, _all_variables())}")
+            continue
+        path = _path(segments, data)
+        if path is None:
+            problems.add_text(f"{variable}: unknown variable: {_beyond(segments)}")
+        elif path in found:
+            problems.add_text(f"{variable}: {found[path]} sets the same field: wanted one of the two")
+        else:
+            found[path] = variable
+    return found
+
+
+def overlaid(data: object, found: Mapping[Path, str], environ: Mapping[str, str], problems: Problems) -> object:
+    """The file's content with the variables' values in their places; `data` itself stays as it is."""
+    file_clocks = get(data, ("clocks",))
+    for path, variable in found.items():
+        other = _other_way_to_say(path)
+        if other is not None and other not in found:
+            data = without(data, other)
+        try:
+            data = put(data, path, _value(path, environ[variable]))
+        except NoSuchPlace as error:
+            problems.add_text(f"{variable}: {error}")
+        except NotYaml as error:
+            problems.add_text(f"{variable}: not valid YAML: {error}")
+        if path[0] == "clocks" and len(path) > 1 and isinstance(file_clocks, dict) and path[1] not in file_clocks:
+            known = [name for name in file_clocks if isinstance(name, str)]
+            text = f" (the file has no clock {path[1]!r}, only {variable} names it{suggestion(str(path[1]), known)})"
+            problems.note(path[:2], text)
+    return data
+
+
+def _is_injected(variable: str, value: str) -> bool:
+    if _INJECTED.fullmatch(variable):
+        return True
+    return _INJECTED_PORT.fullmatch(variable) is not None and _INJECTED_ADDRESS.match(value) is not None
+
+
+def _path(segments: list[str], data: object) -> Path | None:
+    """None where a segment stands below a plain value."""
+    path: Path = ()
+    kind: Kind = Settings
+    for segment in segments:
+        name = _segment(kind, segment, get(data, path))
+        if name is None:
+            return None
+        path, kind = (*path, name), child(kind, name)
+    return path
+
+
+def _segment(kind: Kind, segment: str, here: object) -> str | int | None:
+    if kind is KafkaSettings:
+        return name_from_environment(segment)
+    if is_section(kind):
+        return segment.lower()
+    if is_list(kind):
+        return int(segment) if re.fullmatch(r"[0-9]{1,4}", segment) else None
+    if is_mapping(kind):
+        return _clock_name(segment, here)
+    return None
+
+
+def _clock_name(segment: str, clocks: object) -> str:
+    wanted = segment.lower().replace("_", "-")
+    existing = [name for name in clocks if isinstance(name, str)] if isinstance(clocks, dict) else []
+    return next((name for name in existing if name.lower().replace("_", "-") == wanted), wanted)
+
+
+def _beyond(segments: list[str]) -> str:
+    for length in range(len(segments), 0, -1):
+        path = _path(segments[:length], {})
+        if path is not None:
+            wanted = "a number, from 0" if is_list(kind_at(path)) else "nothing more"
+            return f"after {PREFIX}{'__'.join(segments[:length])} wanted {wanted}"
+    return "no such field"
+
+
+def _value(path: Path, text: str) -> Any:
+    kind, section = kind_at(path), kind_at(path[:-1])
+    if text.strip() in ("", "null") and may_be_null(section, path[-1]):
+        return None
+    if is_list(kind) and not text.lstrip().startswith("["):
+        return text if _takes_all(path) and text == "all" else _split(path, text)
+    return read_yaml(text) if is_list(kind) or is_section(kind) or is_mapping(kind) or kind is KafkaSettings else text
+
+
+def _split(path: Path, text: str) -> Any:
+    if is_section(child(kind_at(path), 0)):
+        return read_yaml(text)
+    return [item.strip() for item in text.split(",")] if text.strip() else []
+
+
+def _takes_all(path: Path) -> bool:
+    return path[:2] == ("api", "tokens") and path[-1] == "clocks"
+
+
+def _other_way_to_say(path: Path) -> Path | None:
+    """`password` for `password_file` and the reverse: a variable takes the place of both in the file."""
+    last = path[-1]
+    if not isinstance(last, str) or len(path) < 2:
+        return None
+    return (*path[:-1], last.removesuffix("_file") if last.endswith("_file") else f"{last}_file")
+
+
+def _all_variables() -> Iterator[str]:
+    for section, field in Settings.model_fields.items():
+        yield f"{PREFIX}{section.upper()}"
+        kind = field.annotation
+        for name in names(kind) if is_section(kind) else []:
+            yield f"{PREFIX}{section.upper()}__{name.upper()}"
+    yield f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
+    yield from NOT_SETTINGS

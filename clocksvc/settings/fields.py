@@ -1,0 +1,62 @@
+"""What every section of the configuration is made of: strict fields, secrets, and findings of a section's own checks.
+
+Must not know any section.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, StringConstraints
+
+Path: TypeAlias = tuple[str | int, ...]
+NO_VALUE = object()
+"""In place of a value where showing one would say nothing, or too much."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown fields are refused, nothing changes after the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a section's own check refuses: where (relative to the section), why, and the value to show."""
+
+    path: Path
+    reason: str
+    value: object = NO_VALUE
+
+
+class Findings(ValueError):
+    """What a validator raises when it may find several things at once."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(finding.reason for finding in self.findings))
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raises Findings if there are any."""
+    if findings:
+        raise Findings(findings)
+
+
+def _secret(value: object) -> object:
+    if isinstance(value, str) and not value:
+        raise ValueError("wanted text that is not empty")
+    return value
+
+
+def _port(value: object) -> object:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
+        return int(value)
+    if isinstance(value, bool | float):
+        raise ValueError("wanted a whole number")  # noqa: TRY004 - pydantic collects ValueError alone
+    return value
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Port = Annotated[int, BeforeValidator(_port)]

@@ -1,0 +1,85 @@
+"""From a file and the environment to Settings, or to one error with everything that is wrong.
+
+Must not read `os.environ`, nor connect anywhere.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from clocksvc.errors import SettingsError
+from clocksvc.settings.document import NotYaml, read_yaml
+from clocksvc.settings.environment import overlaid, settings_in
+from clocksvc.settings.models import Settings
+from clocksvc.settings.problems import Problems
+from clocksvc.settings.secret_files import ReadFile, with_secrets_read
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def read_text(path: str) -> str:
+    """A whole file.
+
+    Raises:
+        OSError, ValueError: it can't be read, or is not UTF-8.
+    """
+    return FilePath(path).read_text(encoding="utf-8")
+
+
+def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = read_text) -> Settings:
+    """The configuration from `path`, else from the file that `CLOCKSVC_CONFIG` names, else from `environ` alone.
+
+    Args:
+        read_file: reads the configuration and the secrets' files; may raise OSError and ValueError.
+
+    Raises:
+        SettingsError: names everything that is wrong.
+    """
+    source = path or environ.get("CLOCKSVC_CONFIG") or None
+    data = {} if source is None else _document(source, read_file)
+    return settings_from(data, environ, read_file, source)
+
+
+def settings_from(
+    data: object,
+    environ: Mapping[str, str] = _NOTHING,
+    read_file: ReadFile = read_text,
+    source: str | None = None,
+) -> Settings:
+    """The configuration from plain data, as YAML gives it, and `environ`.
+
+    Raises:
+        SettingsError: names everything that is wrong.
+    """
+    origins: dict[tuple[str | int, ...], str] = {}
+    problems = Problems(origins)
+    data = {} if data is None else data
+    origins.update(settings_in(environ, data, problems))
+    data = overlaid(data, origins, environ, problems)
+    data = with_secrets_read(data, Settings, read_file, problems)
+    settings = _checked(data, problems)
+    problems.raise_any(source)
+    if settings is None:
+        raise SettingsError(["it was refused without a reason"], source)
+    return settings
+
+
+def _checked(data: object, problems: Problems) -> Settings | None:
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        problems.add_refused(error)
+        return None
+
+
+def _document(source: str, read_file: ReadFile) -> object:
+    try:
+        return read_yaml(read_file(source))
+    except NotYaml as error:
+        raise SettingsError([f"not valid YAML: {error}"], source) from None
+    except OSError as error:
+        raise SettingsError([f"can't be read: {error.strerror}"], source) from None
+    except ValueError:
+        raise SettingsError(["can't be read: it is not UTF-8 text"], source) from None

@@ -1,0 +1,139 @@
+"""Everything that is wrong with a configuration, each with its full path, so that one start shows all of it.
+
+Must not show a secret: a value is shown only where a known field that holds no secret stands, and then in short.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from clocksvc.address import without_password
+from clocksvc.errors import SettingsError
+from clocksvc.settings.fields import NO_VALUE, Findings, Path
+from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.shape import child, is_mapping, is_section, kind_at, names
+from clocksvc.settings.suggestion import suggestion
+
+_REASONS = {
+    "string_type": "wanted text",
+    "bytes_type": "wanted text",
+    "string_unicode": "wanted text",
+    "string_too_short": "wanted text that is not empty",
+    "string_too_long": "wanted a shorter text",
+    "int_type": "wanted a whole number",
+    "int_parsing": "wanted a whole number",
+    "int_parsing_size": "wanted a smaller number",
+    "bool_type": "wanted true or false",
+    "bool_parsing": "wanted true or false",
+    "tuple_type": "wanted a list",
+    "dict_type": "wanted fields, or nothing",
+    "model_type": "wanted fields, or nothing",
+}
+_LONGEST = 100
+
+
+class Problems:
+    """Collects what is wrong; `raise_any` ends the start.
+
+    Args:
+        origins: the environment variable of each path that was set by one.
+    """
+
+    def __init__(self, origins: Mapping[Path, str]) -> None:
+        self._origins = origins
+        self._texts: list[str] = []
+        self._settled: set[Path] = set()
+        self._notes: dict[Path, str] = {}
+
+    def add(self, path: Path, reason: str, value: object = NO_VALUE) -> None:
+        """One problem, unless the path is settled already."""
+        if path in self._settled:
+            return
+        note = next((text for start, text in self._notes.items() if path[: len(start)] == start), "")
+        shown = "" if value is NO_VALUE else f"{_shown(path, value)} is not valid: "
+        self._texts.append(f"{self._named(path)}: {shown}{reason}{note}")
+
+    def add_text(self, text: str) -> None:
+        """A problem that has no path."""
+        self._texts.append(text)
+
+    def settle(self, path: Path) -> None:
+        """What is wrong at `path` has been said; later problems there would only be its echo."""
+        self._settled.add(path)
+
+    def note(self, path: Path, text: str) -> None:
+        """Say `text` as well with every problem at or below `path`."""
+        self._notes[path] = text
+
+    def add_refused(self, error: ValidationError) -> None:
+        """All that the sections refuse."""
+        for detail in error.errors(include_url=False):
+            self._add_detail(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
+
+    def raise_any(self, source: str | None) -> None:
+        """Raises SettingsError if anything was added."""
+        if self._texts:
+            raise SettingsError(self._texts, source)
+
+    def _add_detail(self, path: Path, kind: str, value: object, context: Mapping[str, Any]) -> None:
+        error = context.get("error")
+        if isinstance(error, Findings):
+            for finding in error.findings:
+                self.add(path + finding.path, finding.reason, finding.value)
+        elif kind == "missing":
+            self.add(path, f"missing: wanted {_description(path)}")
+        elif kind == "extra_forbidden":
+            self.add(path, _unknown(path))
+        elif kind == "literal_error":
+            self.add(path, f"wanted {context['expected']}", value)
+        elif isinstance(error, ValueError):
+            self.add(path, str(error), value)
+        else:
+            quotes = ": put it in quotes" if kind == "string_type" and _is_scalar(value) else ""
+            self.add(path, _REASONS.get(kind, f"wanted something else ({kind})") + quotes, value)
+
+    def _named(self, path: Path) -> str:
+        name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"
+        variable = next((self._origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._origins), None)
+        return f"{name} ({variable})" if variable else name
+
+
+def _unknown(path: Path) -> str:
+    known = names(kind_at(path[:-1])) if is_section(kind_at(path[:-1])) else []
+    return "unknown field" + (suggestion(str(path[-1]), known) or f": wanted one of {', '.join(known)}")
+
+
+def _description(path: Path) -> str:
+    section = kind_at(path[:-1])
+    return str(section.model_fields[path[-1]].description) if is_section(section) else "a value"
+
+
+def _shown(path: Path, value: object) -> str:
+    kind = kind_at(path)
+    if isinstance(value, SecretStr) or kind is SecretStr:
+        return "the value (not shown)"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "a mapping"
+    if kind is None or is_section(kind) or is_mapping(kind) or kind is KafkaSettings or is_section(child(kind, 0)):
+        return "a list" if isinstance(value, list | tuple) else "the value (not shown)"
+    return _clipped(_shown_plainly(value))
+
+
+def _shown_plainly(value: object) -> str:
+    if isinstance(value, str):
+        return repr(without_password(value))
+    if isinstance(value, list | tuple):
+        plain = all(isinstance(item, str) for item in value)
+        return repr([without_password(item) for item in value]) if plain else "a list"
+    return "a huge number" if isinstance(value, int) and value.bit_length() > _LONGEST else str(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is not None and not isinstance(value, Iterable)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

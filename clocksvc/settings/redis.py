@@ -1,0 +1,136 @@
+"""Where the store is: one Redis, a Sentinel's, or a cluster's. Must not connect, nor import redis."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from clocksvc.settings.fields import Finding, Secret, Section, Text, refuse
+
+_REDIS_PORT, _SENTINEL_PORT = 6379, 26379
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::([0-9]{1,5}))?")
+_WANTED_URL = "wanted redis://host:6379/0 or rediss://host:6379/0, user and password percent-encoded, no ?arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """The store's URL taken apart, `username` and `password` from the settings or from the URL."""
+
+    tls: bool
+    host: str
+    port: int
+    database: int
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+class SentinelSettings(Section):
+    """Who knows where the store's primary is. `username` and `password` are the sentinels' own."""
+
+    service: Text = Field(description="the name that the sentinels know the primary by")
+    nodes: tuple[Text, ...] = Field(description="the sentinels, a list of host:port")
+    username: Text | None = None
+    password: Secret | None = None
+    password_file: Text | None = None
+
+    @model_validator(mode="after")
+    def _has_nodes(self) -> "SentinelSettings":
+        if not self.nodes:
+            refuse([Finding(("nodes",), "wanted at least one host:port")])
+        wanted = "wanted host:port"
+        refuse([Finding(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if _node(node) is None])
+        return self
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """(host, port) of every sentinel."""
+        return [node for node in map(_node, self.nodes) if node is not None]
+
+
+class RedisSettings(Section):
+    """With `sentinel`, the URL's host and port count for nothing: its scheme, credentials and database do."""
+
+    url: Secret = SecretStr("redis://localhost:6379/0")
+    url_file: Text | None = None
+    prefix: str = "clocksvc"
+    sentinel: SentinelSettings | None = None
+    cluster: bool = False
+    username: Text | None = None
+    password: Secret | None = None
+    password_file: Text | None = None
+    ssl_ca_file: Text | None = None
+    ssl_cert_file: Text | None = None
+    ssl_key_file: Text | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr) -> SecretStr:
+        parse_redis_url(url.get_secret_value())
+        return url
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_a_prefix(cls, prefix: str) -> str:
+        if not _PREFIX.fullmatch(prefix):
+            raise ValueError("wanted 1 to 64 of a-z, A-Z, 0-9, '.', '_', ':' and '-'")
+        return prefix
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "RedisSettings":
+        address = parse_redis_url(self.url.get_secret_value())
+        refuse([*self._refused_kinds(address), *self._refused_credentials(address), *self._refused_tls(address)])
+        return self
+
+    def _refused_kinds(self, address: RedisAddress) -> Iterator[Finding]:
+        if self.cluster and self.sentinel is not None:
+            yield Finding(("cluster",), "wanted cluster or sentinel, not both", True)
+        if self.cluster and address.database:
+            yield Finding(("url",), "wanted database 0: a cluster has no other", self.url)
+
+    def _refused_credentials(self, address: RedisAddress) -> Iterator[Finding]:
+        for name, own, other in (
+            ("username", self.username, address.username),
+            ("password", self.password, address.password),
+        ):
+            if own is not None and other is not None:
+                yield Finding((name,), "wanted it once: redis.url has one too", own)
+
+    def _refused_tls(self, address: RedisAddress) -> Iterator[Finding]:
+        for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
+            if getattr(self, name) is not None and not address.tls:
+                yield Finding((name,), "wanted only where redis.url is a rediss:// one", getattr(self, name))
+        if self.ssl_key_file is not None and self.ssl_cert_file is None:
+            yield Finding(("ssl_key_file",), "wanted with redis.ssl_cert_file", self.ssl_key_file)
+
+    def address(self) -> RedisAddress:
+        """Where to connect and as whom."""
+        at = parse_redis_url(self.url.get_secret_value())
+        password = at.password if self.password is None else self.password.get_secret_value()
+        return RedisAddress(at.tls, at.host, at.port, at.database, self.username or at.username, password)
+
+
+def parse_redis_url(url: str) -> RedisAddress:
+    """The URL taken apart.
+
+    Raises:
+        ValueError: says what is wanted, never the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or _REDIS_PORT
+    except ValueError:
+        raise ValueError(_WANTED_URL) from None
+    database = parts.path.strip("/") or "0"
+    known = parts.scheme in ("redis", "rediss") and host and not parts.query and not parts.fragment
+    if not known or host is None or not re.fullmatch(r"[0-9]{1,4}", database):
+        raise ValueError(_WANTED_URL)
+    username, password = unquote(parts.username or "") or None, unquote(parts.password or "") or None
+    return RedisAddress(parts.scheme == "rediss", unquote(host), port, int(database), username, password)
+
+
+def _node(text: str) -> tuple[str, int] | None:
+    match = _NODE.fullmatch(text)
+    port = int(match[3] or _SENTINEL_PORT) if match else 0
+    return (match[1] or match[2], port) if match and 1 <= port <= 65_535 else None

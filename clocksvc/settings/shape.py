@@ -1,0 +1,81 @@
+"""What stands where in the configuration: from a path to the kind of value there.
+
+A kind is a type annotation. Must not look at values.
+"""
+
+import types
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+
+from pydantic import SecretStr
+
+from clocksvc.settings.fields import Path, Section
+from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.librdkafka import is_secret
+from clocksvc.settings.models import Settings
+
+Kind: TypeAlias = Any
+
+
+def kind_at(path: Path) -> Kind:
+    """The kind of value at `path`, without its "or null"; None where nothing can stand."""
+    kind: Kind = Settings
+    for segment in path:
+        kind = child(kind, segment)
+    return kind
+
+
+def child(kind: Kind, segment: object) -> Kind:
+    """The kind of value under `segment` of a section, list or mapping of this kind."""
+    if kind is KafkaSettings:
+        return SecretStr if isinstance(segment, str) and is_secret(segment) else str
+    if is_section(kind):
+        return bare(kind.model_fields[segment].annotation) if segment in names(kind) else None
+    if is_list(kind) and isinstance(segment, int):
+        return bare(get_args(kind)[0])
+    if is_mapping(kind):
+        return bare(get_args(kind)[1])
+    return None
+
+
+def bare(annotation: Kind) -> Kind:
+    """The annotation without its validators and its "or None"."""
+    origin = _origin(annotation)
+    if origin is Annotated:
+        return bare(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        (only,) = (option for option in get_args(annotation) if option is not type(None))
+        return bare(only)
+    return annotation
+
+
+def may_be_null(section: Kind, name: object) -> bool:
+    """Whether this is a section's field that may be null."""
+    return is_section(section) and name in names(section) and _has_null(section.model_fields[name].annotation)
+
+
+def _has_null(annotation: Kind) -> bool:
+    return type(None) in get_args(annotation)
+
+
+def names(section: Kind) -> list[str]:
+    """The fields of a section that a user may write."""
+    return [name for name, field in section.model_fields.items() if not field.exclude]
+
+
+def is_section(kind: Kind) -> bool:
+    """A fixed set of fields."""
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def is_list(kind: Kind) -> bool:
+    """Some of one kind, in order."""
+    return _origin(kind) is tuple
+
+
+def is_mapping(kind: Kind) -> bool:
+    """Some of one kind, by name: the clocks."""
+    return _origin(kind) is dict
+
+
+def _origin(kind: Kind) -> object:
+    return get_origin(kind)
