@@ -1,6 +1,8 @@
 """The feed: what was shown stays shown, no tick is missed, and nothing with a gap is given."""
 
 import threading
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -134,6 +136,7 @@ def test_older_ticks_come_from_the_store() -> None:
     assert bed.feed.ticks_after(0, 100) == chain
     assert bed.feed.ticks_after(chain[9].at_ms, 5) == chain[10:15]
     assert bed.feed.in_memory_after(chain[9].at_ms, 5) is None
+    assert bed.feed.in_memory_after(chain[25].at_ms - 1, 5) is None
     assert bed.feed.in_memory_after(chain[25].at_ms, 5) == chain[26:]
 
 
@@ -177,6 +180,34 @@ def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: lis
     with pytest.raises(Rebuilding):
         bed.feed.ticks_after(chain[3].at_ms, 100)
     assert bed.feed.ticks_after(chain[8].at_ms, 100) == chain[9:]
+
+
+def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> None:
+    """A chain that is whole in itself and passes what was shown, but names other ticks before it, is no answer."""
+    bed = Bed(keep=2)
+    chain = ticks(10)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    sparse = chain[0::2]
+    others = [replace(tick, previous_ms=before.at_ms) for before, tick in pairwise(sparse)]
+    bed.have([sparse[0], *others, replace(chain[9], previous_ms=chain[8].at_ms)])
+
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(chain[2].at_ms, 100)
+
+
+def test_what_is_in_memory_counts_as_kept() -> None:
+    """A store that trimmed further than memory does not make a good cursor bad."""
+    bed = Bed(keep=5)
+    chain = ticks(10)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    bed.have(chain[8:])
+
+    assert bed.feed.ticks_after(chain[4].at_ms, 100) == chain[5:]
+    with pytest.raises(CursorTooOld) as raised:
+        bed.feed.ticks_after(chain[1].at_ms, 100)
+    assert (raised.value.oldest_ms, raised.value.oldest_previous_ms) == (chain[5].at_ms, chain[4].at_ms)
 
 
 def test_reached_names_the_first_tick_at_or_after() -> None:

@@ -1,0 +1,77 @@
+"""The HTTP service as one ASGI application."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from clocksvc.api import clocks, errors, page, partitions, probes, reports, stream, ticks, wait
+from clocksvc.api.gate import Gate
+from clocksvc.api.live import Closing, LiveClock
+from clocksvc.api.models import problem_schema
+from clocksvc.api.tokens import Token, Tokens
+from clocksvc.view import ClockView
+
+_DESCRIPTION = """\
+Has everything before T been processed? clocksvc answers for partitioned Kafka topics: *tick(T)* says that in every
+partition all that stood before T has been processed.
+
+A number carries its unit in its name; `time` is RFC 3339 in UTC. Time arguments take RFC 3339 or epoch seconds.
+Unknown parameters are refused. Errors are RFC 9457 problem details, told apart by `type`."""
+
+_TAGS = [
+    {"name": "clocks", "description": "How far the clocks are, and why one stands still."},
+    {"name": "ticks", "description": "Every boundary once, in order: as a list, by long poll, as a stream."},
+    {"name": "reports", "description": "For consumers in languages other than Python."},
+    {"name": "probes", "description": "For those who run the service."},
+]
+
+
+def create_app(
+    views: Mapping[str, ClockView],
+    *,
+    tokens: Sequence[Token] = (),
+    metrics: Callable[[], tuple[bytes, str]] | None = None,
+    version: str,
+) -> FastAPI:
+    """The application over these clocks, whose feeds somebody else runs.
+
+    Without tokens everybody may do everything. `metrics` gives the body and media type of `/metrics`, and may block.
+    `app.state.closing.set()`, from any thread, ends long polls and streams, so that a server can end; see `Server`.
+    """
+    app = FastAPI(
+        title="clocksvc",
+        version=version,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        license_info={"name": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.closing = Closing()
+    app.state.clocks = {name: LiveClock(view, app.state.closing) for name, view in views.items()}
+    for resource in (clocks, partitions, ticks, stream, wait, reports, probes, page):
+        app.include_router(resource.router)
+    if metrics is not None:
+        app.include_router(probes.metrics_route(metrics))
+    errors.handle(app)
+    app.add_middleware(Gate, tokens=Tokens(tokens))
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            tags=app.openapi_tags,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        made["components"]["schemas"]["Problem"] = problem_schema()
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,114 @@
+"""From whatever is raised to the problem that is answered. The only place that knows both."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from clocksvc.api import problems
+from clocksvc.api.problems import Problem
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import ClocksvcError, CursorTooOld, InvalidValue, Rebuilding, StoreMismatch, Unavailable
+
+logger = logging.getLogger("clocksvc.api")
+
+_RETRY = {"Retry-After": "1"}
+
+
+def handle(app: FastAPI) -> None:
+    """Answer every error of this app with problem details."""
+    app.add_exception_handler(Problem, _answer)
+    app.add_exception_handler(ClocksvcError, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return error.response()
+    if isinstance(error, RequestValidationError):
+        return _invalid(error.errors()).response()
+    if isinstance(error, HTTPException):
+        return _http(request, error)
+    assert isinstance(error, ClocksvcError)
+    return _ours(error).response()
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("request failed", exc_info=error, extra={"path": request.url.path, "method": request.method})
+    return Problem(problems.INTERNAL, problems.INTERNAL.example).response()
+
+
+def _ours(error: ClocksvcError) -> Problem:
+    if isinstance(error, InvalidValue):
+        return problems.invalid(error.field, error.value, error.wanted)
+    if isinstance(error, CursorTooOld):
+        return _cursor_too_old(error)
+    if isinstance(error, Rebuilding):
+        return Problem(problems.REBUILDING, str(error), headers=_RETRY)
+    if isinstance(error, StoreMismatch):
+        return Problem(problems.STORE_MISMATCH, str(error), headers=_RETRY)
+    if isinstance(error, Unavailable):
+        return Problem(problems.STORE_UNAVAILABLE, str(error), headers=_RETRY)
+    logger.error("request failed", exc_info=error)
+    return Problem(problems.INTERNAL, problems.INTERNAL.example)
+
+
+def _cursor_too_old(error: CursorTooOld) -> Problem:
+    cursor, oldest = to_rfc3339(error.cursor_ms), to_rfc3339(error.oldest_ms)
+    previous_ms = error.oldest_previous_ms
+    members = {
+        "cursor": cursor,
+        "cursor_seconds": error.cursor_ms // 1000,
+        "oldest": {
+            "time": oldest,
+            "timestamp_seconds": error.oldest_ms // 1000,
+            "previous": None if previous_ms is None else to_rfc3339(previous_ms),
+        },
+    }
+    detail = f"ticks after {cursor} are no longer kept: the oldest kept one is {oldest}"
+    return Problem(problems.CURSOR_TOO_OLD, detail, members)
+
+
+def _invalid(errors: Sequence[Any]) -> Problem:
+    return problems.invalids(
+        [{"field": _field(error), "value": _value(error), "wanted": _wanted(error)} for error in errors]
+    )
+
+
+def _field(error: Any) -> str:
+    _, *inside = error["loc"]
+    return "body" if error["type"] == "json_invalid" or not inside else ".".join(str(part) for part in inside)
+
+
+def _value(error: Any) -> Any:
+    return None if error["type"] == "json_invalid" else problems.shown(error.get("input"))
+
+
+def _wanted(error: Any) -> str:
+    if error["type"] == "json_invalid":
+        return f"wanted JSON: {error['ctx']['error']} at character {error['loc'][1]}"
+    return str(error["msg"])
+
+
+def _http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 400:
+        # FastAPI's word for a body that its JSON parser can't take.
+        return problems.invalid("body", None, "wanted JSON in UTF-8").response()
+    if error.status_code == 404:
+        detail = f"there is nothing at {problems.shown(request.url.path)}; the API is described at /docs"
+        return Problem(problems.NOT_FOUND, detail).response()
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "").replace("GET", "GET, HEAD")
+        return Problem(problems.METHOD_NOT_ALLOWED, f"wanted {allowed}", headers={"Allow": allowed}).response()
+    if error.status_code == 413:
+        return Problem(
+            problems.BODY_TOO_LARGE, problems.BODY_TOO_LARGE.example, headers={"Connection": "close"}
+        ).response()
+    return Problem(problems.OTHER, error.detail).response(error.status_code)

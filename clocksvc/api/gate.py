@@ -1,0 +1,85 @@
+"""What every request passes before its route: who asks, how much is sent, HEAD as GET without a body.
+
+Plain ASGI, so that it adds nothing to a stream's cost.
+"""
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clocksvc.api import problems
+from clocksvc.api.problems import Problem
+from clocksvc.api.tokens import Tokens
+
+MAX_BODY_BYTES = 1024 * 1024
+CALLER = "clocksvc.caller"
+HEAD = "clocksvc.head"
+
+_OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+
+
+class Gate:
+    """The first thing that a request meets."""
+
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _with_headers(send)
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET", HEAD: True}, _without_body(send)
+        try:
+            self._admit(scope)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+        else:
+            await self._app(scope, _counted(receive), send)
+
+    def _admit(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
+            raise Problem(problems.BODY_TOO_LARGE, problems.BODY_TOO_LARGE.example, headers={"Connection": "close"})
+        path = scope["path"]
+        if path not in _OPEN and not path.startswith("/docs/"):
+            given = [value for name, value in scope["headers"] if name == b"authorization"]
+            scope[CALLER] = self._tokens.caller(given)
+
+
+def _counted(receive: Receive) -> Receive:
+    """FastAPI has a limit too, but answers it in plain text."""
+    received = 0
+
+    async def receiving() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        return message
+
+    return receiving
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+        await send(message)
+
+    return sent
+
+
+def _without_body(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return sent

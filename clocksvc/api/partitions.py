@@ -1,0 +1,61 @@
+"""`/v1/clocks/{clock}/partitions`: every partition clock, in pages."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import JSONResponse, Response
+
+from clocksvc.api import models, problems
+from clocksvc.api.arguments import ReadClock, asks
+from clocksvc.api.problems import documented
+from clocksvc.clock.partition import Partition
+from clocksvc.errors import InvalidValue
+from clocksvc.view import ClockView
+
+router = APIRouter(tags=["clocks"])
+
+
+@router.get(
+    "/v1/clocks/{clock}/partitions",
+    operation_id="listPartitions",
+    summary="Every partition clock",
+    response_model=models.Partitions,
+    responses=documented(
+        problems.UNAUTHENTICATED,
+        problems.FORBIDDEN,
+        problems.UNKNOWN_CLOCK,
+        problems.INVALID,
+        problems.STORE_UNAVAILABLE,
+    ),
+    dependencies=[asks("topic", "after", "limit")],
+)
+async def partitions(
+    live: ReadClock,
+    topic: Annotated[str | None, Query(min_length=1, max_length=249, description="Only this topic's.")] = None,
+    after: Annotated[
+        str | None, Query(max_length=300, description="`next` of the page before.", examples=["ingest-checkins:9"])
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="How many on a page.")] = 1_000,
+) -> Response:
+    """In order of topic and number, excluded ones too. One that nobody has reported has null for its time."""
+    cursor = None if after is None else _partition(after)
+    return await live.blocking(lambda: _page(live.view, cursor, limit, topic))
+
+
+def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:
+    """In a thread: a page of thousands takes the event loop's time to write."""
+    found = view.partitions(after, limit + 1, topic)
+    page = found[:limit]
+    following = f"{page[-1]['topic']}:{page[-1]['partition']}" if len(found) > limit else None
+    return JSONResponse({"partitions": page, "next": following})
+
+
+def _partition(text: str) -> Partition:
+    wanted = "wanted topic:partition, such as ingest-checkins:0"
+    try:
+        partition = Partition.parse(text)
+    except InvalidValue:
+        raise InvalidValue("after", text, wanted) from None
+    if partition.number >= 2**31:
+        raise InvalidValue("after", text, wanted)
+    return partition

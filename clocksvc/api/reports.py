@@ -1,0 +1,68 @@
+"""`/v1/clocks/{clock}/reports`: reports of consumers in any language, passed on to the store."""
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import JSONResponse, Response
+
+from clocksvc.api import models, problems
+from clocksvc.api.arguments import ReportClock, asks
+from clocksvc.api.problems import Problem, documented
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.reporting.wire import answer_to_wire
+from clocksvc.store import Report
+
+router = APIRouter(tags=["reports"])
+
+
+async def wants_json(request: Request) -> None:
+    """Refuses a body of another type by name; as bytes it would only look malformed."""
+    given = request.headers.get("content-type", "")
+    essence = given.partition(";")[0].strip().lower()
+    if essence != "application/json":
+        detail = f"wanted 'Content-Type: application/json', not {problems.shown(given)!r}"
+        raise Problem(problems.NOT_JSON, detail)
+
+
+@router.post(
+    "/v1/clocks/{clock}/reports",
+    operation_id="report",
+    summary="Report how far partitions are processed",
+    response_model=models.ReportAnswer,
+    responses=documented(
+        problems.UNAUTHENTICATED,
+        problems.FORBIDDEN,
+        problems.UNKNOWN_CLOCK,
+        problems.BODY_TOO_LARGE,
+        problems.NOT_JSON,
+        problems.INVALID,
+        problems.STORE_UNAVAILABLE,
+        problems.STORE_MISMATCH,
+    ),
+    dependencies=[Depends(wants_json), asks()],
+)
+async def report(live: ReportClock, body: models.Report) -> Response:
+    """Send the highest record timestamp processed in each partition, after its effects are durable. Repeat it every
+    10 s, and an `unknown` one after a second; forget what was refused.
+
+    One malformed field refuses the whole report. The answer has the global clock, and an outcome for each."""
+    sent = _report(body)
+    answer = await live.blocking(lambda: live.view.store.report(sent))
+    last = live.feed.last
+    known = [answer.last_tick_ms, None if last is None else last.at_ms]
+    shown_ms = max((at_ms for at_ms in known if at_ms is not None), default=None)
+    shown = replace(answer, last_tick_ms=shown_ms)
+    return JSONResponse(answer_to_wire(live.view.spec.name, sent.readings, shown))
+
+
+def _report(body: models.Report) -> Report:
+    return Report(
+        group=body.group,
+        readings=tuple(_reading(item) for item in body.reports),
+        refusals=tuple((_reading(item), Outcome(item.outcome)) for item in body.refusals),
+        late_records=body.late_records,
+    )
+
+
+def _reading(item: models.Reading) -> Reading:
+    return Reading(Partition(item.topic, item.partition), item.timestamp_ms)

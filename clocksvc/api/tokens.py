@@ -1,0 +1,95 @@
+"""Who may ask what: bearer tokens with scopes, each for all clocks or for some. Never logs or shows a token."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from clocksvc.api import problems
+from clocksvc.api.problems import Problem
+
+_SCHEME = b"bearer "
+
+
+class Scope(StrEnum):
+    """What a token allows. `admin` implies `read`; nothing else implies anything."""
+
+    READ = "read"
+    REPORT = "report"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A configured token. `clocks` None: all of them."""
+
+    name: str
+    secret: str = field(repr=False)
+    scopes: frozenset[Scope]
+    clocks: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, without the secret."""
+
+    name: str
+    scopes: frozenset[Scope]
+    clocks: frozenset[str] | None = None
+
+    def sees(self, clock: str) -> bool:
+        """Whether the caller may know of a clock."""
+        return self.clocks is None or clock in self.clocks
+
+    def check_scope(self, scope: Scope) -> None:
+        """Raises Problem (403) unless the caller may do this to some clock."""
+        if scope not in self.scopes and not (scope is Scope.READ and Scope.ADMIN in self.scopes):
+            raise self._forbidden(f"lacks the scope '{scope}'")
+
+    def check(self, scope: Scope, clock: str | None = None) -> None:
+        """Raises Problem (403) unless the caller may do this to this clock, or, without one, to all clocks."""
+        self.check_scope(scope)
+        if clock is None and self.clocks is not None:
+            raise self._forbidden("is for some clocks only")
+        if clock is not None and not self.sees(clock):
+            raise self._forbidden("is not for this clock")
+
+    def _forbidden(self, why: str) -> Problem:
+        challenge = 'Bearer realm="clocksvc", error="insufficient_scope"'
+        return Problem(problems.FORBIDDEN, f"token '{self.name}' {why}", headers={"WWW-Authenticate": challenge})
+
+
+ANYBODY = Caller("anybody", frozenset(Scope))
+"""The caller where no tokens are configured."""
+
+
+class Tokens:
+    """The configured tokens."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._known = [(token.secret.encode(), Caller(token.name, token.scopes, token.clocks)) for token in tokens]
+
+    def caller(self, authorizations: Sequence[bytes]) -> Caller:
+        """Who sent a request with these Authorization headers.
+
+        Raises:
+            Problem: 401, when tokens are configured and this is none of them.
+        """
+        if not self._known:
+            return ANYBODY
+        if len(authorizations) != 1 or authorizations[0][: len(_SCHEME)].lower() != _SCHEME:
+            raise _unauthenticated(problems.UNAUTHENTICATED.example)
+        given = authorizations[0][len(_SCHEME) :].strip()
+        found = None
+        # Every token is compared, so that the time taken tells nothing.
+        for secret, caller in self._known:
+            if hmac.compare_digest(secret, given):
+                found = caller
+        if found is None:
+            raise _unauthenticated("this token is not known here", ', error="invalid_token"')
+        return found
+
+
+def _unauthenticated(detail: str, challenge: str = "") -> Problem:
+    header = {"WWW-Authenticate": f'Bearer realm="clocksvc"{challenge}'}
+    return Problem(problems.UNAUTHENTICATED, detail, headers=header)

@@ -1,0 +1,76 @@
+"""`/v1/clocks/{clock}/wait`: an answer once everything before a time has been processed, never a 2xx before."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from clocksvc.api import models, problems
+from clocksvc.api.arguments import ReadClock, Timeout, asks, is_head, time_argument
+from clocksvc.api.live import LiveClock
+from clocksvc.api.problems import Problem, documented
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.timestamp import to_rfc3339
+
+router = APIRouter(tags=["ticks"])
+
+
+@router.get(
+    "/v1/clocks/{clock}/wait",
+    operation_id="waitUntil",
+    summary="Wait until everything before a time has been processed",
+    response_model=models.Tick,
+    responses=documented(
+        problems.UNAUTHENTICATED,
+        problems.FORBIDDEN,
+        problems.UNKNOWN_CLOCK,
+        problems.NOT_REACHED,
+        problems.INVALID,
+        problems.SHUTTING_DOWN,
+    ),
+    dependencies=[asks("until", "timeout")],
+)
+async def wait(
+    request: Request,
+    live: ReadClock,
+    until: Annotated[
+        str,
+        Query(description="RFC 3339 (`+` written as `%2B`) or epoch seconds.", examples=["2026-11-22T12:05:00Z"]),
+    ],
+    timeout_s: Timeout = 30.0,
+) -> Response:
+    """200 with the tick, as soon as the first boundary at or after `until` is ticked.
+
+    Else, after `timeout`, 409 with the clock's state and the partitions that hold it: so that
+    `curl -f …/wait?until=… && job` starts the job only when all before that time has been processed."""
+    until_ms = time_argument("until", until)
+    assert until_ms is not None
+    tick = await _wait_for(live, until_ms, 0.0 if is_head(request) else timeout_s)
+    if tick is not None:
+        return Response(live.as_json(tick), media_type="application/json")
+    if live.closing.is_set():
+        raise Problem(problems.SHUTTING_DOWN, problems.SHUTTING_DOWN.example, headers={"Retry-After": "1"})
+    raise _not_reached(await live.blocking(live.view.state), until_ms)
+
+
+async def _wait_for(live: LiveClock, until_ms: int, timeout_s: float) -> Tick | None:
+    now = asyncio.get_running_loop().time
+    deadline = now() + timeout_s
+    while True:
+        change = live.change()
+        tick = await live.reached(until_ms)
+        left_s = deadline - now()
+        if tick is not None or left_s <= 0 or live.closing.is_set():
+            return tick
+        await live.wait(change, left_s)
+
+
+def _not_reached(state: dict[str, Any], until_ms: int) -> Problem:
+    until, hold = to_rfc3339(until_ms), state["hold"]
+    holders = [each for each in state["slowest"] if each["timestamp_ms"] is None or each["timestamp_ms"] < until_ms]
+    at = "has no tick yet" if state["time"] is None else f"is at {state['time']}"
+    why = state["status"] if hold is None else f"{state['status']}, {hold['reason']} since {hold['since']}"
+    named = ", ".join(f"{each['topic']}:{each['partition']}" for each in holders[:3])
+    detail = f"clock '{state['clock']}' {at} and has not reached {until}: {why}" + (f" ({named})" if named else "")
+    return Problem(problems.NOT_REACHED, detail, {"until": until, "state": state, "holders": holders})

@@ -1,0 +1,57 @@
+"""What the OpenAPI documents, read for comparison with what is answered. Shares no code with the service."""
+
+import re
+from typing import Any
+
+import httpx2
+
+PROBLEM = "application/problem+json"
+
+
+def operations(openapi: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every operation by method and path."""
+    return {
+        (method.upper(), path): operation
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def documented_problems(openapi: dict[str, Any]) -> set[tuple[str, int, str]]:
+    """(operation id, status, problem name) of every documented problem."""
+    return {
+        (operation["operationId"], int(status), name)
+        for operation in operations(openapi).values()
+        for status, said in operation["responses"].items()
+        for name in said["content"].get(PROBLEM, {}).get("examples", {})
+    }
+
+
+def check_documented(openapi: dict[str, Any], response: httpx2.Response) -> None:
+    """Every status and media type that is answered stands in the OpenAPI."""
+    method = "GET" if response.request.method == "HEAD" else response.request.method
+    operation = next(
+        (
+            operation
+            for (its_method, path), operation in operations(openapi).items()
+            if its_method == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), response.request.url.path)
+        ),
+        None,
+    )
+    if operation is None:
+        return
+    said = operation["responses"].get(str(response.status_code))
+    assert said is not None, f"{response.request.method} {response.request.url} answered {response.status_code}"
+    assert response.headers["content-type"].split(";")[0] in said["content"]
+
+
+def problem_name(response: httpx2.Response) -> str:
+    """The name of the problem that was answered; its document must be whole."""
+    assert response.headers["content-type"] == PROBLEM
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert body["title"]
+    assert body["detail"]
+    prefix = "urn:clocksvc:problem:"
+    assert body["type"].startswith(prefix)
+    return str(body["type"].removeprefix(prefix))

@@ -1,0 +1,58 @@
+"""Server-sent events as a client sees them. Shares no code with the service."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import httpx2
+
+
+class Event(NamedTuple):
+    """One event; a comment has `comment` alone."""
+
+    kind: str = ""
+    id: str = ""
+    data: Any = None
+    retry: int | None = None
+    comment: str | None = None
+
+
+def parse(block: str) -> Event:
+    """One event from the lines before an empty one."""
+    fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+    comments = [line[1:].strip() for line in block.split("\n") if line.startswith(":")]
+    data = fields.get("data")
+    return Event(
+        kind=fields.get("event", ""),
+        id=fields.get("id", ""),
+        data=None if data is None else json.loads(data),
+        retry=int(fields["retry"]) if "retry" in fields else None,
+        comment=comments[0] if comments else None,
+    )
+
+
+def events_of(chunks: Iterator[str]) -> Iterator[Event]:
+    """Events from text that is cut anywhere."""
+    rest = ""
+    for chunk in chunks:
+        rest += chunk
+        while "\n\n" in rest:
+            block, rest = rest.split("\n\n", 1)
+            yield parse(block)
+
+
+@contextmanager
+def streaming(
+    url: str, *, after: str | int | None = None, last_event_id: str | int | None = None
+) -> Iterator[Iterator[Event]]:
+    """The events of a clock's stream at this address, until the block ends."""
+    params = {} if after is None else {"after": str(after)}
+    headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+    with (
+        httpx2.Client(timeout=30) as client,
+        client.stream("GET", url, params=params, headers=headers) as response,
+    ):
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield events_of(response.iter_text())
