@@ -1,0 +1,33 @@
+"""The Celery app that puts heartbeats: `celery -A clocksvc worker`, `celery -A clocksvc beat`.
+
+Celery finds `app` here by its own rule. The app is built from the configuration when it is first asked for, and never
+made the current one: importing anything else from here reads no configuration and leaves a user's own app alone.
+No module here may be named `app`: it would hide the app from Celery.
+"""
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from clocksvc.celery.schedule import EpochSchedule, HeartbeatScheduler
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    app: Celery
+
+__all__ = ["EpochSchedule", "HeartbeatScheduler"]
+
+_building = threading.Lock()
+
+
+def __getattr__(name: str) -> object:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from clocksvc import settings
+    from clocksvc.celery.application import build
+
+    with _building:
+        if "app" not in globals():
+            globals()["app"] = build(settings.load(None, os.environ))
+    return globals()["app"]

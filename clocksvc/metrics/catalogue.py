@@ -1,0 +1,119 @@
+"""Every metric, once: name, type, labels, meaning, and which replica exports it. Data only."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Exporter(StrEnum):
+    """Which replicas export a metric's series."""
+
+    EVERY_REPLICA = "every replica"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. A counter's name ends in `_total`."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    exporter: Exporter = Exporter.EVERY_REPLICA
+
+
+GLOBAL_CLOCK = Metric(
+    "clocksvc_global_clock_timestamp_seconds",
+    "gauge",
+    ("clock",),
+    "The last tick: everything before this time has been processed. Absent before the first.",
+)
+PARTITION_CLOCK = Metric(
+    "clocksvc_partition_clock_timestamp_seconds",
+    "gauge",
+    ("clock", "topic", "partition"),
+    "The highest record timestamp processed in a partition, less max_out_of_orderness. Absent while unknown.",
+    Exporter.LEADER,
+)
+HOLDING = Metric(
+    "clocksvc_holding",
+    "gauge",
+    ("clock", "reason"),
+    "1 for the reason for which the clock stands still, 0 for all others.",
+)
+PARTITIONS = Metric(
+    "clocksvc_partitions",
+    "gauge",
+    ("clock", "state"),
+    "Partitions by state: known, unknown (nobody has reported them) or excluded.",
+)
+TICKS = Metric(
+    "clocksvc_ticks_total",
+    "counter",
+    ("clock",),
+    "Ticks that this process has committed and published.",
+)
+TICK_LATENCY = Metric(
+    "clocksvc_tick_latency_seconds",
+    "histogram",
+    ("clock",),
+    "From the report that completed a boundary to the commit of its tick, once for each batch of ticks.",
+)
+LEADER = Metric(
+    "clocksvc_leader",
+    "gauge",
+    ("clock",),
+    "1 where this process leads the clock, else 0.",
+)
+REPORTS = Metric(
+    "clocksvc_reports_total",
+    "counter",
+    ("clock", "outcome"),
+    "Timestamps that consumers reported, by outcome.",
+    Exporter.LEADER,
+)
+LATE_RECORDS = Metric(
+    "clocksvc_late_records_total",
+    "counter",
+    ("clock",),
+    "Records processed with a timestamp before a tick that was already given.",
+    Exporter.LEADER,
+)
+HEARTBEATS = Metric(
+    "clocksvc_heartbeats_total",
+    "counter",
+    ("clock", "outcome"),
+    "Heartbeats: records delivered, records (or topics) failed, rounds expired.",
+    Exporter.LEADER,
+)
+HEARTBEAT_SUCCESS = Metric(
+    "clocksvc_heartbeat_last_success_timestamp_seconds",
+    "gauge",
+    ("clock",),
+    "When a round of heartbeats last reached every partition. Absent before the first.",
+    Exporter.LEADER,
+)
+BUILD_INFO = Metric(
+    "clocksvc_build_info",
+    "gauge",
+    ("version",),
+    "Always 1; the label says which version this process runs.",
+)
+
+CATALOGUE = (
+    GLOBAL_CLOCK,
+    PARTITION_CLOCK,
+    HOLDING,
+    PARTITIONS,
+    TICKS,
+    TICK_LATENCY,
+    LEADER,
+    REPORTS,
+    LATE_RECORDS,
+    HEARTBEATS,
+    HEARTBEAT_SUCCESS,
+    BUILD_INFO,
+)
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

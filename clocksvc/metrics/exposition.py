@@ -1,0 +1,76 @@
+"""The page that Prometheus scrapes. It reads all clocks at once, so that one slow store delays no other's series."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from clocksvc.metrics.catalogue import BUILD_INFO, CATALOGUE, LEADER, TICK_LATENCY, TICKS
+from clocksvc.metrics.observed import Observed
+from clocksvc.metrics.readings import Reading, View, read
+
+_SIMPLE_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+_CLOCKS_AT_ONCE = 16
+
+
+class Metrics:
+    """All metrics of one process: an observer of its leaders, and the page. Safe to use from several threads."""
+
+    def __init__(self, clocks: Iterable[str]) -> None:
+        self._observed = Observed(clocks)
+        self._views: tuple[View, ...] = ()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def leading(self, clock: str, yes: bool) -> None:
+        """A LeaderObserver's: this process began or ceased to lead."""
+        self._observed.leading(clock, yes)
+
+    def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
+        """A LeaderObserver's: ticks were committed and published."""
+        self._observed.ticked(clock, count, latency_s)
+
+    def watch(self, views: Iterable[View]) -> None:
+        """The clocks whose state is read at each scrape; each must have been named at the beginning."""
+        self._views = tuple(views)
+
+    def render(self) -> tuple[bytes, str]:
+        """The page and its content type. Blocks for as long as a store's time-out; raises for no outage."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client's question: every family of the catalogue, with the series that are known now."""
+        led = self._observed.read()
+        histogram = HistogramMetricFamily(TICK_LATENCY.name, TICK_LATENCY.help, labels=TICK_LATENCY.labels)
+        readings = [Reading(BUILD_INFO, (version("clocksvc"),), 1)]
+        for clock, own in led.items():
+            histogram.add_metric([clock], own.latencies.cumulative(), own.latencies.sum_s)
+            readings += Reading(LEADER, (clock,), float(own.leads)), Reading(TICKS, (clock,), own.ticks)
+        readings += self._read_views({clock for clock, own in led.items() if own.leads})
+        return iter(_families(readings, histogram))
+
+    def _read_views(self, led: set[str]) -> list[Reading]:
+        if not self._views:
+            return []
+        with ThreadPoolExecutor(min(len(self._views), _CLOCKS_AT_ONCE), "metrics") as pool:
+            pages = pool.map(lambda view: read(view, view.spec.name in led), self._views)
+            return [reading for page in pages for reading in page]
+
+
+def _families(readings: Iterable[Reading], histogram: HistogramMetricFamily) -> list[Metric]:
+    simple = {
+        one.name: _SIMPLE_FAMILIES[one.type](one.name, one.help, labels=one.labels)
+        for one in CATALOGUE
+        if one.type != "histogram"
+    }
+    for one, labels, value in readings:
+        simple[one.name].add_metric(labels, value)
+    return [simple.get(one.name, histogram) for one in CATALOGUE]

@@ -1,0 +1,150 @@
+"""When heartbeats are due: on each multiple since the epoch, whatever the wall clock does."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+from celery.beat import BeatLazyFunc
+
+from clocksvc.celery.schedule import EpochSchedule, HeartbeatScheduler, remaining_ms
+
+pytestmark = pytest.mark.core
+
+MULTIPLE_MS = 1_764_000_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Wall:
+    """A wall clock that stands where it is put."""
+
+    def __init__(self, at_ms: int = MULTIPLE_MS) -> None:
+        self.at_ms = at_ms
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic(self) -> float:
+        return self.at_ms / 1000
+
+
+@pytest.mark.parametrize(
+    ("last_ms", "now_ms", "left_ms"),
+    [
+        pytest.param(0, 0, 60_000, id="just run: a whole interval"),
+        pytest.param(0, 59_999, 1, id="a millisecond before the multiple"),
+        pytest.param(0, 60_000, 0, id="at the multiple"),
+        pytest.param(59_999, 60_000, 0, id="run just before the multiple, by beat's start"),
+        pytest.param(60_000, 60_000, 60_000, id="run at the multiple: the next one"),
+        pytest.param(60_007, 60_010, 59_990, id="run a little late: still aligned"),
+        pytest.param(0, 600_001, 0, id="missed ones are due once, together"),
+        pytest.param(60_001, 59_999, 60_001, id="the wall clock was set back a little: not twice"),
+    ],
+)
+def test_remaining(last_ms: int, now_ms: int, left_ms: int) -> None:
+    """How long until the next multiple of a minute after the last run."""
+    assert remaining_ms(last_ms, now_ms, 60_000) == left_ms
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "due", "next_s"),
+    [(MULTIPLE_MS + 20_000, False, 40.0), (MULTIPLE_MS + 60_000, True, 60.0), (MULTIPLE_MS + 61_500, True, 58.5)],
+)
+def test_is_due_answers_as_celery_asks(now_ms: int, due: bool, next_s: float) -> None:
+    """Celery learns whether the entry is due and, to the millisecond, when the next multiple comes."""
+    schedule = EpochSchedule(60_000, Wall(now_ms))
+    last_run_at = EPOCH + timedelta(milliseconds=MULTIPLE_MS + 5)
+
+    assert tuple(schedule.is_due(last_run_at)) == (due, next_s)
+
+
+def test_now_is_an_aware_time() -> None:
+    """What Celery stores as the last run is UTC, to the millisecond."""
+    assert EpochSchedule(1_000, Wall(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
+
+
+def test_schedules_compare_by_interval() -> None:
+    """Beat must not see a change where there is none; a copy over a pickle is the same schedule."""
+    assert EpochSchedule(1_000) == pickle.loads(pickle.dumps(EpochSchedule(1_000)))
+    assert EpochSchedule(1_000) != EpochSchedule(2_000)
+    assert hash(EpochSchedule(1_000)) == hash(EpochSchedule(1_000))
+    assert repr(EpochSchedule(1_500)) == "<each multiple of 1.5 s since the epoch>"
+
+
+class Sending(HeartbeatScheduler):
+    """Beat's scheduler, with a list in the broker's place."""
+
+    time: Wall
+
+    def __init__(self, wall: Wall, every_ms: int) -> None:
+        self.time = wall
+        self.sent: list[int] = []
+        self.sent_at: list[int] = []
+        self.slow_ms = 0
+        entry = {
+            "task": "t",
+            "schedule": EpochSchedule(every_ms, wall),
+            "args": (BeatLazyFunc(lambda: wall.at_ms // every_ms * every_ms),),
+        }
+        conf = {"beat_schedule": {"entry": entry}, "beat_max_loop_interval": 5, "result_expires": None}
+        super().__init__(Celery("test", set_as_current=False, fixups=set(), changes=conf))
+
+    @property
+    def producer(self) -> None:
+        """No broker."""
+
+    def send_task(self, name: str, args: list[int], *rest: object, **options: object) -> None:
+        self.sent += args
+        self.sent_at.append(self.time.at_ms)
+        self.time.at_ms += self.slow_ms
+        self.slow_ms = 0
+
+    def run(self, wall: Wall, seconds: float) -> None:
+        """Let beat live for so long: it sleeps exactly as long as it says."""
+        until_ms = wall.at_ms + round(seconds * 1000)
+        while wall.at_ms < until_ms:
+            wall.at_ms += max(1, round(self.tick() * 1000))
+
+
+def test_beat_sends_each_multiple_once() -> None:
+    """Through Celery's own loop: one message for each multiple, never before it, at most a few ms after it."""
+    wall = Wall(MULTIPLE_MS + 1_300)
+    beat = Sending(wall, 2_000)
+    beat.run(wall, 10)
+
+    assert beat.sent == [MULTIPLE_MS + 2_000 * number for number in range(1, 6)]
+    assert all(0 <= at_ms - due_ms < 20 for at_ms, due_ms in zip(beat.sent_at, beat.sent, strict=True))
+
+
+def test_beat_survives_a_clock_that_is_set_back() -> None:
+    """When the wall clock is set back an hour, heartbeats go on with its next multiple, not an hour later."""
+    wall = Wall(MULTIPLE_MS + 3_600_500)
+    beat = Sending(wall, 2_000)
+    beat.run(wall, 4)
+    wall.at_ms = MULTIPLE_MS + 100
+    beat.sent.clear()
+    beat.run(wall, 5)
+
+    assert beat.sent == [MULTIPLE_MS + 2_000, MULTIPLE_MS + 4_000]
+
+
+def test_beat_makes_good_after_a_pause_once() -> None:
+    """After a pause of many intervals one message goes out, for the newest multiple; then the rhythm goes on."""
+    wall = Wall(MULTIPLE_MS + 500)
+    beat = Sending(wall, 2_000)
+    beat.tick()
+    wall.at_ms = MULTIPLE_MS + 100_700
+    beat.run(wall, 2)
+
+    assert beat.sent == [MULTIPLE_MS + 100_000, MULTIPLE_MS + 102_000]
+
+
+def test_a_slow_message_makes_the_next_no_later() -> None:
+    """A message that takes long to send (the broker was away) holds the next one up only until it is sent."""
+    wall = Wall(MULTIPLE_MS + 1_500)
+    beat = Sending(wall, 2_000)
+    beat.slow_ms = 2_900
+    beat.run(wall, 4)
+
+    assert beat.sent == [MULTIPLE_MS + 2_000, MULTIPLE_MS + 4_000]
+    assert beat.sent_at[1] - beat.sent_at[0] < 2_920
