@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from clocksvc.errors import InvalidValue
 
@@ -12,6 +13,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\
 """`fromisoformat` alone takes more than RFC 3339: weeks, no separators, any letter between date and time."""
 
 
+@lru_cache(maxsize=4_096)  # a catch-up writes each time up to four times
 def to_rfc3339(timestamp_ms: int) -> str:
     """`2026-11-22T12:00:35Z`, with milliseconds only where they are not zero."""
     moment = _EPOCH + timedelta(milliseconds=timestamp_ms)

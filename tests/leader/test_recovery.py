@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.clock.hold import Reason
+from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.testing import InMemoryClock
@@ -237,3 +238,36 @@ def test_the_stream_is_never_cut_or_doubled(error: Callable[[], Exception]) -> N
         pass_time(clock, clock.leader, 5)
 
     assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
+    """A store that comes back with the roster of a second ago lacks a partition: no tick comes without it."""
+    clock = a_clock_with_ticks()
+    clock.topics.add_partitions("events", 1)
+    old = clock.store.copy_state()
+    assert clock.report(1, "2026-11-22T12:03:00Z") is Outcome.UNKNOWN
+    clock.time.advance(1)
+    clock.settle()
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+    clock.store.restore(old)
+
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+
+
+def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
+    """What this process has seen counts in its next term too, even where the log does not know it yet."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.settle()
+    clock.topics.hide("events", 1)
+    clock.log.fence()
+    clock.leader.start_over()
+    pass_time(clock, clock.leader, 6)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:01:00Z")
+
+    assert times(clock) == []
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))

@@ -2,6 +2,7 @@
 processed, written down before anybody reports it."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from clocksvc.clock.partition import Partition
@@ -9,6 +10,7 @@ from clocksvc.clock.roster import TopicShape
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.stores.memory import MemoryStore
 from clocksvc.ticklogs.memory import MemoryLog
+from clocksvc.topic import Metadata
 from clocksvc.topics.memory import MemoryTopics, TopicRecord
 from tests.simulation.hub import Hub, Interrupted, SimulatedTime
 
@@ -26,9 +28,9 @@ class DescribedTopics(Interrupted):
         super().__init__(hub, topics, "topics")
         self._world, self._process = world, process
 
-    def describe(self, names: list[str]) -> object:
+    def describe(self, names: Collection[str]) -> Metadata:
         self._hub.give_way("topics.describe")
-        metadata = self._keeper.describe(names)
+        metadata: Metadata = self._keeper.describe(names)
         shown = metadata.topics.get(TOPIC, TopicShape("", 0)).partitions
         self._world.described.setdefault(self._process, set()).update(self._world.partitions()[:shown])
         self._hub.give_way()
