@@ -21,7 +21,6 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wiring"}),
     frozenset({"api", "celery", "check"}),
     frozenset({"serve"}),
-    frozenset({"serve"}),
     frozenset({"dev"}),
     frozenset({"cli"}),
 )
@@ -31,7 +30,9 @@ PROMISES_ALONE = frozenset({"leader", "feed", "heartbeat", "view", "metrics", "a
 """Parts that know promises, never who keeps them: they are given keepers."""
 
 KEEPERS = frozenset({"stores", "ticklogs", "topics"})
-CORE_MAY_READ = frozenset({"collections", "dataclasses", "datetime", "enum", "hashlib", "json", "re", "typing"})
+CORE_MAY_READ = frozenset(
+    {"collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "json", "re", "typing"}
+)
 """Of the standard library: the core does no I/O and reads no time."""
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {

@@ -15,6 +15,7 @@ from tests.promises.ticklog_keepers import (
     FaultyKafkaLogKeeper,
     FaultyLogKeeper,
     MemoryLogKeeper,
+    writer,
 )
 from tests.promises.ticklog_values import CLOCK, Word, minutes, tick, ticks
 
@@ -41,7 +42,7 @@ def _append(log: TickLog, waiting: Waiting) -> None:
     log.append(ticks(2, 3), waiting)
 
 
-EVERY_CALL = pytest.mark.parametrize("call", [_prepare, _fence, _tail, _backwards, _append])
+EVERY_CALL = pytest.mark.parametrize("call", [_prepare, _fence, _tail, _append])
 
 
 @pytest.fixture(
@@ -58,7 +59,7 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[FaultyLogKeeper]:
 @EVERY_CALL
 def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callable[[TickLog, Waiting], None]) -> None:
     """In time, by TickLogUnavailable, having told who waits; nothing is seen of an append."""
-    log, waits = _writer(keeper), Word()
+    log, waits = writer(keeper), Word()
     log.append([tick(1)], word)
     log.tail(word)
     keeper.stall()
@@ -69,14 +70,14 @@ def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callab
     assert waits.calls >= 1
     keeper.heal()
 
-    _writer(keeper).append([tick(2)], word)
+    writer(keeper).append([tick(2)], word)
     assert minutes(keeper.seen()) == [1, 2]
 
 
 @EVERY_CALL
 def test_giving_up_gets_through(keeper: FaultyLogKeeper, call: Callable[[TickLog, Waiting], None]) -> None:
     """What `waiting` raises comes out of the call at once; a writer that was interrupted never writes again."""
-    log = _writer(keeper)
+    log = writer(keeper)
     log.append([tick(1)], word)
     log.tail(word)
     keeper.stall()
@@ -87,14 +88,14 @@ def test_giving_up_gets_through(keeper: FaultyLogKeeper, call: Callable[[TickLog
         with pytest.raises(Fenced):
             log.append([tick(9)], word)
 
-    _writer(keeper).append([tick(2)], word)
+    writer(keeper).append([tick(2)], word)
     assert minutes(keeper.seen()) == [1, 2]
 
 
 @pytest.mark.parametrize("lands", [True, False])
 def test_a_commit_without_an_answer_is_open_until_the_log_is_asked(keeper: FaultyLogKeeper, lands: bool) -> None:
     """It may have landed or not; the writer writes no more, and `fence` and `tail` tell."""
-    log, waits = _writer(keeper), Word()
+    log, waits = writer(keeper), Word()
     log.append([tick(1)], word)
     keeper.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
@@ -114,7 +115,7 @@ def test_a_commit_without_an_answer_is_open_until_the_log_is_asked(keeper: Fault
 @pytest.mark.parametrize("lands", [True, False])
 def test_another_process_settles_an_open_commit(keeper: FaultyLogKeeper, lands: bool) -> None:
     """Whoever fences next finds the log settled: nothing changes any more when the old writer's brokers are back."""
-    log, other = _writer(keeper), keeper.process()
+    log, other = writer(keeper), keeper.process()
     log.append([tick(1)], word)
     keeper.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
@@ -131,7 +132,7 @@ def test_another_process_settles_an_open_commit(keeper: FaultyLogKeeper, lands: 
 
 def test_giving_up_during_a_commit_leaves_it_open(keeper: FaultyLogKeeper) -> None:
     """A lease that is lost while the commit's answer is awaited: the writer never writes again."""
-    log, other = _writer(keeper), keeper.process()
+    log, other = writer(keeper), keeper.process()
     keeper.lose_commits(lands=False)
     with pytest.raises(LeaseLost):
         log.append([tick(1)], Word(LeaseLost()))
@@ -145,11 +146,11 @@ def test_giving_up_during_a_commit_leaves_it_open(keeper: FaultyLogKeeper) -> No
 
 def test_reading_goes_on_after_an_outage(keeper: FaultyLogKeeper) -> None:
     """The same process reads again as soon as the brokers answer."""
-    log = _writer(keeper)
+    log = writer(keeper)
     log.append([tick(1)], word)
     keeper.stall()
     with pytest.raises(TickLogUnavailable):
-        log.tail(word)
+        _backwards(log, word)
     keeper.heal()
 
     assert log.tail(word) == Tail(tick(1), 0)
@@ -177,7 +178,7 @@ def test_without_rights_the_log_is_unavailable(
 ) -> None:
     """The reason is Kafka's, in words."""
     keeper = FaultyKafkaLogKeeper(faulty_kafka)
-    _writer(keeper)
+    writer(keeper)
     log = KafkaTickLog(keeper.topic, CLOCK, faulty_kafka.stranger, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match=r"(?i)authori[sz]"):
         call(log, word)
@@ -192,10 +193,3 @@ def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, Wait
     log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match="MAGIC"):
         call(log, word)
-
-
-def _writer(keeper: FaultyLogKeeper) -> TickLog:
-    log = keeper.process()
-    log.prepare(word)
-    log.fence(word)
-    return log

@@ -24,7 +24,7 @@ from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.shape import LogShape
 from clocksvc.timesource import SystemTime
 from tests.promises.faulty_kafka import FaultyKafka
-from tests.promises.ticklog_values import CLOCK
+from tests.promises.ticklog_values import CLOCK, Word
 from tests.waiting import eventually
 
 TIMEOUT_S = 1.2
@@ -133,7 +133,7 @@ class KafkaLogKeeper:
     def __init__(self, bootstrap: str) -> None:
         self.topic = f"ticks-{uuid.uuid4().hex[:12]}"
         self.settings = {"bootstrap.servers": bootstrap}
-        self._quiet: dict[str, str | int] = {**self.settings, "log_level": 0}
+        self._quiet: dict[str, str | int | float | bool] = {**self.settings, "log_level": 0}
         self._admin = AdminClient(self._quiet)
         self._processes: list[KafkaTickLog] = []
         self._outsider: Producer | None = None
@@ -255,3 +255,11 @@ class FaultyKafkaLogKeeper(KafkaLogKeeper):
     def free(self) -> None:
         self.heal()
         super().free()
+
+
+def writer(keeper: LogKeeper) -> TickLog:
+    """A process that may write."""
+    log, word = keeper.process(), Word()
+    log.prepare(word)
+    log.fence(word)
+    return log

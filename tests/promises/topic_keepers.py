@@ -91,7 +91,7 @@ class KafkaTopicsKeeper:
     def __init__(self, kafka: FaultyKafka) -> None:
         self._wire = kafka.wire
         self._settings: dict[str, str] = {"bootstrap.servers": kafka.bootstrap}
-        self._quiet: dict[str, str | int] = {**self._settings, "log_level": 0}
+        self._quiet: dict[str, str | int | float | bool] = {**self._settings, "log_level": 0}
         self._admin = AdminClient(self._quiet)
         self.topics: Topics = KafkaTopics(self._settings)
 

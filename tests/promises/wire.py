@@ -56,12 +56,20 @@ class KafkaWire:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                broker = socket.create_connection(self._target)
-                with self._lock:
-                    self._open += [client, broker]
-                silent = threading.Event()
-                _in_background(partial(self._requests, client, broker, silent))
-                _in_background(partial(self._responses, broker, client, silent))
+                with suppress(OSError):
+                    self._join(client)
+
+    def _join(self, client: socket.socket) -> None:
+        try:
+            broker = socket.create_connection(self._target)
+        except OSError:
+            client.close()
+            raise
+        with self._lock:
+            self._open += [client, broker]
+        silent = threading.Event()
+        _in_background(partial(self._requests, client, broker, silent))
+        _in_background(partial(self._responses, broker, client, silent))
 
     def _requests(self, client: socket.socket, broker: socket.socket, silent: threading.Event) -> None:
         with suppress(OSError), client, broker:

@@ -1,0 +1,58 @@
+"""`clocksvc check`: prints the findings. What is looked at, says `clocksvc.check`."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from clocksvc.cli.arguments import add_config, add_json, load_settings
+from clocksvc.errors import SettingsError
+
+if TYPE_CHECKING:
+    from clocksvc.check.finding import Finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which configuration, how to print."""
+    parser.description = (
+        "Find what is wrong with configuration, Redis, Kafka, topics, consumer groups and tick logs, and what to do. "
+        "Nothing is written anywhere. Exit code 0 without problems (warnings are none), 1 with."
+    )
+    add_config(parser)
+    add_json(parser, "the findings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every finding; 1 where there is a problem."""
+    from clocksvc.check.finding import Level, ok, problem, worst
+    from clocksvc.check.run import run as check
+    from clocksvc.timesource import SystemTime
+    from clocksvc.topics.kafka_settings import check_settings
+
+    findings: list[Finding]
+    try:
+        settings = load_settings(args)
+        check_settings(settings.kafka_settings())
+    except SettingsError as error:
+        to_do = "correct it; nothing else was looked at"
+        findings = [problem("configuration", text, to_do) for text in error.problems]
+    else:
+        clocks = ", ".join(settings.clocks)
+        findings = [ok("configuration", f"valid; clocks: {clocks}"), *check(settings, SystemTime())]
+    print(_as_json(findings) if args.json else _as_text(findings))
+    return 1 if worst(findings) is Level.PROBLEM else 0
+
+
+def _as_json(findings: "list[Finding]") -> str:
+    return json.dumps({"findings": [finding.to_wire() for finding in findings]}, indent=2)
+
+
+def _as_text(findings: "list[Finding]") -> str:
+    lines = []
+    for finding in findings:
+        clock = f" ({finding.clock})" if finding.clock else ""
+        lines.append(f"{finding.level.value:<8} {finding.part}{clock}: {finding.text}")
+        if finding.to_do:
+            lines.append(f"{'':<8} → {finding.to_do}")
+    counts = [sum(finding.level == level for finding in findings) for level in ("problem", "warning")]
+    lines.append("{} problem{}, {} warning{}".format(*(part for n in counts for part in (n, "" if n == 1 else "s"))))
+    return "\n".join(lines)

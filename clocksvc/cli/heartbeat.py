@@ -1,0 +1,73 @@
+"""`clocksvc heartbeat`: one round, now. What a round is, says `clocksvc.heartbeat`."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from clocksvc.cli.arguments import add_config, add_json, load_settings
+from clocksvc.cli.output import print_json
+from clocksvc.clock.tick import partition_to_wire
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import UnknownClock
+
+if TYPE_CHECKING:
+    from clocksvc.clock.spec import ClockSpec
+    from clocksvc.heartbeat import Round
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which clocks."""
+    parser.description = (
+        "Put one heartbeat into every partition of the clocks' topics, and wait for every delivery. Exit code 1 where "
+        "a partition got none. Twice is harmless."
+    )
+    add_config(parser)
+    parser.add_argument("clocks", nargs="*", metavar="CLOCK", help="all whose heartbeats are switched on, unless named")
+    add_json(parser, "what became of each round")
+
+
+def run(args: argparse.Namespace) -> int:
+    """One round for each clock; 1 where one is not whole."""
+    from clocksvc import heartbeat, wiring
+    from clocksvc.timesource import SystemTime
+
+    settings, time = load_settings(args), SystemTime()
+    topics = wiring.open_topics(settings)
+    rounds = {}
+    try:
+        for spec in _chosen(settings.clock_specs(), args.clocks):
+            store = wiring.open_store(settings, spec)
+            rounds[spec.name] = heartbeat.beat(spec, store, topics, time, time.now_ms())
+            if not args.json:
+                print(_as_text(spec.name, rounds[spec.name]))
+    finally:
+        topics.close()
+    if args.json:
+        print_json({"rounds": [_to_wire(clock, made) for clock, made in rounds.items()]})
+    return 0 if all(made.whole for made in rounds.values()) else 1
+
+
+def _chosen(specs: "dict[str, ClockSpec]", names: list[str]) -> "list[ClockSpec]":
+    for name in names:
+        if name not in specs:
+            raise UnknownClock(f"no clock {name!r} is configured: wanted some of {', '.join(specs)}")
+    if names:
+        return [specs[name] for name in names]
+    return [spec for spec in specs.values() if spec.heartbeat is not None]
+
+
+def _to_wire(clock: str, made: "Round") -> dict[str, Any]:
+    failed = [partition_to_wire(partition) | {"reason": why} for partition, why in made.failed.items()]
+    unread = [{"topic": topic, "partition": None, "reason": why} for topic, why in made.unread.items()]
+    return {
+        "clock": clock,
+        "time": None if made.timestamp_ms is None else to_rfc3339(made.timestamp_ms),
+        "delivered": len(made.delivered),
+        "failed": failed + unread,
+    }
+
+
+def _as_text(clock: str, made: "Round") -> str:
+    lines = [f"{clock}: {len(made.delivered)} heartbeats delivered"]
+    lines += [f"{clock}: topic {topic} failed: {why}" for topic, why in made.unread.items()]
+    lines += [f"{clock}: {partition} failed: {why}" for partition, why in made.failed.items()]
+    return "\n".join(lines)

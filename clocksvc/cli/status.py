@@ -1,0 +1,80 @@
+"""`clocksvc status`: how the clocks are doing, as a service tells it."""
+
+import argparse
+from typing import Any
+
+from clocksvc.cli.arguments import add_json, add_url, token
+from clocksvc.cli.output import columns, print_json
+from clocksvc.client import Client
+from clocksvc.clock.spec import check_clock_name
+from clocksvc.errors import ServiceUnavailable
+
+NAMED = 5
+_HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which service, which clock."""
+    add_url(parser)
+    parser.add_argument("clock", nargs="?", metavar="CLOCK", help="one clock, with its slowest partitions")
+    add_json(parser, "what the service answers")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask once, and print."""
+    if args.clock is not None:
+        check_clock_name("CLOCK", args.clock)
+    body = Client(args.url, token()).get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
+    clocks = body.get("clocks") if args.clock is None else [body]
+    if clocks is None or any("status" not in clock for clock in clocks):
+        raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
+    if args.json:
+        print_json(body)
+        return 0
+    print(columns([_HEAD, *(_row(clock) for clock in clocks)]))
+    for clock in clocks:
+        if clock["hold"] is not None:
+            print(hold_text(clock))
+    if args.clock is not None and body["slowest"]:
+        print(f"\n{columns([('SLOWEST', 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, body['slowest'])])}")
+    return 0
+
+
+def hold_text(clock: dict[str, Any]) -> str:
+    """Why a clock stands still, since when, and which partitions."""
+    hold = clock["hold"]
+    since = f" since {hold['since']}" if hold["since"] else ""
+    detail = f": {hold['detail']}" if hold.get("detail") else ""
+    named = [f"{partition['topic']}:{partition['partition']}" for partition in hold["partitions"]]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    partitions = f" ({', '.join(named[:NAMED])}{more})" if named else ""
+    return f"{clock['clock']}: {hold['reason']}{since}{detail}{partitions}"
+
+
+def _row(clock: dict[str, Any]) -> tuple[str, ...]:
+    numbers = clock["partitions"]
+    known = numbers["known"]
+    partitions = "-" if known is None else f"{known}/{known + numbers['unknown']}"
+    if numbers["excluded"]:
+        partitions += f" ({numbers['excluded']} excluded)"
+    return (
+        clock["clock"],
+        clock["time"] or "-",
+        clock["status"],
+        _seconds(clock["behind_seconds"]),
+        partitions,
+        clock["leader"] or "-",
+    )
+
+
+def _partition_row(partition: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{partition['topic']}:{partition['partition']}",
+        partition["time"] or "unknown",
+        _seconds(partition["behind_seconds"]),
+        partition["reported_at"] or "never",
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"

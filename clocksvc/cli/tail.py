@@ -1,0 +1,73 @@
+"""`clocksvc tail`: prints a clock's ticks as they come. Following is `clocksvc.follow`'s business."""
+
+import argparse
+import logging
+
+from clocksvc.cli import arguments
+from clocksvc.cli.output import note, print_json
+from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import CursorTooOld, Refused
+from clocksvc.follow import ticks
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which service, which clock, from where on."""
+    parser.description = (
+        "Print every tick of a clock once, in order, as it comes, until Ctrl-C; reconnects by itself, and says so on "
+        "stderr."
+    )
+    arguments.add_url(parser)
+    parser.add_argument("clock", metavar="CLOCK")
+    parser.add_argument(
+        "--after", metavar="T", help="begin with the tick after T (RFC 3339 or epoch seconds); else with the next one"
+    )
+    arguments.add_json(parser, "each tick on a line of its own,")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Follow until somebody ends it."""
+    check_clock_name("CLOCK", args.clock)
+    after = None if args.after is None else to_rfc3339(arguments.time("--after", args.after))
+    following = logging.getLogger("clocksvc.follow")
+    following.setLevel(logging.INFO)
+    notes = _Notes()
+    following.addHandler(notes)
+    try:
+        for tick in ticks(args.url, args.clock, after=after, token=arguments.token()):
+            if args.json:
+                print_json(tick.to_wire())
+            else:
+                print(_as_text(tick), flush=True)
+    except CursorTooOld as error:
+        raise Refused(_too_old(error)) from error
+    finally:
+        following.removeHandler(notes)
+    return 0
+
+
+class _Notes(logging.Handler):
+    """Says on stderr what following has to say, once where it repeats itself."""
+
+    _said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message != self._said:
+            self._said = message
+            note(f"clocksvc tail: {message}; reconnecting")
+
+
+def _as_text(tick: Tick) -> str:
+    took_s = (tick.emitted_at_ms - tick.at_ms) / 1000
+    excluded = f", without {', '.join(str(partition) for partition in tick.excluded)}" if tick.excluded else ""
+    return f"{to_rfc3339(tick.emitted_at_ms)}  tick {to_rfc3339(tick.at_ms)}  {took_s:.1f} s after it{excluded}"
+
+
+def _too_old(error: CursorTooOld) -> str:
+    begin = "0" if error.oldest_previous_ms is None else to_rfc3339(error.oldest_previous_ms)
+    return (
+        f"ticks after {to_rfc3339(error.cursor_ms)} are no longer kept: the oldest kept one is "
+        f"{to_rfc3339(error.oldest_ms)}; to begin with it: --after {begin}"
+    )

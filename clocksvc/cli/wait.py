@@ -1,0 +1,114 @@
+"""`clocksvc wait`: ends when a clock has reached a time, so that `clocksvc wait … && job` is right."""
+
+import argparse
+import threading
+from typing import Any
+
+from clocksvc.backoff import Backoff
+from clocksvc.cli import arguments
+from clocksvc.cli.output import note, print_json
+from clocksvc.client import Answer, Client
+from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable
+from clocksvc.timesource import SystemTime
+
+REACHED, NOT_REACHED = 0, 3
+ASK_S = 25.0
+"""How long one request waits: proxies on the way often end those of a minute."""
+GRACE_S = 10.0
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which service, which clock, until when, for how long."""
+    parser.description = (
+        "Wait until everything before T has been processed. Exit code 0: it has. 3: not within the time-out. 1: an "
+        "error, such as an unknown clock, or a service that does not answer when the time-out is over. What holds the "
+        "clock meanwhile goes to stderr."
+    )
+    arguments.add_url(parser)
+    parser.add_argument("clock", metavar="CLOCK")
+    parser.add_argument("--until", required=True, metavar="T", help="RFC 3339 or epoch seconds")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for ever unless set; 0 asks once")
+    arguments.add_json(parser, "the tick that reached T, or the state in which the clock had not")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask until the clock is there, or the time is over."""
+    check_clock_name("CLOCK", args.clock)
+    until_ms = arguments.time("--until", args.until)
+    if args.timeout is not None and not 0 <= args.timeout < float("inf"):
+        raise InvalidValue("--timeout", args.timeout, "wanted seconds, zero or more")
+    answer = _Waiting(Client(args.url, arguments.token()), args.clock, until_ms, args.timeout).answer()
+    reached = answer.status != 409
+    if args.json:
+        print_json(answer.body)
+    elif reached:
+        print(f"{args.clock}: everything before {to_rfc3339(until_ms)} is processed (tick {answer.body['time']})")
+    else:
+        note(f"clocksvc wait: {answer.body['detail']}")
+    return REACHED if reached else NOT_REACHED
+
+
+class _Waiting:
+    """One wait: asks again and again, and says once what it waits for."""
+
+    def __init__(self, client: Client, clock: str, until_ms: int, timeout_s: float | None) -> None:
+        self._client, self._path = client, f"/v1/clocks/{clock}/wait"
+        self._until, self._until_ms = to_rfc3339(until_ms), until_ms
+        self._monotonic = SystemTime().monotonic
+        self._deadline = float("inf") if timeout_s is None else self._monotonic() + timeout_s
+        self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
+        self._said: object = None
+
+    def answer(self) -> Answer:
+        """200 with the tick, or 409 with the state when the time is over.
+
+        Raises:
+            ServiceUnavailable: nobody answers when the time is over.
+            Refused, UnknownClock: as the service says, at once.
+        """
+        while True:
+            try:
+                answer = self._ask(min(ASK_S, max(0.0, self._left_s())))
+            except ServiceUnavailable as error:
+                if self._left_s() <= 0:
+                    raise
+                self._say("unavailable", f"{error}; trying again")
+                threading.Event().wait(max(0.0, min(self._backoff.next(), self._left_s())))
+                continue
+            if answer.status != 409 or self._left_s() <= 0:
+                return answer
+            self._backoff.reset()
+            self._say(_why(answer.body), f"waiting: {answer.body['detail']}")
+
+    def _ask(self, timeout_s: float) -> Answer:
+        params: dict[str, str | int | float | None] = {"until": self._until, "timeout": round(timeout_s, 3)}
+        answer = self._client.get(self._path, params, timeout_s=timeout_s + GRACE_S, accept=(409,))
+        if answer.status == 409 and not str(answer.body.get("type")).endswith("clock-not-reached"):
+            raise Refused(f"{self._path}: {answer.body.get('detail', 'status 409')}")
+        if answer.status != 409 and not self._is_reached(answer.body):
+            # A proxy's friendly page, with status 200, must not start anybody's job.
+            raise ServiceUnavailable(f"{self._path}: what answers there is no clocksvc (status {answer.status})")
+        return answer
+
+    def _is_reached(self, body: dict[str, Any]) -> bool:
+        try:
+            return Tick.from_wire(body).at_ms >= self._until_ms
+        except (KeyError, TypeError, ValueError):
+            return False
+
+    def _left_s(self) -> float:
+        return self._deadline - self._monotonic()
+
+    def _say(self, what: object, text: str) -> None:
+        if what != self._said:
+            self._said = what
+            note(f"clocksvc wait: {text}")
+
+
+def _why(problem: dict[str, Any]) -> object:
+    state = problem["state"]
+    return state["status"], None if state["hold"] is None else state["hold"]["reason"]

@@ -1,0 +1,90 @@
+"""The log's topic: what it looks like, and its creation."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from clocksvc.errors import TickLogUnavailable
+from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.ticklogs.kafka.failures import error_of, translated
+from clocksvc.ticklogs.patience import REST_S, Patience
+from clocksvc.ticklogs.shape import REPLICATION, LogShape, wanted_config
+
+T = TypeVar("T")
+
+
+class Admin:
+    """The log's topic: what it looks like, and its creation."""
+
+    def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float, patience: Patience) -> None:
+        self._topic, self._timeout_s, self._patience = topic, timeout_s, patience
+        with translated("Kafka can't be asked about the tick log"):
+            self._client = AdminClient(client_settings(settings), logger=ClientLog())
+
+    def describe(self) -> LogShape | None:
+        topic = self._known(lambda: self._client.describe_topics(TopicCollection([self._topic]), **self._timeout()))
+        resource = ConfigResource(ResourceType.TOPIC, self._topic)
+        config = topic and self._known(lambda: self._client.describe_configs([resource], **self._timeout()))
+        if topic is None or config is None:
+            return None
+        return LogShape(
+            topic=self._topic,
+            partitions=len(topic.partitions),
+            # What a broker does not tell is taken as Kafka's own default.
+            cleanup_policy=_setting(config, "cleanup.policy", "delete"),
+            timestamp_type=_setting(config, "message.timestamp.type", "CreateTime"),
+            min_compaction_lag_ms=int(_setting(config, "min.compaction.lag.ms", "0")),
+            replication=min((len(partition.replicas) for partition in topic.partitions), default=0),
+            min_insync=int(_setting(config, "min.insync.replicas", "1")),
+            brokers=self._brokers(),
+        )
+
+    def create(self) -> LogShape:
+        """Make the topic, or find that somebody else did, and wait until it is known."""
+        brokers = self._brokers()
+        new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=wanted_config(brokers))
+        with translated(f"the tick log {self._topic!r} can't be created"):
+            try:
+                self._answer(self._client.create_topics([new], **self._timeout())[self._topic])
+            except KafkaException as raised:
+                if error_of(raised).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        for slice_s in self._patience:
+            shape = self.describe()
+            if shape is not None:
+                return shape
+            self._client.poll(min(REST_S, slice_s))
+        raise TickLogUnavailable(f"the tick log {self._topic!r} was created and is not known yet")
+
+    def _brokers(self) -> int:
+        with translated("Kafka does not say how many brokers there are"):
+            return len(self._answer(self._client.describe_cluster(**self._timeout())).nodes)
+
+    def _known(self, ask: Callable[[], Mapping[Any, Future[Any]]]) -> Any:
+        """The answer about the one topic that was asked about; None where Kafka does not list it."""
+        with translated(f"Kafka does not describe the tick log {self._topic!r}"):
+            try:
+                (future,) = ask().values()
+                return self._answer(future)
+            except KafkaException as raised:
+                if error_of(raised).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return None
+                raise
+
+    def _answer(self, future: "Future[T]") -> T:
+        for slice_s in self._patience:
+            with suppress(TimeoutError):
+                return future.result(slice_s)
+        raise TickLogUnavailable("Kafka does not answer")
+
+    def _timeout(self) -> dict[str, float]:
+        return {"request_timeout": self._timeout_s}
+
+
+def _setting(config: Mapping[str, Any], name: str, default: str) -> str:
+    entry = config.get(name)
+    return default if entry is None or entry.value is None else str(entry.value)

@@ -1,0 +1,102 @@
+"""Reading the log by offsets, from what its leader knows now. Draws no conclusions."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from clocksvc.clock.record import TYPE_HEADER
+from clocksvc.errors import TickLogUnavailable
+from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.ticklogs.kafka.failures import translated, words
+from clocksvc.ticklogs.message import Message
+from clocksvc.ticklogs.patience import REST_S, Patience
+
+_GIVES_NO_DATA = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
+
+
+class Reader:
+    """Two consumers of the log, one for each isolation level. Assigned by hand: the group is never joined."""
+
+    def __init__(self, topic: str, settings: Mapping[str, str]) -> None:
+        self._topic = topic
+        self._committed = self._consumer(settings, "read_committed")
+        self._uncommitted = self._consumer(settings, "read_uncommitted")
+
+    def watermarks(self, patience: Patience) -> tuple[int, int, int]:
+        """The log's beginning, its last stable offset, its high watermark, as its leader knows them now."""
+        failure = None
+        partition = TopicPartition(self._topic, 0)
+        for slice_s in patience:
+            try:
+                low, stable = self._committed.get_watermark_offsets(partition, timeout=slice_s / 2, cached=False)
+                _, high = self._uncommitted.get_watermark_offsets(partition, timeout=slice_s / 2, cached=False)
+                return low, stable, high
+            except KafkaException as raised:
+                failure = raised
+                self.rest(min(REST_S, slice_s))
+        raise TickLogUnavailable(f"the tick log's end is not known: {self._reason(failure)}") from failure
+
+    def read(self, start: int, end: int, patience: Patience) -> list[Message]:
+        """All committed records from `start` to before `end`, which must not be beyond the last stable offset."""
+        found: list[Message] = []
+        failure = None
+        self._committed.assign([TopicPartition(self._topic, 0, start)])
+        try:
+            for slice_s in patience:
+                got = self._committed.poll(slice_s)
+                if got is None:
+                    continue
+                error, offset = got.error(), cast(int, got.offset())
+                if error is None and offset < end:
+                    found.append(_message(got))
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    failure = KafkaException(error)
+                    if error.code() in _GIVES_NO_DATA:
+                        break
+                elif offset >= (end if error is not None else end - 1):
+                    return found
+        except KafkaException as raised:
+            failure = raised
+        finally:
+            self._committed.unassign()
+        raise TickLogUnavailable(f"the tick log can't be read to its end: {words(failure)}") from failure
+
+    def _reason(self, failure: KafkaException | None) -> str:
+        """What Kafka says about the topic, where it says anything: the consumer knows only that it found nothing."""
+        try:
+            listed = self._committed.list_topics(self._topic, timeout=REST_S).topics[self._topic].error
+        except KafkaException:
+            listed = None
+        return words(failure) if listed is None else listed.str()
+
+    def rest(self, seconds: float) -> None:
+        """Wait a little, serving what the clients want to log."""
+        self._uncommitted.poll(0)
+        self._committed.poll(seconds)
+
+    def close(self) -> None:
+        self._committed.close()
+        self._uncommitted.close()
+
+    def _consumer(self, settings: Mapping[str, str], isolation_level: str) -> Consumer:
+        ours = client_settings(
+            settings,
+            group_id="clocksvc",
+            isolation_level=isolation_level,
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            # The log's end is behind its last marker: with a wait there, each reading would take as long.
+            fetch_wait_max_ms=0,
+            check_crcs=True,
+        )
+        with translated("the tick log's reader can't be made"):
+            return Consumer(ours, logger=ClientLog())
+
+
+def _message(got: KafkaMessage) -> Message:
+    headers = cast("list[tuple[str, bytes | None]]", got.headers() or [])
+    types = [value for name, value in headers if name == TYPE_HEADER and value is not None]
+    return Message(got.key(), got.value(), types[-1].decode(errors="replace") if types else None)

@@ -1,0 +1,142 @@
+"""The tick log in Kafka, as its leader sees it. Holds one writer and one reader; knows no ticks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from clocksvc.clock.record import Record
+from clocksvc.errors import Fenced, OpenTransaction, TickLogUnavailable
+from clocksvc.ticklog import Tail, Waiting
+from clocksvc.ticklogs.kafka.admin import Admin
+from clocksvc.ticklogs.kafka.reader import Reader
+from clocksvc.ticklogs.kafka.writer import Writer
+from clocksvc.ticklogs.message import Message, read_message
+from clocksvc.ticklogs.patience import Patience
+from clocksvc.ticklogs.shape import LogShape, refuse
+from clocksvc.timesource import Time
+
+TIMEOUT_S = 6.0
+SETTLE_S = 5.0
+
+_MARKER_REST_S = 0.005
+_TAIL_CHUNK = 16
+_FIRST_CHUNK = 1_000
+_LAST_CHUNK = 10_000
+
+
+class KafkaTickLog:
+    """One clock's tick log in Kafka: a TickLog.
+
+    Args:
+        topic: the tick log's topic.
+        clock: whose ticks it keeps.
+        settings: librdkafka's, as the user set them.
+        time: for deadlines.
+        timeout_s: how long a call waits for the brokers before it gives up.
+        settle_s: how long somebody else's transaction may be open before `tail` says so.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        clock: str,
+        settings: Mapping[str, str],
+        time: Time,
+        timeout_s: float = TIMEOUT_S,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._topic, self._clock, self._settings, self._time = topic, clock, settings, time
+        self._timeout_s, self._settle_s = timeout_s, settle_s
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+
+    def describe(self, waiting: Waiting) -> LogShape | None:
+        """The topic as it is; None where there is none. Raises TickLogUnavailable."""
+        return self._admin(waiting).describe()
+
+    def prepare(self, waiting: Waiting) -> None:
+        admin = self._admin(waiting)
+        refuse(admin.describe() or admin.create())
+
+    def fence(self, waiting: Waiting) -> None:
+        self._discard_writer()
+        self._writer = Writer(self._topic, self._settings, self._timeout_s)
+        try:
+            self._writer.fence(self._patience(waiting))
+        finally:
+            self._discard_unusable()
+
+    def tail(self, waiting: Waiting) -> Tail:
+        with self._reading() as reader:
+            low, end = self._settled(reader, waiting)
+            found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, waiting), None)
+        return Tail(None if found is None else read_message(self._clock, found), low)
+
+    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+        with self._reading() as reader:
+            low, end = self._settled(reader, waiting)
+            for found in self._newest_first(reader, low, end, _FIRST_CHUNK, waiting):
+                yield read_message(self._clock, found)
+
+    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+        if not records:
+            return
+        if self._writer is None:
+            raise Fenced("this process does not write the tick log: fence first")
+        try:
+            self._writer.append(records, self._patience(waiting))
+        finally:
+            self._discard_unusable()
+
+    def close(self) -> None:
+        self._discard_writer()
+        self._close_reader()
+
+    def _settled(self, reader: Reader, waiting: Waiting) -> tuple[int, int]:
+        """The log's beginning and end, once no transaction is open."""
+        for _ in Patience(self._time, self._settle_s, waiting):
+            low, stable, high = reader.watermarks(self._patience(waiting))
+            if stable == high:
+                return low, stable
+            # A marker lands a few ms after its commit returned.
+            reader.rest(_MARKER_REST_S)
+        raise OpenTransaction(
+            f"somebody else's transaction is open on the tick log {self._topic!r}, where nobody but clocksvc may "
+            f"write: end it, or find it with kafka-transactions find-hanging and abort it"
+        )
+
+    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, waiting: Waiting) -> Iterator[Message]:
+        while end > low:
+            start = max(low, end - chunk)
+            yield from reversed(reader.read(start, end, self._patience(waiting)))
+            end, chunk = start, min(2 * chunk, _LAST_CHUNK)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Reader]:
+        """The connections to read by, kept for the next time unless they failed."""
+        if self._reader is None:
+            self._reader = Reader(self._topic, self._settings)
+        try:
+            yield self._reader
+        except TickLogUnavailable:
+            self._close_reader()
+            raise
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _discard_unusable(self) -> None:
+        if self._writer is not None and not self._writer.usable:
+            self._discard_writer()
+
+    def _discard_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.discard()
+
+    def _admin(self, waiting: Waiting) -> Admin:
+        return Admin(self._topic, self._settings, self._timeout_s, self._patience(waiting))
+
+    def _patience(self, waiting: Waiting) -> Patience:
+        return Patience(self._time, self._timeout_s, waiting)

@@ -1,0 +1,160 @@
+"""One transactional producer: it fences its elders, and commits records in one transaction.
+
+A writer whose outcome is open, or that was interrupted, must never write again: `usable` says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from clocksvc.clock.record import TYPE_HEADER, Record
+from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
+from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.ticklogs.kafka.failures import error_of, is_fenced, translated, words
+from clocksvc.ticklogs.message import Message, message
+from clocksvc.ticklogs.patience import REST_S, Patience
+
+_LONGER_S = 4.0
+"""How much longer than our patience the brokers keep a dead writer's transaction open."""
+
+
+class _MustAbort(Exception):
+    """The transaction failed before its commit: why, in words."""
+
+
+class Writer:
+    """One producer, from its making to its discarding."""
+
+    def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float) -> None:
+        self._topic = topic
+        self.usable = False
+        ours = client_settings(
+            settings,
+            transactional_id=f"clocksvc.{topic}",
+            transaction_timeout_ms=int((timeout_s + _LONGER_S) * 1000),
+            message_timeout_ms=int(timeout_s * 1000),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+        )
+        with translated("the tick log's writer can't be made"):
+            self._producer = Producer(ours, logger=ClientLog())
+
+    def fence(self, patience: Patience) -> None:
+        """Cut off whoever wrote before. Raises TickLogUnavailable."""
+        self._connect(patience)
+        failure = None
+        for slice_s in patience:
+            try:
+                self._producer.init_transactions(slice_s)
+                self.usable = True
+                return
+            except KafkaException as raised:
+                failure = raised
+                if not error_of(raised).retriable():
+                    break
+        raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {words(failure)}") from failure
+
+    def append(self, records: Sequence[Record], patience: Patience) -> None:
+        """Commit records in one transaction; raises as TickLog.append does."""
+        if not self.usable:
+            raise Fenced("this process does not write the tick log: fence first")
+        self.usable = False
+        try:
+            self._send(records, patience)
+            self._commit(patience)
+        except _MustAbort as failure:
+            self.usable = self._aborted(patience)
+            raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
+        self.usable = True
+
+    def discard(self) -> None:
+        """Drop what is still queued, without waiting for brokers."""
+        self.usable = False
+        with suppress(KafkaException):
+            self._producer.purge(blocking=False)
+
+    def _connect(self, patience: Patience) -> None:
+        """Connect before init_transactions is asked: it waits half a second where it finds no connection.
+
+        Two answers: the first comes over the bootstrap connection, which is then dropped for the brokers' own.
+        """
+        answers = 0
+        for slice_s in patience:
+            try:
+                self._producer.list_topics(self._topic, timeout=slice_s)
+                answers += 1
+                if answers == 2:
+                    return
+            except KafkaException:
+                self._producer.poll(min(REST_S, slice_s))
+
+    def _send(self, records: Sequence[Record], patience: Patience) -> None:
+        """Begin a transaction and return once the brokers have all its records."""
+        outcomes: list[KafkaError | None] = []
+        try:
+            self._producer.begin_transaction()
+            for record in records:
+                self._produce(message(record), outcomes, patience)
+            # Not flush: it goes on calling back after a fatal error, which confuses the Python client.
+            for slice_s in patience:
+                if len(outcomes) == len(records):
+                    break
+                self._producer.poll(slice_s)
+        except KafkaException as raised:
+            raise _failed(raised) from raised
+        failures = [error for error in outcomes if error is not None]
+        if failures:
+            raise _MustAbort(failures[0].str())
+        if len(outcomes) < len(records):
+            raise _MustAbort("no answer")
+
+    def _produce(self, one: Message, outcomes: list[KafkaError | None], patience: Patience) -> None:
+        for slice_s in patience:
+            try:
+                self._producer.produce(
+                    self._topic,
+                    one.value,
+                    one.key,
+                    partition=0,
+                    headers={TYPE_HEADER: one.type},
+                    on_delivery=lambda error, _: outcomes.append(error),
+                )
+                return
+            except BufferError:
+                self._producer.poll(slice_s)
+        raise _MustAbort("no answer")
+
+    def _commit(self, patience: Patience) -> None:
+        failure = None
+        for slice_s in patience:
+            try:
+                self._producer.commit_transaction(slice_s)
+                return
+            except KafkaException as raised:
+                asked_before, failure = failure is not None, raised
+                if error_of(raised).retriable():
+                    continue
+                # After a late answer, what the first request did is open, even when this one finds us fenced.
+                if not asked_before and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
+                    raise _failed(raised) from raised
+                break
+        raise OutcomeUnknown(f"a commit to the tick log got no answer: {words(failure)}") from failure
+
+    def _aborted(self, patience: Patience) -> bool:
+        """True when the transaction is aborted and the producer can go on."""
+        for slice_s in patience:
+            try:
+                self._producer.abort_transaction(slice_s)
+                return True
+            except KafkaException as raised:
+                if is_fenced(raised):
+                    raise Fenced from raised
+                if not error_of(raised).retriable():
+                    break
+        return False
+
+
+def _failed(raised: KafkaException) -> Exception:
+    return Fenced() if is_fenced(raised) else _MustAbort(words(raised))

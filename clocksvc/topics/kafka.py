@@ -1,0 +1,239 @@
+"""The watched topics in Kafka. What librdkafka raises is translated here; nothing here makes a topic."""
+
+import threading
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, cast
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.roster import TopicShape
+from clocksvc.errors import MetadataUnavailable
+from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.timesource import SystemTime, Time
+from clocksvc.topic import HEARTBEAT_HEADER, Metadata, TimestampType
+
+ASK_TIMEOUT_S = 2.0
+
+_POLL_S = 0.05
+_FIRST_BACK_OFF_S = 0.1
+_LONGEST_BACK_OFF_S = 1.0
+_GIVE_UP_MS = 30_000
+"""A heartbeat that did not get through is of no use to anyone later: the next one is newer."""
+_GIVE_UP_UNKNOWN_MS = 2_000
+
+_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
+_NOT_AUTHORIZED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+_NOT_KNOWN_YET = {
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._QUEUE_FULL,
+}
+
+
+class KafkaTopics:
+    """The watched topics of one cluster: a Topics.
+
+    Args:
+        settings: librdkafka's, as the user set them.
+        time: for deadlines.
+    """
+
+    def __init__(self, settings: Mapping[str, str], time: Time | None = None) -> None:
+        self._settings = settings
+        self._time = time or SystemTime()
+        self._lock = threading.Lock()
+        self._admin: AdminClient | None = None
+        self._producer: Producer | None = None
+
+    def describe(self, topics: Collection[str]) -> Metadata:
+        admin = self._asking()
+        try:
+            # Both questions at once, and the cluster each time: nothing tells when an address leads to another one.
+            shapes = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ASK_TIMEOUT_S)
+            cluster = admin.describe_cluster(request_timeout=ASK_TIMEOUT_S)
+            found = {name: _shape(future) for name, future in shapes.items()}
+            return Metadata(_answer(cluster).cluster_id, {name: shape for name, shape in found.items() if shape})
+        except KafkaException as raised:
+            raise _unavailable(raised) from raised
+
+    def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
+        if not topics:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        try:
+            answers = self._asking().describe_configs(resources, request_timeout=ASK_TIMEOUT_S)
+            found = {resource.name: _timestamp_type(future) for resource, future in answers.items()}
+        except KafkaException as raised:
+            raise _unavailable(raised) from raised
+        return {name: kind for name, kind in found.items() if kind}
+
+    def put_heartbeats(
+        self,
+        partitions: Collection[Partition],
+        timestamp_ms: int,
+        key: bytes | None,
+        payload: bytes | None,
+        timeout_s: float,
+    ) -> Mapping[Partition, str | None]:
+        deadline = self._time.monotonic() + timeout_s
+        try:
+            a_round = _Round(self._producing(), partitions, timestamp_ms, key, payload)
+        except KafkaException as raised:
+            return dict.fromkeys(partitions, _words(raised))
+        back_off_s = _FIRST_BACK_OFF_S
+        a_round.put()
+        next_put = self._time.monotonic() + back_off_s
+        while a_round.open and (now := self._time.monotonic()) < deadline:
+            if a_round.again and now >= next_put:
+                self._learn_anew({partition.topic for partition in a_round.again}, min(deadline - now, ASK_TIMEOUT_S))
+                a_round.put()
+                back_off_s = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
+                next_put = self._time.monotonic() + back_off_s
+            a_round.poll(min(_POLL_S, deadline - now))
+        return a_round.outcomes()
+
+    def close(self) -> None:
+        with self._lock:
+            producer, self._producer, self._admin = self._producer, None, None
+        if producer is not None:
+            producer.purge(blocking=False)
+
+    def _asking(self) -> AdminClient:
+        with self._lock:
+            if self._admin is None:
+                try:
+                    self._admin = AdminClient(client_settings(self._settings), logger=ClientLog())
+                except KafkaException as raised:
+                    raise _unavailable(raised) from raised
+            self._admin.poll(0)
+            return self._admin
+
+    def _producing(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                ours = client_settings(
+                    self._settings,
+                    acks="all",
+                    linger_ms=5,
+                    message_timeout_ms=_GIVE_UP_MS,
+                    topic_metadata_propagation_max_ms=_GIVE_UP_UNKNOWN_MS,
+                )
+                self._producer = Producer(ours, logger=ClientLog())
+            return self._producer
+
+    def _learn_anew(self, topics: Collection[str], timeout_s: float) -> None:
+        """Have the producer ask for partitions it does not know: by itself it asks every five minutes."""
+        for topic in topics:
+            try:
+                self._producing().list_topics(topic, timeout=timeout_s)
+            except KafkaException:
+                return
+
+
+class _Round:
+    """One heartbeat into each partition: what is on its way, what has to be tried again, what became of the rest."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        partitions: Collection[Partition],
+        timestamp_ms: int,
+        key: bytes | None,
+        payload: bytes | None,
+    ) -> None:
+        self._producer = producer
+        self._timestamp_ms, self._key, self._payload = timestamp_ms, key, payload
+        self._done: dict[Partition, str | None] = {}
+        self.in_flight: set[Partition] = set()
+        self.again: dict[Partition, str] = dict.fromkeys(partitions, "not tried")
+
+    @property
+    def open(self) -> bool:
+        """There is something to wait for."""
+        return bool(self.in_flight or self.again)
+
+    def put(self) -> None:
+        """Send what has to be tried again, or for the first time."""
+        waiting, self.again = self.again, {}
+        for partition in waiting:
+            self._put(partition)
+            self._producer.poll(0)
+
+    def poll(self, seconds: float) -> None:
+        """Wait for deliveries."""
+        self._producer.poll(seconds)
+
+    def outcomes(self) -> dict[Partition, str | None]:
+        """For each partition None, or why not."""
+        return self._done | self.again | dict.fromkeys(self.in_flight, "no answer in time")
+
+    def _put(self, partition: Partition) -> None:
+        self.in_flight.add(partition)
+        try:
+            self._producer.produce(
+                partition.topic,
+                self._payload,
+                self._key,
+                partition=partition.number,
+                timestamp=self._timestamp_ms,
+                headers={HEARTBEAT_HEADER: b"1"},
+                on_delivery=lambda error, _: self._delivered(partition, error),
+            )
+        except KafkaException as raised:
+            self._delivered(partition, cast(KafkaError, raised.args[0]))
+        except BufferError as raised:
+            self.in_flight.discard(partition)
+            self.again[partition] = str(raised)
+
+    def _delivered(self, partition: Partition, error: KafkaError | None) -> None:
+        self.in_flight.discard(partition)
+        if error is not None and error.code() in _NOT_KNOWN_YET:
+            self.again[partition] = error.str()
+        else:
+            self._done[partition] = None if error is None else error.str()
+
+
+def _shape(future: "Future[Any]") -> TopicShape | None:
+    try:
+        topic = _answer(future)
+    except KafkaException as raised:
+        if _code(raised) in _ABSENT:
+            return None
+        raise
+    return TopicShape(str(topic.topic_id), len(topic.partitions))
+
+
+def _timestamp_type(future: "Future[Any]") -> TimestampType | None:
+    try:
+        config = _answer(future)
+    except KafkaException as raised:
+        if _code(raised) in _ABSENT | _NOT_AUTHORIZED:
+            return None
+        raise
+    return TimestampType(config["message.timestamp.type"].value)
+
+
+def _answer(future: "Future[Any]") -> Any:
+    try:
+        # Longer than the client's own time-out, which gives the better reason.
+        return future.result(ASK_TIMEOUT_S + 0.5)
+    except TimeoutError:
+        raise MetadataUnavailable from None
+
+
+def _code(raised: KafkaException) -> int:
+    return cast(KafkaError, raised.args[0]).code()
+
+
+def _words(raised: KafkaException) -> str:
+    return cast(KafkaError, raised.args[0]).str()
+
+
+def _unavailable(raised: KafkaException) -> MetadataUnavailable:
+    return MetadataUnavailable(f"Kafka does not answer a question about topics: {_words(raised)}")
