@@ -1,0 +1,173 @@
+"""`clocksvc dev`: from arguments to a demo, and from how it went to an exit code. What a demo is, says `dev.demo`."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clocksvc.clock import boundary
+from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.timesource import SystemTime
+
+if TYPE_CHECKING:
+    from clocksvc.dev.demo.parts import Parts
+    from clocksvc.dev.demo.screen import Frame
+    from clocksvc.dev.demo.show import Show
+
+_DEFAULT_RATE = 20.0
+_HIGHEST_RATE = 10_000.0
+_DEFAULT_PORT = 8080
+_LAST_PORT = 65_535
+_SOON_MS = 60_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How fast, for how long, and what of somebody's own to use."""
+    parser.description = (
+        "Run a whole clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
+        "worker and beat, producers and consumers; and watch it. Nothing has to be installed, nothing stays."
+    )
+    parser.add_argument(
+        "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; {_DEFAULT_RATE:g} unless set"
+    )
+    parser.add_argument(
+        "--for",
+        dest="lasts_s",
+        type=_seconds,
+        metavar="TIME",
+        help="end by itself so long after everything runs, such as 40s: exit code 0 when ticks came in order",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        metavar="N",
+        help=f"of the service; {_DEFAULT_PORT} unless set, or the next one that is free",
+    )
+    parser.add_argument(
+        "--kafka",
+        default=os.environ.get("KAFKA_BOOTSTRAP") or None,
+        metavar="ADDRESS",
+        help="use a Kafka that runs already (HOST:PORT); else KAFKA_BOOTSTRAP; else one is started",
+    )
+    parser.add_argument(
+        "--redis",
+        default=os.environ.get("REDIS_URL") or None,
+        metavar="URL",
+        help="use a Redis that runs already (redis://HOST:PORT/DB); else REDIS_URL; else a Valkey is started",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play the demo until it is over or a signal ends it; 0 unless something was wrong."""
+    from clocksvc.dev.demo.servers import Interrupted
+    from clocksvc.dev.demo.show import open_show
+
+    ended = _ended_by_signals()
+    show = open_show()
+    show.progress("a whole clocksvc on this machine; the first start takes longest. Ctrl-C ends all")
+    from clocksvc.dev.demo.parts import Parts
+
+    parts = Parts(args.kafka, args.redis, args.port, args.rate, show.progress)
+    fine = False
+    try:
+        fine = _play(parts, show, ended, args.lasts_s)
+    except Interrupted:
+        fine = True
+        show.progress("ended before everything ran")
+    finally:
+        show.end()
+        keep_logs = parts.started and not fine
+        parts.end(keep_logs)
+        show.progress(f"logs are kept in {parts.folder}" if keep_logs else "all ended, nothing left behind. Goodbye")
+    return 0 if fine else 1
+
+
+def _play(parts: "Parts", show: "Show", ended: threading.Event, lasts_s: float | None) -> bool:
+    """Whether all was well."""
+    from clocksvc.dev.demo.demo import Demo, verdict
+
+    parts.start(ended)
+    show.begin(_frame(parts))
+    demo = Demo(parts, show)
+    try:
+        demo.play(ended, lasts_s)
+    finally:
+        show.end()
+        show.progress(f"{demo.summary()}; ending …")
+    wrong = verdict(demo.chain, by_itself=not ended.is_set())
+    if wrong is not None:
+        show.progress(wrong)
+    return wrong is None
+
+
+def _frame(parts: "Parts") -> "Frame":
+    from clocksvc.dev.demo.place import CLOCK, INTERVAL_S
+    from clocksvc.dev.demo.screen import Frame
+
+    place, program = parts.place, _program()
+    at = "" if place.port == _DEFAULT_PORT else f" --url {place.url}"
+    soon = to_rfc3339(boundary.following(SystemTime().now_ms() + _SOON_MS, _SOON_MS))
+    return Frame(
+        header=("clocksvc dev", *parts.addresses(), place.url, "/docs", "Ctrl-C ends all"),
+        question=(
+            "Question: has everything before T been processed?",
+            f'clock "{CLOCK}", a tick every {INTERVAL_S} s, UTC',
+        ),
+        hints=(
+            f"curl -N 127.0.0.1:{place.port}/v1/clocks/{CLOCK}/ticks/stream",
+            f"{program} status{at}",
+            f"{program} wait {CLOCK} --until {soon}{at}",
+        ),
+    )
+
+
+def _program() -> str:
+    """What to type for this program: its name where the shell finds it, else its path from here."""
+    if shutil.which("clocksvc"):
+        return "clocksvc"
+    path = Path(sys.argv[0])
+    return (
+        os.path.relpath(path) if path.name == "clocksvc" else f"{os.path.relpath(sys.executable)} -m clocksvc.cli.main"
+    )
+
+
+def _ended_by_signals() -> threading.Event:
+    """Set by the first SIGINT or SIGTERM. A second one ends at once: the guards end the children."""
+    ended = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        ended.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, end)
+    return ended
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid: wanted records a second, up to {_HIGHEST_RATE:g}")
+    return rate
+
+
+def _seconds(text: str) -> float:
+    from clocksvc.settings.duration import parse_duration
+
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid: {error}") from None
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid: wanted 1 to {_LAST_PORT}")
+    return int(text)

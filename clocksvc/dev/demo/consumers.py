@@ -1,0 +1,138 @@
+"""What reads the demo's records: consumers of one group, each with a Reporter, as a user would write them.
+
+A record counts as processed, and is reported, once its work is done and its offset committed.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from clocksvc import Reporter, is_heartbeat
+from clocksvc.dev.demo.place import CLOCK, WORK_S, Place
+from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.timesource import SystemTime
+
+_POLL_S = 0.1
+_MOST_AT_ONCE = 500
+
+
+class DemoConsumer:
+    """One consumer in a thread of its own.
+
+    Attributes:
+        processed: records so far, heartbeats not among them.
+        reached_ms: the highest timestamp processed, by partition that it has now; None before the first.
+    """
+
+    def __init__(self, name: str, place: Place) -> None:
+        self.name = name
+        self.processed = 0
+        self.reached_ms: Mapping[int, int | None] = {}
+        self.failure: Exception | None = None
+        self._place = place
+        self._working: dict[int, deque[tuple[float, Message]]] = {}
+        self._monotonic = SystemTime().monotonic
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Join the group and begin to read."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Finish what is at hand and leave the group; `join` waits for it."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has left."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        place = self._place
+        settings = client_settings(
+            {
+                "bootstrap.servers": place.bootstrap,
+                "group.id": place.group,
+                "client.id": self.name,
+                "enable.auto.commit": "false",
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": "6000",
+                "heartbeat.interval.ms": "500",
+                "fetch.wait.max.ms": "100",
+            }
+        )
+        try:
+            consumer = Consumer(settings, logger=ClientLog())
+            with Reporter(place.report_url, CLOCK, group=place.group, topic=place.topic) as reporter:
+                self._consume(consumer, reporter)
+                consumer.close()
+        except Exception as error:
+            self.failure = error
+
+    def _consume(self, consumer: Consumer, reporter: Reporter) -> None:
+        def gained(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            self.reached_ms = {**self.reached_ms, **{one.partition: None for one in partitions}}
+            reporter.on_assign(consumer, partitions)
+
+        def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            self._forget(partitions)
+            reporter.on_revoke(consumer, partitions)
+
+        consumer.subscribe([self._place.topic], on_assign=gained, on_revoke=lost, on_lost=lost)
+        while not self._stop.is_set():
+            self._begin(consumer.consume(_MOST_AT_ONCE, _POLL_S))
+            done = self._done()
+            if done and _commit(consumer, done):
+                reporter.observe_many(done)
+                self._note(done)
+
+    def _begin(self, messages: Sequence[Message]) -> None:
+        now = self._monotonic()
+        for message in messages:
+            partition = message.partition()
+            if message.error() is None and partition is not None:
+                ends = now + WORK_S.get(partition, 0.0)
+                self._working.setdefault(partition, deque()).append((ends, message))
+
+    def _done(self) -> list[Message]:
+        """The messages whose work has ended, in order within each partition."""
+        now = self._monotonic()
+        done = []
+        for working in self._working.values():
+            while working and working[0][0] <= now:
+                done.append(working.popleft()[1])
+        return done
+
+    def _note(self, done: Sequence[Message]) -> None:
+        reached = dict(self.reached_ms)
+        for message in done:
+            partition, at_ms = message.partition(), message.timestamp()[1]
+            if partition in reached:
+                reached[partition] = max(at_ms, reached[partition] or 0)
+        self.reached_ms = reached
+        self.processed += sum(not is_heartbeat(message) for message in done)
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        """What is in work for a partition that another consumer gets is not done here: it will get it again."""
+        gone = {one.partition for one in partitions}
+        self.reached_ms = {number: at_ms for number, at_ms in self.reached_ms.items() if number not in gone}
+        for partition in gone:
+            self._working.pop(partition, None)
+
+
+def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
+    """Commit what is done; False when the group is being rebalanced: then others will get it again."""
+    ends = {(message.topic(), message.partition()): message.offset() for message in done}
+    offsets = [
+        TopicPartition(str(topic), partition, offset + 1)
+        for (topic, partition), offset in ends.items()
+        if partition is not None and offset is not None
+    ]
+    try:
+        consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException:
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""Everything that runs in a demo: started in order, ended in order. It tells nothing of what the clock does."""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from clocksvc.dev.demo import cluster, guest
+from clocksvc.dev.demo.consumers import DemoConsumer
+from clocksvc.dev.demo.place import Place, new_mark
+from clocksvc.dev.demo.producers import Producers
+from clocksvc.dev.demo.programs import Programs
+from clocksvc.dev.demo.servers import Interrupted, Servers
+from clocksvc.dev.demo.service import ServiceHere, listen
+from clocksvc.dev.demo.watch import Watch
+from clocksvc.dev.errors import DevServerError
+from clocksvc.logs import setup_logging
+
+_CONSUMERS = 2
+_JOIN_S = 3.0
+
+
+class Parts:
+    """Servers, service, Celery's programs, producers, consumers, and who watches them.
+
+    Args:
+        kafka, redis: see Servers.
+        port: of the service; None: 8080, or the next free one.
+        rate: records a second.
+        progress: is told what is being done.
+
+    Attributes:
+        started: everything runs, or did.
+
+    Raises:
+        InvalidValue: the port is taken.
+    """
+
+    def __init__(
+        self, kafka: str | None, redis: str | None, port: int | None, rate: float, progress: Callable[[str], None]
+    ) -> None:
+        self.started = False
+        self._listener = listen(port)
+        self._rate = rate
+        self._progress = progress
+        self.folder = Path(tempfile.mkdtemp(prefix="clocksvc-dev-"))
+        self._log = (self.folder / "service.log").open("a", encoding="utf-8")
+        setup_logging("text", stream=self._log)
+        self._servers = Servers(kafka, redis)
+        self._ending: list[Callable[[], None]] = []
+
+    def start(self, ended: threading.Event) -> None:
+        """Start everything. What was started is ended by `end`, also when this raises.
+
+        Raises:
+            ClocksvcError: a part can't be started, and what would be right.
+            Interrupted: `ended` was set meanwhile.
+        """
+        self._ending.append(self._servers.close)
+        self._servers.start(ended, self._progress)
+        self.place = place = self._settle()
+        self._progress(f"Kafka answers on {place.bootstrap}; starting service, Celery, producers and consumers …")
+        self._start_programs(place)
+        settings = place.settings()
+        self.service = ServiceHere(settings, self._listener)
+        self.service.start()
+        self._ending.append(self.service.stop)
+        self._start_records(place)
+        self.watch = Watch(place.url)
+        self.watch.start()
+        self._ending.append(self.watch.stop)
+        if ended.is_set():
+            raise Interrupted
+        self.started = True
+
+    def addresses(self) -> tuple[str, str]:
+        """Kafka and Redis, for people."""
+        return self._servers.names()
+
+    def check(self) -> None:
+        """Raises DevServerError when a part has ended by itself."""
+        self._servers.check()
+        failures = [self.producers.failure, self.watch.failure, *(one.failure for one in self.consumers)]
+        for failure in failures:
+            if failure is not None:
+                raise DevServerError(f"a part of the demo failed: {failure}") from failure
+        if not self.programs.worker.running:
+            raise DevServerError(f"the Celery worker ended by itself. {self.programs.worker.log_tail()}")
+        if not self.service.running:
+            raise DevServerError("the service ended by itself")
+
+    def end(self, keep_logs: bool) -> None:
+        """End everything, the last first."""
+        while self._ending:
+            self._ending.pop()()
+        self._listener.close()
+        setup_logging("text", level="CRITICAL")
+        self._log.close()
+        if not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _settle(self) -> Place:
+        """The place, with the topic in it."""
+        own_kafka, own_redis = self._servers.kafka is not None, self._servers.valkey is not None
+        port = int(self._listener.getsockname()[1])
+        place = Place(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_mark(), port)
+        settings = place.settings()
+        if not own_redis:
+            guest.check(settings)
+            self._ending.append(lambda: guest.leave(settings, place))
+        cluster.create_topic(place)
+        if not own_kafka:
+            self._ending.append(lambda: cluster.remove(place))
+        return place
+
+    def _start_programs(self, place: Place) -> None:
+        self.programs = Programs(place.write(self.folder))
+        self._ending.append(self.programs.stop)
+        self.programs.start()
+
+    def _start_records(self, place: Place) -> None:
+        self.producers = Producers(place, self._rate)
+        self.consumers = [DemoConsumer(f"consumer-{number}", place) for number in range(1, _CONSUMERS + 1)]
+        self._ending.append(self._stop_records)
+        self.producers.start()
+        for consumer in self.consumers:
+            consumer.start()
+
+    def _stop_records(self) -> None:
+        for consumer in self.consumers:
+            consumer.ask_to_stop()
+        self.producers.stop()
+        for consumer in self.consumers:
+            consumer.join(_JOIN_S)

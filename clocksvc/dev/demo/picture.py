@@ -1,0 +1,90 @@
+"""What the screen shows: the clock as the service answers, its partitions as the consumers have them. Pure.
+
+A consumer reports when it passes a boundary, so it is mostly further than the service knows. It draws nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One partition: how far it is processed (None: not known), who reads it, and what there is to say of it."""
+
+    name: str
+    reached_ms: int | None
+    consumer: str
+    remark: str
+    slowest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The clock and its partitions at one moment. None is what the service does not know."""
+
+    clock: str
+    now_ms: int
+    time_ms: int | None
+    status: str
+    behind_s: float | None
+    known: int | None
+    total: int | None
+    leader: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a partition, and how far that is: the highest timestamp processed, None before the first."""
+
+    name: str
+    reached_ms: int | None
+
+
+def picture(
+    state: Mapping[str, Any], now_ms: int, readers: Mapping[int, Reader], remarks: Mapping[int, str], me: str
+) -> Picture:
+    """The picture of one answer.
+
+    Args:
+        state: of `GET /v1/clocks/{clock}`, of a clock with one topic.
+        readers: by partition.
+        remarks: what is special about a partition.
+        me: how this process calls itself when it leads.
+    """
+    counts, leader, seconds = state["partitions"], state["leader"], state["timestamp_seconds"]
+    clocks = {int(one["partition"]): one for one in state["slowest"]}
+    nobody = Reader("", None)
+    reached = {number: readers.get(number, nobody).reached_ms or one["timestamp_ms"] for number, one in clocks.items()}
+    slowest = _slowest(reached)
+    return Picture(
+        clock=state["clock"],
+        now_ms=now_ms,
+        time_ms=None if seconds is None else seconds * 1000,
+        status=state["status"],
+        behind_s=state["behind_seconds"],
+        known=counts["known"],
+        total=None if counts["known"] is None else counts["known"] + counts["unknown"],
+        leader="this process" if leader == me else leader or "none",
+        bars=tuple(
+            Bar(
+                name=f"{clocks[number]['topic']}:{number}",
+                reached_ms=reached[number],
+                consumer=readers.get(number, nobody).name,
+                remark=remarks.get(number, ""),
+                slowest=number == slowest,
+            )
+            for number in sorted(clocks)
+        ),
+    )
+
+
+def _slowest(reached: Mapping[int, int | None]) -> int | None:
+    """The partition that all others wait for, if there is one and all are known."""
+    times = {number: at_ms for number, at_ms in reached.items() if at_ms is not None}
+    if not times or len(times) < len(reached):
+        return None
+    lowest = min(times.values())
+    lowest_ones = [number for number, at_ms in times.items() if at_ms == lowest]
+    return lowest_ones[0] if len(lowest_ones) == 1 else None

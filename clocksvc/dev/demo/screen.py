@@ -1,0 +1,113 @@
+"""From what there is to show to the lines of one screen of a given size. Pure: it reads neither time nor terminal."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from clocksvc.dev.demo.picture import Bar, Picture
+from clocksvc.dev.demo.words import Line, precise_time_of_day, time_of_day
+
+WINDOW_S = 30.0
+"""A full bar is now, an empty one so long ago."""
+_WIDEST_BAR = 32
+_NARROWEST_BAR = 8
+_ROOMY = 96
+_MARKER = "◀ slowest"
+_TRY = " Try: "
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_FULL = "█"
+_STYLES = {"running": "bold green", "holding": "bold yellow", "catching_up": "bold cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the clock: the addresses, the question, and what to try."""
+
+    header: tuple[str, ...]
+    question: tuple[str, str]
+    hints: tuple[str, ...]
+
+
+def render(frame: Frame, picture: Picture | None, lines: Sequence[Line], width: int, height: int) -> list[Text]:
+    """The whole screen, at most `height` lines, none longer than `width`; the newest of `lines` that fit."""
+    top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
+    top += [Text(row) for row in wrapped(frame.question, "     ", width)]
+    clock = [Text("waiting for the service …")] if picture is None else _clock(picture, width)
+    bottom = [Text(row, style="dim") for row in _hints(frame.hints, width)]
+    room = max(0, height - len(top) - len(clock) - len(bottom) - 3)
+    told = [row for line in lines for row in told_line(line, width)][-room:] if room else []
+    # The hints keep their place at the lower edge, however little has happened.
+    space = [Text("")] * (room - len(told))
+    rows = [*top, Text(""), *clock, Text(""), *told, *space, Text(""), *bottom]
+    for row in rows:
+        row.truncate(width, overflow="ellipsis")
+    return rows[:height]
+
+
+def told_line(line: Line, width: int) -> list[Text]:
+    """One line of what happened, in as many rows as it needs."""
+    head = f" {time_of_day(line.at_ms)}  "
+    text = line.text + (line.extra if len(head) + len(line.text) + len(line.extra) <= width else "")
+    rows = textwrap.wrap(text, max(20, width - len(head)), replace_whitespace=False) or [""]
+    return [
+        Text.assemble((head if number == 0 else " " * len(head), "dim"), (row, line.style))
+        for number, row in enumerate(rows)
+    ]
+
+
+def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
+    """Items in as few rows as they fit in, never cut within one."""
+    rows: list[str] = []
+    for item in items:
+        if rows and len(rows[-1]) + len(between) + len(item) <= width:
+            rows[-1] += between + item
+        else:
+            rows.append(item)
+    return rows
+
+
+def _clock(picture: Picture, width: int) -> list[Text]:
+    time = "--:--:--" if picture.time_ms is None else time_of_day(picture.time_ms)
+    behind = "" if picture.behind_s is None else f"   {picture.behind_s:.0f} s behind"
+    counts = "" if picture.known is None else f"   {picture.known}/{picture.total} partitions"
+    head = Text.assemble(
+        (f" {picture.clock}   {time}   ", "bold"),
+        (picture.status.upper().replace("_", " "), _STYLES.get(picture.status, "bold")),
+        f"{behind}{counts}   leader: {picture.leader}",
+    )
+    names = max((len(bar.name) for bar in picture.bars), default=0)
+    marker = _MARKER if width >= _ROOMY else _MARKER[0]
+    beside = max((len(_beside(bar, "")) for bar in picture.bars), default=0) + 2 + len(marker)
+    room = width - len("     ") - names - len("  12:00:35.2") - beside
+    cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
+    return [head, *(_bar(bar, picture.now_ms, names, cells, marker) for bar in picture.bars)]
+
+
+def _bar(bar: Bar, now_ms: int, names: int, cells: int, marker: str) -> Text:
+    style = "yellow" if bar.slowest else "green"
+    time = "unknown   " if bar.reached_ms is None else precise_time_of_day(bar.reached_ms)
+    filled = "" if bar.reached_ms is None else blocks(1 - (now_ms - bar.reached_ms) / 1000 / WINDOW_S, cells)
+    return Text.assemble(
+        f"   {bar.name:<{names}}  ",
+        (f"{filled:<{cells}}", style),
+        f"  {time}",
+        (_beside(bar, marker), style if bar.slowest else ""),
+    )
+
+
+def _beside(bar: Bar, marker: str) -> str:
+    words = [bar.consumer, bar.remark, marker if bar.slowest else ""]
+    return "".join(f"  {word}" for word in words if word)
+
+
+def _hints(hints: Sequence[str], width: int) -> list[str]:
+    rows = wrapped(hints, " · ", width - len(_TRY))
+    return [f"{_TRY if number == 0 else ' ' * len(_TRY)}{row}" for number, row in enumerate(rows)]
+
+
+def blocks(share: float, cells: int) -> str:
+    """A bar of at most `cells` characters, to an eighth of one."""
+    eighths = round(max(0.0, min(1.0, share)) * cells * 8)
+    return _FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

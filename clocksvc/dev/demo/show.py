@@ -1,0 +1,120 @@
+"""Where the demo is told: on one screen that is drawn again and again, or in plain lines. It decides nothing."""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from clocksvc.dev.demo.picture import Picture
+from clocksvc.dev.demo.screen import Frame, render, told_line
+from clocksvc.dev.demo.words import Line
+
+_KEPT = 200
+_ANY_WIDTH = 10_000
+
+
+class Show(Protocol):
+    """Called from the demo's main thread; `progress` from any."""
+
+    def progress(self, text: str) -> None:
+        """What is being done before the show begins, and after it ended."""
+
+    def begin(self, frame: Frame) -> None:
+        """Everything runs."""
+
+    def tell(self, line: Line) -> None:
+        """Something happened."""
+
+    def draw(self, picture: Picture | None) -> None:
+        """How it looks now; called several times a second."""
+
+    def end(self) -> None:
+        """The show is over: there is a screen no more. May be called without `begin`, and twice."""
+
+
+class PlainShow:
+    """A line for everything that happens; nothing is drawn."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def progress(self, text: str) -> None:
+        """See Show."""
+        self._print([f"clocksvc dev: {text}"])
+
+    def begin(self, frame: Frame) -> None:
+        """See Show."""
+        self._print([" · ".join(frame.header), "     ".join(frame.question), f" Try: {' · '.join(frame.hints)}"])
+
+    def tell(self, line: Line) -> None:
+        """See Show."""
+        self._print(row.plain for row in told_line(line, _ANY_WIDTH))
+
+    def draw(self, picture: Picture | None) -> None:
+        """See Show."""
+
+    def end(self) -> None:
+        """See Show."""
+
+    def _print(self, rows: Iterable[str]) -> None:
+        # One write, so that threads don't write into each other's lines.
+        self._out.write("".join(f"{row}\n" for row in rows))
+        self._out.flush()
+
+
+class ScreenShow:
+    """One screen, which leaves its last picture behind."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._frame = Frame((), ("", ""), ())
+        self._picture: Picture | None = None
+        self._lines: deque[Line] = deque(maxlen=_KEPT)
+
+    def progress(self, text: str) -> None:
+        """See Show."""
+        self._console.print(Text(f"clocksvc dev: {text}"))
+
+    def begin(self, frame: Frame) -> None:
+        """See Show."""
+        self._frame = frame
+        self._live = Live(console=self._console, screen=True, auto_refresh=False)
+        self._live.start()
+        self.draw(None)
+
+    def tell(self, line: Line) -> None:
+        """See Show."""
+        self._lines.append(line)
+
+    def draw(self, picture: Picture | None) -> None:
+        """See Show."""
+        self._picture = picture
+        if self._live is not None:
+            self._live.update(self._rendered(), refresh=True)
+
+    def end(self) -> None:
+        """See Show."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+            self._console.print(self._rendered())
+
+    def _rendered(self) -> Text:
+        size = self._console.size
+        rows = render(self._frame, self._picture, self._lines, size.width, size.height)
+        return Text("\n", no_wrap=True).join(rows)
+
+
+def open_show() -> Show:
+    """A screen where standard output is a terminal, else plain lines."""
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        return ScreenShow(Console(highlight=False))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    return PlainShow(sys.stdout)

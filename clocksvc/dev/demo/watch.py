@@ -1,0 +1,89 @@
+"""The demo seen from outside: ticks from the service's stream, its state by HTTP. It judges and shows nothing."""
+
+import json
+import threading
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from clocksvc.client import Client
+from clocksvc.clock.tick import Tick
+from clocksvc.dev.demo.place import CLOCK
+from clocksvc.errors import ClocksvcError, Unavailable
+from clocksvc.server_sent_events import Event
+
+_SILENCE_S = 40.0
+_AGAIN_S = 0.2
+_STATE_EVERY_S = 0.25
+_ANSWER_S = 5.0
+
+
+class Watch:
+    """Two threads that ask one service for one clock, from its first tick on, until they are told to stop."""
+
+    def __init__(self, url: str) -> None:
+        self.failure: Exception | None = None
+        self.state: dict[str, Any] | None = None
+        """The last answer of `GET /v1/clocks/{clock}`; None before the first."""
+        self._url = url
+        self._ticks: SimpleQueue[Tick] = SimpleQueue()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(run,), name=f"demo-watch-{name}", daemon=True)
+            for name, run in (("ticks", self._follow), ("state", self._ask))
+        ]
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask no more. The stream's thread ends when the service ends the stream."""
+        self._stop.set()
+
+    def new_ticks(self) -> list[Tick]:
+        """The ticks that came since the last call, as they came."""
+        ticks = []
+        try:
+            while True:
+                ticks.append(self._ticks.get_nowait())
+        except Empty:
+            return ticks
+
+    def _guarded(self, run: Any) -> None:
+        client = Client(self._url)
+        try:
+            run(client)
+        except ClocksvcError as error:
+            self.failure = error
+        finally:
+            client.close()
+
+    def _follow(self, client: Client) -> None:
+        # Not `clocksvc.ticks`: that mends what is wrong with a chain by asking again, and the demo wants to see it.
+        last_id = "0"
+        while not self._stop.is_set():
+            try:
+                with client.events(_stream(), last_id=last_id, silence_s=_SILENCE_S) as events:
+                    for event in events:
+                        last_id = event.id or last_id
+                        self._take(event)
+            except Unavailable:
+                self._stop.wait(_AGAIN_S)
+
+    def _take(self, event: Event) -> None:
+        if event.kind == "tick":
+            self._ticks.put(Tick.from_wire(json.loads(event.data)))
+        elif event.kind == "reset":
+            raise ClocksvcError(f"the service refused to go on with the stream: {event.data}")
+
+    def _ask(self, client: Client) -> None:
+        while not self._stop.wait(_STATE_EVERY_S):
+            try:
+                self.state = client.get(f"/v1/clocks/{CLOCK}", timeout_s=_ANSWER_S).body
+            except Unavailable:
+                continue
+
+
+def _stream() -> str:
+    return f"/v1/clocks/{CLOCK}/ticks/stream"

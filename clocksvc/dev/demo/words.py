@@ -1,0 +1,82 @@
+"""The demo's sentences: a tick, a hold, a scene, each as one line. Pure; the colours are names of rich's styles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
+
+_LISTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened. `extra` is left out where it doesn't fit."""
+
+    at_ms: int
+    text: str
+    extra: str = ""
+    style: str = ""
+
+
+def time_of_day(timestamp_ms: int) -> str:
+    """`12:00:35`, UTC."""
+    return to_rfc3339(timestamp_ms)[11:19]
+
+
+def precise_time_of_day(timestamp_ms: int) -> str:
+    """`12:00:35.2`, UTC."""
+    return f"{time_of_day(timestamp_ms)}.{timestamp_ms % 1000 // 100}"
+
+
+def story(at_ms: int, text: str) -> Line:
+    """What the demo does to itself."""
+    return Line(at_ms, f"story: {text}", style="cyan")
+
+
+def tick(at_ms: int, one: Tick, latency_s: float | None) -> Line:
+    """One tick that came when it should."""
+    time = time_of_day(one.at_ms)
+    committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
+    return Line(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
+
+
+def skipped_ticks(at_ms: int, ticks: Sequence[Tick], whole: bool) -> Line:
+    """Several that came at once, because the clock had been held."""
+    times = [time_of_day(one.at_ms) for one in ticks]
+    listed = ", ".join(times) if len(times) <= _LISTED else f"{times[0]} … {times[-1]}"
+    order = "each once, in order" if whole else "NOT each once and in order"
+    return Line(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}", style="green")
+
+
+def broken_chain(at_ms: int, trouble: str) -> Line:
+    """A tick that is not the one that had to come."""
+    return Line(at_ms, f"BROKEN: {trouble}", style="bold red")
+
+
+def hold(at_ms: int, state: Mapping[str, Any]) -> Line:
+    """Why the clock stands still, as the service tells it."""
+    held = state["hold"]
+    since = "" if held["since"] is None else f" since {_of_wire(held['since'])}"
+    return Line(at_ms, f"HOLDING{since}: {_what(state)} ({held['reason']})", style="bold yellow")
+
+
+def _what(state: Mapping[str, Any]) -> str:
+    held = state["hold"]
+    refs = [(one["topic"], one["partition"]) for one in held["partitions"]]
+    if not refs:
+        return str(held["detail"])
+    names = ", ".join(f"{topic}:{number}" for topic, number in refs)
+    has = "has" if len(refs) == 1 else "have"
+    known = {(one["topic"], one["partition"]): one["time"] for one in state["slowest"]}
+    times = [known[ref] for ref in refs if known.get(ref)]
+    if held["reason"] == "partition_behind" and times:
+        return f"{names} {has} reported nothing past {_of_wire(max(times))}"
+    if held["reason"] == "partition_unreported":
+        return f"{names} {has} not been reported yet"
+    return f"{names}: {held['detail']}"
+
+
+def _of_wire(time: str) -> str:
+    return time_of_day(parse_timestamp("time", time))

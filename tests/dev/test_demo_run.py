@@ -1,0 +1,163 @@
+"""`clocksvc dev`, really run, its standard output no terminal: it tells its story, and leaves nothing behind."""
+
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clocksvc.dev.ports import free_ports, listens
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.path
+
+INTERVAL_S = 5
+DAY_S = 86_400
+
+
+class Run:
+    """One `clocksvc dev`, with a directory for temporary files of its own: that is how its processes are known."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self._output = folder / "output"
+        with self._output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "clocksvc.cli.main", "dev", *arguments],
+                env={**os.environ, "TMPDIR": str(self.temporary)},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    def output(self) -> str:
+        """What it has written so far."""
+        return self._output.read_text()
+
+    def told(self, text: str) -> bool:
+        """Whether it has written this; an error when it has ended without."""
+        if text not in self.output():
+            assert self.process.poll() is None, self.output()
+            return False
+        return True
+
+    def ports(self) -> list[int]:
+        """The ports of what it started itself, as it says."""
+        header = self.output().split("clocksvc dev · ")[1].splitlines()[0]
+        return [int(port) for port in re.findall(r"(?: |http://127\.0\.0\.1):(\d+)", header)]
+
+    def processes(self) -> list[str]:
+        """The commands that run for it, each seen by the one that guards it."""
+        listed = subprocess.run(["ps", "-axww", "-o", "command"], capture_output=True, text=True, check=True)
+        return [line for line in listed.stdout.splitlines() if str(self.temporary) in line]
+
+    def check_nothing_is_left(self) -> None:
+        """No process, no file, no port."""
+        eventually(lambda: not self.processes(), what="every child process to end")
+        eventually(lambda: not list(self.temporary.iterdir()), what="every temporary file to go")
+        assert [port for port in self.ports() if listens(port)] == []
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[Run]:
+    """A run that is ended in any case."""
+    run = Run(folder, *arguments)
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait()
+
+
+def seconds(time_of_day: str) -> int:
+    """Seconds since midnight."""
+    hours, minutes, rest = time_of_day.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(rest)
+
+
+def ticks_told(output: str) -> list[int]:
+    """All ticks that an output names, in its order, in seconds since midnight."""
+    found = re.findall(r"^ \d\d:\d\d:\d\d  ticks? ((?:\d\d:\d\d:\d\d(?:, )?)+) ", output, re.MULTILINE)
+    return [seconds(one) for line in found for one in line.split(", ")]
+
+
+def test_forty_seconds(tmp_path: Path) -> None:
+    """`--for 40s` ends by itself with 0: ticks in order, a hold with its partition and reason, the skipped ticks."""
+    with running(tmp_path, "--for", "40s", "--port", str(free_ports(1)[0])) as run:
+        code = run.process.wait(180)
+        output = run.output()
+
+        assert code == 0, output
+        run.check_nothing_is_left()
+    ticks = ticks_told(output)
+    assert len(ticks) >= 5
+    assert {(after - before) % DAY_S for before, after in itertools.pairwise(ticks)} == {INTERVAL_S}
+    stopped, _, rest = output.partition("story: heartbeats stopped")
+    held, _, back = rest.partition("story: heartbeats back")
+    hold = re.search(r"HOLDING since (\S+): \S+:3 has reported nothing past (\S+) \(partition_behind\)", held)
+    assert hold is not None, output
+    assert seconds(hold[2]) == ticks_told(stopped)[-1]
+    assert re.search(r"ticks \S+, \S+ .* skipped, each once, in order", back), output
+    assert re.search(rf"{len(ticks)} ticks from .*, each once, in order; 1 hold; \d{{3}} records written", output), (
+        output
+    )
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    """SIGINT ends everything within 10 s, with a goodbye and exit code 0."""
+    with running(tmp_path, "--rate", "100", "--port", str(free_ports(1)[0])) as run:
+        eventually(lambda: run.told("is processed"), within=120, what="the first tick")
+        began = time.monotonic()
+        run.process.send_signal(signal.SIGINT)
+
+        assert run.process.wait(30) == 0, run.output()
+        assert time.monotonic() - began < 10
+        assert "Goodbye" in run.output().splitlines()[-1]
+        run.check_nothing_is_left()
+
+
+def test_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
+    """SIGKILL leaves no child process, no file and no port either."""
+    with running(tmp_path, "--port", str(free_ports(1)[0])) as run:
+        eventually(lambda: run.told("Question:"), within=120, what="everything to run")
+        assert len(run.processes()) >= 2
+        run.process.kill()
+        run.process.wait(10)
+
+        run.check_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--for", "soon"), 2, "'soon' is not valid: wanted a duration"),
+        (("--rate", "0"), 2, "'0' is not valid: wanted records a second"),
+        (("--port", "http"), 2, "'http' is not valid: wanted 1 to 65535"),
+        (("--redis", "redis://127.0.0.1:1/0", "--kafka", "127.0.0.1:1"), 1, "Wanted a Redis"),
+        (("--redis", "127.0.0.1:6379", "--kafka", "127.0.0.1:1"), 1, "redis.url"),
+    ],
+    ids=["time", "rate", "port", "no Redis there", "no URL"],
+)
+def test_what_can_not_be(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    """A wrong argument is one clear error, and nothing stays."""
+    with running(tmp_path, *arguments) as run:
+        assert run.process.wait(30) == code
+        assert said in " ".join(run.output().split())
+        assert list(run.temporary.iterdir()) == []
+
+
+def test_a_taken_port_is_refused_when_asked_for(tmp_path: Path) -> None:
+    """`--port` is taken at its word: a port in use is an error that names it, before anything starts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with listener, running(tmp_path, "--port", str(port)) as run:
+        assert run.process.wait(30) == 1
+        assert f"--port: {port} is not valid: wanted a free port" in run.output()

@@ -1,0 +1,230 @@
+"""What the demo shows: a screen of any size, and plain lines, from the service's own words."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from clocksvc.clock.tick import Tick
+from clocksvc.dev.demo import words
+from clocksvc.dev.demo.picture import Picture, Reader, picture
+from clocksvc.dev.demo.screen import Frame, blocks, render
+from clocksvc.dev.demo.show import PlainShow, ScreenShow
+
+pytestmark = pytest.mark.core
+
+NOON_MS = 1_795_348_800_000
+FRAME = Frame(
+    header=("clocksvc dev", "Kafka 4.3.1 :41092", "Valkey :41379", "http://127.0.0.1:8080", "/docs", "Ctrl-C ends all"),
+    question=("Question: has everything before T been processed?", 'clock "demo", a tick every 5 s, UTC'),
+    hints=("curl -N 127.0.0.1:8080/v1/clocks/demo/ticks/stream", "clocksvc status", "clocksvc tail demo"),
+)
+
+
+def partition(number: int, time: str | None, timestamp_ms: int | None) -> dict[str, Any]:
+    """A partition clock as the service answers it."""
+    return {"topic": "demo", "partition": number, "time": time, "timestamp_ms": timestamp_ms}
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    """The service's answer at 12:00:41: at 12:00:35, partition 3 behind."""
+    return {
+        "clock": "demo",
+        "time": "2026-11-22T12:00:35Z",
+        "timestamp_seconds": NOON_MS // 1000 + 35,
+        "behind_seconds": 6.2,
+        "status": "running",
+        "hold": None,
+        "partitions": {"known": 4, "unknown": 0, "excluded": 0},
+        "leader": "host:7",
+        "slowest": [
+            partition(3, "2026-11-22T12:00:36Z", NOON_MS + 36_000),
+            partition(2, "2026-11-22T12:00:38.700Z", NOON_MS + 38_700),
+            partition(0, "2026-11-22T12:00:40Z", NOON_MS + 40_000),
+            partition(1, "2026-11-22T12:00:40.200Z", NOON_MS + 40_200),
+        ],
+    } | changes
+
+
+def held(reason: str, *numbers: int, since: str | None = "2026-11-22T12:00:46Z") -> dict[str, Any]:
+    """A hold as the service answers it."""
+    partitions = [{"topic": "demo", "partition": number} for number in numbers]
+    return {"reason": reason, "since": since, "partitions": partitions, "detail": "the detail"}
+
+
+def at_1200_41(changes: dict[str, Any] | None = None) -> Picture:
+    """The picture of the state above."""
+    readers = {
+        0: Reader("consumer-1", NOON_MS + 41_900),
+        1: Reader("consumer-1", None),
+        2: Reader("consumer-2", NOON_MS + 38_700),
+        3: Reader("consumer-2", NOON_MS + 36_000),
+    }
+    remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
+    return picture(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, me="host:7")
+
+
+def shown(lines: list[words.Line], width: int, height: int, changes: dict[str, Any] | None = None) -> list[str]:
+    """The screen as text."""
+    return [row.plain.rstrip() for row in render(FRAME, at_1200_41(changes), lines, width, height)]
+
+
+def tick(seconds: int) -> Tick:
+    """A tick so many seconds after noon."""
+    at_ms = NOON_MS + seconds * 1000
+    return Tick("demo", at_ms, at_ms - 5_000, 5_000, at_ms)
+
+
+LINES = [
+    words.tick(NOON_MS + 41_000, tick(35), 0.0062),
+    words.story(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
+    words.hold(NOON_MS + 56_000, state(status="holding", hold=held("partition_behind", 3))),
+    words.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], whole=True),
+]
+
+
+def test_a_screen_of_the_usual_size() -> None:
+    """Addresses, question, clock, a bar for each partition, what happened, what to try: each in its place."""
+    assert shown(LINES, 100, 20) == [
+        "clocksvc dev · Kafka 4.3.1 :41092 · Valkey :41379 · http://127.0.0.1:8080 · /docs · Ctrl-C ends all",
+        'Question: has everything before T been processed?     clock "demo", a tick every 5 s, UTC',
+        "",
+        " demo   12:00:35   RUNNING   6 s behind   4/4 partitions   leader: this process",
+        "   demo:0  ██████████████████████████████  12:00:41.9  consumer-1",
+        "   demo:1  ████████████████████████████▎   12:00:40.2  consumer-1",
+        "   demo:2  ██████████████████████████▊     12:00:38.7  consumer-2  slow on purpose",
+        "   demo:3  ████████████████████████▏       12:00:36.0  consumer-2  quiet: heartbeats only  ◀ slowest",
+        "",
+        " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)",
+        " 12:00:44  story: heartbeats stopped. Watch the quiet partition.",
+        " 12:00:56  HOLDING since 12:00:46: demo:3 has reported nothing past 12:00:36 (partition_behind)",
+        " 12:01:10  ticks 12:00:45 … 12:01:10   6 skipped, each once, in order",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        " Try: curl -N 127.0.0.1:8080/v1/clocks/demo/ticks/stream · clocksvc status · clocksvc tail demo",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140])
+@pytest.mark.parametrize("height", [3, 10, 24, 50])
+def test_a_screen_fits_whatever_its_size(width: int, height: int) -> None:
+    """No row is wider and no screen is higher than the terminal."""
+    rows = shown(LINES * 10, width, height)
+
+    assert len(rows) <= height
+    assert max(map(len, rows)) <= width
+
+
+def test_a_small_screen_keeps_what_matters() -> None:
+    """On 80 columns long lines are broken between words, extras left out, and the newest lines stay."""
+    rows = shown(LINES * 10, 80, 24)
+
+    assert len(rows) == 24
+    assert " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed" in rows
+    assert " 12:00:56  HOLDING since 12:00:46: demo:3 has reported nothing past 12:00:36" in rows
+    assert "           (partition_behind)" in rows
+    assert rows[-4] == " 12:01:10  ticks 12:00:45 … 12:01:10   6 skipped, each once, in order"
+    assert rows[9].endswith("consumer-2  quiet: heartbeats only  ◀")
+
+
+@pytest.mark.parametrize(
+    ("share", "bar"),
+    [(0.0, ""), (-1.0, ""), (1.0, "████"), (7.0, "████"), (0.5, "██"), (0.625, "██▌"), (0.03, "▏")],
+)
+def test_a_bar_is_exact_to_an_eighth_of_a_character(share: float, bar: str) -> None:
+    """Four characters show 32 steps."""
+    assert blocks(share, 4) == bar
+
+
+def test_a_clock_of_which_little_is_known() -> None:
+    """Before the first report there are no numbers, and nobody is the slowest."""
+    unknown = {
+        "timestamp_seconds": None,
+        "behind_seconds": None,
+        "status": "starting",
+        "leader": None,
+        "partitions": {"known": None, "unknown": None, "excluded": None},
+        "slowest": [partition(1, None, None), partition(0, None, None)],
+    }
+    rows = shown([], 100, 20, unknown)
+
+    assert rows[3] == " demo   --:--:--   STARTING   leader: none"
+    assert rows[5] == f"   demo:1  {'':<32}  unknown     consumer-1"
+    assert not any("slowest" in row for row in rows)
+
+
+def test_a_screen_without_an_answer_says_so() -> None:
+    """Until the service has answered once, the screen waits for it."""
+    assert "waiting for the service …" in [row.plain for row in render(FRAME, None, [], 100, 30)]
+
+
+@pytest.mark.parametrize(
+    ("hold", "text"),
+    [
+        (
+            held("partition_behind", 2, 3),
+            "HOLDING since 12:00:46: demo:2, demo:3 have reported nothing past 12:00:38 (partition_behind)",
+        ),
+        (
+            held("partition_unreported", 1, since=None),
+            "HOLDING: demo:1 has not been reported yet (partition_unreported)",
+        ),
+        (held("store_unavailable"), "HOLDING since 12:00:46: the detail (store_unavailable)"),
+        (held("reports_refused", 0), "HOLDING since 12:00:46: demo:0: the detail (reports_refused)"),
+    ],
+    ids=["behind", "unreported", "no partition", "another reason"],
+)
+def test_a_hold_in_words(hold: dict[str, Any], text: str) -> None:
+    """Since when, which partitions, why: in the service's own words where there are no better ones."""
+    assert words.hold(NOON_MS, state(status="holding", hold=hold)).text == text
+
+
+def test_skipped_ticks_in_words() -> None:
+    """A few are named each; a broken chain is never called whole."""
+    few = [tick(45), tick(50), tick(55)]
+
+    assert words.skipped_ticks(0, few, True).text == (
+        "ticks 12:00:45, 12:00:50, 12:00:55   3 skipped, each once, in order"
+    )
+    assert "NOT each once and in order" in words.skipped_ticks(0, few, False).text
+
+
+def test_plain_lines() -> None:
+    """Without a terminal everything that happens is a line, at its full length, and nothing is drawn."""
+    out = io.StringIO()
+    show = PlainShow(out)
+    show.progress("starting Kafka")
+    show.begin(FRAME)
+    show.draw(at_1200_41())
+    for line in LINES:
+        show.tell(line)
+    show.end()
+    rows = out.getvalue().splitlines()
+
+    assert rows[0] == "clocksvc dev: starting Kafka"
+    assert rows[-4] == " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)"
+    assert rows[-2].endswith("demo:3 has reported nothing past 12:00:36 (partition_behind)")
+    assert len(rows) == 8
+    assert "\x1b" not in out.getvalue()
+
+
+def test_the_screen_leaves_its_last_picture_behind() -> None:
+    """The terminal's own text comes back when the show ends, with the last screen below it; ending twice is fine."""
+    out = io.StringIO()
+    show = ScreenShow(Console(file=out, force_terminal=True, width=100, height=30, highlight=False))
+    show.begin(FRAME)
+    show.tell(LINES[0])
+    show.draw(at_1200_41())
+    show.end()
+    show.end()
+    before, _, after = out.getvalue().partition("\x1b[?1049l")
+
+    assert "\x1b[?1049h" in before
+    assert "RUNNING" in before
+    assert after.count("RUNNING") == 1
+    assert "tick 12:00:35" in after

@@ -1,0 +1,113 @@
+"""The demo's script and its judge: what happens when, and which run is a good one."""
+
+import pytest
+
+from clocksvc.clock.tick import Tick
+from clocksvc.dev.demo.chain import Chain
+from clocksvc.dev.demo.demo import verdict
+from clocksvc.dev.demo.story import Act, Sight, Story
+
+pytestmark = pytest.mark.core
+
+
+def tick(at_s: int, previous_s: int | None) -> Tick:
+    """A tick of a clock with an interval of 5 s."""
+    return Tick("demo", at_s * 1000, None if previous_s is None else previous_s * 1000, 5_000, at_s * 1000)
+
+
+def played(sights: list[Sight]) -> list[tuple[float, str, Act | None]]:
+    """When each scene of a new story is given, if it is shown this."""
+    story = Story()
+    found = ((sight.now_s, story.next(sight)) for sight in sights)
+    return [(now_s, scene.text, scene.act) for now_s, scene in found if scene is not None]
+
+
+def a_run(until_s: int) -> list[Sight]:
+    """What a story sees, each second: the first tick at 6 s, one each 5 s, and the clock obeys what the story does."""
+    story, sights, ticks, beating, last_tick_s = Story(), [], 0, True, 6
+    for now_s in range(until_s):
+        if beating and now_s >= 6 and now_s % 5 == 1:
+            ticks += max(1, (now_s - last_tick_s) // 5)
+            last_tick_s = now_s
+        sights.append(Sight(float(now_s), ticks, ticks > 0 and now_s - last_tick_s > 7))
+        scene = story.next(sights[-1])
+        if scene is not None and scene.act is not None:
+            beating = scene.act is Act.START_HEARTBEATS
+    return sights
+
+
+def test_the_story_fits_into_forty_seconds() -> None:
+    """Heartbeats stop, the hold can be watched, heartbeats come back, the skipped ticks are seen: all within 40 s."""
+    scenes = played(a_run(40))
+
+    assert [act for _, _, act in scenes] == [None, None, Act.STOP_HEARTBEATS, Act.START_HEARTBEATS, None]
+    stopped_s, back_s = scenes[2][0], scenes[3][0]
+    assert 10 <= stopped_s <= 20
+    assert back_s - stopped_s >= 10
+    assert "nothing was lost" in scenes[4][1]
+
+
+def test_nothing_happens_before_the_first_tick() -> None:
+    """However long the start takes, the story waits for the clock."""
+    assert played([Sight(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
+
+
+def test_heartbeats_stay_away_until_the_hold_is_seen() -> None:
+    """The heartbeats come back only once the clock has said for a while that it holds, not after a time."""
+    sights = a_run(17) + [Sight(float(now_s), 3, False) for now_s in range(17, 300)]
+
+    assert [act for _, _, act in played(sights) if act] == [Act.STOP_HEARTBEATS]
+
+
+def test_the_outage_comes_again_after_a_pause() -> None:
+    """After its end the story goes on: heartbeats stop and come back again and again, a minute between."""
+    acts = [(now_s, act) for now_s, _, act in played(a_run(400)) if act]
+
+    assert len(acts) >= 6
+    assert [act for _, act in acts][:6] == [Act.STOP_HEARTBEATS, Act.START_HEARTBEATS] * 3
+    assert all(stops[0] - back[0] >= 60 for back, stops in zip(acts[1::2], acts[2::2], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("ticks", "trouble"),
+    [
+        ([tick(5, None), tick(10, 5), tick(15, 10)], None),
+        ([tick(5, None), tick(15, 10)], "names 10000"),
+        ([tick(5, None), tick(15, 5)], "came where 10000 was due"),
+        ([tick(5, None), tick(10, 5), tick(10, 5)], "names 5000"),
+        ([tick(10, None), tick(5, 10)], "came where 15000 was due"),
+        ([tick(10, 5)], "names 5000, seen before it was None"),
+    ],
+    ids=["whole", "lost", "lost, and the chain lies", "twice", "back", "does not begin with the first"],
+)
+def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
+    """Every tick must name the one that was seen before it, and follow it by the interval."""
+    chain = Chain(5_000)
+    for one in ticks:
+        chain.add(one)
+
+    assert chain.count == len(ticks)
+    if trouble is None:
+        assert chain.trouble == []
+    else:
+        assert trouble in chain.trouble[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "by_itself", "wrong"),
+    [
+        ([5, 10, 15], True, None),
+        ([5, 10], True, "only 2 of at least 3 ticks came"),
+        ([], False, None),
+        ([5, 15], False, "ticks did not come each once and in order"),
+    ],
+    ids=["good", "too few ticks", "ended by Ctrl-C before the first", "broken, ended by Ctrl-C"],
+)
+def test_what_makes_a_good_run(seconds: list[int], by_itself: bool, wrong: str | None) -> None:
+    """A run that ends by itself needs ticks, and no run may show a broken chain."""
+    chain = Chain(5_000)
+    for previous_s, at_s in zip([None, *seconds], seconds, strict=False):
+        chain.add(tick(at_s, previous_s))
+    said = verdict(chain, by_itself)
+
+    assert said is None if wrong is None else said is not None and said.startswith(wrong)
