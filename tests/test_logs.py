@@ -90,7 +90,7 @@ def test_the_format_can_be_chosen(log_format: str, stream: io.StringIO) -> None:
 @pytest.mark.parametrize(
     "value",
     [float("nan"), {"a": float("inf")}, {(1, 2): 3}, object(), b"bytes", {1, 2}, "\ud800", ValueError("no")],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_line_is_lost_to_its_details(log_format: str, value: object) -> None:
