@@ -209,7 +209,7 @@ class Reporter:
         return self._flush(timeout_s, insist=True)
 
     def _flush(self, timeout_s: float, *, insist: bool) -> bool:
-        if self._thread is not None and not self._closed:
+        if self._thread is not None and self._numbers.anything_untold:
             self._thread.start()
         return self._sender.flush(timeout_s, stepping=self._thread is None, insist=insist)
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     check_clock_name("CLOCK", args.clock)
     after = None if args.after is None else to_rfc3339(arguments.time("--after", args.after))
     following = logging.getLogger("clocksvc.follow")
-    following.setLevel(logging.INFO)
+    following.setLevel(logging.WARNING)
     notes = _Notes()
     following.addHandler(notes)
     try:

@@ -145,12 +145,15 @@ class Numbers:
             self.crossed.clear()
             self.unknown = self.doubted = False
             now_ms = self._time.now_ms()
-            items = [self._look_at(partition, self.bounds, now_ms) for partition in chosen]
-            return [
-                item
-                for item in items
-                if item.number_ms != NONE and (selection is Selection.ALL or not item.progress.settled)
-            ]
+            items = []
+            for partition in chosen:
+                progress = self.progress[partition]
+                if selection is Selection.ALL or progress.ahead_ms != NONE:
+                    self._look_at(partition, progress, self.bounds, now_ms)
+                number_ms = progress.number_ms
+                if number_ms != NONE and (selection is Selection.ALL or number_ms != progress.accepted_ms):
+                    items.append(Item(partition, progress, number_ms))
+            return items
 
     def report(self, items: Sequence[Item]) -> Report | None:
         """These items as a report, with all that was refused here; None when it would say nothing.
@@ -200,17 +203,13 @@ class Numbers:
         if partition not in self._warned:
             self._warned.add(partition)
             where = {"clock": self._clock, "topic": self._topic, "partition": partition}
-            logger.warning(
-                "timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value}
-            )
+            logger.warning("timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value})
 
-    def _look_at(self, partition: int, bounds: Bounds, now_ms: int) -> Item:
-        progress = self.progress[partition]
+    def _look_at(self, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
         if progress.ahead_ms > now_ms + bounds.max_future_ms:  # kept before it was known how far is too far
             self._refuse(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
             progress.refused(progress.ahead_ms)
         progress.aim(bounds, self._last_tick_ms, now_ms)
-        return Item(partition, progress, progress.number_ms)
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
         partition, progress, number_ms = item

@@ -34,7 +34,7 @@ class Progress:
     @property
     def number_ms(self) -> int:
         """What there is to report."""
-        return max(self.high_ms, self.ahead_ms)
+        return self.high_ms if self.high_ms > self.ahead_ms else self.ahead_ms
 
     @property
     def settled(self) -> bool:
@@ -61,7 +61,8 @@ class Progress:
 
     def accepted(self, number_ms: int) -> None:
         """The store has kept a number."""
-        self.accepted_ms = max(self.accepted_ms, number_ms)
+        if number_ms > self.accepted_ms:
+            self.accepted_ms = number_ms
         if self.ahead_ms <= number_ms:
             if self.ahead_ms > self.high_ms:
                 self.high_ms = self.ahead_ms

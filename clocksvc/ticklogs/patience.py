@@ -25,9 +25,12 @@ class Patience:
         self._next_word = now + SLICE_S
 
     def __iter__(self) -> Iterator[float]:
-        while (now := self._time.monotonic()) < self._deadline:
+        while True:
+            now = self._time.monotonic()
             if now >= self._next_word:
                 self._waiting()
                 self._next_word = self._time.monotonic() + SLICE_S
+            elif now >= self._deadline:
+                return
             else:
                 yield min(self._next_word, self._deadline) - now

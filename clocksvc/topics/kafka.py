@@ -1,9 +1,10 @@
 """The watched topics in Kafka. What librdkafka raises is translated here; nothing here makes a topic."""
 
 import threading
-from collections.abc import Collection, Mapping
-from concurrent.futures import Future
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
@@ -14,6 +15,8 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.kafka_client import ClientLog, client_settings
 from clocksvc.timesource import SystemTime, Time
 from clocksvc.topic import HEARTBEAT_HEADER, Metadata, TimestampType
+
+T = TypeVar("T")
 
 ASK_TIMEOUT_S = 2.0
 
@@ -52,25 +55,27 @@ class KafkaTopics:
         self._producer: Producer | None = None
 
     def describe(self, topics: Collection[str]) -> Metadata:
-        admin = self._asking()
-        try:
+        wanted = TopicCollection(list(topics))
+
+        def ask(admin: AdminClient) -> dict[str | None, Future[Any]]:
             # Both questions at once, and the cluster each time: nothing tells when an address leads to another one.
-            shapes = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ASK_TIMEOUT_S)
-            cluster = admin.describe_cluster(request_timeout=ASK_TIMEOUT_S)
-            found = {name: _shape(future) for name, future in shapes.items()}
-            return Metadata(_answer(cluster).cluster_id, {name: shape for name, shape in found.items() if shape})
-        except KafkaException as raised:
-            raise _unavailable(raised) from raised
+            asked: dict[str | None, Future[Any]] = {None: admin.describe_cluster(request_timeout=ASK_TIMEOUT_S)}
+            asked.update(admin.describe_topics(wanted, request_timeout=ASK_TIMEOUT_S))
+            return asked
+
+        answers = self._ask(ask)
+        with _translated():
+            cluster_id = answers.pop(None).result(0).cluster_id
+            found = {name: _shape(answer) for name, answer in answers.items() if name is not None}
+        return Metadata(cluster_id, {name: shape for name, shape in found.items() if shape})
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         if not topics:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-        try:
-            answers = self._asking().describe_configs(resources, request_timeout=ASK_TIMEOUT_S)
-            found = {resource.name: _timestamp_type(future) for resource, future in answers.items()}
-        except KafkaException as raised:
-            raise _unavailable(raised) from raised
+        answers = self._ask(lambda admin: admin.describe_configs(resources, request_timeout=ASK_TIMEOUT_S))
+        with _translated():
+            found = {resource.name: _timestamp_type(answer) for resource, answer in answers.items()}
         return {name: kind for name, kind in found.items() if kind}
 
     def put_heartbeats(
@@ -104,15 +109,19 @@ class KafkaTopics:
         if producer is not None:
             producer.purge(blocking=False)
 
-    def _asking(self) -> AdminClient:
-        with self._lock:
+    def _ask(self, ask: Callable[[AdminClient], dict[T, Future[Any]]]) -> dict[T, Future[Any]]:
+        """Ask, and wait for every answer, failed ones too.
+
+        No question stays open: else the client's own thread could be the one that collects it as garbage one day, and
+        librdkafka aborts the process when that happens. Its time-outs end each question.
+        """
+        with self._lock, _translated():
             if self._admin is None:
-                try:
-                    self._admin = AdminClient(client_settings(self._settings), logger=ClientLog())
-                except KafkaException as raised:
-                    raise _unavailable(raised) from raised
+                self._admin = AdminClient(client_settings(self._settings), logger=ClientLog())
             self._admin.poll(0)
-            return self._admin
+            answers = ask(self._admin)
+        wait(answers.values(), ASK_TIMEOUT_S + 0.5)
+        return answers
 
     def _producing(self) -> Producer:
         with self._lock:
@@ -199,9 +208,9 @@ class _Round:
             self._done[partition] = None if error is None else error.str()
 
 
-def _shape(future: "Future[Any]") -> TopicShape | None:
+def _shape(answer: "Future[Any]") -> TopicShape | None:
     try:
-        topic = _answer(future)
+        topic = answer.result(0)
     except KafkaException as raised:
         if _code(raised) in _ABSENT:
             return None
@@ -209,22 +218,14 @@ def _shape(future: "Future[Any]") -> TopicShape | None:
     return TopicShape(str(topic.topic_id), len(topic.partitions))
 
 
-def _timestamp_type(future: "Future[Any]") -> TimestampType | None:
+def _timestamp_type(answer: "Future[Any]") -> TimestampType | None:
     try:
-        config = _answer(future)
+        config = answer.result(0)
     except KafkaException as raised:
         if _code(raised) in _ABSENT | _NOT_AUTHORIZED:
             return None
         raise
     return TimestampType(config["message.timestamp.type"].value)
-
-
-def _answer(future: "Future[Any]") -> Any:
-    try:
-        # Longer than the client's own time-out, which gives the better reason.
-        return future.result(ASK_TIMEOUT_S + 0.5)
-    except TimeoutError:
-        raise MetadataUnavailable from None
 
 
 def _code(raised: KafkaException) -> int:
@@ -235,5 +236,11 @@ def _words(raised: KafkaException) -> str:
     return cast(KafkaError, raised.args[0]).str()
 
 
-def _unavailable(raised: KafkaException) -> MetadataUnavailable:
-    return MetadataUnavailable(f"Kafka does not answer a question about topics: {_words(raised)}")
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as raised:
+        raise MetadataUnavailable(f"Kafka does not answer a question about topics: {_words(raised)}") from raised
+    except TimeoutError:
+        raise MetadataUnavailable from None

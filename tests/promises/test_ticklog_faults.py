@@ -1,9 +1,11 @@
 """What every keeper of the tick log promises while its brokers fail."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
 from clocksvc.ticklog import Tail, TickLog, Waiting
@@ -172,6 +174,21 @@ def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
+def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
+    """Not even in a traceback that somebody keeps: librdkafka aborts the process when a client with an open question
+    is collected as garbage on its own thread."""
+    keeper = FaultyKafkaLogKeeper(faulty_kafka)
+    before = _admin_clients()
+    keeper.stall()
+    with pytest.raises(LeaseLost) as kept:
+        keeper.process().prepare(Word(LeaseLost()))
+    after = _admin_clients()
+    keeper.free()
+
+    assert (after, kept.type) == (before, LeaseLost)
+
+
+@pytest.mark.servers
 @pytest.mark.parametrize("call", [_prepare, _fence, _tail])
 def test_without_rights_the_log_is_unavailable(
     faulty_kafka: FaultyKafka, call: Callable[[TickLog, Waiting], None]
@@ -193,3 +210,7 @@ def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, Wait
     log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match="MAGIC"):
         call(log, word)
+
+
+def _admin_clients() -> int:
+    return sum(isinstance(one, AdminClient) for one in gc.get_objects())

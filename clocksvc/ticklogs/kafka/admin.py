@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
@@ -18,12 +18,22 @@ T = TypeVar("T")
 
 
 class Admin:
-    """The log's topic: what it looks like, and its creation."""
+    """The log's topic: what it looks like, and its creation. A context manager, for one use.
+
+    Leaving it drops the client here and now. With a question still open its own thread could be the one that collects
+    it as garbage (from the traceback of whoever gave up), and librdkafka aborts the process when that happens.
+    """
 
     def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float, patience: Patience) -> None:
         self._topic, self._timeout_s, self._patience = topic, timeout_s, patience
         with translated("Kafka can't be asked about the tick log"):
             self._client = AdminClient(client_settings(settings), logger=ClientLog())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._client
 
     def describe(self) -> LogShape | None:
         topic = self._known(lambda: self._client.describe_topics(TopicCollection([self._topic]), **self._timeout()))

@@ -1,0 +1,49 @@
+"""`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
+
+`python -m tests.bench reporter latency leader backlog loop` runs a part of it.
+"""
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.dev.valkey_server import ValkeyServer
+from tests.bench import bench_latency, bench_leader, bench_reporter
+from tests.bench.figures import Figure
+
+PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all; 1 when a figure is not as wanted."""
+    print(
+        f"Python {platform.python_version()} on {platform.machine()}, "
+        + ", ".join(f"{p} {version(p)}" for p in PACKAGES)
+    )
+    print("minimum / median / maximum; absolute times depend on the machine, ratios are what counts")
+    with tempfile.TemporaryDirectory() as folder, KafkaServer() as kafka, ValkeyServer() as valkey:
+        benches: dict[str, Callable[[], list[Figure]]] = {
+            "reporter": lambda: bench_reporter.run(kafka.bootstrap, valkey.url),
+            "latency": lambda: bench_latency.run(Path(folder), kafka.bootstrap, valkey.url),
+            "leader": lambda: bench_leader.bench_step(valkey.url),
+            "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),
+        }
+        unknown = set(names) - set(benches)
+        if unknown:
+            print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(benches)}", file=sys.stderr)
+            return 2
+        figures = []
+        for name in names or list(benches):
+            print(f"{name}:", flush=True)
+            for figure in benches[name]():
+                figures.append(figure)
+                print(figure.show(), flush=True)
+    return 0 if all(figure.good for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

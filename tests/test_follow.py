@@ -1,0 +1,305 @@
+"""Following a clock: each tick once, in order, none missing, through every trouble; and waiting for a time."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
+
+import pytest
+
+from clocksvc import ticks, wait_until
+from clocksvc.errors import (
+    ChainBroken,
+    CursorTooOld,
+    InvalidValue,
+    Refused,
+    ServiceUnavailable,
+    UnknownClock,
+)
+from tests.http_stub import Asked, HttpStub, Reply, problem
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.core
+
+START = 1_795_348_800
+"""2026-11-22T12:00:00Z, in seconds. The clock of these tests ticks each minute."""
+
+
+def rfc3339(seconds: int) -> str:
+    """As the service writes times."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wire_tick(minute: int, previous: int | None = -1) -> dict[str, object]:
+    """The tick `minute` minutes after START; `previous` (in minutes) is the minute before unless said."""
+    before = minute - 1 if previous == -1 else previous
+    return {
+        "clock": "checkins",
+        "time": rfc3339(START + 60 * minute),
+        "timestamp_seconds": START + 60 * minute,
+        "previous": None if before is None else rfc3339(START + 60 * before),
+        "interval_seconds": 60,
+        "emitted_at": rfc3339(START + 60 * minute + 2),
+        "excluded": [],
+    }
+
+
+def event(kind: str, at: int, data: object) -> bytes:
+    """One server-sent event."""
+    return f"event: {kind}\ndata: {json.dumps(data)}\nid: {at}\n\n".encode()
+
+
+def tick_event(minute: int, previous: int | None = -1) -> bytes:
+    """A tick's event."""
+    return event("tick", START + 60 * minute, wire_tick(minute, previous))
+
+
+def state_event(at: int) -> bytes:
+    """The first event of a stream that begins at a time."""
+    return event("state", at, {"clock": "checkins"})
+
+
+class Script:
+    """Answers the first question with the first reply, and so on; the last one again and again."""
+
+    def __init__(self, *replies: Reply | list[bytes]) -> None:
+        self._replies = [reply if isinstance(reply, Reply) else Reply(parts=reply) for reply in replies]
+
+    def __call__(self, asked: Asked) -> Reply:
+        return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+
+
+def cursors(stub: HttpStub) -> list[str | None]:
+    """Where each connection asked to begin."""
+    return [asked.query.get("after") for asked in stub.asked]
+
+
+def minutes(stub: HttpStub, number: int, **arguments: object) -> list[int]:
+    """The first ticks that a subscriber gets, in minutes after START."""
+    found = islice(ticks(stub.url, "checkins", **arguments), number)  # type: ignore[arg-type]
+    return [(tick.at_ms // 1000 - START) // 60 for tick in found]
+
+
+def test_ticks_come_as_values() -> None:
+    """With times in milliseconds."""
+    with HttpStub(Script([state_event(START), tick_event(1)])) as stub:
+        (tick,) = islice(ticks(stub.url, "checkins"), 1)
+
+    assert (tick.clock, tick.at_ms, tick.previous_ms) == ("checkins", (START + 60) * 1000, START * 1000)
+    assert (tick.interval_ms, tick.emitted_at_ms, tick.excluded) == (60_000, (START + 62) * 1000, ())
+    assert stub.asked[0].path == "/v1/clocks/checkins/ticks/stream"
+
+
+def test_a_lost_connection_goes_on_behind_the_last_tick() -> None:
+    """However often it is lost, by an end or by an error; a tick that comes twice is given once."""
+    with HttpStub(
+        Script(
+            [state_event(START), tick_event(1), tick_event(2)],
+            problem(503, "rebuilding"),
+            Reply(500, "oh"),
+            Reply(parts=[state_event(START + 120), b"event: ti"], cut=True),
+            [state_event(START + 120), tick_event(2), tick_event(3)],
+            [state_event(START + 180), tick_event(4)],
+        )
+    ) as stub:
+        assert minutes(stub, 4, token="s3cret") == [1, 2, 3, 4]
+
+    behind_2, behind_3 = rfc3339(START + 120), rfc3339(START + 180)
+
+    assert cursors(stub) == [None, behind_2, behind_2, behind_2, behind_2, behind_3]
+    assert {asked.headers["authorization"] for asked in stub.asked} == {"Bearer s3cret"}
+
+
+def test_a_live_stream_that_is_lost_before_its_first_tick_misses_none() -> None:
+    """It goes on from where it began, also before a clock's first tick."""
+    with HttpStub(Script([state_event(START)], [state_event(START), tick_event(1), tick_event(2)])) as stub:
+        assert minutes(stub, 2) == [1, 2]
+        assert cursors(stub) == [None, rfc3339(START)]
+
+    with HttpStub(Script([state_event(0)], [state_event(0), tick_event(1, None), tick_event(2)])) as stub:
+        assert minutes(stub, 2) == [1, 2]
+        assert cursors(stub) == [None, rfc3339(0)]
+
+
+def test_a_service_that_is_not_there_yet_is_waited_for() -> None:
+    """With a back-off; the subscriber needs no loop of its own."""
+    with HttpStub(lambda asked: Reply()) as stub:
+        port = stub.port
+    found: list[int] = []
+    later = HttpStub(Script([state_event(START), tick_event(1)]), port)
+    reader = threading.Thread(target=lambda: found.extend(minutes(later, 1)))
+    reader.start()
+    with later:
+        eventually(lambda: found == [1])
+    reader.join()
+
+
+@pytest.mark.parametrize(
+    ("after", "asked"),
+    [
+        (START, rfc3339(START)),
+        (START + 0.25, "2026-11-22T12:00:00.250Z"),
+        ("2026-11-22T13:00:00+01:00", rfc3339(START)),
+        (str(START), rfc3339(START)),
+        (datetime.fromtimestamp(START, timezone(timedelta(hours=2))), rfc3339(START)),
+        (0, rfc3339(0)),
+    ],
+)
+def test_after_takes_every_form_of_time(after: object, asked: str) -> None:
+    """Epoch seconds, RFC 3339 and datetimes with a zone."""
+    with HttpStub(Script([state_event(START), tick_event(1, 0)])) as stub:
+        assert minutes(stub, 1, after=after) == [1]
+    assert cursors(stub) == [asked]
+
+
+@pytest.mark.parametrize("after", [datetime(2026, 11, 22), "noon", START * 1000, -1, True, [START]])  # noqa: DTZ001
+def test_what_is_no_time_is_refused_at_once(after: object) -> None:
+    """By name, and before the first tick is asked for."""
+    with pytest.raises(InvalidValue, match="after"):
+        ticks("http://127.0.0.1:1", "checkins", after=after)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="clock"):
+        ticks("http://127.0.0.1:1", "No Clock")
+
+
+def test_a_tick_that_does_not_follow_is_not_given() -> None:
+    """The stream is asked again, from the last tick that was given."""
+    with HttpStub(
+        Script(
+            [state_event(START), tick_event(1), tick_event(3)],
+            [state_event(START + 60), tick_event(3)],
+            [state_event(START + 60), tick_event(2), tick_event(3)],
+        )
+    ) as stub:
+        assert minutes(stub, 3) == [1, 2, 3]
+
+
+def test_a_chain_that_stays_broken_is_an_error() -> None:
+    """After a few attempts: standing still for ever would be silent."""
+    with HttpStub(Script([state_event(START), tick_event(1)], [state_event(START + 60), tick_event(3)])) as stub:
+        following = ticks(stub.url, "checkins")
+        next(following)
+
+        with pytest.raises(ChainBroken, match=r"12:03:00Z does not follow 2026-11-22T12:01:00Z"):
+            next(following)
+
+
+def test_a_cursor_between_two_ticks_is_good() -> None:
+    """A time from elsewhere need not be a tick's; the first tick after it is the right one."""
+    with HttpStub(Script([state_event(START + 90), tick_event(2), tick_event(3)])) as stub:
+        assert minutes(stub, 2, after=START + 90) == [2, 3]
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_cursor_too_old_is_an_error(given: int) -> None:
+    """Never passed over: it says from where one can go on, at the beginning of a stream and in its midst."""
+    reset = event("reset", START + 540, {"cursor": rfc3339(START), "oldest": wire_tick(10)})
+    before = [state_event(START), *(tick_event(minute) for minute in range(1, given + 1))]
+    with HttpStub(Script([*(before if given else []), reset, tick_event(10)])) as stub:
+        following = ticks(stub.url, "checkins", after=START)
+        for _ in range(given):
+            next(following)
+        with pytest.raises(CursorTooOld) as raised:
+            next(following)
+
+    error = raised.value
+
+    assert error.cursor_ms == (START + 60 * given) * 1000
+    assert (error.oldest_ms, error.oldest_previous_ms) == ((START + 600) * 1000, (START + 540) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (problem(401, "unauthenticated"), Refused),
+        (problem(403, "forbidden"), Refused),
+        (problem(404, "unknown-clock"), UnknownClock),
+    ],
+)
+def test_what_no_attempt_would_mend_is_an_error_at_once(reply: Reply, error: type[Exception]) -> None:
+    """Credentials and unknown clocks: one question, no retries."""
+    with HttpStub(lambda asked: reply) as stub:
+        with pytest.raises(error):
+            next(ticks(stub.url, "checkins"))
+        with pytest.raises(error):
+            wait_until(stub.url, "checkins", START)
+
+        assert len(stub.asked) == 2
+
+
+def test_what_makes_no_sense_is_asked_again() -> None:
+    """An event cut in half by a proxy, or of a kind that a newer service sends."""
+    with HttpStub(
+        Script(
+            [state_event(START), b'event: tick\ndata: {"clock\n\n'],
+            [state_event(START), event("news", START, {}), tick_event(1)],
+        )
+    ) as stub:
+        assert minutes(stub, 1) == [1]
+
+
+def test_a_subscriber_that_stops_hangs_up() -> None:
+    """Closing the iterator closes the connection."""
+    hung_up = threading.Event()
+
+    def forever() -> Iterator[bytes]:
+        try:
+            yield state_event(START) + tick_event(1)
+            while True:
+                yield b": ping\n\n" * 1_000
+        finally:
+            hung_up.set()
+
+    with HttpStub(lambda asked: Reply(parts=forever())) as stub:
+        following = ticks(stub.url, "checkins")
+        next(following)
+        following.close()  # type: ignore[attr-defined]
+
+        assert hung_up.wait(10)
+
+
+def reached_after(questions: int) -> Callable[[Asked], Reply]:
+    """A service whose clock has reached the time at the n-th question, and answers earlier ones at once."""
+    seen = iter(range(1, 1_000))
+    return lambda asked: Reply(body=wire_tick(1)) if next(seen) >= questions else problem(409, "clock-not-reached")
+
+
+def test_waiting_ends_when_the_time_is_reached() -> None:
+    """However often the service has to be asked."""
+    with HttpStub(reached_after(3)) as stub:
+        assert wait_until(stub.url, "checkins", START + 60, token="s3cret")
+    assert [asked.query["until"] for asked in stub.asked] == [rfc3339(START + 60)] * 3
+    assert all(0 < float(asked.query["timeout"]) <= 55 for asked in stub.asked)
+    assert stub.asked[0].headers["authorization"] == "Bearer s3cret"
+
+
+def test_waiting_ends_when_the_time_is_up() -> None:
+    """Then it is false; with a timeout of 0 after one question."""
+    with HttpStub(reached_after(10**6)) as stub:
+        assert not wait_until(stub.url, "checkins", START, timeout=0)
+        assert [asked.query["timeout"] for asked in stub.asked] == ["0.0"]
+        assert not wait_until(stub.url, "checkins", START, timeout=0.3)
+
+
+def test_waiting_goes_on_through_trouble() -> None:
+    """A service that does not answer now is asked again; if that is its last word, it is not known."""
+    with HttpStub(Script(problem(503, "shutting-down"), Reply(500, "oh"), Reply(body=wire_tick(1)))) as stub:
+        assert wait_until(stub.url, "checkins", START, timeout=30)
+    with HttpStub(Script(problem(503, "shutting-down"))) as stub, pytest.raises(ServiceUnavailable):
+        wait_until(stub.url, "checkins", START, timeout=0.2)
+
+
+def test_another_conflict_is_not_taken_for_a_clock_not_reached() -> None:
+    """Only the problem of that name says so."""
+    with (
+        HttpStub(lambda asked: problem(409, "something-else", "no way")) as stub,
+        pytest.raises(Refused, match="no way"),
+    ):
+        wait_until(stub.url, "checkins", START, timeout=30)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
+    """By name."""
+    with pytest.raises(InvalidValue, match="timeout"):
+        wait_until("http://127.0.0.1:1", "checkins", START, timeout=timeout)
