@@ -41,6 +41,7 @@ class Feed:
         self._subscribers: list[Callable[[], None]] = []
         self._stepped_at: float | None = None
         self._broken = False
+        self._sure = False
         self.ready = False
         self.rebuilding = False
         self.store_ok = True
@@ -141,13 +142,20 @@ class Feed:
         # so that none can be missed between the two reads.
         if self.ready and not self._store.follow(0, timeout_s):
             self.rebuilding = False
+            self._sure = self._a_leader_was_here()
             return
         history = self._store.newest_ticks(self._keep)
+        self._sure = bool(history) or self._a_leader_was_here()
         if history and first_break(history[0].previous_ms, history) is not None:
             self._stay_back()
             return
         self._ring.extend(history)
         self.rebuilding = False
+
+    def _a_leader_was_here(self) -> bool:
+        """Whether an empty stream says that there is no tick: a store that was flushed has no roster either."""
+        seen = self._store.snapshot()
+        return seen.known + seen.unknown + seen.excluded > 0
 
     def _follow(self, last: Tick, timeout_s: float) -> None:
         ticks = self._store.follow(last.at_ms, timeout_s)
@@ -192,7 +200,7 @@ class Feed:
     # -- reading beyond memory --------------------------------------------------------------------------------------
 
     def _check_begun(self) -> None:
-        if self._ring.last() is not None or (self.ready and not self.rebuilding):
+        if self._ring.last() is not None or (self.ready and self._sure and not self.rebuilding):
             return
         if not self.ready and not self.store_ok:
             raise StoreUnavailable

@@ -30,6 +30,10 @@ class Tail:
 class TickLog(Protocol):
     """One clock's ticks, for good."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether this writer has fenced, and as far as it knows was neither fenced nor interrupted since."""
+
     def prepare(self, waiting: Waiting) -> None:
         """Create the log where it is missing, and check its shape.
 
@@ -57,7 +61,10 @@ class TickLog(Protocol):
         """
 
     def backwards(self, waiting: Waiting) -> Iterator[Record]:
-        """All committed records, newest first, read as they are asked for. Raises as `tail` does."""
+        """All committed records, newest first, read as they are asked for; what is no record of ours is passed over.
+
+        Raises as `tail` does, but not UnreadableRecord.
+        """
 
     def append(self, records: Sequence[Record], waiting: Waiting) -> None:
         """Commit records in one transaction: all are durable and visible in order when this returns, or none is.

@@ -95,8 +95,7 @@ class ClockView:
         except ClocksvcError as error:
             self._snapshot, self._trouble = None, str(error)
             return
-        if self._snapshot.started_ms is not None:
-            self._started_ms = self._snapshot.started_ms
+        self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.verdict) or self._started_ms
         if self._snapshot.bounds is not None:
             self._out_of_orderness_ms = self._snapshot.bounds.out_of_orderness_ms
             self._interval_ms = self._snapshot.bounds.interval_ms
@@ -140,6 +139,15 @@ def _verdict(said: str | None) -> Hold | None:
         return None if wire is None else Hold.from_wire(wire)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _started_ms(said: str | None) -> int | None:
+    """When the leader started, by its own word: the store does not know it before Kafka has answered once."""
+    try:
+        started_ms = None if said is None else json.loads(said).get("started_ms")
+    except ValueError:
+        return None
+    return started_ms if isinstance(started_ms, int) else None
 
 
 def _time(timestamp_ms: int | None) -> str | None:

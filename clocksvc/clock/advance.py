@@ -7,8 +7,9 @@ from clocksvc.clock.hold import Hold, Sight, hold
 from clocksvc.clock.record import ClockState, Record
 from clocksvc.clock.tick import Tick
 
-BATCH = 1_000
-"""The most ticks in one transaction: a jump of any length goes out in batches."""
+BATCH = 500
+"""The most ticks in one transaction: a jump of any length goes out in batches, small enough that other clocks get their
+turn on the same brokers and store meanwhile."""
 
 
 def advance(sight: Sight, limit: int = BATCH) -> range | Hold:

@@ -35,6 +35,8 @@ def initialise(
     """
     _check_boundary(spec, last_tick_ms)
     ticklog.prepare(waiting)
+    # Looked at before anything is fenced, so that what is refused does not disturb a running leader.
+    _next_record(spec, store, time, _tail(spec, ticklog, waiting), last_tick_ms)
     sent: Record | None = None
     for attempt in range(1, ATTEMPTS + 1):
         ticklog.fence(waiting)

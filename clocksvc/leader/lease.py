@@ -8,7 +8,7 @@ from clocksvc.leader.parts import Parts
 LEASE_MS = 3_000
 POLL_S = 0.3
 GIVE_UP_S = 6.0
-"""For so long Kafka may be out of reach before a leader gives its lease to somebody who may reach it."""
+"""For so long a leader may get no further (Kafka is out of reach, say) before another one gets its lease."""
 BACK_OFF_S = 4.5
 """Longer than a lease, so that another replica gets its turn."""
 ANNOUNCE_EVERY_S = 2.0
@@ -24,7 +24,7 @@ class Lease:
         self._digest = parts.spec.digest()
         self._replica = parts.new_id()
         self._announced_at = float("-inf")
-        self._asked_at: float | None = None
+        self._stuck_since: float | None = None
         self._not_before = float("-inf")
         self.token: str | None = None
 
@@ -53,15 +53,12 @@ class Lease:
     def give_up(self, back_off_s: float = 0.0) -> None:
         """Give the lease back, and do not ask for it again for a while."""
         token, self.token = self.token, None
+        self._announced_at = float("-inf")
         self._not_before = self._parts.time.monotonic() + back_off_s
-        self._asked_at = None
+        self._stuck_since = None
         if token is not None:
             with suppress(StoreUnavailable):  # it expires by itself
                 self._parts.store.release_lease(token)
-
-    def forget(self) -> None:
-        """The lease is somebody else's, or gone with the store."""
-        self.token = None
 
     def announce(self) -> None:
         """Say every few seconds that a replica with this configuration is alive."""
@@ -76,15 +73,15 @@ class Lease:
         with suppress(StoreUnavailable):  # it expires by itself
             self._parts.store.announce(self._replica, self._digest, 0)
 
-    def kafka_is_asked(self) -> None:
-        """A step begins that needs Kafka."""
-        if self._asked_at is None:
-            self._asked_at = self._parts.time.monotonic()
+    def work_begins(self) -> None:
+        """A step begins."""
+        if self._stuck_since is None:
+            self._stuck_since = self._parts.time.monotonic()
 
-    def kafka_answered(self) -> None:
+    def work_is_done(self) -> None:
         """The step is done: there is progress."""
-        self._asked_at = None
+        self._stuck_since = None
 
-    def kafka_is_out_of_reach(self) -> bool:
-        """Whether Kafka has not answered for so long that the lease must go to another."""
-        return self._asked_at is not None and self._parts.time.monotonic() - self._asked_at >= GIVE_UP_S
+    def is_stuck(self) -> bool:
+        """Whether there has been no progress for so long that the lease must go to another, who may get further."""
+        return self._stuck_since is not None and self._parts.time.monotonic() - self._stuck_since >= GIVE_UP_S

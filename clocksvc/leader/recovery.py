@@ -48,6 +48,7 @@ def reconcile(parts: Parts, token: str, state: ClockState, waiting: Waiting) -> 
     """Make the store's stream end as the log does: append what is missing, or rebuild it where the chains differ."""
     known = parts.store.last_tick()
     if known is None and state.last_tick_ms is None:
+        parts.store.rebuild(token, [], None)  # where `init` was told otherwise once, the log that said so is gone
         return
     horizon_ms = parts.store.now_ms() - parts.spec.recent_ticks_ms
     missing: list[Tick] = []
@@ -58,6 +59,10 @@ def reconcile(parts: Parts, token: str, state: ClockState, waiting: Waiting) -> 
         if missing and tick.emitted_at_ms < horizon_ms:
             break
         missing.append(tick)
+        if len(missing) % PUBLISH_BATCH == 0:
+            waiting()
+    if not missing and known is not None and known.at_ms == state.last_tick_ms:
+        return  # `init` named the last tick that the store knows: what is kept stays
     parts.store.rebuild(token, missing[::-1], state.last_tick_ms)
 
 

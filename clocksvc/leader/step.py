@@ -44,10 +44,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """How a step ended: how long to wait for a wake-up, and what holds the clock, where that shows already."""
+    """How a step ended: how long to wait for a wake-up, and what holds the clock, where that shows already.
+
+    A step that did not come to `judge` the clock says nothing about a hold.
+    """
 
     wait_s: float
     hold: Hold | None = None
+    judged: bool = True
 
 
 def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
@@ -68,8 +72,10 @@ def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
 
 def ask_metadata(parts: Parts, term: Term) -> Metadata:
     """A metadata reading that begins now."""
-    term.metadata_at = parts.time.monotonic()
-    return parts.topics.describe(parts.spec.topics)
+    began_at = parts.time.monotonic()
+    metadata = parts.topics.describe(parts.spec.topics)
+    term.metadata_at = began_at
+    return metadata
 
 
 def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Callable[[], None]) -> Stepped:
@@ -79,9 +85,10 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
         raise ChainBroken("the store's stream does not end with the last tick: it was rolled back")
     if minimum.generation != term.generation or minimum.count != term.roster.required_count():
         adopt_roster(parts, term, term.roster)
-        return Stepped(0.0)
+        return Stepped(0.0, judged=False)
     if _metadata_due(parts, term, minimum):
-        return _read_metadata(parts, term, minimum)
+        _read_metadata(parts, term, minimum, waiting)
+        return Stepped(0.0, judged=False)
     sight = _sight(parts, term, minimum)
     due = advance(sight)
     if isinstance(due, Hold):
@@ -89,7 +96,7 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
     roster = read_roster(parts, term.roster, term.state, ask_metadata(parts, term))
     if roster != term.roster:
         adopt_roster(parts, term, roster)
-        return Stepped(0.0)
+        return Stepped(0.0, judged=False)
     _tick(parts, term, sight, due, minimum, observer, waiting)
     return Stepped(0.0)
 
@@ -131,14 +138,14 @@ def _metadata_due(parts: Parts, term: Term, minimum: Minimum) -> bool:
     return age_s >= METADATA_EVERY_S or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
 
-def _read_metadata(parts: Parts, term: Term, minimum: Minimum) -> Stepped:
-    term.metadata_wanted_ms = minimum.unknown_seen_ms
+def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable[[], None]) -> None:
     metadata = ask_metadata(parts, term)
+    term.metadata_wanted_ms = minimum.unknown_seen_ms
+    waiting()
     term.bounds = claim(parts, term.token, term.started_ms, metadata.cluster_id)
     roster = read_roster(parts, term.roster, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
-    return Stepped(0.0)
 
 
 def _wait(parts: Parts, term: Term, sight: Sight, held: Hold) -> Stepped:
@@ -157,14 +164,10 @@ def _name_partitions(parts: Parts, term: Term, sight: Sight, held: Hold) -> Hold
         return held
     next_ms = boundary.following(sight.state.last_tick_ms or 0, sight.interval_ms)
     behind = parts.store.behind(next_ms + sight.out_of_orderness_ms, NAMED_PARTITIONS)
-    refused = [line for line in behind if line.refused is not None]
-    if refused:
-        outcomes = ", ".join(sorted({str(line.refused) for line in refused}))
-        return Hold(
-            Reason.REPORTS_REFUSED,
-            tuple(line.partition for line in refused),
-            f"the newest reports on these partitions were refused: {outcomes}",
-        )
     if held.reason is Reason.PARTITION_UNREPORTED:
         behind = [line for line in behind if line.raw_ms is None]
-    return Hold(held.reason, tuple(line.partition for line in behind), held.detail)
+    named = tuple(line.partition for line in behind)
+    if not behind or any(line.refused is None for line in behind):
+        return Hold(held.reason, named, held.detail)
+    outcomes = ", ".join(sorted({str(line.refused) for line in behind}))
+    return Hold(Reason.REPORTS_REFUSED, named, f"the newest reports on these partitions were refused: {outcomes}")

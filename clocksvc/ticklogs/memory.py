@@ -6,11 +6,12 @@ It must not be gentler than Kafka: values are stored encoded, and an outcome can
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clocksvc.clock.record import Record
-from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable
+from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.ticklog import Tail, Waiting
 from clocksvc.ticklogs.message import Message, message, read_message
 from clocksvc.ticklogs.shape import LogShape, refuse
@@ -152,6 +153,10 @@ class MemoryTickLog:
         self._clock = clock
         self._epoch: int | None = None
 
+    @property
+    def writable(self) -> bool:
+        return self._epoch is not None
+
     def prepare(self, waiting: Waiting) -> None:
         self._ask("prepare", waiting)
         if self._log.shape is None:
@@ -174,7 +179,8 @@ class MemoryTickLog:
         self._ask("backwards", waiting)
         self._refuse_open(waiting)
         for one in self._log.committed_newest_first():
-            yield read_message(self._clock, one)
+            with suppress(UnreadableRecord):
+                yield read_message(self._clock, one)
 
     def append(self, records: Sequence[Record], waiting: Waiting) -> None:
         if not records:

@@ -201,13 +201,13 @@ def test_the_verdict(case: Case) -> None:
     assert seen == (case.verdict if isinstance(case.verdict, Reason) else [at(time) for time in case.verdict])
 
 
-def test_a_batch_is_a_thousand_ticks() -> None:
-    """A clock that was away for a day goes on in transactions of a thousand ticks."""
+def test_a_batch_is_five_hundred_ticks() -> None:
+    """A clock that was away for a day goes on in transactions of five hundred ticks."""
     verdict = advance(sight(last="00:00", lowest="23:59", leader="23:59", store="23:59"))
 
     assert not isinstance(verdict, Hold)
-    assert len(verdict) == 1_000
-    assert (verdict[0], verdict[-1]) == (at("00:01"), at("16:40"))
+    assert len(verdict) == 500
+    assert (verdict[0], verdict[-1]) == (at("00:01"), at("08:20"))
 
 
 def test_each_record_names_the_tick_before_it() -> None:

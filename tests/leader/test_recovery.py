@@ -6,25 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.clock.hold import Reason
-from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.errors import ChainBroken, Fenced
-from clocksvc.leader.leader import Leader, Phase
+from clocksvc.leader.leader import Phase
 from clocksvc.testing import InMemoryClock
 from clocksvc.ticklogs.memory import CommitFault
-from tests.leader.looks import hold_of, phase_of, times
-
-
-def a_clock_with_ticks(count: int = 3) -> InMemoryClock:
-    """A clock of one partition that has given ticks for 12:01, 12:02, …"""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
-    for minute in range(1, count + 1):
-        clock.report(0, f"2026-11-22T12:0{minute}:00Z")
-    return clock
-
-
-def minutes(*numbers: int) -> list[str]:
-    """RFC 3339 for minutes after 12:00."""
-    return [f"2026-11-22T12:{minute:02d}:00Z" for minute in numbers]
+from tests.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
 
 
 def logged(clock: InMemoryClock) -> list[str]:
@@ -32,19 +18,12 @@ def logged(clock: InMemoryClock) -> list[str]:
     return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
 
 
-def pass_time(clock: InMemoryClock, leader: Leader, seconds: float) -> None:
-    """Let a leader step while time passes."""
-    for _ in range(round(seconds / 0.25)):
-        clock.time.advance(0.25)
-        clock.settle(leader)
-
-
 def test_a_successor_goes_on_where_the_log_ends() -> None:
     """A leader that dies without a word is followed after its lease: the next tick names the last one."""
     clock = a_clock_with_ticks()
     successor = clock.new_leader("successor")
 
-    pass_time(clock, successor, 4)
+    pass_time(clock, 4, successor)
     clock.leader = successor
     clock.report(0, "2026-11-22T12:04:00Z")
 
@@ -57,7 +36,7 @@ def test_a_stale_leader_can_not_write() -> None:
     """A leader that slept through its lease finds it gone; nothing that it had in hand gets into log or stream."""
     clock = a_clock_with_ticks()
     sleeper, successor = clock.leader, clock.new_leader("successor")
-    pass_time(clock, successor, 4)
+    pass_time(clock, 4, successor)
 
     clock.leader = successor
     clock.report(0, "2026-11-22T12:05:00Z")
@@ -88,7 +67,7 @@ def test_a_store_from_an_old_snapshot_gets_what_it_misses() -> None:
     clock.report(0, "2026-11-22T12:04:00Z")
     clock.store.restore(old)
 
-    pass_time(clock, clock.leader, 4)
+    pass_time(clock, 4, clock.leader)
 
     assert times(clock) == minutes(1, 2, 3, 4)
     assert logged(clock) == minutes(1, 2, 3, 4)
@@ -135,7 +114,7 @@ def test_a_death_between_commit_and_publish_loses_nothing() -> None:
     clock.store.broken = False
     assert times(clock) == minutes(1, 2, 3)
     successor = clock.new_leader("successor")
-    pass_time(clock, successor, 4)
+    pass_time(clock, 4, successor)
 
     assert times(clock) == minutes(1, 2, 3, 4)
 
@@ -144,7 +123,7 @@ def test_an_empty_log_below_a_known_tick_is_a_hold() -> None:
     """A log that lost what the store still knows is never taken for a first start."""
     clock = a_clock_with_ticks()
     clock.log.recreate()
-    pass_time(clock, clock.new_leader("unused"), 0)
+    pass_time(clock, 0, clock.new_leader("unused"))
     clock.leader.leave()
     clock.settle()
     clock.report(0, "2026-11-22T12:09:00Z")
@@ -174,7 +153,7 @@ def test_a_foreign_open_transaction_is_a_hold_until_it_ends() -> None:
     assert hold_of(clock)[0] is Reason.TICKLOG_OPEN_TRANSACTION
 
     clock.log.end_foreign(committed=False)
-    pass_time(clock, clock.leader, 4)
+    pass_time(clock, 4, clock.leader)
     clock.report(0, "2026-11-22T12:04:00Z")
 
     assert times(clock) == minutes(1, 2, 3, 4)
@@ -199,11 +178,11 @@ def test_without_kafka_the_lease_goes_to_another() -> None:
     clock.report(0, "2026-11-22T12:04:00Z")
     assert hold_of(clock)[0] is Reason.METADATA_UNAVAILABLE
 
-    pass_time(clock, clock.leader, 6.5)
+    pass_time(clock, 6.5, clock.leader)
     assert clock.store.snapshot().leader is None
     clock.topics.unavailable = clock.log.unavailable = False
     successor = clock.new_leader("successor")
-    pass_time(clock, successor, 1)
+    pass_time(clock, 1, successor)
 
     assert successor.phase is Phase.LEADING
     assert times(clock) == minutes(1, 2, 3, 4)
@@ -216,7 +195,7 @@ def test_a_fenced_leader_steps_back_and_comes_again() -> None:
 
     clock.report(0, "2026-11-22T12:04:00Z")
     assert phase_of(clock.leader) is Phase.STANDBY
-    pass_time(clock, clock.leader, 5)
+    pass_time(clock, 5, clock.leader)
 
     assert phase_of(clock.leader) is Phase.LEADING
     assert times(clock) == minutes(1, 2, 3, 4)
@@ -235,39 +214,6 @@ def test_the_stream_is_never_cut_or_doubled(error: Callable[[], Exception]) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock.store, "publish", fail_once)
         clock.report(0, "2026-11-22T12:04:00Z")
-        pass_time(clock, clock.leader, 5)
+        pass_time(clock, 5, clock.leader)
 
     assert times(clock) == minutes(1, 2, 3, 4)
-
-
-def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
-    """A store that comes back with the roster of a second ago lacks a partition: no tick comes without it."""
-    clock = a_clock_with_ticks()
-    clock.topics.add_partitions("events", 1)
-    old = clock.store.copy_state()
-    assert clock.report(1, "2026-11-22T12:03:00Z") is Outcome.UNKNOWN
-    clock.time.advance(1)
-    clock.settle()
-    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
-    clock.store.restore(old)
-
-    clock.report(0, "2026-11-22T12:09:00Z")
-
-    assert times(clock) == minutes(1, 2, 3)
-    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
-
-
-def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
-    """What this process has seen counts in its next term too, even where the log does not know it yet."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
-    clock.settle()
-    clock.topics.hide("events", 1)
-    clock.log.fence()
-    clock.leader.start_over()
-    pass_time(clock, clock.leader, 6)
-    assert clock.leader.phase is Phase.LEADING
-
-    clock.report(0, "2026-11-22T12:01:00Z")
-
-    assert times(clock) == []
-    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))

@@ -1,6 +1,7 @@
 """What every keeper of the tick log promises while its brokers fail."""
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -157,6 +158,23 @@ def test_reading_goes_on_after_an_outage(keeper: FaultyLogKeeper) -> None:
 
     assert log.tail(word) == Tail(tick(1), 0)
     assert list(log.backwards(word)) == [tick(1)]
+
+
+@pytest.mark.servers
+def test_backwards_reads_as_it_is_asked(faulty_kafka: FaultyKafka) -> None:
+    """Records that are never asked for are never read: trouble in reading them stops nobody who needs newer ones."""
+    keeper = FaultyKafkaLogKeeper(faulty_kafka)
+    log = writer(keeper)
+    log.append(ticks(1, 1_500), word)
+    records = log.backwards(word)
+    newest = next(records)
+    keeper.stall()
+    newer = [newest, *itertools.islice(records, 100)]
+    with pytest.raises(TickLogUnavailable):
+        list(records)
+    keeper.free()
+
+    assert newer == list(reversed(ticks(1_400, 101)))
 
 
 @pytest.mark.servers

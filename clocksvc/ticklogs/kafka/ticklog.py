@@ -1,10 +1,10 @@
 """The tick log in Kafka, as its leader sees it. Holds one writer and one reader; knows no ticks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from clocksvc.clock.record import Record
-from clocksvc.errors import Fenced, OpenTransaction, TickLogUnavailable
+from clocksvc.errors import Fenced, OpenTransaction, TickLogUnavailable, UnreadableRecord
 from clocksvc.ticklog import Tail, Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
@@ -49,13 +49,18 @@ class KafkaTickLog:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
+    @property
+    def writable(self) -> bool:
+        return self._writer is not None and self._writer.usable
+
     def describe(self, waiting: Waiting) -> LogShape | None:
         """The topic as it is; None where there is none. Raises TickLogUnavailable."""
-        return self._admin(waiting).describe()
+        with self._admin(waiting) as admin:
+            return admin.describe()
 
     def prepare(self, waiting: Waiting) -> None:
-        admin = self._admin(waiting)
-        refuse(admin.describe() or admin.create())
+        with self._admin(waiting) as admin:
+            refuse(admin.describe() or admin.create())
 
     def fence(self, waiting: Waiting) -> None:
         self._discard_writer()
@@ -75,7 +80,8 @@ class KafkaTickLog:
         with self._reading() as reader:
             low, end = self._settled(reader, waiting)
             for found in self._newest_first(reader, low, end, _FIRST_CHUNK, waiting):
-                yield read_message(self._clock, found)
+                with suppress(UnreadableRecord):
+                    yield read_message(self._clock, found)
 
     def append(self, records: Sequence[Record], waiting: Waiting) -> None:
         if not records:

@@ -1,0 +1,103 @@
+"""What a leader does about a tick log that lost something, holds strays, or whose last commit is in doubt."""
+
+import pytest
+
+from clocksvc.clock.hold import Reason
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.errors import TickLogRefused
+from clocksvc.leader.init import initialise
+from clocksvc.leader.leader import Phase
+from clocksvc.store import Report
+from clocksvc.testing import InMemoryClock
+from clocksvc.ticklogs.memory import CommitFault, MemoryTickLog
+from clocksvc.ticklogs.message import Message
+from tests.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
+
+
+def init_at(clock: InMemoryClock, minute: int) -> None:
+    """`clocksvc init CLOCK --last-tick T`, for a minute after 12:00."""
+    last_tick_ms = parse_timestamp("T", minutes(minute)[0])
+    initialise(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, last_tick_ms)
+
+
+def test_a_log_made_anew_after_init_is_a_first_start() -> None:
+    """What init once said is gone with the log that said it: the clock begins at its first minimum."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    init_at(clock, 5)
+    clock.settle()
+    clock.log.recreate()
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+
+    clock.report(0, "2026-11-22T12:10:00Z")
+
+    assert times(clock) == minutes(10)
+    assert clock.ticks()[0].previous_ms is None
+
+
+def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
+    """The way out of `ticklog_truncated` that the hold names: nothing that subscribers saw is taken away."""
+    clock = a_clock_with_ticks(4)
+    clock.log.lose_tail(2)  # a tick and its marker
+    clock.leader.start_over()
+    pass_time(clock, 6, clock.leader)
+    assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED
+
+    init_at(clock, 4)
+    pass_time(clock, 6, clock.leader)
+    assert times(clock) == minutes(1, 2, 3, 4)
+    clock.report(0, "2026-11-22T12:05:00Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def test_a_refused_init_disturbs_nobody() -> None:
+    """The running leader goes on with its next tick at once."""
+    clock = a_clock_with_ticks()
+    with pytest.raises(TickLogRefused):
+        init_at(clock, 10)
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_stray_record_within_the_log_stops_no_rebuild() -> None:
+    """The last record is whole and carries the state: what somebody else wrote before it is passed over."""
+    clock = a_clock_with_ticks(2)
+    clock.log.write_foreign(Message(b"somebody", b"hello", None))
+    clock.report(0, "2026-11-22T12:04:00Z")
+    clock.store.wipe()
+    pass_time(clock, 10, clock.leader)
+
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
+    """The store fails while a commit waits for its answer: a new producer settles it, without a hold that blames
+    somebody else's transaction, and without stepping back."""
+    clock = a_clock_with_ticks()
+    clock.log.commit_faults.append(fault)
+
+    def break_store(step: str) -> None:
+        clock.store.broken = clock.store.broken or step == "append.sent"
+
+    clock.log.at = break_store
+    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", minutes(4)[0]))
+    clock.store.report(Report("group", (reading,)))
+    clock.leader.step()
+    assert clock.store.broken
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+
+    for _ in range(8):
+        pass_time(clock, 0.25, clock.leader)
+        assert hold_of(clock)[0] is not Reason.TICKLOG_OPEN_TRANSACTION
+    assert times(clock) == minutes(1, 2, 3, 4)
+    clock.report(0, "2026-11-22T12:05:00Z")
+
+    assert clock.leader.phase is Phase.LEADING
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
