@@ -59,10 +59,10 @@ class Feed:
         return self._stepped_at is not None and self._time.monotonic() - self._stepped_at > STALLED_AFTER_S
 
     def newest(self, limit: int) -> list[Tick]:
-        """The newest ticks shown, ascending, at most `limit` of the `keep` in memory.
+        """The newest ticks shown, ascending, at most `limit` of the `keep` in memory. Without any it may block.
 
         Raises:
-            Rebuilding, StoreUnavailable: nothing has been read yet.
+            Rebuilding, StoreUnavailable: nothing has been read yet, or it is not known whether there was ever a tick.
         """
         self._check_begun()
         return self._ring.newest(limit)
@@ -140,12 +140,12 @@ class Feed:
     def _begin(self, timeout_s: float) -> None:
         # Following begins at the last tick of the history: the cursor is fixed before anything later is published,
         # so that none can be missed between the two reads.
+        sure = self._a_leader_was_here()
         if self.ready and not self._store.follow(0, timeout_s):
-            self.rebuilding = False
-            self._sure = self._a_leader_was_here()
+            self.rebuilding, self._sure = False, sure
             return
         history = self._store.newest_ticks(self._keep)
-        self._sure = bool(history) or self._a_leader_was_here()
+        self._sure = sure
         if history and first_break(history[0].previous_ms, history) is not None:
             self._stay_back()
             return
@@ -153,7 +153,8 @@ class Feed:
         self.rebuilding = False
 
     def _a_leader_was_here(self) -> bool:
-        """Whether an empty stream says that there is no tick: a store that was flushed has no roster either."""
+        """Whether a stream that is empty after this says that there is no tick: after a flush a leader makes the stream
+        anew before it writes the roster."""
         seen = self._store.snapshot()
         return seen.known + seen.unknown + seen.excluded > 0
 
@@ -200,11 +201,15 @@ class Feed:
     # -- reading beyond memory --------------------------------------------------------------------------------------
 
     def _check_begun(self) -> None:
-        if self._ring.last() is not None or (self.ready and self._sure and not self.rebuilding):
+        if self._ring.last() is not None:
             return
         if not self.ready and not self.store_ok:
             raise StoreUnavailable
-        raise Rebuilding
+        if not self.ready or self.rebuilding or not (self._sure or self._has_no_tick()):
+            raise Rebuilding
+
+    def _has_no_tick(self) -> bool:
+        return self._a_leader_was_here() and self._store.last_tick() is None
 
     def _kept_after(self, cursor_ms: int, limit: int) -> list[Tick]:
         shown = self._ring.last()

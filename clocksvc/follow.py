@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from clocksvc.backoff import Backoff
-from clocksvc.client import Client, Params
+from clocksvc.client import Client
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
-from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, Refused, ServiceUnavailable, Unavailable
+from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, ServiceUnavailable, Unavailable
+from clocksvc.reached import ask_whether_reached
 from clocksvc.server_sent_events import Event
 from clocksvc.timesource import SystemTime
 
@@ -32,19 +33,19 @@ GAPS = 5
 """How many connections in a row may begin with a tick that does not follow before that is an error."""
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 _TIME = SystemTime()
-_NOT_REACHED = "clock-not-reached"
 
 
-def ticks(url: str, clock: str, *, after: Moment | None = None, token: str | None = None) -> Iterator[Tick]:
+def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> Iterator[Tick]:
     """A clock's ticks, for ever: each once, in order, none missing.
 
     A lost connection is made anew, and goes on behind the last tick that was given. To go on after a restart, keep
-    `tick.at_ms` once a tick's work is done, and pass `after=at_ms / 1000`.
+    `tick.at_ms` once a tick's work is done, and pass `after=at_ms / 1000`, or the tick itself where you have it.
 
     Args:
         url: the service: `http(s)://host:port`.
         clock: the clock's name.
-        after: give the ticks after this time, 0 for all from the clock's first; None for those that come from now on.
+        after: give the ticks after this time (an aware datetime, RFC 3339, epoch seconds) or after this Tick, one of
+            the same clock; 0 for all from the clock's first, None for those that come from now on.
         token: one with the scope `read`, where the service wants one.
 
     Raises:
@@ -55,7 +56,7 @@ def ticks(url: str, clock: str, *, after: Moment | None = None, token: str | Non
         InvalidValue: an argument is wrong. At once, not with the first tick.
     """
     check_clock_name("clock", clock)
-    return _Following(Client(url, token), clock, None if after is None else _moment_ms("after", after)).ticks()
+    return _Following(Client(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
 
 
 def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
@@ -70,11 +71,12 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
         True once it is reached; False when it was not reached in time.
 
     Raises:
-        ServiceUnavailable: the time is up, and the service, asked last, did not answer: it is not known.
+        ServiceUnavailable: the time is up, and the service, asked last, did not answer, or something else did in its
+            place: it is not known.
         UnknownClock, Refused, InvalidValue: as for `ticks`.
     """
     check_clock_name("clock", clock)
-    until_text = to_rfc3339(_moment_ms("until", until))
+    until_ms = _moment_ms("until", until)
     if timeout is not None and not timeout >= 0:
         raise InvalidValue("timeout", timeout, "wanted seconds, zero or more, or None")
     deadline = None if timeout is None else _TIME.monotonic() + timeout
@@ -84,7 +86,7 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
             asked_at, left_s = _TIME.monotonic(), _left_s(deadline)
             error: Unavailable | None = None
             try:
-                if _ask_whether_reached(client, clock, until_text, min(WAIT_S, left_s)):
+                if ask_whether_reached(client, clock, until_ms, min(WAIT_S, left_s)).status != 409:
                     return True
             except Unavailable as raised:
                 error = raised
@@ -100,18 +102,16 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
         client.close()
 
 
-def _ask_whether_reached(client: Client, clock: str, until: str, timeout_s: float) -> bool:
-    params: Params = {"until": until, "timeout": round(timeout_s, 3)}
-    answer = client.get(f"/v1/clocks/{clock}/wait", params, timeout_s=timeout_s + 10, accept=(409,))
-    if answer.status != 409:
-        return True
-    if not str(answer.body.get("type", "")).endswith(_NOT_REACHED):
-        raise Refused(f"clock {clock}: {answer.body.get('detail', 'status 409')}")
-    return False
-
-
 def _left_s(deadline: float | None) -> float:
     return float("inf") if deadline is None else max(0.0, deadline - _TIME.monotonic())
+
+
+def _after_ms(clock: str, after: Moment | Tick) -> int:
+    if not isinstance(after, Tick):
+        return _moment_ms("after", after)
+    if after.clock != clock:
+        raise InvalidValue("after", after, f"wanted a tick of clock {clock!r}")
+    return after.at_ms
 
 
 def _moment_ms(field: str, moment: Moment) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
+from clocksvc.address import without_password
 from clocksvc.backoff import Backoff
 from clocksvc.client import Client
 from clocksvc.clock.partition import Partition
@@ -21,6 +22,7 @@ from clocksvc.reporting.message import Message, TopicPartition
 from clocksvc.reporting.numbers import Numbers
 from clocksvc.reporting.sender import Sender
 from clocksvc.reporting.sink import ServiceSink
+from clocksvc.reporting.unknowns import Unknowns
 from clocksvc.store import ReportSink
 from clocksvc.timesource import SystemTime, Time
 
@@ -28,6 +30,7 @@ REVOKE_TIMEOUT_S = 2.0
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 
 _CLOSED = "this reporter is closed"
+_SAME = "is the service running, and are URL, database, prefix and clock's name the same as its own?"
 
 
 class Reporter:
@@ -74,9 +77,10 @@ class Reporter:
         self._time = time or SystemTime()
         self._closed = False
 
-        def new_parts() -> tuple[Numbers, ReportSink, Backoff]:
-            own_sink = sink or _open_sink(url, clock, token)
-            return Numbers(clock, group, topic, self._time), own_sink, Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng)
+        def new_parts() -> tuple[Numbers, Sender]:
+            own_sink, where = (sink, f"the given sink: {_SAME}") if sink else _open_sink(url, clock, token)
+            numbers, backoff = Numbers(clock, group, topic, self._time), Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng)
+            return numbers, Sender(clock, numbers, own_sink, self._time, backoff, Unknowns(clock, where))
 
         self._new_parts = new_parts
         self._begin()
@@ -84,9 +88,8 @@ class Reporter:
 
     def _begin(self) -> None:
         self._topic = self._told_topic
-        self._numbers, sink, backoff = self._new_parts()
+        self._numbers, self._sender = self._new_parts()
         self._progress = self._numbers.progress
-        self._sender = Sender(self._clock, self._numbers, sink, self._time, backoff)
         self._thread = SenderThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
         # The thread knows nothing of this object, so that a reporter that nobody holds any more can go.
         self._given_up = None if self._thread is None else weakref.finalize(self, self._thread.stop)
@@ -243,17 +246,19 @@ class Reporter:
         self.close()
 
 
-def _open_sink(url: str, clock: str, token: str | None) -> ReportSink:
-    """The sink that a URL stands for; it makes no contact yet."""
+def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str]:
+    """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask when it knows nothing."""
+    shown = without_password(url)
     if url.startswith(("http://", "https://")):
-        return ServiceSink(Client(url, token), clock)
+        return ServiceSink(Client(url, token), clock), f"{shown}: has it had a leader yet? See `clocksvc status`"
     if "://" not in url:
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:
         raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
     from clocksvc.stores.redis.connect import open_store  # here, so that who reports over HTTP loads no redis
 
-    return open_store(url, clock)
+    store = open_store(url, clock)
+    return store, f"{shown} (prefix {store.prefix}): {_SAME}"
 
 
 def _is_of(message: Message, topic: str | None) -> bool:

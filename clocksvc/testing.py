@@ -106,4 +106,4 @@ class InMemoryClock:
         return self.store.ticks_after(0, 1_000_000)
 
     def _new_id(self) -> str:
-        return f"{next(self._ids):032x}"
+        return f"{next(self._ids):012x}{0:020x}"

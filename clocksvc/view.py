@@ -39,17 +39,18 @@ class ClockView:
         self._interval_ms = spec.interval_ms
 
     def snapshot(self) -> Snapshot | None:
-        """The store's snapshot, at most 0.25 s old, however many ask; None when the store did not answer."""
+        """The store's snapshot, at most 0.25 s old, however many ask, and never older than the last tick shown: no
+        partition may seem to be behind the clock. None when the store did not answer."""
         with self._reading:
-            if self._time.monotonic() - self._read_at >= FRESH_S:
+            if self._time.monotonic() - self._read_at >= FRESH_S or self._precedes_last_tick():
                 self._read_snapshot()
                 self._read_at = self._time.monotonic()
             return self._snapshot
 
     def state(self) -> dict[str, Any]:
         """The JSON of `GET /v1/clocks/{clock}`. What is not known is null."""
-        snapshot = self.snapshot()
-        last, now_ms = self.feed.last, self._time.now_ms()
+        last = self.feed.last
+        snapshot, now_ms = self.snapshot(), self._time.now_ms()
         hold = self._hold(snapshot, last, now_ms)
         since_ms = self._since_ms(last)
         word = status(
@@ -88,6 +89,12 @@ class ClockView:
         self.snapshot()
         now_ms = self._time.now_ms()
         return [self._to_wire(clock, now_ms) for clock in self.store.partitions(after, limit, topic)]
+
+    def _precedes_last_tick(self) -> bool:
+        last, snapshot = self.feed.last, self._snapshot
+        if last is None or snapshot is None or self.feed.rebuilding:
+            return False
+        return (snapshot.last_tick_ms or 0) < last.at_ms
 
     def _read_snapshot(self) -> None:
         try:

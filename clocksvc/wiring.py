@@ -30,6 +30,7 @@ from clocksvc.view import ClockView
 logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
+"""For so long all leaders together may take to leave, and then all feeds to end."""
 
 
 def holder_name() -> str:
@@ -96,9 +97,9 @@ class Service:
         self._stop_feeds = threading.Event()
         self._topics = open_topics(settings)
         self._stores: list[Store] = []
-        time = SystemTime()
+        self._time = SystemTime()
         self._clocks = {
-            name: self._make(settings, spec, time, observer) for name, spec in settings.clock_specs().items()
+            name: self._make(settings, spec, self._time, observer) for name, spec in settings.clock_specs().items()
         }
 
     def _make(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
@@ -125,12 +126,14 @@ class Service:
         """Finish every leader's step, give the leases up, then end the feeds."""
         for running in self._clocks.values():
             running.leader.stop()
+        deadline = self._time.monotonic() + LEAVE_S
         for name, running in self._clocks.items():
-            if not running.leader.join(LEAVE_S):
+            if not running.leader.join(max(0.0, deadline - self._time.monotonic())):
                 logger.warning("leader did not finish its step in time", extra={"clock": name})
         self._stop_feeds.set()
+        deadline = self._time.monotonic() + LEAVE_S
         for running in self._clocks.values():
-            running.feed_thread.join(LEAVE_S)
+            running.feed_thread.join(max(0.0, deadline - self._time.monotonic()))
         for store in self._stores:
             store.close()
         self._topics.close()

@@ -49,6 +49,41 @@ def test_a_lost_stream_is_not_shown_and_heals() -> None:
     assert bed.feed.newest(10) == [*chain, *after(chain[3])]
 
 
+def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_was_a_tick() -> None:
+    """Until a leader has been there an empty stream says nothing: a subscriber from the beginning would get all."""
+    bed = Bed()
+    chain = ticks(3)
+    bed.publish(*chain)
+    bed.store.wipe()
+    bed.feed.step(0)
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(0, 10)
+
+    bed.lead()
+    bed.have(chain)
+    bed.feed.step(0)
+    assert bed.feed.newest(10) == chain
+
+
+def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None:
+    """Not only at the feed's next read: who asks then is told so."""
+    bed = Bed(led=False)
+    bed.feed.step(0)
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+
+    bed.lead()
+    assert bed.feed.newest(1) == bed.feed.ticks_after(0, 10) == []
+
+    bed.publish(*ticks(1))
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+    bed.feed.step(0)
+    assert bed.feed.newest(1) == ticks(1)
+
+
 def test_a_stream_that_ends_below_is_not_shown() -> None:
     """A stream cut back, as by a store's roll-back, moves nothing back; it heals when it has caught up."""
     bed = Bed()

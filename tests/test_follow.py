@@ -289,6 +289,31 @@ def test_waiting_goes_on_through_trouble() -> None:
         wait_until(stub.url, "checkins", START, timeout=0.2)
 
 
+@pytest.mark.parametrize(
+    ("page", "named"),
+    [
+        (Reply(parts=[b"<html>Please log in</html>"]), "no JSON object"),
+        (Reply(204), "status 204"),
+        (Reply(body=[]), "no JSON object"),
+        (Reply(body={"login": "https://sso.example"}), "https://sso.example"),
+        (Reply(body=wire_tick(0)), rfc3339(START)),
+        (Reply(body=wire_tick(5) | {"clock": "bills"}), "bills"),
+        (Reply(body=wire_tick(5) | {"timestamp_seconds": None}), '"timestamp_seconds": null'),
+    ],
+    ids=["a login page", "no content", "a list", "other JSON", "a tick before", "another clock's tick", "half a tick"],
+)
+def test_only_a_tick_of_the_clock_at_the_time_or_later_ends_waiting(page: Reply, named: str) -> None:
+    """A proxy's page with status 200 starts nobody's job; the error names what came instead."""
+    with HttpStub(Script(page)) as stub, pytest.raises(ServiceUnavailable, match="is no clocksvc") as raised:
+        wait_until(stub.url, "checkins", START + 60, timeout=0)
+
+    assert f"at {rfc3339(START + 60)} or later" in str(raised.value)
+    assert named in str(raised.value)
+
+    with HttpStub(Script(page, Reply(body=wire_tick(1)))) as stub:
+        assert wait_until(stub.url, "checkins", START + 60, timeout=30)
+
+
 def test_another_conflict_is_not_taken_for_a_clock_not_reached() -> None:
     """Only the problem of that name says so."""
     with (

@@ -202,6 +202,15 @@ def test_holding_has_a_series_for_every_reason() -> None:
     assert set(values(watching(view), "clocksvc_holding", "reason").values()) == {0.0}
 
 
+def test_a_reason_that_is_not_known_holds_too() -> None:
+    """While versions differ, a newer leader's reason has its series as long as it holds."""
+    view = View()
+    view.answer["hold"] = {"reason": "moon_phase", "partitions": [], "detail": "", "since": None}
+    holding = values(watching(view), "clocksvc_holding", "reason")
+
+    assert holding == dict.fromkeys((reason.value for reason in Reason), 0.0) | {"moon_phase": 1.0}
+
+
 def test_outcomes_begin_at_zero() -> None:
     """Every known outcome has a series once the store answers, so that the first one counted is an increase."""
     metrics = watching(View())

@@ -80,6 +80,12 @@ class LiveClock:
             return False
         return True
 
+    async def newest(self, limit: int) -> list[Tick]:
+        """As `Feed.newest`."""
+        if self.feed.last is not None:
+            return self.feed.newest(limit)
+        return await self.blocking(lambda: self.feed.newest(limit))
+
     async def ticks_after(self, cursor_ms: int, limit: int) -> list[Tick]:
         """As `Feed.ticks_after`."""
         ticks = self.feed.in_memory_after(cursor_ms, limit)

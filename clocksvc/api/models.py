@@ -47,7 +47,7 @@ class PartitionClock(PartitionRef):
 class Hold(BaseModel):
     """Why a clock stands still."""
 
-    reason: Reason
+    reason: Reason = Field(description="While versions differ, also a reason that only the newer one knows.")
     since: Time | None = Field(
         description="When the last tick was emitted; before the first, the first leader's start."
     )

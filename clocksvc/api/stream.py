@@ -23,6 +23,8 @@ router = APIRouter(tags=["ticks"])
 PING_EVERY_S = 15.0
 TRY_AGAIN_S = 1.0
 BATCH = 500
+BEGINS_WITHIN_S = 5.0
+LOOK_EVERY_S = 0.25
 _EXAMPLE = """\
 event: state
 data: {"clock":"checkins","time":"2026-11-22T12:00:00Z","status":"running",…}
@@ -105,7 +107,7 @@ def _event_id(text: str) -> int:
 
 async def _begin(live: LiveClock, cursor_ms: int | None) -> _Start:
     """Raises Rebuilding or StoreUnavailable where it can't be said what follows the cursor."""
-    live.feed.newest(1)
+    await _wait_for_beginning(live)
     if cursor_ms is not None:
         try:
             await live.ticks_after(cursor_ms, 1)
@@ -115,6 +117,21 @@ async def _begin(live: LiveClock, cursor_ms: int | None) -> _Start:
     begin = (state["timestamp_seconds"] or 0) * 1000 if cursor_ms is None else cursor_ms
     data = json.dumps(state, separators=(",", ":"))
     return _Start(format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms()), begin)
+
+
+async def _wait_for_beginning(live: LiveClock) -> None:
+    """A service that has just been started soon knows whether there was ever a tick; a browser's EventSource would not
+    come again after a 503. Raises Rebuilding or StoreUnavailable."""
+    looks = round(BEGINS_WITHIN_S / LOOK_EVERY_S)
+    for left in range(looks, -1, -1):
+        change = live.change()
+        try:
+            await live.newest(1)
+            return
+        except Rebuilding:
+            if left == 0 or live.closing.is_set():
+                raise
+        await live.wait(change, LOOK_EVERY_S)
 
 
 async def _reset(live: LiveClock, error: CursorTooOld) -> _Start:

@@ -55,7 +55,7 @@ async def _wait_for_ticks(live: LiveClock, cursor_ms: int | None, limit: int, ti
     deadline = now() + timeout_s
     while True:
         change = live.change()
-        found = live.feed.newest(limit) if cursor_ms is None else await live.ticks_after(cursor_ms, limit)
+        found = await live.newest(limit) if cursor_ms is None else await live.ticks_after(cursor_ms, limit)
         left_s = deadline - now()
         if found or left_s <= 0 or live.closing.is_set():
             return found

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from clocksvc.celery.schedule import EpochSchedule, HeartbeatScheduler
+from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -24,10 +25,22 @@ _building = threading.Lock()
 def __getattr__(name: str) -> object:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _building:
+        if "app" not in globals():
+            globals()["app"] = _built()
+    return globals()["app"]
+
+
+def _built() -> "Celery":
+    import click
+
     from clocksvc import settings
     from clocksvc.celery.application import build
 
-    with _building:
-        if "app" not in globals():
-            globals()["app"] = build(settings.load(None, os.environ))
-    return globals()["app"]
+    try:
+        return build(settings.load(None, os.environ))
+    except SettingsError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        # Celery's command line would print the traceback of any other exception.
+        raise SystemExit(f"clocksvc: {error}") from None

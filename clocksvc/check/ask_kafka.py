@@ -27,7 +27,11 @@ def ask_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
     Raises:
         MetadataUnavailable: no answer.
     """
-    inspector = KafkaInspector(settings.kafka_settings(), time)
+    with KafkaInspector(settings.kafka_settings(), time) as inspector:
+        yield from _look(inspector, settings, time)
+
+
+def _look(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
     cluster = inspector.cluster()
     yield from rules_kafka.judge_cluster(cluster)
     unstamped: list[tuple[ClockSpec, str, int]] = []

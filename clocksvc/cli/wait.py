@@ -9,15 +9,14 @@ from clocksvc.cli import arguments
 from clocksvc.cli.output import note, print_json
 from clocksvc.client import Answer, Client
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import to_rfc3339
-from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable
+from clocksvc.errors import InvalidValue, ServiceUnavailable
+from clocksvc.reached import ask_whether_reached
 from clocksvc.timesource import SystemTime
 
 REACHED, NOT_REACHED = 0, 3
 ASK_S = 25.0
 """How long one request waits: proxies on the way often end those of a minute."""
-GRACE_S = 10.0
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 10.0
 
 
@@ -56,8 +55,7 @@ class _Waiting:
     """One wait: asks again and again, and says once what it waits for."""
 
     def __init__(self, client: Client, clock: str, until_ms: int, timeout_s: float | None) -> None:
-        self._client, self._path = client, f"/v1/clocks/{clock}/wait"
-        self._until, self._until_ms = to_rfc3339(until_ms), until_ms
+        self._client, self._clock, self._until_ms = client, clock, until_ms
         self._monotonic = SystemTime().monotonic
         self._deadline = float("inf") if timeout_s is None else self._monotonic() + timeout_s
         self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
@@ -72,7 +70,8 @@ class _Waiting:
         """
         while True:
             try:
-                answer = self._ask(min(ASK_S, max(0.0, self._left_s())))
+                timeout_s = min(ASK_S, max(0.0, self._left_s()))
+                answer = ask_whether_reached(self._client, self._clock, self._until_ms, timeout_s)
             except ServiceUnavailable as error:
                 if self._left_s() <= 0:
                     raise
@@ -83,22 +82,6 @@ class _Waiting:
                 return answer
             self._backoff.reset()
             self._say(_why(answer.body), f"waiting: {answer.body['detail']}")
-
-    def _ask(self, timeout_s: float) -> Answer:
-        params: dict[str, str | int | float | None] = {"until": self._until, "timeout": round(timeout_s, 3)}
-        answer = self._client.get(self._path, params, timeout_s=timeout_s + GRACE_S, accept=(409,))
-        if answer.status == 409 and not str(answer.body.get("type")).endswith("clock-not-reached"):
-            raise Refused(f"{self._path}: {answer.body.get('detail', 'status 409')}")
-        if answer.status != 409 and not self._is_reached(answer.body):
-            # A proxy's friendly page, with status 200, must not start anybody's job.
-            raise ServiceUnavailable(f"{self._path}: what answers there is no clocksvc (status {answer.status})")
-        return answer
-
-    def _is_reached(self, body: dict[str, Any]) -> bool:
-        try:
-            return Tick.from_wire(body).at_ms >= self._until_ms
-        except (KeyError, TypeError, ValueError):
-            return False
 
     def _left_s(self) -> float:
         return self._deadline - self._monotonic()

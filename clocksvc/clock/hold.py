@@ -41,9 +41,12 @@ SHOWN_AFTER_A_WHILE = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REFUSED
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`."""
+    """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`.
 
-    reason: Reason
+    `reason` is a Reason, except where a leader of a newer version gave one that this version does not know.
+    """
+
+    reason: Reason | str
     partitions: tuple[Partition, ...] = ()
     detail: str = ""
 
@@ -54,13 +57,14 @@ class Hold:
     def to_wire(self) -> dict[str, Any]:
         """As JSON, without `since`, which outlives the leader that says this."""
         partitions = [partition_to_wire(partition) for partition in self.partitions]
-        return {"reason": self.reason.value, "partitions": partitions, "detail": self.detail}
+        return {"reason": str(self.reason), "partitions": partitions, "detail": self.detail}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Hold":
-        """The reverse of `to_wire`."""
+        """The reverse of `to_wire`; a reason that is not known stays as it came, so that its hold still shows."""
         partitions = tuple(partition_from_wire(item) for item in wire["partitions"])
-        return cls(Reason(wire["reason"]), partitions, wire["detail"])
+        word = wire["reason"]
+        return cls(next((reason for reason in Reason if reason.value == word), word), partitions, wire["detail"])
 
 
 @dataclass(frozen=True, slots=True)

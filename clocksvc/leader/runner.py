@@ -32,17 +32,21 @@ class LeaderThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell the thread to finish its step and to leave; `join` waits for it."""
+        """Tell the thread to finish its step and to leave; `join` waits for it. Returns at once."""
         self._stop.set()
-        try:
-            self._store.wake()
-        except Unavailable:
-            logger.debug("no wake-up, the store is unavailable", extra={"clock": self._clock})
+        # In a thread of its own: a store that does not answer must not delay the other clocks' leaving.
+        threading.Thread(target=self._wake, name=f"wake-{self._clock}", daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the lease is given up; False when that took longer."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _wake(self) -> None:
+        try:
+            self._store.wake()
+        except Unavailable:
+            logger.debug("no wake-up, the store is unavailable", extra={"clock": self._clock})
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -86,8 +86,9 @@ def _state(clock: str, state: Mapping[str, Any]) -> Iterator[Reading]:
     if state.get("timestamp_seconds") is not None:
         yield Reading(GLOBAL_CLOCK, (clock,), state["timestamp_seconds"])
     reason = _reason(state)
-    for one in Reason:
-        yield Reading(HOLDING, (clock, one.value), float(one.value == reason))
+    # A newer version's leader may give a reason that is not known here: it holds the clock all the same.
+    for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
+        yield Reading(HOLDING, (clock, one), float(one == reason))
     for name, count in (state.get("partitions") or {}).items():
         if count is not None:
             yield Reading(PARTITIONS, (clock, name), count)

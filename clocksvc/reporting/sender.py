@@ -10,6 +10,7 @@ import threading
 from clocksvc.backoff import Backoff
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.reporting.numbers import Numbers, Selection
+from clocksvc.reporting.unknowns import Unknowns
 from clocksvc.store import ReportSink
 from clocksvc.timesource import Time
 
@@ -32,12 +33,15 @@ class Sender:
     Args:
         clock: the clock's name, for logs.
         sink: this sender's own; it must connect no earlier than with the first report.
+        unknowns: is told what the store answers.
     """
 
-    def __init__(self, clock: str, numbers: Numbers, sink: ReportSink, time: Time, backoff: Backoff) -> None:
+    def __init__(
+        self, clock: str, numbers: Numbers, sink: ReportSink, time: Time, backoff: Backoff, unknowns: Unknowns
+    ) -> None:
         self.wake = threading.Event()
         self._clock, self._numbers, self._time = clock, numbers, time
-        self._sink = sink
+        self._sink, self._unknowns = sink, unknowns
         self._backoff = backoff
         self._failure: type[Exception] | None = None
         self._retry_at = self._sent_at = -_NEVER
@@ -134,13 +138,16 @@ class Sender:
             report = self._numbers.report(part)
             if report is None:
                 return
-            self._numbers.settle(part, report, self._sink.report(report))
+            answer = self._sink.report(report)
+            self._numbers.settle(part, report, answer)
+            self._unknowns.heard(report, answer, self._time.monotonic())
 
     def _answered(self, covered: int) -> None:
         if self._failure is not None:
             logger.info("store back", extra={"clock": self._clock})
         self._failure = None
         self._backoff.reset()
+        self._unknowns.look(self._numbers.progress, self._time.monotonic())
         with self._flushing:
             self._done = max(self._done, covered)
             if not covered and self._numbers.bounds is not None:

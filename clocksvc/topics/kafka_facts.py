@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -52,8 +52,12 @@ _APPENDED = 2
 
 
 class KafkaInspector:
-    """One cluster, looked at from outside. Every call blocks for a few seconds at most and raises MetadataUnavailable
-    with Kafka's own words when it does not answer."""
+    """One cluster, looked at from outside: a context manager, for one look. Every call blocks for a few seconds at most
+    and raises MetadataUnavailable with Kafka's own words when it does not answer.
+
+    Leaving it drops the client here and now. With a question still open its own thread could be the one that collects
+    it as garbage, and librdkafka aborts the process when that happens.
+    """
 
     def __init__(self, settings: Mapping[str, str], time: Time) -> None:
         self._settings = settings
@@ -64,6 +68,12 @@ class KafkaInspector:
             self._admin = AdminClient(ours, logger=ClientLog())
         except KafkaException as error:
             raise MetadataUnavailable(f"kafka: librdkafka refuses the settings: {_words(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._admin
 
     def cluster(self) -> ClusterFacts:
         """Which cluster it is."""

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 from confluent_kafka import Producer
 
 from clocksvc import Reporter
@@ -26,7 +26,7 @@ class Stream:
         threading.Thread(target=self._read, args=(url,), daemon=True).start()
 
     def _read(self, url: str) -> None:
-        with httpx.Client(timeout=60) as client, client.stream("GET", url) as response:
+        with httpx2.Client(timeout=60) as client, client.stream("GET", url) as response:
             event = ""
             for line in response.iter_lines():
                 if line.startswith("event:"):

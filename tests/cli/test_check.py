@@ -1,14 +1,18 @@
 """`clocksvc check` from end to end, with real servers and with dead ones."""
 
+import gc
 import json
 import time
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 from clocksvc.cli.main import main
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.timesource import SystemTime
+from clocksvc.topics.kafka_facts import KafkaInspector
 from tests.cli.conftest import Workplace
 from tests.waiting import eventually
 
@@ -253,3 +257,26 @@ def test_without_a_configuration(
 
     assert main(["check", "--config", str(tmp_path / "nowhere.yaml")]) == 1
     assert "can't be read" in capsys.readouterr().out
+
+
+def test_a_look_at_kafka_leaves_no_client_behind() -> None:
+    """However it ends: librdkafka aborts the process when a client with an open question is collected as garbage on
+    its own thread, and a traceback that somebody keeps is enough to bring that about."""
+    gc.collect()
+    before = admin_clients()
+    with pytest.raises(InterruptedError) as kept:
+        interrupted_look()
+
+    assert (admin_clients(), kept.value.args) == (before, (before + 1,))
+
+
+def interrupted_look() -> None:
+    """Raises InterruptedError with the number of clients that were alive during the look."""
+    with KafkaInspector({"bootstrap.servers": "127.0.0.1:1"}, SystemTime()) as inspector:
+        assert inspector
+        raise InterruptedError(admin_clients())
+
+
+def admin_clients() -> int:
+    """How many are alive."""
+    return sum(isinstance(one, AdminClient) for one in gc.get_objects())

@@ -103,7 +103,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 def test_the_log_is_kept_over_restarts(tmp_path: Path) -> None:
     """The file goes on, while what is read of it begins at this start."""
-    process = ChildProcess("echo", ["/bin/sh", "-c", "echo again; sleep 3600"], log_file=tmp_path / "log")
+    process = ChildProcess("echo", ["/bin/sh", "-c", "echo again; exec sleep 3600"], log_file=tmp_path / "log")
     for _ in range(2):
         process.start()
         process.wait_until(lambda: "again" in process.log_since_start(), deadline_seconds=10)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -94,13 +94,13 @@ class Installation:
     def ready(self) -> bool:
         """Whether `/readyz` answers 200."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
+            return httpx2.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx2.HTTPError:
             return False
 
     def state(self, clock: str) -> dict[str, Any]:
         """`GET /v1/clocks/{clock}`."""
-        answer = httpx.get(f"{self.url}/v1/clocks/{clock}", timeout=10)
+        answer = httpx2.get(f"{self.url}/v1/clocks/{clock}", timeout=10)
         assert answer.status_code == 200, answer.text
         state: dict[str, Any] = answer.json()
         return state

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 from confluent_kafka import Consumer, TopicPartition
 
 
@@ -146,7 +146,7 @@ class Listener:
         return [int(id_) for event, id_, _ in self.events if event == "tick"]
 
     def _listen(self) -> None:
-        with httpx.Client(timeout=20) as client, client.stream("GET", self.url) as response:
+        with httpx2.Client(timeout=20) as client, client.stream("GET", self.url) as response:
             assert response.status_code == 200, response.status_code
             event: dict[str, str] = {}
             for line in response.iter_lines():

@@ -32,6 +32,9 @@ class RedisStore:
 
     A wait for a wake-up or a tick blocks the connection for half its time-out at once, again and again: so a server
     that has gone is noticed, and a wait is never taken for one.
+
+    Attributes:
+        prefix: of its keys.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class RedisStore:
         *,
         owns_connection: bool = False,
     ) -> None:
+        self.prefix = prefix
         self._connection = connection
         self._clock = clock
         self._recent_ticks_ms = recent_ticks_ms
