@@ -4,13 +4,14 @@ Every failure is one of `clocksvc.errors`. Must not retry by itself, and show no
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
 
 from clocksvc.address import without_password
 from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable, UnknownClock
@@ -19,6 +20,7 @@ from clocksvc.server_sent_events import Event, read_events
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 _CONNECTIONS = 4
+_REPR = re.compile(r"<?HTTPS?Connection\w*\(.*?\)(?: at 0x\w+)?>?: ")
 
 Params = Mapping[str, str | int | float | None]
 
@@ -87,7 +89,7 @@ class Client:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        with _translated():
+        with _translated(self._base):
             response = self._send("GET", path, params, None, silence_s, headers)
             try:
                 if response.status != 200:
@@ -111,7 +113,7 @@ class Client:
         accept: tuple[int, ...],
     ) -> Answer:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with _translated():
+        with _translated(self._base):
             response = self._send(method, path, params, body, timeout_s, headers)
             answer = Answer(response.status, _json(response.data))
             response.release_conn()
@@ -159,11 +161,27 @@ def _checked_token(token: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(base: str) -> Iterator[None]:
     try:
         yield
+    except (NewConnectionError, ConnectTimeoutError) as error:
+        raise ServiceUnavailable(f"no clocksvc answers at {base}: {_reason(error)}") from error
     except (HTTPError, OSError) as error:
-        raise ServiceUnavailable(f"the clocksvc service does not answer: {error}") from error
+        raise ServiceUnavailable(f"the clocksvc service at {base} does not answer: {_reason(error)}") from error
+
+
+def nobody_answered(error: BaseException) -> bool:
+    """Whether an error of this client says that there was nobody to connect to."""
+    return isinstance(error, ServiceUnavailable) and isinstance(
+        error.__cause__, NewConnectionError | ConnectTimeoutError
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system says where it says anything; nobody's `repr`."""
+    below = next((one for one in (error, error.__cause__, *error.args) if isinstance(one, OSError)), None)
+    text = _REPR.sub("", str(error)) if below is None else below.strerror or str(below)
+    return text[:1].lower() + text[1:]
 
 
 def _json(data: bytes) -> dict[str, Any]:

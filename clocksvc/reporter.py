@@ -247,7 +247,7 @@ class Reporter:
 
 
 def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str]:
-    """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask when it knows nothing."""
+    """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask if it knows nothing."""
     shown = without_password(url)
     if url.startswith(("http://", "https://")):
         return ServiceSink(Client(url, token), clock), f"{shown}: has it had a leader yet? See `clocksvc status`"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "clocksvc"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "timesource", "address", "backoff", "kafka_client", "server_sent_events"}),
+    frozenset({"errors", "timesource", "address", "backoff", "duration", "kafka_client", "server_sent_events"}),
     frozenset({"clock"}),
     frozenset({"store", "ticklog", "topic", "client"}),
     frozenset({"stores", "ticklogs", "topics", "settings", "ring", "logs", "reporting", "reached"}),

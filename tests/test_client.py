@@ -1,11 +1,12 @@
 """The HTTP client: what it sends, and which error each answer becomes."""
 
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.client import Client
+from clocksvc.client import Client, nobody_answered
 from clocksvc.errors import ClocksvcError, InvalidValue, Refused, ServiceUnavailable, UnknownClock
 from tests.http_stub import Asked, HttpStub, Reply, problem
 
@@ -75,10 +76,31 @@ def test_no_answer_is_unavailable() -> None:
         def hang(asked: Asked) -> Reply:
             raise ConnectionAbortedError
 
-        with HttpStub(hang) as silent, pytest.raises(ServiceUnavailable):
+        with HttpStub(hang) as silent, pytest.raises(ServiceUnavailable, match=f"at {silent.url} does not answer: "):
             Client(silent.url).get("/")
-    with pytest.raises(ServiceUnavailable, match="does not answer"):
+    with pytest.raises(ServiceUnavailable, match=f"^no clocksvc answers at {gone}: connection refused$") as refused:
         Client(gone).get("/")
+
+    assert nobody_answered(refused.value)
+
+
+def test_a_name_that_nobody_knows_is_unavailable() -> None:
+    """In the system's words, without any object's `repr`."""
+    with pytest.raises(ServiceUnavailable, match=r"^no clocksvc answers at http://nowhere\.invalid: ") as raised:
+        Client("http://nowhere.invalid").get("/")
+
+    assert "Connection(" not in str(raised.value)
+
+
+def test_an_answer_that_takes_too_long_is_unavailable() -> None:
+    """Somebody listens there."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(ServiceUnavailable, match=r"does not answer: timed out") as raised,
+    ):
+        Client(f"http://127.0.0.1:{mute.getsockname()[1]}").get("/", timeout_s=0.05)
+
+    assert not nobody_answered(raised.value)
 
 
 @pytest.mark.parametrize(

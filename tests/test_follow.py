@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 from clocksvc import ticks, wait_until
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import (
     ChainBroken,
     CursorTooOld,
@@ -151,6 +152,16 @@ def test_after_takes_every_form_of_time(after: object, asked: str) -> None:
     with HttpStub(Script([state_event(START), tick_event(1, 0)])) as stub:
         assert minutes(stub, 1, after=after) == [1]
     assert cursors(stub) == [asked]
+
+
+def test_after_takes_a_tick() -> None:
+    """Of this clock; it goes on behind it."""
+    with HttpStub(Script([state_event(START + 60), tick_event(2)])) as stub:
+        assert minutes(stub, 1, after=Tick.from_wire(wire_tick(1))) == [2]
+    assert cursors(stub) == [rfc3339(START + 60)]
+
+    with pytest.raises(InvalidValue, match="wanted a tick of clock 'bills'"):
+        ticks(stub.url, "bills", after=Tick.from_wire(wire_tick(1)))
 
 
 @pytest.mark.parametrize("after", [datetime(2026, 11, 22), "noon", START * 1000, -1, True, [START]])  # noqa: DTZ001

@@ -119,4 +119,7 @@ def _disorder(spec: ClockSpec, part: str, sample: Mapping[Partition, Sequence[in
 
 
 def _alter(topic: str, name: str, value: int) -> str:
-    return f"kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {name}={value}"
+    return (
+        f"kafka-configs --bootstrap-server ADDRESS --alter --entity-type topics --entity-name {topic} "
+        f"--add-config {name}={value}"
+    )

@@ -1,4 +1,4 @@
-"""What several commands take: the configuration's file, the service's address, how to print. No command's logic."""
+"""What several commands take: the configuration's file, the service's address, times. No command's logic."""
 
 import argparse
 import os
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from clocksvc.client import nobody_answered
 from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.duration import parse_duration
+from clocksvc.errors import InvalidValue
 
 if TYPE_CHECKING:
     from clocksvc.settings import Settings
@@ -21,6 +24,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the configuration (YAML); else CLOCKSVC_CONFIG names it; any field by environment too: CLOCKSVC_…",
     )
+
+
+def config_file(args: argparse.Namespace) -> str | None:
+    """The file that was named, if one was."""
+    return args.config or os.environ.get("CLOCKSVC_CONFIG") or None
 
 
 def load_settings(args: argparse.Namespace, overrides: Mapping[str, object] = MappingProxyType({})) -> "Settings":
@@ -51,6 +59,13 @@ def token() -> str | None:
     return os.environ.get("CLOCKSVC_TOKEN") or None
 
 
+def said(error: BaseException) -> str:
+    """An error in words; where nobody was there to answer, with what to do about it."""
+    if not nobody_answered(error):
+        return str(error)
+    return f"{error}; start it with `clocksvc serve`, or name it with --url or CLOCKSVC_URL"
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     """`--json`."""
     parser.add_argument("--json", action="store_true", help=f"print {what} as JSON")
@@ -63,3 +78,15 @@ def time(field: str, text: str) -> int:
         InvalidValue: names `field`.
     """
     return parse_timestamp(field, text)
+
+
+def duration_ms(field: str, text: str) -> int:
+    """Milliseconds from a duration as the configuration writes it.
+
+    Raises:
+        InvalidValue: names `field`.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidValue(field, text, str(error)) from None

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.arguments import add_config, add_json, load_settings
+from clocksvc.cli.arguments import add_config, add_json, config_file, load_settings
 from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every finding; 1 where there is a problem."""
-    from clocksvc.check.finding import Level, ok, problem, worst
+    from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
     from clocksvc.timesource import SystemTime
     from clocksvc.topics.kafka_settings import check_settings
@@ -33,13 +34,23 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings(args)
         check_settings(settings.kafka_settings())
     except SettingsError as error:
-        to_do = "correct it; nothing else was looked at"
-        findings = [problem("configuration", text, to_do) for text in error.problems]
+        findings = _refused(error.problems, config_file(args))
     else:
         clocks = ", ".join(settings.clocks)
         findings = [ok("configuration", f"valid; clocks: {clocks}"), *check(settings, SystemTime())]
     print(_as_json(findings) if args.json else _as_text(findings))
     return 1 if worst(findings) is Level.PROBLEM else 0
+
+
+def _refused(problems: Sequence[str], file: str | None) -> "list[Finding]":
+    """A finding for each problem; what to do stands with the last."""
+    from clocksvc.check.finding import problem
+
+    texts = problems if file is None else [f"{file}: {text}" for text in problems]
+    unnamed = " (a file is named by --config or CLOCKSVC_CONFIG: neither is set)" if file is None else ""
+    to_do = f"correct it{unnamed}; nothing else was looked at"
+    *others, last = texts
+    return [*(problem("configuration", text, "") for text in others), problem("configuration", last, to_do)]
 
 
 def _as_json(findings: "list[Finding]") -> str:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Protocol, cast
 
+from clocksvc.cli.arguments import said
 from clocksvc.errors import ClocksvcError
 
 OK, ERROR, USAGE, NOT_REACHED = 0, 1, 2, 3
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:  # argparse: usage, --help, --version
         return ended.code if isinstance(ended.code, int) else ERROR
     except ClocksvcError as error:
-        return _fail(name, str(error))
+        return _fail(name, said(error))
     except ModuleNotFoundError as error:
         return _fail(name, _missing(error))
     except KeyboardInterrupt:

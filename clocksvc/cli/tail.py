@@ -8,7 +8,7 @@ from clocksvc.cli.output import note, print_json
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import to_rfc3339
-from clocksvc.errors import CursorTooOld, Refused
+from clocksvc.errors import ClocksvcError, CursorTooOld, Refused
 from clocksvc.follow import ticks
 
 
@@ -54,6 +54,9 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
+        for error in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(error, ClocksvcError):
+                message = message.replace(str(error), arguments.said(error))
         if message != self._said:
             self._said = message
             note(f"clocksvc tail: {message}; reconnecting")

@@ -10,7 +10,7 @@ from clocksvc.cli.output import note, print_json
 from clocksvc.client import Answer, Client
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.timestamp import to_rfc3339
-from clocksvc.errors import InvalidValue, ServiceUnavailable
+from clocksvc.errors import ServiceUnavailable
 from clocksvc.reached import ask_whether_reached
 from clocksvc.timesource import SystemTime
 
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_url(parser)
     parser.add_argument("clock", metavar="CLOCK")
     parser.add_argument("--until", required=True, metavar="T", help="RFC 3339 or epoch seconds")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for ever unless set; 0 asks once")
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="such as 30s or 5m, or seconds; for ever unless set; 0 asks once"
+    )
     arguments.add_json(parser, "the tick that reached T, or the state in which the clock had not")
 
 
@@ -38,9 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """Ask until the clock is there, or the time is over."""
     check_clock_name("CLOCK", args.clock)
     until_ms = arguments.time("--until", args.until)
-    if args.timeout is not None and not 0 <= args.timeout < float("inf"):
-        raise InvalidValue("--timeout", args.timeout, "wanted seconds, zero or more")
-    answer = _Waiting(Client(args.url, arguments.token()), args.clock, until_ms, args.timeout).answer()
+    timeout_s = None if args.timeout is None else arguments.duration_ms("--timeout", args.timeout) / 1000
+    answer = _Waiting(Client(args.url, arguments.token()), args.clock, until_ms, timeout_s).answer()
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
@@ -75,7 +76,7 @@ class _Waiting:
             except ServiceUnavailable as error:
                 if self._left_s() <= 0:
                     raise
-                self._say("unavailable", f"{error}; trying again")
+                self._say("unavailable", f"{arguments.said(error)}; trying again")
                 threading.Event().wait(max(0.0, min(self._backoff.next(), self._left_s())))
                 continue
             if answer.status != 409 or self._left_s() <= 0:

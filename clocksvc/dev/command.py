@@ -9,8 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clocksvc.clock import boundary
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.duration import parse_duration
 from clocksvc.timesource import SystemTime
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ _DEFAULT_RATE = 20.0
 _HIGHEST_RATE = 10_000.0
 _DEFAULT_PORT = 8080
 _LAST_PORT = 65_535
-_SOON_MS = 60_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,11 +104,10 @@ def _play(parts: "Parts", show: "Show", ended: threading.Event, lasts_s: float |
 
 def _frame(parts: "Parts") -> "Frame":
     from clocksvc.dev.demo.place import CLOCK, INTERVAL_S
-    from clocksvc.dev.demo.screen import Frame
+    from clocksvc.dev.demo.screen import SOON, Frame
 
     place, program = parts.place, _program()
     at = "" if place.port == _DEFAULT_PORT else f" --url {place.url}"
-    soon = to_rfc3339(boundary.following(SystemTime().now_ms() + _SOON_MS, _SOON_MS))
     return Frame(
         header=("clocksvc dev", *parts.addresses(), place.url, "/docs", "Ctrl-C ends all"),
         question=(
@@ -120,8 +117,9 @@ def _frame(parts: "Parts") -> "Frame":
         hints=(
             f"curl -N 127.0.0.1:{place.port}/v1/clocks/{CLOCK}/ticks/stream",
             f"{program} status{at}",
-            f"{program} wait {CLOCK} --until {soon}{at}",
+            f"{program} wait {CLOCK} --until {SOON}{at}",
         ),
+        at_ms=SystemTime().now_ms(),
     )
 
 
@@ -159,8 +157,6 @@ def _rate(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    from clocksvc.settings.duration import parse_duration
-
     try:
         return parse_duration(text) / 1000
     except ValueError as error:

@@ -99,6 +99,6 @@ def _durability(shape: LogShape) -> list[str]:
 
 def _alter(shape: LogShape, name: str, value: str) -> str:
     return (
-        f"change it with kafka-configs --alter --entity-type topics --entity-name {shape.topic} "
-        f"--add-config {name}={value}"
+        f"change it with kafka-configs --bootstrap-server ADDRESS --alter --entity-type topics "
+        f"--entity-name {shape.topic} --add-config {name}={value}"
     )

@@ -118,13 +118,14 @@ def test_celery_finds_the_app_by_its_own_rule(tmp_path: Path) -> None:
     assert python(script, CLOCKSVC_CONFIG=str(config)) == "clocksvc True True"
 
 
-def test_a_wrong_configuration_is_said(tmp_path: Path) -> None:
-    """Without a usable configuration `celery -A clocksvc` ends with the field's name, not with a stack of its own."""
+@pytest.mark.parametrize("program", ["worker", "beat"])
+def test_a_wrong_configuration_is_said(program: str, tmp_path: Path) -> None:
+    """Without a usable configuration `celery -A clocksvc` ends with the field's name alone, no traceback."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t, intervall: 5s}}")
     celery = Path(sys.executable).with_name("celery")
     done = subprocess.run(
-        [celery, "-A", "clocksvc", "beat"],
+        [celery, "-A", "clocksvc", program],
         env=os.environ | {"CLOCKSVC_CONFIG": str(config)},
         capture_output=True,
         text=True,
@@ -132,5 +133,21 @@ def test_a_wrong_configuration_is_said(tmp_path: Path) -> None:
         check=False,
     )
 
-    assert done.returncode != 0
-    assert "intervall" in done.stderr
+    said = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert said[0] == f"clocksvc: the configuration ({config}) is not valid:"
+    assert "intervall" in said[1]
+    assert len(said) == 2
+
+
+def test_a_wrong_configuration_ends_no_other_program(tmp_path: Path) -> None:
+    """Whoever imports the app in a program of his own gets an error that he can catch."""
+    script = """
+from clocksvc.errors import SettingsError
+try:
+    from clocksvc.celery import app
+except SettingsError as error:
+    print("caught")
+"""
+
+    assert python(script, CLOCKSVC_CONFIG=str(tmp_path / "nowhere.yaml")) == "caught"

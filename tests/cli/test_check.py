@@ -13,6 +13,8 @@ from clocksvc.cli.main import main
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.timesource import SystemTime
 from clocksvc.topics.kafka_facts import KafkaInspector
+from tests.api.bed import Bed
+from tests.api.served import serving
 from tests.cli.conftest import Workplace
 from tests.waiting import eventually
 
@@ -73,6 +75,7 @@ def test_create_time_topic_with_disorder(place: Workplace, capsys: pytest.Captur
     assert code == 0
     assert "of its newest 1000 records" in about(findings, part, "warning")
     assert "set clocks.checkins.max_out_of_orderness to 30s or more" in about(findings, part, "warning")
+    assert "kafka-configs --bootstrap-server ADDRESS --alter" in about(findings, part, "warning")
     assert "message.timestamp.after.max.ms=60000" in about(findings, part, "warning")
     consumer = Consumer({"bootstrap.servers": place.bootstrap, "group.id": "looks-only"})
     from confluent_kafka import TopicPartition
@@ -203,6 +206,7 @@ def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.
 
     assert code == 1
     assert [one["part"] for one in findings] == ["configuration", "configuration"]
+    assert [one["to_do"] for one in findings] == [None, "correct it; nothing else was looked at"]
     assert "clocks.checkins.intervall" in about(findings, "configuration", "problem")
     assert "redis.prefix" in about(findings, "configuration", "problem")
 
@@ -238,6 +242,20 @@ def test_port_that_is_taken(folder_only: Workplace, capsys: pytest.CaptureFixtur
     assert "can't listen" in about(findings, f"port {folder_only.port}", "problem")
 
 
+def test_port_on_which_another_clocksvc_serves(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that serves these clocks is fine; one that serves others is named with what it serves."""
+    with serving(Bed()) as served:
+        part, folder_only.settings["api"]["port"] = f"port {served.port}", served.port
+        _, findings = check(folder_only, capsys)
+        assert "and these clocks" in about(findings, part, "ok")
+
+        folder_only.settings["clocks"] = {"bills": folder_only.clock}
+        _, findings = check(folder_only, capsys)
+
+    assert "another clocksvc serves there: clocks checkins, not bills" in about(findings, part, "warning")
+    assert problems(findings) == ["redis", "kafka"]
+
+
 def test_text_for_people(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each finding, the advice below it, and a count at the end."""
     code = main(["check", *folder_only.write()])
@@ -252,11 +270,15 @@ def test_text_for_people(folder_only: Workplace, capsys: pytest.CaptureFixture[s
 def test_without_a_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A file that is not there is a finding, too."""
+    """A file that is not there is a finding that names it; without one it is said how to name one."""
     monkeypatch.delenv("CLOCKSVC_CONFIG", raising=False)
+    nowhere = str(tmp_path / "nowhere.yaml")
 
-    assert main(["check", "--config", str(tmp_path / "nowhere.yaml")]) == 1
-    assert "can't be read" in capsys.readouterr().out
+    assert main(["check", "--config", nowhere]) == 1
+    assert f"{nowhere}: can't be read: No such file" in capsys.readouterr().out
+
+    assert main(["check"]) == 1
+    assert "by --config or CLOCKSVC_CONFIG" in capsys.readouterr().out
 
 
 def test_a_look_at_kafka_leaves_no_client_behind() -> None:

@@ -1,5 +1,6 @@
 """What the demo shows: a screen of any size, and plain lines, from the service's own words."""
 
+import dataclasses
 import io
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import words
 from clocksvc.dev.demo.picture import Picture, Reader, picture
-from clocksvc.dev.demo.screen import Frame, blocks, render
+from clocksvc.dev.demo.screen import SOON, Frame, blocks, render
 from clocksvc.dev.demo.show import PlainShow, ScreenShow
 
 pytestmark = pytest.mark.core
@@ -19,6 +20,7 @@ FRAME = Frame(
     header=("clocksvc dev", "Kafka 4.3.1 :41092", "Valkey :41379", "http://127.0.0.1:8080", "/docs", "Ctrl-C ends all"),
     question=("Question: has everything before T been processed?", 'clock "demo", a tick every 5 s, UTC'),
     hints=("curl -N 127.0.0.1:8080/v1/clocks/demo/ticks/stream", "clocksvc status", "clocksvc tail demo"),
+    at_ms=NOON_MS,
 )
 
 
@@ -192,6 +194,15 @@ def test_skipped_ticks_in_words() -> None:
         "ticks 12:00:45, 12:00:50, 12:00:55   3 skipped, each once, in order"
     )
     assert "NOT each once and in order" in words.skipped_ticks(0, few, False).text
+
+
+def test_the_time_to_try_is_soon_reached() -> None:
+    """A tick's time some 20 s ahead, that follows the clock: whoever copies the line sees the wait end."""
+    frame = dataclasses.replace(FRAME, hints=(f"clocksvc wait demo --until {SOON}",))
+
+    assert frame.hints_at(NOON_MS + 1) == ["clocksvc wait demo --until 2026-11-22T12:00:25Z"]
+    assert render(frame, None, [], 100, 20)[-1].plain.endswith(" --until 2026-11-22T12:00:20Z")
+    assert render(frame, at_1200_41(), [], 100, 20)[-1].plain.endswith(" --until 2026-11-22T12:01:05Z")
 
 
 def test_plain_lines() -> None:

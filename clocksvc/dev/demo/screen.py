@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from clocksvc.clock import boundary
+from clocksvc.clock.timestamp import to_rfc3339
 from clocksvc.dev.demo.picture import Bar, Picture
+from clocksvc.dev.demo.place import INTERVAL_S
 from clocksvc.dev.demo.words import Line, precise_time_of_day, time_of_day
 
+SOON = "{soon}"
 WINDOW_S = 30.0
 """A full bar is now, an empty one so long ago."""
+_SOON_MS = 20_000
 _WIDEST_BAR = 32
 _NARROWEST_BAR = 8
 _ROOMY = 96
@@ -23,11 +28,22 @@ _STYLES = {"running": "bold green", "holding": "bold yellow", "catching_up": "bo
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around the clock: the addresses, the question, and what to try."""
+    """What stands around the clock: the addresses, the question, and what to try.
+
+    Attributes:
+        hints: commands, with `SOON` in the place of a time that is soon reached.
+        at_ms: when the show began.
+    """
 
     header: tuple[str, ...]
     question: tuple[str, str]
     hints: tuple[str, ...]
+    at_ms: int
+
+    def hints_at(self, now_ms: int) -> list[str]:
+        """What to try now."""
+        soon = to_rfc3339(boundary.at_or_after(now_ms + _SOON_MS, INTERVAL_S * 1000))
+        return [hint.replace(SOON, soon) for hint in self.hints]
 
 
 def render(frame: Frame, picture: Picture | None, lines: Sequence[Line], width: int, height: int) -> list[Text]:
@@ -35,7 +51,8 @@ def render(frame: Frame, picture: Picture | None, lines: Sequence[Line], width: 
     top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
     top += [Text(row) for row in wrapped(frame.question, "     ", width)]
     clock = [Text("waiting for the service …")] if picture is None else _clock(picture, width)
-    bottom = [Text(row, style="dim") for row in _hints(frame.hints, width)]
+    hints = frame.hints_at(frame.at_ms if picture is None else picture.now_ms)
+    bottom = [Text(row, style="dim") for row in _hints(hints, width)]
     room = max(0, height - len(top) - len(clock) - len(bottom) - 3)
     told = [row for line in lines for row in told_line(line, width)][-room:] if room else []
     # The hints keep their place at the lower edge, however little has happened.

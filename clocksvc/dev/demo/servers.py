@@ -55,7 +55,7 @@ class Servers:
             named = {"Kafka": f"Kafka {KAFKA_VERSION}"}
             progress(f"starting {' and '.join(named.get(server.name, server.name) for server in own)} …")
         waiting = [_in_background(server) for server in own]
-        looks = 0
+        looks, told = 0, 0
         while waiting:
             for one in [one for one in waiting if one.done()]:
                 one.result()
@@ -63,8 +63,9 @@ class Servers:
             if ended.wait(_LOOK_S):
                 raise Interrupted
             looks += 1
-            if looks % round(_TELL_S / _LOOK_S) == 0 and (so_far := _fetched_mb(default_cache_dir())):
-                progress(f"downloading Kafka {KAFKA_VERSION}, once: {so_far:.0f} of about 45 MB …")
+            if looks % round(_TELL_S / _LOOK_S) == 0 and (so_far := _fetched_mb(default_cache_dir())) > told:
+                progress(f"downloading Kafka {KAFKA_VERSION}, once: {so_far} of about 45 MB …")
+                told = so_far
 
     def names(self) -> tuple[str, str]:
         """Both servers and where they are, for people; without the password of a Redis."""
@@ -108,7 +109,7 @@ def _in_background(server: ChildServer) -> "Future[None]":
     return future
 
 
-def _fetched_mb(cache: Path) -> float:
+def _fetched_mb(cache: Path) -> int:
     """How much of a download that is under way is there."""
     total = 0
     for file in cache.glob("fetching-*/**/*"):
@@ -116,4 +117,4 @@ def _fetched_mb(cache: Path) -> float:
             total += file.stat().st_size if file.is_file() else 0
         except OSError:  # moved away meanwhile
             continue
-    return total / 1e6
+    return round(total / 1e6)

@@ -49,7 +49,8 @@ class PlainShow:
 
     def begin(self, frame: Frame) -> None:
         """See Show."""
-        self._print([" · ".join(frame.header), "     ".join(frame.question), f" Try: {' · '.join(frame.hints)}"])
+        hints = " · ".join(frame.hints_at(frame.at_ms))
+        self._print([" · ".join(frame.header), "     ".join(frame.question), f" Try: {hints}"])
 
     def tell(self, line: Line) -> None:
         """See Show."""
@@ -73,7 +74,7 @@ class ScreenShow:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
-        self._frame = Frame((), ("", ""), ())
+        self._frame = Frame((), ("", ""), (), 0)
         self._picture: Picture | None = None
         self._lines: deque[Line] = deque(maxlen=_KEPT)
 

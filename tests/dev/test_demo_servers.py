@@ -1,0 +1,57 @@
+"""What the demo says while its servers start."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clocksvc.dev.demo import servers
+from clocksvc.dev.demo.servers import Servers
+
+pytestmark = pytest.mark.core
+
+
+class Downloading:
+    """A Kafka whose start lasts until it is let go."""
+
+    name = "Kafka"
+
+    def __init__(self) -> None:
+        self.fetched = threading.Event()
+
+    def start(self) -> None:
+        self.fetched.wait(30)
+
+    def wait_ready(self) -> None:
+        pass
+
+
+class Looks(threading.Event):
+    """Nobody ends the demo; at each look a download goes on, by a megabyte every fourth time."""
+
+    def __init__(self, kafka: Downloading, part: Path) -> None:
+        super().__init__()
+        self._kafka, self._part, self._looks = kafka, part, 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._looks += 1
+        if self._looks == 12:
+            self._kafka.fetched.set()
+        self._part.write_bytes(b"x" * (1_000_000 * (1 + min(self._looks, 11) // 4) + self._looks))
+        return super().wait(timeout)
+
+
+def test_a_download_is_told_only_when_it_gets_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line stands twice."""
+    monkeypatch.setenv("CLOCKSVC_DEV_CACHE", str(tmp_path))
+    monkeypatch.setattr(servers, "_LOOK_S", 0.01)
+    monkeypatch.setattr(servers, "_TELL_S", 0.01)
+    (tmp_path / "fetching-1").mkdir()
+    told: list[str] = []
+    starting = Servers("elsewhere:9092", "redis://elsewhere")
+    kafka: Any = Downloading()
+    starting.kafka = kafka
+    starting.start(Looks(kafka, tmp_path / "fetching-1" / "a.jar"), told.append)
+
+    assert [line.partition("once: ")[2] for line in told[1:]] == [f"{mb} of about 45 MB …" for mb in (1, 2, 3)]
