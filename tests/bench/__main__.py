@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.bench import bench_latency, bench_leader, bench_reporter
+from tests.bench import bench_latency, bench_leader, bench_loop, bench_reporter
 from tests.bench.figures import Figure
 
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
@@ -29,6 +29,7 @@ def main(names: list[str]) -> int:
         benches: dict[str, Callable[[], list[Figure]]] = {
             "reporter": lambda: bench_reporter.run(kafka.bootstrap, valkey.url),
             "latency": lambda: bench_latency.run(Path(folder), kafka.bootstrap, valkey.url),
+            "loop": lambda: bench_loop.run(Path(folder), kafka.bootstrap, valkey.url),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),
         }

