@@ -67,6 +67,22 @@ def test_starts_answers_and_leaves_in_order(place: Workplace, ended_by: signal.S
 
 
 @pytest.mark.servers
+def test_answers_come_at_once(place: Workplace) -> None:
+    """Over a kept connection the second half of an answer does not wait for the client's delayed ACK (40 ms)."""
+    place.create_topic(message_timestamp_type="LogAppendTime")
+    place.start("serve", *place.write())
+    wait_ready(place)
+    took = []
+    with urllib3.PoolManager(retries=False) as pool:
+        for _ in range(31):
+            began = time.monotonic()
+            assert pool.request("GET", f"{place.url}/livez").status == 200
+            took.append(time.monotonic() - began)
+
+    assert sorted(took)[15] < 0.03
+
+
+@pytest.mark.servers
 def test_long_poll_is_sent_away(place: Workplace) -> None:
     """Whoever waits gets an answer at once, not a reset connection."""
     place.create_topic(message_timestamp_type="LogAppendTime")

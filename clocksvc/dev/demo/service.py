@@ -27,7 +27,8 @@ def listen(port: int | None) -> socket.socket:
         InvalidValue: the port that was asked for can't be had.
     """
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _TRIED) if port is None else (port,):
-        listener = socket.socket()
+        # With the protocol named asyncio switches Nagle's algorithm off.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((LOOPBACK, candidate))
