@@ -155,7 +155,8 @@ class Leader:
         state = read_state(self._parts, self._lease.keep)
         reconcile(self._parts, token, state, self._lease.keep)
         seen = Roster(self._seen)
-        self._term = Term(token, state, bounds, self._started_ms, seen, metadata_at=self._parts.time.monotonic())
+        read_at, digest = self._parts.time.monotonic(), self._lease.config_digest
+        self._term = Term(token, state, bounds, self._started_ms, seen, digest, metadata_at=read_at)
         adopt_roster(self._parts, self._term, read_roster(self._parts, seen, state, metadata))
         self._lease.work_is_done()
         self._recovered_at = self._parts.time.monotonic()

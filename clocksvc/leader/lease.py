@@ -16,12 +16,15 @@ ANNOUNCE_MS = 6_000
 
 
 class Lease:
-    """One process's claim on a clock's lease, under a new token for each term."""
+    """One process's claim on a clock's lease, under a new token for each term.
+
+    `config_digest` is what this replica announces: its configuration's, worked out once.
+    """
 
     def __init__(self, parts: Parts, holder: str) -> None:
         self._parts = parts
         self._holder = holder
-        self._digest = parts.spec.digest()
+        self.config_digest = parts.spec.digest()
         self._replica = parts.new_id()
         self._announced_at = float("-inf")
         self._stuck_since: float | None = None
@@ -64,14 +67,14 @@ class Lease:
         """Say every few seconds that a replica with this configuration is alive."""
         now = self._parts.time.monotonic()
         if now - self._announced_at >= ANNOUNCE_EVERY_S:
-            self._parts.store.announce(self._replica, self._digest, ANNOUNCE_MS)
+            self._parts.store.announce(self._replica, self.config_digest, ANNOUNCE_MS)
             self._announced_at = now
 
     def leave(self) -> None:
         """Give everything back: this process ends."""
         self.give_up()
         with suppress(StoreUnavailable):  # it expires by itself
-            self._parts.store.announce(self._replica, self._digest, 0)
+            self._parts.store.announce(self._replica, self.config_digest, 0)
 
     def work_begins(self) -> None:
         """A step begins."""

@@ -37,6 +37,7 @@ class Term:
     bounds: Bounds
     started_ms: int
     roster: Roster
+    config_digest: str
     generation: int = 0
     metadata_at: float = 0.0
     metadata_wanted_ms: int = 0
@@ -110,7 +111,7 @@ def _tick(
     observer: LeaderObserver,
     waiting: Callable[[], None],
 ) -> None:
-    made = records(parts.spec.name, sight, due, sight.leader_now_ms, parts.spec.digest())
+    made = records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
     parts.ticklog.append(made, waiting)
     term.state = made[-1].state
     published_ms = parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
