@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from clocksvc import Reporter
 from tests.bench.figures import Figure, percentile
+from tests.bench.served import served
 from tests.path.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
@@ -41,15 +42,9 @@ class Stream:
 def run(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     """300 interleaved pairs."""
     name = f"latency{wall_ms() % 10**8}"
-    create_topic(bootstrap, name, 1, "LogAppendTime")
     create_topic(bootstrap, f"{name}-bare", 1, "CreateTime")
-    clocks = {"bench": {"topics": [name], "group": "g", "interval": "1s", "tick_log": f"{name}-ticks"}}
-    installation = Installation(folder, bootstrap, redis_url, name, clocks)
-    try:
-        installation.start_service()
+    with served(folder, bootstrap, redis_url, name, "bench") as installation:
         return _measure(installation, name)
-    finally:
-        installation.close()
 
 
 def _measure(installation: Installation, name: str) -> list[Figure]:

@@ -11,7 +11,8 @@ import httpx2
 from clocksvc import Reporter
 from tests.bench.bench_latency import Stream
 from tests.bench.figures import Figure, percentile
-from tests.path.installation import Installation, create_topic, wall_ms
+from tests.bench.served import served
+from tests.path.installation import Installation, wall_ms
 from tests.waiting import eventually
 
 BACKLOG = 10_000
@@ -45,14 +46,8 @@ class Prober:
 def run(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     """Idle, then beside a backlog."""
     name = f"loop{wall_ms() % 10**8}"
-    create_topic(bootstrap, name, 1, "LogAppendTime")
-    clocks = {"loop": {"topics": [name], "group": "g", "interval": "1s", "tick_log": f"{name}-ticks"}}
-    installation = Installation(folder, bootstrap, redis_url, name, clocks)
-    try:
-        installation.start_service()
+    with served(folder, bootstrap, redis_url, name, "loop") as installation:
         return _measure(installation, name)
-    finally:
-        installation.close()
 
 
 def _measure(installation: Installation, name: str) -> list[Figure]:
