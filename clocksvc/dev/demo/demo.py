@@ -104,7 +104,9 @@ class Demo:
 
     def _tell_hold(self) -> None:
         state = self._parts.watch.state
-        if state is None or state["status"] != "holding" or state["hold"] is None:
+        # Before its first tick a clock on a slow machine may hold for a moment: that is the start, not the story.
+        begun = self._told_ticks > 0
+        if not begun or state is None or state["status"] != "holding" or state["hold"] is None:
             self._told_hold = None
             return
         hold = (state["hold"]["reason"], str(state["hold"]["partitions"]))
