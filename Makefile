@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 2000
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench simulate clean
+.PHONY: help run test check format bench simulate defects outages clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +33,12 @@ bench: $(STAMP)  ## ratios from interleaved pairs, with spread
 
 simulate: $(STAMP)  ## many seeds of the simulation: make simulate SEEDS=2000
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make defects SEEDS=2000
+	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
+
+outages: $(STAMP)  ## faults upon a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
+	@$(BIN)/python -m tests.outages.rounds --minutes $(MINUTES) $(ARGS)
 
 clean:  ## take away what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

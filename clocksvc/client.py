@@ -74,7 +74,11 @@ class Client:
 
     def post(self, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
         """POST JSON, for the JSON object of a 2xx. Raises like `get`."""
-        return self._ask("POST", path, None, json.dumps(body).encode(), timeout_s, ()).body
+        return self.send("POST", path, body, timeout_s=timeout_s)
+
+    def send(self, method: str, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
+        """Send JSON by a method such as DELETE, for the JSON object of a 2xx. Raises like `get`."""
+        return self._ask(method, path, None, json.dumps(body).encode(), timeout_s, ()).body
 
     @contextmanager
     def events(

@@ -1,13 +1,16 @@
 """The service as one process: leaders and feeds of all clocks, metrics, and the HTTP API in front of them.
 
-It starts whether or not Redis and Kafka answer (the clocks hold meanwhile, and say so), and leaves in order: whoever
-waits is sent away first, then the leases are given up.
+It starts whether or not Redis and Kafka answer (the clocks hold meanwhile, and say so), and leaves in order: nobody new
+is let in and whoever waits is sent away; while what is being answered is finished, the leaders finish their step and
+give their leases up, so that no client, however slow, delays another replica's taking over.
 """
 
 import logging
+import resource
 import signal
 import socket
 import threading
+from contextlib import suppress
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -26,6 +29,7 @@ logger = logging.getLogger("clocksvc.service")
 
 CHECK_AGAIN_S = 5.0
 BACKLOG = 2048
+MAX_FILES = 1_048_576
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -38,6 +42,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
     """
     check_bind(settings.api, insecure)
     check_settings(settings.kafka_settings())
+    _allow_many_files()
     with _listen(settings.api) as listener:
         host, port = listener.getsockname()[:2]
         metrics = Metrics(settings.clock_specs())
@@ -46,6 +51,9 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         app = create_app(
             service.views, tokens=_tokens(settings.api), metrics=metrics.render, version=version("clocksvc")
         )
+        clocks = app.state.clocks
+        metrics.watch_streams(lambda: {name: (live.streams, live.streams_dropped) for name, live in clocks.items()})
+        app.state.closing.on_set(service.leave)
         http = server(app, settings.api.host, settings.api.port)
         ended = threading.Event()
         _on_signals(http, ended)
@@ -78,6 +86,15 @@ def _listen(api: ApiSettings) -> socket.socket:
         wanted = f"wanted a free port of {api.host} ({error.strerror}): end what uses it, or choose another one"
         raise InvalidValue("api.port", api.port, wanted) from error
     return listener
+
+
+def _allow_many_files() -> None:
+    """A connection is a file: systems allow 1,024 unless asked, which is fewer than the clients that may follow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tokens(api: ApiSettings) -> list[Token]:

@@ -11,12 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clocksvc.clock.answer import Answer
 from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.record import Exclusion, Pause
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 
 FORMAT = 1
 """The store's format. A reporter of version N works with a service of N-1 to N+1."""
+MOST_REQUESTS = 64
+"""So many requests may wait for a leader."""
+REQUEST_KEPT_MS = 60_000
+"""For so long after its end a request is kept, so that a leader can still say what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,10 @@ class Minimum:
         crossed_ms: when, by the store's clock, the report came that completed a boundary; None if none is waiting.
         unknown_seen_ms: when a report last named a partition that is not on the roster; 0 for never.
         digests: of the configurations of all replicas alive.
+        heard_since_ms: from when on, by the store's clock, no announcement has been lost; None without any.
         last_tick_ms: what the next tick must name as `previous`; other than the leader published last means that the
             store was rolled back.
+        requests: those that wait and have not expired, and those handed to a leader before that nobody has answered.
     """
 
     lowest_ms: int | None
@@ -85,6 +95,8 @@ class Minimum:
     crossed_ms: int | None
     unknown_seen_ms: int
     digests: frozenset[str]
+    heard_since_ms: int | None
+    requests: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,7 @@ class Snapshot:
         started_ms: when the first leader started; None when unknown.
         known, unknown, excluded: numbers of partitions.
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
+        exclusions, pause: what operators have asked for and the tick log says; nothing where no leader has written it.
     """
 
     now_ms: int
@@ -135,6 +148,8 @@ class Snapshot:
     unknown: int
     excluded: int
     slowest: tuple[PartitionClock, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +197,15 @@ class Store(ReportSink, Protocol):
     def release_lease(self, token: str) -> None:
         """Give the lease up if `token` holds it."""
 
-    def announce(self, replica: str, digest: str, ttl_ms: int) -> None:
-        """Say that a replica with this configuration digest is alive; `ttl_ms` 0 takes that back."""
+    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+        """Say that a replica with this configuration digest is alive; `ttl_ms` 0 takes that back.
+
+        `replica` is a name that no other has: its `host:pid`, and what else it takes after a space. `meaning` is what
+        the digest stands for.
+        """
+
+    def replicas(self) -> list[Replica]:
+        """The replicas alive."""
 
     # -- a leader's writes: each checks the token and raises LeaseLost when it does not hold the lease ------------
 
@@ -196,18 +218,30 @@ class Store(ReportSink, Protocol):
             StoreMismatch: the store bears other marks; nothing is written.
         """
 
-    def write_roster(self, token: str, roster: Roster, generation: int) -> None:
-        """Write the whole roster at once, with its generation and count.
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
+        """Write the whole roster at once, with its generation and count, and for readers who excluded and paused.
 
         A partition keeps its reported timestamp where its topic's id is the one written before; others are unknown.
+        Where the id is another one, what is reported counts only from the boundary on after all that was reported of
+        the old topic: a consumer that has not noticed yet repeats how far it was there.
         """
 
     def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
-        """What a step needs; renews the lease for `ttl_ms`.
+        """What a step needs; renews the lease for `ttl_ms`. Its requests can't be withdrawn any more.
 
         Raises:
             StoreLost: the bounds or the roster are gone.
         """
+
+    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+        """Leave answers by the requests' ids, for `ttl_ms`, in the requests' place."""
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         """Append ticks to the stream of recent ones, if it ends with the first one's `previous`; the store's time
@@ -234,6 +268,20 @@ class Store(ReportSink, Protocol):
 
     def wake(self) -> None:
         """End a `wait_for_wake`."""
+
+    # -- requests to the leader, by any replica -------------------------------------------------------------------
+
+    def leave_request(self, request: Request) -> bool:
+        """Leave a request for the leader, and wake it. False: it has expired, or too many wait; nothing is left then.
+
+        A request that is there already, or is answered, stays as it is.
+        """
+
+    def withdraw_request(self, request_id: str) -> bool:
+        """Take a request back. True: no leader has seen it, or ever will. False: one has, or it is not there."""
+
+    def read_answer(self, request_id: str) -> Answer | None:
+        """The leader's answer; None while there is none, or none any more."""
 
     # -- readers --------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ It decides nothing about ticks.
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
+from clocksvc.clock.answer import standing_to_wire
 from clocksvc.clock.hold import Hold, Reason
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
@@ -23,13 +25,24 @@ FRESH_S = 0.25
 
 
 class ClockView:
-    """One clock as this replica sees it. Safe to use from any thread; calls may block for as long as the store's."""
+    """One clock as this replica sees it. Safe to use from any thread; calls may block for as long as the store's.
 
-    def __init__(self, spec: ClockSpec, store: Store, feed: Feed, time: Time) -> None:
+    `store_trouble` says why the store takes no writes, where it doesn't: one that is full still answers a reader.
+    """
+
+    def __init__(
+        self,
+        spec: ClockSpec,
+        store: Store,
+        feed: Feed,
+        time: Time,
+        store_trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.spec = spec
         self.store = store
         self.feed = feed
         self._time = time
+        self._store_trouble = store_trouble
         self._reading = threading.Lock()
         self._read_at = float("-inf")
         self._snapshot: Snapshot | None = None
@@ -46,6 +59,11 @@ class ClockView:
                 self._read_snapshot()
                 self._read_at = self._time.monotonic()
             return self._snapshot
+
+    def look_anew(self) -> None:
+        """Let whoever asks next see the store as it is by then: something has changed."""
+        with self._reading:
+            self._read_at = float("-inf")
 
     def state(self) -> dict[str, Any]:
         """The JSON of `GET /v1/clocks/{clock}`. What is not known is null."""
@@ -75,6 +93,9 @@ class ClockView:
                 "unknown": None if snapshot is None else snapshot.unknown,
                 "excluded": None if snapshot is None else snapshot.excluded,
             },
+            **standing_to_wire(
+                () if snapshot is None else snapshot.exclusions, None if snapshot is None else snapshot.pause
+            ),
             "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
             "leader": None if snapshot is None else snapshot.leader,
             "last_tick": None if last is None else last.to_wire(),
@@ -110,6 +131,9 @@ class ClockView:
     def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
         if snapshot is None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=self._trouble)
+        trouble = self._store_trouble() if snapshot.leader is None else None
+        if trouble is not None:
+            return Hold(Reason.STORE_UNAVAILABLE, detail=trouble)
         said = _verdict(snapshot.verdict)
         if said is not None or snapshot.leader is not None:
             return said

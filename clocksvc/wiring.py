@@ -30,7 +30,7 @@ from clocksvc.view import ClockView
 logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
-"""For so long all leaders together may take to leave, and then all feeds to end."""
+"""For so long all leaders together may take to leave, and then all feeds to end, beside what is left of answers."""
 
 
 def holder_name() -> str:
@@ -106,10 +106,11 @@ class Service:
         store = open_store(settings, spec)
         self._stores.append(store)
         parts = Parts(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
-        leader = LeaderThread(spec.name, Leader(parts, holder_name(), observer), store)
+        leader = Leader(parts, holder_name(), observer)
         feed = Feed(spec.name, store, time)
         thread = threading.Thread(target=feed.run, args=(self._stop_feeds,), name=f"feed-{spec.name}", daemon=True)
-        return _Running(ClockView(spec, store, feed, time), leader, feed, thread)
+        view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
+        return _Running(view, LeaderThread(spec.name, leader, store), feed, thread)
 
     @property
     def views(self) -> Mapping[str, ClockView]:
@@ -122,15 +123,21 @@ class Service:
             running.feed_thread.start()
             running.leader.start()
 
-    def stop(self) -> None:
-        """Finish every leader's step, give the leases up, then end the feeds."""
+    def leave(self) -> None:
+        """Tell every leader to finish its step and to give its lease up, and the feeds to end. Returns at once."""
+        if self._stop_feeds.is_set():
+            return
+        self._stop_feeds.set()
         for running in self._clocks.values():
             running.leader.stop()
+
+    def stop(self) -> None:
+        """Leave, and wait until that is done."""
+        self.leave()
         deadline = self._time.monotonic() + LEAVE_S
         for name, running in self._clocks.items():
             if not running.leader.join(max(0.0, deadline - self._time.monotonic())):
                 logger.warning("leader did not finish its step in time", extra={"clock": name})
-        self._stop_feeds.set()
         deadline = self._time.monotonic() + LEAVE_S
         for running in self._clocks.values():
             running.feed_thread.join(max(0.0, deadline - self._time.monotonic()))

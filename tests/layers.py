@@ -46,6 +46,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "kombu": ("celery/",),
     "click": ("celery/",),
     "uvicorn": ("api/", "cli/"),
+    "h11": ("api/",),
     "pydantic": ("settings/", "api/"),
     "pydantic_settings": ("settings/",),
     "yaml": ("settings/",),

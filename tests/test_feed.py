@@ -10,7 +10,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.feed import Feed
 from clocksvc.stores.memory import MemoryStore
-from tests.api.bed import Bed, after, ticks
+from tests.api.bed import AnsweringStore, Bed, after, ticks
 from tests.waiting import eventually
 
 
@@ -70,7 +70,7 @@ def test_a_clock_without_ticks_has_none_to_give() -> None:
     assert bed.feed.ticks_after(0, 10) == ticks(1)
 
 
-class PublishesInBetween(MemoryStore):
+class PublishesInBetween(AnsweringStore):
     """A store in which a tick is published just after each read of its history."""
 
     def newest_ticks(self, limit: int) -> list[Tick]:

@@ -128,6 +128,7 @@ def drive_everything() -> Metrics:
     view.store.count_heartbeats({"delivered": 3, "failed": 1, "expired": 1}, success=True)
     metrics = watching(view)
     metrics.ticked("checkins", 5, 0.004)
+    metrics.watch_streams(lambda: {"checkins": (2, 1)})
     return metrics
 
 

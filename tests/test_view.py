@@ -62,3 +62,24 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
     state = replica.state()
 
     assert (state["time"], state["slowest"][0]["time"]) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
+
+
+def test_a_store_that_only_takes_no_writes_is_said() -> None:
+    """A full Redis answers readers while no process can lead: the reason is why, not that nobody does."""
+    clock = a_clock_with_ticks()
+    feed = Feed("clock", clock.store, clock.time)
+    feed.step(0)
+    replica = ClockView(clock.spec, clock.store, feed, clock.time, lambda: clock.leader.store_trouble)
+    clock.store.broken = True
+    clock.settle()
+    assert clock.leader.store_trouble
+    clock.store.broken = False
+    assert replica.state()["hold"] is None
+
+    clock.time.advance(4)
+    hold = replica.state()["hold"]
+
+    assert (hold["reason"], hold["detail"]) == (Reason.STORE_UNAVAILABLE, clock.leader.store_trouble)
+    clock.settle()
+    assert clock.leader.store_trouble is None
+    assert replica.state()["hold"] is None

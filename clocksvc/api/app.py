@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, errors, page, partitions, probes, reports, stream, ticks, wait
+from clocksvc.api import clocks, errors, exclusions, page, partitions, pause, probes, reports, stream, ticks, wait
 from clocksvc.api.gate import Gate
 from clocksvc.api.live import Closing, LiveClock
 from clocksvc.api.models import problem_schema
@@ -23,6 +23,7 @@ Unknown parameters are refused. Errors are RFC 9457 problem details, told apart 
 _TAGS = [
     {"name": "clocks", "description": "How far the clocks are, and why one stands still."},
     {"name": "ticks", "description": "Every boundary once, in order: as a list, by long poll, as a stream."},
+    {"name": "night shift", "description": "Ticks without a partition that is dead, and a clock that stands still."},
     {"name": "reports", "description": "For consumers in languages other than Python."},
     {"name": "probes", "description": "For those who run the service."},
 ]
@@ -52,7 +53,7 @@ def create_app(
     )
     app.state.closing = Closing()
     app.state.clocks = {name: LiveClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, partitions, ticks, stream, wait, reports, probes, page):
+    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, page):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))

@@ -63,6 +63,16 @@ def one_clock(scope: Scope) -> Callable[..., Awaitable[LiveClock]]:
 
 ReadClock = Annotated[LiveClock, Depends(one_clock(Scope.READ))]
 ReportClock = Annotated[LiveClock, Depends(one_clock(Scope.REPORT))]
+AdminClock = Annotated[LiveClock, Depends(one_clock(Scope.ADMIN))]
+
+
+async def wants_json(request: Request) -> None:
+    """Refuses a body of another type by name; as bytes it would only look malformed."""
+    given = request.headers.get("content-type", "")
+    essence = given.partition(";")[0].strip().lower()
+    if essence != "application/json":
+        detail = f"wanted 'Content-Type: application/json', not {problems.shown(given)!r}"
+        raise Problem(problems.NOT_JSON, detail)
 
 
 def asks(*known: str) -> Any:

@@ -1,6 +1,7 @@
 """From whatever is raised to the problem that is answered. The only place that knows both."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from clocksvc.errors import ClocksvcError, CursorTooOld, InvalidValue, Rebuildin
 logger = logging.getLogger("clocksvc.api")
 
 _RETRY = {"Retry-After": "1"}
+_PARAMETER = re.compile(r"\{\w+\}")
 
 
 def handle(app: FastAPI) -> None:
@@ -97,6 +99,13 @@ def _wanted(error: Any) -> str:
     return str(error["msg"])
 
 
+def _allowed(request: Request, found: str) -> str:
+    """The methods of an address. The framework names those of one route only, where an address has several."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    here = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
+    return ", ".join(sorted(method.upper() for method in next(here, {}))) or found
+
+
 def _http(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
         # FastAPI's word for a body that its JSON parser can't take.
@@ -105,7 +114,7 @@ def _http(request: Request, error: HTTPException) -> Response:
         detail = f"there is nothing at {problems.shown(request.url.path)}; the API is described at /docs"
         return Problem(problems.NOT_FOUND, detail).response()
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "").replace("GET", "GET, HEAD")
+        allowed = _allowed(request, (error.headers or {}).get("Allow", "")).replace("GET", "GET, HEAD")
         return Problem(problems.METHOD_NOT_ALLOWED, f"wanted {allowed}", headers={"Allow": allowed}).response()
     if error.status_code == 413:
         return Problem(

@@ -6,6 +6,7 @@ runs in threads that belong to one clock, so that one clock's trouble never dela
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,8 @@ from clocksvc.clock.tick import Tick
 from clocksvc.view import ClockView
 
 T = TypeVar("T")
+
+logger = logging.getLogger("clocksvc.api")
 
 THREADS = 16
 _KEPT_TEXTS = 4_096
@@ -45,7 +48,12 @@ class Closing:
 
 
 class LiveClock:
-    """One clock for the event loop. Only that loop's thread may call it, except where said."""
+    """One clock for the event loop. Only that loop's thread may call it, except where said.
+
+    Attributes:
+        streams: how many streams are open now.
+        streams_dropped: how many were ended because their client took nothing. Any thread may read both.
+    """
 
     def __init__(self, view: ClockView, closing: Closing) -> None:
         self.view, self.feed = view, view.feed
@@ -54,6 +62,7 @@ class LiveClock:
         self._changed = asyncio.Event()
         self._limiter: anyio.CapacityLimiter | None = None
         self._texts: dict[int, tuple[Tick, str, bytes]] = {}
+        self.streams = self.streams_dropped = 0
         self.feed.on_change(self._wake)
         closing.on_set(self._wake)
 
@@ -99,6 +108,11 @@ class LiveClock:
         if ticks is not None:
             return ticks[0] if ticks else None
         return await self.blocking(lambda: self.feed.reached(until_ms))
+
+    def stream_dropped(self) -> None:
+        """Count a stream that was ended because its client took nothing."""
+        self.streams_dropped += 1
+        logger.info("stream dropped: its client takes nothing", extra={"clock": self.view.spec.name})
 
     def as_json(self, tick: Tick) -> str:
         """The tick's wire form, written once."""

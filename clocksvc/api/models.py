@@ -6,11 +6,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clocksvc.clock.hold import Reason
 from clocksvc.clock.partition import Outcome
+from clocksvc.clock.request import LONGEST_REASON
 from clocksvc.clock.status import Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
 Topic = Annotated[str, Field(min_length=1, max_length=249, examples=["ingest-checkins"])]
 Number = Annotated[int, Field(ge=0, le=2**31 - 1, examples=[0])]
+WhyText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_REASON,
+        description="Why, in one line, for whoever reads it later.",
+        examples=["disk of broker 3 died, INC-4711"],
+    ),
+]
 
 
 class PartitionRef(BaseModel):
@@ -55,6 +65,26 @@ class Hold(BaseModel):
     detail: str
 
 
+class Said(BaseModel):
+    """Who asked for it, when and why."""
+
+    by: str = Field(description="The name of the token; `anybody` where no tokens are configured.", examples=["ops"])
+    at: Time
+    reason: str = Field(examples=["disk of broker 3 died, INC-4711"])
+
+
+class Exclusion(PartitionRef, Said):
+    """A partition that no tick waits for."""
+
+
+class Standing(BaseModel):
+    """What is excluded, and whether the clock is paused, now."""
+
+    clock: str = Field(examples=["checkins"])
+    exclusions: list[Exclusion]
+    pause: Said | None
+
+
 class PartitionCounts(BaseModel):
     """How many partitions; null while the store is out of reach."""
 
@@ -74,6 +104,10 @@ class ClockState(BaseModel):
     status: Status
     hold: Hold | None
     partitions: PartitionCounts
+    exclusions: list[Exclusion] = Field(
+        description="The partitions that no tick waits for. Empty while the store is out of reach or has been emptied."
+    )
+    pause: Said | None = Field(description="Null while the store is out of reach or has been emptied, too.")
     slowest: list[PartitionClock] = Field(description="The lowest partition clocks, unknown ones first, at most 10.")
     leader: str | None
     last_tick: Tick | None
@@ -126,6 +160,20 @@ class Report(_Strict):
     late_records: int = Field(
         default=0, ge=0, le=2**53 - 1, description="Records since the last report that stood before a given tick."
     )
+
+
+class PartitionRequest(_Strict):
+    """A partition to exclude, or to take back in."""
+
+    topic: Topic
+    partition: Number
+    reason: WhyText
+
+
+class PauseRequest(_Strict):
+    """Why the clock is to stand still, or to go on."""
+
+    reason: WhyText
 
 
 class Bounds(BaseModel):

@@ -71,6 +71,19 @@ STORE_MISMATCH = Kind(
     "The store is not this service's",
     "The store belongs to another Kafka cluster or speaks another format.",
 )
+NOT_DONE = Kind(
+    "not-done",
+    503,
+    "Nothing has changed",
+    "no process leads clock 'checkins': nothing has changed; ask again, it is safe",
+)
+OUTCOME_UNKNOWN = Kind(
+    "outcome-unknown",
+    504,
+    "What became of it is not known",
+    "the leader of clock 'checkins' has not answered: it may have happened, or happen within seconds; look at "
+    "exclusions and pause of GET /v1/clocks/checkins, or ask again: that is safe",
+)
 SHUTTING_DOWN = Kind("shutting-down", 503, "This replica ends", "ask again: another replica answers")
 NOT_READY = Kind(
     "not-ready",

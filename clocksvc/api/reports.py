@@ -2,26 +2,17 @@
 
 from dataclasses import replace
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.arguments import ReportClock, asks
-from clocksvc.api.problems import Problem, documented
+from clocksvc.api.arguments import ReportClock, asks, wants_json
+from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Outcome, Partition, Reading
 from clocksvc.reporting.wire import answer_to_wire
 from clocksvc.store import Report
 
 router = APIRouter(tags=["reports"])
-
-
-async def wants_json(request: Request) -> None:
-    """Refuses a body of another type by name; as bytes it would only look malformed."""
-    given = request.headers.get("content-type", "")
-    essence = given.partition(";")[0].strip().lower()
-    if essence != "application/json":
-        detail = f"wanted 'Content-Type: application/json', not {problems.shown(given)!r}"
-        raise Problem(problems.NOT_JSON, detail)
 
 
 @router.post(

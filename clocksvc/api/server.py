@@ -1,9 +1,14 @@
-"""uvicorn, told to end those who wait before it waits for them."""
+"""uvicorn, told to end those who wait before it waits for them, and to wait for no client for ever."""
 
 import socket
 
 import uvicorn
 from fastapi import FastAPI
+
+from clocksvc.api.connection import Connection
+
+GRACE_S = 10
+"""For so long requests that are being answered may hold the end up."""
 
 
 class Server(uvicorn.Server):
@@ -22,6 +27,15 @@ class Server(uvicorn.Server):
 def server(app: FastAPI, host: str, port: int) -> Server:
     """A server for this application; it logs nothing itself but errors."""
     config = uvicorn.Config(
-        app, host=host, port=port, access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=10
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
     return Server(app, config)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from clocksvc.api import problems
 from clocksvc.api.arguments import AfterTime, ReadClock, asks, is_head, time_argument
+from clocksvc.api.connection import ON_DROP
 from clocksvc.api.live import LiveClock
 from clocksvc.api.problems import documented
 from clocksvc.clock.timestamp import to_rfc3339
@@ -95,6 +96,7 @@ async def stream(
     if is_head(request):
         return Response(headers=headers, media_type=EventSourceResponse.media_type)
     start = await _begin(live, cursor_ms)
+    request.scope.setdefault("state", {})[ON_DROP] = live.stream_dropped
     return EventSourceResponse(_events(live, start), headers=headers)
 
 
@@ -156,6 +158,15 @@ async def _reset(live: LiveClock, error: CursorTooOld) -> _Start:
 
 
 async def _events(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
+    live.streams += 1
+    try:
+        async for chunk in _chunks(live, start):
+            yield chunk
+    finally:
+        live.streams -= 1
+
+
+async def _chunks(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
     now = asyncio.get_running_loop().time
     yield start.event
     cursor_ms, ping_at = start.cursor_ms, now() + PING_EVERY_S

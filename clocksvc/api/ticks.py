@@ -9,7 +9,7 @@ from starlette.responses import Response
 from clocksvc.api import models, problems
 from clocksvc.api.arguments import AfterTime, ReadClock, Timeout, asks, is_head, time_argument
 from clocksvc.api.live import LiveClock
-from clocksvc.api.problems import documented
+from clocksvc.api.problems import Problem, documented
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import to_rfc3339
 
@@ -29,6 +29,7 @@ router = APIRouter(tags=["ticks"])
         problems.INVALID,
         problems.REBUILDING,
         problems.STORE_UNAVAILABLE,
+        problems.SHUTTING_DOWN,
     ),
     dependencies=[asks("after", "limit", "timeout")],
 )
@@ -43,6 +44,8 @@ async def ticks(
 
     `timeout` holds the request until there is a tick to give. A cursor of which ticks are no longer kept is refused."""
     cursor_ms = time_argument("after", after)
+    if timeout_s > 0 and live.closing.is_set():
+        raise Problem(problems.SHUTTING_DOWN, problems.SHUTTING_DOWN.example, headers={"Retry-After": "1"})
     found = await _wait_for_ticks(live, cursor_ms, limit, 0.0 if is_head(request) else timeout_s)
     last_ms = found[-1].at_ms if found else cursor_ms
     following = "null" if last_ms is None else f'"{to_rfc3339(last_ms)}"'

@@ -46,7 +46,7 @@ def _look(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator
             yield from rules_topic.judge(spec, topic, facts)
             if facts is not None:
                 partitions += _partitions(topic, facts.partitions)
-                if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME:
+                if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
                     unstamped.append((spec, topic, facts.partitions))
         yield from _ticklog(inspector, spec, cluster.brokers, time)
         yield from _group(inspector, spec, partitions)
@@ -57,8 +57,11 @@ def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Tim
     try:
         facts = inspector.topic(spec.tick_log)
     except MetadataUnavailable as error:
-        to_do = "allow this user Describe on the topic, and Create where it does not exist"
+        to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
         yield problem(f"tick log {spec.tick_log}", str(error), to_do, spec.name)
+        return
+    if facts is None and (refusal := inspector.refusal_to_create(spec.tick_log)):
+        yield rules_kafka.judge_creation(spec, refusal)
         return
     yield from rules_kafka.judge_ticklog(spec, facts, brokers)
     yield _brokers_skew(inspector, spec, facts, time)
@@ -66,7 +69,7 @@ def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Tim
 
 def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
     newest: Stamped | None = None
-    if facts is not None and facts.partitions == 1:
+    if facts is not None and facts.partitions == 1 and not facts.lacks("READ"):
         try:
             newest = inspector.newest(spec.tick_log, NEWEST_S)
         except MetadataUnavailable as error:

@@ -10,6 +10,8 @@ from clocksvc.topics.facts import ClusterFacts, GroupFacts, TopicFacts
 
 FLOOR = (3, 7)
 NAMED = 5
+TICK_LOG_NEEDS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
+"""What a leader does with its log, in Kafka's names. Its transactional id can't be tried: that cuts a leader off."""
 
 
 def judge_cluster(facts: ClusterFacts) -> list[Finding]:
@@ -31,14 +33,25 @@ def judge_ticklog(spec: ClockSpec, facts: TopicFacts | None, brokers: int) -> li
     if facts is None:
         return [ok(part, "does not exist yet: the clock's first leader creates it", spec.name)]
     shape = _shape(spec.tick_log, facts, brokers)
-    found = [problem(part, *_split(text), spec.name) for text in problems(shape)]
+    found = [_forbidden(part, operation, spec) for operation in facts.lacks(*TICK_LOG_NEEDS)]
+    found += [problem(part, *_split(text), spec.name) for text in problems(shape)]
     found += [warning(part, *_split(text), spec.name) for text in warnings(shape)]
     return found or [ok(part, f"exists: one partition, cleanup.policy={shape.cleanup_policy}", spec.name)]
 
 
-def judge_group(spec: ClockSpec, facts: GroupFacts, partitions: Collection[Partition]) -> list[Finding]:
+def judge_creation(spec: ClockSpec, refusal: str) -> Finding:
+    """A tick log that does not exist, and that this user may not create."""
+    text = f"does not exist, and can't be created: {refusal}"
+    to_do = "allow this user Create on the topic, or create it as docs/security.md says"
+    return problem(f"tick log {spec.tick_log}", text, to_do, spec.name)
+
+
+def judge_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collection[Partition]) -> list[Finding]:
     """Whether the group whose progress counts is there and reads these topics."""
     part = f"group {spec.group}"
+    if facts is None:
+        text = "Kafka does not let this user look at it: whether its consumers run and commit is not known"
+        return [warning(part, text, "allow this user Describe on the group; only check needs it", spec.name)]
     if not facts.known:
         similar = f": Kafka knows {', '.join(facts.similar)}" if facts.similar else ""
         to_do = (
@@ -76,6 +89,11 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
         "nothing"
     )
     return [warning(part, text, to_do, spec.name)]
+
+
+def _forbidden(part: str, operation: str, spec: ClockSpec) -> Finding:
+    name = operation.title().replace("_", "")
+    return problem(part, f"this user may not {name} it", f"allow this user {name} on the topic", spec.name)
 
 
 def _shape(topic: str, facts: TopicFacts, brokers: int) -> LogShape:

@@ -38,7 +38,7 @@ def _memory(part: str, facts: RedisFacts) -> list[Finding]:
     if policy.startswith("allkeys"):
         harm = "can drop rosters, partition clocks and recent ticks at any time: clocks hold until these are rebuilt"
     else:
-        harm = "can drop leases: leaders then change, and a config_conflict can go unseen"
+        harm = "can drop leases: leaders then change, and ticks wait until all replicas are heard again"
     to_do = "CONFIG SET maxmemory-policy noeviction, or give clocksvc a Redis of its own"
     return [warning(part, f"maxmemory-policy {policy} ({limit}) {harm}", to_do)]
 

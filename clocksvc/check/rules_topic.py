@@ -25,6 +25,7 @@ def judge(spec: ClockSpec, topic: str, facts: TopicFacts | None) -> list[Finding
     return [
         ok(part, f"exists, {facts.partitions} partition{'s' * (facts.partitions != 1)}", spec.name),
         *_timestamps(spec, part, topic, facts),
+        *_readable(spec, part, facts),
         *_retention(spec, part, topic, facts),
         *_heartbeat(spec, part, facts),
     ]
@@ -55,6 +56,13 @@ def _timestamps(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> li
         f"than {span(spec.max_future_ms)} ahead (max_future) are refused"
     )
     return [warning(part, text, _alter(topic, "message.timestamp.after.max.ms", spec.max_future_ms), spec.name)]
+
+
+def _readable(spec: ClockSpec, part: str, facts: TopicFacts) -> list[Finding]:
+    if facts.timestamp_type is TimestampType.LOG_APPEND_TIME or not facts.lacks("READ"):
+        return []
+    text = "this user may not Read it: what max_out_of_orderness it needs can't be measured"
+    return [warning(part, text, "allow this user Read on the topic; only check needs it", spec.name)]
 
 
 def _retention(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> list[Finding]:

@@ -29,6 +29,10 @@ COMMANDS = {
     "init": ("clocksvc.cli.init", "say where a clock begins, or goes on after its tick log lost ticks"),
     "status": ("clocksvc.cli.status", "show how clocks are doing"),
     "tail": ("clocksvc.cli.tail", "print a clock's ticks as they come"),
+    "exclude": ("clocksvc.cli.exclude", "take a dead partition off a clock, so that ticks go on without it"),
+    "include": ("clocksvc.cli.include", "take an excluded partition back in"),
+    "pause": ("clocksvc.cli.pause", "let a clock stand still"),
+    "resume": ("clocksvc.cli.resume", "let a paused clock go on"),
     "wait": ("clocksvc.cli.wait", "wait until a clock has reached a time: exit code 0 reached, 3 not reached"),
 }
 

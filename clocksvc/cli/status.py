@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from clocksvc.cli.arguments import add_json, add_url, token
+from clocksvc.cli.night_shift import in_force
 from clocksvc.cli.output import columns, print_json
 from clocksvc.client import Client
 from clocksvc.clock.spec import check_clock_name
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     for clock in clocks:
         if clock["hold"] is not None:
             print(hold_text(clock))
+        for line in in_force(clock):
+            print(line)
     if args.clock is not None and body["slowest"]:
         print(f"\n{columns([('SLOWEST', 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, body['slowest'])])}")
     return 0

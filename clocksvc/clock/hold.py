@@ -44,15 +44,18 @@ class Hold:
     """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`.
 
     `reason` is a Reason, except where a leader of a newer version gave one that this version does not know.
+    `brief` is one that ends by itself within seconds: it shows only if it doesn't.
     """
 
     reason: Reason | str
     partitions: tuple[Partition, ...] = ()
     detail: str = ""
+    brief: bool = False
 
-    def shows(self, quiet_ms: int, hold_after_ms: int) -> bool:
+    def shows(self, quiet_ms: float, hold_after_ms: int) -> bool:
         """Whether this is a hold yet, when no tick has come for `quiet_ms`."""
-        return self.reason not in SHOWN_AFTER_A_WHILE or quiet_ms >= hold_after_ms
+        at_once = self.reason not in SHOWN_AFTER_A_WHILE and not self.brief
+        return at_once or quiet_ms >= hold_after_ms
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON, without `since`, which outlives the leader that says this."""
@@ -76,6 +79,7 @@ class Sight:
         out_of_orderness_ms: what is subtracted to compare.
         leader_now_ms, store_now_ms: the two clocks that must have passed a boundary.
         digests: the configuration digests of all replicas alive.
+        all_heard: whether every replica alive had time to announce itself since the store last lost that.
     """
 
     state: ClockState
@@ -86,6 +90,7 @@ class Sight:
     leader_now_ms: int
     store_now_ms: int
     digests: frozenset[str] = frozenset()
+    all_heard: bool = True
 
     @property
     def reached_ms(self) -> int:
@@ -146,6 +151,17 @@ def ahead_of_time(sight: Sight) -> Hold | None:
     return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
 
 
+def not_all_heard(sight: Sight) -> Hold | None:
+    """In a store that was emptied, another configuration could go unseen until its replicas announce themselves."""
+    if sight.all_heard:
+        return None
+    return Hold(
+        Reason.CONFIG_CONFLICT,
+        detail="the store has not kept the replicas' announcements for long enough to tell whether all of them agree",
+        brief=True,
+    )
+
+
 RULES: tuple[Callable[[Sight], Hold | None], ...] = (
     paused,
     config_conflict,
@@ -153,6 +169,7 @@ RULES: tuple[Callable[[Sight], Hold | None], ...] = (
     partition_unreported,
     partition_behind,
     ahead_of_time,
+    not_all_heard,
 )
 
 

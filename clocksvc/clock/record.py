@@ -63,11 +63,15 @@ class ClockState:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a tick log; `tick` is None in a control record."""
+    """One record of a tick log; `tick` is None in a control record.
+
+    `requests` are those that a control record granted, as JSON: for people who read the log. No leader acts on them.
+    """
 
     clock: str
     state: ClockState
     tick: Tick | None = None
+    requests: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def type(self) -> RecordType:
@@ -80,6 +84,8 @@ def encode(record: Record) -> bytes:
     body: dict[str, Any] = {"clock": record.clock} if record.tick is None else record.tick.to_wire()
     body["format"] = FORMAT
     body["state"] = _state_to_wire(record.state)
+    if record.requests:
+        body["requests"] = list(record.requests)
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -97,22 +103,43 @@ def decode(record_type: str, value: bytes) -> Record:
                 f"this version reads 'tick' and 'control' up to format {FORMAT}: run a newer version"
             )
         tick = Tick.from_wire(body) if record_type == "tick" else None
-        return Record(body["clock"], _state_from_wire(body["state"]), tick)
+        requests = body.get("requests")
+        granted = tuple(requests) if isinstance(requests, list) else ()
+        return Record(body["clock"], _state_from_wire(body["state"]), tick, granted)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"the tick log's last record can't be read: {error!r}") from error
+
+
+def exclusion_to_wire(exclusion: Exclusion) -> dict[str, Any]:
+    """`{"topic", "partition", "by", "at", "reason"}`."""
+    return partition_to_wire(exclusion.partition) | _said_to_wire(exclusion)
+
+
+def exclusion_from_wire(wire: Mapping[str, Any]) -> Exclusion:
+    """The reverse of `exclusion_to_wire`."""
+    return Exclusion(partition_from_wire(wire), wire["by"], parse_timestamp("at", wire["at"]), wire["reason"])
+
+
+def pause_to_wire(pause: Pause) -> dict[str, Any]:
+    """`{"by", "at", "reason"}`."""
+    return _said_to_wire(pause)
+
+
+def pause_from_wire(wire: Mapping[str, Any]) -> Pause:
+    """The reverse of `pause_to_wire`."""
+    return Pause(wire["by"], parse_timestamp("at", wire["at"]), wire["reason"])
+
+
+def _said_to_wire(said: Exclusion | Pause) -> dict[str, Any]:
+    return {"by": said.by, "at": to_rfc3339(said.at_ms), "reason": said.reason}
 
 
 def _state_to_wire(state: ClockState) -> dict[str, Any]:
     return {
         "last_tick": _time_to_wire(state.last_tick_ms),
         "last_emitted_at": _time_to_wire(state.last_emitted_ms),
-        "exclusions": [
-            partition_to_wire(exclusion.partition)
-            | {"by": exclusion.by, "at": to_rfc3339(exclusion.at_ms), "reason": exclusion.reason}
-            for exclusion in state.exclusions
-        ],
-        "pause": state.pause
-        and {"by": state.pause.by, "at": to_rfc3339(state.pause.at_ms), "reason": state.pause.reason},
+        "exclusions": [exclusion_to_wire(exclusion) for exclusion in state.exclusions],
+        "pause": None if state.pause is None else pause_to_wire(state.pause),
         "topics": {topic: {"id": shape.id, "partitions": shape.partitions} for topic, shape in state.topics.items()},
         "config_digest": state.config_digest,
     }
@@ -123,11 +150,8 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
     return ClockState(
         last_tick_ms=_time_from_wire("last_tick", wire["last_tick"]),
         last_emitted_ms=_time_from_wire("last_emitted_at", wire["last_emitted_at"]),
-        exclusions=tuple(
-            Exclusion(partition_from_wire(item), item["by"], parse_timestamp("at", item["at"]), item["reason"])
-            for item in wire["exclusions"]
-        ),
-        pause=None if pause is None else Pause(pause["by"], parse_timestamp("at", pause["at"]), pause["reason"]),
+        exclusions=tuple(exclusion_from_wire(item) for item in wire["exclusions"]),
+        pause=None if pause is None else pause_from_wire(pause),
         topics={topic: TopicShape(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
         config_digest=wire["config_digest"],
     )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from clocksvc.errors import InvalidValue
 
@@ -60,11 +61,24 @@ class ClockSpec:
 
     def digest(self) -> str:
         """The same for two replicas exactly when they agree on what the clock's ticks mean."""
+        fields = self._agreed()
+        fields["topics"] = sorted(self.topics)
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    def meaning(self) -> str:
+        """What the digest stands for, as JSON for people: by the configuration's names, durations such as `60s`."""
+        fields = {
+            name.removesuffix("_ms"): _seconds(value) if name.endswith("_ms") and value is not None else value
+            for name, value in self._agreed().items()
+        }
+        fields["topics"] = sorted(self.topics)
+        return json.dumps(fields, sort_keys=True)
+
+    def _agreed(self) -> dict[str, Any]:
         fields = asdict(self)
         for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms"):
             del fields[private]
-        fields["topics"] = sorted(self.topics)
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+        return fields
 
 
 def check_clock_name(field: str, name: str) -> None:

@@ -31,7 +31,8 @@ from clocksvc.errors import (
 from clocksvc.leader.lease import BACK_OFF_S, POLL_S, Lease
 from clocksvc.leader.parts import LeaderObserver, NoObserver, Parts
 from clocksvc.leader.recovery import claim, read_roster, read_state, reconcile
-from clocksvc.leader.step import Term, adopt_roster, take_step
+from clocksvc.leader.step import take_step
+from clocksvc.leader.term import Term, adopt_roster
 
 logger = logging.getLogger("clocksvc.leader")
 
@@ -62,7 +63,10 @@ class Phase(StrEnum):
 
 
 class Leader:
-    """One clock's leader, or its standby, in this process. Not thread safe: one thread steps it."""
+    """One clock's leader, or its standby, in this process. Not thread safe: one thread steps it.
+
+    `store_trouble` may be read from any thread: why the store last took no write of this process; None when it did.
+    """
 
     def __init__(self, parts: Parts, holder: str, observer: LeaderObserver | None = None) -> None:
         self._parts = parts
@@ -77,11 +81,14 @@ class Leader:
         self._held_until = float("-inf")
         self._recovered_at = float("-inf")
         self.phase = Phase.STANDBY
+        self.store_trouble: str | None = None
 
     def step(self) -> float:
         """Do what comes next; seconds until the next step is due, sooner if the store is woken."""
         try:
-            return self._advance()
+            wait_s = self._advance()
+            self.store_trouble = None
+            return wait_s
         except (LeaseLost, StoreLost) as error:
             return self._lost_lease(error)
         except StoreUnavailable as error:
@@ -156,7 +163,9 @@ class Leader:
         reconcile(self._parts, token, state, self._lease.keep)
         seen = Roster(self._seen)
         read_at, digest = self._parts.time.monotonic(), self._lease.config_digest
-        self._term = Term(token, state, bounds, self._started_ms, seen, digest, metadata_at=read_at)
+        self._term = Term(
+            token, state, bounds, self._started_ms, seen, digest, metadata_at=read_at, still_since=read_at
+        )
         adopt_roster(self._parts, self._term, read_roster(self._parts, seen, state, metadata))
         self._lease.work_is_done()
         self._recovered_at = self._parts.time.monotonic()
@@ -187,6 +196,7 @@ class Leader:
         return self._enter(Phase.RECOVERING, POLL_S if again else 0.0)
 
     def _lost_store(self, error: StoreUnavailable) -> float:
+        self.store_trouble = str(error)
         if self._hold is None or self._hold.reason is not Reason.STORE_UNAVAILABLE:
             logger.warning("store unavailable", extra=self._extra(detail=str(error)))
             self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))

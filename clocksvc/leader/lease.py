@@ -13,6 +13,8 @@ BACK_OFF_S = 4.5
 """Longer than a lease, so that another replica gets its turn."""
 ANNOUNCE_EVERY_S = 2.0
 ANNOUNCE_MS = 6_000
+HEARD_AFTER_MS = 3_000
+"""After the store lost the announcements, all that are alive are in it again: 2 s, 0.3 s of polling, and a margin."""
 
 
 class Lease:
@@ -24,8 +26,8 @@ class Lease:
     def __init__(self, parts: Parts, holder: str) -> None:
         self._parts = parts
         self._holder = holder
-        self.config_digest = parts.spec.digest()
-        self._replica = parts.new_id()
+        self.config_digest, self._meaning = parts.spec.digest(), parts.spec.meaning()
+        self._replica = f"{holder} {parts.new_id()}"
         self._announced_at = float("-inf")
         self._stuck_since: float | None = None
         self._not_before = float("-inf")
@@ -67,7 +69,7 @@ class Lease:
         """Say every few seconds that a replica with this configuration is alive."""
         now = self._parts.time.monotonic()
         if now - self._announced_at >= ANNOUNCE_EVERY_S:
-            self._parts.store.announce(self._replica, self.config_digest, ANNOUNCE_MS)
+            self._parts.store.announce(self._replica, self.config_digest, ANNOUNCE_MS, self._meaning)
             self._announced_at = now
 
     def leave(self) -> None:

@@ -7,7 +7,7 @@ from clocksvc.clock.roster import Roster, combine, read
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import to_rfc3339
-from clocksvc.errors import TickLogTruncated
+from clocksvc.errors import StoreMismatch, TickLogTruncated
 from clocksvc.leader.parts import Parts
 from clocksvc.store import Bounds, Marks, Store
 from clocksvc.ticklog import Tail, Waiting
@@ -31,7 +31,8 @@ def read_state(parts: Parts, waiting: Waiting) -> ClockState:
         raise TickLogTruncated(
             f"the store knows tick {to_rfc3339(known.at_ms)}, the tick log ends "
             + ("empty" if state.last_tick_ms is None else f"at {to_rfc3339(state.last_tick_ms)}")
-            + f": see what happened to it, then run clocksvc init {parts.spec.name} --last-tick T"
+            + f": see what happened to it, then run clocksvc init {parts.spec.name} --last-tick T, T being the tick "
+            "that the store knows, or a later one"
         )
     return state
 
@@ -40,7 +41,10 @@ def _state_of(tail: Tail) -> ClockState:
     if tail.record is not None:
         return tail.record.state
     if tail.first_offset > 0:
-        raise TickLogTruncated(f"the tick log begins at offset {tail.first_offset} and holds no record")
+        raise TickLogTruncated(
+            f"the tick log begins at offset {tail.first_offset} and holds no record: see what happened to it, then run "
+            "clocksvc init CLOCK --last-tick T, T being the last tick that was given"
+        )
     return ClockState()
 
 
@@ -91,7 +95,13 @@ def claim(parts: Parts, token: str, started_ms: int, cluster_id: str) -> Bounds:
         MetadataUnavailable: Kafka does not say who stamps the records.
     """
     bounds = resolve_bounds(parts.spec, parts.topics)
-    parts.store.mark(token, Marks(cluster_id), bounds, started_ms)
+    try:
+        parts.store.mark(token, Marks(cluster_id), bounds, started_ms)
+    except StoreMismatch as error:
+        raise StoreMismatch(
+            f"{error}: give this clock a redis.url or redis.prefix of its own; only if nobody else uses these keys "
+            "(Kafka was made anew, say), delete them"
+        ) from error
     return bounds
 
 

@@ -4,43 +4,29 @@ The order is the promise: metadata that began before the minimum could miss a pa
 before its commit could be lost.
 """
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.advance import advance, records
 from clocksvc.clock.hold import Hold, Reason, Sight
-from clocksvc.clock.record import ClockState
-from clocksvc.clock.roster import Roster
+from clocksvc.clock.replica import disagreement
 from clocksvc.errors import ChainBroken
-from clocksvc.leader.lease import LEASE_MS
+from clocksvc.leader.lease import HEARD_AFTER_MS, LEASE_MS
 from clocksvc.leader.parts import LeaderObserver, Parts
 from clocksvc.leader.recovery import claim, read_roster
-from clocksvc.store import Bounds, Minimum
+from clocksvc.leader.requests import serve_requests
+from clocksvc.leader.silence import silence
+from clocksvc.leader.term import Term, adopt_roster
+from clocksvc.store import Minimum
 from clocksvc.topic import Metadata
-
-logger = logging.getLogger("clocksvc.leader")
 
 IDLE_S = 1.0
 METADATA_EVERY_S = 30.0
+METADATA_EVERY_WHILE_STILL_S = 3.0
+"""Where no tick has come for `hold_after`: it may be Kafka that is away, and then that must be said."""
 METADATA_AT_MOST_EVERY_S = 1.0
 NAMED_PARTITIONS = 100
-
-
-@dataclass(slots=True)
-class Term:
-    """What a leader holds in its hands while it leads: all of it is thrown away with the lease."""
-
-    token: str
-    state: ClockState
-    bounds: Bounds
-    started_ms: int
-    roster: Roster
-    config_digest: str
-    generation: int = 0
-    metadata_at: float = 0.0
-    metadata_wanted_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +39,6 @@ class Stepped:
     wait_s: float
     hold: Hold | None = None
     judged: bool = True
-
-
-def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
-    """Write the whole roster, under a new generation."""
-    if roster != term.roster:
-        logger.info(
-            "roster changed",
-            extra={
-                "clock": parts.spec.name,
-                "topics": {topic: shape.partitions for topic, shape in roster.topics.items()},
-                "missing": list(roster.missing),
-            },
-        )
-    term.roster = roster
-    term.generation = int(parts.new_id()[:12], 16)
-    parts.store.write_roster(term.token, roster, term.generation)
 
 
 def ask_metadata(parts: Parts, term: Term) -> Metadata:
@@ -87,13 +57,16 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
     if minimum.generation != term.generation or minimum.count != term.roster.required_count():
         adopt_roster(parts, term, term.roster)
         return Stepped(0.0, judged=False)
+    if minimum.requests:
+        serve_requests(parts, term, minimum, waiting)
+        return Stepped(0.0, judged=False)
     if _metadata_due(parts, term, minimum):
         _read_metadata(parts, term, minimum, waiting)
         return Stepped(0.0, judged=False)
     sight = _sight(parts, term, minimum)
     due = advance(sight)
     if isinstance(due, Hold):
-        return _wait(parts, term, sight, due)
+        return _wait(parts, term, sight, due, _unheard_ms(minimum))
     roster = read_roster(parts, term.roster, term.state, ask_metadata(parts, term))
     if roster != term.roster:
         adopt_roster(parts, term, roster)
@@ -113,7 +86,7 @@ def _tick(
 ) -> None:
     made = records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
     parts.ticklog.append(made, waiting)
-    term.state = made[-1].state
+    term.state, term.still_since = made[-1].state, parts.time.monotonic()
     published_ms = parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
     crossed_ms = minimum.crossed_ms
     latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
@@ -129,14 +102,23 @@ def _sight(parts: Parts, term: Term, minimum: Minimum) -> Sight:
         out_of_orderness_ms=term.bounds.out_of_orderness_ms,
         leader_now_ms=parts.time.now_ms(),
         store_now_ms=minimum.now_ms,
-        digests=minimum.digests,
+        digests=minimum.digests | {term.config_digest},  # ours counts, whatever the store has kept of it
+        all_heard=_unheard_ms(minimum) == 0,
     )
+
+
+def _unheard_ms(minimum: Minimum) -> int:
+    """For how long another replica may still not have announced itself again to a store that lost announcements."""
+    since_ms = minimum.now_ms if minimum.heard_since_ms is None else minimum.heard_since_ms
+    return max(0, since_ms + HEARD_AFTER_MS - minimum.now_ms)
 
 
 def _metadata_due(parts: Parts, term: Term, minimum: Minimum) -> bool:
     age_s = parts.time.monotonic() - term.metadata_at
     wanted = bool(term.roster.missing) or minimum.unknown_seen_ms > term.metadata_wanted_ms
-    return age_s >= METADATA_EVERY_S or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
+    still = (parts.time.monotonic() - term.still_since) * 1000 >= parts.spec.effective_hold_after_ms
+    every_s = METADATA_EVERY_WHILE_STILL_S if still else METADATA_EVERY_S
+    return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
 
 def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable[[], None]) -> None:
@@ -149,15 +131,23 @@ def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable
         adopt_roster(parts, term, roster)
 
 
-def _wait(parts: Parts, term: Term, sight: Sight, held: Hold) -> Stepped:
-    wait_s = IDLE_S
+def _wait(parts: Parts, term: Term, sight: Sight, held: Hold, unheard_ms: int) -> Stepped:
+    wait_s = min(IDLE_S, unheard_ms / 1000) if unheard_ms else IDLE_S
     if held.reason is Reason.AHEAD_OF_TIME:
         passes_ms = sight.passed_ms + sight.interval_ms - min(sight.leader_now_ms, sight.store_now_ms)
         wait_s = min(wait_s, passes_ms / 1000)
-    quiet_ms = sight.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
-    if not held.shows(quiet_ms, parts.spec.effective_hold_after_ms):
+    if not held.shows(_quiet_ms(parts, term, sight), parts.spec.effective_hold_after_ms):
         return Stepped(wait_s)
+    if held.reason is Reason.CONFIG_CONFLICT and len(sight.digests) > 1:
+        return Stepped(wait_s, replace(held, detail=disagreement(parts.store.replicas())))
     return Stepped(wait_s, _name_partitions(parts, term, sight, held))
+
+
+def _quiet_ms(parts: Parts, term: Term, sight: Sight) -> float:
+    """For how long no tick has come. Wall time alone would say nothing for hours where this clock was set back, or the
+    last leader's was ahead."""
+    by_wall_ms = sight.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
+    return max(by_wall_ms, (parts.time.monotonic() - term.still_since) * 1000)
 
 
 def _name_partitions(parts: Parts, term: Term, sight: Sight, held: Hold) -> Hold:
@@ -169,6 +159,6 @@ def _name_partitions(parts: Parts, term: Term, sight: Sight, held: Hold) -> Hold
         behind = [line for line in behind if line.raw_ms is None]
     named = tuple(line.partition for line in behind)
     if not behind or any(line.refused is None for line in behind):
-        return Hold(held.reason, named, held.detail)
+        return Hold(held.reason, named, held.detail + silence(behind, sight.store_now_ms))
     outcomes = ", ".join(sorted({str(line.refused) for line in behind}))
     return Hold(Reason.REPORTS_REFUSED, named, f"the newest reports on these partitions were refused: {outcomes}")

@@ -94,6 +94,18 @@ HEARTBEAT_SUCCESS = Metric(
     "When a round of heartbeats last reached every partition. Absent before the first.",
     Exporter.LEADER,
 )
+STREAMS = Metric(
+    "clocksvc_streams",
+    "gauge",
+    ("clock",),
+    "Streams of server-sent events that are open at this process.",
+)
+STREAMS_DROPPED = Metric(
+    "clocksvc_streams_dropped_total",
+    "counter",
+    ("clock",),
+    "Streams that this process ended because their client took nothing for 30 s while ticks waited for it.",
+)
 BUILD_INFO = Metric(
     "clocksvc_build_info",
     "gauge",
@@ -113,6 +125,8 @@ CATALOGUE = (
     LATE_RECORDS,
     HEARTBEATS,
     HEARTBEAT_SUCCESS,
+    STREAMS,
+    STREAMS_DROPPED,
     BUILD_INFO,
 )
 

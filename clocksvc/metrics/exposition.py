@@ -1,6 +1,6 @@
 """The page that Prometheus scrapes. It reads all clocks at once, so that one slow store delays no other's series."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -13,7 +13,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from clocksvc.metrics.catalogue import BUILD_INFO, CATALOGUE, LEADER, TICK_LATENCY, TICKS
+from clocksvc.metrics.catalogue import (
+    BUILD_INFO,
+    CATALOGUE,
+    LEADER,
+    STREAMS,
+    STREAMS_DROPPED,
+    TICK_LATENCY,
+    TICKS,
+)
 from clocksvc.metrics.observed import Observed
 from clocksvc.metrics.readings import Reading, View, read
 
@@ -27,6 +35,7 @@ class Metrics:
     def __init__(self, clocks: Iterable[str]) -> None:
         self._observed = Observed(clocks)
         self._views: tuple[View, ...] = ()
+        self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -42,6 +51,10 @@ class Metrics:
         """The clocks whose state is read at each scrape; each must have been named at the beginning."""
         self._views = tuple(views)
 
+    def watch_streams(self, streams: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        """What is asked at each scrape for the streams that are open, and for those that were dropped, by clock."""
+        self._streams = streams
+
     def render(self) -> tuple[bytes, str]:
         """The page and its content type. Blocks for as long as a store's time-out; raises for no outage."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -54,6 +67,8 @@ class Metrics:
         for clock, own in led.items():
             histogram.add_metric([clock], own.latencies.cumulative(), own.latencies.sum_s)
             readings += Reading(LEADER, (clock,), float(own.leads)), Reading(TICKS, (clock,), own.ticks)
+        for clock, (open_now, dropped) in self._streams().items():
+            readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
         readings += self._read_views({clock for clock, own in led.items() if own.leads})
         return iter(_families(readings, histogram))
 

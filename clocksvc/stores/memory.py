@@ -8,7 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from clocksvc.clock.answer import Answer
 from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.record import Exclusion, Pause
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_break
@@ -35,7 +39,8 @@ class MemoryStore:
     """One clock's volatile state in this process. `time` is the store's own clock, which a simulation may skew.
 
     `wipe`, `copy_state` with `restore`, and `broken` do to it what can happen to a Redis: a flush, a roll-back to an
-    old snapshot, no answer. The two methods that block wait in real time, and not at all with a time-out of 0.
+    old snapshot, no answer. A new one counts as one in which every replica has long been heard: nobody who tests with
+    it has to wait for that. The two methods that block wait in real time, and not at all with a time-out of 0.
     """
 
     def __init__(self, clock: str, time: Time, recent_ticks_ms: int = 7 * DAY_MS) -> None:
@@ -43,7 +48,7 @@ class MemoryStore:
         self._time = time
         self._recent_ticks_ms = recent_ticks_ms
         self._changed = threading.Condition()
-        self._state = State()
+        self._state = State(heard_since_ms=0)
         self._broken = False
 
     # -- what can happen to a store ---------------------------------------------------------------------------------
@@ -72,6 +77,7 @@ class MemoryStore:
         """Roll back to what `copy_state` gave."""
         with self._changed:
             self._state = copy.deepcopy(state)
+            self._state.heard_since_ms = None
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -127,11 +133,18 @@ class MemoryStore:
             if state.lease is not None and state.lease.token == token:
                 state.lease = None
 
-    def announce(self, replica: str, digest: str, ttl_ms: int) -> None:
+    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
         with self._answering() as state:
             state.replicas.pop(replica, None)
             if ttl_ms > 0:
-                state.replicas[replica] = (digest, self._time.now_ms() + ttl_ms)
+                now_ms = self._time.now_ms()
+                state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, meaning), now_ms + ttl_ms)
+                if state.heard_since_ms is None:
+                    state.heard_since_ms = now_ms
+
+    def replicas(self) -> list[Replica]:
+        with self._answering() as state:
+            return state.alive(self._time.now_ms())
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
@@ -146,9 +159,17 @@ class MemoryStore:
             if state.started_ms is None:
                 state.started_ms = started_ms
 
-    def write_roster(self, token: str, roster: Roster, generation: int) -> None:
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
         with self._leading(token) as state:
             state.replace_roster(roster, generation)
+            state.exclusions, state.pause = tuple(exclusions), pause
 
     def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
         with self._leading(token) as state:
@@ -167,7 +188,15 @@ class MemoryStore:
                 crossed_ms=state.crossed_ms,
                 unknown_seen_ms=state.unknown_seen_ms,
                 digests=state.digests(now_ms),
+                heard_since_ms=state.heard_since_ms,
+                requests=state.hand_out(now_ms),
             )
+
+    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+        with self._leading(token) as state:
+            expires_ms = self._time.now_ms() + ttl_ms
+            for request_id, answer in answers.items():
+                state.answer_request(request_id, answer, expires_ms)
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         with self._leading(token) as state:
@@ -207,6 +236,23 @@ class MemoryStore:
         with self._answering() as state:
             self._wake(state)
 
+    # -- requests to the leader -------------------------------------------------------------------------------------
+
+    def leave_request(self, request: Request) -> bool:
+        with self._answering() as state:
+            left = state.leave(request, self._time.now_ms())
+            if left:
+                self._wake(state)
+            return left
+
+    def withdraw_request(self, request_id: str) -> bool:
+        with self._answering() as state:
+            return state.withdraw(request_id)
+
+    def read_answer(self, request_id: str) -> Answer | None:
+        with self._answering() as state:
+            return state.answer(request_id, self._time.now_ms())
+
     # -- readers ----------------------------------------------------------------------------------------------------
 
     def last_tick(self) -> Tick | None:
@@ -245,6 +291,8 @@ class MemoryStore:
                 unknown=unknown,
                 excluded=len(state.excluded),
                 slowest=tuple(state.clock_of(partition) for partition, _ in required[:_SLOWEST]),
+                exclusions=state.exclusions,
+                pause=state.pause,
             )
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:

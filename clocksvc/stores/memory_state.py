@@ -4,10 +4,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from clocksvc.clock import boundary
+from clocksvc.clock.answer import Answer
 from clocksvc.clock.partition import REFUSALS, Outcome, Partition, Reading, refusal
+from clocksvc.clock.record import Exclusion, Pause
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request, in_order
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.clock.tick import Tick
-from clocksvc.store import Bounds, Marks, PartitionClock
+from clocksvc.store import MOST_REQUESTS, REQUEST_KEPT_MS, Bounds, Marks, PartitionClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +25,18 @@ class Lease:
 
 @dataclass(slots=True)
 class State:
-    """Everything that a store can lose. `clocks` has every partition, excluded ones too; None is unknown."""
+    """Everything that a store can lose. `clocks` has every partition, excluded ones too; None is unknown.
+    `heard_since_ms` None: announcements were lost, and none has come since. `taken`: what was handed to a leader.
+    `anew`: topics made anew, and from when on readings of their unknown partitions count."""
 
     lease: Lease | None = None
-    replicas: dict[str, tuple[str, int]] = field(default_factory=dict)
+    replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
+    heard_since_ms: int | None = None
     marks: Marks | None = None
     bounds: Bounds | None = None
     started_ms: int | None = None
     topics: dict[str, TopicShape] = field(default_factory=dict)
+    anew: dict[str, int] = field(default_factory=dict)
     generation: int | None = None
     clocks: dict[Partition, int | None] = field(default_factory=dict)
     excluded: frozenset[Partition] = frozenset()
@@ -44,6 +52,11 @@ class State:
     heartbeats: Counter[str] = field(default_factory=Counter)
     late_records: int = 0
     heartbeat_success_ms: int | None = None
+    exclusions: tuple[Exclusion, ...] = ()
+    pause: Pause | None = None
+    requests: dict[str, Request] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    answers: dict[str, tuple[Answer, int]] = field(default_factory=dict)
 
     def leader(self, now_ms: int) -> Lease | None:
         """The lease, while it lasts."""
@@ -51,7 +64,11 @@ class State:
 
     def digests(self, now_ms: int) -> frozenset[str]:
         """Of the replicas alive."""
-        return frozenset(digest for digest, expires_ms in self.replicas.values() if now_ms < expires_ms)
+        return frozenset(replica.digest for replica in self.alive(now_ms))
+
+    def alive(self, now_ms: int) -> list[Replica]:
+        """The replicas alive."""
+        return [replica for replica, expires_ms in self.replicas.values() if now_ms < expires_ms]
 
     def required(self) -> list[tuple[Partition, int | None]]:
         """The roster, lowest first, unknown before all; equals in the order of their text, as Redis has them."""
@@ -108,6 +125,8 @@ class State:
         self.refused.pop(partition, None)
         self.reported[partition] = now_ms
         known_ms = self.clocks[partition]
+        if known_ms is None and timestamp_ms < self.anew.get(partition.topic, 0):
+            return Outcome.UNCHANGED
         if known_ms is not None and timestamp_ms <= known_ms:
             return Outcome.UNCHANGED
         self.clocks[partition] = timestamp_ms
@@ -121,6 +140,7 @@ class State:
     def replace_roster(self, roster: Roster, generation: int) -> None:
         """Put a roster in the present one's place; what was reported stays where the topic is still the same one."""
         same = {topic for topic, shape in self.topics.items() if roster.topics.get(topic, ("", 0))[0] == shape.id}
+        self.anew = self._anew(roster)
         kept = {partition: raw_ms for partition, raw_ms in self.clocks.items() if partition.topic in same}
         self.clocks = {partition: kept.get(partition) for partition in roster.partitions()}
         self.reported = {p: ms for p, ms in self.reported.items() if p in self.clocks and p in kept}
@@ -128,6 +148,48 @@ class State:
         self.excluded = frozenset(roster.present_exclusions())
         self.topics = dict(roster.topics)
         self.generation = generation
+
+    def _anew(self, roster: Roster) -> dict[str, int]:
+        anew = {topic: from_ms for topic, from_ms in self.anew.items() if topic in roster.topics}
+        for topic, shape in self.topics.items():
+            numbers = [raw_ms for one, raw_ms in self.clocks.items() if one.topic == topic and raw_ms is not None]
+            if self.bounds is not None and numbers and roster.topics.get(topic, shape).id != shape.id:
+                late_ms = self.bounds.out_of_orderness_ms
+                anew[topic] = boundary.following(max(numbers) - late_ms, self.bounds.interval_ms) + late_ms
+        return anew
+
+    def leave(self, request: Request, now_ms: int) -> bool:
+        """Keep a request for the leader; whether it is kept, or was before."""
+        self.requests = {id: one for id, one in self.requests.items() if now_ms < one.expires_ms + REQUEST_KEPT_MS}
+        self.taken &= set(self.requests)
+        if request.id in self.requests or self.answer(request.id, now_ms) is not None:
+            return True
+        if request.expires_ms <= now_ms or len(self.requests) >= MOST_REQUESTS:
+            return False
+        self.requests[request.id] = request
+        return True
+
+    def hand_out(self, now_ms: int) -> tuple[Request, ...]:
+        """The requests that a leader may see now; from now on they are taken."""
+        found = [one for id, one in self.requests.items() if id in self.taken or now_ms < one.expires_ms]
+        self.taken.update(one.id for one in found)
+        return tuple(in_order(found))
+
+    def withdraw(self, request_id: str) -> bool:
+        """Drop a request that no leader has seen; whether there was one."""
+        return request_id not in self.taken and self.requests.pop(request_id, None) is not None
+
+    def answer_request(self, request_id: str, answer: Answer, expires_ms: int) -> None:
+        """Put an answer in a request's place."""
+        self.requests.pop(request_id, None)
+        self.taken.discard(request_id)
+        self.answers[request_id] = answer, expires_ms
+
+    def answer(self, request_id: str, now_ms: int) -> Answer | None:
+        """The answer to a request, while it is kept."""
+        self.answers = {id: one for id, one in self.answers.items() if now_ms < one[1]}
+        found = self.answers.get(request_id)
+        return None if found is None else found[0]
 
     def trim(self, emitted_before_ms: int) -> None:
         """Drop ticks that were emitted earlier, from the oldest on; the last one stays."""

@@ -25,6 +25,7 @@ class TopicFacts:
         after_max_ms: how far ahead of the broker's clock a record's timestamp may be.
         retention_ms: -1 for ever.
         min_compaction_lag_ms, replication, min_insync: as a tick log needs them.
+        allowed: what this user may do with it, in Kafka's names (`READ`, `DESCRIBE_CONFIGS`); None where not told.
     """
 
     partitions: int
@@ -35,6 +36,11 @@ class TopicFacts:
     min_compaction_lag_ms: int | None = None
     replication: int = 1
     min_insync: int | None = None
+    allowed: frozenset[str] | None = None
+
+    def lacks(self, *operations: str) -> list[str]:
+        """Those of some operations that this user may not do; none where it is not told."""
+        return [] if self.allowed is None else [one for one in operations if one not in self.allowed]
 
 
 @dataclass(frozen=True, slots=True)

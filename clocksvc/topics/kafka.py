@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicShape
 from clocksvc.errors import MetadataUnavailable
-from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.kafka_client import ClientLog, client_settings, name_right
 from clocksvc.timesource import SystemTime, Time
 from clocksvc.topic import HEARTBEAT_HEADER, Metadata, TimestampType
 
@@ -28,6 +28,7 @@ _GIVE_UP_MS = 30_000
 _GIVE_UP_UNKNOWN_MS = 2_000
 
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
+_NO_ANSWER = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
 _NOT_AUTHORIZED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
 _NOT_KNOWN_YET = {
     KafkaError._UNKNOWN_PARTITION,
@@ -51,6 +52,7 @@ class KafkaTopics:
         self._settings = settings
         self._time = time or SystemTime()
         self._lock = threading.Lock()
+        self._log = ClientLog()
         self._admin: AdminClient | None = None
         self._producer: Producer | None = None
 
@@ -64,9 +66,9 @@ class KafkaTopics:
             return asked
 
         answers = self._ask(ask)
-        with _translated():
+        with self._translated():
             cluster_id = answers.pop(None).result(0).cluster_id
-            found = {name: _shape(answer) for name, answer in answers.items() if name is not None}
+            found = {name: _shape(name, answer) for name, answer in answers.items() if name is not None}
         return Metadata(cluster_id, {name: shape for name, shape in found.items() if shape})
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
@@ -74,7 +76,7 @@ class KafkaTopics:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
         answers = self._ask(lambda admin: admin.describe_configs(resources, request_timeout=ASK_TIMEOUT_S))
-        with _translated():
+        with self._translated():
             found = {resource.name: _timestamp_type(answer) for resource, answer in answers.items()}
         return {name: kind for name, kind in found.items() if kind}
 
@@ -115,13 +117,26 @@ class KafkaTopics:
         No question stays open: else the client's own thread could be the one that collects it as garbage one day, and
         librdkafka aborts the process when that happens. Its time-outs end each question.
         """
-        with self._lock, _translated():
+        with self._lock, self._translated():
             if self._admin is None:
-                self._admin = AdminClient(client_settings(self._settings), logger=ClientLog())
-            self._admin.poll(0)
-            answers = ask(self._admin)
+                self._admin = AdminClient(client_settings(self._settings), logger=self._log)
+            admin = self._admin
+            admin.poll(0)
+            self._log.last = ""
+            answers = ask(admin)
         wait(answers.values(), ASK_TIMEOUT_S + 0.5)
+        admin.poll(0)  # serves the client's log, which tells of a refused certificate or password
         return answers
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as raised:
+            why = self._log.last if _code(raised) in _NO_ANSWER and self._log.last else _words(raised)
+            raise MetadataUnavailable(f"Kafka does not answer a question about topics: {why}") from raised
+        except TimeoutError:
+            raise MetadataUnavailable from None
 
     def _producing(self) -> Producer:
         with self._lock:
@@ -205,15 +220,19 @@ class _Round:
         if error is not None and error.code() in _NOT_KNOWN_YET:
             self.again[partition] = error.str()
         else:
-            self._done[partition] = None if error is None else error.str()
+            rights = {"Topic": f"Write on topic {partition.topic}"}
+            self._done[partition] = None if error is None else name_right(error.str(), rights)
 
 
-def _shape(answer: "Future[Any]") -> TopicShape | None:
+def _shape(name: str, answer: "Future[Any]") -> TopicShape | None:
     try:
         topic = answer.result(0)
     except KafkaException as raised:
         if _code(raised) in _ABSENT:
             return None
+        if _code(raised) in _NOT_AUTHORIZED:
+            why = name_right(_words(raised), {"Topic": f"Describe on topic {name}"})
+            raise MetadataUnavailable(f"Kafka does not describe topic {name!r}: {why}") from raised
         raise
     return TopicShape(str(topic.topic_id), len(topic.partitions))
 
@@ -234,13 +253,3 @@ def _code(raised: KafkaException) -> int:
 
 def _words(raised: KafkaException) -> str:
     return cast(KafkaError, raised.args[0]).str()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as raised:
-        raise MetadataUnavailable(f"Kafka does not answer a question about topics: {_words(raised)}") from raised
-    except TimeoutError:
-        raise MetadataUnavailable from None

@@ -17,6 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
+    NewTopic,
     OffsetSpec,
     ResourceType,
 )
@@ -39,6 +40,11 @@ FETCH_BYTES = 256 * 1024
 PAUSE_S = 0.2
 
 _UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_DENIED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+)
 _MOVING = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -88,13 +94,15 @@ class KafkaInspector:
 
     def topic(self, name: str) -> TopicFacts | None:
         """One topic; None where Kafka does not list it. Settings that it does not tell are None."""
-        asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_S)
+        asked = self._admin.describe_topics(
+            TopicCollection([name]), include_authorized_operations=True, request_timeout=ASK_S
+        )
         try:
             described = self._answer(asked[name])
         except KafkaException as error:
             if error.args[0].code() in _UNKNOWN_TOPIC:
                 return None
-            raise MetadataUnavailable(f"topic {name}: {_words(error)}") from error
+            raise MetadataUnavailable(_words(error)) from error
         try:
             config = self._config(ConfigResource(ResourceType.TOPIC, name))
         except MetadataUnavailable:  # no right to read a topic's settings
@@ -109,10 +117,20 @@ class KafkaInspector:
             min_compaction_lag_ms=_number(config, "min.compaction.lag.ms"),
             replication=min((len(one.replicas) for one in described.partitions), default=1),
             min_insync=_number(config, "min.insync.replicas"),
+            allowed=None if not described.authorized_operations else _names(described.authorized_operations),
         )
 
-    def group(self, name: str) -> GroupFacts:
-        """One consumer group: its members, what they have, and its offsets."""
+    def refusal_to_create(self, name: str) -> str | None:
+        """Why this user may not create a topic, in Kafka's words; None where it may. Nothing is created."""
+        new = NewTopic(name, 1)
+        try:
+            self._answer(self._admin.create_topics([new], validate_only=True, request_timeout=ASK_S)[name])
+        except KafkaException as error:
+            return _words(error) if error.args[0].code() in _DENIED else None
+        return None
+
+    def group(self, name: str) -> GroupFacts | None:
+        """One consumer group: its members, what they have, and its offsets; None where this user may not look at it."""
         state, members, assigned = "DEAD", 0, set()
         try:
             described = self._of_coordinator(
@@ -121,8 +139,10 @@ class KafkaInspector:
             state, members = described.state.name, len(described.members)
             assigned = {_partition(one) for member in described.members for one in member.assignment.topic_partitions}
         except KafkaException as error:
+            if error.args[0].code() in _DENIED:
+                return None
             if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise MetadataUnavailable(f"group {name}: {_words(error)}") from error
+                raise MetadataUnavailable(_words(error)) from error
         found = GroupFacts(state, members, frozenset(assigned), self._committed(name))
         return found if found.known else GroupFacts(state, similar=self._similar_groups(name))
 
@@ -170,7 +190,7 @@ class KafkaInspector:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return {}
-            raise MetadataUnavailable(f"group {group}: {_words(error)}") from error
+            raise MetadataUnavailable(_words(error)) from error
         return {_partition(one): one.offset for one in found.topic_partitions if one.offset >= 0}
 
     def _similar_groups(self, name: str) -> tuple[str, ...]:
@@ -261,6 +281,10 @@ class KafkaInspector:
 def _partition(one: Any) -> Partition:
     topic, number = one.topic, one.partition
     return Partition(topic() if callable(topic) else topic, number() if callable(number) else number)
+
+
+def _names(operations: Collection[Any]) -> frozenset[str]:
+    return frozenset(operation.name for operation in operations)
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:

@@ -4,11 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from clocksvc.clock.answer import Answer, AnswerKind
 from clocksvc.clock.hold import Hold
 from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.record import ClockState
+from clocksvc.clock.request import Request, apply
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
+from clocksvc.errors import InvalidValue
 from clocksvc.feed import KEEP, Feed
 from clocksvc.store import Bounds, Marks, Report
 from clocksvc.stores.memory import MemoryStore
@@ -21,6 +25,30 @@ NOON = 1_795_348_800
 TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
 INTERVAL_S = 60
 _FOR_EVER_MS = 10**12
+ROSTER = Roster({TOPIC: TopicShape("topic-1", 2)})
+
+
+class AnsweringStore(MemoryStore):
+    """A store whose leader answers a request as soon as it is left; `answers` False: one that never comes to it."""
+
+    answers = True
+    clock = ClockState()
+
+    def leave_request(self, request: Request) -> bool:
+        left = super().leave_request(request)
+        if left and self.answers:
+            for one in self.read_minimum(TOKEN, _FOR_EVER_MS).requests:
+                self.answer_requests(TOKEN, {one.id: self._do(one)}, 60_000)
+        return left
+
+    def _do(self, request: Request) -> Answer:
+        try:
+            self.clock = apply(self.clock, request, ROSTER)
+        except InvalidValue as wrong:
+            return Answer(AnswerKind.REFUSED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
+        excluded = replace(ROSTER, excluded=self.clock.excluded())
+        self.write_roster(TOKEN, excluded, 2, self.clock.exclusions, self.clock.pause)
+        return Answer(AnswerKind.DONE, self.clock.exclusions, self.clock.pause)
 
 
 class Bed:
@@ -29,7 +57,7 @@ class Bed:
     def __init__(self, name: str = "checkins", *, keep: int = KEEP, led: bool = True) -> None:
         self.spec = ClockSpec(name, (TOPIC,), GROUP, f"{name}-ticks", max_out_of_orderness_ms=2_000)
         self.time = ManualTime(NOON)
-        self.store = MemoryStore(name, self.time)
+        self.store = AnsweringStore(name, self.time)
         self.feed = Feed(name, self.store, self.time, keep=keep)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         if led:
@@ -40,7 +68,7 @@ class Bed:
         self.store.take_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
         bounds = Bounds(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
         self.store.mark(TOKEN, Marks("cluster-1"), bounds, (NOON - 3_600) * 1000)
-        self.store.write_roster(TOKEN, Roster({TOPIC: TopicShape("topic-1", 2)}), 1)
+        self.store.write_roster(TOKEN, ROSTER, 1)
 
     def say(self, hold: Hold | None, ttl_ms: int = _FOR_EVER_MS) -> None:
         """The leader's verdict."""

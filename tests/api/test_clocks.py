@@ -29,6 +29,8 @@ def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient
         "status": "running",
         "hold": None,
         "partitions": {"known": 2, "unknown": 0, "excluded": 0},
+        "exclusions": [],
+        "pause": None,
         "slowest": [
             {
                 "topic": TOPIC,

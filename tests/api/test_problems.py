@@ -7,10 +7,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clocksvc.api.tokens import Scope, Token
-from clocksvc.errors import StoreMismatch
+from clocksvc.clock.request import Request
+from clocksvc.errors import StoreMismatch, StoreUnavailable
 from clocksvc.store import Report, ReportAnswer
 from clocksvc.stores.memory import MemoryStore
-from tests.api.bed import GROUP, NOON, Bed, ticks
+from tests.api.bed import GROUP, NOON, TOKEN, TOPIC, Bed, ticks
 from tests.api.conftest import ClientOf
 from tests.api.contract import documented_problems, operations, problem_name
 
@@ -27,10 +28,17 @@ CALLS: dict[str, tuple[str, str]] = {
     "streamTicks": ("GET", f"{ONE}/ticks/stream"),
     "waitUntil": ("GET", f"{ONE}/wait?until=2100-01-01T00:00:00Z&timeout=0"),
     "report": ("POST", f"{ONE}/reports"),
+    "exclude": ("POST", f"{ONE}/exclusions"),
+    "include": ("DELETE", f"{ONE}/exclusions"),
+    "pause": ("POST", f"{ONE}/pause"),
+    "resume": ("POST", f"{ONE}/resume"),
     "live": ("GET", "/livez"),
     "ready": ("GET", "/readyz"),
     "metrics": ("GET", "/metrics"),
 }
+WHY = {"reason": "a disk died"}
+DEAD = {"topic": TOPIC, "partition": 1, **WHY}
+BODIES = {"report": {"group": GROUP, "reports": []}, "exclude": DEAD, "include": DEAD}
 OLD = f"?after={ELEVEN}"
 
 
@@ -39,6 +47,14 @@ class Foreign(MemoryStore):
 
     def report(self, report: Report) -> ReportAnswer:
         raise StoreMismatch
+
+
+class Flushed(MemoryStore):
+    """A store that is emptied as soon as a request is left, and does not say whether it was."""
+
+    def leave_request(self, request: Request) -> bool:
+        self.wipe()
+        raise StoreUnavailable
 
 
 def outage(bed: Bed) -> None:
@@ -62,7 +78,22 @@ def closing(client: TestClient) -> None:
     client.app.state.closing.set()  # type: ignore[attr-defined]
 
 
+def flushed(bed: Bed) -> None:
+    """The store is emptied as soon as a request is left."""
+    bed.view.store = Flushed("checkins", bed.time)
+    bed.view.store.restore(bed.store.copy_state())
+
+
+def leaderless(bed: Bed) -> None:
+    """Nobody leads."""
+    bed.store.release_lease(TOKEN)
+
+
+NIGHT_SHIFT = ("exclude", "include", "pause", "resume")
 SPECIAL: dict[tuple[str, str], tuple[str, Callable[[Bed], None] | None]] = {
+    **{(name, "store-unavailable"): ("", outage) for name in NIGHT_SHIFT},
+    **{(name, "not-done"): ("", leaderless) for name in NIGHT_SHIFT},
+    **{(name, "outcome-unknown"): ("", flushed) for name in NIGHT_SHIFT},
     ("listPartitions", "store-unavailable"): ("", outage),
     ("listTicks", "cursor-too-old"): ("?after=5", None),
     ("listTicks", "rebuilding"): (OLD, loss),
@@ -77,10 +108,11 @@ SPECIAL: dict[tuple[str, str], tuple[str, Callable[[Bed], None] | None]] = {
 
 FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock"}
 OTHERS = {
+    ("listTicks", "shutting-down"),
     ("streamTicks", "shutting-down"),
     ("waitUntil", "shutting-down"),
-    ("report", "body-too-large"),
-    ("report", "unsupported-media-type"),
+    *((name, "body-too-large") for name in ("report", *NIGHT_SHIFT)),
+    *((name, "unsupported-media-type") for name in ("report", *NIGHT_SHIFT)),
     ("ready", "not-ready"),
 }
 
@@ -97,8 +129,8 @@ def kept() -> Bed:
 def ask(client: TestClient, operation: str, more: str = "", clock: str = "checkins", **how: Any) -> str:
     """The problem that a call is answered with."""
     method, path = CALLS[operation]
-    if method == "POST":
-        how = {"json": {"group": GROUP, "reports": []}} | how
+    if method != "GET":
+        how = {"json": BODIES.get(operation, WHY)} | how
     return problem_name(client.request(method, (path + more).replace("checkins", clock), **how))
 
 
@@ -149,8 +181,9 @@ def test_problems_of_bodies_and_ends_happen(client_of: ClientOf, kept: Bed) -> N
     client = client_of(kept)
     much = {"Content-Type": "application/json"}
 
-    assert ask(client, "report", json=None, content=b"{}", headers={"Content-Type": "text/plain"}) == OTHER_TYPE
-    assert ask(client, "report", json=None, content=b" " * (1024 * 1024 + 1), headers=much) == "body-too-large"
+    for name in ("report", *NIGHT_SHIFT):
+        assert ask(client, name, json=None, content=b"{}", headers={"Content-Type": "text/plain"}) == OTHER_TYPE
+        assert ask(client, name, json=None, content=b" " * (1024 * 1024 + 1), headers=much) == "body-too-large"
     assert ask(client_of(Bed()), "ready") == "not-ready"
     closing(client)
     assert ask(client, "streamTicks") == "shutting-down"

@@ -4,8 +4,11 @@ import threading
 import time
 
 import httpx2
+import pytest
+from fastapi.testclient import TestClient
 
 from tests.api.bed import Bed, ticks
+from tests.api.contract import problem_name
 from tests.api.events import streaming
 from tests.api.served import serving
 from tests.waiting import eventually
@@ -44,3 +47,17 @@ def test_streams_and_polls_end_with_the_service(bed: Bed) -> None:
     assert answers["wait"].status_code == 503
     assert answers["wait"].json()["type"] == "urn:clocksvc:problem:shutting-down"
     assert "retry-after" in answers["wait"].headers
+
+
+@pytest.mark.parametrize("path", ["ticks?timeout=5", "ticks/stream", "wait?until=2100-01-01T00:00:00Z&timeout=5"])
+def test_nobody_new_is_held_by_a_service_that_ends(client: TestClient, path: str) -> None:
+    """503 that says when to ask again; the probe sends nobody here; what can be answered at once still is."""
+    client.app.state.closing.set()  # type: ignore[attr-defined]  # Starlette's type does not know FastAPI's
+
+    refused = client.get(f"/v1/clocks/checkins/{path}")
+
+    assert (refused.status_code, problem_name(refused)) == (503, "shutting-down")
+    assert refused.headers["retry-after"] == "1"
+    assert problem_name(client.get("/readyz")) == "not-ready"
+    assert client.get("/v1/clocks/checkins").status_code == 200
+    assert client.get("/v1/clocks/checkins/ticks").status_code == 200

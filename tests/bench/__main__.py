@@ -1,6 +1,7 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
-`python -m tests.bench reporter latency leader backlog loop` runs a part of it.
+`python -m tests.bench reporter latency leader backlog loop` runs a part of it; `subscribers` and `takeover`, which take
+minutes, run only when they are named.
 """
 
 import platform
@@ -12,14 +13,15 @@ from pathlib import Path
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.bench import bench_latency, bench_leader, bench_loop, bench_reporter
+from tests.bench import bench_latency, bench_leader, bench_loop, bench_reporter, bench_subscribers, bench_takeover
 from tests.bench.figures import Figure
 
+LONG = ("subscribers", "takeover")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all; 1 when a figure is not as wanted."""
+    """Run the named benchmarks, or all that are short; 1 when a figure is not as wanted."""
     print(
         f"Python {platform.python_version()} on {platform.machine()}, "
         + ", ".join(f"{p} {version(p)}" for p in PACKAGES)
@@ -30,6 +32,8 @@ def main(names: list[str]) -> int:
             "reporter": lambda: bench_reporter.run(kafka.bootstrap, valkey.url),
             "latency": lambda: bench_latency.run(Path(folder), kafka.bootstrap, valkey.url),
             "loop": lambda: bench_loop.run(Path(folder), kafka.bootstrap, valkey.url),
+            "subscribers": lambda: bench_subscribers.run(Path(folder), kafka.bootstrap, valkey.url),
+            "takeover": lambda: bench_takeover.run(Path(folder), kafka.bootstrap, valkey.url),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),
         }
@@ -38,7 +42,7 @@ def main(names: list[str]) -> int:
             print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(benches)}", file=sys.stderr)
             return 2
         figures = []
-        for name in names or list(benches):
+        for name in names or [name for name in benches if name not in LONG]:
             print(f"{name}:", flush=True)
             for figure in benches[name]():
                 figures.append(figure)

@@ -175,6 +175,8 @@ def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
     clock.time.advance(10)
 
     init(clock, "11:57:00")
+    clock.settle()
+    clock.time.advance(4)
     tick_through(clock, "11:58:10", "11:58:10")
 
     assert [(tick.previous_ms, tick.at_ms) for tick in clock.ticks()] == [(ms("11:57:00"), ms("11:58:00"))]

@@ -1,9 +1,12 @@
 """`clocksvc serve` as a child process: it starts, answers, says what is wrong, and leaves in order."""
 
 import json
+import resource
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -64,6 +67,100 @@ def test_starts_answers_and_leaves_in_order(place: Workplace, ended_by: signal.S
     lines = [json.loads(line) for line in place.output().splitlines()]
     assert [line["clocks"] for line in lines if line["message"] == "serving"] == [["checkins"]]
     assert lines[-1]["message"] == "ended"
+
+
+@contextmanager
+def clients_that_owe_something(place: Workplace) -> Iterator[dict[str, socket.socket]]:
+    """A stream that nobody reads, one that is read, a long poll, half a head and half a body, each on its socket."""
+    clock = "/v1/clocks/checkins"
+    sent = {
+        "deaf": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n",
+        "stream": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n",
+        "wait": f"GET {clock}/wait?until=2099-01-01T00:00:00Z&timeout=50 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "poll": f"GET {clock}/ticks?timeout=50 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "half a head": "GET /livez HT",
+        "half a body": f"POST {clock}/reports HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Content-Length: 99\r\n\r\n{",
+    }
+    with ExitStack() as stack:
+        clients = {}
+        for name, text in sent.items():
+            clients[name] = stack.enter_context(socket.create_connection(("127.0.0.1", place.port), timeout=20))
+            clients[name].sendall(text.encode())
+        began = b""
+        while b"event: state" not in began:
+            began += clients["stream"].recv(65_536)
+        # Requests that came after them have been answered, so the server has begun with them.
+        get(f"{place.url}/livez")
+        yield clients
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """What still comes until the service ends the connection."""
+    seen = b""
+    try:
+        while chunk := client.recv(65_536):
+            seen += chunk
+    except ConnectionResetError:
+        pass
+    return seen
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,) * 2])
+def test_nobody_who_owes_something_delays_the_end(place: Workplace, signals: tuple[signal.Signals, ...]) -> None:
+    """Whoever waits is answered, whoever has sent half a request or takes nothing is cut off: about a second, exit
+    code 0, no traceback. A second signal can only hasten it."""
+    place.create_topic(message_timestamp_type="LogAppendTime")
+    child = place.start("serve", *place.write())
+    wait_ready(place)
+    eventually(lambda: hold_reason(place) == "partition_unreported", within=30, what="a leader's verdict")
+    with clients_that_owe_something(place) as clients:
+        began = time.monotonic()
+        for one in signals:
+            child.send_signal(one)
+        code = child.wait(20)
+        took_s = time.monotonic() - began
+        answers = {name: rest_of(client) for name, client in clients.items()}
+
+    assert code == 0, place.output()
+    assert took_s < 4.0
+    if len(signals) == 1:
+        assert b"retry: " in answers["stream"]
+        assert answers["stream"].endswith(b"0\r\n\r\n")
+        assert b" 503 " in answers["wait"].splitlines()[0]
+        assert b"retry-after: 1" in answers["wait"].lower()
+        assert b" 200 " in answers["poll"].splitlines()[0]
+    assert answers["half a head"] == b""
+    assert "Traceback" not in place.output()
+    assert json.loads(place.output().splitlines()[-1])["message"] == "ended"
+
+
+@pytest.mark.servers
+def test_another_replica_takes_over_before_the_last_client_has_gone(place: Workplace) -> None:
+    """The lease is given up at once: while half a request is still waited for, another one leads."""
+    place.create_topic(message_timestamp_type="LogAppendTime")
+    ports = (place.port, free_ports(1)[0])
+    store = open_store(place.redis_url, "checkins", place.prefix)
+
+    def leader() -> str:
+        return store.snapshot().leader or ""
+
+    first = place.start("serve", *place.write())
+    eventually(leader, within=30, what="a leader")
+    second = place.start("serve", "--port", str(ports[1]), *place.write())
+    eventually(lambda: get(f"http://127.0.0.1:{ports[1]}/readyz"), within=30, what="the second replica")
+    assert leader().endswith(f":{first.pid}")
+    with clients_that_owe_something(place) as clients:
+        first.send_signal(signal.SIGTERM)
+        eventually(lambda: leader().endswith(f":{second.pid}"), within=20, what="the other one to lead")
+        clients["half a body"].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            clients["half a body"].recv(1)
+        assert first.wait(20) == 0
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(20) == 0
+    store.close()
 
 
 @pytest.mark.servers
@@ -146,6 +243,55 @@ def test_tokens_guard_the_api(place: Workplace) -> None:
     assert child.wait(20) == 0
 
 
+def raw(place: Workplace, data: bytes) -> bytes:
+    """What is answered to these bytes until the service ends the connection."""
+    with socket.create_connection(("127.0.0.1", place.port), timeout=20) as client:
+        client.sendall(data)
+        return rest_of(client)
+
+
+def test_no_secret_is_ever_logged(folder_only: Workplace) -> None:
+    """At DEBUG, whatever goes wrong: neither a token that is known or nearly so, wherever a client puts it, nor the
+    passwords of Redis and Kafka."""
+    good, bad, redis, kafka = "good-Zq81xVmKp0aa", "near-Wn47tYbRc9bb", "redis-Hd63fLsGu5cc", "kafka-Jt29eDkXo7dd"
+    place = folder_only
+    place.settings["api"]["tokens"] = [{"name": "grafana", "token": good, "scopes": ["read"]}]
+    place.settings["redis"]["url"] = place.settings["redis"]["url"].replace("//", f"//:{redis}@")
+    place.settings["kafka"] |= {
+        "security.protocol": "sasl_plaintext",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "clocksvc",
+        "sasl.password": kafka,
+    }
+    child = place.start("serve", "--log-level", "DEBUG", *place.write())
+    eventually(lambda: get(f"{place.url}/livez"), within=30, what="the service to answer")
+    for secret in (good, bad):
+        for line in (
+            f"GET /v1/clocks HTTP/1.1\r\nAuthorization: Bearer {secret}",
+            f"GET /v1/clocks?token={secret} HTTP/1.1",
+            f"GET /v1/clocks/{secret} HTTP/1.1\r\nAuthorization: Bearer {good}",
+            f"GET /v1/clocks/checkins/ticks/stream?after={secret} HTTP/1.1\r\nAuthorization: Bearer {good}",
+            f"GET /v1/clocks HTTP/1.1\r\nAuthorization: Basic {secret}",
+            f"GET /v1/clocks HTTP/1.1\r\nAuthorization: Bearer {secret}\r\nAuthorization: Bearer {secret}",
+            f"GET /v1/clocks HTTP/1.1\r\nAuthorization: Bearer {secret}\r\nUpgrade: websocket",
+            f"GET /v1/clocks {secret} HTTP/1.1",
+            f"{secret}",
+            f"GET /v1/clocks HTTP/1.1\r\nAuthorization: {secret * 50_000}",
+        ):
+            raw(place, f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        body = json.dumps({"token": secret}).encode()
+        head = f"POST /v1/clocks/checkins/reports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {good}\r\n"
+        kind = f"Content-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        raw(place, (head + kind).encode() + body)
+        raw(place, f"{head}Transfer-Encoding: chunked\r\n\r\n{secret}\r\n".encode())
+    eventually(lambda: "store unavailable" in place.output(), within=30, what="a line about Redis")
+    child.send_signal(signal.SIGTERM)
+
+    assert child.wait(30) == 0
+    assert [secret for secret in (good, bad, redis, kafka) if secret[5:12] in place.output()] == []
+    assert "Traceback" not in place.output()
+
+
 def test_configuration_errors_name_the_field(folder_only: Workplace) -> None:
     """Every mistake on a line of its own."""
     folder_only.clock["interval"] = "0.5s"
@@ -187,6 +333,22 @@ def test_insecure_says_that_it_is_wanted(folder_only: Workplace) -> None:
 
     child.send_signal(signal.SIGTERM)
 
+    assert child.wait(30) == 0
+
+
+def test_as_many_connections_as_the_system_allows(folder_only: Workplace) -> None:
+    """A connection is a file; the usual soft limit of 1,024 is raised to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1_024), hard))
+    try:
+        child = folder_only.start("serve", *folder_only.write())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    eventually(lambda: get(f"{folder_only.url}/livez"), within=30, what="the service to answer")
+
+    assert resource.prlimit(child.pid, resource.RLIMIT_NOFILE)[0] > 1_024
+
+    child.send_signal(signal.SIGTERM)
     assert child.wait(30) == 0
 
 

@@ -32,6 +32,7 @@ def sight(
     roster: Roster = ROSTER,
     pause: Pause | None = None,
     digests: frozenset[str] = frozenset({"digest-a"}),
+    all_heard: bool = True,
 ) -> Sight:
     """A healthy clock's sight, but for what a row says."""
     state = ClockState(
@@ -51,4 +52,5 @@ def sight(
         leader_now_ms=at(leader),
         store_now_ms=at(store),
         digests=digests,
+        all_heard=all_heard,
     )

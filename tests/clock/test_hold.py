@@ -121,6 +121,13 @@ CASES = [
         "clocks have not both passed the boundary",
     ),
     Case(rules.ahead_of_time, "both clocks stand at the boundary", sight(leader="12:01", store="12:01"), None),
+    Case(
+        rules.not_all_heard,
+        "a flushed store may not know yet of a replica that disagrees",
+        sight(all_heard=False),
+        "to tell whether all of them agree",
+    ),
+    Case(rules.not_all_heard, "every replica had time to announce itself", sight(), None),
 ]
 
 
@@ -134,7 +141,7 @@ def test_what_each_rule_says(case: Case) -> None:
         assert hold(case.sight) is None
     else:
         assert said is not None
-        assert said.reason == case.rule.__name__
+        assert said.reason == ("config_conflict" if case.rule is rules.not_all_heard else case.rule.__name__)
         assert case.says in said.detail
         assert hold(case.sight) == said
 
@@ -159,7 +166,8 @@ def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
         hold(sight(roster=unlisted, lowest=None, leader=early)),
         hold(sight(lowest=None, leader=early)),
         hold(sight(lowest="12:00:30", leader=early)),
-        hold(sight(leader=early)),
+        hold(sight(leader=early, all_heard=False)),
+        hold(sight(all_heard=False)),
         hold(sight()),
     ]
 
@@ -170,6 +178,7 @@ def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
         Reason.PARTITION_UNREPORTED,
         Reason.PARTITION_BEHIND,
         Reason.AHEAD_OF_TIME,
+        Reason.CONFIG_CONFLICT,
         None,
     ]
 
@@ -204,6 +213,14 @@ def test_when_a_hold_shows(reason: Reason) -> None:
     assert one.shows(quiet_ms=119_999, hold_after_ms=120_000) is not waits
     assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
     assert (reason in SHOWN_AFTER_A_WHILE) is waits
+
+
+def test_a_brief_hold_shows_only_if_it_lasts() -> None:
+    """What ends by itself within seconds alarms nobody, unless it doesn't end."""
+    one = Hold(Reason.CONFIG_CONFLICT, brief=True)
+
+    assert not one.shows(quiet_ms=119_999, hold_after_ms=120_000)
+    assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
 
 
 def test_a_hold_on_the_wire() -> None:

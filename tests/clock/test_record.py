@@ -65,6 +65,16 @@ def test_the_header_of_the_contract() -> None:
     assert TYPE_HEADER == "clocksvc-type"
 
 
+def test_a_control_record_says_what_was_asked_for() -> None:
+    """Who included or resumed, when and why, stands nowhere else. No leader needs it, so no leader stumbles over it."""
+    asked = {"kind": "resume", "by": "ada", "at": "2026-11-22T12:03:00Z", "reason": "repaired"}
+    record = replace(CONTROL, requests=(asked,))
+
+    assert json.loads(encode(record)) == CONTROL_WIRE | {"requests": [asked]}
+    assert decode("control", encode(record)) == record
+    assert decode("control", json.dumps(CONTROL_WIRE | {"requests": 7}).encode()) == CONTROL
+
+
 def test_a_state_before_any_tick() -> None:
     """A control record can be a log's first: nothing ticked, nobody excluded, no pause."""
     record = Record("checkins", ClockState())

@@ -1,5 +1,6 @@
 """What can be configured as a clock."""
 
+import json
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -186,3 +187,16 @@ def test_the_order_of_topics_is_no_difference() -> None:
 def test_a_digest_is_the_same_in_every_process_and_release() -> None:
     """It stands in tick logs and in the store: a change of it is a hold in each rolling update."""
     assert SPEC.digest() == "5661c2d9011963eb"
+
+
+def test_what_a_digest_stands_for() -> None:
+    """By the configuration's names, with nothing in it that replicas may differ in."""
+    assert json.loads(replace(SPEC, topics=("b", "a"), interval_ms=300 * SECOND).meaning()) == {
+        "name": SPEC.name,
+        "topics": ["a", "b"],
+        "group": SPEC.group,
+        "tick_log": SPEC.tick_log,
+        "interval": "300s",
+        "max_out_of_orderness": None,
+        "max_future": "60s",
+    }

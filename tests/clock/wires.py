@@ -35,6 +35,11 @@ STATES = st.builds(
     topics=st.dictionaries(TOPICS, st.builds(TopicShape, st.text(), st.integers(0, 10_000)), max_size=3),
     config_digest=st.text(),
 )
+GRANTED = st.lists(st.fixed_dictionaries({"kind": st.text(), "by": st.text(), "reason": st.text()}), max_size=2)
 RECORDS = st.builds(
-    lambda clock, state, tick: Record(tick.clock if tick else clock, state, tick), NAMES, STATES, st.none() | TICKS
+    lambda clock, state, tick, requests: Record(tick.clock if tick else clock, state, tick, tuple(requests)),
+    NAMES,
+    STATES,
+    st.none() | TICKS,
+    GRANTED,
 )

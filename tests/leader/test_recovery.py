@@ -50,7 +50,7 @@ def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
     """After FLUSHALL the stream is rebuilt from the log; nothing is ticked until the consumers repeat themselves."""
     clock = a_clock_with_ticks()
     clock.store.wipe()
-    clock.settle()
+    pass_time(clock, 4, clock.leader)
     assert times(clock) == minutes(1, 2, 3)
     assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
 

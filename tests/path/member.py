@@ -1,6 +1,8 @@
 """A user's consumer as a thread of the test: several cost little, and their notes can be read at any time."""
 
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from confluent_kafka import Consumer, Message
 
@@ -14,10 +16,19 @@ _LEAVE_S = 30.0
 class Member:
     """A member of a consumer group, in a thread: writes a record down, commits, and reports, in this order.
 
-    `notes` may be read at any time; it is in order of processing.
+    `notes` may be read at any time; it is in order of processing. `kafka`: more of its consumer's settings.
     """
 
-    def __init__(self, bootstrap: str, topic: str, group: str, url: str, clock: str, offset_reset: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        url: str,
+        clock: str,
+        offset_reset: str,
+        kafka: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.notes: list[Note] = []
         self._topic = topic
         self._consumer = Consumer(
@@ -29,6 +40,7 @@ class Member:
                 "session.timeout.ms": 6000,
                 "fetch.wait.max.ms": 50,
                 "topic.metadata.refresh.interval.ms": 1000,
+                **kafka,
             }
         )
         self._reporter = Reporter(url, clock, group=group, topic=topic)

@@ -59,6 +59,7 @@ def read_tick_log(bootstrap: str, topic: str) -> list[LoggedTick]:
             "group.id": "judge",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
         }
     )

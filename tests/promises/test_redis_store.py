@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 import clocksvc.stores.redis
 from clocksvc.clock.partition import Outcome
+from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import ClocksvcError, StoreLost, StoreUnavailable
@@ -120,6 +122,18 @@ def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
 
     with pytest.raises(StoreLost):
         on_redis.store.read_minimum(TOKEN, LEASE_MS)
+
+
+@pytest.mark.parametrize("junk", ["", "mine", "9999999999999 0 {}", "9999999999999 2 x", "1 1 []"])
+def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> None:
+    """What somebody else wrote, or a version that this one does not understand, is passed over."""
+    lead(on_redis.store)
+    asked = Request("r", RequestKind.PAUSE, "ada", 0, "why", on_redis.store.now_ms() + 60_000)
+    on_redis.store.leave_request(asked)
+    on_redis.raw.hset(f"{on_redis.prefix}:{{{CLOCK}}}:requests", "junk", junk)
+
+    assert on_redis.store.leave_request(replace(asked, id="s"))
+    assert on_redis.store.read_minimum(TOKEN, LEASE_MS).requests == (asked, replace(asked, id="s"))
 
 
 def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None:

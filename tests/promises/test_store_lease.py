@@ -5,8 +5,10 @@ from threading import Thread
 
 import pytest
 
+from clocksvc.clock.replica import Replica
 from clocksvc.errors import LeaseLost, StoreMismatch
 from clocksvc.store import Bounds, Marks, Store
+from tests.promises.store_keepers import StoreKeeper
 from tests.promises.store_values import (
     BASE,
     BOUNDS,
@@ -158,6 +160,39 @@ def test_replicas_alive_are_told_by_their_digests(store: Store) -> None:
     store.announce("b", "digest-2", 0)
     store.announce("nobody", "", 0)
     assert store.read_minimum(TOKEN, LEASE_MS).digests == frozenset()
+
+
+def test_replicas_alive_are_told_by_name(store: Store) -> None:
+    """Each with its digest and what that stands for; of the name, what stands before a space: `host:pid`."""
+    store.announce("host:1 x", "digest-1", LEASE_MS, '{"interval": "60s"}')
+    store.announce("host:1 y", "digest-2", LEASE_MS, '{"group": "a b"}')
+    store.announce("gone:3", "digest-3", SHORT_MS)
+    store.announce("left:4", "digest-4", LEASE_MS)
+    store.announce("left:4", "", 0)
+
+    wanted = {Replica("host:1", "digest-1", '{"interval": "60s"}'), Replica("host:1", "digest-2", '{"group": "a b"}')}
+    eventually(lambda: set(store.replicas()) == wanted, what="the silent one to be forgotten")
+
+
+def test_a_lost_announcement_is_noticed(keeper: StoreKeeper, store: Store) -> None:
+    """A flush begins the time anew in which replicas may go unseen; a further replica and a repetition do not."""
+    keeper.wipe()
+    lead(store)
+    assert store.read_minimum(TOKEN, LEASE_MS).heard_since_ms is None
+    before_ms = store.now_ms()
+    store.announce("a", "digest", LEASE_MS)
+    first = store.read_minimum(TOKEN, LEASE_MS)
+    eventually(lambda: store.now_ms() > first.now_ms, what="a millisecond to pass")
+    store.announce("a", "digest", LEASE_MS)
+    store.announce("b", "digest", LEASE_MS)
+    again = store.read_minimum(TOKEN, LEASE_MS)
+    keeper.wipe()
+    lead(store)
+    store.announce("a", "digest", LEASE_MS)
+
+    assert before_ms <= (first.heard_since_ms or 0) <= first.now_ms
+    assert again.heard_since_ms == first.heard_since_ms
+    assert (store.read_minimum(TOKEN, LEASE_MS).heard_since_ms or 0) > first.now_ms
 
 
 def test_replica_that_falls_silent_is_forgotten(store: Store) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from clocksvc.clock.answer import Answer, AnswerKind
 from clocksvc.clock.partition import Outcome
+from clocksvc.clock.request import Request, RequestKind
 from clocksvc.dev.ports import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
 from clocksvc.store import Report, Store
@@ -41,6 +43,7 @@ WRITES: dict[str, Callable[[Store], object]] = {
     "publish": lambda store: store.publish(TOKEN, [tick(3, 2)]),
     "rebuild": lambda store: store.rebuild(TOKEN, chain(0, 3, None), tick(3, 2).at_ms),
     "say": lambda store: store.say(TOKEN, "{}", LEASE_MS),
+    "answer_requests": lambda store: store.answer_requests(TOKEN, {"r": Answer(AnswerKind.DONE)}, LEASE_MS),
 }
 
 CALLS: dict[str, Callable[[Store], object]] = WRITES | {
@@ -48,6 +51,7 @@ CALLS: dict[str, Callable[[Store], object]] = WRITES | {
     "take_lease": lambda store: store.take_lease(TOKEN, HOLDER, LEASE_MS),
     "release_lease": lambda store: store.release_lease(TOKEN),
     "announce": lambda store: store.announce("a", "digest", LEASE_MS),
+    "replicas": lambda store: store.replicas(),
     "wait_for_wake": lambda store: store.wait_for_wake(0.05),
     "wait_for_wake at once": lambda store: store.wait_for_wake(0),
     "wake": lambda store: store.wake(),
@@ -57,6 +61,9 @@ CALLS: dict[str, Callable[[Store], object]] = WRITES | {
     "newest_ticks": lambda store: store.newest_ticks(1),
     "follow": lambda store: store.follow(0, 0.05),
     "follow at once": lambda store: store.follow(0, 0),
+    "leave_request": lambda store: store.leave_request(Request("r", RequestKind.PAUSE, "ada", 0, "why", 1)),
+    "withdraw_request": lambda store: store.withdraw_request("r"),
+    "read_answer": lambda store: store.read_answer("r"),
     "snapshot": lambda store: store.snapshot(),
     "partitions": lambda store: store.partitions(None, 1),
     "behind": lambda store: store.behind(0, 1),

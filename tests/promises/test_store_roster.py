@@ -99,7 +99,25 @@ def test_topic_made_anew_is_unknown_again(store: Store) -> None:
     anew = line(store, PAYMENTS_0)
     assert (anew.raw_ms, anew.reported_ms, anew.refused) == (None, None, None)
     assert raw(store, ORDERS_0) == BASE
-    assert send(store, (PAYMENTS_0, BASE - MINUTE)) == (Outcome.ACCEPTED,)
+
+
+def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Store) -> None:
+    """From the boundary after all that was reported of the old topic on, readings are of the new one; and then they are
+    judged as ever. Other topics are not concerned, and a third topic of the name begins after the second."""
+    past_ms = MINUTE + BOUNDS.out_of_orderness_ms
+    lead(store)
+    send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE + BOUNDS.out_of_orderness_ms))
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 2)}), 3)
+
+    unchanged, payments_1 = Outcome.UNCHANGED, Partition("payments", 1)
+    assert send(store, (PAYMENTS_0, BASE + past_ms - 1), (payments_1, BASE)) == (unchanged, unchanged)
+    assert (raw(store, PAYMENTS_0), raw(store, payments_1)) == (None, None)
+    assert send(store, (ORDERS_1, BASE - MINUTE), (PAYMENTS_0, BASE + past_ms)) == (Outcome.ACCEPTED,) * 2
+    assert raw(store, PAYMENTS_0) == BASE + past_ms
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-3", 1)}), 4)
+    assert send(store, (PAYMENTS_0, BASE + past_ms)) == (unchanged,)
+    assert send(store, (PAYMENTS_0, BASE + MINUTE + past_ms)) == (Outcome.ACCEPTED,)
 
 
 def test_what_left_the_roster_is_forgotten(store: Store) -> None:

@@ -43,5 +43,5 @@ def _eviction(facts: RedisFacts) -> str:
     if policy.startswith("allkeys"):
         harm = "drop rosters, partition clocks and recent ticks: clocks then hold until these are rebuilt"
     else:
-        harm = "drop leases and announced configurations: leaders then change, and a config_conflict can go unseen"
+        harm = "drop leases and what replicas announce: leaders then change, and ticks wait until all are heard again"
     return f"maxmemory-policy {policy} lets Redis {harm}; use noeviction, or a Redis of clocksvc's own"

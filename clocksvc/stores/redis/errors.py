@@ -29,6 +29,8 @@ _SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
     "CHAINBROKEN": ChainBroken,
 }
 _CREDENTIALS = "Redis refuses the credentials: check user name and password"
+_NO_PERMISSION = "the Redis user lacks a permission (clocksvc check names all that it lacks)"
+_NO_KEY = "the Redis user lacks a permission on one of the clock's keys (ACL LOG names it)"
 _READ_ONLY = "Redis is a read-only replica: use its master's address, or Sentinel"
 _FULL = "Redis is out of memory (maxmemory)"
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
@@ -36,7 +38,7 @@ _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
     (AuthenticationError, _CREDENTIALS),
     (AuthenticationWrongNumberOfArgsError, _CREDENTIALS),
     (AuthorizationError, _CREDENTIALS),
-    (NoPermissionError, "the Redis user lacks a permission"),
+    (NoPermissionError, _NO_PERMISSION),
     (BusyLoadingError, "Redis is loading its data"),
     (ReadOnlyError, _READ_ONLY),
     (OutOfMemoryError, _FULL),
@@ -47,6 +49,8 @@ _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
 )
 _INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
 """Before Redis 7, what a command inside a script answers stands at the end of another error."""
+_DENIED_INSIDE_A_SCRIPT = re.compile("ACL failure in script|user executing the script can't")
+_DENIED_A_KEY = re.compile("access (a key|one of the keys|at least one of the keys|the '[^']*' key)")
 _ANSWERS = {
     "OOM": _FULL,
     "READONLY": _READ_ONLY,
@@ -76,10 +80,14 @@ def _translate(error: Exception) -> ClocksvcError:
 
 
 def _meaning(error: Exception, code: str) -> str:
+    if isinstance(error, ResponseError) and _DENIED_A_KEY.search(str(error)):
+        return _NO_KEY
     for kind, meaning in _MEANINGS:
         if isinstance(error, kind):
             return meaning
     if isinstance(error, ResponseError):
+        if _DENIED_INSIDE_A_SCRIPT.search(str(error)):
+            return _NO_PERMISSION
         inside = _INSIDE_A_SCRIPT.search(str(error))
         return _ANSWERS.get(inside[1] if inside else code, "Redis refuses a command")
     return "Redis can't be reached"

@@ -32,11 +32,13 @@ KEYS = (
         "state",
         "hash",
         False,
-        "stays; at most 15 fields",
+        "stays; at most 17 fields",
         "leader; reports write crossed_ms and unknown_seen_ms",
         "marks (cluster_id, format), bounds (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), generation, excluded_count, "
-        "base_ms (what the first tick must name), crossed_ms, unknown_seen_ms",
+        "base_ms (what the first tick must name), crossed_ms, unknown_seen_ms, "
+        "standing (who excluded and paused, when and why, JSON), "
+        "anew (topics made anew: what is reported of their unknown partitions counts from this time in ms on, JSON)",
     ),
     Key(
         "roster",
@@ -124,7 +126,8 @@ KEYS = (
         True,
         "with the last announcement; each field carries its own end",
         "every replica",
-        "the replicas alive: '<expires ms> <configuration digest>'",
+        "the replicas alive: '<expires ms> <configuration digest> <what that stands for>', and since: from when on "
+        "none of them was lost, in ms",
     ),
     Key(
         "wake",
@@ -135,12 +138,36 @@ KEYS = (
         "somebody wants the leader's attention",
     ),
     Key(
+        "requests",
+        "hash",
+        True,
+        "a minute after the last request's end; at most 64 fields, each until it is answered or withdrawn",
+        "every replica; the leader marks and removes",
+        "requests to the leader by id: '<expires ms> <1 once a leader has seen it, else 0> <JSON>'",
+    ),
+    Key(
+        "answers",
+        "hash",
+        True,
+        "with the last answer; each field carries its own end",
+        "leader",
+        "the leader's answers by the request's id: '<expires ms> <JSON>'",
+    ),
+    Key(
         "counters",
         "hash",
         False,
         "stays; about 15 fields",
         "reports, heartbeat workers",
         "reports:<outcome>, heartbeats:<outcome>, late_records, heartbeat_success_ms",
+    ),
+    Key(
+        "trial",
+        "list",
+        False,
+        "inside one script: removed by the script that made it",
+        "clocksvc check",
+        "what permissions are tried on",
     ),
 )
 

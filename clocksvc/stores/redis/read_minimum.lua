@@ -1,13 +1,14 @@
--- What a leader needs for one step; renews its lease.
+-- What a leader needs for one step; renews its lease, and hands out the requests that wait.
 -- KEYS[1] lease (hash)      token; ttl_ms is written
 -- KEYS[2] state (hash)      generation, excluded_count, base_ms, crossed_ms, unknown_seen_ms
 -- KEYS[3] roster (zset)     partitions that must report
 -- KEYS[4] excluded (zset)   partitions that need not
--- KEYS[5] replicas (hash)   replica to '<expires ms> <digest>'
+-- KEYS[5] replicas (hash)   replica to '<expires ms> <digest> <meaning>', and since
 -- KEYS[6] ticks (stream)    recent ticks
+-- KEYS[7] requests (hash)   id to '<expires ms> <1 once a leader has seen it, else 0> <JSON>'
 -- ARGV[1] token, [2] TTL ms
 -- Returns {lowest raw ms or '', count, generation, now ms, end of the chain ms or '', crossed ms or '', unknown seen ms,
--- digest alive…}.
+-- since when no announcement was lost ms or '', {request JSON…}, digest alive…}.
 -- Errors: LEASELOST, STORELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
@@ -22,12 +23,28 @@ redis.call('HSET', KEYS[1], 'ttl_ms', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 local now_ms = store_now()
+
+-- The requests that wait, from now on marked as seen, and those that a leader has seen before.
+local function hand_out()
+  local requests, handed = redis.call('HGETALL', KEYS[7]), {}
+  for i = 1, #requests, 2 do
+    local expires_ms, seen, json = string.match(requests[i + 1], '^(%d+) ([01]) (.*)$')
+    if expires_ms and (seen == '1' or tonumber(expires_ms) > now_ms) then
+      handed[#handed + 1] = json
+      if seen == '0' then
+        redis.call('HSET', KEYS[7], requests[i], expires_ms .. ' 1 ' .. json)
+      end
+    end
+  end
+  return handed
+end
+
 local answer = {
   lowest(KEYS[3]) or '', redis.call('ZCARD', KEYS[3]), state[2], now_ms, chain_end(KEYS[6], KEYS[2]) or '',
-  state[4] or '', state[5] or '0'}
+  state[4] or '', state[5] or '0', redis.call('HGET', KEYS[5], 'since') or '', hand_out()}
 for _, replica in ipairs(redis.call('HVALS', KEYS[5])) do
-  local expires_ms, digest = string.match(replica, '^(%d+) (.*)$')
-  if tonumber(expires_ms) > now_ms then
+  local expires_ms, digest = string.match(replica, '^(%d+) (%S*)')
+  if expires_ms and tonumber(expires_ms) > now_ms then
     answer[#answer + 1] = digest
   end
 end

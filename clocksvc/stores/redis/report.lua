@@ -15,7 +15,7 @@
 local CHUNK = 1000
 local state = redis.call(
   'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
-  'crossed_ms')
+  'crossed_ms', 'anew')
 local last_ms = last_tick(KEYS[6])
 if not state[1] then
   return {'', '', '', '', '', '', last_ms or ''}
@@ -30,10 +30,16 @@ local latest_ms = now_ms + state[6]
 local foreign = state[2] ~= ARGV[2]
 local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
 local has_refused = redis.call('EXISTS', KEYS[5]) == 1
+local anew = state[8] and cjson.decode(state[8])
 local outcomes, counts = {}, {}
 
+-- Whether a reading of an unknown partition is a consumer's who has not noticed that its topic was made anew.
+local function outdated(member, timestamp)
+  return anew and timestamp < (anew[string.match(member, '^(.*):')] or 0)
+end
+
 -- What becomes of one reading; `known` is the score before it, false or nil where the partition is on neither roster.
-local function judge(known, timestamp)
+local function judge(member, known, timestamp)
   if foreign then
     return 'foreign_group'
   elseif not known then
@@ -42,7 +48,7 @@ local function judge(known, timestamp)
     return 'no_timestamp'
   elseif timestamp > latest_ms then
     return 'too_far_ahead'
-  elseif known ~= '-inf' and timestamp <= tonumber(known) then
+  elseif known == '-inf' and outdated(member, timestamp) or known ~= '-inf' and timestamp <= tonumber(known) then
     return 'unchanged'
   end
   return 'accepted'
@@ -84,7 +90,7 @@ local function receive(from, upto)
   for i = from, upto, 2 do
     local member, timestamp, at = ARGV[i], ARGV[i + 1], (i - from) / 2 + 1
     local known = best[member] or required[at] or spared[at]
-    local outcome = judge(known, tonumber(timestamp))
+    local outcome = judge(member, known, tonumber(timestamp))
     outcomes[#outcomes + 1] = outcome
     counts[outcome] = (counts[outcome] or 0) + 1
     if outcome == 'accepted' or outcome == 'unchanged' then

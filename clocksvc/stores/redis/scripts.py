@@ -69,13 +69,20 @@ REPORT = Script(
 TAKE_LEASE = Script("take_lease", ("lease",))
 RELEASE_LEASE = Script("release_lease", ("lease",), uses=("clock",))
 ANNOUNCE = Script("announce", ("replicas",), uses=("clock",))
+REPLICAS = Script("replicas", ("replicas",), uses=("clock",))
 MARK = Script("mark", ("lease", "state"), uses=("clock",))
 WRITE_ROSTER = Script(
     "write_roster",
     ("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "refused"),
     uses=("clock",),
 )
-READ_MINIMUM = Script("read_minimum", ("lease", "state", "roster", "excluded", "replicas", "ticks"), uses=("clock",))
+READ_MINIMUM = Script(
+    "read_minimum", ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests"), uses=("clock",)
+)
+ANSWER_REQUESTS = Script("answer_requests", ("lease", "requests", "answers"), uses=("clock",))
+LEAVE_REQUEST = Script("leave_request", ("requests", "answers", "wake"), uses=("clock",))
+WITHDRAW_REQUEST = Script("withdraw_request", ("requests",))
+READ_ANSWER = Script("read_answer", ("answers",), uses=("clock",))
 PUBLISH = Script("publish", ("lease", "ticks", "state", "roster", "wake"), uses=("clock", "append"))
 STAGE = Script("stage", ("lease", "ticks-new"), uses=("clock", "append"))
 SWAP = Script("swap", ("lease", "ticks-new", "ticks", "state", "roster", "wake"), uses=("clock",))
@@ -90,15 +97,21 @@ PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "r
 BEHIND = Script("behind", ("roster", "reported", "refused"), uses=("lines",))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 NOW = Script("now", ("state",), uses=("clock",))
+TRIAL = Script("trial", ("trial",))
 
 ALL = (
     REPORT,
     TAKE_LEASE,
     RELEASE_LEASE,
     ANNOUNCE,
+    REPLICAS,
     MARK,
     WRITE_ROSTER,
     READ_MINIMUM,
+    ANSWER_REQUESTS,
+    LEAVE_REQUEST,
+    WITHDRAW_REQUEST,
+    READ_ANSWER,
     PUBLISH,
     STAGE,
     SWAP,
@@ -109,4 +122,5 @@ ALL = (
     BEHIND,
     COUNT_HEARTBEATS,
     NOW,
+    TRIAL,
 )

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from clocksvc.clock.answer import Answer
 from clocksvc.clock.partition import Partition
+from clocksvc.clock.record import Exclusion, Pause
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_break
@@ -72,19 +76,32 @@ class RedisStore:
     def release_lease(self, token: str) -> None:
         self._call(scripts.RELEASE_LEASE, (token,))
 
-    def announce(self, replica: str, digest: str, ttl_ms: int) -> None:
-        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms))
+    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms, meaning))
+
+    def replicas(self) -> list[Replica]:
+        return wire.read_replicas(self._call(scripts.REPLICAS))
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
     def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
         self._call(scripts.MARK, (token, *wire.mark_arguments(marks, bounds), started_ms))
 
-    def write_roster(self, token: str, roster: Roster, generation: int) -> None:
-        self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation)))
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
+        self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
 
     def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
         return wire.read_minimum(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
+
+    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+        self._call(scripts.ANSWER_REQUESTS, (token, ttl_ms, *wire.answer_arguments(answers)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         previous_ms = ticks[0].previous_ms if ticks else None
@@ -111,6 +128,17 @@ class RedisStore:
 
     def wake(self) -> None:
         self._call(scripts.WAKE)
+
+    # -- requests to the leader -------------------------------------------------------------------------------------
+
+    def leave_request(self, request: Request) -> bool:
+        return bool(self._call(scripts.LEAVE_REQUEST, wire.request_arguments(request)))
+
+    def withdraw_request(self, request_id: str) -> bool:
+        return bool(self._call(scripts.WITHDRAW_REQUEST, (request_id,)))
+
+    def read_answer(self, request_id: str) -> Answer | None:
+        return wire.read_given_answer(self._call(scripts.READ_ANSWER, (request_id,)))
 
     # -- readers ----------------------------------------------------------------------------------------------------
 

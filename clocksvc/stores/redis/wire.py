@@ -4,10 +4,28 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clocksvc.clock import answer as answers
+from clocksvc.clock import request as requests
+from clocksvc.clock.answer import Answer, standing_from_wire, standing_to_wire
 from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.record import Exclusion, Pause
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
-from clocksvc.store import FORMAT, Bounds, Counters, Marks, Minimum, PartitionClock, Report, ReportAnswer, Snapshot
+from clocksvc.store import (
+    FORMAT,
+    MOST_REQUESTS,
+    REQUEST_KEPT_MS,
+    Bounds,
+    Counters,
+    Marks,
+    Minimum,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Snapshot,
+)
 from clocksvc.stores.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
@@ -52,15 +70,36 @@ def read_bounds(answer: Sequence[str]) -> Bounds | None:
     return Bounds(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
 
 
-def roster_arguments(roster: Roster, generation: int) -> list[Argument]:
+def roster_arguments(
+    roster: Roster, generation: int, exclusions: Sequence[Exclusion], pause: Pause | None
+) -> list[Argument]:
     """For write_roster.lua, after the token."""
     topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
-    return [generation, json.dumps(topics), *map(str, roster.present_exclusions())]
+    standing = json.dumps(standing_to_wire(exclusions, pause))
+    return [generation, json.dumps(topics), standing, *map(str, roster.present_exclusions())]
+
+
+def request_arguments(request: Request) -> list[Argument]:
+    """For leave_request.lua."""
+    return [request.id, request.expires_ms, requests.encode(request), MOST_REQUESTS, REQUEST_KEPT_MS]
+
+
+def answer_arguments(given: Mapping[str, Answer]) -> Iterator[Argument]:
+    """For answer_requests.lua, after token and TTL."""
+    for request_id, answer in given.items():
+        yield request_id
+        yield answers.encode(answer)
+
+
+def read_given_answer(text: str) -> Answer | None:
+    """From read_answer.lua."""
+    return answers.decode(text)
 
 
 def read_minimum(answer: Sequence[Any]) -> Minimum:
     """From read_minimum.lua."""
-    lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, *digests = answer
+    lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, since_ms, left, *digests = answer
+    found = (requests.decode(text) for text in left)
     return Minimum(
         lowest_ms=_optional(lowest_ms),
         count=int(count),
@@ -70,12 +109,21 @@ def read_minimum(answer: Sequence[Any]) -> Minimum:
         crossed_ms=_optional(crossed_ms),
         unknown_seen_ms=int(unknown_seen_ms),
         digests=frozenset(digests),
+        heard_since_ms=_optional(since_ms),
+        requests=tuple(requests.in_order(one for one in found if one is not None)),
     )
+
+
+def read_replicas(answer: Sequence[str]) -> list[Replica]:
+    """From replicas.lua."""
+    named = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+    return [Replica(name.partition(" ")[0], digest, meaning) for name, digest, meaning in named]
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:
     """From snapshot.lua."""
-    now_ms, last_tick_ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest = answer
+    now_ms, last_tick_ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest, standing = answer
+    exclusions, pause = _read_standing(standing)
     return Snapshot(
         now_ms=int(now_ms),
         bounds=read_bounds(bounds),
@@ -87,7 +135,16 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         unknown=int(unknown),
         excluded=int(excluded),
         slowest=tuple(read_lines(slowest)),
+        exclusions=exclusions,
+        pause=pause,
     )
+
+
+def _read_standing(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
+    try:
+        return standing_from_wire(json.loads(text))
+    except (LookupError, TypeError, ValueError):
+        return (), None  # no leader has written it, or none of a version that did
 
 
 def read_lines(answer: Sequence[str]) -> list[PartitionClock]:

@@ -1,13 +1,14 @@
 -- Write the whole roster at once; a partition keeps its timestamp where its topic's id is the one written before.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          roster, generation, excluded_count are written
+-- KEYS[2] state (hash)          roster, generation, excluded_count, standing, anew are written
 -- KEYS[3] roster (zset)         replaced
 -- KEYS[4] excluded (zset)       replaced
 -- KEYS[5] roster-new (zset)     the roster in the making
 -- KEYS[6] excluded-new (zset)   the excluded ones in the making
 -- KEYS[7] reported (hash)       loses the partitions that left or are made anew
 -- KEYS[8] refused (hash)        the same
--- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4…] members that are excluded
+-- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4] JSON of who excluded and paused,
+-- ARGV[5…] members that are excluded
 -- Returns how many must report. Errors: LEASELOST.
 
 local CHUNK = 1000
@@ -20,9 +21,10 @@ local before, excluded = {}, {}
 for _, shape in ipairs(written and cjson.decode(written) or {}) do
   before[shape[1]] = {id = shape[2], partitions = shape[3]}
 end
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   excluded[ARGV[i]] = true
 end
+local anew = cjson.decode(redis.call('HGET', KEYS[2], 'anew') or '{}')
 local had_excluded = redis.call('EXISTS', KEYS[4]) == 1
 -- Left behind only by a run that failed. No DEL for nothing: the first write must be one that full memory refuses.
 if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then
@@ -64,11 +66,35 @@ local function forget(topic, from, partitions)
   end
 end
 
+-- The boundary after all that was reported of a topic, ms; nil where nothing was. From there on readings count of the
+-- topic that took its name: others repeat what was processed of the old one.
+local function beyond(topic, partitions)
+  local highest
+  for number = 0, partitions - 1, CHUNK do
+    local members = names(topic, number, math.min(number + CHUNK, partitions) - 1)
+    for _, reported in ipairs({KEYS[3], KEYS[4]}) do
+      for _, score in ipairs(redis.call('ZMSCORE', reported, unpack(members))) do
+        if score and score ~= '-inf' then
+          highest = math.max(highest or 0, tonumber(score))
+        end
+      end
+    end
+  end
+  local bounds = redis.call('HMGET', KEYS[2], 'interval_ms', 'out_of_orderness_ms')
+  if highest and bounds[1] then
+    local reached = highest - bounds[2]
+    return reached - reached % bounds[1] + bounds[1] + bounds[2]
+  end
+end
+
 for _, shape in ipairs(topics) do
   local topic, id, partitions, old = shape[1], shape[2], shape[3], before[shape[1]]
   local same = old ~= nil and old.id == id
   for number = 0, partitions - 1, CHUNK do
     put(names(topic, number, math.min(number + CHUNK, partitions) - 1), same)
+  end
+  if old and not same then
+    anew[topic] = beyond(topic, old.partitions) or anew[topic]
   end
   if old then
     forget(topic, same and partitions or 0, old.partitions)
@@ -76,6 +102,7 @@ for _, shape in ipairs(topics) do
   end
 end
 for topic, old in pairs(before) do
+  anew[topic] = nil
   forget(topic, 0, old.partitions)
 end
 if not written then
@@ -90,5 +117,9 @@ for new, present in pairs({[KEYS[5]] = KEYS[3], [KEYS[6]] = KEYS[4]}) do
   end
 end
 redis.call(
-  'HSET', KEYS[2], 'roster', ARGV[3], 'generation', ARGV[2], 'excluded_count', redis.call('ZCARD', KEYS[4]))
+  'HSET', KEYS[2], 'roster', ARGV[3], 'generation', ARGV[2], 'excluded_count', redis.call('ZCARD', KEYS[4]),
+  'standing', ARGV[4])
+if next(anew) then
+  redis.call('HSET', KEYS[2], 'anew', cjson.encode(anew))
+end
 return redis.call('ZCARD', KEYS[3])

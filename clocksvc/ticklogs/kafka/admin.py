@@ -26,8 +26,9 @@ class Admin:
 
     def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float, patience: Patience) -> None:
         self._topic, self._timeout_s, self._patience = topic, timeout_s, patience
+        self._log = ClientLog()
         with translated("Kafka can't be asked about the tick log"):
-            self._client = AdminClient(client_settings(settings), logger=ClientLog())
+            self._client = AdminClient(client_settings(settings), logger=self._log)
 
     def __enter__(self) -> Self:
         return self
@@ -36,9 +37,11 @@ class Admin:
         del self._client
 
     def describe(self) -> LogShape | None:
-        topic = self._known(lambda: self._client.describe_topics(TopicCollection([self._topic]), **self._timeout()))
-        resource = ConfigResource(ResourceType.TOPIC, self._topic)
-        config = topic and self._known(lambda: self._client.describe_configs([resource], **self._timeout()))
+        named, resource = TopicCollection([self._topic]), ConfigResource(ResourceType.TOPIC, self._topic)
+        topic = self._known("Read and Write", lambda: self._client.describe_topics(named, **self._timeout()))
+        config = topic and self._known(
+            "DescribeConfigs", lambda: self._client.describe_configs([resource], **self._timeout())
+        )
         if topic is None or config is None:
             return None
         return LogShape(
@@ -57,7 +60,7 @@ class Admin:
         """Make the topic, or find that somebody else did, and wait until it is known."""
         brokers = self._brokers()
         new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=wanted_config(brokers))
-        with translated(f"the tick log {self._topic!r} can't be created"):
+        with translated(f"the tick log {self._topic!r} can't be created", self._right("Create")):
             try:
                 self._answer(self._client.create_topics([new], **self._timeout())[self._topic])
             except KafkaException as raised:
@@ -74,9 +77,9 @@ class Admin:
         with translated("Kafka does not say how many brokers there are"):
             return len(self._answer(self._client.describe_cluster(**self._timeout())).nodes)
 
-    def _known(self, ask: Callable[[], Mapping[Any, Future[Any]]]) -> Any:
+    def _known(self, right: str, ask: Callable[[], Mapping[Any, Future[Any]]]) -> Any:
         """The answer about the one topic that was asked about; None where Kafka does not list it."""
-        with translated(f"Kafka does not describe the tick log {self._topic!r}"):
+        with translated(f"Kafka does not describe the tick log {self._topic!r}", self._right(right)):
             try:
                 (future,) = ask().values()
                 return self._answer(future)
@@ -89,7 +92,11 @@ class Admin:
         for slice_s in self._patience:
             with suppress(TimeoutError):
                 return future.result(slice_s)
-        raise TickLogUnavailable("Kafka does not answer")
+        self._client.poll(0)  # serves the client's log, which tells of a refused certificate or password
+        raise TickLogUnavailable("Kafka does not answer" + (f": {self._log.last}" if self._log.last else ""))
+
+    def _right(self, operations: str) -> dict[str, str]:
+        return {"Topic": f"{operations} on topic {self._topic}"}
 
     def _timeout(self) -> dict[str, float]:
         return {"request_timeout": self._timeout_s}

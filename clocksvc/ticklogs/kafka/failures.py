@@ -1,12 +1,14 @@
 """What librdkafka raises, in our words. Nothing of it gets out of this folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException
 
 from clocksvc.errors import TickLogUnavailable
+from clocksvc.kafka_client import name_right
 
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 
@@ -21,15 +23,15 @@ def is_fenced(raised: KafkaException) -> bool:
     return error_of(raised).code() in FENCED
 
 
-def words(raised: KafkaException | None) -> str:
-    """Why, for a message; None is a deadline without any answer."""
-    return "no answer" if raised is None else error_of(raised).str()
+def words(raised: KafkaException | None, rights: Mapping[str, str]) -> str:
+    """Why, for a message; None is a deadline without any answer. `rights`: as `name_right` takes them."""
+    return "no answer" if raised is None else name_right(error_of(raised).str(), rights)
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def translated(what: str, rights: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
     """Raises TickLogUnavailable for whatever librdkafka raises inside."""
     try:
         yield
     except KafkaException as raised:
-        raise TickLogUnavailable(f"{what}: {words(raised)}") from raised
+        raise TickLogUnavailable(f"{what}: {words(raised, rights)}") from raised

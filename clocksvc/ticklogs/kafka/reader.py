@@ -21,6 +21,7 @@ class Reader:
 
     def __init__(self, topic: str, settings: Mapping[str, str]) -> None:
         self._topic = topic
+        self._may_read = {"Topic": f"Read on topic {topic}"}
         self._committed = self._consumer(settings, "read_committed")
         self._uncommitted = self._consumer(settings, "read_uncommitted")
 
@@ -61,7 +62,8 @@ class Reader:
             failure = raised
         finally:
             self._committed.unassign()
-        raise TickLogUnavailable(f"the tick log can't be read to its end: {words(failure)}") from failure
+        why = words(failure, self._may_read)
+        raise TickLogUnavailable(f"the tick log can't be read to its end: {why}") from failure
 
     def _reason(self, failure: KafkaException | None) -> str:
         """What Kafka says about the topic, where it says anything: the consumer knows only that it found nothing."""
@@ -69,7 +71,7 @@ class Reader:
             listed = self._committed.list_topics(self._topic, timeout=REST_S).topics[self._topic].error
         except KafkaException:
             listed = None
-        return words(failure) if listed is None else listed.str()
+        return words(failure if listed is None else KafkaException(listed), self._may_read)
 
     def rest(self, seconds: float) -> None:
         """Wait a little, serving what the clients want to log."""

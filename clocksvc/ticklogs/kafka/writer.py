@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.clock.record import TYPE_HEADER, Record
 from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
-from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.kafka_client import ClientLog, client_settings, name_right
 from clocksvc.ticklogs.kafka.failures import error_of, is_fenced, translated, words
 from clocksvc.ticklogs.message import Message, message
 from clocksvc.ticklogs.patience import REST_S, Patience
@@ -27,11 +27,16 @@ class Writer:
     """One producer, from its making to its discarding."""
 
     def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float) -> None:
-        self._topic = topic
+        self._topic, transactional_id = topic, f"clocksvc.{topic}"
+        self._rights = {
+            "Topic": f"Write on topic {topic}",
+            "Transactional": f"Write on transactional id {transactional_id}",
+        }
+        self._log = ClientLog()
         self.usable = False
         ours = client_settings(
             settings,
-            transactional_id=f"clocksvc.{topic}",
+            transactional_id=transactional_id,
             transaction_timeout_ms=int((timeout_s + _LONGER_S) * 1000),
             message_timeout_ms=int(timeout_s * 1000),
             acks="all",
@@ -39,7 +44,7 @@ class Writer:
             linger_ms=0,
         )
         with translated("the tick log's writer can't be made"):
-            self._producer = Producer(ours, logger=ClientLog())
+            self._producer = Producer(ours, logger=self._log)
 
     def fence(self, patience: Patience) -> None:
         """Cut off whoever wrote before. Raises TickLogUnavailable."""
@@ -54,7 +59,8 @@ class Writer:
                 failure = raised
                 if not error_of(raised).retriable():
                     break
-        raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {words(failure)}") from failure
+        why = words(failure, self._rights)
+        raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
 
     def append(self, records: Sequence[Record], patience: Patience) -> None:
         """Commit records in one transaction; raises as TickLog.append does."""
@@ -92,6 +98,7 @@ class Writer:
 
     def _send(self, records: Sequence[Record], patience: Patience) -> None:
         """Begin a transaction and return once the brokers have all its records."""
+        self._log.last = ""
         outcomes: list[KafkaError | None] = []
         try:
             self._producer.begin_transaction()
@@ -103,10 +110,10 @@ class Writer:
                     break
                 self._producer.poll(slice_s)
         except KafkaException as raised:
-            raise _failed(raised) from raised
+            raise self._failed(raised) from raised
         failures = [error for error in outcomes if error is not None]
         if failures:
-            raise _MustAbort(failures[0].str())
+            raise _MustAbort(self._why(failures[0]))
         if len(outcomes) < len(records):
             raise _MustAbort("no answer")
 
@@ -138,9 +145,9 @@ class Writer:
                     continue
                 # After a late answer, what the first request did is open, even when this one finds us fenced.
                 if not asked_before and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
-                    raise _failed(raised) from raised
+                    raise self._failed(raised) from raised
                 break
-        raise OutcomeUnknown(f"a commit to the tick log got no answer: {words(failure)}") from failure
+        raise OutcomeUnknown(f"a commit to the tick log got no answer: {words(failure, self._rights)}") from failure
 
     def _aborted(self, patience: Patience) -> bool:
         """True when the transaction is aborted and the producer can go on."""
@@ -155,6 +162,10 @@ class Writer:
                     break
         return False
 
+    def _why(self, undelivered: KafkaError) -> str:
+        # Purged: the transaction failed before its records were sent, and only the client's log says of what.
+        purged = undelivered.code() == KafkaError._PURGE_QUEUE and self._log.last
+        return name_right(self._log.last if purged else undelivered.str(), self._rights)
 
-def _failed(raised: KafkaException) -> Exception:
-    return Fenced() if is_fenced(raised) else _MustAbort(words(raised))
+    def _failed(self, raised: KafkaException) -> Exception:
+        return Fenced() if is_fenced(raised) else _MustAbort(words(raised, self._rights))

@@ -1,0 +1,61 @@
+"""A replica as it announces itself, and in words what replicas disagree about. Decides nothing: see `hold.py`."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A process that is alive and leads this clock, or would.
+
+    Attributes:
+        holder: `host:pid`.
+        digest: of its configuration of the clock.
+        meaning: what that stands for, as `ClockSpec.meaning` gives it; empty where it did not say.
+    """
+
+    holder: str
+    digest: str
+    meaning: str = ""
+
+
+def disagreement(replicas: Iterable[Replica]) -> str:
+    """What differs between replicas, and who has which: a sentence for people."""
+    given = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
+    told = [(replica, _fields(replica.meaning)) for replica in given]
+    names = sorted({name for _, fields in told for name in fields})
+    differing = [_who_has(name, told) for name in names if len({_word(fields, name) for _, fields in told}) > 1]
+    if not differing:
+        differing = [_who_has("digest", [(replica, {"digest": replica.digest}) for replica in given])]
+    return f"replicas that are alive have different configurations of this clock: {'; '.join(differing)}"
+
+
+def _who_has(name: str, told: Iterable[tuple[Replica, Mapping[str, Any]]]) -> str:
+    holders: dict[str, list[str]] = {}
+    for replica, fields in told:
+        holders.setdefault(_word(fields, name), []).append(replica.holder)
+    return f"{name} is " + ", ".join(f"{word} at {_listed(who)}" for word, who in sorted(holders.items()))
+
+
+def _listed(holders: list[str]) -> str:
+    more = len(holders) - NAMED
+    return " and ".join(holders[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _fields(meaning: str) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(meaning)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

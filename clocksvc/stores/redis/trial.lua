@@ -1,0 +1,40 @@
+-- Try every command of the other scripts and of the store, each so that it changes nothing.
+-- KEYS[1] trial (list)   nothing is there before, and nothing after
+-- Returns the commands that the user who asks may not run.
+
+local key = KEYS[1]
+local trials = {
+  {'BLPOP', key, 1}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'},
+  {'HGET', key, 'f'}, {'HGETALL', key}, {'HINCRBY', key, 'f', 'no number'}, {'HMGET', key, 'f'},
+  {'HSET', key, 'f', 'v', 'no value'}, {'HVALS', key}, {'LPOP', key}, {'PERSIST', key}, {'PEXPIRE', key, 1},
+  {'PEXPIREAT', key, 1}, {'RENAME', key, key}, {'SET', key, 'v', 'no option'}, {'TIME'},
+  {'XADD', key, 'no id', 'f', 'v'}, {'XLEN', key}, {'XRANGE', key, '-', '+'}, {'XREAD', 'STREAMS', key, 0},
+  {'XREVRANGE', key, '+', '-'}, {'XTRIM', key, 'MINID', 0}, {'ZADD', key, 'XX', 0, 'm'}, {'ZCARD', key},
+  {'ZCOUNT', key, 0, 0}, {'ZMSCORE', key, 'm'}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0}, {'ZSCORE', key, 'm'},
+}
+local undone = {{'HSETNX', key, 'f', 'v'}, {'RPUSH', key, 'v'}}
+local denied = {}
+
+-- Redis 7 and Valkey name the command; Redis 6.2 says only that the user executing the script can't.
+local function may(trial)
+  local answer = redis.pcall(unpack(trial))
+  local err = type(answer) == 'table' and answer.err or ''
+  if string.find(err, 'ACL failure', 1, true) or string.find(err, 'user executing the script', 1, true) then
+    denied[#denied + 1] = trial[1]
+    return false
+  end
+  return true
+end
+
+for _, trial in ipairs(trials) do
+  may(trial)
+end
+if may({'DEL', key}) then
+  for _, trial in ipairs(undone) do
+    may(trial)
+    redis.call('DEL', key)
+  end
+else
+  denied[#denied] = nil
+end
+return denied

@@ -1,0 +1,47 @@
+"""Clients that speak no library's HTTP: raw bytes on a socket. Shares no code with the service."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def connected(port: int, *, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    """A connection that is reset at the end; `receive_buffer` bounds what the system takes without being asked."""
+    with socket.socket() as connection:
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(20)
+        connection.connect((LOOPBACK, port))
+        yield connection
+
+
+def ended(connection: socket.socket) -> bytes:
+    """All that comes until the other side ends it. Raises TimeoutError when it doesn't."""
+    seen = b""
+    while True:
+        try:
+            chunk = connection.recv(65_536)
+        except ConnectionResetError:
+            return seen
+        if not chunk:
+            return seen
+        seen += chunk
+
+
+def said(port: int, data: bytes) -> bytes:
+    """What is answered to these bytes until the other side ends the connection."""
+    with connected(port) as connection:
+        connection.sendall(data)
+        return ended(connection)
+
+
+def livez_took_s(port: int) -> float:
+    """How long `/livez` takes on a connection of its own."""
+    began = time.monotonic()
+    answer = said(port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    return time.monotonic() - began

@@ -1,0 +1,91 @@
+"""Thousands of clients of one stream in one cheap process: arguments are port, clock, how many, interval in s.
+
+Prints `ready` once all streams have begun; when a line comes in, it stops and prints, as JSON, for each tick the
+milliseconds since the epoch at which each client had it, and what was not as it should be. Shares no code with the
+service, and little with a real client: no parsing but of `id:` lines, no JSON.
+"""
+
+import json
+import os
+import re
+import resource
+import selectors
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+AT_ONCE = 100
+_ID = re.compile(rb"event: tick\n(?:.*\n)*?id: (\d+)\n")
+
+
+@dataclass
+class Client:
+    """One connection: what has come and is no whole event yet, and the last tick."""
+
+    connection: socket.socket
+    rest: bytes = b""
+    begun: bool = False
+    last_s: int = 0
+
+
+class Crowd:
+    """All clients, and when each tick came to each of them."""
+
+    def __init__(self, interval_s: int) -> None:
+        self.arrivals: dict[int, list[int]] = {}
+        self.wrong: list[str] = []
+        self.begun = 0
+        self._interval_s = interval_s
+        self._selector = selectors.DefaultSelector()
+
+    def join(self, port: int, path: str) -> None:
+        """Open one more stream."""
+        connection = socket.create_connection(("127.0.0.1", port), 60)
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.setblocking(False)
+        self._selector.register(connection, selectors.EVENT_READ, Client(connection))
+
+    def listen(self, timeout_s: float) -> None:
+        """Take what has come, once."""
+        for key, _ in self._selector.select(timeout_s):
+            client: Client = key.data
+            chunk = client.connection.recv(65_536)
+            if chunk:
+                self._take(client, client.rest + chunk)
+            else:
+                self.wrong.append(f"a stream ended after {client.last_s}")
+                self._selector.unregister(client.connection)
+
+    def _take(self, client: Client, data: bytes) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        whole, _, client.rest = data.rpartition(b"\n\n")
+        if not client.begun and b"event: state" in whole:
+            client.begun = True
+            self.begun += 1
+        for found in _ID.finditer(whole + b"\n"):
+            at_s = int(found[1])
+            if client.last_s and at_s != client.last_s + self._interval_s:
+                self.wrong.append(f"{at_s} after {client.last_s}")
+            client.last_s = at_s
+            self.arrivals.setdefault(at_s, []).append(now_ms)
+
+
+def main(port: int, clock: str, count: int, interval_s: int) -> None:
+    """Join, listen until told to stop, tell."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    crowd = Crowd(interval_s)
+    for number in range(1, count + 1):
+        crowd.join(port, f"/v1/clocks/{clock}/ticks/stream")
+        while number - crowd.begun >= AT_ONCE or (number == count and crowd.begun < count):
+            crowd.listen(0.1)
+    print("ready", flush=True)
+    os.set_blocking(sys.stdin.fileno(), False)
+    while not sys.stdin.buffer.read(1):
+        crowd.listen(0.05)
+    print(json.dumps({"arrivals": crowd.arrivals, "wrong": crowd.wrong[:20]}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,214 @@
+-- What several scripts ask of a clock's keys. Put in front of those that say so in scripts.py.
+
+local LEASE_LOST = {err = 'LEASELOST another process leads this clock now'}
+
+-- The store's own clock, ms.
+local function store_now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Whether a token holds the lease.
+local function leads(lease, token)
+  return redis.call('HGET', lease, 'token') == token
+end
+
+-- The last tick's time in ms; nil without one.
+local function last_tick(ticks)
+  local last = redis.call('XREVRANGE', ticks, '+', '-', 'COUNT', 1)[1]
+  return last and tonumber(string.match(last[1], '^%d+')) * 1000
+end
+
+-- What the next tick must name, ms: the last one, or what a rebuild said where there is none; nil without either.
+local function chain_end(ticks, state)
+  return last_tick(ticks) or tonumber(redis.call('HGET', state, 'base_ms') or '')
+end
+
+-- The lowest raw timestamp of a roster in ms; nil while one is unknown or there is none.
+local function lowest(roster)
+  local first = redis.call('ZRANGE', roster, 0, 0, 'WITHSCORES')
+  if first[2] and first[2] ~= '-inf' then
+    return tonumber(first[2])
+  end
+end
+
+-- Ask for the leader's attention.
+local function wake(list)
+  if redis.call('EXISTS', list) == 0 then
+    redis.call('RPUSH', list, 1)
+    redis.call('PEXPIRE', list, 60000)
+  end
+end
+
+-- Note when the minimum first stood at a boundary after the chain's end, and wake the leader.
+local function note_crossing(state, roster, list, end_ms, now_ms)
+  local bounds = redis.call('HMGET', state, 'interval_ms', 'out_of_orderness_ms', 'crossed_ms')
+  if not bounds[1] or bounds[3] then
+    return
+  end
+  local minimum = lowest(roster)
+  if not minimum then
+    return
+  end
+  local reached = minimum - bounds[2]
+  if reached - reached % bounds[1] > (end_ms or 0) then
+    redis.call('HSET', state, 'crossed_ms', now_ms)
+    wake(list)
+  end
+end
+
+-- Keep each partition's highest raw timestamp; count outcomes; wake the leader when the minimum crosses a boundary.
+-- KEYS[1] state (hash)       bounds and format; crossed_ms and unknown_seen_ms are written
+-- KEYS[2] roster (zset)      partitions that must report, score = raw ms
+-- KEYS[3] excluded (zset)    partitions that need not, the same
+-- KEYS[4] reported (hash)    when each was last reported
+-- KEYS[5] refused (hash)     why each one's newest report was refused
+-- KEYS[6] ticks (stream)     recent ticks
+-- KEYS[7] wake (list)        the leader's wake-up
+-- KEYS[8] counters (hash)    by outcome
+-- ARGV[1] the reporter's format, [2] its group, [3] late records, [4] how many readings
+-- ARGV[5…] readings: member, raw timestamp ms; after them refusals: member, outcome
+-- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms},
+-- all but the last '' where there are no bounds. Errors: STOREMISMATCH.
+
+local CHUNK = 1000
+local state = redis.call(
+  'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
+  'crossed_ms')
+local last_ms = last_tick(KEYS[6])
+if not state[1] then
+  return {'', '', '', '', '', '', last_ms or ''}
+end
+if math.abs(state[1] - ARGV[1]) > 1 then
+  return redis.error_reply(
+    'STOREMISMATCH the store is in format ' .. state[1] .. ', this reporter writes format ' .. ARGV[1])
+end
+
+local now_ms = store_now()
+local latest_ms = now_ms + state[6]
+local foreign = state[2] ~= ARGV[2]
+local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
+local has_refused = redis.call('EXISTS', KEYS[5]) == 1
+local outcomes, counts = {}, {}
+
+-- What becomes of one reading; `known` is the score before it, false or nil where the partition is on neither roster.
+local function judge(known, timestamp)
+  if foreign then
+    return 'foreign_group'
+  elseif not known then
+    return 'unknown'
+  elseif timestamp < 0 then
+    return 'no_timestamp'
+  elseif timestamp > latest_ms then
+    return 'too_far_ahead'
+  elseif known ~= '-inf' and timestamp <= tonumber(known) then
+    return 'unchanged'
+  end
+  return 'accepted'
+end
+
+-- The scores of the members in ARGV[from], ARGV[from + 2], … on the roster and among the excluded.
+local function scores(from, upto)
+  local members = {}
+  for i = from, upto, 2 do
+    members[#members + 1] = ARGV[i]
+  end
+  local required = redis.call('ZMSCORE', KEYS[2], unpack(members))
+  return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
+end
+
+-- Write what is refused now, and forget what no longer is: member to outcome, or to false.
+local function note_refusals(verdicts)
+  local refused, cleared = {}, {}
+  for member, outcome in pairs(verdicts) do
+    if outcome then
+      refused[#refused + 1] = member
+      refused[#refused + 1] = outcome
+    elseif has_refused then
+      cleared[#cleared + 1] = member
+    end
+  end
+  if #refused > 0 then
+    has_refused = true
+    redis.call('HSET', KEYS[5], unpack(refused))
+  end
+  if #cleared > 0 then
+    redis.call('HDEL', KEYS[5], unpack(cleared))
+  end
+end
+
+local function receive(from, upto)
+  local required, spared = scores(from, upto)
+  local raised, raised_spared, reported, verdicts, best = {}, {}, {}, {}, {}
+  for i = from, upto, 2 do
+    local member, timestamp, at = ARGV[i], ARGV[i + 1], (i - from) / 2 + 1
+    local known = best[member] or required[at] or spared[at]
+    local outcome = judge(known, tonumber(timestamp))
+    outcomes[#outcomes + 1] = outcome
+    counts[outcome] = (counts[outcome] or 0) + 1
+    if outcome == 'accepted' or outcome == 'unchanged' then
+      verdicts[member] = false
+      reported[#reported + 1] = member
+      reported[#reported + 1] = now_ms
+    elseif known then
+      verdicts[member] = outcome
+    end
+    if outcome == 'accepted' then
+      best[member] = timestamp
+      local target = required[at] and raised or raised_spared
+      target[#target + 1] = timestamp
+      target[#target + 1] = member
+    end
+  end
+  if #raised > 0 then
+    redis.call('ZADD', KEYS[2], 'XX', 'GT', unpack(raised))
+  end
+  if #raised_spared > 0 then
+    redis.call('ZADD', KEYS[3], 'XX', 'GT', unpack(raised_spared))
+  end
+  if #reported > 0 then
+    redis.call('HSET', KEYS[4], unpack(reported))
+  end
+  note_refusals(verdicts)
+end
+
+-- Refusals that the reporter itself decided: counted, and shown for partitions that exist.
+local function receive_refusals(from, upto)
+  local required, spared = scores(from, upto)
+  local verdicts = {}
+  for i = from, upto, 2 do
+    local at, outcome = (i - from) / 2 + 1, ARGV[i + 1]
+    counts[outcome] = (counts[outcome] or 0) + 1
+    if required[at] or spared[at] then
+      verdicts[ARGV[i]] = outcome
+    end
+  end
+  note_refusals(verdicts)
+end
+
+local readings_end = 4 + 2 * ARGV[4]
+for from = 5, readings_end, 2 * CHUNK do
+  receive(from, math.min(from + 2 * CHUNK - 1, readings_end))
+end
+local late = 0
+if not foreign then
+  late = tonumber(ARGV[3])
+  for from = readings_end + 1, #ARGV, 2 * CHUNK do
+    receive_refusals(from, math.min(from + 2 * CHUNK - 1, #ARGV))
+  end
+end
+
+for outcome, number in pairs(counts) do
+  redis.call('HINCRBY', KEYS[8], 'reports:' .. outcome, number)
+end
+if late > 0 then
+  redis.call('HINCRBY', KEYS[8], 'late_records', late)
+end
+if counts['unknown'] then
+  redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
+  wake(KEYS[7])
+end
+if not state[7] and not foreign then
+  note_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)
+end
+return {table.concat(outcomes, ' '), state[2], state[3], state[4], state[5], state[6], last_ms or ''}
