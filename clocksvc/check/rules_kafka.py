@@ -93,7 +93,7 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
 
 def _forbidden(part: str, operation: str, spec: ClockSpec) -> Finding:
     name = operation.title().replace("_", "")
-    return problem(part, f"this user may not {name} it", f"allow this user {name} on the topic", spec.name)
+    return problem(part, f"this user lacks {name}", f"allow this user {name} on the topic", spec.name)
 
 
 def _shape(topic: str, facts: TopicFacts, brokers: int) -> LogShape:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which configuration, how to print."""
     parser.description = (
         "Find what is wrong with configuration, Redis, Kafka, topics, consumer groups and tick logs, and what to do. "
-        "Nothing is written anywhere. Exit code 0 without problems (warnings are none), 1 with."
+        "It leaves nothing behind. Exit code 0 without problems (warnings are none), 1 with."
     )
     add_config(parser)
     add_json(parser, "the findings")

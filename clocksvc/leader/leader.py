@@ -8,6 +8,7 @@ to wait; it never raises for trouble with store, tick log or topics.
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 
 from clocksvc.clock.hold import Hold, Reason
@@ -197,12 +198,17 @@ class Leader:
 
     def _lost_store(self, error: StoreUnavailable) -> float:
         self.store_trouble = str(error)
-        if self._hold is None or self._hold.reason is not Reason.STORE_UNAVAILABLE:
+        begins = self._hold is None or self._hold.reason is not Reason.STORE_UNAVAILABLE
+        if begins:
             logger.warning("store unavailable", extra=self._extra(detail=str(error)))
-            self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))
+        self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))
         if self.phase is Phase.LEADING:
             # The ticks of this step may be committed and not published: the log must be compared again.
             self._enter(Phase.RECOVERING if self._parts.ticklog.writable else Phase.FENCING, 0.0)
+        if begins or self._said is not None:
+            # A store that forbids one write may take this one, and renew the lease: then nobody else would tell of it.
+            with suppress(ClocksvcError):
+                self._say(self._hold)
         return KEEP_LEASE_EVERY_S
 
     def _step_back(self, error: ClocksvcError, back_off_s: float) -> float:

@@ -124,9 +124,18 @@ class KafkaTopics:
             admin.poll(0)
             self._log.last = ""
             answers = ask(admin)
-        wait(answers.values(), ASK_TIMEOUT_S + 0.5)
+        asked = wait(answers.values(), ASK_TIMEOUT_S + 0.5)
         admin.poll(0)  # serves the client's log, which tells of a refused certificate or password
+        if not asked.not_done and any(_unanswered(one) for one in asked.done):
+            self._forget(admin)
         return answers
+
+    def _forget(self, admin: AdminClient) -> None:
+        """The next question goes by a new client: this one asks the broker that it took for the controller, and where
+        that is gone it waits for it, whoever else answers."""
+        with self._lock:
+            if self._admin is admin:
+                self._admin = None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -235,6 +244,11 @@ def _shape(name: str, answer: "Future[Any]") -> TopicShape | None:
             raise MetadataUnavailable(f"Kafka does not describe topic {name!r}: {why}") from raised
         raise
     return TopicShape(str(topic.topic_id), len(topic.partitions))
+
+
+def _unanswered(answer: "Future[Any]") -> bool:
+    raised = answer.exception(0)
+    return isinstance(raised, KafkaException) and _code(raised) in _NO_ANSWER
 
 
 def _timestamp_type(answer: "Future[Any]") -> TimestampType | None:

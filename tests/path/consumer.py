@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer, KafkaException, Message
 
 from clocksvc import Reporter, is_heartbeat
 
@@ -44,7 +44,10 @@ def main(bootstrap: str, topic: str, group: str, url: str, clock: str, notes: st
                 continue
             now_ms = time.time_ns() // 1_000_000
             book.write(b"".join(_note(message, now_ms) for message in messages))
-            consumer.commit(asynchronous=False)
+            try:
+                consumer.commit(asynchronous=False)
+            except KafkaException:
+                continue  # a broker or the group's membership is gone: committed and reported with what comes next
             reporter.observe_many(messages)
         consumer.close()
 

@@ -49,6 +49,8 @@ _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
 )
 _INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
 """Before Redis 7, what a command inside a script answers stands at the end of another error."""
+_HUNG_UP = "Connection closed by server"
+_MAYBE_TLS = " (if it always does so: it may want rediss://, or a certificate of ours)"
 _DENIED_INSIDE_A_SCRIPT = re.compile("ACL failure in script|user executing the script can't")
 _DENIED_A_KEY = re.compile("access (a key|one of the keys|at least one of the keys|the '[^']*' key)")
 _ANSWERS = {
@@ -76,7 +78,8 @@ def _translate(error: Exception) -> ClocksvcError:
     code, _, text = str(error).partition(" ")
     if isinstance(error, ResponseError) and code in _SCRIPT_ERRORS:
         return _SCRIPT_ERRORS[code](text)
-    return StoreUnavailable(f"{_meaning(error, code)}: {error}")
+    hint = _MAYBE_TLS if _HUNG_UP in str(error) else ""
+    return StoreUnavailable(f"{_meaning(error, code)}: {error}{hint}")
 
 
 def _meaning(error: Exception, code: str) -> str:
