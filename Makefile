@@ -38,7 +38,7 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
 
 outages: $(STAMP)  ## faults upon a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
-	@$(BIN)/python -m tests.outages.rounds --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.outages --minutes $(MINUTES) $(ARGS)
 
 clean:  ## take away what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,11 +1,88 @@
-"""`python -m tests.simulation --seeds 200`, or `--seed 17 --trace`."""
+"""`python -m tests.simulation --seeds 2000 --jobs 2`, or `--seed 17 --trace`."""
 
 import argparse
+import gc
 import logging
+import multiprocessing
+import os
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.simulation.run import Failure, Simulation
+from tests.simulation.covered import Covered
+from tests.simulation.run import FAULTS, STEPS, Failure, Result, Simulation
+
+CHUNK = 50
+SHOWN = 10
+
+
+@dataclass
+class Totals:
+    """What many seeds did; `failed` has each failure's first line by seed."""
+
+    seeds: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    least: dict[str, int] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """One seed more."""
+        self.seeds += 1
+        self.counts.update(result.counts)
+        self.counts.update({f"fault {name}": count for name, count in result.faults.items()})
+        self.counts.update({f"hold {reason}": count for reason, count in result.holds.items()})
+        self.counts.update({f"people, {word}": count for word, count in result.told.items()})
+        size = {"steps": result.counts["steps"], "faults": result.faults.total(), "takeovers": result.takeovers}
+        for name, number in size.items():
+            self.least[name] = min(number, self.least.get(name, number))
+
+    def merge(self, other: "Totals") -> None:
+        """What another process did."""
+        self.seeds += other.seeds
+        self.counts.update(other.counts)
+        self.failed.update(other.failed)
+        for name, number in other.least.items():
+            self.least[name] = min(number, self.least.get(name, number))
+
+
+def run_seeds(seeds: Iterable[int]) -> Totals:
+    """Run seeds one after the other."""
+    logging.disable(logging.CRITICAL)
+    totals = Totals()
+    for seed in seeds:
+        try:
+            totals.add(Simulation(seed).run())
+        except Failure as failure:
+            totals.failed[seed] = str(failure).splitlines()[0]
+    return totals
+
+
+def _in_parallel(first: int, seeds: int, jobs: int) -> Iterator[Totals]:
+    chunks = [range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK)]
+    if jobs == 1:
+        yield from map(run_seeds, chunks)
+        return
+    gc.freeze()
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap_unordered(run_seeds, chunks)
+
+
+def replay(seed: int, *, trace: bool) -> int:
+    """One seed, step by step if wanted; 1 when it broke a promise."""
+    logging.disable(logging.CRITICAL)
+    simulation = Simulation(seed, traced=trace)
+    failure: Failure | None = None
+    try:
+        simulation.run()
+    except Failure as found:
+        failure = found
+    if trace:
+        print(simulation.hub.story())
+    print(failure or f"seed {seed} breaks no promise: {dict(simulation.result.counts)}")
+    return int(failure is not None)
 
 
 def main() -> int:
@@ -13,29 +90,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--sample", type=int, default=200, help="so many seeds are run once more to measure coverage")
     parser.add_argument("--seed", type=int, help="just this one")
     parser.add_argument("--trace", action="store_true", help="print every step")
     args = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
-    began = time.monotonic()
-    totals: Counter[str] = Counter()
-    for seed in seeds:
-        simulation = Simulation(seed)
-        try:
-            result = simulation.run()
-        except Failure as failure:
-            if args.trace:
-                print("\n".join(simulation.hub.trace))
-            print(failure)
-            return 1
-        totals.update(steps=result.steps, ticks=result.ticks, takeovers=result.takeovers, records=result.records)
-        totals.update({f"fault {name}": count for name, count in result.faults.items()})
-    seconds = time.monotonic() - began
-    print(f"{len(seeds)} seeds, {len(seeds) / seconds:.1f} a second, 0 violations")
-    for name, count in sorted(totals.items()):
+    if args.seed is not None:
+        return replay(args.seed, trace=args.trace)
+    began, totals = time.monotonic(), Totals()
+    for done in _in_parallel(args.first, args.seeds, max(1, args.jobs)):
+        totals.merge(done)
+        if sys.stderr.isatty():
+            print(f"\r{totals.seeds + len(totals.failed)} of {args.seeds}", end="", file=sys.stderr, flush=True)
+    _tell(totals, args.seeds, time.monotonic() - began, args.jobs)
+    if args.sample:
+        covered = Covered(Path(__file__).resolve().parents[2] / "clocksvc" / "leader")
+        with covered:
+            run_seeds(range(args.first, args.first + min(args.sample, args.seeds)))
+        print(f"\nbranches of the leader that {min(args.sample, args.seeds)} of these seeds took:\n{covered.table()}")
+    return int(bool(totals.failed))
+
+
+def _tell(totals: Totals, seeds: int, seconds: float, jobs: int) -> None:
+    print(f"{seeds} seeds, {seeds / seconds:.1f} a second in {jobs} processes, {len(totals.failed)} violations")
+    if totals.seeds:
+        least = ", ".join(f"{number} {name}" for name, number in totals.least.items())
+        print(f"  the least in one seed: {least} (at least {STEPS}, {FAULTS} and 1)")
+    for name, count in sorted(totals.counts.items()):
         print(f"  {name}: {count}")
-    return 0
+    for seed, words in sorted(totals.failed.items())[:SHOWN]:
+        print(f"seed {seed}: {words}\n  replay: python -m tests.simulation --seed {seed} --trace")
 
 
 if __name__ == "__main__":

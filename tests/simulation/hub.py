@@ -1,43 +1,66 @@
-"""The seeded scheduler: every process is a greenlet that gives way before and after each call to a keeper."""
+"""The seeded scheduler: every process is a few greenlets that give way before and after each call to a keeper.
+
+It decides who runs next and lets time pass; it knows nothing of clocks and ticks.
+"""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 START_MS = 1_795_334_400_000
+TRACED = 60
+"""So many steps are kept for a failure's words, unless all are wanted."""
+
+Condition = Callable[[], bool]
 
 
-@dataclass(eq=False)
 class Task:
     """One thread of a simulated process."""
 
-    process: str
-    run: greenlet
-    wake_at_ms: int = 0
-    until: Callable[[], bool] | None = None
-    stopped_until_ms: int = 0
-    calls: int = 0
-    error: BaseException | None = field(default=None)
+    __slots__ = ("process", "rank", "run", "stopped_until_ms", "until", "wake_at_ms")
+
+    def __init__(self, process: str, run: greenlet, rank: float) -> None:
+        self.process, self.run, self.rank = process, run, rank
+        self.wake_at_ms = self.stopped_until_ms = 0
+        self.until: Condition | None = None
+
+
+Ambush = Callable[[Task], None]
 
 
 class Hub:
-    """Decides who runs next, by the seed; time passes only here."""
+    """Decides who runs next, by the seed; time passes only here.
 
-    def __init__(self, rng: random.Random) -> None:
+    Attributes:
+        calm: nobody is interrupted in the middle of what it does any more.
+        ambushes: what happens when some process next comes to a named step.
+        pace_ms: the longest time that passes with one step.
+    """
+
+    def __init__(self, rng: random.Random, *, traced: bool = False) -> None:
         self.rng = rng
         self.now_ms = START_MS
         self.tasks: list[Task] = []
         self.current: Task | None = None
         self.steps = 0
-        self.trace: list[str] = []
-        self._main = greenlet.getcurrent()
+        self.calm = False
+        self.ambushes: dict[str, Ambush] = {}
+        self.pace_ms = rng.choice((3, 10, 30))
+        self._moment = 0
+        self._steady = rng.choice((0.0, 0.0, 0.5, 0.9))
+        self._ranked = rng.choice((0.0, 0.0, 0.6, 0.95))
+        self._traced = traced
+        self._trace: list[tuple[int, str, str]] = []
+        self._sprung: list[tuple[Ambush, Task]] = []
+        self._last: Task | None = None
+        self._main = getcurrent()
+
+    # -- processes --------------------------------------------------------------------------------------------------
 
     def spawn(self, process: str, body: Callable[[], None]) -> Task:
         """Begin a thread of a process."""
-        task = Task(process, greenlet(body, parent=self._main))
+        task = Task(process, greenlet(body, parent=self._main), self.rng.random())
         self.tasks.append(task)
         return task
 
@@ -48,93 +71,150 @@ class Hub:
             task.run.throw()
 
     def stop(self, process: str, until_ms: int) -> None:
-        """Freeze a process, as SIGSTOP does; it never notices."""
+        """Freeze a process, as SIGSTOP does; it never notices. SIGCONT is a time that has passed."""
         for task in self.tasks:
             if task.process == process:
                 task.stopped_until_ms = until_ms
 
-    def give_way(self, what: str = "", seconds: float = 0.0, until: Callable[[], bool] | None = None) -> None:
-        """Called by a task: let others run, for at least `seconds` or until a condition holds."""
+    def stopped(self, process: str) -> bool:
+        """Whether a process is frozen."""
+        return any(task.process == process and task.stopped_until_ms > self.now_ms for task in self.tasks)
+
+    def alive(self, prefix: str) -> list[str]:
+        """The processes of a kind, in order."""
+        return sorted({task.process for task in self.tasks if task.process.startswith(prefix)})
+
+    def end(self) -> None:
+        """End everybody: the world is over."""
+        for process in {task.process for task in self.tasks}:
+            self.kill(process)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something to the world after a while, from outside of all processes."""
+
+        def wait() -> None:
+            self.wait(seconds)
+            self.act(action)
+
+        self.spawn("later", wait)
+
+    def act(self, action: Callable[[], None]) -> None:
+        """Called by a task: do something to the world, its own process included, before the next step."""
+        if self.current is not None:
+            self._sprung.append((lambda task: action(), self.current))
+
+    # -- from a task's inside -----------------------------------------------------------------------------------------
+
+    def between(self, what: str) -> None:
+        """Called by a task between two things: others may run, unless all is calm."""
         task = self.current
-        if task is None or greenlet.getcurrent() is not task.run:
+        if task is None:
             return
-        task.wake_at_ms = self.now_ms + round(seconds * 1000)
-        task.until = until
-        if what:
-            task.calls += 1
-            self.trace.append(f"{self.now_ms - START_MS:>8} {task.process}: {what}")
+        self._note(task.process, what)
+        if self.calm:
+            return
+        if what in self.ambushes:
+            self._sprung.append((self.ambushes.pop(what), task))
+        task.wake_at_ms, task.until = 0, None
         self._main.switch()
+
+    def wait(self, seconds: float, until: Condition | None = None) -> None:
+        """Called by a task: go on after some time, or once a condition holds."""
+        task = self.current
+        if task is None:
+            return
+        task.wake_at_ms, task.until = self.now_ms + int(seconds * 1000), until
+        self._main.switch()
+
+    # -- from outside -------------------------------------------------------------------------------------------------
 
     def run_one(self) -> None:
         """Let one task go on to where it next gives way; time passes where nobody can run, and a little otherwise."""
         self.steps += 1
-        ready = [task for task in self.tasks if self._ready(task)]
+        now_ms, random = self.now_ms, self.rng.random
+        ready = [
+            task
+            for task in self.tasks
+            if task.stopped_until_ms <= now_ms
+            and (task.wake_at_ms <= now_ms or (task.until is not None and task.until()))
+        ]
         if not ready:
-            self.now_ms = max(self.now_ms + 1, min((self._next(task) for task in self.tasks), default=self.now_ms))
-            return
-        if self.rng.random() < 0.5:
-            self.now_ms += self.rng.randrange(8)
-        task = self.rng.choice(ready)
-        self.current = task
+            # Everybody waits: until the first of them is due.
+            due = [(max(task.wake_at_ms, task.stopped_until_ms), task) for task in self.tasks]
+            self.now_ms = max(now_ms + 1, min(at_ms for at_ms, _ in due))
+            ready = [task for at_ms, task in due if at_ms <= self.now_ms]
+        elif random() < 0.5:
+            self.now_ms += int(random() * self.pace_ms)
+        self.current = task = self._choose(ready)
         try:
             task.run.switch()
         finally:
             self.current = None
         if task.run.dead and task in self.tasks:
             self.tasks.remove(task)
+        while self._sprung:
+            action, caught = self._sprung.pop()
+            action(caught)
 
-    def _ready(self, task: Task) -> bool:
-        if self.now_ms < task.stopped_until_ms:
-            return False
-        return self.now_ms >= task.wake_at_ms or (task.until is not None and task.until())
+    def moment(self) -> int:
+        """A number for now: later ones are higher."""
+        self._moment += 1
+        return self._moment
 
-    def _next(self, task: Task) -> int:
-        return max(task.wake_at_ms, task.stopped_until_ms)
+    def say(self, what: str) -> None:
+        """Note something that happens to the world."""
+        self._note("", what)
+
+    def story(self, last: int | None = None) -> str:
+        """The steps so far, one a line."""
+        steps = self._trace if last is None else self._trace[-last:]
+        return "\n".join(
+            f"{at_ms - START_MS:>8} {process + ':' if process else '!!'} {what}" for at_ms, process, what in steps
+        )
+
+    def _choose(self, ready: list[Task]) -> Task:
+        """Uniform in some worlds; in others whoever ran last goes on for long, or ranks decide and change at times."""
+        random = self.rng.random
+        if self._steady and self._last in ready and random() < self._steady:
+            return self._last
+        if self._ranked and random() < self._ranked:
+            if random() < 0.02:
+                self.tasks[int(random() * len(self.tasks))].rank = random()
+            self._last = max(ready, key=_rank)
+        else:
+            self._last = ready[int(random() * len(ready))]
+        return self._last
+
+    def _note(self, process: str, what: str) -> None:
+        trace = self._trace
+        trace.append((self.now_ms, process, what))
+        if len(trace) > 4 * TRACED and not self._traced:
+            del trace[: 3 * TRACED]
+
+
+def _rank(task: Task) -> float:
+    return task.rank
 
 
 class SimulatedTime:
-    """A process's own clock: the hub's, off by a skew."""
+    """A process's own clock: the hub's, off by a skew. `peak_ms` is the latest time it has ever shown."""
 
     def __init__(self, hub: Hub, skew_ms: int = 0) -> None:
         self._hub = hub
-        self.skew_ms = skew_ms
+        self._skew_ms = skew_ms
+        self._peak_ms = 0
 
     def now_ms(self) -> int:
-        return self._hub.now_ms + self.skew_ms
+        return self._hub.now_ms + self._skew_ms
 
     def monotonic(self) -> float:
         return self._hub.now_ms / 1000
 
+    @property
+    def peak_ms(self) -> int:
+        return max(self._peak_ms, self.now_ms())
 
-class Interrupted:
-    """A keeper as one simulated process uses it: others may run before and after each call."""
-
-    def __init__(self, hub: Hub, keeper: Any, name: str) -> None:
-        self._hub, self._keeper, self._name = hub, keeper, name
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._keeper, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._hub.give_way(f"{self._name}.{name}")
-            result = method(*args, **kwargs)
-            self._hub.give_way()
-            return result
-
-        return call
-
-
-class InterruptedStore(Interrupted):
-    """A store whose blocking calls pass simulated time."""
-
-    def wait_for_wake(self, timeout_s: float) -> bool:
-        woken: list[bool] = []
-
-        def poll() -> bool:
-            if self._keeper.broken:
-                return False
-            woken.extend([True] if self._keeper.wait_for_wake(0) else [])
-            return bool(woken)
-
-        self._hub.give_way("store.wait_for_wake", timeout_s, poll)
-        return bool(woken)
+    def skew(self, skew_ms: int) -> None:
+        """The clock is set anew."""
+        self._peak_ms = self.peak_ms
+        self._skew_ms = skew_ms

@@ -1,78 +1,136 @@
-"""What is outside of clocksvc in the simulation: topics, a consumer group, producers, and the truth of what was
-processed, written down before anybody reports it."""
+"""What is outside of clocksvc in the simulation: topics, a consumer group, and the truth of what was processed, written
+down before anybody reports it. It judges nothing."""
 
+import copy
 import random
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.stores.memory import MemoryStore
-from clocksvc.ticklogs.memory import MemoryLog
-from clocksvc.topic import Metadata
+from clocksvc.stores.memory_state import State
+from clocksvc.ticklogs.memory import MemoryLog, Transaction
+from clocksvc.topic import TimestampType
 from clocksvc.topics.memory import MemoryTopics, TopicRecord
-from tests.simulation.hub import Hub, Interrupted, SimulatedTime
+from tests.simulation.hub import Hub, SimulatedTime
+from tests.simulation.violation import Violation
 
-TOPIC = "events"
-INTERVAL_MS = 1_000
+CLOCK = "sim"
+GROUP = "g"
 MAX_FUTURE_MS = 60_000
-OUT_OF_ORDERNESS_MS = 300
-MOST_SKEW_MS = 1_500
+HOLD_AFTER_MS = 3_000
+JITTER_MS = 300
+"""So late, at most, an honest record comes after its timestamp."""
+MINUTES_MS = (-300_000, -90_000, 90_000, 300_000)
+HONEST, OTHER = b"honest", b"other"
 
 
-class DescribedTopics(Interrupted):
-    """Topics of one process; notes which partitions its metadata readings have shown: those it must wait for."""
-
-    def __init__(self, hub: Hub, topics: MemoryTopics, world: "World", process: str) -> None:
-        super().__init__(hub, topics, "topics")
-        self._world, self._process = world, process
-
-    def describe(self, names: Collection[str]) -> Metadata:
-        self._hub.give_way("topics.describe")
-        metadata: Metadata = self._keeper.describe(names)
-        shown = metadata.topics.get(TOPIC, TopicShape("", 0)).partitions
-        self._world.described.setdefault(self._process, set()).update(self._world.partitions()[:shown])
-        self._hub.give_way()
-        return metadata
-
-
-@dataclass
-class World:
-    """The truth.
+@dataclass(slots=True)
+class Truth:
+    """One partition of one incarnation of a topic.
 
     Attributes:
-        processed: for each partition the highest honest timestamp of a prefix that was processed.
-        committed: the group's offsets. owners: which consumer process reads which partition.
-        poisoned: offsets with a timestamp far ahead. lied: partitions in which one of them may count.
-        described: the partitions that a process's metadata readings have shown.
+        anew: the topic had been there before.
+        processed_ms: the highest timestamp processed that was no lie; None before the first.
+        offset: the first offset that nobody has processed. committed: the group's offset.
+        ahead: timestamps of heartbeats that were ahead of time when they were put.
+        lies: processed timestamps that are not true, or were ahead of time.
+        told_ms: the highest number that the store was told of this partition.
+        known_ms: up to where the store knew the old topic, when this one took its place: below that it knows better.
+        waited_ms: the last tick that waited for this partition.
     """
 
-    hub: Hub
-    store_skew_ms: int = 0
-    processed: dict[Partition, int] = field(default_factory=dict)
-    first_processed: set[tuple[Partition, int]] = field(default_factory=set)
-    committed: dict[Partition, int] = field(default_factory=dict)
-    owners: dict[Partition, str] = field(default_factory=dict)
-    described: dict[str, set[Partition]] = field(default_factory=dict)
-    poisoned: set[tuple[Partition, int]] = field(default_factory=set)
-    lied: set[Partition] = field(default_factory=set)
-    muted: set[Partition] = field(default_factory=set)
+    anew: bool = False
+    processed_ms: int | None = None
+    offset: int = 0
+    committed: int = 0
+    ahead: set[int] = field(default_factory=set)
+    lies: list[int] = field(default_factory=list)
+    told_ms: int = 0
+    known_ms: int = 0
+    waited_ms: int = 0
 
-    def __post_init__(self) -> None:
+    def processed(self, offset: int, record: TopicRecord, now_ms: int) -> bool:
+        """A record was handled: durable now. True when it is an honest one, for the first time."""
+        if offset < self.offset:
+            return False
+        self.offset = offset + 1
+        timestamp_ms, honest = record.timestamp_ms, record.value is HONEST
+        if record.value is OTHER or timestamp_ms in self.ahead:
+            self.lies.append(timestamp_ms)
+        if timestamp_ms <= now_ms and (self.processed_ms is None or timestamp_ms > self.processed_ms):
+            self.processed_ms = timestamp_ms
+        return honest
+
+    def reached_ms(self, limit_ms: int) -> int:
+        """How far it was processed at most, when the store refuses what is above a limit; -1 for not at all."""
+        reached_ms = -1 if self.processed_ms is None else self.processed_ms
+        told = [self.told_ms] if self.anew and self.told_ms > self.known_ms else []
+        counted = [lie for lie in (*self.lies, *told) if lie <= limit_ms]
+        return max([reached_ms, *counted])
+
+    def lied(self, limit_ms: int) -> bool:
+        """Whether a lie may have carried it further than is true."""
+        return any(0 <= lie <= limit_ms for lie in self.lies)
+
+
+class World:
+    """The truth, and all keepers.
+
+    Attributes:
+        truths: by topic id and number; `truth` finds the present one.
+        owners: which consumer process reads which partition; nobody reads one that is absent.
+        muted: partitions into which nobody writes. cut: those whose consumer never comes back.
+        foreign: transactions on the tick log that are not ours.
+        writing: the process whose transaction was begun last.
+        fenced_by: the process that fenced last.
+        records: how many were processed for the first time.
+        snapshots: states that the store may come back from. snapshot_before_publish, snapshot_before_roster: one is
+            taken before each of these writes.
+        store_told_time: the store answered this round of heartbeats.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub, rng = hub, hub.rng
+        self.time = SimulatedTime(hub, rng.choice((0, 0, 0, -400, 400, rng.choice(MINUTES_MS[2:]))))
+        append_time = rng.random() < 0.12
+        self.topic_names = ("events", "orders") if rng.random() < 0.25 else ("events",)
         self.spec = ClockSpec(
-            name="sim",
-            topics=(TOPIC,),
-            group="g",
+            name=CLOCK,
+            topics=self.topic_names,
+            group=GROUP,
             tick_log="sim-ticks",
-            interval_ms=INTERVAL_MS,
-            max_out_of_orderness_ms=OUT_OF_ORDERNESS_MS,
+            interval_ms=1_000,
+            max_out_of_orderness_ms=None if append_time or rng.random() < 0.05 else JITTER_MS,
             max_future_ms=MAX_FUTURE_MS,
+            hold_after_ms=HOLD_AFTER_MS,
+            recent_ticks_ms=60_000 if rng.random() < 0.5 else 86_400_000,
+            heartbeat=HeartbeatSpec(every_ms=1_000),
         )
-        self.store = MemoryStore("sim", SimulatedTime(self.hub, self.store_skew_ms))
-        self.log = MemoryLog()
+        self.out_of_orderness_ms = self.spec.max_out_of_orderness_ms
+        if self.out_of_orderness_ms is None:
+            self.out_of_orderness_ms = 0 if append_time else 10_000
+        self.jitter_ms = 1 if append_time else JITTER_MS
+        self.append_time = append_time
+        self.recent_ms = rng.choice((4_000, 15_000, 86_400_000))
+        self.store = MemoryStore(CLOCK, self.time, self.recent_ms)
+        self.log = MemoryLog(topic_id="log-1")
         self.topics = MemoryTopics("cluster")
-        self.topics.create(TOPIC, 3)
+        self.truths: dict[tuple[str, int], Truth] = {}
+        self.owners: dict[Partition, str] = {}
+        self.muted: set[Partition] = set()
+        self.cut: set[Partition] = set()
+        self.foreign: list[Transaction] = []
+        self.writing = self.fenced_by = ""
+        self.records = 0
+        self.snapshots: list[State] = []
+        self.snapshot_before_publish = self.snapshot_before_roster = False
+        self.store_told_time = False
+        self._ids: dict[str, str] = {}
+        self._partitions: list[Partition] = []
+        for name in self.topic_names:
+            self.make_topic(name, rng.randrange(1, 4))
 
     @property
     def rng(self) -> random.Random:
@@ -80,26 +138,100 @@ class World:
 
     def partitions(self) -> list[Partition]:
         """The partitions that there are."""
-        return [Partition(TOPIC, number) for number in range(self.topics.shape(TOPIC).partitions)]
+        return self._partitions
+
+    def truth(self, partition: Partition) -> Truth:
+        """The present one."""
+        return self.truths[self._ids[partition.topic], partition.number]
+
+    def store_forgot(self, topics: Collection[str] | None = None) -> None:
+        """What the store knew of old topics is gone: it was emptied or rolled back, or a roster is without them."""
+        ids = {self._ids[name] for name in self._ids if topics is None or name in topics}
+        for (id, _), truth in self.truths.items():
+            if id in ids:
+                truth.known_ms = 0
+
+    def wipe_store(self) -> None:
+        """FLUSHALL."""
+        self.store.wipe()
+        self.store_forgot()
+
+    def take_snapshot(self) -> None:
+        """The store writes a snapshot; the last few are kept."""
+        state = copy.copy(self.store._state)  # and its containers, whose values never change: cheaper than a deep copy
+        for held in fields(State):
+            value = getattr(state, held.name)
+            if isinstance(value, dict | list | set):
+                setattr(state, held.name, value.copy())
+        self.snapshots[:] = [*self.snapshots[-2:], state]
+
+    def roll_store_back(self, state: State) -> None:
+        """A snapshot takes the store's place."""
+        self.store.restore(state)
+        self.store_forgot()
+
+    def is_present(self, partition: Partition, truth: Truth) -> bool:
+        """Whether a truth is that of a partition as it is now."""
+        return self.truths.get((self._ids[partition.topic], partition.number)) is truth
+
+    def make_topic(self, name: str, partitions: int) -> None:
+        """Make a topic, or make it anew: with another id, without its records, the group's offsets at 0."""
+        kind = TimestampType.LOG_APPEND_TIME if self.append_time else TimestampType.CREATE_TIME
+        shape = self.topics.create(name, partitions, kind)
+        anew = name in self._ids
+        known = [known_ms or 0 for partition, known_ms in self.store._state.clocks.items() if partition.topic == name]
+        lies = [lie for (id, _), truth in self.truths.items() if id == self._ids.get(name) for lie in truth.lies]
+        self._ids[name] = shape.id
+        for number in range(partitions):
+            self.truths[shape.id, number] = Truth(anew, lies=list(lies), known_ms=max(known, default=0))
+        self._list_partitions()
+
+    def add_partition(self, name: str) -> Partition:
+        """The topic grows."""
+        shape = self.topics.add_partitions(name, 1)
+        partition = Partition(name, shape.partitions - 1)
+        self.truths[shape.id, partition.number] = Truth()
+        self._list_partitions()
+        return partition
 
     def produce(self, partition: Partition) -> None:
-        """An honest producer: no record comes later than the out-of-orderness after its timestamp."""
-        timestamp_ms = self.hub.now_ms - self.rng.randrange(OUT_OF_ORDERNESS_MS)
-        self.topics.put(partition, TopicRecord(timestamp_ms, None, b"honest"))
+        """An honest producer: no record comes later than the jitter after its timestamp."""
+        self._put(partition, self.hub.now_ms - self.rng.randrange(self.jitter_ms), HONEST)
 
-    def poison(self, partition: Partition) -> None:
-        """A producer whose clock is far ahead."""
-        timestamp_ms = self.hub.now_ms + self.rng.choice([120_000, 1_800_000, 10**9])
-        self.poisoned.add((partition, len(self.topics.records(partition))))
-        self.topics.put(partition, TopicRecord(timestamp_ms, None, b"poison"))
+    def poison(self, partition: Partition, timestamp_ms: int) -> None:
+        """A producer whose clock is wrong."""
+        self._put(partition, timestamp_ms, OTHER)
 
-    def process(self, partition: Partition, offset: int, timestamp_ms: int) -> bool:
-        """A consumer has handled a record: durable now. True when it is the first time."""
-        if (partition, offset) in self.poisoned and timestamp_ms <= self.hub.now_ms + MAX_FUTURE_MS + MOST_SKEW_MS:
-            # Read so late that it is no longer far ahead: a timestamp that lies within bounds, which nobody can tell.
-            self.lied.add(partition)
-        if (partition, offset) not in self.poisoned or partition in self.lied:
-            self.processed[partition] = max(self.processed.get(partition, 0), timestamp_ms)
-        first = (partition, offset) not in self.first_processed
-        self.first_processed.add((partition, offset))
-        return first
+    def beaten(self, whose: SimulatedTime, partitions: Collection[Partition], timestamp_ms: int) -> None:
+        """Heartbeats are on their way. Brokers stamp them too, where they stamp anything."""
+        passed_ms = min(self.time.peak_ms, whose.peak_ms) if self.store_told_time else whose.peak_ms
+        if timestamp_ms > passed_ms:
+            raise Violation(
+                f"early: a heartbeat bears {timestamp_ms}, which its own and the store's clock have not passed"
+            )
+        self.topics.append_time_ms = self.hub.now_ms if self.append_time else None
+        if timestamp_ms > self.hub.now_ms and not self.append_time:
+            for partition in set(partitions) & set(self._partitions):
+                self.truth(partition).ahead.add(timestamp_ms)
+
+    def process(self, partition: Partition, truth: Truth, offset: int, record: TopicRecord) -> bool:
+        """A consumer has handled a record: durable now. True when it is an honest one, for the first time."""
+        if offset >= truth.offset:
+            self.records += 1
+        return truth.processed(offset, record, self.hub.now_ms)
+
+    def _put(self, partition: Partition, timestamp_ms: int, value: bytes) -> None:
+        if self.append_time:
+            self.topics.append_time_ms = timestamp_ms = self.hub.now_ms
+            value = HONEST
+        self.topics.put(partition, TopicRecord(timestamp_ms, None, value))
+
+    def _list_partitions(self) -> None:
+        self._partitions = [
+            Partition(name, number) for name in self._ids for number in range(self.topics.shape(name).partitions)
+        ]
+        present = set(self._partitions)
+        for gone in [partition for partition in self.owners if partition not in present]:
+            del self.owners[gone]
+        self.muted &= present
+        self.cut &= present

@@ -1,0 +1,145 @@
+"""Defects of the core: what counts as reached, and which ticks are due."""
+
+from contextlib import AbstractContextManager
+from unittest.mock import patch
+
+from clocksvc.clock import boundary, hold, record
+from clocksvc.clock.hold import Sight
+from clocksvc.clock.tick import Tick
+from tests.simulation.defects.defect import Promise, defect, together
+
+Patched = AbstractContextManager[object]
+
+
+def _without(rule: object) -> Patched:
+    return patch.object(hold, "RULES", tuple(each for each in hold.RULES if each is not rule))
+
+
+@defect(
+    "the out-of-orderness is not subtracted",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="leader/test_leading.py::test_out_of_orderness_is_subtracted_to_compare",
+)
+def out_of_orderness_not_subtracted() -> Patched:
+    def reached(sight: Sight) -> int:
+        return boundary.floor(sight.lowest_ms or 0, sight.interval_ms)
+
+    return patch.object(Sight, "reached_ms", property(reached))
+
+
+@defect(
+    "the store's clock alone must have passed a boundary",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="clock/test_advance.py::test_the_verdict",
+)
+def leaders_clock_not_compared() -> Patched:
+    return patch.object(
+        Sight, "passed_ms", property(lambda sight: boundary.floor(sight.store_now_ms, sight.interval_ms))
+    )
+
+
+@defect(
+    "the leader's clock alone must have passed a boundary",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="clock/test_advance.py::test_the_verdict",
+)
+def stores_clock_not_compared() -> Patched:
+    return patch.object(
+        Sight, "passed_ms", property(lambda sight: boundary.floor(sight.leader_now_ms, sight.interval_ms))
+    )
+
+
+@defect(
+    "replicas with different configurations tick on",
+    Promise.NEVER_LOST,
+    "conflict",
+    "lost",
+    "early",
+    directed="leader/test_leading.py::test_two_configurations_hold_each_other",
+)
+def config_conflict_ignored() -> Patched:
+    return _without(hold.config_conflict)
+
+
+@defect(
+    "a store that lost the replicas' announcements is believed at once",
+    Promise.NEVER_LOST,
+    "conflict",
+    "early",
+    directed="leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
+)
+def unheard_replicas_ignored() -> Patched:
+    return _without(hold.not_all_heard)
+
+
+@defect(
+    "a topic that Kafka does not list holds nothing",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="leader/test_leading.py::test_absence_retires_nothing",
+)
+def missing_topic_ignored() -> Patched:
+    return _without(hold.topic_missing)
+
+
+@defect(
+    "a clock that was told to pause goes on",
+    Promise.NEVER_EARLY,
+    "paused",
+    directed="clock/test_advance.py::test_the_verdict",
+)
+def pause_ignored() -> Patched:
+    return _without(hold.paused)
+
+
+@defect(
+    "skipped boundaries get no tick: only the last one does",
+    Promise.NEVER_LOST,
+    "lost",
+    "chain",
+    directed="leader/test_leading.py::test_skipped_boundaries_are_ticked_one_by_one",
+)
+def skipped_boundaries_left_out() -> Patched:
+    span = boundary.span
+    return patch.object(boundary, "span", lambda *args: span(*args)[-1:])
+
+
+@defect(
+    "after a change the next tick is the last one plus the new interval",
+    Promise.NEVER_LOST,
+    "interval",
+    "lost",
+    directed="leader/test_leading.py::test_two_configurations_hold_each_other",
+)
+def interval_added_to_the_last_tick() -> Patched:
+    def span(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:
+        return range(after_ms + interval_ms, min(upto_ms, after_ms + limit * interval_ms) + 1, interval_ms)
+
+    return patch.object(boundary, "span", span)
+
+
+@defect(
+    "a tick does not say who was not waited for",
+    Promise.NEVER_SILENT,
+    "excluded",
+    directed="clock/test_tick.py::test_a_tick_on_the_wire",
+)
+def exclusions_not_named() -> Patched:
+    to_wire = Tick.to_wire
+    return patch.object(Tick, "to_wire", lambda tick: to_wire(tick) | {"excluded": []})
+
+
+@defect(
+    "a record of the log loses who is excluded",
+    Promise.REBUILT,
+    "excluded",
+    "dead",
+    directed="clock/test_record.py::test_a_record_in_the_log",
+)
+def exclusions_lost_in_the_log() -> Patched:
+
+    state_to_wire = record._state_to_wire
+    return together(patch.object(record, "_state_to_wire", lambda state: state_to_wire(state) | {"exclusions": []}))

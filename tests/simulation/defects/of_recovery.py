@@ -1,0 +1,139 @@
+"""Defects of a new leader's recovery: what it believes, and what it makes of the store's stream."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from unittest.mock import patch
+
+from clocksvc.clock.record import ClockState
+from clocksvc.leader import leader as leading
+from clocksvc.leader import recovery
+from clocksvc.leader.parts import Parts
+from tests.simulation.defects.defect import Promise, defect
+
+Patched = AbstractContextManager[object]
+
+
+@defect(
+    "a new leader believes the store's last tick, not the log's",
+    Promise.NEVER_LOST,
+    "twice",
+    "lost",
+    "chain",
+    directed="leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
+)
+def recovery_from_the_store() -> Patched:
+    read_state = recovery.read_state
+
+    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
+        state, known = read_state(parts, waiting), parts.store.last_tick()
+        return state if known is None else replace(state, last_tick_ms=known.at_ms, last_emitted_ms=known.emitted_at_ms)
+
+    return patch.object(leading, "read_state", read)
+
+
+@defect(
+    "an empty store is a first start, whatever the log says",
+    Promise.REBUILT,
+    "chain",
+    "twice",
+    "lost",
+    directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
+)
+def first_start_on_an_empty_store() -> Patched:
+    read_state = recovery.read_state
+
+    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
+        state = read_state(parts, waiting)
+        return ClockState(topics=state.topics) if parts.store.last_tick() is None else state
+
+    return patch.object(leading, "read_state", read)
+
+
+@defect(
+    "a log that lost all it had is taken for one never written",
+    Promise.NEVER_LOST,
+    "silent",
+    "lost",
+    "chain",
+    "twice",
+    directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
+)
+def first_start_on_an_emptied_log() -> Patched:
+    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
+        record = parts.ticklog.tail(waiting).record
+        return ClockState() if record is None else record.state
+
+    return patch.object(leading, "read_state", read)
+
+
+@defect(
+    "where the log begins is not looked at: an empty one is a first start",
+    Promise.NEVER_LOST,
+    "silent",
+    "lost",
+    "chain",
+    directed="leader/test_recovery.py::test_a_log_that_begins_above_zero_is_no_first_start",
+)
+def first_offset_ignored() -> Patched:
+    return patch.object(recovery, "_state_of", lambda tail: tail.record.state if tail.record else ClockState())
+
+
+@defect(
+    "a stream that knows more than the log is cut back to it",
+    Promise.NEVER_BACK,
+    "silent",
+    "back",
+    "twice",
+    "chain",
+    directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
+)
+def later_tick_of_the_store_cut_back() -> Patched:
+    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
+        return recovery._state_of(parts.ticklog.tail(waiting))
+
+    return patch.object(leading, "read_state", read)
+
+
+@defect(
+    "after a takeover the stream is not compared with the log",
+    Promise.ALIVE,
+    "silent",
+    "dead",
+    "lost",
+    "the store's stream",
+    directed="leader/test_recovery.py::test_a_death_between_commit_and_publish_loses_nothing",
+)
+def stream_never_reconciled() -> Patched:
+    return patch.object(leading, "reconcile", lambda *_: None)
+
+
+@defect(
+    "a rebuilt stream has the last tick alone",
+    Promise.REBUILT,
+    "dead",
+    "lost",
+    "kept",
+    "the store's stream",
+    directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
+)
+def stream_rebuilt_without_history() -> Patched:
+    def rebuild(parts: Parts, token: str, state: ClockState, waiting: Callable[[], None]) -> None:
+        known = parts.store.last_tick()
+        if known is None or known.at_ms != state.last_tick_ms:
+            newest = [record.tick for record in parts.ticklog.backwards(waiting) if record.tick is not None][:1]
+            parts.store.rebuild(token, newest, state.last_tick_ms)
+
+    return patch.object(leading, "reconcile", rebuild)
+
+
+@defect(
+    "a new leader forgets that the clock was told to pause",
+    Promise.REBUILT,
+    "paused",
+    "request",
+    directed="leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
+)
+def pause_forgotten_at_takeover() -> Patched:
+    read_state = recovery.read_state
+    return patch.object(leading, "read_state", lambda *args: replace(read_state(*args), pause=None))

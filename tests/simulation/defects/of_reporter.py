@@ -1,0 +1,160 @@
+"""Defects of the reporter: what a consumer says it has processed, and when."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.reporter import Reporter
+from clocksvc.reporting import sender
+from clocksvc.reporting.message import TopicPartition
+from clocksvc.reporting.numbers import Item, Numbers
+from clocksvc.reporting.progress import Progress
+from clocksvc.store import Bounds, Marks, Report
+from clocksvc.stores.memory import MemoryStore
+from tests.simulation.defects.defect import Promise, defect, together
+
+Patched = AbstractContextManager[object]
+
+_refuse = Numbers._refuse
+
+
+@defect(
+    "a number that was refused hides the good ones behind it",
+    Promise.ALIVE,
+    "dead",
+    directed="test_reporter_refusals.py::test_a_timestamp_far_ahead_is_forgotten",
+)
+def refused_number_remembered() -> Patched:
+    def remember(self: Numbers, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+        _refuse(self, partition, timestamp_ms, outcome)
+        known = self.progress[partition]
+        known.high_ms = max(known.high_ms, timestamp_ms)
+
+    return together(
+        patch.object(Numbers, "_refuse", remember), patch.object(Progress, "refused", lambda self, number_ms: None)
+    )
+
+
+@defect(
+    "the store's refusal does not make a reporter forget the number",
+    Promise.ALIVE,
+    "dead",
+    directed="test_reporter_refusals.py::test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted",
+)
+def refusal_by_the_store_ignored() -> Patched:
+    return patch.object(Progress, "refused", lambda self, number_ms: None)
+
+
+@defect(
+    "neither reporter nor store refuses what is far ahead",
+    Promise.NEVER_EARLY,
+    "silent",
+    "early",
+    directed="leader/test_leading.py::test_refused_reports_are_named",
+)
+def far_ahead_accepted() -> Patched:
+    mark = MemoryStore.mark
+
+    def unbounded(store: MemoryStore, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+        mark(store, token, marks, replace(bounds, max_future_ms=2**50), started_ms)
+
+    return patch.object(MemoryStore, "mark", unbounded)
+
+
+@defect(
+    "a revoked partition is forgotten before it is told",
+    Promise.ALIVE,
+    "dead",
+    "untold",
+    directed="test_reporter_topics.py::test_a_partition_that_is_revoked_is_reported_then_forgotten",
+)
+def forget_without_flush() -> Patched:
+    return patch.object(Reporter, "on_revoke", Reporter.on_lost)
+
+
+@defect(
+    "what was reported once is not repeated, and a lost store not noticed",
+    Promise.REBUILT,
+    "dead",
+    directed="test_reporter.py::test_all_is_repeated_every_ten_seconds",
+)
+def reported_once() -> Patched:
+    return together(
+        patch.object(sender, "REPEAT_S", float("inf")), patch.object(Progress, "unknown", lambda self: None)
+    )
+
+
+@defect(
+    "the boundary that a record comes before is reported for it",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="test_reporter.py::test_a_boundary_is_crossed_in_raw_terms",
+)
+def reports_rounded_up() -> Patched:
+    report = Numbers.report
+
+    def round_up(self: Numbers, items: Sequence[Item]) -> Report | None:
+        given = report(self, items)
+        if given is None or self.bounds is None:
+            return given
+        step_ms = self.bounds.interval_ms
+        readings = [Reading(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.readings]
+        return replace(given, readings=tuple(readings))
+
+    return patch.object(Numbers, "report", round_up)
+
+
+@defect(
+    "a reporter's highest number stands for all its partitions",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="test_reporter.py::test_all_is_repeated_every_ten_seconds",
+)
+def one_number_for_all_partitions() -> Patched:
+    report = Numbers.report
+
+    def lump(self: Numbers, items: Sequence[Item]) -> Report | None:
+        given = report(self, items)
+        if given is None or not given.readings:
+            return given
+        highest_ms = max(reading.timestamp_ms for reading in given.readings)
+        return replace(given, readings=tuple(Reading(each.partition, highest_ms) for each in given.readings))
+
+    return patch.object(Numbers, "report", lump)
+
+
+@defect(
+    "what could not be sent is dropped",
+    Promise.ALIVE,
+    "dead",
+    "untold",
+    directed="test_reporter.py::test_a_store_that_forgot_is_told_again_each_second",
+)
+def unsent_reports_dropped() -> Patched:
+    select = Numbers.select
+
+    def settle_at_once(self: Numbers, selection: Any) -> list[Item]:
+        items = select(self, selection)
+        for item in items:
+            item.progress.accepted(item.number_ms)
+        return items
+
+    return together(patch.object(Numbers, "select", settle_at_once), patch.object(sender, "REPEAT_S", float("inf")))
+
+
+@defect(
+    "partitions that were taken away are still reported",
+    Promise.NEVER_EARLY,
+    "silent",
+    "early",
+    "back",
+    directed="test_reporter_topics.py::test_a_partition_that_is_lost_is_forgotten",
+)
+def nothing_forgotten() -> Patched:
+    def keep(self: Reporter, partitions: Iterable[TopicPartition]) -> None:
+        pass
+
+    return patch.object(Reporter, "_forget", keep)

@@ -1,0 +1,96 @@
+"""A tick log that is out of reach, loses what it had, or is written by others."""
+
+import json
+from time import gmtime, strftime
+
+from clocksvc.ticklogs.memory import CommitFault
+from clocksvc.ticklogs.message import Message
+from tests.simulation.faults.of_processes import crash_leader
+from tests.simulation.faults.stage import Stage, for_a_while
+from tests.simulation.world import CLOCK, World
+
+
+def break_log(stage: Stage) -> None:
+    """The tick log does not answer for a while."""
+    for_a_while(stage, stage.world.log, "unavailable")
+
+
+def lose_commit_answer(stage: Stage) -> None:
+    """The answer to the next commit never comes: it has landed, or it has not, or it lands later."""
+    log, fate = stage.world.log, stage.rng.choice((*CommitFault, None))
+    log.commit_faults.append(fate or CommitFault.LOST)
+    if fate is None:
+        _land_later(stage)
+
+
+def _land_later(stage: Stage) -> None:
+    log = stage.world.log
+
+    def watch() -> None:
+        own = log._own
+        while own is None:
+            stage.hub.wait(0.2, lambda: log._own is not None)
+            own = log._own
+        stage.hub.wait(stage.rng.choice((0.05, 0.5, 2.0)))
+        if log._own is own and not log.commit_faults:
+            stage.hub.say("the commit lands after all")
+            log.end_own(committed=True)
+
+    stage.hub.spawn("later", watch)
+
+
+def open_transaction(stage: Stage) -> None:
+    """Somebody else opens a transaction on the tick log, with what looks like a tick, and aborts it at last."""
+    world = stage.world
+    if world.log._foreign is not None:
+        return
+    begin_foreign(world)
+
+    def end() -> None:
+        world.log.end_foreign(committed=False)
+
+    stage.hub.later(stage.rng.choice((1.0, 6.0, 15.0)), end)
+
+
+def begin_foreign(world: World) -> None:
+    """A foreign transaction that holds what could be the clock's next ticks."""
+    written = [
+        entry.message for entry in world.log.entries if entry.message is not None and entry.message.type == "tick"
+    ]
+    fake = []
+    if written and written[-1].value:
+        body = json.loads(written[-1].value)
+        body["timestamp_seconds"] += 120
+        body["time"] = body["state"]["last_tick"] = _rfc3339(body["timestamp_seconds"])
+        fake = [Message(CLOCK.encode(), json.dumps(body).encode(), "tick")]
+    world.log.begin_foreign(*fake)
+    assert world.log._foreign is not None
+    world.foreign.append(world.log._foreign)
+
+
+def _rfc3339(seconds: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+
+
+def truncate_log(stage: Stage) -> None:
+    """What is old in the tick log is deleted."""
+    log = stage.world.log
+    kept = [entry.offset for entry in log.entries if entry.message is not None]
+    if len(kept) > 2 and log._own is None:
+        log.truncate_before(stage.rng.choice(kept[:-2]))
+        stage.oracle.log_lost()
+
+
+def lose_log(stage: Stage) -> None:
+    """The tick log loses its end, or all that it has, or is made anew; the store may lose what it knows as well."""
+    log = stage.world.log
+    if log._own is not None or log._foreign is not None or not stage.oracle.ticks:
+        return
+    stage.rng.choice(
+        (lambda: log.lose_tail(stage.rng.randrange(2, 7)), lambda: log.truncate_before(log.end), log.recreate)
+    )()
+    stage.oracle.log_lost()
+    if stage.rng.random() < 0.2:
+        stage.world.wipe_store()
+    if stage.rng.random() < 0.7:
+        crash_leader(stage)

@@ -1,0 +1,103 @@
+"""People who run `clocksvc init`, exclude and pause, as the command line and the HTTP API do it for them."""
+
+from collections import Counter
+
+from clocksvc.clock.answer import AnswerKind
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.request import Request, RequestKind
+from clocksvc.errors import ClocksvcError, StoreUnavailable
+from clocksvc.leader.init import initialise
+from clocksvc.stores.memory import MemoryStore
+from clocksvc.ticklogs.memory import MemoryTickLog
+from tests.simulation.hub import Hub, SimulatedTime
+from tests.simulation.keepers import Link, SeenStore
+from tests.simulation.oracle import Oracle
+from tests.simulation.world import World
+
+EXPIRES_MS = (300, 2_000, 10_000)
+LONGER_S = 5.0
+
+
+class Init:
+    """One run of `clocksvc init`."""
+
+    def __init__(self, hub: Hub, world: World, ticklog: MemoryTickLog, told: Counter[str]) -> None:
+        self._hub, self._world, self._ticklog, self._told = hub, world, ticklog, told
+
+    def run(self, last_tick_ms: int) -> None:
+        """Once; a refusal is an answer."""
+        store = SeenStore(self._hub, self._world.store, Link(), "init")
+        try:
+            initialise(self._world.spec, store, self._ticklog, SimulatedTime(self._hub), last_tick_ms)
+            self._told["init: done"] += 1
+        except ClocksvcError as error:
+            self._told[f"init: {type(error).__name__}"] += 1
+            self._hub.say(f"init {last_tick_ms} is refused: {error}")
+
+
+class Asking:
+    """One request to the leader, as `clocksvc/api/asking.py` makes it."""
+
+    def __init__(self, hub: Hub, store: MemoryStore, link: Link, oracle: Oracle, told: Counter[str]) -> None:
+        self._hub, self._oracle, self._told = hub, oracle, told
+        self._store = SeenStore(hub, store, link, "asking")
+
+    def run(self, kind: RequestKind, partition: Partition | None) -> None:
+        """Ask, wait, give up; say what is known of it."""
+        try:
+            snapshot = self._store.snapshot()
+        except StoreUnavailable:
+            return
+        if snapshot.leader is None:
+            return
+        expires_ms = snapshot.now_ms + self._hub.rng.choice(EXPIRES_MS)
+        id = f"{self._hub.rng.getrandbits(64):x}"
+        named = None if partition is None else (partition.topic, partition.number)
+        self._oracle.standing.asked(id, kind.value, named, expires_ms)
+        word = self._ask(Request(id, kind, "night shift", snapshot.now_ms, "a reason", expires_ms, partition))
+        self._told[f"{kind.value}: {word}"] += 1
+        self._hub.say(f"{kind.value} {partition}: {word}")
+
+    def _ask(self, request: Request) -> str:
+        if not self._leave(request):
+            return "not left"
+        answer = self._look(request, (request.expires_ms - request.at_ms) / 1000)
+        if answer is None and self._withdraw(request):
+            return self._not_done(request, "withdrawn")
+        return answer or self._look(request, LONGER_S) or "unknown"
+
+    def _leave(self, request: Request) -> bool:
+        try:
+            if not self._store.leave_request(request):
+                self._not_done(request, "too many wait")
+                return False
+        except StoreUnavailable:
+            if self._withdraw(request):
+                self._not_done(request, "the store did not answer, and it was withdrawn")
+            return False
+        return True
+
+    def _look(self, request: Request, seconds: float) -> str | None:
+        until_ms = self._hub.now_ms + int(seconds * 1000)
+        while self._hub.now_ms < until_ms:
+            try:
+                answer = self._store.read_answer(request.id)
+            except StoreUnavailable:
+                answer = None
+            if answer is not None:
+                if answer.kind is not AnswerKind.DONE:
+                    return self._not_done(request, answer.kind.value)
+                self._oracle.standing.told_done(request.id)
+                return "done"
+            self._hub.wait(0.2)
+        return None
+
+    def _withdraw(self, request: Request) -> bool:
+        try:
+            return bool(self._store.withdraw_request(request.id))
+        except StoreUnavailable:
+            return False
+
+    def _not_done(self, request: Request, why: str) -> str:
+        self._oracle.standing.told_not_done(request.id, why)
+        return why

@@ -1,0 +1,147 @@
+"""A subscriber as the HTTP list, stream and wait serve it: it resumes with its last cursor at any replica, and must get
+every tick once, in order, or be told of a reset."""
+
+from collections import Counter
+from functools import partial
+
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
+from clocksvc.feed import Feed
+from tests.simulation.hub import Hub
+from tests.simulation.oracle import Oracle
+from tests.simulation.violation import Violation
+from tests.simulation.world import World
+
+BATCH = 7
+
+
+class Subscriber:
+    """One client. `feeds` are the replicas that are alive, by process, and `shown` what they show last; it may go from
+    one to another at any time.
+
+    Attributes:
+        cursor_ms: the last tick it got, or where its stream began; None before it has begun.
+        counts: resumes, resets and ticks.
+    """
+
+    def __init__(
+        self, name: str, hub: Hub, world: World, oracle: Oracle, feeds: dict[str, Feed], shown: dict[str, int]
+    ) -> None:
+        self.name = name
+        self._hub, self._world, self._oracle, self._feeds, self._shown = hub, world, oracle, feeds, shown
+        self.cursor_ms: int | None = None
+        self.counts: Counter[str] = Counter()
+        self._got: list[int] = []
+
+    def live(self) -> None:
+        """For ever: connect somewhere, follow for a while, come back elsewhere."""
+        while True:
+            names = sorted(self._feeds)
+            if not names:
+                self._hub.wait(0.3)
+                continue
+            where = self._hub.rng.choice(names)
+            try:
+                self._connect(self._feeds[where], where)
+            except (Rebuilding, StoreUnavailable):
+                self._hub.wait(0.3)
+
+    def _connect(self, feed: Feed, where: str) -> None:
+        feed.newest(1)
+        if self.cursor_ms is None:
+            last = feed.last
+            self.cursor_ms = 0 if last is None else last.at_ms
+        else:
+            self._maybe_go_back()
+            self.counts["resumes"] += 1
+            self._read(feed, where, 1)
+        for _ in range(self._hub.rng.randrange(1, 8)):
+            self._read(feed, where, BATCH)
+            if self._hub.rng.random() < 0.1:
+                self._ask_whether_reached(feed, where)
+            self._hub.wait(1.0, partial(self._shows_more, where, self.cursor_ms or 0))
+            if self._feeds.get(where) is not feed:
+                return
+
+    def _shows_more(self, where: str, got_ms: int) -> bool:
+        return self._shown.get(where, 0) > got_ms
+
+    def _maybe_go_back(self) -> None:
+        """A client that died before it wrote down how far it was."""
+        if self._got and self._hub.rng.random() < 0.3:
+            del self._got[max(1, len(self._got) - self._hub.rng.randrange(1, 12)) :]
+            self.cursor_ms = self._got[-1]
+
+    def _read(self, feed: Feed, where: str, limit: int) -> None:
+        assert self.cursor_ms is not None
+        if self._hub.stopped(where):
+            raise StoreUnavailable
+        before = self._oracle.stream_changes
+        try:
+            ticks = self._ticks_after(feed, self.cursor_ms, limit)
+        except CursorTooOld as error:
+            self._judge_reset(where, error, moved=self._oracle.stream_changes != before)
+            self._reset(feed, where, error)
+            return
+        for tick in ticks:
+            self._take(tick, where)
+
+    def _ticks_after(self, feed: Feed, cursor_ms: int, limit: int) -> list[Tick]:
+        in_memory = feed.in_memory_after(cursor_ms, limit)
+        return feed.ticks_after(cursor_ms, limit) if in_memory is None else in_memory
+
+    def _reset(self, feed: Feed, where: str, error: CursorTooOld) -> None:
+        while True:
+            previous_ms = error.oldest_previous_ms or 0
+            try:
+                oldest = self._ticks_after(feed, previous_ms, 1)
+                break
+            except CursorTooOld as again:
+                error = again
+        if not oldest:
+            raise Violation(
+                f"lost: {where} refuses {self.name}'s cursor {error.cursor_ms} and has no tick to begin with"
+            )
+        self.counts["resets"] += 1
+        self._hub.say(f"{self.name} is reset from {self.cursor_ms} to {previous_ms}")
+        self.cursor_ms = previous_ms
+        self._got.clear()
+
+    def _judge_reset(self, where: str, error: CursorTooOld, *, moved: bool) -> None:
+        """Nothing that is kept may be refused."""
+        kept = self._world.store._state.ticks
+        cursor_ms = self.cursor_ms or 0
+        if kept and (kept[0].previous_ms or 0) <= cursor_ms <= kept[-1].at_ms and not moved:
+            raise Violation(f"lost: {where} refuses the cursor {cursor_ms} although the store keeps what follows it")
+        if (error.oldest_previous_ms or 0) <= cursor_ms:
+            raise Violation(f"lost: {where} resets {self.name} from {cursor_ms} to {error.oldest_previous_ms}")
+
+    def _take(self, tick: Tick, where: str) -> None:
+        cursor_ms = self.cursor_ms or 0
+        self._oracle.judge_shown(tick, f"{self.name} at {where}")
+        if tick.at_ms <= cursor_ms:
+            raise Violation(f"twice: {self.name} at {where} gets {tick.at_ms} after {cursor_ms}")
+        if tick.previous_ms != cursor_ms and not self._may_follow(tick.previous_ms, cursor_ms):
+            raise Violation(
+                f"lost: {self.name} at {where} gets {tick.at_ms}, which follows {tick.previous_ms}, after {cursor_ms}"
+            )
+        self.cursor_ms = tick.at_ms
+        self._got.append(tick.at_ms)
+        self.counts["ticks"] += 1
+
+    def _may_follow(self, previous_ms: int | None, cursor_ms: int) -> bool:
+        """A chain's beginning follows nothing; where log and store lost it both, another one may run beside it."""
+        if self._oracle.lost_for_good:
+            return previous_ms is None or previous_ms < cursor_ms
+        return previous_ms is None and cursor_ms == 0
+
+    def _ask_whether_reached(self, feed: Feed, where: str) -> None:
+        """What the HTTP wait asks: never a tick before the time."""
+        until_ms = self._hub.now_ms - self._hub.rng.randrange(20_000)
+        found = feed.in_memory_after(max(0, until_ms - 1), 1)
+        tick = feed.reached(until_ms) if found is None else next(iter(found), None)
+        if tick is None:
+            return
+        self._oracle.judge_shown(tick, f"{where} asked for {until_ms}")
+        if tick.at_ms < until_ms:
+            raise Violation(f"early: {where} says that {until_ms} is reached, with tick {tick.at_ms}")

@@ -1,0 +1,75 @@
+"""Somebody who looks at the clock's state all the time, through the product's view: is it ever silent?"""
+
+from clocksvc.feed import Feed
+from clocksvc.view import ClockView
+from tests.simulation.hub import Hub, SimulatedTime
+from tests.simulation.keepers import Link, SeenStore
+from tests.simulation.oracle import Oracle
+from tests.simulation.violation import Violation
+from tests.simulation.world import CLOCK, HOLD_AFTER_MS, World
+
+EVERY_S = 0.5
+SILENT_MS = 12_000
+"""After the last fault: a lease's end, an election, one who gives Kafka up and steps back, the next election."""
+
+
+class Viewer:
+    """Looks through a feed and a view of its own.
+
+    Attributes:
+        hold: the hold shown last: reason and partitions. holds: how often each reason was seen.
+        quiet_since_ms: since when nobody has broken anything.
+    """
+
+    def __init__(self, hub: Hub, world: World, oracle: Oracle) -> None:
+        self._hub, self._oracle = hub, oracle
+        time = SimulatedTime(hub)
+        store = SeenStore(hub, world.store, Link(), "viewer")
+        self.feed = Feed(CLOCK, store, time)
+        self._view = ClockView(world.spec, store, self.feed, time)
+        self.hold: str | None = None
+        self.partitions: set[tuple[str, int]] = set()
+        self.holds: dict[str, int] = {}
+        self.status = ""
+        self.looked_at_ms = 0
+        self.quiet_since_ms = hub.now_ms
+        self._silent_since_ms: int | None = None
+
+    def live(self) -> None:
+        """For ever."""
+        while True:
+            self.feed.step(0)
+            if self.feed.last is not None:
+                self._oracle.judge_shown(self.feed.last, "viewer")
+            self._look()
+            self._hub.wait(EVERY_S)
+
+    def _look(self) -> None:
+        state = self._view.state()
+        hold, last = state["hold"], self.feed.last
+        before, self.hold = self.hold, None if hold is None else hold["reason"]
+        self.status, self.looked_at_ms = state["status"], self._hub.now_ms
+        self.partitions = set() if hold is None else {(p["topic"], p["partition"]) for p in hold["partitions"]}
+        if self.hold is not None and self.hold != before:
+            self.holds[self.hold] = self.holds.get(self.hold, 0) + 1
+        if hold is not None and last is not None and hold["since"] != last.to_wire()["emitted_at"]:
+            raise Violation(
+                f"silent: a hold says since {hold['since']}, the last tick came at {last.to_wire()['emitted_at']}"
+            )
+        self._judge_silence()
+
+    def _judge_silence(self) -> None:
+        """Once the clock has stood still for long, in a calm moment, a hold must be shown."""
+        now_ms = self._hub.now_ms
+        stands = now_ms - self._oracle.committed_at_ms > HOLD_AFTER_MS
+        if not stands or self.hold is not None:
+            self._silent_since_ms = None
+            return
+        if self._silent_since_ms is None:
+            self._silent_since_ms = now_ms
+        since_ms = max(self._silent_since_ms, self.quiet_since_ms)
+        if now_ms - since_ms > SILENT_MS:
+            raise Violation(
+                f"silent: no tick for {now_ms - self._oracle.committed_at_ms} ms, and for {now_ms - since_ms} ms the "
+                f"state names no hold: {self.status}"
+            )

@@ -1,0 +1,41 @@
+"""All conditions; those that stand here more often come more often."""
+
+from tests.simulation.vigils import of_clocks, of_life, of_loss, of_partitions, of_parts
+from tests.simulation.vigils.expected import Vigil
+
+VIGILS: tuple[Vigil, ...] = (
+    of_partitions.partition_cut,
+    of_partitions.partition_cut,
+    of_partitions.partition_cut,
+    of_partitions.nobody_reads,
+    of_partitions.topic_hidden,
+    of_parts.store_down,
+    of_parts.log_down,
+    of_parts.metadata_down,
+    of_parts.kafka_down,
+    of_parts.transaction_open,
+    of_parts.log_lost,
+    of_parts.log_lost,
+    of_parts.log_unreadable,
+    of_parts.log_misshapen,
+    of_parts.store_of_others,
+    of_parts.replicas_disagree,
+    of_parts.nobody_leads,
+    of_clocks.stores_clock_back,
+    of_clocks.leaders_clock_back,
+    of_clocks.consumers_clock_back,
+    of_partitions.partition_forgotten,
+    of_partitions.partition_forgotten,
+    of_partitions.roster_rolled_back,
+    of_partitions.roster_rolled_back,
+    of_partitions.topic_made_anew,
+    of_partitions.topic_made_anew,
+    of_parts.paused,
+    of_loss.wiped_while_quiet,
+    of_loss.rolled_back_while_holding,
+    of_life.partition_excluded,
+    of_life.leader_without_kafka,
+    of_life.leader_without_store,
+    of_life.leader_asleep,
+    of_life.transaction_of_others,
+)

@@ -1,0 +1,6 @@
+"""What every judge says when a promise was broken."""
+
+
+class Violation(AssertionError):
+    """A promise was broken. The first word says how: early, lost, twice, back, chain, interval, conflict, paused,
+    excluded, request, untold, silent, stale, dead."""
