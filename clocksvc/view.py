@@ -61,7 +61,7 @@ class ClockView:
             return self._snapshot
 
     def look_anew(self) -> None:
-        """Let whoever asks next see the store as it is by then: something has changed."""
+        """Let whoever asks next see the store as it is by then: something changed. Waits for a reading under way."""
         with self._reading:
             self._read_at = float("-inf")
 

@@ -58,7 +58,7 @@ async def ask_leader(
     except Problem as problem:
         logger.warning("request failed", extra=extra | {"detail": problem.detail})
         raise
-    live.view.look_anew()
+    await live.blocking(live.view.look_anew)
     if answer.kind is AnswerKind.REFUSED:
         raise problems.invalid(answer.field, answer.value, answer.wanted)
     if answer.kind is AnswerKind.NOT_DONE:

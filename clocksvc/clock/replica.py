@@ -26,11 +26,11 @@ class Replica:
 def disagreement(replicas: Iterable[Replica]) -> str:
     """What differs between replicas, and who has which: a sentence for people."""
     given = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
-    told = [(replica, _fields(replica.meaning)) for replica in given]
+    told = [(replica, fields) for replica in given if (fields := _fields(replica.meaning))]
     names = sorted({name for _, fields in told for name in fields})
     differing = [_who_has(name, told) for name in names if len({_word(fields, name) for _, fields in told}) > 1]
-    if not differing:
-        differing = [_who_has("digest", [(replica, {"digest": replica.digest}) for replica in given])]
+    if not differing or len(told) < len(given):
+        differing.append(_who_has("digest", [(replica, {"digest": replica.digest}) for replica in given]))
     return f"replicas that are alive have different configurations of this clock: {'; '.join(differing)}"
 
 

@@ -139,7 +139,7 @@ class MemoryStore:
             if ttl_ms > 0:
                 now_ms = self._time.now_ms()
                 state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, meaning), now_ms + ttl_ms)
-                if state.heard_since_ms is None:
+                if state.heard_since_ms is None or state.heard_since_ms > now_ms:  # or: this clock was set back
                     state.heard_since_ms = now_ms
 
     def replicas(self) -> list[Replica]:

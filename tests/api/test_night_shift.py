@@ -1,7 +1,9 @@
 """Exclude, include, pause, resume by HTTP: what is answered, and what is never claimed."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -156,6 +158,24 @@ def test_a_leader_that_does_not_come_to_it(bed: Bed, client: TestClient) -> None
     assert "nothing has changed" in answer.json()["detail"]
     assert answer.headers["retry-after"] == "1"
     assert bed.store.read_minimum(TOKEN, 60_000).requests == ()
+
+
+def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client: TestClient) -> None:
+    """Whoever reads the clock's state may wait for the store at that moment: an answer never waits for that on the
+    event loop, which belongs to all clients and clocks."""
+    look, on_the_loop = bed.view.look_anew, []
+
+    def watched() -> None:
+        with suppress(RuntimeError):
+            on_the_loop.append(asyncio.get_running_loop())
+        look()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bed.view, "look_anew", watched)
+        assert ask(client, "POST", "pause", {"reason": WHY}).status_code == 200
+
+    assert on_the_loop == []
+    assert client.get(ONE).json()["pause"] == SAID
 
 
 class Seeing(AnsweringStore):

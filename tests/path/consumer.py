@@ -30,6 +30,7 @@ def main(bootstrap: str, topic: str, group: str, url: str, clock: str, notes: st
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "session.timeout.ms": 6000,
+            "max.poll.interval.ms": 10_000,
             "fetch.wait.max.ms": 50,
             "topic.metadata.refresh.interval.ms": 5000,
         }

@@ -85,3 +85,17 @@ def test_store_that_breaks_ends_a_wait() -> None:
     assert ended == ["unavailable"]
     store.broken = False
     assert store.now_ms() > BASE
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    """What it heard `since` a time that is now far ahead counts from the next announcement on."""
+    time = SetTime(BASE)
+    store = MemoryStore(CLOCK, time)
+    store.wipe()
+    store.announce("a", "digest", LEASE_MS)
+    time.now = BASE - 60 * MINUTE
+    lead(store, SINGLE)
+
+    store.announce("a", "digest", LEASE_MS)
+
+    assert store.read_minimum(TOKEN, LEASE_MS).heard_since_ms == time.now

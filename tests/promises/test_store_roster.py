@@ -120,6 +120,17 @@ def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Stor
     assert send(store, (PAYMENTS_0, BASE + MINUTE + past_ms)) == (Outcome.ACCEPTED,)
 
 
+def test_a_topic_that_left_leaves_no_beginning_behind(store: Store) -> None:
+    """Made anew, taken off the clock and put back: its first report stands as it is."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, SINGLE, 3)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 4)
+
+    assert send(store, (PAYMENTS_0, BASE - MINUTE)) == (Outcome.ACCEPTED,)
+
+
 def test_what_left_the_roster_is_forgotten(store: Store) -> None:
     """A topic, or a partition, that comes back later under the same id is unknown."""
     lead(store)

@@ -1,30 +1,45 @@
 -- Say that a replica with a configuration digest is alive, and forget those that no longer are.
--- KEYS[1] replicas (hash)   replica to '<expires ms> <digest> <meaning>'; since: from when on none was lost, ms;
---                           expires with the last of them
+-- KEYS[1] replicas (hash)   replica to '<expires ms> <digest>'; expires with the last of them. Replicas of version 1
+--                           read and write it too: nothing else may stand in it
+-- KEYS[2] heard (hash)      since: from when on no announcement was lost, ms; digest to what it stands for; expires
+--                           with the other
 -- ARGV[1] replica, [2] digest, [3] TTL ms; 0 takes the announcement back, [4] what the digest stands for
 -- Returns how many are alive.
 
 local now_ms = store_now()
 if tonumber(ARGV[3]) > 0 then
-  redis.call('HSETNX', KEYS[1], 'since', now_ms)
-  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s %s', now_ms + ARGV[3], ARGV[2], ARGV[4]))
+  local since_ms = tonumber(redis.call('HGET', KEYS[2], 'since') or '')
+  -- After now: this clock was set back, and would keep everybody waiting until it is there again.
+  if redis.call('EXISTS', KEYS[1]) == 0 or not since_ms or since_ms > now_ms then
+    redis.call('HSET', KEYS[2], 'since', now_ms)
+  end
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now_ms + ARGV[3], ARGV[2]))
 else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 local replicas = redis.call('HGETALL', KEYS[1])
-local alive, last_ms = 0, 0
+local alive, last_ms, stands = 0, 0, {since = true}
 for i = 1, #replicas, 2 do
-  local expires_ms = tonumber(string.match(replicas[i + 1], '^(%d+) '))
-  if expires_ms and expires_ms <= now_ms then
-    redis.call('HDEL', KEYS[1], replicas[i])
-  elseif expires_ms then
+  local expires_ms, digest = string.match(replicas[i + 1], '^(%d+) (%S*)')
+  if expires_ms and tonumber(expires_ms) > now_ms then
     alive = alive + 1
-    last_ms = math.max(last_ms, expires_ms)
+    last_ms = math.max(last_ms, tonumber(expires_ms))
+    stands[digest] = true
+  else
+    redis.call('HDEL', KEYS[1], replicas[i])
+  end
+end
+local heard = redis.call('HGETALL', KEYS[2])
+for i = 1, #heard, 2 do
+  if not stands[heard[i]] then
+    redis.call('HDEL', KEYS[2], heard[i])
   end
 end
 if alive > 0 then
   redis.call('PEXPIREAT', KEYS[1], last_ms)
+  redis.call('PEXPIREAT', KEYS[2], last_ms)
 else
-  redis.call('DEL', KEYS[1])
+  redis.call('DEL', KEYS[1], KEYS[2])
 end
 return alive

@@ -126,8 +126,15 @@ KEYS = (
         True,
         "with the last announcement; each field carries its own end",
         "every replica",
-        "the replicas alive: '<expires ms> <configuration digest> <what that stands for>', and since: from when on "
-        "none of them was lost, in ms",
+        "the replicas alive: '<expires ms> <configuration digest>'",
+    ),
+    Key(
+        "heard",
+        "hash",
+        True,
+        "with replicas; one field a configuration of a replica alive, and since",
+        "every replica",
+        "since: from when on no announcement was lost, in ms; what each configuration digest stands for, JSON",
     ),
     Key(
         "wake",

@@ -3,9 +3,10 @@
 -- KEYS[2] state (hash)      generation, excluded_count, base_ms, crossed_ms, unknown_seen_ms
 -- KEYS[3] roster (zset)     partitions that must report
 -- KEYS[4] excluded (zset)   partitions that need not
--- KEYS[5] replicas (hash)   replica to '<expires ms> <digest> <meaning>', and since
+-- KEYS[5] replicas (hash)   replica to '<expires ms> <digest>'
 -- KEYS[6] ticks (stream)    recent ticks
 -- KEYS[7] requests (hash)   id to '<expires ms> <1 once a leader has seen it, else 0> <JSON>'
+-- KEYS[8] heard (hash)      since, ms
 -- ARGV[1] token, [2] TTL ms
 -- Returns {lowest raw ms or '', count, generation, now ms, end of the chain ms or '', crossed ms or '', unknown seen ms,
 -- since when no announcement was lost ms or '', {request JSON…}, digest alive…}.
@@ -39,10 +40,12 @@ local function hand_out()
   return handed
 end
 
+local replicas = redis.call('HVALS', KEYS[5])
+local since_ms = #replicas > 0 and redis.call('HGET', KEYS[8], 'since')
 local answer = {
   lowest(KEYS[3]) or '', redis.call('ZCARD', KEYS[3]), state[2], now_ms, chain_end(KEYS[6], KEYS[2]) or '',
-  state[4] or '', state[5] or '0', redis.call('HGET', KEYS[5], 'since') or '', hand_out()}
-for _, replica in ipairs(redis.call('HVALS', KEYS[5])) do
+  state[4] or '', state[5] or '0', since_ms or '', hand_out()}
+for _, replica in ipairs(replicas) do
   local expires_ms, digest = string.match(replica, '^(%d+) (%S*)')
   if expires_ms and tonumber(expires_ms) > now_ms then
     answer[#answer + 1] = digest

@@ -68,8 +68,8 @@ REPORT = Script(
 )
 TAKE_LEASE = Script("take_lease", ("lease",))
 RELEASE_LEASE = Script("release_lease", ("lease",), uses=("clock",))
-ANNOUNCE = Script("announce", ("replicas",), uses=("clock",))
-REPLICAS = Script("replicas", ("replicas",), uses=("clock",))
+ANNOUNCE = Script("announce", ("replicas", "heard"), uses=("clock",))
+REPLICAS = Script("replicas", ("replicas", "heard"), uses=("clock",))
 MARK = Script("mark", ("lease", "state"), uses=("clock",))
 WRITE_ROSTER = Script(
     "write_roster",
@@ -77,7 +77,9 @@ WRITE_ROSTER = Script(
     uses=("clock",),
 )
 READ_MINIMUM = Script(
-    "read_minimum", ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests"), uses=("clock",)
+    "read_minimum",
+    ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests", "heard"),
+    uses=("clock",),
 )
 ANSWER_REQUESTS = Script("answer_requests", ("lease", "requests", "answers"), uses=("clock",))
 LEAVE_REQUEST = Script("leave_request", ("requests", "answers", "wake"), uses=("clock",))

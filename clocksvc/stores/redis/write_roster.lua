@@ -24,7 +24,8 @@ end
 for i = 5, #ARGV do
   excluded[ARGV[i]] = true
 end
-local anew = cjson.decode(redis.call('HGET', KEYS[2], 'anew') or '{}')
+local remembered = redis.call('HGET', KEYS[2], 'anew')
+local anew = cjson.decode(remembered or '{}')
 local had_excluded = redis.call('EXISTS', KEYS[4]) == 1
 -- Left behind only by a run that failed. No DEL for nothing: the first write must be one that full memory refuses.
 if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then
@@ -121,5 +122,7 @@ redis.call(
   'standing', ARGV[4])
 if next(anew) then
   redis.call('HSET', KEYS[2], 'anew', cjson.encode(anew))
+elseif remembered then
+  redis.call('HDEL', KEYS[2], 'anew')
 end
 return redis.call('ZCARD', KEYS[3])

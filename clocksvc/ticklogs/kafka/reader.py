@@ -1,6 +1,7 @@
 """Reading the log by offsets, from what its leader knows now. Draws no conclusions."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -37,6 +38,7 @@ class Reader:
             except KafkaException as raised:
                 failure = raised
                 self.rest(min(REST_S, slice_s))
+                self._learn_anew(slice_s / 4)
         raise TickLogUnavailable(f"the tick log's end is not known: {self._reason(failure)}") from failure
 
     def read(self, start: int, end: int, patience: Patience) -> list[Message]:
@@ -64,6 +66,12 @@ class Reader:
             self._committed.unassign()
         why = words(failure, self._may_read)
         raise TickLogUnavailable(f"the tick log can't be read to its end: {why}") from failure
+
+    def _learn_anew(self, timeout_s: float) -> None:
+        """Ask who leads the log: a client that was idle meanwhile goes on asking whoever did, and may wait for ever."""
+        for consumer in (self._committed, self._uncommitted):
+            with suppress(KafkaException):
+                consumer.list_topics(self._topic, timeout=timeout_s)
 
     def _reason(self, failure: KafkaException | None) -> str:
         """What Kafka says about the topic, where it says anything: the consumer knows only that it found nothing."""
