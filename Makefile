@@ -16,7 +16,7 @@ run: $(STAMP)  ## a whole clocksvc, live in this terminal: Kafka, Valkey, servic
 	@$(BIN)/clocksvc dev $(ARGS)
 
 test: $(STAMP)  ## every test; real servers are started by the tests themselves
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)  ## format, lint, strict types over package and tests, layering
 	@$(BIN)/ruff format --check .

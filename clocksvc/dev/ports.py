@@ -18,6 +18,8 @@ def free_ports(count: int) -> list[int]:
         ports: list[int] = []
         while len(ports) < count:
             port = _random.randint(_LOWEST, _HIGHEST)
+            if port in ports:  # a socket that doesn't listen keeps nobody from binding its port again
+                continue
             probe = held.enter_context(socket.socket())
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -15,16 +15,7 @@ from tests.outages.rounds.rounds import FAST, STEADY, one_broker, three_brokers
 
 pytestmark = pytest.mark.path
 
-WORST = (
-    "kill-leader",
-    "stall-store",
-    "flush",
-    "stop-leader",
-    "roll-store-back",
-    "kill-consumer",
-    "end-leader",
-    "kill-broker",
-)
+WORST = ("kill-leader", "stall-store", "flush", "stop-leader", "kill-consumer", "kill-broker")
 
 
 class InTurn(Goals):
@@ -45,7 +36,7 @@ def done(goals: Goals) -> bool:
 
 
 def test_one_of_each_of_the_worst(tmp_path: Path) -> None:
-    """Eight kinds of faults upon two replicas and two consumers, one after the other."""
+    """Six kinds of faults upon two replicas and two consumers, one after the other."""
     goals = InTurn(WORST)
 
     outcome = one_broker(tmp_path, 1, done, goals, lambda _: None, partitions=8, consumers=2, together=0.0)
@@ -53,8 +44,8 @@ def test_one_of_each_of_the_worst(tmp_path: Path) -> None:
     verdict = outcome.verdicts[STEADY]
     assert outcome.wrong() == []
     assert goals.seen == Counter(WORST)
-    assert len(verdict.log) > 25
-    assert len(verdict.streamed) > 25
+    assert len(verdict.log) > 20
+    assert len(verdict.streamed) > 20
     assert len(verdict.notes) > 1_000
 
 
