@@ -27,7 +27,6 @@ def setup_logging(
     *,
     level: str = "INFO",
     stream: TextIO | None = None,
-    access_log: bool = False,
 ) -> None:
     """Send every log line, Python's warnings included, to `stream` (stderr). May be called again; the last call counts.
 
@@ -35,7 +34,6 @@ def setup_logging(
 
     Args:
         log_format: `json` or `text`; None: text where `stream` is a terminal, else JSON.
-        access_log: whether uvicorn's line for each request is wanted.
 
     Raises:
         InvalidValue: for an unknown format or level.
@@ -54,7 +52,6 @@ def setup_logging(
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO if access_log else logging.WARNING)
     logging.captureWarnings(True)
 
 

@@ -142,18 +142,6 @@ def test_a_message_can_not_forge_a_line() -> None:
     assert "a\\nERROR b\\x1b[31m\n" in _line(stream, _record("a\nERROR b\x1b[31m"))
 
 
-@pytest.mark.parametrize(("access_log", "lines"), [(False, 1), (True, 2)])
-def test_the_access_log_is_off_unless_asked_for(access_log: bool, lines: int) -> None:
-    """uvicorn's other lines come through; one for each request only where it was asked for."""
-    stream = io.StringIO()
-    setup_logging("json", stream=stream, access_log=access_log)
-
-    logging.getLogger("uvicorn.access").info("GET /livez")
-    logging.getLogger("uvicorn.error").info("started")
-
-    assert len(stream.getvalue().splitlines()) == lines
-
-
 def test_warnings_and_levels() -> None:
     """Python's warnings are lines too; what is below the level is not; set up twice, each line still comes once."""
     stream = io.StringIO()

@@ -1,6 +1,7 @@
 """What a reporter does with timestamps that can't be right, records that come late, and a foreign group."""
 
 import logging
+from unittest.mock import patch
 
 import pytest
 
@@ -132,6 +133,20 @@ def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
 
     assert stepped.desk.last() == {0: NOW_MS - 8, 1: NOW_MS + 4_000}
     assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in refusals(stepped.desk.reports)
+
+
+def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> None:
+    """Before the bounds are known a number is a little ahead, then a higher one is on time, then our clock is set back
+    by minutes: the higher one is told, and nothing is refused."""
+    stepped = Stepped(acquainted=False)
+    stepped.reporter.observe(0, NOW_MS + 500)
+    stepped.time.advance(2)
+    stepped.reporter.observe(0, NOW_MS + 1_900)
+    with patch.object(stepped.time, "now_ms", return_value=NOW_MS - 5 * MINUTE_MS):
+        stepped.step()
+
+    assert stepped.desk.last() == {0: NOW_MS + 1_900}
+    assert refusals(stepped.desk.reports) == []
 
 
 def test_what_is_ahead_counts_when_its_time_has_come() -> None:

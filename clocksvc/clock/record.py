@@ -65,7 +65,8 @@ class ClockState:
 class Record:
     """One record of a tick log; `tick` is None in a control record.
 
-    `requests` are those that a control record granted, as JSON: for people who read the log. No leader acts on them.
+    `requests` are those that a control record granted, as JSON: for people who read the log, and for the next leader,
+    who may find them unanswered.
     """
 
     clock: str
@@ -77,6 +78,11 @@ class Record:
     def type(self) -> RecordType:
         """The value of the `clocksvc-type` header."""
         return "control" if self.tick is None else "tick"
+
+    @property
+    def granted(self) -> frozenset[str]:
+        """The ids of `requests`."""
+        return frozenset(str(request.get("id")) for request in self.requests)
 
 
 def encode(record: Record) -> bytes:
@@ -104,7 +110,7 @@ def decode(record_type: str, value: bytes) -> Record:
             )
         tick = Tick.from_wire(body) if record_type == "tick" else None
         requests = body.get("requests")
-        granted = tuple(requests) if isinstance(requests, list) else ()
+        granted = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
         return Record(body["clock"], _state_from_wire(body["state"]), tick, granted)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"the tick log's last record can't be read: {error!r}") from error

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from clocksvc.clock.hold import Hold, Reason
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicShape, combine
 from clocksvc.errors import (
     ChainBroken,
     ClocksvcError,
@@ -31,7 +31,7 @@ from clocksvc.errors import (
 )
 from clocksvc.leader.lease import BACK_OFF_S, POLL_S, Lease
 from clocksvc.leader.parts import LeaderObserver, NoObserver, Parts
-from clocksvc.leader.recovery import claim, read_roster, read_state, reconcile
+from clocksvc.leader.recovery import claim, read_last, read_roster, reconcile
 from clocksvc.leader.step import take_step
 from clocksvc.leader.term import Term, adopt_roster
 
@@ -157,17 +157,28 @@ class Leader:
         if token is None:
             raise LeaseLost
         self._lease.keep()
-        metadata = self._parts.topics.describe(self._parts.spec.topics)
+        metadata, before = self._parts.topics.describe(self._parts.spec.topics), Roster(self._seen)
+        self._seen = combine(metadata.topics, self._seen)  # now: whatever ends this recovery ends no knowledge
         self._lease.keep()
         bounds = claim(self._parts, token, self._started_ms, metadata.cluster_id)
-        state = read_state(self._parts, self._lease.keep)
+        last = read_last(self._parts, self._lease.keep)
+        state = last.state
         reconcile(self._parts, token, state, self._lease.keep)
-        seen = Roster(self._seen)
         read_at, digest = self._parts.time.monotonic(), self._lease.config_digest
-        self._term = Term(
-            token, state, bounds, self._started_ms, seen, digest, metadata_at=read_at, still_since=read_at
+        term = Term(
+            token,
+            state,
+            bounds,
+            self._started_ms,
+            before,
+            digest,
+            self._seen,
+            metadata_at=read_at,
+            still_since=read_at,
+            granted=last.granted,
         )
-        adopt_roster(self._parts, self._term, read_roster(self._parts, seen, state, metadata))
+        adopt_roster(self._parts, term, read_roster(self._parts, self._seen, state, metadata))
+        self._term = term
         self._lease.work_is_done()
         self._recovered_at = self._parts.time.monotonic()
         logger.info("leading", extra=self._extra(last_tick_ms=state.last_tick_ms))
@@ -263,7 +274,7 @@ class Leader:
             self._observer.leading(self._parts.spec.name, phase is Phase.LEADING)
         if phase is not Phase.LEADING:
             if self._term is not None:
-                self._seen = self._term.roster.topics
+                self._seen = self._term.seen
             self._term = None
             self._said = None
         self.phase = phase

@@ -1,9 +1,9 @@
 """How a new leader learns where the clock stands: the tick log is the truth, the store is made to agree with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from clocksvc.clock.record import ClockState, Record
-from clocksvc.clock.roster import Roster, combine, read
+from clocksvc.clock.roster import Roster, TopicShape, combine, read
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import to_rfc3339
@@ -16,8 +16,8 @@ from clocksvc.topic import Metadata, TimestampType, Topics
 PUBLISH_BATCH = 1_000
 
 
-def read_state(parts: Parts, waiting: Waiting) -> ClockState:
-    """The clock's state from the tick log's last committed record.
+def read_last(parts: Parts, waiting: Waiting) -> Record:
+    """The tick log's last committed record, which has the clock's state; of a log never written, one with none.
 
     Raises:
         TickLogTruncated: the log lost ticks: it begins above 0 with nothing in it, or the store knows a later tick.
@@ -26,7 +26,8 @@ def read_state(parts: Parts, waiting: Waiting) -> ClockState:
     """
     tail = parts.ticklog.tail(waiting)
     known = parts.store.last_tick()
-    state = _state_of(tail)
+    last = _last_of(parts.spec.name, tail)
+    state = last.state
     if known is not None and known.at_ms > (state.last_tick_ms or 0):
         raise TickLogTruncated(
             f"the store knows tick {to_rfc3339(known.at_ms)}, the tick log ends "
@@ -34,18 +35,18 @@ def read_state(parts: Parts, waiting: Waiting) -> ClockState:
             + f": see what happened to it, then run clocksvc init {parts.spec.name} --last-tick T, T being the tick "
             "that the store knows, or a later one"
         )
-    return state
+    return last
 
 
-def _state_of(tail: Tail) -> ClockState:
+def _last_of(clock: str, tail: Tail) -> Record:
     if tail.record is not None:
-        return tail.record.state
+        return tail.record
     if tail.first_offset > 0:
         raise TickLogTruncated(
             f"the tick log begins at offset {tail.first_offset} and holds no record: see what happened to it, then run "
             "clocksvc init CLOCK --last-tick T, T being the last tick that was given"
         )
-    return ClockState()
+    return Record(clock, ClockState())
 
 
 def reconcile(parts: Parts, token: str, state: ClockState, waiting: Waiting) -> None:
@@ -115,7 +116,7 @@ def resolve_bounds(spec: ClockSpec, topics: Topics) -> Bounds:
     return Bounds(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
 
 
-def read_roster(parts: Parts, seen: Roster, state: ClockState, metadata: Metadata) -> Roster:
+def read_roster(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
     """The roster after a metadata reading. What was `seen` before, in this term or in an earlier one of this process,
     and what the tick log knows counts even where metadata lags."""
-    return read(combine(seen.topics, state.topics), metadata.topics, parts.spec.topics, state.excluded())
+    return read(combine(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())

@@ -1,7 +1,8 @@
 """What a leader does about requests: one control record for all that wait, committed and fenced like ticks, and only
 then the answers.
 
-A request that a leader took and did not come to answer is settled by the tick log: what stands there is done.
+A request that a leader took and did not come to answer is settled by the tick log: if its last record granted it, it is
+done, whatever others that came after it have made of the state.
 """
 
 import logging
@@ -52,6 +53,11 @@ def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_m
 
 def serve_requests(parts: Parts, term: Term, minimum: Minimum, waiting: Callable[[], None]) -> None:
     """Commit what is asked for, show it, and answer. Raises as store and tick log do: the requests stay then."""
+    unanswered = [request.id for request in minimum.requests if request.id in term.granted]
+    if unanswered:
+        # On their own: the next record of requests takes the place of the one that knows of these.
+        _answer(parts, term, dict.fromkeys(unanswered, Answer(AnswerKind.DONE)))
+        return
     settled = settle(term.state, minimum.requests, term.roster, minimum.now_ms)
     if settled.granted:
         _commit(parts, term, settled, waiting)

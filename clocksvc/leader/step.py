@@ -11,6 +11,7 @@ from clocksvc.clock import boundary
 from clocksvc.clock.advance import advance, records
 from clocksvc.clock.hold import Hold, Reason, Sight
 from clocksvc.clock.replica import disagreement
+from clocksvc.clock.roster import combine
 from clocksvc.errors import ChainBroken
 from clocksvc.leader.lease import HEARD_AFTER_MS, LEASE_MS
 from clocksvc.leader.parts import LeaderObserver, Parts
@@ -42,10 +43,11 @@ class Stepped:
 
 
 def ask_metadata(parts: Parts, term: Term) -> Metadata:
-    """A metadata reading that begins now."""
+    """A metadata reading that begins now. What it shows stays known, whatever becomes of the step."""
     began_at = parts.time.monotonic()
     metadata = parts.topics.describe(parts.spec.topics)
     term.metadata_at = began_at
+    term.seen = combine(metadata.topics, term.seen)
     return metadata
 
 
@@ -67,7 +69,8 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
     due = advance(sight)
     if isinstance(due, Hold):
         return _wait(parts, term, sight, due, _unheard_ms(minimum))
-    roster = read_roster(parts, term.roster, term.state, ask_metadata(parts, term))
+    metadata = ask_metadata(parts, term)
+    roster = read_roster(parts, term.seen, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
         return Stepped(0.0, judged=False)
@@ -126,7 +129,7 @@ def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable
     term.metadata_wanted_ms = minimum.unknown_seen_ms
     waiting()
     term.bounds = claim(parts, term.token, term.started_ms, metadata.cluster_id)
-    roster = read_roster(parts, term.roster, term.state, metadata)
+    roster = read_roster(parts, term.seen, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
 

@@ -1,10 +1,11 @@
 """What a leader holds in its hands while it leads, and how it shows its roster to the store. It decides nothing."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.record import ClockState
-from clocksvc.clock.roster import Roster
+from clocksvc.clock.roster import Roster, TopicShape, combine
 from clocksvc.leader.parts import Parts
 from clocksvc.store import Bounds
 
@@ -15,7 +16,9 @@ logger = logging.getLogger("clocksvc.leader")
 class Term:
     """What a leader holds in its hands while it leads: all of it is thrown away with the lease.
 
-    `still_since` is when, in monotonic seconds, the last tick of this term was given, or when it began.
+    `seen` is what metadata and tick log have shown, in this term and in earlier ones of this process: it outlives them.
+    `still_since` is when, in monotonic seconds, the last tick of this term was given, or when it began. `granted` are
+    the requests in the record that this term began with: nobody may have been told.
     """
 
     token: str
@@ -24,10 +27,12 @@ class Term:
     started_ms: int
     roster: Roster
     config_digest: str
+    seen: Mapping[str, TopicShape]
     generation: int = 0
     metadata_at: float = 0.0
     metadata_wanted_ms: int = 0
     still_since: float = 0.0
+    granted: frozenset[str] = frozenset()
 
 
 def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
@@ -41,7 +46,7 @@ def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
                 "missing": list(roster.missing),
             },
         )
-    term.roster = roster
+    term.roster, term.seen = roster, combine(roster.topics, term.seen)
     term.generation = int(parts.new_id()[:12], 16)
     state = term.state
     parts.store.write_roster(term.token, roster, term.generation, state.exclusions, state.pause)

@@ -206,7 +206,9 @@ class Numbers:
             logger.warning("timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value})
 
     def _look_at(self, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
-        if progress.ahead_ms > now_ms + bounds.max_future_ms:  # kept before it was known how far is too far
+        # Kept before it was known how far is too far. One that was overtaken since is none of the numbers to tell, and
+        # must not take with it what is above suspicion, by a clock that was set back meanwhile.
+        if progress.high_ms < progress.ahead_ms and progress.ahead_ms > now_ms + bounds.max_future_ms:
             self._refuse(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
             progress.refused(progress.ahead_ms)
         progress.aim(bounds, self._last_tick_ms, now_ms)

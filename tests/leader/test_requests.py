@@ -277,6 +277,31 @@ def test_a_death_between_commit_and_answer() -> None:
     assert all(tick.excluded == (EVENTS_1,) for tick in clock.ticks()[1:])
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "after their end"])
+def test_granted_is_granted_though_another_undid_it(late: bool) -> None:
+    """A leader that granted a pause and its end in one record dies before it answers. To the next leader the clock is
+    not paused; still the pause is neither done again nor said to be not done: the record names it."""
+    clock = two_partitions()
+    operator = Operator(clock)
+    left = [operator.leave(PAUSE), operator.leave(RESUME)]
+
+    def die(step: str) -> None:
+        clock.store.broken = clock.store.broken or step == "append.done"
+
+    clock.log.at = die
+    clock.settle()
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+    assert not any(clock.store.withdraw_request(one) for one in left)
+    clock.time.advance(11 if late else 1)
+    pass_time(clock, 6, clock.new_leader("successor"))
+
+    answers = [operator.answer(one) for one in left]
+    assert [(answer.kind, answer.pause) for answer in answers if answer is not None] == [(DONE, None), (DONE, None)]
+    assert [[one["kind"] for one in record.requests] for record in controls(clock)] == [["pause", "resume"]]
+    assert clock.store.snapshot().pause is None
+
+
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_a_commit_whose_outcome_is_unknown(fault: CommitFault) -> None:
     """The log knows: done once, whether it landed or not, and answered."""

@@ -1,10 +1,33 @@
 """No partition is forgotten, whatever metadata hides, a store brings back or a replica remembers."""
 
+from collections.abc import Collection
+from typing import Any
+
 from clocksvc.clock.hold import Reason
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.leader.leader import Phase
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
+from clocksvc.topic import Metadata
+from tests.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, pass_time, times
+
+
+class _LastingOneReading:
+    """Topics of which, once armed, one reading more shows all: then the store does not answer, and metadata lags."""
+
+    def __init__(self, clock: InMemoryClock) -> None:
+        self.armed = False
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock.topics, name)
+
+    def describe(self, names: Collection[str]) -> Metadata:
+        metadata = self._clock.topics.describe(names)
+        if self.armed:
+            self.armed = False
+            self._clock.store.broken = True
+            self._clock.topics.hide("events", 1)
+        return metadata
 
 
 def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
@@ -37,6 +60,46 @@ def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
     clock.report(0, "2026-11-22T12:01:00Z")
 
     assert times(clock) == []
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+
+
+def test_what_a_recovery_read_outlives_its_failure() -> None:
+    """A recovery that gets no further than the tick log has read of two partitions; the next one, in a lag, of one.
+    Nothing else knows of the second: still there is no tick without it."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.log.begin_foreign()
+    clock.settle()
+    assert hold_of(clock)[0] is Reason.TICKLOG_OPEN_TRANSACTION
+    clock.topics.hide("events", 1)
+    clock.log.end_foreign(committed=False)
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:01:00Z")
+
+    assert times(clock) == []
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+
+
+def test_what_a_leader_read_outlives_its_term() -> None:
+    """The store fails between the reading that shows a new partition and the roster that would have it; metadata lags
+    from then on: there is no tick without that partition."""
+    clock = a_clock_with_ticks()
+    topics = _LastingOneReading(clock)
+    clock.leader = another_leader(clock, "leader:2", topics=topics)
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+    clock.topics.add_partitions("events", 1)
+    topics.armed = True
+    pass_time(clock, 35, clock.leader)
+    assert clock.store.broken
+    clock.store.broken = False
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert times(clock) == minutes(1, 2, 3)
     assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
 
 

@@ -145,7 +145,7 @@ def crashed(site: Site) -> Iterator[dict[str, Loss]]:
         shortened.scene.until_held("partition_behind")
         shortened.keep_log()
         site.kafka.kill()
-        losses["crashed"].scene.until_held("metadata_unavailable")
+        losses["crashed"].scene.until_held("metadata_unavailable", "ticklog_unavailable")
         cut_tail(site.kafka.directory / "data" / f"{shortened.scene.tick_log}-0", SHORTER_BY)
         site.kafka.start()
         site.kafka.wait_ready()

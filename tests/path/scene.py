@@ -129,9 +129,10 @@ class Scene:
         """The first state seen in which the global clock is at or past a time, epoch seconds."""
         return self.until(lambda state: (state["timestamp_seconds"] or 0) >= at_s, f"{self.clock} to reach {at_s}")
 
-    def until_held(self, reason: str) -> dict[str, Any]:
-        """The first state seen in which a reason holds the clock."""
-        return self.until(lambda state: state["hold"] and state["hold"]["reason"] == reason, f"the hold {reason}")
+    def until_held(self, *reasons: str) -> dict[str, Any]:
+        """The first state seen in which one of these reasons holds the clock."""
+        wanted = f"the hold {' or '.join(reasons)}"
+        return self.until(lambda state: state["hold"] and state["hold"]["reason"] in reasons, wanted)
 
     def until_running(self) -> dict[str, Any]:
         """The first state seen in which the clock has ticked and nothing holds it."""

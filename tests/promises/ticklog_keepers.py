@@ -27,7 +27,7 @@ from tests.promises.faulty_kafka import FaultyKafka
 from tests.promises.ticklog_values import CLOCK, Word
 from tests.waiting import eventually
 
-TIMEOUT_S = 1.2
+TIMEOUT_S = 2.0
 SETTLE_S = 1.1
 
 

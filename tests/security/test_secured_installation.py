@@ -242,7 +242,8 @@ def test_what_is_wrong_with_tls_or_passwords_is_said(secured: Site) -> None:
         "Authentication failed": {"sasl.password": "not-this-one"},
         "certificate verify failed": {"ssl.ca.location": str(other.certificate)},
         "certificate verify failed: broker": {
-            "bootstrap.servers": secured.kafka.secured.replace("127.0.0.1", "localhost")
+            "bootstrap.servers": secured.kafka.secured.replace("127.0.0.1", "localhost"),
+            "broker.address.family": "v4",  # nobody listens on the other, which would be as true a word
         },
         "mechanism": {"sasl.mechanism": "SCRAM-SHA-512"},
     }

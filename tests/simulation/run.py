@@ -199,7 +199,7 @@ class Simulation:
         shown = [feed.last.at_ms for feed in self.processes.feeds.values() if feed.last is not None]
         known = [*shown, *(tick.at_ms for tick in world.store._state.ticks[-1:]), self.oracle.last or 0]
         last_ms = -(-max(known) // interval_ms) * interval_ms + rng.choice((0, 0, 5 * interval_ms))
-        self.hub.now_ms = max(self.hub.now_ms, last_ms)
+        self._jump_to(last_ms)
         if rng.random() < 0.2:
             world.log.commit_faults += rng.choices(tuple(CommitFault), k=rng.choice((1, 1, 1, 6)))
         self.processes.init(last_ms - 20_000 if rng.random() < 0.2 else last_ms)
@@ -233,8 +233,15 @@ class Simulation:
         """A number ahead of its time that was taken for true is nothing to wait for: how much time this takes away."""
         state = self.world.store._state
         stands_ms = max((known_ms or 0 for known_ms in (*state.clocks.values(), *state.anew.values())), default=0)
-        before_ms, self.hub.now_ms = self.hub.now_ms, max(self.hub.now_ms, stands_ms)
-        return self.hub.now_ms - before_ms
+        return self._jump_to(stands_ms)
+
+    def _jump_to(self, at_ms: int) -> int:
+        """Nobody runs until then, and nobody could have looked: how much time this takes away."""
+        taken_ms = max(0, at_ms - self.hub.now_ms)
+        if taken_ms:
+            self.hub.now_ms = at_ms
+            self.processes.viewer.quiet_since_ms = at_ms
+        return taken_ms
 
     def _heal_processes(self) -> None:
         processes = self.processes
@@ -266,6 +273,7 @@ class Simulation:
         self._phase = f"vigil: {vigil.__name__}"
         self.hub.say(self._phase)
         self.world.muted.clear()
+        self.world.log.commit_faults.clear()
         if self._outlive_lies():
             self._calm()
         if len(self.processes.replicas) < 2:

@@ -12,7 +12,8 @@ Excluded = frozenset[tuple[str, int]]
 
 @dataclass(slots=True)
 class Asked:
-    """One request as it was made: `made_at` says what stood by then."""
+    """One request as it was made: `made_at` says what stood by then. `log_forgot`: it may be answered by a leader who
+    knows more than what the tick log has kept, and who says so again with its next record only."""
 
     kind: str
     partition: tuple[str, int] | None
@@ -20,6 +21,7 @@ class Asked:
     made_at: int
     closed: str = ""
     store_forgot: bool = False
+    log_forgot: bool = False
 
     def holds(self, excluded: Excluded, paused: bool) -> bool:
         """Whether what it asks for is so."""
@@ -46,7 +48,7 @@ class Standing:
 
     def asked(self, id: str, kind: str, partition: tuple[str, int] | None, expires_ms: int) -> None:
         """Somebody asks."""
-        self._asked[id] = Asked(kind, partition, expires_ms, len(self._history) - 1)
+        self._asked[id] = Asked(kind, partition, expires_ms, len(self._history) - 1, log_forgot=self._forgotten)
 
     def store_forgot(self) -> None:
         """The store was rolled back: it no longer knows what it has handed to a leader."""
@@ -68,7 +70,7 @@ class Standing:
     def told_done(self, id: str) -> None:
         """Whoever asked was told that it is so."""
         asked = self._asked[id]
-        if asked.store_forgot:
+        if asked.store_forgot or asked.log_forgot:
             return
         if id not in self.granted and not any(asked.holds(*standing) for standing in self._history[asked.made_at :]):
             raise Violation(f"request: {asked.kind} of {asked.partition} is said to be done, and no record says so")
@@ -76,6 +78,8 @@ class Standing:
     def log_lost(self, left: dict[str, Any] | None) -> None:
         """The tick log lost its end: what is left says what stands, or the next record does."""
         self._forgotten = True
+        for asked in self._asked.values():
+            asked.log_forgot = True
         self._history.append((frozenset(), False) if left is None else _said(left))
 
     def judge(self, wire: dict[str, Any], store_ms: int | None) -> None:

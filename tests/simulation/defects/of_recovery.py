@@ -1,17 +1,24 @@
 """Defects of a new leader's recovery: what it believes, and what it makes of the store's stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from types import MappingProxyType
 from unittest.mock import patch
 
-from clocksvc.clock.record import ClockState
+from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.roster import TopicShape
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery
 from clocksvc.leader.parts import Parts
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
+
+
+def _first(topics: Mapping[str, TopicShape] = MappingProxyType({})) -> Record:
+    """What the end of a log never written says."""
+    return Record("any", ClockState(topics=topics))
 
 
 @defect(
@@ -23,13 +30,15 @@ Patched = AbstractContextManager[object]
     directed="leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
 )
 def recovery_from_the_store() -> Patched:
-    read_state = recovery.read_state
+    read_last = recovery.read_last
 
-    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
-        state, known = read_state(parts, waiting), parts.store.last_tick()
-        return state if known is None else replace(state, last_tick_ms=known.at_ms, last_emitted_ms=known.emitted_at_ms)
+    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+        last, known = read_last(parts, waiting), parts.store.last_tick()
+        if known is None:
+            return last
+        return replace(last, state=replace(last.state, last_tick_ms=known.at_ms, last_emitted_ms=known.emitted_at_ms))
 
-    return patch.object(leading, "read_state", read)
+    return patch.object(leading, "read_last", read)
 
 
 @defect(
@@ -41,13 +50,13 @@ def recovery_from_the_store() -> Patched:
     directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def first_start_on_an_empty_store() -> Patched:
-    read_state = recovery.read_state
+    read_last = recovery.read_last
 
-    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
-        state = read_state(parts, waiting)
-        return ClockState(topics=state.topics) if parts.store.last_tick() is None else state
+    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+        last = read_last(parts, waiting)
+        return _first(last.state.topics) if parts.store.last_tick() is None else last
 
-    return patch.object(leading, "read_state", read)
+    return patch.object(leading, "read_last", read)
 
 
 @defect(
@@ -60,11 +69,7 @@ def first_start_on_an_empty_store() -> Patched:
     directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def first_start_on_an_emptied_log() -> Patched:
-    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
-        record = parts.ticklog.tail(waiting).record
-        return ClockState() if record is None else record.state
-
-    return patch.object(leading, "read_state", read)
+    return patch.object(leading, "read_last", lambda parts, waiting: parts.ticklog.tail(waiting).record or _first())
 
 
 @defect(
@@ -76,7 +81,7 @@ def first_start_on_an_emptied_log() -> Patched:
     directed="leader/test_recovery.py::test_a_log_that_begins_above_zero_is_no_first_start",
 )
 def first_offset_ignored() -> Patched:
-    return patch.object(recovery, "_state_of", lambda tail: tail.record.state if tail.record else ClockState())
+    return patch.object(recovery, "_last_of", lambda clock, tail: tail.record or _first())
 
 
 @defect(
@@ -89,10 +94,10 @@ def first_offset_ignored() -> Patched:
     directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def later_tick_of_the_store_cut_back() -> Patched:
-    def read(parts: Parts, waiting: Callable[[], None]) -> ClockState:
-        return recovery._state_of(parts.ticklog.tail(waiting))
+    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+        return recovery._last_of(parts.spec.name, parts.ticklog.tail(waiting))
 
-    return patch.object(leading, "read_state", read)
+    return patch.object(leading, "read_last", read)
 
 
 @defect(
@@ -135,5 +140,10 @@ def stream_rebuilt_without_history() -> Patched:
     directed="leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
 )
 def pause_forgotten_at_takeover() -> Patched:
-    read_state = recovery.read_state
-    return patch.object(leading, "read_state", lambda *args: replace(read_state(*args), pause=None))
+    read_last = recovery.read_last
+
+    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+        last = read_last(parts, waiting)
+        return replace(last, state=replace(last.state, pause=None))
+
+    return patch.object(leading, "read_last", read)

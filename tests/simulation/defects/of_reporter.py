@@ -49,6 +49,23 @@ def refusal_by_the_store_ignored() -> Patched:
 
 
 @defect(
+    "a doubtful number that was overtaken is refused still, and takes the good one with it",
+    Promise.ALIVE,
+    "untold",
+    directed="test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
+)
+def overtaken_number_refused() -> Patched:
+    look_at = Numbers._look_at
+
+    def refuse(self: Numbers, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
+        if progress.ahead_ms > now_ms + bounds.max_future_ms:
+            progress.refused(progress.ahead_ms)
+        look_at(self, partition, progress, bounds, now_ms)
+
+    return patch.object(Numbers, "_look_at", refuse)
+
+
+@defect(
     "neither reporter nor store refuses what is far ahead",
     Promise.NEVER_EARLY,
     "silent",

@@ -1,11 +1,13 @@
 """Defects of the roster: which partitions a leader waits for."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from unittest.mock import patch
 
 from clocksvc.clock.record import ClockState
-from clocksvc.clock.roster import Roster
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.errors import ClocksvcError
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery, requests, step, term
 from clocksvc.leader.leader import Leader, Phase
@@ -25,7 +27,7 @@ Patched = AbstractContextManager[object]
     directed="leader/test_leading.py::test_absence_retires_nothing",
 )
 def absence_retires() -> Patched:
-    def read(parts: Parts, seen: Roster, state: ClockState, metadata: Metadata) -> Roster:
+    def read(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
         return Roster(dict(metadata.topics), state.excluded())
 
     return together(patch.object(leading, "read_roster", read), patch.object(step, "read_roster", read))
@@ -49,6 +51,43 @@ def seen_roster_forgotten() -> Patched:
 
 
 @defect(
+    "what a recovery has read of the topics is forgotten when it fails",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="leader/test_roster.py::test_what_a_recovery_read_outlives_its_failure",
+)
+def reading_of_a_failed_recovery_forgotten() -> Patched:
+    recover = Leader._recover
+
+    def forget(leader: Leader) -> float:
+        before = leader._seen
+        try:
+            return recover(leader)
+        except ClocksvcError:
+            leader._seen = before
+            raise
+
+    return patch.object(Leader, "_recover", forget)
+
+
+@defect(
+    "a metadata reading counts from when the roster is written, not from when it was read",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="leader/test_roster.py::test_what_a_leader_read_outlives_its_term",
+)
+def reading_of_a_failed_step_forgotten() -> Patched:
+    ask_metadata = step.ask_metadata
+
+    def forget(parts: Parts, held: Term) -> Metadata:
+        before, metadata = held.seen, ask_metadata(parts, held)
+        held.seen = before
+        return metadata
+
+    return patch.object(step, "ask_metadata", forget)
+
+
+@defect(
     "the partition counts in the log are not read by the next leader",
     Promise.NEVER_EARLY,
     "early",
@@ -57,7 +96,7 @@ def seen_roster_forgotten() -> Patched:
 def roster_of_the_log_forgotten() -> Patched:
     read_roster = recovery.read_roster
 
-    def read(parts: Parts, seen: Roster, state: ClockState, metadata: Metadata) -> Roster:
+    def read(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
         return read_roster(parts, seen, replace(state, topics={}), metadata)
 
     return together(patch.object(leading, "read_roster", read), patch.object(step, "read_roster", read))
