@@ -126,6 +126,7 @@ class Simulation:
         self.result.faults[fault.__name__] += 1
         self.hub.say(f"fault: {fault.__name__}")
         fault(self.stage)
+        self.oracle.check()
         self.processes.viewer.quiet_since_ms = self.hub.now_ms
 
     def _step(self) -> None:

@@ -190,7 +190,8 @@ class World:
         """The topic grows."""
         shape = self.topics.add_partitions(name, 1)
         partition = Partition(name, shape.partitions - 1)
-        self.truths[shape.id, partition.number] = Truth()
+        first = self.truths[shape.id, 0]  # the old topic of this name may have had a partition of this number, too
+        self.truths[shape.id, partition.number] = Truth(first.anew, known_ms=first.known_ms)
         self._list_partitions()
         return partition
 
