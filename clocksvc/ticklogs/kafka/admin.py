@@ -18,14 +18,22 @@ T = TypeVar("T")
 
 
 class Admin:
-    """The log's topic: what it looks like, and its creation. A context manager, for one use.
+    """The log's topic: what it looks like, and its creation, with `config` of the number of brokers. A context manager,
+    for one use.
 
     Leaving it drops the client here and now. With a question still open its own thread could be the one that collects
     it as garbage (from the traceback of whoever gave up), and librdkafka aborts the process when that happens.
     """
 
-    def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float, patience: Patience) -> None:
-        self._topic, self._timeout_s, self._patience = topic, timeout_s, patience
+    def __init__(
+        self,
+        topic: str,
+        settings: Mapping[str, str],
+        timeout_s: float,
+        patience: Patience,
+        config: Callable[[int], Mapping[str, str]] = wanted_config,
+    ) -> None:
+        self._topic, self._timeout_s, self._patience, self._config = topic, timeout_s, patience, config
         self._log = ClientLog()
         with translated("Kafka can't be asked about the tick log"):
             self._client = AdminClient(client_settings(settings), logger=self._log)
@@ -59,7 +67,7 @@ class Admin:
     def create(self) -> LogShape:
         """Make the topic, or find that somebody else did, and wait until it is known."""
         brokers = self._brokers()
-        new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=wanted_config(brokers))
+        new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=dict(self._config(brokers)))
         with translated(f"the tick log {self._topic!r} can't be created", self._right("Create")):
             try:
                 self._answer(self._client.create_topics([new], **self._timeout())[self._topic])

@@ -9,7 +9,7 @@ from clocksvc.ticklog import Tail, Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
 from clocksvc.ticklogs.kafka.writer import Writer
-from clocksvc.ticklogs.message import Message, read_message
+from clocksvc.ticklogs.message import Message, message, read_message
 from clocksvc.ticklogs.patience import Patience
 from clocksvc.ticklogs.shape import LogShape, refuse
 from clocksvc.timesource import Time
@@ -64,7 +64,7 @@ class KafkaTickLog:
 
     def fence(self, waiting: Waiting) -> None:
         self._discard_writer()
-        self._writer = Writer(self._topic, self._settings, self._timeout_s)
+        self._writer = Writer(self._topic, f"clocksvc.{self._topic}", self._settings, self._timeout_s)
         try:
             self._writer.fence(self._patience(waiting))
         finally:
@@ -89,7 +89,7 @@ class KafkaTickLog:
         if self._writer is None:
             raise Fenced("this process does not write the tick log: fence first")
         try:
-            self._writer.append(records, self._patience(waiting))
+            self._writer.append([message(record) for record in records], self._patience(waiting))
         finally:
             self._discard_unusable()
 

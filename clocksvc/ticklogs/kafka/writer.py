@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from clocksvc.clock.record import TYPE_HEADER, Record
+from clocksvc.clock.record import TYPE_HEADER
 from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
 from clocksvc.kafka_client import ClientLog, client_settings, name_right
 from clocksvc.ticklogs.kafka.failures import error_of, is_fenced, translated, words
-from clocksvc.ticklogs.message import Message, message
+from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.patience import REST_S, Patience
 
 _LONGER_S = 4.0
@@ -26,8 +26,8 @@ class _MustAbort(Exception):
 class Writer:
     """One producer, from its making to its discarding."""
 
-    def __init__(self, topic: str, settings: Mapping[str, str], timeout_s: float) -> None:
-        self._topic, transactional_id = topic, f"clocksvc.{topic}"
+    def __init__(self, topic: str, transactional_id: str, settings: Mapping[str, str], timeout_s: float) -> None:
+        self._topic = topic
         self._rights = {
             "Topic": f"Write on topic {topic}",
             "Transactional": f"Write on transactional id {transactional_id}",
@@ -62,13 +62,13 @@ class Writer:
         why = words(failure, self._rights)
         raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
 
-    def append(self, records: Sequence[Record], patience: Patience) -> None:
+    def append(self, messages: Sequence[Message], patience: Patience) -> None:
         """Commit records in one transaction; raises as TickLog.append does."""
         if not self.usable:
             raise Fenced("this process does not write the tick log: fence first")
         self.usable = False
         try:
-            self._send(records, patience)
+            self._send(messages, patience)
             self._commit(patience)
         except _MustAbort as failure:
             self.usable = self._aborted(patience)
@@ -96,17 +96,17 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(REST_S, slice_s))
 
-    def _send(self, records: Sequence[Record], patience: Patience) -> None:
+    def _send(self, messages: Sequence[Message], patience: Patience) -> None:
         """Begin a transaction and return once the brokers have all its records."""
         self._log.last = ""
         outcomes: list[KafkaError | None] = []
         try:
             self._producer.begin_transaction()
-            for record in records:
-                self._produce(message(record), outcomes, patience)
+            for one in messages:
+                self._produce(one, outcomes, patience)
             # Not flush: it goes on calling back after a fatal error, which confuses the Python client.
             for slice_s in patience:
-                if len(outcomes) == len(records):
+                if len(outcomes) == len(messages):
                     break
                 self._producer.poll(slice_s)
         except KafkaException as raised:
@@ -114,7 +114,7 @@ class Writer:
         failures = [error for error in outcomes if error is not None]
         if failures:
             raise _MustAbort(self._why(failures[0]))
-        if len(outcomes) < len(records):
+        if len(outcomes) < len(messages):
             raise _MustAbort("no answer")
 
     def _produce(self, one: Message, outcomes: list[KafkaError | None], patience: Patience) -> None:
@@ -125,7 +125,7 @@ class Writer:
                     one.value,
                     one.key,
                     partition=0,
-                    headers={TYPE_HEADER: one.type},
+                    headers=None if one.type is None else {TYPE_HEADER: one.type},
                     on_delivery=lambda error, _: outcomes.append(error),
                 )
                 return
