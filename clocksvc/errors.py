@@ -7,6 +7,8 @@ ClocksvcError
 │   ├── StoreUnavailable
 │   ├── TickLogUnavailable
 │   ├── MetadataUnavailable
+│   ├── PositionsUnavailable
+│   ├── BrokerUnavailable
 │   └── ServiceUnavailable    the HTTP service, seen from a client
 ├── LeaseLost                 another process leads this clock now
 ├── StoreLost                 what the leader had written to the store is gone
@@ -66,6 +68,14 @@ class TickLogUnavailable(Unavailable):
 
 class MetadataUnavailable(Unavailable):
     """Kafka does not answer a question about topics."""
+
+
+class PositionsUnavailable(Unavailable):
+    """The positions of a sender can't be read or written."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The task queue's broker does not take a task."""
 
 
 class ServiceUnavailable(Unavailable):

@@ -9,7 +9,7 @@ then: each one is safe to repeat).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from clocksvc.clock.answer import Answer
 from clocksvc.clock.partition import Outcome, Partition, Reading
@@ -152,6 +152,14 @@ class Snapshot:
     pause: Pause | None = None
 
 
+class Handled(NamedTuple):
+    """What a sender's tasks are counted by. `queue` may be a topic; "" where it is not known beforehand."""
+
+    namespace: str
+    queue: str
+    outcome: str
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """What consumers and workers have caused, counted in the store.
@@ -159,12 +167,17 @@ class Counters:
     Attributes:
         reports: by outcome. heartbeats: by outcome. late_records: a number.
         heartbeat_success_ms: when a round of heartbeats last reached every partition; None for never.
+        tasks: by sender, then by what was done. task_doubles: runs of tasks that were seen to be redeliveries.
+        sender_positions_ms: up to where each sender has sent everything.
     """
 
     reports: Mapping[str, int] = field(default_factory=dict)
     heartbeats: Mapping[str, int] = field(default_factory=dict)
     late_records: int = 0
     heartbeat_success_ms: int | None = None
+    tasks: Mapping[str, Mapping[Handled, int]] = field(default_factory=dict)
+    sender_positions_ms: Mapping[str, int] = field(default_factory=dict)
+    task_doubles: int = 0
 
 
 class ReportSink(Protocol):
@@ -314,8 +327,24 @@ class Store(ReportSink, Protocol):
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
         """Add to the heartbeat counters; `success` notes the store's time as that of the last whole round."""
 
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        """Add to a sender's counters; a zero makes a counter that is there from now on.
+
+        `at_ms`, unless None, is up to where it has sent everything: the furthest that was told counts, and is
+        forgotten `ttl_ms` after it was last told any.
+        """
+
     def counters(self) -> Counters:
         """What consumers and workers have caused so far."""
+
+    # -- tasks that have been run ---------------------------------------------------------------------------------
+
+    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+        """Remember for `kept_ms` that a task has been run to its end. Only so many as `most` are remembered: those that
+        would be kept for longest."""
+
+    def is_double(self, task_id: str) -> bool:
+        """Whether a task is remembered as finished; one that is counts as a double."""
 
     def now_ms(self) -> int:
         """The store's own clock."""

@@ -5,21 +5,28 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlencode
 
+from clocksvc.broker import Broker
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.feed import Feed
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.parts import LeaderObserver, Parts
 from clocksvc.leader.runner import LeaderThread
+from clocksvc.positions.kafka import KafkaPositions
+from clocksvc.sender import Sender
+from clocksvc.sending.entry import Entry
+from clocksvc.sending.platform import PlatformTask
 from clocksvc.settings import RedisSettings, Settings
 from clocksvc.store import Store
 from clocksvc.stores.redis.connect import connect
 from clocksvc.stores.redis.connection import Connection
 from clocksvc.stores.redis.store import RedisStore
+from clocksvc.subscriptions.kafka import KafkaSubscription
+from clocksvc.tally import Destination, Tally
 from clocksvc.ticklog import TickLog
 from clocksvc.ticklogs.kafka import KafkaTickLog
 from clocksvc.timesource import SystemTime, Time
@@ -80,6 +87,36 @@ def open_topics(settings: Settings) -> Topics:
 def open_ticklog(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
     """One clock's tick log in the configured Kafka."""
     return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
+
+
+def open_sender(
+    settings: Settings,
+    spec: ClockSpec,
+    name: str,
+    entries: Sequence[Entry],
+    broker: Broker,
+    destinations: Mapping[str, Destination],
+    time: Time,
+) -> Sender:
+    """One process of a clock's sender, whose counts go to the store. Close it to give its turn to another one."""
+    kafka = settings.kafka_settings()
+    subscription = KafkaSubscription(spec.tick_log, spec.name, name, kafka, time)
+    positions = KafkaPositions(spec.tick_log, name, kafka, time)
+    tally = Tally(spec.name, name, destinations, open_store(settings, spec))
+    tally.start()
+    return Sender(spec.name, name, entries, subscription, positions, broker, time, tally)
+
+
+def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> Broker:
+    """Sentry's task platform, for the entries that go there, by name; it makes no contact yet.
+
+    Raises:
+        SettingsError: its packages are not installed.
+    """
+    # The packages come with an extra of their own, which hardly anybody needs.
+    from clocksvc.brokers.taskbroker import Taskbroker
+
+    return Taskbroker(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
-from clocksvc.store import Bounds, Marks, PartitionClock, Report, Snapshot
+from clocksvc.store import Bounds, Handled, Marks, PartitionClock, Report, Snapshot
 from clocksvc.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.core
@@ -126,6 +126,9 @@ def drive_everything() -> Metrics:
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)
     view.store.count_heartbeats({"delivered": 3, "failed": 1, "expired": 1}, success=True)
+    view.store.count_tasks("beat", {Handled("ingest", "ingest-slow", "sent"): 3}, NOW_MS - 60_000, 60_000)
+    view.store.note_finished("id", 60_000, 10)
+    view.store.is_double("id")
     metrics = watching(view)
     metrics.ticked("checkins", 5, 0.004)
     metrics.watch_streams(lambda: {"checkins": (2, 1)})
@@ -163,6 +166,7 @@ def test_nothing_is_nan_and_unknown_is_absent() -> None:
         "clocksvc_partition_clock_timestamp_seconds",
         "clocksvc_partitions",
         "clocksvc_heartbeat_last_success_timestamp_seconds",
+        "clocksvc_sender_position_timestamp_seconds",
     }
 
 
@@ -230,6 +234,29 @@ def test_outcomes_are_counted_apart() -> None:
     counted = values(watching(view), "clocksvc_reports_total", "outcome")
 
     assert {outcome: count for outcome, count in counted.items() if count} == {"too_far_ahead": 1, "foreign_group": 1}
+
+
+def test_tasks_are_counted_apart() -> None:
+    """By sender, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
+    view = View()
+    slow, fast = Handled("ingest", "slow", "sent"), Handled("ingest", "fast", "stale")
+    view.store.count_tasks("beat", {slow: 2, fast: 0}, NOW_MS, 60_000)
+    view.store.count_tasks("tasks", {slow: 1}, None, 60_000)
+    metrics = watching(view)
+
+    counted = {
+        tuple(sample.labels[label] for label in ("clock", "sender", "namespace", "queue", "outcome")): sample.value
+        for sample in scrape(metrics)
+        if sample.name == "clocksvc_tasks_total"
+    }
+
+    assert counted == {
+        ("checkins", "beat", *slow): 2,
+        ("checkins", "beat", *fast): 0,
+        ("checkins", "tasks", *slow): 1,
+    }
+    assert values(metrics, "clocksvc_sender_position_timestamp_seconds", "sender") == {"beat": NOW_MS / 1000}
+    assert values(metrics, "clocksvc_task_doubles_total") == {"checkins": 0}
 
 
 def test_only_the_leader_exports_what_the_store_counts() -> None:

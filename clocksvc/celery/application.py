@@ -6,13 +6,16 @@ It decides nothing about heartbeats: it carries a clock's name and a due time fr
 from collections.abc import Iterable
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from celery.beat import BeatLazyFunc
 
 from clocksvc import heartbeat
+from clocksvc.celery.health import add_health_file
 from clocksvc.celery.schedule import EpochSchedule
 from clocksvc.celery.task import NAME, register
+from clocksvc.celery.tick_tasks import TickTasks
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings
 from clocksvc.timesource import SystemTime
 
@@ -43,7 +46,24 @@ def build(settings: Settings) -> Celery:
     """An app of its own: not the current one, no result backend, nothing read from a user's Celery configuration."""
     app = HeartbeatApp("clocksvc", set_as_current=False, fixups=set(), config_source=configuration(settings))
     register(app, settings)
+    _send_beside_beat(app, settings)
+    add_health_file(app)
     return app
+
+
+def _send_beside_beat(app: Celery, settings: Settings) -> None:
+    """Let the app's beat, and no other one of the process, send what the configuration wants at each tick."""
+
+    def begin(sender: Any, **_: Any) -> None:
+        if sender.app is app:
+            try:
+                tick_tasks = TickTasks(app, settings)
+            except SettingsError as error:
+                raise SystemExit(f"clocksvc: {error}") from None  # Celery logs any other exception, and goes on
+            tick_tasks.start()
+            sender.scheduler.on_close(tick_tasks.stop)
+
+    signals.beat_init.connect(begin, weak=False)
 
 
 def configuration(settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 `crontab` knows only minutes, and plain intervals are not aligned. Nothing here knows clocks, topics or settings.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,6 +59,10 @@ class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no ty
         return EpochSchedule, (self.every_ms,)
 
 
+def _nothing() -> None:
+    return None
+
+
 class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
     """Celery's in-memory scheduler: nothing on disk.
 
@@ -68,10 +73,21 @@ class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no 
 
     time: Time = SystemTime()
     _latest_ms = 0
+    _ended: Callable[[], None] = staticmethod(_nothing)
 
     def adjust(self, n: float | None, drift: float = _NEVER_EARLY_S) -> Any:
         """Seconds from now at which an entry is looked at."""
         return super().adjust(n, drift)
+
+    def on_close(self, ended: Callable[[], None]) -> None:
+        """Call `ended`, once, when beat ends."""
+        self._ended = ended
+
+    def close(self) -> None:
+        """Celery's hook, called more than once: beat ends."""
+        ended, self._ended = self._ended, _nothing
+        ended()
+        super().close()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send what is due; seconds until the next look."""

@@ -94,6 +94,27 @@ HEARTBEAT_SUCCESS = Metric(
     "When a round of heartbeats last reached every partition. Absent before the first.",
     Exporter.LEADER,
 )
+TASKS = Metric(
+    "clocksvc_tasks_total",
+    "counter",
+    ("clock", "sender", "namespace", "queue", "outcome"),
+    "Due times of tasks that senders dealt with, by outcome. A redelivery counts again.",
+    Exporter.LEADER,
+)
+SENDER_POSITION = Metric(
+    "clocksvc_sender_position_timestamp_seconds",
+    "gauge",
+    ("clock", "sender"),
+    "Up to this time of the clock a sender has sent everything. Absent while unknown.",
+    Exporter.LEADER,
+)
+TASK_DOUBLES = Metric(
+    "clocksvc_task_doubles_total",
+    "counter",
+    ("clock",),
+    "Runs of tasks that is_double told to be redeliveries of tasks that had been run.",
+    Exporter.LEADER,
+)
 STREAMS = Metric(
     "clocksvc_streams",
     "gauge",
@@ -125,6 +146,9 @@ CATALOGUE = (
     LATE_RECORDS,
     HEARTBEATS,
     HEARTBEAT_SUCCESS,
+    TASKS,
+    SENDER_POSITION,
+    TASK_DOUBLES,
     STREAMS,
     STREAMS_DROPPED,
     BUILD_INFO,

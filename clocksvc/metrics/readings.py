@@ -21,9 +21,12 @@ from clocksvc.metrics.catalogue import (
     PARTITION_CLOCK,
     PARTITIONS,
     REPORTS,
+    SENDER_POSITION,
+    TASK_DOUBLES,
+    TASKS,
     Metric,
 )
-from clocksvc.store import PartitionClock, Store
+from clocksvc.store import Counters, PartitionClock, Store
 
 logger = logging.getLogger("clocksvc.metrics")
 
@@ -120,3 +123,13 @@ def _counters(clock: str, store: Store) -> Iterator[Reading]:
     yield Reading(LATE_RECORDS, (clock,), counters.late_records)
     if counters.heartbeat_success_ms is not None:
         yield Reading(HEARTBEAT_SUCCESS, (clock,), counters.heartbeat_success_ms / 1000)
+    yield from _tasks(clock, counters)
+
+
+def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
+    for sender, handled in counters.tasks.items():
+        for (namespace, queue, outcome), count in handled.items():
+            yield Reading(TASKS, (clock, sender, namespace, queue, outcome), count)
+    for sender, at_ms in counters.sender_positions_ms.items():
+        yield Reading(SENDER_POSITION, (clock, sender), at_ms / 1000)
+    yield Reading(TASK_DOUBLES, (clock,), counters.task_doubles)

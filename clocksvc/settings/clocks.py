@@ -3,14 +3,15 @@
 Must not hold a rule about one clock that ClockSpec could hold.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.settings.duration import Duration, WholeSeconds
 from clocksvc.settings.fields import Finding, Findings, Section, refuse
+from clocksvc.settings.tasks import TickTaskSettings, check_each_once
 
 # By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.
 _STAND_INS: dict[str, dict[str, Any]] = {
@@ -48,6 +49,7 @@ class ClockSettings(Section):
     tick_log: str | None = None
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
+    tasks: Annotated[tuple[TickTaskSettings, ...], AfterValidator(check_each_once)] = ()
 
     @field_validator("heartbeat", mode="before")
     @classmethod

@@ -8,13 +8,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.sending.platform import PlatformTask, namespace_of
+from clocksvc.sending.routes import Routes
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.celery import CelerySettings, broker_from_redis
 from clocksvc.settings.clocks import ClockSettings, check_together, with_names
-from clocksvc.settings.fields import Finding, Section, refuse
+from clocksvc.settings.fields import Finding, Section, Text, refuse
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.redis import RedisSettings
 from clocksvc.settings.suggestion import suggestion
+from clocksvc.settings.taskbroker import TaskbrokerSettings, platform_findings
+from clocksvc.settings.tasks import NamespaceSettings, TickTaskSettings, check_routes
 
 
 class Settings(Section):
@@ -27,6 +31,9 @@ class Settings(Section):
         description="at least one clock"
     )
     api: ApiSettings = ApiSettings()
+    namespaces: Annotated[dict[Text, NamespaceSettings], AfterValidator(check_routes)] = Field(default_factory=dict)
+    route_overrides: Annotated[dict[Text, Text], AfterValidator(check_routes)] = Field(default_factory=dict)
+    taskbroker: TaskbrokerSettings = TaskbrokerSettings()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Settings":
@@ -39,12 +46,35 @@ class Settings(Section):
                 if clock not in self.clocks:
                     wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
                     findings.append(Finding(("api", "tokens", index, "clocks", position), wanted, clock))
+        findings += platform_findings(self.taskbroker, self.routes())
         refuse(findings)
         return self
 
     def clock_specs(self) -> dict[str, ClockSpec]:
         """Every clock by its name."""
         return {name: clock.spec() for name, clock in self.clocks.items()}
+
+    def routes(self) -> Routes:
+        """Which queue or topic each task goes to."""
+        destinations = {name: one.destination for name, one in self.namespaces.items()}
+        platform = {name for name, one in self.namespaces.items() if one.topic is not None}
+        return Routes(destinations, self.route_overrides, platform)
+
+    def platform_task(self, task: TickTaskSettings) -> PlatformTask | None:
+        """What the task platform is told of a task; None where it goes to a queue of Celery's."""
+        routes = self.routes()
+        topic, namespace = routes.topic(task.route), routes.namespace(task.route)
+        if topic is None or namespace is None or self.taskbroker.application is None:
+            return None
+        settings = self.namespaces[namespace]
+        return PlatformTask(
+            topic=topic,
+            application=self.taskbroker.application,
+            namespace=namespace_of(task.route),
+            name=task.task,
+            processing_deadline_s=settings.processing_deadline // 1000,
+            expires_s=None if settings.expires is None else settings.expires // 1000,
+        )
 
     def kafka_settings(self) -> dict[str, str]:
         """What every Kafka client is given, secrets in the clear. The keepers add what the promises need."""

@@ -5,6 +5,7 @@ It must behave as the Redis keeper does in everything that the promise says; one
 
 import copy
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from clocksvc.store import (
     FORMAT,
     Bounds,
     Counters,
+    Handled,
     Marks,
     Minimum,
     PartitionClock,
@@ -315,9 +317,30 @@ class MemoryStore:
             if success:
                 state.heartbeat_success_ms = self._time.now_ms()
 
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        with self._answering() as state:
+            if handled:
+                state.tasks.setdefault(sender, Counter()).update(handled)
+            if at_ms is not None:
+                now_ms = self._time.now_ms()
+                state.stands(sender, at_ms, now_ms, now_ms + ttl_ms)
+
     def counters(self) -> Counters:
         with self._answering() as state:
-            return Counters(dict(state.reports), dict(state.heartbeats), state.late_records, state.heartbeat_success_ms)
+            return state.counters(self._time.now_ms())
+
+    # -- tasks that have been run -----------------------------------------------------------------------------------
+
+    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+        with self._answering() as state:
+            now_ms = self._time.now_ms()
+            state.remember(task_id, now_ms + kept_ms, now_ms, most)
+
+    def is_double(self, task_id: str) -> bool:
+        with self._answering() as state:
+            double = self._time.now_ms() < state.finished.get(task_id, 0)
+            state.task_doubles += double
+            return double
 
     def now_ms(self) -> int:
         with self._answering():

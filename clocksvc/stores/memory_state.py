@@ -11,7 +11,7 @@ from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request, in_order
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.clock.tick import Tick
-from clocksvc.store import MOST_REQUESTS, REQUEST_KEPT_MS, Bounds, Marks, PartitionClock
+from clocksvc.store import MOST_REQUESTS, REQUEST_KEPT_MS, Bounds, Counters, Handled, Marks, PartitionClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Lease:
 class State:
     """Everything that a store can lose. `clocks` has every partition, excluded ones too; None is unknown.
     `heard_since_ms` None: announcements were lost, and none has come since. `taken`: what was handed to a leader.
-    `anew`: topics made anew, and from when on readings of their unknown partitions count."""
+    `anew`: topics made anew, and from when on readings of their unknown partitions count.
+    `senders`: where each stands, and until when that is known. `finished`: until when each task is remembered."""
 
     lease: Lease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
@@ -57,6 +58,10 @@ class State:
     requests: dict[str, Request] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     answers: dict[str, tuple[Answer, int]] = field(default_factory=dict)
+    tasks: dict[str, Counter[Handled]] = field(default_factory=dict)
+    senders: dict[str, tuple[int, int]] = field(default_factory=dict)
+    finished: dict[str, int] = field(default_factory=dict)
+    task_doubles: int = 0
 
     def leader(self, now_ms: int) -> Lease | None:
         """The lease, while it lasts."""
@@ -190,6 +195,29 @@ class State:
         self.answers = {id: one for id, one in self.answers.items() if now_ms < one[1]}
         found = self.answers.get(request_id)
         return None if found is None else found[0]
+
+    def counters(self, now_ms: int) -> Counters:
+        """All that is counted."""
+        return Counters(
+            reports=dict(self.reports),
+            heartbeats=dict(self.heartbeats),
+            late_records=self.late_records,
+            heartbeat_success_ms=self.heartbeat_success_ms,
+            tasks={sender: dict(handled) for sender, handled in self.tasks.items()},
+            sender_positions_ms={sender: at_ms for sender, (at_ms, end_ms) in self.senders.items() if now_ms < end_ms},
+            task_doubles=self.task_doubles,
+        )
+
+    def stands(self, sender: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
+        """Note where a sender stands, and forget those that have been silent for long."""
+        self.senders = {name: one for name, one in self.senders.items() if now_ms < one[1]}
+        self.senders[sender] = max(at_ms, self.senders.get(sender, (at_ms, 0))[0]), expires_ms
+
+    def remember(self, task_id: str, expires_ms: int, now_ms: int, most: int) -> None:
+        """Note a finished task, and forget what is too old or too much."""
+        self.finished[task_id] = expires_ms
+        kept = sorted((one for one in self.finished.items() if now_ms < one[1]), key=lambda one: (one[1], one[0]))
+        self.finished = dict(kept[-most:])
 
     def trim(self, emitted_before_ms: int) -> None:
         """Drop ticks that were emitted earlier, from the oldest on; the last one stays."""

@@ -1,7 +1,7 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
-`python -m tests.bench reporter latency leader backlog loop` runs a part of it; `subscribers` and `takeover`, which take
-minutes, run only when they are named.
+`python -m tests.bench reporter latency leader backlog loop` runs a part of it; `subscribers`, `takeover` and `jobs`,
+which take minutes, run only when they are named.
 """
 
 import platform
@@ -13,10 +13,18 @@ from pathlib import Path
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.bench import bench_latency, bench_leader, bench_loop, bench_reporter, bench_subscribers, bench_takeover
+from tests.bench import (
+    bench_jobs,
+    bench_latency,
+    bench_leader,
+    bench_loop,
+    bench_reporter,
+    bench_subscribers,
+    bench_takeover,
+)
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover")
+LONG = ("subscribers", "takeover", "jobs")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -34,6 +42,7 @@ def main(names: list[str]) -> int:
             "loop": lambda: bench_loop.run(Path(folder), kafka.bootstrap, valkey.url),
             "subscribers": lambda: bench_subscribers.run(Path(folder), kafka.bootstrap, valkey.url),
             "takeover": lambda: bench_takeover.run(Path(folder), kafka.bootstrap, valkey.url),
+            "jobs": lambda: bench_jobs.run(Path(folder), kafka.bootstrap, valkey.url),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),
         }

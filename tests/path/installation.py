@@ -12,6 +12,7 @@ import httpx2
 import yaml
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from prometheus_client.parser import text_string_to_metric_families
 
 from clocksvc.dev.ports import free_ports
 from tests.waiting import eventually
@@ -104,6 +105,16 @@ class Installation:
         assert answer.status_code == 200, answer.text
         state: dict[str, Any] = answer.json()
         return state
+
+    def samples(self, name: str) -> dict[tuple[str, ...], float]:
+        """A metric of `GET /metrics`, by the values of its labels in the order of their names."""
+        page = httpx2.get(f"{self.url}/metrics", timeout=10).text
+        return {
+            tuple(value for _, value in sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name == name
+        }
 
     def output(self, name: str) -> str:
         """The last lines that a process wrote."""

@@ -68,7 +68,10 @@ CALLS: dict[str, Callable[[Store], object]] = WRITES | {
     "partitions": lambda store: store.partitions(None, 1),
     "behind": lambda store: store.behind(0, 1),
     "count_heartbeats": lambda store: store.count_heartbeats({}, success=True),
+    "count_tasks": lambda store: store.count_tasks("beat", {}, None, 1),
     "counters": lambda store: store.counters(),
+    "note_finished": lambda store: store.note_finished("id", 1, 1),
+    "is_double": lambda store: store.is_double("id"),
     "now_ms": lambda store: store.now_ms(),
 }
 

@@ -7,7 +7,7 @@ from clocksvc.clock.partition import Outcome, Partition, Reading
 from clocksvc.clock.record import Exclusion
 from clocksvc.clock.request import Request, RequestKind
 from clocksvc.errors import ClocksvcError
-from clocksvc.store import Report, Store
+from clocksvc.store import Handled, Report, Store
 from tests.promises.store_values import (
     BASE,
     BOUNDS,
@@ -81,6 +81,8 @@ def a_service(store: Store, now_ms: int) -> Iterator[Step]:
     yield lambda: store.follow(BASE, 0.01)
     yield lambda: store.counters()
     yield from a_worker(store)
+    yield from a_double(store)
+    yield lambda: store.counters()
     yield lambda: store.release_lease(TOKEN)
 
 
@@ -94,6 +96,16 @@ def a_reporter(store: Store) -> Iterator[Step]:
 
 
 def a_worker(store: Store) -> Iterator[Step]:
-    """What a round of heartbeats asks of the store."""
+    """What a round of heartbeats, and a sender of tasks, ask of the store."""
+    sent = {Handled("billing", "billing", "sent"): 1}
     yield lambda: store.now_ms()
     yield lambda: store.count_heartbeats({"delivered": 3}, success=True)
+    yield lambda: store.count_tasks("gone", sent, BASE, 0)
+    yield lambda: store.count_tasks("beat", sent, BASE, LEASE_MS)
+
+
+def a_double(store: Store) -> Iterator[Step]:
+    """What a worker that recognises doubles asks; more has ended than is remembered."""
+    yield lambda: store.note_finished("one", LEASE_MS, 1)
+    yield lambda: store.note_finished("other", LEASE_MS, 1)
+    yield lambda: store.is_double("other")

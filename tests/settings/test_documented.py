@@ -16,14 +16,14 @@ pytestmark = pytest.mark.core
 def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, object]]:
     """(path, default) of every field a user can write, `<name>` and `<n>` for what is repeated."""
     found: list[tuple[str, object]] = []
-    repeated = {"clocks": ".<name>", "tokens": ".<n>"}
+    repeated = {"clocks": ".<name>", "tokens": ".<n>", "tasks": ".<n>", "namespaces": ".<name>"}
     for name, info in model.model_fields.items():
         if info.exclude:
             continue
         here = f"{path}{name}"
         inner = _inner(info.annotation)
         if inner is None:
-            found.append((here, "required" if info.is_required() else info.default))
+            found.append((here, "required" if info.is_required() else info.get_default(call_default_factory=True)))
         elif name != "kafka":
             found += _fields(inner, f"{here}{repeated.get(name, '')}.")
     return found
@@ -55,7 +55,7 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
     elif isinstance(default, SecretStr):
         default = default.get_secret_value()
     elif kind == "duration":
-        default = {60_000: "60s", 604_800_000: "7d"}[default]
+        default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d"}[default]
     assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
 
 

@@ -98,6 +98,10 @@ SNAPSHOT = Script(
 PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "refused"), uses=("lines",))
 BEHIND = Script("behind", ("roster", "reported", "refused"), uses=("lines",))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
+COUNT_TASKS = Script("count_tasks", ("counters", "senders"), uses=("clock",))
+COUNTERS = Script("counters", ("counters", "senders"), uses=("clock",))
+NOTE_FINISHED = Script("note_finished", ("finished",), uses=("clock",))
+IS_DOUBLE = Script("is_double", ("finished", "counters"), uses=("clock",))
 NOW = Script("now", ("state",), uses=("clock",))
 TRIAL = Script("trial", ("trial",))
 
@@ -123,6 +127,10 @@ ALL = (
     PARTITIONS,
     BEHIND,
     COUNT_HEARTBEATS,
+    COUNT_TASKS,
+    COUNTERS,
+    NOTE_FINISHED,
+    IS_DOUBLE,
     NOW,
     TRIAL,
 )

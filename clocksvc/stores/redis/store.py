@@ -16,7 +16,7 @@ from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_break
 from clocksvc.errors import ChainBroken
-from clocksvc.store import Bounds, Counters, Marks, Minimum, PartitionClock, Report, ReportAnswer, Snapshot
+from clocksvc.store import Bounds, Counters, Handled, Marks, Minimum, PartitionClock, Report, ReportAnswer, Snapshot
 from clocksvc.stores.redis import scripts, wire
 from clocksvc.stores.redis.connection import Connection
 from clocksvc.stores.redis.errors import translated
@@ -56,7 +56,7 @@ class RedisStore:
         self._recent_ticks_ms = recent_ticks_ms
         self._owns_connection = owns_connection
         self._scripts = Scripts(prefix, clock)
-        self._ticks, self._wake, self._counters = (key(prefix, clock, name) for name in ("ticks", "wake", "counters"))
+        self._ticks, self._wake = (key(prefix, clock, name) for name in ("ticks", "wake"))
         self._monotonic = SystemTime().monotonic
 
     def close(self) -> None:
@@ -184,9 +184,19 @@ class RedisStore:
         counted = [item for outcome in outcomes.items() for item in outcome]
         self._call(scripts.COUNT_HEARTBEATS, (int(success), *counted))
 
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        self._call(scripts.COUNT_TASKS, wire.task_arguments(sender, handled, at_ms, ttl_ms))
+
     def counters(self) -> Counters:
-        with self._redis() as redis:
-            return wire.read_counters(redis.hgetall(self._counters))
+        return wire.read_counters(self._call(scripts.COUNTERS))
+
+    # -- tasks that have been run -----------------------------------------------------------------------------------
+
+    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+        self._call(scripts.NOTE_FINISHED, (task_id, kept_ms, most))
+
+    def is_double(self, task_id: str) -> bool:
+        return bool(self._call(scripts.IS_DOUBLE, (task_id,)))
 
     def now_ms(self) -> int:
         return int(self._call(scripts.NOW))

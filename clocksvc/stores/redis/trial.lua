@@ -10,7 +10,8 @@ local trials = {
   {'PEXPIREAT', key, 1}, {'RENAME', key, key}, {'SET', key, 'v', 'no option'}, {'TIME'},
   {'XADD', key, 'no id', 'f', 'v'}, {'XLEN', key}, {'XRANGE', key, '-', '+'}, {'XREAD', 'STREAMS', key, 0},
   {'XREVRANGE', key, '+', '-'}, {'XTRIM', key, 'MINID', 0}, {'ZADD', key, 'XX', 0, 'm'}, {'ZCARD', key},
-  {'ZCOUNT', key, 0, 0}, {'ZMSCORE', key, 'm'}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0}, {'ZSCORE', key, 'm'},
+  {'ZCOUNT', key, 0, 0}, {'ZMSCORE', key, 'm'}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},
+  {'ZREMRANGEBYRANK', key, 0, 0}, {'ZSCORE', key, 'm'},
 }
 local undone = {{'HSETNX', key, 'f', 'v'}, {'RPUSH', key, 'v'}}
 local denied = {}

@@ -19,6 +19,7 @@ from clocksvc.store import (
     REQUEST_KEPT_MS,
     Bounds,
     Counters,
+    Handled,
     Marks,
     Minimum,
     PartitionClock,
@@ -29,7 +30,7 @@ from clocksvc.store import (
 from clocksvc.stores.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
-_REPORTS, _HEARTBEATS = "reports:", "heartbeats:"
+_REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 
 def report_arguments(report: Report) -> list[Argument]:
@@ -200,14 +201,34 @@ def after_id(after_ms: int) -> str:
     return f"{max(0, after_ms // 1000)}-{2**64 - 1}"
 
 
-def read_counters(fields: Mapping[str, str]) -> Counters:
-    """From the hash of counters."""
+def task_arguments(sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> Iterator[Argument]:
+    """For count_tasks.lua."""
+    yield from (sender, optional_ms(at_ms), ttl_ms)
+    for what, count in handled.items():
+        yield json.dumps([sender, *what])
+        yield count
+
+
+def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
+    """From counters.lua."""
+    fields, positions = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
     return Counters(
         reports=_with_prefix(fields, _REPORTS),
         heartbeats=_with_prefix(fields, _HEARTBEATS),
         late_records=int(fields.get("late_records", 0)),
         heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
+        tasks=_read_tasks(fields),
+        sender_positions_ms={sender: int(at_ms) for sender, at_ms in positions.items()},
+        task_doubles=int(fields.get("task_doubles", 0)),
     )
+
+
+def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[Handled, int]]:
+    found: dict[str, dict[Handled, int]] = {}
+    for name, count in _with_prefix(fields, _TASKS).items():
+        sender, *what = json.loads(name)
+        found.setdefault(sender, {})[Handled(*what)] = count
+    return found
 
 
 def _with_prefix(fields: Mapping[str, str], prefix: str) -> dict[str, int]:

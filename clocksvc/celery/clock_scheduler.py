@@ -1,0 +1,155 @@
+"""`celery -A app beat -S clocksvc.celery:ClockScheduler`: an ordinary beat schedule whose "now" is the global clock.
+
+The entry for 02:00 is sent once everything before 02:00 has been processed. It decides nothing about ticks, and keeps
+nothing itself: what is due, and up to where all was sent, is the sender's.
+"""
+
+import os
+import re
+from typing import Any
+
+from celery import Celery
+from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler
+
+from clocksvc import settings as configuration
+from clocksvc import wiring
+from clocksvc.celery.broker import CeleryBroker
+from clocksvc.celery.destination import destination
+from clocksvc.celery.due import by_the_clock
+from clocksvc.celery.message import Arguments, TaskMessage, with_tick
+from clocksvc.celery.on_tick import MARK, TICK_PREFIX, OnTick
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import InvalidValue
+from clocksvc.sender import Sender
+from clocksvc.sending.entry import Entry as SenderEntry
+from clocksvc.sending.entry import parse_backlog
+from clocksvc.settings import Settings
+from clocksvc.timesource import SystemTime
+
+CLOCK = "clocksvc_clock"
+SENDER = "clocksvc_sender"
+DEFAULT_SENDER = "beat"
+TICK_TASKS = "tasks"
+"""The name of the sender that the service's own beat runs."""
+STEP_S = 1.0
+
+_SENDER = re.compile(r"[A-Za-z0-9._-]{1,63}")
+
+
+class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no types
+    """A beat entry that may also say `catch_up` (`all` or `last`) and `max_age` (`1h`)."""
+
+    def __init__(self, *args: Any, catch_up: str = "all", max_age: str | None = None, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.catch_up, self.max_age = catch_up, max_age
+
+    def by_the_clock(self, interval_ms: int) -> SenderEntry:
+        """This entry for a sender. Raises InvalidValue, naming the entry."""
+        if not self.name or self.name.startswith(TICK_PREFIX):
+            raise InvalidValue("beat_schedule", self.name, f"wanted a name, and none that begins with {TICK_PREFIX!r}")
+        catch_up, max_age_ms = parse_backlog(f"beat_schedule[{self.name!r}]", self.catch_up, self.max_age)
+        return SenderEntry(self.name, by_the_clock(self.name, self.schedule, interval_ms), catch_up, max_age_ms)
+
+    def message(self) -> TaskMessage:
+        """What is sent when it is due."""
+
+        def arguments(_: Tick) -> Arguments:
+            return _evaluated(self.args), {name: _evaluated_one(value) for name, value in self.kwargs.items()}
+
+        return TaskMessage(self.task, arguments, self.options)
+
+
+class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
+    """Celery's scheduler by a clock. The configuration is `CLOCKSVC_CONFIG`'s; the clock is the app's setting
+    `clocksvc_clock`, which may be left out where only one is configured. Apps with beats of their own on one clock
+    name them apart by `clocksvc_sender`.
+
+    Raises, when beat starts:
+        SettingsError, InvalidValue: what is wrong with configuration, clock or an entry's schedule, by name.
+    """
+
+    Entry = ClockEntry
+
+    _sender: Sender | None = None
+
+    def setup_schedule(self) -> None:
+        """Celery's hook: read and judge the entries."""
+        super().setup_schedule()
+        settings = configuration.load(None, os.environ)
+        spec, self._name = clock_of(self.app, settings), sender_of(self.app)
+        scheduled = [(entry.by_the_clock(spec.interval_ms), entry.message()) for entry in self.schedule.values()]
+        self._planned = settings, spec, scheduled + on_tick_entries(self.app, settings, spec)
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Celery's hook: send what is due; seconds until the next call."""
+        if self._sender is None:
+            self._sender = self._opened(*self._planned)
+        return self._sender.step(STEP_S)
+
+    def close(self) -> None:
+        """Celery's hook: another process takes over at once."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+        super().close()
+
+    @property
+    def info(self) -> str:
+        """Celery's hook: a line of beat's banner."""
+        return "    . by the global clock"
+
+    def _opened(self, settings: Settings, spec: ClockSpec, planned: list[tuple[SenderEntry, TaskMessage]]) -> Sender:
+        entries, messages = [entry for entry, _ in planned], {entry.name: message for entry, message in planned}
+        routes, broker = settings.routes(), CeleryBroker(self.app, messages)
+        destinations = {name: destination(self.app, routes, message) for name, message in messages.items()}
+        return wiring.open_sender(settings, spec, self._name, entries, broker, destinations, SystemTime())
+
+
+def clock_of(app: Celery, settings: Settings) -> ClockSpec:
+    """The clock that an app's beat goes by. Raises InvalidValue."""
+    specs = settings.clock_specs()
+    name = app.conf.get(CLOCK)
+    if name is None and len(specs) == 1:
+        return next(iter(specs.values()))
+    if name not in specs:
+        raise InvalidValue(CLOCK, name, f"wanted one of {', '.join(sorted(specs))}")
+    return specs[name]
+
+
+def sender_of(app: Celery) -> str:
+    """What an app's beat is named. Raises InvalidValue."""
+    name = app.conf.get(SENDER)
+    if name is None:
+        return DEFAULT_SENDER
+    # With a slash, positions and task ids of two senders could be the same.
+    if not isinstance(name, str) or not _SENDER.fullmatch(name) or name == TICK_TASKS:
+        wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"
+        raise InvalidValue(SENDER, name, wanted)
+    return name
+
+
+def on_tick_entries(app: Celery, settings: Settings, spec: ClockSpec) -> list[tuple[SenderEntry, TaskMessage]]:
+    """The app's tasks that are marked for a clock, and what is sent for each: the tick, to the queue of its name.
+
+    Raises:
+        InvalidValue: a name goes to a topic, where no worker of Celery's gets anything from.
+    """
+    routes, found = settings.routes(), []
+    for name, task in sorted(app.tasks.items()):
+        marked = getattr(task, MARK, None)
+        if isinstance(marked, OnTick) and marked.clock == spec.name:
+            queue = routes.queue(marked.name)
+            if queue is None:
+                wanted = f"wanted a name that goes to a queue: its route is topic {routes.topic(marked.name)!r}"
+                raise InvalidValue("on_tick.name", marked.name, wanted)
+            found.append((marked.entry(name), TaskMessage(name, with_tick, {"queue": queue}, marked.name)))
+    return found
+
+
+def _evaluated(args: Any) -> tuple[Any, ...]:
+    return tuple(_evaluated_one(value) for value in args or ())
+
+
+def _evaluated_one(value: Any) -> Any:
+    return value() if isinstance(value, BeatLazyFunc) else value

@@ -1,0 +1,91 @@
+"""The tasks that the configuration wants at each tick: `celery -A clocksvc beat` sends them, each clock in a thread.
+
+It decides nothing: what is due, and up to where all was sent, is the sender's.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from celery import Celery
+
+from clocksvc import wiring
+from clocksvc.broker import Broker
+from clocksvc.brokers.by_entry import BrokerByEntry
+from clocksvc.celery.broker import CeleryBroker
+from clocksvc.celery.message import TaskMessage, with_tick
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.sender import Sender
+from clocksvc.settings import Settings
+from clocksvc.tally import Destination
+from clocksvc.timesource import SystemTime
+
+logger = logging.getLogger("clocksvc.sender")
+
+SENDER = "tasks"
+STEP_S = 1.0
+CRASH_BACK_OFF_S = 5.0
+LEAVE_S = 10.0
+
+
+class TickTasks:
+    """One sender for each clock with tasks, each in a thread of its own: one clock's backlog delays no other's.
+
+    Raises:
+        SettingsError: tasks go to the task platform, and the packages for it are not installed.
+    """
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(spec, *self._parts(spec)), name=f"tasks-{spec.name}", daemon=True)
+            for spec in settings.clock_specs().values()
+            if settings.clocks[spec.name].tasks
+        ]
+
+    def start(self) -> None:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Finish what is under way, and hand the turns on."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(LEAVE_S)
+
+    def _run(self, spec: ClockSpec, broker: Broker, destinations: Mapping[str, Destination]) -> None:
+        entries = [task.entry() for task in self._settings.clocks[spec.name].tasks]
+        while not self._stop.is_set():
+            try:
+                self._send(
+                    wiring.open_sender(self._settings, spec, SENDER, entries, broker, destinations, SystemTime())
+                )
+            except Exception:
+                logger.exception("sender failed", extra={"clock": spec.name, "sender": SENDER})
+                self._stop.wait(CRASH_BACK_OFF_S)
+
+    def _send(self, sender: Sender) -> None:
+        try:
+            while not self._stop.is_set():
+                wait_s = sender.step(STEP_S)
+                if wait_s > 0:
+                    self._stop.wait(wait_s)
+        finally:
+            sender.close()
+
+    def _parts(self, spec: ClockSpec) -> tuple[Broker, Mapping[str, Destination]]:
+        routes, messages, platform, destinations = self._settings.routes(), {}, {}, {}
+        for task in self._settings.clocks[spec.name].tasks:
+            name, of_platform = task.entry().name, self._settings.platform_task(task)
+            place = routes.queue(task.route) or routes.topic(task.route) or ""
+            destinations[name] = Destination(routes.namespace_or_first(task.route), place)
+            if of_platform is None:
+                messages[name] = TaskMessage(task.task, with_tick, {"queue": routes.queue(task.route)})
+            else:
+                platform[name] = of_platform
+        brokers: dict[str, Broker] = dict.fromkeys(messages, CeleryBroker(self._app, messages))
+        if platform:
+            brokers |= dict.fromkeys(platform, wiring.open_taskbroker(self._settings, platform, SystemTime()))
+        return BrokerByEntry(brokers), destinations

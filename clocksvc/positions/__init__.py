@@ -1,0 +1,1 @@
+"""Those who keep a sender's positions (the promise is `clocksvc.position`)."""

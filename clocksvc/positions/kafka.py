@@ -1,0 +1,109 @@
+"""Positions in Kafka: the compacted topic `<tick log>-positions`, one partition, shared by a clock's senders."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from clocksvc.errors import PositionsUnavailable, TickLogRefused, TickLogUnavailable
+from clocksvc.position import Position
+from clocksvc.positions.wire import decode, encode, entry_of, key
+from clocksvc.ticklog import Waiting
+from clocksvc.ticklogs.kafka.admin import Admin
+from clocksvc.ticklogs.kafka.reader import Reader
+from clocksvc.ticklogs.kafka.writer import Writer
+from clocksvc.ticklogs.message import Message
+from clocksvc.ticklogs.patience import Patience
+from clocksvc.ticklogs.shape import refuse, wanted_config
+from clocksvc.timesource import Time
+
+TIMEOUT_S = 6.0
+SETTLE_S = 15.0
+"""Longer than a dead sender's transaction can stay open: behind it our own newest positions would be hidden."""
+
+CHUNK = 50_000
+"""So many offsets are read with one patience: however long the topic has become, it is read while it is being read."""
+
+_REST_S = 0.05
+
+
+class KafkaPositions:
+    """One sender's positions: a Positions.
+
+    Args:
+        tick_log: of the clock; the topic of positions has its name with `-positions`.
+        settings: librdkafka's, as the user set them.
+    """
+
+    def __init__(
+        self,
+        tick_log: str,
+        sender: str,
+        settings: Mapping[str, str],
+        time: Time,
+        timeout_s: float = TIMEOUT_S,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._topic, self._sender = f"{tick_log}-positions", sender
+        self._transactional_id = f"clocksvc.{tick_log}.{sender}"
+        self._settings, self._time = settings, time
+        self._timeout_s, self._settle_s = timeout_s, settle_s
+        self._writer: Writer | None = None
+
+    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+        self.close()
+        with self._translated():
+            patience = self._patience(waiting)
+            with Admin(self._topic, self._settings, self._timeout_s, patience, _wanted_config) as admin:
+                refuse(admin.describe() or admin.create())
+            self._writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
+            self._writer.fence(self._patience(waiting))
+            return self._newest(waiting)
+
+    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+        if self._writer is None or not self._writer.usable:
+            raise PositionsUnavailable("this process does not hold the positions")
+        messages = [Message(key(self._sender, entry), encode(position), None) for entry, position in positions.items()]
+        with self._translated():
+            self._writer.append(messages, self._patience(waiting))
+
+    def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.discard()
+
+    def _newest(self, waiting: Waiting) -> dict[str, Position]:
+        reader = Reader(self._topic, self._settings)
+        try:
+            low, end = self._settled(reader, waiting)
+            values: dict[str, bytes | None] = {}
+            for start in range(low, end, CHUNK):
+                for found in reader.read(start, min(start + CHUNK, end), self._patience(waiting)):
+                    entry = entry_of(self._sender, found.key)
+                    if entry is not None:
+                        values[entry] = found.value
+        finally:
+            reader.close()
+        return {entry: decode(value) for entry, value in values.items() if value is not None}
+
+    def _settled(self, reader: Reader, waiting: Waiting) -> tuple[int, int]:
+        for _ in Patience(self._time, self._settle_s, waiting):
+            low, stable, high = reader.watermarks(self._patience(waiting))
+            if stable == high:
+                return low, stable
+            reader.rest(_REST_S)
+        raise PositionsUnavailable(f"somebody's transaction stays open on {self._topic!r}, where only senders write")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (TickLogUnavailable, TickLogRefused) as error:
+            raise PositionsUnavailable(f"positions {self._topic!r}: {error}") from error
+
+    def _patience(self, waiting: Waiting) -> Patience:
+        return Patience(self._time, self._timeout_s, waiting)
+
+
+def _wanted_config(brokers: int) -> dict[str, str]:
+    """As the tick log's, but only the newest positions count: what is older goes within hours, so that all of the topic
+    can be read whenever a turn begins."""
+    return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}

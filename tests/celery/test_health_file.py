@@ -1,0 +1,59 @@
+"""`--health-check-file-path`: the file's age says whether a worker takes tasks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clocksvc.celery.health import EVERY_S
+from clocksvc.dev.valkey_server import ValkeyServer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, ValkeyServer]]:
+    """A worker with a broker of its own, and its file."""
+    file = tmp_path / "health"
+    with ValkeyServer() as valkey:
+        config = tmp_path / "clocksvc.yaml"
+        clocks = {"checkins": {"topics": ["t"], "group": "g"}}
+        config.write_text(yaml.safe_dump({"redis": {"url": valkey.url}, "clocks": clocks}))
+        command = [sys.executable, "-m", "celery", "-A", "clocksvc", "worker", "--pool", "solo", "-l", "CRITICAL"]
+        process = subprocess.Popen(
+            [*command, "--health-check-file-path", str(file)], env={**os.environ, "CLOCKSVC_CONFIG": str(config)}
+        )
+        try:
+            yield process, file, valkey
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def age_s(file: Path) -> float:
+    return time.time() - file.stat().st_mtime
+
+
+def test_the_file_is_young_while_tasks_are_taken(worker: tuple[subprocess.Popen[bytes], Path, ValkeyServer]) -> None:
+    """It is touched again and again, grows old without a broker, and is gone when the worker has ended."""
+    process, file, valkey = worker
+    eventually(file.exists, within=30, what="the file")
+    first = file.stat().st_mtime
+    eventually(lambda: file.stat().st_mtime > first, within=4 * EVERY_S, what="the file to be touched again")
+
+    valkey.stop()
+    eventually(lambda: age_s(file) > 2 * EVERY_S, within=6 * EVERY_S, what="the file to grow old")
+    valkey.start()
+    valkey.wait_ready()
+    eventually(lambda: age_s(file) < EVERY_S, within=60, what="the file to be touched again with the broker back")
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not file.exists()
