@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How fast, for how long, and what of somebody's own to use."""
     parser.description = (
         "Run a whole clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
-        "worker and beat, producers and consumers; and watch it. Nothing has to be installed, nothing stays."
+        "worker and two beats, producers and consumers; and watch it. Nothing has to be installed, nothing stays."
     )
     parser.add_argument(
         "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; {_DEFAULT_RATE:g} unless set"
@@ -96,7 +96,7 @@ def _play(parts: "Parts", show: "Show", ended: threading.Event, lasts_s: float |
     finally:
         show.end()
         show.progress(f"{demo.summary()}; ending …")
-    wrong = verdict(demo.chain, by_itself=not ended.is_set())
+    wrong = verdict(demo.chain, demo.jobs, by_itself=not ended.is_set())
     if wrong is not None:
         show.progress(wrong)
     return wrong is None

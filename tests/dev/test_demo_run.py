@@ -106,9 +106,15 @@ def test_forty_seconds(tmp_path: Path) -> None:
     assert hold is not None, output
     assert seconds(hold[2]) == ticks_told(stopped)[-1]
     assert re.search(r"ticks \S+, \S+ .* skipped, each once, in order", back), output
-    assert re.search(rf"{len(ticks)} ticks from .*, each once, in order; 1 hold; \d{{3}} records written", output), (
+    waited = re.search(r'job "nightly" for (\S+) waits for its data', held + back)
+    assert waited is not None, output
+    came = re.search(rf'job "nightly" for {waited[1]} sent at (\S+): its data is complete', back)
+    assert came is not None, output
+    assert (seconds(came[1]) - seconds(waited[1])) % DAY_S >= INTERVAL_S
+    assert re.search(rf"{len(ticks)} ticks from .*, each once, in order; 1 hold; [1-9] nightly jobs? and", output), (
         output
     )
+    assert re.search(r" and [1-9]\d* tick tasks sent; \d{3} records written", output), output
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import words
+from clocksvc.dev.demo.jobs import Job
 from clocksvc.dev.demo.picture import Picture, Reader, picture
 from clocksvc.dev.demo.screen import SOON, Frame, blocks, render
 from clocksvc.dev.demo.show import PlainShow, ScreenShow
@@ -64,7 +65,8 @@ def at_1200_41(changes: dict[str, Any] | None = None) -> Picture:
         3: Reader("consumer-2", NOON_MS + 36_000),
     }
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
-    return picture(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, me="host:7")
+    jobs = words.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
+    return picture(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs)
 
 
 def shown(lines: list[words.Line], width: int, height: int, changes: dict[str, Any] | None = None) -> list[str]:
@@ -82,7 +84,9 @@ LINES = [
     words.tick(NOON_MS + 41_000, tick(35), 0.0062),
     words.story(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
     words.hold(NOON_MS + 56_000, state(status="holding", hold=held("partition_behind", 3))),
+    words.waits(NOON_MS + 60_000, NOON_MS + 50_000),
     words.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], whole=True),
+    words.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
 ]
 
 
@@ -97,14 +101,14 @@ def test_a_screen_of_the_usual_size() -> None:
         "   demo:1  ████████████████████████████▎   12:00:40.2  consumer-1",
         "   demo:2  ██████████████████████████▊     12:00:38.7  consumer-2  slow on purpose",
         "   demo:3  ████████████████████████▏       12:00:36.0  consumer-2  quiet: heartbeats only  ◀ slowest",
+        "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14",
         "",
         " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)",
         " 12:00:44  story: heartbeats stopped. Watch the quiet partition.",
         " 12:00:56  HOLDING since 12:00:46: demo:3 has reported nothing past 12:00:36 (partition_behind)",
+        ' 12:01:00  job "nightly" for 12:00:50 waits for its data',
         " 12:01:10  ticks 12:00:45 … 12:01:10   6 skipped, each once, in order",
-        "",
-        "",
-        "",
+        ' 12:01:10  job "nightly" for 12:00:50 sent at 12:01:09: its data is complete   (with tick 12:00:50)',
         "",
         "",
         "",
@@ -130,8 +134,9 @@ def test_a_small_screen_keeps_what_matters() -> None:
     assert " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed" in rows
     assert " 12:00:56  HOLDING since 12:00:46: demo:3 has reported nothing past 12:00:36" in rows
     assert "           (partition_behind)" in rows
-    assert rows[-4] == " 12:01:10  ticks 12:00:45 … 12:01:10   6 skipped, each once, in order"
+    assert rows[-4] == ' 12:01:10  job "nightly" for 12:00:50 sent at 12:01:09: its data is complete'
     assert rows[9].endswith("consumer-2  quiet: heartbeats only  ◀")
+    assert rows[10] == "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +201,24 @@ def test_skipped_ticks_in_words() -> None:
     assert "NOT each once and in order" in words.skipped_ticks(0, few, False).text
 
 
+@pytest.mark.parametrize(
+    ("last_s", "tick_s", "now_s", "text"),
+    [
+        (None, None, 3, "nightly: not yet"),
+        (None, 5, 9, "nightly: next 12:00:10"),
+        (None, 5, 10, "nightly: 12:00:10 waits for its data"),
+        (10, 10, 12, "nightly: 12:00:10 done, next 12:00:20"),
+        (10, 15, 41, "nightly: 12:00:10 done, 12:00:20 waits for its data"),
+    ],
+    ids=["before the first tick", "not due yet", "due, and its tick has not come", "done", "held"],
+)
+def test_how_the_jobs_stand_in_words(last_s: int | None, tick_s: int | None, now_s: int, text: str) -> None:
+    """The last nightly job, and the next one: it waits once it is due by the wall clock."""
+    last_ms, tick_ms = (None if one is None else NOON_MS + one * 1000 for one in (last_s, tick_s))
+
+    assert words.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
+
+
 def test_the_time_to_try_is_soon_reached() -> None:
     """A tick's time some 20 s ahead, that follows the clock: whoever copies the line sees the wait end."""
     frame = dataclasses.replace(FRAME, hints=(f"clocksvc wait demo --until {SOON}",))
@@ -218,9 +241,9 @@ def test_plain_lines() -> None:
     rows = out.getvalue().splitlines()
 
     assert rows[0] == "clocksvc dev: starting Kafka"
-    assert rows[-4] == " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)"
-    assert rows[-2].endswith("demo:3 has reported nothing past 12:00:36 (partition_behind)")
-    assert len(rows) == 8
+    assert rows[-6] == " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)"
+    assert rows[-4].endswith("demo:3 has reported nothing past 12:00:36 (partition_behind)")
+    assert len(rows) == 10
     assert "\x1b" not in out.getvalue()
 
 

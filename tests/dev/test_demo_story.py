@@ -1,10 +1,13 @@
 """The demo's script and its judge: what happens when, and which run is a good one."""
 
+from pathlib import Path
+
 import pytest
 
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo.chain import Chain
 from clocksvc.dev.demo.demo import verdict
+from clocksvc.dev.demo.jobs import Jobs
 from clocksvc.dev.demo.story import Act, Sight, Story
 
 pytestmark = pytest.mark.core
@@ -40,11 +43,11 @@ def test_the_story_fits_into_forty_seconds() -> None:
     """Heartbeats stop, the hold can be watched, heartbeats come back, the skipped ticks are seen: all within 40 s."""
     scenes = played(a_run(40))
 
-    assert [act for _, _, act in scenes] == [None, None, Act.STOP_HEARTBEATS, Act.START_HEARTBEATS, None]
-    stopped_s, back_s = scenes[2][0], scenes[3][0]
+    assert [act for _, _, act in scenes] == [None, None, None, Act.STOP_HEARTBEATS, Act.START_HEARTBEATS, None]
+    stopped_s, back_s = scenes[3][0], scenes[4][0]
     assert 10 <= stopped_s <= 20
     assert back_s - stopped_s >= 10
-    assert "nothing was lost" in scenes[4][1]
+    assert "nothing was lost" in scenes[5][1]
 
 
 def test_nothing_happens_before_the_first_tick() -> None:
@@ -108,6 +111,6 @@ def test_what_makes_a_good_run(seconds: list[int], by_itself: bool, wrong: str |
     chain = Chain(5_000)
     for previous_s, at_s in zip([None, *seconds], seconds, strict=False):
         chain.add(tick(at_s, previous_s))
-    said = verdict(chain, by_itself)
+    said = verdict(chain, Jobs(Path("nowhere")), by_itself)
 
     assert said is None if wrong is None else said is not None and said.startswith(wrong)

@@ -31,11 +31,11 @@ def create_topic(place: Place) -> None:
 
 
 def remove(place: Place) -> None:
-    """Take topics and group away, as far as Kafka answers at once."""
+    """Take topics and groups away, as far as Kafka answers at once."""
     admin = _admin(place)
     asked = [
-        *admin.delete_topics([place.topic, place.tick_log], request_timeout=_FAREWELL_S).values(),
-        *admin.delete_consumer_groups([place.group], request_timeout=_FAREWELL_S).values(),
+        *admin.delete_topics([place.topic, place.tick_log, place.positions], request_timeout=_FAREWELL_S).values(),
+        *admin.delete_consumer_groups([place.group, place.senders], request_timeout=_FAREWELL_S).values(),
     ]
     for future in asked:
         with suppress(KafkaException, TimeoutError):

@@ -7,6 +7,7 @@ from clocksvc import wiring
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import words
 from clocksvc.dev.demo.chain import Chain
+from clocksvc.dev.demo.jobs import NIGHTLY, TICK, Jobs, waiting_nights
 from clocksvc.dev.demo.parts import Parts
 from clocksvc.dev.demo.picture import Picture, Reader, picture
 from clocksvc.dev.demo.place import INTERVAL_S, QUIET, SLOW
@@ -27,6 +28,7 @@ class Demo:
 
     def __init__(self, parts: Parts, show: Show) -> None:
         self.chain = Chain(INTERVAL_S * 1000)
+        self.jobs = Jobs(parts.programs.notes)
         self.holds = 0
         self._parts, self._show = parts, show
         self._time = SystemTime()
@@ -34,7 +36,8 @@ class Demo:
         self._me = wiring.holder_name()
         self._fresh: list[tuple[int, Tick, float | None]] = []
         self._told_ticks = 0
-        self._told_trouble = 0
+        self._told_trouble: set[str] = set()
+        self._told_night_ms = 0
         self._told_hold: object = None
         self._beating = True
 
@@ -50,6 +53,7 @@ class Demo:
                 break
         self._take_ticks()
         self._tell_ticks()
+        self._tell_jobs()
         self._show.draw(self._picture())
 
     def summary(self) -> str:
@@ -61,13 +65,16 @@ class Demo:
             ticks += f" {span}, {'NOT each once and in order' if chain.trouble else 'each once, in order'}"
         processed = sum(consumer.processed for consumer in self._parts.consumers)
         holds = f"{self.holds} hold{'' if self.holds == 1 else 's'}"
-        return f"{ticks}; {holds}; {self._parts.producers.sent} records written, {processed} processed"
+        nights, tasks = self.jobs.counts[NIGHTLY], self.jobs.counts[TICK]
+        jobs = f"{nights} nightly job{'' if nights == 1 else 's'} and {tasks} tick tasks sent"
+        return f"{ticks}; {holds}; {jobs}; {self._parts.producers.sent} records written, {processed} processed"
 
     def _look(self) -> None:
         self._parts.check()
         self._take_ticks()
         if self._fresh and self._time.now_ms() - self._fresh[-1][0] >= _TOGETHER_MS:
             self._tell_ticks()
+        self._tell_jobs()
         self._tell_hold()
         scene = self._story.next(Sight(self._time.monotonic(), self._told_ticks, self._told_hold is not None))
         if scene is None:
@@ -93,14 +100,32 @@ class Demo:
         fresh, self._fresh = self._fresh, []
         for line in self._tick_lines(fresh):
             self._show.tell(line)
-        for trouble in self.chain.trouble[self._told_trouble :]:
-            self._show.tell(words.broken_chain(self._time.now_ms(), trouble))
-        self._told_ticks, self._told_trouble = self.chain.count, len(self.chain.trouble)
+        self._told_ticks = self.chain.count
 
     def _tick_lines(self, fresh: Sequence[tuple[int, Tick, float | None]]) -> list[words.Line]:
         if len(fresh) > 1 and self._told_ticks:
             return [words.skipped_ticks(fresh[0][0], [tick for _, tick, _ in fresh], not self.chain.trouble)]
         return [words.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in fresh]
+
+    def _tell_jobs(self) -> None:
+        """What came is told after the tick that let it go; what is due while the clock is held, as waiting."""
+        self.jobs.take()
+        now_ms, tick_ms = self._time.now_ms(), self.chain.last_ms
+        if tick_ms is not None and not self._fresh:
+            for job in self.jobs.nights(tick_ms):
+                self._show.tell(words.job(now_ms, job))
+            if self._told_hold is not None:
+                self._tell_waiting(now_ms, tick_ms)
+        for trouble in self.chain.trouble + self.jobs.trouble:
+            if trouble not in self._told_trouble:
+                self._told_trouble.add(trouble)
+                self._show.tell(words.broken_chain(now_ms, trouble))
+
+    def _tell_waiting(self, now_ms: int, tick_ms: int) -> None:
+        for due_ms in waiting_nights(tick_ms, now_ms):
+            if due_ms > self._told_night_ms:
+                self._told_night_ms = due_ms
+                self._show.tell(words.waits(now_ms, due_ms))
 
     def _tell_hold(self) -> None:
         state = self._parts.watch.state
@@ -124,13 +149,17 @@ class Demo:
         }
         quiet = "quiet: heartbeats only" if self._beating else "quiet: heartbeats gone"
         remarks = {SLOW: "slow on purpose", QUIET: quiet}
-        return picture(state, self._time.now_ms(), readers, remarks, self._me)
+        now_ms, jobs = self._time.now_ms(), self.jobs
+        told = words.jobs(jobs.last_night_ms, self.chain.last_ms, now_ms, jobs.counts[TICK])
+        return picture(state, now_ms, readers, remarks, self._me, told)
 
 
-def verdict(chain: Chain, by_itself: bool) -> str | None:
+def verdict(chain: Chain, jobs: Jobs, by_itself: bool) -> str | None:
     """What was wrong with a run; None where nothing was. One that somebody ended early needs no ticks."""
     if chain.trouble:
         return f"ticks did not come each once and in order: {chain.trouble[0]}"
+    if jobs.trouble:
+        return f"jobs did not come each once and in order: {jobs.trouble[0]}"
     if by_itself and chain.count < LEAST_TICKS:
         return f"only {chain.count} of at least {LEAST_TICKS} ticks came"
     return None

@@ -40,8 +40,8 @@ def leave(settings: Settings, place: Place) -> None:
     # Whatever goes wrong: the demo has ended, and the keys do no harm.
     with suppress(Exception):
         client = _client(settings)
-        client.delete(_QUEUE)
-        for pattern in (f"{place.prefix}:*", _LEFT_BY_CELERY):
+        client.delete(_QUEUE, place.jobs_queue)
+        for pattern in (f"{place.prefix}:*", _LEFT_BY_CELERY, f"_kombu.binding.{place.jobs_queue}*"):
             for key in client.scan_iter(match=pattern, count=1_000):
                 client.delete(key)
 

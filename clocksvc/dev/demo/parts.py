@@ -85,8 +85,9 @@ class Parts:
         for failure in failures:
             if failure is not None:
                 raise DevServerError(f"a part of the demo failed: {failure}") from failure
-        if not self.programs.worker.running:
-            raise DevServerError(f"the Celery worker ended by itself. {self.programs.worker.log_tail()}")
+        for program, name in ((self.programs.worker, "worker"), (self.programs.jobs, "beat by the clock")):
+            if not program.running:
+                raise DevServerError(f"the Celery {name} ended by itself. {program.log_tail()}")
         if not self.service.running:
             raise DevServerError("the service ended by itself")
 
@@ -115,7 +116,7 @@ class Parts:
         return place
 
     def _start_programs(self, place: Place) -> None:
-        self.programs = Programs(place.write(self.folder))
+        self.programs = Programs(place.write(self.folder), place.jobs_queue)
         self._ending.append(self.programs.stop)
         self.programs.start()
 

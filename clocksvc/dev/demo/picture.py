@@ -32,6 +32,7 @@ class Picture:
     total: int | None
     leader: str
     bars: tuple[Bar, ...]
+    jobs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,12 @@ class Reader:
 
 
 def picture(
-    state: Mapping[str, Any], now_ms: int, readers: Mapping[int, Reader], remarks: Mapping[int, str], me: str
+    state: Mapping[str, Any],
+    now_ms: int,
+    readers: Mapping[int, Reader],
+    remarks: Mapping[int, str],
+    me: str,
+    jobs: str = "",
 ) -> Picture:
     """The picture of one answer.
 
@@ -52,6 +58,7 @@ def picture(
         readers: by partition.
         remarks: what is special about a partition.
         me: how this process calls itself when it leads.
+        jobs: how they stand, in words.
     """
     counts, leader, seconds = state["partitions"], state["leader"], state["timestamp_seconds"]
     clocks = {int(one["partition"]): one for one in state["slowest"]}
@@ -77,6 +84,7 @@ def picture(
             )
             for number in sorted(clocks)
         ),
+        jobs=jobs,
     )
 
 

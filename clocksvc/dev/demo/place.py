@@ -12,6 +12,9 @@ from clocksvc.settings import Settings, settings_from
 CLOCK = "demo"
 PARTITIONS = 4
 INTERVAL_S = 5
+NIGHT_S = 10
+"""So often the demo's nightly job is due: whoever watches sees many nights."""
+NAMESPACE = "jobs"
 HOLD_AFTER_S = 7
 """A tick comes every 5 s, as regularly as heartbeats do: two seconds more, and something is wrong."""
 SLOW, QUIET = 2, 3
@@ -47,6 +50,21 @@ class Place:
         return f"{self.topic}-ticks"
 
     @property
+    def positions(self) -> str:
+        """The topic that keeps up to where jobs were sent; clocksvc names it."""
+        return f"{self.tick_log}-positions"
+
+    @property
+    def senders(self) -> str:
+        """The consumer group of the beat that goes by the clock; clocksvc names it."""
+        return f"clocksvc.{self.tick_log}.beat"
+
+    @property
+    def jobs_queue(self) -> str:
+        """Where the jobs wait for a worker."""
+        return f"{self.topic}-jobs"
+
+    @property
     def group(self) -> str:
         """The consumer group whose progress counts."""
         return f"{self.topic}-consumers"
@@ -80,6 +98,7 @@ class Place:
             "redis": {"url": self.redis_url, "prefix": self.prefix},
             "kafka": {"bootstrap.servers": self.bootstrap},
             "clocks": {CLOCK: clock},
+            "namespaces": {NAMESPACE: {"queue": self.jobs_queue}},
             "api": {"host": LOOPBACK, "port": self.port},
         }
 

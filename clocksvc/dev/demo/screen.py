@@ -99,7 +99,10 @@ def _clock(picture: Picture, width: int) -> list[Text]:
     beside = max((len(_beside(bar, "")) for bar in picture.bars), default=0) + 2 + len(marker)
     room = width - len("     ") - names - len("  12:00:35.2") - beside
     cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
-    return [head, *(_bar(bar, picture.now_ms, names, cells, marker) for bar in picture.bars)]
+    rows = [head, *(_bar(bar, picture.now_ms, names, cells, marker) for bar in picture.bars)]
+    if picture.jobs:
+        rows.append(Text(f"   {'jobs':<{names}}  {picture.jobs}"))
+    return rows
 
 
 def _bar(bar: Bar, now_ms: int, names: int, cells: int, marker: str) -> Text:

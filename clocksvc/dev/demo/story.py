@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from clocksvc.dev.demo.place import INTERVAL_S, QUIET, SLOW
+from clocksvc.dev.demo.place import INTERVAL_S, NIGHT_S, QUIET, SLOW
 
 
 class Act(Enum):
@@ -60,11 +60,15 @@ _BEGINNING = (
         lambda since: since.seconds >= 1,
         f"partition {QUIET} is quiet: only heartbeats, every {INTERVAL_S} s, move it",
     ),
+    Scene(
+        lambda since: since.seconds >= 1,
+        f"nights last {NIGHT_S} s here: Celery beat sends the nightly job by the clock",
+    ),
 )
 _OUTAGE = (
     Scene(
         lambda since: since.ticks >= 2,
-        "heartbeats stopped. Watch the quiet partition.",
+        "heartbeats stopped. Watch the quiet partition, and the nightly job.",
         Act.STOP_HEARTBEATS,
     ),
     Scene(

@@ -6,6 +6,7 @@ from typing import Any
 
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
+from clocksvc.dev.demo.jobs import Job, next_night_ms
 
 _LISTED = 4
 
@@ -50,8 +51,30 @@ def skipped_ticks(at_ms: int, ticks: Sequence[Tick], whole: bool) -> Line:
     return Line(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}", style="green")
 
 
+def waits(at_ms: int, due_ms: int) -> Line:
+    """A nightly job that is due by the wall clock, while the clock is held."""
+    return Line(at_ms, f'job "nightly" for {time_of_day(due_ms)} waits for its data', style="yellow")
+
+
+def job(at_ms: int, one: Job) -> Line:
+    """A nightly job that came."""
+    sent = "" if one.sent_ms is None else f" sent at {time_of_day(one.sent_ms)}"
+    tick = f"   (with tick {time_of_day(one.tick_ms)})"
+    return Line(at_ms, f'job "nightly" for {time_of_day(one.due_ms)}{sent}: its data is complete', tick, "magenta")
+
+
+def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int) -> str:
+    """How the jobs stand, beneath the clock: the last nightly job, and the next, by the last tick."""
+    parts = [] if last_ms is None else [f"{time_of_day(last_ms)} done"]
+    if tick_ms is not None:
+        next_ms = next_night_ms(tick_ms)
+        time = time_of_day(next_ms)
+        parts.append(f"{time} waits for its data" if next_ms <= now_ms else f"next {time}")
+    return f"nightly: {', '.join(parts) or 'not yet'}   tick tasks: {tick_tasks}"
+
+
 def broken_chain(at_ms: int, trouble: str) -> Line:
-    """A tick that is not the one that had to come."""
+    """A tick or a job that is not the one that had to come."""
     return Line(at_ms, f"BROKEN: {trouble}", style="bold red")
 
 

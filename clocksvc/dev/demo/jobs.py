@@ -1,0 +1,95 @@
+"""What the tasks of the demo wrote down, and whether they came each once, in order, none before its tick."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from clocksvc.clock import boundary
+from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.dev.demo.place import INTERVAL_S, NIGHT_S
+
+NIGHTLY, TICK = "nightly", "tick"
+EVERY_MS = {NIGHTLY: NIGHT_S * 1000, TICK: INTERVAL_S * 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One task that came: due at `due_ms`, by the tick at `tick_ms`; `sent_ms` by beat's wall clock, where noted."""
+
+    kind: str
+    id: str
+    due_ms: int
+    tick_ms: int
+    sent_ms: int | None
+
+
+class Jobs:
+    """The tasks of one demo, from its notes.
+
+    Attributes:
+        counts: how many came, by kind; one that came again under its id is not counted again.
+        trouble: what was wrong, in words; empty while all is well.
+    """
+
+    def __init__(self, notes: Path) -> None:
+        self.counts = {NIGHTLY: 0, TICK: 0}
+        self.trouble: list[str] = []
+        self._notes = notes
+        self._read = 0
+        self._ids: set[str] = set()
+        self._last_ms: dict[str, int] = {}
+        self._nights: list[Job] = []
+
+    def take(self) -> None:
+        """Read what has been written since the last time."""
+        if not self._notes.exists():
+            return
+        with self._notes.open("rb") as notes:
+            notes.seek(self._read)
+            written = notes.read()
+        whole = written[: written.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            self.add(_job(line))
+
+    def add(self, job: Job) -> None:
+        """The next task that came."""
+        if job.id in self._ids:
+            return
+        expected_ms = self._last_ms.get(job.kind, job.due_ms - EVERY_MS[job.kind]) + EVERY_MS[job.kind]
+        if job.due_ms != expected_ms:
+            self.trouble.append(f"{job.kind} task for {job.due_ms} came where {expected_ms} was due")
+        if job.tick_ms < job.due_ms:
+            self.trouble.append(f"{job.kind} task for {job.due_ms} came early, with tick {job.tick_ms}")
+        self._ids.add(job.id)
+        self._last_ms[job.kind] = job.due_ms
+        self.counts[job.kind] += 1
+        if job.kind == NIGHTLY:
+            self._nights.append(job)
+
+    def nights(self, tick_ms: int) -> list[Job]:
+        """The nightly jobs that no call has given yet, up to those that this tick let go."""
+        given = [job for job in self._nights if job.tick_ms <= tick_ms]
+        self._nights = [job for job in self._nights if job.tick_ms > tick_ms]
+        return given
+
+    @property
+    def last_night_ms(self) -> int | None:
+        """What the newest nightly job was due for."""
+        return self._last_ms.get(NIGHTLY)
+
+
+def next_night_ms(tick_ms: int) -> int:
+    """When the nightly job is due next, after a tick."""
+    return boundary.following(tick_ms, EVERY_MS[NIGHTLY])
+
+
+def waiting_nights(tick_ms: int, now_ms: int) -> list[int]:
+    """What is due by the wall clock, and not yet by the clock, whose last tick is given."""
+    return list(range(next_night_ms(tick_ms), now_ms + 1, EVERY_MS[NIGHTLY]))
+
+
+def _job(line: bytes) -> Job:
+    found = json.loads(line)
+    due_ms, tick_ms = (parse_timestamp(name, found[name]) for name in ("due", "tick"))
+    return Job(found["kind"], found["id"], due_ms, tick_ms, found["sent_ms"])

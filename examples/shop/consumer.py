@@ -1,0 +1,52 @@
+"""What reads the shop's check-ins: writes them down, commits, and reports how far it is. `python consumer.py`"""
+
+import json
+import os
+import signal
+import threading
+from contextlib import closing
+
+import ledger
+from confluent_kafka import Consumer
+
+from clocksvc import Reporter, is_heartbeat
+
+KAFKA = os.environ.get("KAFKA_BOOTSTRAP", "localhost:9092")
+REDIS = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+SETTINGS = {
+    "bootstrap.servers": KAFKA,
+    "group.id": "shop-consumer",
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+}
+
+
+def row(message):
+    """A check-in as the ledger keeps it; its time is the record's."""
+    found = json.loads(message.value())
+    return message.partition(), message.offset(), message.timestamp()[1], found["till"], found["cents"]
+
+
+def main():
+    """Consume until SIGTERM or Ctrl-C."""
+    stopping = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stopping.set())
+    consumer, book = Consumer(SETTINGS), ledger.opened()
+    with closing(book), closing(consumer), Reporter(REDIS, "shop", group="shop-consumer") as reporter:
+        consumer.subscribe(
+            ["shop-checkins"],
+            on_assign=reporter.on_assign,
+            on_revoke=reporter.on_revoke,
+            on_lost=reporter.on_lost,
+        )
+        while not stopping.is_set():
+            messages = [message for message in consumer.consume(500, 0.2) if message.error() is None]
+            if messages:
+                ledger.check_in(book, [row(message) for message in messages if not is_heartbeat(message)])
+                consumer.commit(asynchronous=False)
+                reporter.observe_many(messages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The judge of the demo's jobs, and how it reads what they wrote down."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clocksvc.dev.demo.chain import Chain
+from clocksvc.dev.demo.demo import verdict
+from clocksvc.dev.demo.jobs import Job, Jobs, waiting_nights
+
+pytestmark = pytest.mark.core
+
+
+def job(kind: str, due_s: int, tick_s: int | None = None, name: str | None = None) -> Job:
+    """A task under an id of its own."""
+    return Job(kind, name or f"{kind} {due_s}", due_s * 1000, (due_s if tick_s is None else tick_s) * 1000, None)
+
+
+def line(kind: str, due: str) -> str:
+    """A note as a task writes it."""
+    note = {"kind": kind, "id": f"{kind} {due}", "due": due, "tick": due, "sent_ms": 7 if kind == "nightly" else None}
+    return json.dumps(note) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("came", "trouble"),
+    [
+        ([job("nightly", 10), job("tick", 10), job("tick", 15), job("tick", 20), job("nightly", 20)], None),
+        ([job("nightly", 10), job("nightly", 10), job("nightly", 20)], None),
+        ([job("nightly", 10), job("nightly", 30)], "nightly task for 30000 came where 20000 was due"),
+        ([job("nightly", 20), job("nightly", 10)], "nightly task for 10000 came where 30000 was due"),
+        ([job("nightly", 10), job("nightly", 10, name="another")], "nightly task for 10000 came where 20000 was due"),
+        ([job("tick", 5), job("tick", 15)], "tick task for 15000 came where 10000 was due"),
+        ([job("nightly", 10, tick_s=5)], "nightly task for 10000 came early, with tick 5000"),
+    ],
+    ids=["all well", "again under its id", "lost", "back", "twice", "a tick lost", "early"],
+)
+def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: str | None) -> None:
+    """Each kind by itself; what is wrong makes the run a bad one."""
+    jobs = Jobs(Path("nowhere"))
+    for one in came:
+        jobs.add(one)
+
+    assert jobs.trouble == ([] if trouble is None else [trouble])
+    said = verdict(Chain(5_000), jobs, by_itself=False)
+    assert said == (None if trouble is None else f"jobs did not come each once and in order: {trouble}")
+
+
+def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:
+    """A line that is only half there waits for its rest; a job is given once, after the tick that let it go."""
+    notes = tmp_path / "notes"
+    jobs = Jobs(notes)
+    jobs.take()
+    first, second = line("nightly", "1970-01-01T00:00:10Z"), line("tick", "1970-01-01T00:00:10Z")
+    notes.write_text(first + second[:20])
+    jobs.take()
+    assert jobs.counts == {"nightly": 1, "tick": 0}
+
+    notes.write_text(first + second)
+    jobs.take()
+    assert jobs.counts == {"nightly": 1, "tick": 1}
+    assert jobs.last_night_ms == 10_000
+    assert [jobs.nights(tick_ms) for tick_ms in (9_999, 10_000, 20_000)] == [
+        [],
+        [Job("nightly", "nightly 1970-01-01T00:00:10Z", 10_000, 10_000, 7)],
+        [],
+    ]
+
+
+def test_nights_wait_from_their_time_until_their_tick() -> None:
+    """Due by the wall clock, and not yet by the clock."""
+    assert [waiting_nights(15_000, now_ms) for now_ms in (19_999, 20_000, 41_000)] == [
+        [],
+        [20_000],
+        [20_000, 30_000, 40_000],
+    ]
