@@ -53,25 +53,28 @@ def play(scene: Scene, ticks: int, kills: int, seed: int) -> Outcome:
             scene.kill(name)
             scene.start_beat(name)
             scene.until_sent("each tick", scene.at_ms)
-    scene.until_sent("each tick", end_ms)
-    with suppress(AssertionError):  # what is still in the worker's queues; what is wrong is told below
-        eventually(lambda: not _wrong(scene, since_ms, end_ms), within=WITHIN_S)
-    sent = _since(scene, since_ms)
-    return Outcome(
-        sum(tick.at_ms > since_ms for tick in scene.log()),
-        scene.kills,
-        len(sent),
-        doubles(sent),
-        _wrong(scene, since_ms, end_ms),
-    )
+    wrong = wrong_at_last(scene, since_ms, end_ms)
+    sent = sent_since(scene, since_ms)
+    driven = sum(tick.at_ms > since_ms for tick in scene.log())
+    return Outcome(driven, scene.kills, len(sent), doubles(sent), wrong)
 
 
-def _since(scene: Scene, since_ms: int) -> list[Sent]:
+def sent_since(scene: Scene, since_ms: int) -> list[Sent]:
+    """The tasks due after a time that the worker has taken."""
     return [one for one in scene.sent() if one.due_ms > since_ms]
 
 
-def _wrong(scene: Scene, since_ms: int, end_ms: int) -> list[str]:
-    return wrong_with(_since(scene, since_ms), scene.log(), since_ms, end_ms)
+def wrong_at_last(scene: Scene, since_ms: int, end_ms: int) -> list[str]:
+    """What is wrong with the tasks due after a time, once all of its ticks have been sent, and the worker, which has
+    several queues, has had its time for what lies there."""
+
+    def wrong() -> list[str]:
+        return wrong_with(sent_since(scene, since_ms), scene.log(), since_ms, end_ms)
+
+    scene.until_sent("each tick", end_ms)
+    with suppress(AssertionError):
+        eventually(lambda: not wrong(), within=WITHIN_S)
+    return wrong()
 
 
 def _begun(scene: Scene) -> int:

@@ -104,7 +104,7 @@ def test_a_takeover_is_measured_where_nothing_else_happened() -> None:
     assert takeovers([Fault("kill", 0, 3_500)], log, "kill") == [4.0]
     assert takeovers([Fault("kill", 0, 3_500), Fault("flush", 0, 5_000)], log, "kill") == []
     assert takeovers([Fault("kill", 0, 6_500)], log, "kill") == []
-    assert amid_commits([Fault("kill", 0, 3_200), Fault("kill", 0, 3_500)], log, "kill") == 1
+    assert amid_commits([Fault("kill", 0, 3_200), Fault("kill", 0, 3_500)], log, "kill", 250) == 1
 
 
 def test_goals_name_what_is_left() -> None:

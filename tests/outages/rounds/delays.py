@@ -12,6 +12,9 @@ AT_WORK_MS = 2_500
 SHOWS_WITHIN_MS = 5_000
 """So long after its fault at most a standstill begins that is the fault's own."""
 
+AMID_MS = 1_000
+"""Several times as long as a busy machine needs for one commit."""
+
 
 def stalls(faults: Sequence[Fault], arrived: Sequence[float]) -> dict[str, list[float]]:
     """For each kind, and each fault of it, the longest time without a tick, from the fault on, that began before the
@@ -45,7 +48,7 @@ def takeovers(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str) -> 
     return found
 
 
-def amid_commits(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str, within_ms: int = 250) -> int:
+def amid_commits(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str, within_ms: int = AMID_MS) -> int:
     """How many faults of a kind came no longer than this after a tick was written."""
     moments = [tick.appended_ms for tick in log]
     return sum(

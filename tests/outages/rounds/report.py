@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-from tests.outages.rounds.delays import amid_commits, stalls, takeovers
+from tests.outages.rounds.delays import AMID_MS, amid_commits, stalls, takeovers
 from tests.outages.rounds.faults import GROUPS
 from tests.outages.rounds.judge import Verdict, judge
 from tests.outages.rounds.play import LIMIT_S, Played
@@ -83,7 +83,7 @@ def _clock(clock: str, verdict: Verdict, amid: int) -> list[str]:
         "  " + ", ".join(f"{word} {len(getattr(verdict, word))}" for word in _WORDS),
     ]
     if amid:
-        lines.append(f"  {amid} brokers killed within 0.25 s after a commit of this clock")
+        lines.append(f"  {amid} brokers killed within {AMID_MS / 1000:g} s after a commit of this clock")
     for word in _WORDS:
         lines += [f"  {word}: {text}" for text in getattr(verdict, word)[:_SHOWN]]
     return lines
