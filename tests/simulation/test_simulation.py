@@ -14,9 +14,11 @@ CHUNKS, SEEDS = 6, 100
 
 ONCE_FAILED = {
     25: "silent: a leader whose clock was set back by minutes named no hold until it had caught up",
+    22_353: "silent: two true words for one hold took turns, and neither stayed for long",
     25_076: "lost: a cursor was refused before the store was rolled back, and judged by what the store had after that",
     59_307: "early: a topic made anew with fewer partitions grew, and what was told of the old one's counted",
     77_471: "early: a topic made anew grew, and what was told of the old one counted",
+    79_276: "dead: the time until what `init` said was taken from the minute in which the clock must live",
     2_000_059: "early: what a recovery had read of the topics was forgotten when it failed, and then metadata lagged",
     2_002_667: "request: granted with what undid it, unanswered, and not done by the next leader's word",
     2_013_547: "silent: a jump over minutes that nobody could see was taken for minutes without a word",
