@@ -1,8 +1,10 @@
 """The demo's Kafka and Valkey: children of this process, started side by side, or somebody's own."""
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from clocksvc.address import without_password
@@ -54,8 +56,9 @@ class Servers:
         if own:
             named = {"Kafka": f"Kafka {KAFKA_VERSION}"}
             progress(f"starting {' and '.join(named.get(server.name, server.name) for server in own)} …")
+        left_over = _fetched_mb(default_cache_dir())
         waiting = [_in_background(server) for server in own]
-        looks, told = 0, 0
+        looks, told = 0, left_over
         while waiting:
             for one in [one for one in waiting if one.done()]:
                 one.result()
@@ -112,9 +115,9 @@ def _in_background(server: ChildServer) -> "Future[None]":
 def _fetched_mb(cache: Path) -> int:
     """How much of a download that is under way is there."""
     total = 0
-    for file in cache.glob("fetching-*/**/*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except OSError:  # moved away meanwhile
-            continue
+    for folder in cache.glob("fetching-*"):
+        for within, _, names in os.walk(folder):  # which passes over folders that are moved away meanwhile
+            for name in names:
+                with suppress(OSError):
+                    total += os.stat(os.path.join(within, name)).st_size
     return round(total / 1e6)
