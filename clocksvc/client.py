@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError, ProtocolError
 
 from clocksvc.address import without_password
 from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable, UnknownClock
@@ -181,9 +181,20 @@ def nobody_answered(error: BaseException) -> bool:
     )
 
 
+def token_refused(error: BaseException) -> bool:
+    """Whether an error of this client says that the service wants a token, or another one."""
+    return isinstance(error, _Unauthenticated)
+
+
+class _Unauthenticated(Refused):
+    """The service wants a token that it knows."""
+
+
 def _reason(error: Exception) -> str:
     """What the operating system says where it says anything; nobody's `repr`."""
     below = next((one for one in (error, error.__cause__, *error.args) if isinstance(one, OSError)), None)
+    if below is None and isinstance(error, ProtocolError):
+        return "connection lost"
     text = _REPR.sub("", str(error)) if below is None else below.strerror or str(below)
     return text[:1].lower() + text[1:]
 
@@ -205,6 +216,8 @@ def _error(answer: Answer, path: str) -> Exception:
         return UnknownClock(message)
     if status in (408, 425, 429) or status >= 500:
         return ServiceUnavailable(message)
+    if status == 401:
+        return _Unauthenticated(message)
     if 300 <= status < 400:
         return Refused(f"{path}: the service redirects (status {status}): wanted its own address")
     return Refused(message)

@@ -155,12 +155,12 @@ class _Following:
         with self._client.events(path, params, silence_s=SILENCE_S) as events:
             for event in events:
                 tick = self._read(event)
+                if self._lost:
+                    logger.info("stream back", extra={"clock": self._clock})
+                self._lost = False
                 if tick is not None:
                     self._last_ms, self._given, self._gaps = tick.at_ms, True, 0
                     self._backoff.reset()
-                    if self._lost:
-                        logger.info("stream back", extra={"clock": self._clock})
-                    self._lost = False
                     yield tick
         raise ServiceUnavailable("the service ended the stream")
 

@@ -15,6 +15,8 @@ from clocksvc.clock.timestamp import to_rfc3339
 
 router = APIRouter(tags=["ticks"])
 
+NAMED = 3
+
 
 @router.get(
     "/v1/clocks/{clock}/wait",
@@ -67,10 +69,21 @@ async def _wait_for(live: LiveClock, until_ms: int, timeout_s: float) -> Tick | 
 
 
 def _not_reached(state: dict[str, Any], until_ms: int) -> Problem:
-    until, hold = to_rfc3339(until_ms), state["hold"]
+    until = to_rfc3339(until_ms)
     holders = [each for each in state["slowest"] if each["timestamp_ms"] is None or each["timestamp_ms"] < until_ms]
     at = "has no tick yet" if state["time"] is None else f"is at {state['time']}"
-    why = state["status"] if hold is None else f"{state['status']}, {hold['reason']} since {hold['since']}"
-    named = ", ".join(f"{each['topic']}:{each['partition']}" for each in holders[:3])
-    detail = f"clock '{state['clock']}' {at} and has not reached {until}: {why}" + (f" ({named})" if named else "")
+    detail = f"clock '{state['clock']}' {at} and has not reached {until}: {_why(state)}"
     return Problem(problems.NOT_REACHED, detail, {"until": until, "state": state, "holders": holders})
+
+
+def _why(state: dict[str, Any]) -> str:
+    """Names the partitions that the hold names: the slowest of a clock that is paused, or runs, hold nothing."""
+    hold, pause = state["hold"], state["pause"]
+    if pause is not None and state["status"] == "paused":
+        return f"paused by {pause['by']} at {pause['at']}: {pause['reason']}"
+    if hold is None:
+        return str(state["status"])
+    partitions = hold["partitions"]
+    named = ", ".join(f"{each['topic']}:{each['partition']}" for each in partitions[:NAMED])
+    more = f" and {len(partitions) - NAMED} more" if len(partitions) > NAMED else ""
+    return f"{state['status']}, {hold['reason']} since {hold['since']}" + (f" ({named}{more})" if named else "")

@@ -1,6 +1,7 @@
 """The task `clocksvc.heartbeat`. It holds no logic of its own: what a round is, and when it is put once more, says
 `clocksvc.heartbeat`."""
 
+import logging
 from typing import Any
 
 from celery import Celery, signals
@@ -8,8 +9,11 @@ from celery import Celery, signals
 from clocksvc import heartbeat
 from clocksvc.celery.keepers import Keepers
 from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.errors import UnknownClock
 from clocksvc.settings import Settings
 from clocksvc.timesource import SystemTime
+
+logger = logging.getLogger("clocksvc.heartbeat")
 
 NAME = "clocksvc.heartbeat"
 
@@ -19,7 +23,11 @@ def register(app: Celery, settings: Settings) -> None:
     keepers = Keepers(settings)
 
     def run(task: Any, clock: str, due_seconds: float) -> None:
-        retry_s = put_round(keepers, clock, due_seconds, tries=task.request.retries + 1)
+        try:
+            retry_s = put_round(keepers, clock, due_seconds, tries=task.request.retries + 1)
+        except UnknownClock:
+            _warn_not_ours(clock)
+            return
         if retry_s is not None:
             raise task.retry(countdown=retry_s)
 
@@ -34,9 +42,14 @@ def register(app: Celery, settings: Settings) -> None:
     )(run)
 
     def count_expired(request: Any, expired: bool, **_: Any) -> None:
-        if expired:
+        if not expired:
+            return
+        try:
             spec = keepers.spec(request.args[0])
-            heartbeat.expire(spec, keepers.store(spec))
+        except UnknownClock:
+            _warn_not_ours(request.args[0])
+            return
+        heartbeat.expire(spec, keepers.store(spec))
 
     def close(**_: Any) -> None:
         keepers.close()
@@ -57,3 +70,12 @@ def put_round(keepers: Keepers, clock: str, due_seconds: float, tries: int) -> f
     time = SystemTime()
     made = heartbeat.beat(spec, keepers.store(spec), keepers.topics(), time, due_ms)
     return heartbeat.retry_after_s(spec, made, due_ms, time.now_ms(), tries)
+
+
+def _warn_not_ours(clock: str) -> None:
+    """Not tried again: every worker of this installation would say the same of it."""
+    logger.warning(
+        "heartbeat lost, no such clock is configured here: another installation, or a beat with another configuration, "
+        "uses this Celery broker; give each its own celery.broker_url, or another Redis database",
+        extra={"clock": clock},
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from clocksvc.client import nobody_answered
+from clocksvc.client import nobody_answered, token_refused
 from clocksvc.clock.timestamp import parse_timestamp
 from clocksvc.duration import parse_duration
 from clocksvc.errors import InvalidValue
@@ -60,10 +60,10 @@ def token() -> str | None:
 
 
 def said(error: BaseException) -> str:
-    """An error in words; where nobody was there to answer, with what to do about it."""
-    if not nobody_answered(error):
-        return str(error)
-    return f"{error}; start it with `clocksvc serve`, or name it with --url or CLOCKSVC_URL"
+    """An error in words; where nobody was there to answer, or a token is missing, with what to do about it."""
+    if nobody_answered(error):
+        return f"{error}; start it with `clocksvc serve`, or name it with --url or CLOCKSVC_URL"
+    return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if token_refused(error) else str(error)
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:

@@ -55,9 +55,15 @@ def in_force(clock: Mapping[str, Any]) -> Iterator[str]:
     """A line for the clock's pause and for each of its exclusions: who, when, why."""
     name, pause = clock["clock"], clock.get("pause")
     if pause is not None:
-        yield f"{name}: paused {_said(pause)}"
+        yield f"{name}: paused {_said(pause)}{_last_tick(clock)}"
     for exclusion in clock.get("exclusions") or ():
         yield f"{name}: {exclusion['topic']}:{exclusion['partition']} excluded {_said(exclusion)}"
+
+
+def _last_tick(clock: Mapping[str, Any]) -> str:
+    """Where the clock stands, if that was asked for: the answer to a request does not say it."""
+    last = clock.get("last_tick")
+    return "" if last is None else f" (last tick {last['time']})"
 
 
 def _said(said: Mapping[str, Any]) -> str:

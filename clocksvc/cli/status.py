@@ -17,7 +17,9 @@ _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which service, which clock."""
     add_url(parser)
-    parser.add_argument("clock", nargs="?", metavar="CLOCK", help="one clock, with its slowest partitions")
+    parser.add_argument(
+        "clock", nargs="?", metavar="CLOCK", help="one clock, with its slowest and its excluded partitions"
+    )
     add_json(parser, "what the service answers")
 
 
@@ -25,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Ask once, and print."""
     if args.clock is not None:
         check_clock_name("CLOCK", args.clock)
-    body = Client(args.url, token()).get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
+    client = Client(args.url, token())
+    body = client.get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
     clocks = body.get("clocks") if args.clock is None else [body]
     if clocks is None or any("status" not in clock for clock in clocks):
         raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
@@ -34,13 +37,36 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(columns([_HEAD, *(_row(clock) for clock in clocks)]))
     for clock in clocks:
-        if clock["hold"] is not None:
+        if clock["hold"] is not None and not _pause_says_it(clock):
             print(hold_text(clock))
         for line in in_force(clock):
             print(line)
-    if args.clock is not None and body["slowest"]:
-        print(f"\n{columns([('SLOWEST', 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, body['slowest'])])}")
+    if args.clock is not None:
+        _print_partitions("SLOWEST", body["slowest"])
+        _print_partitions("EXCLUDED", _excluded(client, body))
     return 0
+
+
+def _pause_says_it(clock: dict[str, Any]) -> bool:
+    return clock["hold"]["reason"] == "paused" and clock.get("pause") is not None
+
+
+def _excluded(client: Client, clock: dict[str, Any]) -> list[dict[str, Any]]:
+    """How far the excluded partitions are; none of them while the store can't tell."""
+    path, found = f"/v1/clocks/{clock['clock']}/partitions", []
+    for topic, number in ((each["topic"], each["partition"]) for each in clock.get("exclusions") or ()):
+        before = f"{topic}:{number - 1}" if number else None
+        try:
+            page = client.get(path, {"topic": topic, "after": before, "limit": 1}).body["partitions"]
+        except ServiceUnavailable:
+            break
+        found += [one for one in page if one["partition"] == number]
+    return found
+
+
+def _print_partitions(kind: str, partitions: list[dict[str, Any]]) -> None:
+    if partitions:
+        print(f"\n{columns([(kind, 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, partitions)])}")
 
 
 def hold_text(clock: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     check_clock_name("CLOCK", args.clock)
     after = None if args.after is None else to_rfc3339(arguments.time("--after", args.after))
     following = logging.getLogger("clocksvc.follow")
-    following.setLevel(logging.WARNING)
+    following.setLevel(logging.INFO)
     notes = _Notes()
     following.addHandler(notes)
     try:
@@ -48,11 +48,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Notes(logging.Handler):
-    """Says on stderr what following has to say, once where it repeats itself."""
+    """Says on stderr that the stream is lost, once where it repeats itself, and that it is back."""
 
     _said = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING:
+            self._said = ""
+            note("clocksvc tail: connected again")
+            return
         message = record.getMessage()
         for error in record.args if isinstance(record.args, tuple) else ():
             if isinstance(error, ClocksvcError):

@@ -39,6 +39,12 @@ SHOWN_AFTER_A_WHILE = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REFUSED
 """Reasons that are part of a healthy clock's day until `hold_after` has passed; all others show at once."""
 
 
+_NOT_REPORTED = (
+    "not every partition has been reported: start their consumers; a partition without records needs heartbeats "
+    "(celery -A clocksvc worker and beat, or once: clocksvc heartbeat)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`.
@@ -133,7 +139,7 @@ def partition_unreported(sight: Sight) -> Hold | None:
     if sight.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report")
     if sight.lowest_ms is None:
-        return Hold(Reason.PARTITION_UNREPORTED, detail="not every partition has been reported")
+        return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_REPORTED)
     return None
 
 

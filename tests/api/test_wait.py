@@ -69,6 +69,21 @@ def test_a_time_that_is_not_reached_is_never_a_success(bed: Bed, client: TestCli
     assert f"{TOPIC}:1" in body["detail"]
 
 
+def test_only_partitions_that_hold_the_clock_are_named(bed: Bed, client: TestClient) -> None:
+    """The slowest of a clock that runs, or that holds for another reason, are in `holders`, not in the sentence."""
+    bed.publish(*ticks(5))
+    bed.report(ELEVEN + 240, ELEVEN + 250)
+    asked = {"until": "2026-11-22T11:05:00Z", "timeout": "0"}
+    bed.read()
+    at_large = client.get(URL, params=asked).json()
+    bed.say(Hold(Reason.NO_LEADER, (), "nobody leads"))
+    bed.read()
+    unled = client.get(URL, params=asked).json()
+
+    assert [len(body["holders"]) for body in (at_large, unled)] == [2, 2]
+    assert [TOPIC in body["detail"] for body in (at_large, unled)] == [False, False]
+
+
 def test_between_two_boundaries_only_the_later_one_answers(bed: Bed, client: TestClient) -> None:
     """A millisecond behind the last tick is not reached."""
     bed.publish(*ticks(5))

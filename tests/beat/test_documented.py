@@ -75,7 +75,7 @@ def test_every_command_is_one(folder: Path) -> None:
         "entries": {"bills": ["all", None], "report": ["last", "6h"]},
         "each_tick": {"shop.close_minute": {"queue": "ingest"}},
     }
-    assert worker["queues"] is None
+    assert worker["queues"] == ["celery", "clocksvc-tasks"]
     assert one["queues"] == ["celery", "clocksvc-tasks", "ingest", "ingest-slow"]
     assert [(pool["queues"], pool["concurrency"]) for pool in (fast, slow)] == [(["ingest"], 4), (["ingest-slow"], 1)]
     assert [pool["health_check_file_path"] for pool in (fast, slow)] == ["/tmp/health.txt", "/tmp/health-slow.txt"]

@@ -145,11 +145,26 @@ def test_a_failed_round_is_put_again(programs: Programs, worker: ChildProcess, b
     eventually(lambda: counters(programs, "missing").heartbeats.get("delivered", 0) == 1, within=30)
 
 
-def test_a_clock_that_is_not_configured_does_no_harm(programs: Programs, worker: ChildProcess) -> None:
-    """A message for an unknown clock is an error in the log that names it; the worker goes on."""
-    send(programs, "nobodys")
+def undone(broker: ValkeyServer) -> int:
+    """The messages that wait, and those that a worker has: a task that is to be tried again is among these."""
+    with redis.Redis.from_url(broker.url) as client:
+        return int(client.llen("clocksvc")) + int(client.hlen("unacked"))
 
-    eventually(lambda: "no clock 'nobodys' is configured here" in worker.log_since_start())
+
+def test_a_clock_that_is_not_configured_does_no_harm(
+    programs: Programs, worker: ChildProcess, broker: ValkeyServer
+) -> None:
+    """A message for an unknown clock, in time or expired, is one warning that names it and says why it comes; it is not
+    tried again, and the worker goes on."""
+    send(programs, "nobodys")
+    send(programs, "anothers", expires=datetime.now(UTC) - timedelta(hours=1))
+
+    eventually(lambda: worker.log_since_start().count("is configured here") == 2, within=15, what="both to be told of")
+    eventually(lambda: undone(broker) == 0, within=15, what="both to be done with")
+    told = [json.loads(line) for line in worker.log_since_start().splitlines() if "is configured here" in line]
+    assert {(line["clock"], line["level"]) for line in told} == {("nobodys", "WARNING"), ("anothers", "WARNING")}
+    assert all("another installation" in line["message"] and "traceback" not in line for line in told)
+    assert len(told) == 2
     assert worker.running
 
 

@@ -19,6 +19,7 @@ from clocksvc.dev.ports import free_ports
 from tests.api.bed import NOON, TOPIC, Bed, after, ticks
 from tests.api.served import Served, serving
 from tests.cli.conftest import Workplace
+from tests.http_stub import HttpStub, Reply
 from tests.waiting import eventually
 
 TOKEN = "a-token-of-sixteen-characters"
@@ -129,6 +130,7 @@ def test_token_comes_by_environment(
     monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
     with serving(bed, tokens=[Token("ops", TOKEN, frozenset({Scope.READ}))]) as served:
         assert main(["status", "--url", served.url]) == 1
+        assert capsys.readouterr().err.endswith("(status 401); set CLOCKSVC_TOKEN to one of the service's tokens\n")
         monkeypatch.setenv("CLOCKSVC_TOKEN", TOKEN.replace("a", "b"))
         assert main(["wait", "checkins", "--until", "0", "--url", served.url]) == 1
         assert TOKEN.replace("a", "b") not in capsys.readouterr().err
@@ -304,6 +306,30 @@ def test_tail_says_that_it_reconnects(place: Workplace, nobody: str) -> None:
         f"clocksvc tail: stream lost: no clocksvc answers at {nobody}: connection refused; start it with "
         "`clocksvc serve`, or name it with --url or CLOCKSVC_URL; reconnecting"
     ]
+
+
+def test_tail_says_that_it_is_back(place: Workplace) -> None:
+    """Once, as soon as the stream begins anew and before a tick comes; a broken connection is told without a `repr`."""
+    cut = threading.Event()
+    state = f"event: state\ndata: {{}}\nid: {NOON}\n\n".encode()
+
+    def stream() -> Iterator[bytes]:
+        yield state
+        cut.wait(20)
+
+    replies = [Reply(parts=[state], cut=True), Reply(parts=[b""], cut=True), Reply(parts=stream())]
+    with HttpStub(lambda _: replies.pop(0)) as stub:
+        child = place.start("tail", "checkins", "--url", stub.url)
+        eventually(lambda: "connected again" in place.output(), within=20, what="a word")
+        child.kill()
+        child.wait(10)
+        cut.set()
+
+        assert lines(place) == [
+            f"clocksvc tail: stream lost: the clocksvc service at {stub.url} does not answer: connection lost; "
+            "reconnecting",
+            "clocksvc tail: connected again",
+        ]
 
 
 def test_closed_pipe_is_no_traceback(served: Served) -> None:

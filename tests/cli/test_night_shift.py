@@ -7,8 +7,9 @@ import pytest
 
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.main import main
+from clocksvc.clock.hold import Hold, Reason
 from clocksvc.dev.ports import free_ports
-from tests.api.bed import TOKEN, TOPIC, Bed
+from tests.api.bed import NOON, TOKEN, TOPIC, Bed, ticks
 from tests.api.served import Served, serving
 from tests.http_stub import HttpStub, Reply, problem
 
@@ -50,6 +51,11 @@ def test_exclude_and_include(bed: Bed, capsys: Captured) -> None:
         assert f"checkins: {DEAD} excluded {SAID}" in said
         assert "(1 excluded)" in said
 
+    bed.report(NOON, NOON - 60)
+    assert main(["status", "checkins"]) == 0
+    rows = capsys.readouterr().out.partition("\nEXCLUDED ")[2].splitlines()
+    assert [row.split()[:3] for row in rows[1:]] == [[DEAD, "2026-11-22T11:58:58Z", "63.0"]]
+
     assert main(["include", "checkins", DEAD, *WHY]) == 0
     assert capsys.readouterr().out == f"checkins: ticks wait for {DEAD}\n"
     bed.time.advance(1)
@@ -66,8 +72,17 @@ def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
         f"checkins: paused {SAID}",
     ]
     bed.time.advance(1)
+    bed.say(Hold(Reason.PAUSED, detail="paused by anybody: disk of broker 3 died"))
+    bed.time.advance(1)
     assert main(["status"]) == 0
-    assert f"checkins: paused {SAID}" in capsys.readouterr().out
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
+    assert said == [f"checkins: paused {SAID}"]
+    bed.publish(*ticks(1))
+    bed.time.advance(1)
+    assert main(["status"]) == 0
+    assert f"checkins: paused {SAID} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
+    assert main(["wait", "checkins", "--until", "2026-11-22T11:05:00Z", "--timeout", "0"]) == 3
+    assert capsys.readouterr().err.endswith(f"has not reached 2026-11-22T11:05:00Z: paused {SAID}\n")
 
     assert main(["resume", "checkins", *WHY]) == 0
     assert capsys.readouterr().out == "checkins: not paused\n"

@@ -132,7 +132,9 @@ def test_nobody_who_owes_something_delays_the_end(place: Workplace, signals: tup
         assert b"retry-after: 1" in answers["wait"].lower()
         assert b" 200 " in answers["poll"].splitlines()[0]
     assert answers["half a head"] == b""
-    assert "Traceback" not in place.output()
+    # The server itself may say of a question that never became whole that it was cut off.
+    told = [line for line in place.output().splitlines() if "CancelledError" not in line]
+    assert not any("Traceback" in line for line in told)
     assert json.loads(place.output().splitlines()[-1])["message"] == "ended"
 
 

@@ -58,7 +58,7 @@ CASES = [
         rules.partition_unreported,
         "unknown is not zero, and not whatever is there",
         sight(lowest=None),
-        "not every partition has been reported",
+        "not every partition has been reported: start their consumers; a partition without records needs heartbeats",
     ),
     Case(
         rules.partition_unreported,

@@ -255,8 +255,15 @@ def test_what_is_wrong_with_tls_or_passwords_is_said(secured: Site) -> None:
         topics.close()
         return str(refused.value)
 
+    def told(words: str, settings: dict[str, str]) -> str:
+        """On a busy machine a client may be asked before it has come to its words."""
+        for _ in range(2):
+            if words in (answer := said(settings)):
+                return answer
+        return said(settings)
+
     with ThreadPoolExecutor(4) as pool:
-        answers = dict(zip(wrong, pool.map(said, wrong.values()), strict=True))
+        answers = dict(zip(wrong, pool.map(told, wrong, wrong.values()), strict=True))
 
     assert {words: words in answer for words, answer in answers.items()} == dict.fromkeys(wrong, True), answers
     assert not any("not-this-one" in answer for answer in answers.values())
