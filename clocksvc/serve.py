@@ -45,7 +45,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
     _allow_many_files()
     with _listen(settings.api) as listener:
         host, port = listener.getsockname()[:2]
-        metrics = Metrics(settings.clock_specs())
+        metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         service = wiring.Service(settings, metrics)
         metrics.watch(service.views.values())
         app = create_app(

@@ -18,7 +18,8 @@ from clocksvc.clock.tick import Tick, partition_to_wire
 from clocksvc.clock.timestamp import to_rfc3339
 from clocksvc.errors import ClocksvcError
 from clocksvc.feed import Feed
-from clocksvc.store import PartitionClock, Snapshot, Store
+from clocksvc.heartbeat import OUTCOMES
+from clocksvc.store import Counters, PartitionClock, Snapshot, Store
 from clocksvc.timesource import Time
 
 FRESH_S = 0.25
@@ -46,6 +47,7 @@ class ClockView:
         self._reading = threading.Lock()
         self._read_at = float("-inf")
         self._snapshot: Snapshot | None = None
+        self._counters: Counters | None = None
         self._trouble = ""
         self._started_ms: int | None = None
         self._out_of_orderness_ms = spec.max_out_of_orderness_ms
@@ -85,6 +87,8 @@ class ClockView:
             "time": None if last is None else to_rfc3339(last.at_ms),
             "timestamp_seconds": None if last is None else last.at_ms // 1000,
             "interval_seconds": self._interval_ms // 1000,
+            "hold_after_seconds": self.spec.effective_hold_after_ms / 1000,
+            "max_out_of_orderness_seconds": _seconds(self._out_of_orderness_ms),
             "behind_seconds": None if last is None else (now_ms - last.at_ms) / 1000,
             "status": word.value,
             "hold": None if hold is None else hold.to_wire() | {"since": _time(since_ms)},
@@ -98,8 +102,19 @@ class ClockView:
             ),
             "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
             "leader": None if snapshot is None else snapshot.leader,
+            "topics": list(self.spec.topics),
+            "group": self.spec.group,
+            "heartbeats": self._heartbeats(),
             "last_tick": None if last is None else last.to_wire(),
         }
+
+    def unready(self) -> str:
+        """Why this replica can't answer for the clock; "" where it can, if only with a hold."""
+        if not self.feed.ready:
+            return "not read yet"
+        if (self.feed.store_ok and not self.feed.stalled) or self.snapshot() is None:
+            return ""
+        return "lost while the store answers"
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[dict[str, Any]]:
         """Partition clocks as JSON in order of topic and number, after one, at most `limit`.
@@ -111,6 +126,19 @@ class ClockView:
         now_ms = self._time.now_ms()
         return [self._to_wire(clock, now_ms) for clock in self.store.partitions(after, limit, topic)]
 
+    def partition_clocks(
+        self, after: Partition | None, limit: int
+    ) -> tuple[int, list[tuple[PartitionClock, int | None]]]:
+        """As `partitions`, before it is JSON: now in ms, and each line with its partition clock in ms, None while that
+        is unknown.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        self.snapshot()
+        now_ms = self._time.now_ms()
+        return now_ms, [(clock, self._clock_ms(clock)) for clock in self.store.partitions(after, limit)]
+
     def _precedes_last_tick(self) -> bool:
         last, snapshot = self.feed.last, self._snapshot
         if last is None or snapshot is None or self.feed.rebuilding:
@@ -121,12 +149,19 @@ class ClockView:
         try:
             self._snapshot = self.store.snapshot()
         except ClocksvcError as error:
-            self._snapshot, self._trouble = None, str(error)
+            self._snapshot, self._counters, self._trouble = None, None, str(error)
             return
+        self._counters = self._read_counters()
         self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.verdict) or self._started_ms
         if self._snapshot.bounds is not None:
             self._out_of_orderness_ms = self._snapshot.bounds.out_of_orderness_ms
             self._interval_ms = self._snapshot.bounds.interval_ms
+
+    def _read_counters(self) -> Counters | None:
+        try:
+            return self.store.counters()
+        except ClocksvcError:
+            return None
 
     def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
         if snapshot is None:
@@ -147,9 +182,21 @@ class ClockView:
     def _since_ms(self, last: Tick | None) -> int | None:
         return self._started_ms if last is None else last.emitted_at_ms
 
+    def _heartbeats(self) -> dict[str, Any]:
+        spec, counters = self.spec.heartbeat, self._counters
+        counts = {} if counters is None else dict.fromkeys(OUTCOMES, 0) | dict(counters.heartbeats)
+        return {
+            "every_seconds": None if spec is None else spec.every_ms / 1000,
+            "last_success_at": None if counters is None else _time(counters.heartbeat_success_ms),
+            **{outcome: counts.get(outcome) for outcome in OUTCOMES},
+        }
+
+    def _clock_ms(self, clock: PartitionClock) -> int | None:
+        late_ms = self._out_of_orderness_ms
+        return None if clock.raw_ms is None or late_ms is None else max(0, clock.raw_ms - late_ms)
+
     def _to_wire(self, clock: PartitionClock, now_ms: int) -> dict[str, Any]:
-        raw_ms, out_of_orderness_ms = clock.raw_ms, self._out_of_orderness_ms
-        clock_ms = None if raw_ms is None or out_of_orderness_ms is None else max(0, raw_ms - out_of_orderness_ms)
+        raw_ms, clock_ms = clock.raw_ms, self._clock_ms(clock)
         return partition_to_wire(clock.partition) | {
             "time": _time(clock_ms),
             "timestamp_ms": clock_ms,
@@ -183,3 +230,7 @@ def _started_ms(said: str | None) -> int | None:
 
 def _time(timestamp_ms: int | None) -> str | None:
     return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
+
+
+def _seconds(span_ms: int | None) -> float | None:
+    return None if span_ms is None else span_ms / 1000

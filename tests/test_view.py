@@ -83,3 +83,20 @@ def test_a_store_that_only_takes_no_writes_is_said() -> None:
     clock.settle()
     assert clock.leader.store_trouble is None
     assert replica.state()["hold"] is None
+
+
+def test_a_replica_that_cant_answer_says_why() -> None:
+    """Not before it has read the ticks, nor when it alone lost them; but with the store away it has a hold to tell."""
+    clock = a_clock_with_ticks()
+    feed = Feed("clock", clock.store, clock.time)
+    replica = ClockView(clock.spec, clock.store, feed, clock.time)
+    before = replica.unready()
+    feed.step(0)
+    after = replica.unready()
+
+    clock.time.advance(20)
+    lost = replica.unready()
+    clock.store.broken = True
+    replica.look_anew()
+
+    assert (before, after, lost, replica.unready()) == ("not read yet", "", "lost while the store answers", "")

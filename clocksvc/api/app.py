@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, errors, exclusions, page, partitions, pause, probes, reports, stream, ticks, wait
+from clocksvc.api import clocks, docs, errors, exclusions, page, partitions, pause, probes, reports, stream, ticks, wait
 from clocksvc.api.gate import Gate
 from clocksvc.api.live import Closing, LiveClock
 from clocksvc.api.models import problem_schema
@@ -53,7 +53,7 @@ def create_app(
     )
     app.state.closing = Closing()
     app.state.clocks = {name: LiveClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, page):
+    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, page, docs):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))

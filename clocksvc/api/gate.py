@@ -16,6 +16,7 @@ CALLER = "clocksvc.caller"
 HEAD = "clocksvc.head"
 
 _OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+_OPEN_BELOW = ("/docs/", "/status/")
 
 
 class Gate:
@@ -45,7 +46,7 @@ class Gate:
         if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
             raise Problem(problems.BODY_TOO_LARGE, problems.BODY_TOO_LARGE.example, headers={"Connection": "close"})
         path = scope["path"]
-        if path not in _OPEN and not path.startswith("/docs/"):
+        if path not in _OPEN and not path.startswith(_OPEN_BELOW):
             given = [value for name, value in scope["headers"] if name == b"authorization"]
             scope[CALLER] = self._tokens.caller(given)
 

@@ -93,6 +93,16 @@ class PartitionCounts(BaseModel):
     excluded: int | None
 
 
+class Heartbeats(BaseModel):
+    """The records that move quiet partitions. Counts begin anew where the store lost them; null while it is away."""
+
+    every_seconds: float | None = Field(description="How often a round is due; null where heartbeats are switched off.")
+    last_success_at: Time | None = Field(description="When a round last reached every partition.")
+    delivered: int | None = Field(description="Records that were delivered.")
+    failed: int | None = Field(description="Records that were not, and topics whose partitions Kafka did not tell.")
+    expired: int | None = Field(description="Rounds that came too late to be put.")
+
+
 class ClockState(BaseModel):
     """A clock as this replica sees it. What is not known is null."""
 
@@ -100,6 +110,8 @@ class ClockState(BaseModel):
     time: Time | None = Field(description="The global clock: everything before it has been processed.")
     timestamp_seconds: int | None
     interval_seconds: int
+    hold_after_seconds: float = Field(description="For so long no tick may come before that is a hold.")
+    max_out_of_orderness_seconds: float | None = Field(description="So much behind is on time.")
     behind_seconds: float | None
     status: Status
     hold: Hold | None
@@ -110,6 +122,9 @@ class ClockState(BaseModel):
     pause: Said | None = Field(description="Null while the store is out of reach or has been emptied, too.")
     slowest: list[PartitionClock] = Field(description="The lowest partition clocks, unknown ones first, at most 10.")
     leader: str | None
+    topics: list[str]
+    group: str = Field(description="The consumer group whose progress counts.", examples=["checkins-consumer"])
+    heartbeats: Heartbeats
     last_tick: Tick | None
 
 
@@ -123,6 +138,27 @@ class Partitions(BaseModel):
     """A page of partition clocks."""
 
     partitions: list[PartitionClock]
+    next: str | None = Field(description="`after` for the next page; null on the last.", examples=["ingest-checkins:9"])
+
+
+class Run(BaseModel):
+    """Neighbouring partitions of one topic."""
+
+    topic: Topic
+    first: Number = Field(description="The number of the run's first partition; the others follow it.")
+    behind_ms: list[int | None] = Field(description="How far each is behind; null while nobody has reported it.")
+    marks: str = Field(
+        description="A character for each: `.` it counts, `?` nobody has reported it, `!` its newest report was "
+        "refused, `x` no tick waits for it.",
+        examples=["...!..x."],
+    )
+
+
+class Brief(BaseModel):
+    """A page of partition clocks in a few bytes each."""
+
+    now_ms: int = Field(description="By the replica's clock: a partition clock is this less its `behind_ms`.")
+    runs: list[Run]
     next: str | None = Field(description="`after` for the next page; null on the last.", examples=["ingest-checkins:9"])
 
 

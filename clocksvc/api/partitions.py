@@ -1,11 +1,11 @@
-"""`/v1/clocks/{clock}/partitions`: every partition clock, in pages."""
+"""`/v1/clocks/{clock}/partitions`: every partition clock, in pages; `…/partitions/brief`: in a few bytes each."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, Response
 
-from clocksvc.api import models, problems
+from clocksvc.api import brief, models, problems
 from clocksvc.api.arguments import ReadClock, asks
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Partition
@@ -14,32 +14,55 @@ from clocksvc.view import ClockView
 
 router = APIRouter(tags=["clocks"])
 
+After = Annotated[
+    str | None, Query(max_length=300, description="`next` of the page before.", examples=["ingest-checkins:9"])
+]
+_PROBLEMS = documented(
+    problems.UNAUTHENTICATED,
+    problems.FORBIDDEN,
+    problems.UNKNOWN_CLOCK,
+    problems.INVALID,
+    problems.STORE_UNAVAILABLE,
+)
+
 
 @router.get(
     "/v1/clocks/{clock}/partitions",
     operation_id="listPartitions",
     summary="Every partition clock",
     response_model=models.Partitions,
-    responses=documented(
-        problems.UNAUTHENTICATED,
-        problems.FORBIDDEN,
-        problems.UNKNOWN_CLOCK,
-        problems.INVALID,
-        problems.STORE_UNAVAILABLE,
-    ),
+    responses=_PROBLEMS,
     dependencies=[asks("topic", "after", "limit")],
 )
 async def partitions(
     live: ReadClock,
     topic: Annotated[str | None, Query(min_length=1, max_length=249, description="Only this topic's.")] = None,
-    after: Annotated[
-        str | None, Query(max_length=300, description="`next` of the page before.", examples=["ingest-checkins:9"])
-    ] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=5_000, description="How many on a page.")] = 1_000,
 ) -> Response:
     """In order of topic and number, excluded ones too. One that nobody has reported has null for its time."""
     cursor = None if after is None else _partition(after)
     return await live.blocking(lambda: _page(live.view, cursor, limit, topic))
+
+
+@router.get(
+    "/v1/clocks/{clock}/partitions/brief",
+    operation_id="briefPartitions",
+    summary="Every partition clock, in a few bytes each",
+    response_model=models.Brief,
+    responses=_PROBLEMS,
+    dependencies=[asks("after")],
+)
+async def brief_partitions(live: ReadClock, after: After = None) -> Response:
+    """For a picture of them all: a page has at most 60 kB, which is enough for 4,096 partitions and more. In order of
+    topic and number, excluded ones too."""
+    cursor = None if after is None else _partition(after)
+    return await live.blocking(lambda: _brief_page(live.view, cursor))
+
+
+def _brief_page(view: ClockView, after: Partition | None) -> Response:
+    now_ms, clocks = view.partition_clocks(after, brief.MOST + 1)
+    return Response(brief.page(now_ms, clocks), media_type="application/json")
 
 
 def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:

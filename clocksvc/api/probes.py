@@ -54,12 +54,9 @@ async def _trouble(live: LiveClock) -> str:
     live.bind()
     if live.closing.is_set():
         return "shutting down"
-    if not live.feed.ready:
-        return "not read yet"
-    if live.feed.store_ok and not live.feed.stalled:
-        return ""
-    answers = await live.blocking(live.view.snapshot) is not None
-    return "lost while the store answers" if answers else ""
+    if live.feed.ready and live.feed.store_ok and not live.feed.stalled:
+        return ""  # without a thread: this is asked every two seconds
+    return await live.blocking(live.view.unready)
 
 
 def metrics_route(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:

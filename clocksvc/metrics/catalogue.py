@@ -29,6 +29,12 @@ GLOBAL_CLOCK = Metric(
     ("clock",),
     "The last tick: everything before this time has been processed. Absent before the first.",
 )
+LAST_TICK_EMITTED = Metric(
+    "clocksvc_last_tick_emitted_timestamp_seconds",
+    "gauge",
+    ("clock",),
+    "When the last tick was emitted, by the clock of whoever led then. Absent before the first.",
+)
 PARTITION_CLOCK = Metric(
     "clocksvc_partition_clock_timestamp_seconds",
     "gauge",
@@ -41,6 +47,12 @@ HOLDING = Metric(
     "gauge",
     ("clock", "reason"),
     "1 for the reason for which the clock stands still, 0 for all others.",
+)
+HOLDING_PARTITION = Metric(
+    "clocksvc_holding_partition",
+    "gauge",
+    ("clock", "topic", "partition"),
+    "1 for each partition that holds the clock, the slowest 10 of them. All others are absent.",
 )
 PARTITIONS = Metric(
     "clocksvc_partitions",
@@ -65,6 +77,30 @@ LEADER = Metric(
     "gauge",
     ("clock",),
     "1 where this process leads the clock, else 0.",
+)
+READY = Metric(
+    "clocksvc_ready",
+    "gauge",
+    ("clock",),
+    "1 where this process can answer for the clock, as /readyz says of all of them together, else 0.",
+)
+INTERVAL = Metric(
+    "clocksvc_interval_seconds",
+    "gauge",
+    ("clock",),
+    "The clock's interval, as configured.",
+)
+HOLD_AFTER = Metric(
+    "clocksvc_hold_after_seconds",
+    "gauge",
+    ("clock",),
+    "For so long no tick may come before that is a hold, as configured.",
+)
+OUT_OF_ORDERNESS = Metric(
+    "clocksvc_max_out_of_orderness_seconds",
+    "gauge",
+    ("clock",),
+    "How much later than its timestamp a record may be sent. Absent until a leader has seen the topics, unless set.",
 )
 REPORTS = Metric(
     "clocksvc_reports_total",
@@ -93,6 +129,12 @@ HEARTBEAT_SUCCESS = Metric(
     ("clock",),
     "When a round of heartbeats last reached every partition. Absent before the first.",
     Exporter.LEADER,
+)
+HEARTBEAT_EVERY = Metric(
+    "clocksvc_heartbeat_every_seconds",
+    "gauge",
+    ("clock",),
+    "From one round of heartbeats to the next, as configured. Absent where they are off.",
 )
 TASKS = Metric(
     "clocksvc_tasks_total",
@@ -136,16 +178,23 @@ BUILD_INFO = Metric(
 
 CATALOGUE = (
     GLOBAL_CLOCK,
+    LAST_TICK_EMITTED,
     PARTITION_CLOCK,
     HOLDING,
+    HOLDING_PARTITION,
     PARTITIONS,
     TICKS,
     TICK_LATENCY,
     LEADER,
+    READY,
+    INTERVAL,
+    HOLD_AFTER,
+    OUT_OF_ORDERNESS,
     REPORTS,
     LATE_RECORDS,
     HEARTBEATS,
     HEARTBEAT_SUCCESS,
+    HEARTBEAT_EVERY,
     TASKS,
     SENDER_POSITION,
     TASK_DOUBLES,

@@ -1,6 +1,6 @@
 """The page that Prometheus scrapes. It reads all clocks at once, so that one slow store delays no other's series."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -13,31 +13,35 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
     CATALOGUE,
     LEADER,
+    PARTITION_CLOCK,
     STREAMS,
     STREAMS_DROPPED,
     TICK_LATENCY,
     TICKS,
 )
 from clocksvc.metrics.observed import Observed
-from clocksvc.metrics.readings import Reading, View, read
+from clocksvc.metrics.readings import Page, Reading, View, read
 
 _SIMPLE_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 _CLOCKS_AT_ONCE = 16
 
 
 class Metrics:
-    """All metrics of one process: an observer of its leaders, and the page. Safe to use from several threads."""
+    """All metrics of one process: an observer of its leaders, and the page. Safe to use from several threads.
 
-    def __init__(self, clocks: Iterable[str]) -> None:
+    Without `per_partition` the page has no partition clocks; the partitions that hold a clock are named all the same.
+    """
+
+    def __init__(self, clocks: Iterable[str], *, per_partition: bool = True) -> None:
         self._observed = Observed(clocks)
+        self._per_partition = per_partition
         self._views: tuple[View, ...] = ()
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def leading(self, clock: str, yes: bool) -> None:
         """A LeaderObserver's: this process began or ceased to lead."""
@@ -57,11 +61,8 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The page and its content type. Blocks for as long as a store's time-out; raises for no outage."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-    def collect(self) -> Iterator[Metric]:
-        """prometheus_client's question: every family of the catalogue, with the series that are known now."""
         led = self._observed.read()
+        pages = self._read_views({clock for clock, own in led.items() if own.leads})
         histogram = HistogramMetricFamily(TICK_LATENCY.name, TICK_LATENCY.help, labels=TICK_LATENCY.labels)
         readings = [Reading(BUILD_INFO, (version("clocksvc"),), 1)]
         for clock, own in led.items():
@@ -69,23 +70,34 @@ class Metrics:
             readings += Reading(LEADER, (clock,), float(own.leads)), Reading(TICKS, (clock,), own.ticks)
         for clock, (open_now, dropped) in self._streams().items():
             readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
-        readings += self._read_views({clock for clock, own in led.items() if own.leads})
-        return iter(_families(readings, histogram))
+        for page in pages:
+            readings += page.readings
+        lines = partition_clocks.text(line for page in pages for line in page.partition_clocks)
+        return generate_latest(_Families(readings, histogram)) + lines.encode(), CONTENT_TYPE_LATEST
 
-    def _read_views(self, led: set[str]) -> list[Reading]:
+    def _read_views(self, led: set[str]) -> list[Page]:
         if not self._views:
             return []
         with ThreadPoolExecutor(min(len(self._views), _CLOCKS_AT_ONCE), "metrics") as pool:
-            pages = pool.map(lambda view: read(view, view.spec.name in led), self._views)
-            return [reading for page in pages for reading in page]
+            return list(pool.map(lambda view: read(view, view.spec.name in led, self._per_partition), self._views))
 
 
-def _families(readings: Iterable[Reading], histogram: HistogramMetricFamily) -> list[Metric]:
-    simple = {
-        one.name: _SIMPLE_FAMILIES[one.type](one.name, one.help, labels=one.labels)
-        for one in CATALOGUE
-        if one.type != "histogram"
-    }
-    for one, labels, value in readings:
-        simple[one.name].add_metric(labels, value)
-    return [simple.get(one.name, histogram) for one in CATALOGUE]
+class _Families(CollectorRegistry):
+    """One scrape's families but the partition clocks, in the form that prometheus_client asks for."""
+
+    def __init__(self, readings: Iterable[Reading], histogram: HistogramMetricFamily) -> None:
+        super().__init__()
+        simple = {
+            one.name: _SIMPLE_FAMILIES[one.type](one.name, one.help, labels=one.labels)
+            for one in CATALOGUE
+            if one.type != "histogram"
+        }
+        for one, labels, value in readings:
+            simple[one.name].add_metric(labels, value)
+        self._made: list[Metric] = [
+            simple.get(one.name, histogram) for one in CATALOGUE if one.name != PARTITION_CLOCK.name
+        ]
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them, in the catalogue's order."""
+        return self._made

@@ -5,32 +5,42 @@ A part that does not answer leaves its readings out; it fails nothing else.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from clocksvc import heartbeat
 from clocksvc.clock.hold import Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.timestamp import parse_timestamp
 from clocksvc.errors import ClocksvcError
+from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
     GLOBAL_CLOCK,
+    HEARTBEAT_EVERY,
     HEARTBEAT_SUCCESS,
     HEARTBEATS,
+    HOLD_AFTER,
     HOLDING,
+    HOLDING_PARTITION,
+    INTERVAL,
+    LAST_TICK_EMITTED,
     LATE_RECORDS,
-    PARTITION_CLOCK,
+    OUT_OF_ORDERNESS,
     PARTITIONS,
+    READY,
     REPORTS,
     SENDER_POSITION,
     TASK_DOUBLES,
     TASKS,
     Metric,
 )
-from clocksvc.store import Counters, PartitionClock, Store
+from clocksvc.store import Counters, Store
+
+T = TypeVar("T")
 
 logger = logging.getLogger("clocksvc.metrics")
 
-PAGE = 2_000
+HOLDERS_NAMED = 10
 
 
 class View(Protocol):
@@ -47,6 +57,9 @@ class View(Protocol):
     def state(self) -> Mapping[str, Any]:
         """What `GET /v1/clocks/{clock}` answers."""
 
+    def unready(self) -> str:
+        """Why this replica can't answer for the clock; "" where it can."""
+
 
 class Reading(NamedTuple):
     """One sample: the labels' values in the catalogue's order."""
@@ -56,28 +69,45 @@ class Reading(NamedTuple):
     value: float
 
 
-def read(view: View, leads: bool) -> list[Reading]:
+class Page(NamedTuple):
+    """One clock's part of a scrape: its readings, and the samples of its partition clocks as lines of text."""
+
+    readings: list[Reading]
+    partition_clocks: list[str]
+
+
+def read(view: View, leads: bool, per_partition: bool = True) -> Page:
     """Everything that is known of a clock now; what only the leader exports where this process leads."""
     clock = view.spec.name
+    readings = list(_configured(view.spec))
     try:
+        readings.append(Reading(READY, (clock,), float(not view.unready())))
         state = view.state()
     except ClocksvcError as error:
         logger.warning("scrape without a clock's state", extra={"clock": clock, "error": str(error)})
-        return []
-    readings = list(_state(clock, state))
-    if leads and _reason(state) != Reason.STORE_UNAVAILABLE:
-        readings += _if_answered(clock, view.store, _partition_clocks)
-        readings += _if_answered(clock, view.store, _counters)
-    return readings
+        return Page(readings, [])
+    readings += _state(clock, state)
+    if not leads or _reason(state) == Reason.STORE_UNAVAILABLE:
+        return Page(readings, [])
+    lines = _if_answered(view, partition_clocks.lines) if per_partition else []
+    return Page(readings + _if_answered(view, _counters), lines)
 
 
-def _if_answered(clock: str, store: Store, part: Callable[[str, Store], Iterable[Reading]]) -> list[Reading]:
-    """All of a part's readings or none: half of them would make a wrong minimum."""
+def _if_answered(view: View, part: Callable[[str, Store], Iterable[T]]) -> list[T]:
+    """All of a part or none: half of it would make a wrong minimum."""
+    clock = view.spec.name
     try:
-        return list(part(clock, store))
+        return list(part(clock, view.store))
     except ClocksvcError as error:
         logger.warning("scrape without what the store knows", extra={"clock": clock, "error": str(error)})
         return []
+
+
+def _configured(spec: ClockSpec) -> Iterator[Reading]:
+    yield Reading(INTERVAL, (spec.name,), spec.interval_ms / 1000)
+    yield Reading(HOLD_AFTER, (spec.name,), spec.effective_hold_after_ms / 1000)
+    if spec.heartbeat is not None:
+        yield Reading(HEARTBEAT_EVERY, (spec.name,), spec.heartbeat.every_ms / 1000)
 
 
 def _reason(state: Mapping[str, Any]) -> str | None:
@@ -88,30 +118,25 @@ def _reason(state: Mapping[str, Any]) -> str | None:
 def _state(clock: str, state: Mapping[str, Any]) -> Iterator[Reading]:
     if state.get("timestamp_seconds") is not None:
         yield Reading(GLOBAL_CLOCK, (clock,), state["timestamp_seconds"])
-    reason = _reason(state)
-    # A newer version's leader may give a reason that is not known here: it holds the clock all the same.
-    for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
-        yield Reading(HOLDING, (clock, one), float(one == reason))
+    last = state.get("last_tick")
+    if last is not None:
+        yield Reading(LAST_TICK_EMITTED, (clock,), parse_timestamp("emitted_at", last["emitted_at"]) / 1000)
+    if state.get("max_out_of_orderness_seconds") is not None:
+        yield Reading(OUT_OF_ORDERNESS, (clock,), state["max_out_of_orderness_seconds"])
+    yield from _hold(clock, state)
     for name, count in (state.get("partitions") or {}).items():
         if count is not None:
             yield Reading(PARTITIONS, (clock, name), count)
 
 
-def _partition_clocks(clock: str, store: Store) -> Iterator[Reading]:
-    bounds = store.snapshot().bounds
-    if bounds is None:
-        return
-    for line in _all_partitions(store):
-        if line.raw_ms is not None and not line.excluded:
-            seconds = max(0, line.raw_ms - bounds.out_of_orderness_ms) / 1000
-            yield Reading(PARTITION_CLOCK, (clock, line.partition.topic, str(line.partition.number)), seconds)
-
-
-def _all_partitions(store: Store) -> Iterator[PartitionClock]:
-    page = store.partitions(None, PAGE)
-    while page:
-        yield from page
-        page = store.partitions(page[-1].partition, PAGE) if len(page) == PAGE else []
+def _hold(clock: str, state: Mapping[str, Any]) -> Iterator[Reading]:
+    reason = _reason(state)
+    # A newer version's leader may give a reason that is not known here: it holds the clock all the same.
+    for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
+        yield Reading(HOLDING, (clock, one), float(one == reason))
+    named = [] if reason is None else state["hold"]["partitions"]
+    for one in named[:HOLDERS_NAMED]:
+        yield Reading(HOLDING_PARTITION, (clock, one["topic"], str(one["partition"])), 1)
 
 
 def _counters(clock: str, store: Store) -> Iterator[Reading]:

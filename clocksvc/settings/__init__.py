@@ -8,6 +8,7 @@ from clocksvc.settings.celery import CelerySettings
 from clocksvc.settings.clocks import ClockSettings, HeartbeatSettings
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.load import load, settings_from
+from clocksvc.settings.metrics import MetricsSettings
 from clocksvc.settings.models import Settings
 from clocksvc.settings.redis import RedisAddress, RedisSettings, SentinelSettings
 
@@ -17,6 +18,7 @@ __all__ = [
     "ClockSettings",
     "HeartbeatSettings",
     "KafkaSettings",
+    "MetricsSettings",
     "RedisAddress",
     "RedisSettings",
     "SentinelSettings",

@@ -15,6 +15,7 @@ from clocksvc.settings.celery import CelerySettings, broker_from_redis
 from clocksvc.settings.clocks import ClockSettings, check_together, with_names
 from clocksvc.settings.fields import Finding, Section, Text, refuse
 from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.metrics import MetricsSettings
 from clocksvc.settings.redis import RedisSettings
 from clocksvc.settings.suggestion import suggestion
 from clocksvc.settings.taskbroker import TaskbrokerSettings, platform_findings
@@ -31,6 +32,7 @@ class Settings(Section):
         description="at least one clock"
     )
     api: ApiSettings = ApiSettings()
+    metrics: MetricsSettings = MetricsSettings()
     namespaces: Annotated[dict[Text, NamespaceSettings], AfterValidator(check_routes)] = Field(default_factory=dict)
     route_overrides: Annotated[dict[Text, Text], AfterValidator(check_routes)] = Field(default_factory=dict)
     taskbroker: TaskbrokerSettings = TaskbrokerSettings()

@@ -25,6 +25,8 @@ def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient
         "time": "2026-11-22T11:59:00Z",
         "timestamp_seconds": NOON - 60,
         "interval_seconds": 60,
+        "hold_after_seconds": 120.0,
+        "max_out_of_orderness_seconds": 2.0,
         "behind_seconds": 62.0,
         "status": "running",
         "hold": None,
@@ -56,6 +58,9 @@ def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient
             },
         ],
         "leader": "host-1:4711",
+        "topics": [TOPIC],
+        "group": "checkins-consumer",
+        "heartbeats": {"every_seconds": None, "last_success_at": None, "delivered": 0, "failed": 0, "expired": 0},
         "last_tick": {
             "clock": "checkins",
             "time": "2026-11-22T11:59:00Z",

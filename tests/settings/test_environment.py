@@ -59,6 +59,7 @@ LAID = {
         "redis.sentinel.nodes",
         ("a:1", "b:2"),
     ),
+    "true or false": Laid({"CLOCKSVC_METRICS__PER_PARTITION": "false"}, "metrics.per_partition", False),
     "lower case": Laid({"CLOCKSVC_redis__prefix": "p"}, "redis.prefix", "p"),
 }
 

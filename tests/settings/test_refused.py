@@ -16,6 +16,10 @@ REFUSED: dict[str, tuple[object, str]] = {
         with_clock(max_futur="1s"),
         "clocks.checkins.max_futur: unknown field: did you mean 'max_future'?",
     ),
+    "neither true nor false": (
+        with_section("metrics", {"per_partition": "sometimes"}),
+        "metrics.per_partition: 'sometimes' is not valid: wanted true or false",
+    ),
     "nothing like it": (
         with_section("celery", {"xyz": 1}),
         "celery.xyz: unknown field: wanted one of broker_url, broker_url_file",

@@ -8,6 +8,7 @@ from typing import Any, cast
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicShape
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
+from clocksvc.store import Counters
 from clocksvc.stores.memory import MemoryStore
 from clocksvc.ticklogs.memory import MemoryLog
 from clocksvc.topic import Metadata, TimestampType
@@ -69,6 +70,12 @@ class SeenStore:
 
         setattr(self, name, call)
         return call
+
+    def counters(self) -> Counters:
+        """Figures for people: no promise hangs on when they are read, so this is no step."""
+        if self._link.store_cut:
+            raise StoreUnavailable
+        return self._store.counters()
 
     def wait_for_wake(self, timeout_s: float) -> bool:
         """As BLPOP: blocks in simulated time; another process may take the wake-up away in between."""

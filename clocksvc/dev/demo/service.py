@@ -47,7 +47,7 @@ class ServiceHere:
     """One service, until it is stopped."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        metrics = Metrics(settings.clock_specs())
+        metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         self.latencies = Latencies(metrics)
         self._service = wiring.Service(settings, self.latencies)
         metrics.watch(self._service.views.values())

@@ -39,9 +39,14 @@ for _, shape in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'roster') or '[]
     end
   end
 end
-for i, member in ipairs(members) do
-  local spared = redis.call('ZSCORE', KEYS[3], member)
-  excluded[member] = spared and true
-  scores[i] = spared or redis.call('ZSCORE', KEYS[2], member)
+local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
+for from = 1, #members, 1000 do
+  local upto = math.min(from + 999, #members)
+  local required = redis.call('ZMSCORE', KEYS[2], unpack(members, from, upto))
+  local spared = has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members, from, upto)) or {}
+  for i = from, upto do
+    excluded[members[i]] = spared[i - from + 1] and true
+    scores[i] = spared[i - from + 1] or required[i - from + 1]
+  end
 end
 return lines(members, scores, excluded, KEYS[4], KEYS[5])

@@ -1,0 +1,81 @@
+// Every partition clock of one clock, kept fresh: a page of at most 60 kB each 5 s, and nothing while nobody looks.
+
+import { get } from "./api.js";
+
+const EVERY_MS = 5_000;
+const answered = new Map(); // when each clock's last page came, so that opening one again asks no earlier
+
+// A picture of all partitions: for each topic its partitions from 0 on, with their clocks in ms (null: unknown) and marks.
+export class Partitions {
+  constructor() {
+    this.topics = new Map();
+    this.whole = false;
+  }
+
+  get size() {
+    let sum = 0;
+    for (const { clocks } of this.topics.values()) sum += clocks.length;
+    return sum;
+  }
+
+  // Calls `visit(topic, number, clockMs, mark)` for each.
+  each(visit) {
+    for (const [topic, { clocks, marks }] of this.topics) {
+      for (let number = 0; number < clocks.length; number += 1) visit(topic, number, clocks[number], marks[number]);
+    }
+  }
+
+  add({ now_ms: nowMs, runs }, fresh) {
+    for (const { topic, first, behind_ms: behind, marks } of runs) {
+      if (!this.topics.has(topic)) this.topics.set(topic, { clocks: [], marks: [] });
+      const known = this.topics.get(topic);
+      behind.forEach((ms, at) => {
+        known.clocks[first + at] = ms === null ? null : nowMs - ms;
+        known.marks[first + at] = marks[at];
+      });
+      fresh.set(topic, first + behind.length);
+    }
+  }
+
+  // What a whole round has not seen is gone.
+  keepOnly(fresh) {
+    for (const [topic, known] of this.topics) {
+      known.clocks.length = known.marks.length = fresh.get(topic) ?? 0;
+      if (!fresh.has(topic)) this.topics.delete(topic);
+    }
+    this.whole = true;
+  }
+}
+
+// Reads until it is ended; `changed` is called with each page. Returns what ends it.
+export function watch(clock, partitions, changed) {
+  let timer = null;
+  let ended = false;
+  let after = null;
+  let fresh = new Map();
+
+  async function read() {
+    if (!document.hidden) await page().catch((error) => console.debug("partitions:", error.message));
+    // From answer to question, so that a slow service is asked less often.
+    answered.set(clock, performance.now());
+    if (!ended) timer = setTimeout(read, EVERY_MS);
+  }
+
+  async function page() {
+    const answer = await get(`v1/clocks/${clock}/partitions/brief${after === null ? "" : `?after=${encodeURIComponent(after)}`}`);
+    if (ended) return;
+    partitions.add(answer, fresh);
+    after = answer.next;
+    if (after === null) {
+      partitions.keepOnly(fresh);
+      fresh = new Map();
+    }
+    changed();
+  }
+
+  timer = setTimeout(read, Math.max(0, (answered.get(clock) ?? -EVERY_MS) + EVERY_MS - performance.now()));
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,68 @@
+// The runbook's section for a reason, from the service's own copy: at night in a closed network there is no other.
+
+import { byId, make, say } from "./dom.js";
+
+let text = null;
+
+export function start() {
+  const link = byId("RunbookLink");
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    open(link.dataset.reason).catch((error) => {
+      say(link, `The runbook can't be read now (${error.message}): it is docs/runbook.md of the project`);
+    });
+  });
+}
+
+async function open(reason) {
+  text ??= await read();
+  const parts = sections(text);
+  const found = parts.filter(({ body }) => reason && body.includes(`Reason \`${reason}\``));
+  say(byId("RunbookTitle"), found.length ? `Runbook: ${reason}` : "Runbook");
+  byId("RunbookText").replaceChildren(...(found.length ? found : parts).flatMap(render));
+  byId("RunbookBox").showModal();
+}
+
+async function read() {
+  const response = await fetch(byId("RunbookLink").href);
+  if (!response.ok) throw new Error(`the service answered ${response.status}`);
+  return response.text();
+}
+
+// What stands before the first heading of the second rank, then a part for each of them.
+function sections(markdown) {
+  const [before, ...parts] = markdown.split(/^## /m);
+  const split = (part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1)];
+  return [before.replace(/^# /, ""), ...parts].map(split).map(([title, body]) => ({ title: title.trim(), body }));
+}
+
+// As plain as it is safe: headings, code, lists and paragraphs; whatever else stays as it was written.
+function render({ title, body }) {
+  // Split by fences, every second part is code.
+  const parts = body.split(/^```[^\n]*\n([\s\S]*?)^```$/m);
+  const blocks = parts.flatMap((part, at) => (at % 2 ? [make("pre", { textContent: part })] : part.split(/\n{2,}/).map(prose)));
+  return [make("h3", { textContent: title.replaceAll("`", "") }), ...blocks.filter(Boolean)];
+}
+
+function prose(block) {
+  const lines = block.trim();
+  if (lines === "") return null;
+  if (lines.startsWith("#")) return make("h4", { textContent: lines.replace(/^#+ /, "").replaceAll("`", "") });
+  if (lines.startsWith("|")) return make("pre", { textContent: lines });
+  return /^([-*]|\d+\.) /.test(lines) ? list(lines) : inline(make("p"), lines);
+}
+
+function list(lines) {
+  const items = lines.split(/\n(?=(?:[-*]|\d+\.) )/);
+  return make("ul", {}, ...items.map((item) => inline(make("li"), item.replace(/^([-*]|\d+\.) /, ""))));
+}
+
+function inline(parent, words) {
+  const plain = words.replaceAll("\n", " ").replace(/\[([^\]]+)\]\([^)]+\)/g, "$1");
+  plain.split(/(`[^`]+`|\*\*[^*]+\*\*)/).forEach((part) => {
+    if (part.startsWith("`")) parent.append(make("code", { textContent: part.slice(1, -1) }));
+    else if (part.startsWith("**")) parent.append(make("strong", { textContent: part.slice(2, -2) }));
+    else parent.append(part);
+  });
+  return parent;
+}

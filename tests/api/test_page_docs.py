@@ -1,0 +1,30 @@
+"""`/docs`: a page of its own, that loads nothing from another host."""
+
+import re
+
+from fastapi.testclient import TestClient
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    """Every address on it is one of this service, below any path prefix, and is there."""
+    page = client.get("/docs")
+    loads = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
+    addresses = [first or second for first, second in loads]
+
+    assert page.status_code == 200
+    assert len(addresses) >= 4
+    for address in addresses:
+        if address == "data:,":
+            continue
+        assert not address.startswith(("/", "http", "//"))
+        assert client.get(f"/{address}").status_code == 200
+
+
+def test_the_assets_are_what_they_say(client: TestClient) -> None:
+    """A script and a style, which a browser may keep."""
+    script, style = client.get("/docs/swagger-ui-bundle.js"), client.get("/docs/swagger-ui.css")
+
+    assert "javascript" in script.headers["content-type"]
+    assert "SwaggerUIBundle" in script.text
+    assert "max-age" in script.headers["cache-control"]
+    assert style.headers["content-type"].startswith("text/css")

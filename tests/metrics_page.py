@@ -1,0 +1,89 @@
+"""A page of `/metrics` over views made by hand, read as Prometheus reads it. It judges nothing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.metrics import Metrics
+from clocksvc.store import Bounds, Marks, Report, Store
+from clocksvc.stores.memory import MemoryStore
+
+NOW_MS = 1_764_000_000_000
+TOKEN = "0" * 32
+SPEC = ClockSpec("checkins", ("ingest",), "consumers", "ticks", heartbeat=HeartbeatSpec(30_000))
+
+
+@dataclass
+class Fixed:
+    """A wall clock that stands still."""
+
+    at_ms: int = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic(self) -> float:
+        return self.at_ms / 1000
+
+
+@dataclass
+class View:
+    """A clock's view with an answer made by hand."""
+
+    spec: ClockSpec = SPEC
+    store: Store = field(default_factory=lambda: MemoryStore("checkins", Fixed()))
+    answer: dict[str, Any] = field(
+        default_factory=lambda: {
+            "timestamp_seconds": None,
+            "hold": None,
+            "partitions": {"known": None, "unknown": None, "excluded": None},
+        }
+    )
+
+    trouble: str = ""
+
+    def state(self) -> Mapping[str, Any]:
+        return self.answer
+
+    def unready(self) -> str:
+        return self.trouble
+
+
+def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = (), topic_id: str = "id") -> None:
+    """Make a leader write a roster of so many partitions of `ingest`."""
+    assert store.take_lease(TOKEN, "a:1", 60_000)
+    store.mark(TOKEN, Marks("cluster"), Bounds("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS)
+    store.write_roster(TOKEN, Roster({"ingest": TopicShape(topic_id, partitions)}, frozenset(excluded)), 1)
+
+
+def report(store: Store, *numbers: int, timestamp_ms: int = NOW_MS, **more: Any) -> None:
+    """Report these partitions of `ingest`."""
+    readings = tuple(Reading(Partition("ingest", number), timestamp_ms) for number in numbers)
+    store.report(Report(more.pop("group", "consumers"), readings, **more))
+
+
+def watching(*views: View, leads: bool = True, per_partition: bool = True) -> Metrics:
+    """Metrics over these views, of a process that leads their clocks or not."""
+    metrics = Metrics((view.spec.name for view in views), per_partition=per_partition)
+    metrics.watch(views)
+    for view in views:
+        metrics.leading(view.spec.name, leads)
+    return metrics
+
+
+def scrape(metrics: Metrics) -> list[Sample]:
+    """Every sample on the page, as Prometheus's own parser reads it."""
+    page, content_type = metrics.render()
+    assert content_type.startswith("text/plain; version=")
+    return [sample for family in text_string_to_metric_families(page.decode()) for sample in family.samples]
+
+
+def values(metrics: Metrics, name: str, label: str = "clock") -> dict[str, float]:
+    """A metric's values by one of its labels."""
+    return {sample.labels[label]: sample.value for sample in scrape(metrics) if sample.name == name}
