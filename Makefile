@@ -7,7 +7,7 @@ SEEDS ?= 2000
 MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench simulate defects outages clean
+.PHONY: help run test test-ops check format bench simulate defects outages cluster dashboards schema clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,9 +16,13 @@ run: $(STAMP)  ## a whole clocksvc, live in this terminal: Kafka, Valkey, servic
 	@$(BIN)/clocksvc dev $(ARGS)
 
 test: $(STAMP)  ## every test; real servers are started by the tests themselves
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore=tests/ops $(ARGS)
 
-check: $(STAMP)  ## format, lint, strict types over package and tests, layering
+test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container, with Chromium, Prometheus and helm: gets them first
+	@$(BIN)/python -m tests.ops.fetch
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/ops $(ARGS)
+
+check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layering
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -39,6 +43,15 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 
 outages: $(STAMP)  ## faults upon a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
 	@$(BIN)/python -m tests.outages --minutes $(MINUTES) $(ARGS)
+
+cluster: $(STAMP)  ## the chart on a real Kubernetes API server: installed, upgraded, rolled back; builds it first (5 minutes)
+	@$(BIN)/python -m tests.ops.cluster $(ARGS)
+
+dashboards: $(STAMP)  ## write the chart's Grafana dashboards anew from helm/dashboards
+	@$(BIN)/python -m helm.dashboards $(ARGS)
+
+schema: $(STAMP)  ## write the chart's values.schema.json anew from the settings
+	@$(BIN)/python -m helm.schema $(ARGS)
 
 clean:  ## take away what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,1 @@
+"""What needs a browser, a Prometheus or helm: run by `make test-ops`, never by `make test`."""

@@ -1,0 +1,77 @@
+"""The image without an engine: its commands run by hand, as its user, in its environment and in nothing else.
+
+A path of the image is the same path below a folder; `build.py` fills it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass
+class Image:
+    """What stands in the Dockerfile's last stage."""
+
+    root: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    directory: str = "/"
+    user: str = "0:0"
+    command: list[str] = field(default_factory=list)
+    health: list[str] = field(default_factory=list)
+
+    def at(self, text: str) -> str:
+        """The text with each path of the image below the folder instead."""
+        return re.sub(r"(?<![\w./*)\]'])/(?=[a-z])", f"{self.root}/", text)
+
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """The image's environment, and `more` over it."""
+        environ = {"PATH": _SYSTEM_PATH, "HOME": "/", "TMPDIR": f"{self.root}/tmp"}
+        for name, value in self.environ.items():
+            environ[name] = self.at(value).replace("$PATH", _SYSTEM_PATH)
+        return {**environ, **more}
+
+    def run(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a command as the image's user would run it. What it prints is added to `log`."""
+        words = [self.at(word) for word in command]
+        environment = self.environment(environ)
+        program = shutil.which(words[0], path=environment["PATH"])
+        if program is None:
+            raise AssertionError(f"the image has no {words[0]}")
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [*self._as_user(environment), program, *words[1:]],
+                cwd=self.at(self.directory),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _as_user(self, environ: Mapping[str, str]) -> list[str]:
+        """What to put before a command so that it has the image's user and no right of root; nothing if not root.
+
+        Where that user may not read the Python that runs this, a name space lends root's files without its rights.
+        """
+        if os.geteuid() != 0:
+            return []
+        uid, _, gid = self.user.partition(":")
+        real = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--inh-caps=-all"]
+        lent = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}"]
+        python = shutil.which("python", path=environ["PATH"]) or sys.executable
+        for way in (real, lent):
+            if shutil.which(way[0]) and _python_of([*way, python]) == _python_of([python]):
+                return way
+        raise AssertionError(f"root needs setpriv or unshare to run programs as {self.user}: neither works here")
+
+
+def _python_of(command: Sequence[str]) -> str:
+    """Which Python that is: one that may not read its own library may take another one's."""
+    asked = subprocess.run([*command, "-c", "import os, sys; print(sys.version, os.__file__)"], capture_output=True)
+    return asked.stdout.decode()

@@ -1,0 +1,105 @@
+"""The programs that these tests need: which versions will do, and where they are. Gets none: that is `fetch.py`."""
+
+import functools
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from clocksvc.dev.kafka_jars import default_cache_dir
+
+_ASKED_SECONDS = 60
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, the commands it goes by, and the versions (from `since`, before `until`) that will do."""
+
+    name: str
+    commands: tuple[str, ...]
+    asked: tuple[str, ...]
+    since: Version
+    until: Version
+    package: str | None = None
+    """Debian's package of it, if that is how it is got."""
+    module: str | None = None
+    """Its Go module with the version, if that is how it is got."""
+
+    @property
+    def wanted(self) -> str:
+        until = "" if self.until == NO_END else f", before {self.until[0]}.{self.until[1]}"
+        return f"{self.name} {self.since[0]}.{self.since[1]} or newer{until}"
+
+
+NO_END = (10**6, 0)
+
+PROGRAMS = {
+    one.name: one
+    for one in (
+        Program("chromium", ("chromium", "google-chrome"), ("--version",), (120, 0), NO_END, package="chromium"),
+        # 2.42 is what Debian 12 has: nothing older has seen these rules and queries.
+        Program("prometheus", ("prometheus",), ("--version",), (2, 42), NO_END, package="prometheus"),
+        Program("promtool", ("promtool",), ("--version",), (2, 42), NO_END, package="prometheus"),
+        Program("helm", ("helm",), ("version", "--short"), (3, 14), (4, 0), module="helm.sh/helm/v3/cmd/helm@v3.19.2"),
+        # The reader of compose files that `docker compose` is built on. It goes by no name of its own.
+        Program("compose", (), (), (2, 10), (3, 0), module="github.com/compose-spec/compose-go/v2/cmd@v2.10.1"),
+    )
+}
+
+
+class ProgramMissing(Exception):
+    """A program is not there, or only in a version that won't do; the message says what to do."""
+
+
+def download_folder() -> Path:
+    """Where `fetch.py` puts what can't be installed; the folders in it carry versions."""
+    return default_cache_dir() / "ops"
+
+
+def fetched(name: str) -> Path:
+    """The path of a program in the download folder, whether or not it is there."""
+    module, _, version = (PROGRAMS[name].module or "").partition("@")
+    return download_folder() / (f"{name}-{version}/{Path(module).name}" if module else f"bin/{name}")
+
+
+@functools.cache
+def program(name: str) -> Path:
+    """The path of one of PROGRAMS: on PATH, else in the download folder.
+
+    Raises ProgramMissing with what was found instead.
+    """
+    wanted = PROGRAMS[name]
+    tried = []
+    candidates = [Path(found) for command in wanted.commands if (found := shutil.which(command))]
+    for path in [*candidates, *filter(Path.is_file, [fetched(name)])]:
+        if wanted.module and path == fetched(name):  # built from that very version
+            return path
+        version = _version(path, wanted)
+        if version is not None and wanted.since <= version < wanted.until:
+            return path
+        tried.append(f"{path} is {'no such' if version is None else '.'.join(map(str, version))}")
+    found = "; ".join(tried) or "none is there"
+    raise ProgramMissing(
+        f"these tests need {wanted.wanted}, on PATH or in {fetched(name).parent}: {found}. `make test-ops` gets it."
+    )
+
+
+def _version(path: Path, wanted: Program) -> Version | None:
+    try:
+        asked = subprocess.run(
+            [path, *wanted.asked],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_ASKED_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    number = re.search(r"(\d+)\.(\d+)", asked.stdout)
+    return (int(number[1]), int(number[2])) if number else None
