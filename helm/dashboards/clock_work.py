@@ -1,0 +1,121 @@
+"""What goes into a clock and comes out of it: reports, late records, heartbeats, jobs."""
+
+from collections.abc import Iterator
+
+from grafana_foundation_sdk.builders import stat, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from helm.dashboards import queries as q
+from helm.dashboards.clock_now import HEARTBEAT_STEPS
+from helm.dashboards.panels import bars, lines, number, with_lines_at
+from helm.dashboards.parts import BLUE, GREEN, ORANGE, RED, fixed, now, over_time, steps
+
+_EACH = "$__rate_interval"
+_LEADER_ONLY = "The leader exports it; not known without one."
+
+
+def records() -> Iterator[Builder[Panel]]:
+    """What consumers report, what is refused, what came late."""
+    yield _reports()
+    yield _refused()
+    yield _late()
+    yield _in_range("Refused", "Timestamps refused", q.risen(q.REFUSED, "outcome"))
+    yield _in_range("Late", "Late records", q.risen(q.LATE))
+
+
+def heartbeats() -> Iterator[Builder[Panel]]:
+    """What keeps quiet partitions moving."""
+    yield _heartbeats()
+    yield _heartbeat_age()
+
+
+def jobs() -> Iterator[Builder[Panel]]:
+    """What is sent by the clock."""
+    yield _tasks()
+    yield _sender_behind()
+    yield _doubles()
+
+
+def _reports() -> timeseries.Panel:
+    told = (
+        "Timestamps that consumers reported, by outcome. Ordinary: accepted and unchanged; unknown for seconds, after "
+        f"partitions were added or the store was lost. {_LEADER_ONLY}"
+    )
+    panel = lines("Reports", told, "suffix: /s", 8)
+    return panel.with_target(over_time(q.per_second(q.REPORTS, "outcome"), "{{outcome}}"))
+
+
+def _refused() -> timeseries.Panel:
+    told = (
+        "Timestamps that were refused. too_far_ahead: a producer's clock is fast. no_timestamp: a producer sets none. "
+        f"foreign_group: another consumer group reports to this clock. {_LEADER_ONLY}"
+    )
+    panel = bars("Refused timestamps", told, "short", 8)
+    return panel.with_target(over_time(q.counted(q.REFUSED, _EACH, "outcome"), "{{outcome}}"))
+
+
+def _late() -> timeseries.Panel:
+    told = (
+        "Records processed with a timestamp before a tick that was already given: the promise does not hold for them. "
+        f"More than a few: raise max_out_of_orderness. {_LEADER_ONLY}"
+    )
+    panel = bars("Late records", told, "short", 8).with_target(over_time(q.counted(q.LATE, _EACH), "late"))
+    return panel.override_by_name("late", [fixed(ORANGE)])
+
+
+def _in_range(title: str, what: str, expression: str) -> stat.Panel:
+    told = f"{what} in the whole time range, as Prometheus estimates it from its samples. {_LEADER_ONLY}"
+    panel = number(f"{title} in this time", told, "short", 12).decimals(0).thresholds(steps(GREEN, (0.5, ORANGE)))
+    return panel.with_target(now(expression, what.lower()))
+
+
+def _heartbeats() -> timeseries.Panel:
+    told = (
+        f"Heartbeats a minute over the last {q.WINDOW}: records delivered and failed, rounds expired because they "
+        f"waited too long. {_LEADER_ONLY}"
+    )
+    panel = lines("Heartbeats", told, "suffix: /min").with_target(
+        over_time(q.per_minute(q.HEARTBEATS, "outcome"), "{{outcome}}")
+    )
+    colors = {"delivered": GREEN, "failed": RED, "expired": ORANGE}
+    for outcome, color in colors.items():
+        panel = panel.override_by_name(outcome, [fixed(color)])
+    return panel
+
+
+def _heartbeat_age() -> timeseries.Panel:
+    told = (
+        "How long ago a round of heartbeats last reached every partition. It rises when Celery's beat or worker stands "
+        "still, or Kafka takes no records. The dashed lines are for a heartbeat each minute. Nothing where heartbeats "
+        f"are off. {_LEADER_ONLY}"
+    )
+    panel = with_lines_at(lines("Age of the last round of heartbeats", told, "s"), GREEN, *HEARTBEAT_STEPS)
+    return panel.with_target(over_time(q.HEARTBEAT_AGE, "age"))
+
+
+def _tasks() -> timeseries.Panel:
+    told = (
+        f"Due times of tasks that senders dealt with, a minute over the last {q.WINDOW}, by outcome, namespace and "
+        "queue. stale: older than its max_age. refused: can never be sent, beat's log says why. Not known: nothing "
+        "was ever sent by this clock."
+    )
+    panel = lines("Tasks", told, "suffix: /min", 8)
+    legend = "{{outcome}} {{namespace}} {{queue}} ({{sender}})"
+    return panel.with_target(over_time(q.per_minute(q.TASKS, "sender", "namespace", "queue", "outcome"), legend))
+
+
+def _sender_behind() -> timeseries.Panel:
+    told = (
+        "How far a sender is behind its clock: up to where it has sent everything, against the last tick. It grows "
+        "while no process of the sender runs, or the broker takes nothing."
+    )
+    panel = with_lines_at(lines("Senders behind the clock", told, "s", 8), GREEN, (120, ORANGE), (300, RED))
+    return panel.with_target(over_time(q.SENDER_BEHIND, "{{sender}}"))
+
+
+def _doubles() -> timeseries.Panel:
+    told = "Runs of tasks that is_double told to be redeliveries. A few after a restart of beat are ordinary."
+    panel = bars("Redelivered tasks", told, "short", 8)
+    panel = panel.with_target(over_time(q.counted(q.TASK_DOUBLES, _EACH), "redelivered"))
+    return panel.override_by_name("redelivered", [fixed(BLUE)])

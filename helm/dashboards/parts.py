@@ -1,0 +1,197 @@
+"""What every panel and every dashboard is made of: the data source, queries, thresholds, links, variables."""
+
+from grafana_foundation_sdk.builders import common as builders
+from grafana_foundation_sdk.builders import dashboard, prometheus
+from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+PAGE_URL = "http://localhost:8080"
+RUNBOOK_URL = f"{PAGE_URL}/status/runbook.md"
+"""The service's own copy. Whoever installs the dashboards puts another address in the place of `PAGE_URL`."""
+
+DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
+TAG = "clocksvc"
+ONE_CLOCK, ALL_CLOCKS = "clocksvc-clock", "clocksvc-fleet"
+
+GREEN, ORANGE, RED, PURPLE, BLUE, PLAIN = "green", "orange", "red", "purple", "blue", "text"
+
+
+# -- queries -------------------------------------------------------------------------------------------------------
+
+
+def over_time(expression: str, legend: str, name: str = "A") -> prometheus.Dataquery:
+    """A query over the time range. `name` is what overrides and transformations call it by."""
+    return prometheus.Dataquery().expr(expression).legend_format(legend).range().ref_id(name)
+
+
+def now(expression: str, legend: str, name: str = "A") -> prometheus.Dataquery:
+    """A query for the end of the time range."""
+    return prometheus.Dataquery().expr(expression).legend_format(legend).instant().ref_id(name)
+
+
+def rows(expression: str, name: str) -> prometheus.Dataquery:
+    """A query for the end of the time range, its labels as a table's columns."""
+    return now(expression, "", name).format(PromQueryFormat.TABLE)
+
+
+# -- looks ---------------------------------------------------------------------------------------------------------
+
+
+def steps(base: str, *above: tuple[float, str]) -> dashboard.ThresholdsConfig:
+    """A colour from the bottom, and others from a value on."""
+    found = [models.Threshold(value=None, color=base)]
+    found += [models.Threshold(value=value, color=color) for value, color in above]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def by_thresholds() -> dashboard.FieldColor:
+    """Colours from the thresholds."""
+    return dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
+
+
+def by_name() -> dashboard.FieldColor:
+    """Colours from the series' names, so that one keeps its colour when others come and go."""
+    return dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
+
+
+def fixed(color: str) -> models.DynamicConfigValue:
+    """One series' own colour, in an override."""
+    return models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
+
+
+def prop(name: str, value: object) -> models.DynamicConfigValue:
+    """A property in an override."""
+    return models.DynamicConfigValue(id_val=name, value=value)
+
+
+def words(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
+    """Values to the text and the colour that they are shown with."""
+    results = {
+        value: models.ValueMappingResult(text=text, color=color, index=index)
+        for index, (value, (text, color)) in enumerate(texts.items())
+    }
+    return models.ValueMap(options=results)
+
+
+def legend(*calculations: str) -> builders.VizLegendOptions:
+    """A list below the panel; with calculations a table beside it."""
+    options = builders.VizLegendOptions().show_legend(True).calcs(list(calculations))
+    if not calculations:
+        return options.display_mode(common.LegendDisplayMode.LIST).placement(common.LegendPlacement.BOTTOM)
+    return options.display_mode(common.LegendDisplayMode.TABLE).placement(common.LegendPlacement.RIGHT)
+
+
+# -- variables -----------------------------------------------------------------------------------------------------
+
+
+def datasource_variable() -> dashboard.DatasourceVariable:
+    """Which Prometheus is asked."""
+    return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def job_variable() -> dashboard.QueryVariable:
+    """Which installation is looked at, where one Prometheus scrapes several."""
+    return _label_values("job", "Job", "clocksvc_build_info").multi(True).include_all(True).current(_all())
+
+
+def clock_variable() -> dashboard.QueryVariable:
+    """Which clock is looked at; every replica exports `clocksvc_leader`, whatever is out of reach."""
+    return _label_values("clock", "Clock", 'clocksvc_leader{job=~"$job"}')
+
+
+def clocks_variable() -> dashboard.QueryVariable:
+    """Which clocks are looked at: all of them, unless told otherwise."""
+    return clock_variable().multi(True).include_all(True).current(_all())
+
+
+def topic_variable() -> dashboard.QueryVariable:
+    """Which of the clock's topics are looked at."""
+    series = 'clocksvc_partition_clock_timestamp_seconds{job=~"$job",clock=~"$clock"}'
+    topics = _label_values("topic", "Topic", series).multi(True).include_all(True).current(_all())
+    return topics.all_value(".+")
+
+
+def page_variable() -> dashboard.TextBoxVariable:
+    """Where the status page is."""
+    told = "The address of clocksvc's status page, as your browser reaches it, without a slash at the end."
+    return _address("page", "Status page", told, PAGE_URL)
+
+
+def runbook_variable() -> dashboard.TextBoxVariable:
+    """Where the runbook is."""
+    return _address("runbook", "Runbook", "The address of clocksvc's runbook.", RUNBOOK_URL)
+
+
+def _label_values(name: str, label: str, series: str) -> dashboard.QueryVariable:
+    query = f"label_values({series}, {name})"
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .definition(query)
+        .query({"qryType": 1, "query": query, "refId": f"{name}s"})
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.NATURAL_ASC)
+    )
+
+
+def _all() -> models.VariableOption:
+    return models.VariableOption(selected=True, text=["All"], value=["$__all"])
+
+
+def _address(name: str, label: str, description: str, url: str) -> dashboard.TextBoxVariable:
+    return (
+        dashboard.TextBoxVariable(name)
+        .label(label)
+        .description(description)
+        .default_value(url)
+        .hide(models.VariableHide.HIDE_VARIABLE)
+    )
+
+
+# -- links and the whole -------------------------------------------------------------------------------------------
+
+
+def page_link(fragment: str) -> dashboard.DashboardLink:
+    """To the status page, or to a clock there."""
+    return _link("Status page", "${page}/" + fragment, "external link", "Who holds it, since when, and what to do")
+
+
+def runbook_link() -> dashboard.DashboardLink:
+    """To the runbook."""
+    return _link("Runbook", "${runbook}", "doc", "What each hold and each alert means, and what to do")
+
+
+def siblings_link() -> dashboard.DashboardLink:
+    """To the other dashboards, with time range, data source and job."""
+    return (
+        dashboard.DashboardLink("clocksvc")
+        .type(models.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .include_vars(True)
+        .keep_time(True)
+    )
+
+
+def blank(title: str, uid: str, description: str) -> dashboard.Dashboard:
+    """A dashboard without panels: what all have."""
+    return (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .timezone("utc")
+        .time("now-3h", "now")
+        .refresh("30s")
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .editable()
+        .link(siblings_link())
+        .with_variable(datasource_variable())
+        .with_variable(job_variable())
+    )
+
+
+def _link(title: str, url: str, icon: str, tooltip: str) -> dashboard.DashboardLink:
+    link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).icon(icon)
+    return link.tooltip(tooltip).target_blank(True)

@@ -1,0 +1,1 @@
+"""The dashboards as files: fresh, whole, and what Grafana can read."""

@@ -1,0 +1,52 @@
+"""The chart's rules and promtool's test files beside this one, read as plain data. It judges nothing."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+RULES = sorted((HERE.parents[2] / "helm" / "clocksvc" / "rules").glob("*.yaml"))
+SCENARIOS = sorted(HERE.glob("*.yaml"))
+
+_SELECTOR = re.compile(r"\b(?:clocksvc_\w+|up)\b(?:\{[^}]*\})?")
+_UNITS_S = {"h": 3600, "m": 60, "s": 1}
+
+
+class Seen(NamedTuple):
+    """What a scenario says of an alert at one moment: how many fire."""
+
+    scenario: str
+    alert: str
+    at_s: int
+    fire: int
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    """Every alert by its name."""
+    return {
+        rule["alert"]: rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    }
+
+
+def selectors(expression: str) -> list[str]:
+    """The series that an expression asks for."""
+    return _SELECTOR.findall(expression)
+
+
+def seen() -> list[Seen]:
+    """Everything that the scenarios expect of alerts."""
+    return [
+        Seen(test["name"], one["alertname"], _seconds(one["eval_time"]), len(one["exp_alerts"]))
+        for path in SCENARIOS
+        for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]
+        for one in test.get("alert_rule_test", ())
+    ]
+
+
+def _seconds(text: str) -> int:
+    return sum(int(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+)([hms])", text))

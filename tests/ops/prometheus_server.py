@@ -1,0 +1,96 @@
+"""A real Prometheus as a child process that scrapes each second; and what it answers to queries."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import httpx2
+import yaml
+
+from clocksvc.dev.server import ChildServer
+
+SCRAPE_EVERY_S = 1
+
+
+class Series(NamedTuple):
+    """One series of an answer: its labels, and its samples as (epoch seconds, value), at least one."""
+
+    labels: Mapping[str, str]
+    samples: Sequence[tuple[float, float]]
+
+    @property
+    def value(self) -> float:
+        """The last sample's value."""
+        return self.samples[-1][1]
+
+
+class PrometheusServer(ChildServer):
+    """One Prometheus.
+
+    Args:
+        program: where it is.
+        targets: "host:port" of each replica.
+        rules: files of rule groups; evaluated each second.
+    """
+
+    name: ClassVar[str] = "Prometheus"
+    ready_line: ClassVar[str] = "Server is ready to receive web requests"
+
+    def __init__(self, program: Path, targets: Iterable[str], rules: Iterable[Path] = ()) -> None:
+        super().__init__(data_dir=None, ports=[None])
+        self._program = program
+        self._targets = list(targets)
+        self._rules = [str(path) for path in rules]
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def query(self, expression: str, at_s: float | None = None) -> list[Series]:
+        """The series of an expression at one moment: now, unless given."""
+        found = self._ask("query", query=expression, **({} if at_s is None else {"time": at_s}))
+        return [_series(one["metric"], [one["value"]]) for one in found["result"]]
+
+    def query_range(self, expression: str, start_s: float, end_s: float, step_s: float) -> list[Series]:
+        """The series of an expression over time."""
+        found = self._ask("query_range", query=expression, start=start_s, end=end_s, step=step_s)
+        return [_series(one["metric"], one["values"]) for one in found["result"]]
+
+    def label_values(self, label: str, selector: str) -> list[str]:
+        """The values that a label has in the series of a selector."""
+        values: list[str] = self._ask(f"label/{label}/values", **{"match[]": selector})
+        return values
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its health, its last error and its state."""
+        return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
+
+    def _ask(self, what: str, **arguments: Any) -> Any:
+        answer = httpx2.get(f"{self.url}/api/v1/{what}", params=arguments, timeout=10)
+        assert answer.status_code == 200, f"{arguments}: {answer.text}"
+        return answer.json()["data"]
+
+    def _prepare(self) -> None:
+        config = {
+            "global": {
+                "scrape_interval": f"{SCRAPE_EVERY_S}s",
+                "scrape_timeout": f"{SCRAPE_EVERY_S}s",
+                "evaluation_interval": f"{SCRAPE_EVERY_S}s",
+            },
+            "rule_files": self._rules,
+            "scrape_configs": [{"job_name": "clocksvc", "static_configs": [{"targets": self._targets}]}],
+        }
+        (self.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+
+    def _command(self) -> list[str]:
+        return [
+            str(self._program),
+            f"--config.file={self.directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.directory / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+
+
+def _series(labels: Mapping[str, str], values: Iterable[tuple[float, str]]) -> Series:
+    return Series(labels, [(at_s, float(value)) for at_s, value in values])
