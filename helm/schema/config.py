@@ -1,0 +1,133 @@
+"""The schema of `config` and of `secrets`, read from `clocksvc.settings`: fields, kinds, and the papers' own words."""
+
+import re
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BeforeValidator, SecretStr
+
+from clocksvc.duration import parse_duration, parse_whole_seconds
+from clocksvc.settings import Settings
+from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.librdkafka import KNOWN, is_secret, reason_against
+from clocksvc.settings.shape import bare, is_list, is_mapping, is_section, names
+from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
+
+_PAPER = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"
+_DURATION: Schema = {
+    "anyOf": [{"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?(ms|s|m|h|d)?$"}, {"type": "number", "minimum": 0}]
+}
+_CLOCK: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}
+_TOKEN: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"}
+_URLS = {
+    "redis.url": {"type": "string", "pattern": "^rediss?://([^:/@]*@)?[^/@]+(/[0-9]*)?$"},
+    "celery.broker_url": {"type": "string", "pattern": "^[a-z0-9+]+://([^:/@]*@)?[^@]*$"},
+}
+"""Secrets, because they can hold a password; without one they may stand in a ConfigMap."""
+_EXACTLY: dict[str, Schema] = {
+    "api.port": PORT,
+    "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
+    "clocks.<name>.tasks.<n>.catch_up": {"type": "string", "enum": ["all", "last"]},
+    "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
+}
+_REQUIRED_HERE = {"redis.url"}
+"""Have a default that means nothing in a cluster: null says that nobody has given them."""
+
+
+def config() -> Schema:
+    """Every setting of the code but the secrets."""
+    return _of(Settings, "")
+
+
+def overrides() -> Schema:
+    """What beats and workers may have of their own: where and as whom they connect."""
+    sections = ("redis", "kafka", "celery")
+    return closed({name: {"$ref": f"#/properties/config/properties/{name}"} for name in sections})
+
+
+def secrets(*, tokens: bool) -> Schema:
+    """A key of a Secret for every secret of the code."""
+    key = or_null(closed({"name": {**TEXT, "minLength": 1}, "key": {**TEXT, "minLength": 1}}, ["name", "key"]))
+    every: dict[str, Schema] = {
+        "redis": closed({"url": key, "password": key, "sentinel": closed({"password": key})}),
+        "celery": closed({"broker_url": key}),
+        "kafka": closed({name: key for name in sorted(KNOWN) if is_secret(name)}),
+    }
+    return closed(every | ({"tokens": named(key, _TOKEN)} if tokens else {}))
+
+
+def _of(kind: Any, path: str) -> Schema:
+    if kind is KafkaSettings:
+        return _kafka()
+    if is_section(kind):
+        return _section(kind, path)
+    if is_list(kind):
+        item = get_args(kind)[0]
+        return listed(_of(bare(item), f"{path}.<n>") if is_section(bare(item)) else _leaf(item))
+    if is_mapping(kind):
+        value = bare(get_args(kind)[1])
+        inner = _of(value, f"{path}.<name>") if is_section(value) else _leaf(value)
+        # Null takes away what another file of values has.
+        return named(or_null(inner) if is_section(value) else inner, _CLOCK if path == "clocks" else None)
+    return _leaf(kind)
+
+
+def _section(kind: Any, path: str) -> Schema:
+    fields, required = {}, []
+    for name in names(kind):
+        here, info = f"{path}.{name}".lstrip("."), kind.model_fields[name]
+        if bare(info.annotation) is SecretStr and here not in _URLS:
+            continue
+        schema = _URLS.get(here) or _EXACTLY.get(here)
+        if schema is None:
+            whole = bare(info.annotation)
+            plain = not (is_section(whole) or is_list(whole) or is_mapping(whole) or whole is KafkaSettings)
+            schema = _leaf(info.annotation, info.metadata) if plain else _of(whole, here)
+        schema = {**schema, **_described(here)}
+        fields[name] = or_null(schema) if type(None) in get_args(info.annotation) or here in _REQUIRED_HERE else schema
+        if info.is_required() and path:
+            required.append(name)
+    return closed(fields, required)
+
+
+def _kafka() -> Schema:
+    value: Schema = {"type": ["string", "number", "boolean", "null"]}
+    plain = {name: value for name in KNOWN if not is_secret(name) and reason_against(name) is None}
+    files = {f"{name}_file": TEXT for name in KNOWN if is_secret(name)}
+    return closed(dict(sorted((plain | files).items())))
+
+
+def _leaf(annotation: Any, metadata: Any = ()) -> Schema:
+    if {parse_duration, parse_whole_seconds} & set(_validators(annotation, metadata)):
+        return _DURATION
+    kind = bare(annotation)
+    if _origin(kind) is Literal:
+        return {"type": "string", "enum": list(get_args(kind))}
+    return {bool: SWITCH, int: {"type": "integer"}}.get(kind, TEXT)
+
+
+def _validators(annotation: Any, metadata: Any = ()) -> list[Any]:
+    found = [one.func for one in metadata if isinstance(one, BeforeValidator)]
+    origin = _origin(annotation)
+    if origin is Annotated:
+        inner, *extras = get_args(annotation)
+        return found + _validators(inner, extras)
+    if origin in (Union, UnionType):
+        return found + [one for option in get_args(annotation) for one in _validators(option)]
+    return found
+
+
+def _origin(annotation: Any) -> object:
+    return get_origin(annotation)
+
+
+@cache
+def _meanings() -> dict[str, str]:
+    rows = re.findall(r"^\| `([a-z_.<>]+)` \|[^|]*\|[^|]*\|[^|]*\|([^|]*)\|$", _PAPER.read_text(encoding="utf-8"), re.M)
+    return {path: meaning.strip() for path, meaning in rows}
+
+
+def _described(path: str) -> Schema:
+    return {"description": _meanings()[path]} if path in _meanings() else {}

@@ -1,0 +1,46 @@
+"""What the schema is made of: closed objects, lists, maps, text. Knows no setting and no object of Kubernetes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+Schema: TypeAlias = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "integer", "minimum": 0}
+SWITCH: Schema = {"type": "boolean"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$"}
+"""Of a pool or a mount: 1 to 20 characters, so that it fits into the names of objects."""
+PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+
+
+def closed(fields: Mapping[str, Schema], required: Sequence[str] = ()) -> Schema:
+    """An object with these fields and no other."""
+    made: Schema = {"type": "object", "additionalProperties": False, "properties": dict(fields)}
+    return made | ({"required": list(required)} if required else {})
+
+
+def named(value: Schema, name: Schema | None = None) -> Schema:
+    """An object whose keys are the user's own."""
+    made: Schema = {"type": "object", "additionalProperties": value}
+    return made | ({"propertyNames": name} if name else {})
+
+
+def listed(item: Schema) -> Schema:
+    """A list of one kind."""
+    return {"type": "array", "items": item}
+
+
+def or_null(schema: Schema) -> Schema:
+    """The same, or nothing. A description stays outside, where editors look for it."""
+    inner = {key: value for key, value in schema.items() if key != "description"}
+    if isinstance(inner.get("type"), str) and "enum" not in inner:
+        return {**schema, "type": [inner["type"], "null"]}
+    outer = {"description": schema["description"]} if "description" in schema else {}
+    return {**outer, "anyOf": [inner, {"type": "null"}]}
+
+
+def one_of(*values: str) -> Schema:
+    """One of these words."""
+    return {"type": "string", "enum": list(values)}

@@ -1,0 +1,1 @@
+"""Commands and configurations of the documents that need helm or Prometheus."""
