@@ -1,0 +1,30 @@
+"""Whether what a command prints is what its document shows: the same words, and of JSON the same fields."""
+
+import json
+import re
+from typing import Any
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """What a document shows that a command did not print."""
+    if shown.lstrip().startswith("{"):
+        wanted, got = _shape(json.loads(shown)), _shape(json.loads(printed))
+        return [] if wanted == got else [f"{wanted} is shown, {got} comes"]
+    lines = {_plain(line) for line in printed.splitlines()}
+    return [line for line in shown.splitlines() if line.strip() and _plain(line) not in lines]
+
+
+def _plain(line: str) -> str:
+    """Without what differs from site to site: a moment, and who it was."""
+    return re.sub(r"\bby \w+ at\b", "by <somebody> at", _TIME.sub("<time>", line)).strip()
+
+
+def _shape(value: Any) -> Any:
+    """Names of fields and kinds of values."""
+    if isinstance(value, dict):
+        return {name: _shape(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shape(inner) for inner in value[:1]]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
