@@ -52,26 +52,38 @@ class TickLog(Protocol):
     def tail(self, waiting: Waiting) -> Tail:
         """The last committed record, read back from the log's end as the brokers know it now.
 
-        Call it after `fence`: it draws a conclusion from an open transaction that no other reader may draw.
+        Call it after `fence`: it draws a conclusion from an open transaction that no other reader may draw, and ends
+        one of our own that a broker forgot.
 
         Raises:
             OpenTransaction: somebody else's transaction is open, for longer than a commit takes to show.
             UnreadableRecord: the last record is not one that this version reads.
+            Fenced: somebody fenced this writer.
             TickLogUnavailable: no answer.
         """
 
     def backwards(self, waiting: Waiting) -> Iterator[Record]:
         """All committed records, newest first, read as they are asked for; what is no record of ours is passed over.
 
-        Raises as `tail` does, but not UnreadableRecord.
+        Raises OpenTransaction and TickLogUnavailable as `tail` does.
+        """
+
+    def last_written(self, waiting: Waiting) -> Sequence[Record]:
+        """Some thousands of the newest records, oldest first, whatever became of their transactions; what is no record
+        of ours is passed over.
+
+        Raises OpenTransaction and TickLogUnavailable as `tail` does.
         """
 
     def append(self, records: Sequence[Record], waiting: Waiting) -> None:
         """Commit records in one transaction: all are durable and visible in order when this returns, or none is.
 
+        A broker that is killed at once may forget a commit of ticks that it answered (not of a control record): they
+        are among `last_written` then, and whoever published them knows that they were committed.
+
         Raises:
             Fenced: somebody fenced this writer; nothing was written.
-            OutcomeUnknown: the answer to the commit did not come; the next `fence` and `tail` tell.
+            OutcomeUnknown: the commit was not answered, or is not seen in the log; the next `fence` and `tail` tell.
             TickLogUnavailable: nothing was committed.
         """
 

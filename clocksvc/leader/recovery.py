@@ -1,7 +1,9 @@
 """How a new leader learns where the clock stands: the tick log is the truth, the store is made to agree with it."""
 
+import logging
 from collections.abc import Iterator, Mapping
 
+from clocksvc.clock.chain import leading_to
 from clocksvc.clock.record import ClockState, Record
 from clocksvc.clock.roster import Roster, TopicShape, combine, read
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
@@ -13,14 +15,20 @@ from clocksvc.store import Bounds, Marks, Store
 from clocksvc.ticklog import Tail, Waiting
 from clocksvc.topic import Metadata, TimestampType, Topics
 
+logger = logging.getLogger("clocksvc.leader")
+
 PUBLISH_BATCH = 1_000
 
 
 def read_last(parts: Parts, waiting: Waiting) -> Record:
     """The tick log's last committed record, which has the clock's state; of a log never written, one with none.
 
+    A tick that the store knows was published, so its commit was answered. Where a broker forgot that commit and what it
+    wrote is still there, it is committed again.
+
     Raises:
         TickLogTruncated: the log lost ticks: it begins above 0 with nothing in it, or the store knows a later tick.
+        Fenced, OutcomeUnknown: as `TickLog.append`.
         OpenTransaction, UnreadableRecord, TickLogUnavailable: as `TickLog.tail`.
         StoreUnavailable: the store's word is needed too.
     """
@@ -29,6 +37,11 @@ def read_last(parts: Parts, waiting: Waiting) -> Record:
     last = _last_of(parts.spec.name, tail)
     state = last.state
     if known is not None and known.at_ms > (state.last_tick_ms or 0):
+        forgotten = leading_to(known, state, parts.ticklog.last_written(waiting))
+        if forgotten:
+            logger.warning("forgotten commit repeated", extra={"clock": parts.spec.name, "ticks": len(forgotten)})
+            parts.ticklog.append(forgotten, waiting)
+            return forgotten[-1]
         raise TickLogTruncated(
             f"the store knows tick {to_rfc3339(known.at_ms)}, the tick log ends "
             + ("empty" if state.last_tick_ms is None else f"at {to_rfc3339(state.last_tick_ms)}")

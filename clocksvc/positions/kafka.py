@@ -9,6 +9,7 @@ from clocksvc.positions.wire import decode, encode, entry_of, key
 from clocksvc.ticklog import Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
+from clocksvc.ticklogs.kafka.settling import LANDS_S, settle
 from clocksvc.ticklogs.kafka.writer import Writer
 from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.patience import Patience
@@ -21,8 +22,6 @@ SETTLE_S = 15.0
 
 CHUNK = 50_000
 """So many offsets are read with one patience: however long the topic has become, it is read while it is being read."""
-
-_REST_S = 0.05
 
 
 class KafkaPositions:
@@ -56,7 +55,7 @@ class KafkaPositions:
                 refuse(admin.describe() or admin.create())
             self._writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
             self._writer.fence(self._patience(waiting))
-            return self._newest(waiting)
+            return self._newest(self._writer, waiting)
 
     def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
         if self._writer is None or not self._writer.usable:
@@ -70,10 +69,10 @@ class KafkaPositions:
         if writer is not None:
             writer.discard()
 
-    def _newest(self, waiting: Waiting) -> dict[str, Position]:
+    def _newest(self, writer: Writer, waiting: Waiting) -> dict[str, Position]:
         reader = Reader(self._topic, self._settings)
         try:
-            low, end = self._settled(reader, waiting)
+            low, end = self._settled(reader, writer, waiting)
             values: dict[str, bytes | None] = {}
             for start in range(low, end, CHUNK):
                 for found in reader.read(start, min(start + CHUNK, end), self._patience(waiting)):
@@ -84,13 +83,21 @@ class KafkaPositions:
             reader.close()
         return {entry: decode(value) for entry, value in values.items() if value is not None}
 
-    def _settled(self, reader: Reader, waiting: Waiting) -> tuple[int, int]:
-        for _ in Patience(self._time, self._settle_s, waiting):
-            low, stable, high = reader.watermarks(self._patience(waiting))
-            if stable == high:
-                return low, stable
-            reader.rest(_REST_S)
-        raise PositionsUnavailable(f"somebody's transaction stays open on {self._topic!r}, where only senders write")
+    def _settled(self, reader: Reader, writer: Writer, waiting: Waiting) -> tuple[int, int]:
+        """The topic's beginning and end. Where a transaction of ours hangs (see the tick log), what it moved is moved
+        back: what was sent since is sent again, with the same ids."""
+        ends = self._settle(reader, LANDS_S, waiting)
+        if ends is None:
+            writer.end_hanging(Message(key(self._sender, ""), b"", None), self._patience(waiting))
+            ends = self._settle(reader, self._settle_s, waiting)
+        if ends is None:
+            raise PositionsUnavailable(
+                f"somebody's transaction stays open on {self._topic!r}, where only senders write"
+            )
+        return ends
+
+    def _settle(self, reader: Reader, settle_s: float, waiting: Waiting) -> tuple[int, int] | None:
+        return settle(reader, Patience(self._time, settle_s, waiting), lambda: self._patience(waiting))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -94,7 +94,7 @@ class MemoryLog:
 
     def begin_own(self, messages: Sequence[Message]) -> None:
         """Write what the newest writer's transaction holds, without its marker."""
-        self._own = Transaction(self.end)
+        self._own = self._own or Transaction(self.end)
         for one in messages:
             self._write(one, self._own)
 
@@ -104,6 +104,14 @@ class MemoryLog:
             self._write(None, self._own)
             self._own.committed = committed
             self._own = None
+
+    def forget_end(self) -> None:
+        """A broker forgets how the newest writer's last transaction, with which the log ends, had ended: it hangs."""
+        marker = self.entries.pop()
+        self.end = marker.offset
+        self._own = marker.transaction
+        if self._own is not None:
+            self._own.committed = None
 
     def begin_foreign(self, *messages: Message) -> None:
         """Somebody with another transactional id begins a transaction and leaves it open."""
@@ -181,6 +189,16 @@ class MemoryTickLog:
         for one in self._log.committed_newest_first():
             with suppress(UnreadableRecord):
                 yield read_message(self._clock, one)
+
+    def last_written(self, waiting: Waiting) -> list[Record]:
+        self._ask("last_written", waiting)
+        self._refuse_open(waiting)
+        records = []
+        for entry in self._log.entries:
+            with suppress(UnreadableRecord):
+                if entry.message is not None:
+                    records.append(read_message(self._clock, entry.message))
+        return records
 
     def append(self, records: Sequence[Record], waiting: Waiting) -> None:
         if not records:

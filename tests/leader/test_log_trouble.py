@@ -1,5 +1,7 @@
 """What a leader does about a tick log that lost something, holds strays, or whose last commit is in doubt."""
 
+import json
+
 import pytest
 
 from clocksvc.clock.hold import Reason
@@ -50,6 +52,24 @@ def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
     clock.report(0, "2026-11-22T12:05:00Z")
 
     assert times(clock) == minutes(1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) -> None:
+    """Subscribers saw them: the next leader finds them where no reader does, and goes on behind them."""
+    clock = a_clock_with_ticks(2)
+    clock.report(0, minutes(2 + at_once)[0])
+    clock.log.forget_end()
+    shown, logged = clock.ticks(), len(clock.log.committed())
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 6, clock.leader)
+    clock.report(0, minutes(3 + at_once)[0])
+
+    assert logged == 2
+    assert clock.ticks()[:-1] == shown
+    assert times(clock) == minutes(*range(1, 4 + at_once))
+    assert [json.loads(one.value or b"")["time"] for one in clock.log.committed()] == times(clock)
 
 
 def test_a_refused_init_disturbs_nobody() -> None:

@@ -22,15 +22,15 @@ from tests.outages.loss import Loss, WatchedScene
 from tests.path.doors import command
 from tests.path.installation import Installation, create_topic, wall_ms
 from tests.path.scene import PATIENCE_S
+from tests.promises.log_files import cut_marker, cut_transactions
 from tests.promises.wire import KafkaWire, Loses
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-LOST = ("crashed", "shortened", "truncated", "remade", "foreign")
+LOST = ("crashed", "shortened", "hanging", "truncated", "remade", "foreign")
 CLOCKS = ("committing", *LOST)
 SHORTER_BY = 2
-CONTROL_BATCH = 0x20
 HOUR_S = 3_600
 
 
@@ -63,6 +63,15 @@ class Site:
         lines = (self.installation.folder / "serve.log").read_text().splitlines()
         told = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
         return sum((line["message"], line.get("clock")) == (message, clock) for line in told)
+
+    def log_folder(self, loss: Loss) -> Path:
+        """Where the broker keeps a clock's tick log."""
+        return self.kafka.directory / "data" / f"{loss.scene.tick_log}-0"
+
+    def restart_kafka(self) -> None:
+        """After a kill."""
+        self.kafka.start()
+        self.kafka.wait_ready()
 
     def truncate(self, topic: str) -> None:
         """Delete all records of a topic. Where it is only compacted, a broker deletes none."""
@@ -146,29 +155,17 @@ def crashed(site: Site) -> Iterator[dict[str, Loss]]:
         shortened.keep_log()
         site.kafka.kill()
         losses["crashed"].scene.until_held("metadata_unavailable", "ticklog_unavailable")
-        cut_tail(site.kafka.directory / "data" / f"{shortened.scene.tick_log}-0", SHORTER_BY)
-        site.kafka.start()
-        site.kafka.wait_ready()
+        cut_transactions(site.log_folder(shortened), SHORTER_BY)
+        site.restart_kafka()
         shortened.be_loud()
         yield losses
 
 
-def cut_tail(partition: Path, transactions: int) -> None:
-    """Take the last transactions off a log whose broker does not run. Reads a batch's length and kind only."""
-    (segment,) = partition.glob("*.log")
-    content, at, ends = segment.read_bytes(), 0, [0]
-    while at + 12 < len(content) and (length := int.from_bytes(content[at + 8 : at + 12])):
-        control = content[at + 22] & CONTROL_BATCH
-        at += 12 + length
-        if control:
-            ends.append(at)
-    segment.write_bytes(content[: ends[-1 - transactions]])
-
-
 @pytest.fixture(scope="module")
 def damaged(site: Site, crashed: dict[str, Loss]) -> Iterator[dict[str, Loss]]:
-    """Clocks whose tick logs were emptied, deleted, and written to by somebody else while no service ran."""
-    losses = {clock: crashed[clock] for clock in ("truncated", "remade", "foreign")}
+    """Clocks whose tick logs were emptied, deleted, written to by somebody else, and left without the end of their last
+    transaction, while no service ran."""
+    losses = {clock: crashed[clock] for clock in ("truncated", "remade", "foreign", "hanging")}
     for loss in losses.values():
         loss.scene.until_running()
         loss.fall_silent()
@@ -176,6 +173,9 @@ def damaged(site: Site, crashed: dict[str, Loss]) -> Iterator[dict[str, Loss]]:
         loss.scene.until_held("partition_behind")
         loss.keep_log()
     site.end_service()
+    site.kafka.kill()
+    cut_marker(site.log_folder(losses["hanging"]))
+    site.restart_kafka()
     site.truncate(losses["truncated"].scene.tick_log)
     site.delete(losses["remade"].scene.tick_log)
     outsider = site.open_transaction(losses["foreign"])
@@ -263,3 +263,11 @@ def test_an_open_foreign_transaction(site: Site, damaged: dict[str, Loss]) -> No
     assert "kafka-transactions" in held["hold"]["detail"]
     assert later == held["timestamp_seconds"]
     loss.goes_on()
+
+
+def test_a_commit_whose_end_a_broker_forgot(site: Site, damaged: dict[str, Loss]) -> None:
+    """A leader ends the transaction, commits once more what was shown, and goes on: nothing is lost or twice."""
+    damaged["hanging"].goes_on()
+
+    assert site.said("hanging transaction ended", "hanging") >= 1
+    assert site.said("forgotten commit repeated", "hanging") == 1

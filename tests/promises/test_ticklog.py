@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clocksvc.errors import Fenced, TickLogRefused, TickLogUnavailable
+from clocksvc.errors import Fenced, OutcomeUnknown, TickLogRefused, TickLogUnavailable
 from clocksvc.ticklog import Tail, TickLog
 from tests.promises.ticklog_keepers import KafkaLogKeeper, LogKeeper, MemoryLogKeeper, writer
 from tests.promises.ticklog_values import Word, control, minutes, tick, ticks
@@ -127,6 +127,18 @@ def test_a_long_append_is_one(keeper: LogKeeper) -> None:
     assert log.tail(word) == Tail(tick(1_000), 0)
 
 
+@pytest.mark.servers
+def test_a_control_record_is_in_the_log_for_good_at_once(on_kafka: KafkaLogKeeper) -> None:
+    """With the marker of its transaction: not even a broker that is killed now can forget that it was committed."""
+    log = writer(on_kafka)
+    ends = []
+    for minute in range(1, 101):
+        log.append([control(minute)], word)
+        ends.append(on_kafka.stable_end())
+
+    assert ends == [2 * minute for minute in range(1, 101)]
+
+
 def test_an_append_of_nothing_writes_nothing(keeper: LogKeeper) -> None:
     """Not even a marker."""
     log = writer(keeper)
@@ -236,5 +248,5 @@ def _append_until_fenced(log: TickLog, first: int) -> None:
     for minute in itertools.count(first):
         try:
             log.append([tick(minute)], word)
-        except Fenced:
+        except (Fenced, OutcomeUnknown):
             return

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import OpenTransaction, UnreadableRecord
 from clocksvc.ticklog import Tail
 from clocksvc.ticklogs.message import Message
@@ -32,6 +34,14 @@ A_TICK = {
 }
 
 
+A_RECORD = Record(
+    CLOCK,
+    ClockState(last_tick_ms=300_000, last_emitted_ms=300_500, config_digest="d1"),
+    Tick(CLOCK, 300_000, 240_000, 60_000, 300_500),
+)
+"""The same, as a record."""
+
+
 @pytest.fixture(
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
@@ -44,6 +54,17 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[LogKeeper]:
 
 
 # The end of the log
+
+
+def test_what_was_written_last_is_known_whatever_became_of_it(keeper: LogKeeper) -> None:
+    """Records of aborted transactions too, in the order in which they stand; what is no record is passed over."""
+    log = writer(keeper)
+    log.append(ticks(5, 2), word)
+    keeper.begin_foreign([foreign(A_TICK), foreign(b"hello", None)])
+    keeper.end_foreign(committed=False)
+    log.append([control(7)], word)
+
+    assert list(log.last_written(word)) == [*ticks(5, 2), A_RECORD, control(7)]
 
 
 def test_the_tail_is_the_last_record_of_any_type(keeper: LogKeeper) -> None:
@@ -88,7 +109,7 @@ def test_somebody_elses_open_transaction_is_said(keeper: LogKeeper) -> None:
         log.tail(waits)
     with pytest.raises(OpenTransaction):
         next(log.backwards(waits))
-    assert waits.calls == 2
+    assert waits.calls >= 2
     keeper.end_foreign(committed=False)
 
     assert log.tail(word) == Tail(tick(6), 0)

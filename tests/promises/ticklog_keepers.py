@@ -137,6 +137,7 @@ class KafkaLogKeeper:
         self._admin = AdminClient(self._quiet)
         self._processes: list[KafkaTickLog] = []
         self._outsider: Producer | None = None
+        self._subscriber: Consumer | None = None
 
     def process(self) -> KafkaTickLog:
         made = KafkaTickLog(self.topic, CLOCK, self.settings, SystemTime(), TIMEOUT_S, SETTLE_S)
@@ -207,8 +208,17 @@ class KafkaLogKeeper:
         consumer.close()
         return end
 
+    def stable_end(self) -> int:
+        """The offset after the last one that a read_committed subscriber can get now."""
+        if self._subscriber is None:
+            self._subscriber = self._consumer("read_committed")
+        _, end = self._subscriber.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
+        return end
+
     def free(self) -> None:
         self._outsider = None
+        if self._subscriber is not None:
+            self._subscriber.close()
         for process in self._processes:
             process.close()
 

@@ -28,13 +28,21 @@ class Reader:
 
     def watermarks(self, patience: Patience) -> tuple[int, int, int]:
         """The log's beginning, its last stable offset, its high watermark, as its leader knows them now."""
+        low, stable = self._ask(self._committed, patience)
+        return low, stable, self.end(patience)
+
+    def end(self, patience: Patience) -> int:
+        """The log's high watermark, as its leader knows it now."""
+        return self._ask(self._uncommitted, patience)[1]
+
+    def _ask(self, consumer: Consumer, patience: Patience) -> tuple[int, int]:
         failure = None
-        partition = TopicPartition(self._topic, 0)
         for slice_s in patience:
             try:
-                low, stable = self._committed.get_watermark_offsets(partition, timeout=slice_s / 2, cached=False)
-                _, high = self._uncommitted.get_watermark_offsets(partition, timeout=slice_s / 2, cached=False)
-                return low, stable, high
+                low, end = consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, 0), timeout=slice_s / 2, cached=False
+                )
+                return low, end
             except KafkaException as raised:
                 failure = raised
                 self.rest(min(REST_S, slice_s))
@@ -43,12 +51,19 @@ class Reader:
 
     def read(self, start: int, end: int, patience: Patience) -> list[Message]:
         """All committed records from `start` to before `end`, which must not be beyond the last stable offset."""
+        return self._read(self._committed, start, end, patience)
+
+    def read_uncommitted(self, start: int, end: int, patience: Patience) -> list[Message]:
+        """All records from `start` to before `end`, whatever became of their transactions."""
+        return self._read(self._uncommitted, start, end, patience)
+
+    def _read(self, consumer: Consumer, start: int, end: int, patience: Patience) -> list[Message]:
         found: list[Message] = []
         failure = None
-        self._committed.assign([TopicPartition(self._topic, 0, start)])
+        consumer.assign([TopicPartition(self._topic, 0, start)])
         try:
             for slice_s in patience:
-                got = self._committed.poll(slice_s)
+                got = consumer.poll(slice_s)
                 if got is None:
                     continue
                 error, offset = got.error(), cast(int, got.offset())
@@ -63,7 +78,7 @@ class Reader:
         except KafkaException as raised:
             failure = raised
         finally:
-            self._committed.unassign()
+            consumer.unassign()
         why = words(failure, self._may_read)
         raise TickLogUnavailable(f"the tick log can't be read to its end: {why}") from failure
 

@@ -5,6 +5,7 @@ A writer whose outcome is open, or that was interrupted, must never write again:
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -17,6 +18,9 @@ from clocksvc.ticklogs.patience import REST_S, Patience
 
 _LONGER_S = 4.0
 """How much longer than our patience the brokers keep a dead writer's transaction open."""
+
+_Outcome = tuple[KafkaError | None, int]
+"""Of one record: why it was not taken, or the offset that it has."""
 
 
 class _MustAbort(Exception):
@@ -62,18 +66,37 @@ class Writer:
         why = words(failure, self._rights)
         raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
 
-    def append(self, messages: Sequence[Message], patience: Patience) -> None:
-        """Commit records in one transaction; raises as TickLog.append does."""
+    def append(self, messages: Sequence[Message], patience: Patience) -> int:
+        """Commit records in one transaction; the last one's offset. Raises as TickLog.append does.
+
+        The commit is decided when this returns; its marker may land in the topic a little later.
+        """
         if not self.usable:
             raise Fenced("this process does not write the tick log: fence first")
         self.usable = False
         try:
-            self._send(messages, patience)
+            last = self._send(messages, patience)
             self._commit(patience)
         except _MustAbort as failure:
             self.usable = self._aborted(patience)
             raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
         self.usable = True
+        return last
+
+    def end_hanging(self, filler: Message, patience: Patience) -> None:
+        """Abort a transaction with a record in it: nobody sees the record, and the marker behind it ends on this topic
+        whatever an earlier transaction of the same id left open. Raises as `append` does."""
+        if not self.usable:
+            raise Fenced("this process does not write the tick log: fence first")
+        self.usable = False
+        try:
+            self._send([filler], patience)
+        except _MustAbort as failure:
+            self._aborted(patience)
+            raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
+        self.usable = self._aborted(patience)
+        if not self.usable:
+            raise TickLogUnavailable("the tick log takes no records: an abort got no answer")
 
     def discard(self) -> None:
         """Drop what is still queued, without waiting for brokers."""
@@ -96,10 +119,10 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(REST_S, slice_s))
 
-    def _send(self, messages: Sequence[Message], patience: Patience) -> None:
-        """Begin a transaction and return once the brokers have all its records."""
+    def _send(self, messages: Sequence[Message], patience: Patience) -> int:
+        """Begin a transaction and return the last record's offset once the brokers have them all."""
         self._log.last = ""
-        outcomes: list[KafkaError | None] = []
+        outcomes: list[_Outcome] = []
         try:
             self._producer.begin_transaction()
             for one in messages:
@@ -111,13 +134,14 @@ class Writer:
                 self._producer.poll(slice_s)
         except KafkaException as raised:
             raise self._failed(raised) from raised
-        failures = [error for error in outcomes if error is not None]
+        failures = [error for error, _ in outcomes if error is not None]
         if failures:
             raise _MustAbort(self._why(failures[0]))
         if len(outcomes) < len(messages):
             raise _MustAbort("no answer")
+        return outcomes[-1][1]
 
-    def _produce(self, one: Message, outcomes: list[KafkaError | None], patience: Patience) -> None:
+    def _produce(self, one: Message, outcomes: list[_Outcome], patience: Patience) -> None:
         for slice_s in patience:
             try:
                 self._producer.produce(
@@ -126,7 +150,7 @@ class Writer:
                     one.key,
                     partition=0,
                     headers=None if one.type is None else {TYPE_HEADER: one.type},
-                    on_delivery=lambda error, _: outcomes.append(error),
+                    on_delivery=lambda error, sent: outcomes.append((error, cast(int, sent.offset()))),
                 )
                 return
             except BufferError:
