@@ -2,7 +2,7 @@
 shares no code with the product. Every complaint says in words what went wrong."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from clocksvc.clock.roster import TopicShape
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.ticklogs.memory import Entry
+from clocksvc.ticklogs.message import Message
 from tests.simulation.hub import SimulatedTime
 from tests.simulation.standing import Standing
 from tests.simulation.violation import Violation
@@ -69,6 +70,7 @@ class Oracle:
         standing: what is excluded and paused.
         lost_for_good: how often log and store have both lost ticks, so that they may be given again.
         stream_changes: how often the store's stream was seen to change.
+        repeated: how many ticks were committed again, because a broker forgot that they had been.
     """
 
     def __init__(self, world: World) -> None:
@@ -85,6 +87,8 @@ class Oracle:
         self._surviving: int | None = None
         self._in_log: list[tuple[int, int | None, int]] = []
         self._is_lost = False
+        self._forgotten: list[Message] = []
+        self.repeated = 0
         self._log_knows: dict[str, TopicShape] = {}
         self._next_offset = 0
         self.stream_changes = 0
@@ -133,6 +137,11 @@ class Oracle:
         if self._is_lost:
             self._log_knows = {}
 
+    def log_forgot(self, ticks: Sequence[Message]) -> None:
+        """The world has just forgotten that ticks were committed: who knows better commits the same ticks again."""
+        self._forgotten = list(ticks)
+        self.log_lost()
+
     def _check_log(self) -> None:
         log = self._world.log
         if self._is_lost:
@@ -144,7 +153,7 @@ class Oracle:
                 return
             self._next_offset = entry.offset + 1
             if self._counts(entry):
-                self._judge(_wire(entry), entry.message and entry.message.type)
+                self._judge(entry)
 
     def _counts(self, entry: Entry) -> bool:
         transaction = entry.transaction
@@ -161,15 +170,26 @@ class Oracle:
             self._heads.append(self._surviving)
             self.lost_for_good += 1
 
+    def _is_committed_again(self, entry: Entry) -> bool:
+        """Byte for byte what was committed and forgotten, in that order."""
+        again = bool(self._forgotten) and entry.message == self._forgotten[0]
+        self._forgotten = self._forgotten[1:] if again else []
+        self.repeated += again
+        return again
+
     def look_at_the_loss(self) -> None:
         """Called when the store may have changed: forgetting it for a moment is enough."""
         if self._is_lost:
             self._forgive()
 
-    def _judge(self, wire: dict[str, Any], kind: str | None) -> None:
-        writer = self._world.writing
+    def _judge(self, entry: Entry) -> None:
+        writer, wire, kind = self._world.writing, _wire(entry), entry.message and entry.message.type
         if writer != self._world.fenced_by:
             raise Violation(f"twice: {writer} committed to the tick log although {self._world.fenced_by} fenced it")
+        if self._is_committed_again(entry):
+            self._in_log.append(_brief(wire))
+            self._go_on(wire["timestamp_seconds"] * 1000)
+            return
         state, witness = wire["state"], self.witnesses.get(writer)
         self.standing.judge(wire, None if witness is None else witness.store_ms)
         if kind == "control":

@@ -346,6 +346,7 @@ class Simulation:
             records=self.world.records,
             heartbeats=processes.heartbeats,
             inits=self.oracle.inits,
+            repeated=self.oracle.repeated,
             requests=len(self.oracle.standing.granted),
         )
         for subscriber in processes.subscribers:

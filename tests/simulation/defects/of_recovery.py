@@ -147,3 +147,14 @@ def pause_forgotten_at_takeover() -> Patched:
         return replace(last, state=replace(last.state, pause=None))
 
     return patch.object(leading, "read_last", read)
+
+
+@defect(
+    "a commit that a broker answered and forgot is not repeated",
+    Promise.ALIVE,
+    "silent",
+    "dead",
+    directed="leader/test_log_trouble.py::test_ticks_whose_commit_a_broker_forgot_are_committed_again",
+)
+def forgotten_commit_not_repeated() -> Patched:
+    return patch.object(recovery, "leading_to", lambda *_: [])

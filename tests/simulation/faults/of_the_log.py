@@ -1,9 +1,10 @@
 """A tick log that is out of reach, loses what it had, or is written by others."""
 
 import json
+from collections.abc import Callable
 from time import gmtime, strftime
 
-from clocksvc.ticklogs.memory import CommitFault
+from clocksvc.ticklogs.memory import CommitFault, MemoryLog
 from clocksvc.ticklogs.message import Message
 from tests.simulation.faults.of_processes import crash_leader
 from tests.simulation.faults.stage import Stage, for_a_while
@@ -82,15 +83,37 @@ def truncate_log(stage: Stage) -> None:
 
 
 def lose_log(stage: Stage) -> None:
-    """The tick log loses its end, or all that it has, or is made anew; the store may lose what it knows as well."""
+    """The tick log loses its end, or all that it has, or is made anew, or a broker forgets how the last ticks were
+    committed; the store may lose what it knows as well."""
     log = stage.world.log
     if log._own is not None or log._foreign is not None or not stage.oracle.ticks:
         return
-    stage.rng.choice(
-        (lambda: log.lose_tail(stage.rng.randrange(2, 7)), lambda: log.truncate_before(log.end), log.recreate)
-    )()
-    stage.oracle.log_lost()
+    losses: tuple[Callable[[], None], ...] = (
+        lambda: log.lose_tail(stage.rng.randrange(2, 7)),
+        lambda: log.truncate_before(log.end),
+        log.recreate,
+    )
+    lose = stage.rng.choice(losses)
+    # By the time and not by another number: so the other worlds of the same seeds stay what they were.
+    forgotten = _last_ticks(log) if stage.hub.now_ms % 3 == 0 else []
+    if forgotten:
+        stage.hub.say("the end of the last commit is forgotten")
+        log.forget_end()
+        stage.oracle.log_forgot(forgotten)
+    else:
+        lose()
+        stage.oracle.log_lost()
     if stage.rng.random() < 0.2:
         stage.world.wipe_store()
-    if stage.rng.random() < 0.7:
+    if stage.rng.random() < 0.7 or forgotten:
         crash_leader(stage)
+
+
+def _last_ticks(log: MemoryLog) -> list[Message]:
+    """The ticks of the transaction with which the log ends. Of control records nothing is forgotten: whoever is told of
+    them is told once their end stands in the log."""
+    if not log.entries or log.entries[-1].message is not None:
+        return []
+    last = log.entries[-1].transaction
+    found = [entry.message for entry in log.entries if entry.transaction is last and entry.message is not None]
+    return found if last is not None and all(one.type == "tick" for one in found) else []
