@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -76,6 +76,10 @@ SECRETS: set[Path] = {
 }
 
 
+INTERVAL: Path = ("clocks", "checkins", "interval")
+"""The measure of how far apart heartbeats may be."""
+
+
 def leaves(data: object, path: Path = ()) -> Iterator[Path]:
     """The place of every scalar, and of every list and mapping around it."""
     if path:
@@ -125,7 +129,9 @@ def said(load: Callable[[], Settings]) -> tuple[str, ...]:
 
 
 def names(problem: str, path: Path) -> bool:
-    """Whether a problem stands at a place, above it or below it."""
+    """Whether a problem stands at a place, above or below it; or elsewhere, and says that the place is its measure."""
+    if problem.endswith(f", the {path[-1]}"):
+        return True
     at = problem.split(": ")[0].split(" (")[0]
     whole = ".".join(map(str, path))
     return f"{whole}.".startswith(f"{at}.") or f"{at}.".startswith(f"{whole}.")
@@ -153,6 +159,7 @@ def test_no_value_in_a_secrets_place_is_shown(path: Path) -> None:
 
 @hypothesis_settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(path=st.sampled_from(PLACES), junk=_JUNK)
+@example(path=INTERVAL, junk="1s")
 def test_one_changed_leaf_is_named(path: Path, junk: object) -> None:
     """Something that is said stands at the changed place; every other secret stays unsaid."""
     problems = from_data(put(DOCUMENT, path, junk))
@@ -185,6 +192,7 @@ def test_one_misspelt_field_is_named(path: Path, more: str) -> None:
     path=st.sampled_from([p for p in PLACES if "." not in str(p[-1])]),
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | _TEXTS,
 )
+@example(path=INTERVAL, text="1")
 def test_one_variable_is_named(path: Path, text: str) -> None:
     """The same by the environment: the variable stands beside the field. Where no secret may stand, none is put."""
     inside_secret = any(secret[: len(path)] == path for secret in SECRETS)
