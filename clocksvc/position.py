@@ -14,6 +14,15 @@ from clocksvc.ticklog import Waiting
 SENDER = ""
 """The key of the sender's own position, beside those of its entries."""
 
+BEAT, TICK_TASKS = "beat", "tasks"
+"""The names of two senders: an app's beat, unless named otherwise, and the one in the service's own beat."""
+SENDERS = (BEAT, TICK_TASKS)
+
+
+def positions_topic(tick_log: str) -> str:
+    """The Kafka topic that keeps the positions of all senders of the clock whose tick log this is."""
+    return f"{tick_log}-positions"
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -21,6 +21,7 @@ from clocksvc.celery.on_tick import MARK, TICK_PREFIX, OnTick
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
+from clocksvc.position import BEAT, TICK_TASKS
 from clocksvc.sender import Sender
 from clocksvc.sending.entry import Entry as SenderEntry
 from clocksvc.sending.entry import parse_backlog
@@ -29,9 +30,6 @@ from clocksvc.timesource import SystemTime
 
 CLOCK = "clocksvc_clock"
 SENDER = "clocksvc_sender"
-DEFAULT_SENDER = "beat"
-TICK_TASKS = "tasks"
-"""The name of the sender that the service's own beat runs."""
 STEP_S = 1.0
 
 _SENDER = re.compile(r"[A-Za-z0-9._-]{1,63}")
@@ -121,7 +119,7 @@ def sender_of(app: Celery) -> str:
     """What an app's beat is named. Raises InvalidValue."""
     name = app.conf.get(SENDER)
     if name is None:
-        return DEFAULT_SENDER
+        return BEAT
     # With a slash, positions and task ids of two senders could be the same.
     if not isinstance(name, str) or not _SENDER.fullmatch(name) or name == TICK_TASKS:
         wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"

@@ -15,6 +15,7 @@ from clocksvc.brokers.by_entry import BrokerByEntry
 from clocksvc.celery.broker import CeleryBroker
 from clocksvc.celery.message import TaskMessage, with_tick
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.position import TICK_TASKS
 from clocksvc.sender import Sender
 from clocksvc.settings import Settings
 from clocksvc.tally import Destination
@@ -22,7 +23,6 @@ from clocksvc.timesource import SystemTime
 
 logger = logging.getLogger("clocksvc.sender")
 
-SENDER = "tasks"
 STEP_S = 1.0
 CRASH_BACK_OFF_S = 5.0
 LEAVE_S = 10.0
@@ -60,10 +60,10 @@ class TickTasks:
         while not self._stop.is_set():
             try:
                 self._send(
-                    wiring.open_sender(self._settings, spec, SENDER, entries, broker, destinations, SystemTime())
+                    wiring.open_sender(self._settings, spec, TICK_TASKS, entries, broker, destinations, SystemTime())
                 )
             except Exception:
-                logger.exception("sender failed", extra={"clock": spec.name, "sender": SENDER})
+                logger.exception("sender failed", extra={"clock": spec.name, "sender": TICK_TASKS})
                 self._stop.wait(CRASH_BACK_OFF_S)
 
     def _send(self, sender: Sender) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from clocksvc.errors import PositionsUnavailable, TickLogRefused, TickLogUnavailable
-from clocksvc.position import Position
+from clocksvc.position import Position, positions_topic
 from clocksvc.positions.wire import decode, encode, entry_of, key
 from clocksvc.ticklog import Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
@@ -41,7 +41,7 @@ class KafkaPositions:
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic, self._sender = f"{tick_log}-positions", sender
+        self._topic, self._sender = positions_topic(tick_log), sender
         self._transactional_id = f"clocksvc.{tick_log}.{sender}"
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
+from clocksvc.position import SENDERS, positions_topic
 from clocksvc.settings.duration import Duration, WholeSeconds
 from clocksvc.settings.fields import Finding, Findings, Section, refuse
 from clocksvc.settings.tasks import TickTaskSettings, check_each_once
@@ -124,7 +125,7 @@ def with_names(clocks: object) -> object:
 
 
 def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
-    """Raises Findings unless there is a clock, and each has a tick log that nobody else writes to."""
+    """Raises Findings unless there is a clock, and each has topics and ids that nobody else writes with."""
     if not clocks:
         raise Findings([Finding((), "wanted at least one clock")])
     findings: list[Finding] = []
@@ -137,5 +138,24 @@ def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]
             findings.append(Finding(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
         if watcher != name:
             findings.append(Finding(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
-    refuse(findings)
+    refuse(findings + _taken_by_senders(clocks))
     return clocks
+
+
+def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[Finding]:
+    logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
+    kept = {positions_topic(log): owner for log, owner in logs.items()}
+    fences = {f"{log}.{sender}": owner for log, owner in logs.items() for sender in SENDERS}
+    findings = []
+    for name, clock in clocks.items():
+        log = clock.tick_log_topic
+        if log in kept:
+            reason = f"wanted a topic of its own: the senders of clock {kept[log]!r} keep their positions there"
+            findings.append(Finding((name, "tick_log"), reason, log))
+        if log in fences:
+            reason = f"wanted another name: as a transactional id a sender of clock {fences[log]!r} has it"
+            findings.append(Finding((name, "tick_log"), reason, log))
+        for topic in kept.keys() & set(clock.topics):
+            reason = f"wanted topics of records: the senders of clock {kept[topic]!r} keep their positions in this one"
+            findings.append(Finding((name, "topics"), reason, topic))
+    return findings

@@ -21,9 +21,13 @@ _DURATION: Schema = {
 }
 _CLOCK: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}
 _TOKEN: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"}
-_URLS = {
+_URLS: dict[str, Schema] = {
     "redis.url": {"type": "string", "pattern": "^rediss?://([^:/@]*@)?[^/@]+(/[0-9]*)?$"},
-    "celery.broker_url": {"type": "string", "pattern": "^[a-z0-9+]+://([^:/@]*@)?[^@]*$"},
+    "celery.broker_url": {
+        "type": "string",
+        "pattern": "^[a-z0-9+]+://([^:/@]*@)?[^@]*$",
+        "not": {"type": "string", "pattern": "password="},
+    },
 }
 """Secrets, because they can hold a password; without one they may stand in a ConfigMap."""
 _EXACTLY: dict[str, Schema] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clocksvc.dev.ports import LOOPBACK
+from clocksvc.position import BEAT, positions_topic
 from clocksvc.settings import Settings, settings_from
 
 CLOCK = "demo"
@@ -52,12 +53,12 @@ class Place:
     @property
     def positions(self) -> str:
         """The topic that keeps up to where jobs were sent; clocksvc names it."""
-        return f"{self.tick_log}-positions"
+        return positions_topic(self.tick_log)
 
     @property
     def senders(self) -> str:
         """The consumer group of the beat that goes by the clock; clocksvc names it."""
-        return f"clocksvc.{self.tick_log}.beat"
+        return f"clocksvc.{self.tick_log}.{BEAT}"
 
     @property
     def jobs_queue(self) -> str:

@@ -18,6 +18,10 @@
 {{- if and $secrets.redis.sentinel.password (not $config.redis.sentinel) -}}
 {{- fail "secrets.redis.sentinel.password: wanted only where config.redis.sentinel is set" -}}
 {{- end -}}
+{{- $least := add .Values.api.preStopSeconds 5 -}}
+{{- if lt (int64 (default 30 .Values.api.terminationGracePeriodSeconds)) $least -}}
+{{- fail (printf "api.terminationGracePeriodSeconds: wanted at least %d, because api.preStopSeconds is a part of it and the leader needs time to hand over" $least) -}}
+{{- end -}}
 {{- include "clocksvc.checkTokens" . -}}
 {{- range $celery := list false true -}}
 {{- include "clocksvc.checkTwice" (dict "root" $ "celery" $celery) -}}

@@ -63,6 +63,7 @@ TYPOS: dict[str, dict[str, Any]] = {
     "a password in the values": {"config": {"redis": {"password": "x"}}},
     "a password in the store's URL": {"config": {"redis": {"url": "redis://:x@valkey:6379/0"}}},
     "a password in the broker's URL": {"config": {"celery": {"broker_url": "amqp://u:x@rabbitmq//"}}},
+    "a password behind the broker's URL": {"config": {"celery": {"broker_url": "redis://valkey:6379/1?password=x"}}},
     "a secret of Kafka in the values": {"config": {"kafka": {"sasl.password": "x"}}},
     "a Sentinel's password in the values": {
         "config": {"redis": {"sentinel": {"service": "s", "nodes": ["a"], "password": "x"}}}
@@ -97,6 +98,10 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "no clock": ({"config": {"clocks": {"checkins": None}}}, "config.clocks: wanted at least one clock"),
     "no Kafka": ({"config": {"kafka": {"bootstrap.servers": None}}}, "config.kafka: wanted bootstrap.servers"),
     "no Redis": ({"config": {"redis": {"url": None}}}, "config.redis.url: wanted such as redis://valkey:6379/0"),
+    "an end that is over before it begins": (
+        {"api": {"preStopSeconds": 36}},
+        "api.terminationGracePeriodSeconds: wanted at least 41",
+    ),
     "a cluster as a broker": ({"config": {"redis": {"cluster": True}}}, "config.celery.broker_url: wanted"),
     "no token": (
         {"config": {"api": {"tokens": []}}, "secrets": {"tokens": {"ops": None}}},
