@@ -113,8 +113,8 @@ class Leader:
     def start_over(self) -> None:
         """Throw away all that is in hand and begin with the lease."""
         self._fenced = False
-        self._lease.give_up(BACK_OFF_S)
         self._enter(Phase.STANDBY, 0.0)
+        self._lease.give_up(BACK_OFF_S)
 
     def leave(self) -> None:
         """Give the lease up at once, so that another takes over in less than a second; this process ends."""

@@ -26,10 +26,11 @@ class CommitFault(StrEnum):
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction: `committed` is None while it is open."""
+    """One transaction: `committed` is None while it is open; no coordinator knows any more of one that `hangs`."""
 
     first_offset: int
     committed: bool | None = None
+    hangs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class MemoryLog:
         self.end = marker.offset
         self._own = marker.transaction
         if self._own is not None:
-            self._own.committed = None
+            self._own.committed, self._own.hangs = None, True
 
     def begin_foreign(self, *messages: Message) -> None:
         """Somebody with another transactional id begins a transaction and leaves it open."""

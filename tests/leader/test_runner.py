@@ -8,7 +8,7 @@ from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.stores.memory import MemoryStore
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import phase_of
+from tests.leader.looks import a_clock_with_ticks, minutes, pass_time, phase_of, times
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
@@ -74,3 +74,22 @@ def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplo
     thread.stop()
 
     assert thread.join(10)
+
+
+def test_a_leader_that_starts_over_has_nothing_in_hand_whatever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the lease can be given up: what was known of the term is gone first, and later ticks come as ever."""
+    clock = a_clock_with_ticks(2)
+
+    def fail(token: str) -> None:
+        raise ZeroDivisionError(token)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(clock.store, "release_lease", fail)
+        with pytest.raises(ZeroDivisionError):
+            clock.leader.start_over()
+    phase = phase_of(clock.leader)
+    pass_time(clock, 8, clock.leader)
+    clock.report(0, minutes(3)[0])
+
+    assert phase is Phase.STANDBY
+    assert times(clock) == minutes(1, 2, 3)

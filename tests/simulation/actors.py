@@ -112,7 +112,8 @@ class Processes:
             try:
                 wait_s = leader.step()
             except BlownUp:
-                leader.start_over()
+                with suppress(BlownUp):
+                    leader.start_over()
                 wait_s = 1.0
             if leader.phase is not Phase.LEADING or wait_s <= 0:
                 hub.wait(max(wait_s, 0.0), lambda: replica.leaving)

@@ -33,7 +33,7 @@ def _land_later(stage: Stage) -> None:
             stage.hub.wait(0.2, lambda: log._own is not None)
             own = log._own
         stage.hub.wait(stage.rng.choice((0.05, 0.5, 2.0)))
-        if log._own is own and not log.commit_faults:
+        if own and log._own is own and not own.hangs and not log.commit_faults:
             stage.hub.say("the commit lands after all")
             log.end_own(committed=True)
 

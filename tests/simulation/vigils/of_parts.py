@@ -1,16 +1,20 @@
 """A store, a tick log or a Kafka that lasts in its trouble, and replicas that do."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from clocksvc.clock.request import RequestKind
+from clocksvc.clock.timestamp import parse_timestamp
 from clocksvc.store import Marks
+from clocksvc.ticklogs.memory import Entry
 from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.shape import LogShape
 from tests.simulation.faults.of_the_log import begin_foreign
 from tests.simulation.faults.stage import Stage
 from tests.simulation.vigils.expected import Expected, holds, restart, start_replicas
+from tests.simulation.world import World
 
 
 def store_down(stage: Stage) -> Expected:
@@ -50,7 +54,7 @@ def log_lost(stage: Stage) -> Expected:
     """The tick log lost what the store knows, and a new leader comes. People run `clocksvc init`: see `run.py`."""
     log = stage.world.log
     losses: tuple[Callable[[], None], ...] = (
-        partial(log.lose_tail, 2),
+        partial(log.lose_tail, _from_the_last_shown(stage.world)),
         partial(log.truncate_before, log.end),
         log.recreate,
     )
@@ -60,6 +64,22 @@ def log_lost(stage: Stage) -> Expected:
         stage.world.wipe_store()  # the log itself says that there was something
     restart(stage)
     return holds("ticklog_truncated", end=lambda: None)
+
+
+def _from_the_last_shown(world: World) -> int:
+    """How many offsets the log must lose to lose a tick that the store shows: behind the last one there may be aborted
+    ones, and one whose commit nobody was answered."""
+    shown = world.store._state.ticks
+    last_ms = shown[-1].at_ms if shown else 0
+    ticks = (entry.offset for entry in reversed(world.log.entries) if _is_tick_up_to(last_ms, entry))
+    return world.log.end - next(ticks, world.log.end - 2)
+
+
+def _is_tick_up_to(last_ms: int, entry: Entry) -> bool:
+    committed = entry.transaction is not None and entry.transaction.committed is True
+    if not committed or entry.message is None or entry.message.type != "tick":
+        return False
+    return parse_timestamp("time", json.loads(entry.message.value or b"")["time"]) <= last_ms
 
 
 def log_unreadable(stage: Stage) -> Expected:
