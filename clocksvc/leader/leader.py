@@ -213,8 +213,9 @@ class Leader:
         if begins:
             logger.warning("store unavailable", extra=self._extra(detail=str(error)))
         self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))
-        if self.phase is Phase.LEADING:
-            # The ticks of this step may be committed and not published: the log must be compared again.
+        if self.phase in (Phase.LEADING, Phase.RECOVERING):
+            # The ticks of this step may be committed and not published: the log must be compared again. Both phases
+            # write to it: of an interrupted commit only the next fence tells.
             self._enter(Phase.RECOVERING if self._parts.ticklog.writable else Phase.FENCING, 0.0)
         if begins or self._said is not None:
             # A store that forbids one write may take this one, and renew the lease: then nobody else would tell of it.

@@ -68,6 +68,7 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
     sight = _sight(parts, term, minimum)
     due = advance(sight)
     if isinstance(due, Hold):
+        parts.ticklog.confirm(waiting)
         return _wait(parts, term, sight, due, _unheard_ms(minimum))
     metadata = ask_metadata(parts, term)
     roster = read_roster(parts, term.seen, term.state, metadata)

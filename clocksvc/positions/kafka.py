@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from clocksvc.errors import PositionsUnavailable, TickLogRefused, TickLogUnavailable
+from clocksvc.errors import OutcomeUnknown, PositionsUnavailable, TickLogRefused, TickLogUnavailable
 from clocksvc.position import Position, positions_topic
 from clocksvc.positions.wire import decode, encode, entry_of, key
 from clocksvc.ticklog import Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
-from clocksvc.ticklogs.kafka.settling import LANDS_S, settle
+from clocksvc.ticklogs.kafka.settling import LANDS_S, Hanging, marked, settle
 from clocksvc.ticklogs.kafka.writer import Writer
 from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.patience import Patience
@@ -46,6 +47,8 @@ class KafkaPositions:
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._hanging = Hanging(Message(key(sender, ""), b"", None))
 
     def hold(self, waiting: Waiting) -> Mapping[str, Position]:
         self.close()
@@ -62,42 +65,60 @@ class KafkaPositions:
             raise PositionsUnavailable("this process does not hold the positions")
         messages = [Message(key(self._sender, entry), encode(position), None) for entry, position in positions.items()]
         with self._translated():
-            self._writer.append(messages, self._patience(waiting))
+            last = self._writer.append(messages, self._patience(waiting))
+        try:
+            self._until_marked(last, waiting)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _until_marked(self, last: int, waiting: Waiting) -> None:
+        """Wait for the marker of a move: one that a broker forgets (see `Hanging`) would be taken for done, and what it
+        said that a sender begins with would not be sent."""
+        ask = partial(self._patience, waiting)
+        try:
+            if marked(self._reading(), last, ask(), ask):
+                return
+        except TickLogUnavailable as error:
+            raise OutcomeUnknown(f"whether positions were moved is not known: {error}") from error
+        raise OutcomeUnknown(f"a move was answered and is not in {self._topic!r}")
 
     def _newest(self, writer: Writer, waiting: Waiting) -> dict[str, Position]:
-        reader = Reader(self._topic, self._settings)
-        try:
-            low, end = self._settled(reader, writer, waiting)
-            values: dict[str, bytes | None] = {}
-            for start in range(low, end, CHUNK):
-                for found in reader.read(start, min(start + CHUNK, end), self._patience(waiting)):
-                    entry = entry_of(self._sender, found.key)
-                    if entry is not None:
-                        values[entry] = found.value
-        finally:
-            reader.close()
+        reader = self._reading()
+        low, end = self._settled(reader, writer, waiting)
+        values: dict[str, bytes | None] = {}
+        for start in range(low, end, CHUNK):
+            for found in reader.read(start, min(start + CHUNK, end), self._patience(waiting)):
+                entry = entry_of(self._sender, found.key)
+                if entry is not None:
+                    values[entry] = found.value
         return {entry: decode(value) for entry, value in values.items() if value is not None}
 
     def _settled(self, reader: Reader, writer: Writer, waiting: Waiting) -> tuple[int, int]:
-        """The topic's beginning and end. Where a transaction of ours hangs (see the tick log), what it moved is moved
-        back: what was sent since is sent again, with the same ids."""
-        ends = self._settle(reader, LANDS_S, waiting)
-        if ends is None:
-            writer.end_hanging(Message(key(self._sender, ""), b"", None), self._patience(waiting))
-            ends = self._settle(reader, self._settle_s, waiting)
+        """The topic's beginning and end. Where a transaction of ours hangs, its move was not answered: it is as if it
+        had not been."""
+        settles, ask = Patience(self._time, self._settle_s, waiting), partial(self._patience, waiting)
+        self._hanging.end(reader, writer, partial(Patience, self._time, LANDS_S, waiting), ask)
+        ends = settle(reader, settles, ask)
         if ends is None:
             raise PositionsUnavailable(
-                f"somebody's transaction stays open on {self._topic!r}, where only senders write"
+                f"another sender's transaction stays open on {self._topic!r}: start that sender again, it ends what is "
+                f"its own; or find it with kafka-transactions find-hanging and abort it"
             )
         return ends
 
-    def _settle(self, reader: Reader, settle_s: float, waiting: Waiting) -> tuple[int, int] | None:
-        return settle(reader, Patience(self._time, settle_s, waiting), lambda: self._patience(waiting))
+    def _reading(self) -> Reader:
+        if self._reader is None:
+            self._reader = Reader(self._topic, self._settings)
+        return self._reader
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

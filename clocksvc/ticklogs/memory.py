@@ -76,6 +76,11 @@ class MemoryLog:
         """Where a read_committed reader's world ends: at the first open transaction, else at the end."""
         return min((t.first_offset for t in (self._own, self._foreign) if t is not None), default=self.end)
 
+    @property
+    def hangs(self) -> bool:
+        """Whether a broker forgot how the newest writer's last transaction ended."""
+        return self._own is not None and self._own.hangs
+
     def committed_newest_first(self) -> Iterator[Message]:
         """What a read_committed reader gets, from the end."""
         stable = self.last_stable_offset
@@ -88,8 +93,9 @@ class MemoryLog:
         return list(self.committed_newest_first())[::-1]
 
     def fence(self) -> int:
-        """A new writer's epoch; an older writer's open transaction is aborted."""
-        self.end_own(committed=False)
+        """A new writer's epoch; an older writer's open transaction is aborted, unless nobody knows of it."""
+        if self._own is not None and not self._own.hangs:
+            self.end_own(committed=False)
         self.epoch += 1
         return self.epoch
 
@@ -180,6 +186,7 @@ class MemoryTickLog:
 
     def tail(self, waiting: Waiting) -> Tail:
         self._ask("tail", waiting)
+        self._end_hanging()
         self._refuse_open(waiting)
         found = next(self._log.committed_newest_first(), None)
         return Tail(None if found is None else read_message(self._clock, found), self._log.first_offset)
@@ -216,8 +223,25 @@ class MemoryTickLog:
             raise
         self._log.at("append.done")
 
+    def confirm(self, waiting: Waiting) -> None:
+        if self._log.hangs:
+            waiting()
+            self._epoch = None
+            raise OutcomeUnknown
+
     def close(self) -> None:
         self._epoch = None
+
+    def _end_hanging(self) -> None:
+        if self._epoch is None or not self._log.hangs:
+            return
+        self._log.at("tail.hanging")
+        try:
+            self._check_epoch()
+        except Fenced:
+            self._epoch = None
+            raise
+        self._log.end_own(committed=False)
 
     def _commit(self, waiting: Waiting) -> None:
         fault = self._log.commit_faults.pop(0) if self._log.commit_faults else None

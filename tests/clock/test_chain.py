@@ -12,16 +12,16 @@ from tests.promises.ticklog_values import control, tick, ticks
 
 pytestmark = pytest.mark.core
 
-THIRD = tick(3)
+SECOND, THIRD = tick(2), tick(3)
 LATER = replace(THIRD, tick=replace(THIRD.tick or Tick("", 0, 0, 0, 0), emitted_at_ms=999_999))
 """The same minute, written in another attempt."""
 FIRST = replace(tick(1), tick=replace(tick(1).tick or Tick("", 0, 0, 0, 0), previous_ms=None))
 
 
-def led(written: Sequence[Record], *, after: int | None = 2, known: Record = THIRD) -> list[Record]:
-    """From the tick of a minute to the one of minute 3, unless told otherwise."""
+def led(written: Sequence[Record], *, last: Record | None = SECOND, known: Record = THIRD) -> list[Record]:
+    """From the log's last committed record, minute 2 unless told otherwise, to the tick of minute 3."""
     assert known.tick is not None
-    return leading_to(known.tick, ClockState(last_tick_ms=None if after is None else after * 60_000), written)
+    return leading_to(known.tick, ClockState() if last is None else last.state, written)
 
 
 def test_one_record_leads_to_the_next_tick() -> None:
@@ -31,7 +31,7 @@ def test_one_record_leads_to_the_next_tick() -> None:
 
 def test_a_chain_is_given_oldest_first() -> None:
     """All ticks of one transaction, from the last one that is committed."""
-    assert led(ticks(1, 9), after=4, known=tick(9)) == ticks(5, 5)
+    assert led(ticks(1, 9), last=tick(4), known=tick(9)) == ticks(5, 5)
 
 
 def test_what_was_published_counts_not_another_attempt() -> None:
@@ -43,18 +43,30 @@ def test_what_was_published_counts_not_another_attempt() -> None:
 
 def test_control_records_are_no_links() -> None:
     """They are committed before anybody is told of them."""
-    assert led([control(2), tick(2), control(2), THIRD, control(3)]) == [THIRD]
+    assert led([control(2), SECOND, control(2), THIRD, control(3)], last=control(2)) == [THIRD]
+
+
+def test_what_knows_nothing_of_the_last_committed_record_is_over() -> None:
+    """Committed once more, it would take back an exclusion that was granted since."""
+    assert led([SECOND, THIRD, control(2)], last=control(2)) == []
+    assert led([FIRST, control(0)], last=control(0), known=FIRST) == []
 
 
 def test_a_log_without_a_tick_may_have_had_its_first() -> None:
     """Which names none before it."""
-    assert led([FIRST, tick(2), THIRD], after=None) == [FIRST, tick(2), THIRD]
+    assert led([FIRST, SECOND, THIRD], last=None) == [FIRST, SECOND, THIRD]
 
 
 @pytest.mark.parametrize(
-    ("written", "after"),
-    [([], 2), (ticks(1, 2), 2), ([tick(1), THIRD], 1), ([FIRST, tick(2), THIRD], 0), (ticks(2, 2), None)],
+    ("written", "last"),
+    [
+        ([], SECOND),
+        (ticks(1, 2), SECOND),
+        ([tick(1), THIRD], tick(1)),
+        ([FIRST, SECOND, THIRD], control(0)),
+        (ticks(2, 2), None),
+    ],
 )
-def test_a_chain_with_a_gap_leads_nowhere(written: Sequence[Record], after: int | None) -> None:
+def test_a_chain_with_a_gap_leads_nowhere(written: Sequence[Record], last: Record | None) -> None:
     """What is missing is lost: nobody guesses."""
-    assert led(written, after=after) == []
+    assert led(written, last=last) == []

@@ -54,6 +54,11 @@ def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
     assert times(clock) == minutes(1, 2, 3, 4, 5)
 
 
+def logged_times(clock: InMemoryClock) -> list[str]:
+    """What a subscriber of the tick log got."""
+    return [json.loads(one.value or b"")["time"] for one in clock.log.committed()]
+
+
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) -> None:
     """Subscribers saw them: the next leader finds them where no reader does, and goes on behind them."""
@@ -69,7 +74,75 @@ def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) ->
     assert logged == 2
     assert clock.ticks()[:-1] == shown
     assert times(clock) == minutes(*range(1, 4 + at_once))
-    assert [json.loads(one.value or b"")["time"] for one in clock.log.committed()] == times(clock)
+    assert logged_times(clock) == times(clock)
+
+
+def test_a_running_leader_notices_that_its_commit_was_forgotten() -> None:
+    """It commits again what is not in the log, at its next idle step: no reader waits for a tick that never comes."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    leader = clock.leader
+    pass_time(clock, 3, leader)
+
+    assert logged_times(clock) == minutes(1, 2)
+    assert leader.phase is Phase.LEADING
+    clock.report(0, minutes(3)[0])
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
+
+
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
+    """Whether it landed or not, the next fence tells: no hold blames somebody else's transaction."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+    clock.log.commit_faults.append(fault)
+
+    def break_store(step: str) -> None:
+        clock.store.broken = clock.store.broken or step == "append.sent"
+
+    clock.log.at = break_store
+    while not clock.store.broken:
+        pass_time(clock, 0.25, clock.leader)
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+
+    for _ in range(12):
+        pass_time(clock, 0.25, clock.leader)
+        assert hold_of(clock)[0] is not Reason.TICKLOG_OPEN_TRANSACTION
+    assert clock.leader.phase is Phase.LEADING
+    clock.report(0, minutes(3)[0])
+
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
+
+
+def test_init_ends_what_hangs() -> None:
+    """An init whose commit a broker forgot can be given again, and holds."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.leader.leave()
+    init_at(clock, 5)
+    clock.log.forget_end()
+    init_at(clock, 7)
+    clock.leader = clock.new_leader("next")
+    clock.report(0, "2026-11-22T12:08:00Z")
+
+    assert times(clock) == minutes(8)
+    assert clock.ticks()[0].previous_ms == parse_timestamp("T", minutes(7)[0])
+
+
+def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> None:
+    """`init` would write over ticks that subscribers saw and that are still there."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    clock.leader.leave()
+    with pytest.raises(TickLogRefused, match=r"^a broker forgot .* start the service, .* up to 2026-11-22T12:02:00Z"):
+        init_at(clock, 10)
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 6, clock.leader)
+    clock.report(0, minutes(3)[0])
+
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
 
 
 def test_a_refused_init_disturbs_nobody() -> None:

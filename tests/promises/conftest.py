@@ -7,6 +7,7 @@ import pytest
 from clocksvc.store import Store
 from tests.promises.faulty_kafka import faulty_kafka as faulty_kafka
 from tests.promises.store_keepers import MemoryKeeper, RedisKeeper, StoreKeeper, redis_keeper
+from tests.promises.ticklog_keepers import KafkaLogKeeper
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
@@ -22,6 +23,14 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[StoreKeeper]:
 def on_redis(redis_url: str, key_prefix: str) -> Iterator[RedisKeeper]:
     """The Redis keeper alone; its keys are audited afterwards."""
     yield from redis_keeper(redis_url, key_prefix)
+
+
+@pytest.fixture
+def on_kafka(bootstrap: str) -> Iterator[KafkaLogKeeper]:
+    """The Kafka keeper of the tick log alone, for what only a broker has."""
+    made = KafkaLogKeeper(bootstrap)
+    yield made
+    made.free()
 
 
 @pytest.fixture

@@ -27,14 +27,6 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[LogKeeper]:
     made.free()
 
 
-@pytest.fixture
-def on_kafka(bootstrap: str) -> Iterator[KafkaLogKeeper]:
-    """The Kafka keeper alone, for what only a broker has."""
-    made = KafkaLogKeeper(bootstrap)
-    yield made
-    made.free()
-
-
 # The log's topic
 
 

@@ -3,18 +3,22 @@
 The broker is killed for real. That it forgot is done by hand, to its files: by chance it takes some hundred kills.
 """
 
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from unittest.mock import Mock
 
 import pytest
 
 from clocksvc.clock.record import Record
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.errors import OpenTransaction
+from clocksvc.errors import OpenTransaction, OutcomeUnknown, PositionsUnavailable, TickLogUnavailable
 from clocksvc.position import SENDER, Position
 from clocksvc.positions.kafka import KafkaPositions
 from clocksvc.ticklog import Tail
-from clocksvc.ticklogs.kafka import KafkaTickLog
+from clocksvc.ticklogs.kafka import KafkaTickLog, settling
+from clocksvc.ticklogs.kafka.reader import Reader
 from clocksvc.ticklogs.message import message
+from clocksvc.ticklogs.patience import Patience
 from clocksvc.timesource import SystemTime
 from tests.promises.log_files import cut_marker
 from tests.promises.ticklog_keepers import KafkaLogKeeper, writer
@@ -30,8 +34,19 @@ HISTORY: dict[str, Sequence[Sequence[Record]]] = {
     "a control record": [[tick(1)], [control(5)]],
     "all": [ticks(1, 3)],
     "of a running writer": [[tick(1)], [tick(2)]],
+    "unconfirmed": [[tick(1)], [tick(2)]],
+    "twice": [[tick(1)], [tick(2)]],
 }
 """By what hangs: each transaction of a log, of which the last one hangs."""
+Answer = Callable[[Reader, Patience], int]
+
+
+def _no_answer(_: Reader, __: Patience) -> int:
+    raise TickLogUnavailable("no broker answers")
+
+
+NO_MARKER: dict[str, Answer] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
+"""What a reader is told about the topic's end after the commit of one record to an empty topic."""
 
 
 class Logs:
@@ -61,10 +76,10 @@ class Logs:
         _until_marked(self.keepers["foreign"], 4)
         _until_marked(self.positions_topic, 4)
 
-    def forget(self) -> None:
+    def forget(self, *keepers: KafkaLogKeeper) -> None:
         """The broker is killed, loses the last marker of each log, and starts."""
         self.kafka.kill()
-        for keeper in (*self.keepers.values(), self.positions_topic):
+        for keeper in keepers:
             cut_marker(self.kafka.directory / "data" / f"{keeper.topic}-0")
         self.kafka.start()
         self.kafka.wait_ready()
@@ -86,7 +101,7 @@ def logs() -> Iterator[Logs]:
     with KafkaServer() as kafka:
         made = Logs(kafka)
         made.write()
-        made.forget()
+        made.forget(*made.keepers.values(), made.positions_topic)
         yield made
         made.positions.close()
         for keeper in made.keepers.values():
@@ -116,6 +131,62 @@ def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
     assert minutes(logs.keepers["of a running writer"].seen()) == [1, 2, 3]
 
 
+def test_a_writer_that_waits_is_told(logs: Logs) -> None:
+    """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
+    log = logs.writers["unconfirmed"]
+    with pytest.raises(OutcomeUnknown, match="was answered and is not in it"):
+        log.confirm(word)
+
+    assert not log.writable
+    log.fence(word)
+    assert log.tail(word) == Tail(tick(1), 0)
+
+
+def test_what_stands_in_the_log_is_confirmed_once(on_kafka: KafkaLogKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then no broker is asked any more, however often a leader is idle."""
+    log = writer(on_kafka)
+    log.append([tick(1)], word)
+    log.confirm(word)
+    monkeypatch.setattr(Reader, "end", _no_answer)
+    log.confirm(word)
+
+    assert log.writable
+
+
+@pytest.mark.parametrize("told", NO_MARKER)
+def test_a_control_record_without_its_marker_is_in_doubt(
+    on_kafka: KafkaLogKeeper, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """Nobody is told that it was kept. A tick does not wait for that: whoever publishes it confirms it later."""
+    log = writer(on_kafka)
+    monkeypatch.setattr(Reader, "end", NO_MARKER[told])
+    with pytest.raises(OutcomeUnknown):
+        log.append([control(5)], word)
+
+    assert not log.writable
+    log.fence(word)
+    log.append([tick(6)], word)
+    assert minutes(on_kafka.seen()) == [6]
+
+
+@pytest.mark.parametrize("told", NO_MARKER)
+def test_a_move_without_its_marker_is_in_doubt(bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
+    positions = KafkaPositions(
+        f"log-{uuid.uuid4().hex[:12]}", "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2
+    )
+    positions.hold(word)
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "end", NO_MARKER[told])
+        with pytest.raises(OutcomeUnknown):
+            positions.move({SENDER: Position(60_000)}, word)
+
+    with pytest.raises(PositionsUnavailable, match="does not hold"):
+        positions.move({SENDER: Position(120_000)}, word)
+    assert positions.hold(word) == {SENDER: Position(60_000)}
+    positions.close()
+
+
 def test_somebody_elses_is_left_alone(logs: Logs) -> None:
     """It is said; the log does not grow with each attempt."""
     keeper, log = logs.keepers["foreign"], logs.anew("foreign")
@@ -131,7 +202,7 @@ def test_somebody_elses_is_left_alone(logs: Logs) -> None:
 
 
 def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
-    """What was sent since is sent again, with the same ids; nothing is skipped, and the next holder may move."""
+    """A move that was not answered is as if it had not been; nothing is skipped, and the next holder may move."""
     logs.positions.close()
     anew = KafkaPositions("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
     held = anew.hold(word)
@@ -140,3 +211,18 @@ def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
     assert held == {SENDER: Position(60_000)}
     assert anew.hold(word) == {SENDER: Position(180_000)}
     anew.close()
+
+
+def test_one_that_hangs_again_is_ended_again(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker forgets the end of the transaction that should end it: it is not taken for somebody else's."""
+    log = logs.anew("twice")
+    with monkeypatch.context() as patched:
+        patched.setattr(settling, "marked", Mock(side_effect=TickLogUnavailable("no broker answers")))
+        with pytest.raises(TickLogUnavailable):
+            log.tail(word)
+    _until_marked(logs.keepers["twice"], 5)
+    logs.forget(logs.keepers["twice"])
+    log.fence(word)
+
+    assert log.tail(word) == Tail(tick(1), 0)
+    assert log.last_written(word) == [tick(1), tick(2)]

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from clocksvc.clock.record import Record
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.ticklog import Tail, Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
-from clocksvc.ticklogs.kafka.settling import LANDS_S, MARKER_REST_S, settle
+from clocksvc.ticklogs.kafka.settling import LANDS_S, Hanging, marked, settle
 from clocksvc.ticklogs.kafka.writer import Writer
 from clocksvc.ticklogs.message import Message, message, read_message
 from clocksvc.ticklogs.patience import Patience
@@ -24,6 +25,8 @@ SETTLE_S = 5.0
 _TAIL_CHUNK = 16
 _FIRST_CHUNK = 1_000
 _LAST_CHUNK = 10_000
+_LAST_WRITTEN = 2_000
+"""Transactions of one writer follow each other: of two at most the end can be forgotten, and one has 500 ticks."""
 
 
 class KafkaTickLog:
@@ -51,7 +54,8 @@ class KafkaTickLog:
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._foreign_from: int | None = None
+        self._hanging = Hanging(Message(clock.encode(), b"", "aborted"))
+        self._unconfirmed: int | None = None
 
     @property
     def writable(self) -> bool:
@@ -76,8 +80,9 @@ class KafkaTickLog:
 
     def tail(self, waiting: Waiting) -> Tail:
         with self._reading() as reader:
+            settles = Patience(self._time, self._settle_s, waiting)
             self._end_hanging(reader, waiting)
-            low, end = self._settled(reader, waiting)
+            low, end = self._settled(reader, waiting, settles)
             found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, waiting), None)
         return Tail(None if found is None else read_message(self._clock, found), low)
 
@@ -91,7 +96,7 @@ class KafkaTickLog:
     def last_written(self, waiting: Waiting) -> list[Record]:
         with self._reading() as reader:
             low, end = self._settled(reader, waiting)
-            found = reader.read_uncommitted(max(low, end - _LAST_CHUNK), end, self._patience(waiting))
+            found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._patience(waiting))
         records = []
         for one in found:
             with suppress(UnreadableRecord):
@@ -104,68 +109,57 @@ class KafkaTickLog:
         if self._writer is None:
             raise Fenced("this process does not write the tick log: fence first")
         try:
-            last = self._writer.append([message(record) for record in records], self._patience(waiting))
+            self._unconfirmed = self._writer.append([message(record) for record in records], self._patience(waiting))
         finally:
             self._discard_unusable()
         if any(record.tick is None for record in records):
-            try:
-                self._until_marked(last, waiting)
-            except BaseException:
-                self._discard_writer()
-                raise
+            self.confirm(waiting)
+
+    def confirm(self, waiting: Waiting) -> None:
+        last, self._unconfirmed = self._unconfirmed, None
+        if last is None:
+            return
+        try:
+            self._until_marked(last, waiting)
+        except BaseException:
+            self._discard_writer()
+            raise
 
     def close(self) -> None:
         self._discard_writer()
         self._close_reader()
 
     def _until_marked(self, last: int, waiting: Waiting) -> None:
-        """Wait for a commit's marker behind its last record: whoever is told of a control record is told for good.
-
-        A broker that is killed before it writes the marker may forget a commit that it answered (see `_end_hanging`).
-        A tick is not waited for, it would come 1 to 2 ms later each time: what was published the store knows too.
-        """
+        ask = partial(self._patience, waiting)
         try:
             with self._reading() as reader:
-                for _ in self._patience(waiting):
-                    if 0 <= last < reader.end(self._patience(waiting)) - 1:
-                        return
-                    reader.rest(MARKER_REST_S)
+                if marked(reader, last, ask(), ask):
+                    return
         except TickLogUnavailable as error:
             raise OutcomeUnknown(f"whether a commit is in the tick log is not known: {error}") from error
         raise OutcomeUnknown("a commit to the tick log was answered and is not in it")
 
     def _end_hanging(self, reader: Reader, waiting: Waiting) -> None:
-        """Abort a transaction of our own that no coordinator will end; what it held is among what was written last.
-
-        A broker that is killed between a commit and its marker, and learns late of its topics when it starts again,
-        takes the log for deleted and the commit for done (Kafka 4.3). The log then seems to end there, for ever.
-        """
-        if self._writer is None or not self._writer.usable or self._settle(reader, LANDS_S, waiting) is not None:
+        if self._writer is None or not self._writer.usable:
             return
-        _, stable, high = reader.watermarks(self._patience(waiting))
-        if stable in (high, self._foreign_from):
-            return
+        ask = partial(self._patience, waiting)
         try:
-            self._writer.end_hanging(Message(self._clock.encode(), b"", "aborted"), self._patience(waiting))
+            offset = self._hanging.end(reader, self._writer, partial(Patience, self._time, LANDS_S, waiting), ask)
         finally:
             self._discard_unusable()
-        self._foreign_from = stable
-        self._settled(reader, waiting)
-        self._foreign_from = None
-        logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": stable})
+        if offset is not None:
+            logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": offset})
 
-    def _settled(self, reader: Reader, waiting: Waiting) -> tuple[int, int]:
+    def _settled(self, reader: Reader, waiting: Waiting, settles: Patience | None = None) -> tuple[int, int]:
         """The log's beginning and end, once no transaction is open."""
-        ends = self._settle(reader, self._settle_s, waiting)
+        wait = settles or Patience(self._time, self._settle_s, waiting)
+        ends = settle(reader, wait, partial(self._patience, waiting))
         if ends is None:
             raise OpenTransaction(
                 f"somebody else's transaction is open on the tick log {self._topic!r}, where nobody but clocksvc may "
                 f"write: end it, or find it with kafka-transactions find-hanging and abort it"
             )
         return ends
-
-    def _settle(self, reader: Reader, settle_s: float, waiting: Waiting) -> tuple[int, int] | None:
-        return settle(reader, Patience(self._time, settle_s, waiting), lambda: self._patience(waiting))
 
     def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, waiting: Waiting) -> Iterator[Message]:
         while end > low:
@@ -194,7 +188,7 @@ class KafkaTickLog:
             self._discard_writer()
 
     def _discard_writer(self) -> None:
-        writer, self._writer = self._writer, None
+        writer, self._writer, self._unconfirmed = self._writer, None, None
         if writer is not None:
             writer.discard()
 

@@ -83,20 +83,21 @@ class Writer:
         self.usable = True
         return last
 
-    def end_hanging(self, filler: Message, patience: Patience) -> None:
+    def end_hanging(self, filler: Message, patience: Patience) -> int:
         """Abort a transaction with a record in it: nobody sees the record, and the marker behind it ends on this topic
-        whatever an earlier transaction of the same id left open. Raises as `append` does."""
+        whatever an earlier transaction of the same id left open. The record's offset. Raises as `append` does."""
         if not self.usable:
             raise Fenced("this process does not write the tick log: fence first")
         self.usable = False
         try:
-            self._send([filler], patience)
+            offset = self._send([filler], patience)
         except _MustAbort as failure:
             self._aborted(patience)
             raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
         self.usable = self._aborted(patience)
         if not self.usable:
             raise TickLogUnavailable("the tick log takes no records: an abort got no answer")
+        return offset
 
     def discard(self) -> None:
         """Drop what is still queued, without waiting for brokers."""
