@@ -10,7 +10,7 @@ from clocksvc.positions.wire import decode, encode, entry_of, key
 from clocksvc.ticklog import Waiting
 from clocksvc.ticklogs.kafka.admin import Admin
 from clocksvc.ticklogs.kafka.reader import Reader
-from clocksvc.ticklogs.kafka.settling import LANDS_S, Hanging, marked, settle
+from clocksvc.ticklogs.kafka.settling import LANDS_S, Hanging, ended, settle
 from clocksvc.ticklogs.kafka.writer import Writer
 from clocksvc.ticklogs.message import Message
 from clocksvc.ticklogs.patience import Patience
@@ -81,11 +81,12 @@ class KafkaPositions:
             reader.close()
 
     def _until_marked(self, last: int, waiting: Waiting) -> None:
-        """Wait for the marker of a move: one that a broker forgets (see `Hanging`) would be taken for done, and what it
-        said that a sender begins with would not be sent."""
-        ask = partial(self._patience, waiting)
+        """Wait for the end of a move's transaction: one whose end a broker forgets (see `Hanging`) would be taken for
+        done, and what it said that a sender begins with would not be sent. What another sender left open is waited for
+        too, until its broker ends it."""
+        settles, ask = Patience(self._time, self._settle_s, waiting), partial(self._patience, waiting)
         try:
-            if marked(self._reading(), last, ask(), ask):
+            if ended(self._reading(), last, settles, ask):
                 return
         except TickLogUnavailable as error:
             raise OutcomeUnknown(f"whether positions were moved is not known: {error}") from error

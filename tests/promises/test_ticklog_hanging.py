@@ -5,6 +5,7 @@ The broker is killed for real. That it forgot is done by hand, to its files: by 
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 from unittest.mock import Mock
 
 import pytest
@@ -38,15 +39,18 @@ HISTORY: dict[str, Sequence[Sequence[Record]]] = {
     "twice": [[tick(1)], [tick(2)]],
 }
 """By what hangs: each transaction of a log, of which the last one hangs."""
-Answer = Callable[[Reader, Patience], int]
 
 
-def _no_answer(_: Reader, __: Patience) -> int:
+def _no_answer(_: Reader, __: Patience) -> NoReturn:
     raise TickLogUnavailable("no broker answers")
 
 
-NO_MARKER: dict[str, Answer] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
-"""What a reader is told about the topic's end after the commit of one record to an empty topic."""
+NO_MARKER: dict[str, Callable[[Reader, Patience], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
+OPEN: dict[str, Callable[[Reader, Patience], tuple[int, int, int]]] = {
+    "no answer": _no_answer,
+    "another sender's behind it": lambda _, __: (0, 0, 9),
+}
+"""What a reader is told after the commit of one record to an empty topic."""
 
 
 class Logs:
@@ -169,15 +173,16 @@ def test_a_control_record_without_its_marker_is_in_doubt(
     assert minutes(on_kafka.seen()) == [6]
 
 
-@pytest.mark.parametrize("told", NO_MARKER)
-def test_a_move_without_its_marker_is_in_doubt(bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+@pytest.mark.parametrize("told", OPEN)
+def test_a_move_whose_transaction_stays_open_is_in_doubt(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
     """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
-    positions = KafkaPositions(
-        f"log-{uuid.uuid4().hex[:12]}", "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2
-    )
+    tick_log = f"log-{uuid.uuid4().hex[:12]}"
+    positions = KafkaPositions(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
     positions.hold(word)
     with monkeypatch.context() as patched:
-        patched.setattr(Reader, "end", NO_MARKER[told])
+        patched.setattr(Reader, "watermarks", OPEN[told])
         with pytest.raises(OutcomeUnknown):
             positions.move({SENDER: Position(60_000)}, word)
 
@@ -185,6 +190,17 @@ def test_a_move_without_its_marker_is_in_doubt(bootstrap: str, monkeypatch: pyte
         positions.move({SENDER: Position(120_000)}, word)
     assert positions.hold(word) == {SENDER: Position(60_000)}
     positions.close()
+
+
+def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaLogKeeper) -> None:
+    """It may be the abort with which `init` ended what hung: no marker of ours need stand between."""
+    log = writer(on_kafka)
+    log.append([tick(1)], word)
+    on_kafka.write_foreign(message(tick(2)))
+    with pytest.raises(OutcomeUnknown):
+        log.confirm(word)
+
+    assert not log.writable
 
 
 def test_somebody_elses_is_left_alone(logs: Logs) -> None:

@@ -31,12 +31,18 @@ def settle(reader: Reader, wait: Patience, ask: Ask) -> tuple[int, int] | None:
 
 
 def marked(reader: Reader, last: int, wait: Patience, ask: Ask) -> bool:
-    """Whether the marker of a transaction stands behind its last record; False where it does not when `wait` is over.
+    """Whether anything, the marker at best, stands behind a transaction's last record before `wait` is over.
 
     Raises:
         TickLogUnavailable: no answer.
     """
     return any(0 <= last < reader.end(ask()) - 1 for _ in _rounds(reader, wait))
+
+
+def ended(reader: Reader, last: int, wait: Patience, ask: Ask) -> bool:
+    """Whether the transaction of a record is over, on a topic of several writers; False where it, or one that began
+    before it, is still open when `wait` is over. Raises as `marked` does."""
+    return any(0 <= last < reader.watermarks(ask())[1] for _ in _rounds(reader, wait))
 
 
 class Hanging:

@@ -25,8 +25,9 @@ SETTLE_S = 5.0
 _TAIL_CHUNK = 16
 _FIRST_CHUNK = 1_000
 _LAST_CHUNK = 10_000
-_LAST_WRITTEN = 2_000
-"""Transactions of one writer follow each other: of two at most the end can be forgotten, and one has 500 ticks."""
+_LAST_WRITTEN = 10_000
+"""Transactions of one writer follow each other: of two at most the end can be forgotten, and one has 500 ticks. The
+rest is for attempts to commit them again that failed on the way."""
 
 
 class KafkaTickLog:
@@ -133,11 +134,12 @@ class KafkaTickLog:
         ask = partial(self._patience, waiting)
         try:
             with self._reading() as reader:
-                if marked(reader, last, ask(), ask):
+                # Whatever else stands there, a fence of `init` has aborted what had no marker, or a stranger wrote.
+                if marked(reader, last, ask(), ask) and reader.end(ask()) == last + 2:
                     return
         except TickLogUnavailable as error:
             raise OutcomeUnknown(f"whether a commit is in the tick log is not known: {error}") from error
-        raise OutcomeUnknown("a commit to the tick log was answered and is not in it")
+        raise OutcomeUnknown("a commit to the tick log was answered and is not in it, or not at its end")
 
     def _end_hanging(self, reader: Reader, waiting: Waiting) -> None:
         if self._writer is None or not self._writer.usable:
