@@ -67,7 +67,7 @@ class KafkaPositions:
         with self._translated():
             last = self._writer.append(messages, self._patience(waiting))
         try:
-            self._until_marked(last, waiting)
+            self._until_ended(last, waiting)
         except BaseException:
             self.close()
             raise
@@ -80,7 +80,7 @@ class KafkaPositions:
         if reader is not None:
             reader.close()
 
-    def _until_marked(self, last: int, waiting: Waiting) -> None:
+    def _until_ended(self, last: int, waiting: Waiting) -> None:
         """Wait for the end of a move's transaction: one whose end a broker forgets (see `Hanging`) would be taken for
         done, and what it said that a sender begins with would not be sent. What another sender left open is waited for
         too, until its broker ends it."""

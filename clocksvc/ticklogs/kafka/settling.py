@@ -77,9 +77,9 @@ class Hanging:
         filler = writer.end_hanging(self._filler, ask())
         if not marked(reader, filler, lands(), ask):
             return None
-        ended = settle(reader, lands(), ask) is not None or reader.watermarks(ask())[1] > stable
-        self._others_from = None if ended else stable
-        return stable if ended else None
+        ours = settle(reader, lands(), ask) is not None or reader.watermarks(ask())[1] > stable
+        self._others_from = None if ours else stable
+        return stable if ours else None
 
 
 def _rounds(reader: Reader, wait: Patience) -> Iterator[None]:
