@@ -1,0 +1,44 @@
+"""The interface of a store: progress belongs to the group that reported it."""
+
+import pytest
+
+from clocksvc.clock.partition import Outcome
+from clocksvc.clock.roster import Roster
+from clocksvc.store import Bounds, Store
+from tests.preconditions import require
+from tests.promises.conftest import keeper as keeper
+from tests.promises.conftest import on_redis as on_redis
+from tests.promises.conftest import store as store
+from tests.promises.store_values import BASE, LEASE_MS, MARKS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
+
+
+def bounds_of(group: str) -> Bounds:
+    """The clock's bounds with this consumer group."""
+    return Bounds(group, ("orders",), MINUTE, 0, MINUTE)
+
+
+def lowest_ms(store: Store) -> int | None:
+    """The minimum that a leader's step would see."""
+    return store.read_minimum(TOKEN, LEASE_MS).lowest_ms
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Never early: the store keeps the progress of the old group when the clock's group changes.",
+)
+def test_another_group_begins_with_unknown_partitions(store: Store) -> None:
+    """After a change of the group every partition is unknown until the new group has reported it."""
+
+    def change_group(group: str, roster: Roster, generation: int) -> None:
+        store.mark(TOKEN, MARKS, bounds_of(group), STARTED)
+        store.write_roster(TOKEN, roster, generation)
+
+    lead(store, SINGLE, bounds_of("old"))
+    require(send(store, (ORDERS_0, BASE), group="old") == (Outcome.ACCEPTED,), "the old group reports")
+
+    change_group("new", SINGLE, 2)
+
+    assert lowest_ms(store) is None
+    assert send(store, (ORDERS_0, BASE - MINUTE), group="new") == (Outcome.ACCEPTED,)
+    assert lowest_ms(store) == BASE - MINUTE

@@ -1,0 +1,28 @@
+"""A live subscriber that comes after `clocksvc init` and before the clock's first tick."""
+
+import pytest
+
+from tests.api.bed import NOON, TOKEN, Bed, ticks
+from tests.api.events import streaming
+from tests.api.served import serving
+
+ELEVEN = NOON - 3_600
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="A subscriber gets exactly the ticks after its cursor: after `init` it gets a `reset`, and lost nothing.",
+)
+def test_a_live_subscriber_before_the_first_tick_gets_that_tick() -> None:
+    """The time that `init` gave is the cursor of a live subscriber, so the first tick follows it without a `reset`."""
+    bed = Bed()
+    bed.store.rebuild(TOKEN, [], (ELEVEN - 60) * 1000)
+    path = "/v1/clocks/checkins/ticks/stream"
+    with serving(bed) as served, streaming(served.url + path) as events:
+        state = next(events)
+        bed.publish(*ticks(1, previous_s=ELEVEN - 60))
+        first = next(events)
+
+    assert (first.kind, first.id) == ("tick", str(ELEVEN))
+    assert (state.kind, state.id) == ("state", str(ELEVEN - 60))

@@ -1,0 +1,40 @@
+"""A clock's `group` is changed in the configuration."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.store import Report
+from clocksvc.testing import InMemoryClock
+from tests.leader.looks import minutes, pass_time, times
+from tests.preconditions import require
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Never early: the progress of the old group counts for the new group.",
+)
+def test_only_the_present_group_counts() -> None:
+    """No tick comes before the present group has reported every partition, however far another group was."""
+    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:20:00Z")
+    clock.report(1, "2026-11-22T12:20:00Z")
+    clock.report(2, "2026-11-22T12:01:00Z")
+    require(times(clock) == minutes(1), "the first tick was given")
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next", replace(clock.spec, group="rewrite"))
+    pass_time(clock, 10, clock.leader)
+
+    def report_as_the_new_group(partition: int) -> None:
+        timestamp_ms = parse_timestamp("timestamp", "2026-11-22T12:05:00Z")
+        clock.store.report(Report("rewrite", (Reading(Partition("events", partition), timestamp_ms),)))
+        clock.settle()
+
+    report_as_the_new_group(2)
+    assert times(clock) == minutes(1)
+    report_as_the_new_group(0)
+    report_as_the_new_group(1)
+    assert times(clock) == minutes(1, 2, 3, 4, 5)

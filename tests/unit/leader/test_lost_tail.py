@@ -1,0 +1,33 @@
+"""The tick log loses its last records while a leader runs: an unclean election, or a wiped disk."""
+
+import json
+
+import pytest
+
+from clocksvc.clock.hold import Reason
+from clocksvc.testing import InMemoryClock
+from tests.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
+from tests.preconditions import require
+
+
+def logged(clock: InMemoryClock) -> list[str]:
+    """The times of the committed ticks."""
+    return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Never lost: a running leader commits its next tick after a gap in the tick log.",
+)
+def test_a_running_leader_never_writes_after_a_gap() -> None:
+    """The leader recognises the new end by its offset: it commits and publishes nothing, and the clock holds."""
+    clock = a_clock_with_ticks(5)
+    require(logged(clock) == minutes(1, 2, 3, 4, 5), "five ticks were committed")
+    clock.log.lose_tail(4)  # two ticks, each with its marker
+    clock.report(0, "2026-11-22T12:06:00Z")
+    pass_time(clock, 10, clock.leader)
+
+    assert logged(clock) == minutes(1, 2, 3)
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
+    assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED

@@ -1,0 +1,58 @@
+"""A leader whose commits are never answered, beside a standby that could lead."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.record import Record
+from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.errors import OutcomeUnknown
+from clocksvc.leader.leader import Phase
+from clocksvc.store import Report
+from clocksvc.testing import ManualTime
+from clocksvc.ticklog import Waiting
+from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
+from tests.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, times
+from tests.preconditions import require
+
+
+class UnansweredTickLog(MemoryTickLog):
+    """A tick log whose commits wait 6 s for an answer, in vain."""
+
+    def __init__(self, log: MemoryLog, time: ManualTime) -> None:
+        super().__init__(log, "clock")
+        self._time = time
+
+    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+        for _ in range(6):
+            self._time.advance(1)
+            waiting()
+        raise OutcomeUnknown
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Never silent: a leader whose commits stay unknown publishes no hold and keeps its lease.",
+)
+def test_a_leader_without_progress_publishes_a_hold_and_releases_its_lease() -> None:
+    """The hold is published within 10 s; then the standby leads, and gives the ticks."""
+    clock = a_clock_with_ticks(1)
+    clock.leader.leave()
+    stuck = another_leader(clock, "stuck", ticklog=UnansweredTickLog(clock.log, clock.time))
+    clock.settle(stuck)
+    require(stuck.phase is Phase.LEADING, "the leader leads")
+    standby = clock.new_leader("standby")
+    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", "2026-11-22T12:05:00Z"))
+    clock.store.report(Report("group", (reading,)))
+
+    began, held_after_s = clock.time.monotonic(), float("inf")
+    while (passed_s := clock.time.monotonic() - began) < 60:
+        wait_s = min(stuck.step(), standby.step())
+        if hold_of(clock)[0] is not None:
+            held_after_s = min(held_after_s, clock.time.monotonic() - began)
+        clock.time.advance(max(wait_s, 0.05))
+
+    assert held_after_s <= 10, f"no hold was published within {passed_s:.0f} s"
+    assert times(clock) == minutes(1, 2, 3, 4, 5)

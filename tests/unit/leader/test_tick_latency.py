@@ -1,0 +1,71 @@
+"""The latency of ticks, as `clocksvc_tick_latency_seconds` counts it, and what starts it."""
+
+import pytest
+
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.request import RequestKind
+from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.leader.parts import NoObserver
+from clocksvc.store import Report
+from clocksvc.testing import InMemoryClock
+from tests.leader.looks import minutes, pass_time, times
+from tests.leader.operator import Operator
+from tests.preconditions import require
+
+
+class Latencies(NoObserver):
+    """Keeps the latency of each step that gave ticks."""
+
+    def __init__(self) -> None:
+        self.seen: list[float | None] = []
+
+    def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
+        self.seen.append(latency_s)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="The latency metric counts the time for which an operator paused the clock.",
+)
+def test_a_pause_is_no_latency() -> None:
+    """The tick after a pause has the latency of its step, or none: the pause is not counted."""
+    clock, latencies = InMemoryClock(now="2026-11-22T12:10:00Z"), Latencies()
+    clock.leader = clock.new_leader("leader", observer=latencies)
+    operator = Operator(clock)
+    clock.report(0, "2026-11-22T12:01:00Z")
+    operator.ask(RequestKind.PAUSE)
+    clock.report(0, "2026-11-22T12:02:00Z")
+    pass_time(clock, 60, clock.leader)
+    operator.ask(RequestKind.RESUME)
+    clock.settle()
+
+    require(times(clock) == minutes(1, 2), "the clock resumed")
+    assert (latencies.seen[-1] or 0) < 5
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="A report that completes a boundary after the roster grew does not notify the leader.",
+)
+def test_the_report_that_completes_a_boundary_notifies_the_leader() -> None:
+    """Also where the boundary seemed complete before, and the roster grew: the latency begins with this report."""
+    clock, latencies = InMemoryClock(partitions=2, now="2026-11-22T12:10:00Z"), Latencies()
+    clock.leader = clock.new_leader("leader", observer=latencies)
+    for partition in range(2):
+        clock.report(partition, "2026-11-22T12:01:00Z")
+    clock.topics.add_partitions("events", 1)
+    for partition in range(2):
+        clock.report(partition, "2026-11-22T12:02:00Z")
+    pass_time(clock, 40, clock.leader)
+    clock.store.wait_for_wake(0)
+    require(times(clock) == minutes(1), "the clock waits for the new partition")
+
+    reading = Reading(Partition("events", 2), parse_timestamp("timestamp", "2026-11-22T12:02:00Z"))
+    clock.store.report(Report("group", (reading,)))
+
+    assert clock.store.wait_for_wake(0)
+    clock.settle()
+    assert times(clock) == minutes(1, 2)
+    assert (latencies.seen[-1] or 0) < 5
