@@ -16,17 +16,16 @@ run: $(STAMP)  ## a whole clocksvc, live in this terminal: Kafka, Valkey, servic
 	@$(BIN)/clocksvc dev $(ARGS)
 
 test: $(STAMP)  ## every test; real servers are started by the tests themselves
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore=tests/ops $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore=tests/system/ops $(ARGS)
 
 test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container, with Chromium, Prometheus and helm: gets them first
-	@$(BIN)/python -m tests.ops.fetch
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/ops $(ARGS)
+	@$(BIN)/python -m tests.system.ops.fetch
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/system/ops $(ARGS)
 
 check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layering
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_layering.py
 
 format: $(STAMP)  ## put the code into its one format
 	@$(BIN)/ruff format .
@@ -42,10 +41,10 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
 
 outages: $(STAMP)  ## faults upon a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
-	@$(BIN)/python -m tests.outages --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
 cluster: $(STAMP)  ## the chart on a real Kubernetes API server: installed, upgraded, rolled back; builds it first (5 minutes)
-	@$(BIN)/python -m tests.ops.cluster $(ARGS)
+	@$(BIN)/python -m tests.system.ops.cluster $(ARGS)
 
 dashboards: $(STAMP)  ## write the chart's Grafana dashboards anew from helm/dashboards
 	@$(BIN)/python -m helm.dashboards $(ARGS)

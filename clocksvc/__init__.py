@@ -7,19 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clocksvc.follow import ticks, wait_until
-    from clocksvc.reporter import Reporter
-    from clocksvc.reporting.message import is_heartbeat
+    from clocksvc.client.message import is_heartbeat
+    from clocksvc.client.reporter import Reporter
+    from clocksvc.client.ticks import (
+        ticks,
+        wait_until,
+    )
 
     __version__: str
 
 __all__ = ["Reporter", "__version__", "is_heartbeat", "ticks", "wait_until"]
 
 _FROM = {
-    "Reporter": "clocksvc.reporter",
-    "is_heartbeat": "clocksvc.reporting.message",
-    "ticks": "clocksvc.follow",
-    "wait_until": "clocksvc.follow",
+    "Reporter": "clocksvc.client.reporter",
+    "is_heartbeat": "clocksvc.client.message",
+    "ticks": "clocksvc.client.ticks",
+    "wait_until": "clocksvc.client.ticks",
 }
 
 

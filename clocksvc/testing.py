@@ -13,14 +13,17 @@ import itertools
 from clocksvc.clock.partition import Outcome, Partition, Reading
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.parts import LeaderObserver, Parts
-from clocksvc.store import Report
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
-from clocksvc.topic import TimestampType
-from clocksvc.topics.memory import MemoryTopics
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
+from clocksvc.memory.topics import MemoryTopics
 
 _MOST_STEPS = 10_000
 

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers", "tests.ops.scraped_fixtures"]
+pytest_plugins = ["tests.servers", "tests.system.ops.scraped_fixtures"]
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -10,9 +10,14 @@ from prometheus_client.samples import Sample
 from clocksvc.clock.partition import Partition, Reading
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+    Report,
+    Store,
+)
+from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
-from clocksvc.store import Bounds, Marks, Report, Store
-from clocksvc.stores.memory import MemoryStore
 
 NOW_MS = 1_764_000_000_000
 TOKEN = "0" * 32

@@ -6,12 +6,28 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, docs, errors, exclusions, page, partitions, pause, probes, reports, stream, ticks, wait
-from clocksvc.api.gate import Gate
-from clocksvc.api.live import Closing, LiveClock
+from clocksvc.api import (
+    clocks,
+    docs,
+    errors,
+    exclusions,
+    partitions,
+    pause,
+    probes,
+    reports,
+    status_page,
+    stream,
+    ticks,
+    wait,
+)
+from clocksvc.api.async_clock import (
+    Closing,
+    LiveClock,
+)
 from clocksvc.api.models import problem_schema
+from clocksvc.api.request_guard import Gate
 from clocksvc.api.tokens import Token, Tokens
-from clocksvc.view import ClockView
+from clocksvc.service.clock_view import ClockView
 
 _DESCRIPTION = """\
 Has everything before T been processed? clocksvc answers for partitioned Kafka topics: *tick(T)* says that in every
@@ -53,7 +69,7 @@ def create_app(
     )
     app.state.closing = Closing()
     app.state.clocks = {name: LiveClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, page, docs):
+    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, status_page, docs):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))

@@ -7,8 +7,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.arguments import ReadClock, asks, caller_of
-from clocksvc.api.live import LiveClock
+from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.dependencies import (
+    ReadClock,
+    asks,
+    caller_of,
+)
 from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Caller, Scope
 

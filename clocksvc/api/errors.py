@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from clocksvc.api import problems
 from clocksvc.api.problems import Problem
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError, CursorTooOld, InvalidValue, Rebuilding, StoreMismatch, Unavailable
 
 logger = logging.getLogger("clocksvc.api")

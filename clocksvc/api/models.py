@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clocksvc.clock.hold import Reason
+from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import LONGEST_REASON
 from clocksvc.clock.status import Status

@@ -5,12 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, Response
 
-from clocksvc.api import brief, models, problems
-from clocksvc.api.arguments import ReadClock, asks
+from clocksvc.api import compact_partitions, models, problems
+from clocksvc.api.dependencies import (
+    ReadClock,
+    asks,
+)
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import InvalidValue
-from clocksvc.view import ClockView
+from clocksvc.service.clock_view import ClockView
 
 router = APIRouter(tags=["clocks"])
 
@@ -61,8 +64,8 @@ async def brief_partitions(live: ReadClock, after: After = None) -> Response:
 
 
 def _brief_page(view: ClockView, after: Partition | None) -> Response:
-    now_ms, clocks = view.partition_clocks(after, brief.MOST + 1)
-    return Response(brief.page(now_ms, clocks), media_type="application/json")
+    now_ms, clocks = view.partition_clocks(after, compact_partitions.MOST + 1)
+    return Response(compact_partitions.page(now_ms, clocks), media_type="application/json")
 
 
 def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:

@@ -6,8 +6,16 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from clocksvc.api import models
-from clocksvc.api.arguments import AdminClock, asks, caller_of, wants_json
-from clocksvc.api.asking import RESPONSES, ask_leader
+from clocksvc.api.dependencies import (
+    AdminClock,
+    asks,
+    caller_of,
+    wants_json,
+)
+from clocksvc.api.leader_requests import (
+    RESPONSES,
+    ask_leader,
+)
 from clocksvc.api.tokens import Caller
 from clocksvc.clock.request import RequestKind
 

@@ -9,8 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.arguments import asks, caller_of
-from clocksvc.api.live import LiveClock
+from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.dependencies import (
+    asks,
+    caller_of,
+)
 from clocksvc.api.problems import Problem, documented
 from clocksvc.api.tokens import Caller, Scope
 

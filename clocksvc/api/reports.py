@@ -6,11 +6,15 @@ from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.arguments import ReportClock, asks, wants_json
+from clocksvc.api.dependencies import (
+    ReportClock,
+    asks,
+    wants_json,
+)
 from clocksvc.api.problems import documented
+from clocksvc.client.report_encoding import answer_to_wire
 from clocksvc.clock.partition import Outcome, Partition, Reading
-from clocksvc.reporting.wire import answer_to_wire
-from clocksvc.store import Report
+from clocksvc.interfaces.store import Report
 
 router = APIRouter(tags=["reports"])
 

@@ -12,11 +12,17 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from clocksvc.api import problems
-from clocksvc.api.arguments import AfterTime, ReadClock, asks, is_head, time_argument
+from clocksvc.api.async_clock import LiveClock
 from clocksvc.api.connection import ON_DROP
-from clocksvc.api.live import LiveClock
+from clocksvc.api.dependencies import (
+    AfterTime,
+    ReadClock,
+    asks,
+    is_head,
+    time_argument,
+)
 from clocksvc.api.problems import documented
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import CursorTooOld, InvalidValue, Rebuilding, StoreUnavailable
 
 router = APIRouter(tags=["ticks"])

@@ -7,11 +7,17 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.arguments import ReadClock, Timeout, asks, is_head, time_argument
-from clocksvc.api.live import LiveClock
+from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.dependencies import (
+    ReadClock,
+    Timeout,
+    asks,
+    is_head,
+    time_argument,
+)
 from clocksvc.api.problems import Problem, documented
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 
 router = APIRouter(tags=["ticks"])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from clocksvc.celery.clock_scheduler import ClockScheduler
-    from clocksvc.celery.doubles import is_double
+    from clocksvc.celery.duplicates import is_double
 
     app: Celery
 
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> object:
 
         return ClockScheduler
     if name == "is_double":  # from then on, tasks that end well are looked at
-        from clocksvc.celery.doubles import is_double
+        from clocksvc.celery.duplicates import is_double
 
         return is_double
     if name != "app":

@@ -9,15 +9,15 @@ from typing import Any
 from celery import Celery, signals
 from celery.beat import BeatLazyFunc
 
-from clocksvc import heartbeat
 from clocksvc.celery.health import add_health_file
 from clocksvc.celery.schedule import EpochSchedule
 from clocksvc.celery.task import NAME, register
 from clocksvc.celery.tick_tasks import TickTasks
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.service import heartbeats as heartbeat
 from clocksvc.settings import Settings
-from clocksvc.timesource import SystemTime
 
 QUEUE = "clocksvc"
 CONCURRENCY = 2
@@ -34,7 +34,7 @@ _REDIS_OPTIONS = {
 class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
     """A Celery app whose workers don't look for each other: they have nothing to tell, and start a second sooner."""
 
-    log_cls = "clocksvc.celery.lines:Lines"
+    log_cls = "clocksvc.celery.log_setup:Lines"
 
     def Worker(self, **options: Any) -> Any:  # Celery's name
         """What `celery worker` runs."""

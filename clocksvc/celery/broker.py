@@ -6,9 +6,9 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import EncodeError
 
-from clocksvc.broker import Sending
 from clocksvc.celery.message import TaskMessage
 from clocksvc.errors import BrokerUnavailable, InvalidValue
+from clocksvc.interfaces.task_queue import Sending
 
 
 class CeleryBroker:

@@ -12,21 +12,24 @@ from celery import Celery
 from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler
 
 from clocksvc import settings as configuration
-from clocksvc import wiring
 from clocksvc.celery.broker import CeleryBroker
+from clocksvc.celery.clock_schedules import by_the_clock
 from clocksvc.celery.destination import destination
-from clocksvc.celery.due import by_the_clock
 from clocksvc.celery.message import Arguments, TaskMessage, with_tick
 from clocksvc.celery.on_tick import MARK, TICK_PREFIX, OnTick
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.position import BEAT, TICK_TASKS
-from clocksvc.sender import Sender
-from clocksvc.sending.entry import Entry as SenderEntry
-from clocksvc.sending.entry import parse_backlog
+from clocksvc.interfaces.checkpoints import (
+    BEAT,
+    TICK_TASKS,
+)
+from clocksvc.interfaces.schedule import Entry as SenderEntry
+from clocksvc.interfaces.schedule import parse_backlog
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.jobs.dispatcher import Sender
+from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
-from clocksvc.timesource import SystemTime
 
 CLOCK = "clocksvc_clock"
 SENDER = "clocksvc_sender"

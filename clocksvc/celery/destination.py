@@ -5,8 +5,8 @@ import logging
 from celery import Celery
 
 from clocksvc.celery.message import TaskMessage
-from clocksvc.sending.routes import Routes
-from clocksvc.tally import Destination
+from clocksvc.interfaces.task_routes import Routes
+from clocksvc.jobs.metrics import Destination
 
 logger = logging.getLogger("clocksvc.sender")
 

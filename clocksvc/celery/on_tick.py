@@ -6,7 +6,12 @@ from typing import Any, TypeVar
 
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import InvalidValue
-from clocksvc.sending.entry import CatchUp, EachTick, Entry, parse_backlog
+from clocksvc.interfaces.schedule import (
+    CatchUp,
+    EachTick,
+    Entry,
+    parse_backlog,
+)
 
 T = TypeVar("T")
 MARK = "clocksvc_on_tick"

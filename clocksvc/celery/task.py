@@ -6,12 +6,12 @@ from typing import Any
 
 from celery import Celery, signals
 
-from clocksvc import heartbeat
-from clocksvc.celery.keepers import Keepers
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.celery.process_resources import Keepers
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import UnknownClock
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.service import heartbeats as heartbeat
 from clocksvc.settings import Settings
-from clocksvc.timesource import SystemTime
 
 logger = logging.getLogger("clocksvc.heartbeat")
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 
 from celery import Celery
 
-from clocksvc import wiring
-from clocksvc.broker import Broker
-from clocksvc.brokers.by_entry import BrokerByEntry
 from clocksvc.celery.broker import CeleryBroker
 from clocksvc.celery.message import TaskMessage, with_tick
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.position import TICK_TASKS
-from clocksvc.sender import Sender
+from clocksvc.interfaces.checkpoints import TICK_TASKS
+from clocksvc.interfaces.task_queue import Broker
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.jobs.dispatcher import Sender
+from clocksvc.jobs.metrics import Destination
+from clocksvc.jobs.routing_task_queue import BrokerByEntry
+from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
-from clocksvc.tally import Destination
-from clocksvc.timesource import SystemTime
 
 logger = logging.getLogger("clocksvc.sender")
 

@@ -5,8 +5,16 @@ from collections.abc import Collection
 from clocksvc.check.finding import Finding, ok, problem, warning
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.ticklogs.shape import LogShape, problems, warnings
-from clocksvc.topics.facts import ClusterFacts, GroupFacts, TopicFacts
+from clocksvc.interfaces.cluster_facts import (
+    ClusterFacts,
+    GroupFacts,
+    TopicFacts,
+)
+from clocksvc.interfaces.tick_log_topic import (
+    LogShape,
+    problems,
+    warnings,
+)
 
 FLOOR = (3, 7)
 NAMED = 5

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from clocksvc.check.disorder import measure
 from clocksvc.check.finding import Finding, ok, problem, span, warning
+from clocksvc.check.out_of_orderness import measure
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
-from clocksvc.topic import TimestampType
-from clocksvc.topics.facts import TopicFacts
+from clocksvc.interfaces.cluster_facts import TopicFacts
+from clocksvc.interfaces.topics import TimestampType
 
 SHORT_RETENTION_MS = 3_600_000
 LOOKS_LIKE_SECONDS = 10**11

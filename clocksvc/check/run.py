@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 
-from clocksvc.check.ask_kafka import ask_kafka
-from clocksvc.check.ask_redis import ask_redis
-from clocksvc.check.ask_service import ask_service
 from clocksvc.check.finding import Finding, problem
+from clocksvc.check.probe_kafka import ask_kafka
+from clocksvc.check.probe_redis import ask_redis
+from clocksvc.check.probe_service import ask_service
 from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.time import Time
 from clocksvc.settings import Settings
-from clocksvc.timesource import Time
 
 DEADLINE_S = 14.0
 

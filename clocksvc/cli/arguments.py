@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from clocksvc.client import nobody_answered, token_refused
-from clocksvc.clock.timestamp import parse_timestamp
-from clocksvc.duration import parse_duration
+from clocksvc.client.http import (
+    nobody_answered,
+    token_refused,
+)
+from clocksvc.clock.duration import parse_duration
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import InvalidValue
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     """Print every finding; 1 where there is a problem."""
     from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
-    from clocksvc.timesource import SystemTime
-    from clocksvc.topics.kafka_settings import check_settings
+    from clocksvc.interfaces.time import SystemTime
+    from clocksvc.kafka.settings_check import check_settings
 
     findings: list[Finding]
     try:

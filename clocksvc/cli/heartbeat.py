@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from clocksvc.cli.arguments import add_config, add_json, load_settings
 from clocksvc.cli.output import print_json
 from clocksvc.clock.tick import partition_to_wire
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import UnknownClock
 
 if TYPE_CHECKING:
     from clocksvc.clock.spec import ClockSpec
-    from clocksvc.heartbeat import Round
+    from clocksvc.service.heartbeats import Round
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """One round for each clock; 1 where one is not whole."""
-    from clocksvc import heartbeat, wiring
-    from clocksvc.timesource import SystemTime
+    from clocksvc.interfaces.time import SystemTime
+    from clocksvc.service import (
+        bootstrap as wiring,
+    )
+    from clocksvc.service import (
+        heartbeats as heartbeat,
+    )
 
     settings, time = load_settings(args), SystemTime()
     topics = wiring.open_topics(settings)

@@ -5,7 +5,7 @@ import argparse
 from clocksvc.cli import arguments
 from clocksvc.cli.output import print_json
 from clocksvc.clock.boundary import following
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import UnknownClock
 
 
@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Commit the record, and say what comes next."""
-    from clocksvc import wiring
+    from clocksvc.interfaces.time import SystemTime
     from clocksvc.leader.init import FIELD, initialise
-    from clocksvc.timesource import SystemTime
+    from clocksvc.service import bootstrap as wiring
 
     last_tick_ms = arguments.time(FIELD, args.last_tick)
     settings, time = arguments.load_settings(args), SystemTime()

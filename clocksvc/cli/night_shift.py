@@ -6,7 +6,10 @@ from typing import Any
 
 from clocksvc.cli.arguments import add_json, add_url, token
 from clocksvc.cli.output import print_json
-from clocksvc.client import Client, nobody_answered
+from clocksvc.client.http import (
+    Client,
+    nobody_answered,
+)
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason
 from clocksvc.clock.spec import check_clock_name

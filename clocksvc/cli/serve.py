@@ -3,7 +3,11 @@
 import argparse
 
 from clocksvc.cli.arguments import add_config, load_settings
-from clocksvc.logs import FORMATS, LEVELS, setup_logging
+from clocksvc.service.log_format import (
+    FORMATS,
+    LEVELS,
+    setup_logging,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
-    from clocksvc.serve import serve
+    from clocksvc.cli.serve_process import serve
 
     setup_logging(args.log_format, level=args.log_level)
     address = {"CLOCKSVC_API__HOST": args.host, "CLOCKSVC_API__PORT": args.port}

@@ -6,7 +6,7 @@ from typing import Any
 from clocksvc.cli.arguments import add_json, add_url, token
 from clocksvc.cli.night_shift import in_force
 from clocksvc.cli.output import columns, print_json
-from clocksvc.client import Client
+from clocksvc.client.http import Client
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ServiceUnavailable
 

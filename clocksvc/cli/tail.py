@@ -1,15 +1,15 @@
-"""`clocksvc tail`: prints a clock's ticks as they come. Following is `clocksvc.follow`'s business."""
+"""`clocksvc tail`: prints a clock's ticks as they come. Following is `clocksvc.client.ticks`."""
 
 import argparse
 import logging
 
 from clocksvc.cli import arguments
 from clocksvc.cli.output import note, print_json
+from clocksvc.client.ticks import ticks
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError, CursorTooOld, Refused
-from clocksvc.follow import ticks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

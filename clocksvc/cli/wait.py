@@ -7,12 +7,15 @@ from typing import Any
 from clocksvc.backoff import Backoff
 from clocksvc.cli import arguments
 from clocksvc.cli.output import note, print_json
-from clocksvc.client import Answer, Client
+from clocksvc.client.http import (
+    Answer,
+    Client,
+)
+from clocksvc.client.wait import ask_whether_reached
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
-from clocksvc.reached import ask_whether_reached
-from clocksvc.timesource import SystemTime
+from clocksvc.interfaces.time import SystemTime
 
 REACHED, NOT_REACHED = 0, 3
 ASK_S = 25.0

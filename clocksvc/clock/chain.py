@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.tick import Tick
 
 

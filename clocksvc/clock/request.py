@@ -10,11 +10,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from clocksvc.clock.log_record import (
+    ClockState,
+    Exclusion,
+    Pause,
+)
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.record import ClockState, Exclusion, Pause
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
-from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import (
+    parse_timestamp,
+    to_rfc3339,
+)
 from clocksvc.errors import InvalidValue
 
 LONGEST_REASON = 500

@@ -2,7 +2,10 @@
 
 from enum import StrEnum
 
-from clocksvc.clock.hold import Hold, Reason
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
 from clocksvc.clock.spec import ClockSpec
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import (
+    parse_timestamp,
+    to_rfc3339,
+)
 
 
 @dataclass(frozen=True, slots=True)

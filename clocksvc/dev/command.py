@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clocksvc.duration import parse_duration
-from clocksvc.timesource import SystemTime
+from clocksvc.clock.duration import parse_duration
+from clocksvc.interfaces.time import SystemTime
 
 if TYPE_CHECKING:
     from clocksvc.dev.demo.parts import Parts

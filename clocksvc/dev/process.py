@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from clocksvc.dev.errors import DevServerError
-from clocksvc.timesource import SystemTime
+from clocksvc.interfaces.time import SystemTime
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL_SECONDS = 0.02

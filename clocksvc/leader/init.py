@@ -10,10 +10,13 @@ from dataclasses import replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.chain import leading_to
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import (
     Fenced,
     InvalidValue,
@@ -22,9 +25,13 @@ from clocksvc.errors import (
     TickLogRefused,
     UnreadableRecord,
 )
-from clocksvc.store import Store
-from clocksvc.ticklog import Tail, TickLog, Waiting
-from clocksvc.timesource import Time
+from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.tick_log import (
+    Tail,
+    TickLog,
+    Waiting,
+)
+from clocksvc.interfaces.time import Time
 
 FIELD = "--last-tick"
 ATTEMPTS = 5

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 
-from clocksvc.clock.hold import Hold, Reason
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
 from clocksvc.clock.roster import Roster, TopicShape, combine
 from clocksvc.errors import (
     ChainBroken,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.store import Store
-from clocksvc.ticklog import TickLog
-from clocksvc.timesource import Time
-from clocksvc.topic import Topics
+from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.time import Time
+from clocksvc.interfaces.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)

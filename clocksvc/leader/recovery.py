@@ -4,16 +4,30 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from clocksvc.clock.chain import leading_to
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.roster import Roster, TopicShape, combine, read
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch, TickLogTruncated
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+    Store,
+)
+from clocksvc.interfaces.tick_log import (
+    Tail,
+    Waiting,
+)
+from clocksvc.interfaces.topics import (
+    Metadata,
+    TimestampType,
+    Topics,
+)
 from clocksvc.leader.parts import Parts
-from clocksvc.store import Bounds, Marks, Store
-from clocksvc.ticklog import Tail, Waiting
-from clocksvc.topic import Metadata, TimestampType, Topics
 
 logger = logging.getLogger("clocksvc.leader")
 

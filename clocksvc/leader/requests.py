@@ -9,14 +9,20 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from clocksvc.clock.answer import Answer, AnswerKind
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.request import Request, apply
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import InvalidValue, TickLogUnavailable
+from clocksvc.interfaces.store import Minimum
 from clocksvc.leader.parts import Parts
 from clocksvc.leader.term import Term, adopt_roster
-from clocksvc.store import Minimum
 
 logger = logging.getLogger("clocksvc.leader")
 

@@ -5,8 +5,8 @@ import sys
 import threading
 
 from clocksvc.errors import Unavailable
+from clocksvc.interfaces.store import Store
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.store import Store
 
 logger = logging.getLogger("clocksvc.leader")
 

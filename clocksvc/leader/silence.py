@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clocksvc.clock.partition import Partition
-from clocksvc.store import PartitionClock
+from clocksvc.interfaces.store import PartitionClock
 
 SILENT_MS = 30_000
 """Consumers repeat every partition they have read every 10 s: who says nothing for longer is gone, or reads nothing."""

@@ -8,19 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.advance import advance, records
-from clocksvc.clock.hold import Hold, Reason, Sight
+from clocksvc.clock.due_ticks import (
+    advance,
+    records,
+)
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+    Sight,
+)
 from clocksvc.clock.replica import disagreement
 from clocksvc.clock.roster import combine
 from clocksvc.errors import ChainBroken
+from clocksvc.interfaces.store import Minimum
+from clocksvc.interfaces.topics import Metadata
 from clocksvc.leader.lease import HEARD_AFTER_MS, LEASE_MS
 from clocksvc.leader.parts import LeaderObserver, Parts
 from clocksvc.leader.recovery import claim, read_roster
 from clocksvc.leader.requests import serve_requests
 from clocksvc.leader.silence import silence
 from clocksvc.leader.term import Term, adopt_roster
-from clocksvc.store import Minimum
-from clocksvc.topic import Metadata
 
 IDLE_S = 1.0
 METADATA_EVERY_S = 30.0

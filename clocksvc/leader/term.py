@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clocksvc.clock.record import ClockState
+from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.roster import Roster, TopicShape, combine
+from clocksvc.interfaces.store import Bounds
 from clocksvc.leader.parts import Parts
-from clocksvc.store import Bounds
 
 logger = logging.getLogger("clocksvc.leader")
 

@@ -5,8 +5,11 @@ Through prometheus_client's objects 10,000 of them would keep the interpreter fr
 
 from collections.abc import Iterable, Iterator
 
+from clocksvc.interfaces.store import (
+    PartitionClock,
+    Store,
+)
 from clocksvc.metrics.catalogue import PARTITION_CLOCK
-from clocksvc.store import PartitionClock, Store
 
 PAGE = 500
 """For so many Redis is busy some 2 ms: a leader's step that comes meanwhile waits no longer."""

@@ -7,12 +7,15 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from clocksvc import heartbeat
-from clocksvc.clock.hold import Reason
+from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.store import (
+    Counters,
+    Store,
+)
 from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
     GLOBAL_CLOCK,
@@ -34,7 +37,7 @@ from clocksvc.metrics.catalogue import (
     TASKS,
     Metric,
 )
-from clocksvc.store import Counters, Store
+from clocksvc.service import heartbeats as heartbeat
 
 T = TypeVar("T")
 

@@ -9,7 +9,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
-from clocksvc.position import SENDERS, positions_topic
+from clocksvc.interfaces.checkpoints import (
+    SENDERS,
+    positions_topic,
+)
 from clocksvc.settings.duration import Duration, WholeSeconds
 from clocksvc.settings.fields import Finding, Findings, Section, refuse
 from clocksvc.settings.tasks import TickTaskSettings, check_each_once

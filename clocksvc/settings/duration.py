@@ -4,7 +4,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from clocksvc.duration import parse_duration, parse_whole_seconds
+from clocksvc.clock.duration import (
+    parse_duration,
+    parse_whole_seconds,
+)
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 WholeSeconds = Annotated[int, BeforeValidator(parse_whole_seconds)]

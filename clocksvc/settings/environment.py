@@ -8,12 +8,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clocksvc.settings.document import NotYaml, read_yaml
+from clocksvc.settings.field_types import (
+    Kind,
+    child,
+    is_list,
+    is_mapping,
+    is_section,
+    kind_at,
+    may_be_null,
+    names,
+)
 from clocksvc.settings.fields import Path
 from clocksvc.settings.kafka import KafkaSettings, name_from_environment
 from clocksvc.settings.models import Settings
-from clocksvc.settings.place import NoSuchPlace, get, put, without
+from clocksvc.settings.nested import (
+    NoSuchPlace,
+    get,
+    put,
+    without,
+)
 from clocksvc.settings.problems import Problems
-from clocksvc.settings.shape import Kind, child, is_list, is_mapping, is_section, kind_at, may_be_null, names
 from clocksvc.settings.suggestion import suggestion
 
 PREFIX = "CLOCKSVC_"

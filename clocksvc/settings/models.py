@@ -8,8 +8,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.sending.platform import PlatformTask, namespace_of
-from clocksvc.sending.routes import Routes
+from clocksvc.interfaces.platform_task import (
+    PlatformTask,
+    namespace_of,
+)
+from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.celery import CelerySettings, broker_from_redis
 from clocksvc.settings.clocks import ClockSettings, check_together, with_names

@@ -8,11 +8,17 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from clocksvc.address import without_password
 from clocksvc.errors import SettingsError
+from clocksvc.redaction import without_password
+from clocksvc.settings.field_types import (
+    child,
+    is_mapping,
+    is_section,
+    kind_at,
+    names,
+)
 from clocksvc.settings.fields import NO_VALUE, Findings, Path
 from clocksvc.settings.kafka import KafkaSettings
-from clocksvc.settings.shape import child, is_mapping, is_section, kind_at, names
 from clocksvc.settings.suggestion import suggestion
 
 _REASONS = {

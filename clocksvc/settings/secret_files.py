@@ -6,11 +6,16 @@ Must not keep or show what it read but in the secret's own field.
 from collections.abc import Callable
 from typing import Any
 
+from clocksvc.settings.field_types import (
+    Kind,
+    child,
+    is_section,
+    names,
+)
 from clocksvc.settings.fields import Path
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.librdkafka import is_secret
 from clocksvc.settings.problems import Problems
-from clocksvc.settings.shape import Kind, child, is_section, names
 
 ReadFile = Callable[[str], str]
 _FILE = "_file"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from clocksvc.sending.routes import Routes
+from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.fields import Finding, Section, Text
 from clocksvc.settings.suggestion import suggestion
 

@@ -6,7 +6,11 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from clocksvc.errors import InvalidValue
-from clocksvc.sending.entry import EachTick, Entry, parse_backlog
+from clocksvc.interfaces.schedule import (
+    EachTick,
+    Entry,
+    parse_backlog,
+)
 from clocksvc.settings.duration import WholeSeconds
 from clocksvc.settings.fields import Finding, Section, Text, refuse
 

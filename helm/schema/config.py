@@ -8,11 +8,20 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, SecretStr
 
-from clocksvc.duration import parse_duration, parse_whole_seconds
+from clocksvc.clock.duration import (
+    parse_duration,
+    parse_whole_seconds,
+)
 from clocksvc.settings import Settings
+from clocksvc.settings.field_types import (
+    bare,
+    is_list,
+    is_mapping,
+    is_section,
+    names,
+)
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.librdkafka import KNOWN, is_secret, reason_against
-from clocksvc.settings.shape import bare, is_list, is_mapping, is_section, names
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 
 _PAPER = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"

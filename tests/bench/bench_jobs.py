@@ -15,10 +15,14 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.beat.routed_app import app
-from tests.beat.scene import WITHIN_S, Scene, Sent
 from tests.bench.figures import Figure, Spread, percentile, ratios
-from tests.path.installation import wall_ms
+from tests.system.beat.routed_app import app
+from tests.system.beat.scene import (
+    WITHIN_S,
+    Scene,
+    Sent,
+)
+from tests.system.path.installation import wall_ms
 from tests.waiting import eventually
 
 PAIRS = int(os.environ.get("PAIRS", "200"))
@@ -26,7 +30,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "12"))
 TICKS_A_ROUND = 10
 WARM_UP = 10
 BEGIN_MS = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000)
-APP = "tests.beat.routed_app"
+APP = "tests.system.beat.routed_app"
 PROMPT, SLOW, THIRD = "shop.checkins", "shop.errors", "shop.billing"
 TASKS = [
     {"task": PROMPT, "name": "checkins.close"},

@@ -13,7 +13,11 @@ from confluent_kafka import Producer
 from clocksvc import Reporter
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.path.installation import Installation, create_topic, wall_ms
+from tests.system.path.installation import (
+    Installation,
+    create_topic,
+    wall_ms,
+)
 from tests.waiting import eventually
 
 PAIRS = 300

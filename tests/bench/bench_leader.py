@@ -7,19 +7,25 @@ from collections.abc import Callable
 
 from clocksvc.clock.partition import Partition, Reading
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.store import (
+    Report,
+    Store,
+)
+from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.parts import Parts
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.store import Report, Store
-from clocksvc.stores.redis.connect import open_store
-from clocksvc.ticklog import TickLog
-from clocksvc.ticklogs.kafka import KafkaTickLog
-from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
-from clocksvc.timesource import SystemTime
-from clocksvc.topic import TimestampType
-from clocksvc.topics.memory import MemoryTopics
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
+from clocksvc.memory.topics import MemoryTopics
+from clocksvc.redis.connect import open_store
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
-from tests.path.installation import wall_ms
+from tests.system.path.installation import wall_ms
 from tests.waiting import eventually
 
 TOPIC = "bench"

@@ -12,7 +12,10 @@ from clocksvc import Reporter
 from tests.bench.bench_latency import Stream
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.path.installation import Installation, wall_ms
+from tests.system.path.installation import (
+    Installation,
+    wall_ms,
+)
 from tests.waiting import eventually
 
 BACKLOG = 10_000

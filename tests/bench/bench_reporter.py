@@ -16,10 +16,16 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from clocksvc import Reporter
 from clocksvc.clock.roster import Roster, TopicShape
-from clocksvc.store import Bounds, Marks
-from clocksvc.stores.redis.connect import open_store
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+)
+from clocksvc.redis.connect import open_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
-from tests.path.installation import create_topic, wall_ms
+from tests.system.path.installation import (
+    create_topic,
+    wall_ms,
+)
 from tests.waiting import eventually
 
 PAIRS = 15

@@ -11,16 +11,16 @@ import httpx2
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.dev.demo.service import listen
-from clocksvc.feed import Feed
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.metrics import Metrics
-from clocksvc.timesource import SystemTime
-from clocksvc.view import ClockView
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.tick_feed import Feed
 from tests.bench.bench_leader import Bench
 from tests.bench.bench_loop import Prober
 from tests.bench.figures import Figure, Spread, percentile
-from tests.path.installation import wall_ms
+from tests.system.path.installation import wall_ms
 from tests.waiting import eventually
 
 PARTITIONS = 10_000

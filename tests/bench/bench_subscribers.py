@@ -16,8 +16,11 @@ from typing import Any
 from clocksvc import Reporter
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.path.installation import Installation, wall_ms
-from tests.path.notes import read_tick_log
+from tests.system.path.installation import (
+    Installation,
+    wall_ms,
+)
+from tests.system.path.notes import read_tick_log
 from tests.waiting import eventually
 
 TICKS = int(os.environ.get("TICKS", "60"))

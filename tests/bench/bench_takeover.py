@@ -17,9 +17,17 @@ import httpx2
 
 from clocksvc.dev.ports import free_ports
 from tests.bench.figures import Figure, percentile
-from tests.path.installation import Installation, create_topic, wall_ms
-from tests.path.notes import LoggedTick, broken_links, parse_ms
-from tests.path.scene import Scene
+from tests.system.path.installation import (
+    Installation,
+    create_topic,
+    wall_ms,
+)
+from tests.system.path.notes import (
+    LoggedTick,
+    broken_links,
+    parse_ms,
+)
+from tests.system.path.scene import Scene
 from tests.waiting import eventually
 
 KILLS = int(os.environ.get("KILLS", "50"))

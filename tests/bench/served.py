@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.path.installation import Installation, create_topic
+from tests.system.path.installation import (
+    Installation,
+    create_topic,
+)
 
 
 @contextmanager

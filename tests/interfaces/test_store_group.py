@@ -4,12 +4,12 @@ import pytest
 
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.roster import Roster
-from clocksvc.store import Bounds, Store
+from clocksvc.interfaces.store import (
+    Bounds,
+    Store,
+)
+from tests.interfaces.store_values import BASE, LEASE_MS, MARKS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
 from tests.preconditions import require
-from tests.promises.conftest import keeper as keeper
-from tests.promises.conftest import on_redis as on_redis
-from tests.promises.conftest import store as store
-from tests.promises.store_values import BASE, LEASE_MS, MARKS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
 
 
 def bounds_of(group: str) -> Bounds:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clocksvc.stores.redis.connect import connect
-from clocksvc.stores.redis.store import RedisStore
+from clocksvc.redis.connect import connect
+from clocksvc.redis.store import RedisStore
 
 CLOCKS = 60
 WAIT_S = 1.5

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from clocksvc import heartbeat
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import StoreUnavailable
-from clocksvc.feed import Feed
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.parts import Parts
-from clocksvc.ticklogs.memory import MemoryTickLog
+from clocksvc.memory.tick_log import MemoryTickLog
+from clocksvc.service import heartbeats as heartbeat
+from clocksvc.service.tick_feed import Feed
 from tests.simulation.consumer import Consumer
 from tests.simulation.hub import Hub, SimulatedTime
 from tests.simulation.keepers import BlownUp, Link, SeenLog, SeenStore, SeenTopics, Watcher

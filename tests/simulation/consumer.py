@@ -4,10 +4,13 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import StoreUnavailable
-from clocksvc.reporter import Reporter
-from clocksvc.store import Report, ReportAnswer
+from clocksvc.interfaces.store import (
+    Report,
+    ReportAnswer,
+)
 from tests.simulation.hub import Hub, SimulatedTime
 from tests.simulation.keepers import Link, SeenStore
 from tests.simulation.oracle import Oracle

@@ -8,11 +8,14 @@ from typing import Any, cast
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicShape
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
-from clocksvc.store import Counters
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.ticklogs.memory import MemoryLog
-from clocksvc.topic import Metadata, TimestampType
-from clocksvc.topics.memory import MemoryTopics
+from clocksvc.interfaces.store import Counters
+from clocksvc.interfaces.topics import (
+    Metadata,
+    TimestampType,
+)
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.tick_log import MemoryLog
+from clocksvc.memory.topics import MemoryTopics
 from tests.simulation.hub import Hub
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clocksvc.clock.log_message import Message
 from clocksvc.clock.roster import TopicShape
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.ticklogs.memory import Entry
-from clocksvc.ticklogs.message import Message
+from clocksvc.memory.tick_log import Entry
 from tests.simulation.hub import SimulatedTime
 from tests.simulation.standing import Standing
 from tests.simulation.violation import Violation

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from clocksvc.clock.answer import AnswerKind
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind
+from clocksvc.clock.request_result import AnswerKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.leader.init import initialise
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.ticklogs.memory import MemoryTickLog
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.tick_log import MemoryTickLog
 from tests.simulation.hub import Hub, SimulatedTime
 from tests.simulation.keepers import Link, SeenStore
 from tests.simulation.oracle import Oracle
@@ -36,7 +36,7 @@ class Init:
 
 
 class Asking:
-    """One request to the leader, as `clocksvc/api/asking.py` makes it."""
+    """One request to the leader, as `clocksvc/api/leader_requests.py` makes it."""
 
     def __init__(self, hub: Hub, store: MemoryStore, link: Link, oracle: Oracle, told: Counter[str]) -> None:
         self._hub, self._oracle, self._told = hub, oracle, told

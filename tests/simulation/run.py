@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.request import RequestKind
 from clocksvc.errors import ClocksvcError
-from clocksvc.ticklogs.memory import CommitFault
+from clocksvc.memory.tick_log import CommitFault
 from tests.simulation.actors import Processes
 from tests.simulation.faults.of_processes import crash_leader
 from tests.simulation.faults.stage import Stage

@@ -6,7 +6,7 @@ from functools import partial
 
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.feed import Feed
+from clocksvc.service.tick_feed import Feed
 from tests.simulation.hub import Hub
 from tests.simulation.oracle import Oracle
 from tests.simulation.violation import Violation

@@ -38,7 +38,7 @@ ONCE_FAILED = {
     7_007_709: "early: what nobody had told of a topic that was made anew can't be told from the new one's own",
 }
 """Seeds that broke a promise once, and what was wrong: they stay. What takes more luck than 2,000 seeds have is a
-directed test: `tests/leader/test_wrong_clocks.py`."""
+directed test: `tests/unit/leader/test_wrong_clocks.py`."""
 
 
 @pytest.mark.parametrize("first", range(1, CHUNKS * SEEDS, SEEDS))

@@ -1,7 +1,7 @@
 """Somebody who looks at the clock's state all the time, through the product's view: is it ever silent?"""
 
-from clocksvc.feed import Feed
-from clocksvc.view import ClockView
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.tick_feed import Feed
 from tests.simulation.hub import Hub, SimulatedTime
 from tests.simulation.keepers import Link, SeenStore
 from tests.simulation.oracle import Oracle

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field, fields
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.stores.memory_state import State
-from clocksvc.ticklogs.memory import MemoryLog, Transaction
-from clocksvc.topic import TimestampType
-from clocksvc.topics.memory import MemoryTopics, TopicRecord
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.memory.partition_table import State
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    Transaction,
+)
+from clocksvc.memory.topics import (
+    MemoryTopics,
+    TopicRecord,
+)
 from tests.simulation.hub import Hub, SimulatedTime
 from tests.simulation.violation import Violation
 

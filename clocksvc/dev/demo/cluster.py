@@ -9,7 +9,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.demo.place import PARTITIONS, Place
 from clocksvc.dev.errors import DevServerError
-from clocksvc.kafka_client import ClientLog, client_settings
+from clocksvc.kafka.client import (
+    ClientLog,
+    client_settings,
+)
 
 _ANSWER_S = 5.0
 _FAREWELL_S = 1.0

@@ -11,8 +11,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from clocksvc import Reporter, is_heartbeat
 from clocksvc.dev.demo.place import CLOCK, WORK_S, Place
-from clocksvc.kafka_client import ClientLog, client_settings
-from clocksvc.timesource import SystemTime
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.client import (
+    ClientLog,
+    client_settings,
+)
 
 _POLL_S = 0.1
 _MOST_AT_ONCE = 500

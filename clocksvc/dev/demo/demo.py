@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 
-from clocksvc import wiring
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import words
 from clocksvc.dev.demo.chain import Chain
@@ -13,7 +12,8 @@ from clocksvc.dev.demo.picture import Picture, Reader, picture
 from clocksvc.dev.demo.place import INTERVAL_S, QUIET, SLOW
 from clocksvc.dev.demo.show import Show
 from clocksvc.dev.demo.story import Act, Sight, Story
-from clocksvc.timesource import SystemTime
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.service import bootstrap as wiring
 
 LEAST_TICKS = 3
 """So many make a demo that ends by itself a success."""

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from typing import Any
 
-from clocksvc import wiring
 from clocksvc.dev.demo.place import CLOCK, Place
 from clocksvc.dev.errors import DevServerError
 from clocksvc.errors import StoreUnavailable
+from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
 _QUEUE = "clocksvc"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clocksvc.clock import boundary
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.dev.demo.place import INTERVAL_S, NIGHT_S
 
 NIGHTLY, TICK = "nightly", "tick"

@@ -15,7 +15,7 @@ from clocksvc.dev.demo.servers import Interrupted, Servers
 from clocksvc.dev.demo.service import ServiceHere, listen
 from clocksvc.dev.demo.watch import Watch
 from clocksvc.dev.errors import DevServerError
-from clocksvc.logs import setup_logging
+from clocksvc.service.log_format import setup_logging
 
 _CONSUMERS = 2
 _JOIN_S = 3.0

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from clocksvc.dev.ports import LOOPBACK
-from clocksvc.position import BEAT, positions_topic
+from clocksvc.interfaces.checkpoints import (
+    BEAT,
+    positions_topic,
+)
 from clocksvc.settings import Settings, settings_from
 
 CLOCK = "demo"

@@ -5,8 +5,11 @@ import threading
 from confluent_kafka import KafkaException, Producer
 
 from clocksvc.dev.demo.place import Place
-from clocksvc.kafka_client import ClientLog, client_settings
-from clocksvc.timesource import SystemTime
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.client import (
+    ClientLog,
+    client_settings,
+)
 
 _SHARES = (0, 1, 0, 2, 0, 1, 0, 0, 1, 0)
 """The partitions of ten records in a row."""

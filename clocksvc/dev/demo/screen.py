@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from clocksvc.clock import boundary
-from clocksvc.clock.timestamp import to_rfc3339
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.dev.demo.picture import Bar, Picture
 from clocksvc.dev.demo.place import INTERVAL_S
 from clocksvc.dev.demo.words import Line, precise_time_of_day, time_of_day

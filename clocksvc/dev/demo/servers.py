@@ -7,12 +7,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
-from clocksvc.address import without_password
 from clocksvc.dev.errors import DevServerError
 from clocksvc.dev.kafka_jars import KAFKA_VERSION, default_cache_dir
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.server import ChildServer
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.redaction import without_password
 
 _LOOK_S = 0.1
 _TELL_S = 3.0

@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from importlib.metadata import version
 
-from clocksvc import wiring
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.dev.ports import LOOPBACK
 from clocksvc.errors import InvalidValue
 from clocksvc.metrics import Metrics
+from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
 DEFAULT_PORT = 8080

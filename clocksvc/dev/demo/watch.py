@@ -5,11 +5,11 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from clocksvc.client import Client
+from clocksvc.client.http import Client
+from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo.place import CLOCK
 from clocksvc.errors import ClocksvcError, Unavailable
-from clocksvc.server_sent_events import Event
 
 _SILENCE_S = 40.0
 _AGAIN_S = 0.2

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.timestamp import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import (
+    parse_timestamp,
+    to_rfc3339,
+)
 from clocksvc.dev.demo.jobs import Job, next_night_ms
 
 _LISTED = 4

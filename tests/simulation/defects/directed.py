@@ -5,9 +5,9 @@ from importlib import import_module
 from itertools import product
 from typing import Any
 
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.timesource import SystemTime
-from tests.promises.store_values import CLOCK
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.memory.store import MemoryStore
+from tests.interfaces.store_values import CLOCK
 from tests.simulation.defects.defect import Defect
 
 _FIXTURES: dict[str, Callable[[], object]] = {"store": lambda: MemoryStore(CLOCK, SystemTime())}

@@ -3,8 +3,8 @@
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-from clocksvc.clock import boundary, hold, record
-from clocksvc.clock.hold import Sight
+from clocksvc.clock import boundary, holds, log_record
+from clocksvc.clock.holds import Sight
 from clocksvc.clock.tick import Tick
 from tests.simulation.defects.defect import Promise, defect, together
 
@@ -12,7 +12,7 @@ Patched = AbstractContextManager[object]
 
 
 def _without(rule: object) -> Patched:
-    return patch.object(hold, "RULES", tuple(each for each in hold.RULES if each is not rule))
+    return patch.object(holds, "RULES", tuple(each for each in holds.RULES if each is not rule))
 
 
 @defect(
@@ -61,7 +61,7 @@ def stores_clock_not_compared() -> Patched:
     directed="leader/test_leading.py::test_two_configurations_hold_each_other",
 )
 def config_conflict_ignored() -> Patched:
-    return _without(hold.config_conflict)
+    return _without(holds.config_conflict)
 
 
 @defect(
@@ -72,7 +72,7 @@ def config_conflict_ignored() -> Patched:
     directed="leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
 )
 def unheard_replicas_ignored() -> Patched:
-    return _without(hold.not_all_heard)
+    return _without(holds.not_all_heard)
 
 
 @defect(
@@ -82,7 +82,7 @@ def unheard_replicas_ignored() -> Patched:
     directed="leader/test_leading.py::test_absence_retires_nothing",
 )
 def missing_topic_ignored() -> Patched:
-    return _without(hold.topic_missing)
+    return _without(holds.topic_missing)
 
 
 @defect(
@@ -92,7 +92,7 @@ def missing_topic_ignored() -> Patched:
     directed="clock/test_advance.py::test_the_verdict",
 )
 def pause_ignored() -> Patched:
-    return _without(hold.paused)
+    return _without(holds.paused)
 
 
 @defect(
@@ -141,5 +141,5 @@ def exclusions_not_named() -> Patched:
 )
 def exclusions_lost_in_the_log() -> Patched:
 
-    state_to_wire = record._state_to_wire
-    return together(patch.object(record, "_state_to_wire", lambda state: state_to_wire(state) | {"exclusions": []}))
+    state_to_wire = log_record._state_to_wire
+    return together(patch.object(log_record, "_state_to_wire", lambda state: state_to_wire(state) | {"exclusions": []}))

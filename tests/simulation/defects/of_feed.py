@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-from clocksvc import feed as feeds
 from clocksvc.clock.tick import Tick
-from clocksvc.feed import Feed
-from clocksvc.ring import Ring
+from clocksvc.service import tick_feed as feeds
+from clocksvc.service.tick_buffer import Ring
+from clocksvc.service.tick_feed import Feed
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]

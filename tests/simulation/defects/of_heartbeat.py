@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc import heartbeat
+from clocksvc.service import heartbeats as heartbeat
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]

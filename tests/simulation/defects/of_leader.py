@@ -4,7 +4,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock.answer import Answer, AnswerKind
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
 from clocksvc.leader import requests
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.lease import Lease

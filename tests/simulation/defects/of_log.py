@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from unittest.mock import patch
 
-from clocksvc.clock.record import Record
+from clocksvc.clock.log_message import read_message
+from clocksvc.clock.log_record import Record
 from clocksvc.errors import Fenced, OutcomeUnknown
-from clocksvc.ticklog import Tail, Waiting
-from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
-from clocksvc.ticklogs.message import read_message
+from clocksvc.interfaces.tick_log import (
+    Tail,
+    Waiting,
+)
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]

@@ -6,7 +6,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from unittest.mock import patch
 
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.roster import TopicShape
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery

@@ -6,14 +6,21 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from clocksvc.client import report_sender as sender
+from clocksvc.client.message import TopicPartition
+from clocksvc.client.progress import Progress
+from clocksvc.client.progress_tracker import (
+    Item,
+    Numbers,
+)
+from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, Reading
-from clocksvc.reporter import Reporter
-from clocksvc.reporting import sender
-from clocksvc.reporting.message import TopicPartition
-from clocksvc.reporting.numbers import Item, Numbers
-from clocksvc.reporting.progress import Progress
-from clocksvc.store import Bounds, Marks, Report
-from clocksvc.stores.memory import MemoryStore
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+    Report,
+)
+from clocksvc.memory.store import MemoryStore
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]

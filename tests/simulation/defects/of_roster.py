@@ -5,15 +5,15 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from unittest.mock import patch
 
-from clocksvc.clock.record import ClockState
+from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.roster import Roster, TopicShape
 from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.topics import Metadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery, requests, step, term
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.parts import Parts
 from clocksvc.leader.term import Term
-from clocksvc.topic import Metadata
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.of_step import no_generation_and_count_check
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock.advance import records
+from clocksvc.clock.due_ticks import records
+from clocksvc.interfaces.store import Minimum
+from clocksvc.interfaces.topics import Metadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import step
 from clocksvc.leader.parts import LeaderObserver, Parts
 from clocksvc.leader.step import Stepped
 from clocksvc.leader.term import Term
-from clocksvc.store import Minimum
-from clocksvc.topic import Metadata
 from tests.simulation.defects.defect import Promise, altered, defect
 
 Patched = AbstractContextManager[object]

@@ -5,14 +5,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
-from clocksvc.clock import hold
-from clocksvc.clock.hold import Hold, Reason, Sight
+from clocksvc.clock import holds
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+    Sight,
+)
 from clocksvc.clock.partition import Outcome, Reading
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
-from clocksvc.store import Bounds, Report, ReportAnswer
-from clocksvc.stores.memory import MemoryStore
-from clocksvc.stores.memory_state import State
+from clocksvc.interfaces.store import (
+    Bounds,
+    Report,
+    ReportAnswer,
+)
+from clocksvc.memory.partition_table import State
+from clocksvc.memory.store import MemoryStore
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.of_step import no_generation_and_count_check
 
@@ -40,8 +48,8 @@ def zero_for_unknown() -> Patched:
         return None if sight.passed_ms > last_ms else Hold(Reason.AHEAD_OF_TIME)
 
     by_name = {"partition_behind": behind, "ahead_of_time": passed}
-    rules = tuple(by_name.get(rule.__name__, rule) for rule in hold.RULES)
-    return together(patch.object(State, "lowest_ms", lowest), patch.object(hold, "RULES", rules))
+    rules = tuple(by_name.get(rule.__name__, rule) for rule in holds.RULES)
+    return together(patch.object(State, "lowest_ms", lowest), patch.object(holds, "RULES", rules))
 
 
 @defect(

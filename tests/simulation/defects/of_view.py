@@ -3,10 +3,10 @@
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-from clocksvc.clock.hold import Hold
+from clocksvc.clock.holds import Hold
 from clocksvc.clock.tick import Tick
-from clocksvc.store import Snapshot
-from clocksvc.view import ClockView
+from clocksvc.interfaces.store import Snapshot
+from clocksvc.service.clock_view import ClockView
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]

@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable
 from time import gmtime, strftime
 
-from clocksvc.ticklogs.memory import CommitFault, MemoryLog
-from clocksvc.ticklogs.message import Message
+from clocksvc.clock.log_message import Message
+from clocksvc.memory.tick_log import (
+    CommitFault,
+    MemoryLog,
+)
 from tests.simulation.faults.of_processes import crash_leader
 from tests.simulation.faults.stage import Stage, for_a_while
 from tests.simulation.world import CLOCK, World

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from clocksvc.clock.log_message import Message
 from clocksvc.clock.request import RequestKind
-from clocksvc.clock.timestamp import parse_timestamp
-from clocksvc.store import Marks
-from clocksvc.ticklogs.memory import Entry
-from clocksvc.ticklogs.message import Message
-from clocksvc.ticklogs.shape import LogShape
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.store import Marks
+from clocksvc.interfaces.tick_log_topic import LogShape
+from clocksvc.memory.tick_log import Entry
 from tests.simulation.faults.of_the_log import begin_foreign
 from tests.simulation.faults.stage import Stage
 from tests.simulation.vigils.expected import Expected, holds, restart, start_replicas

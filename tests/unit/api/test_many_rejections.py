@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from clocksvc.reporter import Reporter
-from tests.api.bed import GROUP, NOON, TOPIC, Bed
-from tests.api.served import serving
+from clocksvc.client.reporter import Reporter
 from tests.preconditions import require
+from tests.unit.api.bed import GROUP, NOON, TOPIC, Bed
+from tests.unit.api.served import serving
 
 
 @pytest.mark.xfail(

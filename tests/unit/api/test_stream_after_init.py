@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api.bed import NOON, TOKEN, Bed, ticks
-from tests.api.events import streaming
-from tests.api.served import serving
+from tests.unit.api.bed import NOON, TOKEN, Bed, ticks
+from tests.unit.api.events import streaming
+from tests.unit.api.served import serving
 
 ELEVEN = NOON - 3_600
 

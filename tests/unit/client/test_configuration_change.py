@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from clocksvc.client.reporter import Reporter
 from clocksvc.errors import ReporterMisuse
-from clocksvc.reporter import Reporter
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import pass_time
+from tests.unit.leader.looks import pass_time
 
 
 @pytest.mark.xfail(

@@ -3,9 +3,9 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome
-from clocksvc.store import Bounds
+from clocksvc.interfaces.store import Bounds
 from tests.preconditions import require
-from tests.report_desk import NOW_MS, TOPIC, Desk, Stepped
+from tests.unit.client.report_desk import NOW_MS, TOPIC, Desk, Stepped
 
 NEW = 20
 """The number of a partition that is not on the roster yet."""

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.partition import Partition, Reading
-from clocksvc.clock.timestamp import parse_timestamp
-from clocksvc.store import Report
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.store import Report
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import minutes, pass_time, times
 from tests.preconditions import require
+from tests.unit.leader.looks import minutes, pass_time, times
 
 
 @pytest.mark.xfail(

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from clocksvc.clock.hold import Reason
+from clocksvc.clock.holds import Reason
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
 from tests.preconditions import require
+from tests.unit.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
 
 
 def logged(clock: InMemoryClock) -> list[str]:

@@ -5,14 +5,23 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from clocksvc.clock.record import ClockState, Record
+from clocksvc.clock.log_record import (
+    ClockState,
+    Record,
+)
 from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.tick_log import (
+    Tail,
+    Waiting,
+)
 from clocksvc.leader.leader import Phase
-from clocksvc.stores.memory import MemoryStore
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
 from clocksvc.testing import InMemoryClock
-from clocksvc.ticklog import Tail, Waiting
-from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
-from tests.leader.looks import another_leader
+from tests.unit.leader.looks import another_leader
 
 FIRST_MS = 1_795_348_800_000
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from clocksvc.clock.hold import Reason
+from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import hold_of, minutes, pass_time, times
 from tests.preconditions import require
+from tests.unit.leader.looks import hold_of, minutes, pass_time, times
 
 
 @pytest.mark.parametrize("flushed", [False, True], ids=["store kept", "store flushed"])

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 import pytest
 
+from clocksvc.clock.log_record import Record
 from clocksvc.clock.partition import Partition, Reading
-from clocksvc.clock.record import Record
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import OutcomeUnknown
+from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.tick_log import Waiting
 from clocksvc.leader.leader import Phase
-from clocksvc.store import Report
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
 from clocksvc.testing import ManualTime
-from clocksvc.ticklog import Waiting
-from clocksvc.ticklogs.memory import MemoryLog, MemoryTickLog
-from tests.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, times
 from tests.preconditions import require
+from tests.unit.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, times
 
 
 class UnansweredTickLog(MemoryTickLog):

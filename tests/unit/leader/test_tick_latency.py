@@ -4,13 +4,13 @@ import pytest
 
 from clocksvc.clock.partition import Partition, Reading
 from clocksvc.clock.request import RequestKind
-from clocksvc.clock.timestamp import parse_timestamp
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.store import Report
 from clocksvc.leader.parts import NoObserver
-from clocksvc.store import Report
 from clocksvc.testing import InMemoryClock
-from tests.leader.looks import minutes, pass_time, times
-from tests.leader.operator import Operator
 from tests.preconditions import require
+from tests.unit.leader.looks import minutes, pass_time, times
+from tests.unit.leader.operator import Operator
 
 
 class Latencies(NoObserver):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS
+from clocksvc.interfaces.topics import TimestampType
 from clocksvc.testing import InMemoryClock
-from clocksvc.topic import TimestampType
 from tests.preconditions import require
 
 

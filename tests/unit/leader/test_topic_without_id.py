@@ -6,10 +6,10 @@ from collections.abc import Collection
 import pytest
 
 from clocksvc.clock.roster import TopicShape
+from clocksvc.interfaces.topics import Metadata
+from clocksvc.memory.topics import MemoryTopics
 from clocksvc.testing import InMemoryClock
-from clocksvc.topic import Metadata
-from clocksvc.topics.memory import MemoryTopics
-from tests.leader.looks import minutes, pass_time, times
+from tests.unit.leader.looks import minutes, pass_time, times
 
 ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 

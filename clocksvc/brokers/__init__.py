@@ -1,1 +1,0 @@
-"""Who keeps the promise of `broker.py`. Celery's keeper is in `celery/`, where Celery is."""

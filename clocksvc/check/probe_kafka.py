@@ -1,0 +1,122 @@
+"""What the configured Kafka says of itself and of every clock's topics, tick log and group. It writes nothing."""
+
+from collections.abc import Iterator
+
+from clocksvc.check import rules_kafka, rules_time, rules_topic
+from clocksvc.check.finding import Finding, problem
+from clocksvc.clock.log_message import (
+    Message,
+    read_message,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.errors import MetadataUnavailable, UnreadableRecord
+from clocksvc.interfaces.cluster_facts import (
+    Stamped,
+    TopicFacts,
+)
+from clocksvc.interfaces.time import Time
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka.inspector import KafkaInspector
+from clocksvc.settings import Settings
+
+SAMPLE_S = 5.0
+NEWEST_S = 2.0
+RECORDS_A_PARTITION = 1_000
+RECORDS_IN_ALL = 50_000
+"""So many records are read for the samples of all clocks: a second or two of one broker's time."""
+
+
+def ask_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
+    """The findings on Kafka.
+
+    Raises:
+        MetadataUnavailable: no answer.
+    """
+    with KafkaInspector(settings.kafka_settings(), time) as inspector:
+        yield from _look(inspector, settings, time)
+
+
+def _look(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
+    cluster = inspector.cluster()
+    yield from rules_kafka.judge_cluster(cluster)
+    unstamped: list[tuple[ClockSpec, str, int]] = []
+    for spec in settings.clock_specs().values():
+        partitions: list[Partition] = []
+        for topic in spec.topics:
+            try:
+                facts = inspector.topic(topic)
+            except MetadataUnavailable as error:
+                yield problem(f"topic {topic}", str(error), "allow this user Describe on the topic", spec.name)
+                continue
+            yield from rules_topic.judge(spec, topic, facts)
+            if facts is not None:
+                partitions += _partitions(topic, facts.partitions)
+                if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
+                    unstamped.append((spec, topic, facts.partitions))
+        yield from _ticklog(inspector, spec, cluster.brokers, time)
+        yield from _group(inspector, spec, partitions)
+    yield from _samples(inspector, unstamped, time)
+
+
+def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Time) -> Iterator[Finding]:
+    try:
+        facts = inspector.topic(spec.tick_log)
+    except MetadataUnavailable as error:
+        to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
+        yield problem(f"tick log {spec.tick_log}", str(error), to_do, spec.name)
+        return
+    if facts is None and (refusal := inspector.refusal_to_create(spec.tick_log)):
+        yield rules_kafka.judge_creation(spec, refusal)
+        return
+    yield from rules_kafka.judge_ticklog(spec, facts, brokers)
+    yield _brokers_skew(inspector, spec, facts, time)
+
+
+def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
+    newest: Stamped | None = None
+    if facts is not None and facts.partitions == 1 and not facts.lacks("READ"):
+        try:
+            newest = inspector.newest(spec.tick_log, NEWEST_S)
+        except MetadataUnavailable as error:
+            text = f"its last record can't be read: {error}"
+            return problem(f"tick log {spec.tick_log}", text, "allow this user Read on the topic", spec.name)
+    stamp_ms = None if newest is None else newest.stamp_ms
+    return rules_time.judge_brokers(spec.name, stamp_ms, _emitted_ms(spec, newest), time.now_ms())
+
+
+def _emitted_ms(spec: ClockSpec, newest: Stamped | None) -> int | None:
+    if newest is None:
+        return None
+    try:
+        record = read_message(spec.name, Message(newest.key, newest.value, newest.type))
+    except UnreadableRecord:
+        return None
+    return None if record.tick is None else record.tick.emitted_at_ms
+
+
+def _group(inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition]) -> Iterator[Finding]:
+    try:
+        facts = inspector.group(spec.group)
+    except MetadataUnavailable as error:
+        yield problem(f"group {spec.group}", str(error), "allow this user Describe on the group", spec.name)
+        return
+    yield from rules_kafka.judge_group(spec, facts, partitions)
+
+
+def _samples(inspector: KafkaInspector, topics: list[tuple[ClockSpec, str, int]], time: Time) -> Iterator[Finding]:
+    deadline = time.monotonic() + SAMPLE_S
+    in_all = sum(count for _, _, count in topics)
+    newest = max(10, min(RECORDS_A_PARTITION, RECORDS_IN_ALL // max(1, in_all)))
+    for spec, topic, count in topics:
+        partitions = _partitions(topic, count)
+        try:
+            sample = inspector.sample(partitions, newest, max(0.5, deadline - time.monotonic()))
+        except MetadataUnavailable as error:
+            yield problem(f"topic {topic}", f"can't be read: {error}", "allow this user Read on the topic", spec.name)
+            continue
+        yield from rules_topic.judge_sample(spec, topic, sample, time.now_ms())
+
+
+def _partitions(topic: str, count: int) -> list[Partition]:
+    return [Partition(topic, number) for number in range(count)]

@@ -1,0 +1,1 @@
+"""What applications embed: the reporter, `ticks`, `wait_until`, and their HTTP client."""

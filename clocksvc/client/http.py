@@ -1,0 +1,231 @@
+"""The HTTP client of the service: for reports by `http(s)://`, ticks, waits, and the command line.
+
+Every failure is one of `clocksvc.errors`. Must not retry by itself, and show no token.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError, ProtocolError
+
+from clocksvc.client.sse import (
+    Event,
+    read_events,
+)
+from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable, UnknownClock
+from clocksvc.redaction import without_password
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 10.0
+_CONNECTIONS = 4
+_REPR = re.compile(r"<?HTTPS?Connection\w*\(.*?\)(?: at 0x\w+)?>?: ")
+
+Params = Mapping[str, str | int | float | None]
+
+
+class Answer(NamedTuple):
+    """A status and the JSON that came with it; {} where none did."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class Client:
+    """Talks to one service. Safe to use from several threads; connects when first used.
+
+    Args:
+        url: `http(s)://host:port`, with a path where the service stands behind one.
+        token: sent as a bearer token; None for none.
+
+    Raises:
+        InvalidValue: the URL or the token can't be used.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._base = _base_url(url)
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {_checked_token(token)}"
+        self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, retries=False)
+
+    def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        timeout_s: float = READ_TIMEOUT_S,
+        accept: tuple[int, ...] = (),
+    ) -> Answer:
+        """GET a path, for a JSON object.
+
+        Args:
+            params: the query; those that are None are left out.
+            timeout_s: for the answer to begin, and between its parts.
+            accept: statuses beside 2xx that are an answer, not an error.
+
+        Raises:
+            Refused: the service refuses the request for good: credentials, scope, or what was asked.
+            UnknownClock: the service has no such clock (or no such path).
+            ServiceUnavailable: no answer, or one that says to come back later.
+        """
+        return self._ask("GET", path, params, None, timeout_s, accept)
+
+    def post(self, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
+        """POST JSON, for the JSON object of a 2xx. Raises like `get`."""
+        return self.send("POST", path, body, timeout_s=timeout_s)
+
+    def send(self, method: str, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
+        """Send JSON by a method such as DELETE, for the JSON object of a 2xx. Raises like `get`."""
+        return self._ask(method, path, None, json.dumps(body).encode(), timeout_s, ()).body
+
+    @contextmanager
+    def events(
+        self, path: str, params: Params | None = None, *, last_id: str | None = None, silence_s: float
+    ) -> Iterator[Iterator[Event]]:
+        """Server-sent events of a path, until the service ends them. Raises like `get`, on entering and within.
+
+        Args:
+            last_id: where to go on: the id of the last event seen.
+            silence_s: how long nothing may come, not even a comment, before the connection counts as lost.
+        """
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+        if last_id is not None:
+            headers["Last-Event-ID"] = last_id
+        with _translated(self._base):
+            response = self._send("GET", path, params, None, silence_s, headers)
+            try:
+                if response.status != 200:
+                    raise _error(Answer(response.status, _json(response.data)), path)
+                yield read_events(_parts(response))
+            finally:
+                response.close()  # not given back to the pool: there is more to come on it
+                response.release_conn()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None,
+        timeout_s: float,
+        accept: tuple[int, ...],
+    ) -> Answer:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with _translated(self._base):
+            response = self._send(method, path, params, body, timeout_s, headers)
+            answer = Answer(response.status, _json(response.data))
+            response.release_conn()
+        if 200 <= answer.status < 300 or answer.status in accept:
+            return answer
+        raise _error(answer, path)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None,
+        timeout_s: float,
+        headers: Mapping[str, str],
+    ) -> urllib3.BaseHTTPResponse:
+        query = {name: value for name, value in (params or {}).items() if value is not None}
+        url = self._base + path + (f"?{urlencode(query)}" if query else "")
+        return self._pool.request(
+            method,
+            url,
+            body=body,
+            headers=self._headers | dict(headers),
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
+            redirect=False,  # a token goes to the host that it was given for, and nowhere else
+            preload_content=False,
+        )
+
+
+def _base_url(url: str) -> str:
+    wanted = "wanted http://host:port or https://host:port, without user, password, query or fragment"
+    try:
+        parts = urllib3.util.parse_url(url)
+    except LocationParseError:
+        raise InvalidValue("url", without_password(url), wanted) from None
+    if parts.scheme not in ("http", "https") or not parts.host or parts.auth or parts.query or parts.fragment:
+        raise InvalidValue("url", without_password(url), wanted)
+    return url.rstrip("/")
+
+
+def _checked_token(token: str) -> str:
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidValue("token", "***", "wanted printable ASCII characters without blanks")
+    return token
+
+
+@contextmanager
+def _translated(base: str) -> Iterator[None]:
+    try:
+        yield
+    except (NewConnectionError, ConnectTimeoutError) as error:
+        raise ServiceUnavailable(f"no clocksvc answers at {base}: {_reason(error)}") from error
+    except (HTTPError, OSError) as error:
+        raise ServiceUnavailable(f"the clocksvc service at {base} does not answer: {_reason(error)}") from error
+
+
+def nobody_answered(error: BaseException) -> bool:
+    """Whether an error of this client says that there was nobody to connect to."""
+    return isinstance(error, ServiceUnavailable) and isinstance(
+        error.__cause__, NewConnectionError | ConnectTimeoutError
+    )
+
+
+def token_refused(error: BaseException) -> bool:
+    """Whether an error of this client says that the service wants a token, or another one."""
+    return isinstance(error, _Unauthenticated)
+
+
+class _Unauthenticated(Refused):
+    """The service wants a token that it knows."""
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system says where it says anything; nobody's `repr`."""
+    below = next((one for one in (error, error.__cause__, *error.args) if isinstance(one, OSError)), None)
+    if below is None and isinstance(error, ProtocolError):
+        return "connection lost"
+    text = _REPR.sub("", str(error)) if below is None else below.strerror or str(below)
+    return text[:1].lower() + text[1:]
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _error(answer: Answer, path: str) -> Exception:
+    """The error that a status stands for, with what the problem details say."""
+    status, problem = answer
+    said = problem.get("detail") or problem.get("title") or f"status {status}"
+    message = f"{path}: {said} (status {status})"
+    if status == 404:
+        return UnknownClock(message)
+    if status in (408, 425, 429) or status >= 500:
+        return ServiceUnavailable(message)
+    if status == 401:
+        return _Unauthenticated(message)
+    if 300 <= status < 400:
+        return Refused(f"{path}: the service redirects (status {status}): wanted its own address")
+    return Refused(message)
+
+
+def _parts(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    while part := response.read1():
+        yield part

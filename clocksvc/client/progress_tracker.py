@@ -1,0 +1,282 @@
+"""The numbers of all partitions that a consumer reads, and what the store's answers make of them.
+
+No I/O. Every method may be called from any thread: one lock guards all but the numbers that a Reporter raises itself
+in its hot path, and is only ever held for a few lines.
+"""
+
+import logging
+import operator
+import threading
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+from typing import NamedTuple, SupportsIndex
+
+from clocksvc.client.progress import (
+    NONE,
+    Progress,
+    max_future_ms,
+)
+from clocksvc.client.topic_check import wrong_topic
+from clocksvc.clock.partition import Outcome, Partition, Reading, refusal
+from clocksvc.errors import InvalidValue, ReporterMisuse
+from clocksvc.interfaces.store import (
+    Bounds,
+    Report,
+    ReportAnswer,
+)
+from clocksvc.interfaces.time import Time
+
+logger = logging.getLogger("clocksvc.reporter")
+
+
+class Selection(Enum):
+    """Which numbers a report carries: those past a boundary, those that the store has not kept yet, or all."""
+
+    CROSSED = auto()
+    UNSETTLED = auto()
+    ALL = auto()
+
+
+class Item(NamedTuple):
+    """One partition's part of a report."""
+
+    partition: int
+    progress: Progress
+    number_ms: int
+
+
+class Numbers:
+    """One consumer's progress by partition.
+
+    Args:
+        clock: the clock's name, for logs and errors.
+        group: the consumer group that processes the records.
+        topic: the topic whose partitions are observed; None for that of a clock of one topic.
+
+    Attributes:
+        progress: by partition number. It grows and shrinks only here.
+        bounds: the clock's; None until the first answer that has them.
+        misuse: why nothing may be observed any more; None while it may.
+        crossed: the partitions that are past a boundary since they were last selected.
+        unknown: whether the last answer knew one of its partitions not.
+        doubted: whether the last answer refused a number that was good by our clock.
+        refusals: what was refused here and is still to be told: the latest of each partition.
+    """
+
+    def __init__(self, clock: str, group: str, topic: str | None, time: Time) -> None:
+        self.progress: dict[int, Progress] = {}
+        self.bounds: Bounds | None = None
+        self.misuse: str | None = None
+        self.crossed: set[int] = set()
+        self.unknown = False
+        self.doubted = False
+        self.refusals: dict[int, tuple[int, Outcome]] = {}
+        self._late_records = 0
+        self._last_tick_ms = 0
+        self._clock, self._group = clock, group
+        self._told_topic, self._topic = topic, topic
+        self._time = time
+        self._warned: set[int] = set()
+        self._lock = threading.Lock()
+
+    # -- from the consumer's threads ----------------------------------------------------------------------------------
+
+    def take(self, partition: int, timestamp_ms: int) -> bool:
+        """The second look at a record: new partition, boundary crossed, late, refused or doubtful timestamp.
+
+        Returns:
+            Whether there is something to send.
+
+        Raises:
+            ReporterMisuse: the reporter is used in a way that could make a tick early.
+            InvalidValue: not a partition's number, or no integer.
+        """
+        with self._lock:
+            self.check()
+            timestamp_ms = _integer("timestamp_ms", timestamp_ms)
+            progress = self.progress.get(partition) or self._begin(partition)
+            now_ms = self._time.now_ms()
+            outcome = refusal(timestamp_ms, now_ms, max_future_ms(self.bounds))
+            if outcome is not None:
+                self._refuse(partition, timestamp_ms, outcome)
+                return True
+            if timestamp_ms < progress.late_below_ms:
+                self._late_records += 1
+            crossed = timestamp_ms >= progress.boundary_ms
+            progress.admit(timestamp_ms, self.bounds, now_ms)
+            progress.aim(self.bounds, self._last_tick_ms, now_ms)
+            if crossed:
+                self.crossed.add(partition)
+            return crossed
+
+    def check(self) -> None:
+        """Raise ReporterMisuse once the reporter must not be used any more."""
+        if self.misuse is not None:
+            raise ReporterMisuse(self.misuse)
+
+    def end(self, misuse: str) -> None:
+        """From now on every observation raises."""
+        with self._lock:
+            self._end(misuse)
+
+    def claim_topic(self, topic: str) -> str:
+        """The one topic whose messages are observed: the one told or learned, else `topic` from now on."""
+        with self._lock:
+            if self._topic is None:
+                self._topic = topic
+            return self._topic
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Drop the numbers of these partitions, as far as they are of this reporter's topic."""
+        with self._lock:
+            for topic, number in partitions:
+                if self._topic is None or self._topic == topic:
+                    self.progress.pop(number, None)
+                    self.crossed.discard(number)
+                    self._warned.discard(number)
+
+    # -- from the thread that sends -----------------------------------------------------------------------------------
+
+    @property
+    def anything_untold(self) -> bool:
+        """Whether anything was observed that the store has not kept, or not been told."""
+        with self._lock:
+            unsettled = any(not progress.settled for progress in self.progress.values())
+            return unsettled or bool(self.refusals) or self._late_records > 0
+
+    def select(self, selection: Selection) -> list[Item]:
+        """What to report now; nothing before the clock's bounds are known, because only they say what counts."""
+        with self._lock:
+            if self.bounds is None:
+                return []
+            chosen = sorted(self.crossed) if selection is Selection.CROSSED else list(self.progress)
+            self.crossed.clear()
+            self.unknown = self.doubted = False
+            now_ms = self._time.now_ms()
+            items = []
+            for partition in chosen:
+                progress = self.progress[partition]
+                if selection is Selection.ALL or progress.ahead_ms != NONE:
+                    self._look_at(partition, progress, self.bounds, now_ms)
+                number_ms = progress.number_ms
+                if number_ms != NONE and (selection is Selection.ALL or number_ms != progress.accepted_ms):
+                    items.append(Item(partition, progress, number_ms))
+            return items
+
+    def report(self, items: Sequence[Item]) -> Report | None:
+        """These items as a report, with all that was refused here; None when it would say nothing.
+
+        Before the bounds are known: an empty one, which asks for them.
+        """
+        with self._lock:
+            topic = self._topic
+            if self.bounds is None or topic is None:
+                return Report(self._group, ())
+            if not (items or self.refusals or self._late_records):
+                return None
+            readings = (Reading(Partition(topic, item.partition), item.number_ms) for item in items)
+            refusals = (
+                (Reading(Partition(topic, partition), timestamp_ms), outcome)
+                for partition, (timestamp_ms, outcome) in self.refusals.items()
+            )
+            return Report(self._group, tuple(readings), tuple(refusals), self._late_records)
+
+    def settle(self, items: Sequence[Item], report: Report, answer: ReportAnswer) -> None:
+        """Take the store's answer in."""
+        with self._lock:
+            self._late_records -= report.late_records
+            for (partition, timestamp_ms), outcome in report.refusals:
+                if self.refusals.get(partition.number) == (timestamp_ms, outcome):
+                    del self.refusals[partition.number]
+            for item, outcome in zip(items, answer.outcomes, strict=True):
+                if self.progress.get(item.partition) is item.progress:  # else it was forgotten meanwhile
+                    self._settle(item, outcome)
+            self._learn(answer)
+
+    # -- with the lock held -------------------------------------------------------------------------------------------
+
+    def _begin(self, partition: int) -> Progress:
+        number = _integer("partition", partition)
+        if number < 0:
+            raise InvalidValue("partition", partition, "wanted a partition's number, zero or more")
+        progress = self.progress[number] = Progress()
+        progress.late_below_ms = self._last_tick_ms
+        return progress
+
+    def _refuse(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+        self.refusals[partition] = (timestamp_ms, outcome)
+        self._warn_of_refusal(partition, timestamp_ms, outcome)
+
+    def _warn_of_refusal(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+        if partition not in self._warned:
+            self._warned.add(partition)
+            where = {"clock": self._clock, "topic": self._topic, "partition": partition}
+            logger.warning("timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value})
+
+    def _look_at(self, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
+        # Kept before it was known how far is too far. One that was overtaken since is none of the numbers to tell, and
+        # must not take with it what is above suspicion, by a clock that was set back meanwhile.
+        if progress.high_ms < progress.ahead_ms and progress.ahead_ms > now_ms + bounds.max_future_ms:
+            self._refuse(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
+            progress.refused(progress.ahead_ms)
+        progress.aim(bounds, self._last_tick_ms, now_ms)
+
+    def _settle(self, item: Item, outcome: Outcome) -> None:
+        partition, progress, number_ms = item
+        if outcome in (Outcome.ACCEPTED, Outcome.UNCHANGED):
+            progress.accepted(number_ms)
+        elif outcome is Outcome.UNKNOWN:
+            progress.unknown()
+            self.unknown = True
+        elif outcome is not Outcome.FOREIGN_GROUP:
+            progress.refused(number_ms)
+            self.doubted = True
+            self.crossed.add(partition)  # what remains has not been told yet
+            self._warn_of_refusal(partition, number_ms, outcome)
+            progress.aim(self.bounds, self._last_tick_ms, self._time.now_ms())
+
+    def _learn(self, answer: ReportAnswer) -> None:
+        bounds, last_tick_ms = answer.bounds, answer.last_tick_ms or 0
+        if bounds is None or (bounds == self.bounds and last_tick_ms <= self._last_tick_ms):
+            return
+        first = self.bounds is None
+        if bounds != self.bounds:
+            self.bounds = bounds
+            self._check_group(bounds)
+            self._check_topic(bounds, first)
+        self._last_tick_ms = max(self._last_tick_ms, last_tick_ms)
+        now_ms = self._time.now_ms()
+        for progress in self.progress.values():
+            progress.aim(bounds, self._last_tick_ms, now_ms)
+        if first:
+            self.crossed.update(self.progress)
+
+    def _check_group(self, bounds: Bounds) -> None:
+        if bounds.group != self._group:
+            logger.error(
+                "reports refused: clock %s counts the progress of group %r, this reporter's group is %r",
+                *(self._clock, bounds.group, self._group),
+                extra={"clock": self._clock, "group": self._group},
+            )
+
+    def _check_topic(self, bounds: Bounds, first: bool) -> None:
+        wrong = wrong_topic(self._clock, self._told_topic, self._topic, bounds.topics)
+        if wrong is not None:
+            logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})
+            if first:  # a change of configuration later on breaks no consumer that runs
+                self._end(wrong)
+        elif first:
+            self._topic = self._topic or bounds.topics[0]
+            logger.info("reporting", extra={"clock": self._clock, "topic": self._topic, "group": self._group})
+
+    def _end(self, misuse: str) -> None:
+        self.misuse = misuse
+        self.progress.clear()
+        self.crossed.clear()
+
+
+def _integer(field: str, value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidValue(field, value, "wanted an integer") from None

@@ -1,0 +1,63 @@
+"""How far the senders of a clock have come: kept for good, written by one process of each sender at a time.
+
+A keeper serves one sender of one clock (`beat`, say). Its positions are never in the store alone, which can be lost,
+and never in the tick log, which only the leader writes. Calls block; a call that waits calls `waiting` about once a
+second. None is safe to call from two threads at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from clocksvc.interfaces.tick_log import Waiting
+
+SENDER = ""
+"""The key of the sender's own position, beside those of its entries."""
+
+BEAT, TICK_TASKS = "beat", "tasks"
+"""The names of two senders: an app's beat, unless named otherwise, and the one in the service's own beat."""
+SENDERS = (BEAT, TICK_TASKS)
+
+
+def positions_topic(tick_log: str) -> str:
+    """The Kafka topic that keeps the positions of all senders of the clock whose tick log this is."""
+    return f"{tick_log}-positions"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One position.
+
+    Attributes:
+        at_ms: the tick up to which everything was sent; for an entry, the tick before which it did not exist.
+        offset: of that tick in the tick log, where it is known: where to go on reading.
+        schedule: an entry's schedule in words: another one is another entry.
+    """
+
+    at_ms: int
+    offset: int | None = None
+    schedule: str = ""
+
+
+class Positions(Protocol):
+    """The positions of one sender, by entry; its own under `SENDER`."""
+
+    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+        """Become the only writer, and read all positions: whoever wrote before is fenced when this returns.
+
+        Raises:
+            PositionsUnavailable: no answer, or another sender's transaction is open for longer than it can live.
+            UnreadableRecord: a position of a format that this version does not read.
+        """
+
+    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+        """Write positions, all or none; None takes one away.
+
+        Raises:
+            Fenced: another process holds them now; nothing was written.
+            OutcomeUnknown: the answer did not come; the next `hold` tells.
+            PositionsUnavailable: nothing was written.
+        """
+
+    def close(self) -> None:
+        """Free connections. May be called at any time, more than once."""

@@ -1,0 +1,107 @@
+"""What a sender did and where it stands, on its way to the store: counted here, written by a thread of its own.
+
+Nothing that happens to the store delays or fails sending: what was counted while it was away is written later, or is
+lost with the process. It sends nothing and knows no schedule.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from clocksvc.clock.spec import DAY_MS
+from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.store import (
+    Handled,
+    Store,
+)
+from clocksvc.jobs.dispatcher import OUTCOMES
+
+logger = logging.getLogger("clocksvc.sender")
+
+EVERY_S = 1.0
+REPEAT_STEPS = 10
+"""Without news the position is written again after so many steps: a store that was emptied knows it again."""
+KEPT_MS = 7 * DAY_MS
+LEAVE_S = 3.0
+
+
+class Destination(NamedTuple):
+    """Where an entry's tasks go. `queue` may be a topic; "" where it is not known beforehand."""
+
+    namespace: str
+    queue: str
+
+
+class Tally:
+    """One sender's SenderObserver. `step` belongs to one thread; everything else may be called from another.
+
+    Args:
+        destinations: by the entry's name, all of the sender's.
+    """
+
+    def __init__(self, clock: str, sender: str, destinations: Mapping[str, Destination], store: Store) -> None:
+        self._clock, self._sender, self._destinations, self._store = clock, sender, dict(destinations), store
+        self._lock = threading.Lock()
+        self._counts = self._zeros()
+        self._at_ms: int | None = None
+        self._news = False
+        self._silent_steps = 0
+        self._away = False
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def sent(self, entry: Entry, outcome: str) -> None:
+        with self._lock:
+            self._counts[Handled(*self._destinations[entry.name], outcome)] += 1
+            self._news = True
+
+    def stands(self, at_ms: int | None) -> None:
+        with self._lock:
+            self._at_ms = at_ms
+            self._news = True
+
+    def start(self) -> None:
+        """Write from now on, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name=f"tally-{self._clock}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        # It may run in a signal's handler, in the middle of anything above: it takes no lock that those hold.
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(LEAVE_S)
+
+    def step(self) -> None:
+        """Write what is new; and every now and then what is not."""
+        with self._lock:
+            self._silent_steps += 1
+            if not self._news and (self._at_ms is None or self._silent_steps < REPEAT_STEPS):
+                return
+            counts, self._counts, at_ms = self._counts, self._zeros(), self._at_ms
+            self._news, self._silent_steps = False, 0
+        try:
+            self._store.count_tasks(self._sender, counts, at_ms, KEPT_MS)
+        except ClocksvcError as error:
+            self._keep(counts, error)
+        else:
+            self._away = False
+
+    def _keep(self, counts: Counter[Handled], error: ClocksvcError) -> None:
+        with self._lock:
+            self._counts.update(counts)
+            self._news = True
+        if not self._away:
+            logger.warning("counts wait for the store", extra={"clock": self._clock, "detail": str(error)})
+        self._away = True
+
+    def _run(self) -> None:
+        while not self._closing.wait(EVERY_S):
+            self.step()
+        self.step()
+
+    def _zeros(self) -> Counter[Handled]:
+        places = set(self._destinations.values())
+        return Counter({Handled(*place, outcome): 0 for place in places for outcome in OUTCOMES})

@@ -1,0 +1,1 @@
+"""All that talks to Kafka. Only this package imports `confluent_kafka`."""

@@ -1,0 +1,1 @@
+"""The interfaces in memory: for tests, and for users' own tests."""

@@ -1,0 +1,70 @@
+"""Positions in memory: the brokers' side, shared, and one writer for each process. For tests and simulations.
+
+It behaves as Kafka does under fencing, and can be told to fail: an outcome can stay unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clocksvc.errors import Fenced, OutcomeUnknown, PositionsUnavailable
+from clocksvc.interfaces.checkpoint_encoding import (
+    decode,
+    encode,
+    entry_of,
+    key,
+)
+from clocksvc.interfaces.checkpoints import Position
+from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.memory.tick_log import CommitFault
+
+
+@dataclass
+class MemoryPositionsTopic:
+    """What every process sees: the newest value of each key, and each sender's epoch."""
+
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+    unavailable: bool = False
+    commit_faults: list[CommitFault] = field(default_factory=list)
+
+
+class MemoryPositions:
+    """One process's way to a sender's positions: a Positions."""
+
+    def __init__(self, topic: MemoryPositionsTopic, sender: str) -> None:
+        self._topic, self._sender = topic, sender
+        self._epoch: int | None = None
+
+    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+        self._ask(waiting)
+        self._epoch = self._topic.epochs.get(self._sender, 0) + 1
+        self._topic.epochs[self._sender] = self._epoch
+        found = {entry_of(self._sender, name): decode(value) for name, value in self._topic.values.items()}
+        return {entry: position for entry, position in found.items() if entry is not None}
+
+    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+        self._ask(waiting)
+        if self._epoch is None or self._epoch != self._topic.epochs.get(self._sender):
+            raise Fenced
+        fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
+        if fault is not CommitFault.LOST:
+            self._write(positions)
+        if fault is not None:
+            self._epoch = None
+            raise OutcomeUnknown
+
+    def close(self) -> None:
+        self._epoch = None
+
+    def _write(self, positions: Mapping[str, Position | None]) -> None:
+        for entry, position in positions.items():
+            value, name = encode(position), key(self._sender, entry)
+            if value is None:
+                self._topic.values.pop(name, None)
+            else:
+                self._topic.values[name] = value
+
+    def _ask(self, waiting: Waiting) -> None:
+        if self._topic.unavailable:
+            waiting()
+            raise PositionsUnavailable

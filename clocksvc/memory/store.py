@@ -1,0 +1,389 @@
+"""The in-memory keeper of the store's promise: for tests, for the simulation, and for users' own tests.
+
+It must behave as the Redis keeper does in everything that the promise says; one suite runs over both.
+"""
+
+import copy
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from clocksvc.clock.log_record import (
+    Exclusion,
+    Pause,
+)
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
+from clocksvc.clock.request_result import Answer
+from clocksvc.clock.roster import Roster
+from clocksvc.clock.spec import DAY_MS
+from clocksvc.clock.tick import Tick, first_break
+from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
+from clocksvc.interfaces.store import (
+    FORMAT,
+    Bounds,
+    Counters,
+    Handled,
+    Marks,
+    Minimum,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Snapshot,
+)
+from clocksvc.interfaces.time import Time
+from clocksvc.memory.partition_table import (
+    Lease,
+    State,
+)
+
+_FOLLOW_LIMIT = 1_000
+_SLOWEST = 10
+
+
+class MemoryStore:
+    """One clock's volatile state in this process. `time` is the store's own clock, which a simulation may skew.
+
+    `wipe`, `copy_state` with `restore`, and `broken` do to it what can happen to a Redis: a flush, a roll-back to an
+    old snapshot, no answer. A new one counts as one in which every replica has long been heard: nobody who tests with
+    it has to wait for that. The two methods that block wait in real time, and not at all with a time-out of 0.
+    """
+
+    def __init__(self, clock: str, time: Time, recent_ticks_ms: int = 7 * DAY_MS) -> None:
+        self._clock = clock
+        self._time = time
+        self._recent_ticks_ms = recent_ticks_ms
+        self._changed = threading.Condition()
+        self._state = State(heard_since_ms=0)
+        self._broken = False
+
+    # -- what can happen to a store ---------------------------------------------------------------------------------
+
+    @property
+    def broken(self) -> bool:
+        """While true, every method raises StoreUnavailable."""
+        return self._broken
+
+    @broken.setter
+    def broken(self, broken: bool) -> None:
+        with self._changed:
+            self._broken = broken
+            self._changed.notify_all()
+
+    def wipe(self) -> None:
+        """Lose everything, as FLUSHALL does."""
+        self.restore(State())
+
+    def copy_state(self) -> State:
+        """All that it holds now, for `restore`."""
+        with self._changed:
+            return copy.deepcopy(self._state)
+
+    def restore(self, state: State) -> None:
+        """Roll back to what `copy_state` gave."""
+        with self._changed:
+            self._state = copy.deepcopy(state)
+            self._state.heard_since_ms = None
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    # -- reports ----------------------------------------------------------------------------------------------------
+
+    def report(self, report: Report) -> ReportAnswer:
+        with self._answering() as state:
+            bounds = state.bounds
+            if bounds is None or state.marks is None:
+                return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, state.last_tick_ms())
+            _check_format(state.marks)
+            if report.group != bounds.group:
+                outcomes = self._refuse_group(state, report)
+            else:
+                outcomes = self._receive(state, report, bounds)
+            state.reports.update(outcome.value for outcome in outcomes)
+            return ReportAnswer(outcomes, bounds, state.last_tick_ms())
+
+    def _receive(self, state: State, report: Report, bounds: Bounds) -> tuple[Outcome, ...]:
+        now_ms = self._time.now_ms()
+        outcomes = tuple(state.receive(reading, bounds, now_ms) for reading in report.readings)
+        for reading, outcome in report.refusals:
+            state.note_refusal(reading.partition, outcome)
+            state.reports[outcome.value] += 1
+        state.late_records += report.late_records
+        if Outcome.UNKNOWN in outcomes:
+            state.unknown_seen_ms = now_ms
+            self._wake(state)
+        self._note_crossing(state)
+        return outcomes
+
+    @staticmethod
+    def _refuse_group(state: State, report: Report) -> tuple[Outcome, ...]:
+        for reading in report.readings:
+            state.note_refusal(reading.partition, Outcome.FOREIGN_GROUP)
+        return (Outcome.FOREIGN_GROUP,) * len(report.readings)
+
+    # -- the lease --------------------------------------------------------------------------------------------------
+
+    def take_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
+        with self._answering() as state:
+            now_ms = self._time.now_ms()
+            lease = state.leader(now_ms)
+            if lease is not None and lease.token != token:
+                return False
+            state.lease = Lease(token, holder, now_ms + ttl_ms)
+            return True
+
+    def release_lease(self, token: str) -> None:
+        with self._answering() as state:
+            if state.lease is not None and state.lease.token == token:
+                state.lease = None
+
+    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+        with self._answering() as state:
+            state.replicas.pop(replica, None)
+            if ttl_ms > 0:
+                now_ms = self._time.now_ms()
+                state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, meaning), now_ms + ttl_ms)
+                if state.heard_since_ms is None or state.heard_since_ms > now_ms:  # or: this clock was set back
+                    state.heard_since_ms = now_ms
+
+    def replicas(self) -> list[Replica]:
+        with self._answering() as state:
+            return state.alive(self._time.now_ms())
+
+    # -- a leader's writes ------------------------------------------------------------------------------------------
+
+    def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+        with self._leading(token) as state:
+            if state.marks is not None and state.marks != marks:
+                raise StoreMismatch(
+                    f"the store belongs to cluster {state.marks.cluster_id} in format {state.marks.format}, "
+                    f"not to cluster {marks.cluster_id} in format {marks.format}"
+                )
+            state.marks, state.bounds = marks, bounds
+            if state.started_ms is None:
+                state.started_ms = started_ms
+
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
+        with self._leading(token) as state:
+            state.replace_roster(roster, generation)
+            state.exclusions, state.pause = tuple(exclusions), pause
+
+    def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
+        with self._leading(token) as state:
+            now_ms = self._time.now_ms()
+            if state.bounds is None or state.generation is None:
+                raise StoreLost
+            lease = state.lease
+            assert lease is not None
+            state.lease = Lease(token, lease.holder, now_ms + ttl_ms)
+            return Minimum(
+                lowest_ms=state.lowest_ms(),
+                count=len(state.clocks) - len(state.excluded),
+                generation=state.generation,
+                now_ms=now_ms,
+                last_tick_ms=state.chain_end_ms(),
+                crossed_ms=state.crossed_ms,
+                unknown_seen_ms=state.unknown_seen_ms,
+                digests=state.digests(now_ms),
+                heard_since_ms=state.heard_since_ms,
+                requests=state.hand_out(now_ms),
+            )
+
+    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+        with self._leading(token) as state:
+            expires_ms = self._time.now_ms() + ttl_ms
+            for request_id, answer in answers.items():
+                state.answer_request(request_id, answer, expires_ms)
+
+    def publish(self, token: str, ticks: Sequence[Tick]) -> int:
+        with self._leading(token) as state:
+            broken = first_break(state.chain_end_ms(), ticks)
+            if broken is not None:
+                raise ChainBroken(
+                    f"the store's stream ends with {state.chain_end_ms()} ms, tick {broken.at_ms} ms follows "
+                    f"{broken.previous_ms} ms"
+                )
+            now_ms = self._time.now_ms()
+            state.ticks.extend(ticks)
+            state.trim(now_ms - self._recent_ticks_ms)
+            state.crossed_ms = None
+            self._note_crossing(state)
+            self._changed.notify_all()
+            return now_ms
+
+    def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
+        with self._leading(token) as state:
+            state.ticks = list(ticks)
+            state.base_ms = last_ms
+            state.crossed_ms = None
+            self._note_crossing(state)
+            self._changed.notify_all()
+
+    def say(self, token: str, verdict: str, ttl_ms: int) -> None:
+        with self._leading(token) as state:
+            state.verdict = (verdict, self._time.now_ms() + ttl_ms)
+
+    def wait_for_wake(self, timeout_s: float) -> bool:
+        self._wait(lambda state: state.woken, timeout_s)
+        with self._answering() as state:
+            woken, state.woken = state.woken, False
+            return woken
+
+    def wake(self) -> None:
+        with self._answering() as state:
+            self._wake(state)
+
+    # -- requests to the leader -------------------------------------------------------------------------------------
+
+    def leave_request(self, request: Request) -> bool:
+        with self._answering() as state:
+            left = state.leave(request, self._time.now_ms())
+            if left:
+                self._wake(state)
+            return left
+
+    def withdraw_request(self, request_id: str) -> bool:
+        with self._answering() as state:
+            return state.withdraw(request_id)
+
+    def read_answer(self, request_id: str) -> Answer | None:
+        with self._answering() as state:
+            return state.answer(request_id, self._time.now_ms())
+
+    # -- readers ----------------------------------------------------------------------------------------------------
+
+    def last_tick(self) -> Tick | None:
+        with self._answering() as state:
+            return state.ticks[-1] if state.ticks else None
+
+    def first_tick(self) -> Tick | None:
+        with self._answering() as state:
+            return state.ticks[0] if state.ticks else None
+
+    def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
+        with self._answering() as state:
+            return [tick for tick in state.ticks if tick.at_ms > after_ms][:limit]
+
+    def newest_ticks(self, limit: int) -> list[Tick]:
+        with self._answering() as state:
+            return state.ticks[max(0, len(state.ticks) - limit) :]
+
+    def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
+        self._wait(lambda state: bool(state.ticks) and state.ticks[-1].at_ms > after_ms, timeout_s)
+        return self.ticks_after(after_ms, _FOLLOW_LIMIT)
+
+    def snapshot(self) -> Snapshot:
+        with self._answering() as state:
+            now_ms = self._time.now_ms()
+            lease, verdict, required = state.leader(now_ms), state.verdict, state.required()
+            unknown = sum(raw_ms is None for _, raw_ms in required)
+            return Snapshot(
+                now_ms=now_ms,
+                bounds=state.bounds,
+                verdict=verdict[0] if verdict is not None and now_ms < verdict[1] else None,
+                leader=None if lease is None else lease.holder,
+                started_ms=state.started_ms,
+                last_tick_ms=state.last_tick_ms(),
+                known=len(required) - unknown,
+                unknown=unknown,
+                excluded=len(state.excluded),
+                slowest=tuple(state.clock_of(partition) for partition, _ in required[:_SLOWEST]),
+                exclusions=state.exclusions,
+                pause=state.pause,
+            )
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        with self._answering() as state:
+            wanted = sorted(
+                p for p in state.clocks if (after is None or p > after) and (topic is None or p.topic == topic)
+            )
+            return [state.clock_of(partition) for partition in wanted[:limit]]
+
+    def behind(self, before_ms: int, limit: int) -> list[PartitionClock]:
+        with self._answering() as state:
+            late = [p for p, raw_ms in state.required() if raw_ms is None or raw_ms < before_ms]
+            return [state.clock_of(partition) for partition in late[:limit]]
+
+    # -- counters ---------------------------------------------------------------------------------------------------
+
+    def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
+        with self._answering() as state:
+            state.heartbeats.update(outcomes)
+            if success:
+                state.heartbeat_success_ms = self._time.now_ms()
+
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        with self._answering() as state:
+            if handled:
+                state.tasks.setdefault(sender, Counter()).update(handled)
+            if at_ms is not None:
+                now_ms = self._time.now_ms()
+                state.stands(sender, at_ms, now_ms, now_ms + ttl_ms)
+
+    def counters(self) -> Counters:
+        with self._answering() as state:
+            return state.counters(self._time.now_ms())
+
+    # -- tasks that have been run -----------------------------------------------------------------------------------
+
+    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+        with self._answering() as state:
+            now_ms = self._time.now_ms()
+            state.remember(task_id, now_ms + kept_ms, now_ms, most)
+
+    def is_double(self, task_id: str) -> bool:
+        with self._answering() as state:
+            double = self._time.now_ms() < state.finished.get(task_id, 0)
+            state.task_doubles += double
+            return double
+
+    def now_ms(self) -> int:
+        with self._answering():
+            return self._time.now_ms()
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _answering(self) -> Iterator[State]:
+        with self._changed:
+            if self._broken:
+                raise StoreUnavailable
+            yield self._state
+
+    @contextmanager
+    def _leading(self, token: str) -> Iterator[State]:
+        with self._answering() as state:
+            lease = state.leader(self._time.now_ms())
+            if lease is None or lease.token != token:
+                raise LeaseLost
+            yield state
+
+    def _wait(self, condition: Callable[[State], bool], timeout_s: float) -> None:
+        with self._answering():
+            if timeout_s > 0:
+                self._changed.wait_for(lambda: self._broken or condition(self._state), timeout_s)
+
+    def _note_crossing(self, state: State) -> None:
+        if state.crossed_ms is None and state.boundary_waits():
+            state.crossed_ms = self._time.now_ms()
+            self._wake(state)
+
+    def _wake(self, state: State) -> None:
+        state.woken = True
+        self._changed.notify_all()
+
+
+def _check_format(marks: Marks) -> None:
+    if abs(marks.format - FORMAT) > 1:
+        raise StoreMismatch(f"the store is in format {marks.format}, this reporter writes format {FORMAT}")

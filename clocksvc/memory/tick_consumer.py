@@ -1,0 +1,98 @@
+"""Turns at a tick log in memory: a group's members, and who of them has the turn. For tests and simulations."""
+
+from dataclasses import dataclass, field
+
+from clocksvc.clock.log_message import read_message
+from clocksvc.clock.log_record import Record
+from clocksvc.errors import OpenTransaction, TickLogUnavailable
+from clocksvc.interfaces.checkpoints import Position
+from clocksvc.interfaces.tick_consumer import LoggedTick
+from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.memory.tick_log import MemoryLog
+
+BATCH = 500
+
+
+@dataclass
+class MemoryGroup:
+    """One sender's processes at one tick log. `give` hands the turn on, as a rebalance does."""
+
+    log: MemoryLog
+    clock: str
+    members: list["MemorySubscription"] = field(default_factory=list)
+    holder: "MemorySubscription | None" = None
+    turns: int = 0
+
+    def give(self, member: "MemorySubscription | None") -> None:
+        """Another member, or nobody, has the turn from now on."""
+        self.holder = member
+        self.turns += 1
+
+    def leave(self, member: "MemorySubscription") -> None:
+        """A member is gone, or is taken for dead."""
+        if member in self.members:
+            self.members.remove(member)
+        if self.holder is member:
+            self.give(next(iter(self.members), None))
+
+
+class MemorySubscription:
+    """One process's membership of a MemoryGroup: a Subscription.
+
+    It learns of a turn's end when it polls, as Kafka's consumers do.
+    """
+
+    def __init__(self, group: MemoryGroup) -> None:
+        self._group = group
+        self._place: int | None = None
+        self._turn: int | None = None
+        group.members.append(self)
+        if group.holder is None:
+            group.give(self)
+
+    @property
+    def turn(self) -> int | None:
+        return self._turn
+
+    def last_tick_ms(self, waiting: Waiting) -> int | None:
+        log = self._group.log
+        if log.unavailable:
+            raise TickLogUnavailable
+        if log.last_stable_offset < log.end:
+            raise OpenTransaction
+        newest = next(log.committed_newest_first(), None)
+        return None if newest is None else read_message(self._group.clock, newest).state.last_tick_ms
+
+    def begin(self, after: Position | None) -> None:
+        offset = None if after is None else after.offset
+        low, high = self._group.log.first_offset, self._group.log.end
+        self._place = low if offset is None or not low <= offset <= high else offset
+
+    def poll(self, timeout_s: float) -> list[LoggedTick]:
+        group = self._group
+        mine = group.turns if group.holder is self else None
+        if mine != self._turn:
+            self._turn, self._place = mine, None
+        if self._place is None:
+            return []
+        if group.log.unavailable:
+            raise TickLogUnavailable
+        return self._read(self._place)
+
+    def close(self) -> None:
+        self._turn = self._place = None
+        self._group.leave(self)
+
+    def _read(self, place: int) -> list[LoggedTick]:
+        log, found = self._group.log, list[LoggedTick]()
+        for entry in log.entries:
+            landed = entry.transaction is None or entry.transaction.committed is True
+            if entry.message is None or entry.offset < place or entry.offset >= log.last_stable_offset or not landed:
+                continue
+            record: Record = read_message(self._group.clock, entry.message)
+            if record.tick is not None:
+                found.append(LoggedTick(entry.offset, record.tick))
+            if len(found) == BATCH:
+                break
+        self._place = found[-1].offset + 1 if found else place
+        return found

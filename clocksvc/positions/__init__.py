@@ -1,1 +1,0 @@
-"""Those who keep a sender's positions (the promise is `clocksvc.position`)."""

@@ -1,0 +1,246 @@
+"""Between the promise's values and what the scripts take and give. No I/O."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from clocksvc.clock import request as requests
+from clocksvc.clock import request_result as answers
+from clocksvc.clock.log_record import (
+    Exclusion,
+    Pause,
+)
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
+from clocksvc.clock.request_result import (
+    Answer,
+    standing_from_wire,
+    standing_to_wire,
+)
+from clocksvc.clock.roster import Roster
+from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.store import (
+    FORMAT,
+    MOST_REQUESTS,
+    REQUEST_KEPT_MS,
+    Bounds,
+    Counters,
+    Handled,
+    Marks,
+    Minimum,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Snapshot,
+)
+from clocksvc.redis.scripts import Argument
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
+
+
+def report_arguments(report: Report) -> list[Argument]:
+    """For report.lua."""
+    arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.readings)]
+    for (topic, number), timestamp_ms in report.readings:
+        arguments += (f"{topic}:{number}", timestamp_ms)
+    for ((topic, number), _), outcome in report.refusals:
+        arguments += (f"{topic}:{number}", outcome.value)
+    return arguments
+
+
+def read_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
+    """From report.lua."""
+    bounds = read_bounds(answer[1:6])
+    if bounds is None:
+        return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, _optional(answer[6]))
+    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
+
+
+def mark_arguments(marks: Marks, bounds: Bounds) -> list[Argument]:
+    """For mark.lua, after the token."""
+    return [
+        marks.cluster_id,
+        marks.format,
+        bounds.group,
+        json.dumps(bounds.topics),
+        bounds.interval_ms,
+        bounds.out_of_orderness_ms,
+        bounds.max_future_ms,
+    ]
+
+
+def read_bounds(answer: Sequence[str]) -> Bounds | None:
+    """From group, topics, interval, out-of-orderness and max future; None where they are empty."""
+    if not answer or not answer[0]:
+        return None
+    return Bounds(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
+
+
+def roster_arguments(
+    roster: Roster, generation: int, exclusions: Sequence[Exclusion], pause: Pause | None
+) -> list[Argument]:
+    """For write_roster.lua, after the token."""
+    topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
+    standing = json.dumps(standing_to_wire(exclusions, pause))
+    return [generation, json.dumps(topics), standing, *map(str, roster.present_exclusions())]
+
+
+def request_arguments(request: Request) -> list[Argument]:
+    """For leave_request.lua."""
+    return [request.id, request.expires_ms, requests.encode(request), MOST_REQUESTS, REQUEST_KEPT_MS]
+
+
+def answer_arguments(given: Mapping[str, Answer]) -> Iterator[Argument]:
+    """For answer_requests.lua, after token and TTL."""
+    for request_id, answer in given.items():
+        yield request_id
+        yield answers.encode(answer)
+
+
+def read_given_answer(text: str) -> Answer | None:
+    """From read_answer.lua."""
+    return answers.decode(text)
+
+
+def read_minimum(answer: Sequence[Any]) -> Minimum:
+    """From read_minimum.lua."""
+    lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, since_ms, left, *digests = answer
+    found = (requests.decode(text) for text in left)
+    return Minimum(
+        lowest_ms=_optional(lowest_ms),
+        count=int(count),
+        generation=int(generation),
+        now_ms=int(now_ms),
+        last_tick_ms=_optional(last_tick_ms),
+        crossed_ms=_optional(crossed_ms),
+        unknown_seen_ms=int(unknown_seen_ms),
+        digests=frozenset(digests),
+        heard_since_ms=_optional(since_ms),
+        requests=tuple(requests.in_order(one for one in found if one is not None)),
+    )
+
+
+def read_replicas(answer: Sequence[str]) -> list[Replica]:
+    """From replicas.lua."""
+    named = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+    return [Replica(name.partition(" ")[0], digest, meaning) for name, digest, meaning in named]
+
+
+def read_snapshot(answer: Sequence[Any]) -> Snapshot:
+    """From snapshot.lua."""
+    now_ms, last_tick_ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest, standing = answer
+    exclusions, pause = _read_standing(standing)
+    return Snapshot(
+        now_ms=int(now_ms),
+        bounds=read_bounds(bounds),
+        verdict=verdict or None,
+        leader=holder or None,
+        started_ms=_optional(started_ms),
+        last_tick_ms=_optional(last_tick_ms),
+        known=int(required) - int(unknown),
+        unknown=int(unknown),
+        excluded=int(excluded),
+        slowest=tuple(read_lines(slowest)),
+        exclusions=exclusions,
+        pause=pause,
+    )
+
+
+def _read_standing(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
+    try:
+        return standing_from_wire(json.loads(text))
+    except (LookupError, TypeError, ValueError):
+        return (), None  # no leader has written it, or none of a version that did
+
+
+def read_lines(answer: Sequence[str]) -> list[PartitionClock]:
+    """From the scripts that use lines.lua."""
+    return [_read_line(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+
+
+def _read_line(member: str, score: str, reported: str, refused: str, excluded: str) -> PartitionClock:
+    raw_ms = None if score in ("", "-inf") else int(float(score))
+    return PartitionClock(
+        Partition.parse(member),
+        raw_ms,
+        None if raw_ms is None else _optional(reported),
+        bool(excluded),
+        _OUTCOMES.get(refused),
+    )
+
+
+def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
+    """For append.lua."""
+    for tick in ticks:
+        yield f"{tick.at_ms // 1000}-0"
+        yield optional_ms(tick.previous_ms)
+        yield tick.interval_ms // 1000
+        yield tick.emitted_at_ms
+        yield ",".join(map(str, tick.excluded))
+
+
+def read_ticks(clock: str, entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[Tick]:
+    """From entries of the stream."""
+    return [_read_tick(clock, entry_id, fields) for entry_id, fields in entries]
+
+
+def _read_tick(clock: str, entry_id: str, fields: Mapping[str, str]) -> Tick:
+    excluded = fields.get("x")
+    return Tick(
+        clock,
+        int(entry_id.partition("-")[0]) * 1000,
+        _optional(fields["p"]),
+        int(fields["i"]) * 1000,
+        int(fields["e"]),
+        tuple(map(Partition.parse, excluded.split(","))) if excluded else (),
+    )
+
+
+def optional_ms(at_ms: int | None) -> Argument:
+    """A time that may be missing: '' then."""
+    return "" if at_ms is None else at_ms
+
+
+def after_id(after_ms: int) -> str:
+    """A stream id after that of every tick up to a time, and before that of the next."""
+    return f"{max(0, after_ms // 1000)}-{2**64 - 1}"
+
+
+def task_arguments(sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> Iterator[Argument]:
+    """For count_tasks.lua."""
+    yield from (sender, optional_ms(at_ms), ttl_ms)
+    for what, count in handled.items():
+        yield json.dumps([sender, *what])
+        yield count
+
+
+def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
+    """From counters.lua."""
+    fields, positions = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
+    return Counters(
+        reports=_with_prefix(fields, _REPORTS),
+        heartbeats=_with_prefix(fields, _HEARTBEATS),
+        late_records=int(fields.get("late_records", 0)),
+        heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
+        tasks=_read_tasks(fields),
+        sender_positions_ms={sender: int(at_ms) for sender, at_ms in positions.items()},
+        task_doubles=int(fields.get("task_doubles", 0)),
+    )
+
+
+def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[Handled, int]]:
+    found: dict[str, dict[Handled, int]] = {}
+    for name, count in _with_prefix(fields, _TASKS).items():
+        sender, *what = json.loads(name)
+        found.setdefault(sender, {})[Handled(*what)] = count
+    return found
+
+
+def _with_prefix(fields: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(number) for name, number in fields.items() if name.startswith(prefix)}
+
+
+def _optional(text: str | int) -> int | None:
+    return None if text == "" else int(text)

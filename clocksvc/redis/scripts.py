@@ -1,0 +1,136 @@
+"""The Lua scripts of this package: their keys, their texts, and the one way to call them.
+
+A call is EVALSHA, and EVAL where the server does not have the script (yet, or any more). Never inside a pipeline: a
+cluster would send the parts to several nodes, and a missing script would fail late.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from redis import Redis, RedisCluster
+from redis.exceptions import NoScriptError
+
+from clocksvc.redis.keys import key
+
+Client = Redis | RedisCluster
+Argument = str | int
+
+
+@dataclass(frozen=True)
+class Script:
+    """One operation.
+
+    Attributes:
+        name: of its file, without `.lua`.
+        keys: the names of its KEYS, in order, as in keys.py.
+        uses: files put in front of it, with functions that several scripts share.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    uses: tuple[str, ...] = ()
+    text: str = field(init=False, repr=False)
+    sha: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        text = "\n".join(_read(name) for name in (*self.uses, self.name))
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class Scripts:
+    """Runs scripts on one clock's keys."""
+
+    def __init__(self, prefix: str, clock: str) -> None:
+        self._keys = {script: [key(prefix, clock, name) for name in script.keys] for script in ALL}
+
+    def call(self, client: Client, script: Script, arguments: Iterable[Argument] = ()) -> Any:
+        """What the script returns, as RESP2 has it. Raises what redis raises: translate it."""
+        keys = self._keys[script]
+        sent: Sequence[Any] = [*keys, *arguments]
+        try:
+            return client.evalsha(script.sha, len(keys), *sent)
+        except NoScriptError:
+            return client.eval(script.text, len(keys), *sent)
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+REPORT = Script(
+    "report",
+    ("state", "roster", "excluded", "reported", "refused", "ticks", "wake", "counters"),
+    uses=("clock",),
+)
+TAKE_LEASE = Script("take_lease", ("lease",))
+RELEASE_LEASE = Script("release_lease", ("lease",), uses=("clock",))
+ANNOUNCE = Script("announce", ("replicas", "heard"), uses=("clock",))
+REPLICAS = Script("replicas", ("replicas", "heard"), uses=("clock",))
+MARK = Script("mark", ("lease", "state"), uses=("clock",))
+WRITE_ROSTER = Script(
+    "write_roster",
+    ("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "refused"),
+    uses=("clock",),
+)
+READ_MINIMUM = Script(
+    "read_minimum",
+    ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests", "heard"),
+    uses=("clock",),
+)
+ANSWER_REQUESTS = Script("answer_requests", ("lease", "requests", "answers"), uses=("clock",))
+LEAVE_REQUEST = Script("leave_request", ("requests", "answers", "wake"), uses=("clock",))
+WITHDRAW_REQUEST = Script("withdraw_request", ("requests",))
+READ_ANSWER = Script("read_answer", ("answers",), uses=("clock",))
+PUBLISH = Script("publish", ("lease", "ticks", "state", "roster", "wake"), uses=("clock", "append"))
+STAGE = Script("stage", ("lease", "ticks-new"), uses=("clock", "append"))
+SWAP = Script("swap", ("lease", "ticks-new", "ticks", "state", "roster", "wake"), uses=("clock",))
+SAY = Script("say", ("lease", "verdict"), uses=("clock",))
+WAKE = Script("wake", ("wake",), uses=("clock",))
+SNAPSHOT = Script(
+    "snapshot",
+    ("state", "roster", "excluded", "reported", "refused", "ticks", "lease", "verdict"),
+    uses=("clock", "lines"),
+)
+PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "refused"), uses=("lines",))
+BEHIND = Script("behind", ("roster", "reported", "refused"), uses=("lines",))
+COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
+COUNT_TASKS = Script("count_tasks", ("counters", "senders"), uses=("clock",))
+COUNTERS = Script("counters", ("counters", "senders"), uses=("clock",))
+NOTE_FINISHED = Script("note_finished", ("finished",), uses=("clock",))
+IS_DOUBLE = Script("is_double", ("finished", "counters"), uses=("clock",))
+NOW = Script("now", ("state",), uses=("clock",))
+TRIAL = Script("trial", ("trial",))
+
+ALL = (
+    REPORT,
+    TAKE_LEASE,
+    RELEASE_LEASE,
+    ANNOUNCE,
+    REPLICAS,
+    MARK,
+    WRITE_ROSTER,
+    READ_MINIMUM,
+    ANSWER_REQUESTS,
+    LEAVE_REQUEST,
+    WITHDRAW_REQUEST,
+    READ_ANSWER,
+    PUBLISH,
+    STAGE,
+    SWAP,
+    SAY,
+    WAKE,
+    SNAPSHOT,
+    PARTITIONS,
+    BEHIND,
+    COUNT_HEARTBEATS,
+    COUNT_TASKS,
+    COUNTERS,
+    NOTE_FINISHED,
+    IS_DOUBLE,
+    NOW,
+    TRIAL,
+)

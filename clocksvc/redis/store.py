@@ -1,0 +1,246 @@
+"""The Redis keeper of the store's promise: each method is one script or one command on one clock's keys.
+
+It holds no state of the clock: that would be a second truth. Reads and writes go to the master only.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from clocksvc.clock.log_record import (
+    Exclusion,
+    Pause,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.replica import Replica
+from clocksvc.clock.request import Request
+from clocksvc.clock.request_result import Answer
+from clocksvc.clock.roster import Roster
+from clocksvc.clock.spec import DAY_MS
+from clocksvc.clock.tick import Tick, first_break
+from clocksvc.errors import ChainBroken
+from clocksvc.interfaces.store import (
+    Bounds,
+    Counters,
+    Handled,
+    Marks,
+    Minimum,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Snapshot,
+)
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.redis import (
+    encoding as wire,
+)
+from clocksvc.redis import (
+    scripts,
+)
+from clocksvc.redis.connection import Connection
+from clocksvc.redis.errors import translated
+from clocksvc.redis.keys import key
+from clocksvc.redis.scripts import (
+    Argument,
+    Script,
+    Scripts,
+)
+
+_FOLLOW_LIMIT = 1_000
+_SLOWEST = 10
+_REBUILD_CHUNK = 1_000
+_REBUILD_TTL_MS = 60_000
+_SHORTEST_BLOCK_S = 0.01
+
+
+class RedisStore:
+    """One clock's volatile state in Redis.
+
+    A wait for a wake-up or a tick blocks the connection for half its time-out at once, again and again: so a server
+    that has gone is noticed, and a wait is never taken for one.
+
+    Attributes:
+        prefix: of its keys.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: str,
+        clock: str,
+        recent_ticks_ms: int = 7 * DAY_MS,
+        *,
+        owns_connection: bool = False,
+    ) -> None:
+        self.prefix = prefix
+        self._connection = connection
+        self._clock = clock
+        self._recent_ticks_ms = recent_ticks_ms
+        self._owns_connection = owns_connection
+        self._scripts = Scripts(prefix, clock)
+        self._ticks, self._wake = (key(prefix, clock, name) for name in ("ticks", "wake"))
+        self._monotonic = SystemTime().monotonic
+
+    def close(self) -> None:
+        if self._owns_connection:
+            self._connection.close()
+
+    # -- reports ----------------------------------------------------------------------------------------------------
+
+    def report(self, report: Report) -> ReportAnswer:
+        return wire.read_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
+
+    # -- the lease --------------------------------------------------------------------------------------------------
+
+    def take_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
+        return bool(self._call(scripts.TAKE_LEASE, (token, holder, ttl_ms)))
+
+    def release_lease(self, token: str) -> None:
+        self._call(scripts.RELEASE_LEASE, (token,))
+
+    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms, meaning))
+
+    def replicas(self) -> list[Replica]:
+        return wire.read_replicas(self._call(scripts.REPLICAS))
+
+    # -- a leader's writes ------------------------------------------------------------------------------------------
+
+    def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+        self._call(scripts.MARK, (token, *wire.mark_arguments(marks, bounds), started_ms))
+
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
+        self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
+
+    def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
+        return wire.read_minimum(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
+
+    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+        self._call(scripts.ANSWER_REQUESTS, (token, ttl_ms, *wire.answer_arguments(answers)))
+
+    def publish(self, token: str, ticks: Sequence[Tick]) -> int:
+        previous_ms = ticks[0].previous_ms if ticks else None
+        broken = first_break(previous_ms, ticks)
+        if broken is not None:
+            raise ChainBroken(f"tick {broken.at_ms} ms does not follow {broken.previous_ms} ms here")
+        arguments = (token, wire.optional_ms(previous_ms), self._recent_ticks_ms, *wire.tick_arguments(ticks))
+        return int(self._call(scripts.PUBLISH, arguments))
+
+    def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
+        for start in range(0, max(1, len(ticks)), _REBUILD_CHUNK):
+            chunk = wire.tick_arguments(ticks[start : start + _REBUILD_CHUNK])
+            self._call(scripts.STAGE, (token, int(start == 0), _REBUILD_TTL_MS, *chunk))
+        self._call(scripts.SWAP, (token, len(ticks), wire.optional_ms(last_ms)))
+
+    def say(self, token: str, verdict: str, ttl_ms: int) -> None:
+        self._call(scripts.SAY, (token, verdict, ttl_ms))
+
+    def wait_for_wake(self, timeout_s: float) -> bool:
+        with self._redis() as redis:
+            if timeout_s <= 0:
+                return bool(redis.lpop(self._wake))
+            return any(redis.blpop([self._wake], timeout=block_s) for block_s in self._blocks(timeout_s))
+
+    def wake(self) -> None:
+        self._call(scripts.WAKE)
+
+    # -- requests to the leader -------------------------------------------------------------------------------------
+
+    def leave_request(self, request: Request) -> bool:
+        return bool(self._call(scripts.LEAVE_REQUEST, wire.request_arguments(request)))
+
+    def withdraw_request(self, request_id: str) -> bool:
+        return bool(self._call(scripts.WITHDRAW_REQUEST, (request_id,)))
+
+    def read_answer(self, request_id: str) -> Answer | None:
+        return wire.read_given_answer(self._call(scripts.READ_ANSWER, (request_id,)))
+
+    # -- readers ----------------------------------------------------------------------------------------------------
+
+    def last_tick(self) -> Tick | None:
+        return next(iter(self.newest_ticks(1)), None)
+
+    def first_tick(self) -> Tick | None:
+        return next(iter(self._range("-", 1)), None)
+
+    def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
+        return self._range(f"({wire.after_id(after_ms)}", limit)
+
+    def newest_ticks(self, limit: int) -> list[Tick]:
+        if limit <= 0:
+            return []
+        with self._redis() as redis:
+            return wire.read_ticks(self._clock, redis.xrevrange(self._ticks, count=limit)[::-1])
+
+    def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
+        if timeout_s <= 0:
+            return self.ticks_after(after_ms, _FOLLOW_LIMIT)
+        after = {self._ticks: wire.after_id(after_ms)}
+        with self._redis() as redis:
+            for block_s in self._blocks(timeout_s):
+                found = redis.xread(after, count=_FOLLOW_LIMIT, block=int(block_s * 1000))
+                if found:
+                    return wire.read_ticks(self._clock, found[0][1])
+        return []
+
+    def snapshot(self) -> Snapshot:
+        return wire.read_snapshot(self._call(scripts.SNAPSHOT, (_SLOWEST,)))
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        after_topic, after_number = after or ("", -1)
+        return wire.read_lines(self._call(scripts.PARTITIONS, (after_topic, after_number, limit, topic or "")))
+
+    def behind(self, before_ms: int, limit: int) -> list[PartitionClock]:
+        return wire.read_lines(self._call(scripts.BEHIND, (before_ms, limit)))
+
+    # -- counters ---------------------------------------------------------------------------------------------------
+
+    def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
+        counted = [item for outcome in outcomes.items() for item in outcome]
+        self._call(scripts.COUNT_HEARTBEATS, (int(success), *counted))
+
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        self._call(scripts.COUNT_TASKS, wire.task_arguments(sender, handled, at_ms, ttl_ms))
+
+    def counters(self) -> Counters:
+        return wire.read_counters(self._call(scripts.COUNTERS))
+
+    # -- tasks that have been run -----------------------------------------------------------------------------------
+
+    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+        self._call(scripts.NOTE_FINISHED, (task_id, kept_ms, most))
+
+    def is_double(self, task_id: str) -> bool:
+        return bool(self._call(scripts.IS_DOUBLE, (task_id,)))
+
+    def now_ms(self) -> int:
+        return int(self._call(scripts.NOW))
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _redis(self) -> Iterator[Any]:
+        with translated():
+            yield self._connection.client()
+
+    def _call(self, script: Script, arguments: Iterable[Argument] = ()) -> Any:
+        with self._redis() as redis:
+            return self._scripts.call(redis, script, arguments)
+
+    def _range(self, start: str, limit: int) -> list[Tick]:
+        if limit <= 0:
+            return []
+        with self._redis() as redis:
+            return wire.read_ticks(self._clock, redis.xrange(self._ticks, min=start, count=limit))
+
+    def _blocks(self, timeout_s: float) -> Iterator[float]:
+        end = self._monotonic() + timeout_s
+        while (left_s := end - self._monotonic()) > 0:
+            yield max(_SHORTEST_BLOCK_S, min(left_s, self._connection.timeout_s / 2))

@@ -1,0 +1,1 @@
+"""The parts of one service process, and `bootstrap`, which builds them from settings."""

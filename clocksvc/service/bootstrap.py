@@ -1,0 +1,189 @@
+"""The one place where the parts meet: keepers from settings, and a running service from keepers."""
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlencode
+
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.platform_task import PlatformTask
+from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.task_queue import Broker
+from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.time import (
+    SystemTime,
+    Time,
+)
+from clocksvc.interfaces.topics import Topics
+from clocksvc.jobs.dispatcher import Sender
+from clocksvc.jobs.metrics import (
+    Destination,
+    Tally,
+)
+from clocksvc.kafka.checkpoints import KafkaPositions
+from clocksvc.kafka.tick_consumer import KafkaSubscription
+from clocksvc.kafka.tick_log import KafkaTickLog
+from clocksvc.kafka.topics import KafkaTopics
+from clocksvc.leader.leader import Leader
+from clocksvc.leader.parts import LeaderObserver, Parts
+from clocksvc.leader.runner import LeaderThread
+from clocksvc.redis.connect import connect
+from clocksvc.redis.connection import Connection
+from clocksvc.redis.store import RedisStore
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.tick_feed import Feed
+from clocksvc.settings import RedisSettings, Settings
+
+logger = logging.getLogger("clocksvc.service")
+
+LEAVE_S = 10.0
+"""For so long all leaders together may take to leave, and then all feeds to end, beside what is left of answers."""
+
+
+def holder_name() -> str:
+    """How this process names itself as a leader: `host:pid`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def new_id() -> str:
+    """32 hexadecimal digits that nobody else has."""
+    return uuid.uuid4().hex
+
+
+@cache
+def _connection(redis: RedisSettings, process: int) -> Connection:
+    """One client for each Redis and process: a pool that all clocks share, and that no fork inherits."""
+    sentinel, password = redis.sentinel, redis.address().password
+    files = {"ssl_ca_certs": redis.ssl_ca_file, "ssl_certfile": redis.ssl_cert_file, "ssl_keyfile": redis.ssl_key_file}
+    given = urlencode({name: path for name, path in files.items() if path is not None})
+    secret = None if sentinel is None or sentinel.password is None else sentinel.password.get_secret_value()
+    return connect(
+        redis.url.get_secret_value() + (f"?{given}" if given else ""),
+        username=redis.username,
+        password=password,
+        sentinel_service=None if sentinel is None else sentinel.service,
+        sentinel_nodes=() if sentinel is None else tuple(sentinel.addresses()),
+        sentinel_username=None if sentinel is None else sentinel.username,
+        sentinel_password=secret,
+        cluster=redis.cluster,
+    )
+
+
+def open_connection(settings: Settings) -> Connection:
+    """This process's connection to the configured Redis; it makes no contact yet."""
+    return _connection(settings.redis, os.getpid())
+
+
+def open_store(settings: Settings, spec: ClockSpec) -> Store:
+    """One clock's store in the configured Redis. Closing it leaves the connection to the other clocks."""
+    return RedisStore(open_connection(settings), settings.redis.prefix, spec.name, spec.recent_ticks_ms)
+
+
+def open_topics(settings: Settings) -> Topics:
+    """The watched topics of the configured Kafka."""
+    return KafkaTopics(settings.kafka_settings())
+
+
+def open_ticklog(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
+    """One clock's tick log in the configured Kafka."""
+    return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
+
+
+def open_sender(
+    settings: Settings,
+    spec: ClockSpec,
+    name: str,
+    entries: Sequence[Entry],
+    broker: Broker,
+    destinations: Mapping[str, Destination],
+    time: Time,
+) -> Sender:
+    """One process of a clock's sender, whose counts go to the store. Close it to give its turn to another one."""
+    kafka = settings.kafka_settings()
+    subscription = KafkaSubscription(spec.tick_log, spec.name, name, kafka, time)
+    positions = KafkaPositions(spec.tick_log, name, kafka, time)
+    tally = Tally(spec.name, name, destinations, open_store(settings, spec))
+    tally.start()
+    return Sender(spec.name, name, entries, subscription, positions, broker, time, tally)
+
+
+def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> Broker:
+    """Sentry's task platform, for the entries that go there, by name; it makes no contact yet.
+
+    Raises:
+        SettingsError: its packages are not installed.
+    """
+    # The packages come with an extra of their own, which hardly anybody needs.
+    from clocksvc.kafka.taskbroker import Taskbroker
+
+    return Taskbroker(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
+
+
+@dataclass(slots=True)
+class _Running:
+    view: ClockView
+    leader: LeaderThread
+    feed: Feed
+    feed_thread: threading.Thread
+
+
+class Service:
+    """Leaders and feeds of all clocks in one process; the API reads its views."""
+
+    def __init__(self, settings: Settings, observer: LeaderObserver) -> None:
+        self._stop_feeds = threading.Event()
+        self._topics = open_topics(settings)
+        self._stores: list[Store] = []
+        self._time = SystemTime()
+        self._clocks = {
+            name: self._make(settings, spec, self._time, observer) for name, spec in settings.clock_specs().items()
+        }
+
+    def _make(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
+        store = open_store(settings, spec)
+        self._stores.append(store)
+        parts = Parts(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
+        leader = Leader(parts, holder_name(), observer)
+        feed = Feed(spec.name, store, time)
+        thread = threading.Thread(target=feed.run, args=(self._stop_feeds,), name=f"feed-{spec.name}", daemon=True)
+        view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
+        return _Running(view, LeaderThread(spec.name, leader, store), feed, thread)
+
+    @property
+    def views(self) -> Mapping[str, ClockView]:
+        """Every clock as this replica sees it, by name."""
+        return {name: running.view for name, running in self._clocks.items()}
+
+    def start(self) -> None:
+        """Begin to lead and to follow."""
+        for running in self._clocks.values():
+            running.feed_thread.start()
+            running.leader.start()
+
+    def leave(self) -> None:
+        """Tell every leader to finish its step and to give its lease up, and the feeds to end. Returns at once."""
+        if self._stop_feeds.is_set():
+            return
+        self._stop_feeds.set()
+        for running in self._clocks.values():
+            running.leader.stop()
+
+    def stop(self) -> None:
+        """Leave, and wait until that is done."""
+        self.leave()
+        deadline = self._time.monotonic() + LEAVE_S
+        for name, running in self._clocks.items():
+            if not running.leader.join(max(0.0, deadline - self._time.monotonic())):
+                logger.warning("leader did not finish its step in time", extra={"clock": name})
+        deadline = self._time.monotonic() + LEAVE_S
+        for running in self._clocks.values():
+            running.feed_thread.join(max(0.0, deadline - self._time.monotonic()))
+        for store in self._stores:
+            store.close()
+        self._topics.close()

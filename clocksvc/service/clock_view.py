@@ -1,0 +1,244 @@
+"""A clock as this replica sees it: the feed's last tick, the store's snapshot and the leader's verdict in one answer.
+
+It never shows a clock below one that the feed has shown, and answers with the hold when the store is out of reach.
+It decides nothing about ticks.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.request_result import standing_to_wire
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.status import status
+from clocksvc.clock.tick import Tick, partition_to_wire
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.store import (
+    Counters,
+    PartitionClock,
+    Snapshot,
+    Store,
+)
+from clocksvc.interfaces.time import Time
+from clocksvc.service.heartbeats import OUTCOMES
+from clocksvc.service.tick_feed import Feed
+
+FRESH_S = 0.25
+
+
+class ClockView:
+    """One clock as this replica sees it. Safe to use from any thread; calls may block for as long as the store's.
+
+    `store_trouble` says why the store takes no writes, where it doesn't: one that is full still answers a reader.
+    """
+
+    def __init__(
+        self,
+        spec: ClockSpec,
+        store: Store,
+        feed: Feed,
+        time: Time,
+        store_trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.spec = spec
+        self.store = store
+        self.feed = feed
+        self._time = time
+        self._store_trouble = store_trouble
+        self._reading = threading.Lock()
+        self._read_at = float("-inf")
+        self._snapshot: Snapshot | None = None
+        self._counters: Counters | None = None
+        self._trouble = ""
+        self._started_ms: int | None = None
+        self._out_of_orderness_ms = spec.max_out_of_orderness_ms
+        self._interval_ms = spec.interval_ms
+
+    def snapshot(self) -> Snapshot | None:
+        """The store's snapshot, at most 0.25 s old, however many ask, and never older than the last tick shown: no
+        partition may seem to be behind the clock. None when the store did not answer."""
+        with self._reading:
+            if self._time.monotonic() - self._read_at >= FRESH_S or self._precedes_last_tick():
+                self._read_snapshot()
+                self._read_at = self._time.monotonic()
+            return self._snapshot
+
+    def look_anew(self) -> None:
+        """Let whoever asks next see the store as it is by then: something changed. Waits for a reading under way."""
+        with self._reading:
+            self._read_at = float("-inf")
+
+    def state(self) -> dict[str, Any]:
+        """The JSON of `GET /v1/clocks/{clock}`. What is not known is null."""
+        last = self.feed.last
+        snapshot, now_ms = self.snapshot(), self._time.now_ms()
+        hold = self._hold(snapshot, last, now_ms)
+        since_ms = self._since_ms(last)
+        word = status(
+            self.spec,
+            self._out_of_orderness_ms or 0,
+            None if last is None else last.at_ms,
+            hold,
+            now_ms,
+            quiet_ms=0 if since_ms is None else now_ms - since_ms,
+            rebuilding=self.feed.rebuilding or not (self.feed.ready or snapshot is None),
+        )
+        return {
+            "clock": self.spec.name,
+            "time": None if last is None else to_rfc3339(last.at_ms),
+            "timestamp_seconds": None if last is None else last.at_ms // 1000,
+            "interval_seconds": self._interval_ms // 1000,
+            "hold_after_seconds": self.spec.effective_hold_after_ms / 1000,
+            "max_out_of_orderness_seconds": _seconds(self._out_of_orderness_ms),
+            "behind_seconds": None if last is None else (now_ms - last.at_ms) / 1000,
+            "status": word.value,
+            "hold": None if hold is None else hold.to_wire() | {"since": _time(since_ms)},
+            "partitions": {
+                "known": None if snapshot is None else snapshot.known,
+                "unknown": None if snapshot is None else snapshot.unknown,
+                "excluded": None if snapshot is None else snapshot.excluded,
+            },
+            **standing_to_wire(
+                () if snapshot is None else snapshot.exclusions, None if snapshot is None else snapshot.pause
+            ),
+            "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
+            "leader": None if snapshot is None else snapshot.leader,
+            "topics": list(self.spec.topics),
+            "group": self.spec.group,
+            "heartbeats": self._heartbeats(),
+            "last_tick": None if last is None else last.to_wire(),
+        }
+
+    def unready(self) -> str:
+        """Why this replica can't answer for the clock; "" where it can, if only with a hold."""
+        if not self.feed.ready:
+            return "not read yet"
+        if (self.feed.store_ok and not self.feed.stalled) or self.snapshot() is None:
+            return ""
+        return "lost while the store answers"
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[dict[str, Any]]:
+        """Partition clocks as JSON in order of topic and number, after one, at most `limit`.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        self.snapshot()
+        now_ms = self._time.now_ms()
+        return [self._to_wire(clock, now_ms) for clock in self.store.partitions(after, limit, topic)]
+
+    def partition_clocks(
+        self, after: Partition | None, limit: int
+    ) -> tuple[int, list[tuple[PartitionClock, int | None]]]:
+        """As `partitions`, before it is JSON: now in ms, and each line with its partition clock in ms, None while that
+        is unknown.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        self.snapshot()
+        now_ms = self._time.now_ms()
+        return now_ms, [(clock, self._clock_ms(clock)) for clock in self.store.partitions(after, limit)]
+
+    def _precedes_last_tick(self) -> bool:
+        last, snapshot = self.feed.last, self._snapshot
+        if last is None or snapshot is None or self.feed.rebuilding:
+            return False
+        return (snapshot.last_tick_ms or 0) < last.at_ms
+
+    def _read_snapshot(self) -> None:
+        try:
+            self._snapshot = self.store.snapshot()
+        except ClocksvcError as error:
+            self._snapshot, self._counters, self._trouble = None, None, str(error)
+            return
+        self._counters = self._read_counters()
+        self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.verdict) or self._started_ms
+        if self._snapshot.bounds is not None:
+            self._out_of_orderness_ms = self._snapshot.bounds.out_of_orderness_ms
+            self._interval_ms = self._snapshot.bounds.interval_ms
+
+    def _read_counters(self) -> Counters | None:
+        try:
+            return self.store.counters()
+        except ClocksvcError:
+            return None
+
+    def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
+        if snapshot is None:
+            return Hold(Reason.STORE_UNAVAILABLE, detail=self._trouble)
+        trouble = self._store_trouble() if snapshot.leader is None else None
+        if trouble is not None:
+            return Hold(Reason.STORE_UNAVAILABLE, detail=trouble)
+        said = _verdict(snapshot.verdict)
+        if said is not None or snapshot.leader is not None:
+            return said
+        # A word of "no hold" outlives its leader by up to its TTL; a failover within it is nobody's concern.
+        since_ms = self._since_ms(last)
+        quiet_ms = 0 if since_ms is None else now_ms - since_ms
+        if snapshot.verdict is not None and quiet_ms < self.spec.effective_hold_after_ms:
+            return None
+        return Hold(Reason.NO_LEADER, detail="no process leads this clock")
+
+    def _since_ms(self, last: Tick | None) -> int | None:
+        return self._started_ms if last is None else last.emitted_at_ms
+
+    def _heartbeats(self) -> dict[str, Any]:
+        spec, counters = self.spec.heartbeat, self._counters
+        counts = {} if counters is None else dict.fromkeys(OUTCOMES, 0) | dict(counters.heartbeats)
+        return {
+            "every_seconds": None if spec is None else spec.every_ms / 1000,
+            "last_success_at": None if counters is None else _time(counters.heartbeat_success_ms),
+            **{outcome: counts.get(outcome) for outcome in OUTCOMES},
+        }
+
+    def _clock_ms(self, clock: PartitionClock) -> int | None:
+        late_ms = self._out_of_orderness_ms
+        return None if clock.raw_ms is None or late_ms is None else max(0, clock.raw_ms - late_ms)
+
+    def _to_wire(self, clock: PartitionClock, now_ms: int) -> dict[str, Any]:
+        raw_ms, clock_ms = clock.raw_ms, self._clock_ms(clock)
+        return partition_to_wire(clock.partition) | {
+            "time": _time(clock_ms),
+            "timestamp_ms": clock_ms,
+            "behind_seconds": None if clock_ms is None else (now_ms - clock_ms) / 1000,
+            "reported_at": _time(clock.reported_ms),
+            "reported_timestamp_ms": raw_ms,
+            "excluded": clock.excluded,
+            "refused": None if clock.refused is None else clock.refused.value,
+        }
+
+
+def _verdict(said: str | None) -> Hold | None:
+    """The hold that the leader named, if it named one."""
+    if said is None:
+        return None
+    try:
+        wire = json.loads(said)["hold"]
+        return None if wire is None else Hold.from_wire(wire)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _started_ms(said: str | None) -> int | None:
+    """When the leader started, by its own word: the store does not know it before Kafka has answered once."""
+    try:
+        started_ms = None if said is None else json.loads(said).get("started_ms")
+    except ValueError:
+        return None
+    return started_ms if isinstance(started_ms, int) else None
+
+
+def _time(timestamp_ms: int | None) -> str | None:
+    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
+
+
+def _seconds(span_ms: int | None) -> float | None:
+    return None if span_ms is None else span_ms / 1000

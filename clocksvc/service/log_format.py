@@ -1,0 +1,139 @@
+"""How log lines look: JSON lines for machines, one readable line each for people at a terminal.
+
+Must not be imported by what logs: that uses `logging.getLogger("clocksvc.<part>")`, a short stable message, and details
+in `extra`. Secrets are never logged; should text from elsewhere carry a URL with a password, that is masked here.
+"""
+
+import json
+import logging
+import math
+import sys
+from typing import Any, TextIO
+
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.errors import InvalidValue
+from clocksvc.redaction import without_password
+
+FORMATS = ("json", "text")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_OWN = ("time", "level", "logger", "message", "error", "traceback")
+# What every record has; the rest came in by `extra`. uvicorn adds its message a second time, with colours.
+_STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
+
+
+def setup_logging(
+    log_format: str | None = None,
+    *,
+    level: str = "INFO",
+    stream: TextIO | None = None,
+) -> None:
+    """Send every log line, Python's warnings included, to `stream` (stderr). May be called again; the last call counts.
+
+    uvicorn must be started with `log_config=None`, so that its lines come here too.
+
+    Args:
+        log_format: `json` or `text`; None: text where `stream` is a terminal, else JSON.
+
+    Raises:
+        InvalidValue: for an unknown format or level.
+    """
+    stream = sys.stderr if stream is None else stream
+    if log_format is None:
+        log_format = "text" if stream.isatty() else "json"
+    if log_format not in FORMATS:
+        raise InvalidValue("--log-format", log_format, f"wanted one of {', '.join(FORMATS)}")
+    if level.upper() not in LEVELS:
+        raise InvalidValue("--log-level", level, f"wanted one of {', '.join(LEVELS)}")
+    handler = _Handler(stream)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    for earlier in [earlier for earlier in root.handlers if isinstance(earlier, _Handler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, to be told from one that somebody else put there."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339 UTC), level, logger, message, the `extra` fields, error, traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = _head(record)
+        line |= {_unlike_own(name): _plain(value) for name, value in _extra(record).items()}
+        if error := _error(record):
+            line["error"] = error
+        if traceback := _traceback(self, record):
+            line["traceback"] = traceback
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """`time level logger: message name=value …`; an error's traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = _head(record)
+        extra = "".join(f" {name}={_word(value)}" for name, value in _extra(record).items())
+        line = f"{head['time']} {head['level']:<8} {head['logger']}: {_one_line(head['message'])}{extra}"
+        traceback = _traceback(self, record)
+        return f"{line}\n{traceback}" if traceback else line
+
+
+def _head(record: logging.LogRecord) -> dict[str, str]:
+    return {
+        "time": to_rfc3339(int(record.created * 1000)),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": without_password(record.getMessage()),
+    }
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _unlike_own(name: str) -> str:
+    return f"{name}_" if name in _OWN else name
+
+
+def _error(record: logging.LogRecord) -> str | None:
+    error = record.exc_info[1] if record.exc_info else None
+    return without_password(f"{type(error).__name__}: {error}") if error else None
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    parts = [formatter.formatException(record.exc_info)] if record.exc_info and record.exc_info[1] else []
+    if record.stack_info:
+        parts.append(formatter.formatStack(record.stack_info))
+    return without_password("\n".join(parts))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can carry: anything else as text, so that no line is ever lost to its own details."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return without_password(str(value))
+    return value
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str):
+        text = without_password(value)
+        return text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False)
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,1 +1,0 @@
-"""The keepers of the promise in `clocksvc/store.py`."""

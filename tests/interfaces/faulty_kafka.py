@@ -1,0 +1,58 @@
+"""A Kafka that can be made to fail: its clients reach it over a wire, strangers have no rights, and it makes topics
+for whoever asks about one."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.dev.ports import LOOPBACK, free_ports
+from tests.interfaces.wire import KafkaWire
+
+
+@dataclass(frozen=True)
+class FaultyKafka:
+    """`stranger` are client settings of somebody who may do nothing."""
+
+    wire: KafkaWire
+    stranger: dict[str, str]
+
+    @property
+    def bootstrap(self) -> str:
+        """The address, over the wire."""
+        return self.wire.bootstrap
+
+
+@pytest.fixture(scope="session")
+def faulty_kafka() -> Iterator[FaultyKafka]:
+    """A Kafka of these suites' own, because others must not suffer from its faults."""
+    client, controller, internal, strangers, over_wire = free_ports(5)
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_stranger="nothing";'
+    properties = {
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{client},INTERNAL://{LOOPBACK}:{internal},"
+        f"STRANGERS://{LOOPBACK}:{strangers},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{over_wire},INTERNAL://{LOOPBACK}:{internal},"
+        f"STRANGERS://{LOOPBACK}:{strangers}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,"
+        "STRANGERS:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "INTERNAL",
+        "listener.name.strangers.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.strangers.plain.sasl.jaas.config": login,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "auto.create.topics.enable": "true",
+    }
+    stranger = {
+        "bootstrap.servers": f"{LOOPBACK}:{strangers}",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "stranger",
+        "sasl.password": "nothing",
+    }
+    with (
+        KafkaServer(port=client, controller_port=controller, properties=properties),
+        closing(KafkaWire(over_wire, client)) as wire,
+    ):
+        yield FaultyKafka(wire, stranger)

@@ -1,0 +1,88 @@
+"""Both keepers of the store's promise, behind what a test needs beyond the promise: another handle, and a flush."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from redis import Redis
+
+from clocksvc.clock.spec import DAY_MS
+from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.memory.store import MemoryStore
+from clocksvc.redis.connect import connect
+from clocksvc.redis.keys import KEYS
+from clocksvc.redis.store import RedisStore
+from tests.interfaces.store_values import CLOCK
+
+WEEK_MS = 7 * DAY_MS
+
+
+class StoreKeeper(Protocol):
+    """One way to keep a store."""
+
+    @property
+    def store(self) -> Store:
+        """The handle."""
+
+    def reopen(self, recent_ticks_ms: int) -> Store:
+        """The store with another span of recent ticks, before anything was written."""
+
+    def wipe(self) -> None:
+        """Lose everything, as FLUSHALL does."""
+
+
+class MemoryKeeper:
+    """The in-memory keeper."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(CLOCK, SystemTime())
+
+    def reopen(self, recent_ticks_ms: int) -> Store:
+        self.store = MemoryStore(CLOCK, SystemTime(), recent_ticks_ms)
+        return self.store
+
+    def wipe(self) -> None:
+        self.store.wipe()
+
+
+class RedisKeeper:
+    """The Redis keeper, on keys of its own."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.raw: Redis = Redis.from_url(url, decode_responses=True, protocol=2)
+        self._connection = connect(url)
+        self.prefix = prefix
+        self.store = RedisStore(self._connection, prefix, CLOCK)
+
+    def reopen(self, recent_ticks_ms: int) -> Store:
+        return RedisStore(self._connection, self.prefix, CLOCK, recent_ticks_ms)
+
+    def wipe(self) -> None:
+        for key in self.key_names():
+            self.raw.delete(key)
+
+    def key_names(self) -> list[str]:
+        """Every key under this test's prefix."""
+        return list(self.raw.scan_iter(match=f"{self.prefix}:*", count=1_000))
+
+    def audit(self) -> None:
+        """Every key is listed in keys.py, under its type, and has a TTL exactly where that says so."""
+        listed = {f"{self.prefix}:{{{CLOCK}}}:{key.name}": key for key in KEYS}
+        for name in self.key_names():
+            assert name in listed, f"{name} is not listed in keys.py"
+            assert (self.raw.type(name), self.raw.pttl(name) > 0) == (listed[name].type, listed[name].expires), name
+
+    def close(self) -> None:
+        self._connection.close()
+        self.raw.close()
+
+
+def redis_keeper(url: str, prefix: str) -> Iterator[RedisKeeper]:
+    """A Redis keeper whose keys are audited at the end, and removed."""
+    keeper = RedisKeeper(url, prefix)
+    try:
+        yield keeper
+        keeper.audit()
+    finally:
+        keeper.wipe()
+        keeper.close()

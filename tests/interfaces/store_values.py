@@ -1,0 +1,78 @@
+"""Values that the store's suite is written with: one clock of 60 s, two topics, a leader that holds the lease."""
+
+from collections.abc import Iterable
+
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Store,
+)
+from clocksvc.interfaces.time import SystemTime
+
+CLOCK = "checkins"
+GROUP = "checkins-consumer"
+TOKEN = "token-1"
+OTHER_TOKEN = "token-2"
+HOLDER = "replica-a:1"
+LEASE_MS = 60_000
+MINUTE = 60_000
+BOUNDS = Bounds(GROUP, ("orders", "payments"), MINUTE, 10_000, MINUTE)
+MARKS = Marks("cluster-1")
+STARTED = 1_000
+
+ORDERS_0, ORDERS_1 = Partition("orders", 0), Partition("orders", 1)
+PAYMENTS_0 = Partition("payments", 0)
+ROSTER = Roster({"orders": TopicShape("id-o", 2), "payments": TopicShape("id-p", 1)})
+SINGLE = Roster({"orders": TopicShape("id-o", 1)})
+
+BASE = 28_000_000 * MINUTE
+"""A boundary in the past, far from now."""
+RECENTLY = SystemTime().now_ms()
+"""When ticks were emitted unless a test says otherwise: recently enough to be kept."""
+
+
+def lead(store: Store, roster: Roster | None = ROSTER, bounds: Bounds = BOUNDS, marks: Marks = MARKS) -> None:
+    """Take the lease, mark the store, write a roster of generation 1."""
+    assert store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    store.mark(TOKEN, marks, bounds, STARTED)
+    if roster is not None:
+        store.write_roster(TOKEN, roster, 1)
+
+
+def send(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> tuple[Outcome, ...]:
+    """Report readings; their outcomes."""
+    return answer(store, *readings, group=group).outcomes
+
+
+def answer(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> ReportAnswer:
+    """Report readings; the whole answer."""
+    return store.report(Report(group, tuple(Reading(partition, ms) for partition, ms in readings)))
+
+
+def tick(minute: int, previous: int | None, emitted_ms: int = RECENTLY, excluded: Iterable[Partition] = ()) -> Tick:
+    """The tick so many minutes after BASE, after another so many, or a chain's first."""
+    previous_ms = None if previous is None else BASE + previous * MINUTE
+    return Tick(CLOCK, BASE + minute * MINUTE, previous_ms, MINUTE, emitted_ms, tuple(excluded))
+
+
+def chain(first: int, last: int, after: int | None, emitted_ms: int = RECENTLY) -> list[Tick]:
+    """The ticks from one minute after BASE to another."""
+    return [tick(n, after if n == first else n - 1, emitted_ms) for n in range(first, last + 1)]
+
+
+def line(store: Store, partition: Partition) -> PartitionClock:
+    """One partition's line in the list."""
+    found = [line for line in store.partitions(None, 1_000) if line.partition == partition]
+    assert len(found) == 1
+    return found[0]
+
+
+def raw(store: Store, partition: Partition) -> int | None:
+    """What is kept for a partition."""
+    return line(store, partition).raw_ms

@@ -1,0 +1,139 @@
+"""What every keeper of a sender's positions promises: one holder at a time, all or none, nothing forgotten."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from clocksvc.errors import Fenced, OutcomeUnknown, PositionsUnavailable
+from clocksvc.interfaces.checkpoints import (
+    SENDER,
+    Position,
+    Positions,
+)
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.checkpoints import KafkaPositions
+from clocksvc.memory.checkpoints import (
+    MemoryPositions,
+    MemoryPositionsTopic,
+)
+from tests.interfaces.ticklog_values import Word
+
+Open = Callable[[str], Positions]
+AT = Position(60_000, 7)
+ENTRY = Position(0, None, "every minute")
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
+def opened(request: pytest.FixtureRequest) -> Open:
+    """One more process's way to a sender's positions, by each keeper."""
+    if request.param == "memory":
+        topic = MemoryPositionsTopic()
+        return lambda sender: MemoryPositions(topic, sender)
+    bootstrap, log = request.getfixturevalue("bootstrap"), f"log-{uuid.uuid4().hex[:12]}"
+
+    def open_one(sender: str) -> Positions:
+        made = KafkaPositions(log, sender, {"bootstrap.servers": bootstrap}, SystemTime())
+        request.addfinalizer(made.close)
+        return made
+
+    return open_one
+
+
+def test_nothing_is_known_at_first(opened: Open) -> None:
+    """A sender that never was anywhere holds no position."""
+    assert opened("beat").hold(Word()) == {}
+
+
+def test_what_was_moved_is_what_the_next_holder_reads(opened: Open) -> None:
+    """The newest of each entry; what was taken away is gone."""
+    first = opened("beat")
+    first.hold(Word())
+    first.move({SENDER: Position(0), "a": ENTRY, "b": ENTRY}, Word())
+    first.move({SENDER: AT, "b": None}, Word())
+
+    assert opened("beat").hold(Word()) == {SENDER: AT, "a": ENTRY}
+
+
+def test_senders_share_a_topic_and_nothing_else(opened: Open) -> None:
+    """Neither reads nor fences the other, even where a name is the beginning of the other's."""
+    beat, other = opened("beat"), opened("beat-two")
+    beat.hold(Word())
+    other.hold(Word())
+    beat.move({SENDER: AT}, Word())
+    other.move({"a": ENTRY}, Word())
+
+    assert opened("beat").hold(Word()) == {SENDER: AT}
+    assert opened("beat-two").hold(Word()) == {"a": ENTRY}
+
+
+def test_whoever_held_them_before_is_fenced(opened: Open) -> None:
+    """It can write nothing any more, and what the new holder read stays true."""
+    old, new = opened("beat"), opened("beat")
+    old.hold(Word())
+    old.move({SENDER: AT}, Word())
+    new.hold(Word())
+
+    with pytest.raises((Fenced, OutcomeUnknown)):
+        old.move({SENDER: Position(120_000)}, Word())
+
+    assert opened("beat").hold(Word()) == {SENDER: AT}
+
+
+def test_the_fenced_one_may_hold_them_again(opened: Open) -> None:
+    """When its turn comes."""
+    old, new = opened("beat"), opened("beat")
+    old.hold(Word())
+    new.hold(Word())
+    new.move({SENDER: AT}, Word())
+
+    assert old.hold(Word()) == {SENDER: AT}
+    old.move({SENDER: Position(120_000)}, Word())
+
+
+def test_an_entry_may_have_any_name(opened: Open) -> None:
+    """Slashes and letters of any script included."""
+    one = opened("beat")
+    one.hold(Word())
+    one.move({"nightly/bills": ENTRY, "früh": ENTRY}, Word())
+
+    assert set(opened("beat").hold(Word())) == {"nightly/bills", "früh"}
+
+
+def test_a_broker_that_is_away_is_said() -> None:
+    """By a name of its own."""
+    topic = MemoryPositionsTopic(unavailable=True)
+    with pytest.raises(PositionsUnavailable):
+        MemoryPositions(topic, "beat").hold(Word())
+
+
+@pytest.mark.servers
+def test_positions_are_kept_for_good(bootstrap: str) -> None:
+    """The topic is compacted, soon, has one partition, and its name follows the tick log's."""
+    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+    log = f"log-{uuid.uuid4().hex[:12]}"
+    made = KafkaPositions(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
+    made.hold(Word())
+    made.close()
+
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, f"{log}-positions")]).values()
+    config = {name: future.result()[name].value for name in ("cleanup.policy", "min.compaction.lag.ms", "segment.ms")}
+    assert config == {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
+    assert len(admin.list_topics(f"{log}-positions", timeout=10).topics[f"{log}-positions"].partitions) == 1
+
+
+@pytest.mark.servers
+def test_a_long_topic_is_read_in_pieces(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece may end in the middle of a transaction, or begin behind its last record."""
+    log = f"log-{uuid.uuid4().hex[:12]}"
+    made = KafkaPositions(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
+    made.hold(Word())
+    for number in range(8):
+        made.move({SENDER: Position(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
+
+    for chunk in (1, 2, 3, 5, 100):
+        monkeypatch.setattr("clocksvc.kafka.checkpoints.CHUNK", chunk)
+        assert made.hold(Word()) == {SENDER: Position(7), "entry 7": ENTRY}
+    made.close()

@@ -1,0 +1,101 @@
+"""What only the in-memory store can do: be rolled back, be skewed, and stop answering in the middle of a wait."""
+
+from threading import Thread
+
+from clocksvc.clock.partition import Outcome
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.memory.store import MemoryStore
+from tests.interfaces.store_values import (
+    BASE,
+    CLOCK,
+    LEASE_MS,
+    MINUTE,
+    ORDERS_0,
+    SINGLE,
+    TOKEN,
+    chain,
+    lead,
+    raw,
+    send,
+)
+
+
+class SetTime:
+    """A store's clock that a test sets."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now = now_ms
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def test_rolled_back_to_a_snapshot() -> None:
+    """Everything is as it was, as after a restart from an old dump; the snapshot itself stays as it is."""
+    store = MemoryStore(CLOCK, SystemTime())
+    lead(store, SINGLE)
+    send(store, (ORDERS_0, BASE))
+    store.publish(TOKEN, chain(0, 1, None))
+    old = store.copy_state()
+
+    for _ in range(2):
+        send(store, (ORDERS_0, BASE + MINUTE))
+        store.publish(TOKEN, chain(2, 3, 1))
+        store.restore(old)
+        assert raw(store, ORDERS_0) == BASE
+        assert store.newest_ticks(10) == chain(0, 1, None)
+
+
+def test_lease_and_future_follow_the_stores_own_clock() -> None:
+    """A store whose clock is behind refuses more, and keeps a lease longer: it is asked for no other time."""
+    time = SetTime(BASE)
+    store = MemoryStore(CLOCK, time)
+    lead(store, SINGLE)
+
+    assert store.now_ms() == BASE
+    assert send(store, (ORDERS_0, BASE + MINUTE + 1)) == (Outcome.TOO_FAR_AHEAD,)
+    assert send(store, (ORDERS_0, BASE + MINUTE)) == (Outcome.ACCEPTED,)
+    time.now = BASE + LEASE_MS - 1
+    assert store.snapshot().leader is not None
+    time.now = BASE + LEASE_MS
+    assert store.snapshot().leader is None
+
+
+def test_store_that_breaks_ends_a_wait() -> None:
+    """Who waits is told that the store is gone, and nobody waits on for nothing."""
+    store = MemoryStore(CLOCK, SystemTime())
+    ended: list[object] = []
+
+    def follow() -> None:
+        try:
+            ended.append(store.follow(0, 30.0))
+        except StoreUnavailable:
+            ended.append("unavailable")
+
+    thread = Thread(target=follow)
+    thread.start()
+    thread.join(0.05)
+    store.broken = True
+    thread.join(10.0)
+
+    assert ended == ["unavailable"]
+    store.broken = False
+    assert store.now_ms() > BASE
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    """What it heard `since` a time that is now far ahead counts from the next announcement on."""
+    time = SetTime(BASE)
+    store = MemoryStore(CLOCK, time)
+    store.wipe()
+    store.announce("a", "digest", LEASE_MS)
+    time.now = BASE - 60 * MINUTE
+    lead(store, SINGLE)
+
+    store.announce("a", "digest", LEASE_MS)
+
+    assert store.read_minimum(TOKEN, LEASE_MS).heard_since_ms == time.now

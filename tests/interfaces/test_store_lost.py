@@ -1,0 +1,200 @@
+"""The store's promise, losses: after a flush between any two calls everybody is told so, and nothing is made up."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from clocksvc.clock.partition import Outcome
+from clocksvc.clock.request import Request, RequestKind
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
+from clocksvc.dev.ports import free_ports
+from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
+from clocksvc.interfaces.store import (
+    Report,
+    Store,
+)
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.memory.store import MemoryStore
+from clocksvc.redis.connect import open_store
+from tests.interfaces.store_keepers import StoreKeeper
+from tests.interfaces.store_values import (
+    BASE,
+    BOUNDS,
+    CLOCK,
+    GROUP,
+    HOLDER,
+    LEASE_MS,
+    MARKS,
+    ORDERS_0,
+    ORDERS_1,
+    PAYMENTS_0,
+    ROSTER,
+    STARTED,
+    TOKEN,
+    answer,
+    chain,
+    lead,
+    raw,
+    send,
+    tick,
+)
+
+WRITES: dict[str, Callable[[Store], object]] = {
+    "mark": lambda store: store.mark(TOKEN, MARKS, BOUNDS, STARTED),
+    "write_roster": lambda store: store.write_roster(TOKEN, ROSTER, 2),
+    "read_minimum": lambda store: store.read_minimum(TOKEN, LEASE_MS),
+    "publish": lambda store: store.publish(TOKEN, [tick(3, 2)]),
+    "rebuild": lambda store: store.rebuild(TOKEN, chain(0, 3, None), tick(3, 2).at_ms),
+    "say": lambda store: store.say(TOKEN, "{}", LEASE_MS),
+    "answer_requests": lambda store: store.answer_requests(TOKEN, {"r": Answer(AnswerKind.DONE)}, LEASE_MS),
+}
+
+CALLS: dict[str, Callable[[Store], object]] = WRITES | {
+    "report": lambda store: store.report(Report(GROUP, ())),
+    "take_lease": lambda store: store.take_lease(TOKEN, HOLDER, LEASE_MS),
+    "release_lease": lambda store: store.release_lease(TOKEN),
+    "announce": lambda store: store.announce("a", "digest", LEASE_MS),
+    "replicas": lambda store: store.replicas(),
+    "wait_for_wake": lambda store: store.wait_for_wake(0.05),
+    "wait_for_wake at once": lambda store: store.wait_for_wake(0),
+    "wake": lambda store: store.wake(),
+    "last_tick": lambda store: store.last_tick(),
+    "first_tick": lambda store: store.first_tick(),
+    "ticks_after": lambda store: store.ticks_after(0, 1),
+    "newest_ticks": lambda store: store.newest_ticks(1),
+    "follow": lambda store: store.follow(0, 0.05),
+    "follow at once": lambda store: store.follow(0, 0),
+    "leave_request": lambda store: store.leave_request(Request("r", RequestKind.PAUSE, "ada", 0, "why", 1)),
+    "withdraw_request": lambda store: store.withdraw_request("r"),
+    "read_answer": lambda store: store.read_answer("r"),
+    "snapshot": lambda store: store.snapshot(),
+    "partitions": lambda store: store.partitions(None, 1),
+    "behind": lambda store: store.behind(0, 1),
+    "count_heartbeats": lambda store: store.count_heartbeats({}, success=True),
+    "count_tasks": lambda store: store.count_tasks("beat", {}, None, 1),
+    "counters": lambda store: store.counters(),
+    "note_finished": lambda store: store.note_finished("id", 1, 1),
+    "is_double": lambda store: store.is_double("id"),
+    "now_ms": lambda store: store.now_ms(),
+}
+
+
+def full(store: Store) -> None:
+    """A clock in the middle of its life."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
+    store.publish(TOKEN, chain(0, 2, None))
+    store.say(TOKEN, "{}", LEASE_MS)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_leader_learns_of_a_flush_by_its_next_write(keeper: StoreKeeper, store: Store, write: str) -> None:
+    """The lease has gone with everything else, so no write of the old term can land in the emptied store."""
+    full(store)
+    keeper.wipe()
+
+    with pytest.raises(LeaseLost):
+        WRITES[write](store)
+
+    assert (store.snapshot().bounds, store.last_tick(), store.partitions(None, 9)) == (None, None, [])
+
+
+def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(keeper: StoreKeeper, store: Store) -> None:
+    """With the lease anew, each step that builds on what is gone says so, until it is written again."""
+    full(store)
+    keeper.wipe()
+    assert store.take_lease(TOKEN, HOLDER, LEASE_MS)
+
+    with pytest.raises(StoreLost):
+        store.read_minimum(TOKEN, LEASE_MS)
+    with pytest.raises(ChainBroken):
+        store.publish(TOKEN, [tick(3, 2)])
+    store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    with pytest.raises(StoreLost):
+        store.read_minimum(TOKEN, LEASE_MS)
+    store.write_roster(TOKEN, ROSTER, 2)
+    seen = store.read_minimum(TOKEN, LEASE_MS)
+    assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (None, 3, 2, None)
+
+
+def test_reporters_are_told_of_a_flush(keeper: StoreKeeper, store: Store) -> None:
+    """`unknown` and no bounds: so they repeat, and once the roster is back their clocks are."""
+    full(store)
+    keeper.wipe()
+
+    gone = answer(store, (ORDERS_0, BASE + 1))
+    assert (gone.outcomes, gone.bounds, gone.last_tick_ms) == ((Outcome.UNKNOWN,), None, None)
+    lead(store)
+    assert raw(store, ORDERS_0) is None
+    assert send(store, (ORDERS_0, BASE + 1)) == (Outcome.ACCEPTED,)
+
+
+def test_readers_see_an_emptied_store_as_empty(keeper: StoreKeeper, store: Store) -> None:
+    """No reader is shown the old clock, or a clock of zero."""
+    full(store)
+    keeper.wipe()
+    seen = store.snapshot()
+
+    assert (seen.bounds, seen.leader, seen.verdict, seen.last_tick_ms, seen.slowest) == (None, None, None, None, ())
+    assert (store.first_tick(), store.last_tick(), store.newest_ticks(9)) == (None, None, [])
+    assert store.ticks_after(0, 9) == store.follow(BASE, 0.02) == []
+    assert store.behind(BASE, 9) == []
+    assert not store.wait_for_wake(0.02)
+
+
+def test_rebuilt_chain_goes_on(keeper: StoreKeeper, store: Store) -> None:
+    """After the flush the chain is put back from the log, and only its next tick fits."""
+    full(store)
+    keeper.wipe()
+    lead(store)
+    store.rebuild(TOKEN, chain(0, 2, None), tick(2, 1).at_ms)
+
+    store.publish(TOKEN, [tick(3, 2)])
+
+    assert store.newest_ticks(9) == chain(0, 3, None)
+
+
+def test_emptied_store_may_become_another_clusters(keeper: StoreKeeper, store: Store) -> None:
+    """Marks go with the state that they stood for."""
+    full(store)
+    keeper.wipe()
+    store.take_lease(TOKEN, HOLDER, LEASE_MS)
+
+    store.mark(TOKEN, type(MARKS)("cluster-2"), BOUNDS, STARTED + 1)
+
+    assert store.snapshot().started_ms == STARTED + 1
+
+
+@pytest.fixture(params=["memory", "redis"])
+def unreachable(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store that does not answer, for each keeper: switched off, or nobody listens."""
+    if request.param == "memory":
+        memory = MemoryStore(CLOCK, SystemTime())
+        memory.broken = True
+        yield memory
+        return
+    store = open_store(f"redis://127.0.0.1:{free_ports(1)[0]}/0", CLOCK)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_store_that_does_not_answer_says_so(unreachable: Store, call: str) -> None:
+    """Every method raises StoreUnavailable then, and nothing else."""
+    with pytest.raises(StoreUnavailable):
+        CALLS[call](unreachable)
+
+
+def test_every_method_of_the_promise_is_called() -> None:
+    """The table above leaves out no method but `close`."""
+    named = {call.split()[0] for call in CALLS}
+
+    assert named == {name for name in vars(Store) | {"report": None} if not name.startswith("_")} - {"close"}
+
+
+def test_closing_a_store_that_does_not_answer_is_quiet(unreachable: Store) -> None:
+    """Whoever leaves is not held up."""
+    unreachable.close()

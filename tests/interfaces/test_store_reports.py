@@ -1,0 +1,302 @@
+"""The store's promise, reports: a maximum for each partition, refusals for each alone, and when the leader is woken."""
+
+import threading
+
+import pytest
+
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.errors import StoreMismatch
+from clocksvc.interfaces.store import (
+    FORMAT,
+    Marks,
+    Report,
+    Store,
+)
+from tests.interfaces.store_values import (
+    BASE,
+    BOUNDS,
+    GROUP,
+    LEASE_MS,
+    MINUTE,
+    ORDERS_0,
+    ORDERS_1,
+    PAYMENTS_0,
+    ROSTER,
+    SINGLE,
+    TOKEN,
+    answer,
+    lead,
+    line,
+    raw,
+    send,
+    tick,
+)
+
+ACCEPTED, UNCHANGED, UNKNOWN = Outcome.ACCEPTED, Outcome.UNCHANGED, Outcome.UNKNOWN
+TOO_FAR_AHEAD, NO_TIMESTAMP, FOREIGN_GROUP = Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP
+
+
+def test_each_partition_keeps_its_maximum(store: Store) -> None:
+    """A higher timestamp is accepted; an equal or a lower one changes nothing; partitions don't touch one another."""
+    lead(store)
+
+    assert send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 5)) == (ACCEPTED, ACCEPTED)
+    assert send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 4)) == (UNCHANGED, UNCHANGED)
+    assert send(store, (ORDERS_0, BASE + 1)) == (ACCEPTED,)
+    assert [raw(store, p) for p in (ORDERS_0, ORDERS_1, PAYMENTS_0)] == [BASE + 1, BASE + 5, None]
+
+
+def test_timestamp_zero_is_a_timestamp(store: Store) -> None:
+    """Zero is not unknown: it is kept, and it is lower than all others."""
+    lead(store, SINGLE)
+
+    assert send(store, (ORDERS_0, 0)) == (ACCEPTED,)
+    assert raw(store, ORDERS_0) == 0
+    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms == 0
+
+
+def test_one_partition_several_times_in_one_report(store: Store) -> None:
+    """Each reading is judged after those before it, and the maximum stays."""
+    lead(store)
+
+    outcomes = send(store, (ORDERS_0, BASE), (ORDERS_0, BASE + 2), (ORDERS_0, BASE + 2), (ORDERS_0, BASE + 1))
+
+    assert outcomes == (ACCEPTED, ACCEPTED, UNCHANGED, UNCHANGED)
+    assert raw(store, ORDERS_0) == BASE + 2
+
+
+def test_many_partitions_in_one_report(store: Store) -> None:
+    """Thousands of readings in one report are answered in order, each for itself."""
+    lead(store, Roster({"orders": TopicShape("id-o", 2_500)}))
+    send(store, *((Partition("orders", n), BASE) for n in range(0, 2_500, 2)))
+
+    outcomes = send(store, *((Partition("orders", n), BASE) for n in range(2_501)))
+
+    assert outcomes == (*(UNCHANGED if n % 2 == 0 else ACCEPTED for n in range(2_500)), UNKNOWN)
+    assert store.counters().reports == {"accepted": 2_500, "unchanged": 1_250, "unknown": 1}
+
+
+def test_partition_off_the_roster_is_unknown(store: Store) -> None:
+    """It is not kept; the leader learns when it was seen and is woken, so that it reads the metadata."""
+    lead(store)
+    before_ms = store.now_ms()
+    stranger = Partition("orders", 2)
+
+    assert send(store, (stranger, BASE), (ORDERS_0, BASE)) == (UNKNOWN, ACCEPTED)
+    assert stranger not in [line.partition for line in store.partitions(None, 100)]
+    assert before_ms <= store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms <= store.now_ms()
+    assert store.wait_for_wake(0)
+
+
+def test_nothing_unknown_was_seen(store: Store) -> None:
+    """Until a report names a stranger, the time of the last one is 0."""
+    lead(store)
+    send(store, (ORDERS_0, BASE))
+
+    assert store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms == 0
+
+
+@pytest.mark.parametrize("bad", ["negative", "ahead"])
+def test_refused_number_is_forgotten(store: Store, bad: str) -> None:
+    """A bad timestamp is refused for its partition alone, shown, and gone with the next good one."""
+    lead(store)
+    bad_ms, outcome = (-1, NO_TIMESTAMP) if bad == "negative" else (store.now_ms() + MINUTE + 20_000, TOO_FAR_AHEAD)
+    send(store, (ORDERS_0, BASE))
+
+    assert send(store, (ORDERS_0, bad_ms), (ORDERS_1, BASE)) == (outcome, ACCEPTED)
+    shown = line(store, ORDERS_0)
+    assert (shown.raw_ms, shown.refused) == (BASE, outcome)
+    assert send(store, (ORDERS_0, BASE + 1)) == (ACCEPTED,)
+    assert (raw(store, ORDERS_0), line(store, ORDERS_0).refused) == (BASE + 1, None)
+
+
+def test_refused_first_report_leaves_the_partition_unknown(store: Store) -> None:
+    """Nothing is kept of it but the reason; an unchanged report clears the reason as an accepted one does."""
+    lead(store, SINGLE)
+
+    send(store, (ORDERS_0, -1))
+    assert (raw(store, ORDERS_0), line(store, ORDERS_0).refused) == (None, NO_TIMESTAMP)
+    assert line(store, ORDERS_0).reported_ms is None
+    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms is None
+    send(store, (ORDERS_0, BASE))
+    send(store, (ORDERS_0, -1))
+    assert send(store, (ORDERS_0, BASE)) == (UNCHANGED,)
+    assert line(store, ORDERS_0).refused is None
+
+
+def test_good_and_bad_of_one_partition_in_one_report(store: Store) -> None:
+    """What is shown is what became of the newest one."""
+    lead(store)
+
+    send(store, (ORDERS_0, -1), (ORDERS_0, BASE), (ORDERS_1, BASE), (ORDERS_1, -1))
+
+    assert (line(store, ORDERS_0).refused, line(store, ORDERS_1).refused) == (None, NO_TIMESTAMP)
+
+
+def test_a_little_ahead_is_accepted(store: Store) -> None:
+    """Up to `max_future` ahead of the store's own clock counts."""
+    lead(store)
+
+    assert send(store, (ORDERS_0, store.now_ms() + MINUTE - 20_000)) == (ACCEPTED,)
+
+
+def test_another_groups_report_is_refused_whole(store: Store) -> None:
+    """Nothing of it is kept or counted but its readings' outcomes; it wakes nobody and is shown as refused."""
+    lead(store)
+    send(store, (ORDERS_0, BASE))
+    store.wait_for_wake(0)
+    readings = (Reading(ORDERS_0, BASE + MINUTE), Reading(Partition("orders", 9), BASE))
+    report = Report("canary", readings, ((Reading(ORDERS_1, -1), NO_TIMESTAMP),), late_records=7)
+
+    assert store.report(report).outcomes == (FOREIGN_GROUP, FOREIGN_GROUP)
+    assert raw(store, ORDERS_0) == BASE
+    assert (line(store, ORDERS_0).refused, line(store, ORDERS_1).refused) == (FOREIGN_GROUP, None)
+    assert store.counters().reports == {"accepted": 1, "foreign_group": 2}
+    assert store.counters().late_records == 0
+    assert not store.wait_for_wake(0)
+    assert store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms == 0
+
+
+def test_without_bounds_all_is_unknown(store: Store) -> None:
+    """While no leader has written bounds, a report is answered and leaves nothing behind."""
+    given = answer(store, (ORDERS_0, BASE), (ORDERS_1, -1))
+
+    assert (given.outcomes, given.bounds, given.last_tick_ms) == ((UNKNOWN, UNKNOWN), None, None)
+    assert store.counters().reports == {}
+    assert not store.wait_for_wake(0)
+
+
+def test_answer_carries_bounds_and_global_clock(store: Store) -> None:
+    """With its first answer a reporter learns all that it needs; also from an empty report, and when refused."""
+    lead(store, SINGLE)
+    assert (answer(store).bounds, answer(store).last_tick_ms) == (BOUNDS, None)
+    store.publish(TOKEN, [tick(0, None)])
+
+    assert (answer(store).outcomes, answer(store).last_tick_ms) == ((), BASE)
+    assert answer(store, (ORDERS_0, BASE), group="canary").bounds == BOUNDS
+
+
+def test_excluded_partition_is_kept_up_to_date(store: Store) -> None:
+    """It is answered like any other, so that it counts at once when it comes back; the minimum leaves it out."""
+    lead(store, Roster(ROSTER.topics, frozenset({ORDERS_1, PAYMENTS_0})))
+
+    assert send(store, (ORDERS_0, BASE + 7), (ORDERS_1, BASE)) == (ACCEPTED, ACCEPTED)
+    assert send(store, (ORDERS_1, BASE), (ORDERS_1, BASE + 1)) == (UNCHANGED, ACCEPTED)
+    assert raw(store, ORDERS_1) == BASE + 1
+    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms == BASE + 7
+
+
+def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> None:
+    """Refusals that a reporter decided are counted and shown, for partitions that exist; late records add up."""
+    lead(store)
+    refusals = ((Reading(ORDERS_0, -1), NO_TIMESTAMP), (Reading(Partition("orders", 9), -1), NO_TIMESTAMP))
+
+    store.report(Report(GROUP, (), refusals, late_records=3))
+    store.report(Report(GROUP, (), late_records=2))
+
+    assert line(store, ORDERS_0).refused is NO_TIMESTAMP
+    assert (store.counters().reports, store.counters().late_records) == ({"no_timestamp": 2}, 5)
+    assert len(store.partitions(None, 100)) == 3
+
+
+def test_reported_time_is_the_stores(store: Store) -> None:
+    """Each accepted or unchanged report moves the time at which its partition was last reported."""
+    lead(store)
+    before_ms = store.now_ms()
+    send(store, (ORDERS_0, BASE))
+    send(store, (ORDERS_0, BASE))
+    reported_ms = line(store, ORDERS_0).reported_ms
+
+    assert reported_ms is not None
+    assert before_ms <= reported_ms <= store.now_ms()
+
+
+@pytest.mark.parametrize("written", [FORMAT - 1, FORMAT, FORMAT + 1])
+def test_neighbouring_formats_are_understood(store: Store, written: int) -> None:
+    """A reporter of version N works with a store of N-1 to N+1."""
+    lead(store, SINGLE, marks=Marks("cluster-1", written))
+
+    assert send(store, (ORDERS_0, BASE)) == (ACCEPTED,)
+
+
+@pytest.mark.parametrize("written", [FORMAT - 2, FORMAT + 2])
+def test_distant_format_is_refused(store: Store, written: int) -> None:
+    """A format further away names both, and nothing is written."""
+    lead(store, SINGLE, marks=Marks("cluster-1", written))
+
+    with pytest.raises(StoreMismatch, match=f"{written}.*{FORMAT}"):
+        send(store, (ORDERS_0, BASE))
+    assert raw(store, ORDERS_0) is None
+
+
+def test_first_boundary_wakes_the_leader_once_all_are_known(store: Store) -> None:
+    """Before the first tick: not while a partition is unknown, then as soon as none is."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
+    assert not store.wait_for_wake(0)
+    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is None
+    before_ms = store.now_ms()
+    send(store, (PAYMENTS_0, BASE))
+
+    assert store.wait_for_wake(0)
+    crossed_ms = store.read_minimum(TOKEN, LEASE_MS).crossed_ms
+    assert crossed_ms is not None
+    assert before_ms <= crossed_ms <= store.now_ms()
+
+
+def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Store) -> None:
+    """The minimum crosses boundary T with the timestamp T plus `max_out_of_orderness`, and not 1 ms before."""
+    lead(store, SINGLE)
+    store.publish(TOKEN, [tick(0, None)])
+
+    send(store, (ORDERS_0, BASE + MINUTE + 9_999))
+    assert not store.wait_for_wake(0)
+    send(store, (ORDERS_0, BASE + MINUTE + 10_000))
+    assert store.wait_for_wake(0)
+
+
+def test_crossing_is_noted_once_until_it_is_published(store: Store) -> None:
+    """Further reports neither move the time of the crossing nor wake again; the tick's publication ends it."""
+    lead(store, SINGLE)
+    store.publish(TOKEN, [tick(0, None)])
+    send(store, (ORDERS_0, BASE + MINUTE + 10_000))
+    assert store.wait_for_wake(0)
+    crossed_ms = store.read_minimum(TOKEN, LEASE_MS).crossed_ms
+    send(store, (ORDERS_0, BASE + MINUTE + 20_000))
+
+    assert not store.wait_for_wake(0)
+    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms == crossed_ms
+    store.publish(TOKEN, [tick(1, 0)])
+    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is None
+    assert not store.wait_for_wake(0)
+
+
+def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store) -> None:
+    """A report between minimum and publication must not be slept over."""
+    lead(store, SINGLE)
+    send(store, (ORDERS_0, BASE + 3 * MINUTE))
+    store.wait_for_wake(0)
+
+    store.publish(TOKEN, [tick(0, None)])
+
+    assert store.wait_for_wake(0)
+    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is not None
+
+
+def test_two_reporters_interleaved_keep_the_maximum(store: Store) -> None:
+    """Whatever the order in which two threads' reports arrive, the highest stays and each outcome is counted."""
+    lead(store)
+
+    def report(offset: int) -> None:
+        for step in range(100):
+            send(store, (ORDERS_0, BASE + 2 * step + offset), (ORDERS_1, BASE + 2 * (99 - step) + offset))
+
+    threads = [threading.Thread(target=report, args=(offset,)) for offset in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (raw(store, ORDERS_0), raw(store, ORDERS_1)) == (BASE + 199, BASE + 199)
+    assert sum(store.counters().reports.values()) == 400

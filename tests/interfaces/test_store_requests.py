@@ -1,0 +1,229 @@
+"""The store's promise, requests: left by any replica, handed to the leader alone, withdrawn only before that."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.clock.log_record import (
+    Exclusion,
+    Pause,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.request import Request, RequestKind
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
+from clocksvc.clock.roster import Roster
+from clocksvc.errors import LeaseLost
+from clocksvc.interfaces.store import (
+    MOST_REQUESTS,
+    Minimum,
+    Store,
+)
+from tests.interfaces.store_keepers import StoreKeeper
+from tests.interfaces.store_values import (
+    LEASE_MS,
+    ORDERS_0,
+    ORDERS_1,
+    OTHER_TOKEN,
+    ROSTER,
+    TOKEN,
+    lead,
+)
+from tests.waiting import eventually
+
+TTL_MS = 60_000
+DONE = Answer(AnswerKind.DONE, (Exclusion(ORDERS_0, "ada", 1_000, "Ärger mit \U0001f4be"),), Pause("bob", 2_000, "why"))
+REFUSED = Answer(AnswerKind.REFUSED, field="partition", value=7, wanted="wanted 0 to 3")
+
+
+def request(store: Store, id: str = "r1", *, lasts_ms: int = 60_000, partition: Partition = ORDERS_0) -> Request:
+    """A request made now."""
+    now_ms = store.now_ms()
+    return Request(id, RequestKind.EXCLUDE, "ada", now_ms, f"Ärger, {id} %s 1 0", now_ms + lasts_ms, partition)
+
+
+def seen(store: Store, token: str = TOKEN) -> tuple[Request, ...]:
+    """The requests that a step is handed."""
+    minimum: Minimum = store.read_minimum(token, LEASE_MS)
+    return minimum.requests
+
+
+def test_a_request_wakes_the_leader_and_is_handed_to_it(store: Store) -> None:
+    """With the minimum, no further question; again and again until it is answered."""
+    lead(store)
+    while store.wait_for_wake(0):
+        pass
+    left = request(store)
+    assert seen(store) == ()
+
+    assert store.leave_request(left)
+
+    assert store.wait_for_wake(0)
+    assert seen(store) == seen(store) == (left,)
+
+
+def test_requests_are_handed_out_in_order(store: Store) -> None:
+    """As they were made, whoever left them first."""
+    lead(store)
+    first = request(store, "b")
+    second = replace(first, id="a", at_ms=first.at_ms + 1)
+    store.leave_request(second)
+    store.leave_request(first)
+
+    assert seen(store) == (first, second)
+
+
+def test_what_no_leader_has_seen_can_be_withdrawn(store: Store) -> None:
+    """And then no leader ever sees it."""
+    lead(store)
+    store.leave_request(request(store))
+
+    assert store.withdraw_request("r1")
+
+    assert seen(store) == ()
+    assert not store.withdraw_request("r1")
+
+
+def test_what_a_leader_has_seen_can_not_be_withdrawn(store: Store) -> None:
+    """It may be about to commit it; the next leader sees it too."""
+    lead(store)
+    left = request(store)
+    store.leave_request(left)
+    seen(store)
+
+    assert not store.withdraw_request("r1")
+    store.release_lease(TOKEN)
+    assert store.take_lease(OTHER_TOKEN, "b", LEASE_MS)
+    assert seen(store, OTHER_TOKEN) == (left,)
+
+
+def test_an_answer_takes_the_requests_place(store: Store) -> None:
+    """Whoever asked reads it, as often as it likes."""
+    lead(store)
+    for id in ("r1", "r2", "r3"):
+        store.leave_request(request(store, id))
+    assert store.read_answer("r1") is None
+    assert len(seen(store)) == 3
+
+    store.answer_requests(TOKEN, {"r1": DONE, "r2": REFUSED}, TTL_MS)
+
+    assert store.read_answer("r1") == store.read_answer("r1") == DONE
+    assert (store.read_answer("r2"), store.read_answer("r3")) == (REFUSED, None)
+    assert [one.id for one in seen(store)] == ["r3"]
+    assert not store.withdraw_request("r1")
+
+
+def test_only_the_leader_answers(store: Store) -> None:
+    """Another's answer is refused, and the request stays."""
+    lead(store)
+    store.leave_request(request(store))
+
+    with pytest.raises(LeaseLost):
+        store.answer_requests(OTHER_TOKEN, {"r1": DONE}, TTL_MS)
+
+    assert store.read_answer("r1") is None
+    assert len(seen(store)) == 1
+
+
+def test_an_expired_request_is_handed_to_nobody(store: Store) -> None:
+    """By the store's clock; it can still be withdrawn: nothing has come of it."""
+    lead(store)
+    left = request(store, lasts_ms=40)
+    assert store.leave_request(left)
+
+    eventually(lambda: store.now_ms() >= left.expires_ms, what="the request to expire")
+
+    assert seen(store) == ()
+    assert store.withdraw_request("r1")
+
+
+def test_what_a_leader_had_seen_stays_after_its_end(store: Store) -> None:
+    """So that the next leader can say what became of it; whether to do it is its own question."""
+    lead(store)
+    left = request(store, lasts_ms=200)
+    store.leave_request(left)
+    assert seen(store) == (left,)
+
+    eventually(lambda: store.now_ms() >= left.expires_ms, what="the request to expire")
+
+    assert seen(store) == (left,)
+
+
+def test_an_expired_request_is_not_left(store: Store) -> None:
+    """One that came too late, out of a queue somewhere, must not wait for a leader."""
+    lead(store)
+
+    assert not store.leave_request(request(store, lasts_ms=0))
+    assert seen(store) == ()
+
+
+def test_an_answer_expires(store: Store) -> None:
+    """Its time over, it is gone, while others stay."""
+    lead(store)
+    store.answer_requests(TOKEN, {"r1": DONE}, 50)
+    store.answer_requests(TOKEN, {"r2": REFUSED}, TTL_MS)
+
+    eventually(lambda: store.read_answer("r1") is None, what="the answer to go")
+
+    assert store.read_answer("r2") == REFUSED
+
+
+def test_leaving_it_twice_leaves_it_once(store: Store) -> None:
+    """A repeat neither makes a request that a leader has seen withdrawable, nor one that is answered wait again."""
+    lead(store)
+    left = request(store)
+    store.leave_request(left)
+    seen(store)
+
+    assert store.leave_request(left)
+    assert not store.withdraw_request("r1")
+    store.answer_requests(TOKEN, {"r1": DONE}, TTL_MS)
+    assert store.leave_request(left)
+
+    assert seen(store) == ()
+    assert store.read_answer("r1") == DONE
+
+
+def test_only_so_many_wait(store: Store) -> None:
+    """A client that asks in a loop fills no memory; once some are gone there is room again."""
+    lead(store)
+    for number in range(MOST_REQUESTS):
+        assert store.leave_request(request(store, f"r{number}"))
+
+    assert not store.leave_request(request(store, "one more"))
+    assert store.withdraw_request("r5")
+    assert store.leave_request(request(store, "one more"))
+    assert len(seen(store)) == MOST_REQUESTS
+
+
+def test_all_of_it_can_be_lost(keeper: StoreKeeper, store: Store) -> None:
+    """After a flush there is no request, no answer, and nothing to withdraw: nobody is told that nothing changed."""
+    lead(store)
+    store.leave_request(request(store, "r1"))
+    store.answer_requests(TOKEN, {"r2": DONE}, TTL_MS)
+    keeper.wipe()
+
+    assert not store.withdraw_request("r1")
+    assert store.read_answer("r2") is None
+    lead(store)
+    assert seen(store) == ()
+
+
+def test_readers_see_who_excluded_and_paused(keeper: StoreKeeper, store: Store) -> None:
+    """Who, when, why: written with the roster, so it outlives the leader, and not a flush."""
+    assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)
+    lead(store)
+    exclusions = (Exclusion(ORDERS_1, "ada", 1_000, "Ärger"), Exclusion(Partition("gone", 3), "bob", 2_500, "x"))
+    pause = Pause("bob", 2_000, "planned work")
+    store.write_roster(TOKEN, Roster(ROSTER.topics, frozenset({ORDERS_1})), 2, exclusions, pause)
+    store.release_lease(TOKEN)
+
+    assert (store.snapshot().exclusions, store.snapshot().pause) == (exclusions, pause)
+    assert store.take_lease(TOKEN, "a", LEASE_MS)
+    store.write_roster(TOKEN, ROSTER, 3)
+    assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)
+    store.write_roster(TOKEN, ROSTER, 4, (), pause)
+    keeper.wipe()
+    assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)

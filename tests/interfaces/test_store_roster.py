@@ -1,0 +1,239 @@
+"""The store's promise, the roster: unknown until reported, kept by topic id, and never partly lost unseen."""
+
+import pytest
+
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.errors import StoreLost
+from clocksvc.interfaces.store import (
+    Minimum,
+    Store,
+)
+from tests.interfaces.store_values import (
+    BASE,
+    BOUNDS,
+    HOLDER,
+    LEASE_MS,
+    MARKS,
+    MINUTE,
+    ORDERS_0,
+    ORDERS_1,
+    PAYMENTS_0,
+    ROSTER,
+    SINGLE,
+    STARTED,
+    TOKEN,
+    lead,
+    line,
+    raw,
+    send,
+    tick,
+)
+
+
+def minimum(store: Store) -> Minimum:
+    """What a step would see."""
+    return store.read_minimum(TOKEN, LEASE_MS)
+
+
+def test_a_step_sees_the_lowest_and_the_stores_time(store: Store) -> None:
+    """The minimum over all partitions that must report, raw, with the store's own clock."""
+    lead(store)
+    send(store, (ORDERS_0, BASE + 2), (ORDERS_1, BASE + 1), (PAYMENTS_0, BASE + 3))
+    before_ms = store.now_ms()
+    seen = minimum(store)
+
+    assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (BASE + 1, 3, 1, None)
+    assert before_ms <= seen.now_ms <= store.now_ms()
+
+
+def test_unknown_is_not_zero(store: Store) -> None:
+    """While one partition is unknown there is no minimum."""
+    lead(store)
+    assert minimum(store).lowest_ms is None
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
+    assert minimum(store).lowest_ms is None
+    send(store, (PAYMENTS_0, BASE))
+    assert minimum(store).lowest_ms == BASE
+
+
+@pytest.mark.parametrize(
+    "roster",
+    [Roster({}), Roster({"orders": TopicShape("id-o", 0)}), Roster(SINGLE.topics, frozenset({ORDERS_0}))],
+    ids=["no topics", "no partitions", "all excluded"],
+)
+def test_empty_roster_has_no_minimum(store: Store, roster: Roster) -> None:
+    """Nobody who must report: no minimum, and it is not taken for a loss."""
+    lead(store, ROSTER)
+    store.write_roster(TOKEN, roster, 2)
+
+    assert (minimum(store).lowest_ms, minimum(store).count, minimum(store).generation) == (None, 0, 2)
+
+
+def test_partitions_keep_what_was_reported(store: Store) -> None:
+    """A roster written again, or with more partitions, leaves those that were there alone; new ones are unknown."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 1))
+    grown = Roster({"orders": TopicShape("id-o", 4), "payments": TopicShape("id-p", 1), "new": TopicShape("id-n", 1)})
+
+    store.write_roster(TOKEN, grown, 2)
+
+    numbers = [(str(line.partition), line.raw_ms) for line in store.partitions(None, 100)]
+    assert numbers == [
+        ("new:0", None),
+        ("orders:0", BASE),
+        ("orders:1", BASE + 1),
+        ("orders:2", None),
+        ("orders:3", None),
+        ("payments:0", None),
+    ]
+    assert line(store, ORDERS_0).reported_ms is not None
+    assert (minimum(store).count, minimum(store).generation) == (6, 2)
+
+
+def test_topic_made_anew_is_unknown_again(store: Store) -> None:
+    """Another topic id: what was reported belongs to other partitions, and nothing of it shows."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
+    send(store, (PAYMENTS_0, -1))
+
+    store.write_roster(TOKEN, Roster({"orders": TopicShape("id-o", 2), "payments": TopicShape("id-2", 1)}), 2)
+
+    anew = line(store, PAYMENTS_0)
+    assert (anew.raw_ms, anew.reported_ms, anew.refused) == (None, None, None)
+    assert raw(store, ORDERS_0) == BASE
+
+
+def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Store) -> None:
+    """From the boundary after all that was reported of the old topic on, readings are of the new one; and then they are
+    judged as ever. Other topics are not concerned, and a third topic of the name begins after the second."""
+    past_ms = MINUTE + BOUNDS.out_of_orderness_ms
+    lead(store)
+    send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE + BOUNDS.out_of_orderness_ms))
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 2)}), 3)
+
+    unchanged, payments_1 = Outcome.UNCHANGED, Partition("payments", 1)
+    assert send(store, (PAYMENTS_0, BASE + past_ms - 1), (payments_1, BASE)) == (unchanged, unchanged)
+    assert (raw(store, PAYMENTS_0), raw(store, payments_1)) == (None, None)
+    assert send(store, (ORDERS_1, BASE - MINUTE), (PAYMENTS_0, BASE + past_ms)) == (Outcome.ACCEPTED,) * 2
+    assert raw(store, PAYMENTS_0) == BASE + past_ms
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-3", 1)}), 4)
+    assert send(store, (PAYMENTS_0, BASE + past_ms)) == (unchanged,)
+    assert send(store, (PAYMENTS_0, BASE + MINUTE + past_ms)) == (Outcome.ACCEPTED,)
+
+
+def test_a_topic_that_left_leaves_no_beginning_behind(store: Store) -> None:
+    """Made anew, taken off the clock and put back: its first report stands as it is."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, SINGLE, 3)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 4)
+
+    assert send(store, (PAYMENTS_0, BASE - MINUTE)) == (Outcome.ACCEPTED,)
+
+
+def test_what_left_the_roster_is_forgotten(store: Store) -> None:
+    """A topic, or a partition, that comes back later under the same id is unknown."""
+    lead(store)
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
+    send(store, (ORDERS_1, -1), (PAYMENTS_0, -1))
+    store.write_roster(TOKEN, SINGLE, 2)
+    assert [line.partition for line in store.partitions(None, 100)] == [ORDERS_0]
+    store.write_roster(TOKEN, ROSTER, 3)
+
+    assert raw(store, ORDERS_0) == BASE
+    for partition in (ORDERS_1, PAYMENTS_0):
+        back = line(store, partition)
+        assert (back.raw_ms, back.reported_ms, back.refused) == (None, None, None)
+
+
+def test_exclusion_keeps_the_partitions_clock(store: Store) -> None:
+    """Taken off and put back, it goes on from what it reported, before and meanwhile."""
+    lead(store)
+    send(store, (ORDERS_0, BASE + 1), (ORDERS_1, BASE), (PAYMENTS_0, BASE + 1))
+
+    store.write_roster(TOKEN, Roster(ROSTER.topics, frozenset({ORDERS_1})), 2)
+    assert (minimum(store).lowest_ms, minimum(store).count) == (BASE + 1, 2)
+    assert (raw(store, ORDERS_1), line(store, ORDERS_1).excluded) == (BASE, True)
+    store.write_roster(TOKEN, Roster(ROSTER.topics, frozenset({PAYMENTS_0})), 3)
+
+    assert (minimum(store).lowest_ms, minimum(store).count) == (BASE, 2)
+    assert [(str(line.partition), line.excluded) for line in store.partitions(None, 9)] == [
+        ("orders:0", False),
+        ("orders:1", False),
+        ("payments:0", True),
+    ]
+
+
+def test_exclusion_of_what_does_not_exist_counts_for_nothing(store: Store) -> None:
+    """An exclusion of a partition that the topic has not got, or no more, is not on any roster."""
+    lead(store, Roster(SINGLE.topics, frozenset({ORDERS_1, Partition("gone", 0)})))
+
+    assert [line.partition for line in store.partitions(None, 100)] == [ORDERS_0]
+    assert store.snapshot().excluded == 0
+    assert send(store, (ORDERS_1, BASE)) == (Outcome.UNKNOWN,)
+
+
+def test_thousands_of_partitions(store: Store) -> None:
+    """A roster of several thousand partitions, with every third one excluded, is written whole and kept whole."""
+    everyone = [Partition("orders", number) for number in range(3_500)]
+    shape = {"orders": TopicShape("id-o", 3_500)}
+    lead(store, Roster(shape))
+    send(store, *((p, BASE + p.number) for p in everyone))
+
+    store.write_roster(TOKEN, Roster(shape, frozenset(everyone[::3])), 2)
+
+    assert minimum(store).count == 3_500 - len(everyone[::3])
+    assert minimum(store).lowest_ms == BASE + 1
+    lines = store.partitions(None, 10_000)
+    assert [line.partition for line in lines] == everyone
+    assert [line.raw_ms for line in lines] == [BASE + number for number in range(3_500)]
+    assert [line.excluded for line in lines] == [number % 3 == 0 for number in range(3_500)]
+
+
+def test_generation_is_any_number_that_a_leader_draws(store: Store) -> None:
+    """48 random bits come back exactly."""
+    lead(store)
+    store.write_roster(TOKEN, ROSTER, 2**48 - 3)
+
+    assert minimum(store).generation == 2**48 - 3
+
+
+def test_minimum_without_a_roster_is_a_loss(store: Store) -> None:
+    """Bounds alone are not enough for a step."""
+    lead(store, None)
+
+    with pytest.raises(StoreLost):
+        minimum(store)
+
+
+def test_minimum_without_bounds_is_a_loss(store: Store) -> None:
+    """A roster alone is not enough either."""
+    store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    store.write_roster(TOKEN, ROSTER, 1)
+
+    with pytest.raises(StoreLost):
+        minimum(store)
+    store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    assert minimum(store).count == 3
+
+
+def test_roster_written_anew_keeps_the_crossing(store: Store) -> None:
+    """A boundary that was completed before still waits."""
+    lead(store, SINGLE)
+    send(store, (ORDERS_0, BASE))
+    crossed_ms = minimum(store).crossed_ms
+    store.write_roster(TOKEN, SINGLE, 2)
+
+    assert crossed_ms is not None
+    assert minimum(store).crossed_ms == crossed_ms
+
+
+def test_a_step_sees_what_the_next_tick_must_follow(store: Store) -> None:
+    """The stream's last tick; other than a leader published last means that the store was rolled back."""
+    lead(store)
+    store.publish(TOKEN, [tick(0, None), tick(1, 0)])
+
+    assert minimum(store).last_tick_ms == BASE + MINUTE

@@ -1,0 +1,185 @@
+"""What every keeper of a sender's turn promises: one process at a time reads, from where it says, committed ticks."""
+
+from collections.abc import Callable
+
+import pytest
+
+from clocksvc.interfaces.checkpoints import Position
+from clocksvc.interfaces.tick_consumer import (
+    LoggedTick,
+    Subscription,
+)
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.tick_consumer import KafkaSubscription
+from clocksvc.memory.tick_consumer import (
+    MemoryGroup,
+    MemorySubscription,
+)
+from tests.interfaces.ticklog_keepers import (
+    KafkaLogKeeper,
+    LogKeeper,
+    MemoryLogKeeper,
+    writer,
+)
+from tests.interfaces.ticklog_values import (
+    CLOCK,
+    MINUTE_MS,
+    Word,
+    control,
+    foreign,
+    ticks,
+)
+from tests.waiting import eventually
+
+WITHIN_S = 30.0
+
+
+class Bed:
+    """A tick log and how one more process subscribes to it."""
+
+    def __init__(self, keeper: LogKeeper, subscribe: Callable[[], Subscription]) -> None:
+        self.keeper, self.subscribe = keeper, subscribe
+
+    def until_turn(self, one: Subscription, *others: Subscription) -> int:
+        """Poll until a process has the turn."""
+
+        def polled() -> int | None:
+            for each in (one, *others):
+                each.poll(0.1)
+            return one.turn
+
+        return eventually(polled, within=WITHIN_S, what="the turn") or 0
+
+    def read(self, one: Subscription, count: int) -> list[LoggedTick]:
+        """Poll until so many ticks came."""
+        found: list[LoggedTick] = []
+
+        def enough() -> bool:
+            found.extend(one.poll(0.1))
+            return len(found) >= count
+
+        eventually(enough, within=WITHIN_S, what=f"{count} ticks")
+        return found
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
+def bed(request: pytest.FixtureRequest) -> Bed:
+    """Each keeper in turn, with three ticks in the log."""
+    made = _memory() if request.param == "memory" else _kafka(request)
+    log = writer(made.keeper)
+    log.append(ticks(1, 3), Word())
+    return made
+
+
+def _memory() -> Bed:
+    keeper = MemoryLogKeeper()
+    group = MemoryGroup(keeper._log, CLOCK)
+    return Bed(keeper, lambda: MemorySubscription(group))
+
+
+def _kafka(request: pytest.FixtureRequest) -> Bed:
+    keeper = KafkaLogKeeper(request.getfixturevalue("bootstrap"))
+    request.addfinalizer(keeper.free)
+
+    def subscribe() -> Subscription:
+        made = KafkaSubscription(keeper.topic, CLOCK, "beat", keeper.settings, SystemTime())
+        request.addfinalizer(made.close)
+        return made
+
+    return Bed(keeper, subscribe)
+
+
+def minutes(found: list[LoggedTick]) -> list[int]:
+    return [one.tick.at_ms // MINUTE_MS for one in found]
+
+
+def test_one_process_has_the_turn_and_reads_from_the_beginning(bed: Bed) -> None:
+    """Nothing before it has said from where."""
+    one = bed.subscribe()
+    bed.until_turn(one)
+    assert one.poll(0.0) == []
+
+    one.begin(None)
+
+    assert minutes(bed.read(one, 3)) == [1, 2, 3]
+
+
+def test_reading_begins_at_a_positions_offset(bed: Bed) -> None:
+    """That tick first, so that it can be seen to be the right one; new ticks as they come."""
+    one = bed.subscribe()
+    bed.until_turn(one)
+    one.begin(None)
+    second = bed.read(one, 3)[1]
+
+    one.begin(Position(second.tick.at_ms, second.offset))
+    assert minutes(bed.read(one, 2)) == [2, 3]
+    writer(bed.keeper).append(ticks(4, 2), Word())
+
+    assert minutes(bed.read(one, 2)) == [4, 5]
+
+
+def test_only_committed_ticks_are_read(bed: Bed) -> None:
+    """Records of other types are passed over; an open transaction is not looked into."""
+    one = bed.subscribe()
+    bed.until_turn(one)
+    one.begin(None)
+    bed.read(one, 3)
+    writer(bed.keeper).append([control(3)], Word())
+    writer(bed.keeper).append(ticks(4, 1), Word())
+    assert minutes(bed.read(one, 1)) == [4]
+    bed.keeper.begin_foreign([foreign({"time": "?"})])
+
+    assert one.poll(0.3) == []
+
+
+def test_the_last_tick_is_known_without_a_turn(bed: Bed) -> None:
+    """So is what `init` said."""
+    assert bed.subscribe().last_tick_ms(Word()) == 3 * MINUTE_MS
+    writer(bed.keeper).append([control(9)], Word())
+    assert bed.subscribe().last_tick_ms(Word()) == 9 * MINUTE_MS
+
+
+def test_whoever_leaves_hands_the_turn_on(bed: Bed) -> None:
+    """Two never have it at once, as far as both know."""
+    first = bed.subscribe()
+    bed.until_turn(first)
+    second = bed.subscribe()
+    second.poll(0.0)
+    first.close()
+
+    bed.until_turn(second)
+    second.begin(None)
+
+    assert first.turn is None
+    assert minutes(bed.read(second, 3)) == [1, 2, 3]
+
+
+@pytest.mark.servers
+def test_a_users_consumer_settings_take_no_turn_away(request: pytest.FixtureRequest) -> None:
+    """How groups share partitions, and how often is polled, are for users' own consumers."""
+    keeper = KafkaLogKeeper(request.getfixturevalue("bootstrap"))
+    request.addfinalizer(keeper.free)
+    settings = {
+        **keeper.settings,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "max.poll.interval.ms": "6000",
+    }
+
+    def subscribe() -> Subscription:
+        made = KafkaSubscription(keeper.topic, CLOCK, "beat", settings, SystemTime())
+        request.addfinalizer(made.close)
+        return made
+
+    bed = Bed(keeper, subscribe)
+    writer(keeper).append(ticks(1, 3), Word())
+    first = bed.subscribe()
+    bed.until_turn(first)
+    first.begin(None)
+    assert minutes(bed.read(first, 3)) == [1, 2, 3]
+    second = bed.subscribe()
+    second.poll(0.0)
+    first.close()
+    bed.until_turn(second)
+    second.begin(None)
+
+    assert minutes(bed.read(second, 3)) == [1, 2, 3]

@@ -1,0 +1,257 @@
+"""A transaction of our own whose end a broker forgot: the log goes on by itself, and what it held can still be found.
+
+The broker is killed for real. That it forgot is done by hand, to its files: by chance it takes some hundred kills.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+from unittest.mock import Mock
+
+import pytest
+
+from clocksvc.clock.log_message import message
+from clocksvc.clock.log_record import Record
+from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.errors import OpenTransaction, OutcomeUnknown, PositionsUnavailable, TickLogUnavailable
+from clocksvc.interfaces.checkpoints import (
+    SENDER,
+    Position,
+)
+from clocksvc.interfaces.tick_log import Tail
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka import transactions as settling
+from clocksvc.kafka.checkpoints import KafkaPositions
+from clocksvc.kafka.deadline import Patience
+from clocksvc.kafka.reader import Reader
+from clocksvc.kafka.tick_log import KafkaTickLog
+from tests.interfaces.log_files import cut_marker
+from tests.interfaces.ticklog_keepers import (
+    KafkaLogKeeper,
+    writer,
+)
+from tests.interfaces.ticklog_values import (
+    Word,
+    control,
+    minutes,
+    tick,
+    ticks,
+)
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+word = Word()
+HISTORY: dict[str, Sequence[Sequence[Record]]] = {
+    "a tick": [[tick(1)], [tick(2)]],
+    "ticks": [ticks(1, 2), ticks(3, 20)],
+    "a control record": [[tick(1)], [control(5)]],
+    "all": [ticks(1, 3)],
+    "of a running writer": [[tick(1)], [tick(2)]],
+    "unconfirmed": [[tick(1)], [tick(2)]],
+    "twice": [[tick(1)], [tick(2)]],
+}
+"""By what hangs: each transaction of a log, of which the last one hangs."""
+
+
+def _no_answer(_: Reader, __: Patience) -> NoReturn:
+    raise TickLogUnavailable("no broker answers")
+
+
+NO_MARKER: dict[str, Callable[[Reader, Patience], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
+OPEN: dict[str, Callable[[Reader, Patience], tuple[int, int, int]]] = {
+    "no answer": _no_answer,
+    "another sender's behind it": lambda _, __: (0, 0, 9),
+}
+"""What a reader is told after the commit of one record to an empty topic."""
+
+
+class Logs:
+    """One log for each history, and somebody else's."""
+
+    def __init__(self, kafka: KafkaServer) -> None:
+        self.kafka = kafka
+        self.keepers = {name: KafkaLogKeeper(kafka.bootstrap) for name in (*HISTORY, "foreign")}
+        self.writers = {name: writer(keeper) for name, keeper in self.keepers.items()}
+        self.positions = KafkaPositions("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
+        self.positions_topic = KafkaLogKeeper(kafka.bootstrap)
+        self.positions_topic.topic = "beat-positions"
+
+    def write(self) -> None:
+        """What is written before the broker is killed."""
+        for name, transactions in HISTORY.items():
+            for records in transactions:
+                self.writers[name].append(records, word)
+        self.writers["foreign"].append([tick(1)], word)
+        self.keepers["foreign"].begin_foreign([message(tick(2))])
+        self.keepers["foreign"].end_foreign(committed=True)
+        self.positions.hold(word)
+        self.positions.move({SENDER: Position(60_000)}, word)
+        self.positions.move({SENDER: Position(120_000)}, word)
+        for name, transactions in HISTORY.items():
+            _until_marked(self.keepers[name], sum(map(len, transactions)) + len(transactions))
+        _until_marked(self.keepers["foreign"], 4)
+        _until_marked(self.positions_topic, 4)
+
+    def forget(self, *keepers: KafkaLogKeeper) -> None:
+        """The broker is killed, loses the last marker of each log, and starts."""
+        self.kafka.kill()
+        for keeper in keepers:
+            cut_marker(self.kafka.directory / "data" / f"{keeper.topic}-0")
+        self.kafka.start()
+        self.kafka.wait_ready()
+
+    def anew(self, name: str) -> KafkaTickLog:
+        """A process that fenced after that."""
+        log = self.keepers[name].process()
+        log.fence(word)
+        return log
+
+
+def _until_marked(keeper: KafkaLogKeeper, end: int) -> None:
+    eventually(lambda: keeper.end() == end, what=f"{keeper.topic} to end at {end}")
+
+
+@pytest.fixture(scope="module")
+def logs() -> Iterator[Logs]:
+    """Each log's last transaction hangs."""
+    with KafkaServer() as kafka:
+        made = Logs(kafka)
+        made.write()
+        made.forget(*made.keepers.values(), made.positions_topic)
+        yield made
+        made.positions.close()
+        for keeper in made.keepers.values():
+            keeper.free()
+
+
+@pytest.mark.parametrize("hangs", ["a tick", "ticks", "a control record", "all"])
+def test_a_new_leader_ends_what_hangs(logs: Logs, hangs: str) -> None:
+    """The log ends before it, and goes on from there; what hung is known among what was written last."""
+    written = [record for transaction in HISTORY[hangs] for record in transaction]
+    before = [record for transaction in HISTORY[hangs][:-1] for record in transaction]
+    log = logs.anew(hangs)
+
+    assert log.tail(word) == Tail(before[-1] if before else None, 0)
+    assert log.last_written(word) == written
+    log.append([tick(7)], word)
+    assert log.tail(word) == Tail(tick(7), 0)
+    assert logs.keepers[hangs].seen() == [message(record) for record in (*before, tick(7))]
+
+
+def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
+    """One that was not cut off commits what hangs along with what comes next, in order."""
+    log = logs.writers["of a running writer"]
+    log.append([tick(3)], word)
+
+    assert log.tail(word) == Tail(tick(3), 0)
+    assert minutes(logs.keepers["of a running writer"].seen()) == [1, 2, 3]
+
+
+def test_a_writer_that_waits_is_told(logs: Logs) -> None:
+    """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
+    log = logs.writers["unconfirmed"]
+    with pytest.raises(OutcomeUnknown, match="was answered and is not in it"):
+        log.confirm(word)
+
+    assert not log.writable
+    log.fence(word)
+    assert log.tail(word) == Tail(tick(1), 0)
+
+
+def test_what_stands_in_the_log_is_confirmed_once(on_kafka: KafkaLogKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then no broker is asked any more, however often a leader is idle."""
+    log = writer(on_kafka)
+    log.append([tick(1)], word)
+    log.confirm(word)
+    monkeypatch.setattr(Reader, "end", _no_answer)
+    log.confirm(word)
+
+    assert log.writable
+
+
+@pytest.mark.parametrize("told", NO_MARKER)
+def test_a_control_record_without_its_marker_is_in_doubt(
+    on_kafka: KafkaLogKeeper, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """Nobody is told that it was kept. A tick does not wait for that: whoever publishes it confirms it later."""
+    log = writer(on_kafka)
+    monkeypatch.setattr(Reader, "end", NO_MARKER[told])
+    with pytest.raises(OutcomeUnknown):
+        log.append([control(5)], word)
+
+    assert not log.writable
+    log.fence(word)
+    log.append([tick(6)], word)
+    assert minutes(on_kafka.seen()) == [6]
+
+
+@pytest.mark.parametrize("told", OPEN)
+def test_a_move_whose_transaction_stays_open_is_in_doubt(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
+    tick_log = f"log-{uuid.uuid4().hex[:12]}"
+    positions = KafkaPositions(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
+    positions.hold(word)
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "watermarks", OPEN[told])
+        with pytest.raises(OutcomeUnknown):
+            positions.move({SENDER: Position(60_000)}, word)
+
+    with pytest.raises(PositionsUnavailable, match="does not hold"):
+        positions.move({SENDER: Position(120_000)}, word)
+    assert positions.hold(word) == {SENDER: Position(60_000)}
+    positions.close()
+
+
+def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaLogKeeper) -> None:
+    """It may be the abort with which `init` ended what hung: no marker of ours need stand between."""
+    log = writer(on_kafka)
+    log.append([tick(1)], word)
+    on_kafka.write_foreign(message(tick(2)))
+    with pytest.raises(OutcomeUnknown):
+        log.confirm(word)
+
+    assert not log.writable
+
+
+def test_somebody_elses_is_left_alone(logs: Logs) -> None:
+    """It is said; the log does not grow with each attempt."""
+    keeper, log = logs.keepers["foreign"], logs.anew("foreign")
+    with pytest.raises(OpenTransaction):
+        log.tail(word)
+    end = keeper.end()
+    log.fence(word)
+    with pytest.raises(OpenTransaction):
+        log.tail(word)
+
+    assert keeper.end() == end
+    assert minutes(keeper.seen()) == [1]
+
+
+def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
+    """A move that was not answered is as if it had not been; nothing is skipped, and the next holder may move."""
+    logs.positions.close()
+    anew = KafkaPositions("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
+    held = anew.hold(word)
+    anew.move({SENDER: Position(180_000)}, word)
+
+    assert held == {SENDER: Position(60_000)}
+    assert anew.hold(word) == {SENDER: Position(180_000)}
+    anew.close()
+
+
+def test_one_that_hangs_again_is_ended_again(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker forgets the end of the transaction that should end it: it is not taken for somebody else's."""
+    log = logs.anew("twice")
+    with monkeypatch.context() as patched:
+        patched.setattr(settling, "marked", Mock(side_effect=TickLogUnavailable("no broker answers")))
+        with pytest.raises(TickLogUnavailable):
+            log.tail(word)
+    _until_marked(logs.keepers["twice"], 5)
+    logs.forget(logs.keepers["twice"])
+    log.fence(word)
+
+    assert log.tail(word) == Tail(tick(1), 0)
+    assert log.last_written(word) == [tick(1), tick(2)]

@@ -1,0 +1,282 @@
+"""Both keepers of the tick log's promise, behind what a test needs beyond it: other writers, and faults.
+
+The Kafka side speaks to the broker with clients of its own, as a user or an outsider would.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from clocksvc.clock.log_message import Message
+from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.tick_log_topic import LogShape
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.tick_log import KafkaTickLog
+from clocksvc.memory.tick_log import (
+    CommitFault,
+    MemoryLog,
+    MemoryTickLog,
+)
+from tests.interfaces.faulty_kafka import FaultyKafka
+from tests.interfaces.ticklog_values import (
+    CLOCK,
+    Word,
+)
+from tests.waiting import eventually
+
+TIMEOUT_S = 2.0
+SETTLE_S = 1.1
+
+
+class LogKeeper(Protocol):
+    """One tick log, and what others can do to it."""
+
+    topic: str
+
+    def process(self) -> TickLog:
+        """One more process's way to the log."""
+
+    def seen(self) -> list[Message]:
+        """What a read_committed subscriber gets, from the log's beginning."""
+
+    def make(self, partitions: int, cleanup_policy: str) -> None:
+        """Somebody made the topic by hand."""
+
+    def begin_foreign(self, messages: Sequence[Message]) -> None:
+        """An outsider begins a transaction on the log and leaves it open."""
+
+    def end_foreign(self, *, committed: bool) -> None:
+        """The outsider's transaction ends."""
+
+    def write_foreign(self, one: Message) -> None:
+        """An outsider writes a record without any transaction."""
+
+    def delete_before(self, offset: int) -> None:
+        """Somebody deletes the log's first records."""
+
+    def remake(self) -> None:
+        """Somebody deletes the topic and makes it anew."""
+
+    def end(self) -> int:
+        """The offset after the last one."""
+
+    def free(self) -> None:
+        """Close what was opened."""
+
+
+class FaultyLogKeeper(LogKeeper, Protocol):
+    """A tick log whose brokers can be made to fail."""
+
+    def stall(self) -> None:
+        """No broker answers."""
+
+    def lose_commits(self, *, lands: bool) -> None:
+        """From the next commit on no answer comes; it took effect, or did not."""
+
+    def heal(self) -> None:
+        """All is well again."""
+
+
+class MemoryLogKeeper:
+    """The in-memory keeper."""
+
+    def __init__(self) -> None:
+        self.topic = f"{CLOCK}-ticks"
+        self._log = MemoryLog()
+
+    def process(self) -> TickLog:
+        return MemoryTickLog(self._log, CLOCK)
+
+    def seen(self) -> list[Message]:
+        return self._log.committed()
+
+    def make(self, partitions: int, cleanup_policy: str) -> None:
+        self._log.shape = LogShape(self.topic, partitions, cleanup_policy)
+
+    def begin_foreign(self, messages: Sequence[Message]) -> None:
+        self._log.begin_foreign(*messages)
+
+    def end_foreign(self, *, committed: bool) -> None:
+        self._log.end_foreign(committed=committed)
+
+    def write_foreign(self, one: Message) -> None:
+        self._log.write_foreign(one)
+
+    def delete_before(self, offset: int) -> None:
+        self._log.truncate_before(offset)
+
+    def remake(self) -> None:
+        self._log.recreate()
+
+    def end(self) -> int:
+        return self._log.end
+
+    def free(self) -> None:
+        """Nothing is open."""
+
+    def stall(self) -> None:
+        self._log.unavailable = True
+
+    def lose_commits(self, *, lands: bool) -> None:
+        self._log.commit_faults.append(CommitFault.LANDS if lands else CommitFault.LOST)
+
+    def heal(self) -> None:
+        self._log.unavailable = False
+
+
+class KafkaLogKeeper:
+    """The Kafka keeper, on a topic of its own. It gives up early, so that tests of faults are short."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.topic = f"ticks-{uuid.uuid4().hex[:12]}"
+        self.settings = {"bootstrap.servers": bootstrap}
+        self._quiet: dict[str, str | int | float | bool] = {**self.settings, "log_level": 0}
+        self._admin = AdminClient(self._quiet)
+        self._processes: list[KafkaTickLog] = []
+        self._outsider: Producer | None = None
+        self._subscriber: Consumer | None = None
+
+    def process(self) -> KafkaTickLog:
+        made = KafkaTickLog(self.topic, CLOCK, self.settings, SystemTime(), TIMEOUT_S, SETTLE_S)
+        self._processes.append(made)
+        return made
+
+    def seen(self) -> list[Message]:
+        consumer = self._consumer("read_committed")
+        consumer.assign([TopicPartition(self.topic, 0, 0)])
+        found = []
+        while True:
+            got = consumer.poll(10.0)
+            assert got is not None
+            if got.error() is not None:
+                break
+            headers = dict(got.headers() or [])
+            kind = headers.get("clocksvc-type")
+            found.append(Message(got.key(), got.value(), kind.decode() if isinstance(kind, bytes) else None))
+        consumer.close()
+        return found
+
+    def make(self, partitions: int, cleanup_policy: str) -> None:
+        new = NewTopic(self.topic, partitions, 1, config={"cleanup.policy": cleanup_policy})
+        self._admin.create_topics([new])[self.topic].result()
+        eventually(lambda: self.end() == 0, what="the topic to be known")
+
+    def config(self) -> dict[str, str]:
+        """The topic's settings, as the broker tells them."""
+        (future,) = self._admin.describe_configs([ConfigResource(ResourceType.TOPIC, self.topic)]).values()
+        return {name: entry.value for name, entry in future.result().items()}
+
+    def topics(self) -> set[str]:
+        """Every topic of the cluster."""
+        return set(self._admin.list_topics(timeout=10.0).topics)
+
+    def begin_foreign(self, messages: Sequence[Message]) -> None:
+        if self._outsider is None:
+            self._outsider = Producer({**self._quiet, "transactional.id": f"outsider-{self.topic}"})
+            self._outsider.init_transactions(10.0)
+        self._outsider.begin_transaction()
+        for one in messages:
+            self._produce(self._outsider, one)
+        self._outsider.flush(10.0)
+
+    def end_foreign(self, *, committed: bool) -> None:
+        assert self._outsider is not None
+        (self._outsider.commit_transaction if committed else self._outsider.abort_transaction)(10.0)
+
+    def write_foreign(self, one: Message) -> None:
+        producer = Producer(self._quiet)
+        self._produce(producer, one)
+        assert producer.flush(10.0) == 0
+
+    def delete_before(self, offset: int) -> None:
+        # A broker deletes no records from a topic that is only compacted.
+        self._set_policy("delete")
+        eventually(lambda: self._delete_records(offset), what="the broker to delete records")
+        self._set_policy("compact")
+
+    def remake(self) -> None:
+        self._admin.delete_topics([self.topic])[self.topic].result()
+        eventually(lambda: self.topic not in self.topics(), what="the topic to be gone")
+        self.make(1, "compact")
+
+    def end(self) -> int:
+        consumer = self._consumer("read_uncommitted")
+        _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
+        consumer.close()
+        return end
+
+    def stable_end(self) -> int:
+        """The offset after the last one that a read_committed subscriber can get now."""
+        if self._subscriber is None:
+            self._subscriber = self._consumer("read_committed")
+        _, end = self._subscriber.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
+        return end
+
+    def free(self) -> None:
+        self._outsider = None
+        if self._subscriber is not None:
+            self._subscriber.close()
+        for process in self._processes:
+            process.close()
+
+    def _set_policy(self, policy: str) -> None:
+        entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=[entry])
+        (future,) = self._admin.incremental_alter_configs([resource]).values()
+        future.result()
+
+    def _delete_records(self, offset: int) -> bool:
+        (future,) = self._admin.delete_records([TopicPartition(self.topic, 0, offset)]).values()
+        return bool(future.result().low_watermark == offset)
+
+    def _produce(self, producer: Producer, one: Message) -> None:
+        headers: dict[str, str | bytes | None] | None = {"clocksvc-type": one.type} if one.type is not None else None
+        producer.produce(self.topic, one.value, one.key, partition=0, headers=headers)
+
+    def _consumer(self, isolation_level: str) -> Consumer:
+        settings = {
+            "group.id": "subscriber",
+            "isolation.level": isolation_level,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+        }
+        return Consumer({**self._quiet, **settings})
+
+
+class FaultyKafkaLogKeeper(KafkaLogKeeper):
+    """The Kafka keeper, over a wire that fails on demand."""
+
+    def __init__(self, kafka: FaultyKafka) -> None:
+        super().__init__(kafka.bootstrap)
+        self._wire = kafka.wire
+
+    def stall(self) -> None:
+        self._wire.stall()
+
+    def lose_commits(self, *, lands: bool) -> None:
+        self._wire.lose_commits("response" if lands else "request")
+
+    def heal(self) -> None:
+        self._wire.heal()
+
+    def free(self) -> None:
+        self.heal()
+        super().free()
+
+
+def writer(keeper: LogKeeper) -> TickLog:
+    """A process that may write."""
+    log, word = keeper.process(), Word()
+    log.prepare(word)
+    log.fence(word)
+    return log

@@ -1,0 +1,65 @@
+"""Records for tick logs, and what a log holds of them, written down by hand."""
+
+import json
+from typing import Any
+
+from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import (
+    ClockState,
+    Exclusion,
+    Record,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.tick import Tick
+
+CLOCK = "checkins"
+MINUTE_MS = 60_000
+
+
+class Word:
+    """What a keeper calls while it waits; raises at the call whose number is given, counting from 1."""
+
+    def __init__(self, raises: BaseException | None = None) -> None:
+        self.calls = 0
+        self._raises = raises
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self._raises is not None:
+            raise self._raises
+
+
+def tick(minute: int, clock: str = CLOCK) -> Record:
+    """The tick of a minute since the epoch, with a state that has something in every field."""
+    at_ms = minute * MINUTE_MS
+    state = ClockState(
+        last_tick_ms=at_ms,
+        last_emitted_ms=at_ms + 500,
+        exclusions=(Exclusion(Partition("ingest", 3), "ann", 7_000, "broken disk"),),
+        topics={"ingest": TopicShape("abc", 4)},
+        config_digest="d1",
+    )
+    return Record(
+        clock, state, Tick(clock, at_ms, at_ms - MINUTE_MS, MINUTE_MS, at_ms + 500, (Partition("ingest", 3),))
+    )
+
+
+def ticks(first: int, count: int) -> list[Record]:
+    """The ticks of `count` minutes."""
+    return [tick(minute) for minute in range(first, first + count)]
+
+
+def control(last_tick_minute: int) -> Record:
+    """A control record, as `init` writes it."""
+    return Record(CLOCK, ClockState(last_tick_ms=last_tick_minute * MINUTE_MS))
+
+
+def foreign(value: dict[str, Any] | bytes | None, kind: str | None = "tick", key: bytes = CLOCK.encode()) -> Message:
+    """A record that clocksvc did not write."""
+    return Message(key, json.dumps(value).encode() if isinstance(value, dict) else value, kind)
+
+
+def minutes(seen: list[Message]) -> list[int]:
+    """The minutes of the ticks among what a subscriber saw, in its order."""
+    return [json.loads(one.value or b"")["timestamp_seconds"] // 60 for one in seen if one.type == "tick"]

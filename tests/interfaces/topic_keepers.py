@@ -1,0 +1,149 @@
+"""Both keepers of the topics' promise, behind what a test needs beyond it: making topics, and reading records.
+
+The Kafka side speaks to the broker with clients of its own, as a user would.
+"""
+
+import uuid
+from typing import Protocol, cast
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+
+from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.topics import (
+    TimestampType,
+    Topics,
+)
+from clocksvc.kafka.topics import KafkaTopics
+from clocksvc.memory.topics import (
+    MemoryTopics,
+    TopicRecord,
+)
+from tests.interfaces.faulty_kafka import FaultyKafka
+from tests.waiting import eventually
+
+
+class TopicsKeeper(Protocol):
+    """A cluster whose topics can be made, changed and read."""
+
+    topics: Topics
+
+    def name(self) -> str:
+        """A topic's name that nobody has used."""
+
+    def cluster_id(self) -> str:
+        """As the cluster itself tells it."""
+
+    def create(self, name: str, partitions: int, timestamp_type: str = "CreateTime") -> None:
+        """Make a topic."""
+
+    def delete(self, name: str) -> None:
+        """Take it away."""
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Let it have `total` partitions."""
+
+    def records(self, partition: Partition) -> list[TopicRecord]:
+        """All that a consumer gets."""
+
+    def stall(self) -> None:
+        """No broker answers."""
+
+    def heal(self) -> None:
+        """All is well again."""
+
+    def free(self) -> None:
+        """Close what was opened."""
+
+
+class MemoryTopicsKeeper:
+    """The in-memory keeper."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryTopics("cluster-1")
+        self.topics: Topics = self.memory
+
+    def name(self) -> str:
+        return f"ingest-{uuid.uuid4().hex[:12]}"
+
+    def cluster_id(self) -> str:
+        return "cluster-1"
+
+    def create(self, name: str, partitions: int, timestamp_type: str = "CreateTime") -> None:
+        self.memory.create(name, partitions, TimestampType(timestamp_type))
+
+    def delete(self, name: str) -> None:
+        self.memory.delete(name)
+
+    def add_partitions(self, name: str, total: int) -> None:
+        self.memory.add_partitions(name, total - self.memory.shape(name).partitions)
+
+    def records(self, partition: Partition) -> list[TopicRecord]:
+        return self.memory.records(partition)
+
+    def stall(self) -> None:
+        self.memory.unavailable = True
+
+    def heal(self) -> None:
+        self.memory.unavailable = False
+
+    def free(self) -> None:
+        self.topics.close()
+
+
+class KafkaTopicsKeeper:
+    """The Kafka keeper, over a wire that fails on demand."""
+
+    def __init__(self, kafka: FaultyKafka) -> None:
+        self._wire = kafka.wire
+        self._settings: dict[str, str] = {"bootstrap.servers": kafka.bootstrap}
+        self._quiet: dict[str, str | int | float | bool] = {**self._settings, "log_level": 0}
+        self._admin = AdminClient(self._quiet)
+        self.topics: Topics = KafkaTopics(self._settings)
+
+    def name(self) -> str:
+        return f"ingest-{uuid.uuid4().hex[:12]}"
+
+    def cluster_id(self) -> str:
+        return str(self._admin.list_topics(timeout=10.0).cluster_id)
+
+    def create(self, name: str, partitions: int, timestamp_type: str = "CreateTime") -> None:
+        new = NewTopic(name, partitions, 1, config={"message.timestamp.type": timestamp_type})
+        self._admin.create_topics([new])[name].result()
+        eventually(lambda: self.listed().get(name) == partitions, what="the topic to be known")
+
+    def delete(self, name: str) -> None:
+        self._admin.delete_topics([name])[name].result()
+        eventually(lambda: name not in self.listed(), what="the topic to be gone")
+
+    def add_partitions(self, name: str, total: int) -> None:
+        self._admin.create_partitions([NewPartitions(name, total)])[name].result()
+        eventually(lambda: self.listed().get(name) == total, what="the partitions to be known")
+
+    def listed(self) -> dict[str, int]:
+        """Every topic of the cluster, and how many partitions it has."""
+        return {name: len(topic.partitions) for name, topic in self._admin.list_topics(timeout=10.0).topics.items()}
+
+    def records(self, partition: Partition) -> list[TopicRecord]:
+        consumer = Consumer({**self._quiet, "group.id": "g", "enable.partition.eof": True, "fetch.wait.max.ms": 10})
+        consumer.assign([TopicPartition(partition.topic, partition.number, 0)])
+        found = []
+        while True:
+            got = consumer.poll(10.0)
+            assert got is not None
+            if got.error() is not None:
+                break
+            headers = cast("list[tuple[str, bytes]]", got.headers() or [])
+            found.append(TopicRecord(got.timestamp()[1], got.key(), got.value(), tuple(headers)))
+        consumer.close()
+        return found
+
+    def stall(self) -> None:
+        self._wire.stall()
+
+    def heal(self) -> None:
+        self._wire.heal()
+
+    def free(self) -> None:
+        self.heal()
+        self.topics.close()

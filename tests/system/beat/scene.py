@@ -1,0 +1,189 @@
+"""A clock of 60 s that is driven through past hours, two beats that go by it, and a worker: all real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from confluent_kafka import Producer
+
+from tests.system.path.installation import (
+    Installation,
+    create_topic,
+    wall_ms,
+)
+from tests.system.path.member import Member
+from tests.system.path.notes import (
+    LoggedTick,
+    read_tick_log,
+)
+from tests.waiting import eventually
+
+MINUTE_MS = 60_000
+PARTITIONS = 2
+WITHIN_S = 60.0
+BEATS = ("beat-1", "beat-2")
+
+
+class Sent(NamedTuple):
+    """One task as the worker got it."""
+
+    entry: str
+    id: str
+    due_ms: int
+    tick_ms: int
+    wall_ms: int
+    queue: str
+
+
+def parse_ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+class Scene:
+    """The clock `story`, its records, and the processes of an app.
+
+    Args:
+        app: the module of the user's app. tasks, routes: `tasks` of the clock and what the whole configuration adds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        redis_url: str,
+        start_ms: int,
+        app: str = "tests.system.beat.app",
+        tasks: Sequence[dict[str, Any]] = (),
+        routes: dict[str, Any] | None = None,
+    ) -> None:
+        run = f"beat{wall_ms() % 10**8}"
+        self.topic, self.tick_log = f"{run}-records", f"{run}-ticks"
+        clock = {
+            "topics": [self.topic],
+            "group": f"{run}-group",
+            "tick_log": self.tick_log,
+            "max_out_of_orderness": "0s",
+            "heartbeat": None,
+            "recent_ticks": "90d",
+            "tasks": list(tasks),
+        }
+        create_topic(bootstrap, self.topic, PARTITIONS, "CreateTime")
+        self.installation = Installation(folder, bootstrap, redis_url, run, {"story": clock})
+        self.configure(**(routes or {}))
+        self._app = app
+        self.notes = folder / "tasks.notes"
+        self.notes.touch()
+        self.start_ms = self.at_ms = start_ms // MINUTE_MS * MINUTE_MS
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+        self._environ = {
+            **os.environ,
+            "CLOCKSVC_CONFIG": str(self.installation.config),
+            "BROKER": redis_url,
+            "NOTES": str(self.notes),
+            "BLOCK": str(folder / "block"),
+        }
+        self._bootstrap = bootstrap
+        self._group = f"{run}-group"
+        self._member: Member | None = None
+        self.kills = 0
+
+    def __enter__(self) -> "Scene":
+        self.installation.start_service()
+        url = f"{self.installation.redis_url}?prefix={self.installation.prefix}"
+        self._member = Member(self._bootstrap, self.topic, self._group, url, "story", "earliest")
+        self.drive(0)
+        self.until_ticked()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._member is not None:
+            self._member.close()
+        self.installation.close()
+
+    # -- who comes and goes -------------------------------------------------------------------------------------------
+
+    def start_worker(self, name: str = "worker", queues: str = "celery,clocksvc-tasks") -> None:
+        """A worker of the app: one task at a time, in the order of the queue."""
+        self._celery(name, "worker", "--pool", "solo", "--loglevel", "WARNING", "-Q", queues, "-n", f"{name}@%h")
+
+    def start_beat(self, name: str) -> None:
+        """A beat of the app, by the clock."""
+        self._celery(name, "beat", "-S", "clocksvc.celery:ClockScheduler", "--loglevel", "INFO", "--pidfile=")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process."""
+        process = self.installation.processes.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        self.kills += 1
+
+    def start_senders(self, name: str = "senders") -> None:
+        """clocksvc's own beat, which sends what the configuration wants at each tick."""
+        self._celery(name, "beat", "--loglevel", "INFO", "--pidfile=", app="clocksvc")
+
+    def configure(self, **sections: Any) -> None:
+        """Write sections of the configuration anew, for whatever is started from now on."""
+        settings = yaml.safe_load(self.installation.config.read_text())
+        self.installation.config.write_text(yaml.safe_dump({**settings, **sections}))
+
+    @property
+    def block(self) -> Path:
+        """While this file is there, tasks of `shop.errors` do not end."""
+        return self.installation.folder / "block"
+
+    def _celery(self, name: str, *arguments: str, app: str | None = None) -> None:
+        with open(self.installation.folder / f"{name}.log", "ab") as log:
+            self.installation.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", app or self._app, *arguments],
+                env=self._environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def drive(self, minutes: int) -> None:
+        """Let so many minutes pass in every partition."""
+        self.at_ms += minutes * MINUTE_MS
+        for partition in range(PARTITIONS):
+            self._producer.produce(self.topic, b"x", partition=partition, timestamp=self.at_ms + 1)
+        assert self._producer.flush(10.0) == 0
+
+    def until_ticked(self) -> None:
+        """Wait until the clock stands where it was driven to."""
+        at_s = self.at_ms // 1000
+        eventually(
+            lambda: self.installation.state("story")["timestamp_seconds"] == at_s,
+            within=WITHIN_S,
+            what=f"the clock to reach {at_s}",
+        )
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    def sent(self) -> list[Sent]:
+        """All tasks that the worker got, in order."""
+        lines = [json.loads(line) for line in self.notes.read_text().splitlines()]
+        return [
+            Sent(one["entry"], one["id"], parse_ms(one["due"]), parse_ms(one["tick"]), one["wall_ms"], one["queue"])
+            for one in lines
+        ]
+
+    def until_sent(self, entry: str, due_ms: int) -> None:
+        """Wait until an entry's task for a due time, or a later one, has come."""
+        logs = self.installation.processes
+        eventually(
+            lambda: any(one.entry == entry and one.due_ms >= due_ms for one in self.sent()),
+            within=WITHIN_S,
+            what=f"{entry} of {due_ms}; {[self.installation.output(name)[-800:] for name in logs]}",
+        )
+
+    def log(self) -> list[LoggedTick]:
+        """The tick log."""
+        return read_tick_log(self._bootstrap, self.tick_log)

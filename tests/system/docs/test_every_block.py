@@ -1,0 +1,123 @@
+"""Nothing stands in the documents that nobody runs: each command and each block has its place in a table."""
+
+import ast
+import re
+import shlex
+import subprocess
+import tomllib
+
+import pytest
+
+from tests.repository import ROOT
+from tests.system.docs.blocks import (
+    DOCUMENTS,
+    Block,
+    blocks,
+    commands,
+)
+from tests.system.docs.ways import (
+    RULES,
+    Elsewhere,
+    Target,
+    rule,
+    way,
+)
+
+pytestmark = pytest.mark.core
+
+EVERY = [command for document in DOCUMENTS for command in commands(document)]
+PICTURE = ""
+"""A block without a language: a picture, or what a screen shows."""
+
+JUDGED = {
+    # (document, language, the block's name or None for all of them): the test that takes the block at its word
+    ("README.md", "python", "consumer"): "tests/system/docs/test_commands.py::test_the_readmes_consumer",
+    ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
+    ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",
+    ("docs/jobs.md", "python", None): "tests/system/beat/test_documented.py::test_every_command_is_one",
+    (
+        "docs/quick-start.md",
+        "python",
+        "consumer.py",
+    ): "tests/system/docs/test_commands.py::test_the_quick_start_comes_to_its_first_tick",
+    (
+        "docs/quick-start.md",
+        "python",
+        "topic.py",
+    ): "tests/system/docs/test_commands.py::test_the_quick_start_comes_to_its_first_tick",
+    (
+        "docs/moving-over.md",
+        "python",
+        "compare.py",
+    ): "tests/system/docs/test_moving_over.py::test_compared_tick_by_tick",
+    ("docs/sizing.md", "python", "sizing.py"): "tests/system/docs/test_facts.py::test_sizes_are_what_the_formulas_say",
+    (
+        "docs/security.md",
+        "text",
+        None,
+    ): "tests/system/security/test_secured_installation.py::test_the_whole_runs_with_exactly_these",
+}
+
+
+def test_every_command_is_in_the_table() -> None:
+    """A new one that nobody classified is found here."""
+    assert [command for command in EVERY if way(command) is None] == []
+
+
+def test_every_row_of_the_table_is_of_use() -> None:
+    """A row whose command is gone goes, too."""
+    used = {rule(command) for command in EVERY}
+
+    assert [RULES[index][:2] for index in range(len(RULES)) if index not in used] == []
+
+
+def test_every_block_is_judged() -> None:
+    """Configurations by test_configurations.py, commands by test_commands.py, all else by the table above."""
+    everything = [block for document in DOCUMENTS for block in blocks(document)]
+    rest = [block for block in everything if block.language not in (PICTURE, "yaml", "console", "sh")]
+    table = JUDGED.keys()
+
+    unknown = [
+        block[:3]
+        for block in rest
+        if not {(block.document, block.language, block.name), (block.document, block.language, None)} & table
+    ]
+
+    assert unknown == []
+    assert [key for key in table if not any(_is(block, key) for block in rest)] == []
+    assert [block.document for block in everything if block.language == PICTURE and "\n$ " in f"\n{block.text}"] == []
+
+
+def _is(block: Block, key: tuple[str, str, str | None]) -> bool:
+    return (block.document, block.language) == key[:2] and key[2] in (None, block.name)
+
+
+@pytest.mark.parametrize(
+    "test", sorted({way.test for _, _, way in RULES if isinstance(way, Elsewhere)} | set(JUDGED.values()))
+)
+def test_what_is_judged_elsewhere_is(test: str) -> None:
+    """The test that is named is there."""
+    file, _, function = test.partition("::")
+    module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+    assert function in {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("typed", sorted({command.text for command in EVERY if isinstance(way(command), Target)}))
+def test_make_has_the_target(typed: str) -> None:
+    """It knows what it would do."""
+    done = subprocess.run([*shlex.split(typed), "-n"], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_installed_is_there() -> None:
+    """Each `pip install` is of this package, with extras that it has."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    typed = [command.text for command in EVERY if command.text.startswith("pip install")]
+
+    assert typed
+    for line in typed:
+        found = re.fullmatch(r"pip install '?(/path/to/this/clone|clocksvc)(?:\[([\w,]+)\])?'?", line)
+        assert found, line
+        assert {extra for extra in (found[2] or "").split(",") if extra} <= set(extras)

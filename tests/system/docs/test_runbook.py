@@ -1,0 +1,88 @@
+"""docs/runbook.md: a section for each alert and each reason of a hold, and nothing in it that does not exist."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from clocksvc.clock.holds import Reason
+from clocksvc.metrics.catalogue import CATALOGUE
+from tests.repository import ROOT
+from tests.system.docs.links import anchors
+
+pytestmark = pytest.mark.core
+
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+SECTIONS: dict[str, str] = dict(part.split("\n", 1) for part in re.split(r"^## ", RUNBOOK, flags=re.MULTILINE)[1:])
+PARTS = ["What it means.", "How to look.", "What to do.", "What not to do."]
+ALERTS: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule
+    for path in sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+}
+SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Info"}
+_METRIC = re.compile(r"\bclocksvc_\w+")
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_a_section_says_all_that_is_needed_at_night(title: str) -> None:
+    """What it means, how to look, what to do and what not to do, in this order, with words behind each."""
+    assert re.findall(r"^\*\*(.+?)\*\*", SECTIONS[title], re.MULTILINE) == PARTS
+    for part in re.split(r"^\*\*.+?\*\*", SECTIONS[title], flags=re.MULTILINE):
+        assert len(part.split()) >= 4, part
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_leads_to_its_section(alert: str) -> None:
+    """Its `runbook_url` is an anchor of this file, whose section begins with the alert's severity."""
+    file, _, anchor = ALERTS[alert]["annotations"]["runbook_url"].partition("#")
+    severity = SEVERITIES[ALERTS[alert]["labels"]["severity"]]
+
+    assert (file, anchor) == ("docs/runbook.md", alert.lower())
+    assert anchor in anchors(RUNBOOK)
+    assert re.match(rf"\n{severity}[.,]", SECTIONS[alert])
+
+
+def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
+    """No section outlives its alert."""
+    holds = {f"Hold: {reason}" for reason in Reason}
+
+    assert set(SECTIONS) - set(ALERTS) <= holds
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_has_one_section(reason: Reason) -> None:
+    """The page finds it by the reason between backticks: exactly one section has it so."""
+    found = [title for title, body in SECTIONS.items() if f"`{reason}`" in body]
+
+    assert len(found) == 1
+    assert found == [f"Hold: {reason}"] or f"Reason `{reason}`" in SECTIONS[found[0]]
+    head = RUNBOOK.split("\n## ", 1)[0]
+    assert re.search(rf"^\|[^|]*\b{reason}\b", head, re.MULTILINE), "the table at the top has it not"
+
+
+def test_every_metric_in_it_is_exported() -> None:
+    """Queries of a runbook that name nothing cost minutes at night."""
+    assert set(_METRIC.findall(RUNBOOK)) <= {metric.name for metric in CATALOGUE}
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_made_for_a_person(alert: str) -> None:
+    """It waits for a while, has one of the severities, a short summary that names the clock, and a description."""
+    rule = ALERTS[alert]
+    summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
+    named = "instance" if alert == "ClocksvcReplicaDown" else "clock"
+
+    assert re.fullmatch(r"[1-9]\d*[mh]", rule["for"])
+    assert alert == "ClocksvcAbsent" or f"$labels.{named} }}}}" in summary
+    assert len(summary) < 110
+    assert re.fullmatch(r"[^.].{30,200}[.?]", description)
+
+
+def test_the_partition_that_holds_is_named() -> None:
+    """In the summary: that is what a phone shows."""
+    summary = ALERTS["ClocksvcPartitionHolding"]["annotations"]["summary"]
+
+    assert "{{ $labels.topic }}:{{ $labels.partition }}" in summary

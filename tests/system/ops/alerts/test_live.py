@@ -1,0 +1,89 @@
+"""The same rules, evaluated by a real Prometheus that scrapes a real clocksvc with a hold in it."""
+
+import re
+
+import pytest
+
+from tests.repository import ROOT
+from tests.system.ops.alerts.given import (
+    rules,
+    selectors,
+)
+from tests.system.ops.scraped import Scraped
+from tests.waiting import eventually
+
+WITHIN_S = 20.0
+RUNBOOK = ROOT / "docs" / "runbook.md"
+QUERIES = sorted(
+    {
+        text
+        for text in re.findall(r"`([^`]+)`", RUNBOOK.read_text(encoding="utf-8"))
+        if re.search(r"clocksvc_\w+.*[({=]|^up ", text)
+    }
+)
+ASKED = sorted({selector for rule in rules().values() for selector in selectors(rule["expr"])})
+
+
+def active(scraped: Scraped) -> dict[str, list[dict[str, str]]]:
+    """The labels of what is pending or fires, by alert."""
+    return {
+        rule["name"]: [alert["labels"] for alert in rule["alerts"]]
+        for rule in scraped.prometheus.rules()
+        if rule["alerts"]
+    }
+
+
+def test_every_rule_is_evaluated(scraped: Scraped) -> None:
+    """Without an error: Prometheus calls each of them healthy."""
+
+    def evaluated() -> dict[str, str]:
+        health = {one["name"]: one["health"] for one in scraped.prometheus.rules()}
+        return health if "unknown" not in health.values() else {}
+
+    health = eventually(evaluated, within=WITHIN_S, what="every rule to be evaluated")
+
+    assert health == dict.fromkeys(rules(), "ok")
+
+
+@pytest.mark.parametrize("selector", ASKED)
+def test_whatever_a_rule_asks_for_is_there(scraped: Scraped, selector: str) -> None:
+    """Every name with its labels has series: a rule over something that nobody exports would be quiet for ever."""
+    scraped.until(f"count({selector})", selector, WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    ("alert", "labels"),
+    [
+        ("ClocksvcPartitionHolding", {"clock": "parcels", "partition": "1"}),
+        ("ClocksvcClockNotMoving", {"clock": "parcels"}),
+        ("ClocksvcLateRecords", {"clock": "orders"}),
+        ("ClocksvcTimestampsRefused", {"clock": "orders", "outcome": "too_far_ahead"}),
+        ("ClocksvcPartitionExcluded", {"clock": "orders"}),
+    ],
+)
+def test_what_is_wrong_there_is_seen(scraped: Scraped, alert: str, labels: dict[str, str]) -> None:
+    """Pending at once (promtool waits the minutes until it fires), with the names that a person needs."""
+    eventually(
+        lambda: any(labels.items() <= one.items() for one in active(scraped).get(alert, [])),
+        within=WITHIN_S,
+        what=f"{alert} {labels}",
+    )
+
+
+def test_what_is_in_order_there_is_quiet(scraped: Scraped) -> None:
+    """No alert but those of what was done to the two clocks."""
+    done = {
+        "ClocksvcPartitionHolding",
+        "ClocksvcClockNotMoving",
+        "ClocksvcLateRecords",
+        "ClocksvcTimestampsRefused",
+        "ClocksvcPartitionExcluded",
+    }
+
+    eventually(lambda: active(scraped).keys() <= done, within=WITHIN_S, what=f"no other alert: {active(scraped)}")
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_of_the_runbook_is_answered(scraped: Scraped, query: str) -> None:
+    """Each can be copied as it stands; it may have nothing to tell."""
+    scraped.prometheus.query(query)

@@ -1,0 +1,93 @@
+"""helm as the tests call it, and looking through what it renders. Must not judge anything."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.repository import ROOT
+
+CHART = ROOT / "helm" / "clocksvc"
+WITHIN_S = 60
+
+Manifest = dict[str, Any]
+
+
+class Refused(Exception):
+    """helm ended with an error; the text is helm's."""
+
+
+@dataclass(frozen=True)
+class Helm:
+    """Renders the chart with values, as a release `clock` in the namespace `clocks`."""
+
+    path: Path
+
+    def template(self, values: Mapping[str, Any], *arguments: str, release: str = "clock") -> list[Manifest]:
+        """Every manifest, the tests' hooks among them. Raises Refused."""
+        text = self._ran(values, "template", release, str(CHART), "--namespace", "clocks", *arguments)
+        return [one for one in yaml.safe_load_all(text) if one]
+
+    def sources(self, values: Mapping[str, Any]) -> set[str]:
+        """The chart's files that these values render."""
+        text = self._ran(values, "template", "clock", str(CHART))
+        return set(re.findall(r"^# Source: clocksvc/(.*)$", text, re.MULTILINE))
+
+    def notes(self, values: Mapping[str, Any], folder: Path) -> str:
+        """What helm says after an installation: by a copy of the chart in `folder`, because only a cluster is told."""
+        copy = folder / "clocksvc"
+        shutil.copytree(CHART, copy, dirs_exist_ok=True)
+        (copy / "notes.txt").write_text(
+            (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        shows = 'notes: {{ tpl (.Files.Get "notes.txt") . | toJson }}\n'
+        (copy / "templates" / "notes.yaml").write_text(shows, encoding="utf-8")
+        arguments = ["--namespace", "clocks", "--show-only", "templates/notes.yaml"]
+        notes: str = yaml.safe_load(self._ran(values, "template", "clock", str(copy), *arguments))["notes"]
+        return notes
+
+    def lint(self, values: Mapping[str, Any]) -> str:
+        """What `helm lint --strict` says. Raises Refused."""
+        return self._ran(values, "lint", "--strict", str(CHART))
+
+    def _ran(self, values: Mapping[str, Any], *arguments: str) -> str:
+        done = subprocess.run(
+            [self.path, *arguments, "--values", "-"],
+            input=json.dumps(values),
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
+        if done.returncode:
+            raise Refused(done.stdout + done.stderr)
+        return done.stdout
+
+
+def kinds(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
+    """Those of one kind."""
+    return [one for one in manifests if one["kind"] == kind]
+
+
+def one(manifests: Iterable[Manifest], kind: str, name: str) -> Manifest:
+    """The one of that kind and name; fails unless there is exactly one."""
+    (found,) = [each for each in kinds(manifests, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def pod_specs(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
+    """The spec of every pod, of Deployments and of the test, by the object's name."""
+    every = {each["metadata"]["name"]: each for each in manifests if each["kind"] in ("Deployment", "Pod")}
+    return {name: each["spec"].get("template", each)["spec"] for name, each in every.items()}
+
+
+def configuration(manifests: Iterable[Manifest], name: str = "clock-clocksvc") -> str:
+    """The text that clocksvc reads, of the service or (`clock-clocksvc-celery`) of beats and workers."""
+    text: str = one(manifests, "ConfigMap", name)["data"]["clocksvc.yaml"]
+    return text

@@ -1,0 +1,159 @@
+"""What stands around the pods: network, metrics, alerts, dashboards, ways in, and the words at the end."""
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.system.ops.chart.given import (
+    EVERY_OBJECT,
+    OPEN,
+    with_values,
+)
+from tests.system.ops.chart.rendered import (
+    CHART,
+    Helm,
+    Manifest,
+    kinds,
+    one,
+)
+
+Rendered = Callable[[str], list[Manifest]]
+
+
+def _groups() -> list[dict[str, Any]]:
+    files = sorted((CHART / "rules").glob("*.yaml"))
+    return [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+
+
+def test_the_rules_come_through_word_by_word(rendered: Rendered) -> None:
+    """Prometheus' own {{ }} too; each alert has the labels of the values besides its own."""
+    (rule,) = kinds(rendered("every object"), "PrometheusRule")
+    wanted = _groups()
+    for alert in (alert for group in wanted for alert in group["rules"] if "alert" in alert):
+        alert["labels"] = {**alert.get("labels", {}), "team": "data"}
+
+    assert rule["spec"]["groups"] == wanted
+    assert "{{" in json.dumps(wanted)
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_an_alert_can_be_left_out(chart: Helm) -> None:
+    """By its name; the others stay."""
+    names = [rule["alert"] for group in _groups() for rule in group["rules"] if "alert" in rule]
+    manifests = chart.template(with_values({"prometheusRule": {"enabled": True, "disabled": names[:1]}}))
+    (rule,) = kinds(manifests, "PrometheusRule")
+
+    assert [each["alert"] for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each] == names[
+        1:
+    ]
+
+
+def test_the_dashboards_come_through_byte_by_byte(rendered: Rendered) -> None:
+    """Each file in a ConfigMap of its own, with the label that Grafana's sidecar looks for; a ConfigMap holds 1 MiB."""
+    maps = [each for each in kinds(rendered("every object"), "ConfigMap") if "-dashboard-" in each["metadata"]["name"]]
+    found = {name: text for each in maps for name, text in each["data"].items()}
+    files = {
+        f"clocksvc-{file.name}": file.read_text(encoding="utf-8") for file in (CHART / "dashboards").glob("*.json")
+    }
+
+    assert found == files
+    assert files
+    for each in maps:
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert each["metadata"]["annotations"]["grafana_folder"] == "clocksvc"
+        assert sum(len(text.encode()) for text in each["data"].values()) < 1024 * 1024
+
+
+def test_links_lead_to_the_page(chart: Helm) -> None:
+    """Those of alerts and dashboards, and to the runbook that the page has, or to another one."""
+    values = with_values(EVERY_OBJECT, {"pageUrl": "https://clock.example.com"})
+    texts = [text for each in kinds(chart.template(values), "ConfigMap") for text in each["data"].values()]
+    variables = [each for text in texts for each in json.loads(text).get("templating", {}).get("list", [])]
+    page = {each["query"] for each in variables if each["name"] == "page"}
+    runbook = {each["query"] for each in variables if each["name"] == "runbook"}
+    assert page == {"https://clock.example.com"}
+    assert runbook == {"https://clock.example.com/status/runbook.md"}
+    assert "localhost" not in "".join(texts).replace("localhost:6379", "")
+
+    manifests = chart.template({**values, "runbookUrl": "https://wiki.example.com/clock"})
+    (rule,) = kinds(manifests, "PrometheusRule")
+    links = [each["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert {link.partition("#")[0] for link in links} == {"https://wiki.example.com/clock"}
+    assert all(link.partition("#")[2] for link in links)
+
+
+def test_prometheus_finds_the_service_and_may_read(rendered: Rendered) -> None:
+    """With the token that may read every clock; what clocksvc labels stays labelled so."""
+    manifests = rendered("every object")
+    monitor, (service,) = one(manifests, "ServiceMonitor", "clock-clocksvc")["spec"], kinds(manifests, "Service")
+    (endpoint,) = monitor["endpoints"]
+
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert endpoint["honorLabels"] is True
+    assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "clocksvc-tokens", "key": "ops"}}
+    (without,) = one(rendered("open"), "ServiceMonitor", "clock-clocksvc")["spec"]["endpoints"]
+    assert "authorization" not in without
+
+
+def test_only_the_api_takes_connections(rendered: Rendered) -> None:
+    """From those who are named, and from the test; beats and workers from nobody. All may ask for names."""
+    manifests = rendered("every object")
+    policies = {each["metadata"]["name"]: each["spec"] for each in kinds(manifests, "NetworkPolicy")}
+    assert set(policies) == {"clock-clocksvc-api", "clock-clocksvc-beat", "clock-clocksvc-worker"}
+    (rule,) = policies["clock-clocksvc-api"]["ingress"]
+    assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+    peers = rule["from"]
+    assert peers[0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    test = kinds(manifests, "Pod")[0]["metadata"]["labels"]
+    assert peers[1]["podSelector"]["matchLabels"].items() <= test.items()
+    for name in ("clock-clocksvc-beat", "clock-clocksvc-worker"):
+        assert "ingress" not in policies[name]
+    for policy in policies.values():
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert {each["port"] for each in policy["egress"][0]["ports"]} == {53}
+        assert len(policy["egress"]) == 3
+
+    (open_rule,) = one(rendered("smallest"), "NetworkPolicy", "clock-clocksvc-api")["spec"]["ingress"]
+    assert "from" not in open_rule
+
+
+def test_ways_in_lead_to_the_service(rendered: Rendered) -> None:
+    """Ingress and HTTPRoute, to the port that the Service has."""
+    manifests = rendered("every object")
+    (service,) = kinds(manifests, "Service")
+    ports = {each["name"]: each["port"] for each in service["spec"]["ports"]}
+    ingress, route = kinds(manifests, "Ingress")[0]["spec"], kinds(manifests, "HTTPRoute")[0]["spec"]
+
+    backend = ingress["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend == {"name": service["metadata"]["name"], "port": {"name": "http"}}
+    (way,) = route["rules"]
+    assert way["backendRefs"] == [{"name": service["metadata"]["name"], "port": ports["http"]}]
+    assert way["timeouts"] == {"request": "0s"}
+
+
+def test_the_notes_say_what_to_do_next(chart: Helm, tmp_path: Path) -> None:
+    """With the names of this release; and warn of what is not as it should be."""
+    notes = chart.notes(with_values(), tmp_path)
+    assert "helm --namespace clocks test clock --logs" in notes
+    assert "kubectl --namespace clocks port-forward service/clock-clocksvc 8080:8080" in notes
+    assert "get secret clocksvc-tokens --output go-template='{{ index .data \"ops\" | base64decode }}'" in notes
+    assert "WARNING" not in notes
+
+    warned = chart.notes(with_values(OPEN), tmp_path)
+    assert "WARNING: there are no tokens" in warned
+    assert "WARNING: api.replicas is 1" in warned
+
+
+def test_a_release_is_small_enough_to_be_kept(chart: Helm) -> None:
+    """Helm keeps chart and manifests of a release in one Secret, packed: 1 MiB at most."""
+    every = [file.read_text(encoding="utf-8") for file in CHART.rglob("*") if file.is_file()]
+    release = json.dumps([*every, chart.template(with_values(EVERY_OBJECT))])
+
+    # In base64 twice: by helm itself, and as every Secret is.
+    assert len(b64encode(b64encode(gzip.compress(release.encode())))) < 400_000

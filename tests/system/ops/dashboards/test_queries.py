@@ -1,0 +1,161 @@
+"""Every query of every dashboard, asked of a real Prometheus: it has data, never NaN, and nothing for what is not
+known."""
+
+import math
+import time
+
+import pytest
+
+from tests.system.ops.dashboards.asked import (
+    NAMES,
+    STEP_S,
+    Asked,
+    asked_by_variable,
+    chosen,
+    filled_in,
+    queries,
+    variables,
+)
+from tests.system.ops.prometheus_server import Series
+from tests.system.ops.scraped import (
+    RULES,
+    Scraped,
+)
+from tests.waiting import eventually
+
+QUERIES = [asked for name in NAMES for asked in queries(name)]
+OF_A_CLOCK = [asked for asked in QUERIES if "$clock" in asked.expression]
+CHOSEN = {"job": ["clocksvc"], "clock": ["orders"]}
+HELD = {"job": ["clocksvc"], "clock": ["parcels"]}
+NOBODYS = {"job": ["clocksvc"], "clock": ["nobodys"]}
+WITHIN_S = 15.0
+
+
+def answer(scraped: Scraped, asked: Asked, values: dict[str, list[str]]) -> list[Series]:
+    """What Grafana would be given."""
+    now_s = math.floor(time.time())
+    range_s = now_s - scraped.began_s
+    expression = filled_in(asked.expression, chosen(asked.dashboard, values), range_s)
+    if asked.instant:
+        # At the end of the range: nobody asks for a moment that Prometheus has not stored yet.
+        return scraped.prometheus.query(expression, now_s - STEP_S)
+    return scraped.prometheus.query_range(expression, now_s - range_s, now_s, STEP_S)
+
+
+def by_title(scraped: Scraped, dashboard: str, title: str, name: str = "A", clock: str = "orders") -> list[Series]:
+    """The answer to one query of a panel."""
+    found = [one for one in QUERIES if (one.dashboard, one.panel, one.name) == (dashboard, title, name)]
+    assert len(found) == 1, f"{title} {name} is {len(found)} queries of {dashboard}"
+    values = {**CHOSEN, "clock": [clock] if dashboard == "clock" else ["orders", "parcels"]}
+    return eventually(lambda: answer(scraped, found[0], values), within=WITHIN_S, what=str(found[0]))
+
+
+@pytest.mark.parametrize("asked", QUERIES, ids=str)
+def test_it_has_data(scraped: Scraped, asked: Asked) -> None:
+    """Under a load, with a late record, a refusal, an exclusion and a change of leader, or else in a hold: data, and
+    no NaN."""
+    series = eventually(
+        lambda: answer(scraped, asked, CHOSEN) or answer(scraped, asked, HELD), within=WITHIN_S, what=str(asked)
+    )
+
+    assert [one for one in series for _, value in one.samples if not math.isfinite(value)] == []
+
+
+@pytest.mark.parametrize("asked", OF_A_CLOCK, ids=str)
+def test_it_says_nothing_of_what_is_not_known(scraped: Scraped, asked: Asked) -> None:
+    """A clock that nobody exports is not shown as one that stands at 0, nor as one without a hold."""
+    assert answer(scraped, asked, NOBODYS) == []
+
+
+@pytest.mark.parametrize("dashboard", NAMES)
+def test_variables_offer_what_there_is(scraped: Scraped, dashboard: str) -> None:
+    """Job, clocks and topics are read from Prometheus."""
+    offered = {
+        name: scraped.prometheus.label_values(label, filled_in(selector, chosen(dashboard, CHOSEN)))
+        for name, variable in variables(dashboard).items()
+        if variable["type"] == "query"
+        for selector, label in [asked_by_variable(variable)]
+    }
+
+    topics = {"topic": [scraped.orders.topic]} if dashboard == "clock" else {}
+    assert offered == {"job": ["clocksvc"], "clock": ["orders", "parcels"], **topics}
+
+
+def test_a_hold_is_told_with_its_reason(scraped: Scraped) -> None:
+    """The state of a clock is its reason, or that there is none; the fleet has a row for each clock."""
+    held = by_title(scraped, "clock", "State", clock="parcels")
+    moving = by_title(scraped, "clock", "State", clock="orders")
+    rows = by_title(scraped, "fleet", "Clocks", "state")
+
+    assert [(one.labels["reason"], one.value) for one in held] == [("partition_behind", 1)]
+    assert [(one.labels["reason"], one.value) for one in moving] == [("no hold", 0)]
+    assert {one.labels["clock"]: one.labels["reason"] for one in rows} == {
+        "orders": "no hold",
+        "parcels": "partition_behind",
+    }
+    assert by_title(scraped, "fleet", "Held")[0].value == 1
+
+
+def test_the_holder_comes_first(scraped: Scraped) -> None:
+    """Of the held clock's partitions the one that holds it is furthest behind, in the list and in the picture."""
+    listed = by_title(scraped, "clock", "Top holders", "behind", clock="parcels")
+    drawn = by_title(scraped, "clock", "Partition clocks", clock="parcels")
+
+    assert max(listed, key=lambda one: one.value).labels["partition"] == "1"
+    topic = scraped.parcels.topic
+    assert [one.labels["row"] for one in drawn] == [f"{topic}:00000", f"{topic}:00001"]
+    assert drawn[1].value > drawn[0].value + 1
+
+
+def test_one_leads_and_a_change_is_counted(scraped: Scraped) -> None:
+    """The leader is named, by its instance; the hand-over that there was is seen."""
+    leads = by_title(scraped, "clock", "Leader")
+
+    def counted() -> bool:
+        changes = by_title(scraped, "clock", "Leader changes")
+        return max((value for one in changes for _, value in one.samples), default=0) == 1
+
+    assert [one.value for one in leads] == [1]
+    assert leads[0].labels["instance"].startswith("127.0.0.1:")
+    eventually(counted)
+    assert by_title(scraped, "fleet", "Without one leader")[0].value == 0
+
+
+def test_late_and_refused_records_are_counted(scraped: Scraped) -> None:
+    """One of each was sent: Prometheus' estimate is near one, in the clock's dashboard and in the fleet's."""
+    told = {
+        "late": by_title(scraped, "clock", "Late in this time")[0].value,
+        "refused": by_title(scraped, "clock", "Refused in this time")[0].value,
+        **{
+            f"fleet {name}": one.value
+            for name in ("late", "refused")
+            for one in by_title(scraped, "fleet", "Clocks", name)
+            if one.labels["clock"] == "orders"
+        },
+    }
+
+    assert set(told) == {"late", "refused", "fleet late", "fleet refused"}
+    assert {name: value for name, value in told.items() if not 0.5 <= value <= 2} == {}
+
+
+def test_exclusions_and_times(scraped: Scraped) -> None:
+    """An excluded partition is counted, the clock is seconds behind, its time is now in milliseconds."""
+    partitions = {one.labels["state"]: one.value for one in by_title(scraped, "clock", "Partitions")}
+
+    assert partitions == {"known": 2, "unknown": 0, "excluded": 1}
+    assert 0 <= by_title(scraped, "clock", "Behind")[0].value < 30
+    assert abs(by_title(scraped, "clock", "Global clock")[0].value / 1000 - time.time()) < 30
+    assert 0 <= by_title(scraped, "clock", "Last heartbeat")[0].value < 30
+
+
+def test_the_charts_rules_are_evaluated(scraped: Scraped) -> None:
+    """The real Prometheus evaluates the chart's own rules beside the scrapes without an error."""
+    assert RULES, "helm/clocksvc/rules has no files"
+
+    rules = eventually(
+        lambda: [rule for rule in scraped.prometheus.rules() if rule["health"] != "unknown"],
+        within=WITHIN_S,
+        what="the rules to be evaluated",
+    )
+
+    assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []

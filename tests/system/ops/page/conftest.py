@@ -1,0 +1,16 @@
+"""One browser for all of these tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.system.ops.page.browser import launched
+
+
+@pytest.fixture(scope="package")
+def browser(chromium: Path) -> Iterator[Browser]:
+    """A headless Chromium."""
+    with launched(chromium) as made:
+        yield made

@@ -1,0 +1,19 @@
+"""The fixture `scraped`: a pytest plugin. It lives as long as the session, and whoever takes it only looks at it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.ops.scraped import Scraped
+
+
+@pytest.fixture(scope="session")
+def scraped(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, prometheus: Path) -> Iterator["Scraped"]:
+    """A real installation under load, with a hold, and the real Prometheus that scrapes it."""
+    from tests.system.ops.scraped import Scraped  # every run of the tests loads this plugin, few start the installation
+
+    with Scraped(tmp_path_factory.mktemp("scraped"), bootstrap, prometheus) as installation:
+        yield installation

@@ -1,0 +1,128 @@
+"""The Kafka of a world: one broker with a wire for each replica, or a cluster of three.
+
+In the cluster replication is 3, and two must have a record before it counts: topics, tick logs, group offsets and the
+state of transactions alike, so that it goes on without any one of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+from confluent_kafka.admin import AdminClient
+
+from clocksvc.dev.kafka_server import KafkaServer, random_cluster_id
+from clocksvc.dev.ports import LOOPBACK, free_ports
+from tests.system.outages.rounds.wire import Wire
+
+NODES = 3
+
+
+class Brokers(Protocol):
+    """What a world needs to know of its Kafka."""
+
+    replication: int
+    wires: Mapping[str, Wire]
+    """A replica's own way to Kafka, by the replica's name; empty where there is none."""
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for everybody else."""
+
+
+class Single:
+    """One broker."""
+
+    replication = 1
+
+    def __init__(self, node: KafkaServer, wires: Mapping[str, Wire]) -> None:
+        self.node, self.wires = node, wires
+
+    @property
+    def bootstrap(self) -> str:
+        return self.node.bootstrap
+
+
+class Cluster:
+    """Three nodes, broker and controller each, by id."""
+
+    replication = NODES
+    wires: Mapping[str, Wire] = {}
+
+    def __init__(self, nodes: dict[int, KafkaServer]) -> None:
+        self.nodes = nodes
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(node.bootstrap for node in self.nodes.values())
+
+    def leader_of(self, topic: str) -> int | None:
+        """The node that leads a topic's first partition now; None while nobody does."""
+        listed = self._topics().get(topic)
+        leader = -1 if listed is None else listed.partitions[0].leader
+        return leader if leader in self.nodes else None
+
+    def whole(self) -> bool:
+        """Whether every node is in sync for every partition."""
+        partitions = [each for topic in self._topics().values() for each in topic.partitions.values()]
+        return bool(partitions) and all(len(each.isrs) == len(each.replicas) for each in partitions)
+
+    def _topics(self) -> dict[str, Any]:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        topics: dict[str, Any] = admin.list_topics(timeout=10.0).topics
+        return topics
+
+
+@contextmanager
+def single(replicas: Sequence[str]) -> Iterator[Single]:
+    """A running broker that tells each replica to come by the replica's own wire."""
+    client, controller, *own = free_ports(2 + len(replicas))
+    with ExitStack() as stack:
+        wires = {name: stack.enter_context(Wire(port)) for name, port in zip(replicas, own, strict=True)}
+        names = [f"REPLICA{number}" for number in range(len(replicas))]
+        inside = [f"{name}://{LOOPBACK}:{port}" for name, port in zip(names, own, strict=True)]
+        outside = [f"{name}://{LOOPBACK}:{wires[replica].port}" for name, replica in zip(names, replicas, strict=True)]
+        everybody = f"PLAINTEXT://{LOOPBACK}:{client}"
+        properties = {
+            "listeners": ",".join([everybody, f"CONTROLLER://{LOOPBACK}:{controller}", *inside]),
+            "advertised.listeners": ",".join([everybody, *outside]),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:PLAINTEXT" for name in ["PLAINTEXT", "CONTROLLER", *names]
+            ),
+        }
+        server = KafkaServer(port=client, controller_port=controller, properties=properties)
+        yield Single(stack.enter_context(server), wires)
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A running cluster."""
+    cluster_id = random_cluster_id()
+    ports = free_ports(2 * NODES)
+    clients, controllers = ports[:NODES], ports[NODES:]
+    voters = ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(controllers, 1))
+    replicated = {
+        "controller.quorum.voters": voters,
+        "default.replication.factor": "3",
+        "min.insync.replicas": "2",
+        "offsets.topic.replication.factor": "3",
+        "transaction.state.log.replication.factor": "3",
+        "transaction.state.log.min.isr": "2",
+        "share.coordinator.state.topic.replication.factor": "3",
+        "share.coordinator.state.topic.min.isr": "2",
+        "replica.lag.time.max.ms": "5000",
+    }
+    nodes = {
+        node: KafkaServer(
+            node_id=node, cluster_id=cluster_id, port=client, controller_port=controller, properties=replicated
+        )
+        for node, client, controller in zip(range(1, NODES + 1), clients, controllers, strict=True)
+    }
+    with ExitStack() as stack:
+        for server in nodes.values():
+            stack.callback(server.close)
+        with ThreadPoolExecutor(NODES) as threads:  # each formats its disk first, which takes seconds
+            list(threads.map(KafkaServer.start, nodes.values()))
+        for server in nodes.values():
+            server.wait_ready()
+        yield Cluster(nodes)

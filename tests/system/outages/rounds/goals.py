@@ -1,0 +1,47 @@
+"""What a round is to reach: so many minutes, so many faults of a kind; and which fault comes next. No I/O."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tests.system.outages.rounds.faults import GROUPS
+
+_ANY = 0.15
+"""How often any kind comes, though goals are open."""
+
+
+class Goals:
+    """`wanted` counts by kind or group (`GROUPS`), of these `kinds` (name to anything and weight)."""
+
+    def __init__(self, kinds: Mapping[str, tuple[Any, int]], wanted: Mapping[str, int]) -> None:
+        self._weights = {name: weight for name, (_, weight) in kinds.items()}
+        self._wanted = {name: (self._members(name), count) for name, count in wanted.items()}
+        self.seen: Counter[str] = Counter()
+
+    def _members(self, name: str) -> list[str]:
+        members = [kind for kind in GROUPS.get(name, (name,)) if kind in self._weights]
+        if not members:
+            raise ValueError(f"{name!r} is no kind of fault here: wanted one of {[*self._weights, *GROUPS]}")
+        return members
+
+    def left(self) -> dict[str, int]:
+        """What is still to come, by goal."""
+        missing = {
+            name: count - sum(self.seen[kind] for kind in members) for name, (members, count) in self._wanted.items()
+        }
+        return {name: count for name, count in missing.items() if count > 0}
+
+    def choose(self, rng: random.Random) -> str:
+        """The next kind: by what is missing, else by weight."""
+        left, kinds = self.left(), list(self._weights)
+        if left and rng.random() >= _ANY:
+            goal = rng.choices(list(left), list(left.values()))[0]
+            kinds = self._wanted[goal][0]
+        return rng.choices(kinds, [self._weights[kind] for kind in kinds])[0]
+
+
+def parse(text: str) -> dict[str, int]:
+    """`kill=200,flush=20` as counts. Raises ValueError where it is no such list."""
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {name: int(count) for name, _, count in pairs}

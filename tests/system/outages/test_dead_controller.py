@@ -1,0 +1,66 @@
+"""A broker that is gone for good, while others answer: questions about topics go to those."""
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from clocksvc.errors import MetadataUnavailable
+from clocksvc.kafka import topics as kafka
+from clocksvc.kafka.topics import KafkaTopics
+
+
+class Cluster:
+    """Its answer comes from whoever is the controller when a client is made, as with librdkafka's admin client."""
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.clients = 0
+
+    def client(self, *_: object, **__: object) -> "AdminClient":
+        """A new client."""
+        self.clients += 1
+        return AdminClient(self)
+
+
+class AdminClient:
+    """One that waits for the controller that it knows."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._number = cluster, cluster.clients
+
+    def poll(self, _: float) -> int:
+        """Nothing to serve."""
+        return 0
+
+    def describe_cluster(self, **_: object) -> "Future[Any]":
+        """The cluster, unless the controller is gone."""
+        answer: Future[Any] = Future()
+        if self._cluster.alive or self._number > 1:
+            answer.set_result(type("Cluster", (), {"cluster_id": "one"}))
+        else:
+            answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        return answer
+
+    def describe_topics(self, *_: object, **__: object) -> dict[str, "Future[Any]"]:
+        """No topics."""
+        return {}
+
+
+def test_a_controller_that_is_gone_costs_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka's admin client waits for the controller it knew, though two brokers of three are well: the next
+    question goes by a new client. While answers come, one client does."""
+    cluster = Cluster()
+    monkeypatch.setattr(kafka, "AdminClient", cluster.client)
+    topics = KafkaTopics({})
+    topics.describe([])
+    topics.describe([])
+    assert cluster.clients == 1
+
+    cluster.alive = False
+    with pytest.raises(MetadataUnavailable):
+        topics.describe([])
+
+    assert topics.describe([]).cluster_id == "one"
+    assert cluster.clients == 2

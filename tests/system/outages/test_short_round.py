@@ -1,0 +1,67 @@
+"""A short round of outages with real parts: nothing lost, twice, early or backwards, and the clocks live.
+
+`make outages MINUTES=…` does the same for as long as one likes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.system.outages.rounds.faults import KINDS
+from tests.system.outages.rounds.goals import Goals
+from tests.system.outages.rounds.rounds import (
+    FAST,
+    STEADY,
+    one_broker,
+    three_brokers,
+)
+
+pytestmark = pytest.mark.path
+
+WORST = ("kill-leader", "stall-store", "flush", "stop-leader", "kill-consumer", "kill-broker")
+
+
+class InTurn(Goals):
+    """These kinds of faults, one after the other."""
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__(KINDS, Counter(kinds))
+        self._kinds = list(kinds)
+
+    def choose(self, _: object) -> str:
+        """The next one."""
+        return self._kinds[self.seen.total()]
+
+
+def done(goals: Goals) -> bool:
+    """Every fault has come."""
+    return not goals.left()
+
+
+def test_one_of_each_of_the_worst(tmp_path: Path) -> None:
+    """Six kinds of faults upon two replicas and two consumers, one after the other."""
+    goals = InTurn(WORST)
+
+    outcome = one_broker(tmp_path, 1, done, goals, lambda _: None, partitions=8, consumers=2, together=0.0)
+
+    verdict = outcome.verdicts[STEADY]
+    assert outcome.wrong() == []
+    assert goals.seen == Counter(WORST)
+    assert len(verdict.log) > 20
+    assert len(verdict.streamed) > 20
+    assert len(verdict.notes) > 1_000
+
+
+def test_the_tick_logs_leader_dies_in_a_cluster_of_three(tmp_path: Path) -> None:
+    """While ticks are committed without a pause; two brokers of three are enough to go on."""
+    goals = Goals({"kill-leading-broker": (None, 1)}, {"kill-leading-broker": 1})
+
+    outcome = three_brokers(tmp_path, 1, done, goals, lambda _: None, partitions=4, consumers=1)
+
+    assert outcome.wrong() == []
+    assert len(outcome.verdicts[STEADY].log) > 5
+    assert len(outcome.verdicts[FAST].log) > 500
+    assert outcome.amid_commits[FAST] == 1
+    assert all(len(verdict.notes) > 50 for verdict in outcome.verdicts.values())

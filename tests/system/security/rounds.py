@@ -1,0 +1,118 @@
+"""Everything that each of the Redis users does, once: so that a permission that is missing shows, whichever it is."""
+
+from collections.abc import Callable, Iterator
+
+from clocksvc.clock.log_record import Exclusion
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.request import Request, RequestKind
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
+from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.store import (
+    Handled,
+    Report,
+    Store,
+)
+from tests.interfaces.store_values import (
+    BASE,
+    BOUNDS,
+    GROUP,
+    HOLDER,
+    MARKS,
+    MINUTE,
+    ORDERS_0,
+    ORDERS_1,
+    PAYMENTS_0,
+    RECENTLY,
+    ROSTER,
+    STARTED,
+    TOKEN,
+    answer,
+    chain,
+    send,
+    tick,
+)
+
+LEASE_MS = 60_000
+GONE = Partition("nowhere", 0)
+
+Step = Callable[[], object]
+
+
+def troubles(steps: Iterator[Step]) -> list[str]:
+    """What each step that fails says; the others are tried all the same."""
+    said = []
+    for step in steps:
+        try:
+            step()
+        except ClocksvcError as error:
+            said.append(str(error))
+    return said
+
+
+def a_service(store: Store, now_ms: int) -> Iterator[Step]:
+    """A leader's, a feed's and the API's work, on an empty store."""
+    excluded = [Exclusion(ORDERS_1, "ann", now_ms, "broken disk")]
+    late = Request("r1", RequestKind.PAUSE, "ann", now_ms, "a migration", now_ms + MINUTE)
+    old = chain(1, 3, None, RECENTLY - 30 * 24 * 60 * MINUTE)
+    yield lambda: store.announce("replica-a", "digest", LEASE_MS)
+    yield lambda: store.announce("replica-b", "digest", 1)
+    yield lambda: store.replicas()
+    yield lambda: store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    yield lambda: store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
+    yield lambda: store.rebuild(TOKEN, [], None)
+    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 1)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 2, excluded)
+    yield from a_reporter(store)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 3)
+    yield lambda: store.read_minimum(TOKEN, LEASE_MS)
+    yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
+    yield lambda: store.say(TOKEN, '{"hold": null}', LEASE_MS)
+    yield lambda: store.leave_request(late)
+    yield lambda: store.read_minimum(TOKEN, LEASE_MS)
+    yield lambda: store.answer_requests(TOKEN, {"r1": Answer(AnswerKind.DONE)}, LEASE_MS)
+    yield lambda: store.read_answer("r1")
+    yield lambda: store.withdraw_request("r1")
+    yield lambda: store.wake()
+    yield lambda: store.wait_for_wake(0)
+    yield lambda: store.wait_for_wake(0.01)
+    yield lambda: store.snapshot()
+    yield lambda: store.partitions(None, 10)
+    yield lambda: store.behind(now_ms, 10)
+    yield lambda: store.newest_ticks(10)
+    yield lambda: store.ticks_after(BASE, 10)
+    yield lambda: store.follow(BASE, 0.01)
+    yield lambda: store.counters()
+    yield from a_worker(store)
+    yield from a_double(store)
+    yield lambda: store.counters()
+    yield lambda: store.release_lease(TOKEN)
+
+
+def a_reporter(store: Store) -> Iterator[Step]:
+    """A consumer's reports: what counts, what is refused, what nobody knows, and what crosses a boundary."""
+    late = Report(GROUP, (), ((Reading(ORDERS_0, -1), Outcome.NO_TIMESTAMP),), 1)
+    yield lambda: send(store, (GONE, BASE))
+    yield lambda: send(store, (ORDERS_0, RECENTLY + 10 * MINUTE))
+    yield lambda: store.report(late)
+    yield lambda: answer(store, *((one, BASE + 10 * MINUTE) for one in (ORDERS_0, ORDERS_1, PAYMENTS_0)))
+
+
+def a_worker(store: Store) -> Iterator[Step]:
+    """What a round of heartbeats, and a sender of tasks, ask of the store."""
+    sent = {Handled("billing", "billing", "sent"): 1}
+    yield lambda: store.now_ms()
+    yield lambda: store.count_heartbeats({"delivered": 3}, success=True)
+    yield lambda: store.count_tasks("gone", sent, BASE, 0)
+    yield lambda: store.count_tasks("beat", sent, BASE, LEASE_MS)
+
+
+def a_double(store: Store) -> Iterator[Step]:
+    """What a worker that recognises doubles asks; more has ended than is remembered."""
+    yield lambda: store.note_finished("one", LEASE_MS, 1)
+    yield lambda: store.note_finished("other", LEASE_MS, 1)
+    yield lambda: store.is_double("other")

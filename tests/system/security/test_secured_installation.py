@@ -1,0 +1,284 @@
+"""The whole with TLS, passwords, and exactly the permissions that docs/security.md lists; then without each of them.
+
+Tests run in the file's order: before the first one nobody has ever led the clock.
+"""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from clocksvc.cli.main import main
+from clocksvc.errors import MetadataUnavailable
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.service import heartbeats as heartbeat
+from clocksvc.service.bootstrap import (
+    Service,
+    open_store,
+    open_topics,
+)
+from tests.system.path.member import Member
+from tests.system.security.certificates import Authority
+from tests.system.security.document import (
+    KafkaAcl,
+    redis_user,
+)
+from tests.system.security.site import (
+    ALL_ACLS,
+    CHECK_ACLS,
+    CLOCK,
+    CONSUMER,
+    CONSUMER_ACLS,
+    GROUP,
+    SERVICE,
+    SERVICE_ACLS,
+    TICK_LOG,
+    TOPIC,
+    WORKER,
+    WORKER_ACLS,
+    Site,
+    site,
+)
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.path
+
+PATIENCE_S = 30.0
+TO_CREATE = next(acl for acl in SERVICE_ACLS if acl.operation == "CREATE")
+FOR_TIMESTAMPS = next(acl for acl in SERVICE_ACLS if (acl.operation, acl.name) == ("DESCRIBE_CONFIGS", TOPIC))
+HOLDING = [acl for acl in SERVICE_ACLS if acl not in (TO_CREATE, FOR_TIMESTAMPS)]
+REASONS = {TOPIC: "metadata_unavailable", TICK_LOG: "ticklog_unavailable"}
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for this module, with worker and beat."""
+    with site(tmp_path_factory.mktemp("secured")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def member(secured: Site) -> Iterator[Member]:
+    """The clock's one consumer, all the while."""
+    made = secured.member()
+    yield made
+    made.close()
+
+
+def without(*gone: KafkaAcl) -> list[KafkaAcl]:
+    """All permissions but some; what only check needs is gone too, because it brings Describe along."""
+    return [acl for acl in ALL_ACLS if acl not in (*gone, *CHECK_ACLS)]
+
+
+def right(acl: KafkaAcl) -> str:
+    """As an error names it."""
+    return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {acl.name}"
+
+
+def held_for(service: Service, words: str) -> dict[str, Any]:
+    """The first hold, as the API shows it, whose detail has these words."""
+    seen: list[dict[str, Any]] = []
+
+    def named() -> dict[str, Any] | None:
+        seen.append(service.views[CLOCK].state()["hold"] or {})
+        return seen[-1] if words in seen[-1].get("detail", "") else None
+
+    try:
+        return eventually(named, within=PATIENCE_S, what=f"a hold that names {words}") or {}
+    except AssertionError as error:
+        raise AssertionError(f"{error}; seen: {seen[-2:]}") from error
+
+
+def runs_on(service: Service) -> None:
+    """Return once the clock has given a tick that it had not given before, and nothing holds it."""
+    last = service.views[CLOCK].state()["timestamp_seconds"] or 0
+
+    def ticked() -> bool:
+        state = service.views[CLOCK].state()
+        return (state["timestamp_seconds"] or 0) > last and state["hold"] is None
+
+    eventually(ticked, within=PATIENCE_S, what="the clock to go on")
+
+
+def check(secured: Site, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """`clocksvc check`: its exit code, and every finding that is not ok, with its advice."""
+    capsys.readouterr()
+    code = main(["check", "--json", "--config", str(secured.file(SERVICE))])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    return code, [f"{one['part']}: {one['text']} → {one['to_do']}" for one in findings if one["level"] != "ok"]
+
+
+def test_without_create_the_tick_log_is_awaited(
+    secured: Site, member: Member, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The hold names the right, and check does; once it is there, the clock begins by itself."""
+    with secured.allowing(without(TO_CREATE)), secured.leading() as service:
+        hold = held_for(service, right(TO_CREATE))
+        code, said = check(secured, capsys)
+        secured.kafka.allow(ALL_ACLS)
+        runs_on(service)
+
+    assert hold["reason"] == "ticklog_unavailable"
+    assert code == 1
+    assert any("can't be created" in one and "allow this user Create" in one for one in said), said
+
+
+def test_the_whole_runs_with_exactly_these(secured: Site, member: Member, capsys: pytest.CaptureFixture[str]) -> None:
+    """Heartbeats by Celery, a consumer that reports to Redis, a service that gives ticks, and check with nothing to
+    say; neither Redis nor a log tells of anything refused."""
+    url, asked = f"http://127.0.0.1:{secured.port}/v1/clocks/{CLOCK}", {"Authorization": f"Bearer {secured.token}"}
+
+    def ticked_up_to() -> int:
+        state = httpx2.get(url, headers=asked, timeout=5).json()
+        return 0 if state["hold"] else state["timestamp_seconds"] or 0
+
+    secured.redis.admin.acl_log_reset()
+    with secured.running("serve", SERVICE, "clocksvc.cli.main", "serve") as output:
+        first = eventually(ticked_up_to, within=PATIENCE_S, what="the clock to run")
+        eventually(lambda: ticked_up_to() >= first + 3, within=PATIENCE_S, what="three more ticks")
+        found = check(secured, capsys)
+    refused = {entry["object"] for entry in secured.redis.admin.acl_log(count=100)}
+
+    assert found == (0, [])
+    assert refused <= {"client|setinfo"}
+    assert "authorization failed" not in output.read_text()
+    assert any(note.heartbeat for note in member.notes)
+    assert secured.wrong(member) == []
+
+
+@pytest.mark.parametrize("acl", HOLDING, ids=str)
+def test_the_service_says_what_it_lacks(
+    secured: Site, member: Member, capsys: pytest.CaptureFixture[str], acl: KafkaAcl
+) -> None:
+    """A hold with a reason and the right's name; and check names it too."""
+    with secured.allowing(without(acl)), secured.leading() as service:
+        hold = held_for(service, right(acl))
+        code, said = check(secured, capsys)
+
+    assert hold["reason"] == REASONS.get(acl.name, "ticklog_unavailable")
+    assert code == 1
+    named = right(acl).partition(" on ")[0]
+    assert any(
+        f"this user lacks {named}" in one or f"allow this user {named}" in one or right(acl) in one for one in said
+    )
+
+
+@pytest.mark.parametrize("rule", ["+xadd", "~clocksvc:*"])
+def test_a_redis_right_is_taken_from_a_running_service(secured: Site, member: Member, rule: str) -> None:
+    """The hold says so, whatever else the store still answers; when the right is back, so is every tick."""
+    user, rules = redis_user("The service's user")
+    named = f"'{rule[1:]}'" if rule[0] == "+" else "one of the clock's keys"
+    with secured.leading() as service:
+        runs_on(service)
+        secured.redis.allow(user, [one for one in rules if one != rule])
+        try:
+            hold = held_for(service, named)
+        finally:
+            secured.redis.allow(user, rules)
+        runs_on(service)
+
+    assert hold["reason"] == "store_unavailable"
+    assert secured.wrong(member) == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "named"),
+    [
+        (FOR_TIMESTAMPS, "allow this user DescribeConfigs on the topic"),
+        *(
+            (acl, f"allow this user {right(acl).split()[0]} on the {acl.kind.lower()}; only check")
+            for acl in CHECK_ACLS
+        ),
+    ],
+    ids=str,
+)
+def test_what_check_alone_needs(secured: Site, capsys: pytest.CaptureFixture[str], gone: KafkaAcl, named: str) -> None:
+    """One warning, which names the right; the exit code stays 0."""
+    with secured.allowing([acl for acl in ALL_ACLS if acl != gone]):
+        code, said = check(secured, capsys)
+
+    assert code == 0
+    assert [named in one for one in said if "has no members" not in one] == [True], said
+
+
+@pytest.mark.parametrize("acl", WORKER_ACLS, ids=str)
+def test_the_worker_says_what_it_lacks(secured: Site, caplog: pytest.LogCaptureFixture, acl: KafkaAcl) -> None:
+    """A round that fails for every partition, with a warning that names the right."""
+    settings = secured.settings(WORKER)
+    spec = settings.clock_specs()[CLOCK]
+    store, topics, time = open_store(settings, spec), open_topics(settings), SystemTime()
+    with secured.allowing(without(acl)):
+        made = heartbeat.beat(spec, store, topics, time, time.now_ms())
+    topics.close()
+
+    reasons = [*made.failed.values(), *made.unread.values()]
+    assert reasons
+    assert all(f"on topic {TOPIC}" in one for one in reasons), reasons
+    assert [record.message for record in caplog.records if record.name == "clocksvc.heartbeat"] == ["heartbeats failed"]
+
+
+@pytest.mark.parametrize("acl", CONSUMER_ACLS, ids=str)
+def test_a_consumer_is_told_by_kafka(secured: Site, acl: KafkaAcl) -> None:
+    """A consumer gets Kafka's own error; clocksvc adds nothing that it would need."""
+    consumer = Consumer({**secured.kafka.settings(CONSUMER), "group.id": GROUP, "log_level": 0})
+    if acl.kind == "GROUP":
+        consumer.subscribe([TOPIC])
+    else:  # without a rebalance with the clock's own consumer
+        consumer.assign([TopicPartition(TOPIC, 0, 0)])
+
+    def told() -> str:
+        got = consumer.poll(1.0)
+        error = None if got is None else got.error()
+        return "" if error is None else error.str()
+
+    with secured.allowing(without(acl)):
+        said = eventually(told, within=PATIENCE_S, what="an error")
+    consumer.close()
+
+    assert f"{acl.kind.title()} authorization failed" in said
+
+
+def test_what_is_wrong_with_tls_or_passwords_is_said(secured: Site) -> None:
+    """In Kafka's words, or the TLS library's: no time-out without a reason."""
+    other = Authority(secured.authority.certificate.parent, "other")
+    wrong = {
+        "Authentication failed": {"sasl.password": "not-this-one"},
+        "certificate verify failed": {"ssl.ca.location": str(other.certificate)},
+        "certificate verify failed: broker": {
+            "bootstrap.servers": secured.kafka.secured.replace("127.0.0.1", "localhost"),
+            "broker.address.family": "v4",  # nobody listens on the other, which would be as true a word
+        },
+        "mechanism": {"sasl.mechanism": "SCRAM-SHA-512"},
+    }
+
+    def said(settings: dict[str, str]) -> str:
+        topics = open_topics(secured.settings(kafka=settings))
+        with pytest.raises(MetadataUnavailable) as refused:
+            topics.describe([TOPIC])
+        topics.close()
+        return str(refused.value)
+
+    def told(words: str, settings: dict[str, str]) -> str:
+        """On a busy machine a client may be asked before it has come to its words."""
+        for _ in range(2):
+            if words in (answer := said(settings)):
+                return answer
+        return said(settings)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = dict(zip(wrong, pool.map(told, wrong, wrong.values()), strict=True))
+
+    assert {words: words in answer for words, answer in answers.items()} == dict.fromkeys(wrong, True), answers
+    assert not any("not-this-one" in answer for answer in answers.values())
+
+
+def test_after_all_that_no_tick_is_lost_or_early(secured: Site, member: Member) -> None:
+    """The clock goes on where it stood before the first right was taken away."""
+    with secured.leading() as service:
+        runs_on(service)
+
+    assert secured.wrong(member) == []

@@ -1,0 +1,124 @@
+"""A clock to read from, as a leader would leave it: a store in memory, a feed over it, and time that moves by hand."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clocksvc.clock.holds import Hold
+from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.request import Request, apply
+from clocksvc.clock.request_result import (
+    Answer,
+    AnswerKind,
+)
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.store import (
+    Bounds,
+    Marks,
+    Report,
+)
+from clocksvc.memory.store import MemoryStore
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.tick_feed import (
+    KEEP,
+    Feed,
+)
+from clocksvc.testing import ManualTime
+
+NOON = 1_795_348_800
+"""2026-11-22T12:00:00Z, in seconds; the beds' time begins there."""
+
+TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
+INTERVAL_S = 60
+_FOR_EVER_MS = 10**12
+ROSTER = Roster({TOPIC: TopicShape("topic-1", 2)})
+
+
+class AnsweringStore(MemoryStore):
+    """A store whose leader answers a request as soon as it is left; `answers` False: one that never comes to it."""
+
+    answers = True
+    clock = ClockState()
+
+    def leave_request(self, request: Request) -> bool:
+        left = super().leave_request(request)
+        if left and self.answers:
+            for one in self.read_minimum(TOKEN, _FOR_EVER_MS).requests:
+                self.answer_requests(TOKEN, {one.id: self._do(one)}, 60_000)
+        return left
+
+    def _do(self, request: Request) -> Answer:
+        try:
+            self.clock = apply(self.clock, request, ROSTER)
+        except InvalidValue as wrong:
+            return Answer(AnswerKind.REFUSED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
+        excluded = replace(ROSTER, excluded=self.clock.excluded())
+        self.write_roster(TOKEN, excluded, 2, self.clock.exclusions, self.clock.pause)
+        return Answer(AnswerKind.DONE, self.clock.exclusions, self.clock.pause)
+
+
+class Bed:
+    """One clock, `checkins` unless named, with two partitions, a tick a minute and 2 s of out-of-orderness."""
+
+    def __init__(self, name: str = "checkins", *, keep: int = KEEP, led: bool = True) -> None:
+        self.spec = ClockSpec(name, (TOPIC,), GROUP, f"{name}-ticks", max_out_of_orderness_ms=2_000)
+        self.time = ManualTime(NOON)
+        self.store = AnsweringStore(name, self.time)
+        self.feed = Feed(name, self.store, self.time, keep=keep)
+        self.view = ClockView(self.spec, self.store, self.feed, self.time)
+        if led:
+            self.lead()
+
+    def lead(self) -> None:
+        """Take the lease, mark the store, write the roster: all that a leader does before its first tick."""
+        self.store.take_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
+        bounds = Bounds(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
+        self.store.mark(TOKEN, Marks("cluster-1"), bounds, (NOON - 3_600) * 1000)
+        self.store.write_roster(TOKEN, ROSTER, 1)
+
+    def say(self, hold: Hold | None, ttl_ms: int = _FOR_EVER_MS) -> None:
+        """The leader's verdict."""
+        self.store.say(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), ttl_ms)
+
+    def report(self, *seconds: float) -> None:
+        """A raw timestamp for each partition, 0 first."""
+        readings = tuple(Reading(Partition(TOPIC, number), round(at * 1000)) for number, at in enumerate(seconds))
+        self.store.report(Report(GROUP, readings))
+
+    def publish(self, *ticks: Tick) -> None:
+        """Append ticks to the stream, as after their commit."""
+        self.store.publish(TOKEN, ticks)
+
+    def have(self, ticks: Sequence[Tick]) -> None:
+        """Let the stream be exactly these ticks, whatever their chain."""
+        state = self.store.copy_state()
+        state.ticks = list(ticks)
+        self.store.restore(state)
+
+    def read(self) -> None:
+        """Let the feed see all there is, and let what is cached of the store grow old."""
+        self.time.advance(1)
+        for _ in range(8):
+            self.feed.step(0)
+
+
+def ticks(
+    count: int, *, first_s: int = NOON - 3_600, previous_s: int | None = None, clock: str = "checkins"
+) -> list[Tick]:
+    """A whole chain, a tick a minute, each emitted 2 s after its time; a clock's first unless `previous_s` is given."""
+    at = [first_s + number * INTERVAL_S for number in range(count)]
+    before = [previous_s, *at]
+    return [
+        Tick(clock, at_s * 1000, None if prev is None else prev * 1000, INTERVAL_S * 1000, (at_s + 2) * 1000)
+        for at_s, prev in zip(at, before, strict=False)
+    ]
+
+
+def after(tick: Tick, count: int = 1) -> list[Tick]:
+    """The ticks that follow one."""
+    last_s = tick.at_ms // 1000
+    return [replace(t, clock=tick.clock) for t in ticks(count, first_s=last_s + INTERVAL_S, previous_s=last_s)]

@@ -1,0 +1,233 @@
+"""`/v1/clocks`: what a clock says of itself, in good and in bad times."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.store import Snapshot
+from clocksvc.memory.store import MemoryStore
+from tests.unit.api.bed import (
+    NOON,
+    TOPIC,
+    Bed,
+    after,
+    ticks,
+)
+from tests.unit.api.conftest import ClientOf
+from tests.unit.api.contract import problem_name
+
+
+def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient) -> None:
+    """Every field of the contract, with its unit in its name."""
+    (tick,) = ticks(1, first_s=NOON - 60)
+    bed.publish(tick)
+    bed.report(NOON + 5.5, NOON + 12)
+    bed.say(None)
+    bed.read()
+
+    assert client.get("/v1/clocks/checkins").json() == {
+        "clock": "checkins",
+        "time": "2026-11-22T11:59:00Z",
+        "timestamp_seconds": NOON - 60,
+        "interval_seconds": 60,
+        "hold_after_seconds": 120.0,
+        "max_out_of_orderness_seconds": 2.0,
+        "behind_seconds": 62.0,
+        "status": "running",
+        "hold": None,
+        "partitions": {"known": 2, "unknown": 0, "excluded": 0},
+        "exclusions": [],
+        "pause": None,
+        "slowest": [
+            {
+                "topic": TOPIC,
+                "partition": 0,
+                "time": "2026-11-22T12:00:03.500Z",
+                "timestamp_ms": NOON * 1000 + 3_500,
+                "behind_seconds": -1.5,
+                "reported_at": "2026-11-22T12:00:01Z",
+                "reported_timestamp_ms": NOON * 1000 + 5_500,
+                "excluded": False,
+                "refused": None,
+            },
+            {
+                "topic": TOPIC,
+                "partition": 1,
+                "time": "2026-11-22T12:00:10Z",
+                "timestamp_ms": NOON * 1000 + 10_000,
+                "behind_seconds": -8.0,
+                "reported_at": "2026-11-22T12:00:01Z",
+                "reported_timestamp_ms": NOON * 1000 + 12_000,
+                "excluded": False,
+                "refused": None,
+            },
+        ],
+        "leader": "host-1:4711",
+        "topics": [TOPIC],
+        "group": "checkins-consumer",
+        "heartbeats": {"every_seconds": None, "last_success_at": None, "delivered": 0, "failed": 0, "expired": 0},
+        "last_tick": {
+            "clock": "checkins",
+            "time": "2026-11-22T11:59:00Z",
+            "timestamp_seconds": NOON - 60,
+            "previous": None,
+            "interval_seconds": 60,
+            "emitted_at": "2026-11-22T11:59:02Z",
+            "excluded": [],
+        },
+    }
+
+
+def test_a_clock_before_its_first_tick(bed: Bed, client: TestClient) -> None:
+    """What is not known is null, never zero."""
+    bed.say(Hold(Reason.PARTITION_UNREPORTED, (Partition(TOPIC, 1),), "not every partition has been reported"))
+    bed.report(NOON)
+    bed.read()
+
+    state = client.get("/v1/clocks/checkins").json()
+
+    assert [state[name] for name in ("time", "timestamp_seconds", "behind_seconds", "last_tick")] == [None] * 4
+    assert state["partitions"] == {"known": 1, "unknown": 1, "excluded": 0}
+    assert state["slowest"][0]["partition"] == 1
+    assert state["slowest"][0]["time"] is None
+    assert state["slowest"][0]["reported_timestamp_ms"] is None
+    assert state["status"] == "holding"
+    assert state["hold"] == {
+        "reason": "partition_unreported",
+        "since": "2026-11-22T11:00:00Z",
+        "partitions": [{"topic": TOPIC, "partition": 1}],
+        "detail": "not every partition has been reported",
+    }
+
+
+def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(bed: Bed, client: TestClient) -> None:
+    """The last tick stays shown; the hold counts from its emission; what only the store knows is null."""
+    bed.publish(*ticks(1, first_s=NOON - 60))
+    bed.read()
+    bed.store.broken = True
+    bed.read()
+
+    state = client.get("/v1/clocks/checkins").json()
+
+    assert state["time"] == "2026-11-22T11:59:00Z"
+    assert state["status"] == "holding"
+    assert (state["hold"]["reason"], state["hold"]["since"]) == ("store_unavailable", "2026-11-22T11:59:02Z")
+    assert state["partitions"] == {"known": None, "unknown": None, "excluded": None}
+    assert (state["slowest"], state["leader"]) == ([], None)
+
+
+def test_nobody_leads(client_of: ClientOf) -> None:
+    """Without a lease and without a leader's word the hold is `no_leader`, before the first tick since nobody knows."""
+    bed = Bed(led=False)
+    bed.read()
+
+    state = client_of(bed).get("/v1/clocks/checkins").json()
+
+    assert (state["hold"]["reason"], state["hold"]["since"]) == ("no_leader", None)
+    assert state["leader"] is None
+
+
+@pytest.mark.parametrize(("quiet_s", "reason"), [(5, None), (200, "no_leader")])
+def test_a_leaders_word_does_not_hide_for_long_that_it_is_gone(
+    bed: Bed, client: TestClient, quiet_s: int, reason: str | None
+) -> None:
+    """Between two leaders nothing is wrong; once no tick has come for the clock's `hold_after`, something is."""
+    bed.publish(*ticks(1, first_s=NOON))
+    bed.say(None)
+    bed.store.release_lease("token-of-the-leader")
+    bed.time.advance(quiet_s)
+    bed.read()
+
+    hold = client.get("/v1/clocks/checkins").json()["hold"]
+
+    assert (hold and hold["reason"]) == reason
+
+
+def test_a_hold_outlives_its_leader(bed: Bed, client: TestClient) -> None:
+    """What the leader said last is shown while its word stands, without the lease."""
+    bed.publish(*ticks(1))
+    bed.say(Hold(Reason.TICKLOG_UNAVAILABLE, detail="no broker answers"))
+    bed.store.release_lease("token-of-the-leader")
+    bed.read()
+
+    assert client.get("/v1/clocks/checkins").json()["hold"]["reason"] == "ticklog_unavailable"
+
+
+def test_a_lost_stream_shows_as_rebuilding_and_nothing_lower(bed: Bed, client: TestClient) -> None:
+    """While the stream is made anew the status says so, and the clock stays where it was."""
+    chain = ticks(3)
+    bed.publish(*chain)
+    bed.read()
+    bed.have(chain[:1])
+    bed.read()
+
+    state = client.get("/v1/clocks/checkins").json()
+    assert (state["status"], state["timestamp_seconds"]) == ("rebuilding", chain[2].at_ms // 1000)
+
+    bed.have([*chain, *after(chain[2])])
+    bed.read()
+    state = client.get("/v1/clocks/checkins").json()
+    assert state["status"] != "rebuilding"
+    assert state["timestamp_seconds"] == chain[2].at_ms // 1000 + 60
+
+
+def test_a_replica_that_has_not_read_yet_shows_no_first_tick(bed: Bed, client_of: ClientOf) -> None:
+    """Before the feed's first read the status is `rebuilding`, not `starting`."""
+    bed.publish(*ticks(1))
+
+    state = client_of(bed).get("/v1/clocks/checkins").json()
+
+    assert (state["status"], state["time"]) == ("rebuilding", None)
+
+
+class Counting(MemoryStore):
+    """A store that counts how often its snapshot is read."""
+
+    reads = 0
+
+    def snapshot(self) -> Snapshot:
+        self.reads += 1
+        return super().snapshot()
+
+
+def test_many_who_ask_cost_the_store_one_reading(client_of: ClientOf) -> None:
+    """A snapshot serves everybody for a quarter of a second."""
+    bed = Bed(led=False)
+    store = Counting("checkins", bed.time)
+    bed.view.store = store
+    client = client_of(bed)
+
+    for _ in range(50):
+        client.get("/v1/clocks/checkins")
+    assert store.reads == 1
+
+    bed.time.advance(0.3)
+    client.get("/v1/clocks/checkins")
+    assert store.reads == 2
+
+
+def test_the_list_has_every_clock_by_name(client_of: ClientOf) -> None:
+    """One clock's store out of reach leaves the others' answers as they are."""
+    beds = [Bed("payments"), Bed("checkins")]
+    for bed in beds:
+        bed.publish(*ticks(1, clock=bed.spec.name))
+        bed.read()
+    beds[0].store.broken = True
+    beds[0].read()
+    client = client_of(*beds)
+
+    clocks = client.get("/v1/clocks").json()["clocks"]
+
+    assert [clock["clock"] for clock in clocks] == ["checkins", "payments"]
+    assert clocks[0] == client.get("/v1/clocks/checkins").json()
+    assert clocks[1]["hold"]["reason"] == "store_unavailable"
+
+
+@pytest.mark.parametrize("name", ["chekins", "CHECKINS", "x" * 500, "%ff", "%00", "a%2Fb"])
+def test_an_unknown_clock_is_named(client: TestClient, name: str) -> None:
+    """404 with the name that was asked for, whatever it is made of."""
+    assert problem_name(client.get(f"/v1/clocks/{name}")) in ("unknown-clock", "not-found")

@@ -1,0 +1,120 @@
+"""The OpenAPI: it reads well, names everything, and what is answered is what it says, whatever is asked."""
+
+import re
+from typing import Any
+
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+from schemathesis.config import SchemathesisConfig
+
+from clocksvc.api.app import create_app
+from clocksvc.api.tokens import Scope, Token
+from tests.unit.api.bed import (
+    NOON,
+    Bed,
+    ticks,
+)
+from tests.unit.api.contract import (
+    PROBLEM,
+    operations,
+)
+
+SECRET = "secret-0123456789"
+CLOCK = Bed(keep=3)
+CLOCK.have(ticks(10)[1:])
+CLOCK.report(NOON, NOON - 60)
+CLOCK.read()
+APP = create_app(
+    {"checkins": CLOCK.view},
+    tokens=[Token("all", SECRET, frozenset(Scope))],
+    metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+    version="0.1.0",
+)
+REJECTIONS = [400, 401, 403, 404, 405, 406, 413, 415, 422]
+CHECKS = {
+    "negative_data_rejection": {"expected-statuses": REJECTIONS},
+    # A day that does not exist, or a time before 1970, fits every schema of a string.
+    "positive_data_acceptance": {"enabled": False},
+}
+API = schemathesis.openapi.from_asgi("/openapi.json", APP, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
+
+
+@API.auth()
+class Bearer:
+    """Sends the token; schemathesis also tries without, and with a wrong one."""
+
+    def get(self, case: Case[Any], context: schemathesis.AuthContext) -> str:
+        """The token."""
+        return SECRET
+
+    def set(self, case: Case[Any], data: str, context: schemathesis.AuthContext) -> None:
+        """Put it where it belongs."""
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+def test_every_operation_reads_well(openapi: dict[str, Any]) -> None:
+    """A name for programs, a summary and a description for people, and a tag that is explained."""
+    tags = {tag["name"] for tag in openapi["tags"]}
+    for (method, path), operation in operations(openapi).items():
+        assert re.fullmatch("[a-z]+[A-Za-z]*", operation["operationId"]), (method, path)
+        assert operation["summary"]
+        assert operation["description"]
+        assert set(operation["tags"]) <= tags
+        assert len(operation["tags"]) == 1
+
+
+def test_every_parameter_is_described(openapi: dict[str, Any]) -> None:
+    """And times have an example."""
+    for operation in operations(openapi).values():
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], parameter["name"]
+            if parameter["name"] in ("after", "until"):
+                assert parameter["schema"]["examples"]
+
+
+def test_every_problem_has_an_example(openapi: dict[str, Any]) -> None:
+    """As problem details with the status that it stands under."""
+    for operation in operations(openapi).values():
+        for status, said in operation["responses"].items():
+            if status == "200":
+                continue
+            assert list(said["content"]) == [PROBLEM]
+            for example in said["content"][PROBLEM]["examples"].values():
+                assert example["value"]["status"] == int(status)
+                assert example["value"]["detail"]
+
+
+def test_tokens_are_asked_for_everywhere_but_at_probes(openapi: dict[str, Any]) -> None:
+    """Each operation on data names the scheme."""
+    for operation in operations(openapi).values():
+        assert bool(operation.get("security")) == (operation["operationId"] not in ("live", "ready"))
+
+
+@API.exclude(operation_id="streamTicks").parametrize()
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_asked_the_answer_is_documented(case: Case[Any]) -> None:
+    """No 5xx, no status, media type or body that the OpenAPI does not have; what it forbids is refused."""
+    query = case.query
+    if case.path.endswith("/wait"):
+        query.setdefault("timeout", 0)
+    try:
+        if 0 <= float(query["timeout"]) <= 55:
+            query["timeout"] = 0
+    except (KeyError, TypeError, ValueError):
+        pass
+    case.call_and_validate()
+
+
+@given(after=st.one_of(st.none(), st.text(max_size=30)), last_id=st.one_of(st.none(), st.binary(max_size=20)))
+@settings(max_examples=300)
+def test_whatever_a_stream_is_asked_to_resume_from(after: str | None, last_id: bytes | None) -> None:
+    """It begins, or says what is wrong; HEAD, so that it ends."""
+    headers = [(b"Authorization", f"Bearer {SECRET}".encode())]
+    headers += [] if last_id is None else [(b"Last-Event-ID", last_id)]
+    params = {} if after is None else {"after": after}
+    response = TestClient(APP).head("/v1/clocks/checkins/ticks/stream", params=params, headers=headers)
+
+    assert response.status_code in (200, 422)

@@ -1,0 +1,76 @@
+"""The OpenAPI against a running service: a real process over a real Kafka and Valkey, asked whatever fits the document
+and whatever doesn't, by who may do all, who may do all to another clock, and who may nothing."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.checks import ignored_auth, missing_required_header, negative_data_rejection, not_a_server_error
+from schemathesis.config import SchemathesisConfig
+
+from clocksvc.api.app import create_app
+from tests.unit.cli.conftest import (
+    Workplace,
+    wait_ready,
+)
+
+pytestmark = pytest.mark.servers
+
+ALL, OTHERS = "all-scopes-0123456789", "another-clock-0123456"
+CHECKS = {
+    # A day that does not exist, or a time before 1970, fits every schema of a string.
+    "positive_data_acceptance": {"enabled": False},
+}
+DOCUMENT = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
+API = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap: str) -> Iterator[Workplace]:
+    """A service that leads its clock."""
+    place = Workplace(tmp_path_factory.mktemp("openapi"), redis_url, bootstrap, f"openapi-{uuid.uuid4().hex[:12]}")
+    place.settings["api"]["tokens"] = [
+        {"name": "all", "token": ALL, "scopes": ["read", "report", "admin"]},
+        {"name": "others", "token": OTHERS, "scopes": ["read", "report", "admin"], "clocks": ["bills"]},
+    ]
+    place.settings["clocks"]["bills"] = {"topics": [f"{place.topic}-of-bills"], "group": place.group}
+    place.settings["clocks"]["bills"]["tick_log"] = f"{place.log}-of-bills"
+    place.create_topic(message_timestamp_type="LogAppendTime")
+    child = place.start("serve", *place.write())
+    try:
+        wait_ready(place)
+        yield place
+        child.terminate()
+        assert child.wait(20) == 0
+        assert "Traceback" not in place.output()
+    finally:
+        place.close()
+
+
+@API.exclude(operation_id="streamTicks").parametrize()
+@pytest.mark.parametrize("token", [ALL, OTHERS, None])
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_is_asked_the_answer_is_documented(case: Case[Any], token: str | None, service: Workplace) -> None:
+    """No status, media type or body that the OpenAPI does not have, and no failure of the service's own. Most questions
+    are about the clock that there is, and none waits."""
+    if len(str(case.path_parameters.get("clock", ""))) % 4:
+        case.path_parameters["clock"] = "checkins"
+    if case.operation.path.endswith(("/wait", "/ticks")):
+        case.query["timeout"] = 0
+    case.headers.pop("Authorization", None)
+    if token is not None:
+        case.headers["Authorization"] = f"Bearer {token}"
+    # Whether what does not fit is refused, `test_openapi.py` asks: here the questions have been changed.
+    unasked = [not_a_server_error, ignored_auth, missing_required_header, negative_data_rejection]
+    response = case.call_and_validate(base_url=service.url, excluded_checks=unasked)
+
+    assert response.status_code != 500
+    guarded = case.operation.path.startswith("/v1/") or case.operation.path == "/metrics"
+    if guarded and token is None:
+        assert response.status_code == 401
+    if guarded and token == OTHERS and "{clock}" in case.operation.path:
+        assert 400 <= response.status_code < 500

@@ -1,0 +1,136 @@
+"""`/v1/clocks/{clock}/partitions/brief`: every partition clock in a few bytes, for the page's map."""
+
+import json
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from clocksvc.api import compact_partitions
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.interfaces.store import PartitionClock
+from tests.unit.api.bed import (
+    NOON,
+    TOKEN,
+    TOPIC,
+    Bed,
+)
+from tests.unit.api.contract import problem_name
+
+URL = "/v1/clocks/checkins/partitions/brief"
+LONGEST_TOPIC = "t" * 249
+NOW_MS = NOON * 1000
+
+
+def lines(topic: str, count: int, clock_ms: int, *, step: int = 1) -> list[compact_partitions.Line]:
+    """So many partitions of a topic, every `step`-th number of it."""
+    return [
+        (PartitionClock(Partition(topic, number), clock_ms, NOW_MS), clock_ms)
+        for number in range(0, count * step, step)
+    ]
+
+
+def pages(all_lines: list[compact_partitions.Line]) -> list[dict[str, Any]]:
+    """All pages, as somebody gets them who asks until `next` is null; each at most 60 kB."""
+    found, left = [], all_lines
+    while True:
+        text = compact_partitions.page(NOW_MS, left[: compact_partitions.MOST + 1])
+        assert len(text.encode()) <= 60_000
+        page = json.loads(text)
+        found.append(page)
+        if page["next"] is None:
+            return found
+        at = [str(clock.partition) for clock, _ in left].index(page["next"])
+        left = left[at + 1 :]
+
+
+def partitions_of(found: list[dict[str, Any]]) -> list[str]:
+    """The partitions of pages, in order, by name."""
+    return [
+        f"{run['topic']}:{run['first'] + at}"
+        for page in found
+        for run in page["runs"]
+        for at in range(len(run["behind_ms"]))
+    ]
+
+
+def test_a_page_to_the_letter(bed: Bed, client: TestClient) -> None:
+    """Runs of neighbours: how far each is behind, and a mark for what is to be known besides."""
+    shapes = {TOPIC: TopicShape("topic-1", 4), "payments": TopicShape("topic-2", 1)}
+    bed.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition(TOPIC, 3)})), 2)
+    bed.report(NOON + 2.5, NOON - 60, NOON + 3_600, NOON)
+    bed.read()
+
+    assert client.get(URL).json() == {
+        "now_ms": NOW_MS + 2_000,
+        "runs": [
+            {"topic": TOPIC, "first": 0, "behind_ms": [1_500, 64_000, None, 4_000], "marks": "..!x"},
+            {"topic": "payments", "first": 0, "behind_ms": [None], "marks": "?"},
+        ],
+        "next": None,
+    }
+    assert [run["topic"] for run in client.get(URL, params={"after": f"{TOPIC}:3"}).json()["runs"]] == ["payments"]
+
+
+def test_it_says_what_the_list_says(bed: Bed, client: TestClient) -> None:
+    """The same clocks, less what has passed between the two questions."""
+    bed.report(NOON + 2.5, NOON - 60)
+    bed.read()
+    listed = client.get("/v1/clocks/checkins/partitions").json()["partitions"]
+    page = client.get(URL).json()
+    (run,) = page["runs"]
+
+    assert [line["timestamp_ms"] for line in listed] == [page["now_ms"] - behind_ms for behind_ms in run["behind_ms"]]
+
+
+def test_4096_partitions_are_one_page() -> None:
+    """Even where each is ten years behind."""
+    for clock_ms in (NOW_MS, NOW_MS - 10 * 365 * 86_400_000):
+        (page,) = pages(lines(TOPIC, 4_096, clock_ms))
+
+        assert partitions_of([page]) == [f"{TOPIC}:{number}" for number in range(4_096)]
+        assert page["next"] is None
+
+
+def test_no_page_is_larger_whatever_is_on_it() -> None:
+    """Pages end where 60 kB are full, and have every partition once: many, hardly any neighbours, long names."""
+    for these in (
+        lines(TOPIC, 12_000, 0),
+        lines(LONGEST_TOPIC, 700, 0, step=2),
+        [line for number in range(400) for line in lines(f"{LONGEST_TOPIC[4:]}{number:04}", 3, 0)],
+    ):
+        found = pages(these)
+
+        assert len(found) > 1
+        assert partitions_of(found) == [str(clock.partition) for clock, _ in these]
+
+
+def test_an_exact_page_is_the_last() -> None:
+    """No empty page follows."""
+    assert len(pages(lines("t", compact_partitions.MOST, NOW_MS))) == 1
+    assert len(pages(lines("t", compact_partitions.MOST + 1, NOW_MS))) == 2
+    assert pages([]) == [{"now_ms": NOW_MS, "runs": [], "next": None}]
+
+
+def test_an_excluded_one_that_is_refused_is_excluded() -> None:
+    """What a person decided says more than what its consumer does."""
+    clock = PartitionClock(Partition("t", 0), None, None, excluded=True, refused=Outcome.NO_TIMESTAMP)
+
+    assert json.loads(compact_partitions.page(NOW_MS, [(clock, None)]))["runs"][0]["marks"] == "x"
+
+
+def test_a_wrong_cursor_is_named(client: TestClient) -> None:
+    """422, as of the list."""
+    response = client.get(URL, params={"after": "nonsense"})
+
+    assert problem_name(response) == "invalid-request"
+    assert response.json()["errors"][0]["field"] == "after"
+
+
+def test_without_the_store_there_is_no_picture(bed: Bed, client: TestClient) -> None:
+    """503 with when to come back."""
+    bed.store.broken = True
+    response = client.get(URL)
+
+    assert problem_name(response) == "store-unavailable"
+    assert response.headers["retry-after"] == "1"

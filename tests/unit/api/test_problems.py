@@ -1,0 +1,229 @@
+"""Every problem that the OpenAPI documents can be had, and the table here is all that it documents."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from clocksvc.api.tokens import Scope, Token
+from clocksvc.clock.request import Request
+from clocksvc.errors import StoreMismatch, StoreUnavailable
+from clocksvc.interfaces.store import (
+    Report,
+    ReportAnswer,
+)
+from clocksvc.memory.store import MemoryStore
+from tests.unit.api.bed import (
+    GROUP,
+    NOON,
+    TOKEN,
+    TOPIC,
+    Bed,
+    ticks,
+)
+from tests.unit.api.conftest import ClientOf
+from tests.unit.api.contract import (
+    documented_problems,
+    operations,
+    problem_name,
+)
+
+ELEVEN = NOON - 3_600
+NOBODY = Token("nobody", "nobody-0123456789", frozenset())
+ALL = Token("all", "all-0123456789012", frozenset(Scope))
+
+ONE = "/v1/clocks/checkins"
+CALLS: dict[str, tuple[str, str]] = {
+    "listClocks": ("GET", "/v1/clocks"),
+    "getClock": ("GET", ONE),
+    "listPartitions": ("GET", f"{ONE}/partitions"),
+    "briefPartitions": ("GET", f"{ONE}/partitions/brief"),
+    "listTicks": ("GET", f"{ONE}/ticks"),
+    "streamTicks": ("GET", f"{ONE}/ticks/stream"),
+    "waitUntil": ("GET", f"{ONE}/wait?until=2100-01-01T00:00:00Z&timeout=0"),
+    "report": ("POST", f"{ONE}/reports"),
+    "exclude": ("POST", f"{ONE}/exclusions"),
+    "include": ("DELETE", f"{ONE}/exclusions"),
+    "pause": ("POST", f"{ONE}/pause"),
+    "resume": ("POST", f"{ONE}/resume"),
+    "live": ("GET", "/livez"),
+    "ready": ("GET", "/readyz"),
+    "metrics": ("GET", "/metrics"),
+}
+WHY = {"reason": "a disk died"}
+DEAD = {"topic": TOPIC, "partition": 1, **WHY}
+BODIES = {"report": {"group": GROUP, "reports": []}, "exclude": DEAD, "include": DEAD}
+OLD = f"?after={ELEVEN}"
+
+
+class Foreign(MemoryStore):
+    """A store of another format."""
+
+    def report(self, report: Report) -> ReportAnswer:
+        raise StoreMismatch
+
+
+class Flushed(MemoryStore):
+    """A store that is emptied as soon as a request is left, and does not say whether it was."""
+
+    def leave_request(self, request: Request) -> bool:
+        self.wipe()
+        raise StoreUnavailable
+
+
+def outage(bed: Bed) -> None:
+    """The store is out of reach."""
+    bed.store.broken = True
+
+
+def loss(bed: Bed) -> None:
+    """The stream is gone."""
+    bed.have([])
+    bed.read()
+
+
+def foreign(bed: Bed) -> None:
+    """The store is somebody else's."""
+    bed.view.store = Foreign("checkins", bed.time)
+
+
+def closing(client: TestClient) -> None:
+    """The service ends."""
+    client.app.state.closing.set()  # type: ignore[attr-defined]
+
+
+def flushed(bed: Bed) -> None:
+    """The store is emptied as soon as a request is left."""
+    bed.view.store = Flushed("checkins", bed.time)
+    bed.view.store.restore(bed.store.copy_state())
+
+
+def leaderless(bed: Bed) -> None:
+    """Nobody leads."""
+    bed.store.release_lease(TOKEN)
+
+
+NIGHT_SHIFT = ("exclude", "include", "pause", "resume")
+SPECIAL: dict[tuple[str, str], tuple[str, Callable[[Bed], None] | None]] = {
+    **{(name, "store-unavailable"): ("", outage) for name in NIGHT_SHIFT},
+    **{(name, "not-done"): ("", leaderless) for name in NIGHT_SHIFT},
+    **{(name, "outcome-unknown"): ("", flushed) for name in NIGHT_SHIFT},
+    ("listPartitions", "store-unavailable"): ("", outage),
+    ("briefPartitions", "store-unavailable"): ("", outage),
+    ("listTicks", "cursor-too-old"): ("?after=5", None),
+    ("listTicks", "rebuilding"): (OLD, loss),
+    ("listTicks", "store-unavailable"): (OLD, outage),
+    ("streamTicks", "rebuilding"): (OLD, loss),
+    ("streamTicks", "store-unavailable"): (OLD, outage),
+    ("waitUntil", "clock-not-reached"): ("", None),
+    ("report", "store-unavailable"): ("", outage),
+    ("report", "store-mismatch"): ("", foreign),
+}
+"""What each problem takes beyond the plain call: something in the address, something done before."""
+
+FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock"}
+OTHERS = {
+    ("listTicks", "shutting-down"),
+    ("streamTicks", "shutting-down"),
+    ("waitUntil", "shutting-down"),
+    *((name, "body-too-large") for name in ("report", *NIGHT_SHIFT)),
+    *((name, "unsupported-media-type") for name in ("report", *NIGHT_SHIFT)),
+    ("ready", "not-ready"),
+}
+
+
+@pytest.fixture
+def kept() -> Bed:
+    """A bed with ten ticks, the first of them trimmed, two in memory."""
+    bed = Bed(keep=2)
+    bed.have(ticks(10)[1:])
+    bed.read()
+    return bed
+
+
+def ask(client: TestClient, operation: str, more: str = "", clock: str = "checkins", **how: Any) -> str:
+    """The problem that a call is answered with."""
+    method, path = CALLS[operation]
+    if method != "GET":
+        how = {"json": BODIES.get(operation, WHY)} | how
+    return problem_name(client.request(method, (path + more).replace("checkins", clock), **how))
+
+
+def test_the_tables_here_name_every_documented_problem(openapi: dict[str, Any]) -> None:
+    """A problem that is documented and not here is not known to happen."""
+    documented = {(operation, name) for operation, _, name in documented_problems(openapi)}
+
+    special = {pair for pair in documented if pair[1] not in FOR_ALL}
+
+    assert special == set(SPECIAL) | OTHERS
+    assert {operation["operationId"] for operation in operations(openapi).values()} == set(CALLS)
+
+
+@pytest.mark.parametrize(("operation", "name"), sorted(SPECIAL))
+def test_each_special_problem_happens(client_of: ClientOf, kept: Bed, operation: str, name: str) -> None:
+    """Under the condition that it is for."""
+    more, before = SPECIAL[operation, name]
+    client = client_of(kept)
+    if before is not None:
+        before(kept)
+
+    assert ask(client, operation, more) == name
+
+
+@pytest.mark.parametrize("operation", sorted(CALLS))
+def test_each_general_problem_happens(client_of: ClientOf, kept: Bed, openapi: dict[str, Any], operation: str) -> None:
+    """Each operation that documents one answers with it, and where it is not documented it can't be had."""
+    documented = {name for its, _, name in documented_problems(openapi) if its == operation}
+    client = client_of(kept, tokens=[NOBODY, ALL])
+    all_may = {"Authorization": f"Bearer {ALL.secret}"}
+    nobody = {"Authorization": f"Bearer {NOBODY.secret}"}
+
+    separator = "&" if "?" in CALLS[operation][1] else "?"
+    assert ask(client, operation, f"{separator}typo=1", headers=all_may) == "invalid-request"
+    if "unauthenticated" in documented:
+        assert ask(client, operation) == "unauthenticated"
+        assert ask(client, operation, headers=nobody) == "forbidden"
+    else:
+        assert operation in ("live", "ready")
+    if "unknown-clock" in documented:
+        assert ask(client, operation, clock="no-such", headers=all_may) == "unknown-clock"
+    else:
+        assert "{clock}" not in CALLS[operation][1]
+
+
+def test_problems_of_bodies_and_ends_happen(client_of: ClientOf, kept: Bed) -> None:
+    """Those that take more than an address."""
+    client = client_of(kept)
+    much = {"Content-Type": "application/json"}
+
+    for name in ("report", *NIGHT_SHIFT):
+        assert ask(client, name, json=None, content=b"{}", headers={"Content-Type": "text/plain"}) == OTHER_TYPE
+        assert ask(client, name, json=None, content=b" " * (1024 * 1024 + 1), headers=much) == "body-too-large"
+    assert ask(client_of(Bed()), "ready") == "not-ready"
+    closing(client)
+    assert ask(client, "streamTicks") == "shutting-down"
+    assert ask(client, "waitUntil") == "shutting-down"
+
+
+OTHER_TYPE = "unsupported-media-type"
+
+
+class Surprising(MemoryStore):
+    """A store that fails as nobody foresaw."""
+
+    def report(self, report: Report) -> ReportAnswer:
+        raise RuntimeError("secret inside")
+
+
+def test_an_unforeseen_error_tells_nothing(client_of: ClientOf, bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
+    """500 as problem details, without the error's text, which the log has."""
+    bed.view.store = Surprising("checkins", bed.time)
+    client = client_of(bed)
+    client.event_hooks["response"].clear()
+    response = client.post(CALLS["report"][1], json={"group": GROUP, "reports": []})
+
+    assert problem_name(response) == "internal-error"
+    assert response.status_code == 500
+    assert "secret inside" not in response.text
+    assert "secret inside" in caplog.text

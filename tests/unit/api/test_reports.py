@@ -1,0 +1,212 @@
+"""`POST /v1/clocks/{clock}/reports`: reports of consumers in any language reach the store, or are refused whole."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from clocksvc.clock.partition import REFUSALS
+from clocksvc.interfaces.store import Report
+from tests.unit.api.bed import (
+    GROUP,
+    NOON,
+    TOPIC,
+    Bed,
+    ticks,
+)
+from tests.unit.api.conftest import ClientOf
+from tests.unit.api.contract import problem_name
+
+URL = "/v1/clocks/checkins/reports"
+BOUNDS = {
+    "group": GROUP,
+    "topics": [TOPIC],
+    "interval_seconds": 60,
+    "max_out_of_orderness_seconds": 2.0,
+    "max_future_seconds": 60.0,
+}
+
+
+def reading(partition: int, timestamp_ms: int, **more: Any) -> dict[str, Any]:
+    """One entry of a report."""
+    return {"topic": TOPIC, "partition": partition, "timestamp_ms": timestamp_ms, **more}
+
+
+def test_a_report_to_the_letter(bed: Bed, client: TestClient) -> None:
+    """Each outcome in the order of the readings, the global clock, and what a reporter must know."""
+    bed.publish(*ticks(1))
+    bed.read()
+    readings = [
+        reading(0, NOON * 1000),
+        reading(0, NOON * 1000),
+        reading(7, NOON * 1000),
+        reading(1, (NOON + 3_600) * 1000),
+        reading(1, -1),
+    ]
+
+    response = client.post(URL, json={"group": GROUP, "reports": readings})
+
+    assert response.status_code == 200
+    assert response.json() == {
+        "clock": "checkins",
+        "time": "2026-11-22T11:00:00Z",
+        "timestamp_seconds": NOON - 3_600,
+        "reports": [
+            {"topic": TOPIC, "partition": partition, "outcome": outcome}
+            for partition, outcome in [
+                (0, "accepted"),
+                (0, "unchanged"),
+                (7, "unknown"),
+                (1, "too_far_ahead"),
+                (1, "no_timestamp"),
+            ]
+        ],
+        "bounds": BOUNDS,
+    }
+    assert bed.store.partitions(None, 1)[0].raw_ms == NOON * 1000
+
+
+def test_another_groups_report_counts_for_nothing(bed: Bed, client: TestClient) -> None:
+    """`foreign_group` for each reading, and the clock stays where it was."""
+    response = client.post(URL, json={"group": "canary", "reports": [reading(0, NOON * 1000)]})
+
+    assert [entry["outcome"] for entry in response.json()["reports"]] == ["foreign_group"]
+    assert bed.store.partitions(None, 1)[0].raw_ms is None
+
+
+def test_refusals_and_late_records_are_counted(bed: Bed, client: TestClient) -> None:
+    """What a reporter refused itself travels with its reports, to be counted and shown."""
+    body = {
+        "group": GROUP,
+        "reports": [],
+        "refusals": [reading(1, 9_999_999_999_999, outcome="too_far_ahead"), reading(0, -1, outcome="no_timestamp")],
+        "late_records": 3,
+    }
+
+    assert client.post(URL, json=body).status_code == 200
+
+    counted = bed.store.counters()
+    assert counted.late_records == 3
+    assert counted.reports == {"too_far_ahead": 1, "no_timestamp": 1}
+    assert bed.store.partitions(None, 2)[1].refused == "too_far_ahead"
+
+
+def test_without_a_leader_everything_is_unknown(client_of: ClientOf) -> None:
+    """A reporter learns that there is nothing to learn yet, and asks again."""
+    bed = Bed(led=False)
+    response = client_of(bed).post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
+
+    assert response.json()["bounds"] is None
+    assert response.json()["time"] is None
+    assert response.json()["reports"][0]["outcome"] == "unknown"
+
+
+def test_the_clock_in_the_answer_is_never_below_what_was_shown(bed: Bed, client: TestClient) -> None:
+    """A store that lost its stream does not move the clock back for reporters either."""
+    bed.publish(*ticks(3))
+    bed.read()
+    bed.have([])
+
+    response = client.post(URL, json={"group": GROUP, "reports": []})
+
+    assert response.json()["timestamp_seconds"] == NOON - 3_600 + 120
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "group"),
+        ({"group": GROUP}, "reports"),
+        ({"group": "", "reports": []}, "group"),
+        ({"group": 5, "reports": []}, "group"),
+        ({"group": GROUP, "reports": {}}, "reports"),
+        ({"group": GROUP, "reports": [], "extra": 1}, "extra"),
+        ({"group": GROUP, "reports": [reading(0, 1) | {"offset": 7}]}, "reports.0.offset"),
+        ({"group": GROUP, "reports": [reading(0, 1), {"topic": TOPIC, "partition": 0}]}, "reports.1.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": "1"}]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": 1.5}]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": True}]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, -2)]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, 2**53)]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(-1, 1)]}, "reports.0.partition"),
+        ({"group": GROUP, "reports": [reading(2**31, 1)]}, "reports.0.partition"),
+        ({"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome="accepted")]}, "refusals.0.outcome"),
+        ({"group": GROUP, "reports": [], "late_records": -1}, "late_records"),
+        ([], "body"),
+    ],
+)
+def test_a_malformed_report_is_refused_whole(bed: Bed, client: TestClient, body: Any, field: str) -> None:
+    """422 with the field; the good readings beside a bad one are not taken either."""
+    if isinstance(body, dict) and isinstance(body.get("reports"), list):
+        body = body | {"reports": [*body["reports"], reading(0, NOON * 1000)]}
+
+    response = client.post(URL, json=body)
+
+    assert problem_name(response) == "invalid-request"
+    assert response.json()["errors"][0]["field"] == field
+    assert bed.store.partitions(None, 1)[0].raw_ms is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"\xff\xfe{}",
+        b'{"group": "\\ud800", "reports": []}',
+        b'{"group": NaN, "reports": []}',
+        b'{"group": "g", "reports": [{"topic": "t", "partition": 0, "timestamp_ms": ' + b"9" * 5_000 + b"}]}",
+        b"[" * 100_000,
+    ],
+    ids=["nothing", "cut off", "null", "no UTF-8", "half a character", "no number", "a huge number", "too deep"],
+)
+def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
+    """422, whatever the bytes; the problem itself is always JSON."""
+    response = client.post(URL, content=content, headers={"Content-Type": "application/json"})
+
+    assert problem_name(response) == "invalid-request"
+
+
+@pytest.mark.parametrize("given", [None, "text/plain", "application/x-www-form-urlencoded", "application/json2"])
+def test_another_media_type_is_named(client: TestClient, given: str | None) -> None:
+    """415: what `curl -d` sends by itself is a form."""
+    headers = {} if given is None else {"Content-Type": given}
+    response = client.post(URL, content=json.dumps({"group": GROUP, "reports": []}).encode(), headers=headers)
+
+    assert problem_name(response) == "unsupported-media-type"
+
+
+def test_a_store_out_of_reach_is_said(bed: Bed, client: TestClient) -> None:
+    """503: the reporter keeps its one number a partition, and tries again."""
+    bed.store.broken = True
+    response = client.post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
+
+    assert problem_name(response) == "store-unavailable"
+    assert response.headers["retry-after"] == "1"
+
+
+def test_five_thousand_readings_are_taken_and_no_more(bed: Bed, client: TestClient) -> None:
+    """The bound is in the schema; what is above it is refused by name."""
+    most = [{"topic": "t", "partition": number, "timestamp_ms": 1} for number in range(5_000)]
+
+    assert client.post(URL, json={"group": GROUP, "reports": most}).status_code == 200
+    response = client.post(URL, json={"group": GROUP, "reports": [*most, most[0]]})
+    assert response.json()["errors"][0]["field"] == "reports"
+
+
+def test_every_refusal_can_be_reported(client: TestClient) -> None:
+    """A reporter may name each outcome that refuses, and no other."""
+    for outcome in REFUSALS:
+        body = {"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome=outcome.value)]}
+        assert client.post(URL, json=body).status_code == 200
+
+
+def test_the_pythons_own_sink_understands_the_answer(bed: Bed, client: TestClient) -> None:
+    """What the service answers can be read back into what the store said."""
+    from clocksvc.client.report_encoding import answer_from_wire
+
+    answer = client.post(URL, json={"group": GROUP, "reports": []}).json()
+
+    assert answer_from_wire(answer) == bed.store.report(Report(GROUP, ()))

@@ -1,0 +1,226 @@
+"""Clients that take nothing, or send half of what they owe: each is let go after a while, and nobody else notices."""
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from clocksvc.api import connection as connections
+from clocksvc.api.async_clock import LiveClock
+from tests.unit.api.bed import (
+    NOON,
+    Bed,
+    ticks,
+)
+from tests.unit.api.events import streaming
+from tests.unit.api.raw import (
+    connected,
+    ended,
+    livez_took_s,
+)
+from tests.unit.api.served import (
+    Served,
+    serving,
+)
+from tests.waiting import eventually
+
+STREAM = "/v1/clocks/checkins/ticks/stream"
+REPORTS = "/v1/clocks/checkins/reports"
+ELEVEN = NOON - 3_600
+SMALL = 4_096
+HELD_KIB = 512
+
+
+def get(path: str) -> bytes:
+    """A whole request."""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def live(served: Served) -> LiveClock:
+    """The clock that is served."""
+    clock: LiveClock = served.app.state.clocks["checkins"]
+    return clock
+
+
+def test_a_stream_that_nobody_reads_is_dropped_and_counted(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that takes nothing for 30 s (here 0.5 s) while ticks wait for it loses the connection; one that reads
+    beside it gets every tick."""
+    assert connections.TAKEN_WITHIN_S == 30
+    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.5)
+    chain = ticks(3_000)
+    bed.publish(chain[0])
+    with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as deaf:
+        deaf.sendall(get(STREAM))
+        eventually(lambda: live(served).streams == 1, what="the stream to begin")
+        with streaming(served.url + STREAM) as events:
+            next(events)
+            bed.publish(*chain[1:])
+            seen = [int(next(events).id) * 1000 for _ in chain[1:]]
+        eventually(lambda: live(served).streams_dropped == 1, what="the deaf client to be dropped")
+        eventually(lambda: live(served).streams == 0, what="its stream to end")
+        deaf.settimeout(20)
+        taken = ended(deaf)
+
+    assert seen == [tick.at_ms for tick in chain[1:]]
+    assert len(taken) < HELD_KIB * 1024
+    assert not taken.endswith(b"0\r\n\r\n")
+
+
+def test_a_dropped_client_goes_on_behind_what_it_saw(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cursor is all that it needs: nothing is missing, nothing comes twice."""
+    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.2)
+    chain = ticks(2_000)
+    bed.publish(*chain)
+    with serving(bed) as served:
+        with connected(served.port, receive_buffer=SMALL) as deaf:
+            deaf.sendall(get(f"{STREAM}?after={ELEVEN}"))
+            eventually(lambda: live(served).streams_dropped == 1, what="the deaf client to be dropped")
+            taken = ended(deaf)
+        whole = taken[: taken.rindex(b"\n\n")].decode()
+        seen = [int(line.removeprefix("id: ")) for line in whole.splitlines() if line.startswith("id: ")]
+        with streaming(served.url + STREAM, last_event_id=seen[-1]) as events:
+            next(events)
+            rest = [int(next(events).id) for _ in range(len(chain) - len(seen))]
+
+    assert [*seen, *rest] == [tick.at_ms // 1000 for tick in chain]
+
+
+def test_a_slow_client_that_goes_on_reading_is_kept(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow is not deaf: whoever takes a little now and then gets all of a page, however long that takes."""
+    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 1.5)
+    bed.publish(*ticks(1_000))
+    pace = threading.Event()
+    with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as slow:
+        slow.sendall(b"GET /v1/clocks/checkins/ticks?limit=1000 HTTP/1.0\r\n\r\n")
+        seen = b""
+        while chunk := slow.recv(4_096):
+            seen += chunk
+            pace.wait(0.1)
+
+    assert len(json.loads(seen.partition(b"\r\n\r\n")[2])["ticks"]) == 1_000
+
+
+def test_an_answer_that_nobody_takes_is_let_go(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only streams: of pages of many sizes, on connections that end with them, none is held for ever."""
+    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.3)
+    bed.publish(*ticks(1_000))
+    with serving(bed) as served, ExitStack() as clients:
+        for limit in range(250, 1_001, 150):
+            deaf = clients.enter_context(connected(served.port, receive_buffer=SMALL))
+            deaf.sendall(f"GET /v1/clocks/checkins/ticks?limit={limit} HTTP/1.0\r\n\r\n".encode())
+        eventually(lambda: served.server.server_state.total_requests == 6, what="all to be answered")
+        eventually(lambda: not served.server.server_state.connections, within=3, what="all to be let go")
+
+        assert live(served).streams_dropped == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"G",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        get("/livez") + b"GET /livez HT",
+    ],
+)
+def test_half_a_head_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """10 s (here 0.3 s) from the first byte to the end of the headers, whether or not bytes trickle in meanwhile."""
+    assert connections.HEAD_WITHIN_S == 10
+    monkeypatch.setattr(connections, "HEAD_WITHIN_S", 0.3)
+    with serving(bed) as served, connected(served.port) as slow:
+        slow.sendall(sent)
+        began = time.monotonic()
+        _trickle(slow, b"x" if sent else b"")
+
+    assert time.monotonic() - began < 4.5, "that was uvicorn's own deadline for quiet connections"
+
+
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 1000\r\n\r\n{", 'Transfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n']
+)
+def test_half_a_body_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
+    """30 s (here 0.3 s) from the end of the headers to the end of the body, chunks that go on for ever included."""
+    assert connections.BODY_WITHIN_S == 30
+    monkeypatch.setattr(connections, "BODY_WITHIN_S", 0.3)
+    head = f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with serving(bed) as served, connected(served.port) as slow:
+        slow.sendall((head + framing).encode())
+        _trickle(slow, b"1\r\n \r\n" if "chunked" in framing else b" ")
+
+
+def test_a_body_is_waited_for_no_longer_after_its_answer(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before it was read: the rest of it holds no connection."""
+    monkeypatch.setattr(connections, "BODY_WITHIN_S", 0.3)
+    with serving(bed) as served, connected(served.port) as slow:
+        slow.sendall(b"POST /v1/clocks HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert b" 405 " in slow.recv(65_536)
+        _trickle(slow, b" ")
+
+
+def _trickle(connection: socket.socket, byte: bytes) -> None:
+    """Send a little again and again until the other side ends the connection; TimeoutError when it doesn't."""
+    deadline = time.monotonic() + 10
+    connection.settimeout(0.05)
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(byte)
+            if not connection.recv(65_536):
+                return
+        except TimeoutError:
+            continue
+        except (ConnectionResetError, BrokenPipeError):
+            return
+    raise TimeoutError
+
+
+def test_a_thousand_half_requests_delay_nobody(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are held, and while they are let go, a probe is answered at once."""
+    monkeypatch.setattr(connections, "HEAD_WITHIN_S", 2.0)
+    bed.publish(*ticks(2))
+    with serving(bed) as served:
+        held = asyncio.run(_half_open(served, 1_000))
+
+    assert max(held) < 2.0
+    assert sorted(held)[len(held) // 2] < 0.2
+
+
+async def _half_open(served: Served, count: int) -> list[float]:
+    opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(count)]
+    for _, writer in opened:
+        writer.write(b"GET /v1/clocks HTTP/1.1\r\nHost: ")
+    took = [await asyncio.to_thread(livez_took_s, served.port) for _ in range(20)]
+    for reader, writer in opened:
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+    took += [await asyncio.to_thread(livez_took_s, served.port)]
+    return took
+
+
+def test_the_end_waits_for_no_client_that_owes_something(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that nobody reads, half a head and half a body hold the end up for a second, not for all its grace."""
+    caplog.set_level(logging.WARNING)
+    bed.publish(*ticks(2_000))
+    body = f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+    with (
+        serving(bed) as served,
+        connected(served.port, receive_buffer=SMALL) as deaf,
+        connected(served.port) as half,
+        connected(served.port) as less,
+    ):
+        deaf.sendall(get(f"{STREAM}?after={ELEVEN}"))
+        half.sendall(body.encode())
+        less.sendall(b"GET /li")
+        eventually(lambda: live(served).streams == 1, what="the stream to begin")
+        eventually(lambda: len(served.server.server_state.tasks) == 2, what="both requests to be held")
+        livez_took_s(served.port)
+        began = time.monotonic()
+        served.stop()
+        took = time.monotonic() - began
+
+    assert took < 4
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -1,0 +1,216 @@
+"""`/v1/clocks/{clock}/ticks/stream`: each tick once, in order, live and resumed, to any number of clients."""
+
+import asyncio
+from itertools import islice
+
+import pytest
+from fastapi.testclient import TestClient
+
+from clocksvc.api import stream
+from clocksvc.clock.tick import Tick
+from tests.unit.api.bed import (
+    NOON,
+    Bed,
+    after,
+    ticks,
+)
+from tests.unit.api.conftest import ClientOf
+from tests.unit.api.contract import problem_name
+from tests.unit.api.events import streaming
+from tests.unit.api.served import serving
+from tests.waiting import eventually
+
+PATH = "/v1/clocks/checkins/ticks/stream"
+ELEVEN = NOON - 3_600
+
+
+def test_a_live_stream_begins_with_the_state(bed: Bed) -> None:
+    """The state's id is the last tick; what comes later follows, each with its own id."""
+    chain = ticks(3)
+    bed.publish(*chain)
+    with serving(bed) as served, streaming(served.url + PATH) as events:
+        state = next(events)
+        bed.publish(*after(chain[2], 2))
+        first, second = islice(events, 2)
+
+    assert (state.kind, state.id) == ("state", str(ELEVEN + 120))
+    assert state.data["clock"] == "checkins"
+    assert state.data["last_tick"]["timestamp_seconds"] == ELEVEN + 120
+    assert state.retry is not None
+    assert (first.kind, first.id, first.data["timestamp_seconds"]) == ("tick", str(ELEVEN + 180), ELEVEN + 180)
+    assert first.data["previous"] == "2026-11-22T11:02:00Z"
+    assert (second.kind, second.id) == ("tick", str(ELEVEN + 240))
+
+
+def test_before_the_first_tick_the_state_has_the_id_zero(bed: Bed) -> None:
+    """Who resumes from it gets the first tick, whenever it comes."""
+    with serving(bed) as served:
+        with streaming(served.url + PATH) as events:
+            state = next(events)
+            bed.publish(*ticks(1))
+            tick = next(events)
+        bed.publish(*after(ticks(1)[0]))
+        with streaming(served.url + PATH, last_event_id=state.id) as events:
+            resumed = list(islice(events, 3))
+
+    assert (state.kind, state.id, state.data["time"]) == ("state", "0", None)
+    assert (tick.id, tick.data["previous"]) == (str(ELEVEN), None)
+    assert [event.id for event in resumed] == ["0", str(ELEVEN), str(ELEVEN + 60)]
+
+
+@pytest.mark.parametrize("how", ["Last-Event-ID", "after", "both"])
+def test_a_stream_resumes_behind_what_was_seen(bed: Bed, how: str) -> None:
+    """The state's id is the cursor; exactly the ticks after it follow. The header wins: it is the newer one."""
+    bed.publish(*ticks(5))
+    header = ELEVEN + 120 if how != "after" else None
+    query = {"after": ELEVEN + 120, "both": ELEVEN}.get(how)
+    with serving(bed) as served, streaming(served.url + PATH, after=query, last_event_id=header) as events:
+        seen = list(islice(events, 3))
+
+    assert [(event.kind, event.id) for event in seen] == [
+        ("state", str(ELEVEN + 120)),
+        ("tick", str(ELEVEN + 180)),
+        ("tick", str(ELEVEN + 240)),
+    ]
+
+
+def test_a_stream_resumes_through_memory_and_store() -> None:
+    """A client that was away for longer than memory lasts misses nothing."""
+    bed = Bed(keep=5)
+    bed.publish(*ticks(700))
+    with serving(bed) as served, streaming(served.url + PATH, after=ELEVEN) as events:
+        seen = list(islice(events, 700))
+
+    assert [int(event.id) for event in seen] == [ELEVEN + 60 * number for number in range(700)]
+
+
+def test_a_cursor_too_old_is_reset_by_name() -> None:
+    """`reset` stands in the state's place, with the cursor and the oldest kept tick; that tick follows."""
+    bed = Bed(keep=3)
+    bed.have(ticks(10)[4:])
+    with serving(bed) as served, streaming(served.url + PATH, last_event_id=ELEVEN) as events:
+        reset, *kept = islice(events, 7)
+
+    assert (reset.kind, reset.id) == ("reset", str(ELEVEN + 180))
+    assert reset.data["cursor"] == "2026-11-22T11:00:00Z"
+    assert reset.data["cursor_seconds"] == ELEVEN
+    assert reset.data["oldest"]["timestamp_seconds"] == ELEVEN + 240
+    assert reset.data["oldest"]["previous"] == "2026-11-22T11:03:00Z"
+    assert [int(event.id) for event in kept] == [ELEVEN + 60 * number for number in range(4, 10)]
+    assert {event.kind for event in kept} == {"tick"}
+
+
+def test_a_gap_within_a_stream_is_a_reset_too(bed: Bed) -> None:
+    """When the store lost ticks that a client had not got yet, the client is told, and goes on behind the gap."""
+    chain = ticks(30)
+    bed.publish(*chain[:2])
+    with serving(bed) as served, streaming(served.url + PATH) as events:
+        next(events)
+        bed.have(chain[20:])
+        reset, *kept = islice(events, 11)
+
+    assert (reset.kind, reset.id) == ("reset", str(chain[19].at_ms // 1000))
+    assert [int(event.id) * 1000 for event in kept] == [tick.at_ms for tick in chain[20:]]
+
+
+def test_nothing_is_said_twice_when_a_lost_stream_comes_back(bed: Bed) -> None:
+    """A flush and a stream made anew pass by unseen: the next event is the next tick."""
+    chain = ticks(4)
+    bed.publish(*chain[:3])
+    with serving(bed) as served, streaming(served.url + PATH) as events:
+        next(events)
+        bed.store.wipe()
+        eventually(lambda: bed.feed.rebuilding, what="the loss to be seen")
+        bed.lead()
+        bed.have(chain[:2])
+        bed.have(chain)
+        tick = next(events)
+
+    assert (tick.kind, int(tick.id) * 1000) == ("tick", chain[3].at_ms)
+
+
+def test_a_quiet_stream_has_a_comment_now_and_then(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that proxies and clients know that the connection lives: every 15 s, here faster."""
+    assert stream.PING_EVERY_S == 15
+    monkeypatch.setattr(stream, "PING_EVERY_S", 0.05)
+    bed.publish(*ticks(1))
+    with serving(bed) as served, streaming(served.url + PATH) as events:
+        _, *quiet = islice(events, 3)
+        bed.publish(*after(ticks(1)[0]))
+        tick = next(event for event in events if event.comment is None)
+
+    assert [event.comment for event in quiet] == ["ping", "ping"]
+    assert tick.id == str(ELEVEN + 60)
+
+
+def test_headers_keep_proxies_from_holding_events_back(bed: Bed, client: TestClient) -> None:
+    """Not stored, not buffered; HEAD tells so without waiting."""
+    response = client.head(PATH)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-accel-buffering"] == "no"
+    assert response.content == b""
+
+
+@pytest.mark.parametrize("given", ["abc", "-5", "1.5", "999999999999", " ", "١٢"])
+def test_a_foreign_event_id_is_refused(client: TestClient, given: str) -> None:
+    """An id is what this stream has sent."""
+    response = client.get(PATH, headers={b"Last-Event-ID": given.encode()})
+
+    assert problem_name(response) == "invalid-request"
+    assert response.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+def test_a_stream_does_not_begin_where_nothing_can_be_said(client_of: ClientOf) -> None:
+    """A cursor for which the store is needed, while it is out of reach: 503, not a state that may be wrong."""
+    bed = Bed(keep=2)
+    bed.publish(*ticks(10))
+    bed.read()
+    client = client_of(bed)
+    bed.store.broken = True
+
+    response = client.get(PATH, params={"after": ELEVEN})
+
+    assert problem_name(response) == "store-unavailable"
+
+
+def test_many_clients_all_get_each_tick_once(bed: Bed) -> None:
+    """200 clients, 50 ticks: each client gets each, in order."""
+    chain = ticks(51)
+    bed.publish(chain[0])
+    with serving(bed) as served:
+        seen = asyncio.run(_follow_many(served.port, bed, chain[1:], clients=200))
+
+    assert seen == [[tick.at_ms // 1000 for tick in chain[1:]]] * 200
+
+
+async def _follow_many(port: int, bed: Bed, chain: list[Tick], clients: int) -> list[list[int]]:
+    began = [asyncio.Event() for _ in range(clients)]
+    following = [asyncio.ensure_future(_follow(port, len(chain), event)) for event in began]
+    async with asyncio.timeout(60):
+        for event in began:
+            await event.wait()
+        for tick in chain:
+            bed.publish(tick)
+            await asyncio.sleep(0)
+        return await asyncio.gather(*following)
+
+
+async def _follow(port: int, count: int, began: asyncio.Event) -> list[int]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    seen: list[int] = []
+    ticks_begin = False
+    while len(seen) < count:
+        line = (await reader.readline()).decode().strip()
+        if line == "event: state":
+            began.set()
+        elif line == "event: tick":
+            ticks_begin = True
+        elif ticks_begin and line.startswith("id: "):
+            seen.append(int(line.removeprefix("id: ")))
+    writer.close()
+    await writer.wait_closed()
+    return seen

@@ -1,0 +1,175 @@
+"""Every route, whatever its kind, against every kind of token: the routes are read from the application, so that one
+without a check can't come in unseen."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from clocksvc.api import status_page
+from clocksvc.api.app import create_app
+from clocksvc.api.tokens import Scope, Token
+from tests.unit.api.bed import (
+    Bed,
+    ticks,
+)
+
+OPEN = {"/", "/livez", "/readyz", "/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"}
+OPEN |= {f"/status/{one.name}" for one in (Path(status_page.__file__).parent / "status").iterdir()} - {
+    "/status/index.html"
+}
+ALL_CLOCKS = {"/metrics"}
+OWN, OTHER, MISSING = "checkins", "payments", "nosuch"
+SCOPES = [set(chosen) for size in (1, 2, 3) for chosen in itertools.combinations(("read", "report", "admin"), size)]
+NOT_A_BODY = {"nobody": "knows this field"}
+
+
+def secret_of(scopes: set[str], everywhere: bool) -> str:
+    """The secret of the token with these scopes, for all clocks or for `checkins` alone."""
+    return f"{'-'.join(sorted(scopes))}-{'everywhere' if everywhere else 'one-clock-only'}"
+
+
+TOKENS = [
+    Token(
+        secret_of(scopes, everywhere),
+        secret_of(scopes, everywhere),
+        frozenset(map(Scope, scopes)),
+        None if everywhere else frozenset({OWN}),
+    )
+    for scopes in SCOPES
+    for everywhere in (True, False)
+]
+
+
+def routes_of(routes: Any) -> Iterator[tuple[str, str]]:
+    """(method, path) of all routes, those of included routers and those that the OpenAPI hides too."""
+    for route in routes:
+        inner = getattr(route, "original_router", route)
+        if getattr(inner, "routes", None):
+            yield from routes_of(inner.routes)
+        else:
+            yield from ((method, route.path) for method in route.methods if method != "HEAD")
+
+
+def application() -> FastAPI:
+    """Two clocks, each with a tick."""
+    beds = [Bed(OWN), Bed(OTHER)]
+    for bed in beds:
+        bed.publish(*ticks(1, clock=bed.spec.name))
+        bed.read()
+    views = {bed.spec.name: bed.view for bed in beds}
+    return create_app(views, tokens=TOKENS, metrics=lambda: (b"", "text/plain"), version="0.1.0")
+
+
+APP = application()
+ROUTES = sorted(set(routes_of(APP.routes)))
+GUARDED = [(method, path) for method, path in ROUTES if path not in OPEN]
+
+
+def needed(method: str, path: str) -> str:
+    """The scope that a route must ask for. By its looks alone: a new one that fits none of these is for admins."""
+    if method == "GET":
+        return "read"
+    return "report" if (method, path) == ("POST", "/v1/clocks/{clock}/reports") else "admin"
+
+
+def asked(client: TestClient, method: str, path: str, clock: str, secret: str | None) -> httpx2.Response:
+    """Ask so that nothing is done and nothing waits: HEAD for GET, and a body that no route takes."""
+    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+    address = path.replace("{clock}", clock)
+    if method == "GET":
+        return client.head(address, headers=headers)
+    return client.request(method, address, headers=headers, json=NOT_A_BODY)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """A client of the application."""
+    with TestClient(APP, follow_redirects=False) as made:
+        yield made
+
+
+def test_the_routes_are_all_seen() -> None:
+    """What the OpenAPI shows is among them."""
+    shown = {(method.upper(), path) for path, methods in APP.openapi()["paths"].items() for method in methods}
+
+    assert shown <= set(ROUTES)
+    assert len(GUARDED) >= 8
+    assert all(path.startswith("/v1/") or path in ALL_CLOCKS for _, path in GUARDED)
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_what_holds_no_data_needs_no_token(client: TestClient, path: str) -> None:
+    """Probes and the description."""
+    assert asked(client, "GET", path, OWN, None).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_without_a_good_token_nothing_is_told(client: TestClient, method: str, path: str) -> None:
+    """401, whatever the clock."""
+    for clock in (OWN, MISSING):
+        for secret in (None, "nobody-knows-this-token", TOKENS[0].secret + "x"):
+            assert asked(client, method, path, clock, secret).status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize("scopes", SCOPES, ids=lambda scopes: ",".join(sorted(scopes)))
+def test_each_route_asks_for_its_scope(client: TestClient, method: str, path: str, scopes: set[str]) -> None:
+    """403 without it, whatever else the token may; `admin` alone implies `read`, nothing else implies anything."""
+    scope = needed(method, path)
+    may = scope in scopes or (scope == "read" and "admin" in scopes)
+
+    status = asked(client, method, path, OWN, secret_of(scopes, everywhere=True)).status_code
+
+    assert (status not in (401, 403)) if may else (status == 403)
+    assert status < 500
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_a_token_for_one_clock_opens_no_other(client: TestClient, method: str, path: str) -> None:
+    """With every scope: its own clock is open, another one and one that does not exist look the same."""
+    secret = secret_of({"read", "report", "admin"}, everywhere=False)
+    own, other, missing = (asked(client, method, path, clock, secret) for clock in (OWN, OTHER, MISSING))
+
+    if "{clock}" in path:
+        assert own.status_code not in (401, 403)
+        assert (other.status_code, missing.status_code) == (403, 403)
+        assert other.content == missing.content
+    else:
+        assert (own.status_code == 403) == (path in ALL_CLOCKS)
+
+
+def test_a_route_without_a_check_would_be_seen() -> None:
+    """The matrix has teeth: a route that asks for nothing answers a token that may not."""
+    app = application()
+
+    async def careless() -> dict[str, str]:
+        return {}
+
+    app.router.routes.append(APIRoute("/v1/clocks/{clock}/careless", careless, methods=["GET"]))
+    assert ("GET", "/v1/clocks/{clock}/careless") in set(routes_of(app.routes))
+    with TestClient(app) as client:
+        secret = secret_of({"report"}, everywhere=True)
+        assert asked(client, "GET", "/v1/clocks/{clock}/careless", OWN, secret).status_code == 200
+
+
+@pytest.mark.parametrize("given", [TOKENS[0].secret, TOKENS[-1].secret, "nobody-knows-this-token", "x"])
+def test_every_token_is_compared_in_constant_time(client: TestClient, given: str) -> None:
+    """Whichever is given, each known one is compared with it, by the comparison that tells nothing by its time."""
+    compared = []
+
+    def compare(secret: bytes, other: bytes) -> bool:
+        compared.append((secret.decode(), other.decode()))
+        return secret == other
+
+    with patch("clocksvc.api.tokens.hmac.compare_digest", compare):
+        asked(client, "GET", "/v1/clocks", OWN, given)
+
+    assert compared == [(token.secret, given) for token in TOKENS]

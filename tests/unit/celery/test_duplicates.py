@@ -1,0 +1,178 @@
+"""`is_double`: a task that has been run to its end is known when it comes again; any other is run."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from celery import Celery
+from celery.exceptions import Retry
+from redis import Redis
+
+from clocksvc.celery import duplicates, is_double
+from clocksvc.dev.ports import free_ports
+from clocksvc.errors import SettingsError, UnknownClock
+from clocksvc.interfaces.store import Store
+from clocksvc.service.bootstrap import open_store
+from clocksvc.settings import load
+
+pytestmark = pytest.mark.servers
+
+HEADERS = {"clocksvc-clock": "checkins"}
+Configure = Callable[[str], Store]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, key_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
+    """Write a configuration for a store at a URL, as a worker is started with; the clock's store."""
+
+    def written(url: str) -> Store:
+        config = tmp_path / "clocksvc.yaml"
+        document = {
+            "redis": {"url": url, "prefix": key_prefix},
+            "clocks": {"checkins": {"topics": ["t"], "group": "g"}},
+        }
+        config.write_text(yaml.safe_dump(document))
+        monkeypatch.setenv("CLOCKSVC_CONFIG", str(config))
+        duplicates._keepers.cache_clear()
+        settings = load(None, os.environ)
+        return open_store(settings, settings.clock_specs()["checkins"])
+
+    yield written
+    duplicates._keepers.cache_clear()
+
+
+@pytest.fixture
+def store(configure: Configure, redis_url: str) -> Store:
+    return configure(redis_url)
+
+
+class Task:
+    """A bound task that asks twice, notes what it did, and ends as it is told."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.failing: Exception | None = None
+        app = Celery("doubles", set_as_current=False, broker="memory://")
+
+        def run(task: Any) -> None:
+            self._run(task)
+
+        self._task = app.task(bind=True, shared=False, name="doubles.task")(run)
+
+    def _run(self, task: Any) -> None:
+        if is_double(task):
+            assert is_double(task)
+            self.runs.append("double")
+            return
+        assert not is_double(task)
+        self.runs.append("run")
+        if self.failing is not None:
+            raise self.failing
+
+    def come(self, task_id: str, headers: dict[str, str] | None = HEADERS) -> None:
+        """What a worker does when the task is delivered."""
+        self._task.apply(task_id=task_id, headers=headers)
+
+    def __call__(self) -> None:
+        self._task()
+
+
+def test_a_redelivery_of_a_finished_task_is_a_double(store: Store) -> None:
+    """Each time; it counts once a run, however often it is asked. Another id is another task."""
+    task = Task()
+    for task_id in ("a", "a", "b", "a"):
+        task.come(task_id)
+
+    assert task.runs == ["run", "double", "run", "double"]
+    assert store.counters().task_doubles == 2
+
+
+@pytest.mark.parametrize("error", [ValueError("half way"), Retry("later")])
+def test_a_task_that_did_not_end_well_is_run_again(store: Store, error: Exception) -> None:
+    """One that failed, and one that is to be retried."""
+    task = Task()
+    task.failing = error
+    task.come("a")
+    task.failing = None
+    task.come("a")
+    task.come("a")
+
+    assert task.runs == ["run", "run", "double"]
+
+
+def test_a_task_that_died_half_way_is_run_again(store: Store) -> None:
+    """The process is gone before the end: nothing was noted."""
+    program = f"""
+import os
+from celery import Celery
+from clocksvc.celery import is_double
+app = Celery("doubles", set_as_current=False, broker="memory://")
+@app.task(bind=True)
+def task(self):
+    assert not is_double(self)
+    os._exit(9)
+task.apply(task_id="a", headers={HEADERS})
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 9
+
+    task = Task()
+    task.come("a")
+
+    assert task.runs == ["run"]
+
+
+def test_a_flushed_store_has_forgotten(store: Store, redis_url: str, key_prefix: str) -> None:
+    """Then a redelivery is run again, never dropped."""
+    task = Task()
+    task.come("a")
+    with Redis.from_url(redis_url) as raw:
+        assert raw.delete(f"{key_prefix}:{{checkins}}:finished") == 1
+    task.come("a")
+
+    assert task.runs == ["run", "run"]
+
+
+def test_without_a_store_a_task_is_run(configure: Configure) -> None:
+    """It is not known whether it was: at least once."""
+    configure(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
+    task = Task()
+    task.come("a")
+    task.come("a")
+
+    assert task.runs == ["run", "run"]
+
+
+def test_what_no_clock_sent_is_no_double(store: Store) -> None:
+    """By hand, or called as a function: no store is asked."""
+    task = Task()
+    task.come("a", None)
+    task.come("a", None)
+    task()
+
+    assert task.runs == ["run"] * 3
+    assert store.counters().task_doubles == 0
+
+
+def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that the worker does not know, and a worker that was started without a configuration."""
+    said: list[Exception] = []
+
+    def run(task: Any) -> None:
+        try:
+            is_double(task)
+        except (UnknownClock, SettingsError) as error:
+            said.append(error)
+
+    app = Celery("doubles", set_as_current=False, broker="memory://")
+    task = app.task(bind=True, shared=False, name="doubles.wrong")(run)
+    task.apply(task_id="a", headers={"clocksvc-clock": "other"})
+    monkeypatch.setenv("CLOCKSVC_CONFIG", "/nowhere.yaml")
+    duplicates._keepers.cache_clear()
+    task.apply(task_id="a", headers=HEADERS)
+
+    assert [type(error) for error in said] == [UnknownClock, SettingsError]

@@ -1,0 +1,284 @@
+"""What `clocksvc check` says about facts: each rule in a table of cases, with the level and a word of the advice."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.check import rules_kafka, rules_redis, rules_time, rules_topic
+from clocksvc.check.finding import Finding, Level, ok, problem, span, warning, worst
+from clocksvc.check.out_of_orderness import (
+    Disorder,
+    measure,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.interfaces.cluster_facts import (
+    ClusterFacts,
+    GroupFacts,
+    TopicFacts,
+)
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.redis.facts import RedisFacts
+
+pytestmark = pytest.mark.core
+
+OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
+SPEC = ClockSpec("checkins", ("ingest",), "consumers", "checkins-ticks", heartbeat=HeartbeatSpec())
+PARTITIONS = [Partition("ingest", number) for number in range(3)]
+CREATE, APPEND = TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME
+NOW_MS = 1_795_348_800_000
+HOUR_MS = 3_600_000
+
+
+def said(findings: list[Finding], level: Level) -> str:
+    """All sentences of a level."""
+    return " | ".join(f"{one.text} → {one.to_do}" for one in findings if one.level is level)
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (RedisFacts("", "Redis 6.2.0", "6.2.0", "master", "noeviction"), OK, "noeviction"),
+        (RedisFacts("", "Valkey 9.0.1", "7.2.4", "master", "noeviction"), OK, "Valkey 9.0.1"),
+        (RedisFacts("", "Redis 6.0.16", "6.0.16", "master", "noeviction"), PROBLEM, "6.2 or later"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "slave", "noeviction"), PROBLEM, "the master's address"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lru", 1000, 10), WARNING, "drop rosters"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "volatile-ttl", 1000, 10), WARNING, "drop leases"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lfu"), WARNING, "no maxmemory"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "noeviction", 1000, 900), WARNING, "90% of maxmemory"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "noeviction", 1000, 100), OK, "noeviction"),
+        (RedisFacts(""), WARNING, "+info"),
+    ],
+)
+def test_redis(facts: RedisFacts, level: Level, words: str) -> None:
+    """Old versions and replicas can't work; policies that evict lose state on a bad day."""
+    findings = rules_redis.judge(facts)
+
+    assert worst(findings) is level
+    assert words in said(findings, level)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "level"),
+    [(None, OK), ("3.7-IV4", OK), ("3.6-IV2", PROBLEM), ("2.8", PROBLEM), ("3.10", OK), ("odd", OK)],
+)
+def test_kafka_version(protocol: str | None, level: Level) -> None:
+    """From 4.0 on brokers don't tell a protocol any more: that is new enough."""
+    assert worst(rules_kafka.judge_cluster(ClusterFacts("abc", 3, protocol))) is level
+
+
+GOOD_TOPIC = TopicFacts(3, APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (GOOD_TOPIC, OK, "LogAppendTime"),
+        (None, PROBLEM, "create it"),
+        (replace(GOOD_TOPIC, timestamp_type=None), WARNING, "DescribeConfigs"),
+        (replace(GOOD_TOPIC, timestamp_type=CREATE), OK, "CreateTime"),
+        (replace(GOOD_TOPIC, timestamp_type=CREATE, after_max_ms=HOUR_MS), WARNING, "after.max.ms=60000"),
+        (replace(GOOD_TOPIC, timestamp_type=CREATE, after_max_ms=2**63 - 1), WARNING, "any time ahead"),
+        (replace(GOOD_TOPIC, timestamp_type=CREATE, after_max_ms=None), OK, "CreateTime"),
+        (replace(GOOD_TOPIC, after_max_ms=2**63 - 1), OK, "LogAppendTime"),
+        (replace(GOOD_TOPIC, retention_ms=60_000), WARNING, "retention.ms is 1m"),
+        (replace(GOOD_TOPIC, retention_ms=-1), OK, "3 partitions"),
+        (replace(GOOD_TOPIC, cleanup_policy="compact"), PROBLEM, "heartbeat.key"),
+        (replace(GOOD_TOPIC, cleanup_policy="compact", retention_ms=60_000), PROBLEM, "heartbeat.key"),
+        (replace(GOOD_TOPIC, partitions=1), OK, "1 partition"),
+    ],
+)
+def test_watched_topic(facts: TopicFacts | None, level: Level, words: str) -> None:
+    """Existence, who stamps, how far ahead, how long kept, and whether a heartbeat gets in."""
+    findings = rules_topic.judge(SPEC, "ingest", facts)
+
+    assert worst(findings) is level
+    assert words in said(findings, level)
+
+
+@pytest.mark.parametrize("heartbeat", [None, HeartbeatSpec(key=b"clocksvc")])
+def test_compacted_topic_with_a_key_or_without_heartbeats(heartbeat: HeartbeatSpec | None) -> None:
+    """Nothing without a key is put there, so nothing is refused."""
+    spec = replace(SPEC, heartbeat=heartbeat)
+
+    assert worst(rules_topic.judge(spec, "ingest", replace(GOOD_TOPIC, cleanup_policy="compact"))) is OK
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "level", "words"),
+    [
+        ([], OK, "no records"),
+        ([NOW_MS, NOW_MS + 1, NOW_MS], OK, "the worst 0.001s"),
+        ([NOW_MS] * 100, OK, "1s would too"),
+        ([NOW_MS] * 99, OK, "max_out_of_orderness 10s covers that"),
+        ([NOW_MS + 12_000, NOW_MS], WARNING, "max_out_of_orderness to 15s or more"),
+        ([-1, NOW_MS], PROBLEM, "no timestamp"),
+        ([NOW_MS // 1000], PROBLEM, "look like seconds"),
+        ([NOW_MS + 60_001], WARNING, "ahead of this machine's clock"),
+        ([NOW_MS + 60_000], OK, "covers"),
+        ([NOW_MS, NOW_MS - 3 * HOUR_MS, *[NOW_MS] * 200], WARNING, "late records"),
+    ],
+)
+def test_sampled_records(timestamps: list[int], level: Level, words: str) -> None:
+    """Units, clocks of producers, and the disorder against what is configured or the default of 10 s."""
+    findings = rules_topic.judge_sample(SPEC, "ingest", {PARTITIONS[0]: timestamps, PARTITIONS[1]: []}, NOW_MS)
+
+    assert worst(findings) is level
+    assert words in said(findings, level)
+
+
+def test_configured_out_of_orderness_is_what_counts() -> None:
+    """Not the default, where a value is set."""
+    sample = {PARTITIONS[0]: [NOW_MS + 3_000, NOW_MS]}
+
+    assert worst(rules_topic.judge_sample(SPEC, "ingest", sample, NOW_MS)) is OK
+    strict = replace(SPEC, max_out_of_orderness_ms=1_000)
+    assert "to 5s or more" in said(rules_topic.judge_sample(strict, "ingest", sample, NOW_MS), WARNING)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "seen", "recommended_s"),
+    [
+        ([], Disorder(0, 0, 0, 0), 0),
+        ([[1, 2, 3]], Disorder(3, 0, 0, 0), 0),
+        ([[5_000, 3_800, 6_000, 5_900]], Disorder(4, 2, 1_200, 1_200), 2),
+        # Each partition has a running maximum of its own.
+        ([[9_000_000], [1_000]], Disorder(2, 0, 0, 0), 0),
+        ([[2_000, -1, 1_000]], Disorder(2, 1, 1_000, 1_000), 1),
+        # One stray among many does not set the recommendation.
+        ([[100_000_000, *[99_999_000] * 199, 0, *[100_000_000] * 100]], Disorder(301, 200, 1_000, 100_000_000), 1),
+        ([[8_000_000, 0]], Disorder(2, 1, 8_000_000, 8_000_000), 3 * 3600),
+    ],
+)
+def test_disorder(partitions: list[list[int]], seen: Disorder, recommended_s: int) -> None:
+    """How far behind the highest timestamp before them records come, and the handy number that covers it."""
+    measured = measure(partitions)
+
+    assert (measured.records, measured.behind, measured.p99_ms, measured.max_ms) == (
+        seen.records,
+        seen.behind,
+        seen.p99_ms,
+        seen.max_ms,
+    )
+    assert measured.recommended_ms == recommended_s * 1000
+
+
+GOOD_LOG = TopicFacts(1, APPEND, None, -1, "compact", 30 * 24 * HOUR_MS, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (None, OK, "creates it"),
+        (GOOD_LOG, OK, "cleanup.policy=compact"),
+        (replace(GOOD_LOG, partitions=3), PROBLEM, "has 3 partitions"),
+        (replace(GOOD_LOG, cleanup_policy="delete"), PROBLEM, "cleanup.policy=compact"),
+        (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete the last tick"),
+        (replace(GOOD_LOG, timestamp_type=CREATE), WARNING, "message.timestamp.type=LogAppendTime"),
+        (replace(GOOD_LOG, min_compaction_lag_ms=0), WARNING, "min.compaction.lag.ms="),
+        (replace(GOOD_LOG, replication=1), WARNING, "kafka-reassign-partitions"),
+    ],
+)
+def test_tick_log(facts: TopicFacts | None, level: Level, words: str) -> None:
+    """The tick log's own rules decide; check gives them a level."""
+    findings = rules_kafka.judge_ticklog(SPEC, facts, brokers=3)
+
+    assert worst(findings) is level
+    assert words in said(findings, level)
+    assert all(one.to_do for one in findings if one.level is not OK)
+
+
+ALL = frozenset(PARTITIONS)
+COMMITTED = dict.fromkeys(PARTITIONS, 7)
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (GroupFacts("STABLE", 2, ALL, COMMITTED), OK, "2 members"),
+        (GroupFacts("DEAD"), WARNING, "no such group"),
+        (GroupFacts("DEAD", similar=("consumer",)), WARNING, "Kafka knows consumer"),
+        (GroupFacts("EMPTY", 0, frozenset(), COMMITTED), WARNING, "no members"),
+        (
+            GroupFacts("STABLE", 1, ALL - {PARTITIONS[2]}, COMMITTED),
+            WARNING,
+            "1 of 3 partitions are nobody's: ingest:2",
+        ),
+        (GroupFacts("STABLE", 1, frozenset({Partition("other", 0)}), {}), PROBLEM, "it reads other"),
+        (GroupFacts("STABLE", 1, frozenset(), {}), PROBLEM, "none of which reads ingest"),
+        (GroupFacts("STABLE", 1, ALL, {PARTITIONS[0]: 1}), WARNING, "no offset for 2 of 3 partitions"),
+        (GroupFacts("UNKNOWN", 1, ALL, COMMITTED), OK, "1 member,"),
+    ],
+)
+def test_group(facts: GroupFacts, level: Level, words: str) -> None:
+    """The group must be there and read these topics: a misspelt one holds the clock for ever."""
+    findings = rules_kafka.judge_group(SPEC, facts, PARTITIONS)
+
+    assert worst(findings) is level
+    assert words in said(findings, level)
+
+
+def test_group_of_topics_that_are_missing() -> None:
+    """Without partitions nothing is said of who reads them: the missing topic is the finding."""
+    assert worst(rules_kafka.judge_group(SPEC, GroupFacts("STABLE", 1, ALL, COMMITTED), [])) is OK
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "level", "words"),
+    [
+        (999, OK, "within a second"),
+        (-999, OK, "within a second"),
+        (1_500, WARNING, "1.5 s ahead of this machine's"),
+        (-59_999, WARNING, "60.0 s behind this machine's"),
+        (-60_000, PROBLEM, "too far ahead"),
+        (120_000, WARNING, "120.0 s ahead"),
+    ],
+)
+def test_store_clock(ahead_ms: int, level: Level, words: str) -> None:
+    """A store that is behind by `max_future` refuses every good report; less only delays ticks."""
+    finding = rules_time.judge_store(ahead_ms, max_future_ms=60_000)
+
+    assert finding.level is level
+    assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("stamp_ms", "emitted_ms", "level", "words"),
+    [
+        (None, None, OK, "can't be known without writing"),
+        (NOW_MS, None, OK, "can't be known without writing"),
+        (NOW_MS - 5_000, NOW_MS - 5_010, OK, "agreed within a second"),
+        (NOW_MS - 5_000, NOW_MS - 9_000, WARNING, "4.0 s ahead of the leader's"),
+        (NOW_MS - 9_000, NOW_MS - 5_000, WARNING, "4.0 s behind the leader's"),
+        (NOW_MS + 8_000, NOW_MS + 8_000, WARNING, "8.0 s ahead of this machine's"),
+    ],
+)
+def test_brokers_clock(stamp_ms: int | None, emitted_ms: int | None, level: Level, words: str) -> None:
+    """Known from the last tick alone, because nothing may be written to find out."""
+    finding = rules_time.judge_brokers("checkins", stamp_ms, emitted_ms, NOW_MS)
+
+    assert finding.level is level
+    assert words in finding.text
+
+
+def test_worst_and_wire() -> None:
+    """The exit code follows the worst finding; JSON has every field, null where there is nothing."""
+    assert worst([]) is OK
+    assert worst([ok("a", "b"), warning("a", "b", "c")]) is WARNING
+    assert worst([problem("a", "b", "c"), ok("a", "b"), warning("a", "b", "c")]) is PROBLEM
+    assert warning("redis", "text", "do").to_wire() == {
+        "level": "warning",
+        "part": "redis",
+        "clock": None,
+        "text": "text",
+        "to_do": "do",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value_ms", "text"),
+    [(0, "0s"), (500, "0.5s"), (60_000, "1m"), (90_000, "90s"), (HOUR_MS, "1h"), (86_400_000, "1d")],
+)
+def test_durations_as_the_configuration_writes_them(value_ms: int, text: str) -> None:
+    """So that advice can be copied."""
+    assert span(value_ms) == text

@@ -1,0 +1,315 @@
+"""`clocksvc init` over keepers in memory: what it writes, what the next leader makes of it, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.clock.log_message import (
+    Message,
+    read_message,
+)
+from clocksvc.clock.log_record import (
+    ClockState,
+    Exclusion,
+    Pause,
+    Record,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.time_format import (
+    parse_timestamp,
+    to_rfc3339,
+)
+from clocksvc.errors import (
+    Fenced,
+    InvalidValue,
+    OutcomeUnknown,
+    StoreUnavailable,
+    TickLogRefused,
+    TickLogUnavailable,
+    UnreadableRecord,
+)
+from clocksvc.leader.init import ATTEMPTS, initialise
+from clocksvc.memory.tick_log import (
+    CommitFault,
+    MemoryTickLog,
+)
+from clocksvc.testing import InMemoryClock
+
+pytestmark = pytest.mark.core
+
+
+def ms(clock_time: str) -> int:
+    """A time of the day on which the tests play."""
+    return parse_timestamp("time", f"2026-11-22T{clock_time}Z")
+
+
+def init(clock: InMemoryClock, last_tick: str) -> Record:
+    """What the command does, over this clock's keepers."""
+    return initialise(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, ms(last_tick))
+
+
+def written(clock: InMemoryClock) -> list[Record]:
+    """Every committed record of the log, in order."""
+    return [read_message("clock", message) for message in clock.log.committed()]
+
+
+def times(clock: InMemoryClock) -> list[str]:
+    """The kept ticks' times of the day."""
+    return [to_rfc3339(tick.at_ms)[11:-1] for tick in clock.ticks()]
+
+
+def tick_through(clock: InMemoryClock, *reports: str) -> None:
+    """Report these times on the clock's one partition."""
+    for report in reports:
+        clock.report(0, f"2026-11-22T{report}Z")
+
+
+def test_first_tick_is_the_boundary_after_what_init_said() -> None:
+    """T becomes the first tick's `previous`: every boundary from there on is ticked, however late the first report."""
+    clock = InMemoryClock()
+    init(clock, "11:55:00")
+
+    tick_through(clock, "11:58:30")
+
+    assert times(clock) == ["11:56:00", "11:57:00", "11:58:00"]
+    assert clock.ticks()[0].previous_ms == ms("11:55:00")
+
+
+def test_no_tick_appears() -> None:
+    """The log gets one control record and nothing else; the stream stays empty."""
+    clock = InMemoryClock()
+
+    record = init(clock, "11:55:00")
+    clock.settle()
+
+    assert written(clock) == [record]
+    assert (record.type, record.state.last_tick_ms, record.state.last_emitted_ms) == ("control", ms("11:55:00"), None)
+    assert record.state.config_digest == clock.spec.digest()
+    assert clock.ticks() == []
+
+
+def test_running_leader_takes_it_up() -> None:
+    """A leader that waits for its first report is fenced by init; when it comes back it begins after T."""
+    clock = InMemoryClock(partitions=2)
+    clock.report(0, "2026-11-22T11:58:30Z")
+    init(clock, "11:55:00")
+
+    clock.report(1, "2026-11-22T11:57:30Z")
+    clock.time.advance(10)
+    clock.settle()
+    clock.report(1, "2026-11-22T11:57:31Z")
+
+    assert times(clock) == ["11:56:00", "11:57:00"]
+    assert written(clock)[1].state.last_tick_ms == ms("11:56:00")
+
+
+def test_log_that_is_missing_is_created() -> None:
+    """init may come before the first leader: it makes the topic as a leader would."""
+    clock = InMemoryClock()
+    assert clock.log.shape is None
+
+    init(clock, "11:55:00")
+
+    assert clock.log.shape is not None
+
+
+def test_refuses_a_log_with_a_last_tick() -> None:
+    """A clock that has ticked goes on by itself; nothing is written."""
+    clock = InMemoryClock()
+    tick_through(clock, "11:58:30")
+    before = written(clock)
+
+    with pytest.raises(TickLogRefused, match=r"2026-11-22T11:58:00Z.*ticklog_truncated"):
+        init(clock, "11:59:00")
+
+    assert written(clock) == before
+
+
+@pytest.mark.parametrize(
+    ("last_tick", "wanted"),
+    [
+        ("11:55:30", r"multiple of the interval .*\(60 s\), such as 2026-11-22T11:55:00Z or 2026-11-22T11:56:00Z"),
+        ("12:01:00", r"future: wanted at most 2026-11-22T12:00:00Z"),
+    ],
+)
+def test_refuses_a_time_that_can_be_no_tick(last_tick: str, wanted: str) -> None:
+    """The message names the argument, the value, and times that would do."""
+    clock = InMemoryClock()
+
+    with pytest.raises(InvalidValue, match=wanted) as refused:
+        init(clock, last_tick)
+
+    assert refused.value.field == "--last-tick"
+    assert written(clock) == []
+
+
+def test_future_is_what_one_of_the_clocks_has_not_passed() -> None:
+    """A store whose clock is behind decides as well: no tick may be ahead of it."""
+    clock = InMemoryClock()
+    clock.time.advance(120)
+    slow_store = InMemoryClock().store
+
+    with pytest.raises(InvalidValue, match="future"):
+        initialise(clock.spec, slow_store, MemoryTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
+
+
+def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
+    """Held as ticklog_truncated: init at the store's last tick, or later, and the clock goes on from there."""
+    clock = InMemoryClock()
+    tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
+    clock.log.lose_tail(2)
+    clock.leader = clock.new_leader("second")
+    clock.time.advance(10)
+
+    init(clock, "11:57:00")
+    tick_through(clock, "11:58:10")
+
+    assert clock.ticks()[-1].previous_ms == ms("11:57:00")
+    assert clock.ticks()[-1].at_ms == ms("11:58:00")
+
+
+@pytest.mark.parametrize("last_tick", ["11:54:00", "11:56:00"])
+def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> None:
+    """Ticks that were given may have been acted upon, though the log has lost them."""
+    clock = InMemoryClock()
+    tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
+    clock.log.recreate()
+
+    with pytest.raises(InvalidValue, match=r"the store knows 2026-11-22T11:57:00Z already"):
+        init(clock, last_tick)
+
+
+def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
+    """A log whose records were all deleted, and a store that was flushed: only a person knows where the clock stood."""
+    clock = InMemoryClock()
+    tick_through(clock, "11:55:10")
+    clock.log.truncate_before(clock.log.end)
+    clock.store.wipe()
+    clock.leader = clock.new_leader("second")
+    clock.time.advance(10)
+
+    init(clock, "11:57:00")
+    clock.settle()
+    clock.time.advance(4)
+    tick_through(clock, "11:58:10", "11:58:10")
+
+    assert [(tick.previous_ms, tick.at_ms) for tick in clock.ticks()] == [(ms("11:57:00"), ms("11:58:00"))]
+
+
+def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
+    """What operators have decided outlives the loss of ticks."""
+    clock = InMemoryClock()
+    tick_through(clock, "11:57:10")
+    kept = ClockState(
+        last_tick_ms=ms("11:56:00"),
+        last_emitted_ms=ms("11:56:01"),
+        exclusions=(Exclusion(Partition("events", 3), "ops", ms("11:00:00"), "broken disk"),),
+        pause=Pause("ops", ms("11:01:00"), "migration"),
+        topics=dict(clock.topics.describe(["events"]).topics),
+    )
+    clock.log.recreate()
+    log = MemoryTickLog(clock.log, "clock")
+    log.fence(lambda: None)
+    log.append([Record("clock", kept)], lambda: None)
+
+    record = init(clock, "11:58:00")
+
+    assert record.state == replace(kept, last_tick_ms=ms("11:58:00"), config_digest=clock.spec.digest())
+
+
+def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
+    """T is not a tick yet; but consumers may have been told of it as the global clock, which never goes back."""
+    clock = InMemoryClock()
+    init(clock, "11:55:00")
+
+    assert init(clock, "11:55:00").state.last_tick_ms == ms("11:55:00")
+    assert init(clock, "11:56:00").state.last_tick_ms == ms("11:56:00")
+    with pytest.raises(InvalidValue, match="the tick log knows 2026-11-22T11:56:00Z already"):
+        init(clock, "11:55:00")
+
+
+def test_refuses_to_guess_what_it_can_not_read() -> None:
+    """A record of a newer version may be a later tick: it says how to get out instead."""
+    clock = InMemoryClock()
+    clock.log.write_foreign(Message(b"clock", b'{"format": 99}', "tick"))
+
+    with pytest.raises(UnreadableRecord, match=r"newer version.*delete the topic 'clock-ticks' and run init again"):
+        init(clock, "11:55:00")
+
+
+def test_needs_the_store_because_it_may_know_a_later_tick() -> None:
+    """Unknown is not nothing."""
+    clock = InMemoryClock()
+    clock.store.broken = True
+
+    with pytest.raises(StoreUnavailable):
+        init(clock, "11:55:00")
+
+    assert written(clock) == []
+
+
+def test_says_when_the_log_is_out_of_reach() -> None:
+    """No retries by itself: whoever runs init sees why it did not work."""
+    clock = InMemoryClock()
+    clock.log.unavailable = True
+
+    with pytest.raises(TickLogUnavailable):
+        init(clock, "11:55:00")
+
+
+def fence_at_each(clock: InMemoryClock, times_left: int) -> None:
+    """A running leader fences whoever is about to commit, so many times."""
+    left = [times_left]
+
+    def fence(step: str) -> None:
+        if step == "append" and left[0] > 0:
+            left[0] -= 1
+            clock.log.fence()
+
+    clock.log.at = fence
+
+
+def test_tries_again_when_a_leader_fences_it() -> None:
+    """Up to the last attempt, and the record stands in the log once."""
+    clock = InMemoryClock()
+    fence_at_each(clock, ATTEMPTS - 1)
+
+    record = init(clock, "11:55:00")
+
+    assert written(clock) == [record]
+
+
+def test_gives_up_when_it_is_fenced_every_time() -> None:
+    """Somebody else insists: that is for a person to look at."""
+    clock = InMemoryClock()
+    fence_at_each(clock, ATTEMPTS)
+
+    with pytest.raises(Fenced):
+        init(clock, "11:55:00")
+
+    assert written(clock) == []
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_commit_without_an_answer_is_looked_up(fault: CommitFault, truncated: bool) -> None:
+    """Whether it landed or not, the record stands in the log once in the end."""
+    clock = InMemoryClock()
+    if truncated:
+        tick_through(clock, "11:55:10", "11:56:10")
+        clock.log.lose_tail(2)
+    before = len(written(clock))
+    clock.log.commit_faults.append(fault)
+
+    record = init(clock, "11:57:00")
+
+    assert written(clock)[before:] == [record]
+
+
+def test_says_so_when_the_outcome_stays_unknown() -> None:
+    """At the last attempt there is nobody left to look it up."""
+    clock = InMemoryClock()
+    clock.log.commit_faults += [CommitFault.LOST] * ATTEMPTS
+
+    with pytest.raises(OutcomeUnknown):
+        init(clock, "11:55:00")

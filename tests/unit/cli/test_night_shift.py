@@ -1,0 +1,203 @@
+"""`clocksvc exclude`, `include`, `pause`, `resume`, and `status` after them: what they print, and how they end."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from clocksvc.api.tokens import Scope, Token
+from clocksvc.cli.main import main
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.dev.ports import free_ports
+from tests.http_stub import HttpStub, Reply, problem
+from tests.unit.api.bed import (
+    NOON,
+    TOKEN,
+    TOPIC,
+    Bed,
+    ticks,
+)
+from tests.unit.api.served import (
+    Served,
+    serving,
+)
+
+SECRET = "a-token-of-sixteen-characters"
+WHY = ["--reason", "disk of broker 3 died"]
+DEAD = f"{TOPIC}:1"
+SAID = "by anybody at 2026-11-22T12:00:00Z: disk of broker 3 died"
+COMMANDS = [["exclude", "checkins", DEAD], ["include", "checkins", DEAD], ["pause", "checkins"], ["resume", "checkins"]]
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def bed() -> Bed:
+    """A led clock whose leader answers."""
+    return Bed()
+
+
+@pytest.fixture
+def served(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """The service, its address in the environment."""
+    with serving(bed) as served:
+        monkeypatch.setenv("CLOCKSVC_URL", served.url)
+        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+        yield served
+
+
+@pytest.mark.usefixtures("served")
+def test_exclude_and_include(bed: Bed, capsys: Captured) -> None:
+    """What was done, and who excluded what, when and why; `status` says it too, for one clock and for all."""
+    assert main(["exclude", "checkins", DEAD, *WHY]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"checkins: ticks no longer wait for {DEAD}",
+        f"checkins: {DEAD} excluded {SAID}",
+    ]
+    bed.time.advance(1)
+    for command in (["status"], ["status", "checkins"]):
+        assert main(command) == 0
+        said = capsys.readouterr().out
+        assert f"checkins: {DEAD} excluded {SAID}" in said
+        assert "(1 excluded)" in said
+
+    bed.report(NOON, NOON - 60)
+    assert main(["status", "checkins"]) == 0
+    rows = capsys.readouterr().out.partition("\nEXCLUDED ")[2].splitlines()
+    assert [row.split()[:3] for row in rows[1:]] == [[DEAD, "2026-11-22T11:58:58Z", "63.0"]]
+
+    assert main(["include", "checkins", DEAD, *WHY]) == 0
+    assert capsys.readouterr().out == f"checkins: ticks wait for {DEAD}\n"
+    bed.time.advance(1)
+    assert main(["status"]) == 0
+    assert "excluded" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("served")
+def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
+    """The same for a pause."""
+    assert main(["pause", "checkins", *WHY]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "checkins: no tick comes until it is resumed",
+        f"checkins: paused {SAID}",
+    ]
+    bed.time.advance(1)
+    bed.say(Hold(Reason.PAUSED, detail="paused by anybody: disk of broker 3 died"))
+    bed.time.advance(1)
+    assert main(["status"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
+    assert said == [f"checkins: paused {SAID}"]
+    bed.publish(*ticks(1))
+    bed.time.advance(1)
+    assert main(["status"]) == 0
+    assert f"checkins: paused {SAID} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
+    assert main(["wait", "checkins", "--until", "2026-11-22T11:05:00Z", "--timeout", "0"]) == 3
+    assert capsys.readouterr().err.endswith(f"has not reached 2026-11-22T11:05:00Z: paused {SAID}\n")
+
+    assert main(["resume", "checkins", *WHY]) == 0
+    assert capsys.readouterr().out == "checkins: not paused\n"
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_as_json(command: list[str], capsys: Captured) -> None:
+    """What the service answers, whole, on one line."""
+    assert main([*command, *WHY, "--json"]) == 0
+
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"clock", "exclusions", "pause"}
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["exclude", "checkins", f"{TOPIC}:7", *WHY], "partition: '7' is not valid: wanted 0 to 1"),
+        (["exclude", "checkins", "elsewhere:0", *WHY], "topic: 'elsewhere' is not valid: wanted a topic of this clock"),
+        (["exclude", "checkins", TOPIC, *WHY], "wanted topic:partition"),
+        (["exclude", "../x", DEAD, *WHY], "CLOCK: '../x' is not valid"),
+        (["pause", "checkins", "--reason", "two\nlines"], "wanted one line"),
+        (["pause", "checkins", "--reason", " "], "reason"),
+        (["pause", "chekins", *WHY], "no clock 'chekins'"),
+    ],
+)
+def test_what_is_refused(bed: Bed, command: list[str], says: str, capsys: Captured) -> None:
+    """One line on stderr, with what would be right, exit code 1, and nothing is changed."""
+    assert main(command) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"clocksvc {command[0]}: ")
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+    assert (bed.store.snapshot().exclusions, bed.store.snapshot().pause) == ((), None)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["exclude", "checkins", *WHY], ["pause", *WHY], ["exclude"]])
+def test_wrong_usage(command: list[str], capsys: Captured) -> None:
+    """Without a reason, or a partition, or a clock: exit code 2."""
+    assert main(command) == 2
+
+    assert "required" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_leader(bed: Bed, command: list[str], capsys: Captured) -> None:
+    """Exit code 1, and that nothing has changed."""
+    bed.store.release_lease(TOKEN)
+
+    assert main([*command, *WHY]) == 1
+
+    assert "nothing has changed" in capsys.readouterr().err
+
+
+def test_nobody_answers(capsys: Captured) -> None:
+    """There is nobody who could have changed anything: the address is named."""
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+
+    assert main(["pause", "checkins", *WHY, "--url", url]) == 1
+
+    said = capsys.readouterr().err
+    assert f"no clocksvc answers at {url}" in said
+    assert "not known" not in said
+
+
+def test_a_service_that_dies_meanwhile(capsys: Captured) -> None:
+    """The connection ends without an answer: that it is not known is said, and how to look."""
+    with HttpStub(lambda _: Reply(parts=[b"{"], cut=True)) as stub:
+        assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
+
+    assert "whether it was done is not known: look with `clocksvc status`" in capsys.readouterr().err
+
+
+def test_an_outcome_that_is_not_known(capsys: Captured) -> None:
+    """As the service says it."""
+    with HttpStub(lambda _: problem(504, "outcome-unknown", "it may have happened")) as stub:
+        assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
+
+    assert "it may have happened (status 504)" in capsys.readouterr().err
+
+
+def test_another_server(capsys: Captured) -> None:
+    """A 200 of something else is no success."""
+    with HttpStub(lambda _: Reply(body={"ok": True})) as stub:
+        assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
+
+    assert "no clocksvc" in capsys.readouterr().err
+
+
+def test_the_token_says_who(bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """By environment alone; one that may only read is refused."""
+    tokens = [Token("ops", SECRET, frozenset({Scope.ADMIN})), Token("eye", SECRET[::-1], frozenset({Scope.READ}))]
+    with serving(bed, tokens=tokens) as served:
+        monkeypatch.setenv("CLOCKSVC_URL", served.url)
+        monkeypatch.setenv("CLOCKSVC_TOKEN", SECRET[::-1])
+        assert main(["pause", "checkins", *WHY]) == 1
+        assert "lacks the scope 'admin'" in capsys.readouterr().err
+        monkeypatch.setenv("CLOCKSVC_TOKEN", SECRET)
+        assert main(["pause", "checkins", *WHY]) == 0
+
+    assert "paused by ops at" in capsys.readouterr().out

@@ -1,0 +1,132 @@
+"""Reporter, `ticks` and `wait_until` against the real HTTP service, over a store in memory."""
+
+import logging
+import threading
+from itertools import islice
+
+import pytest
+
+from clocksvc import Reporter, ticks, wait_until
+from clocksvc.api.tokens import Scope, Token
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import CursorTooOld, Refused, UnknownClock
+from tests.unit.api.bed import (
+    GROUP,
+    NOON,
+    TOPIC,
+    Bed,
+    after,
+)
+from tests.unit.api.bed import ticks as chain_of
+from tests.unit.api.served import serving
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.core
+
+ELEVEN = NOON - 3_600
+
+
+def test_a_subscriber_gets_every_tick_of_two_replicas() -> None:
+    """One replica ends, the next goes on: each tick once, in order, from the cursor that the subscriber kept."""
+    bed, chain = Bed(), chain_of(300)
+    bed.publish(*chain[:250])
+    with serving(bed) as served:
+        following = ticks(served.url, "checkins", after=0)
+        first = list(islice(following, 250))
+    again = Bed()
+    again.publish(*chain)
+    with serving(again) as served:
+        rest = list(islice(ticks(served.url, "checkins", after=first[-1].at_ms / 1000), 50))
+
+    assert first + rest == chain
+
+
+def test_a_live_subscriber_gets_what_comes() -> None:
+    """From when it is connected, nothing of the past; from then on every tick."""
+    bed, got = Bed(), list[Tick]()
+    chain = chain_of(3)
+    bed.publish(*chain)
+
+    def publish_one() -> bool:
+        chain.extend(after(chain[-1]))
+        bed.publish(chain[-1])
+        return len(got) >= 3
+
+    with serving(bed) as served:
+        reader = threading.Thread(target=lambda: got.extend(islice(ticks(served.url, "checkins"), 3)))
+        reader.start()
+        eventually(publish_one, what="a connected subscriber")
+        reader.join()
+
+    begin = chain.index(got[0])
+
+    assert begin >= 3
+    assert got == chain[begin : begin + 3]
+
+
+def test_a_cursor_that_is_too_old_is_an_error_with_the_way_on() -> None:
+    """The error's `oldest_previous_ms` is a cursor that works."""
+    bed, kept = Bed(keep=8), chain_of(20)[5:]
+    bed.have(kept)
+    with serving(bed) as served:
+        with pytest.raises(CursorTooOld) as raised:
+            next(ticks(served.url, "checkins", after=ELEVEN))
+
+        assert raised.value.oldest_previous_ms is not None
+
+        following = ticks(served.url, "checkins", after=raised.value.oldest_previous_ms / 1000)
+
+        assert list(islice(following, 15)) == kept
+
+
+def test_waiting_for_a_time() -> None:
+    """Until the first boundary at or after it is ticked."""
+    bed = Bed()
+    bed.publish(*chain_of(2))
+    with serving(bed) as served:
+        assert wait_until(served.url, "checkins", ELEVEN + 60, timeout=0)
+        assert not wait_until(served.url, "checkins", ELEVEN + 61, timeout=0)
+
+        bed.publish(*after(chain_of(2)[-1]))
+
+        assert wait_until(served.url, "checkins", "2026-11-22T11:01:01Z", timeout=10)
+        with pytest.raises(UnknownClock):
+            wait_until(served.url, "orders", ELEVEN, timeout=0)
+
+
+def test_reports_by_http() -> None:
+    """Numbers, refusals and late records arrive in the store."""
+    bed = Bed()
+    bed.publish(*chain_of(1))
+    with serving(bed) as served, Reporter(served.url, "checkins", group=GROUP, time=bed.time) as reporter:
+        reporter.observe(0, NOON * 1000)
+        reporter.observe(1, -1)
+
+        assert reporter.flush()
+
+        reporter.observe(0, ELEVEN * 1000 - 1)
+
+        assert reporter.close()
+
+    bed.store.broken = False
+    counters = bed.store.counters()
+    raw = {clock.partition: clock.raw_ms for clock in bed.store.partitions(None, 10)}
+
+    assert raw == {Partition(TOPIC, 0): NOON * 1000, Partition(TOPIC, 1): None}
+    assert counters.reports["no_timestamp"] == 1
+    assert counters.late_records == 1
+
+
+def test_a_token_without_scope_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """A subscriber hears of it at once; a consumer goes on, and the log says why its clock will not."""
+    bed = Bed()
+    token = Token("grafana", "secret-of-grafana", frozenset({Scope.READ}), None)
+    with serving(bed, tokens=[token]) as served, caplog.at_level(logging.ERROR):
+        with pytest.raises(Refused):
+            next(ticks(served.url, "checkins"))
+        with Reporter(served.url, "checkins", group=GROUP, token="secret-of-grafana", time=bed.time) as reporter:
+            reporter.observe(0, NOON * 1000)
+            reporter.close(0.5)
+
+    assert "report" in caplog.text

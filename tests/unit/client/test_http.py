@@ -1,0 +1,175 @@
+"""The HTTP client: what it sends, and which error each answer becomes."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from clocksvc.client.http import (
+    Client,
+    nobody_answered,
+)
+from clocksvc.errors import ClocksvcError, InvalidValue, Refused, ServiceUnavailable, UnknownClock
+from tests.http_stub import Asked, HttpStub, Reply, problem
+
+pytestmark = pytest.mark.core
+
+
+def test_a_question_carries_token_and_query() -> None:
+    """The token in its header alone; parameters that are None are left out; a path in the URL is kept."""
+    with HttpStub(lambda asked: Reply(body={"ok": 1})) as stub:
+        client = Client(stub.url + "/behind/", "s3cret")
+        answer = client.get("/v1/clocks", {"after": "2026-11-22T12:00:00+01:00", "limit": 3, "topic": None})
+        client.close()
+    (asked,) = stub.asked
+
+    assert (answer.status, answer.body) == (200, {"ok": 1})
+    assert asked.path == "/behind/v1/clocks"
+    assert asked.query == {"after": "2026-11-22T12:00:00+01:00", "limit": "3"}
+    assert asked.headers["authorization"] == "Bearer s3cret"
+
+
+def test_a_body_goes_as_json() -> None:
+    """With its type said."""
+    with HttpStub(lambda asked: Reply(201, {"echo": asked.body})) as stub:
+        assert Client(stub.url).post("/v1/things", {"a": [1]}) == {"echo": {"a": [1]}}
+    assert stub.asked[0].headers["content-type"] == "application/json"
+    assert "authorization" not in stub.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (problem(401, "unauthenticated", "no token"), Refused),
+        (problem(403, "forbidden", "no scope"), Refused),
+        (problem(404, "unknown-clock", "no clock"), UnknownClock),
+        (problem(422, "invalid-request", "no such thing"), Refused),
+        (problem(429, "busy", "later"), ServiceUnavailable),
+        (problem(503, "store-unavailable", "no store"), ServiceUnavailable),
+        (Reply(500, "not what it should be"), ServiceUnavailable),
+        (Reply(302, {}, headers={"Location": "https://elsewhere.test/"}), Refused),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Reply) else "",
+)
+def test_an_answer_that_is_no_success_is_an_error(reply: Reply, error: type[ClocksvcError]) -> None:
+    """What to do about it is in the type; what the service said is in the message, the token is not."""
+    with HttpStub(lambda asked: reply) as stub, pytest.raises(error) as raised:
+        Client(stub.url, "s3cret").get("/v1/clocks/checkins")
+
+    assert f"status {reply.status}" in str(raised.value)
+    assert (reply.body.get("detail", "") if isinstance(reply.body, dict) else "") in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+    assert len(stub.asked) == 1
+
+
+def test_a_status_that_is_expected_is_an_answer() -> None:
+    """Where the caller can read it."""
+    with HttpStub(lambda asked: problem(409, "clock-not-reached")) as stub:
+        answer = Client(stub.url).get("/v1/clocks/checkins/wait", accept=(409,))
+
+    assert (answer.status, answer.body["title"]) == (409, "clock-not-reached")
+
+
+def test_no_answer_is_unavailable() -> None:
+    """Nobody there, a connection that ends at once, and one that says nothing."""
+    with HttpStub(lambda asked: Reply()) as stub:
+        gone = stub.url
+
+        def hang(asked: Asked) -> Reply:
+            raise ConnectionAbortedError
+
+        with HttpStub(hang) as silent, pytest.raises(ServiceUnavailable, match=f"at {silent.url} does not answer: "):
+            Client(silent.url).get("/")
+    with pytest.raises(ServiceUnavailable, match=f"^no clocksvc answers at {gone}: connection refused$") as refused:
+        Client(gone).get("/")
+
+    assert nobody_answered(refused.value)
+
+
+def test_a_name_that_nobody_knows_is_unavailable() -> None:
+    """In the system's words, without any object's `repr`."""
+    with pytest.raises(ServiceUnavailable, match=r"^no clocksvc answers at http://nowhere\.invalid: ") as raised:
+        Client("http://nowhere.invalid").get("/")
+
+    assert "Connection(" not in str(raised.value)
+
+
+def test_an_answer_that_takes_too_long_is_unavailable() -> None:
+    """Somebody listens there."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(ServiceUnavailable, match=r"does not answer: timed out") as raised,
+    ):
+        Client(f"http://127.0.0.1:{mute.getsockname()[1]}").get("/", timeout_s=0.05)
+
+    assert not nobody_answered(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8080",
+        "ftp://host",
+        "http://",
+        "https://me:hunter2@host",
+        "http://host/?a=1",
+        "http://host#x",
+        "http://[",
+    ],
+)
+def test_what_is_no_base_url_is_refused(url: str) -> None:
+    """With what is wanted, and without a password."""
+    with pytest.raises(InvalidValue, match="wanted http://host:port") as raised:
+        Client(url)
+
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nfeed", "ключ"])
+def test_what_is_no_token_is_refused(token: str) -> None:
+    """Before it becomes a broken header; and it is not shown."""
+    with pytest.raises(InvalidValue, match="token") as raised:
+        Client("http://host", token)
+
+    assert not token or token not in str(raised.value)
+
+
+def test_events_come_as_they_are_sent() -> None:
+    """One by one, before the answer has ended; the headers ask for them, and say where to go on."""
+
+    def parts() -> Iterator[bytes]:
+        yield b"event: tick\nid: 1\nda"
+        yield b"ta: a\n\n"
+        seen.acquire()
+        yield b"data: b\n\n"
+
+    seen = threading.Semaphore(0)
+    with (
+        HttpStub(lambda asked: Reply(parts=parts())) as stub,
+        Client(stub.url).events("/stream", last_id="0", silence_s=10) as events,
+    ):
+        first = next(events)
+        seen.release()
+        rest = list(events)
+
+    assert (first.data, [event.data for event in rest]) == ("a", ["b"])
+    assert stub.asked[0].headers["accept"] == "text/event-stream"
+    assert stub.asked[0].headers["last-event-id"] == "0"
+
+
+def test_a_stream_that_falls_silent_is_unavailable() -> None:
+    """Nothing, not even a comment, for longer than the client will wait."""
+    never = threading.Event()
+
+    def parts() -> Iterator[bytes]:
+        yield b": ping\n\n"
+        never.wait(30)
+
+    with HttpStub(lambda asked: Reply(parts=parts())) as stub:
+        with (
+            pytest.raises(ServiceUnavailable),
+            Client(stub.url).events("/stream", silence_s=0.05) as events,
+        ):
+            list(events)
+        never.set()

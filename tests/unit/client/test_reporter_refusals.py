@@ -1,0 +1,238 @@
+"""What a reporter does with timestamps that can't be right, records that come late, and a foreign group."""
+
+import logging
+from unittest.mock import patch
+
+import pytest
+
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.interfaces.store import (
+    Bounds,
+    Report,
+)
+from tests.unit.client.report_desk import (
+    MINUTE_MS,
+    NOW_MS,
+    TOPIC,
+    Assigned,
+    Desk,
+    Stepped,
+)
+
+pytestmark = pytest.mark.core
+
+HALF_AN_HOUR_MS = 30 * MINUTE_MS
+
+
+def refusals(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
+    """(partition, timestamp, outcome) of all refusals that were told."""
+    return [(reading.partition.number, reading.timestamp_ms, why) for each in reports for reading, why in each.refusals]
+
+
+def told_within(stepped: Stepped, seconds: float) -> list[Report]:
+    """Every report of the next seconds, whole."""
+    reports: list[Report] = []
+    stepped.desk.reports.clear()
+    for _ in range(round(seconds * 2)):
+        stepped.time.advance(0.5)
+        stepped.step()
+        reports += stepped.desk.reports
+        stepped.desk.reports.clear()
+    return reports
+
+
+def test_a_timestamp_far_ahead_is_forgotten() -> None:
+    """One broken producer hides no good record: the next boundary of its partition is reported on time."""
+    stepped = Stepped()
+    stepped.observe(NOW_MS - MINUTE_MS)
+
+    assert stepped.observe(NOW_MS + HALF_AN_HOUR_MS) == []
+    assert stepped.observe(NOW_MS - 1) == []
+    assert stepped.observe(NOW_MS + HALF_AN_HOUR_MS + 1, NOW_MS) == [{0: NOW_MS}]
+
+
+def test_a_refusal_is_told_to_the_store_within_a_second() -> None:
+    """Once for each partition, the latest, so that it is counted and can be named; then it is told no more."""
+    stepped = Stepped()
+    stepped.observe(NOW_MS)
+    stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS)
+    stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS + 7)
+    stepped.reporter.observe(1, -1)
+
+    assert refusals(told_within(stepped, 1.5)) == [
+        (0, NOW_MS + HALF_AN_HOUR_MS + 7, Outcome.TOO_FAR_AHEAD),
+        (1, -1, Outcome.NO_TIMESTAMP),
+    ]
+    assert refusals(told_within(stepped, 30)) == []
+
+
+def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None:
+    """Before and after good ones."""
+    stepped = Stepped()
+    stepped.observe(-1)
+
+    assert stepped.observe(NOW_MS - MINUTE_MS, -1) == [{0: NOW_MS - MINUTE_MS}]
+    assert stepped.observe(NOW_MS, partition=1) == [{1: NOW_MS}]
+
+
+def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for the change, none for each record."""
+    stepped = Stepped()
+    for _ in range(50):
+        stepped.observe(-1)
+        stepped.observe(NOW_MS + HALF_AN_HOUR_MS, partition=1)
+
+    assert [record.message for record in caplog.records] == ["timestamp refused"] * 2
+
+
+def test_a_timestamp_a_little_ahead_counts() -> None:
+    """Up to `max_future`; producers are not always on time."""
+    stepped = Stepped()
+
+    assert stepped.observe(NOW_MS + 2_000) == [{0: NOW_MS + 2_000}]
+    assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
+    assert stepped.observe(NOW_MS + MINUTE_MS + 1) == []
+    assert refusals(told_within(stepped, 2)) == [(0, NOW_MS + MINUTE_MS + 1, Outcome.TOO_FAR_AHEAD)]
+
+
+def test_what_was_seen_beside_a_doubtful_timestamp_is_not_hidden() -> None:
+    """The store, whose clock is behind ours, refuses what we let pass: the good records around it are reported."""
+    stepped = Stepped()
+    stepped.desk.outcome = _not_after(NOW_MS + 40_000)
+    stepped.observe(NOW_MS - MINUTE_MS)
+
+    assert stepped.observe(NOW_MS - 5, NOW_MS + 59_000, NOW_MS - 3) == [{0: NOW_MS + 59_000}]
+    assert stepped.pass_time(1) == [{0: NOW_MS - 3}]
+    assert stepped.observe(NOW_MS + 1) == [{0: NOW_MS + 1}]
+
+
+def test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted() -> None:
+    """Even one that looked good here: the next ordinary record counts again."""
+    stepped = Stepped()
+    stepped.desk.outcome = _not_after(NOW_MS)
+    stepped.observe(NOW_MS - 2 * MINUTE_MS)
+
+    assert stepped.observe(NOW_MS + 5_000)[0] == {0: NOW_MS + 5_000}
+
+    stepped.pass_time(1)
+
+    assert stepped.pass_time(10) == [{0: NOW_MS - 2 * MINUTE_MS}]
+    assert stepped.observe(NOW_MS - MINUTE_MS) == [{0: NOW_MS - MINUTE_MS}]
+
+
+def test_a_store_that_refuses_all_is_not_run_down() -> None:
+    """With clocks that disagree by a lot each record could cause a report: ten a second are enough."""
+    stepped = Stepped()
+    stepped.desk.outcome = lambda reading: Outcome.TOO_FAR_AHEAD
+    sent = 0
+    for millisecond in range(1_000):
+        sent += len(stepped.observe(NOW_MS + millisecond))
+        stepped.time.advance(0.001)
+
+    assert sent <= 12
+
+
+def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
+    """A clock with a `max_future` of 5 s: a number 20 s ahead is refused once that is known, a good one is not."""
+    bounds = Bounds("workers", (TOPIC,), MINUTE_MS, 0, 5_000)
+    stepped = Stepped(Desk(bounds), acquainted=False)
+    for timestamp_ms in (NOW_MS - 9, NOW_MS + 20_000, NOW_MS - 8, NOW_MS + HALF_AN_HOUR_MS):
+        stepped.reporter.observe(0, timestamp_ms)
+    stepped.reporter.observe(1, NOW_MS + 4_000)
+    stepped.step()
+
+    assert stepped.desk.last() == {0: NOW_MS - 8, 1: NOW_MS + 4_000}
+    assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in refusals(stepped.desk.reports)
+
+
+def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> None:
+    """Before the bounds are known a number is a little ahead, then a higher one is on time, then our clock is set back
+    by minutes: the higher one is told, and nothing is refused."""
+    stepped = Stepped(acquainted=False)
+    stepped.reporter.observe(0, NOW_MS + 500)
+    stepped.time.advance(2)
+    stepped.reporter.observe(0, NOW_MS + 1_900)
+    with patch.object(stepped.time, "now_ms", return_value=NOW_MS - 5 * MINUTE_MS):
+        stepped.step()
+
+    assert stepped.desk.last() == {0: NOW_MS + 1_900}
+    assert refusals(stepped.desk.reports) == []
+
+
+def test_what_is_ahead_counts_when_its_time_has_come() -> None:
+    """A number within `max_future` is reported like any other, and what is older than it then counts no more."""
+    stepped = Stepped()
+    stepped.observe(NOW_MS + 50_000)
+
+    assert stepped.observe(NOW_MS + 31_000, NOW_MS) == []
+    assert stepped.pass_time(45) == [{0: NOW_MS + 50_000}] * 4
+
+
+def test_late_records_are_counted() -> None:
+    """Late is a record before a tick that is already given; one merely out of order is not late."""
+    stepped = Stepped(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
+    stepped.observe(NOW_MS - 10)
+    for timestamp_ms in (NOW_MS - 50, NOW_MS - MINUTE_MS, NOW_MS - MINUTE_MS - 1, NOW_MS - 9, NOW_MS - 90_000):
+        stepped.reporter.observe(0, timestamp_ms)
+
+    assert sum(report.late_records for report in told_within(stepped, 10)) == 2
+    assert sum(report.late_records for report in told_within(stepped, 30)) == 0
+
+
+def test_late_records_are_counted_after_a_rebalance() -> None:
+    """A partition that was just assigned is read from before the last tick: all of that is late, rising or not."""
+    stepped = Stepped(Desk(last_tick_ms=NOW_MS))
+    stepped.observe(NOW_MS + 5)
+    stepped.reporter.on_assign(None, [Assigned(0)])
+    for timestamp_ms in (NOW_MS - 40, NOW_MS - 30, NOW_MS - 35, NOW_MS, NOW_MS + 1, NOW_MS - 1):
+        stepped.reporter.observe(0, timestamp_ms)
+
+    assert sum(report.late_records for report in told_within(stepped, 10)) == 4
+
+
+def test_late_records_count_by_the_last_tick_known() -> None:
+    """What the tick is, an answer says; a store that forgot it changes nothing."""
+    stepped = Stepped()
+    stepped.observe(NOW_MS - 10)
+    stepped.desk.last_tick_ms = NOW_MS - MINUTE_MS
+    stepped.pass_time(10)
+    stepped.desk.last_tick_ms = None
+    stepped.pass_time(10)
+    stepped.reporter.observe(0, NOW_MS - MINUTE_MS - 1)
+
+    assert sum(report.late_records for report in told_within(stepped, 10)) == 1
+
+
+def test_refusals_and_late_records_outlive_trouble() -> None:
+    """They are told once, when the store answers again."""
+    stepped = Stepped(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
+    stepped.desk.trouble = TimeoutError()
+    stepped.observe(NOW_MS, NOW_MS - MINUTE_MS - 1, -1)
+    stepped.pass_time(20)
+    stepped.desk.trouble = None
+    reports = told_within(stepped, 20)
+
+    assert refusals(reports) == [(0, -1, Outcome.NO_TIMESTAMP)]
+    assert sum(report.late_records for report in reports) == 1
+
+
+def test_a_foreign_group_is_logged_once_and_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The error names both groups; the reporter goes on, so that the store can count what it refuses."""
+    stepped = Stepped(Desk(Bounds("others", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)), acquainted=False)
+    stepped.desk.outcome = lambda reading: Outcome.FOREIGN_GROUP
+    stepped.observe(NOW_MS)
+
+    assert stepped.pass_time(20) == [{0: NOW_MS}, {0: NOW_MS}]
+
+    (said,) = (record for record in caplog.records if record.levelno >= logging.ERROR)
+
+    assert "'others'" in said.message
+    assert "'workers'" in said.message
+
+
+def _not_after(limit_ms: int):  # type: ignore[no-untyped-def]
+    def outcome(reading: Reading) -> Outcome:
+        assert reading.partition == Partition(TOPIC, reading.partition.number)
+        return Outcome.TOO_FAR_AHEAD if reading.timestamp_ms > limit_ms else Outcome.ACCEPTED
+
+    return outcome

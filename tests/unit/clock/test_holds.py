@@ -1,0 +1,265 @@
+"""The reasons a clock waits: each rule with rows that hold and rows that release."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from clocksvc.clock import holds as rules
+from clocksvc.clock.holds import (
+    RULES,
+    SHOWN_AFTER_A_WHILE,
+    Hold,
+    Reason,
+    Sight,
+    hold,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.roster import Roster, read
+from tests.unit.clock.sights import (
+    ORDERS,
+    ORDERS_0,
+    ORDERS_1,
+    PAUSE,
+    ROSTER,
+    sight,
+)
+
+pytestmark = pytest.mark.core
+
+ALL_EXCLUDED = Roster({"orders": ORDERS}, frozenset({ORDERS_0, ORDERS_1}))
+ONE_EXCLUDED = Roster({"orders": ORDERS}, frozenset({ORDERS_1}))
+CONFIGURED_BUT_UNLISTED = read({"orders": ORDERS}, {}, ["orders"])
+NEVER_SEEN = read({}, {"orders": ORDERS}, ["orders", "returns"])
+NO_LONGER_CONFIGURED = read({"orders": ORDERS, "returns": ORDERS}, {"orders": ORDERS}, ["orders"])
+
+
+class Case(NamedTuple):
+    """What one rule says to one sight: the words that its detail must have, or None where it releases."""
+
+    rule: Callable[[Sight], Hold | None]
+    why: str
+    sight: Sight
+    says: str | None
+
+
+CASES = [
+    Case(rules.paused, "somebody wants the clock to stand still", sight(pause=PAUSE), "paused by ada: planned work"),
+    Case(rules.paused, "nobody does", sight(), None),
+    Case(
+        rules.config_conflict,
+        "replicas that would make different ticks are alive",
+        sight(digests=frozenset({"digest-b", "digest-a"})),
+        "2 different configurations of this clock are alive: digest-a, digest-b",
+    ),
+    Case(rules.config_conflict, "all replicas agree", sight(), None),
+    Case(rules.config_conflict, "a store that was flushed knows no replica", sight(digests=frozenset()), None),
+    Case(
+        rules.topic_missing,
+        "a listed topic vanished: its partitions may be read again tomorrow",
+        sight(roster=CONFIGURED_BUT_UNLISTED),
+        "Kafka does not list orders",
+    ),
+    Case(
+        rules.topic_missing,
+        "a topic that was never seen may have partitions that nobody counts",
+        sight(roster=NEVER_SEEN),
+        "Kafka does not list returns",
+    ),
+    Case(rules.topic_missing, "every configured topic is listed", sight(), None),
+    Case(rules.topic_missing, "a topic left the configuration", sight(roster=NO_LONGER_CONFIGURED), None),
+    Case(
+        rules.partition_unreported,
+        "unknown is not zero, and not whatever is there",
+        sight(lowest=None),
+        "not every partition has been reported: start their consumers; a partition without records needs heartbeats",
+    ),
+    Case(
+        rules.partition_unreported,
+        "with all partitions excluded no report stands for anything",
+        sight(roster=ALL_EXCLUDED),
+        "no partition is left that has to report",
+    ),
+    Case(
+        rules.partition_unreported,
+        "with all partitions excluded the minimum of none is none",
+        sight(roster=ALL_EXCLUDED, lowest=None),
+        "no partition is left that has to report",
+    ),
+    Case(rules.partition_unreported, "no topic at all makes no tick", sight(roster=Roster({})), "no partition is left"),
+    Case(rules.partition_unreported, "every partition has been reported", sight(), None),
+    Case(rules.partition_unreported, "one of two is excluded, the other known", sight(roster=ONE_EXCLUDED), None),
+    Case(
+        rules.partition_behind,
+        "the slowest is a millisecond short of the next boundary",
+        sight(lowest="12:00:59.999"),
+        "the slowest partition has not reached the next boundary",
+    ),
+    Case(
+        rules.partition_behind,
+        "the out-of-orderness is not over yet",
+        sight(lowest="12:01:09.999", out_of_orderness_s=10),
+        "the slowest partition has not reached the next boundary",
+    ),
+    Case(
+        rules.partition_behind,
+        "a replay after lost state is below the last tick",
+        sight(lowest="11:15"),
+        "the slowest partition has not reached the next boundary",
+    ),
+    Case(
+        rules.partition_behind,
+        "an interval grew: 12:01 is no boundary any more",
+        sight(interval_s=300),
+        "the slowest partition has not reached the next boundary",
+    ),
+    Case(rules.partition_behind, "the slowest has just reached the boundary", sight(lowest="12:01"), None),
+    Case(rules.partition_behind, "the out-of-orderness is over", sight(lowest="12:01:10", out_of_orderness_s=10), None),
+    Case(rules.partition_behind, "before a first tick any boundary is a step", sight(last=None, lowest="03:00"), None),
+    Case(
+        rules.ahead_of_time,
+        "the leader's clock is a millisecond short of the boundary",
+        sight(leader="12:00:59.999"),
+        "clocks have not both passed the boundary",
+    ),
+    Case(
+        rules.ahead_of_time,
+        "the store's clock is a millisecond short of the boundary",
+        sight(store="12:00:59.999"),
+        "clocks have not both passed the boundary",
+    ),
+    Case(
+        rules.ahead_of_time,
+        "the leader's clock was set back below the last tick",
+        sight(leader="11:00"),
+        "clocks have not both passed the boundary",
+    ),
+    Case(rules.ahead_of_time, "both clocks stand at the boundary", sight(leader="12:01", store="12:01"), None),
+    Case(
+        rules.not_all_heard,
+        "a flushed store may not know yet of a replica that disagrees",
+        sight(all_heard=False),
+        "to tell whether all of them agree",
+    ),
+    Case(rules.not_all_heard, "every replica had time to announce itself", sight(), None),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule.__name__}: {case.why}")
+def test_what_each_rule_says(case: Case) -> None:
+    """A rule holds, with its reason and the row's words, or releases; and what holds there holds the clock."""
+    said = case.rule(case.sight)
+
+    if case.says is None:
+        assert said is None
+        assert hold(case.sight) is None
+    else:
+        assert said is not None
+        assert said.reason == ("config_conflict" if case.rule is rules.not_all_heard else case.rule.__name__)
+        assert case.says in said.detail
+        assert hold(case.sight) == said
+
+
+def test_every_rule_has_a_row_that_holds_and_one_that_releases() -> None:
+    """No rule stands outside the table."""
+    for rule in RULES:
+        answers = {case.says is None for case in CASES if case.rule is rule}
+
+        assert answers == {True, False}, rule.__name__
+
+
+def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
+    """With everything wrong at once, each reason shows as soon as the ones before it are mended."""
+    unlisted = CONFIGURED_BUT_UNLISTED
+    two = frozenset({"digest-a", "digest-b"})
+    early = "11:00"
+
+    shown = [
+        hold(sight(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
+        hold(sight(digests=two, roster=unlisted, lowest=None, leader=early)),
+        hold(sight(roster=unlisted, lowest=None, leader=early)),
+        hold(sight(lowest=None, leader=early)),
+        hold(sight(lowest="12:00:30", leader=early)),
+        hold(sight(leader=early, all_heard=False)),
+        hold(sight(all_heard=False)),
+        hold(sight()),
+    ]
+
+    assert [one and one.reason for one in shown] == [
+        Reason.PAUSED,
+        Reason.CONFIG_CONFLICT,
+        Reason.TOPIC_MISSING,
+        Reason.PARTITION_UNREPORTED,
+        Reason.PARTITION_BEHIND,
+        Reason.AHEAD_OF_TIME,
+        Reason.CONFIG_CONFLICT,
+        None,
+    ]
+
+
+def test_reasons_are_the_ones_of_the_contract() -> None:
+    """Programs compare these words: they never change."""
+    assert {reason.value for reason in Reason} == {
+        "partition_unreported",
+        "partition_behind",
+        "reports_refused",
+        "topic_missing",
+        "ahead_of_time",
+        "metadata_unavailable",
+        "store_unavailable",
+        "store_mismatch",
+        "ticklog_unavailable",
+        "ticklog_truncated",
+        "ticklog_open_transaction",
+        "config_conflict",
+        "no_leader",
+        "paused",
+    }
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_when_a_hold_shows(reason: Reason) -> None:
+    """Waiting for the next minute is a healthy clock's day until `hold_after`; conditions by name show at once."""
+    waits = reason.value in ("partition_behind", "reports_refused", "ahead_of_time")
+    one = Hold(reason)
+
+    assert one.shows(quiet_ms=0, hold_after_ms=120_000) is not waits
+    assert one.shows(quiet_ms=119_999, hold_after_ms=120_000) is not waits
+    assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
+    assert (reason in SHOWN_AFTER_A_WHILE) is waits
+
+
+def test_a_brief_hold_shows_only_if_it_lasts() -> None:
+    """What ends by itself within seconds alarms nobody, unless it doesn't end."""
+    one = Hold(Reason.CONFIG_CONFLICT, brief=True)
+
+    assert not one.shows(quiet_ms=119_999, hold_after_ms=120_000)
+    assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
+
+
+def test_a_hold_on_the_wire() -> None:
+    """A hold is its reason, partitions and a sentence; and is read back as the same."""
+    one = Hold(Reason.PARTITION_BEHIND, (Partition("orders", 1),), "orders:1 is behind")
+    wire = {
+        "reason": "partition_behind",
+        "partitions": [{"topic": "orders", "partition": 1}],
+        "detail": "orders:1 is behind",
+    }
+
+    assert one.to_wire() == wire
+    assert Hold.from_wire(wire) == one
+
+
+def test_a_reason_that_is_not_known_passes_through() -> None:
+    """A replica of an older version shows a newer leader's hold as it came, and at once, rather than none."""
+    wire = {"reason": "moon_phase", "partitions": [], "detail": "the moon is full"}
+    found = Hold.from_wire(wire)
+
+    assert found.to_wire() == wire
+    assert found.shows(quiet_ms=0, hold_after_ms=120_000)
+
+
+def test_what_the_minimum_has_reached() -> None:
+    """The raw minimum less the out-of-orderness, floored; and 0 where it is unknown or would be before the epoch."""
+    assert sight(lowest=None).reached_ms == 0
+    assert Sight(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).reached_ms == 0

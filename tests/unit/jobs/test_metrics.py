@@ -1,0 +1,146 @@
+"""A sender's counts on their way to the store: few writes, nothing lost to an outage, and nobody waits for them."""
+
+import threading
+from collections.abc import Mapping
+
+from clocksvc.clock.spec import DAY_MS
+from clocksvc.interfaces.schedule import (
+    EachTick,
+    Entry,
+)
+from clocksvc.interfaces.store import Handled
+from clocksvc.jobs.metrics import (
+    REPEAT_STEPS,
+    Destination,
+    Tally,
+)
+from clocksvc.memory.store import MemoryStore
+from clocksvc.testing import ManualTime
+from tests.unit.jobs.sender_bed import (
+    START_MIN,
+    Bed,
+)
+from tests.unit.jobs.test_due_tasks import MINUTE
+from tests.waiting import eventually
+
+EACH = Entry("each", EachTick())
+OLD = Entry("old", EachTick(), max_age_ms=1)
+BAD = Entry("bad", EachTick())
+DESTINATIONS = {
+    "each": Destination("ingest", "fast"),
+    "old": Destination("ingest", "slow"),
+    "bad": Destination("bills", "fast"),
+}
+ZEROS = {Handled(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "stale", "refused")}
+
+
+class CountedStore(MemoryStore):
+    """Notes how often it is written; `hold` makes it hang."""
+
+    def __init__(self) -> None:
+        super().__init__("c", ManualTime(START_MIN * 60))
+        self.writes = 0
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+        self.writes += 1
+        assert self.hold.wait(30)
+        super().count_tasks(sender, handled, at_ms, ttl_ms)
+
+
+def tally_on(store: MemoryStore) -> Tally:
+    return Tally("c", "beat", DESTINATIONS, store)
+
+
+def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
+    """Sent, stale and refused apart, by namespace and queue, with the position; each counter is there from 0 on."""
+    bed, store = Bed(), CountedStore()
+    tally = tally_on(store)
+    bed.broker.refusing.add("bad")
+    bed.tick(0)
+    sender = bed.sender([EACH, OLD, BAD], observer=tally)
+    bed.run(sender)
+    tally.step()
+    assert store.counters().tasks == {"beat": ZEROS}
+    assert store.counters().sender_positions_ms == {"beat": START_MIN * MINUTE}
+
+    bed.tick(1, 2)
+    bed.time.advance(600)
+    bed.run(sender)
+    tally.step()
+
+    counted = {what: count for what, count in store.counters().tasks["beat"].items() if count}
+    assert counted == {("ingest", "fast", "sent"): 2, ("ingest", "slow", "stale"): 2, ("bills", "fast", "refused"): 2}
+    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 2) * MINUTE}
+    assert store.writes == 2
+
+
+def test_without_news_the_store_is_left_alone() -> None:
+    """But for the position, now and then: an emptied store knows it again. Without the turn not even that."""
+    store = CountedStore()
+    tally = tally_on(store)
+    tally.step()
+    assert store.writes == 0
+
+    tally.stands(START_MIN * MINUTE)
+    tally.step()
+    store.wipe()
+    for _ in range(REPEAT_STEPS):
+        tally.step()
+    assert store.writes == 2
+    assert store.counters().sender_positions_ms == {"beat": START_MIN * MINUTE}
+
+    tally.stands(None)
+    for _ in range(3 * REPEAT_STEPS):
+        tally.step()
+    assert store.writes == 3
+
+
+def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
+    """Once, with the newest position."""
+    store = CountedStore()
+    tally = tally_on(store)
+    store.broken = True
+    for minute in range(3):
+        tally.sent(EACH, "sent")
+        tally.stands((START_MIN + minute) * MINUTE)
+        tally.step()
+    store.broken = False
+    tally.step()
+    tally.step()
+
+    assert store.counters().tasks["beat"][Handled("ingest", "fast", "sent")] == 3
+    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 2) * MINUTE}
+
+
+def test_a_store_that_hangs_holds_no_sender_up() -> None:
+    """Its thread waits; the sender goes on, and what was counted meanwhile comes with the end."""
+    bed, store = Bed(), CountedStore()
+    store.hold.clear()
+    tally = tally_on(store)
+    tally.start()
+    bed.tick(0)
+    sender = bed.sender([EACH], observer=tally)
+    bed.run(sender)
+    eventually(lambda: store.writes == 1, what="a write")
+
+    bed.tick(*range(1, 6))
+    bed.run(sender)
+    assert bed.broker.due("each") == [1, 2, 3, 4, 5]
+
+    store.hold.set()
+    sender.close()
+    assert store.counters().tasks["beat"][Handled("ingest", "fast", "sent")] == 5
+    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 5) * MINUTE}
+
+
+def test_positions_are_kept_for_longer_than_a_stop() -> None:
+    """So that a metric shows how far a sender that is gone is behind."""
+    store = CountedStore()
+    tally = tally_on(store)
+    tally.stands(START_MIN * MINUTE)
+    tally.step()
+    (_, expires_ms) = store.copy_state().senders["beat"]
+
+    assert expires_ms - store.now_ms() >= 7 * DAY_MS

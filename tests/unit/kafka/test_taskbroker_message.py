@@ -1,0 +1,158 @@
+"""The message for the task platform, byte for byte against the published definition."""
+
+import subprocess
+import sys
+from uuid import UUID
+
+import pytest
+from sentry_protos.taskbroker.v1 import taskbroker_pb2
+
+from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.platform_task import (
+    PlatformTask,
+    namespace_of,
+)
+from clocksvc.interfaces.task_queue import Sending
+from clocksvc.kafka.taskbroker_message import encode
+from tests.unit.kafka.wire import (
+    number,
+    packed,
+    text,
+)
+
+pytestmark = pytest.mark.core
+
+AT_MS, NOW_MS = 1_795_348_800_000, 1_795_348_800_123
+TICK = Tick("checkins", AT_MS, AT_MS - 60_000, 60_000, AT_MS + 40)
+SENDING = Sending("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
+TASK = PlatformTask("taskworker-ingest", "shop", "ingest.checkins", "shop.close_minute", 300)
+WIRE_TICK = {
+    "clock": "checkins",
+    "time": "2026-11-22T12:00:00Z",
+    "timestamp_seconds": 1_795_348_800,
+    "previous": "2026-11-22T11:59:00Z",
+    "interval_seconds": 60,
+    "emitted_at": "2026-11-22T12:00:00.040Z",
+    "excluded": [],
+}
+NUMBERS = {
+    "TaskActivation": {
+        "id": 1,
+        "namespace": 2,
+        "taskname": 3,
+        "parameters": 4,
+        "headers": 5,
+        "received_at": 6,
+        "retry_state": 7,
+        "processing_deadline_duration": 8,
+        "expires": 9,
+        "delay": 11,
+        "application": 12,
+        "parameters_bytes": 13,
+    },
+    "RetryState": {
+        "attempts": 1,
+        "max_attempts": 2,
+        "on_attempts_exceeded": 3,
+        "at_most_once": 4,
+        "delay_on_retry": 5,
+    },
+}
+
+
+def by_hand(task: PlatformTask, expires: bytes = b"") -> bytes:
+    """What has to be written, field by field. Protobuf leaves out what is zero."""
+    headers = {
+        "clocksvc-clock": "checkins",
+        "clocksvc-due": "2026-11-22T12:00:00Z",
+        "clocksvc-tick": "2026-11-22T12:00:00Z",
+    }
+    retry_state = number(2, 1) + number(3, 1)  # one attempt, then ON_ATTEMPTS_EXCEEDED_DISCARD
+    return b"".join(
+        [
+            text(1, SENDING.id.replace("-", "")),
+            text(2, task.namespace),
+            text(3, task.name),
+            *(text(5, text(1, name) + text(2, value)) for name, value in headers.items()),
+            text(6, number(1, NOW_MS // 1000) + number(2, NOW_MS % 1000 * 1_000_000)),
+            text(7, retry_state),
+            number(8, task.processing_deadline_s),
+            expires,
+            text(12, task.application),
+            text(13, packed({"args": [WIRE_TICK], "kwargs": {}})),
+        ]
+    )
+
+
+@pytest.mark.parametrize("message", list(NUMBERS))
+def test_the_numbers_are_the_published_ones(message: str) -> None:
+    """What is encoded by hand here is encoded by the published definition's numbers: all of its fields are known."""
+    published = taskbroker_pb2.DESCRIPTOR.message_types_by_name[message].fields
+
+    assert {field.name: field.number for field in published} == NUMBERS[message]
+    assert taskbroker_pb2.ON_ATTEMPTS_EXCEEDED_DISCARD == 1
+
+
+def test_a_message_is_written_byte_for_byte() -> None:
+    """As an encoder that knows nothing but the format writes it."""
+    assert encode(TASK, SENDING, NOW_MS) == by_hand(TASK)
+
+
+def test_an_expiry_is_written_where_there_is_one() -> None:
+    """A task without one says nothing, which is not zero."""
+    task = PlatformTask("t", "shop", "ingest", "shop.close_minute", 10, 3600)
+
+    assert encode(task, SENDING, NOW_MS) == by_hand(task, number(9, 3600))
+
+
+def test_the_published_class_reads_it() -> None:
+    """Every field means what it says; a worker finds the tick as the only argument."""
+    activation = taskbroker_pb2.TaskActivation.FromString(encode(TASK, SENDING, NOW_MS))
+
+    assert UUID(activation.id) == UUID(SENDING.id)
+    assert activation.received_at.ToMilliseconds() == NOW_MS
+    assert (activation.application, activation.namespace, activation.taskname) == (
+        "shop",
+        "ingest.checkins",
+        "shop.close_minute",
+    )
+    assert (activation.HasField("expires"), activation.HasField("delay"), activation.parameters) == (False, False, "")
+    assert activation.retry_state.at_most_once is False
+
+
+def test_a_double_says_the_same() -> None:
+    """Whoever sends it, whenever: all but the time from which expiry counts."""
+    first, again = (taskbroker_pb2.TaskActivation.FromString(encode(TASK, SENDING, at)) for at in (NOW_MS, NOW_MS + 9))
+    assert first != again
+
+    again.received_at.CopyFrom(first.received_at)
+
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("route", "namespace"),
+    [("ingest.errors.refresh", "ingest.errors"), ("ingest.refresh", "ingest"), ("refresh", "refresh")],
+)
+def test_a_namespace_is_a_name_without_its_last_part(route: str, namespace: str) -> None:
+    """It does not change with the routes: a worker knows the task under it."""
+    assert namespace_of(route) == namespace
+
+
+@pytest.mark.parametrize("missing", ["msgpack", "sentry_protos"])
+def test_a_missing_package_is_told_with_its_extra(missing: str) -> None:
+    """By the first who needs it; nobody else does."""
+    script = f"""
+import sys
+sys.modules[{missing!r}] = None
+import clocksvc.jobs.routing_task_queue, clocksvc.service.bootstrap
+from clocksvc.errors import SettingsError
+try:
+    import clocksvc.kafka.taskbroker_message
+except SettingsError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert f"needs {missing}" in done.stdout
+    assert "pip install 'clocksvc[taskbroker]'" in done.stdout

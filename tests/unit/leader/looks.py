@@ -1,0 +1,70 @@
+"""What the leader's tests share: clocks with a past, other replicas, time that passes, and how they look at a clock."""
+
+import json
+import uuid
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.topics import Topics
+from clocksvc.leader.leader import Leader, Phase
+from clocksvc.leader.parts import Parts
+from clocksvc.memory.tick_log import MemoryTickLog
+from clocksvc.testing import InMemoryClock
+
+
+def a_clock_with_ticks(count: int = 3) -> InMemoryClock:
+    """A clock of one partition that has given ticks for 12:01, 12:02, …"""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    for minute in range(1, count + 1):
+        clock.report(0, f"2026-11-22T12:0{minute}:00Z")
+    return clock
+
+
+def another_leader(
+    clock: InMemoryClock,
+    holder: str,
+    *,
+    ticklog: TickLog | None = None,
+    topics: Topics | None = None,
+    spec: ClockSpec | None = None,
+) -> Leader:
+    """Another replica's leader over the same store, with a way of its own to tick log or topics where one is given."""
+    log = ticklog or MemoryTickLog(clock.log, clock.spec.name)
+    parts = Parts(spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex)
+    return Leader(parts, holder)
+
+
+def pass_time(clock: InMemoryClock, seconds: float, *leaders: Leader) -> None:
+    """Let leaders step while time passes."""
+    for _ in range(round(seconds / 0.25)):
+        clock.time.advance(0.25)
+        for leader in leaders:
+            clock.settle(leader)
+
+
+def minutes(*numbers: int) -> list[str]:
+    """RFC 3339 for minutes after 12:00."""
+    return [f"2026-11-22T12:{minute:02d}:00Z" for minute in numbers]
+
+
+def times(clock: InMemoryClock) -> list[str]:
+    """The kept ticks' times."""
+    return [to_rfc3339(tick.at_ms) for tick in clock.ticks()]
+
+
+def hold_of(clock: InMemoryClock) -> tuple[Reason | None, tuple[Partition, ...]]:
+    """What the leader said last: the reason of its hold and the partitions that it names."""
+    verdict = clock.store.snapshot().verdict
+    hold = None if verdict is None else json.loads(verdict)["hold"]
+    if hold is None:
+        return None, ()
+    partitions = tuple(Partition(item["topic"], item["partition"]) for item in hold["partitions"])
+    return Reason(hold["reason"]), partitions
+
+
+def phase_of(leader: Leader) -> Phase:
+    """Where a leader stands now."""
+    return leader.phase

@@ -1,0 +1,47 @@
+"""What a leader says of a hold while it lasts: without gaps, and with the partitions that matter."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    hold_of,
+    pass_time,
+)
+
+
+def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
+    """A missing topic is asked for every second: the hold stands all the while."""
+    clock = a_clock_with_ticks()
+    clock.topics.hide("events", 0)
+    clock.report(0, "2026-11-22T12:04:00Z")
+    said: list[str] = []
+    say = clock.store.say
+
+    def listen(token: str, verdict: str, ttl_ms: int) -> None:
+        said.append(json.loads(verdict)["hold"]["reason"])
+        say(token, verdict, ttl_ms)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock.store, "say", listen)
+        pass_time(clock, 25, clock.leader)
+
+    assert said
+    assert set(said) == {"topic_missing"}
+    assert hold_of(clock)[0] is Reason.TOPIC_MISSING
+
+
+@pytest.mark.parametrize(("refused", "reason"), [((0,), Reason.PARTITION_UNREPORTED), ((0, 1), Reason.REPORTS_REFUSED)])
+def test_a_refusal_does_not_hide_who_was_never_reported(refused: Sequence[int], reason: Reason) -> None:
+    """Refusals are the reason only where every partition that holds had one; all that hold are named either way."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    for number in refused:
+        clock.report(number, "2026-11-22T13:30:00Z")
+    pass_time(clock, 1, clock.leader)
+
+    assert hold_of(clock) == (reason, (Partition("events", 0), Partition("events", 1)))

@@ -1,0 +1,234 @@
+"""What a leader does while nothing is broken: first tick, skipped ones, batches, holds, new partitions."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_record import decode
+from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.store import Report
+from clocksvc.leader.leader import Phase
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    hold_of,
+    phase_of,
+    times,
+)
+
+
+def test_first_tick_is_the_floored_minimum() -> None:
+    """The first tick comes once all partitions have been reported, at the floored minimum, with no previous one."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:05:00Z")
+
+    clock.report(0, "2026-11-22T12:03:30Z")
+    assert times(clock) == []
+    clock.report(1, "2026-11-22T12:01:07Z")
+
+    assert times(clock) == ["2026-11-22T12:01:00Z"]
+    assert clock.ticks()[0].previous_ms is None
+
+
+def test_skipped_boundaries_are_ticked_one_by_one() -> None:
+    """A minimum that jumps over several boundaries gives a tick for each, each naming the one before it."""
+    clock = InMemoryClock(now="2026-11-22T12:10:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+
+    clock.report(0, "2026-11-22T12:04:59.999Z")
+
+    assert times(clock) == [f"2026-11-22T12:0{minute}:00Z" for minute in (1, 2, 3, 4)]
+    assert [tick.previous_ms for tick in clock.ticks()[1:]] == [tick.at_ms for tick in clock.ticks()[:-1]]
+
+
+def test_a_long_jump_goes_out_in_batches() -> None:
+    """2,500 boundaries at once become 2,500 ticks, at most 500 in a transaction."""
+    clock = InMemoryClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
+    clock.report(0, "2026-11-22T12:00:00Z")
+
+    clock.report(0, "2026-11-22T12:41:40Z")
+
+    assert len(times(clock)) == 2_501
+    markers = [entry for entry in clock.log.entries if entry.message is None]
+    assert len(markers) == 1 + 5
+
+
+def test_out_of_orderness_is_subtracted_to_compare() -> None:
+    """With 10 s of out-of-orderness a partition passes 12:01:00 with a record of 12:01:10, not before."""
+    clock = InMemoryClock(max_out_of_orderness_seconds=10, now="2026-11-22T12:05:00Z")
+    clock.report(0, "2026-11-22T12:00:10Z")
+
+    clock.report(0, "2026-11-22T12:01:09.999Z")
+    assert times(clock)[-1] == "2026-11-22T12:00:00Z"
+    clock.report(0, "2026-11-22T12:01:10Z")
+
+    assert times(clock)[-1] == "2026-11-22T12:01:00Z"
+
+
+def test_no_tick_before_its_time() -> None:
+    """A minimum ahead of the clocks of leader and store waits until they have passed the boundary."""
+    clock = InMemoryClock(now="2026-11-22T12:00:30Z")
+    clock.report(0, "2026-11-22T12:00:00Z")
+    clock.report(0, "2026-11-22T12:01:20Z")
+    assert times(clock) == ["2026-11-22T12:00:00Z"]
+
+    clock.time.advance(29.999)
+    clock.settle()
+    assert times(clock) == ["2026-11-22T12:00:00Z"]
+    clock.time.advance(0.001)
+    clock.settle()
+
+    assert times(clock) == ["2026-11-22T12:00:00Z", "2026-11-22T12:01:00Z"]
+
+
+def test_a_new_partition_holds_until_its_first_report() -> None:
+    """A partition that Kafka lists and nobody has reported is unknown: it holds the clock, and the API says so."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.topics.add_partitions("events", 1)
+
+    clock.report(0, "2026-11-22T12:02:30Z")
+    assert times(clock) == ["2026-11-22T12:01:00Z"]
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+    clock.report(1, "2026-11-22T12:02:00Z")
+
+    assert times(clock) == ["2026-11-22T12:01:00Z", "2026-11-22T12:02:00Z"]
+    assert hold_of(clock) == (None, ())
+
+
+def test_a_report_on_an_unknown_partition_makes_the_leader_look() -> None:
+    """A report that names a partition off the roster is answered `unknown`; a second later it is on the roster."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.topics.add_partitions("events", 1)
+
+    assert clock.report(1, "2026-11-22T12:02:00Z") is Outcome.UNKNOWN
+    clock.time.advance(1)
+    clock.settle()
+
+    assert clock.report(1, "2026-11-22T12:02:00Z") is Outcome.ACCEPTED
+
+
+def test_metadata_is_read_after_the_minimum() -> None:
+    """A partition that appears between the minimum and the commit is waited for."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.store.report(Report("group", (Reading(Partition("events", 0), clock.time.now_ms()),)))
+    read_minimum = clock.store.read_minimum
+
+    def grow_afterwards(token: str, ttl_ms: int) -> object:
+        minimum = read_minimum(token, ttl_ms)
+        clock.topics.add_partitions("events", 1)
+        return minimum
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock.store, "read_minimum", grow_afterwards)
+        clock.leader.step()
+    clock.settle()
+
+    assert times(clock) == ["2026-11-22T12:01:00Z"]
+
+
+def test_a_topic_made_anew_is_unknown() -> None:
+    """Another topic id under the same name: all its partitions are unknown again."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.report(1, "2026-11-22T12:01:00Z")
+    clock.topics.create("events", 1)
+    clock.time.advance(31)
+    clock.settle()
+
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 0),))
+
+
+def test_absence_retires_nothing() -> None:
+    """A topic that Kafka does not list holds the clock by name, and goes on where it stood when it is back."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.report(1, "2026-11-22T12:01:00Z")
+    clock.topics.hide("events", 0)
+    clock.report(0, "2026-11-22T12:02:00Z")
+    clock.report(1, "2026-11-22T12:02:00Z")
+
+    assert hold_of(clock)[0] is Reason.TOPIC_MISSING
+    clock.topics.hide("events", 1)
+    clock.time.advance(2)
+    clock.settle()
+    assert times(clock)[-1] == "2026-11-22T12:02:00Z"
+    clock.report(0, "2026-11-22T12:03:00Z")
+
+    assert times(clock)[-1] == "2026-11-22T12:02:00Z"
+
+
+def test_who_is_behind_is_named_after_a_while() -> None:
+    """A partition that stands still is no hold at once; after `hold_after` it is, with its name."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    clock.report(1, "2026-11-22T12:01:00Z")
+    clock.report(0, "2026-11-22T12:09:00Z")
+    assert hold_of(clock) == (None, ())
+
+    clock.time.advance(120)
+    clock.settle()
+
+    assert hold_of(clock) == (Reason.PARTITION_BEHIND, (Partition("events", 1),))
+
+
+def test_refused_reports_are_named() -> None:
+    """Where the newest report on the partition behind was refused, that is the reason."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    assert clock.report(0, "2026-11-22T13:30:00Z") is Outcome.TOO_FAR_AHEAD
+    clock.time.advance(120)
+    clock.settle()
+
+    assert hold_of(clock) == (Reason.REPORTS_REFUSED, (Partition("events", 0),))
+    clock.report(0, "2026-11-22T12:02:00Z")
+    assert times(clock)[-1] == "2026-11-22T12:02:00Z"
+
+
+def test_two_configurations_hold_each_other() -> None:
+    """While replicas with different configurations are alive there is no tick; when one is gone, the other goes on."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    other = clock.new_leader("other", replace(clock.spec, interval_ms=300_000))
+    other.step()
+
+    clock.report(0, "2026-11-22T12:02:00Z")
+    assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
+    clock.leader.leave()
+    for _ in range(20):
+        clock.time.advance(0.5)
+        clock.settle(other)
+    clock.leader = other
+    clock.report(0, "2026-11-22T12:12:00Z")
+
+    assert times(clock) == ["2026-11-22T12:01:00Z", "2026-11-22T12:05:00Z", "2026-11-22T12:10:00Z"]
+
+
+def test_each_record_carries_the_state() -> None:
+    """The log's last record is enough for a successor: last tick, partition counts, digest."""
+    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    for number in range(3):
+        clock.report(number, "2026-11-22T12:01:00Z")
+
+    message = clock.log.committed()[-1]
+    record = decode("tick", message.value or b"")
+
+    assert to_rfc3339(record.state.last_tick_ms or 0) == "2026-11-22T12:01:00Z"
+    assert record.state.topics["events"].partitions == 3
+    assert record.state.config_digest == clock.spec.digest()
+
+
+def test_a_leaving_leader_gives_the_lease_up() -> None:
+    """Another replica leads at its next step, without waiting for the lease to expire."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:01:00Z")
+    other = clock.new_leader("other")
+    other.step()
+    assert phase_of(other) is Phase.STANDBY
+
+    clock.leader.leave()
+    clock.settle(other)
+
+    assert phase_of(other) is Phase.LEADING

@@ -1,0 +1,158 @@
+"""The lease: kept through whatever takes long, given to another replica by a leader that gets no further."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_record import Record
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.errors import UnreadableRecord
+from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.tick_log import (
+    Tail,
+    Waiting,
+)
+from clocksvc.interfaces.topics import (
+    Metadata,
+    TimestampType,
+)
+from clocksvc.leader.leader import Phase
+from clocksvc.memory.tick_log import (
+    MemoryLog,
+    MemoryTickLog,
+)
+from clocksvc.memory.topics import MemoryTopics
+from clocksvc.testing import InMemoryClock, ManualTime
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    another_leader,
+    hold_of,
+    minutes,
+    pass_time,
+    phase_of,
+    times,
+)
+
+
+class SlowToRead(MemoryTickLog):
+    """A tick log of which a thousand records take 0.9 s to read: less than a keeper may be silent for."""
+
+    def __init__(self, log: MemoryLog, clock: str, time: ManualTime) -> None:
+        super().__init__(log, clock)
+        self._time = time
+
+    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+        for number, record in enumerate(super().backwards(waiting), 1):
+            if number % 1_000 == 0:
+                self._time.advance(0.9)
+            yield record
+
+
+class SlowTopics(MemoryTopics):
+    """A cluster that needs 1.7 s for each answer about topics: less than is waited for one."""
+
+    def __init__(self, time: ManualTime) -> None:
+        super().__init__("memory")
+        self._time = time
+
+    def describe(self, topics: Collection[str]) -> Metadata:
+        self._time.advance(1.7)
+        return super().describe(topics)
+
+    def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
+        self._time.advance(1.7)
+        return super().timestamp_types(topics)
+
+
+class OlderVersion(MemoryTickLog):
+    """What a replica of an older version makes of a log whose last record is of a newer format."""
+
+    def tail(self, waiting: Waiting) -> Tail:
+        super().tail(waiting)
+        raise UnreadableRecord("format 2")
+
+
+def test_a_rebuild_may_take_longer_than_a_lease() -> None:
+    """After a FLUSHALL a long log takes 4.5 s to read back: the leader stays one, and the stream is whole again."""
+    clock = InMemoryClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
+    clock.report(0, "2026-11-22T12:00:00Z")
+    clock.report(0, "2026-11-22T13:23:20Z")
+    before = times(clock)
+    clock.leader.leave()
+    clock.store.wipe()
+    leader = another_leader(clock, "slow", ticklog=SlowToRead(clock.log, "clock", clock.time))
+
+    for _ in range(12):
+        leader.step()
+
+    assert leader.phase is Phase.LEADING
+    assert len(before) == 5_001
+    assert times(clock) == before
+
+
+def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
+    """Two questions to Kafka that take longer than a lease together, each answered in time: the clock is led."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    topics = SlowTopics(clock.time)
+    topics.create("events", 1, TimestampType.LOG_APPEND_TIME)
+    leader = another_leader(clock, "slow", topics=topics, spec=replace(clock.spec, max_out_of_orderness_ms=None))
+    for _ in range(8):
+        clock.time.advance(leader.step())
+    assert leader.phase is Phase.LEADING
+
+    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", minutes(1)[0]))
+    clock.store.report(Report("group", (reading,)))
+    for _ in range(8):
+        clock.time.advance(leader.step())
+
+    assert times(clock) == minutes(1)
+
+
+def test_without_kafka_a_quiet_clock_holds_too_and_its_lease_goes_round() -> None:
+    """With a tick a day nothing is due when Kafka goes away: the hold shows without a gap, and others get a try."""
+    clock = InMemoryClock(interval_seconds=86_400, now="2026-11-22T12:00:00Z")
+    clock.report(0, "2026-11-22T11:00:00Z")
+    clock.topics.unavailable = clock.log.unavailable = True
+    first, other = clock.leader, clock.new_leader("other")
+    pass_time(clock, 31, first, other)
+
+    holds, leaders = set(), set()
+    for _ in range(80):
+        pass_time(clock, 0.25, first, other)
+        holds.add(hold_of(clock)[0])
+        leaders.add(clock.store.snapshot().leader)
+
+    assert holds <= {Reason.METADATA_UNAVAILABLE, Reason.TICKLOG_UNAVAILABLE}
+    assert leaders >= {"leader", "other"}
+
+
+def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> None:
+    """It got the lease while the right replica was away, and can't use it: the clock comes back with that one."""
+    clock = a_clock_with_ticks()
+    clock.leader.leave()
+    elsewhere = MemoryTopics("another")
+    elsewhere.create("events", 1)
+    foreign = another_leader(clock, "foreign", ticklog=MemoryTickLog(MemoryLog(), "clock"), topics=elsewhere)
+    clock.settle(foreign)
+    assert hold_of(clock)[0] is Reason.STORE_MISMATCH
+    right = clock.new_leader("right")
+
+    pass_time(clock, 20, foreign, right)
+
+    assert phase_of(right) is Phase.LEADING
+    assert phase_of(foreign) is Phase.STANDBY
+
+
+def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
+    """In a rolling upgrade a replica that can't read the last record does not keep the clock standing."""
+    clock = a_clock_with_ticks()
+    clock.leader.leave()
+    old = another_leader(clock, "old", ticklog=OlderVersion(clock.log, "clock"))
+    clock.settle(old)
+    assert hold_of(clock)[0] is Reason.TICKLOG_UNAVAILABLE
+    new = clock.new_leader("new")
+
+    pass_time(clock, 20, old, new)
+
+    assert phase_of(new) is Phase.LEADING

@@ -1,0 +1,205 @@
+"""What a leader does about a tick log that lost something, holds strays, or whose last commit is in doubt."""
+
+import json
+
+import pytest
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_message import Message
+from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.errors import TickLogRefused
+from clocksvc.interfaces.store import Report
+from clocksvc.leader.init import initialise
+from clocksvc.leader.leader import Phase
+from clocksvc.memory.tick_log import (
+    CommitFault,
+    MemoryTickLog,
+)
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    hold_of,
+    minutes,
+    pass_time,
+    times,
+)
+
+
+def init_at(clock: InMemoryClock, minute: int) -> None:
+    """`clocksvc init CLOCK --last-tick T`, for a minute after 12:00."""
+    last_tick_ms = parse_timestamp("T", minutes(minute)[0])
+    initialise(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, last_tick_ms)
+
+
+def test_a_log_made_anew_after_init_is_a_first_start() -> None:
+    """What init once said is gone with the log that said it: the clock begins at its first minimum."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    init_at(clock, 5)
+    clock.settle()
+    clock.log.recreate()
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+
+    clock.report(0, "2026-11-22T12:10:00Z")
+
+    assert times(clock) == minutes(10)
+    assert clock.ticks()[0].previous_ms is None
+
+
+def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
+    """The way out of `ticklog_truncated` that the hold names: nothing that subscribers saw is taken away."""
+    clock = a_clock_with_ticks(4)
+    clock.log.lose_tail(2)  # a tick and its marker
+    clock.leader.start_over()
+    pass_time(clock, 6, clock.leader)
+    assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED
+
+    init_at(clock, 4)
+    pass_time(clock, 6, clock.leader)
+    assert times(clock) == minutes(1, 2, 3, 4)
+    clock.report(0, "2026-11-22T12:05:00Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def logged_times(clock: InMemoryClock) -> list[str]:
+    """What a subscriber of the tick log got."""
+    return [json.loads(one.value or b"")["time"] for one in clock.log.committed()]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) -> None:
+    """Subscribers saw them: the next leader finds them where no reader does, and goes on behind them."""
+    clock = a_clock_with_ticks(2)
+    clock.report(0, minutes(2 + at_once)[0])
+    clock.log.forget_end()
+    shown, logged = clock.ticks(), len(clock.log.committed())
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 6, clock.leader)
+    clock.report(0, minutes(3 + at_once)[0])
+
+    assert logged == 2
+    assert clock.ticks()[:-1] == shown
+    assert times(clock) == minutes(*range(1, 4 + at_once))
+    assert logged_times(clock) == times(clock)
+
+
+def test_a_running_leader_notices_that_its_commit_was_forgotten() -> None:
+    """It commits again what is not in the log, at its next idle step: no reader waits for a tick that never comes."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    leader = clock.leader
+    pass_time(clock, 3, leader)
+
+    assert logged_times(clock) == minutes(1, 2)
+    assert leader.phase is Phase.LEADING
+    clock.report(0, minutes(3)[0])
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
+
+
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
+    """Whether it landed or not, the next fence tells: no hold blames somebody else's transaction."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+    clock.log.commit_faults.append(fault)
+
+    def break_store(step: str) -> None:
+        clock.store.broken = clock.store.broken or step == "append.sent"
+
+    clock.log.at = break_store
+    while not clock.store.broken:
+        pass_time(clock, 0.25, clock.leader)
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+
+    for _ in range(12):
+        pass_time(clock, 0.25, clock.leader)
+        assert hold_of(clock)[0] is not Reason.TICKLOG_OPEN_TRANSACTION
+    assert clock.leader.phase is Phase.LEADING
+    clock.report(0, minutes(3)[0])
+
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
+
+
+def test_init_ends_what_hangs() -> None:
+    """An init whose commit a broker forgot can be given again, and holds."""
+    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock.leader.leave()
+    init_at(clock, 5)
+    clock.log.forget_end()
+    init_at(clock, 7)
+    clock.leader = clock.new_leader("next")
+    clock.report(0, "2026-11-22T12:08:00Z")
+
+    assert times(clock) == minutes(8)
+    assert clock.ticks()[0].previous_ms == parse_timestamp("T", minutes(7)[0])
+
+
+def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> None:
+    """`init` would write over ticks that subscribers saw and that are still there."""
+    clock = a_clock_with_ticks(2)
+    clock.log.forget_end()
+    clock.leader.leave()
+    with pytest.raises(TickLogRefused, match=r"^a broker forgot .* start the service, .* up to 2026-11-22T12:02:00Z"):
+        init_at(clock, 10)
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 6, clock.leader)
+    clock.report(0, minutes(3)[0])
+
+    assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
+
+
+def test_a_refused_init_disturbs_nobody() -> None:
+    """The running leader goes on with its next tick at once."""
+    clock = a_clock_with_ticks()
+    with pytest.raises(TickLogRefused):
+        init_at(clock, 10)
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_stray_record_within_the_log_stops_no_rebuild() -> None:
+    """The last record is whole and carries the state: what somebody else wrote before it is passed over."""
+    clock = a_clock_with_ticks(2)
+    clock.log.write_foreign(Message(b"somebody", b"hello", None))
+    clock.report(0, "2026-11-22T12:04:00Z")
+    clock.store.wipe()
+    pass_time(clock, 10, clock.leader)
+
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
+    """The store fails while a commit waits for its answer: a new producer settles it, without a hold that blames
+    somebody else's transaction, and without stepping back."""
+    clock = a_clock_with_ticks()
+    clock.log.commit_faults.append(fault)
+
+    def break_store(step: str) -> None:
+        clock.store.broken = clock.store.broken or step == "append.sent"
+
+    clock.log.at = break_store
+    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", minutes(4)[0]))
+    clock.store.report(Report("group", (reading,)))
+    clock.leader.step()
+    assert clock.store.broken
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+
+    for _ in range(8):
+        pass_time(clock, 0.25, clock.leader)
+        assert hold_of(clock)[0] is not Reason.TICKLOG_OPEN_TRANSACTION
+    assert times(clock) == minutes(1, 2, 3, 4)
+    clock.report(0, "2026-11-22T12:05:00Z")
+
+    assert clock.leader.phase is Phase.LEADING
+    assert times(clock) == minutes(1, 2, 3, 4, 5)

@@ -1,0 +1,226 @@
+"""What a leader does when something was lost: leader, lease, store, the answer to a commit, the tick log itself."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from clocksvc.clock.holds import Reason
+from clocksvc.errors import ChainBroken, Fenced
+from clocksvc.leader.leader import Phase
+from clocksvc.memory.tick_log import CommitFault
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    hold_of,
+    minutes,
+    pass_time,
+    phase_of,
+    times,
+)
+
+
+def logged(clock: InMemoryClock) -> list[str]:
+    """The times of the committed ticks, read from the log's bytes."""
+    return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
+
+
+def test_a_successor_goes_on_where_the_log_ends() -> None:
+    """A leader that dies without a word is followed after its lease: the next tick names the last one."""
+    clock = a_clock_with_ticks()
+    successor = clock.new_leader("successor")
+
+    pass_time(clock, 4, successor)
+    clock.leader = successor
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert successor.phase is Phase.LEADING
+    assert times(clock) == minutes(1, 2, 3, 4)
+    assert logged(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_stale_leader_can_not_write() -> None:
+    """A leader that slept through its lease finds it gone; nothing that it had in hand gets into log or stream."""
+    clock = a_clock_with_ticks()
+    sleeper, successor = clock.leader, clock.new_leader("successor")
+    pass_time(clock, 4, successor)
+
+    clock.leader = successor
+    clock.report(0, "2026-11-22T12:05:00Z")
+    clock.settle(sleeper)
+
+    assert sleeper.phase is Phase.STANDBY
+    assert logged(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
+    """After FLUSHALL the stream is rebuilt from the log; nothing is ticked until the consumers repeat themselves."""
+    clock = a_clock_with_ticks()
+    clock.store.wipe()
+    pass_time(clock, 4, clock.leader)
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+
+    clock.report(0, "2026-11-22T12:05:30Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
+    assert logged(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def test_a_store_from_an_old_snapshot_gets_what_it_misses() -> None:
+    """A store that comes back as it was two ticks ago gets the missing ticks, each once."""
+    clock = a_clock_with_ticks(2)
+    old = clock.store.copy_state()
+    clock.report(0, "2026-11-22T12:04:00Z")
+    clock.store.restore(old)
+
+    pass_time(clock, 4, clock.leader)
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+    assert logged(clock) == minutes(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("fault", list(CommitFault))
+def test_the_log_knows_what_became_of_a_commit(fault: CommitFault) -> None:
+    """A commit whose answer never came is neither repeated nor lost, whether it landed or not."""
+    clock = a_clock_with_ticks()
+    clock.log.commit_faults.append(fault)
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert logged(clock) == minutes(1, 2, 3, 4)
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_nothing_is_published_before_it_is_committed() -> None:
+    """While the commit is under way the stream does not show the tick."""
+    clock = a_clock_with_ticks()
+    shown: list[list[str]] = []
+    clock.log.at = lambda step: shown.append(times(clock)) if step in ("append.sent", "append.done") else None
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert shown == [minutes(1, 2, 3), minutes(1, 2, 3)]
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_death_between_commit_and_publish_loses_nothing() -> None:
+    """The successor appends to the stream what the log has and the stream lacks."""
+    clock = a_clock_with_ticks()
+    clock.store.broken = True
+
+    def break_store(step: str) -> None:
+        clock.store.broken = step == "append.done"
+
+    clock.log.at = break_store
+    clock.store.broken = False
+    clock.report(0, "2026-11-22T12:04:00Z")
+    assert logged(clock) == minutes(1, 2, 3, 4)
+
+    clock.log.at = lambda _: None
+    clock.store.broken = False
+    assert times(clock) == minutes(1, 2, 3)
+    successor = clock.new_leader("successor")
+    pass_time(clock, 4, successor)
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_an_empty_log_below_a_known_tick_is_a_hold() -> None:
+    """A log that lost what the store still knows is never taken for a first start."""
+    clock = a_clock_with_ticks()
+    clock.log.recreate()
+    pass_time(clock, 0, clock.new_leader("unused"))
+    clock.leader.leave()
+    clock.settle()
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED
+    assert logged(clock) == []
+
+
+def test_a_log_that_begins_above_zero_is_no_first_start() -> None:
+    """Even with an empty store: something was deleted from the log, so there may have been ticks."""
+    clock = a_clock_with_ticks()
+    clock.log.truncate_before(clock.log.end)
+    clock.store.wipe()
+    clock.leader.leave()
+    clock.settle()
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED
+
+
+def test_a_foreign_open_transaction_is_a_hold_until_it_ends() -> None:
+    """Somebody else's transaction on the tick log: no reader may draw conclusions, so the leader waits."""
+    clock = a_clock_with_ticks()
+    clock.leader.leave()
+    clock.log.begin_foreign()
+    clock.settle()
+    assert hold_of(clock)[0] is Reason.TICKLOG_OPEN_TRANSACTION
+
+    clock.log.end_foreign(committed=False)
+    pass_time(clock, 4, clock.leader)
+    clock.report(0, "2026-11-22T12:04:00Z")
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_another_clusters_store_is_a_hold() -> None:
+    """A store marked by another Kafka cluster is left as it is."""
+    clock = a_clock_with_ticks()
+    clock.topics.cluster_id = "another"
+    clock.leader.leave()
+    clock.settle()
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert hold_of(clock)[0] is Reason.STORE_MISMATCH
+    assert times(clock) == minutes(1, 2, 3)
+
+
+def test_without_kafka_the_lease_goes_to_another() -> None:
+    """A leader that can't reach Kafka for 6 s gives its lease up, for longer than a lease."""
+    clock = a_clock_with_ticks()
+    clock.topics.unavailable = clock.log.unavailable = True
+    clock.report(0, "2026-11-22T12:04:00Z")
+    assert hold_of(clock)[0] is Reason.METADATA_UNAVAILABLE
+
+    pass_time(clock, 6.5, clock.leader)
+    assert clock.store.snapshot().leader is None
+    clock.topics.unavailable = clock.log.unavailable = False
+    successor = clock.new_leader("successor")
+    pass_time(clock, 1, successor)
+
+    assert successor.phase is Phase.LEADING
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_fenced_leader_steps_back_and_comes_again() -> None:
+    """Fenced by somebody who went away, it steps back for longer than a lease, then leads with a new producer."""
+    clock = a_clock_with_ticks()
+    clock.log.fence()
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+    assert phase_of(clock.leader) is Phase.STANDBY
+    pass_time(clock, 5, clock.leader)
+
+    assert phase_of(clock.leader) is Phase.LEADING
+    assert times(clock) == minutes(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("error", [ChainBroken, Fenced])
+def test_the_stream_is_never_cut_or_doubled(error: Callable[[], Exception]) -> None:
+    """Trouble in publishing leads back to a comparison with the log: each tick stands in the stream once."""
+    clock = a_clock_with_ticks()
+    publish = clock.store.publish
+
+    def fail_once(*_: object) -> int:
+        patch.setattr(clock.store, "publish", publish)
+        raise error()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock.store, "publish", fail_once)
+        clock.report(0, "2026-11-22T12:04:00Z")
+        pass_time(clock, 5, clock.leader)
+
+    assert times(clock) == minutes(1, 2, 3, 4)

@@ -1,0 +1,138 @@
+"""No partition is forgotten, whatever metadata hides, a store brings back or a replica remembers."""
+
+from collections.abc import Collection
+from typing import Any
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.interfaces.topics import Metadata
+from clocksvc.leader.leader import Phase
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    another_leader,
+    hold_of,
+    minutes,
+    pass_time,
+    times,
+)
+
+
+class _LastingOneReading:
+    """Topics of which, once armed, one reading more shows all: then the store does not answer, and metadata lags."""
+
+    def __init__(self, clock: InMemoryClock) -> None:
+        self.armed = False
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock.topics, name)
+
+    def describe(self, names: Collection[str]) -> Metadata:
+        metadata = self._clock.topics.describe(names)
+        if self.armed:
+            self.armed = False
+            self._clock.store.broken = True
+            self._clock.topics.hide("events", 1)
+        return metadata
+
+
+def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
+    """A store that comes back with the roster of a second ago lacks a partition: no tick comes without it."""
+    clock = a_clock_with_ticks()
+    clock.topics.add_partitions("events", 1)
+    old = clock.store.copy_state()
+    assert clock.report(1, "2026-11-22T12:03:00Z") is Outcome.UNKNOWN
+    clock.time.advance(1)
+    clock.settle()
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+    clock.store.restore(old)
+
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
+
+
+def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
+    """What this process has seen counts in its next term too, even where the log does not know it yet."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.settle()
+    clock.topics.hide("events", 1)
+    clock.log.fence()
+    clock.leader.start_over()
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:01:00Z")
+
+    assert times(clock) == []
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+
+
+def test_what_a_recovery_read_outlives_its_failure() -> None:
+    """A recovery that gets no further than the tick log has read of two partitions; the next one, in a lag, of one.
+    Nothing else knows of the second: still there is no tick without it."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.log.begin_foreign()
+    clock.settle()
+    assert hold_of(clock)[0] is Reason.TICKLOG_OPEN_TRANSACTION
+    clock.topics.hide("events", 1)
+    clock.log.end_foreign(committed=False)
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:01:00Z")
+
+    assert times(clock) == []
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+
+
+def test_what_a_leader_read_outlives_its_term() -> None:
+    """The store fails between the reading that shows a new partition and the roster that would have it; metadata lags
+    from then on: there is no tick without that partition."""
+    clock = a_clock_with_ticks()
+    topics = _LastingOneReading(clock)
+    clock.leader = another_leader(clock, "leader:2", topics=topics)
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+    clock.topics.add_partitions("events", 1)
+    topics.armed = True
+    pass_time(clock, 35, clock.leader)
+    assert clock.store.broken
+    clock.store.broken = False
+    pass_time(clock, 6, clock.leader)
+    assert clock.leader.phase is Phase.LEADING
+
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
+
+
+def test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log() -> None:
+    """A replica remembers a topic as it was before it was made anew, with 6 partitions; the log knows that, and
+    metadata lags: there is no tick without all 6."""
+    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    for number in range(3):
+        clock.report(number, "2026-11-22T12:01:00Z")
+    asleep, other = clock.leader, clock.new_leader("other")
+    pass_time(clock, 4, other)
+    clock.topics.create("events", 6)
+    clock.leader = other
+    pass_time(clock, 31, other)
+    for number in range(6):
+        clock.report(number, "2026-11-22T12:02:00Z")
+    assert times(clock) == minutes(1, 2)
+
+    clock.settle(asleep)
+    clock.topics.hide("events", 3)
+    other.leave()
+    clock.store.wipe()
+    clock.leader = asleep
+    pass_time(clock, 8, asleep)
+    assert asleep.phase is Phase.LEADING
+    for number in range(3):
+        clock.report(number, "2026-11-22T12:03:00Z")
+
+    assert times(clock) == minutes(1, 2)

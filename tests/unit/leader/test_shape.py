@@ -1,0 +1,168 @@
+"""A clock's shape changes under its leader: interval, replicas that disagree, a topic made anew, dead consumers."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.clock.boundary import floor
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.leader.leader import Leader, Phase
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    another_leader,
+    hold_of,
+    minutes,
+    pass_time,
+    times,
+)
+
+
+def detail_of(clock: InMemoryClock) -> str:
+    """What the leader's hold says to people."""
+    hold = json.loads(clock.store.snapshot().verdict or "{}")["hold"]
+    return "" if hold is None else str(hold["detail"])
+
+
+def handed_over(clock: InMemoryClock, spec: ClockSpec) -> Leader:
+    """The clock with another configuration, led by a process that began while the old one still led it."""
+    before, after = clock.leader, another_leader(clock, "new:2", spec=spec)
+    clock.settle(after)
+    clock.settle(before)
+    assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
+    before.leave()
+    clock.leader = after
+    pass_time(clock, 1, after)
+    assert after.phase is Phase.LEADING
+    return after
+
+
+def test_an_interval_of_one_minute_five_and_one_again() -> None:
+    """The next tick is the smallest multiple of the new interval after the last, there and back; the chain is whole."""
+    clock = a_clock_with_ticks(2)
+    minute, five = clock.spec, replace(clock.spec, interval_ms=300_000)
+
+    handed_over(clock, five)
+    clock.report(0, "2026-11-22T12:04:59.999Z")
+    assert times(clock) == minutes(1, 2)
+    clock.report(0, "2026-11-22T12:11:00Z")
+    assert times(clock) == minutes(1, 2, 5, 10)
+    handed_over(clock, minute)
+    clock.report(0, "2026-11-22T12:12:30Z")
+
+    assert times(clock) == minutes(1, 2, 5, 10, 11, 12)
+    ticks = clock.ticks()
+    assert [tick.previous_ms for tick in ticks[1:]] == [tick.at_ms for tick in ticks[:-1]]
+    assert [tick.interval_ms // 1000 for tick in ticks] == [60, 60, 300, 300, 60, 60]
+    assert [tick.at_ms for tick in ticks] == [floor(tick.at_ms, tick.interval_ms) for tick in ticks]
+
+
+def test_a_conflict_names_what_differs_and_who_has_it() -> None:
+    """The hold's detail says which fields differ and the replicas on either side; nothing else of the configuration."""
+    clock = a_clock_with_ticks()
+    five = replace(clock.spec, interval_ms=300_000, max_future_ms=90_000)
+    for holder in ("host-b:2", "host-c:3"):
+        clock.settle(another_leader(clock, holder, spec=five))
+    clock.report(0, "2026-11-22T12:09:00Z")
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
+    assert "interval is 300s at host-b:2 and host-c:3, 60s at leader" in detail_of(clock)
+    assert "max_future is 60s at leader, 90s at host-b:2 and host-c:3" in detail_of(clock)
+    assert "group" not in detail_of(clock)
+
+
+@pytest.mark.parametrize("silent_s", [0.0, 1.75])
+def test_a_flush_hides_no_replica_that_disagrees(silent_s: float) -> None:
+    """After FLUSHALL the other replica may announce itself only seconds later: until then no tick comes, however far
+    the consumers are, and then it is the conflict that holds. Nobody is alarmed meanwhile."""
+    clock = a_clock_with_ticks()
+    other = another_leader(clock, "host-b:2", spec=replace(clock.spec, interval_ms=300_000))
+    pass_time(clock, 2, clock.leader, other)
+    clock.store.wipe()
+
+    pass_time(clock, silent_s, clock.leader)
+    clock.report(0, "2026-11-22T12:11:00Z")
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is None
+    pass_time(clock, 4, clock.leader, other)
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
+    other.leave()
+    pass_time(clock, 1, clock.leader)
+    assert times(clock) == minutes(*range(1, 12))
+
+
+def test_announcements_that_never_stay_are_a_hold() -> None:
+    """A store that loses them again and again stands in the way of every tick: that shows after a while."""
+    clock = a_clock_with_ticks()
+    clock.report(0, "2026-11-22T12:03:30Z")
+    clock.time.advance(60)
+    for _ in range(120):
+        clock.store.restore(clock.store.copy_state())
+        clock.report(0, "2026-11-22T12:05:00Z")
+        pass_time(clock, 1, clock.leader)
+
+    assert times(clock) == minutes(1, 2, 3)
+    assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
+    assert "to tell whether all of them agree" in detail_of(clock)
+    pass_time(clock, 4, clock.leader)
+    assert times(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def test_a_dead_consumers_partitions_are_told_from_quiet_ones() -> None:
+    """Of the partitions that hold the clock, those that no consumer has reported for 30 s are named apart from those
+    that are reported again and again and stand still."""
+    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    for number in range(3):
+        clock.report(number, "2026-11-22T12:01:00Z")
+    for _ in range(14):
+        pass_time(clock, 10, clock.leader)
+        clock.report(0, "2026-11-22T12:09:00Z")
+        clock.report(1, "2026-11-22T12:01:30Z")
+
+    assert hold_of(clock) == (Reason.PARTITION_BEHIND, (Partition("events", 2), Partition("events", 1)))
+    dead, quiet = detail_of(clock).split("; ")[1:]
+    assert dead == "not reported for more than 30 s (is there a consumer that has them?): events:2"
+    assert quiet == "reported lately, but quiet or not processed further: events:1"
+
+
+def test_a_topic_that_may_not_be_read_for_a_while() -> None:
+    """Kafka refuses to describe the topic: a hold at once, no tick, nothing retired; then every skipped one comes."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    for number in range(2):
+        clock.report(number, "2026-11-22T12:01:00Z")
+    clock.topics.unavailable = True
+    for number in range(2):
+        clock.report(number, "2026-11-22T12:04:00Z")
+    pass_time(clock, 3, clock.leader)
+
+    assert times(clock) == minutes(1)
+    assert hold_of(clock)[0] is Reason.METADATA_UNAVAILABLE
+    clock.topics.unavailable = False
+    pass_time(clock, 1, clock.leader)
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+    assert hold_of(clock) == (None, ())
+
+
+def test_a_repeat_from_before_a_topic_was_made_anew_counts_for_nothing() -> None:
+    """A consumer that has not noticed repeats how far it was in the deleted topic: that says nothing of the new one,
+    however far ahead of the clock it was. What it processes in the new topic counts."""
+    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock.report(0, "2026-11-22T12:09:10Z")
+    clock.report(1, "2026-11-22T12:01:00Z")
+    clock.topics.create("events", 1)
+    pass_time(clock, 31, clock.leader)
+
+    clock.report(0, "2026-11-22T12:09:10Z")
+    clock.report(0, "2026-11-22T12:09:50Z")
+
+    assert times(clock) == minutes(1)
+    assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 0),))
+    clock.report(0, "2026-11-22T12:10:00Z")
+    assert times(clock) == minutes(*range(1, 11))

@@ -1,0 +1,265 @@
+"""Metrics: one catalogue, in code, on the page and in the document; nothing stale, nothing made up."""
+
+import re
+
+import pytest
+
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.store import (
+    Handled,
+    PartitionClock,
+    Snapshot,
+)
+from clocksvc.memory.store import MemoryStore
+from clocksvc.metrics import Metrics
+from clocksvc.metrics.catalogue import CATALOGUE, Metric
+from tests.metrics_page import NOW_MS, SPEC, Fixed, View, report, scrape, values, watching, write_roster
+from tests.repository import ROOT
+
+pytestmark = pytest.mark.core
+
+DOCUMENT = ROOT / "docs" / "metrics.md"
+
+
+def names_on_page(metrics: Metrics) -> dict[str, str]:
+    """Type by name, from the page's `# TYPE` lines."""
+    page = metrics.render()[0].decode()
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
+
+
+def test_catalogue_equals_page() -> None:
+    """What the page says it has is what the catalogue lists: names and types."""
+    assert names_on_page(watching(View())) == {metric.name: metric.type for metric in CATALOGUE}
+
+
+def test_catalogue_equals_document() -> None:
+    """The document lists the catalogue's metrics, each with type, labels, exporter and meaning."""
+    rows = [
+        line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `clocksvc_")
+    ]
+    assert [row[0].strip("`") for row in rows] == [metric.name for metric in CATALOGUE]
+    for row, metric in zip(rows, CATALOGUE, strict=True):
+        labels = tuple(label.strip("`") for label in row[2].split(", "))
+        assert (row[1], labels, row[3], row[4]) == (metric.type, metric.labels, metric.exporter, metric.help)
+
+
+def drive_everything() -> Metrics:
+    """A process in which everything that is measured has happened."""
+    view = View()
+    view.answer = {
+        "timestamp_seconds": NOW_MS // 1000 - 60,
+        "last_tick": {"emitted_at": to_rfc3339(NOW_MS)},
+        "max_out_of_orderness_seconds": 10.0,
+        "hold": Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)).to_wire(),
+        "partitions": {"known": 1, "unknown": 1, "excluded": 1},
+    }
+    write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
+    report(view.store, 0, late_records=2)
+    view.store.count_heartbeats({"delivered": 3, "failed": 1, "expired": 1}, success=True)
+    view.store.count_tasks("beat", {Handled("ingest", "ingest-slow", "sent"): 3}, NOW_MS - 60_000, 60_000)
+    view.store.note_finished("id", 60_000, 10)
+    view.store.is_double("id")
+    metrics = watching(view)
+    metrics.ticked("checkins", 5, 0.004)
+    metrics.watch_streams(lambda: {"checkins": (2, 1)})
+    return metrics
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+def test_each_metric_comes_above_zero(metric: Metric) -> None:
+    """Each metric has a series above zero when what it counts has happened, with exactly its labels."""
+    name = metric.name + ("_count" if metric.type == "histogram" else "")
+    samples = [sample for sample in scrape(drive_everything()) if sample.name == name]
+
+    assert max(sample.value for sample in samples) > 0
+    assert {tuple(sorted(sample.labels)) for sample in samples} == {tuple(sorted(metric.labels))}
+
+
+def test_every_sample_belongs_to_the_catalogue() -> None:
+    """No sample has a name beyond the catalogue's: no `_created`, nothing of a library's own."""
+    histogram = {"_bucket", "_sum", "_count"}
+    allowed = {
+        metric.name + suffix for metric in CATALOGUE for suffix in (histogram if metric.type == "histogram" else {""})
+    }
+    assert {sample.name for sample in scrape(drive_everything())} <= allowed
+
+
+def test_nothing_is_nan_and_unknown_is_absent() -> None:
+    """A clock of which nothing is known has no clock's series at all, rather than zeros or NaN."""
+    metrics = watching(View())
+    samples = scrape(metrics)
+
+    assert all(sample.value == sample.value for sample in samples)
+    names = {sample.name for sample in samples}
+    assert not names & {
+        "clocksvc_global_clock_timestamp_seconds",
+        "clocksvc_partition_clock_timestamp_seconds",
+        "clocksvc_partitions",
+        "clocksvc_heartbeat_last_success_timestamp_seconds",
+        "clocksvc_sender_position_timestamp_seconds",
+    }
+
+
+def test_partition_clock_is_less_the_out_of_orderness() -> None:
+    """A partition clock is the reported time less what may be out of order; unknown and excluded ones are absent."""
+    view = View()
+    write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
+    report(view.store, 0)
+
+    clocks = values(watching(view), "clocksvc_partition_clock_timestamp_seconds", "partition")
+
+    assert clocks == {"0": (NOW_MS - 10_000) / 1000}
+
+
+def test_no_series_outlives_its_partition() -> None:
+    """The series of partitions that are gone are gone at the next scrape."""
+    view = View()
+    write_roster(view.store, 3)
+    report(view.store, 0, 1, 2)
+    metrics = watching(view)
+    before = values(metrics, "clocksvc_partition_clock_timestamp_seconds", "partition")
+
+    write_roster(view.store, 1)
+
+    after = values(metrics, "clocksvc_partition_clock_timestamp_seconds", "partition")
+    assert (set(before), set(after)) == ({"0", "1", "2"}, {"0"})
+
+
+def test_holding_has_a_series_for_every_reason() -> None:
+    """Exactly the reason that holds is 1; every other one is 0, so that an alert can see it end."""
+    view = View()
+    view.answer["hold"] = Hold(Reason.NO_LEADER).to_wire()
+    holding = values(watching(view, leads=False), "clocksvc_holding", "reason")
+
+    assert holding == {reason.value: float(reason is Reason.NO_LEADER) for reason in Reason}
+
+    view.answer["hold"] = None
+    assert set(values(watching(view), "clocksvc_holding", "reason").values()) == {0.0}
+
+
+def test_a_reason_that_is_not_known_holds_too() -> None:
+    """While versions differ, a newer leader's reason has its series as long as it holds."""
+    view = View()
+    view.answer["hold"] = {"reason": "moon_phase", "partitions": [], "detail": "", "since": None}
+    holding = values(watching(view), "clocksvc_holding", "reason")
+
+    assert holding == dict.fromkeys((reason.value for reason in Reason), 0.0) | {"moon_phase": 1.0}
+
+
+def test_outcomes_begin_at_zero() -> None:
+    """Every known outcome has a series once the store answers, so that the first one counted is an increase."""
+    metrics = watching(View())
+
+    assert values(metrics, "clocksvc_reports_total", "outcome") == dict.fromkeys((one.value for one in Outcome), 0.0)
+    assert values(metrics, "clocksvc_heartbeats_total", "outcome") == {"delivered": 0, "failed": 0, "expired": 0}
+
+
+def test_outcomes_are_counted_apart() -> None:
+    """A refused report is counted under its own outcome."""
+    view = View()
+    write_roster(view.store, 1)
+    report(view.store, 0, timestamp_ms=NOW_MS + 3_600_000)
+    report(view.store, 0, group="strangers")
+
+    counted = values(watching(view), "clocksvc_reports_total", "outcome")
+
+    assert {outcome: count for outcome, count in counted.items() if count} == {"too_far_ahead": 1, "foreign_group": 1}
+
+
+def test_tasks_are_counted_apart() -> None:
+    """By sender, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
+    view = View()
+    slow, fast = Handled("ingest", "slow", "sent"), Handled("ingest", "fast", "stale")
+    view.store.count_tasks("beat", {slow: 2, fast: 0}, NOW_MS, 60_000)
+    view.store.count_tasks("tasks", {slow: 1}, None, 60_000)
+    metrics = watching(view)
+
+    counted = {
+        tuple(sample.labels[label] for label in ("clock", "sender", "namespace", "queue", "outcome")): sample.value
+        for sample in scrape(metrics)
+        if sample.name == "clocksvc_tasks_total"
+    }
+
+    assert counted == {
+        ("checkins", "beat", *slow): 2,
+        ("checkins", "beat", *fast): 0,
+        ("checkins", "tasks", *slow): 1,
+    }
+    assert values(metrics, "clocksvc_sender_position_timestamp_seconds", "sender") == {"beat": NOW_MS / 1000}
+    assert values(metrics, "clocksvc_task_doubles_total") == {"checkins": 0}
+
+
+def test_only_the_leader_exports_what_the_store_counts() -> None:
+    """A standby exports its view and that it does not lead; counters and partition clocks are the leader's."""
+    metrics = drive_everything()
+    metrics.leading("checkins", False)
+    samples = scrape(metrics)
+
+    exported = {sample.name for sample in samples if sample.value > 0}
+    assert exported.isdisjoint(metric.name for metric in CATALOGUE if metric.exporter == "leader")
+    assert "clocksvc_global_clock_timestamp_seconds" in exported
+    assert values(metrics, "clocksvc_leader") == {"checkins": 0.0}
+
+
+class BreaksWhilePaging(MemoryStore):
+    """A store that does not answer when it is asked for the second page of partitions."""
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        self.broken = after is not None
+        return super().partitions(after, limit, topic)
+
+
+class BreaksAtOnce(MemoryStore):
+    """A store that does not answer when it is asked for its snapshot."""
+
+    def snapshot(self) -> Snapshot:
+        self.broken = True
+        return super().snapshot()
+
+
+@pytest.mark.parametrize("keeper", [BreaksAtOnce, BreaksWhilePaging])
+def test_an_outage_of_the_store_fails_no_scrape(keeper: type[MemoryStore]) -> None:
+    """What the store alone knows is absent, whole; what this process and its view know is there."""
+    view = View(store=keeper("checkins", Fixed()))
+    view.answer["timestamp_seconds"] = 60
+    write_roster(view.store, 3_000)
+    report(view.store, *range(3_000))
+
+    names = {sample.name for sample in scrape(watching(view))}
+
+    assert {"clocksvc_global_clock_timestamp_seconds", "clocksvc_leader", "clocksvc_build_info"} <= names
+    assert not names & {"clocksvc_partition_clock_timestamp_seconds", "clocksvc_reports_total"}
+
+
+def test_latency_buckets_count_up() -> None:
+    """Latencies fall into buckets from a millisecond to a minute; a tick without a known latency is only counted."""
+    metrics = Metrics(["checkins"])
+    for latency_s in (0.0005, 0.004, 0.004, 300.0):
+        metrics.ticked("checkins", 1, latency_s)
+    metrics.ticked("checkins", 10, None)
+    samples = scrape(metrics)
+
+    buckets = {
+        sample.labels["le"]: sample.value for sample in samples if sample.name.endswith("_latency_seconds_bucket")
+    }
+    assert (buckets["0.001"], buckets["0.005"], buckets["60.0"], buckets["+Inf"]) == (1, 3, 3, 4)
+    assert values(metrics, "clocksvc_tick_latency_seconds_sum") == {"checkins": pytest.approx(300.0085)}
+    assert values(metrics, "clocksvc_ticks_total") == {"checkins": 14}
+
+
+def test_clocks_do_not_mix() -> None:
+    """Each clock has its own series, and one clock's silent store leaves the other's alone."""
+    silent = MemoryStore("checkins", Fixed())
+    views = [View(SPEC, silent), View(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
+    metrics = watching(*views)
+    metrics.ticked("bills", 3, None)
+    silent.broken = True
+
+    assert values(metrics, "clocksvc_ticks_total") == {"checkins": 0, "bills": 3}
+    assert set(values(metrics, "clocksvc_late_records_total")) == {"bills"}

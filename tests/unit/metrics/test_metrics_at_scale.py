@@ -1,0 +1,75 @@
+"""A scrape of 10,000 partitions: what it costs this process, and that it delays no tick. `make bench ARGS=scrape`
+measures the same from outside, with real servers."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.store import PartitionClock
+from clocksvc.memory.store import MemoryStore
+from clocksvc.redis.connect import open_store
+from clocksvc.testing import InMemoryClock
+from tests.metrics_page import Fixed, View, report, watching, write_roster
+
+PARTITIONS = 10_000
+CPU_S = 0.2
+"""The machine may be busy with other things: what counts is what this process does."""
+
+
+@pytest.mark.servers
+def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefix: str) -> None:
+    """From a real Valkey to the page, in processor time."""
+    store = open_store(f"{redis_url}?prefix={key_prefix}", "checkins")
+    write_roster(store, PARTITIONS)
+    for first in range(0, PARTITIONS, 1_000):
+        report(store, *range(first, first + 1_000))
+    metrics = watching(View(store=store))
+
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        page, _ = metrics.render()
+        took.append(time.process_time() - began)
+    store.close()
+
+    assert page.count(b"clocksvc_partition_clock_timestamp_seconds{") == PARTITIONS
+    assert min(took) < CPU_S
+
+
+class Stuck(MemoryStore):
+    """A store that gives no page of partitions until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("checkins", Fixed())
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        self.asked.set()
+        assert self.go_on.wait(30)
+        return super().partitions(after, limit, topic)
+
+
+@pytest.mark.core
+def test_ticks_come_while_a_scrape_is_under_way() -> None:
+    """However long a scrape takes, the leader of the same process waits for no part of it."""
+    clock, stuck = InMemoryClock(), Stuck()
+    write_roster(stuck, 1)
+    report(stuck, 0)
+    metrics = watching(View(store=stuck))
+
+    with ThreadPoolExecutor(1) as pool:
+        scrape = pool.submit(metrics.render)
+        assert stuck.asked.wait(30)
+        clock.report(0, "2026-11-22T11:58:07Z")
+        first = clock.ticks()
+        metrics.ticked("checkins", len(first), 0.001)
+        clock.report(0, "2026-11-22T11:59:07Z")
+        second = clock.ticks()
+        under_way = not scrape.done()
+        stuck.go_on.set()
+
+    assert (len(first), len(second), under_way) == (1, 2, True)
+    assert b'clocksvc_partition_clock_timestamp_seconds{clock="checkins",partition="0"' in scrape.result()[0]

@@ -1,0 +1,125 @@
+"""What a page says of one clock beside its time: who holds it, what is configured, whether this replica can answer."""
+
+import pytest
+
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.time_format import to_rfc3339
+from tests.metrics_page import NOW_MS, View, report, scrape, values, watching, write_roster
+
+pytestmark = pytest.mark.core
+
+PER_PARTITION = "clocksvc_partition_clock_timestamp_seconds"
+HOLDERS = "clocksvc_holding_partition"
+
+
+def held(reason: Reason, *numbers: int) -> dict[str, object]:
+    """A hold as the API answers it."""
+    return Hold(reason, tuple(Partition("ingest", number) for number in numbers)).to_wire()
+
+
+def test_the_partitions_that_hold_are_named_while_they_do() -> None:
+    """By every replica; no series of them is left once the hold is over."""
+    view = View()
+    metrics = watching(view, leads=False)
+    view.answer["hold"] = held(Reason.PARTITION_BEHIND, 7, 3)
+    during = values(metrics, HOLDERS, "partition")
+
+    view.answer["hold"] = held(Reason.PARTITION_BEHIND, 3)
+    fewer = values(metrics, HOLDERS, "partition")
+    view.answer["hold"] = None
+
+    assert (during, fewer, values(metrics, HOLDERS, "partition")) == ({"7": 1.0, "3": 1.0}, {"3": 1.0}, {})
+
+
+def test_not_more_than_ten_are_named() -> None:
+    """A consumer that is gone with 4,096 partitions is no reason for as many series, and as many alerts."""
+    view = View()
+    view.answer["hold"] = held(Reason.PARTITION_UNREPORTED, *range(100, 200))
+
+    assert list(values(watching(view), HOLDERS, "partition")) == [str(number) for number in range(100, 110)]
+
+
+def test_a_hold_without_partitions_names_none() -> None:
+    """Nobody's fault is not somebody's."""
+    view = View()
+    view.answer["hold"] = held(Reason.STORE_UNAVAILABLE)
+
+    assert values(watching(view), HOLDERS, "partition") == {}
+
+
+def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
+    """`metrics.per_partition: false` leaves out the partition clocks alone: holders are named, all else is counted."""
+    view = View()
+    write_roster(view.store, 100)
+    report(view.store, *range(99))
+    view.answer["hold"] = held(Reason.PARTITION_UNREPORTED, 99)
+    view.answer["partitions"] = {"known": 99, "unknown": 1, "excluded": 0}
+
+    everything, without = (scrape(watching(view, per_partition=yes)) for yes in (True, False))
+
+    assert [one for one in everything if one.name != PER_PARTITION] == without
+    assert len(everything) - len(without) == 99
+    assert [one.labels["partition"] for one in without if "partition" in one.labels] == ["99"]
+
+
+def test_a_topic_whose_name_needs_care() -> None:
+    """Every character that Kafka lets into a topic's name comes through as it is."""
+    view = View()
+    view.answer["hold"] = Hold(Reason.PARTITION_BEHIND, (Partition("a.B-9_c", 0),)).to_wire()
+
+    assert values(watching(view), HOLDERS, "topic") == {"a.B-9_c": 1.0}
+
+
+def test_a_partition_clock_is_exact_to_the_millisecond() -> None:
+    """And never below zero."""
+    view = View()
+    write_roster(view.store, 3)
+    report(view.store, 0, timestamp_ms=NOW_MS + 10_007)
+    report(view.store, 1, timestamp_ms=NOW_MS - 1)
+    report(view.store, 2, timestamp_ms=1)
+
+    clocks = values(watching(view), PER_PARTITION, "partition")
+
+    assert clocks == {"0": (NOW_MS + 7) / 1000, "1": (NOW_MS - 10_001) / 1000, "2": 0.0}
+
+
+def test_what_is_configured_is_there_from_the_beginning() -> None:
+    """Interval, hold and heartbeats, in seconds: alerts compare with them, whatever is out of reach."""
+    silent = ClockSpec("bills", ("invoices",), "cutter", "bill-ticks", interval_ms=3_600_000, hold_after_ms=500)
+    metrics = watching(View(), View(silent))
+
+    assert values(metrics, "clocksvc_interval_seconds") == {"checkins": 60, "bills": 3_600}
+    assert values(metrics, "clocksvc_hold_after_seconds") == {"checkins": 120, "bills": 0.5}
+    assert values(metrics, "clocksvc_heartbeat_every_seconds") == {"checkins": 30}
+
+
+def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
+    """`max_out_of_orderness` unless set depends on the topics."""
+    view = View()
+    before = values(watching(view), "clocksvc_max_out_of_orderness_seconds")
+    view.answer["max_out_of_orderness_seconds"] = 0.0
+
+    assert (before, values(watching(view), "clocksvc_max_out_of_orderness_seconds")) == ({}, {"checkins": 0.0})
+
+
+def test_the_last_tick_says_when_it_was_emitted() -> None:
+    """So that a clock that catches up can be told from one that stands still."""
+    view = View()
+    view.answer["last_tick"] = None
+    before = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
+    view.answer["last_tick"] = {"emitted_at": to_rfc3339(NOW_MS + 1)}
+
+    after = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
+    assert (before, after) == ({}, {"checkins": (NOW_MS + 1) / 1000})
+
+
+def test_a_replica_that_cant_answer_says_so_by_clock() -> None:
+    """0 for the clock whose feed it lost, 1 for the others."""
+    lost = View(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"), trouble="lost while the store answers")
+
+    assert values(watching(View(), lost), "clocksvc_ready") == {"checkins": 1.0, "bills": 0.0}

@@ -1,0 +1,79 @@
+"""What the settings say of Redis is what its client is given."""
+
+from typing import Any
+
+import pytest
+
+from clocksvc.service import bootstrap as wiring
+from clocksvc.settings import Settings, settings_from
+
+pytestmark = pytest.mark.core
+
+CLOCKS = {"checkins": {"topics": ["ingest"], "group": "consumers"}, "bills": {"topics": ["bills"], "group": "billing"}}
+
+
+def settings(**redis: Any) -> Settings:
+    """A configuration with this Redis."""
+    return settings_from({"redis": redis, "clocks": CLOCKS})
+
+
+def options(configured: Settings) -> dict[str, Any]:
+    """What the client's connections are made with. No connection is made."""
+    client: Any = wiring.open_connection(configured).client()
+    found: dict[str, Any] = client.connection_pool.connection_kwargs
+    return found
+
+
+def test_plain_url() -> None:
+    """Host, port, database, credentials; and time-outs, so that a dead Redis is noticed."""
+    found = options(settings(url="redis://ops:pa%40ss@redis.example:6390/3"))
+
+    assert (found["host"], found["port"], found["db"]) == ("redis.example", 6390, 3)
+    assert (found["username"], found["password"]) == ("ops", "pa@ss")
+    assert 0 < found["socket_timeout"] <= 5
+    assert 0 < found["socket_connect_timeout"] <= 5
+
+
+def test_tls_with_files_and_a_separate_password() -> None:
+    """Files of a private authority and of a client certificate reach the client, odd characters included."""
+    found = options(
+        settings(
+            url="rediss://redis.example/0",
+            username="ops",
+            password="p&?#=%",
+            ssl_ca_file="/etc/tls/ca & co.pem",
+            ssl_cert_file="/etc/tls/cert.pem",
+            ssl_key_file="/etc/tls/key.pem",
+        )
+    )
+
+    assert (found["username"], found["password"]) == ("ops", "p&?#=%")
+    assert found["ssl_ca_certs"] == "/etc/tls/ca & co.pem"
+    assert (found["ssl_certfile"], found["ssl_keyfile"]) == ("/etc/tls/cert.pem", "/etc/tls/key.pem")
+
+
+def test_sentinel() -> None:
+    """The sentinels are asked with their own password, the master with the store's."""
+    configured = settings(
+        url="redis://:master@ignored/2",
+        sentinel={"service": "mymaster", "nodes": ["one:26379", "two"], "password": "sentinel"},
+    )
+
+    client: Any = wiring.open_connection(configured).client()
+
+    pool = client.connection_pool
+    asked = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
+    assert pool.service_name == "mymaster"
+    assert [(one["host"], one["port"], one["password"]) for one in asked] == [
+        ("one", 26379, "sentinel"),
+        ("two", 26379, "sentinel"),
+    ]
+    assert (pool.connection_kwargs["password"], pool.connection_kwargs["db"]) == ("master", 2)
+
+
+def test_clocks_share_one_client() -> None:
+    """One pool for each Redis and process, however many clocks; another Redis has its own."""
+    one, same, other = settings(url="redis://a/0"), settings(url="redis://a/0"), settings(url="redis://b/0")
+
+    assert wiring.open_connection(one) is wiring.open_connection(same)
+    assert wiring.open_connection(one) is not wiring.open_connection(other)

@@ -1,0 +1,105 @@
+"""A clock as a replica shows it, by the word of a real leader: what holds it, since when, and never silence."""
+
+import json
+
+import pytest
+
+from clocksvc.clock.holds import Reason
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.tick_feed import Feed
+from clocksvc.testing import InMemoryClock
+from tests.unit.leader.looks import (
+    a_clock_with_ticks,
+    pass_time,
+)
+
+pytestmark = pytest.mark.core
+
+FOR_EVER_MS = 10**12
+
+
+def a_replica(clock: InMemoryClock) -> ClockView:
+    """A replica that has just read the clock."""
+    feed = Feed("clock", clock.store, clock.time)
+    feed.step(0)
+    return ClockView(clock.spec, clock.store, feed, clock.time)
+
+
+def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -> None:
+    """With Kafka down at the very first start, the clock holds since that start."""
+    clock = InMemoryClock(now="2026-11-22T12:00:00Z")
+    clock.log.unavailable = clock.topics.unavailable = True
+    clock.settle()
+    pass_time(clock, 3, clock.leader)
+
+    state = a_replica(clock).state()
+
+    assert state["hold"]["reason"] == Reason.TICKLOG_UNAVAILABLE
+    assert state["hold"]["since"] == "2026-11-22T12:00:00Z"
+
+
+def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
+    """A replica of an older version does not know the reason, but that the clock holds it says."""
+    clock = a_clock_with_ticks()
+    hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
+    clock.leader.leave()
+    assert clock.store.take_lease("newer", "host-2:1", FOR_EVER_MS)
+    clock.store.say("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
+
+    state = a_replica(clock).state()
+
+    assert state["status"] == "holding"
+    assert state["hold"] == hold | {"since": "2026-11-22T12:30:00Z"}
+
+
+def test_no_partition_seems_to_be_behind_the_clock() -> None:
+    """What is shown of the partitions is never older than the last tick shown, however fresh the last look was."""
+    clock = a_clock_with_ticks()
+    feed = Feed("clock", clock.store, clock.time)
+    feed.step(0)
+    replica = ClockView(clock.spec, clock.store, feed, clock.time)
+    assert replica.state()["slowest"][0]["time"] == "2026-11-22T12:03:00Z"
+
+    clock.report(0, "2026-11-22T12:04:00Z")
+    feed.step(0)
+    state = replica.state()
+
+    assert (state["time"], state["slowest"][0]["time"]) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
+
+
+def test_a_store_that_only_takes_no_writes_is_said() -> None:
+    """A full Redis answers readers while no process can lead: the reason is why, not that nobody does."""
+    clock = a_clock_with_ticks()
+    feed = Feed("clock", clock.store, clock.time)
+    feed.step(0)
+    replica = ClockView(clock.spec, clock.store, feed, clock.time, lambda: clock.leader.store_trouble)
+    clock.store.broken = True
+    clock.settle()
+    assert clock.leader.store_trouble
+    clock.store.broken = False
+    assert replica.state()["hold"] is None
+
+    clock.time.advance(4)
+    hold = replica.state()["hold"]
+
+    assert (hold["reason"], hold["detail"]) == (Reason.STORE_UNAVAILABLE, clock.leader.store_trouble)
+    clock.settle()
+    assert clock.leader.store_trouble is None
+    assert replica.state()["hold"] is None
+
+
+def test_a_replica_that_cant_answer_says_why() -> None:
+    """Not before it has read the ticks, nor when it alone lost them; but with the store away it has a hold to tell."""
+    clock = a_clock_with_ticks()
+    feed = Feed("clock", clock.store, clock.time)
+    replica = ClockView(clock.spec, clock.store, feed, clock.time)
+    before = replica.unready()
+    feed.step(0)
+    after = replica.unready()
+
+    clock.time.advance(20)
+    lost = replica.unready()
+    clock.store.broken = True
+    replica.look_anew()
+
+    assert (before, after, lost, replica.unready()) == ("not read yet", "", "lost while the store answers", "")

@@ -1,0 +1,242 @@
+"""One round of heartbeats: into every partition, checked, counted, never older than its life."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.errors import InvalidValue, MetadataUnavailable
+from clocksvc.interfaces.topics import (
+    HEARTBEAT_HEADER,
+    Metadata,
+)
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.topics import MemoryTopics
+from clocksvc.service import heartbeats as heartbeat
+
+pytestmark = pytest.mark.core
+
+NOW_MS = 1_764_000_000_000
+MINUTE_MS = 60_000
+SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", "ticks", heartbeat=HeartbeatSpec())
+
+
+@dataclass
+class Wall:
+    """A wall clock that stands where it is put; its monotonic one moves by 0.25 s each time it is asked."""
+
+    at_ms: int = NOW_MS
+    asked: float = 0.0
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic(self) -> float:
+        self.asked += 0.25
+        return self.asked
+
+
+class Cluster(MemoryTopics):
+    """A cluster that may not tell some topics."""
+
+    forbidden: Collection[str] = ()
+    asked: int = 0
+
+    def describe(self, topics: Collection[str]) -> Metadata:
+        self.asked += 1
+        if any(topic in self.forbidden for topic in topics):
+            raise MetadataUnavailable("not authorized")
+        return super().describe(topics)
+
+
+@pytest.fixture
+def wall() -> Wall:
+    """The worker's clock; the store's stands at NOW_MS."""
+    return Wall()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """The clock's store."""
+    return MemoryStore("checkins", Wall())
+
+
+@pytest.fixture
+def topics() -> Cluster:
+    """A cluster with the clock's two topics: two partitions and one."""
+    cluster = Cluster()
+    cluster.create("ingest", 2)
+    cluster.create("retries", 1)
+    return cluster
+
+
+ALL = (Partition("ingest", 0), Partition("ingest", 1), Partition("retries", 0))
+
+
+def timestamps(topics: MemoryTopics) -> dict[Partition, list[int]]:
+    """The timestamps that stand in each partition."""
+    return {partition: [record.timestamp_ms for record in topics.records(partition)] for partition in ALL}
+
+
+def test_every_partition_gets_one(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """One record with the header lands in every partition, and the round is counted as a success."""
+    made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
+
+    assert (made.delivered, made.whole, made.counted) == (ALL, True, True)
+    assert timestamps(topics) == {partition: [NOW_MS] for partition in ALL}
+    assert [header for header, _ in topics.records(ALL[0])[0].headers] == [HEARTBEAT_HEADER]
+    counters = store.counters()
+    assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 3}, NOW_MS)
+
+
+def test_partitions_come_from_kafka(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """A partition that was added since the last round gets its heartbeat with no change of configuration."""
+    topics.add_partitions("retries", 1)
+
+    assert Partition("retries", 1) in heartbeat.beat(SPEC, store, topics, wall, NOW_MS).delivered
+
+
+@pytest.mark.parametrize(("own_ms", "wanted_ms"), [(NOW_MS - 5_000, NOW_MS - 5_000), (NOW_MS + 5_000, NOW_MS)])
+def test_timestamp_is_the_earlier_clock(own_ms: int, wanted_ms: int, store: MemoryStore, topics: Cluster) -> None:
+    """A worker whose clock is ahead can't run the global clock forward: the earlier of the two clocks counts."""
+    heartbeat.beat(SPEC, store, topics, Wall(own_ms), NOW_MS)
+
+    assert timestamps(topics)[ALL[0]] == [wanted_ms]
+
+
+def test_key_and_payload(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """Compacted or strictly typed topics get the key and payload that were configured."""
+    spec = replace(SPEC, heartbeat=HeartbeatSpec(key=b"k", payload=b"{}"))
+    heartbeat.beat(spec, store, topics, wall, NOW_MS)
+
+    assert [(record.key, record.value) for record in topics.records(ALL[2])] == [(b"k", b"{}")]
+
+
+def test_a_store_out_of_reach_stops_no_heartbeat(
+    wall: Wall, store: MemoryStore, topics: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the store the worker's own clock counts, every partition gets its record, the lost count is logged."""
+    store.broken = True
+    with caplog.at_level(logging.WARNING):
+        made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
+
+    assert (made.whole, made.counted) == (True, False)
+    assert timestamps(topics) == {partition: [NOW_MS] for partition in ALL}
+    assert caplog.messages == ["store out of reach, heartbeats not counted"]
+
+
+def test_a_store_lost_meanwhile_loses_the_count_alone(wall: Wall, topics: Cluster) -> None:
+    """A store that told the time but can't count any more makes the round no less whole."""
+
+    class Forgetful(MemoryStore):
+        def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
+            self.broken = True
+            super().count_heartbeats(outcomes, success=success)
+
+    made = heartbeat.beat(SPEC, Forgetful("checkins", Wall()), topics, wall, NOW_MS)
+
+    assert (made.whole, made.counted) == (True, False)
+
+
+def test_a_failed_partition_stops_no_other(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """Deliveries are checked one by one; a round with a failure is no success, and says why."""
+    topics.failing[ALL[1]] = "no leader"
+    made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
+
+    assert (made.delivered, made.failed, made.whole) == ((ALL[0], ALL[2]), {ALL[1]: "no leader"}, False)
+    counters = store.counters()
+    assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 2, "failed": 1}, None)
+
+
+def test_a_missing_topic_is_a_failure(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """A configured topic that Kafka does not list fails by name; the other topic gets its records."""
+    topics.delete("retries")
+    made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
+
+    assert (made.delivered, dict(made.unread)) == (ALL[:2], {"retries": "Kafka does not list it"})
+    assert dict(store.counters().heartbeats) == {"delivered": 2, "failed": 1}
+
+
+def test_an_unreadable_topic_stops_no_other(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """A topic that may not be described fails with Kafka's reason; the other topic gets its records."""
+    topics.forbidden = ["ingest"]
+    made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
+
+    assert (made.delivered, dict(made.unread)) == (ALL[2:], {"ingest": "not authorized"})
+
+
+def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: Wall, store: MemoryStore) -> None:
+    """With Kafka away, a clock of a hundred topics does not wait for each of them."""
+    topics = Cluster()
+    names = tuple(f"topic-{number}" for number in range(100))
+    topics.forbidden = names
+    made = heartbeat.beat(replace(SPEC, topics=names), store, topics, wall, NOW_MS)
+
+    assert set(made.unread) == set(names)
+    assert topics.asked < 10
+
+
+@pytest.mark.parametrize(
+    ("every_ms", "age_ms", "expired"),
+    [
+        pytest.param(1_000, 60_000, False, id="a short interval lives a minute"),
+        pytest.param(1_000, 60_001, True, id="and not longer"),
+        pytest.param(600_000, 600_000, False, id="a long interval lives as long as itself"),
+        pytest.param(600_000, 600_001, True, id="and no longer either"),
+        pytest.param(60_000, -5_000, False, id="beat's clock is ahead of the worker's"),
+    ],
+)
+def test_an_old_round_expires(
+    every_ms: int, age_ms: int, expired: bool, wall: Wall, store: MemoryStore, topics: Cluster
+) -> None:
+    """A round that waited longer than max(every, 60 s) puts nothing, and is counted as expired."""
+    spec = replace(SPEC, interval_ms=600_000, heartbeat=HeartbeatSpec(every_ms))
+    made = heartbeat.beat(spec, store, topics, wall, NOW_MS - age_ms)
+
+    assert (made.expired, sum(map(len, timestamps(topics).values()))) == (expired, 0 if expired else 3)
+    assert dict(store.counters().heartbeats) == ({"expired": 1} if expired else {"delivered": 3})
+
+
+def test_an_expired_round_is_no_success(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """The time of the last success stays where it was when a round expires."""
+    heartbeat.beat(SPEC, store, topics, wall, NOW_MS - 61_000)
+
+    assert store.counters().heartbeat_success_ms is None
+
+
+def test_heartbeats_that_are_off(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+    """A clock without heartbeats gets none by accident: the error names the setting."""
+    with pytest.raises(InvalidValue, match=r"clocks\.checkins\.heartbeat"):
+        heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)
+
+
+FAILED = heartbeat.Round(failed={ALL[0]: "no leader"})
+
+
+@pytest.mark.parametrize(
+    ("made", "age_ms", "tries", "wait_s"),
+    [
+        pytest.param(FAILED, 0, 1, 1.0, id="soon at first"),
+        pytest.param(FAILED, 0, 3, 4.0, id="then less often"),
+        pytest.param(FAILED, 0, 50, 15.0, id="but not rarer than this"),
+        pytest.param(FAILED, 59_500, 1, None, id="not when it would expire before"),
+        pytest.param(heartbeat.Round(unread={"ingest": "away"}), 0, 1, 1.0, id="a topic that Kafka did not tell"),
+        pytest.param(heartbeat.Round(), 0, 1, None, id="a whole round is not put again"),
+        pytest.param(heartbeat.Round(expired=True), 61_000, 1, None, id="nor one that expired"),
+    ],
+)
+def test_when_a_round_is_put_again(made: Any, age_ms: int, tries: int, wait_s: float | None) -> None:
+    """A round that is not whole is put again with a back-off, within its life."""
+    assert heartbeat.retry_after_s(SPEC, made, NOW_MS - age_ms, NOW_MS, tries) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "due_ms"), [(NOW_MS, NOW_MS), (NOW_MS + 59_999, NOW_MS), (NOW_MS + 60_000, NOW_MS + MINUTE_MS)]
+)
+def test_due_times_are_multiples(now_ms: int, due_ms: int) -> None:
+    """A round is due at the multiple of `every` that has passed last."""
+    assert heartbeat.due_ms(HeartbeatSpec(), now_ms) == due_ms

@@ -1,0 +1,291 @@
+"""The feed: what was shown stays shown, no tick is missed, and nothing with a gap is given."""
+
+import threading
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
+from clocksvc.memory.store import MemoryStore
+from clocksvc.service.tick_feed import Feed
+from tests.unit.api.bed import (
+    AnsweringStore,
+    Bed,
+    after,
+    ticks,
+)
+from tests.waiting import eventually
+
+
+def test_it_is_not_ready_before_it_has_read() -> None:
+    """A feed that has not read says so rather than that there are no ticks."""
+    bed = Bed()
+
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(0, 10)
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(10)
+    assert not bed.feed.ready
+
+
+def test_a_feed_that_has_never_reached_the_store_says_so() -> None:
+    """Before the first answer, "no answer" is the error, not "no ticks"."""
+    bed = Bed()
+    bed.store.broken = True
+
+    bed.feed.step(0)
+
+    assert not bed.feed.ready
+    assert not bed.feed.store_ok
+    with pytest.raises(StoreUnavailable):
+        bed.feed.newest(1)
+
+
+def test_it_shows_history_and_what_follows() -> None:
+    """The ticks that were there and those that come later are one chain."""
+    bed = Bed()
+    chain = ticks(5)
+    bed.publish(*chain[:3])
+    bed.feed.step(0)
+
+    bed.publish(*chain[3:])
+    bed.feed.step(0)
+
+    assert bed.feed.last == chain[4]
+    assert bed.feed.newest(10) == chain
+    assert bed.feed.newest(2) == chain[3:]
+    assert bed.feed.ticks_after(chain[1].at_ms, 10) == chain[2:]
+    assert bed.feed.ticks_after(chain[1].at_ms, 1) == chain[2:3]
+    assert bed.feed.ticks_after(chain[4].at_ms, 10) == []
+
+
+def test_a_clock_without_ticks_has_none_to_give() -> None:
+    """Before the first tick lists are empty, and the first one is then seen."""
+    bed = Bed()
+    bed.feed.step(0)
+
+    assert bed.feed.ready
+    assert bed.feed.ticks_after(0, 10) == bed.feed.newest(10) == []
+
+    bed.publish(*ticks(1))
+    bed.feed.step(0)
+
+    assert bed.feed.ticks_after(0, 10) == ticks(1)
+
+
+class PublishesInBetween(AnsweringStore):
+    """A store in which a tick is published just after each read of its history."""
+
+    def newest_ticks(self, limit: int) -> list[Tick]:
+        read = super().newest_ticks(limit)
+        self.publish("token-of-the-leader", after(read[-1]) if read else ticks(1))
+        return read
+
+
+@pytest.mark.parametrize("already", [0, 1, 5])
+def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
+    """What is published between the two reads comes with the second."""
+    bed = Bed()
+    store = PublishesInBetween("checkins", bed.time)
+    bed.store = store
+    bed.lead()
+    if already:
+        bed.publish(*ticks(already))
+    feed = Feed("checkins", store, bed.time)
+
+    for _ in range(3):
+        feed.step(0)
+
+    shown = feed.newest(100)
+    assert shown == ticks(len(shown))
+    assert shown == store.ticks_after(0, 100)
+
+
+def test_subscribers_are_called_on_each_change() -> None:
+    """A callback comes for a tick, for trouble and for its end, not for a read without news."""
+    bed = Bed()
+    calls: list[int] = []
+    end = bed.feed.on_change(lambda: calls.append(1))
+    bed.feed.step(0)
+    bed.feed.step(0)
+    assert len(calls) == 1
+
+    bed.publish(*ticks(1))
+    bed.feed.step(0)
+    assert len(calls) == 2
+
+    bed.store.broken = True
+    bed.feed.step(0)
+    bed.feed.step(0)
+    assert len(calls) == 3
+
+    bed.store.broken = False
+    bed.feed.step(0)
+    assert len(calls) == 4
+
+    end()
+    bed.publish(*after(ticks(1)[0]))
+    bed.feed.step(0)
+    assert len(calls) == 4
+
+
+def test_older_ticks_come_from_the_store() -> None:
+    """A cursor before the ticks in memory reads the store, and joins it with what was shown without a gap."""
+    bed = Bed(keep=4)
+    chain = ticks(30)
+    bed.publish(*chain)
+    bed.feed.step(0)
+
+    assert bed.feed.ticks_after(0, 100) == chain
+    assert bed.feed.ticks_after(chain[9].at_ms, 5) == chain[10:15]
+    assert bed.feed.in_memory_after(chain[9].at_ms, 5) is None
+    assert bed.feed.in_memory_after(chain[25].at_ms - 1, 5) is None
+    assert bed.feed.in_memory_after(chain[25].at_ms, 5) == chain[26:]
+
+
+def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
+    """A list never runs ahead of the clock that the same replica shows."""
+    bed = Bed(keep=2)
+    chain = ticks(6)
+    bed.publish(*chain[:5])
+    bed.feed.step(0)
+    bed.publish(chain[5])
+
+    assert bed.feed.ticks_after(0, 100) == chain[:5]
+
+
+def test_a_cursor_older_than_what_is_kept_is_refused() -> None:
+    """The oldest kept tick's own previous is the oldest cursor that is good."""
+    bed = Bed(keep=2)
+    chain = ticks(10)
+    bed.have(chain[3:])
+    bed.feed.step(0)
+
+    assert bed.feed.ticks_after(chain[2].at_ms, 100) == chain[3:]
+    with pytest.raises(CursorTooOld) as raised:
+        bed.feed.ticks_after(chain[2].at_ms - 1, 100)
+    assert (raised.value.oldest_ms, raised.value.oldest_previous_ms) == (chain[3].at_ms, chain[2].at_ms)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [[], [3, 4, 5], [0, 1, 2, 3, 4], [3, 4, 6, 7, 8, 9]],
+    ids=["gone", "cut short", "cut back", "with a hole"],
+)
+def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: list[int]) -> None:
+    """Whatever is missing between an old cursor and the ticks in memory, the answer is an error, never a gap."""
+    bed = Bed(keep=2)
+    chain = ticks(10)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    bed.have([chain[number] for number in left])
+
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(chain[3].at_ms, 100)
+    assert bed.feed.ticks_after(chain[8].at_ms, 100) == chain[9:]
+
+
+def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> None:
+    """A chain that is whole in itself and passes what was shown, but names other ticks before it, is no answer."""
+    bed = Bed(keep=2)
+    chain = ticks(10)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    sparse = chain[0::2]
+    others = [replace(tick, previous_ms=before.at_ms) for before, tick in pairwise(sparse)]
+    bed.have([sparse[0], *others, replace(chain[9], previous_ms=chain[8].at_ms)])
+
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(chain[2].at_ms, 100)
+
+
+def test_what_is_in_memory_counts_as_kept() -> None:
+    """A store that trimmed further than memory does not make a good cursor bad."""
+    bed = Bed(keep=5)
+    chain = ticks(10)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    bed.have(chain[8:])
+
+    assert bed.feed.ticks_after(chain[4].at_ms, 100) == chain[5:]
+    with pytest.raises(CursorTooOld) as raised:
+        bed.feed.ticks_after(chain[1].at_ms, 100)
+    assert (raised.value.oldest_ms, raised.value.oldest_previous_ms) == (chain[5].at_ms, chain[4].at_ms)
+
+
+def test_reached_names_the_first_tick_at_or_after() -> None:
+    """Between two boundaries the later one answers; an answer that is known needs no store."""
+    bed = Bed(keep=3)
+    chain = ticks(8)
+    bed.have(chain[2:])
+    bed.feed.step(0)
+
+    assert bed.feed.reached(chain[6].at_ms) == chain[6]
+    assert bed.feed.reached(chain[6].at_ms - 1) == chain[6]
+    assert bed.feed.reached(chain[3].at_ms + 1) == chain[4]
+    assert bed.feed.reached(chain[7].at_ms + 1) is None
+    assert bed.feed.reached(0) == chain[5]
+    bed.store.broken = True
+    assert bed.feed.reached(chain[3].at_ms) == chain[5]
+
+
+def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
+    """No answer, an answer that makes no sense: it goes on once that is over, and ends when told."""
+    bed = Bed()
+    stop = threading.Event()
+    thread = threading.Thread(target=bed.feed.run, args=(stop,))
+    thread.start()
+    try:
+        bed.publish(*ticks(1))
+        eventually(lambda: bed.feed.last == ticks(1)[0], what="the first tick")
+        bed.store.broken = True
+        eventually(lambda: not bed.feed.store_ok, what="the outage to be seen")
+        bed.store.broken = False
+        bed.publish(*after(ticks(1)[0]))
+        eventually(lambda: bed.feed.last == after(ticks(1)[0])[0], what="the tick after the outage")
+        assert bed.feed.store_ok
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+class Nonsense(MemoryStore):
+    """A store whose stream can't be read for a while."""
+
+    senseless = True
+
+    def newest_ticks(self, limit: int) -> list[Tick]:
+        if self.senseless:
+            raise ValueError("no tick")
+        return super().newest_ticks(limit)
+
+
+def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
+    """An unforeseen error in the feed's thread shows as a store that is not read, until it is over."""
+    bed = Bed()
+    store = Nonsense("checkins", bed.time)
+    feed = Feed("checkins", store, bed.time)
+    stop = threading.Event()
+    thread = threading.Thread(target=feed.run, args=(stop,))
+    thread.start()
+    try:
+        eventually(lambda: not feed.store_ok, what="the trouble to be seen")
+        store.senseless = False
+        eventually(lambda: feed.ready and feed.store_ok, what="the feed to go on")
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_feed_that_nobody_steps_is_stalled() -> None:
+    """A thread that hangs shows, by the monotonic clock."""
+    bed = Bed()
+    assert not bed.feed.stalled
+    bed.feed.step(0)
+    assert not bed.feed.stalled
+    bed.time.advance(60)
+    assert bed.feed.stalled

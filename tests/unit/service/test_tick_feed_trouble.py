@@ -1,0 +1,244 @@
+"""The feed in trouble: a store that is gone, cut back, trimmed or broken moves nothing back and leaves no gap."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
+from clocksvc.memory.partition_table import State
+from tests.unit.api.bed import (
+    NOON,
+    Bed,
+    after,
+    ticks,
+)
+
+
+def test_a_store_out_of_reach_takes_nothing_away() -> None:
+    """What was shown can still be had; what the store would be needed for is refused by name."""
+    bed = Bed(keep=3)
+    chain = ticks(6)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    bed.store.broken = True
+    bed.feed.step(0)
+
+    assert bed.feed.last == chain[5]
+    assert bed.feed.ready
+    assert not bed.feed.store_ok
+    assert bed.feed.ticks_after(chain[3].at_ms, 10) == chain[4:]
+    with pytest.raises(StoreUnavailable):
+        bed.feed.ticks_after(chain[0].at_ms, 10)
+
+
+def test_a_lost_stream_is_not_shown_and_heals() -> None:
+    """After a flush the last tick stays shown; when the stream is back the feed is as before."""
+    bed = Bed()
+    chain = ticks(4)
+    bed.publish(*chain)
+    bed.feed.step(0)
+
+    bed.store.wipe()
+    bed.feed.step(0)
+    assert bed.feed.rebuilding
+    assert bed.feed.last == chain[3]
+
+    bed.lead()
+    bed.have(chain[1:])
+    bed.feed.step(0)
+    assert not bed.feed.rebuilding
+    bed.publish(*after(chain[3]))
+    bed.feed.step(0)
+    assert bed.feed.newest(10) == [*chain, *after(chain[3])]
+
+
+def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_was_a_tick() -> None:
+    """Until a leader has been there an empty stream says nothing: a subscriber from the beginning would get all."""
+    bed = Bed()
+    chain = ticks(3)
+    bed.publish(*chain)
+    bed.store.wipe()
+    bed.feed.step(0)
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(0, 10)
+
+    bed.lead()
+    bed.have(chain)
+    bed.feed.step(0)
+    assert bed.feed.newest(10) == chain
+
+
+def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None:
+    """Not only at the feed's next read: who asks then is told so."""
+    bed = Bed(led=False)
+    bed.feed.step(0)
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+
+    bed.lead()
+    assert bed.feed.newest(1) == bed.feed.ticks_after(0, 10) == []
+
+    bed.publish(*ticks(1))
+    with pytest.raises(Rebuilding):
+        bed.feed.newest(1)
+    bed.feed.step(0)
+    assert bed.feed.newest(1) == ticks(1)
+
+
+def test_a_stream_that_ends_below_is_not_shown() -> None:
+    """A stream cut back, as by a store's roll-back, moves nothing back; it heals when it has caught up."""
+    bed = Bed()
+    chain = ticks(4)
+    bed.publish(*chain)
+    bed.feed.step(0)
+
+    bed.have(chain[:2])
+    bed.feed.step(0)
+    assert bed.feed.rebuilding
+    assert bed.feed.last == chain[3]
+
+    bed.publish(chain[2], chain[3], *after(chain[3]))
+    bed.feed.step(0)
+    assert not bed.feed.rebuilding
+    assert bed.feed.last == after(chain[3])[0]
+
+
+@pytest.mark.parametrize("older", [2, 0])
+def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> None:
+    """A later tick that names one before the last shown as its previous is another history."""
+    bed = Bed()
+    chain = ticks(4)
+    bed.publish(*chain)
+    bed.feed.step(0)
+    later = ticks(1, first_s=chain[3].at_ms // 1000 + 60, previous_s=chain[1].at_ms // 1000)
+
+    bed.have([*chain[:older], *later])
+    bed.feed.step(0)
+
+    assert bed.feed.rebuilding
+    assert bed.feed.last == chain[3]
+    assert bed.feed.ticks_after(chain[0].at_ms, 10) == chain[1:]
+
+
+def test_a_stream_trimmed_beyond_what_was_shown_begins_anew() -> None:
+    """After a long absence the ticks in between are gone: cursors before them are refused, the clock goes on."""
+    bed = Bed()
+    chain = ticks(20)
+    bed.publish(*chain[:3])
+    bed.feed.step(0)
+
+    bed.have(chain[10:])
+    bed.feed.step(0)
+
+    assert not bed.feed.rebuilding
+    assert bed.feed.last == chain[19]
+    assert bed.feed.newest(100) == chain[10:]
+    assert bed.feed.ticks_after(chain[9].at_ms, 100) == chain[10:]
+    with pytest.raises(CursorTooOld) as raised:
+        bed.feed.ticks_after(chain[2].at_ms, 100)
+    assert (raised.value.oldest_ms, raised.value.oldest_previous_ms) == (chain[10].at_ms, chain[9].at_ms)
+
+
+@pytest.mark.parametrize("keep", [100, 2])
+def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
+    """A missing tick in the middle is no trimming: the feed stops before the hole, and goes on when it is mended."""
+    bed = Bed(keep=keep)
+    chain = ticks(8)
+    bed.publish(*chain[:3])
+    bed.feed.step(0)
+
+    bed.have([*chain[:5], *chain[6:]])
+    bed.read()
+    assert bed.feed.last == chain[4]
+    assert bed.feed.rebuilding
+
+    bed.have(chain)
+    bed.read()
+    assert bed.feed.last == chain[7]
+    assert not bed.feed.rebuilding
+    assert bed.feed.newest(100) == chain[-keep:]
+
+
+def test_a_stream_with_a_hole_at_the_start_is_not_shown() -> None:
+    """A replica that starts over a broken chain waits until it is whole."""
+    bed = Bed()
+    chain = ticks(5)
+    bed.have([*chain[:2], *chain[3:]])
+    bed.feed.step(0)
+
+    assert bed.feed.rebuilding
+    assert bed.feed.last is None
+    with pytest.raises(Rebuilding):
+        bed.feed.ticks_after(0, 10)
+
+    bed.have(chain)
+    bed.feed.step(0)
+    assert bed.feed.newest(10) == chain
+    assert not bed.feed.rebuilding
+
+
+STREAMS = st.tuples(st.integers(0, 24), st.integers(0, 24))
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("stream"), STREAMS), st.tuples(st.sampled_from(["down", "up", "step", "pull"]), STREAMS)
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS)
+def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through(
+    events: list[tuple[str, tuple[int, int]]],
+) -> None:
+    """The stream is any piece of the true chain at any moment, or out of reach; a follower resumes from what it saw.
+
+    It gets exactly the ticks after that; only when it is told that its cursor is too old may some be missing."""
+    bed = Bed(keep=4)
+    chain = ticks(24)
+    position = {tick: number for number, tick in enumerate(chain)}
+    cursor_ms, got, last, skipped = 0, -1, -1, 0
+    for event, (begin, end) in events:
+        if event == "stream":
+            state = State()
+            state.ticks = chain[begin:end]
+            bed.store.restore(state)
+        elif event in ("down", "up"):
+            bed.store.broken = event == "down"
+        elif event == "step":
+            bed.feed.step(0)
+            now = -1 if bed.feed.last is None else position[bed.feed.last]
+            assert now >= last
+            last = now
+        else:
+            try:
+                for tick in bed.feed.ticks_after(cursor_ms, 3):
+                    assert position[tick] == got + 1
+                    got, cursor_ms = position[tick], tick.at_ms
+                assert got <= last
+            except CursorTooOld as error:
+                begins_after = next(n for n, tick in enumerate(chain) if tick.at_ms == error.oldest_previous_ms)
+                skipped = begins_after - got
+                got, cursor_ms = begins_after, chain[begins_after].at_ms
+            except (Rebuilding, StoreUnavailable):
+                continue
+            assert skipped >= 0
+
+
+def test_another_emission_of_the_same_tick_is_the_same_tick() -> None:
+    """A stream made anew from the log may carry what the store held before with another emission time."""
+    bed = Bed()
+    chain = ticks(3)
+    bed.publish(*chain)
+    bed.feed.step(0)
+
+    bed.have([*chain[:2], replace(chain[2], emitted_at_ms=NOON * 1000)])
+    bed.feed.step(0)
+    bed.publish(*after(chain[2]))
+    bed.feed.step(0)
+
+    assert not bed.feed.rebuilding
+    assert bed.feed.newest(10) == [*chain, *after(chain[2])]

@@ -1,0 +1,92 @@
+"""Where to connect to, and where to listen."""
+
+from typing import Any
+
+import pytest
+from kombu.connection import Connection
+
+from clocksvc.errors import InvalidValue
+from clocksvc.settings import check_bind, settings_from
+from tests.unit.settings.given import (
+    TOKEN,
+    with_section,
+)
+
+pytestmark = pytest.mark.core
+
+
+@pytest.mark.parametrize(
+    ("url", "extra", "tls", "host", "port", "database", "username", "password"),
+    [
+        ("redis://h", {}, False, "h", 6379, 0, None, None),
+        ("rediss://u:p%40%2F@h:1/3", {}, True, "h", 1, 3, "u", "p@/"),
+        ("redis://:p@[::1]:1/", {}, False, "::1", 1, 0, None, "p"),
+        ("redis://h/2", {"username": "u", "password": "p:@"}, False, "h", 6379, 2, "u", "p:@"),
+    ],
+)
+def test_the_stores_address(
+    url: str, extra: dict[str, str], tls: bool, host: str, port: int, database: int, username: str, password: str
+) -> None:
+    """The URL taken apart, with user and password from wherever they stand; its repr shows no password."""
+    address = settings_from(with_section("redis", {"url": url, **extra})).redis.address()
+
+    assert (address.tls, address.host, address.port, address.database) == (tls, host, port, database)
+    assert (address.username, address.password) == (username, password)
+    assert "password" not in repr(address)
+
+
+def _read_by_celery(url: str) -> Any:
+    return Connection(url)  # type: ignore[no-untyped-call]  # kombu's is not typed
+
+
+def test_the_broker_is_the_stores_redis() -> None:
+    """Celery's own client reads host, database, credentials and verified TLS from it."""
+    redis = {"url": "rediss://h:1/3", "username": "u", "password": "p/@", "ssl_ca_file": "/c a", "ssl_cert_file": "/c"}
+
+    url, _ = settings_from(with_section("redis", redis)).celery_broker()
+
+    broker = _read_by_celery(url)
+    assert (broker.transport_cls, broker.hostname, broker.port, broker.virtual_host) == ("rediss", "h", 1, "3")
+    assert (broker.userid, broker.password) == ("u", "p/@")
+    assert broker.ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
+    assert (broker.ssl["ssl_ca_certs"], broker.ssl["ssl_certfile"]) == ("/c a", "/c")
+    assert broker.ssl["ssl_check_hostname"] is True
+
+
+def test_the_broker_is_built_from_sentinels() -> None:
+    """Every sentinel is an alternative that carries the primary's credentials; the sentinels' own go beside."""
+    sentinel = {"service": "main", "nodes": ["a:1", "b", "[::1]:3"], "username": "su", "password": "sp"}
+    redis = {"url": "redis://ignored:9/2", "password": "p/@", "sentinel": sentinel}
+
+    url, options = settings_from(with_section("redis", redis)).celery_broker()
+
+    assert options == {"master_name": "main", "sentinel_kwargs": {"username": "su", "password": "sp"}}
+    for alternative, host, port in zip(url.split(";"), ["a", "b", "::1"], [1, 26379, 3], strict=True):
+        broker = _read_by_celery(alternative)
+        assert (broker.transport_cls, broker.hostname, broker.port) == ("sentinel", host, port)
+        assert (broker.virtual_host, broker.password, broker.ssl) == ("2", "p/@", False)
+
+
+def test_a_broker_of_its_own() -> None:
+    """What is set counts, for a cluster too."""
+    data = {**with_section("redis", {"cluster": True}), "celery": {"broker_url": "amqp://u:p@h//"}}
+
+    assert settings_from(data).celery_broker() == ("amqp://u:p@h//", {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "::1", "[::1]"])
+def test_this_machine_needs_no_tokens(host: str) -> None:
+    """A loopback address may be served to anybody."""
+    check_bind(settings_from(with_section("api", {"host": host})).api, insecure=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.1.example.com"])
+def test_beyond_this_machine_only_with_tokens_or_insecure(host: str) -> None:
+    """Else the start is refused, with the ways out."""
+    token = {"name": "n", "token": TOKEN, "scopes": ["read"]}
+    api = settings_from(with_section("api", {"host": host})).api
+
+    check_bind(settings_from(with_section("api", {"host": host, "tokens": [token]})).api, insecure=False)
+    check_bind(api, insecure=True)
+    with pytest.raises(InvalidValue, match=r"^api\.host: .*api\.tokens.*--insecure"):
+        check_bind(api, insecure=False)

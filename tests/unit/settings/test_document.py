@@ -1,0 +1,54 @@
+"""The YAML text itself, before any field is looked at."""
+
+import pytest
+
+from clocksvc.errors import SettingsError
+from tests.unit.settings.given import (
+    SECRET,
+    loaded,
+)
+
+pytestmark = pytest.mark.core
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3", "not valid YAML: line 3, column 1: the key 'a' stands twice in one mapping"),
+        ("redis: {url: a, url: b}", "not valid YAML: line 1, column 17: the key 'url' stands twice in one mapping"),
+        (f"redis: {{password: *{SECRET}}}", "not valid YAML: line 1, column 19: found undefined alias …"),
+        (f"redis: {{password: !{SECRET} x}}", "not valid YAML: line 1, column 19: could not determine a constructor"),
+        (f"redis: [{SECRET}", "not valid YAML: line 1, column"),
+        ("a: 2024-13-45", "not valid YAML: a value is not of the kind that it looks like"),
+        ("a: !!bool x", "not valid YAML: a value is not of the kind that it looks like"),
+        ("a: \x00", "not valid YAML: "),
+        ("[" * 5_000, "not valid YAML: it is nested too deeply"),
+        ("--- 1\n--- 2", "not valid YAML: line 2, column 1: but found another document"),
+    ],
+)
+def test_text_that_is_no_yaml_is_refused_without_showing_it(text: str, said: str) -> None:
+    """The error says where and why, never what stands there."""
+    with pytest.raises(SettingsError) as raised:
+        loaded(text)
+
+    (problem,) = raised.value.problems
+    assert problem.startswith(said)
+    assert SECRET not in problem
+
+
+def test_merge_keys_are_not_repeated_keys() -> None:
+    """YAML's `<<` may bring a key that the mapping has, which then counts."""
+    settings = loaded("""
+        clocks:
+          one: &one {topics: [a], group: g, interval: 5m}
+          two: &two {<<: *one, interval: 10m}
+          three: {<<: [*two, *one], topics: [b]}
+    """)
+
+    assert [spec.interval_ms for spec in settings.clock_specs().values()] == [300_000, 600_000, 600_000]
+
+
+def test_data_that_hold_themselves_are_refused() -> None:
+    """YAML's anchors can make a list its own element."""
+    with pytest.raises(SettingsError):
+        loaded("clocks: &c {checkins: *c}\nredis: &r [*r]\nkafka: &k {a.b: *k}\napi: {tokens: &t [*t]}")

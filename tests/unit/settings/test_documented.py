@@ -1,0 +1,80 @@
+"""docs/configuration.md and the example say what the code does."""
+
+import re
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from clocksvc.settings import Settings
+from tests.repository import ROOT
+from tests.unit.settings.given import (
+    TOKEN,
+    loaded,
+)
+
+pytestmark = pytest.mark.core
+
+
+def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, object]]:
+    """(path, default) of every field a user can write, `<name>` and `<n>` for what is repeated."""
+    found: list[tuple[str, object]] = []
+    repeated = {"clocks": ".<name>", "tokens": ".<n>", "tasks": ".<n>", "namespaces": ".<name>"}
+    for name, info in model.model_fields.items():
+        if info.exclude:
+            continue
+        here = f"{path}{name}"
+        inner = _inner(info.annotation)
+        if inner is None:
+            found.append((here, "required" if info.is_required() else info.get_default(call_default_factory=True)))
+        elif name != "kafka":
+            found += _fields(inner, f"{here}{repeated.get(name, '')}.")
+    return found
+
+
+def _inner(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _inner(inner))), None)
+
+
+DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("path", "default"), [*_fields(Settings), ("kafka.bootstrap.servers", "localhost:9092")])
+def test_every_field_is_documented(path: str, default: Any) -> None:
+    """With its type, its default, its variable and its meaning."""
+    rows = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{path}` |")]
+    assert len(rows) == 1, f"docs/configuration.md has {len(rows)} rows for {path}"
+    _, kind, written, variable, meaning = (cell.strip() for cell in rows[0].strip("|").split("|"))
+
+    assert (
+        variable == f"`CLOCKSVC_{'__'.join(path.split('.', 1 if 'kafka' in path else -1)).upper().replace('.', '_')}`"
+    )
+    assert meaning
+    if default is None:
+        default = "all" if path.endswith(".clocks") else "null"
+    elif isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    elif kind == "duration":
+        default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d"}[default]
+    assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL))
+def test_every_documented_example_loads(text: str) -> None:
+    """As it stands, with something in the files that it names."""
+    paths = re.findall(r"_file: (/run/secrets/[a-z-]+)", text)
+    secrets = {path: path.removeprefix("/run/secrets/") + TOKEN for path in paths}
+
+    assert loaded(text, {}, secrets | {"/run/secrets/broker-url": "redis://broker:6379/0"}).clocks
+
+
+def test_the_example_file_loads_and_shows_the_defaults() -> None:
+    """It says in full what the smallest file says by leaving it out."""
+    text = (ROOT / "examples" / "clocksvc.yaml").read_text(encoding="utf-8")
+    smallest = "clocks: {checkins: {topics: [ingest-checkins], group: checkins-consumer}}"
+
+    assert loaded(text).clock_specs() == loaded(smallest).clock_specs()
+    assert loaded(text).redis == loaded(smallest).redis
+    assert loaded(text).api == loaded(smallest).api

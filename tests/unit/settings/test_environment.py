@@ -1,0 +1,169 @@
+"""The environment over the file."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import yaml
+
+from clocksvc.settings import settings_from
+from tests.unit.settings.given import (
+    CLOCK,
+    MINIMAL,
+    SECRET,
+    TOKEN,
+    problems_of,
+    with_clock,
+    with_section,
+)
+
+pytestmark = pytest.mark.core
+
+
+@dataclass
+class Laid:
+    """A file, the environment over it, and a field's value then."""
+
+    environ: dict[str, str]
+    path: str
+    value: object
+    file: dict[str, Any] = field(default_factory=lambda: MINIMAL)
+
+
+LAID = {
+    "over a default": Laid({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p"),
+    "over the file": Laid({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p", with_section("redis", {"prefix": "q"})),
+    "beside the file": Laid({"CLOCKSVC_API__PORT": "1"}, "redis.prefix", "q", with_section("redis", {"prefix": "q"})),
+    "a number": Laid({"CLOCKSVC_API__PORT": "81"}, "api.port", 81),
+    "a switch": Laid({"CLOCKSVC_REDIS__CLUSTER": "false"}, "redis.cluster", False),
+    "a duration": Laid({"CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "2m"}, "clocks.checkins.interval", 120_000),
+    "a list with commas": Laid({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "a, b"}, "clocks.checkins.topics", ("a", "b")),
+    "a list as YAML": Laid({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "[a, 'b']"}, "clocks.checkins.topics", ("a", "b")),
+    "null": Laid({"CLOCKSVC_CLOCKS__CHECKINS__HEARTBEAT": "null"}, "clocks.checkins.heartbeat", None),
+    "nothing": Laid(
+        {"CLOCKSVC_CLOCKS__CHECKINS__HOLD_AFTER": ""}, "clocks.checkins.hold_after", None, with_clock(hold_after=9)
+    ),
+    "below what was null": Laid(
+        {"CLOCKSVC_CLOCKS__CHECKINS__HEARTBEAT__EVERY": "5s"},
+        "clocks.checkins.heartbeat.every",
+        5_000,
+        with_clock(heartbeat=None),
+    ),
+    "a clock with a dash": Laid(
+        {"CLOCKSVC_CLOCKS__EU_CHECK_INS__GROUP": "x"},
+        "clocks.eu-check-ins.group",
+        "x",
+        {"clocks": {"eu-check-ins": CLOCK}},
+    ),
+    "a clock of its own": Laid(
+        {"CLOCKSVC_CLOCKS__A_B__GROUP": "x", "CLOCKSVC_CLOCKS__A_B__TOPICS": "t"}, "clocks.a-b.topics", ("t",), {}
+    ),
+    "a section as YAML": Laid({"CLOCKSVC_REDIS": "{prefix: p}"}, "redis.prefix", "p"),
+    "a field over a section as YAML": Laid(
+        {"CLOCKSVC_REDIS__PREFIX": "r", "CLOCKSVC_REDIS": "{prefix: p}"}, "redis.prefix", "r"
+    ),
+    "sentinels": Laid(
+        {"CLOCKSVC_REDIS__SENTINEL__NODES": "a:1,b:2", "CLOCKSVC_REDIS__SENTINEL__SERVICE": "s"},
+        "redis.sentinel.nodes",
+        ("a:1", "b:2"),
+    ),
+    "true or false": Laid({"CLOCKSVC_METRICS__PER_PARTITION": "false"}, "metrics.per_partition", False),
+    "lower case": Laid({"CLOCKSVC_redis__prefix": "p"}, "redis.prefix", "p"),
+}
+
+
+@pytest.mark.parametrize("laid", LAID.values(), ids=LAID)
+def test_the_environment_counts_more_than_the_file(laid: Laid) -> None:
+    """Any field, by its path in upper case; the file's data stay as they were."""
+    before = yaml.safe_dump(laid.file)
+
+    value: Any = settings_from(laid.file, laid.environ)
+    for segment in laid.path.split("."):
+        value = value[segment] if isinstance(value, dict) else getattr(value, segment)
+
+    assert value == laid.value
+    assert yaml.safe_dump(laid.file) == before
+
+
+def test_tokens_from_the_environment() -> None:
+    """A list's elements have numbers; the list's next number adds one; `all` is every clock."""
+    first = {"name": "a", "token": TOKEN, "scopes": ["read"], "clocks": ["checkins"]}
+    environ = {f"CLOCKSVC_API__TOKENS__{n}__NAME": f"n{n}" for n in range(1, 12)}
+    environ |= {f"CLOCKSVC_API__TOKENS__{n}__TOKEN": f"{TOKEN}{n}" for n in range(1, 12)}
+    environ |= {f"CLOCKSVC_API__TOKENS__{n}__SCOPES": "report,admin" for n in range(1, 12)}
+    environ |= {"CLOCKSVC_API__TOKENS__0__CLOCKS": "all", "CLOCKSVC_API__TOKENS__1__CLOCKS": "checkins"}
+
+    tokens = settings_from(with_section("api", {"tokens": [first]}), environ).api.tokens
+
+    assert [token.name for token in tokens] == ["a", *(f"n{n}" for n in range(1, 12))]
+    assert [token.clocks for token in tokens[:3]] == [None, ("checkins",), None]
+    assert tokens[1].scopes == ("report", "admin")
+    assert [token.token and token.token.get_secret_value() for token in tokens[:2]] == [TOKEN, TOKEN + "1"]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"CLOCKSVC_PORT": "tcp://10.0.0.1:8080", "CLOCKSVC_PORT_8080_TCP": "tcp://10.0.0.1:8080"},
+        {
+            "CLOCKSVC_PORT_8080_TCP_PROTO": "tcp",
+            "CLOCKSVC_PORT_8080_TCP_PORT": "8080",
+            "CLOCKSVC_PORT_8080_TCP_ADDR": "1",
+        },
+        {"CLOCKSVC_SERVICE_HOST": "10.0.0.1", "CLOCKSVC_SERVICE_PORT": "8080", "CLOCKSVC_SERVICE_PORT_HTTP": "8080"},
+        {"CLOCKSVC_REDIS_SERVICE_HOST": "10.0.0.1", "CLOCKSVC_REDIS_PORT": "tcp://10.0.0.1:6379"},
+        {"CLOCKSVC_REDIS_PORT_6379_TCP_ADDR": "10.0.0.1", "CLOCKSVC_API_SERVICE_PORT": "80"},
+        {"CLOCKSVC_URL": "x", "CLOCKSVC_TOKEN": "x", "CLOCKSVC_DEV_CACHE": "x", "CLOCKSVC_CONFIG": "x"},
+        {"PATH": "x", "REDIS_URL": "x", "MY_CLOCKSVC_X": "x", "CLOCKSVCX": "x"},
+    ],
+)
+def test_variables_that_are_not_settings_are_passed_over(environ: dict[str, str]) -> None:
+    """What Kubernetes injects for a service of this name, what the command line reads, and what is not ours."""
+    assert settings_from(MINIMAL, environ) == settings_from(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"CLOCKSVC_PORT": "8080"}, "CLOCKSVC_PORT: unknown variable: did you mean 'CLOCKSVC_API__PORT'?"),
+        ({"CLOCKSVC_REDIS_URL": SECRET}, "CLOCKSVC_REDIS_URL: unknown variable: did you mean 'CLOCKSVC_REDIS__URL'?"),
+        ({"CLOCKSVC_REDIS__URLL": SECRET}, "redis.urll (CLOCKSVC_REDIS__URLL): unknown field: did you mean 'url'?"),
+        ({"CLOCKSVC_": "x"}, "CLOCKSVC_: unknown variable"),
+        (
+            {"CLOCKSVC_API__PORT__X": "x"},
+            "CLOCKSVC_API__PORT__X: unknown variable: after CLOCKSVC_API__PORT wanted nothing more",
+        ),
+        (
+            {"CLOCKSVC_API__TOKENS__X__NAME": "x"},
+            "CLOCKSVC_API__TOKENS__X__NAME: unknown variable: after CLOCKSVC_API__TOKENS wanted a number, from 0",
+        ),
+        (
+            {"CLOCKSVC_API__TOKENS__1__NAME": "x"},
+            "CLOCKSVC_API__TOKENS__1__NAME: wanted an index of at most 0, the list's next",
+        ),
+        (
+            {"CLOCKSVC_REDIS__PREFIX": "a", "CLOCKSVC_redis__prefix": "b"},
+            "CLOCKSVC_redis__prefix: CLOCKSVC_REDIS__PREFIX sets the same field: wanted one of the two",
+        ),
+        (
+            {"CLOCKSVC_API__TOKENS": f"[{{token: {SECRET}"},
+            "CLOCKSVC_API__TOKENS: not valid YAML: line 1, column",
+        ),
+        (
+            {"CLOCKSVC_CLOCKS__CHECKIN__INTERVAL": "1s", "CLOCKSVC_CLOCKS__CHECKIN__GROUP": "g"},
+            "clocks.checkin.topics: missing: wanted the list of topics that the clock watches "
+            "(the file has no clock 'checkin', only CLOCKSVC_CLOCKS__CHECKIN__INTERVAL names it: "
+            "did you mean 'checkins'?)",
+        ),
+        (
+            {"CLOCKSVC_API__PORT": "http"},
+            "api.port (CLOCKSVC_API__PORT): 'http' is not valid: wanted a whole number",
+        ),
+    ],
+)
+def test_variables_that_are_wrong_are_refused_by_name(environ: dict[str, str], said: str) -> None:
+    """A variable with our prefix is a setting or a mistake; the error names the variable."""
+    (problem,) = problems_of(MINIMAL, environ)
+
+    assert problem.startswith(said)
+    assert SECRET not in problem

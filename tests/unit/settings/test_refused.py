@@ -1,0 +1,269 @@
+"""What is said about a configuration that is wrong: all of it at once, by name, and no secret."""
+
+import pytest
+
+from clocksvc.errors import SettingsError
+from tests.unit.settings.given import (
+    CLOCK,
+    MINIMAL,
+    SECRET,
+    TOKEN,
+    loaded,
+    problems_of,
+    with_clock,
+    with_section,
+)
+
+pytestmark = pytest.mark.core
+
+
+# What is wrong, and the whole of what is said about it.
+REFUSED: dict[str, tuple[object, str]] = {
+    "a typo at the top": ({**MINIMAL, "rediss": {}}, "rediss: unknown field: did you mean 'redis'?"),
+    "a typo in a section": (with_section("redis", {"urll": SECRET}), "redis.urll: unknown field: did you mean 'url'?"),
+    "a typo in a clock": (
+        with_clock(max_futur="1s"),
+        "clocks.checkins.max_futur: unknown field: did you mean 'max_future'?",
+    ),
+    "neither true nor false": (
+        with_section("metrics", {"per_partition": "sometimes"}),
+        "metrics.per_partition: 'sometimes' is not valid: wanted true or false",
+    ),
+    "nothing like it": (
+        with_section("celery", {"xyz": 1}),
+        "celery.xyz: unknown field: wanted one of broker_url, broker_url_file",
+    ),
+    "a name inside a clock": (
+        with_clock(name="x"),
+        "clocks.checkins.name: unknown field: a clock's name is the key that it stands under",
+    ),
+    "no clocks": ({}, "clocks: missing: wanted at least one clock"),
+    "an empty list of clocks": ({"clocks": {}}, "clocks: wanted at least one clock"),
+    "no mapping at all": ([1], "the configuration: a list is not valid: wanted fields, or nothing"),
+    "a clock's name": (
+        {"clocks": {"Check_ins": CLOCK}},
+        "clocks.Check_ins: the value (not shown) is not valid: "
+        "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9",
+    ),
+    "a clock's name that is a number": (
+        {"clocks": {5: CLOCK}},
+        "clocks.5: wanted text as a clock's name: put it in quotes",
+    ),
+    "no topics": (with_clock(topics=[]), "clocks.checkins.topics: [] is not valid: wanted at least one topic"),
+    "one topic as text": (with_clock(topics="a"), "clocks.checkins.topics: 'a' is not valid: wanted a list"),
+    "a number as group": (with_clock(group=5), "clocks.checkins.group: 5 is not valid: wanted text: put it in quotes"),
+    "half a second": (
+        with_clock(interval="1500ms"),
+        "clocks.checkins.interval: '1500ms' is not valid: wanted whole seconds",
+    ),
+    "off": (
+        with_clock(heartbeat=False),
+        "clocks.checkins.heartbeat: false is not valid: "
+        "wanted fields such as {every: 60s}, or null to switch heartbeats off",
+    ),
+    "heartbeats too far apart": (
+        with_clock(heartbeat={"every": "2h"}),
+        "clocks.checkins.heartbeat.every: '7200s' is not valid: wanted 1s to 60s",
+    ),
+    "a tick log of two clocks": (
+        {"clocks": {"a": {**CLOCK, "tick_log": "b-ticks"}, "b": CLOCK}},
+        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a topic of its own: clock 'a' keeps its ticks there",
+    ),
+    "a tick log that another clock watches": (
+        {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
+        "clocks.a.tick_log: 'a-ticks' is not valid: wanted a topic that no clock watches: clock 'b' does",
+    ),
+    "a tick log where a sender keeps positions": (
+        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-positions"}}},
+        "clocks.b.tick_log: 'a-ticks-positions' is not valid: wanted a topic of its own: "
+        "the senders of clock 'a' keep their positions there",
+    ),
+    "a tick log with the transactional id of a beat": (
+        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks.beat"}}},
+        "clocks.b.tick_log: 'a-ticks.beat' is not valid: wanted another name: "
+        "as a transactional id a sender of clock 'a' has it",
+    ),
+    "a tick log with the transactional id of the sender of tick tasks": (
+        {"clocks": {"b": {**CLOCK, "tick_log": "a-ticks.tasks"}, "a": CLOCK}},
+        "clocks.b.tick_log: 'a-ticks.tasks' is not valid: wanted another name: "
+        "as a transactional id a sender of clock 'a' has it",
+    ),
+    "a watched topic where a sender keeps positions": (
+        with_clock(topics=["checkins", "checkins-ticks-positions"]),
+        "clocks.checkins.topics: 'checkins-ticks-positions' is not valid: wanted topics of records: "
+        "the senders of clock 'checkins' keep their positions in this one",
+    ),
+    "a tick log that its clock watches": (
+        with_clock(topics=["checkins-ticks"]),
+        "clocks.checkins.tick_log: 'checkins-ticks' is not valid: "
+        "wanted a topic of its own, not one that the clock watches",
+    ),
+    "a scheme": (
+        with_section("redis", {"url": f"http://:{SECRET}@h"}),
+        "redis.url: the value (not shown) is not valid: wanted redis://",
+    ),
+    "arguments": (
+        with_section("redis", {"url": f"redis://h?password={SECRET}"}),
+        "redis.url: the value (not shown) is not valid: wanted",
+    ),
+    "a port of a URL": (
+        with_section("redis", {"url": f"redis://:{SECRET}@h:x"}),
+        "redis.url: the value (not shown) is not valid: wanted",
+    ),
+    "a prefix": (with_section("redis", {"prefix": "{a}"}), "redis.prefix: '{a}' is not valid: wanted 1 to 64 of a-z"),
+    "two passwords": (
+        with_section("redis", {"url": "redis://:a@h", "password": SECRET}),
+        "redis.password: the value (not shown) is not valid: wanted it once: redis.url has one too",
+    ),
+    "a password and its file": (
+        with_section("redis", {"password": SECRET, "password_file": "/f"}),
+        "redis.password: given twice: wanted password or password_file",
+    ),
+    "a password that is a number": (
+        with_section("redis", {"password": 1234567}),
+        "redis.password: the value (not shown) is not valid: wanted text: put it in quotes",
+    ),
+    "a file that is not there": (
+        with_section("redis", {"password_file": "/f"}),
+        "redis.password_file: '/f' is not valid: wanted a file that can be read: No such file or directory",
+    ),
+    "TLS files without TLS": (
+        with_section("redis", {"ssl_ca_file": "/ca"}),
+        "redis.ssl_ca_file: '/ca' is not valid: wanted only where redis.url is a rediss:// one",
+    ),
+    "a key without a certificate": (
+        with_section("redis", {"url": "rediss://h", "ssl_key_file": "/k"}),
+        "redis.ssl_key_file: '/k' is not valid: wanted with redis.ssl_cert_file",
+    ),
+    "a cluster's database": (
+        {**with_section("redis", {"url": "redis://h/1", "cluster": True}), "celery": {"broker_url": "redis://b"}},
+        "redis.url: the value (not shown) is not valid: wanted database 0: a cluster has no other",
+    ),
+    "a cluster with sentinels": (
+        {
+            **with_section("redis", {"cluster": True, "sentinel": {"service": "s", "nodes": ["a"]}}),
+            "celery": {"broker_url": "redis://b"},
+        },
+        "redis.cluster: true is not valid: wanted cluster or sentinel, not both",
+    ),
+    "a cluster without a broker": (
+        with_section("redis", {"cluster": True}),
+        "celery.broker_url: the value (not shown) is not valid: wanted a broker's URL, because a Redis cluster",
+    ),
+    "a sentinel's address": (
+        with_section("redis", {"sentinel": {"service": "s", "nodes": ["a:b"]}}),
+        "redis.sentinel.nodes.0: 'a:b' is not valid: wanted host:port",
+    ),
+    "a section that is a URL": (
+        with_section("redis", f"redis://:{SECRET}@h"),
+        "redis: the value (not shown) is not valid: wanted fields",
+    ),
+    "a broker that is no URL": (
+        with_section("celery", {"broker_url": SECRET}),
+        "celery.broker_url: the value (not shown) is not valid: wanted a broker's URL",
+    ),
+    "a port": (
+        with_section("api", {"port": 65536}),
+        "api.port: 65536 is not valid: wanted 1 to 65535, or 0 for any free one",
+    ),
+    "a switch as port": (with_section("api", {"port": True}), "api.port: true is not valid: wanted a whole number"),
+    "a short token": (
+        with_section("api", {"tokens": [{"name": "n", "token": SECRET[:15], "scopes": ["read"]}]}),
+        "api.tokens.0.token: the value (not shown) is not valid: wanted 16 or more of",
+    ),
+    "a token with a blank": (
+        with_section("api", {"tokens": [{"name": "n", "token": SECRET + " ", "scopes": ["read"]}]}),
+        "api.tokens.0.token: the value (not shown) is not valid: wanted 16 or more of",
+    ),
+    "no token": (
+        with_section("api", {"tokens": [{"name": "n", "scopes": ["read"]}]}),
+        "api.tokens.0.token: missing: wanted token or token_file",
+    ),
+    "no scopes": (
+        with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": []}]}),
+        "api.tokens.0.scopes: wanted at least one of read, report, admin",
+    ),
+    "an unknown scope": (
+        with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": ["write"]}]}),
+        "api.tokens.0.scopes.0: 'write' is not valid: wanted 'read', 'report' or 'admin'",
+    ),
+    "an unknown clock": (
+        with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": ["read"], "clocks": ["checkin"]}]}),
+        "api.tokens.0.clocks.0: 'checkin' is not valid: wanted a configured clock: did you mean 'checkins'?",
+    ),
+    "neither all nor a list": (
+        with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": ["read"], "clocks": "checkins"}]}),
+        "api.tokens.0.clocks: 'checkins' is not valid: wanted 'all' or a list of clocks",
+    ),
+    "a name twice": (
+        with_section("api", {"tokens": [{"name": "n", "token": TOKEN + str(i), "scopes": ["read"]} for i in range(2)]}),
+        "api.tokens.1.name: 'n' is not valid: wanted each name once",
+    ),
+    "a token twice": (
+        with_section(
+            "api", {"tokens": [{"name": str(i) + "n", "token": SECRET, "scopes": ["read"]} for i in range(2)]}
+        ),
+        "api.tokens.1.token: the value (not shown) is not valid: wanted a token of its own: api.tokens.0 has the same",
+    ),
+    "a misspelt Kafka setting": (
+        with_section("kafka", {"sasl.mechansim": "PLAIN"}),
+        "kafka.sasl.mechansim: unknown setting: did you mean 'sasl.mechanism'?",
+    ),
+    "underscores in a Kafka setting": (
+        with_section("kafka", {"bootstrap_servers": "h"}),
+        "kafka.bootstrap_servers: unknown setting: did you mean 'bootstrap.servers'?",
+    ),
+    "a nested Kafka setting": (
+        with_section("kafka", {"sasl": {"password": SECRET}}),
+        "kafka.sasl: a mapping is not valid: wanted text, a number, true or false",
+    ),
+    "no address of Kafka": (
+        with_section("kafka", {"bootstrap.servers": ""}),
+        "kafka.bootstrap.servers: '' is not valid: wanted host:port, several with a comma between",
+    ),
+    "a callback": (
+        with_section("kafka", {"error_cb": "print"}),
+        "kafka.error_cb: not yours to set: a callback is set by",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_refused_by_name(data: object, said: str) -> None:
+    """One problem, with its full path, the value unless it could be a secret, and what would be right."""
+    (problem,) = problems_of(data)
+
+    assert problem.startswith(said)
+    assert SECRET[:15] not in problem
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    """Problems of all sections and of several clocks come in one error, with the file's name."""
+    text = """
+        redis: {prefix: "a b"}
+        kafka: {acks: 0, error_cb: x}
+        celery: {broker: x}
+        clocks:
+          one: {topics: [a, a], group: "", interval: 2d}
+          two: {group: 1}
+        api: {port: x, host: ""}
+    """
+    with pytest.raises(SettingsError) as raised:
+        loaded(text, {"CLOCKSVC_NO__SUCH": "1"})
+
+    assert [problem.split(": ")[0] for problem in raised.value.problems] == [
+        "CLOCKSVC_NO__SUCH",
+        "redis.prefix",
+        "kafka.acks",
+        "kafka.error_cb",
+        "celery.broker",
+        "clocks.one.topics",
+        "clocks.one.group",
+        "clocks.one.interval",
+        "clocks.two.topics",
+        "clocks.two.group",
+        "api.host",
+        "api.port",
+    ]
+    assert str(raised.value).startswith("the configuration (clocksvc.yaml) is not valid:\n  CLOCKSVC_NO__SUCH: ")
+    assert raised.value.__context__ is None

@@ -1,0 +1,144 @@
+"""The configuration as a user meets it: the file, its defaults, and what the parts take from it."""
+
+from pathlib import Path
+
+import pytest
+
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.errors import SettingsError
+from clocksvc.settings import load, settings_from
+from tests.unit.settings.given import (
+    CLOCK,
+    MINIMAL,
+    loaded,
+    problems_of,
+    with_clock,
+)
+
+pytestmark = pytest.mark.core
+
+
+def test_the_smallest_file_gives_every_default() -> None:
+    """A clock needs topics and a group; the rest is as documented."""
+    settings = settings_from(MINIMAL)
+
+    assert settings.clock_specs() == {
+        "checkins": ClockSpec(
+            name="checkins",
+            topics=("ingest",),
+            group="consumer",
+            tick_log="checkins-ticks",
+            interval_ms=60_000,
+            max_out_of_orderness_ms=None,
+            max_future_ms=60_000,
+            hold_after_ms=None,
+            recent_ticks_ms=604_800_000,
+            heartbeat=HeartbeatSpec(60_000, None, None),
+        )
+    }
+    assert settings.kafka_settings() == {"bootstrap.servers": "localhost:9092"}
+    assert settings.celery_broker() == ("redis://localhost:6379/0", {})
+    assert (settings.redis.prefix, settings.redis.cluster, settings.redis.sentinel) == ("clocksvc", False, None)
+    assert (settings.api.host, settings.api.port, settings.api.tokens) == ("127.0.0.1", 8080, ())
+
+
+def test_every_field_of_a_clock_arrives() -> None:
+    """What the file says of a clock is what the core is told, in milliseconds and bytes."""
+    settings = loaded("""
+        clocks:
+          eu-checkins:
+            topics: [a, b.c]
+            group: g
+            interval: 5m
+            max_out_of_orderness: 500ms
+            max_future: 1.5s
+            hold_after: 1h
+            tick_log: eu.ticks
+            recent_ticks: 2d
+            heartbeat: {every: 30, key: k, payload: !!binary AAH/}
+    """)
+
+    heartbeat = HeartbeatSpec(30_000, b"k", b"\x00\x01\xff")
+    expected = ClockSpec(
+        "eu-checkins", ("a", "b.c"), "g", "eu.ticks", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat
+    )
+    assert settings.clock_specs() == {"eu-checkins": expected}
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [
+        ("60s", 60_000),
+        ("5m", 300_000),
+        ("1h", 3_600_000),
+        ("1d", 86_400_000),
+        ("90 s", 90_000),
+        ("90", 90_000),
+        (90, 90_000),
+        ("250ms", 250),
+        (0.25, 250),
+        ("0.5m", 30_000),
+        (0, 0),
+        (1.5, 1_500),
+    ],
+)
+def test_durations(written: object, milliseconds: int) -> None:
+    """A duration is a number with a unit, or seconds."""
+    assert settings_from(with_clock(max_future=written)).clock_specs()["checkins"].max_future_ms == milliseconds
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["soon", "", "1w", "-1s", -1, True, [], {}, "1e3", "0.0001s", float("nan"), float("inf"), 10**30, "1h30m", "１s"],
+)
+def test_what_is_no_duration_is_refused(written: object) -> None:
+    """Anything else is refused by its path, never guessed at."""
+    (problem,) = problems_of(with_clock(max_future=written))
+
+    assert problem.startswith("clocks.checkins.max_future: ")
+
+
+def test_heartbeats_are_on_unless_null() -> None:
+    """Absent or empty: one a minute. `null` switches them off."""
+    specs = settings_from(
+        {
+            "clocks": {
+                "absent": CLOCK,
+                "empty": {**CLOCK, "heartbeat": {}},
+                "off": {**CLOCK, "heartbeat": None},
+            }
+        }
+    ).clock_specs()
+
+    assert [spec.heartbeat for spec in specs.values()] == [HeartbeatSpec(60_000), HeartbeatSpec(60_000), None]
+
+
+def test_a_short_interval_alone_is_no_mistake() -> None:
+    """A clock of one second loads without a word on heartbeats, and has them."""
+    assert settings_from(with_clock(interval="1s")).clock_specs()["checkins"].heartbeat is not None
+
+
+def test_where_the_file_comes_from(tmp_path: Path) -> None:
+    """The path given, else CLOCKSVC_CONFIG, else the environment alone; what can't be read is said."""
+    one, other, binary = tmp_path / "one.yaml", tmp_path / "other.yaml", tmp_path / "binary"
+    one.write_text("clocks: {one: {topics: [a], group: g}}")
+    other.write_text("clocks: {other: {topics: [a], group: g}}")
+    binary.write_bytes(b"\xff\xfe\xff")
+    environ = {"CLOCKSVC_CONFIG": str(other)}
+
+    assert list(load(str(one), environ).clocks) == ["one"]
+    assert list(load(None, environ).clocks) == ["other"]
+    alone = {"CLOCKSVC_CLOCKS__ALONE__TOPICS": "a", "CLOCKSVC_CLOCKS__ALONE__GROUP": "g"}
+    assert list(load(None, alone).clocks) == ["alone"]
+    with pytest.raises(SettingsError, match=r"gone\) is not valid:\n  can't be read: No such file"):
+        load(str(tmp_path / "gone"), {})
+    with pytest.raises(SettingsError, match=r"can't be read: it is not UTF-8 text"):
+        load(str(binary), {})
+
+
+def test_settings_do_not_change() -> None:
+    """What was checked at the start is what holds."""
+    settings = settings_from(MINIMAL)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.redis.prefix = "x"

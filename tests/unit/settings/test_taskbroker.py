@@ -1,0 +1,103 @@
+"""Namespaces whose tasks go to the task platform, as a user configures them."""
+
+from typing import Any
+
+import pytest
+
+from clocksvc.interfaces.platform_task import PlatformTask
+from clocksvc.settings import settings_from
+from tests.unit.settings.given import (
+    CLOCK,
+    loaded,
+    problems_of,
+)
+
+pytestmark = pytest.mark.core
+
+TASKS = [{"task": "shop.close", "name": "ingest.errors.close"}, {"task": "shop.bill", "name": "billing.bill"}]
+
+
+def configured(**sections: Any) -> dict[str, Any]:
+    """A clock with two tasks, one of which goes to a topic."""
+    return {
+        "clocks": {"checkins": {**CLOCK, "tasks": TASKS}},
+        "namespaces": {"ingest": {"topic": "taskworker-ingest"}, "billing": {"queue": "billing"}},
+        "taskbroker": {"application": "shop"},
+        **sections,
+    }
+
+
+def of_platform(data: dict[str, Any]) -> list[PlatformTask | None]:
+    settings = settings_from(data)
+    return [settings.platform_task(task) for task in settings.clocks["checkins"].tasks]
+
+
+def test_a_namespace_with_a_topic_goes_to_the_platform() -> None:
+    """With the platform's defaults; the other namespace's tasks remain Celery's."""
+    wanted = PlatformTask("taskworker-ingest", "shop", "ingest.errors", "shop.close", 10, None)
+
+    assert of_platform(configured()) == [wanted, None]
+
+
+def test_what_a_namespace_says_holds_below_its_overrides() -> None:
+    """An override moves a task to another topic, and changes nothing else."""
+    data = configured(
+        namespaces={"ingest": {"topic": "t", "processing_deadline": "5m", "expires": "1h"}},
+        route_overrides={"ingest.errors": "taskworker-slow"},
+        taskbroker={"application": "shop", "replicas": {"taskworker-slow": 3, "t": 2}},
+    )
+
+    wanted = PlatformTask("taskworker-slow", "shop", "ingest.errors", "shop.close", 300, 3600)
+    assert of_platform(data) == [wanted, None]
+    assert settings_from(data).routes().topics() == ["t", "taskworker-slow"]
+
+
+def test_the_environment_can_say_it() -> None:
+    """Replicas by topic, as of any mapping."""
+    environ = {
+        "CLOCKSVC_NAMESPACES__INGEST__TOPIC": "taskworker-ingest",
+        "CLOCKSVC_TASKBROKER__APPLICATION": "shop",
+        "CLOCKSVC_TASKBROKER__REPLICAS__TASKWORKER_INGEST": "3",
+    }
+    settings = loaded("clocks: {c: {topics: [a], group: g}}", environ)
+
+    assert settings.taskbroker.replicas == {"taskworker-ingest": 3}
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"namespaces": {"a": {}}, "taskbroker": {}}, "namespaces.a.queue: missing: wanted a queue"),
+        (
+            {"namespaces": {"a": {"queue": "q", "topic": "t"}}},
+            "namespaces.a.topic: 't' is not valid: wanted either a queue or a topic",
+        ),
+        ({"namespaces": {"a": {"queue": "q", "expires": "1h"}}}, "namespaces.a.expires: wanted only beside `topic`"),
+        (
+            {"namespaces": {"a": {"topic": "t", "processing_deadline": 0}}},
+            "namespaces.a.processing_deadline: 0 is not valid: wanted at least 1s",
+        ),
+        (
+            {"namespaces": {"a": {"topic": "t", "expires": "1.5s"}}},
+            "namespaces.a.expires: '1.5s' is not valid: wanted whole seconds",
+        ),
+        ({"taskbroker": {}}, "taskbroker.application: null is not valid: wanted the application's name"),
+        (
+            {"taskbroker": {"application": "shop", "replicas": {"taskworker-ingets": 2}}},
+            "taskbroker.replicas.taskworker-ingets: wanted a topic that a namespace or an override goes to"
+            ": did you mean 'taskworker-ingest'?",
+        ),
+        *(
+            (
+                {"taskbroker": {"application": "shop", "replicas": {"taskworker-ingest": wrong}}},
+                f"taskbroker.replicas.taskworker-ingest: {shown} is not valid: wanted a whole number of at least 1",
+            )
+            for wrong, shown in [(0, "0"), (-1, "-1"), (True, "true"), (1.5, "1.5"), ("two", "'two'"), (None, "null")]
+        ),
+    ],
+)
+def test_what_can_not_be_is_refused_by_name(sections: dict[str, Any], problem: str) -> None:
+    """Alone, with what would be right."""
+    (told,) = problems_of(configured(**sections))
+
+    assert told.startswith(problem)
