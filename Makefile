@@ -22,10 +22,11 @@ test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container, with Chrom
 	@$(BIN)/python -m tests.system.ops.fetch
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/system/ops $(ARGS)
 
-check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layering
+check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(STAMP)  ## put the code into its one format
 	@$(BIN)/ruff format .
