@@ -7,8 +7,8 @@ ClocksvcError
 │   ├── StoreUnavailable
 │   ├── TickLogUnavailable
 │   ├── MetadataUnavailable
-│   ├── PositionsUnavailable
-│   ├── BrokerUnavailable
+│   ├── CheckpointsUnavailable
+│   ├── TaskQueueUnavailable
 │   └── ServiceUnavailable    the HTTP service, seen from a client
 ├── LeaseLost                 another process leads this clock now
 ├── StoreLost                 what the leader had written to the store is gone
@@ -70,11 +70,11 @@ class MetadataUnavailable(Unavailable):
     """Kafka does not answer a question about topics."""
 
 
-class PositionsUnavailable(Unavailable):
+class CheckpointsUnavailable(Unavailable):
     """The positions of a sender can't be read or written."""
 
 
-class BrokerUnavailable(Unavailable):
+class TaskQueueUnavailable(Unavailable):
     """The task queue's broker does not take a task."""
 
 

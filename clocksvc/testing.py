@@ -10,14 +10,14 @@ Nothing here needs a server, and nothing waits.
 
 import itertools
 
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import LeaderObserver, Parts
+from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.tick_log import (
     MemoryLog,
@@ -85,13 +85,15 @@ class InMemoryClock:
         """Another replica's leader over the same keepers, to take over or to stand by."""
         spec = spec or self.spec
         ticklog = MemoryTickLog(self.log, spec.name)
-        parts = Parts(spec, self.store, ticklog, self.topics, self.time, self._new_id)
+        parts = LeaderDependencies(spec, self.store, ticklog, self.topics, self.time, self._new_id)
         return Leader(parts, holder, observer)
 
     def report(self, partition: int, timestamp: str | int | float, *, topic: str | None = None) -> Outcome:
         """A consumer's word on one partition, and all that follows from it."""
         self.settle()
-        reading = Reading(Partition(topic or self.spec.topics[0], partition), parse_timestamp("timestamp", timestamp))
+        reading = PartitionTimestamp(
+            Partition(topic or self.spec.topics[0], partition), parse_timestamp("timestamp", timestamp)
+        )
         outcome = self.store.report(Report(self.spec.group, (reading,))).outcomes[0]
         self.settle()
         return outcome

@@ -7,14 +7,14 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from clocksvc.clock.partition import Partition, Reading
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.partition import Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Report,
     Store,
+    StoreIdentity,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
@@ -63,13 +63,15 @@ class View:
 def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = (), topic_id: str = "id") -> None:
     """Make a leader write a roster of so many partitions of `ingest`."""
     assert store.take_lease(TOKEN, "a:1", 60_000)
-    store.mark(TOKEN, Marks("cluster"), Bounds("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS)
-    store.write_roster(TOKEN, Roster({"ingest": TopicShape(topic_id, partitions)}, frozenset(excluded)), 1)
+    store.mark(
+        TOKEN, StoreIdentity("cluster"), ClockParameters("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS
+    )
+    store.write_roster(TOKEN, Roster({"ingest": TopicMetadata(topic_id, partitions)}, frozenset(excluded)), 1)
 
 
 def report(store: Store, *numbers: int, timestamp_ms: int = NOW_MS, **more: Any) -> None:
     """Report these partitions of `ingest`."""
-    readings = tuple(Reading(Partition("ingest", number), timestamp_ms) for number in numbers)
+    readings = tuple(PartitionTimestamp(Partition("ingest", number), timestamp_ms) for number in numbers)
     store.report(Report(more.pop("group", "consumers"), readings, **more))
 
 

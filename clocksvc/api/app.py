@@ -21,11 +21,11 @@ from clocksvc.api import (
     wait,
 )
 from clocksvc.api.async_clock import (
-    Closing,
-    LiveClock,
+    AsyncClock,
+    ShutdownSignal,
 )
 from clocksvc.api.models import problem_schema
-from clocksvc.api.request_guard import Gate
+from clocksvc.api.request_guard import RequestGuardMiddleware
 from clocksvc.api.tokens import Token, Tokens
 from clocksvc.service.clock_view import ClockView
 
@@ -67,14 +67,14 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.closing = Closing()
-    app.state.clocks = {name: LiveClock(view, app.state.closing) for name, view in views.items()}
+    app.state.closing = ShutdownSignal()
+    app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
     for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, status_page, docs):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))
     errors.handle(app)
-    app.add_middleware(Gate, tokens=Tokens(tokens))
+    app.add_middleware(RequestGuardMiddleware, tokens=Tokens(tokens))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -25,7 +25,7 @@ THREADS = 16
 _KEPT_TEXTS = 4_096
 
 
-class Closing:
+class ShutdownSignal:
     """Set, from any thread, when the service ends: everyone who waits then finishes."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Closing:
         self._wakers.append(wake)
 
 
-class LiveClock:
+class AsyncClock:
     """One clock for the event loop. Only that loop's thread may call it, except where said.
 
     Attributes:
@@ -55,7 +55,7 @@ class LiveClock:
         streams_dropped: how many were ended because their client took nothing. Any thread may read both.
     """
 
-    def __init__(self, view: ClockView, closing: Closing) -> None:
+    def __init__(self, view: ClockView, closing: ShutdownSignal) -> None:
         self.view, self.feed = view, view.feed
         self.closing = closing
         self._loop: asyncio.AbstractEventLoop | None = None

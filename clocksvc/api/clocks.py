@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
     ReadClock,
     asks,
@@ -30,7 +30,7 @@ router = APIRouter(tags=["clocks"])
 async def clocks(request: Request, caller: Annotated[Caller, Depends(caller_of)]) -> Response:
     """The clocks that the caller may see, by name, each as `GET /v1/clocks/{clock}` gives it."""
     caller.check_scope(Scope.READ)
-    seen: list[LiveClock] = [live for name, live in sorted(request.app.state.clocks.items()) if caller.sees(name)]
+    seen: list[AsyncClock] = [live for name, live in sorted(request.app.state.clocks.items()) if caller.sees(name)]
     for live in seen:
         live.bind()
     states = await asyncio.gather(*(live.blocking(live.view.state) for live in seen))

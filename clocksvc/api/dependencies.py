@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from clocksvc.api import problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.problems import Problem
 from clocksvc.api.request_guard import (
     CALLER,
@@ -49,13 +49,13 @@ async def caller_of(request: Request, _: Annotated[Any, Security(_bearer)] = Non
     return caller
 
 
-def one_clock(scope: Scope) -> Callable[..., Awaitable[LiveClock]]:
+def one_clock(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
     """A dependency: the clock in the address, if the caller has this scope for it."""
 
-    async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(_bearer)] = None) -> LiveClock:
+    async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(_bearer)] = None) -> AsyncClock:
         caller: Caller = request.scope[CALLER]
         caller.check(scope, clock)
-        live: LiveClock | None = request.app.state.clocks.get(clock)
+        live: AsyncClock | None = request.app.state.clocks.get(clock)
         if live is None:
             raise Problem(problems.UNKNOWN_CLOCK, f"no clock {problems.shown(clock)!r} is configured here")
         live.bind()
@@ -64,9 +64,9 @@ def one_clock(scope: Scope) -> Callable[..., Awaitable[LiveClock]]:
     return find
 
 
-ReadClock = Annotated[LiveClock, Depends(one_clock(Scope.READ))]
-ReportClock = Annotated[LiveClock, Depends(one_clock(Scope.REPORT))]
-AdminClock = Annotated[LiveClock, Depends(one_clock(Scope.ADMIN))]
+ReadClock = Annotated[AsyncClock, Depends(one_clock(Scope.READ))]
+ReportClock = Annotated[AsyncClock, Depends(one_clock(Scope.REPORT))]
+AdminClock = Annotated[AsyncClock, Depends(one_clock(Scope.ADMIN))]
 
 
 async def wants_json(request: Request) -> None:

@@ -27,7 +27,7 @@ router = APIRouter(tags=["night shift"])
     "/v1/clocks/{clock}/exclusions",
     operation_id="exclude",
     summary="Exclude a partition: ticks no longer wait for it",
-    response_model=models.Standing,
+    response_model=models.Overrides,
     responses=RESPONSES,
     dependencies=[Depends(wants_json), asks()],
 )
@@ -46,7 +46,7 @@ async def exclude(
     "/v1/clocks/{clock}/exclusions",
     operation_id="include",
     summary="Take a partition back in",
-    response_model=models.Standing,
+    response_model=models.Overrides,
     responses=RESPONSES,
     dependencies=[Depends(wants_json), asks()],
 )

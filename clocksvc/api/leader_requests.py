@@ -10,14 +10,14 @@ import uuid
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.problems import Problem
 from clocksvc.api.tokens import Caller
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
     standing_to_wire,
 )
 from clocksvc.errors import StoreUnavailable
@@ -45,7 +45,7 @@ RESPONSES = problems.documented(*_ASKED)
 
 
 async def ask_leader(
-    live: LiveClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None = None
+    live: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None = None
 ) -> Response:
     """200 with what is excluded and paused now, once what is asked for is committed, or was so already.
 
@@ -63,14 +63,14 @@ async def ask_leader(
         logger.warning("request failed", extra=extra | {"detail": problem.detail})
         raise
     await live.blocking(live.view.look_anew)
-    if answer.kind is AnswerKind.REFUSED:
+    if answer.kind is ResultKind.REFUSED:
         raise problems.invalid(answer.field, answer.value, answer.wanted)
-    if answer.kind is AnswerKind.NOT_DONE:
+    if answer.kind is ResultKind.NOT_DONE:
         raise _not_done(answer.detail)
     return JSONResponse({"clock": clock, **standing_to_wire(answer.exclusions, answer.pause)})
 
 
-def _request(live: LiveClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None) -> Request:
+def _request(live: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None) -> Request:
     try:
         snapshot = live.view.store.snapshot()
     except StoreUnavailable as error:
@@ -84,11 +84,11 @@ def _request(live: LiveClock, caller: Caller, kind: RequestKind, reason: str, pa
 class _Asked:
     """One request on its way, and what is known of it."""
 
-    def __init__(self, live: LiveClock, request: Request) -> None:
+    def __init__(self, live: AsyncClock, request: Request) -> None:
         self._live, self._store, self._request = live, live.view.store, request
         self._trouble = ""
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> RequestResult:
         """The leader's answer.
 
         Raises:
@@ -116,7 +116,7 @@ class _Asked:
         if not left:
             raise _not_done("too many requests wait for the leader")
 
-    async def _look(self, seconds: float, *, until_closing: bool = False) -> Answer | None:
+    async def _look(self, seconds: float, *, until_closing: bool = False) -> RequestResult | None:
         now = asyncio.get_running_loop().time
         deadline = now() + seconds
         while now() < deadline and not (until_closing and self._live.closing.is_set()):

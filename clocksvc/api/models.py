@@ -65,7 +65,7 @@ class Hold(BaseModel):
     detail: str
 
 
-class Said(BaseModel):
+class AuditInfo(BaseModel):
     """Who asked for it, when and why."""
 
     by: str = Field(description="The name of the token; `anybody` where no tokens are configured.", examples=["ops"])
@@ -73,16 +73,16 @@ class Said(BaseModel):
     reason: str = Field(examples=["disk of broker 3 died, INC-4711"])
 
 
-class Exclusion(PartitionRef, Said):
+class Exclusion(PartitionRef, AuditInfo):
     """A partition that no tick waits for."""
 
 
-class Standing(BaseModel):
+class Overrides(BaseModel):
     """What is excluded, and whether the clock is paused, now."""
 
     clock: str = Field(examples=["checkins"])
     exclusions: list[Exclusion]
-    pause: Said | None
+    pause: AuditInfo | None
 
 
 class PartitionCounts(BaseModel):
@@ -119,7 +119,7 @@ class ClockState(BaseModel):
     exclusions: list[Exclusion] = Field(
         description="The partitions that no tick waits for. Empty while the store is out of reach or has been emptied."
     )
-    pause: Said | None = Field(description="Null while the store is out of reach or has been emptied, too.")
+    pause: AuditInfo | None = Field(description="Null while the store is out of reach or has been emptied, too.")
     slowest: list[PartitionClock] = Field(description="The lowest partition clocks, unknown ones first, at most 10.")
     leader: str | None
     topics: list[str]

@@ -26,7 +26,7 @@ router = APIRouter(tags=["night shift"])
     "/v1/clocks/{clock}/pause",
     operation_id="pause",
     summary="Let a clock stand still",
-    response_model=models.Standing,
+    response_model=models.Overrides,
     responses=RESPONSES,
     dependencies=[Depends(wants_json), asks()],
 )
@@ -42,7 +42,7 @@ async def pause(live: AdminClock, caller: Annotated[Caller, Depends(caller_of)],
     "/v1/clocks/{clock}/resume",
     operation_id="resume",
     summary="Let a paused clock go on",
-    response_model=models.Standing,
+    response_model=models.Overrides,
     responses=RESPONSES,
     dependencies=[Depends(wants_json), asks()],
 )

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
     asks,
     caller_of,
@@ -44,7 +44,7 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Not before it has read every clock's ticks once, nor when it lost them while the store answers. A store or Kafka
     out of reach leaves it ready: it can answer with the hold. Needs no token."""
-    clocks: dict[str, LiveClock] = request.app.state.clocks
+    clocks: dict[str, AsyncClock] = request.app.state.clocks
     found = await asyncio.gather(*(_trouble(live) for live in clocks.values()))
     troubles = {name: trouble for name, trouble in zip(clocks, found, strict=True) if trouble}
     if troubles:
@@ -53,7 +53,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-async def _trouble(live: LiveClock) -> str:
+async def _trouble(live: AsyncClock) -> str:
     live.bind()
     if live.closing.is_set():
         return "shutting down"

@@ -13,7 +13,7 @@ from clocksvc.api.dependencies import (
 )
 from clocksvc.api.problems import documented
 from clocksvc.client.report_encoding import answer_to_wire
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.store import Report
 
 router = APIRouter(tags=["reports"])
@@ -59,5 +59,5 @@ def _report(body: models.Report) -> Report:
     )
 
 
-def _reading(item: models.Reading) -> Reading:
-    return Reading(Partition(item.topic, item.partition), item.timestamp_ms)
+def _reading(item: models.Reading) -> PartitionTimestamp:
+    return PartitionTimestamp(Partition(item.topic, item.partition), item.timestamp_ms)

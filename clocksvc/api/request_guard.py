@@ -19,7 +19,7 @@ _OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
 _OPEN_BELOW = ("/docs/", "/status/")
 
 
-class Gate:
+class RequestGuardMiddleware:
     """The first thing that a request meets."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:

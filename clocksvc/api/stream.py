@@ -12,7 +12,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from clocksvc.api import problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.connection import ON_DROP
 from clocksvc.api.dependencies import (
     AfterTime,
@@ -113,7 +113,7 @@ def _event_id(text: str) -> int:
     return int(text) * 1000
 
 
-async def _begin(live: LiveClock, cursor_ms: int | None) -> _Start:
+async def _begin(live: AsyncClock, cursor_ms: int | None) -> _Start:
     """Raises Rebuilding or StoreUnavailable where it can't be said what follows the cursor."""
     await _wait_for_beginning(live)
     if cursor_ms is not None:
@@ -127,7 +127,7 @@ async def _begin(live: LiveClock, cursor_ms: int | None) -> _Start:
     return _Start(format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms()), begin)
 
 
-async def _wait_for_beginning(live: LiveClock) -> None:
+async def _wait_for_beginning(live: AsyncClock) -> None:
     """A service that has just been started soon knows whether there was ever a tick; a browser's EventSource would not
     come again after a 503. Raises Rebuilding or StoreUnavailable."""
     looks = round(BEGINS_WITHIN_S / LOOK_EVERY_S)
@@ -142,7 +142,7 @@ async def _wait_for_beginning(live: LiveClock) -> None:
         await live.wait(change, LOOK_EVERY_S)
 
 
-async def _reset(live: LiveClock, error: CursorTooOld) -> _Start:
+async def _reset(live: AsyncClock, error: CursorTooOld) -> _Start:
     """From the oldest kept tick on, by name. Trimming may go on meanwhile."""
     cursor_ms = error.cursor_ms
     while True:
@@ -163,7 +163,7 @@ async def _reset(live: LiveClock, error: CursorTooOld) -> _Start:
     return _Start(event, previous_ms)
 
 
-async def _events(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
+async def _events(live: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
     live.streams += 1
     try:
         async for chunk in _chunks(live, start):
@@ -172,7 +172,7 @@ async def _events(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
         live.streams -= 1
 
 
-async def _chunks(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
+async def _chunks(live: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
     now = asyncio.get_running_loop().time
     yield start.event
     cursor_ms, ping_at = start.cursor_ms, now() + PING_EVERY_S
@@ -193,7 +193,7 @@ async def _chunks(live: LiveClock, start: _Start) -> AsyncIterator[bytes]:
     yield format_sse_event(comment="this replica ends", retry=_retry_ms())
 
 
-async def _following(live: LiveClock, cursor_ms: int) -> tuple[bytes, int]:
+async def _following(live: AsyncClock, cursor_ms: int) -> tuple[bytes, int]:
     """The events after a cursor, and the cursor behind them."""
     try:
         ticks = await live.ticks_after(cursor_ms, BATCH)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
     AfterTime,
     ReadClock,
@@ -60,7 +60,7 @@ async def ticks(
     return Response(f'{{"ticks":[{listed}],"next":{following}}}', media_type="application/json")
 
 
-async def _wait_for_ticks(live: LiveClock, cursor_ms: int | None, limit: int, timeout_s: float) -> list[Tick]:
+async def _wait_for_ticks(live: AsyncClock, cursor_ms: int | None, limit: int, timeout_s: float) -> list[Tick]:
     now = asyncio.get_running_loop().time
     deadline = now() + timeout_s
     while True:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
     ReadClock,
     Timeout,
@@ -62,7 +62,7 @@ async def wait(
     raise _not_reached(await live.blocking(live.view.state), until_ms)
 
 
-async def _wait_for(live: LiveClock, until_ms: int, timeout_s: float) -> Tick | None:
+async def _wait_for(live: AsyncClock, until_ms: int, timeout_s: float) -> Tick | None:
     now = asyncio.get_running_loop().time
     deadline = now() + timeout_s
     while True:

@@ -79,7 +79,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_expires": None,
         "enable_utc": True,
         "timezone": "UTC",
-        "worker_consumer": "clocksvc.celery.consumer:PatientConsumer",
+        "worker_consumer": "clocksvc.celery.consumer:ReconnectSafeConsumer",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
         # A user's `celery control`, and events of a user's workers on the same broker, are not for this app's worker.

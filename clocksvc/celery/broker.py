@@ -7,8 +7,8 @@ from celery import Celery
 from kombu.exceptions import EncodeError
 
 from clocksvc.celery.message import TaskMessage
-from clocksvc.errors import BrokerUnavailable, InvalidValue
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.errors import InvalidValue, TaskQueueUnavailable
+from clocksvc.interfaces.task_queue import DueTask
 
 
 class CeleryBroker:
@@ -21,7 +21,7 @@ class CeleryBroker:
     def __init__(self, app: Celery, messages: Mapping[str, TaskMessage]) -> None:
         self._app, self._messages = app, messages
 
-    def send(self, sending: Sending) -> None:
+    def send(self, sending: DueTask) -> None:
         message = self._messages[sending.entry]
         options = dict(message.options)
         options["headers"] = {**(options.get("headers") or {}), **sending.headers}
@@ -35,7 +35,7 @@ class CeleryBroker:
             raise _refused(sending, message, error) from error
         except Exception as error:
             # Not every transport's errors come in kombu's words: a full Redis, or a result backend that is away.
-            raise BrokerUnavailable(f"the broker takes no task: {type(error).__name__}: {error}") from error
+            raise TaskQueueUnavailable(f"the broker takes no task: {type(error).__name__}: {error}") from error
 
     def _sent(self, name: str, arguments: tuple[Any, Any], options: dict[str, Any]) -> None:
         task = self._app.tasks.get(name)
@@ -45,6 +45,6 @@ class CeleryBroker:
             task.apply_async(*arguments, **options)
 
 
-def _refused(sending: Sending, message: TaskMessage, error: Exception) -> InvalidValue:
+def _refused(sending: DueTask, message: TaskMessage, error: Exception) -> InvalidValue:
     wanted = f"wanted what can be sent: {type(error).__name__}: {error}"
     return InvalidValue(f"entry {sending.entry!r}", message.task, wanted)

@@ -27,7 +27,7 @@ from clocksvc.interfaces.checkpoints import (
 from clocksvc.interfaces.schedule import Entry as SenderEntry
 from clocksvc.interfaces.schedule import parse_backlog
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.jobs.dispatcher import Sender
+from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
@@ -72,7 +72,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
 
     Entry = ClockEntry
 
-    _sender: Sender | None = None
+    _sender: TaskDispatcher | None = None
 
     def setup_schedule(self) -> None:
         """Celery's hook: read and judge the entries."""
@@ -100,7 +100,9 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
         """Celery's hook: a line of beat's banner."""
         return "    . by the global clock"
 
-    def _opened(self, settings: Settings, spec: ClockSpec, planned: list[tuple[SenderEntry, TaskMessage]]) -> Sender:
+    def _opened(
+        self, settings: Settings, spec: ClockSpec, planned: list[tuple[SenderEntry, TaskMessage]]
+    ) -> TaskDispatcher:
         entries, messages = [entry for entry, _ in planned], {entry.name: message for entry, message in planned}
         routes, broker = settings.routes(), CeleryBroker(self.app, messages)
         destinations = {name: destination(self.app, routes, message) for name, message in messages.items()}

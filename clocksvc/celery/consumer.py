@@ -9,7 +9,7 @@ from celery.worker.consumer import Consumer
 logger = logging.getLogger("clocksvc.celery")
 
 
-class PatientConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
+class ReconnectSafeConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
     """Celery's consumer, which leaves the messages of a lost connection alone.
 
     They can be neither put back nor acknowledged: kombu 5.7 fails at both with an AttributeError, which ends the

@@ -12,7 +12,7 @@ from typing import Any
 from celery import signals
 
 from clocksvc import settings
-from clocksvc.celery.process_resources import Keepers
+from clocksvc.celery.process_resources import ProcessResources
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.interfaces.task_queue import CLOCK_HEADER
@@ -78,5 +78,5 @@ def _warn(message: str, clock: str, task_id: str, error: Exception) -> None:
 
 
 @cache
-def _keepers() -> Keepers:
-    return Keepers(settings.load(None, os.environ))
+def _keepers() -> ProcessResources:
+    return ProcessResources(settings.load(None, os.environ))

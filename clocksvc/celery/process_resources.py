@@ -21,7 +21,7 @@ class _Opened:
         self.topics: Topics | None = None
 
 
-class Keepers:
+class ProcessResources:
     """What rounds of heartbeats need, by clock. Safe to use from several threads and after a fork."""
 
     def __init__(self, settings: Settings) -> None:

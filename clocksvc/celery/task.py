@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from clocksvc.celery.process_resources import Keepers
+from clocksvc.celery.process_resources import ProcessResources
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.time import SystemTime
@@ -20,7 +20,7 @@ NAME = "clocksvc.heartbeat"
 
 def register(app: Celery, settings: Settings) -> None:
     """Give the app its task, and count the messages that Celery drops because they expired in the queue."""
-    keepers = Keepers(settings)
+    keepers = ProcessResources(settings)
 
     def run(task: Any, clock: str, due_seconds: float) -> None:
         try:
@@ -59,7 +59,7 @@ def register(app: Celery, settings: Settings) -> None:
     signals.worker_shutdown.connect(close, weak=False)
 
 
-def put_round(keepers: Keepers, clock: str, due_seconds: float, tries: int) -> float | None:
+def put_round(keepers: ProcessResources, clock: str, due_seconds: float, tries: int) -> float | None:
     """One round for a clock by name; seconds until it has to be put once more, or None.
 
     Raises:

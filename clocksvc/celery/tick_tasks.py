@@ -13,11 +13,11 @@ from clocksvc.celery.broker import CeleryBroker
 from clocksvc.celery.message import TaskMessage, with_tick
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.checkpoints import TICK_TASKS
-from clocksvc.interfaces.task_queue import Broker
+from clocksvc.interfaces.task_queue import TaskQueue
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.jobs.dispatcher import Sender
+from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.metrics import Destination
-from clocksvc.jobs.routing_task_queue import BrokerByEntry
+from clocksvc.jobs.routing_task_queue import RoutingTaskQueue
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
@@ -55,7 +55,7 @@ class TickTasks:
         for thread in self._threads:
             thread.join(LEAVE_S)
 
-    def _run(self, spec: ClockSpec, broker: Broker, destinations: Mapping[str, Destination]) -> None:
+    def _run(self, spec: ClockSpec, broker: TaskQueue, destinations: Mapping[str, Destination]) -> None:
         entries = [task.entry() for task in self._settings.clocks[spec.name].tasks]
         while not self._stop.is_set():
             try:
@@ -66,7 +66,7 @@ class TickTasks:
                 logger.exception("sender failed", extra={"clock": spec.name, "sender": TICK_TASKS})
                 self._stop.wait(CRASH_BACK_OFF_S)
 
-    def _send(self, sender: Sender) -> None:
+    def _send(self, sender: TaskDispatcher) -> None:
         try:
             while not self._stop.is_set():
                 wait_s = sender.step(STEP_S)
@@ -75,7 +75,7 @@ class TickTasks:
         finally:
             sender.close()
 
-    def _parts(self, spec: ClockSpec) -> tuple[Broker, Mapping[str, Destination]]:
+    def _parts(self, spec: ClockSpec) -> tuple[TaskQueue, Mapping[str, Destination]]:
         routes, messages, platform, destinations = self._settings.routes(), {}, {}, {}
         for task in self._settings.clocks[spec.name].tasks:
             name, of_platform = task.entry().name, self._settings.platform_task(task)
@@ -85,7 +85,7 @@ class TickTasks:
                 messages[name] = TaskMessage(task.task, with_tick, {"queue": routes.queue(task.route)})
             else:
                 platform[name] = of_platform
-        brokers: dict[str, Broker] = dict.fromkeys(messages, CeleryBroker(self._app, messages))
+        brokers: dict[str, TaskQueue] = dict.fromkeys(messages, CeleryBroker(self._app, messages))
         if platform:
             brokers |= dict.fromkeys(platform, wiring.open_taskbroker(self._settings, platform, SystemTime()))
-        return BrokerByEntry(brokers), destinations
+        return RoutingTaskQueue(brokers), destinations

@@ -12,7 +12,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import MetadataUnavailable, UnreadableRecord
 from clocksvc.interfaces.cluster_facts import (
-    Stamped,
+    NewestRecord,
     TopicFacts,
 )
 from clocksvc.interfaces.time import Time
@@ -74,7 +74,7 @@ def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Tim
 
 
 def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
-    newest: Stamped | None = None
+    newest: NewestRecord | None = None
     if facts is not None and facts.partitions == 1 and not facts.lacks("READ"):
         try:
             newest = inspector.newest(spec.tick_log, NEWEST_S)
@@ -85,7 +85,7 @@ def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts 
     return rules_time.judge_brokers(spec.name, stamp_ms, _emitted_ms(spec, newest), time.now_ms())
 
 
-def _emitted_ms(spec: ClockSpec, newest: Stamped | None) -> int | None:
+def _emitted_ms(spec: ClockSpec, newest: NewestRecord | None) -> int | None:
     if newest is None:
         return None
     try:

@@ -11,7 +11,7 @@ from clocksvc.interfaces.cluster_facts import (
     TopicFacts,
 )
 from clocksvc.interfaces.tick_log_topic import (
-    LogShape,
+    TickLogTopic,
     problems,
     warnings,
 )
@@ -104,9 +104,9 @@ def _forbidden(part: str, operation: str, spec: ClockSpec) -> Finding:
     return problem(part, f"this user lacks {name}", f"allow this user {name} on the topic", spec.name)
 
 
-def _shape(topic: str, facts: TopicFacts, brokers: int) -> LogShape:
-    known = LogShape(topic)
-    return LogShape(
+def _shape(topic: str, facts: TopicFacts, brokers: int) -> TickLogTopic:
+    known = TickLogTopic(topic)
+    return TickLogTopic(
         topic,
         facts.partitions,
         facts.cleanup_policy or known.cleanup_policy,

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 
 
-class Headed(Protocol):
+class HasHeaders(Protocol):
     """A message with headers."""
 
     def headers(self) -> Any:
@@ -41,7 +41,7 @@ class TopicPartition(Protocol):
         """The partition's number."""
 
 
-def is_heartbeat(message: Headed) -> bool:
+def is_heartbeat(message: HasHeaders) -> bool:
     """Whether a record is a heartbeat: drop it, after observing it like every other record."""
     headers: Sequence[tuple[str, object]] = message.headers() or ()
     return any(name == HEARTBEAT_HEADER for name, _ in headers)

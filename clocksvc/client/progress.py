@@ -4,7 +4,7 @@ All numbers are raw record timestamps in milliseconds since the epoch; -1 stands
 """
 
 from clocksvc.clock import boundary
-from clocksvc.interfaces.store import Bounds
+from clocksvc.interfaces.store import ClockParameters
 
 NONE = -1
 NEVER = 2**63
@@ -41,7 +41,7 @@ class Progress:
         """Whether the store has kept what there is to report."""
         return self.number_ms == self.accepted_ms
 
-    def admit(self, timestamp_ms: int, bounds: Bounds | None, now_ms: int) -> None:
+    def admit(self, timestamp_ms: int, bounds: ClockParameters | None, now_ms: int) -> None:
         """Keep a number that was not refused."""
         if timestamp_ms <= trusted_until(bounds, now_ms):
             # The comparison again: another thread may have brought a higher one.
@@ -50,7 +50,7 @@ class Progress:
         elif timestamp_ms > self.ahead_ms:
             self.ahead_ms = timestamp_ms
 
-    def aim(self, bounds: Bounds | None, last_tick_ms: int, now_ms: int) -> None:
+    def aim(self, bounds: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
         """Set anew which numbers deserve a second look. `last_tick_ms` is 0 before the first tick."""
         self.boundary_ms = NEVER if bounds is None else _next_boundary(self.number_ms, bounds)
         self.late_below_ms = last_tick_ms
@@ -80,16 +80,16 @@ class Progress:
         self.accepted_ms = NONE
 
 
-def max_future_ms(bounds: Bounds | None) -> int:
+def max_future_ms(bounds: ClockParameters | None) -> int:
     """How far ahead of local time a number may be."""
     return UNTOLD_MAX_FUTURE_MS if bounds is None else bounds.max_future_ms
 
 
-def trusted_until(bounds: Bounds | None, now_ms: int) -> int:
+def trusted_until(bounds: ClockParameters | None, now_ms: int) -> int:
     """Up to where the store will accept a number for sure, unless its clock and ours differ by a lot."""
     return now_ms if bounds is None else now_ms + bounds.max_future_ms // 2
 
 
-def _next_boundary(number_ms: int, bounds: Bounds) -> int:
+def _next_boundary(number_ms: int, bounds: ClockParameters) -> int:
     reached_ms = number_ms - bounds.out_of_orderness_ms
     return boundary.following(reached_ms, bounds.interval_ms) + bounds.out_of_orderness_ms

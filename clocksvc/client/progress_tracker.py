@@ -17,10 +17,10 @@ from clocksvc.client.progress import (
     max_future_ms,
 )
 from clocksvc.client.topic_check import wrong_topic
-from clocksvc.clock.partition import Outcome, Partition, Reading, refusal
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, refusal
 from clocksvc.errors import InvalidValue, ReporterMisuse
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Report,
     ReportAnswer,
 )
@@ -45,7 +45,7 @@ class Item(NamedTuple):
     number_ms: int
 
 
-class Numbers:
+class ProgressTracker:
     """One consumer's progress by partition.
 
     Args:
@@ -65,7 +65,7 @@ class Numbers:
 
     def __init__(self, clock: str, group: str, topic: str | None, time: Time) -> None:
         self.progress: dict[int, Progress] = {}
-        self.bounds: Bounds | None = None
+        self.bounds: ClockParameters | None = None
         self.misuse: str | None = None
         self.crossed: set[int] = set()
         self.unknown = False
@@ -174,9 +174,9 @@ class Numbers:
                 return Report(self._group, ())
             if not (items or self.refusals or self._late_records):
                 return None
-            readings = (Reading(Partition(topic, item.partition), item.number_ms) for item in items)
+            readings = (PartitionTimestamp(Partition(topic, item.partition), item.number_ms) for item in items)
             refusals = (
-                (Reading(Partition(topic, partition), timestamp_ms), outcome)
+                (PartitionTimestamp(Partition(topic, partition), timestamp_ms), outcome)
                 for partition, (timestamp_ms, outcome) in self.refusals.items()
             )
             return Report(self._group, tuple(readings), tuple(refusals), self._late_records)
@@ -213,7 +213,7 @@ class Numbers:
             where = {"clock": self._clock, "topic": self._topic, "partition": partition}
             logger.warning("timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value})
 
-    def _look_at(self, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
+    def _look_at(self, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
         # Kept before it was known how far is too far. One that was overtaken since is none of the numbers to tell, and
         # must not take with it what is above suspicion, by a clock that was set back meanwhile.
         if progress.high_ms < progress.ahead_ms and progress.ahead_ms > now_ms + bounds.max_future_ms:
@@ -251,7 +251,7 @@ class Numbers:
         if first:
             self.crossed.update(self.progress)
 
-    def _check_group(self, bounds: Bounds) -> None:
+    def _check_group(self, bounds: ClockParameters) -> None:
         if bounds.group != self._group:
             logger.error(
                 "reports refused: clock %s counts the progress of group %r, this reporter's group is %r",
@@ -259,7 +259,7 @@ class Numbers:
                 extra={"clock": self._clock, "group": self._group},
             )
 
-    def _check_topic(self, bounds: Bounds, first: bool) -> None:
+    def _check_topic(self, bounds: ClockParameters, first: bool) -> None:
         wrong = wrong_topic(self._clock, self._told_topic, self._topic, bounds.topics)
         if wrong is not None:
             logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})

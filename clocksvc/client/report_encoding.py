@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Report,
     ReportAnswer,
 )
@@ -22,7 +22,7 @@ def report_to_wire(report: Report) -> dict[str, Any]:
     return body
 
 
-def answer_to_wire(clock: str, readings: Sequence[Reading], answer: ReportAnswer) -> dict[str, Any]:
+def answer_to_wire(clock: str, readings: Sequence[PartitionTimestamp], answer: ReportAnswer) -> dict[str, Any]:
     """The answer to a report: the global clock, an outcome for each reading in order, and the clock's bounds."""
     last_ms = answer.last_tick_ms
     return {
@@ -51,12 +51,12 @@ def answer_from_wire(wire: Mapping[str, Any]) -> ReportAnswer:
     )
 
 
-def _reading_to_wire(reading: Reading) -> dict[str, Any]:
+def _reading_to_wire(reading: PartitionTimestamp) -> dict[str, Any]:
     (topic, number), timestamp_ms = reading
     return {"topic": topic, "partition": number, "timestamp_ms": timestamp_ms}
 
 
-def _bounds_to_wire(bounds: Bounds) -> dict[str, Any]:
+def _bounds_to_wire(bounds: ClockParameters) -> dict[str, Any]:
     return {
         "group": bounds.group,
         "topics": list(bounds.topics),
@@ -66,8 +66,8 @@ def _bounds_to_wire(bounds: Bounds) -> dict[str, Any]:
     }
 
 
-def _bounds_from_wire(wire: Mapping[str, Any]) -> Bounds:
-    return Bounds(
+def _bounds_from_wire(wire: Mapping[str, Any]) -> ClockParameters:
+    return ClockParameters(
         group=wire["group"],
         topics=tuple(wire["topics"]),
         interval_ms=int(wire["interval_seconds"]) * 1000,

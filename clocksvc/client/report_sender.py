@@ -9,10 +9,10 @@ import threading
 
 from clocksvc.backoff import Backoff
 from clocksvc.client.progress_tracker import (
-    Numbers,
+    ProgressTracker,
     Selection,
 )
-from clocksvc.client.unknown_partitions import Unknowns
+from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.interfaces.store import ReportSink
 from clocksvc.interfaces.time import Time
@@ -30,7 +30,7 @@ READINGS_A_REPORT = 1_000
 _NEVER = float("inf")
 
 
-class Sender:
+class ReportSender:
     """Sends one consumer's numbers. One thread steps; all else may be called from any thread.
 
     Args:
@@ -40,7 +40,13 @@ class Sender:
     """
 
     def __init__(
-        self, clock: str, numbers: Numbers, sink: ReportSink, time: Time, backoff: Backoff, unknowns: Unknowns
+        self,
+        clock: str,
+        numbers: ProgressTracker,
+        sink: ReportSink,
+        time: Time,
+        backoff: Backoff,
+        unknowns: UnknownPartitionLog,
     ) -> None:
         self.wake = threading.Event()
         self._clock, self._numbers, self._time = clock, numbers, time

@@ -16,7 +16,7 @@ from clocksvc.interfaces.store import (
 TIMEOUT_S = 10.0
 
 
-class ServiceSink:
+class HttpReportSink:
     """Posts reports to the service."""
 
     def __init__(self, client: Client, clock: str) -> None:

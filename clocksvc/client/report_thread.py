@@ -6,7 +6,7 @@ import threading
 import weakref
 from contextlib import suppress
 
-from clocksvc.client.report_sender import Sender
+from clocksvc.client.report_sender import ReportSender
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
 
@@ -16,10 +16,10 @@ AT_EXIT_S = 5.0
 """How long the end of the interpreter waits for what is still unsent."""
 
 
-class SenderThread:
+class ReportThread:
     """Steps one sender until it is stopped. A daemon, so that a store that hangs keeps no process alive."""
 
-    def __init__(self, sender: Sender, name: str) -> None:
+    def __init__(self, sender: ReportSender, name: str) -> None:
         self._sender = sender
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -68,7 +68,7 @@ class SenderThread:
         sender.close()
 
 
-_running: "weakref.WeakSet[SenderThread]" = weakref.WeakSet()
+_running: "weakref.WeakSet[ReportThread]" = weakref.WeakSet()
 
 
 def forget_threads() -> None:

@@ -17,14 +17,14 @@ from clocksvc.client.message import (
     Message,
     TopicPartition,
 )
-from clocksvc.client.progress_tracker import Numbers
-from clocksvc.client.report_sender import Sender
-from clocksvc.client.report_sink import ServiceSink
+from clocksvc.client.progress_tracker import ProgressTracker
+from clocksvc.client.report_sender import ReportSender
+from clocksvc.client.report_sink import HttpReportSink
 from clocksvc.client.report_thread import (
-    SenderThread,
+    ReportThread,
     forget_threads,
 )
-from clocksvc.client.unknown_partitions import Unknowns
+from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ClocksvcError, InvalidValue, ReporterMisuse
@@ -86,10 +86,15 @@ class Reporter:
         self._time = time or SystemTime()
         self._closed = False
 
-        def new_parts() -> tuple[Numbers, Sender]:
+        def new_parts() -> tuple[ProgressTracker, ReportSender]:
             own_sink, where = (sink, f"the given sink: {_SAME}") if sink else _open_sink(url, clock, token)
-            numbers, backoff = Numbers(clock, group, topic, self._time), Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng)
-            return numbers, Sender(clock, numbers, own_sink, self._time, backoff, Unknowns(clock, where))
+            numbers, backoff = (
+                ProgressTracker(clock, group, topic, self._time),
+                Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng),
+            )
+            return numbers, ReportSender(
+                clock, numbers, own_sink, self._time, backoff, UnknownPartitionLog(clock, where)
+            )
 
         self._new_parts = new_parts
         self._begin()
@@ -99,7 +104,7 @@ class Reporter:
         self._topic = self._told_topic
         self._numbers, self._sender = self._new_parts()
         self._progress = self._numbers.progress
-        self._thread = SenderThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
+        self._thread = ReportThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
         # The thread knows nothing of this object, so that a reporter that nobody holds any more can go.
         self._given_up = None if self._thread is None else weakref.finalize(self, self._thread.stop)
         if self._given_up is not None:
@@ -259,7 +264,7 @@ def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str
     """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask if it knows nothing."""
     shown = without_password(url)
     if url.startswith(("http://", "https://")):
-        return ServiceSink(Client(url, token), clock), f"{shown}: has it had a leader yet? See `clocksvc status`"
+        return HttpReportSink(Client(url, token), clock), f"{shown}: has it had a leader yet? See `clocksvc status`"
     if "://" not in url:
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:

@@ -59,7 +59,7 @@ def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: st
         InvalidValue: an argument is wrong. At once, not with the first tick.
     """
     check_clock_name("clock", clock)
-    return _Following(Client(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
+    return TickStream(Client(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
 
 
 def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
@@ -127,7 +127,7 @@ def _moment_ms(field: str, moment: Moment) -> int:
     return parse_timestamp(field, moment)
 
 
-class _Following:
+class TickStream:
     """One subscriber's way along a clock's ticks. `last_ms` is the cursor: the last tick given, or where to begin."""
 
     def __init__(self, client: Client, clock: str, after_ms: int | None) -> None:

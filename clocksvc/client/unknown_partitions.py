@@ -20,7 +20,7 @@ PARTITIONS_AFTER_S = 60.0
 NAMED = 5
 
 
-class Unknowns:
+class UnknownPartitionLog:
     """What one reporter is not known for. Times are monotonic seconds.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from clocksvc.clock import boundary
 from clocksvc.clock.holds import (
     Hold,
-    Sight,
+    HoldInputs,
     hold,
 )
 from clocksvc.clock.log_record import (
@@ -19,7 +19,7 @@ BATCH = 500
 turn on the same brokers and store meanwhile."""
 
 
-def advance(sight: Sight, limit: int = BATCH) -> range | Hold:
+def advance(sight: HoldInputs, limit: int = BATCH) -> range | Hold:
     """The boundaries that are due, ascending, at most `limit`; or why there are none.
 
     A clock's first tick is the floored minimum alone (or, where that is ahead of them, the last boundary that both
@@ -35,7 +35,7 @@ def advance(sight: Sight, limit: int = BATCH) -> range | Hold:
     return boundary.span(last, upto, sight.interval_ms, limit)
 
 
-def records(clock: str, sight: Sight, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
+def records(clock: str, sight: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
     """The tick-log records for the boundaries that are due: each names the one before it and carries the state."""
     excluded = sight.roster.present_exclusions()
     state: ClockState = replace(sight.state, topics=dict(sight.roster.topics), config_digest=config_digest)

@@ -77,7 +77,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class HoldInputs:
     """What a leader sees at one moment; all times in milliseconds.
 
     Attributes:
@@ -111,13 +111,13 @@ class Sight:
         return boundary.floor(min(self.leader_now_ms, self.store_now_ms), self.interval_ms)
 
 
-def paused(sight: Sight) -> Hold | None:
+def paused(sight: HoldInputs) -> Hold | None:
     """Somebody told the clock to stand still."""
     pause = sight.state.pause
     return Hold(Reason.PAUSED, detail=f"paused by {pause.by}: {pause.reason}") if pause else None
 
 
-def config_conflict(sight: Sight) -> Hold | None:
+def config_conflict(sight: HoldInputs) -> Hold | None:
     """Replicas are alive that would make different ticks."""
     if len(sight.digests) < 2:
         return None
@@ -128,13 +128,13 @@ def config_conflict(sight: Sight) -> Hold | None:
     )
 
 
-def topic_missing(sight: Sight) -> Hold | None:
+def topic_missing(sight: HoldInputs) -> Hold | None:
     """A configured topic that Kafka does not list: it may have partitions that nobody counts."""
     missing = sight.roster.missing
     return Hold(Reason.TOPIC_MISSING, detail=f"Kafka does not list {', '.join(missing)}") if missing else None
 
 
-def partition_unreported(sight: Sight) -> Hold | None:
+def partition_unreported(sight: HoldInputs) -> Hold | None:
     """Unknown is not zero, and not "whatever is there"."""
     if sight.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report")
@@ -143,21 +143,21 @@ def partition_unreported(sight: Sight) -> Hold | None:
     return None
 
 
-def partition_behind(sight: Sight) -> Hold | None:
+def partition_behind(sight: HoldInputs) -> Hold | None:
     """The slowest partition has not reached the next boundary."""
     if sight.reached_ms > (sight.state.last_tick_ms or 0):
         return None
     return Hold(Reason.PARTITION_BEHIND, detail="the slowest partition has not reached the next boundary")
 
 
-def ahead_of_time(sight: Sight) -> Hold | None:
+def ahead_of_time(sight: HoldInputs) -> Hold | None:
     """The minimum is ahead of the leader's or the store's own clock."""
     if sight.passed_ms > (sight.state.last_tick_ms or 0):
         return None
     return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
 
 
-def not_all_heard(sight: Sight) -> Hold | None:
+def not_all_heard(sight: HoldInputs) -> Hold | None:
     """In a store that was emptied, another configuration could go unseen until its replicas announce themselves."""
     if sight.all_heard:
         return None
@@ -168,7 +168,7 @@ def not_all_heard(sight: Sight) -> Hold | None:
     )
 
 
-RULES: tuple[Callable[[Sight], Hold | None], ...] = (
+RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
     paused,
     config_conflict,
     topic_missing,
@@ -179,6 +179,6 @@ RULES: tuple[Callable[[Sight], Hold | None], ...] = (
 )
 
 
-def hold(sight: Sight) -> Hold | None:
+def hold(sight: HoldInputs) -> Hold | None:
     """The first rule that holds; None where a tick can come."""
     return next((found for rule in RULES if (found := rule(sight)) is not None), None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import (
     parse_timestamp,
@@ -56,7 +56,7 @@ class ClockState:
     last_emitted_ms: int | None = None
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None
-    topics: Mapping[str, TopicShape] = field(default_factory=dict)
+    topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
     config_digest: str = ""
 
     def excluded(self) -> frozenset[Partition]:
@@ -161,7 +161,7 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
         last_emitted_ms=_time_from_wire("last_emitted_at", wire["last_emitted_at"]),
         exclusions=tuple(exclusion_from_wire(item) for item in wire["exclusions"]),
         pause=None if pause is None else pause_from_wire(pause),
-        topics={topic: TopicShape(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
+        topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
         config_digest=wire["config_digest"],
     )
 

@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 REFUSALS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP})
 
 
-class Reading(NamedTuple):
+class PartitionTimestamp(NamedTuple):
     """A consumer's word on one partition: the highest raw record timestamp that it processed there."""
 
     partition: Partition

@@ -16,7 +16,7 @@ from clocksvc.clock.log_record import (
 )
 
 
-class AnswerKind(StrEnum):
+class ResultKind(StrEnum):
     """What became of a request."""
 
     DONE = "done"
@@ -25,7 +25,7 @@ class AnswerKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestResult:
     """A leader's answer. Unless it is `done`, the request has changed nothing and never will.
 
     Attributes:
@@ -34,7 +34,7 @@ class Answer:
         detail: of `not_done`: why, in words.
     """
 
-    kind: AnswerKind
+    kind: ResultKind
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None
     field: str = ""
@@ -43,7 +43,7 @@ class Answer:
     detail: str = ""
 
 
-def encode(answer: Answer) -> str:
+def encode(answer: RequestResult) -> str:
     """The answer as it is left in the store: ASCII."""
     return json.dumps(
         {
@@ -58,13 +58,13 @@ def encode(answer: Answer) -> str:
     )
 
 
-def decode(text: str) -> Answer | None:
+def decode(text: str) -> RequestResult | None:
     """The reverse of `encode`; None for what is no answer that this version can read."""
     try:
         wire = json.loads(text)
         exclusions, pause = standing_from_wire(wire)
-        return Answer(
-            AnswerKind(wire["kind"]), exclusions, pause, wire["field"], wire["value"], wire["wanted"], wire["detail"]
+        return RequestResult(
+            ResultKind(wire["kind"]), exclusions, pause, wire["field"], wire["value"], wire["wanted"], wire["detail"]
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         return None

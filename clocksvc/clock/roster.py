@@ -10,7 +10,7 @@ from typing import NamedTuple
 from clocksvc.clock.partition import Partition
 
 
-class TopicShape(NamedTuple):
+class TopicMetadata(NamedTuple):
     """A topic as Kafka knows it: its id (a topic made anew has another) and its number of partitions."""
 
     id: str
@@ -27,7 +27,7 @@ class Roster:
         missing: configured topics that the last metadata reading did not list; while there is one, the clock holds.
     """
 
-    topics: Mapping[str, TopicShape]
+    topics: Mapping[str, TopicMetadata]
     excluded: frozenset[Partition] = frozenset()
     missing: tuple[str, ...] = ()
 
@@ -48,8 +48,8 @@ class Roster:
 
 
 def read(
-    remembered: Mapping[str, TopicShape],
-    listed: Mapping[str, TopicShape],
+    remembered: Mapping[str, TopicMetadata],
+    listed: Mapping[str, TopicMetadata],
     configured: Collection[str],
     excluded: Collection[Partition] = (),
 ) -> Roster:
@@ -71,18 +71,20 @@ def read(
     return Roster(topics, frozenset(excluded), missing)
 
 
-def combine(newer: Mapping[str, TopicShape], older: Mapping[str, TopicShape]) -> dict[str, TopicShape]:
+def combine(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
     """What two memories know together: the most partitions under one id, the newer memory's id where they differ."""
     shapes = dict(older)
     for topic, shape in newer.items():
         known = older.get(topic, shape)
-        shapes[topic] = shape if known.id != shape.id else TopicShape(shape.id, max(shape.partitions, known.partitions))
+        shapes[topic] = (
+            shape if known.id != shape.id else TopicMetadata(shape.id, max(shape.partitions, known.partitions))
+        )
     return shapes
 
 
-def _newer(known: TopicShape | None, now: TopicShape | None) -> TopicShape | None:
+def _newer(known: TopicMetadata | None, now: TopicMetadata | None) -> TopicMetadata | None:
     if known is None or now is None:
         return now or known
     if now.id != known.id:
         return now
-    return TopicShape(now.id, max(now.partitions, known.partitions))
+    return TopicMetadata(now.id, max(now.partitions, known.partitions))

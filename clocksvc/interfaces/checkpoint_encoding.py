@@ -3,7 +3,7 @@
 import json
 
 from clocksvc.errors import UnreadableRecord
-from clocksvc.interfaces.checkpoints import Position
+from clocksvc.interfaces.checkpoints import Checkpoint
 
 FORMAT = 1
 
@@ -19,7 +19,7 @@ def entry_of(sender: str, found: bytes | None) -> str | None:
     return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None
 
 
-def encode(position: Position | None) -> bytes | None:
+def encode(position: Checkpoint | None) -> bytes | None:
     """A position's value; None, which compaction removes, for one that was taken away."""
     if position is None:
         return None
@@ -27,7 +27,7 @@ def encode(position: Position | None) -> bytes | None:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def decode(value: bytes) -> Position:
+def decode(value: bytes) -> Checkpoint:
     """The reverse of `encode`.
 
     Raises:
@@ -38,6 +38,6 @@ def decode(value: bytes) -> Position:
         if body["format"] > FORMAT:
             raise UnreadableRecord(f"a position has format {body['format']}, this version reads up to {FORMAT}")
         offset = body["offset"]
-        return Position(int(body["at_ms"]), None if offset is None else int(offset), str(body["schedule"]))
+        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["schedule"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableRecord(f"a position can't be read: {error!r}") from error

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.tick_log import KeepAlive
 
 SENDER = ""
 """The key of the sender's own position, beside those of its entries."""
@@ -25,7 +25,7 @@ def positions_topic(tick_log: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Checkpoint:
     """One position.
 
     Attributes:
@@ -39,24 +39,24 @@ class Position:
     schedule: str = ""
 
 
-class Positions(Protocol):
+class Checkpoints(Protocol):
     """The positions of one sender, by entry; its own under `SENDER`."""
 
-    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         """Become the only writer, and read all positions: whoever wrote before is fenced when this returns.
 
         Raises:
-            PositionsUnavailable: no answer, or another sender's transaction is open for longer than it can live.
+            CheckpointsUnavailable: no answer, or another sender's transaction is open for longer than it can live.
             UnreadableRecord: a position of a format that this version does not read.
         """
 
-    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         """Write positions, all or none; None takes one away.
 
         Raises:
             Fenced: another process holds them now; nothing was written.
             OutcomeUnknown: the answer did not come; the next `hold` tells.
-            PositionsUnavailable: nothing was written.
+            CheckpointsUnavailable: nothing was written.
         """
 
     def close(self) -> None:

@@ -68,7 +68,7 @@ class GroupFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamped:
+class NewestRecord:
     """The newest committed record of a log: the brokers' stamp, and its value for whoever can read it.
 
     `stamp_ms` is None where brokers don't stamp the log.

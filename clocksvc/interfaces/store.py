@@ -15,10 +15,10 @@ from clocksvc.clock.log_record import (
     Exclusion,
     Pause,
 )
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import Answer
+from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 
@@ -31,7 +31,7 @@ REQUEST_KEPT_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ClockParameters:
     """What consumers and readers must know of a clock. Written by its leader, times in milliseconds."""
 
     group: str
@@ -53,8 +53,8 @@ class Report:
     """
 
     group: str
-    readings: tuple[Reading, ...]
-    refusals: tuple[tuple[Reading, Outcome], ...] = ()
+    readings: tuple[PartitionTimestamp, ...]
+    refusals: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
     late_records: int = 0
 
 
@@ -69,12 +69,12 @@ class ReportAnswer:
     """
 
     outcomes: tuple[Outcome, ...]
-    bounds: Bounds | None
+    bounds: ClockParameters | None
     last_tick_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Minimum:
+class ProgressReading:
     """What a leader needs for one step, read at one moment.
 
     Attributes:
@@ -103,7 +103,7 @@ class Minimum:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class StoreIdentity:
     """Whose state the store holds."""
 
     cluster_id: str
@@ -142,7 +142,7 @@ class Snapshot:
     """
 
     now_ms: int
-    bounds: Bounds | None
+    bounds: ClockParameters | None
     verdict: str | None
     leader: str | None
     started_ms: int | None
@@ -155,7 +155,7 @@ class Snapshot:
     pause: Pause | None = None
 
 
-class Handled(NamedTuple):
+class TaskCounterKey(NamedTuple):
     """What a sender's tasks are counted by. `queue` may be a topic; "" where it is not known beforehand."""
 
     namespace: str
@@ -178,7 +178,7 @@ class Counters:
     heartbeats: Mapping[str, int] = field(default_factory=dict)
     late_records: int = 0
     heartbeat_success_ms: int | None = None
-    tasks: Mapping[str, Mapping[Handled, int]] = field(default_factory=dict)
+    tasks: Mapping[str, Mapping[TaskCounterKey, int]] = field(default_factory=dict)
     sender_positions_ms: Mapping[str, int] = field(default_factory=dict)
     task_doubles: int = 0
 
@@ -225,7 +225,7 @@ class Store(ReportSink, Protocol):
 
     # -- a leader's writes: each checks the token and raises LeaseLost when it does not hold the lease ------------
 
-    def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
         """Mark an unmarked store as this cluster's and write the clock's bounds.
 
         `started_ms` is kept only where no earlier leader left one.
@@ -249,14 +249,14 @@ class Store(ReportSink, Protocol):
         the old topic: a consumer that has not noticed yet repeats how far it was there.
         """
 
-    def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
+    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
         """What a step needs; renews the lease for `ttl_ms`. Its requests can't be withdrawn any more.
 
         Raises:
             StoreLost: the bounds or the roster are gone.
         """
 
-    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         """Leave answers by the requests' ids, for `ttl_ms`, in the requests' place."""
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
@@ -296,7 +296,7 @@ class Store(ReportSink, Protocol):
     def withdraw_request(self, request_id: str) -> bool:
         """Take a request back. True: no leader has seen it, or ever will. False: one has, or it is not there."""
 
-    def read_answer(self, request_id: str) -> Answer | None:
+    def read_answer(self, request_id: str) -> RequestResult | None:
         """The leader's answer; None while there is none, or none any more."""
 
     # -- readers --------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ class Store(ReportSink, Protocol):
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
         """Add to the heartbeat counters; `success` notes the store's time as that of the last whole round."""
 
-    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
         """Add to a sender's counters; a zero makes a counter that is there from now on.
 
         `at_ms`, unless None, is up to where it has sent everything: the furthest that was told counts, and is

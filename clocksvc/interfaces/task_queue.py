@@ -15,7 +15,7 @@ _IDS = uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11")
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class DueTask:
     """One task to be sent.
 
     Attributes:
@@ -45,12 +45,12 @@ class Sending:
         }
 
 
-class Broker(Protocol):
+class TaskQueue(Protocol):
     """A broker of tasks."""
 
-    def send(self, sending: Sending) -> None:
+    def send(self, sending: DueTask) -> None:
         """Hand one task on; it is the broker's when this returns. May block for as long as the broker's time-out.
 
         Raises:
-            BrokerUnavailable: it may have been taken or not; sending it again does no harm.
+            TaskQueueUnavailable: it may have been taken or not; sending it again does no harm.
         """

@@ -7,36 +7,36 @@ was asleep: what makes the turn sure is the fencing of the positions.
 from typing import NamedTuple, Protocol
 
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.checkpoints import Position
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.interfaces.tick_log import KeepAlive
 
 
-class LoggedTick(NamedTuple):
+class TickWithOffset(NamedTuple):
     """A tick and where it stands in the tick log."""
 
     offset: int
     tick: Tick
 
 
-class Subscription(Protocol):
+class TickConsumer(Protocol):
     """One process's membership. Only one thread may use it."""
 
     @property
     def turn(self) -> int | None:
         """Another number for each turn that this process gets; None while another process has it."""
 
-    def last_tick_ms(self, waiting: Waiting) -> int | None:
+    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
         """Where the clock stands by its tick log now; None before its first tick.
 
         Raises:
             Unavailable, OpenTransaction: not known now.
         """
 
-    def begin(self, after: Position | None) -> None:
+    def begin(self, after: Checkpoint | None) -> None:
         """Read from where a position's tick stood, that one first; from the beginning where that is not known or
         outside of the log. Only in one's turn."""
 
-    def poll(self, timeout_s: float) -> list[LoggedTick]:
+    def poll(self, timeout_s: float) -> list[TickWithOffset]:
         """The next ticks, ascending, as soon as there are any; [] after `timeout_s`, or while it is not one's turn.
 
         Raises:

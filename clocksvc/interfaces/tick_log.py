@@ -11,7 +11,7 @@ from typing import Protocol
 
 from clocksvc.clock.log_record import Record
 
-Waiting = Callable[[], None]
+KeepAlive = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TickLog(Protocol):
     def writable(self) -> bool:
         """Whether this writer has fenced, and as far as it knows was neither fenced nor interrupted since."""
 
-    def prepare(self, waiting: Waiting) -> None:
+    def prepare(self, waiting: KeepAlive) -> None:
         """Create the log where it is missing, and check its shape.
 
         Raises:
@@ -42,14 +42,14 @@ class TickLog(Protocol):
             TickLogUnavailable: no answer.
         """
 
-    def fence(self, waiting: Waiting) -> None:
+    def fence(self, waiting: KeepAlive) -> None:
         """Become the only writer: with a new producer; nothing of an older one lands after this returned.
 
         Raises:
             TickLogUnavailable: no answer.
         """
 
-    def tail(self, waiting: Waiting) -> Tail:
+    def tail(self, waiting: KeepAlive) -> Tail:
         """The last committed record, read back from the log's end as the brokers know it now.
 
         Call it after `fence`: it draws a conclusion from an open transaction that no other reader may draw, and ends
@@ -62,20 +62,20 @@ class TickLog(Protocol):
             TickLogUnavailable: no answer.
         """
 
-    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         """All committed records, newest first, read as they are asked for; what is no record of ours is passed over.
 
         Raises OpenTransaction and TickLogUnavailable as `tail` does.
         """
 
-    def last_written(self, waiting: Waiting) -> Sequence[Record]:
+    def last_written(self, waiting: KeepAlive) -> Sequence[Record]:
         """Some of the newest records, two transactions at least, oldest first, whatever became of their transactions;
         what is no record of ours is passed over.
 
         Raises OpenTransaction and TickLogUnavailable as `tail` does.
         """
 
-    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
         """Commit records in one transaction: all are durable and visible in order when this returns, or none is.
 
         A broker that is killed at once may forget a commit of ticks that it answered (not of a control record: it
@@ -87,7 +87,7 @@ class TickLog(Protocol):
             TickLogUnavailable: nothing was committed.
         """
 
-    def confirm(self, waiting: Waiting) -> None:
+    def confirm(self, waiting: KeepAlive) -> None:
         """Wait until the end of the last commit stands in the log: from then on no broker forgets it. Not for every
         tick before it is published, it would come 1 to 2 ms later.
 

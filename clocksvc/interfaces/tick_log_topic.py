@@ -10,7 +10,7 @@ MIN_INSYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
-class LogShape:
+class TickLogTopic:
     """A tick log's topic as the brokers describe it.
 
     Attributes:
@@ -38,7 +38,7 @@ def wanted_config(brokers: int) -> dict[str, str]:
     }
 
 
-def problems(shape: LogShape) -> list[str]:
+def problems(shape: TickLogTopic) -> list[str]:
     """Why this topic could lose ticks; empty when it can't. A clock does not run on a topic with one."""
     found = []
     if shape.partitions != 1:
@@ -56,7 +56,7 @@ def problems(shape: LogShape) -> list[str]:
     return found
 
 
-def warnings(shape: LogShape) -> list[str]:
+def warnings(shape: TickLogTopic) -> list[str]:
     """What loses no tick but is not as it should be."""
     found = []
     if shape.timestamp_type != "LogAppendTime":
@@ -73,14 +73,14 @@ def warnings(shape: LogShape) -> list[str]:
     return found + _durability(shape)
 
 
-def refuse(shape: LogShape) -> None:
+def refuse(shape: TickLogTopic) -> None:
     """Raises TickLogRefused, in the words of `problems`, when there are any."""
     found = problems(shape)
     if found:
         raise TickLogRefused("; ".join(found))
 
 
-def _durability(shape: LogShape) -> list[str]:
+def _durability(shape: TickLogTopic) -> list[str]:
     if shape.brokers < REPLICATION:
         return [] if shape.brokers == 1 else [f"{shape.brokers} brokers can't keep 3 replicas of a tick log"]
     found = []
@@ -97,7 +97,7 @@ def _durability(shape: LogShape) -> list[str]:
     return found
 
 
-def _alter(shape: LogShape, name: str, value: str) -> str:
+def _alter(shape: TickLogTopic, name: str, value: str) -> str:
     return (
         f"change it with kafka-configs --bootstrap-server ADDRESS --alter --entity-type topics "
         f"--entity-name {shape.topic} --add-config {name}={value}"

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 
 
 class TimestampType(StrEnum):
@@ -17,17 +17,17 @@ class TimestampType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class ClusterMetadata:
     """One metadata reading. Topics that Kafka does not list are absent."""
 
     cluster_id: str
-    topics: Mapping[str, TopicShape] = field(default_factory=dict)
+    topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
 
 
 class Topics(Protocol):
     """The watched topics of one Kafka cluster. Safe to use from several threads; creates no topic, ever."""
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         """Ask Kafka, now, for partitions and ids.
 
         Raises:

@@ -11,27 +11,27 @@ from typing import Protocol
 
 from clocksvc.backoff import Backoff
 from clocksvc.errors import (
-    BrokerUnavailable,
     Fenced,
     InvalidValue,
     OpenTransaction,
     OutcomeUnknown,
+    TaskQueueUnavailable,
     Unavailable,
     UnreadableRecord,
 )
 from clocksvc.interfaces.checkpoints import (
     SENDER,
-    Position,
-    Positions,
+    Checkpoint,
+    Checkpoints,
 )
 from clocksvc.interfaces.schedule import Entry
 from clocksvc.interfaces.task_queue import (
-    Broker,
-    Sending,
+    DueTask,
+    TaskQueue,
 )
 from clocksvc.interfaces.tick_consumer import (
-    LoggedTick,
-    Subscription,
+    TickConsumer,
+    TickWithOffset,
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.jobs.due_tasks import (
@@ -76,7 +76,7 @@ class NoSenderObserver:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Assignment:
     """What a sender holds in its hands during its turn. `at` None: before the clock's first tick.
 
     `anchored`: the first tick read has to be the one at `at`, or its offset is not what it was.
@@ -84,9 +84,9 @@ class _Turn:
 
     number: int
     since_ms: dict[str, int]
-    at: Position | None
+    at: Checkpoint | None
     backlog_until_ms: int
-    pending: list[LoggedTick] = field(default_factory=list)
+    pending: list[TickWithOffset] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
     unsaved: int = 0
     anchored: bool = False
@@ -97,7 +97,7 @@ class _Turn:
         return None if self.at is None else self.at.at_ms
 
 
-class Sender:
+class TaskDispatcher:
     """One sender of one clock in this process. Not thread safe: one thread steps it.
 
     Args:
@@ -110,9 +110,9 @@ class Sender:
         clock: str,
         name: str,
         entries: Sequence[Entry],
-        subscription: Subscription,
-        positions: Positions,
-        broker: Broker,
+        subscription: TickConsumer,
+        positions: Checkpoints,
+        broker: TaskQueue,
         time: Time,
         observer: SenderObserver | None = None,
     ) -> None:
@@ -120,13 +120,13 @@ class Sender:
         self._subscription, self._positions, self._broker, self._time = subscription, positions, broker, time
         self._observer = observer or NoSenderObserver()
         self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
-        self._turn: _Turn | None = None
+        self._turn: _Assignment | None = None
 
     def step(self, timeout_s: float = 1.0) -> float:
         """Send what is due, or wait for it for `timeout_s` at most; seconds until the next step is wanted."""
         try:
             self._advance(timeout_s)
-        except BrokerUnavailable as error:
+        except TaskQueueUnavailable as error:
             return self._again(error)
         except (Fenced, OutcomeUnknown, OpenTransaction, UnreadableRecord, Unavailable) as error:
             self._turn = None
@@ -162,24 +162,24 @@ class Sender:
 
     # -- the beginning of a turn ------------------------------------------------------------------------------------
 
-    def _begin(self, number: int) -> _Turn:
+    def _begin(self, number: int) -> _Assignment:
         known = self._positions.hold(_nothing)
         last_ms = self._subscription.last_tick_ms(_nothing)
         at = known.get(SENDER)
-        moves: dict[str, Position | None] = {name: None for name in known if name and name not in self._names()}
+        moves: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in self._names()}
         if not known and last_ms is not None:
-            at = moves[SENDER] = Position(last_ms)
+            at = moves[SENDER] = Checkpoint(last_ms)
         since_ms = {}
         for entry in self._entries:
             position = known.get(entry.name)
             if position is None or position.schedule != entry.schedule.words():
                 # What is new, or is due at other times now, is not due for time before it existed.
-                position = moves[entry.name] = Position(last_ms or 0, schedule=entry.schedule.words())
+                position = moves[entry.name] = Checkpoint(last_ms or 0, schedule=entry.schedule.words())
             since_ms[entry.name] = position.at_ms
         if moves:
             self._positions.move(moves, _nothing)
         self._subscription.begin(at)
-        turn = _Turn(number, since_ms, at, last_ms or 0, anchored=at is not None and at.offset is not None)
+        turn = _Assignment(number, since_ms, at, last_ms or 0, anchored=at is not None and at.offset is not None)
         logger.info("sending", extra=self._extra(after_ms=turn.at_ms, changed=sorted(moves)))
         self._observer.stands(turn.at_ms)
         return turn
@@ -189,7 +189,7 @@ class Sender:
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 
-    def _gathered(self, turn: _Turn, timeout_s: float) -> bool:
+    def _gathered(self, turn: _Assignment, timeout_s: float) -> bool:
         """Read on; whether there are ticks to be sent: of a backlog all, so that the last due time of it is known."""
         for found in self._subscription.poll(0.0 if turn.pending and not self._behind(turn) else timeout_s):
             if turn.anchored and found.tick.at_ms != turn.at_ms:
@@ -200,13 +200,13 @@ class Sender:
             self._take(turn, found)
         return bool(turn.pending) and not self._behind(turn)
 
-    def _search(self, turn: _Turn) -> None:
+    def _search(self, turn: _Assignment) -> None:
         """The remembered offset is not the right one (any more): look for the position's time from the beginning."""
         turn.anchored = False
         turn.pending.clear()
         self._subscription.begin(None)
 
-    def _take(self, turn: _Turn, found: LoggedTick) -> None:
+    def _take(self, turn: _Assignment, found: TickWithOffset) -> None:
         before_ms = turn.pending[-1].tick.at_ms if turn.pending else turn.at_ms
         if before_ms is not None and found.tick.at_ms <= before_ms:
             return
@@ -217,11 +217,11 @@ class Sender:
             )
         turn.pending.append(found)
 
-    def _behind(self, turn: _Turn) -> bool:
+    def _behind(self, turn: _Assignment) -> bool:
         reached_ms = turn.pending[-1].tick.at_ms if turn.pending else 0
         return len(turn.pending) < GATHER_AT_MOST and reached_ms < turn.backlog_until_ms
 
-    def _send(self, turn: _Turn) -> None:
+    def _send(self, turn: _Assignment) -> None:
         try:
             self._send_pending(turn)
         except Exception:
@@ -230,21 +230,21 @@ class Sender:
             raise
         self._save(turn)
 
-    def _send_pending(self, turn: _Turn) -> None:
+    def _send_pending(self, turn: _Assignment) -> None:
         offsets = {found.tick.at_ms: found.offset for found in turn.pending}
         ticks = [found.tick for found in turn.pending]
         for tick, due in plan(self._entries, turn.since_ms, turn.at_ms, ticks, self._time.now_ms()):
             for one in due:
                 self._send_one(turn, one)
             turn.sent.clear()
-            turn.at = Position(tick.at_ms, offsets[tick.at_ms])
+            turn.at = Checkpoint(tick.at_ms, offsets[tick.at_ms])
             turn.pending.pop(0)
             turn.unsaved += 1
             if turn.unsaved >= SAVE_EVERY:
                 self._save(turn)
 
-    def _send_one(self, turn: _Turn, due: Due) -> None:
-        sending = Sending(self._clock, self._name, due.entry.name, due.at_ms, due.tick)
+    def _send_one(self, turn: _Assignment, due: Due) -> None:
+        sending = DueTask(self._clock, self._name, due.entry.name, due.at_ms, due.tick)
         if sending.id in turn.sent:
             return
         outcome = "stale"
@@ -253,7 +253,7 @@ class Sender:
         turn.sent.add(sending.id)
         self._observer.sent(due.entry, outcome)
 
-    def _handed_on(self, sending: Sending) -> str:
+    def _handed_on(self, sending: DueTask) -> str:
         try:
             self._broker.send(sending)
         except InvalidValue as error:
@@ -262,7 +262,7 @@ class Sender:
             return "refused"
         return "sent"
 
-    def _save(self, turn: _Turn) -> None:
+    def _save(self, turn: _Assignment) -> None:
         if turn.unsaved and turn.at is not None:
             self._positions.move({SENDER: turn.at}, _nothing)
             turn.unsaved = 0

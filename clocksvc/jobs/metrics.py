@@ -14,8 +14,8 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.schedule import Entry
 from clocksvc.interfaces.store import (
-    Handled,
     Store,
+    TaskCounterKey,
 )
 from clocksvc.jobs.dispatcher import OUTCOMES
 
@@ -35,7 +35,7 @@ class Destination(NamedTuple):
     queue: str
 
 
-class Tally:
+class DispatcherMetrics:
     """One sender's SenderObserver. `step` belongs to one thread; everything else may be called from another.
 
     Args:
@@ -55,7 +55,7 @@ class Tally:
 
     def sent(self, entry: Entry, outcome: str) -> None:
         with self._lock:
-            self._counts[Handled(*self._destinations[entry.name], outcome)] += 1
+            self._counts[TaskCounterKey(*self._destinations[entry.name], outcome)] += 1
             self._news = True
 
     def stands(self, at_ms: int | None) -> None:
@@ -89,7 +89,7 @@ class Tally:
         else:
             self._away = False
 
-    def _keep(self, counts: Counter[Handled], error: ClocksvcError) -> None:
+    def _keep(self, counts: Counter[TaskCounterKey], error: ClocksvcError) -> None:
         with self._lock:
             self._counts.update(counts)
             self._news = True
@@ -102,6 +102,6 @@ class Tally:
             self.step()
         self.step()
 
-    def _zeros(self) -> Counter[Handled]:
+    def _zeros(self) -> Counter[TaskCounterKey]:
         places = set(self._destinations.values())
-        return Counter({Handled(*place, outcome): 0 for place in places for outcome in OUTCOMES})
+        return Counter({TaskCounterKey(*place, outcome): 0 for place in places for outcome in OUTCOMES})

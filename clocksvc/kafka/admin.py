@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.tick_log_topic import (
     REPLICATION,
-    LogShape,
+    TickLogTopic,
     wanted_config,
 )
 from clocksvc.kafka.client import (
@@ -20,7 +20,7 @@ from clocksvc.kafka.client import (
 )
 from clocksvc.kafka.deadline import (
     REST_S,
-    Patience,
+    SlicedDeadline,
 )
 from clocksvc.kafka.errors import (
     error_of,
@@ -43,7 +43,7 @@ class Admin:
         topic: str,
         settings: Mapping[str, str],
         timeout_s: float,
-        patience: Patience,
+        patience: SlicedDeadline,
         config: Callable[[int], Mapping[str, str]] = wanted_config,
     ) -> None:
         self._topic, self._timeout_s, self._patience, self._config = topic, timeout_s, patience, config
@@ -57,7 +57,7 @@ class Admin:
     def __exit__(self, *_: object) -> None:
         del self._client
 
-    def describe(self) -> LogShape | None:
+    def describe(self) -> TickLogTopic | None:
         named, resource = TopicCollection([self._topic]), ConfigResource(ResourceType.TOPIC, self._topic)
         topic = self._known("Read and Write", lambda: self._client.describe_topics(named, **self._timeout()))
         config = topic and self._known(
@@ -65,7 +65,7 @@ class Admin:
         )
         if topic is None or config is None:
             return None
-        return LogShape(
+        return TickLogTopic(
             topic=self._topic,
             partitions=len(topic.partitions),
             # What a broker does not tell is taken as Kafka's own default.
@@ -77,7 +77,7 @@ class Admin:
             brokers=self._brokers(),
         )
 
-    def create(self) -> LogShape:
+    def create(self) -> TickLogTopic:
         """Make the topic, or find that somebody else did, and wait until it is known."""
         brokers = self._brokers()
         new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=dict(self._config(brokers)))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from clocksvc.clock.log_message import Message
-from clocksvc.errors import OutcomeUnknown, PositionsUnavailable, TickLogRefused, TickLogUnavailable
+from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogRefused, TickLogUnavailable
 from clocksvc.interfaces.checkpoint_encoding import (
     decode,
     encode,
@@ -13,21 +13,21 @@ from clocksvc.interfaces.checkpoint_encoding import (
     key,
 )
 from clocksvc.interfaces.checkpoints import (
-    Position,
+    Checkpoint,
     positions_topic,
 )
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_log_topic import (
     refuse,
     wanted_config,
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.admin import Admin
-from clocksvc.kafka.deadline import Patience
+from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import (
     LANDS_S,
-    Hanging,
+    HangingTransactionResolver,
     ended,
     settle,
 )
@@ -41,7 +41,7 @@ CHUNK = 50_000
 """So many offsets are read with one patience: however long the topic has become, it is read while it is being read."""
 
 
-class KafkaPositions:
+class KafkaCheckpoints:
     """One sender's positions: a Positions.
 
     Args:
@@ -64,9 +64,9 @@ class KafkaPositions:
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._hanging = Hanging(Message(key(sender, ""), b"", None))
+        self._hanging = HangingTransactionResolver(Message(key(sender, ""), b"", None))
 
-    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self.close()
         with self._translated():
             patience = self._patience(waiting)
@@ -76,9 +76,9 @@ class KafkaPositions:
             self._writer.fence(self._patience(waiting))
             return self._newest(self._writer, waiting)
 
-    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
-            raise PositionsUnavailable("this process does not hold the positions")
+            raise CheckpointsUnavailable("this process does not hold the positions")
         messages = [Message(key(self._sender, entry), encode(position), None) for entry, position in positions.items()]
         with self._translated():
             last = self._writer.append(messages, self._patience(waiting))
@@ -96,11 +96,14 @@ class KafkaPositions:
         if reader is not None:
             reader.close()
 
-    def _until_ended(self, last: int, waiting: Waiting) -> None:
-        """Wait for the end of a move's transaction: one whose end a broker forgets (see `Hanging`) would be taken for
-        done, and what it said that a sender begins with would not be sent. What another sender left open is waited for
-        too, until its broker ends it."""
-        settles, ask = Patience(self._time, self._settle_s, waiting), partial(self._patience, waiting)
+    def _until_ended(self, last: int, waiting: KeepAlive) -> None:
+        """Wait until a commit's transaction has ended.
+
+        A transaction whose end a broker forgets (see `HangingTransactionResolver`) would otherwise be taken for done, and
+        what its checkpoint starts with would not be sent. Another dispatcher's open transaction is waited for too,
+        until its broker ends it.
+        """
+        settles, ask = SlicedDeadline(self._time, self._settle_s, waiting), partial(self._patience, waiting)
         try:
             if ended(self._reading(), last, settles, ask):
                 return
@@ -108,7 +111,7 @@ class KafkaPositions:
             raise OutcomeUnknown(f"whether positions were moved is not known: {error}") from error
         raise OutcomeUnknown(f"a move was answered and is not in {self._topic!r}")
 
-    def _newest(self, writer: Writer, waiting: Waiting) -> dict[str, Position]:
+    def _newest(self, writer: Writer, waiting: KeepAlive) -> dict[str, Checkpoint]:
         reader = self._reading()
         low, end = self._settled(reader, writer, waiting)
         values: dict[str, bytes | None] = {}
@@ -119,14 +122,14 @@ class KafkaPositions:
                     values[entry] = found.value
         return {entry: decode(value) for entry, value in values.items() if value is not None}
 
-    def _settled(self, reader: Reader, writer: Writer, waiting: Waiting) -> tuple[int, int]:
+    def _settled(self, reader: Reader, writer: Writer, waiting: KeepAlive) -> tuple[int, int]:
         """The topic's beginning and end. Where a transaction of ours hangs, its move was not answered: it is as if it
         had not been."""
-        settles, ask = Patience(self._time, self._settle_s, waiting), partial(self._patience, waiting)
-        self._hanging.end(reader, writer, partial(Patience, self._time, LANDS_S, waiting), ask)
+        settles, ask = SlicedDeadline(self._time, self._settle_s, waiting), partial(self._patience, waiting)
+        self._hanging.end(reader, writer, partial(SlicedDeadline, self._time, LANDS_S, waiting), ask)
         ends = settle(reader, settles, ask)
         if ends is None:
-            raise PositionsUnavailable(
+            raise CheckpointsUnavailable(
                 f"another sender's transaction stays open on {self._topic!r}: start that sender again, it ends what is "
                 f"its own; or find it with kafka-transactions find-hanging and abort it"
             )
@@ -142,10 +145,10 @@ class KafkaPositions:
         try:
             yield
         except (TickLogUnavailable, TickLogRefused) as error:
-            raise PositionsUnavailable(f"positions {self._topic!r}: {error}") from error
+            raise CheckpointsUnavailable(f"positions {self._topic!r}: {error}") from error
 
-    def _patience(self, waiting: Waiting) -> Patience:
-        return Patience(self._time, self._timeout_s, waiting)
+    def _patience(self, waiting: KeepAlive) -> SlicedDeadline:
+        return SlicedDeadline(self._time, self._timeout_s, waiting)
 
 
 def _wanted_config(brokers: int) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 
 SLICE_S = 1.0
@@ -10,14 +10,14 @@ REST_S = 0.05
 """Between two questions, where a failure comes at once."""
 
 
-class Patience:
+class SlicedDeadline:
     """A deadline, and a word to whoever waits for it, once a second.
 
     Iterating gives the seconds that the next call may block, again and again, until the deadline has passed;
     `waiting` is called in between, and what it raises gets through. Several loops may share one patience.
     """
 
-    def __init__(self, time: Time, timeout_s: float, waiting: Waiting) -> None:
+    def __init__(self, time: Time, timeout_s: float, waiting: KeepAlive) -> None:
         self._time = time
         self._waiting = waiting
         now = time.monotonic()

@@ -28,7 +28,7 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.cluster_facts import (
     ClusterFacts,
     GroupFacts,
-    Stamped,
+    NewestRecord,
     TopicFacts,
 )
 from clocksvc.interfaces.time import Time
@@ -169,7 +169,7 @@ class KafkaInspector:
             read[_partition(message)].append(message.timestamp()[1])
         return read
 
-    def newest(self, topic: str, deadline_s: float) -> Stamped | None:
+    def newest(self, topic: str, deadline_s: float) -> NewestRecord | None:
         """The newest committed record of a topic's partition 0; None where none is found near its end."""
         partition = Partition(topic, 0)
         end = self._offsets([partition], _LATEST).get(partition, 0)
@@ -182,7 +182,7 @@ class KafkaInspector:
         kind, stamp_ms = last.timestamp()
         headers = dict(last.headers() or [])
         record_type = headers.get(TYPE_HEADER)
-        return Stamped(
+        return NewestRecord(
             stamp_ms if kind == _APPENDED else None,
             last.key(),
             last.value(),

@@ -16,7 +16,7 @@ from clocksvc.kafka.client import (
 )
 from clocksvc.kafka.deadline import (
     REST_S,
-    Patience,
+    SlicedDeadline,
 )
 from clocksvc.kafka.errors import (
     translated,
@@ -35,16 +35,16 @@ class Reader:
         self._committed = self._consumer(settings, "read_committed")
         self._uncommitted = self._consumer(settings, "read_uncommitted")
 
-    def watermarks(self, patience: Patience) -> tuple[int, int, int]:
+    def watermarks(self, patience: SlicedDeadline) -> tuple[int, int, int]:
         """The log's beginning, its last stable offset, its high watermark, as its leader knows them now."""
         low, stable = self._ask(self._committed, patience)
         return low, stable, self.end(patience)
 
-    def end(self, patience: Patience) -> int:
+    def end(self, patience: SlicedDeadline) -> int:
         """The log's high watermark, as its leader knows it now."""
         return self._ask(self._uncommitted, patience)[1]
 
-    def _ask(self, consumer: Consumer, patience: Patience) -> tuple[int, int]:
+    def _ask(self, consumer: Consumer, patience: SlicedDeadline) -> tuple[int, int]:
         failure = None
         for slice_s in patience:
             try:
@@ -58,15 +58,15 @@ class Reader:
                 self._learn_anew(slice_s / 4)
         raise TickLogUnavailable(f"the tick log's end is not known: {self._reason(failure)}") from failure
 
-    def read(self, start: int, end: int, patience: Patience) -> list[Message]:
+    def read(self, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
         """All committed records from `start` to before `end`, which must not be beyond the last stable offset."""
         return self._read(self._committed, start, end, patience)
 
-    def read_uncommitted(self, start: int, end: int, patience: Patience) -> list[Message]:
+    def read_uncommitted(self, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
         """All records from `start` to before `end`, whatever became of their transactions."""
         return self._read(self._uncommitted, start, end, patience)
 
-    def _read(self, consumer: Consumer, start: int, end: int, patience: Patience) -> list[Message]:
+    def _read(self, consumer: Consumer, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
         found: list[Message] = []
         failure = None
         consumer.assign([TopicPartition(self._topic, 0, start)])

@@ -9,9 +9,9 @@ from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from clocksvc.errors import BrokerUnavailable, InvalidValue, MetadataUnavailable
+from clocksvc.errors import InvalidValue, MetadataUnavailable, TaskQueueUnavailable
 from clocksvc.interfaces.platform_task import PlatformTask
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.kafka.client import (
@@ -28,7 +28,7 @@ _LONGER_S = 2.0
 _REFUSED_FOR_GOOD = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
-class Taskbroker:
+class TaskbrokerQueue:
     """A Broker. Only one thread may use it; makes its client with the first task.
 
     Args:
@@ -53,7 +53,7 @@ class Taskbroker:
         self._log = ClientLog()
         self._producer: Producer | None = None
 
-    def send(self, sending: Sending) -> None:
+    def send(self, sending: DueTask) -> None:
         task = self._tasks[sending.entry]
         self._check(task.topic)
         value = encode(task, sending, self._time.now_ms())
@@ -67,7 +67,7 @@ class Taskbroker:
         except KafkaException as raised:
             raise _refusal(task, cast(KafkaError, raised.args[0]), "") from raised
         except BufferError as raised:
-            raise BrokerUnavailable(f"topic {task.topic!r} takes no task: {raised}") from raised
+            raise TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {raised}") from raised
         error = outcome[0] if outcome else KafkaError(KafkaError._TIMED_OUT)
         if error is not None:
             raise _refusal(task, error, self._log.last)
@@ -80,15 +80,15 @@ class Taskbroker:
         try:
             shape = self._topics.describe([topic]).topics.get(topic)
         except MetadataUnavailable as error:
-            raise BrokerUnavailable(str(error)) from error
+            raise TaskQueueUnavailable(str(error)) from error
         replicas = self._replicas.get(topic, 1)
         if shape is None:
-            raise BrokerUnavailable(
+            raise TaskQueueUnavailable(
                 f"topic {topic!r} is not there: create it, with a multiple of {replicas} partitions "
                 f"(taskbroker.replicas.{topic})"
             )
         if shape.partitions % replicas:
-            raise BrokerUnavailable(
+            raise TaskQueueUnavailable(
                 f"topic {topic!r} has {shape.partitions} partitions, which {replicas} taskbrokers can't share evenly: "
                 f"wanted a multiple of taskbroker.replicas.{topic}"
             )
@@ -105,9 +105,9 @@ class Taskbroker:
         return self._producer
 
 
-def _refusal(task: PlatformTask, error: KafkaError, told: str) -> BrokerUnavailable | InvalidValue:
+def _refusal(task: PlatformTask, error: KafkaError, told: str) -> TaskQueueUnavailable | InvalidValue:
     if error.code() in _REFUSED_FOR_GOOD:
         return InvalidValue(f"task {task.name!r}", task.topic, f"wanted what the topic takes: {error.str()}")
     why = told if told and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
     rights = {"Topic": f"Write on topic {task.topic}"}
-    return BrokerUnavailable(f"topic {task.topic!r} takes no task: {name_right(why, rights)}")
+    return TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {name_right(why, rights)}")

@@ -4,7 +4,7 @@ import uuid
 
 from clocksvc.errors import SettingsError
 from clocksvc.interfaces.platform_task import PlatformTask
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 
 try:
     import msgpack
@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-def encode(task: PlatformTask, sending: Sending, now_ms: int) -> bytes:
+def encode(task: PlatformTask, sending: DueTask, now_ms: int) -> bytes:
     """The serialised message: the task with the tick as its only argument.
 
     The arguments are MessagePack in `parameters_bytes`: the JSON of `parameters` is deprecated, the two exclude each

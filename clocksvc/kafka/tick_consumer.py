@@ -17,9 +17,9 @@ from clocksvc.clock.log_message import (
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import TickLogUnavailable, UnreadableRecord
-from clocksvc.interfaces.checkpoints import Position
-from clocksvc.interfaces.tick_consumer import LoggedTick
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.interfaces.tick_consumer import TickWithOffset
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import (
     ClientLog,
@@ -37,7 +37,7 @@ MAX_POLL_INTERVAL_MS = 300_000
 BATCH = 500
 
 
-class KafkaSubscription:
+class KafkaTickConsumer:
     """One process's membership: a Subscription.
 
     Args:
@@ -75,11 +75,11 @@ class KafkaSubscription:
     def turn(self) -> int | None:
         return self._turn
 
-    def last_tick_ms(self, waiting: Waiting) -> int | None:
+    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
         newest = next(self._log.backwards(waiting), None)
         return None if newest is None else newest.state.last_tick_ms
 
-    def begin(self, after: Position | None) -> None:
+    def begin(self, after: Checkpoint | None) -> None:
         offset = OFFSET_BEGINNING if after is None or after.offset is None else after.offset
         with translated("the tick log can't be read from a position on"):
             place = [TopicPartition(self._topic, 0, offset)]
@@ -87,7 +87,7 @@ class KafkaSubscription:
             self._consumer.resume(place)
         self._begun = True
 
-    def poll(self, timeout_s: float) -> list[LoggedTick]:
+    def poll(self, timeout_s: float) -> list[TickWithOffset]:
         with translated("the tick log can't be read"):
             messages = self._consumer.consume(1, timeout_s)
             if messages:
@@ -114,7 +114,7 @@ class KafkaSubscription:
         self._turn, self._begun = None, False
         consumer.unassign()
 
-    def _logged(self, got: KafkaMessage) -> LoggedTick | None:
+    def _logged(self, got: KafkaMessage) -> TickWithOffset | None:
         error = got.error()
         if error is not None:
             if error.retriable() or error.code() == KafkaError._PARTITION_EOF:
@@ -124,7 +124,7 @@ class KafkaSubscription:
         if (TYPE_HEADER, b"tick") not in headers:
             return None
         tick = _tick(self._clock, Message(got.key(), got.value(), "tick"))
-        return LoggedTick(cast(int, got.offset()), tick)
+        return TickWithOffset(cast(int, got.offset()), tick)
 
 
 def _tick(clock: str, message: Message) -> Tick:

@@ -13,20 +13,20 @@ from clocksvc.clock.log_message import (
 from clocksvc.clock.log_record import Record
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.interfaces.tick_log_topic import (
-    LogShape,
+    TickLogTopic,
     refuse,
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.admin import Admin
-from clocksvc.kafka.deadline import Patience
+from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import (
     LANDS_S,
-    Hanging,
+    HangingTransactionResolver,
     marked,
     settle,
 )
@@ -70,23 +70,23 @@ class KafkaTickLog:
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._hanging = Hanging(Message(clock.encode(), b"", "aborted"))
+        self._hanging = HangingTransactionResolver(Message(clock.encode(), b"", "aborted"))
         self._unconfirmed: int | None = None
 
     @property
     def writable(self) -> bool:
         return self._writer is not None and self._writer.usable
 
-    def describe(self, waiting: Waiting) -> LogShape | None:
+    def describe(self, waiting: KeepAlive) -> TickLogTopic | None:
         """The topic as it is; None where there is none. Raises TickLogUnavailable."""
         with self._admin(waiting) as admin:
             return admin.describe()
 
-    def prepare(self, waiting: Waiting) -> None:
+    def prepare(self, waiting: KeepAlive) -> None:
         with self._admin(waiting) as admin:
             refuse(admin.describe() or admin.create())
 
-    def fence(self, waiting: Waiting) -> None:
+    def fence(self, waiting: KeepAlive) -> None:
         self._discard_writer()
         self._writer = Writer(self._topic, f"clocksvc.{self._topic}", self._settings, self._timeout_s)
         try:
@@ -94,22 +94,22 @@ class KafkaTickLog:
         finally:
             self._discard_unusable()
 
-    def tail(self, waiting: Waiting) -> Tail:
+    def tail(self, waiting: KeepAlive) -> Tail:
         with self._reading() as reader:
-            settles = Patience(self._time, self._settle_s, waiting)
+            settles = SlicedDeadline(self._time, self._settle_s, waiting)
             self._end_hanging(reader, waiting)
             low, end = self._settled(reader, waiting, settles)
             found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, waiting), None)
         return Tail(None if found is None else read_message(self._clock, found), low)
 
-    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         with self._reading() as reader:
             low, end = self._settled(reader, waiting)
             for found in self._newest_first(reader, low, end, _FIRST_CHUNK, waiting):
                 with suppress(UnreadableRecord):
                     yield read_message(self._clock, found)
 
-    def last_written(self, waiting: Waiting) -> list[Record]:
+    def last_written(self, waiting: KeepAlive) -> list[Record]:
         with self._reading() as reader:
             low, end = self._settled(reader, waiting)
             found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._patience(waiting))
@@ -119,7 +119,7 @@ class KafkaTickLog:
                 records.append(read_message(self._clock, one))
         return records
 
-    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
         if not records:
             return
         if self._writer is None:
@@ -131,7 +131,7 @@ class KafkaTickLog:
         if any(record.tick is None for record in records):
             self.confirm(waiting)
 
-    def confirm(self, waiting: Waiting) -> None:
+    def confirm(self, waiting: KeepAlive) -> None:
         last, self._unconfirmed = self._unconfirmed, None
         if last is None:
             return
@@ -145,7 +145,7 @@ class KafkaTickLog:
         self._discard_writer()
         self._close_reader()
 
-    def _until_marked(self, last: int, waiting: Waiting) -> None:
+    def _until_marked(self, last: int, waiting: KeepAlive) -> None:
         ask = partial(self._patience, waiting)
         try:
             with self._reading() as reader:
@@ -156,20 +156,20 @@ class KafkaTickLog:
             raise OutcomeUnknown(f"whether a commit is in the tick log is not known: {error}") from error
         raise OutcomeUnknown("a commit to the tick log was answered and is not in it, or not at its end")
 
-    def _end_hanging(self, reader: Reader, waiting: Waiting) -> None:
+    def _end_hanging(self, reader: Reader, waiting: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
             return
         ask = partial(self._patience, waiting)
         try:
-            offset = self._hanging.end(reader, self._writer, partial(Patience, self._time, LANDS_S, waiting), ask)
+            offset = self._hanging.end(reader, self._writer, partial(SlicedDeadline, self._time, LANDS_S, waiting), ask)
         finally:
             self._discard_unusable()
         if offset is not None:
             logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": offset})
 
-    def _settled(self, reader: Reader, waiting: Waiting, settles: Patience | None = None) -> tuple[int, int]:
+    def _settled(self, reader: Reader, waiting: KeepAlive, settles: SlicedDeadline | None = None) -> tuple[int, int]:
         """The log's beginning and end, once no transaction is open."""
-        wait = settles or Patience(self._time, self._settle_s, waiting)
+        wait = settles or SlicedDeadline(self._time, self._settle_s, waiting)
         ends = settle(reader, wait, partial(self._patience, waiting))
         if ends is None:
             raise OpenTransaction(
@@ -178,7 +178,7 @@ class KafkaTickLog:
             )
         return ends
 
-    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, waiting: Waiting) -> Iterator[Message]:
+    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, waiting: KeepAlive) -> Iterator[Message]:
         while end > low:
             start = max(low, end - chunk)
             yield from reversed(reader.read(start, end, self._patience(waiting)))
@@ -209,8 +209,8 @@ class KafkaTickLog:
         if writer is not None:
             writer.discard()
 
-    def _admin(self, waiting: Waiting) -> Admin:
+    def _admin(self, waiting: KeepAlive) -> Admin:
         return Admin(self._topic, self._settings, self._timeout_s, self._patience(waiting))
 
-    def _patience(self, waiting: Waiting) -> Patience:
-        return Patience(self._time, self._timeout_s, waiting)
+    def _patience(self, waiting: KeepAlive) -> SlicedDeadline:
+        return SlicedDeadline(self._time, self._timeout_s, waiting)

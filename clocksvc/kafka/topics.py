@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollectio
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import (
     SystemTime,
@@ -18,7 +18,7 @@ from clocksvc.interfaces.time import (
 )
 from clocksvc.interfaces.topics import (
     HEARTBEAT_HEADER,
-    Metadata,
+    ClusterMetadata,
     TimestampType,
 )
 from clocksvc.kafka.client import (
@@ -67,7 +67,7 @@ class KafkaTopics:
         self._admin: AdminClient | None = None
         self._producer: Producer | None = None
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         wanted = TopicCollection(list(topics))
 
         def ask(admin: AdminClient) -> dict[str | None, Future[Any]]:
@@ -80,7 +80,7 @@ class KafkaTopics:
         with self._translated():
             cluster_id = answers.pop(None).result(0).cluster_id
             found = {name: _shape(name, answer) for name, answer in answers.items() if name is not None}
-        return Metadata(cluster_id, {name: shape for name, shape in found.items() if shape})
+        return ClusterMetadata(cluster_id, {name: shape for name, shape in found.items() if shape})
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         if not topics:
@@ -101,7 +101,7 @@ class KafkaTopics:
     ) -> Mapping[Partition, str | None]:
         deadline = self._time.monotonic() + timeout_s
         try:
-            a_round = _Round(self._producing(), partitions, timestamp_ms, key, payload)
+            a_round = _HeartbeatBatch(self._producing(), partitions, timestamp_ms, key, payload)
         except KafkaException as raised:
             return dict.fromkeys(partitions, _words(raised))
         back_off_s = _FIRST_BACK_OFF_S
@@ -180,7 +180,7 @@ class KafkaTopics:
                 return
 
 
-class _Round:
+class _HeartbeatBatch:
     """One heartbeat into each partition: what is on its way, what has to be tried again, what became of the rest."""
 
     def __init__(
@@ -244,7 +244,7 @@ class _Round:
             self._done[partition] = None if error is None else name_right(error.str(), rights)
 
 
-def _shape(name: str, answer: "Future[Any]") -> TopicShape | None:
+def _shape(name: str, answer: "Future[Any]") -> TopicMetadata | None:
     try:
         topic = answer.result(0)
     except KafkaException as raised:
@@ -254,7 +254,7 @@ def _shape(name: str, answer: "Future[Any]") -> TopicShape | None:
             why = name_right(_words(raised), {"Topic": f"Describe on topic {name}"})
             raise MetadataUnavailable(f"Kafka does not describe topic {name!r}: {why}") from raised
         raise
-    return TopicShape(str(topic.topic_id), len(topic.partitions))
+    return TopicMetadata(str(topic.topic_id), len(topic.partitions))
 
 
 def _unanswered(answer: "Future[Any]") -> bool:

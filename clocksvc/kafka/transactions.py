@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from clocksvc.clock.log_message import Message
 from clocksvc.kafka.deadline import (
     REST_S,
-    Patience,
+    SlicedDeadline,
 )
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.writer import Writer
@@ -16,11 +16,11 @@ LANDS_S = 1.0
 
 _SHORT_RESTS, _SHORT_REST_S = 50, 0.0005
 
-Ask = Callable[[], Patience]
+Ask = Callable[[], SlicedDeadline]
 """Makes the patience for one question to the brokers, or for one wait."""
 
 
-def settle(reader: Reader, wait: Patience, ask: Ask) -> tuple[int, int] | None:
+def settle(reader: Reader, wait: SlicedDeadline, ask: Ask) -> tuple[int, int] | None:
     """The topic's beginning and end, once no transaction is open; None where one still is when `wait` is over.
 
     Raises:
@@ -33,7 +33,7 @@ def settle(reader: Reader, wait: Patience, ask: Ask) -> tuple[int, int] | None:
     return None
 
 
-def marked(reader: Reader, last: int, wait: Patience, ask: Ask) -> bool:
+def marked(reader: Reader, last: int, wait: SlicedDeadline, ask: Ask) -> bool:
     """Whether anything, the marker at best, stands behind a transaction's last record before `wait` is over.
 
     Raises:
@@ -42,13 +42,13 @@ def marked(reader: Reader, last: int, wait: Patience, ask: Ask) -> bool:
     return any(0 <= last < reader.end(ask()) - 1 for _ in _rounds(reader, wait))
 
 
-def ended(reader: Reader, last: int, wait: Patience, ask: Ask) -> bool:
+def ended(reader: Reader, last: int, wait: SlicedDeadline, ask: Ask) -> bool:
     """Whether the transaction of a record is over, on a topic of several writers; False where it, or one that began
     before it, is still open when `wait` is over. Raises as `marked` does."""
     return any(0 <= last < reader.watermarks(ask())[1] for _ in _rounds(reader, wait))
 
 
-class Hanging:
+class HangingTransactionResolver:
     """Ends a transaction of our own that no coordinator will end.
 
     A broker that is killed between a commit and its marker, and learns late of its topics when it starts again, takes
@@ -85,7 +85,7 @@ class Hanging:
         return stable if ours else None
 
 
-def _rounds(reader: Reader, wait: Patience) -> Iterator[None]:
+def _rounds(reader: Reader, wait: SlicedDeadline) -> Iterator[None]:
     """One at least, however long `wait` has been over; what is not there soon is asked for less often."""
     yield
     for rest_s, _ in zip(chain(repeat(_SHORT_REST_S, _SHORT_RESTS), repeat(REST_S)), wait, strict=False):

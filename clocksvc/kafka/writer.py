@@ -19,7 +19,7 @@ from clocksvc.kafka.client import (
 )
 from clocksvc.kafka.deadline import (
     REST_S,
-    Patience,
+    SlicedDeadline,
 )
 from clocksvc.kafka.errors import (
     error_of,
@@ -62,7 +62,7 @@ class Writer:
         with translated("the tick log's writer can't be made"):
             self._producer = Producer(ours, logger=self._log)
 
-    def fence(self, patience: Patience) -> None:
+    def fence(self, patience: SlicedDeadline) -> None:
         """Cut off whoever wrote before. Raises TickLogUnavailable."""
         self._connect(patience)
         failure = None
@@ -78,7 +78,7 @@ class Writer:
         why = words(failure, self._rights)
         raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
 
-    def append(self, messages: Sequence[Message], patience: Patience) -> int:
+    def append(self, messages: Sequence[Message], patience: SlicedDeadline) -> int:
         """Commit records in one transaction; the last one's offset. Raises as TickLog.append does.
 
         The commit is decided when this returns; its marker may land in the topic a little later.
@@ -95,7 +95,7 @@ class Writer:
         self.usable = True
         return last
 
-    def end_hanging(self, filler: Message, patience: Patience) -> int:
+    def end_hanging(self, filler: Message, patience: SlicedDeadline) -> int:
         """Abort a transaction with a record in it: nobody sees the record, and the marker behind it ends on this topic
         whatever an earlier transaction of the same id left open. The record's offset. Raises as `append` does."""
         if not self.usable:
@@ -117,7 +117,7 @@ class Writer:
         with suppress(KafkaException):
             self._producer.purge(blocking=False)
 
-    def _connect(self, patience: Patience) -> None:
+    def _connect(self, patience: SlicedDeadline) -> None:
         """Connect before init_transactions is asked: it waits half a second where it finds no connection.
 
         Two answers: the first comes over the bootstrap connection, which is then dropped for the brokers' own.
@@ -132,7 +132,7 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(REST_S, slice_s))
 
-    def _send(self, messages: Sequence[Message], patience: Patience) -> int:
+    def _send(self, messages: Sequence[Message], patience: SlicedDeadline) -> int:
         """Begin a transaction and return the last record's offset once the brokers have them all."""
         self._log.last = ""
         outcomes: list[_Outcome] = []
@@ -154,7 +154,7 @@ class Writer:
             raise _MustAbort("no answer")
         return outcomes[-1][1]
 
-    def _produce(self, one: Message, outcomes: list[_Outcome], patience: Patience) -> None:
+    def _produce(self, one: Message, outcomes: list[_Outcome], patience: SlicedDeadline) -> None:
         for slice_s in patience:
             try:
                 self._producer.produce(
@@ -170,7 +170,7 @@ class Writer:
                 self._producer.poll(slice_s)
         raise _MustAbort("no answer")
 
-    def _commit(self, patience: Patience) -> None:
+    def _commit(self, patience: SlicedDeadline) -> None:
         failure = None
         for slice_s in patience:
             try:
@@ -186,7 +186,7 @@ class Writer:
                 break
         raise OutcomeUnknown(f"a commit to the tick log got no answer: {words(failure, self._rights)}") from failure
 
-    def _aborted(self, patience: Patience) -> bool:
+    def _aborted(self, patience: SlicedDeadline) -> bool:
         """True when the transaction is aborted and the producer can go on."""
         for slice_s in patience:
             try:

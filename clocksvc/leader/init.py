@@ -27,9 +27,9 @@ from clocksvc.errors import (
 )
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
     TickLog,
-    Waiting,
 )
 from clocksvc.interfaces.time import Time
 
@@ -38,7 +38,7 @@ ATTEMPTS = 5
 
 
 def initialise(
-    spec: ClockSpec, store: Store, ticklog: TickLog, time: Time, last_tick_ms: int, waiting: Waiting = lambda: None
+    spec: ClockSpec, store: Store, ticklog: TickLog, time: Time, last_tick_ms: int, waiting: KeepAlive = lambda: None
 ) -> Record:
     """Commit the control record that makes `last_tick_ms` the next tick's `previous`; the record.
 
@@ -76,7 +76,7 @@ def initialise(
 
 
 def _next_record(
-    spec: ClockSpec, store: Store, ticklog: TickLog, time: Time, tail: Tail, last_tick_ms: int, waiting: Waiting
+    spec: ClockSpec, store: Store, ticklog: TickLog, time: Time, tail: Tail, last_tick_ms: int, waiting: KeepAlive
 ) -> Record:
     state = ClockState() if tail.record is None else tail.record.state
     _check_past(min(time.now_ms(), store.now_ms()), last_tick_ms)
@@ -90,7 +90,7 @@ def _next_record(
     return Record(spec.name, replace(state, last_tick_ms=last_tick_ms, config_digest=spec.digest()))
 
 
-def _tail(spec: ClockSpec, ticklog: TickLog, waiting: Waiting) -> Tail:
+def _tail(spec: ClockSpec, ticklog: TickLog, waiting: KeepAlive) -> Tail:
     try:
         return ticklog.tail(waiting)
     except UnreadableRecord as error:

@@ -15,7 +15,7 @@ from clocksvc.clock.holds import (
     Hold,
     Reason,
 )
-from clocksvc.clock.roster import Roster, TopicShape, combine
+from clocksvc.clock.roster import Roster, TopicMetadata, combine
 from clocksvc.errors import (
     ChainBroken,
     ClocksvcError,
@@ -33,7 +33,7 @@ from clocksvc.errors import (
     UnreadableRecord,
 )
 from clocksvc.leader.lease import BACK_OFF_S, POLL_S, Lease
-from clocksvc.leader.parts import LeaderObserver, NoObserver, Parts
+from clocksvc.leader.parts import LeaderDependencies, LeaderObserver, NoObserver
 from clocksvc.leader.recovery import claim, read_last, read_roster, reconcile
 from clocksvc.leader.step import take_step
 from clocksvc.leader.term import Term, adopt_roster
@@ -72,13 +72,13 @@ class Leader:
     `store_trouble` may be read from any thread: why the store last took no write of this process; None when it did.
     """
 
-    def __init__(self, parts: Parts, holder: str, observer: LeaderObserver | None = None) -> None:
+    def __init__(self, parts: LeaderDependencies, holder: str, observer: LeaderObserver | None = None) -> None:
         self._parts = parts
         self._observer = observer or NoObserver()
         self._lease = Lease(parts, holder)
         self._started_ms = parts.time.now_ms()
         self._term: Term | None = None
-        self._seen: Mapping[str, TopicShape] = {}
+        self._seen: Mapping[str, TopicMetadata] = {}
         self._fenced = False
         self._said: tuple[str, float] | None = None
         self._hold: Hold | None = None

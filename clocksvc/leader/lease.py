@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from clocksvc.errors import LeaseLost, StoreUnavailable
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 
 LEASE_MS = 3_000
 POLL_S = 0.3
@@ -23,7 +23,7 @@ class Lease:
     `config_digest` is what this replica announces: its configuration's, worked out once.
     """
 
-    def __init__(self, parts: Parts, holder: str) -> None:
+    def __init__(self, parts: LeaderDependencies, holder: str) -> None:
         self._parts = parts
         self._holder = holder
         self.config_digest, self._meaning = parts.spec.digest(), parts.spec.meaning()

@@ -12,7 +12,7 @@ from clocksvc.interfaces.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class LeaderDependencies:
     """One clock's keepers, as one process has them.
 
     `new_id` gives 32 hexadecimal digits that no other leader has: lease tokens and roster generations come from it.

@@ -8,33 +8,33 @@ from clocksvc.clock.log_record import (
     ClockState,
     Record,
 )
-from clocksvc.clock.roster import Roster, TopicShape, combine, read
+from clocksvc.clock.roster import Roster, TopicMetadata, combine, read
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch, TickLogTruncated
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Store,
+    StoreIdentity,
 )
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.interfaces.topics import (
-    Metadata,
+    ClusterMetadata,
     TimestampType,
     Topics,
 )
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 
 logger = logging.getLogger("clocksvc.leader")
 
 PUBLISH_BATCH = 1_000
 
 
-def read_last(parts: Parts, waiting: Waiting) -> Record:
+def read_last(parts: LeaderDependencies, waiting: KeepAlive) -> Record:
     """The tick log's last committed record, which has the clock's state; of a log never written, one with none.
 
     A tick that the store knows was published, so its commit was answered. Where a broker forgot that commit and what it
@@ -76,7 +76,7 @@ def _last_of(clock: str, tail: Tail) -> Record:
     return Record(clock, ClockState())
 
 
-def reconcile(parts: Parts, token: str, state: ClockState, waiting: Waiting) -> None:
+def reconcile(parts: LeaderDependencies, token: str, state: ClockState, waiting: KeepAlive) -> None:
     """Make the store's stream end as the log does: append what is missing, or rebuild it where the chains differ."""
     known = parts.store.last_tick()
     if known is None and state.last_tick_ms is None:
@@ -109,13 +109,13 @@ def _chain(newest_first: Iterator[Record], state: ClockState) -> Iterator[Tick]:
         expected_ms = record.tick.previous_ms
 
 
-def _append(store: Store, token: str, ticks: list[Tick], waiting: Waiting) -> None:
+def _append(store: Store, token: str, ticks: list[Tick], waiting: KeepAlive) -> None:
     for start in range(0, len(ticks), PUBLISH_BATCH):
         waiting()
         store.publish(token, ticks[start : start + PUBLISH_BATCH])
 
 
-def claim(parts: Parts, token: str, started_ms: int, cluster_id: str) -> Bounds:
+def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: str) -> ClockParameters:
     """Mark the store as this cluster's and leave the clock's bounds in it.
 
     Raises:
@@ -124,7 +124,7 @@ def claim(parts: Parts, token: str, started_ms: int, cluster_id: str) -> Bounds:
     """
     bounds = resolve_bounds(parts.spec, parts.topics)
     try:
-        parts.store.mark(token, Marks(cluster_id), bounds, started_ms)
+        parts.store.mark(token, StoreIdentity(cluster_id), bounds, started_ms)
     except StoreMismatch as error:
         raise StoreMismatch(
             f"{error}: give this clock a redis.url or redis.prefix of its own; only if nobody else uses these keys "
@@ -133,17 +133,19 @@ def claim(parts: Parts, token: str, started_ms: int, cluster_id: str) -> Bounds:
     return bounds
 
 
-def resolve_bounds(spec: ClockSpec, topics: Topics) -> Bounds:
+def resolve_bounds(spec: ClockSpec, topics: Topics) -> ClockParameters:
     """The clock's bounds: unless set, nothing is out of order where brokers stamp the records of every topic."""
     out_of_orderness_ms = spec.max_out_of_orderness_ms
     if out_of_orderness_ms is None:
         types = topics.timestamp_types(spec.topics)
         stamped = all(types.get(topic) is TimestampType.LOG_APPEND_TIME for topic in spec.topics)
         out_of_orderness_ms = 0 if stamped else CREATE_TIME_OUT_OF_ORDERNESS_MS
-    return Bounds(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
+    return ClockParameters(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
 
 
-def read_roster(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
+def read_roster(
+    parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
+) -> Roster:
     """The roster after a metadata reading. What was `seen` before, in this term or in an earlier one of this process,
     and what the tick log knows counts even where metadata lags."""
     return read(combine(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())

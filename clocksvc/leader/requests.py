@@ -15,13 +15,13 @@ from clocksvc.clock.log_record import (
 )
 from clocksvc.clock.request import Request, apply
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import InvalidValue, TickLogUnavailable
-from clocksvc.interfaces.store import Minimum
-from clocksvc.leader.parts import Parts
+from clocksvc.interfaces.store import ProgressReading
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.leader.term import Term, adopt_roster
 
 logger = logging.getLogger("clocksvc.leader")
@@ -30,17 +30,17 @@ ANSWER_KEPT_MS = 60_000
 
 
 @dataclass(slots=True)
-class Settled:
+class RequestBatch:
     """What requests come to: the state after all of them; those that change it; what the others are answered."""
 
     state: ClockState
     granted: list[Request] = field(default_factory=list)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, RequestResult] = field(default_factory=dict)
 
 
-def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> Settled:
+def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> RequestBatch:
     """Settle requests one after the other, by the store's time: one that has expired changes nothing any more."""
-    settled = Settled(state)
+    settled = RequestBatch(state)
     for request in requests:
         try:
             after = apply(settled.state, request, roster)
@@ -48,37 +48,39 @@ def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_m
             settled.answers[request.id] = _refusal(wrong)
             continue
         if after == settled.state:
-            settled.answers[request.id] = Answer(AnswerKind.DONE)
+            settled.answers[request.id] = RequestResult(ResultKind.DONE)
         elif request.expires_ms <= now_ms:
-            settled.answers[request.id] = Answer(AnswerKind.NOT_DONE, detail="no leader came to it in time")
+            settled.answers[request.id] = RequestResult(ResultKind.NOT_DONE, detail="no leader came to it in time")
         else:
             settled.granted.append(request)
             settled.state = after
     return settled
 
 
-def serve_requests(parts: Parts, term: Term, minimum: Minimum, waiting: Callable[[], None]) -> None:
+def serve_requests(
+    parts: LeaderDependencies, term: Term, minimum: ProgressReading, waiting: Callable[[], None]
+) -> None:
     """Commit what is asked for, show it, and answer. Raises as store and tick log do: the requests stay then."""
     unanswered = [request.id for request in minimum.requests if request.id in term.granted]
     if unanswered:
         # On their own: the next record of requests takes the place of the one that knows of these.
-        _answer(parts, term, dict.fromkeys(unanswered, Answer(AnswerKind.DONE)))
+        _answer(parts, term, dict.fromkeys(unanswered, RequestResult(ResultKind.DONE)))
         return
     settled = settle(term.state, minimum.requests, term.roster, minimum.now_ms)
     if settled.granted:
         _commit(parts, term, settled, waiting)
         adopt_roster(parts, term, replace(term.roster, excluded=term.state.excluded()))
-    done = dict.fromkeys((request.id for request in settled.granted), Answer(AnswerKind.DONE))
+    done = dict.fromkeys((request.id for request in settled.granted), RequestResult(ResultKind.DONE))
     _answer(parts, term, settled.answers | done)
 
 
-def _commit(parts: Parts, term: Term, settled: Settled, waiting: Callable[[], None]) -> None:
+def _commit(parts: LeaderDependencies, term: Term, settled: RequestBatch, waiting: Callable[[], None]) -> None:
     granted = tuple(request.to_wire() for request in settled.granted)
     try:
         parts.ticklog.append([Record(parts.spec.name, settled.state, requests=granted)], waiting)
     except TickLogUnavailable as error:
         # Nothing was committed, for certain: who asked need not wait until it expires, and not wonder either.
-        failed = Answer(AnswerKind.NOT_DONE, detail=str(error))
+        failed = RequestResult(ResultKind.NOT_DONE, detail=str(error))
         _answer(parts, term, dict.fromkeys((request.id for request in settled.granted), failed))
         raise
     term.state = settled.state
@@ -86,12 +88,12 @@ def _commit(parts: Parts, term: Term, settled: Settled, waiting: Callable[[], No
         logger.info("request granted", extra={"clock": parts.spec.name, "request": one})
 
 
-def _answer(parts: Parts, term: Term, answers: dict[str, Answer]) -> None:
+def _answer(parts: LeaderDependencies, term: Term, answers: dict[str, RequestResult]) -> None:
     state = term.state
     shown = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in answers.items()}
     parts.store.answer_requests(term.token, shown, ANSWER_KEPT_MS)
 
 
-def _refusal(wrong: InvalidValue) -> Answer:
+def _refusal(wrong: InvalidValue) -> RequestResult:
     value = wrong.value if isinstance(wrong.value, int) else str(wrong.value)
-    return Answer(AnswerKind.REFUSED, field=wrong.field, value=value, wanted=wrong.wanted)
+    return RequestResult(ResultKind.REFUSED, field=wrong.field, value=value, wanted=wrong.wanted)

@@ -14,16 +14,16 @@ from clocksvc.clock.due_ticks import (
 )
 from clocksvc.clock.holds import (
     Hold,
+    HoldInputs,
     Reason,
-    Sight,
 )
 from clocksvc.clock.replica import disagreement
 from clocksvc.clock.roster import combine
 from clocksvc.errors import ChainBroken
-from clocksvc.interfaces.store import Minimum
-from clocksvc.interfaces.topics import Metadata
+from clocksvc.interfaces.store import ProgressReading
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.lease import HEARD_AFTER_MS, LEASE_MS
-from clocksvc.leader.parts import LeaderObserver, Parts
+from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.leader.recovery import claim, read_roster
 from clocksvc.leader.requests import serve_requests
 from clocksvc.leader.silence import silence
@@ -38,7 +38,7 @@ NAMED_PARTITIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
+class StepResult:
     """How a step ended: how long to wait for a wake-up, and what holds the clock, where that shows already.
 
     A step that did not come to `judge` the clock says nothing about a hold.
@@ -49,7 +49,7 @@ class Stepped:
     judged: bool = True
 
 
-def ask_metadata(parts: Parts, term: Term) -> Metadata:
+def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
     """A metadata reading that begins now. What it shows stays known, whatever becomes of the step."""
     began_at = parts.time.monotonic()
     metadata = parts.topics.describe(parts.spec.topics)
@@ -58,20 +58,22 @@ def ask_metadata(parts: Parts, term: Term) -> Metadata:
     return metadata
 
 
-def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Callable[[], None]) -> Stepped:
+def take_step(
+    parts: LeaderDependencies, term: Term, observer: LeaderObserver, waiting: Callable[[], None]
+) -> StepResult:
     """One step. Raises what store, tick log and topics raise; nothing is left half done by that."""
     minimum = parts.store.read_minimum(term.token, LEASE_MS)
     if minimum.last_tick_ms != term.state.last_tick_ms:
         raise ChainBroken("the store's stream does not end with the last tick: it was rolled back")
     if minimum.generation != term.generation or minimum.count != term.roster.required_count():
         adopt_roster(parts, term, term.roster)
-        return Stepped(0.0, judged=False)
+        return StepResult(0.0, judged=False)
     if minimum.requests:
         serve_requests(parts, term, minimum, waiting)
-        return Stepped(0.0, judged=False)
+        return StepResult(0.0, judged=False)
     if _metadata_due(parts, term, minimum):
         _read_metadata(parts, term, minimum, waiting)
-        return Stepped(0.0, judged=False)
+        return StepResult(0.0, judged=False)
     sight = _sight(parts, term, minimum)
     due = advance(sight)
     if isinstance(due, Hold):
@@ -81,17 +83,17 @@ def take_step(parts: Parts, term: Term, observer: LeaderObserver, waiting: Calla
     roster = read_roster(parts, term.seen, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
-        return Stepped(0.0, judged=False)
+        return StepResult(0.0, judged=False)
     _tick(parts, term, sight, due, minimum, observer, waiting)
-    return Stepped(0.0)
+    return StepResult(0.0)
 
 
 def _tick(
-    parts: Parts,
+    parts: LeaderDependencies,
     term: Term,
-    sight: Sight,
+    sight: HoldInputs,
     due: range,
-    minimum: Minimum,
+    minimum: ProgressReading,
     observer: LeaderObserver,
     waiting: Callable[[], None],
 ) -> None:
@@ -104,8 +106,8 @@ def _tick(
     observer.ticked(parts.spec.name, len(made), latency_s)
 
 
-def _sight(parts: Parts, term: Term, minimum: Minimum) -> Sight:
-    return Sight(
+def _sight(parts: LeaderDependencies, term: Term, minimum: ProgressReading) -> HoldInputs:
+    return HoldInputs(
         state=term.state,
         roster=term.roster,
         lowest_ms=minimum.lowest_ms,
@@ -118,13 +120,13 @@ def _sight(parts: Parts, term: Term, minimum: Minimum) -> Sight:
     )
 
 
-def _unheard_ms(minimum: Minimum) -> int:
+def _unheard_ms(minimum: ProgressReading) -> int:
     """For how long another replica may still not have announced itself again to a store that lost announcements."""
     since_ms = minimum.now_ms if minimum.heard_since_ms is None else minimum.heard_since_ms
     return max(0, since_ms + HEARD_AFTER_MS - minimum.now_ms)
 
 
-def _metadata_due(parts: Parts, term: Term, minimum: Minimum) -> bool:
+def _metadata_due(parts: LeaderDependencies, term: Term, minimum: ProgressReading) -> bool:
     age_s = parts.time.monotonic() - term.metadata_at
     wanted = bool(term.roster.missing) or minimum.unknown_seen_ms > term.metadata_wanted_ms
     still = (parts.time.monotonic() - term.still_since) * 1000 >= parts.spec.effective_hold_after_ms
@@ -132,7 +134,9 @@ def _metadata_due(parts: Parts, term: Term, minimum: Minimum) -> bool:
     return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
 
-def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable[[], None]) -> None:
+def _read_metadata(
+    parts: LeaderDependencies, term: Term, minimum: ProgressReading, waiting: Callable[[], None]
+) -> None:
     metadata = ask_metadata(parts, term)
     term.metadata_wanted_ms = minimum.unknown_seen_ms
     waiting()
@@ -142,26 +146,26 @@ def _read_metadata(parts: Parts, term: Term, minimum: Minimum, waiting: Callable
         adopt_roster(parts, term, roster)
 
 
-def _wait(parts: Parts, term: Term, sight: Sight, held: Hold, unheard_ms: int) -> Stepped:
+def _wait(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold, unheard_ms: int) -> StepResult:
     wait_s = min(IDLE_S, unheard_ms / 1000) if unheard_ms else IDLE_S
     if held.reason is Reason.AHEAD_OF_TIME:
         passes_ms = sight.passed_ms + sight.interval_ms - min(sight.leader_now_ms, sight.store_now_ms)
         wait_s = min(wait_s, passes_ms / 1000)
     if not held.shows(_quiet_ms(parts, term, sight), parts.spec.effective_hold_after_ms):
-        return Stepped(wait_s)
+        return StepResult(wait_s)
     if held.reason is Reason.CONFIG_CONFLICT and len(sight.digests) > 1:
-        return Stepped(wait_s, replace(held, detail=disagreement(parts.store.replicas())))
-    return Stepped(wait_s, _name_partitions(parts, term, sight, held))
+        return StepResult(wait_s, replace(held, detail=disagreement(parts.store.replicas())))
+    return StepResult(wait_s, _name_partitions(parts, term, sight, held))
 
 
-def _quiet_ms(parts: Parts, term: Term, sight: Sight) -> float:
+def _quiet_ms(parts: LeaderDependencies, term: Term, sight: HoldInputs) -> float:
     """For how long no tick has come. Wall time alone would say nothing for hours where this clock was set back, or the
     last leader's was ahead."""
     by_wall_ms = sight.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
     return max(by_wall_ms, (parts.time.monotonic() - term.still_since) * 1000)
 
 
-def _name_partitions(parts: Parts, term: Term, sight: Sight, held: Hold) -> Hold:
+def _name_partitions(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold) -> Hold:
     if held.reason not in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
         return held
     next_ms = boundary.following(sight.state.last_tick_ms or 0, sight.interval_ms)

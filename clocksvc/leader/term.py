@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.roster import Roster, TopicShape, combine
-from clocksvc.interfaces.store import Bounds
-from clocksvc.leader.parts import Parts
+from clocksvc.clock.roster import Roster, TopicMetadata, combine
+from clocksvc.interfaces.store import ClockParameters
+from clocksvc.leader.parts import LeaderDependencies
 
 logger = logging.getLogger("clocksvc.leader")
 
@@ -23,11 +23,11 @@ class Term:
 
     token: str
     state: ClockState
-    bounds: Bounds
+    bounds: ClockParameters
     started_ms: int
     roster: Roster
     config_digest: str
-    seen: Mapping[str, TopicShape]
+    seen: Mapping[str, TopicMetadata]
     generation: int = 0
     metadata_at: float = 0.0
     metadata_wanted_ms: int = 0
@@ -35,7 +35,7 @@ class Term:
     granted: frozenset[str] = frozenset()
 
 
-def adopt_roster(parts: Parts, term: Term, roster: Roster) -> None:
+def adopt_roster(parts: LeaderDependencies, term: Term, roster: Roster) -> None:
     """Write the whole roster, under a new generation, with who excluded and paused."""
     if roster != term.roster:
         logger.info(

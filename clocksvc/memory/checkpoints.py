@@ -6,15 +6,15 @@ It behaves as Kafka does under fencing, and can be told to fail: an outcome can 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from clocksvc.errors import Fenced, OutcomeUnknown, PositionsUnavailable
+from clocksvc.errors import CheckpointsUnavailable, Fenced, OutcomeUnknown
 from clocksvc.interfaces.checkpoint_encoding import (
     decode,
     encode,
     entry_of,
     key,
 )
-from clocksvc.interfaces.checkpoints import Position
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.memory.tick_log import CommitFault
 
 
@@ -28,21 +28,21 @@ class MemoryPositionsTopic:
     commit_faults: list[CommitFault] = field(default_factory=list)
 
 
-class MemoryPositions:
+class MemoryCheckpoints:
     """One process's way to a sender's positions: a Positions."""
 
     def __init__(self, topic: MemoryPositionsTopic, sender: str) -> None:
         self._topic, self._sender = topic, sender
         self._epoch: int | None = None
 
-    def hold(self, waiting: Waiting) -> Mapping[str, Position]:
+    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self._ask(waiting)
         self._epoch = self._topic.epochs.get(self._sender, 0) + 1
         self._topic.epochs[self._sender] = self._epoch
         found = {entry_of(self._sender, name): decode(value) for name, value in self._topic.values.items()}
         return {entry: position for entry, position in found.items() if entry is not None}
 
-    def move(self, positions: Mapping[str, Position | None], waiting: Waiting) -> None:
+    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         self._ask(waiting)
         if self._epoch is None or self._epoch != self._topic.epochs.get(self._sender):
             raise Fenced
@@ -56,7 +56,7 @@ class MemoryPositions:
     def close(self) -> None:
         self._epoch = None
 
-    def _write(self, positions: Mapping[str, Position | None]) -> None:
+    def _write(self, positions: Mapping[str, Checkpoint | None]) -> None:
         for entry, position in positions.items():
             value, name = encode(position), key(self._sender, entry)
             if value is None:
@@ -64,7 +64,7 @@ class MemoryPositions:
             else:
                 self._topic.values[name] = value
 
-    def _ask(self, waiting: Waiting) -> None:
+    def _ask(self, waiting: KeepAlive) -> None:
         if self._topic.unavailable:
             waiting()
-            raise PositionsUnavailable
+            raise CheckpointsUnavailable

@@ -8,20 +8,20 @@ from clocksvc.clock.log_record import (
     Exclusion,
     Pause,
 )
-from clocksvc.clock.partition import REFUSALS, Outcome, Partition, Reading, refusal
+from clocksvc.clock.partition import REFUSALS, Outcome, Partition, PartitionTimestamp, refusal
 from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request, in_order
-from clocksvc.clock.request_result import Answer
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
     MOST_REQUESTS,
     REQUEST_KEPT_MS,
-    Bounds,
+    ClockParameters,
     Counters,
-    Handled,
-    Marks,
     PartitionClock,
+    StoreIdentity,
+    TaskCounterKey,
 )
 
 
@@ -44,10 +44,10 @@ class State:
     lease: Lease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
     heard_since_ms: int | None = None
-    marks: Marks | None = None
-    bounds: Bounds | None = None
+    marks: StoreIdentity | None = None
+    bounds: ClockParameters | None = None
     started_ms: int | None = None
-    topics: dict[str, TopicShape] = field(default_factory=dict)
+    topics: dict[str, TopicMetadata] = field(default_factory=dict)
     anew: dict[str, int] = field(default_factory=dict)
     generation: int | None = None
     clocks: dict[Partition, int | None] = field(default_factory=dict)
@@ -68,8 +68,8 @@ class State:
     pause: Pause | None = None
     requests: dict[str, Request] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
-    answers: dict[str, tuple[Answer, int]] = field(default_factory=dict)
-    tasks: dict[str, Counter[Handled]] = field(default_factory=dict)
+    answers: dict[str, tuple[RequestResult, int]] = field(default_factory=dict)
+    tasks: dict[str, Counter[TaskCounterKey]] = field(default_factory=dict)
     senders: dict[str, tuple[int, int]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
     task_doubles: int = 0
@@ -129,7 +129,7 @@ class State:
             self.refused.get(partition),
         )
 
-    def receive(self, reading: Reading, bounds: Bounds, now_ms: int) -> Outcome:
+    def receive(self, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         """Keep one reading if it counts; what became of it."""
         partition, timestamp_ms = reading
         if partition not in self.clocks:
@@ -195,13 +195,13 @@ class State:
         """Drop a request that no leader has seen; whether there was one."""
         return request_id not in self.taken and self.requests.pop(request_id, None) is not None
 
-    def answer_request(self, request_id: str, answer: Answer, expires_ms: int) -> None:
+    def answer_request(self, request_id: str, answer: RequestResult, expires_ms: int) -> None:
         """Put an answer in a request's place."""
         self.requests.pop(request_id, None)
         self.taken.discard(request_id)
         self.answers[request_id] = answer, expires_ms
 
-    def answer(self, request_id: str, now_ms: int) -> Answer | None:
+    def answer(self, request_id: str, now_ms: int) -> RequestResult | None:
         """The answer to a request, while it is kept."""
         self.answers = {id: one for id, one in self.answers.items() if now_ms < one[1]}
         found = self.answers.get(request_id)

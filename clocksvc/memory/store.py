@@ -16,22 +16,22 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import Answer
+from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_break
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
 from clocksvc.interfaces.store import (
     FORMAT,
-    Bounds,
+    ClockParameters,
     Counters,
-    Handled,
-    Marks,
-    Minimum,
     PartitionClock,
+    ProgressReading,
     Report,
     ReportAnswer,
     Snapshot,
+    StoreIdentity,
+    TaskCounterKey,
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.memory.partition_table import (
@@ -106,7 +106,7 @@ class MemoryStore:
             state.reports.update(outcome.value for outcome in outcomes)
             return ReportAnswer(outcomes, bounds, state.last_tick_ms())
 
-    def _receive(self, state: State, report: Report, bounds: Bounds) -> tuple[Outcome, ...]:
+    def _receive(self, state: State, report: Report, bounds: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()
         outcomes = tuple(state.receive(reading, bounds, now_ms) for reading in report.readings)
         for reading, outcome in report.refusals:
@@ -156,7 +156,7 @@ class MemoryStore:
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
-    def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
         with self._leading(token) as state:
             if state.marks is not None and state.marks != marks:
                 raise StoreMismatch(
@@ -179,7 +179,7 @@ class MemoryStore:
             state.replace_roster(roster, generation)
             state.exclusions, state.pause = tuple(exclusions), pause
 
-    def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
+    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
         with self._leading(token) as state:
             now_ms = self._time.now_ms()
             if state.bounds is None or state.generation is None:
@@ -187,7 +187,7 @@ class MemoryStore:
             lease = state.lease
             assert lease is not None
             state.lease = Lease(token, lease.holder, now_ms + ttl_ms)
-            return Minimum(
+            return ProgressReading(
                 lowest_ms=state.lowest_ms(),
                 count=len(state.clocks) - len(state.excluded),
                 generation=state.generation,
@@ -200,7 +200,7 @@ class MemoryStore:
                 requests=state.hand_out(now_ms),
             )
 
-    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         with self._leading(token) as state:
             expires_ms = self._time.now_ms() + ttl_ms
             for request_id, answer in answers.items():
@@ -257,7 +257,7 @@ class MemoryStore:
         with self._answering() as state:
             return state.withdraw(request_id)
 
-    def read_answer(self, request_id: str) -> Answer | None:
+    def read_answer(self, request_id: str) -> RequestResult | None:
         with self._answering() as state:
             return state.answer(request_id, self._time.now_ms())
 
@@ -323,7 +323,7 @@ class MemoryStore:
             if success:
                 state.heartbeat_success_ms = self._time.now_ms()
 
-    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
         with self._answering() as state:
             if handled:
                 state.tasks.setdefault(sender, Counter()).update(handled)
@@ -384,6 +384,6 @@ class MemoryStore:
         self._changed.notify_all()
 
 
-def _check_format(marks: Marks) -> None:
+def _check_format(marks: StoreIdentity) -> None:
     if abs(marks.format - FORMAT) > 1:
         raise StoreMismatch(f"the store is in format {marks.format}, this reporter writes format {FORMAT}")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from clocksvc.clock.log_message import read_message
 from clocksvc.clock.log_record import Record
 from clocksvc.errors import OpenTransaction, TickLogUnavailable
-from clocksvc.interfaces.checkpoints import Position
-from clocksvc.interfaces.tick_consumer import LoggedTick
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.interfaces.tick_consumer import TickWithOffset
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.memory.tick_log import MemoryLog
 
 BATCH = 500
@@ -19,16 +19,16 @@ class MemoryGroup:
 
     log: MemoryLog
     clock: str
-    members: list["MemorySubscription"] = field(default_factory=list)
-    holder: "MemorySubscription | None" = None
+    members: list["MemoryTickConsumer"] = field(default_factory=list)
+    holder: "MemoryTickConsumer | None" = None
     turns: int = 0
 
-    def give(self, member: "MemorySubscription | None") -> None:
+    def give(self, member: "MemoryTickConsumer | None") -> None:
         """Another member, or nobody, has the turn from now on."""
         self.holder = member
         self.turns += 1
 
-    def leave(self, member: "MemorySubscription") -> None:
+    def leave(self, member: "MemoryTickConsumer") -> None:
         """A member is gone, or is taken for dead."""
         if member in self.members:
             self.members.remove(member)
@@ -36,7 +36,7 @@ class MemoryGroup:
             self.give(next(iter(self.members), None))
 
 
-class MemorySubscription:
+class MemoryTickConsumer:
     """One process's membership of a MemoryGroup: a Subscription.
 
     It learns of a turn's end when it polls, as Kafka's consumers do.
@@ -54,7 +54,7 @@ class MemorySubscription:
     def turn(self) -> int | None:
         return self._turn
 
-    def last_tick_ms(self, waiting: Waiting) -> int | None:
+    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
         log = self._group.log
         if log.unavailable:
             raise TickLogUnavailable
@@ -63,12 +63,12 @@ class MemorySubscription:
         newest = next(log.committed_newest_first(), None)
         return None if newest is None else read_message(self._group.clock, newest).state.last_tick_ms
 
-    def begin(self, after: Position | None) -> None:
+    def begin(self, after: Checkpoint | None) -> None:
         offset = None if after is None else after.offset
         low, high = self._group.log.first_offset, self._group.log.end
         self._place = low if offset is None or not low <= offset <= high else offset
 
-    def poll(self, timeout_s: float) -> list[LoggedTick]:
+    def poll(self, timeout_s: float) -> list[TickWithOffset]:
         group = self._group
         mine = group.turns if group.holder is self else None
         if mine != self._turn:
@@ -83,15 +83,15 @@ class MemorySubscription:
         self._turn = self._place = None
         self._group.leave(self)
 
-    def _read(self, place: int) -> list[LoggedTick]:
-        log, found = self._group.log, list[LoggedTick]()
+    def _read(self, place: int) -> list[TickWithOffset]:
+        log, found = self._group.log, list[TickWithOffset]()
         for entry in log.entries:
             landed = entry.transaction is None or entry.transaction.committed is True
             if entry.message is None or entry.offset < place or entry.offset >= log.last_stable_offset or not landed:
                 continue
             record: Record = read_message(self._group.clock, entry.message)
             if record.tick is not None:
-                found.append(LoggedTick(entry.offset, record.tick))
+                found.append(TickWithOffset(entry.offset, record.tick))
             if len(found) == BATCH:
                 break
         self._place = found[-1].offset + 1 if found else place

@@ -18,11 +18,11 @@ from clocksvc.clock.log_message import (
 from clocksvc.clock.log_record import Record
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.interfaces.tick_log_topic import (
-    LogShape,
+    TickLogTopic,
     refuse,
 )
 
@@ -69,7 +69,7 @@ class MemoryLog:
         at: called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
-    shape: LogShape | None = None
+    shape: TickLogTopic | None = None
     topic_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     entries: list[Entry] = field(default_factory=list)
     first_offset: int = 0
@@ -182,33 +182,33 @@ class MemoryTickLog:
     def writable(self) -> bool:
         return self._epoch is not None
 
-    def prepare(self, waiting: Waiting) -> None:
+    def prepare(self, waiting: KeepAlive) -> None:
         self._ask("prepare", waiting)
         if self._log.shape is None:
-            self._log.shape = LogShape(f"{self._clock}-ticks")
+            self._log.shape = TickLogTopic(f"{self._clock}-ticks")
         refuse(self._log.shape)
 
-    def fence(self, waiting: Waiting) -> None:
+    def fence(self, waiting: KeepAlive) -> None:
         self._epoch = None
         self._ask("fence", waiting)
         self._epoch = self._log.fence()
         self._log.at("fence.done")
 
-    def tail(self, waiting: Waiting) -> Tail:
+    def tail(self, waiting: KeepAlive) -> Tail:
         self._ask("tail", waiting)
         self._end_hanging()
         self._refuse_open(waiting)
         found = next(self._log.committed_newest_first(), None)
         return Tail(None if found is None else read_message(self._clock, found), self._log.first_offset)
 
-    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         self._ask("backwards", waiting)
         self._refuse_open(waiting)
         for one in self._log.committed_newest_first():
             with suppress(UnreadableRecord):
                 yield read_message(self._clock, one)
 
-    def last_written(self, waiting: Waiting) -> list[Record]:
+    def last_written(self, waiting: KeepAlive) -> list[Record]:
         self._ask("last_written", waiting)
         self._refuse_open(waiting)
         records = []
@@ -218,7 +218,7 @@ class MemoryTickLog:
                     records.append(read_message(self._clock, entry.message))
         return records
 
-    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
         if not records:
             return
         try:
@@ -233,7 +233,7 @@ class MemoryTickLog:
             raise
         self._log.at("append.done")
 
-    def confirm(self, waiting: Waiting) -> None:
+    def confirm(self, waiting: KeepAlive) -> None:
         if self._log.hangs:
             waiting()
             self._epoch = None
@@ -253,7 +253,7 @@ class MemoryTickLog:
             raise
         self._log.end_own(committed=False)
 
-    def _commit(self, waiting: Waiting) -> None:
+    def _commit(self, waiting: KeepAlive) -> None:
         fault = self._log.commit_faults.pop(0) if self._log.commit_faults else None
         if self._log.unavailable:
             fault = fault or CommitFault.LOST
@@ -269,14 +269,14 @@ class MemoryTickLog:
         if self._epoch is None or self._epoch != self._log.epoch:
             raise Fenced
 
-    def _refuse_open(self, waiting: Waiting) -> None:
+    def _refuse_open(self, waiting: KeepAlive) -> None:
         if self._log.last_stable_offset < self._log.end:
             waiting()
             self._log.at("tail.open")
         if self._log.last_stable_offset < self._log.end:
             raise OpenTransaction
 
-    def _ask(self, step: str, waiting: Waiting) -> None:
+    def _ask(self, step: str, waiting: KeepAlive) -> None:
         self._log.at(step)
         missing = self._log.shape is None and step not in ("prepare", "fence")
         if self._log.unavailable or missing:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.topics import (
     HEARTBEAT_HEADER,
-    Metadata,
+    ClusterMetadata,
     TimestampType,
 )
 
@@ -59,7 +59,7 @@ class MemoryTopics:
 
     def create(
         self, name: str, partitions: int, timestamp_type: TimestampType = TimestampType.CREATE_TIME
-    ) -> TopicShape:
+    ) -> TopicMetadata:
         """Make a topic, or make it anew: with another id and without its records."""
         with self._lock:
             self._topics[name] = MemoryTopic(uuid.uuid4().hex, timestamp_type, [[] for _ in range(partitions)])
@@ -70,7 +70,7 @@ class MemoryTopics:
         with self._lock:
             del self._topics[name]
 
-    def add_partitions(self, name: str, more: int) -> TopicShape:
+    def add_partitions(self, name: str, more: int) -> TopicMetadata:
         """More partitions under the same id."""
         with self._lock:
             self._topics[name].partitions.extend([] for _ in range(more))
@@ -84,10 +84,10 @@ class MemoryTopics:
         """Kafka does not say who stamps this topic's records (no right to describe its configuration)."""
         self._topics[name].timestamp_type_known = False
 
-    def shape(self, name: str) -> TopicShape:
+    def shape(self, name: str) -> TopicMetadata:
         """A topic as it is, whatever metadata shows."""
         topic = self._topics[name]
-        return TopicShape(topic.id, len(topic.partitions))
+        return TopicMetadata(topic.id, len(topic.partitions))
 
     def put(self, partition: Partition, record: TopicRecord) -> None:
         """One record at a partition's end, as any producer writes it."""
@@ -102,11 +102,11 @@ class MemoryTopics:
         with self._lock:
             return self._topics[partition.topic].partitions[partition.number][after:]
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         with self._lock:
             self._ask()
             shapes = {name: self._listed(name) for name in topics if name in self._topics}
-        return Metadata(self.cluster_id, {name: shape for name, shape in shapes.items() if shape.partitions})
+        return ClusterMetadata(self.cluster_id, {name: shape for name, shape in shapes.items() if shape.partitions})
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         with self._lock:
@@ -140,9 +140,9 @@ class MemoryTopics:
             self.put(partition, record)
             return None
 
-    def _listed(self, name: str) -> TopicShape:
+    def _listed(self, name: str) -> TopicMetadata:
         topic, shape = self._topics[name], self.shape(name)
-        return shape if topic.listed is None else TopicShape(shape.id, min(topic.listed, shape.partitions))
+        return shape if topic.listed is None else TopicMetadata(shape.id, min(topic.listed, shape.partitions))
 
     def _ask(self) -> None:
         if self.unavailable:

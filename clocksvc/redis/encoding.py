@@ -14,7 +14,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request
 from clocksvc.clock.request_result import (
-    Answer,
+    RequestResult,
     standing_from_wire,
     standing_to_wire,
 )
@@ -24,15 +24,15 @@ from clocksvc.interfaces.store import (
     FORMAT,
     MOST_REQUESTS,
     REQUEST_KEPT_MS,
-    Bounds,
+    ClockParameters,
     Counters,
-    Handled,
-    Marks,
-    Minimum,
     PartitionClock,
+    ProgressReading,
     Report,
     ReportAnswer,
     Snapshot,
+    StoreIdentity,
+    TaskCounterKey,
 )
 from clocksvc.redis.scripts import Argument
 
@@ -58,7 +58,7 @@ def read_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
     return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
 
 
-def mark_arguments(marks: Marks, bounds: Bounds) -> list[Argument]:
+def mark_arguments(marks: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
     """For mark.lua, after the token."""
     return [
         marks.cluster_id,
@@ -71,11 +71,11 @@ def mark_arguments(marks: Marks, bounds: Bounds) -> list[Argument]:
     ]
 
 
-def read_bounds(answer: Sequence[str]) -> Bounds | None:
+def read_bounds(answer: Sequence[str]) -> ClockParameters | None:
     """From group, topics, interval, out-of-orderness and max future; None where they are empty."""
     if not answer or not answer[0]:
         return None
-    return Bounds(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
+    return ClockParameters(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
 
 
 def roster_arguments(
@@ -92,23 +92,23 @@ def request_arguments(request: Request) -> list[Argument]:
     return [request.id, request.expires_ms, requests.encode(request), MOST_REQUESTS, REQUEST_KEPT_MS]
 
 
-def answer_arguments(given: Mapping[str, Answer]) -> Iterator[Argument]:
+def answer_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
     """For answer_requests.lua, after token and TTL."""
     for request_id, answer in given.items():
         yield request_id
         yield answers.encode(answer)
 
 
-def read_given_answer(text: str) -> Answer | None:
+def read_given_answer(text: str) -> RequestResult | None:
     """From read_answer.lua."""
     return answers.decode(text)
 
 
-def read_minimum(answer: Sequence[Any]) -> Minimum:
+def read_minimum(answer: Sequence[Any]) -> ProgressReading:
     """From read_minimum.lua."""
     lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, since_ms, left, *digests = answer
     found = (requests.decode(text) for text in left)
-    return Minimum(
+    return ProgressReading(
         lowest_ms=_optional(lowest_ms),
         count=int(count),
         generation=int(generation),
@@ -208,7 +208,9 @@ def after_id(after_ms: int) -> str:
     return f"{max(0, after_ms // 1000)}-{2**64 - 1}"
 
 
-def task_arguments(sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> Iterator[Argument]:
+def task_arguments(
+    sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+) -> Iterator[Argument]:
     """For count_tasks.lua."""
     yield from (sender, optional_ms(at_ms), ttl_ms)
     for what, count in handled.items():
@@ -230,11 +232,11 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
     )
 
 
-def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[Handled, int]]:
-    found: dict[str, dict[Handled, int]] = {}
+def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[TaskCounterKey, int]]:
+    found: dict[str, dict[TaskCounterKey, int]] = {}
     for name, count in _with_prefix(fields, _TASKS).items():
         sender, *what = json.loads(name)
-        found.setdefault(sender, {})[Handled(*what)] = count
+        found.setdefault(sender, {})[TaskCounterKey(*what)] = count
     return found
 
 

@@ -14,21 +14,21 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import Answer
+from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Counters,
-    Handled,
-    Marks,
-    Minimum,
     PartitionClock,
+    ProgressReading,
     Report,
     ReportAnswer,
     Snapshot,
+    StoreIdentity,
+    TaskCounterKey,
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import (
@@ -106,7 +106,7 @@ class RedisStore:
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
-    def mark(self, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
         self._call(scripts.MARK, (token, *wire.mark_arguments(marks, bounds), started_ms))
 
     def write_roster(
@@ -119,10 +119,10 @@ class RedisStore:
     ) -> None:
         self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
 
-    def read_minimum(self, token: str, ttl_ms: int) -> Minimum:
+    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
         return wire.read_minimum(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
 
-    def answer_requests(self, token: str, answers: Mapping[str, Answer], ttl_ms: int) -> None:
+    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         self._call(scripts.ANSWER_REQUESTS, (token, ttl_ms, *wire.answer_arguments(answers)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
@@ -159,7 +159,7 @@ class RedisStore:
     def withdraw_request(self, request_id: str) -> bool:
         return bool(self._call(scripts.WITHDRAW_REQUEST, (request_id,)))
 
-    def read_answer(self, request_id: str) -> Answer | None:
+    def read_answer(self, request_id: str) -> RequestResult | None:
         return wire.read_given_answer(self._call(scripts.READ_ANSWER, (request_id,)))
 
     # -- readers ----------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class RedisStore:
         counted = [item for outcome in outcomes.items() for item in outcome]
         self._call(scripts.COUNT_HEARTBEATS, (int(success), *counted))
 
-    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
         self._call(scripts.COUNT_TASKS, wire.task_arguments(sender, handled, at_ms, ttl_ms))
 
     def counters(self) -> Counters:

@@ -14,24 +14,24 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.platform_task import PlatformTask
 from clocksvc.interfaces.schedule import Entry
 from clocksvc.interfaces.store import Store
-from clocksvc.interfaces.task_queue import Broker
+from clocksvc.interfaces.task_queue import TaskQueue
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import (
     SystemTime,
     Time,
 )
 from clocksvc.interfaces.topics import Topics
-from clocksvc.jobs.dispatcher import Sender
+from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.metrics import (
     Destination,
-    Tally,
+    DispatcherMetrics,
 )
-from clocksvc.kafka.checkpoints import KafkaPositions
-from clocksvc.kafka.tick_consumer import KafkaSubscription
+from clocksvc.kafka.checkpoints import KafkaCheckpoints
+from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import LeaderObserver, Parts
+from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connect import connect
 from clocksvc.redis.connection import Connection
@@ -100,29 +100,29 @@ def open_sender(
     spec: ClockSpec,
     name: str,
     entries: Sequence[Entry],
-    broker: Broker,
+    broker: TaskQueue,
     destinations: Mapping[str, Destination],
     time: Time,
-) -> Sender:
+) -> TaskDispatcher:
     """One process of a clock's sender, whose counts go to the store. Close it to give its turn to another one."""
     kafka = settings.kafka_settings()
-    subscription = KafkaSubscription(spec.tick_log, spec.name, name, kafka, time)
-    positions = KafkaPositions(spec.tick_log, name, kafka, time)
-    tally = Tally(spec.name, name, destinations, open_store(settings, spec))
+    subscription = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
+    positions = KafkaCheckpoints(spec.tick_log, name, kafka, time)
+    tally = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
     tally.start()
-    return Sender(spec.name, name, entries, subscription, positions, broker, time, tally)
+    return TaskDispatcher(spec.name, name, entries, subscription, positions, broker, time, tally)
 
 
-def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> Broker:
+def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:
     """Sentry's task platform, for the entries that go there, by name; it makes no contact yet.
 
     Raises:
         SettingsError: its packages are not installed.
     """
     # The packages come with an extra of their own, which hardly anybody needs.
-    from clocksvc.kafka.taskbroker import Taskbroker
+    from clocksvc.kafka.taskbroker import TaskbrokerQueue
 
-    return Taskbroker(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
+    return TaskbrokerQueue(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class Service:
     def _make(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
         store = open_store(settings, spec)
         self._stores.append(store)
-        parts = Parts(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
+        parts = LeaderDependencies(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
         leader = Leader(parts, holder_name(), observer)
         feed = Feed(spec.name, store, time)
         thread = threading.Thread(target=feed.run, args=(self._stop_feeds,), name=f"feed-{spec.name}", daemon=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock import boundary
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import ClocksvcError, InvalidValue, MetadataUnavailable
 from clocksvc.interfaces.store import Store
@@ -131,7 +131,7 @@ def _put(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, time: Time, 
     return Round(timestamp_ms=timestamp_ms, delivered=delivered, failed=failed, unread=unread)
 
 
-def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str, TopicShape], dict[str, str]]:
+def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
     try:
         listed = dict(topics.describe(names).topics)
         unread: dict[str, str] = {}
@@ -145,9 +145,9 @@ def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str,
 
 def _read_one_by_one(
     topics: Topics, names: tuple[str, ...], time: Time, reason: MetadataUnavailable
-) -> tuple[dict[str, TopicShape], dict[str, str]]:
+) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
     """Find the topics that can be read although not all can: for as long as one outage may hold up a round."""
-    listed: dict[str, TopicShape] = {}
+    listed: dict[str, TopicMetadata] = {}
     unread = dict.fromkeys(names, str(reason))
     deadline = time.monotonic() + READ_TIMEOUT_S
     for name in names if len(names) > 1 else ():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from clocksvc.errors import InvalidValue
-from clocksvc.settings.fields import Finding, Port, Secret, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Port, Secret, Section, Text, refuse
 
 # What `Authorization: Bearer` can carry.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
@@ -34,11 +34,11 @@ class TokenSettings(Section):
     @model_validator(mode="after")
     def _is_possible(self) -> "TokenSettings":
         if not self.scopes:
-            refuse([Finding(("scopes",), "wanted at least one of read, report, admin")])
+            refuse([FieldError(("scopes",), "wanted at least one of read, report, admin")])
         if self.token is None:
-            refuse([Finding(("token",), "missing: wanted token or token_file")])
+            refuse([FieldError(("token",), "missing: wanted token or token_file")])
         elif not _TOKEN.fullmatch(self.token.get_secret_value()):
-            refuse([Finding(("token",), "wanted 16 or more of a-z, A-Z, 0-9 and ._~+/=-", self.token)])
+            refuse([FieldError(("token",), "wanted 16 or more of a-z, A-Z, 0-9 and ._~+/=-", self.token)])
         return self
 
 
@@ -53,16 +53,16 @@ class ApiSettings(Section):
     def _is_possible(self) -> "ApiSettings":
         findings = []
         if not _ANY_PORT <= self.port <= _LAST_PORT:
-            findings.append(Finding(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
+            findings.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
         names: dict[str, int] = {}
         tokens: dict[str, int] = {}
         for index, token in enumerate(self.tokens):
             if names.setdefault(token.name, index) != index:
-                findings.append(Finding(("tokens", index, "name"), "wanted each name once", token.name))
+                findings.append(FieldError(("tokens", index, "name"), "wanted each name once", token.name))
             first = tokens.setdefault(token.token.get_secret_value() if token.token else "", index)
             if first != index:
                 wanted = f"wanted a token of its own: api.tokens.{first} has the same"
-                findings.append(Finding(("tokens", index, "token"), wanted, token.token))
+                findings.append(FieldError(("tokens", index, "token"), wanted, token.token))
         refuse(findings)
         return self
 

@@ -14,7 +14,7 @@ from clocksvc.interfaces.checkpoints import (
     positions_topic,
 )
 from clocksvc.settings.duration import Duration, WholeSeconds
-from clocksvc.settings.fields import Finding, Findings, Section, refuse
+from clocksvc.settings.fields import FieldError, Findings, Section, refuse
 from clocksvc.settings.tasks import TickTaskSettings, check_each_once
 
 # By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.
@@ -97,15 +97,15 @@ class ClockSettings(Section):
         return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
 
 
-def _refused_by_core(arguments: dict[str, Any]) -> list[Finding]:
-    findings: list[Finding] = []
+def _refused_by_core(arguments: dict[str, Any]) -> list[FieldError]:
+    findings: list[FieldError] = []
     stand_ins = dict(_STAND_INS)
     while True:
         try:
             ClockSpec(**arguments)
         except InvalidValue as error:
             path = () if error.field == "clocks" else tuple(error.field.split("."))
-            findings.append(Finding(path, error.wanted, error.value))
+            findings.append(FieldError(path, error.wanted, error.value))
             if error.field not in stand_ins:
                 return findings
             arguments = arguments | stand_ins.pop(error.field)
@@ -120,9 +120,9 @@ def with_names(clocks: object) -> object:
     findings = []
     for name, clock in clocks.items():
         if not isinstance(name, str):
-            findings.append(Finding((str(name),), "wanted text as a clock's name: put it in quotes"))
+            findings.append(FieldError((str(name),), "wanted text as a clock's name: put it in quotes"))
         elif isinstance(clock, dict) and "name" in clock:
-            findings.append(Finding((name, "name"), "unknown field: a clock's name is the key that it stands under"))
+            findings.append(FieldError((name, "name"), "unknown field: a clock's name is the key that it stands under"))
     refuse(findings)
     return {name: {**clock, "name": name} if isinstance(clock, dict) else clock for name, clock in clocks.items()}
 
@@ -130,22 +130,22 @@ def with_names(clocks: object) -> object:
 def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
     """Raises Findings unless there is a clock, and each has topics and ids that nobody else writes with."""
     if not clocks:
-        raise Findings([Finding((), "wanted at least one clock")])
-    findings: list[Finding] = []
+        raise Findings([FieldError((), "wanted at least one clock")])
+    findings: list[FieldError] = []
     owners: dict[str, str] = {}
     watchers = {topic: name for name, clock in clocks.items() for topic in clock.topics}
     for name, clock in clocks.items():
         log, path = clock.tick_log_topic, (name, "tick_log")
         owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
         if owner != name:
-            findings.append(Finding(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
+            findings.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
         if watcher != name:
-            findings.append(Finding(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
+            findings.append(FieldError(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
     refuse(findings + _taken_by_senders(clocks))
     return clocks
 
 
-def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[Finding]:
+def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
     kept = {positions_topic(log): owner for log, owner in logs.items()}
     fences = {f"{log}.{sender}": owner for log, owner in logs.items() for sender in SENDERS}
@@ -154,11 +154,11 @@ def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[Finding]:
         log = clock.tick_log_topic
         if log in kept:
             reason = f"wanted a topic of its own: the senders of clock {kept[log]!r} keep their positions there"
-            findings.append(Finding((name, "tick_log"), reason, log))
+            findings.append(FieldError((name, "tick_log"), reason, log))
         if log in fences:
             reason = f"wanted another name: as a transactional id a sender of clock {fences[log]!r} has it"
-            findings.append(Finding((name, "tick_log"), reason, log))
+            findings.append(FieldError((name, "tick_log"), reason, log))
         for topic in kept.keys() & set(clock.topics):
             reason = f"wanted topics of records: the senders of clock {kept[topic]!r} keep their positions in this one"
-            findings.append(Finding((name, "topics"), reason, topic))
+            findings.append(FieldError((name, "topics"), reason, topic))
     return findings

@@ -21,7 +21,7 @@ class Section(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FieldError:
     """One thing that a section's own check refuses: where (relative to the section), why, and the value to show."""
 
     path: Path
@@ -32,12 +32,12 @@ class Finding:
 class Findings(ValueError):
     """What a validator raises when it may find several things at once."""
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
+    def __init__(self, findings: Iterable[FieldError]) -> None:
         self.findings = tuple(findings)
         super().__init__("; ".join(finding.reason for finding in self.findings))
 
 
-def refuse(findings: list[Finding]) -> None:
+def refuse(findings: list[FieldError]) -> None:
     """Raises Findings if there are any."""
     if findings:
         raise Findings(findings)

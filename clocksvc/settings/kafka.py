@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import RootModel, SecretStr, field_validator
 
-from clocksvc.settings.fields import Finding, refuse
+from clocksvc.settings.fields import FieldError, refuse
 from clocksvc.settings.librdkafka import KNOWN, is_name, is_secret, misspelt, reason_against
 
 _LONGEST_INTEGER_BITS = 64
@@ -32,30 +32,30 @@ class KafkaSettings(RootModel[dict[str, SecretStr]]):
         return {name: value.get_secret_value() for name, value in self.root.items()}
 
 
-def _refused(name: Any, value: object) -> Finding | None:
+def _refused(name: Any, value: object) -> FieldError | None:
     if not isinstance(name, str):
-        return Finding((str(name),), "wanted the name of a librdkafka setting")
+        return FieldError((str(name),), "wanted the name of a librdkafka setting")
     reason = reason_against(name)
     if reason is not None:
-        return Finding((name,), f"not yours to set: {reason}")
+        return FieldError((name,), f"not yours to set: {reason}")
     if name.endswith("_file") and is_secret(name.removesuffix("_file")):
-        return Finding((name,), "wanted the path of a file", value)
+        return FieldError((name,), "wanted the path of a file", value)
     meant = misspelt(name)
     if meant is not None:
-        return Finding((name,), f"unknown setting: did you mean {meant!r}?")
+        return FieldError((name,), f"unknown setting: did you mean {meant!r}?")
     if not is_name(name):
-        return Finding((name,), "unknown setting: wanted librdkafka's name, such as bootstrap.servers")
+        return FieldError((name,), "unknown setting: wanted librdkafka's name, such as bootstrap.servers")
     return _refused_value(name, value)
 
 
-def _refused_value(name: str, value: object) -> Finding | None:
+def _refused_value(name: str, value: object) -> FieldError | None:
     if isinstance(value, Mapping):
-        return Finding((name,), f"wanted text, a number, true or false: names are written whole, as {name}.…", value)
+        return FieldError((name,), f"wanted text, a number, true or false: names are written whole, as {name}.…", value)
     huge = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
     if not isinstance(value, str | int | float | SecretStr) or huge or _is_not_finite(value):
-        return Finding((name,), "wanted text, a number, true or false", value)
+        return FieldError((name,), "wanted text, a number, true or false", value)
     if name in _DEFAULTS and not str(value).strip():
-        return Finding((name,), "wanted host:port, several with a comma between", value)
+        return FieldError((name,), "wanted host:port, several with a comma between", value)
     return None
 
 

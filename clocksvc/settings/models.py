@@ -16,7 +16,7 @@ from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.celery import CelerySettings, broker_from_redis
 from clocksvc.settings.clocks import ClockSettings, check_together, with_names
-from clocksvc.settings.fields import Finding, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Section, Text, refuse
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.metrics import MetricsSettings
 from clocksvc.settings.redis import RedisSettings
@@ -45,12 +45,12 @@ class Settings(Section):
         findings = []
         if self.redis.cluster and self.celery.broker_url is None:
             wanted = "wanted a broker's URL, because a Redis cluster (redis.cluster) can't be one"
-            findings.append(Finding(("celery", "broker_url"), wanted, None))
+            findings.append(FieldError(("celery", "broker_url"), wanted, None))
         for index, token in enumerate(self.api.tokens):
             for position, clock in enumerate(token.clocks or ()):
                 if clock not in self.clocks:
                     wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
-                    findings.append(Finding(("api", "tokens", index, "clocks", position), wanted, clock))
+                    findings.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
         findings += platform_findings(self.taskbroker, self.routes())
         refuse(findings)
         return self

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from clocksvc.settings.fields import Finding, Secret, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Secret, Section, Text, refuse
 
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -39,9 +39,9 @@ class SentinelSettings(Section):
     @model_validator(mode="after")
     def _has_nodes(self) -> "SentinelSettings":
         if not self.nodes:
-            refuse([Finding(("nodes",), "wanted at least one host:port")])
+            refuse([FieldError(("nodes",), "wanted at least one host:port")])
         wanted = "wanted host:port"
-        refuse([Finding(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if _node(node) is None])
+        refuse([FieldError(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if _node(node) is None])
         return self
 
     def addresses(self) -> list[tuple[str, int]]:
@@ -83,26 +83,26 @@ class RedisSettings(Section):
         refuse([*self._refused_kinds(address), *self._refused_credentials(address), *self._refused_tls(address)])
         return self
 
-    def _refused_kinds(self, address: RedisAddress) -> Iterator[Finding]:
+    def _refused_kinds(self, address: RedisAddress) -> Iterator[FieldError]:
         if self.cluster and self.sentinel is not None:
-            yield Finding(("cluster",), "wanted cluster or sentinel, not both", True)
+            yield FieldError(("cluster",), "wanted cluster or sentinel, not both", True)
         if self.cluster and address.database:
-            yield Finding(("url",), "wanted database 0: a cluster has no other", self.url)
+            yield FieldError(("url",), "wanted database 0: a cluster has no other", self.url)
 
-    def _refused_credentials(self, address: RedisAddress) -> Iterator[Finding]:
+    def _refused_credentials(self, address: RedisAddress) -> Iterator[FieldError]:
         for name, own, other in (
             ("username", self.username, address.username),
             ("password", self.password, address.password),
         ):
             if own is not None and other is not None:
-                yield Finding((name,), "wanted it once: redis.url has one too", own)
+                yield FieldError((name,), "wanted it once: redis.url has one too", own)
 
-    def _refused_tls(self, address: RedisAddress) -> Iterator[Finding]:
+    def _refused_tls(self, address: RedisAddress) -> Iterator[FieldError]:
         for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
             if getattr(self, name) is not None and not address.tls:
-                yield Finding((name,), "wanted only where redis.url is a rediss:// one", getattr(self, name))
+                yield FieldError((name,), "wanted only where redis.url is a rediss:// one", getattr(self, name))
         if self.ssl_key_file is not None and self.ssl_cert_file is None:
-            yield Finding(("ssl_key_file",), "wanted with redis.ssl_cert_file", self.ssl_key_file)
+            yield FieldError(("ssl_key_file",), "wanted with redis.ssl_cert_file", self.ssl_key_file)
 
     def address(self) -> RedisAddress:
         """Where to connect and as whom."""

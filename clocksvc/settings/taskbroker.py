@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from clocksvc.interfaces.task_routes import Routes
-from clocksvc.settings.fields import Finding, Section, Text
+from clocksvc.settings.fields import FieldError, Section, Text
 from clocksvc.settings.suggestion import suggestion
 
 
@@ -27,12 +27,12 @@ class TaskbrokerSettings(Section):
     replicas: dict[Text, Count] = Field(default_factory=dict)
 
 
-def platform_findings(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[Finding]:
+def platform_findings(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
     """What does not fit between the platform and the routes that lead to it."""
     topics = routes.topics()
     if topics and taskbroker.application is None:
         wanted = f"wanted the application's name, because tasks go to topic {topics[0]!r}"
-        yield Finding(("taskbroker", "application"), wanted, None)
+        yield FieldError(("taskbroker", "application"), wanted, None)
     for topic in taskbroker.replicas.keys() - set(topics):
         wanted = f"wanted a topic that a namespace or an override goes to{suggestion(topic, topics)}"
-        yield Finding(("taskbroker", "replicas", topic), wanted)
+        yield FieldError(("taskbroker", "replicas", topic), wanted)

@@ -12,7 +12,7 @@ from clocksvc.interfaces.schedule import (
     parse_backlog,
 )
 from clocksvc.settings.duration import WholeSeconds
-from clocksvc.settings.fields import Finding, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Section, Text, refuse
 
 PROCESSING_DEADLINE_MS = 10_000
 """As the task platform's own client has it for tasks that say nothing."""
@@ -32,15 +32,15 @@ class NamespaceSettings(Section):
     def _goes_to_one_place(self) -> "NamespaceSettings":
         findings = []
         if self.queue is None and self.topic is None:
-            findings.append(Finding(("queue",), "missing: wanted a queue, or the task platform's `topic` instead"))
+            findings.append(FieldError(("queue",), "missing: wanted a queue, or the task platform's `topic` instead"))
         if self.queue is not None and self.topic is not None:
-            findings.append(Finding(("topic",), "wanted either a queue or a topic", self.topic))
+            findings.append(FieldError(("topic",), "wanted either a queue or a topic", self.topic))
         for name in _PLATFORM_ALONE:
             value = getattr(self, name)
             if self.topic is None and name in self.model_fields_set:
-                findings.append(Finding((name,), "wanted only beside `topic`: Celery's tasks say this themselves"))
+                findings.append(FieldError((name,), "wanted only beside `topic`: Celery's tasks say this themselves"))
             elif value is not None and value < 1000:
-                findings.append(Finding((name,), "wanted at least 1s", value))
+                findings.append(FieldError((name,), "wanted at least 1s", value))
         refuse(findings)
         return self
 
@@ -63,7 +63,7 @@ class TickTaskSettings(Section):
         try:
             parse_backlog("task", self.catch_up, self.max_age)
         except InvalidValue as error:
-            refuse([Finding((error.field.removeprefix("task."),), error.wanted, error.value)])
+            refuse([FieldError((error.field.removeprefix("task."),), error.wanted, error.value)])
         return self
 
     @property
@@ -81,7 +81,7 @@ def check_each_once(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettin
     """Raises Findings where a task stands twice: its tick would be sent once all the same."""
     first: dict[str, int] = {}
     findings = [
-        Finding((index, "task"), "wanted each task once", task.task)
+        FieldError((index, "task"), "wanted each task once", task.task)
         for index, task in enumerate(tasks)
         if first.setdefault(task.task, index) != index
     ]
@@ -92,6 +92,10 @@ def check_each_once(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettin
 def check_routes(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raises Findings for a name that no dotted name can be below."""
     refuse(
-        [Finding((name,), "wanted a dotted name such as ingest.errors") for name in overrides if "" in name.split(".")]
+        [
+            FieldError((name,), "wanted a dotted name such as ingest.errors")
+            for name in overrides
+            if "" in name.split(".")
+        ]
     )
     return overrides

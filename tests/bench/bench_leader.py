@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.store import (
     Report,
@@ -16,7 +16,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.memory.tick_log import (
     MemoryLog,
@@ -50,7 +50,7 @@ class Bench:
         self.topics.create(TOPIC, partitions, TimestampType.LOG_APPEND_TIME)
         self.store: Store = open_store(f"{redis_url}?prefix={run}", self.spec.name)
         self.latencies: list[float] = []
-        parts = Parts(
+        parts = LeaderDependencies(
             self.spec, self.store, self._ticklog(bootstrap), self.topics, SystemTime(), lambda: uuid.uuid4().hex
         )
         self.leader = Leader(parts, "bench", self)
@@ -72,7 +72,7 @@ class Bench:
 
     def report(self, numbers: range, timestamp_ms: int) -> float:
         """One call; seconds."""
-        readings = tuple(Reading(Partition(TOPIC, number), timestamp_ms) for number in numbers)
+        readings = tuple(PartitionTimestamp(Partition(TOPIC, number), timestamp_ms) for number in numbers)
         began = time.perf_counter()
         self.store.report(Report("g", readings))
         return time.perf_counter() - began

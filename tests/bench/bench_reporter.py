@@ -15,10 +15,10 @@ import redis
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from clocksvc import Reporter
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
+    StoreIdentity,
 )
 from clocksvc.redis.connect import open_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
@@ -313,8 +313,8 @@ def _clock(redis_url: str, partitions: int = PARTITIONS) -> Iterator[str]:
     url = f"{redis_url}{'&' if '?' in redis_url else '?'}prefix={prefix}"
     store = open_store(url, "bench")
     store.take_lease("token", "bench", 3_600_000)
-    store.mark("token", Marks("bench"), Bounds("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
-    store.write_roster("token", Roster({TOPIC: TopicShape("id", partitions)}), 1)
+    store.mark("token", StoreIdentity("bench"), ClockParameters("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
+    store.write_roster("token", Roster({TOPIC: TopicMetadata("id", partitions)}), 1)
     try:
         yield url
     finally:

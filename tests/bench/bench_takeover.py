@@ -23,7 +23,7 @@ from tests.system.path.installation import (
     wall_ms,
 )
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     broken_links,
     parse_ms,
 )
@@ -150,12 +150,12 @@ def _led_ms(done: Takeover) -> int:
     return done.leading_ms - done.told_ms
 
 
-def _next_tick_ms(done: Takeover, ticks: list[LoggedTick]) -> int:
+def _next_tick_ms(done: Takeover, ticks: list[TickWithOffset]) -> int:
     """From the order to the first tick that the new leader committed."""
     return min(tick.appended_ms for tick in ticks if tick.appended_ms >= done.taken_ms) - done.told_ms
 
 
-def _killed_figures(done: list[Takeover], ticks: list[LoggedTick]) -> list[Figure]:
+def _killed_figures(done: list[Takeover], ticks: list[TickWithOffset]) -> list[Figure]:
     if not done:
         return []
     gaps = [_next_tick_ms(one, ticks) for one in done]
@@ -166,7 +166,7 @@ def _killed_figures(done: list[Takeover], ticks: list[LoggedTick]) -> list[Figur
     ]
 
 
-def _asked_figures(done: list[Takeover], ticks: list[LoggedTick]) -> list[Figure]:
+def _asked_figures(done: list[Takeover], ticks: list[TickWithOffset]) -> list[Figure]:
     if not done:
         return []
     codes = {one.code for one in done}
@@ -192,6 +192,6 @@ def _figure(name: str, took_ms: list[int], bound_ms: int | None = None) -> Figur
     return Figure(f"{name}, {len(took_ms)} times", seen, wanted, bound_ms is None or max(took_ms) < bound_ms)
 
 
-def _chain(ticks: list[LoggedTick]) -> Figure:
+def _chain(ticks: list[TickWithOffset]) -> Figure:
     wrong = broken_links(ticks, 1_000)
     return Figure(f"the chain of {len(ticks)} ticks", "; ".join(wrong[:3]) or "whole", "whole", not wrong)

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-from clocksvc.clock.partition import Outcome, Partition, Reading
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     PartitionClock,
     Report,
     ReportAnswer,
     Store,
+    StoreIdentity,
 )
 from clocksvc.interfaces.time import SystemTime
 
@@ -22,14 +22,14 @@ OTHER_TOKEN = "token-2"
 HOLDER = "replica-a:1"
 LEASE_MS = 60_000
 MINUTE = 60_000
-BOUNDS = Bounds(GROUP, ("orders", "payments"), MINUTE, 10_000, MINUTE)
-MARKS = Marks("cluster-1")
+BOUNDS = ClockParameters(GROUP, ("orders", "payments"), MINUTE, 10_000, MINUTE)
+MARKS = StoreIdentity("cluster-1")
 STARTED = 1_000
 
 ORDERS_0, ORDERS_1 = Partition("orders", 0), Partition("orders", 1)
 PAYMENTS_0 = Partition("payments", 0)
-ROSTER = Roster({"orders": TopicShape("id-o", 2), "payments": TopicShape("id-p", 1)})
-SINGLE = Roster({"orders": TopicShape("id-o", 1)})
+ROSTER = Roster({"orders": TopicMetadata("id-o", 2), "payments": TopicMetadata("id-p", 1)})
+SINGLE = Roster({"orders": TopicMetadata("id-o", 1)})
 
 BASE = 28_000_000 * MINUTE
 """A boundary in the past, far from now."""
@@ -37,7 +37,9 @@ RECENTLY = SystemTime().now_ms()
 """When ticks were emitted unless a test says otherwise: recently enough to be kept."""
 
 
-def lead(store: Store, roster: Roster | None = ROSTER, bounds: Bounds = BOUNDS, marks: Marks = MARKS) -> None:
+def lead(
+    store: Store, roster: Roster | None = ROSTER, bounds: ClockParameters = BOUNDS, marks: StoreIdentity = MARKS
+) -> None:
     """Take the lease, mark the store, write a roster of generation 1."""
     assert store.take_lease(TOKEN, HOLDER, LEASE_MS)
     store.mark(TOKEN, marks, bounds, STARTED)
@@ -52,7 +54,7 @@ def send(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> 
 
 def answer(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> ReportAnswer:
     """Report readings; the whole answer."""
-    return store.report(Report(group, tuple(Reading(partition, ms) for partition, ms in readings)))
+    return store.report(Report(group, tuple(PartitionTimestamp(partition, ms) for partition, ms in readings)))
 
 
 def tick(minute: int, previous: int | None, emitted_ms: int = RECENTLY, excluded: Iterable[Partition] = ()) -> Tick:

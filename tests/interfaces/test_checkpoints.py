@@ -5,23 +5,23 @@ from collections.abc import Callable
 
 import pytest
 
-from clocksvc.errors import Fenced, OutcomeUnknown, PositionsUnavailable
+from clocksvc.errors import CheckpointsUnavailable, Fenced, OutcomeUnknown
 from clocksvc.interfaces.checkpoints import (
     SENDER,
-    Position,
-    Positions,
+    Checkpoint,
+    Checkpoints,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.checkpoints import KafkaPositions
+from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.memory.checkpoints import (
-    MemoryPositions,
+    MemoryCheckpoints,
     MemoryPositionsTopic,
 )
 from tests.interfaces.ticklog_values import Word
 
-Open = Callable[[str], Positions]
-AT = Position(60_000, 7)
-ENTRY = Position(0, None, "every minute")
+Open = Callable[[str], Checkpoints]
+AT = Checkpoint(60_000, 7)
+ENTRY = Checkpoint(0, None, "every minute")
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
@@ -29,11 +29,11 @@ def opened(request: pytest.FixtureRequest) -> Open:
     """One more process's way to a sender's positions, by each keeper."""
     if request.param == "memory":
         topic = MemoryPositionsTopic()
-        return lambda sender: MemoryPositions(topic, sender)
+        return lambda sender: MemoryCheckpoints(topic, sender)
     bootstrap, log = request.getfixturevalue("bootstrap"), f"log-{uuid.uuid4().hex[:12]}"
 
-    def open_one(sender: str) -> Positions:
-        made = KafkaPositions(log, sender, {"bootstrap.servers": bootstrap}, SystemTime())
+    def open_one(sender: str) -> Checkpoints:
+        made = KafkaCheckpoints(log, sender, {"bootstrap.servers": bootstrap}, SystemTime())
         request.addfinalizer(made.close)
         return made
 
@@ -49,7 +49,7 @@ def test_what_was_moved_is_what_the_next_holder_reads(opened: Open) -> None:
     """The newest of each entry; what was taken away is gone."""
     first = opened("beat")
     first.hold(Word())
-    first.move({SENDER: Position(0), "a": ENTRY, "b": ENTRY}, Word())
+    first.move({SENDER: Checkpoint(0), "a": ENTRY, "b": ENTRY}, Word())
     first.move({SENDER: AT, "b": None}, Word())
 
     assert opened("beat").hold(Word()) == {SENDER: AT, "a": ENTRY}
@@ -75,7 +75,7 @@ def test_whoever_held_them_before_is_fenced(opened: Open) -> None:
     new.hold(Word())
 
     with pytest.raises((Fenced, OutcomeUnknown)):
-        old.move({SENDER: Position(120_000)}, Word())
+        old.move({SENDER: Checkpoint(120_000)}, Word())
 
     assert opened("beat").hold(Word()) == {SENDER: AT}
 
@@ -88,7 +88,7 @@ def test_the_fenced_one_may_hold_them_again(opened: Open) -> None:
     new.move({SENDER: AT}, Word())
 
     assert old.hold(Word()) == {SENDER: AT}
-    old.move({SENDER: Position(120_000)}, Word())
+    old.move({SENDER: Checkpoint(120_000)}, Word())
 
 
 def test_an_entry_may_have_any_name(opened: Open) -> None:
@@ -103,8 +103,8 @@ def test_an_entry_may_have_any_name(opened: Open) -> None:
 def test_a_broker_that_is_away_is_said() -> None:
     """By a name of its own."""
     topic = MemoryPositionsTopic(unavailable=True)
-    with pytest.raises(PositionsUnavailable):
-        MemoryPositions(topic, "beat").hold(Word())
+    with pytest.raises(CheckpointsUnavailable):
+        MemoryCheckpoints(topic, "beat").hold(Word())
 
 
 @pytest.mark.servers
@@ -113,7 +113,7 @@ def test_positions_are_kept_for_good(bootstrap: str) -> None:
     from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
     log = f"log-{uuid.uuid4().hex[:12]}"
-    made = KafkaPositions(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
+    made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
     made.hold(Word())
     made.close()
 
@@ -128,12 +128,12 @@ def test_positions_are_kept_for_good(bootstrap: str) -> None:
 def test_a_long_topic_is_read_in_pieces(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece may end in the middle of a transaction, or begin behind its last record."""
     log = f"log-{uuid.uuid4().hex[:12]}"
-    made = KafkaPositions(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
+    made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
     made.hold(Word())
     for number in range(8):
-        made.move({SENDER: Position(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
+        made.move({SENDER: Checkpoint(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
 
     for chunk in (1, 2, 3, 5, 100):
         monkeypatch.setattr("clocksvc.kafka.checkpoints.CHUNK", chunk)
-        assert made.hold(Word()) == {SENDER: Position(7), "entry 7": ENTRY}
+        assert made.hold(Word()) == {SENDER: Checkpoint(7), "entry 7": ENTRY}
     made.close()

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 import clocksvc.redis
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import ClocksvcError, StoreLost, StoreUnavailable
 from clocksvc.interfaces.store import Store
@@ -181,7 +181,7 @@ def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
 def test_exclusions_far_apart_leave_no_trace(on_redis: RedisKeeper) -> None:
     """A roster without partitions, and one without exclusions, leave no empty keys behind."""
     lead(on_redis.store, Roster(ROSTER.topics, frozenset({ORDERS_0})))
-    on_redis.store.write_roster(TOKEN, Roster({"orders": TopicShape("id-o", 0)}), 2)
+    on_redis.store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 0)}), 2)
 
     assert {name.rpartition(":")[2] for name in on_redis.key_names()} == {"state", "lease"}
 
@@ -222,7 +222,7 @@ def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> N
     """A write that needs memory is refused before its first effect."""
     send(own_store, (ORDERS_0, BASE))
     admin.config_set("maxmemory", 1)
-    grown = Roster({"orders": TopicShape("id-o", 3)})
+    grown = Roster({"orders": TopicMetadata("id-o", 3)})
 
     for write in (
         lambda: send(own_store, (ORDERS_0, BASE + 1)),

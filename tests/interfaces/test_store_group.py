@@ -5,16 +5,16 @@ import pytest
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.roster import Roster
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Store,
 )
 from tests.interfaces.store_values import BASE, LEASE_MS, MARKS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
 from tests.preconditions import require
 
 
-def bounds_of(group: str) -> Bounds:
+def bounds_of(group: str) -> ClockParameters:
     """The clock's bounds with this consumer group."""
-    return Bounds(group, ("orders",), MINUTE, 0, MINUTE)
+    return ClockParameters(group, ("orders",), MINUTE, 0, MINUTE)
 
 
 def lowest_ms(store: Store) -> int | None:

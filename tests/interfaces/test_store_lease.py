@@ -8,9 +8,9 @@ import pytest
 from clocksvc.clock.replica import Replica
 from clocksvc.errors import LeaseLost, StoreMismatch
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Store,
+    StoreIdentity,
 )
 from tests.interfaces.store_keepers import StoreKeeper
 from tests.interfaces.store_values import (
@@ -35,7 +35,7 @@ from tests.waiting import eventually
 SHORT_MS = 150
 
 WRITES: dict[str, Callable[[Store, str], object]] = {
-    "mark": lambda store, token: store.mark(token, MARKS, Bounds("other", ("orders",), 1_000, 0, 0), 1),
+    "mark": lambda store, token: store.mark(token, MARKS, ClockParameters("other", ("orders",), 1_000, 0, 0), 1),
     "write_roster": lambda store, token: store.write_roster(token, SINGLE, 9),
     "read_minimum": lambda store, token: store.read_minimum(token, LEASE_MS),
     "publish": lambda store, token: store.publish(token, [tick(0, None)]),
@@ -127,7 +127,7 @@ def test_marks_of_another_cluster_are_never_mixed(store: Store) -> None:
     lead(store)
 
     with pytest.raises(StoreMismatch, match=r"cluster-1.*cluster-2"):
-        store.mark(TOKEN, Marks("cluster-2"), Bounds("other", ("orders",), 1_000, 0, 0), 1)
+        store.mark(TOKEN, StoreIdentity("cluster-2"), ClockParameters("other", ("orders",), 1_000, 0, 0), 1)
 
     assert store.snapshot().bounds == BOUNDS
 
@@ -137,13 +137,13 @@ def test_marks_of_another_format_are_never_mixed(store: Store) -> None:
     lead(store)
 
     with pytest.raises(StoreMismatch, match=r"format 1.*format 2"):
-        store.mark(TOKEN, Marks("cluster-1", 2), BOUNDS, STARTED)
+        store.mark(TOKEN, StoreIdentity("cluster-1", 2), BOUNDS, STARTED)
 
 
 def test_next_leader_writes_new_bounds_and_keeps_the_first_start(store: Store) -> None:
     """Under the same marks bounds may change; since when the clock has been led stays."""
     lead(store)
-    bounds = Bounds("other-group", ("orders",), 1_000, 0, 5_000)
+    bounds = ClockParameters("other-group", ("orders",), 1_000, 0, 5_000)
 
     store.mark(TOKEN, MARKS, bounds, STARTED + 5)
 

@@ -7,8 +7,8 @@ import pytest
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.dev.ports import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
@@ -49,7 +49,7 @@ WRITES: dict[str, Callable[[Store], object]] = {
     "publish": lambda store: store.publish(TOKEN, [tick(3, 2)]),
     "rebuild": lambda store: store.rebuild(TOKEN, chain(0, 3, None), tick(3, 2).at_ms),
     "say": lambda store: store.say(TOKEN, "{}", LEASE_MS),
-    "answer_requests": lambda store: store.answer_requests(TOKEN, {"r": Answer(AnswerKind.DONE)}, LEASE_MS),
+    "answer_requests": lambda store: store.answer_requests(TOKEN, {"r": RequestResult(ResultKind.DONE)}, LEASE_MS),
 }
 
 CALLS: dict[str, Callable[[Store], object]] = WRITES | {

@@ -3,7 +3,7 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.store import (
     Counters,
     Store,
@@ -39,7 +39,7 @@ def test_snapshot_of_an_empty_store(store: Store) -> None:
 
 def test_snapshot_shows_the_clock(store: Store) -> None:
     """Bounds, leader, last tick, and how many partitions are known, unknown and excluded, at the store's time."""
-    lead(store, Roster({"orders": TopicShape("id-o", 4)}, frozenset({Partition("orders", 3)})))
+    lead(store, Roster({"orders": TopicMetadata("id-o", 4)}, frozenset({Partition("orders", 3)})))
     send(store, (ORDERS_0, BASE + 2), (ORDERS_1, BASE + 1), (Partition("orders", 3), BASE))
     store.publish(TOKEN, [tick(0, None)])
     before_ms = store.now_ms()
@@ -53,7 +53,7 @@ def test_snapshot_shows_the_clock(store: Store) -> None:
 
 def test_slowest_are_the_ten_lowest(store: Store) -> None:
     """Unknown ones first, then by timestamp; excluded ones are not among them."""
-    lead(store, Roster({"orders": TopicShape("id-o", 30)}, frozenset({Partition("orders", 29)})))
+    lead(store, Roster({"orders": TopicMetadata("id-o", 30)}, frozenset({Partition("orders", 29)})))
     send(store, *((Partition("orders", number), BASE - number) for number in range(2, 30)))
 
     numbers = [line.partition.number for line in store.snapshot().slowest]
@@ -78,7 +78,7 @@ def test_a_page_carries_what_is_known_of_each_partition(store: Store) -> None:
 @pytest.mark.parametrize("limit", [1, 5, 12, 1_000])
 def test_pages_are_in_order_of_topic_and_number(store: Store, limit: int) -> None:
     """Topics by their bytes, partitions by number (10 after 9): pages of any size give each partition once."""
-    lead(store, Roster({topic: TopicShape(topic, 12) for topic in reversed(TOPICS)}))
+    lead(store, Roster({topic: TopicMetadata(topic, 12) for topic in reversed(TOPICS)}))
     everyone = [Partition(topic, number) for topic in TOPICS for number in range(12)]
 
     seen: list[Partition] = []
@@ -104,14 +104,14 @@ def test_pages_are_in_order_of_topic_and_number(store: Store, limit: int) -> Non
 )
 def test_a_page_goes_on_after_what_is_gone(store: Store, after: Partition, first: Partition | None) -> None:
     """A cursor may name a partition that is not, or no longer, on the roster."""
-    lead(store, Roster({topic: TopicShape(topic, 2) for topic in TOPICS}))
+    lead(store, Roster({topic: TopicMetadata(topic, 2) for topic in TOPICS}))
 
     assert [line.partition for line in store.partitions(after, 1)] == ([] if first is None else [first])
 
 
 def test_pages_of_one_topic(store: Store) -> None:
     """With a topic, its partitions alone; none for one that the clock hasn't got."""
-    lead(store, Roster({topic: TopicShape(topic, 3) for topic in TOPICS}))
+    lead(store, Roster({topic: TopicMetadata(topic, 3) for topic in TOPICS}))
 
     assert [str(line.partition) for line in store.partitions(None, 10, "a")] == ["a:0", "a:1", "a:2"]
     assert [str(line.partition) for line in store.partitions(Partition("a", 0), 1, "a")] == ["a:1"]

@@ -4,14 +4,14 @@ import threading
 
 import pytest
 
-from clocksvc.clock.partition import Outcome, Partition, Reading
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreMismatch
 from clocksvc.interfaces.store import (
     FORMAT,
-    Marks,
     Report,
     Store,
+    StoreIdentity,
 )
 from tests.interfaces.store_values import (
     BASE,
@@ -68,7 +68,7 @@ def test_one_partition_several_times_in_one_report(store: Store) -> None:
 
 def test_many_partitions_in_one_report(store: Store) -> None:
     """Thousands of readings in one report are answered in order, each for itself."""
-    lead(store, Roster({"orders": TopicShape("id-o", 2_500)}))
+    lead(store, Roster({"orders": TopicMetadata("id-o", 2_500)}))
     send(store, *((Partition("orders", n), BASE) for n in range(0, 2_500, 2)))
 
     outcomes = send(store, *((Partition("orders", n), BASE) for n in range(2_501)))
@@ -146,8 +146,8 @@ def test_another_groups_report_is_refused_whole(store: Store) -> None:
     lead(store)
     send(store, (ORDERS_0, BASE))
     store.wait_for_wake(0)
-    readings = (Reading(ORDERS_0, BASE + MINUTE), Reading(Partition("orders", 9), BASE))
-    report = Report("canary", readings, ((Reading(ORDERS_1, -1), NO_TIMESTAMP),), late_records=7)
+    readings = (PartitionTimestamp(ORDERS_0, BASE + MINUTE), PartitionTimestamp(Partition("orders", 9), BASE))
+    report = Report("canary", readings, ((PartitionTimestamp(ORDERS_1, -1), NO_TIMESTAMP),), late_records=7)
 
     assert store.report(report).outcomes == (FOREIGN_GROUP, FOREIGN_GROUP)
     assert raw(store, ORDERS_0) == BASE
@@ -190,7 +190,10 @@ def test_excluded_partition_is_kept_up_to_date(store: Store) -> None:
 def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> None:
     """Refusals that a reporter decided are counted and shown, for partitions that exist; late records add up."""
     lead(store)
-    refusals = ((Reading(ORDERS_0, -1), NO_TIMESTAMP), (Reading(Partition("orders", 9), -1), NO_TIMESTAMP))
+    refusals = (
+        (PartitionTimestamp(ORDERS_0, -1), NO_TIMESTAMP),
+        (PartitionTimestamp(Partition("orders", 9), -1), NO_TIMESTAMP),
+    )
 
     store.report(Report(GROUP, (), refusals, late_records=3))
     store.report(Report(GROUP, (), late_records=2))
@@ -215,7 +218,7 @@ def test_reported_time_is_the_stores(store: Store) -> None:
 @pytest.mark.parametrize("written", [FORMAT - 1, FORMAT, FORMAT + 1])
 def test_neighbouring_formats_are_understood(store: Store, written: int) -> None:
     """A reporter of version N works with a store of N-1 to N+1."""
-    lead(store, SINGLE, marks=Marks("cluster-1", written))
+    lead(store, SINGLE, marks=StoreIdentity("cluster-1", written))
 
     assert send(store, (ORDERS_0, BASE)) == (ACCEPTED,)
 
@@ -223,7 +226,7 @@ def test_neighbouring_formats_are_understood(store: Store, written: int) -> None
 @pytest.mark.parametrize("written", [FORMAT - 2, FORMAT + 2])
 def test_distant_format_is_refused(store: Store, written: int) -> None:
     """A format further away names both, and nothing is written."""
-    lead(store, SINGLE, marks=Marks("cluster-1", written))
+    lead(store, SINGLE, marks=StoreIdentity("cluster-1", written))
 
     with pytest.raises(StoreMismatch, match=f"{written}.*{FORMAT}"):
         send(store, (ORDERS_0, BASE))

@@ -11,14 +11,14 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.store import (
     MOST_REQUESTS,
-    Minimum,
+    ProgressReading,
     Store,
 )
 from tests.interfaces.store_keepers import StoreKeeper
@@ -34,8 +34,10 @@ from tests.interfaces.store_values import (
 from tests.waiting import eventually
 
 TTL_MS = 60_000
-DONE = Answer(AnswerKind.DONE, (Exclusion(ORDERS_0, "ada", 1_000, "Ärger mit \U0001f4be"),), Pause("bob", 2_000, "why"))
-REFUSED = Answer(AnswerKind.REFUSED, field="partition", value=7, wanted="wanted 0 to 3")
+DONE = RequestResult(
+    ResultKind.DONE, (Exclusion(ORDERS_0, "ada", 1_000, "Ärger mit \U0001f4be"),), Pause("bob", 2_000, "why")
+)
+REFUSED = RequestResult(ResultKind.REFUSED, field="partition", value=7, wanted="wanted 0 to 3")
 
 
 def request(store: Store, id: str = "r1", *, lasts_ms: int = 60_000, partition: Partition = ORDERS_0) -> Request:
@@ -46,7 +48,7 @@ def request(store: Store, id: str = "r1", *, lasts_ms: int = 60_000, partition: 
 
 def seen(store: Store, token: str = TOKEN) -> tuple[Request, ...]:
     """The requests that a step is handed."""
-    minimum: Minimum = store.read_minimum(token, LEASE_MS)
+    minimum: ProgressReading = store.read_minimum(token, LEASE_MS)
     return minimum.requests
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreLost
 from clocksvc.interfaces.store import (
-    Minimum,
+    ProgressReading,
     Store,
 )
 from tests.interfaces.store_values import (
@@ -31,7 +31,7 @@ from tests.interfaces.store_values import (
 )
 
 
-def minimum(store: Store) -> Minimum:
+def minimum(store: Store) -> ProgressReading:
     """What a step would see."""
     return store.read_minimum(TOKEN, LEASE_MS)
 
@@ -59,7 +59,7 @@ def test_unknown_is_not_zero(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "roster",
-    [Roster({}), Roster({"orders": TopicShape("id-o", 0)}), Roster(SINGLE.topics, frozenset({ORDERS_0}))],
+    [Roster({}), Roster({"orders": TopicMetadata("id-o", 0)}), Roster(SINGLE.topics, frozenset({ORDERS_0}))],
     ids=["no topics", "no partitions", "all excluded"],
 )
 def test_empty_roster_has_no_minimum(store: Store, roster: Roster) -> None:
@@ -74,7 +74,9 @@ def test_partitions_keep_what_was_reported(store: Store) -> None:
     """A roster written again, or with more partitions, leaves those that were there alone; new ones are unknown."""
     lead(store)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 1))
-    grown = Roster({"orders": TopicShape("id-o", 4), "payments": TopicShape("id-p", 1), "new": TopicShape("id-n", 1)})
+    grown = Roster(
+        {"orders": TopicMetadata("id-o", 4), "payments": TopicMetadata("id-p", 1), "new": TopicMetadata("id-n", 1)}
+    )
 
     store.write_roster(TOKEN, grown, 2)
 
@@ -97,7 +99,7 @@ def test_topic_made_anew_is_unknown_again(store: Store) -> None:
     send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
     send(store, (PAYMENTS_0, -1))
 
-    store.write_roster(TOKEN, Roster({"orders": TopicShape("id-o", 2), "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 2), "payments": TopicMetadata("id-2", 1)}), 2)
 
     anew = line(store, PAYMENTS_0)
     assert (anew.raw_ms, anew.reported_ms, anew.refused) == (None, None, None)
@@ -110,15 +112,15 @@ def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Stor
     past_ms = MINUTE + BOUNDS.out_of_orderness_ms
     lead(store)
     send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE + BOUNDS.out_of_orderness_ms))
-    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
-    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 2)}), 3)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-2", 1)}), 2)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-2", 2)}), 3)
 
     unchanged, payments_1 = Outcome.UNCHANGED, Partition("payments", 1)
     assert send(store, (PAYMENTS_0, BASE + past_ms - 1), (payments_1, BASE)) == (unchanged, unchanged)
     assert (raw(store, PAYMENTS_0), raw(store, payments_1)) == (None, None)
     assert send(store, (ORDERS_1, BASE - MINUTE), (PAYMENTS_0, BASE + past_ms)) == (Outcome.ACCEPTED,) * 2
     assert raw(store, PAYMENTS_0) == BASE + past_ms
-    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-3", 1)}), 4)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-3", 1)}), 4)
     assert send(store, (PAYMENTS_0, BASE + past_ms)) == (unchanged,)
     assert send(store, (PAYMENTS_0, BASE + MINUTE + past_ms)) == (Outcome.ACCEPTED,)
 
@@ -127,9 +129,9 @@ def test_a_topic_that_left_leaves_no_beginning_behind(store: Store) -> None:
     """Made anew, taken off the clock and put back: its first report stands as it is."""
     lead(store)
     send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
-    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 2)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-2", 1)}), 2)
     store.write_roster(TOKEN, SINGLE, 3)
-    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicShape("id-2", 1)}), 4)
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-2", 1)}), 4)
 
     assert send(store, (PAYMENTS_0, BASE - MINUTE)) == (Outcome.ACCEPTED,)
 
@@ -179,7 +181,7 @@ def test_exclusion_of_what_does_not_exist_counts_for_nothing(store: Store) -> No
 def test_thousands_of_partitions(store: Store) -> None:
     """A roster of several thousand partitions, with every third one excluded, is written whole and kept whole."""
     everyone = [Partition("orders", number) for number in range(3_500)]
-    shape = {"orders": TopicShape("id-o", 3_500)}
+    shape = {"orders": TopicMetadata("id-o", 3_500)}
     lead(store, Roster(shape))
     send(store, *((p, BASE + p.number) for p in everyone))
 

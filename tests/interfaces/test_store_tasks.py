@@ -3,8 +3,8 @@
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import (
     Counters,
-    Handled,
     Store,
+    TaskCounterKey,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
@@ -16,8 +16,8 @@ from tests.interfaces.store_values import (
 )
 from tests.waiting import eventually
 
-SENT = Handled("ingest", "ingest-slow", "sent")
-ODD = Handled('na"me: spaced', "", "stale")
+SENT = TaskCounterKey("ingest", "ingest-slow", "sent")
+ODD = TaskCounterKey('na"me: spaced', "", "stale")
 MOST = 1_000
 
 

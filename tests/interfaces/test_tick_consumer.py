@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from clocksvc.interfaces.checkpoints import Position
+from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.tick_consumer import (
-    LoggedTick,
-    Subscription,
+    TickConsumer,
+    TickWithOffset,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.tick_consumer import KafkaSubscription
+from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.memory.tick_consumer import (
     MemoryGroup,
-    MemorySubscription,
+    MemoryTickConsumer,
 )
 from tests.interfaces.ticklog_keepers import (
     KafkaLogKeeper,
@@ -37,10 +37,10 @@ WITHIN_S = 30.0
 class Bed:
     """A tick log and how one more process subscribes to it."""
 
-    def __init__(self, keeper: LogKeeper, subscribe: Callable[[], Subscription]) -> None:
+    def __init__(self, keeper: LogKeeper, subscribe: Callable[[], TickConsumer]) -> None:
         self.keeper, self.subscribe = keeper, subscribe
 
-    def until_turn(self, one: Subscription, *others: Subscription) -> int:
+    def until_turn(self, one: TickConsumer, *others: TickConsumer) -> int:
         """Poll until a process has the turn."""
 
         def polled() -> int | None:
@@ -50,9 +50,9 @@ class Bed:
 
         return eventually(polled, within=WITHIN_S, what="the turn") or 0
 
-    def read(self, one: Subscription, count: int) -> list[LoggedTick]:
+    def read(self, one: TickConsumer, count: int) -> list[TickWithOffset]:
         """Poll until so many ticks came."""
-        found: list[LoggedTick] = []
+        found: list[TickWithOffset] = []
 
         def enough() -> bool:
             found.extend(one.poll(0.1))
@@ -74,22 +74,22 @@ def bed(request: pytest.FixtureRequest) -> Bed:
 def _memory() -> Bed:
     keeper = MemoryLogKeeper()
     group = MemoryGroup(keeper._log, CLOCK)
-    return Bed(keeper, lambda: MemorySubscription(group))
+    return Bed(keeper, lambda: MemoryTickConsumer(group))
 
 
 def _kafka(request: pytest.FixtureRequest) -> Bed:
     keeper = KafkaLogKeeper(request.getfixturevalue("bootstrap"))
     request.addfinalizer(keeper.free)
 
-    def subscribe() -> Subscription:
-        made = KafkaSubscription(keeper.topic, CLOCK, "beat", keeper.settings, SystemTime())
+    def subscribe() -> TickConsumer:
+        made = KafkaTickConsumer(keeper.topic, CLOCK, "beat", keeper.settings, SystemTime())
         request.addfinalizer(made.close)
         return made
 
     return Bed(keeper, subscribe)
 
 
-def minutes(found: list[LoggedTick]) -> list[int]:
+def minutes(found: list[TickWithOffset]) -> list[int]:
     return [one.tick.at_ms // MINUTE_MS for one in found]
 
 
@@ -111,7 +111,7 @@ def test_reading_begins_at_a_positions_offset(bed: Bed) -> None:
     one.begin(None)
     second = bed.read(one, 3)[1]
 
-    one.begin(Position(second.tick.at_ms, second.offset))
+    one.begin(Checkpoint(second.tick.at_ms, second.offset))
     assert minutes(bed.read(one, 2)) == [2, 3]
     writer(bed.keeper).append(ticks(4, 2), Word())
 
@@ -165,8 +165,8 @@ def test_a_users_consumer_settings_take_no_turn_away(request: pytest.FixtureRequ
         "max.poll.interval.ms": "6000",
     }
 
-    def subscribe() -> Subscription:
-        made = KafkaSubscription(keeper.topic, CLOCK, "beat", settings, SystemTime())
+    def subscribe() -> TickConsumer:
+        made = KafkaTickConsumer(keeper.topic, CLOCK, "beat", settings, SystemTime())
         request.addfinalizer(made.close)
         return made
 

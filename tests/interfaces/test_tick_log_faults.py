@@ -10,9 +10,9 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
     TickLog,
-    Waiting,
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
@@ -35,23 +35,23 @@ from tests.interfaces.ticklog_values import (
 word = Word()
 
 
-def _prepare(log: TickLog, waiting: Waiting) -> None:
+def _prepare(log: TickLog, waiting: KeepAlive) -> None:
     log.prepare(waiting)
 
 
-def _fence(log: TickLog, waiting: Waiting) -> None:
+def _fence(log: TickLog, waiting: KeepAlive) -> None:
     log.fence(waiting)
 
 
-def _tail(log: TickLog, waiting: Waiting) -> None:
+def _tail(log: TickLog, waiting: KeepAlive) -> None:
     log.tail(waiting)
 
 
-def _backwards(log: TickLog, waiting: Waiting) -> None:
+def _backwards(log: TickLog, waiting: KeepAlive) -> None:
     next(log.backwards(waiting))
 
 
-def _append(log: TickLog, waiting: Waiting) -> None:
+def _append(log: TickLog, waiting: KeepAlive) -> None:
     log.append(ticks(2, 3), waiting)
 
 
@@ -70,7 +70,7 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[FaultyLogKeeper]:
 
 
 @EVERY_CALL
-def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callable[[TickLog, Waiting], None]) -> None:
+def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callable[[TickLog, KeepAlive], None]) -> None:
     """In time, by TickLogUnavailable, having told who waits; nothing is seen of an append."""
     log, waits = writer(keeper), Word()
     log.append([tick(1)], word)
@@ -88,7 +88,7 @@ def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callab
 
 
 @EVERY_CALL
-def test_giving_up_gets_through(keeper: FaultyLogKeeper, call: Callable[[TickLog, Waiting], None]) -> None:
+def test_giving_up_gets_through(keeper: FaultyLogKeeper, call: Callable[[TickLog, KeepAlive], None]) -> None:
     """What `waiting` raises comes out of the call at once; a writer that was interrupted never writes again."""
     log = writer(keeper)
     log.append([tick(1)], word)
@@ -219,7 +219,7 @@ def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("call", [_prepare, _fence, _tail])
 def test_without_rights_the_log_is_unavailable(
-    faulty_kafka: FaultyKafka, call: Callable[[TickLog, Waiting], None]
+    faulty_kafka: FaultyKafka, call: Callable[[TickLog, KeepAlive], None]
 ) -> None:
     """The reason is Kafka's, in words."""
     keeper = FaultyKafkaLogKeeper(faulty_kafka)
@@ -233,7 +233,7 @@ def test_without_rights_the_log_is_unavailable(
 
 @pytest.mark.core
 @pytest.mark.parametrize("call", [_prepare, _fence, _tail])
-def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, Waiting], None]) -> None:
+def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, KeepAlive], None]) -> None:
     """Its words name the setting."""
     log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match="MAGIC"):

@@ -13,16 +13,16 @@ import pytest
 from clocksvc.clock.log_message import message
 from clocksvc.clock.log_record import Record
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.errors import OpenTransaction, OutcomeUnknown, PositionsUnavailable, TickLogUnavailable
+from clocksvc.errors import CheckpointsUnavailable, OpenTransaction, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.checkpoints import (
     SENDER,
-    Position,
+    Checkpoint,
 )
 from clocksvc.interfaces.tick_log import Tail
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka import transactions as settling
-from clocksvc.kafka.checkpoints import KafkaPositions
-from clocksvc.kafka.deadline import Patience
+from clocksvc.kafka.checkpoints import KafkaCheckpoints
+from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.log_files import cut_marker
@@ -54,12 +54,12 @@ HISTORY: dict[str, Sequence[Sequence[Record]]] = {
 """By what hangs: each transaction of a log, of which the last one hangs."""
 
 
-def _no_answer(_: Reader, __: Patience) -> NoReturn:
+def _no_answer(_: Reader, __: SlicedDeadline) -> NoReturn:
     raise TickLogUnavailable("no broker answers")
 
 
-NO_MARKER: dict[str, Callable[[Reader, Patience], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
-OPEN: dict[str, Callable[[Reader, Patience], tuple[int, int, int]]] = {
+NO_MARKER: dict[str, Callable[[Reader, SlicedDeadline], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
+OPEN: dict[str, Callable[[Reader, SlicedDeadline], tuple[int, int, int]]] = {
     "no answer": _no_answer,
     "another sender's behind it": lambda _, __: (0, 0, 9),
 }
@@ -73,7 +73,7 @@ class Logs:
         self.kafka = kafka
         self.keepers = {name: KafkaLogKeeper(kafka.bootstrap) for name in (*HISTORY, "foreign")}
         self.writers = {name: writer(keeper) for name, keeper in self.keepers.items()}
-        self.positions = KafkaPositions("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
+        self.positions = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
         self.positions_topic = KafkaLogKeeper(kafka.bootstrap)
         self.positions_topic.topic = "beat-positions"
 
@@ -86,8 +86,8 @@ class Logs:
         self.keepers["foreign"].begin_foreign([message(tick(2))])
         self.keepers["foreign"].end_foreign(committed=True)
         self.positions.hold(word)
-        self.positions.move({SENDER: Position(60_000)}, word)
-        self.positions.move({SENDER: Position(120_000)}, word)
+        self.positions.move({SENDER: Checkpoint(60_000)}, word)
+        self.positions.move({SENDER: Checkpoint(120_000)}, word)
         for name, transactions in HISTORY.items():
             _until_marked(self.keepers[name], sum(map(len, transactions)) + len(transactions))
         _until_marked(self.keepers["foreign"], 4)
@@ -192,16 +192,16 @@ def test_a_move_whose_transaction_stays_open_is_in_doubt(
 ) -> None:
     """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
     tick_log = f"log-{uuid.uuid4().hex[:12]}"
-    positions = KafkaPositions(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
+    positions = KafkaCheckpoints(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
     positions.hold(word)
     with monkeypatch.context() as patched:
         patched.setattr(Reader, "watermarks", OPEN[told])
         with pytest.raises(OutcomeUnknown):
-            positions.move({SENDER: Position(60_000)}, word)
+            positions.move({SENDER: Checkpoint(60_000)}, word)
 
-    with pytest.raises(PositionsUnavailable, match="does not hold"):
-        positions.move({SENDER: Position(120_000)}, word)
-    assert positions.hold(word) == {SENDER: Position(60_000)}
+    with pytest.raises(CheckpointsUnavailable, match="does not hold"):
+        positions.move({SENDER: Checkpoint(120_000)}, word)
+    assert positions.hold(word) == {SENDER: Checkpoint(60_000)}
     positions.close()
 
 
@@ -233,12 +233,12 @@ def test_somebody_elses_is_left_alone(logs: Logs) -> None:
 def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
     """A move that was not answered is as if it had not been; nothing is skipped, and the next holder may move."""
     logs.positions.close()
-    anew = KafkaPositions("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
+    anew = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
     held = anew.hold(word)
-    anew.move({SENDER: Position(180_000)}, word)
+    anew.move({SENDER: Checkpoint(180_000)}, word)
 
-    assert held == {SENDER: Position(60_000)}
-    assert anew.hold(word) == {SENDER: Position(180_000)}
+    assert held == {SENDER: Checkpoint(60_000)}
+    assert anew.hold(word) == {SENDER: Checkpoint(180_000)}
     anew.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.errors import TickLogRefused
 from clocksvc.interfaces.tick_log_topic import (
-    LogShape,
+    TickLogTopic,
     problems,
     refuse,
     wanted_config,
@@ -15,7 +15,7 @@ from clocksvc.interfaces.tick_log_topic import (
 
 pytestmark = pytest.mark.core
 
-THREE = LogShape("t", replication=3, min_insync=2, brokers=3)
+THREE = TickLogTopic("t", replication=3, min_insync=2, brokers=3)
 
 
 @pytest.mark.parametrize(("brokers", "min_insync"), [(1, "1"), (2, "1"), (3, "2"), (12, "2")])
@@ -39,7 +39,7 @@ def test_a_log_is_made_as_safe_as_there_are_brokers(brokers: int, min_insync: st
 )
 def test_what_could_lose_ticks_is_refused(changed: dict[str, int | str], said: str) -> None:
     """In words that name the topic and the value."""
-    shape = LogShape("t", **changed)  # type: ignore[arg-type]
+    shape = TickLogTopic("t", **changed)  # type: ignore[arg-type]
     with pytest.raises(TickLogRefused) as refused:
         refuse(shape)
 
@@ -49,7 +49,7 @@ def test_what_could_lose_ticks_is_refused(changed: dict[str, int | str], said: s
 
 def test_every_problem_is_said_at_once() -> None:
     """So that nobody has to come back for the second one."""
-    assert len(problems(LogShape("t", partitions=2, cleanup_policy="delete"))) == 2
+    assert len(problems(TickLogTopic("t", partitions=2, cleanup_policy="delete"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_merely_not_as_it_should_be_is_a_warning(changed: dict[str, int 
     assert [said in warning for warning in warnings(shape)] == [True]
 
 
-@pytest.mark.parametrize("shape", [LogShape("t"), THREE])
-def test_a_log_as_clocksvc_makes_it_needs_no_word(shape: LogShape) -> None:
+@pytest.mark.parametrize("shape", [TickLogTopic("t"), THREE])
+def test_a_log_as_clocksvc_makes_it_needs_no_word(shape: TickLogTopic) -> None:
     """On one broker and on three."""
     assert problems(shape) + warnings(shape) == []

@@ -16,15 +16,15 @@ from clocksvc.client.report_encoding import answer_from_wire
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_message import Message
 from clocksvc.clock.log_record import decode
-from clocksvc.clock.partition import Outcome, Partition, Reading
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Report,
+    StoreIdentity,
 )
 from clocksvc.testing import InMemoryClock
 from tests.interfaces.store_keepers import RedisKeeper
@@ -125,7 +125,7 @@ def test_version_1s_numbers_are_judged_as_ever(on_redis: RedisKeeper) -> None:
 def test_version_1_wakes_this_leader(on_redis: RedisKeeper) -> None:
     """Once, when the minimum crosses a boundary after the last tick; and it sees that tick in its next answer."""
     store, consumer = on_redis.store, Version1(on_redis)
-    lead(store, SINGLE, bounds=Bounds(GROUP, ("orders",), MINUTE, 0, MINUTE))
+    lead(store, SINGLE, bounds=ClockParameters(GROUP, ("orders",), MINUTE, 0, MINUTE))
     store.publish(TOKEN, [tick(0, None)])
     consumer.report(("orders:0", BASE + MINUTE - 1))
     assert not store.wait_for_wake(0)
@@ -141,7 +141,7 @@ def test_version_1_wakes_this_leader(on_redis: RedisKeeper) -> None:
 @pytest.mark.parametrize(("service", "consumer"), [(1, 0), (1, 2), (2, 1), (0, 1)])
 def test_neighbouring_versions_work_together(on_redis: RedisKeeper, service: int, consumer: int) -> None:
     """A consumer of one version, a service of the one before or after it."""
-    lead(on_redis.store, SINGLE, marks=Marks("cluster-1", service))
+    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", service))
 
     assert Version1(on_redis).report(("orders:0", BASE), format_=consumer) == ["accepted"]
     assert raw(on_redis.store, ORDERS_0) == BASE
@@ -151,7 +151,7 @@ def test_neighbouring_versions_work_together(on_redis: RedisKeeper, service: int
 @pytest.mark.parametrize(("service", "consumer"), [(1, 3), (3, 1), (1, -1)])
 def test_distant_versions_are_refused_by_name(on_redis: RedisKeeper, service: int, consumer: int) -> None:
     """Two versions apart: the error names both, and nothing is written."""
-    lead(on_redis.store, SINGLE, marks=Marks("cluster-1", service))
+    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", service))
 
     with pytest.raises(ResponseError, match=f"STOREMISMATCH.*format {service}.*format {consumer}"):
         Version1(on_redis).report(("orders:0", BASE), format_=consumer)
@@ -162,11 +162,11 @@ def test_distant_versions_are_refused_by_name(on_redis: RedisKeeper, service: in
 @pytest.mark.servers
 def test_this_reporter_writes_the_next_versions_store(on_redis: RedisKeeper) -> None:
     """The service was updated first: a consumer of today reports to format 2, and is refused by format 3."""
-    lead(on_redis.store, SINGLE, marks=Marks("cluster-1", 2))
-    report = Report(GROUP, (Reading(ORDERS_0, BASE),))
+    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", 2))
+    report = Report(GROUP, (PartitionTimestamp(ORDERS_0, BASE),))
     assert on_redis.store.report(report).outcomes == (Outcome.ACCEPTED,)
     on_redis.wipe()
-    lead(on_redis.store, SINGLE, marks=Marks("cluster-1", 3))
+    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", 3))
 
     with pytest.raises(StoreMismatch, match=r"format 3.*format 1"):
         on_redis.store.report(report)
@@ -190,7 +190,7 @@ def test_version_1s_records_are_read() -> None:
     ]
     assert state.pause is not None
     assert (state.pause.by, state.pause.reason) == ("bob", "planned work")
-    assert state.topics == {"orders": TopicShape("u4tCl0pKRZ6a", 4)}
+    assert state.topics == {"orders": TopicMetadata("u4tCl0pKRZ6a", 4)}
 
 
 def test_version_1s_words_over_http_are_understood() -> None:
@@ -200,7 +200,7 @@ def test_version_1s_words_over_http_are_understood() -> None:
     answer = answer_from_wire(wire | {"colour": "green", "bounds": wire["bounds"] | {"mood": "calm"}})
 
     assert answer.outcomes == (Outcome.ACCEPTED, Outcome.UNKNOWN)
-    assert answer.bounds == Bounds("checkins-consumer", ("orders", "payments"), 60_000, 10_000, 60_000)
+    assert answer.bounds == ClockParameters("checkins-consumer", ("orders", "payments"), 60_000, 10_000, 60_000)
     assert answer.last_tick_ms == 1795348860000
     assert (
         Tick.from_wire(json.loads((RECORDED / "tick_v1.json").read_text()) | {"colour": "green"}).interval_ms == MINUTE

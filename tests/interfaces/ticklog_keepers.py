@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from clocksvc.clock.log_message import Message
 from clocksvc.interfaces.tick_log import TickLog
-from clocksvc.interfaces.tick_log_topic import LogShape
+from clocksvc.interfaces.tick_log_topic import TickLogTopic
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.memory.tick_log import (
@@ -101,7 +101,7 @@ class MemoryLogKeeper:
         return self._log.committed()
 
     def make(self, partitions: int, cleanup_policy: str) -> None:
-        self._log.shape = LogShape(self.topic, partitions, cleanup_policy)
+        self._log.shape = TickLogTopic(self.topic, partitions, cleanup_policy)
 
     def begin_foreign(self, messages: Sequence[Message]) -> None:
         self._log.begin_foreign(*messages)

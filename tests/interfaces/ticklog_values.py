@@ -10,7 +10,7 @@ from clocksvc.clock.log_record import (
     Record,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 
 CLOCK = "checkins"
@@ -37,7 +37,7 @@ def tick(minute: int, clock: str = CLOCK) -> Record:
         last_tick_ms=at_ms,
         last_emitted_ms=at_ms + 500,
         exclusions=(Exclusion(Partition("ingest", 3), "ann", 7_000, "broken disk"),),
-        topics={"ingest": TopicShape("abc", 4)},
+        topics={"ingest": TopicMetadata("abc", 4)},
         config_digest="d1",
     )
     return Record(

@@ -13,7 +13,7 @@ from clocksvc.clock.request import RequestKind
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import StoreUnavailable
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.tick_feed import Feed
@@ -80,7 +80,7 @@ class Processes:
         self._oracle.witnesses[replica.name] = witness
         store = SeenStore(hub, world.store, replica.link, "store", self._watched(replica.name, witness))
         topics = SeenTopics(hub, world.topics, replica.link, witness.read)
-        parts = Parts(
+        parts = LeaderDependencies(
             replica.spec, store, self._ticklog(replica.name, replica.link), topics, replica.time, self._new_id
         )
         leader = Leader(parts, replica.name, _Leading(self, replica))

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
 from clocksvc.interfaces.store import Counters
 from clocksvc.interfaces.topics import (
-    Metadata,
+    ClusterMetadata,
     TimestampType,
 )
 from clocksvc.memory.store import MemoryStore
@@ -155,23 +155,25 @@ class SeenTopics:
         hub: Hub,
         topics: MemoryTopics,
         link: Link,
-        described: Callable[[int, Mapping[str, TopicShape]], None] = lambda began, shapes: None,
+        described: Callable[[int, Mapping[str, TopicMetadata]], None] = lambda began, shapes: None,
         beat: Callable[[Collection[Partition], int], None] = lambda partitions, timestamp_ms: None,
     ) -> None:
         self._hub, self._topics, self._link = hub, topics, link
         self._described, self._beat = described, beat
 
-    def describe(self, names: Collection[str]) -> Metadata:
+    def describe(self, names: Collection[str]) -> ClusterMetadata:
         began = self._hub.moment()
         self._ask("topics.describe")
         metadata = self._topics.describe(names)
         hidden = self._link.hidden
         if hidden:
             shown = {
-                name: TopicShape(shape.id, min(shape.partitions, hidden.get(name, shape.partitions)))
+                name: TopicMetadata(shape.id, min(shape.partitions, hidden.get(name, shape.partitions)))
                 for name, shape in metadata.topics.items()
             }
-            metadata = Metadata(metadata.cluster_id, {name: shape for name, shape in shown.items() if shape.partitions})
+            metadata = ClusterMetadata(
+                metadata.cluster_id, {name: shape for name, shape in shown.items() if shape.partitions}
+            )
         self._described(began, metadata.topics)
         self._hub.between("topics.describe done")
         return metadata

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from clocksvc.clock.log_message import Message
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.memory.tick_log import Entry
@@ -41,17 +41,17 @@ class Witness:
     minimum_at: int = -1
     described_at: int = -1
     disagreed: bool = False
-    known: dict[str, TopicShape] = field(default_factory=dict)
+    known: dict[str, TopicMetadata] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
 
-    def read(self, began: int, shapes: Mapping[str, TopicShape]) -> None:
+    def read(self, began: int, shapes: Mapping[str, TopicMetadata]) -> None:
         """It got an answer about the topics to a question of a moment."""
         self.described_at = began
         self.missing = set(self.spec.topics) - set(shapes)
         merge(self.known, shapes)
 
 
-def merge(known: dict[str, TopicShape], shapes: Mapping[str, TopicShape]) -> None:
+def merge(known: dict[str, TopicMetadata], shapes: Mapping[str, TopicMetadata]) -> None:
     """Add a later reading: the most partitions under one id; another id replaces what was known."""
     for name, shape in shapes.items():
         before = known.get(name)
@@ -89,7 +89,7 @@ class Oracle:
         self._is_lost = False
         self._forgotten: list[Message] = []
         self.repeated = 0
-        self._log_knows: dict[str, TopicShape] = {}
+        self._log_knows: dict[str, TopicMetadata] = {}
         self._next_offset = 0
         self.stream_changes = 0
         self._stream: list[Tick] = []
@@ -202,7 +202,7 @@ class Oracle:
         excluded = tuple(sorted((item["topic"], item["partition"]) for item in wire["excluded"]))
         shown = (_time(wire["previous"]), wire["interval_seconds"] * 1000, excluded)
         self.given.setdefault(at_ms, set()).add(shown)
-        merge(self._log_knows, {name: TopicShape(**shape) for name, shape in state["topics"].items()})
+        merge(self._log_knows, {name: TopicMetadata(**shape) for name, shape in state["topics"].items()})
         while self.ticks and self.ticks[-1] >= at_ms:
             self.ticks.pop()  # what was lost for good is given again
         self.ticks.append(at_ms)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import AnswerKind
+from clocksvc.clock.request_result import ResultKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.leader.init import initialise
 from clocksvc.memory.store import MemoryStore
@@ -85,7 +85,7 @@ class Asking:
             except StoreUnavailable:
                 answer = None
             if answer is not None:
-                if answer.kind is not AnswerKind.DONE:
+                if answer.kind is not ResultKind.DONE:
                     return self._not_done(request, answer.kind.value)
                 self._oracle.standing.told_done(request.id)
                 return "done"

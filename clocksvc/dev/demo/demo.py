@@ -11,7 +11,7 @@ from clocksvc.dev.demo.parts import Parts
 from clocksvc.dev.demo.picture import Picture, Reader, picture
 from clocksvc.dev.demo.place import INTERVAL_S, QUIET, SLOW
 from clocksvc.dev.demo.show import Show
-from clocksvc.dev.demo.story import Act, Sight, Story
+from clocksvc.dev.demo.story import Act, HoldInputs, Story
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap as wiring
 
@@ -76,7 +76,7 @@ class Demo:
             self._tell_ticks()
         self._tell_jobs()
         self._tell_hold()
-        scene = self._story.next(Sight(self._time.monotonic(), self._told_ticks, self._told_hold is not None))
+        scene = self._story.next(HoldInputs(self._time.monotonic(), self._told_ticks, self._told_hold is not None))
         if scene is None:
             return
         if scene.text:

@@ -15,7 +15,7 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class HoldInputs:
     """What the story sees at one moment.
 
     Attributes:
@@ -93,7 +93,7 @@ class Story:
         self._since_ticks = 0
         self._held_since_s: float | None = None
 
-    def next(self, sight: Sight) -> Scene | None:
+    def next(self, sight: HoldInputs) -> Scene | None:
         """The scene that is due now, if one is. Each is given once."""
         scene = self._to_come[0]
         if not scene.due(self._since(sight)):
@@ -104,7 +104,7 @@ class Story:
             self._to_come = [_PAUSE, *_OUTAGE]
         return scene
 
-    def _since(self, sight: Sight) -> Since:
+    def _since(self, sight: HoldInputs) -> Since:
         if self._since_s is None:
             self._since_s = sight.now_s
         if not sight.holding:

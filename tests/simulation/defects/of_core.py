@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from unittest.mock import patch
 
 from clocksvc.clock import boundary, holds, log_record
-from clocksvc.clock.holds import Sight
+from clocksvc.clock.holds import HoldInputs
 from clocksvc.clock.tick import Tick
 from tests.simulation.defects.defect import Promise, defect, together
 
@@ -22,10 +22,10 @@ def _without(rule: object) -> Patched:
     directed="leader/test_leading.py::test_out_of_orderness_is_subtracted_to_compare",
 )
 def out_of_orderness_not_subtracted() -> Patched:
-    def reached(sight: Sight) -> int:
+    def reached(sight: HoldInputs) -> int:
         return boundary.floor(sight.lowest_ms or 0, sight.interval_ms)
 
-    return patch.object(Sight, "reached_ms", property(reached))
+    return patch.object(HoldInputs, "reached_ms", property(reached))
 
 
 @defect(
@@ -36,7 +36,7 @@ def out_of_orderness_not_subtracted() -> Patched:
 )
 def leaders_clock_not_compared() -> Patched:
     return patch.object(
-        Sight, "passed_ms", property(lambda sight: boundary.floor(sight.store_now_ms, sight.interval_ms))
+        HoldInputs, "passed_ms", property(lambda sight: boundary.floor(sight.store_now_ms, sight.interval_ms))
     )
 
 
@@ -48,7 +48,7 @@ def leaders_clock_not_compared() -> Patched:
 )
 def stores_clock_not_compared() -> Patched:
     return patch.object(
-        Sight, "passed_ms", property(lambda sight: boundary.floor(sight.leader_now_ms, sight.interval_ms))
+        HoldInputs, "passed_ms", property(lambda sight: boundary.floor(sight.leader_now_ms, sight.interval_ms))
     )
 
 

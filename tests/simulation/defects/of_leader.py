@@ -5,13 +5,13 @@ from typing import Any
 from unittest.mock import patch
 
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.leader import requests
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.lease import Lease
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, defect
 
@@ -94,8 +94,10 @@ def hold_never_taken_back() -> Patched:
 def request_answered_before_the_commit() -> Patched:
     commit = requests._commit
 
-    def answer_first(parts: Parts, held: Term, settled: requests.Settled, *rest: Any) -> None:
-        requests._answer(parts, held, dict.fromkeys((one.id for one in settled.granted), Answer(AnswerKind.DONE)))
+    def answer_first(parts: LeaderDependencies, held: Term, settled: requests.RequestBatch, *rest: Any) -> None:
+        requests._answer(
+            parts, held, dict.fromkeys((one.id for one in settled.granted), RequestResult(ResultKind.DONE))
+        )
         commit(parts, held, settled, *rest)
 
     return patch.object(requests, "_commit", answer_first)

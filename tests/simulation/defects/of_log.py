@@ -8,8 +8,8 @@ from clocksvc.clock.log_message import read_message
 from clocksvc.clock.log_record import Record
 from clocksvc.errors import Fenced, OutcomeUnknown
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.memory.tick_log import (
     MemoryLog,
@@ -47,7 +47,7 @@ def no_fencing() -> Patched:
     directed="leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def read_to_the_high_watermark() -> Patched:
-    def tail(log: MemoryTickLog, waiting: Waiting) -> Tail:
+    def tail(log: MemoryTickLog, waiting: KeepAlive) -> Tail:
         log._ask("tail", waiting)
         found = [entry.message for entry in log._log.entries if entry.message is not None]
         return Tail(read_message(log._clock, found[-1]) if found else None, log._log.first_offset)
@@ -92,7 +92,7 @@ def open_transaction_not_aborted() -> Patched:
 def fenced_producer_reused() -> Patched:
     fenced: dict[MemoryTickLog, int | None] = {}
 
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         epoch = log._epoch
         try:
             _append(log, records, waiting)
@@ -100,7 +100,7 @@ def fenced_producer_reused() -> Patched:
             fenced[log] = log._epoch = epoch
             raise
 
-    def fence(log: MemoryTickLog, waiting: Waiting) -> None:
+    def fence(log: MemoryTickLog, waiting: KeepAlive) -> None:
         if log in fenced:
             log._epoch = fenced[log]
         else:
@@ -116,7 +116,7 @@ def fenced_producer_reused() -> Patched:
     directed="leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_repeated() -> Patched:
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         try:
             _append(log, records, waiting)
         except OutcomeUnknown:
@@ -134,7 +134,7 @@ def unknown_outcome_repeated() -> Patched:
     directed="leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_taken_for_success() -> Patched:
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         epoch = log._epoch
         with suppress(OutcomeUnknown):
             _append(log, records, waiting)

@@ -10,16 +10,16 @@ from clocksvc.clock.log_record import (
     ClockState,
     Record,
 )
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
 
 
-def _first(topics: Mapping[str, TopicShape] = MappingProxyType({})) -> Record:
+def _first(topics: Mapping[str, TopicMetadata] = MappingProxyType({})) -> Record:
     """What the end of a log never written says."""
     return Record("any", ClockState(topics=topics))
 
@@ -35,7 +35,7 @@ def _first(topics: Mapping[str, TopicShape] = MappingProxyType({})) -> Record:
 def recovery_from_the_store() -> Patched:
     read_last = recovery.read_last
 
-    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last, known = read_last(parts, waiting), parts.store.last_tick()
         if known is None:
             return last
@@ -55,7 +55,7 @@ def recovery_from_the_store() -> Patched:
 def first_start_on_an_empty_store() -> Patched:
     read_last = recovery.read_last
 
-    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last = read_last(parts, waiting)
         return _first(last.state.topics) if parts.store.last_tick() is None else last
 
@@ -97,7 +97,7 @@ def first_offset_ignored() -> Patched:
     directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def later_tick_of_the_store_cut_back() -> Patched:
-    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         return recovery._last_of(parts.spec.name, parts.ticklog.tail(waiting))
 
     return patch.object(leading, "read_last", read)
@@ -126,7 +126,7 @@ def stream_never_reconciled() -> Patched:
     directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def stream_rebuilt_without_history() -> Patched:
-    def rebuild(parts: Parts, token: str, state: ClockState, waiting: Callable[[], None]) -> None:
+    def rebuild(parts: LeaderDependencies, token: str, state: ClockState, waiting: Callable[[], None]) -> None:
         known = parts.store.last_tick()
         if known is None or known.at_ms != state.last_tick_ms:
             newest = [record.tick for record in parts.ticklog.backwards(waiting) if record.tick is not None][:1]
@@ -145,7 +145,7 @@ def stream_rebuilt_without_history() -> Patched:
 def pause_forgotten_at_takeover() -> Patched:
     read_last = recovery.read_last
 
-    def read(parts: Parts, waiting: Callable[[], None]) -> Record:
+    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last = read_last(parts, waiting)
         return replace(last, state=replace(last.state, pause=None))
 

@@ -11,21 +11,21 @@ from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
 from clocksvc.client.progress_tracker import (
     Item,
-    Numbers,
+    ProgressTracker,
 )
 from clocksvc.client.reporter import Reporter
-from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Report,
+    StoreIdentity,
 )
 from clocksvc.memory.store import MemoryStore
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
 
-_refuse = Numbers._refuse
+_refuse = ProgressTracker._refuse
 
 
 @defect(
@@ -35,13 +35,14 @@ _refuse = Numbers._refuse
     directed="test_reporter_refusals.py::test_a_timestamp_far_ahead_is_forgotten",
 )
 def refused_number_remembered() -> Patched:
-    def remember(self: Numbers, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+    def remember(self: ProgressTracker, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
         _refuse(self, partition, timestamp_ms, outcome)
         known = self.progress[partition]
         known.high_ms = max(known.high_ms, timestamp_ms)
 
     return together(
-        patch.object(Numbers, "_refuse", remember), patch.object(Progress, "refused", lambda self, number_ms: None)
+        patch.object(ProgressTracker, "_refuse", remember),
+        patch.object(Progress, "refused", lambda self, number_ms: None),
     )
 
 
@@ -62,14 +63,14 @@ def refusal_by_the_store_ignored() -> Patched:
     directed="test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
 )
 def overtaken_number_refused() -> Patched:
-    look_at = Numbers._look_at
+    look_at = ProgressTracker._look_at
 
-    def refuse(self: Numbers, partition: int, progress: Progress, bounds: Bounds, now_ms: int) -> None:
+    def refuse(self: ProgressTracker, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
         if progress.ahead_ms > now_ms + bounds.max_future_ms:
             progress.refused(progress.ahead_ms)
         look_at(self, partition, progress, bounds, now_ms)
 
-    return patch.object(Numbers, "_look_at", refuse)
+    return patch.object(ProgressTracker, "_look_at", refuse)
 
 
 @defect(
@@ -82,7 +83,9 @@ def overtaken_number_refused() -> Patched:
 def far_ahead_accepted() -> Patched:
     mark = MemoryStore.mark
 
-    def unbounded(store: MemoryStore, token: str, marks: Marks, bounds: Bounds, started_ms: int) -> None:
+    def unbounded(
+        store: MemoryStore, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int
+    ) -> None:
         mark(store, token, marks, replace(bounds, max_future_ms=2**50), started_ms)
 
     return patch.object(MemoryStore, "mark", unbounded)
@@ -118,17 +121,19 @@ def reported_once() -> Patched:
     directed="test_reporter.py::test_a_boundary_is_crossed_in_raw_terms",
 )
 def reports_rounded_up() -> Patched:
-    report = Numbers.report
+    report = ProgressTracker.report
 
-    def round_up(self: Numbers, items: Sequence[Item]) -> Report | None:
+    def round_up(self: ProgressTracker, items: Sequence[Item]) -> Report | None:
         given = report(self, items)
         if given is None or self.bounds is None:
             return given
         step_ms = self.bounds.interval_ms
-        readings = [Reading(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.readings]
+        readings = [
+            PartitionTimestamp(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.readings
+        ]
         return replace(given, readings=tuple(readings))
 
-    return patch.object(Numbers, "report", round_up)
+    return patch.object(ProgressTracker, "report", round_up)
 
 
 @defect(
@@ -138,16 +143,16 @@ def reports_rounded_up() -> Patched:
     directed="test_reporter.py::test_all_is_repeated_every_ten_seconds",
 )
 def one_number_for_all_partitions() -> Patched:
-    report = Numbers.report
+    report = ProgressTracker.report
 
-    def lump(self: Numbers, items: Sequence[Item]) -> Report | None:
+    def lump(self: ProgressTracker, items: Sequence[Item]) -> Report | None:
         given = report(self, items)
         if given is None or not given.readings:
             return given
         highest_ms = max(reading.timestamp_ms for reading in given.readings)
-        return replace(given, readings=tuple(Reading(each.partition, highest_ms) for each in given.readings))
+        return replace(given, readings=tuple(PartitionTimestamp(each.partition, highest_ms) for each in given.readings))
 
-    return patch.object(Numbers, "report", lump)
+    return patch.object(ProgressTracker, "report", lump)
 
 
 @defect(
@@ -158,15 +163,17 @@ def one_number_for_all_partitions() -> Patched:
     directed="test_reporter.py::test_a_store_that_forgot_is_told_again_each_second",
 )
 def unsent_reports_dropped() -> Patched:
-    select = Numbers.select
+    select = ProgressTracker.select
 
-    def settle_at_once(self: Numbers, selection: Any) -> list[Item]:
+    def settle_at_once(self: ProgressTracker, selection: Any) -> list[Item]:
         items = select(self, selection)
         for item in items:
             item.progress.accepted(item.number_ms)
         return items
 
-    return together(patch.object(Numbers, "select", settle_at_once), patch.object(sender, "REPEAT_S", float("inf")))
+    return together(
+        patch.object(ProgressTracker, "select", settle_at_once), patch.object(sender, "REPEAT_S", float("inf"))
+    )
 
 
 @defect(

@@ -6,13 +6,13 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.topics import Metadata
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery, requests, step, term
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.of_step import no_generation_and_count_check
@@ -27,7 +27,9 @@ Patched = AbstractContextManager[object]
     directed="leader/test_leading.py::test_absence_retires_nothing",
 )
 def absence_retires() -> Patched:
-    def read(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
+    def read(
+        parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
+    ) -> Roster:
         return Roster(dict(metadata.topics), state.excluded())
 
     return together(patch.object(leading, "read_roster", read), patch.object(step, "read_roster", read))
@@ -79,7 +81,7 @@ def reading_of_a_failed_recovery_forgotten() -> Patched:
 def reading_of_a_failed_step_forgotten() -> Patched:
     ask_metadata = step.ask_metadata
 
-    def forget(parts: Parts, held: Term) -> Metadata:
+    def forget(parts: LeaderDependencies, held: Term) -> ClusterMetadata:
         before, metadata = held.seen, ask_metadata(parts, held)
         held.seen = before
         return metadata
@@ -96,7 +98,9 @@ def reading_of_a_failed_step_forgotten() -> Patched:
 def roster_of_the_log_forgotten() -> Patched:
     read_roster = recovery.read_roster
 
-    def read(parts: Parts, seen: Mapping[str, TopicShape], state: ClockState, metadata: Metadata) -> Roster:
+    def read(
+        parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
+    ) -> Roster:
         return read_roster(parts, seen, replace(state, topics={}), metadata)
 
     return together(patch.object(leading, "read_roster", read), patch.object(step, "read_roster", read))
@@ -111,7 +115,7 @@ def roster_of_the_log_forgotten() -> Patched:
 def roster_one_by_one() -> Patched:
     adopt = term.adopt_roster
 
-    def adopt_slowly(parts: Parts, held: Term, roster: Roster) -> None:
+    def adopt_slowly(parts: LeaderDependencies, held: Term, roster: Roster) -> None:
         generation = int(parts.new_id()[:12], 16)
         for topic, shape in roster.topics.items():
             for count in range(1, shape.partitions):

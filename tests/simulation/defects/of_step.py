@@ -7,12 +7,12 @@ from typing import Any
 from unittest.mock import patch
 
 from clocksvc.clock.due_ticks import records
-from clocksvc.interfaces.store import Minimum
-from clocksvc.interfaces.topics import Metadata
+from clocksvc.interfaces.store import ProgressReading
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import step
-from clocksvc.leader.parts import LeaderObserver, Parts
-from clocksvc.leader.step import Stepped
+from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
+from clocksvc.leader.step import StepResult
 from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, altered, defect
 
@@ -20,20 +20,22 @@ Patched = AbstractContextManager[object]
 _take_step = step.take_step
 
 
-def _with_parts(alter: Callable[[Parts, Term], Parts]) -> Patched:
+def _with_parts(alter: Callable[[LeaderDependencies, Term], LeaderDependencies]) -> Patched:
     """Steps that see their keepers through something."""
 
-    def take(parts: Parts, term: Term, observer: LeaderObserver, waiting: Callable[[], None]) -> Stepped:
+    def take(
+        parts: LeaderDependencies, term: Term, observer: LeaderObserver, waiting: Callable[[], None]
+    ) -> StepResult:
         return _take_step(alter(parts, term), term, observer, waiting)
 
     return patch.object(leading, "take_step", take)
 
 
-def _with_minimum(alter: Callable[[Minimum, Term], Minimum]) -> Patched:
+def _with_minimum(alter: Callable[[ProgressReading, Term], ProgressReading]) -> Patched:
     """Steps that get another minimum than the store gave."""
 
-    def alter_parts(parts: Parts, term: Term) -> Parts:
-        def read(token: str, ttl_ms: int) -> Minimum:
+    def alter_parts(parts: LeaderDependencies, term: Term) -> LeaderDependencies:
+        def read(token: str, ttl_ms: int) -> ProgressReading:
             return alter(parts.store.read_minimum(token, ttl_ms), term)
 
         return replace(parts, store=altered(parts.store, read_minimum=read))
@@ -50,7 +52,7 @@ def _with_minimum(alter: Callable[[Minimum, Term], Minimum]) -> Patched:
     directed="leader/test_recovery.py::test_nothing_is_published_before_it_is_committed",
 )
 def publish_before_commit() -> Patched:
-    def tick(parts: Parts, term: Term, sight: Any, due: range, *rest: Any) -> None:
+    def tick(parts: LeaderDependencies, term: Term, sight: Any, due: range, *rest: Any) -> None:
         made = records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
         parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
         parts.ticklog.append(made, rest[-1])
@@ -89,7 +91,7 @@ def last_tick_of_the_store_not_compared() -> Patched:
     directed="leader/test_leading.py::test_metadata_is_read_after_the_minimum",
 )
 def metadata_before_the_minimum() -> Patched:
-    def ask_first(parts: Parts, term: Term) -> Parts:
+    def ask_first(parts: LeaderDependencies, term: Term) -> LeaderDependencies:
         before = parts.topics.describe(parts.spec.topics)
         return replace(parts, topics=altered(parts.topics, describe=lambda names: before))
 
@@ -103,10 +105,10 @@ def metadata_before_the_minimum() -> Patched:
     directed="leader/test_leading.py::test_metadata_is_read_after_the_minimum",
 )
 def no_second_metadata_reading() -> Patched:
-    read: dict[int, tuple[Term, Metadata]] = {}
+    read: dict[int, tuple[Term, ClusterMetadata]] = {}
     ask_metadata = step.ask_metadata
 
-    def ask(parts: Parts, held: Term) -> Metadata:
+    def ask(parts: LeaderDependencies, held: Term) -> ClusterMetadata:
         age_s = parts.time.monotonic() - held.metadata_at
         if id(held) not in read or age_s >= step.METADATA_EVERY_S:
             read[id(held)] = (held, ask_metadata(parts, held))

@@ -8,14 +8,14 @@ from unittest.mock import patch
 from clocksvc.clock import holds
 from clocksvc.clock.holds import (
     Hold,
+    HoldInputs,
     Reason,
-    Sight,
 )
-from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Report,
     ReportAnswer,
 )
@@ -39,11 +39,11 @@ def zero_for_unknown() -> Patched:
     def lowest(state: State) -> int | None:
         return min((raw_ms or 0 for partition, raw_ms in state.clocks.items()), default=None)
 
-    def behind(sight: Sight) -> Hold | None:
+    def behind(sight: HoldInputs) -> Hold | None:
         last_ms = -1 if sight.state.last_tick_ms is None else sight.state.last_tick_ms
         return None if sight.reached_ms > last_ms else Hold(Reason.PARTITION_BEHIND)
 
-    def passed(sight: Sight) -> Hold | None:
+    def passed(sight: HoldInputs) -> Hold | None:
         last_ms = -1 if sight.state.last_tick_ms is None else sight.state.last_tick_ms
         return None if sight.passed_ms > last_ms else Hold(Reason.AHEAD_OF_TIME)
 
@@ -73,7 +73,7 @@ def unknown_left_out() -> Patched:
 )
 def roster_of_those_who_report() -> Patched:
 
-    def receive(state: State, reading: Reading, bounds: Bounds, now_ms: int) -> Outcome:
+    def receive(state: State, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         state.clocks.setdefault(reading.partition, None)
         return _receive(state, reading, bounds, now_ms)
 
@@ -95,7 +95,7 @@ def roster_of_those_who_report() -> Patched:
     directed="promises/test_store_reports.py::test_each_partition_keeps_its_maximum",
 )
 def zadd_without_gt() -> Patched:
-    def receive(state: State, reading: Reading, bounds: Bounds, now_ms: int) -> Outcome:
+    def receive(state: State, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         outcome = _receive(state, reading, bounds, now_ms)
         if outcome is Outcome.UNCHANGED and state.clocks[reading.partition] is not None:
             state.clocks[reading.partition] = reading.timestamp_ms

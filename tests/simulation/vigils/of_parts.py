@@ -8,8 +8,8 @@ from functools import partial
 from clocksvc.clock.log_message import Message
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.store import Marks
-from clocksvc.interfaces.tick_log_topic import LogShape
+from clocksvc.interfaces.store import StoreIdentity
+from clocksvc.interfaces.tick_log_topic import TickLogTopic
 from clocksvc.memory.tick_log import Entry
 from tests.simulation.faults.of_the_log import begin_foreign
 from tests.simulation.faults.stage import Stage
@@ -99,11 +99,11 @@ def log_unreadable(stage: Stage) -> Expected:
 def log_misshapen(stage: Stage) -> Expected:
     """The tick log's topic could lose ticks."""
     log = stage.world.log
-    log.shape = LogShape("sim-ticks", partitions=2)
+    log.shape = TickLogTopic("sim-ticks", partitions=2)
     restart(stage)
 
     def mend() -> None:
-        log.shape = LogShape("sim-ticks")
+        log.shape = TickLogTopic("sim-ticks")
 
     return holds("ticklog_unavailable", end=mend)
 
@@ -111,7 +111,7 @@ def log_misshapen(stage: Stage) -> Expected:
 def store_of_others(stage: Stage) -> Expected:
     """The store belongs to another environment."""
     state = stage.world.store._state
-    state.marks = Marks("somebody-elses")
+    state.marks = StoreIdentity("somebody-elses")
     restart(stage)
     return holds("store_mismatch", end=stage.world.wipe_store)
 

@@ -12,7 +12,7 @@ from tests.system.beat.app import (
     app,
 )
 from tests.system.beat.scene import Sent
-from tests.system.path.notes import LoggedTick
+from tests.system.path.notes import TickWithOffset
 
 
 def celery_runs(fields: dict[str, str], since_ms: int, until_ms: int) -> list[int]:
@@ -31,7 +31,7 @@ def celery_runs(fields: dict[str, str], since_ms: int, until_ms: int) -> list[in
     return found
 
 
-def wrong_with(sent: list[Sent], ticks: list[LoggedTick], since_ms: int, until_ms: int) -> list[str]:
+def wrong_with(sent: list[Sent], ticks: list[TickWithOffset], since_ms: int, until_ms: int) -> list[str]:
     """Lost, twice, early, out of order; empty when all is well. Doubles by id are no fault, and not counted here."""
     wrong = []
     by_entry: dict[str, list[Sent]] = defaultdict(list)

@@ -20,7 +20,7 @@ from tests.system.path.installation import (
 )
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     read_tick_log,
 )
 from tests.waiting import eventually
@@ -184,6 +184,6 @@ class Scene:
             what=f"{entry} of {due_ms}; {[self.installation.output(name)[-800:] for name in logs]}",
         )
 
-    def log(self) -> list[LoggedTick]:
+    def log(self) -> list[TickWithOffset]:
         """The tick log."""
         return read_tick_log(self._bootstrap, self.tick_log)

@@ -12,7 +12,7 @@ from tests.system.path.doors import Follower
 from tests.system.path.installation import wall_ms
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     broken_links,
     early_ticks,
 )
@@ -63,7 +63,7 @@ class Loss:
         self.scene = scene
         self.member = scene.sturdy_member()
         self.writer = scene.writer(*PARTITIONS)
-        self._kept: list[LoggedTick] = []
+        self._kept: list[TickWithOffset] = []
 
     def begin(self) -> None:
         """The clock runs, and a client follows it."""
@@ -105,7 +105,7 @@ class Loss:
         """Remember what the tick log holds, before it loses that."""
         self._kept = self.log()
 
-    def log(self) -> list[LoggedTick]:
+    def log(self) -> list[TickWithOffset]:
         """The tick log, behind what was remembered of it."""
         last_ms = self._kept[-1].at_ms if self._kept else 0
         return self._kept + [tick for tick in self.scene.log() if tick.at_ms > last_ms]

@@ -16,8 +16,8 @@ from clocksvc.dev.ports import free_ports
 from tests.system.path.installation import Installation
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
     Note,
+    TickWithOffset,
 )
 from tests.system.path.scene import Scene
 from tests.waiting import eventually
@@ -87,7 +87,7 @@ def notes_of(members: Iterable[Member]) -> list[Note]:
     return sorted((note for member in members for note in member.notes), key=lambda note: note.wall_ms)
 
 
-def broken_chain(ticks: list[LoggedTick]) -> list[str]:
+def broken_chain(ticks: list[TickWithOffset]) -> list[str]:
     """What is wrong with a chain whose interval changes: each tick is the smallest multiple of its own interval after
     the one before it, and names that one."""
     wrong = []

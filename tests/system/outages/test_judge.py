@@ -20,8 +20,8 @@ from tests.system.outages.rounds.judge import (
 )
 from tests.system.outages.rounds.world import Fault
 from tests.system.path.notes import (
-    LoggedTick,
     Note,
+    TickWithOffset,
 )
 
 pytestmark = pytest.mark.core
@@ -30,9 +30,9 @@ BEGIN_S = 1_000
 END_S = 1_010
 
 
-def tick(at_s: int, previous_s: int | None = None) -> LoggedTick:
+def tick(at_s: int, previous_s: int | None = None) -> TickWithOffset:
     """A tick that the broker stamped 100 ms after its time."""
-    return LoggedTick(at_s * 1000, (at_s - 1 if previous_s is None else previous_s) * 1000, at_s * 1000 + 100, {})
+    return TickWithOffset(at_s * 1000, (at_s - 1 if previous_s is None else previous_s) * 1000, at_s * 1000 + 100, {})
 
 
 def note(partition: int, at_s: int, wall_ms: int | None = None) -> Note:
@@ -46,7 +46,7 @@ NOTES = sorted((note(number, at_s) for number in (0, 1) for at_s in STREAMED), k
 
 
 def judged(
-    log: list[LoggedTick] = LOG,
+    log: list[TickWithOffset] = LOG,
     streamed: list[int] = STREAMED,
     shown: list[int] = STREAMED,
     notes: list[Note] = NOTES,
@@ -91,7 +91,9 @@ def test_a_clean_run_is_clean() -> None:
         "a record after its tick",
     ],
 )
-def test_what_must_not_be_is_found(run: dict[str, list[LoggedTick] | list[int] | list[Note]], found: set[str]) -> None:
+def test_what_must_not_be_is_found(
+    run: dict[str, list[TickWithOffset] | list[int] | list[Note]], found: set[str]
+) -> None:
     """One thing is wrong in a clean run: the judge says which."""
     assert set(judged(**run)) == found  # type: ignore[arg-type]
 

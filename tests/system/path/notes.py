@@ -27,7 +27,7 @@ class Note(NamedTuple):
     heartbeat: bool
 
 
-class LoggedTick(NamedTuple):
+class TickWithOffset(NamedTuple):
     """One tick as it stands in the tick log. `appended_ms` is the broker's time."""
 
     at_ms: int
@@ -51,7 +51,7 @@ def parse_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-def read_tick_log(bootstrap: str, topic: str) -> list[LoggedTick]:
+def read_tick_log(bootstrap: str, topic: str) -> list[TickWithOffset]:
     """Every committed tick of a tick log, in the log's order."""
     consumer = Consumer(
         {
@@ -77,13 +77,13 @@ def read_tick_log(bootstrap: str, topic: str) -> list[LoggedTick]:
             at_ms = parse_ms(wire["time"])
             assert at_ms == wire["timestamp_seconds"] * 1000
             ticks.append(
-                LoggedTick(at_ms, None if previous is None else parse_ms(previous), message.timestamp()[1], wire)
+                TickWithOffset(at_ms, None if previous is None else parse_ms(previous), message.timestamp()[1], wire)
             )
     consumer.close()
     return ticks
 
 
-def broken_links(ticks: list[LoggedTick], interval_ms: int) -> list[str]:
+def broken_links(ticks: list[TickWithOffset], interval_ms: int) -> list[str]:
     """What is wrong with a chain: lost, twice, out of order, or a name that does not fit. Empty when it is whole."""
     wrong = []
     for before, tick in itertools.pairwise(ticks):
@@ -94,7 +94,7 @@ def broken_links(ticks: list[LoggedTick], interval_ms: int) -> list[str]:
     return wrong
 
 
-def early_ticks(ticks: list[LoggedTick], notes: list[Note], partitions: int, slack_ms: int) -> list[str]:
+def early_ticks(ticks: list[TickWithOffset], notes: list[Note], partitions: int, slack_ms: int) -> list[str]:
     """Ticks that stand in the log before every partition was processed past them, by the consumers' own notes."""
     reached: dict[int, int] = defaultdict(lambda: -1)
     wrong = []
@@ -110,7 +110,7 @@ def early_ticks(ticks: list[LoggedTick], notes: list[Note], partitions: int, sla
     return wrong
 
 
-def late_first_records(ticks: list[LoggedTick], notes: list[Note]) -> list[str]:
+def late_first_records(ticks: list[TickWithOffset], notes: list[Note]) -> list[str]:
     """Records whose first processing came after a tick above their timestamp."""
     seen: set[tuple[int, int]] = set()
     wrong = []

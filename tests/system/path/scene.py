@@ -16,7 +16,7 @@ from tests.system.path.doors import Follower
 from tests.system.path.installation import Installation
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     read_tick_log,
 )
 from tests.system.path.writer import Writer
@@ -144,7 +144,7 @@ class Scene:
             f"{self.clock} to run",
         )
 
-    def log(self) -> list[LoggedTick]:
+    def log(self) -> list[TickWithOffset]:
         """The tick log."""
         return read_tick_log(self.bootstrap, self.tick_log)
 

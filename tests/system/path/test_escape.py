@@ -24,7 +24,7 @@ from tests.system.path.installation import (
 )
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     broken_links,
     early_ticks,
 )
@@ -116,7 +116,7 @@ def controls(scene: Scene) -> list[dict[str, Any]]:
     return found
 
 
-def wrong_with(ticks: list[LoggedTick], member: Member) -> list[str]:
+def wrong_with(ticks: list[TickWithOffset], member: Member) -> list[str]:
     """What is wrong with ticks: the chain, and ticks before a partition that they do not name as excluded."""
     whole = [tick for tick in ticks if not tick.wire["excluded"]]
     return broken_links(ticks, 1_000) + early_ticks(whole, member.notes, 2, 0) + early_ticks(ticks, member.notes, 1, 0)

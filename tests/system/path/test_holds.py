@@ -17,7 +17,7 @@ from tests.system.path.installation import (
 )
 from tests.system.path.member import Member
 from tests.system.path.notes import (
-    LoggedTick,
+    TickWithOffset,
     broken_links,
     early_ticks,
 )
@@ -60,7 +60,7 @@ def named(scene: Scene, *partitions: int) -> list[dict[str, object]]:
     return [{"topic": scene.topic, "partition": partition} for partition in partitions]
 
 
-def wrong_with(ticks: list[LoggedTick], members: list[Member], partitions: int, slack_ms: int = 0) -> list[str]:
+def wrong_with(ticks: list[TickWithOffset], members: list[Member], partitions: int, slack_ms: int = 0) -> list[str]:
     """What is wrong with ticks, by what the clock's own consumers wrote down."""
     notes = sorted((note for member in members for note in member.notes), key=lambda note: note.wall_ms)
     return broken_links(ticks, 1_000) + early_ticks(ticks, notes, partitions, slack_ms)

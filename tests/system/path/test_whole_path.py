@@ -14,8 +14,8 @@ from tests.system.path.installation import (
 )
 from tests.system.path.notes import (
     Listener,
-    LoggedTick,
     Note,
+    TickWithOffset,
     broken_links,
     early_ticks,
     late_first_records,
@@ -36,7 +36,7 @@ BEHIND_S = {WIDE: 3, CREATED: 13}
 class Evidence:
     """What was seen of one clock."""
 
-    ticks: list[LoggedTick]
+    ticks: list[TickWithOffset]
     notes: list[Note]
     streamed: list[int]
     behind_seconds: float

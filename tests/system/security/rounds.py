@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 
 from clocksvc.clock.log_record import Exclusion
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (
-    Handled,
     Report,
     Store,
+    TaskCounterKey,
 )
 from tests.interfaces.store_values import (
     BASE,
@@ -74,7 +74,7 @@ def a_service(store: Store, now_ms: int) -> Iterator[Step]:
     yield lambda: store.say(TOKEN, '{"hold": null}', LEASE_MS)
     yield lambda: store.leave_request(late)
     yield lambda: store.read_minimum(TOKEN, LEASE_MS)
-    yield lambda: store.answer_requests(TOKEN, {"r1": Answer(AnswerKind.DONE)}, LEASE_MS)
+    yield lambda: store.answer_requests(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)
     yield lambda: store.read_answer("r1")
     yield lambda: store.withdraw_request("r1")
     yield lambda: store.wake()
@@ -95,7 +95,7 @@ def a_service(store: Store, now_ms: int) -> Iterator[Step]:
 
 def a_reporter(store: Store) -> Iterator[Step]:
     """A consumer's reports: what counts, what is refused, what nobody knows, and what crosses a boundary."""
-    late = Report(GROUP, (), ((Reading(ORDERS_0, -1), Outcome.NO_TIMESTAMP),), 1)
+    late = Report(GROUP, (), ((PartitionTimestamp(ORDERS_0, -1), Outcome.NO_TIMESTAMP),), 1)
     yield lambda: send(store, (GONE, BASE))
     yield lambda: send(store, (ORDERS_0, RECENTLY + 10 * MINUTE))
     yield lambda: store.report(late)
@@ -104,7 +104,7 @@ def a_reporter(store: Store) -> Iterator[Step]:
 
 def a_worker(store: Store) -> Iterator[Step]:
     """What a round of heartbeats, and a sender of tasks, ask of the store."""
-    sent = {Handled("billing", "billing", "sent"): 1}
+    sent = {TaskCounterKey("billing", "billing", "sent"): 1}
     yield lambda: store.now_ms()
     yield lambda: store.count_heartbeats({"delivered": 3}, success=True)
     yield lambda: store.count_tasks("gone", sent, BASE, 0)

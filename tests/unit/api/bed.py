@@ -6,20 +6,20 @@ from dataclasses import replace
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, apply
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Report,
+    StoreIdentity,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.service.clock_view import ClockView
@@ -35,7 +35,7 @@ NOON = 1_795_348_800
 TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
 INTERVAL_S = 60
 _FOR_EVER_MS = 10**12
-ROSTER = Roster({TOPIC: TopicShape("topic-1", 2)})
+ROSTER = Roster({TOPIC: TopicMetadata("topic-1", 2)})
 
 
 class AnsweringStore(MemoryStore):
@@ -51,14 +51,14 @@ class AnsweringStore(MemoryStore):
                 self.answer_requests(TOKEN, {one.id: self._do(one)}, 60_000)
         return left
 
-    def _do(self, request: Request) -> Answer:
+    def _do(self, request: Request) -> RequestResult:
         try:
             self.clock = apply(self.clock, request, ROSTER)
         except InvalidValue as wrong:
-            return Answer(AnswerKind.REFUSED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
+            return RequestResult(ResultKind.REFUSED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
         excluded = replace(ROSTER, excluded=self.clock.excluded())
         self.write_roster(TOKEN, excluded, 2, self.clock.exclusions, self.clock.pause)
-        return Answer(AnswerKind.DONE, self.clock.exclusions, self.clock.pause)
+        return RequestResult(ResultKind.DONE, self.clock.exclusions, self.clock.pause)
 
 
 class Bed:
@@ -76,8 +76,8 @@ class Bed:
     def lead(self) -> None:
         """Take the lease, mark the store, write the roster: all that a leader does before its first tick."""
         self.store.take_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
-        bounds = Bounds(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
-        self.store.mark(TOKEN, Marks("cluster-1"), bounds, (NOON - 3_600) * 1000)
+        bounds = ClockParameters(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
+        self.store.mark(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
         self.store.write_roster(TOKEN, ROSTER, 1)
 
     def say(self, hold: Hold | None, ttl_ms: int = _FOR_EVER_MS) -> None:
@@ -86,7 +86,9 @@ class Bed:
 
     def report(self, *seconds: float) -> None:
         """A raw timestamp for each partition, 0 first."""
-        readings = tuple(Reading(Partition(TOPIC, number), round(at * 1000)) for number, at in enumerate(seconds))
+        readings = tuple(
+            PartitionTimestamp(Partition(TOPIC, number), round(at * 1000)) for number, at in enumerate(seconds)
+        )
         self.store.report(Report(GROUP, readings))
 
     def publish(self, *ticks: Tick) -> None:

@@ -14,8 +14,8 @@ from clocksvc.api import leader_requests
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
@@ -189,7 +189,7 @@ def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client:
 class Seeing(AnsweringStore):
     """A store whose leader has seen the request, and is not heard of again; or only when it is asked to withdraw."""
 
-    late: Answer | None = None
+    late: RequestResult | None = None
 
     def leave_request(self, request: Request) -> bool:
         self.answers = False
@@ -227,7 +227,7 @@ def test_a_leader_that_has_seen_it_and_is_not_heard_of(bed: Bed, client: TestCli
 @pytest.mark.usefixtures("soon")
 def test_an_answer_at_the_last_moment_counts(bed: Bed, client: TestClient) -> None:
     """What a leader has seen is waited for a little longer."""
-    seeing(bed).late = Answer(AnswerKind.DONE)
+    seeing(bed).late = RequestResult(ResultKind.DONE)
 
     assert ask(client, "POST", "exclusions", DEAD).status_code == 200
 
@@ -239,7 +239,9 @@ def test_what_the_leader_could_not_do(bed: Bed, client: TestClient) -> None:
 
     def leave_and_fail(request: Request) -> bool:
         left = leave(request)
-        store.answer_requests(TOKEN, {request.id: Answer(AnswerKind.NOT_DONE, detail="no broker answers")}, 60_000)
+        store.answer_requests(
+            TOKEN, {request.id: RequestResult(ResultKind.NOT_DONE, detail="no broker answers")}, 60_000
+        )
         return left
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.api import compact_partitions
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.store import PartitionClock
 from tests.unit.api.bed import (
     NOON,
@@ -56,7 +56,7 @@ def partitions_of(found: list[dict[str, Any]]) -> list[str]:
 
 def test_a_page_to_the_letter(bed: Bed, client: TestClient) -> None:
     """Runs of neighbours: how far each is behind, and a mark for what is to be known besides."""
-    shapes = {TOPIC: TopicShape("topic-1", 4), "payments": TopicShape("topic-2", 1)}
+    shapes = {TOPIC: TopicMetadata("topic-1", 4), "payments": TopicMetadata("topic-2", 1)}
     bed.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition(TOPIC, 3)})), 2)
     bed.report(NOON + 2.5, NOON - 60, NOON + 3_600, NOON)
     bed.read()

@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from tests.unit.api.bed import (
     NOON,
     TOKEN,
@@ -18,7 +18,7 @@ URL = "/v1/clocks/checkins/partitions"
 
 def many(bed: Bed) -> None:
     """12 partitions of one topic and 3 of another, one of them excluded."""
-    shapes = {TOPIC: TopicShape("topic-1", 12), "payments": TopicShape("topic-2", 3)}
+    shapes = {TOPIC: TopicMetadata("topic-1", 12), "payments": TopicMetadata("topic-2", 3)}
     bed.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition("payments", 1)})), 2)
 
 

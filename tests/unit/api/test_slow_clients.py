@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from clocksvc.api import connection as connections
-from clocksvc.api.async_clock import LiveClock
+from clocksvc.api.async_clock import AsyncClock
 from tests.unit.api.bed import (
     NOON,
     Bed,
@@ -41,9 +41,9 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def live(served: Served) -> LiveClock:
+def live(served: Served) -> AsyncClock:
     """The clock that is served."""
-    clock: LiveClock = served.app.state.clocks["checkins"]
+    clock: AsyncClock = served.app.state.clocks["checkins"]
     return clock
 
 

@@ -18,8 +18,8 @@ from clocksvc.celery.clock_scheduler import on_tick_entries
 from clocksvc.celery.destination import destination
 from clocksvc.celery.message import TaskMessage, with_tick
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import BrokerUnavailable, ClocksvcError, InvalidValue
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.errors import ClocksvcError, InvalidValue, TaskQueueUnavailable
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings import load
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.core
 
 MINUTE_MS = 60_000
 TICK = Tick("checkins", 10 * MINUTE_MS, 9 * MINUTE_MS, MINUTE_MS, 10 * MINUTE_MS)
-SENDING = Sending("checkins", "beat", "e", TICK.at_ms, TICK)
+SENDING = DueTask("checkins", "beat", "e", TICK.at_ms, TICK)
 EVERY = {"task": "shop.bills", "schedule": timedelta(minutes=1)}
 ROUTES = Routes({"ingest": "ingest"}, {"ingest.errors": "slow"})
 
@@ -132,9 +132,9 @@ class FullRedis(Exception):
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (OperationalError("away"), BrokerUnavailable),
-        (ConnectionRefusedError(), BrokerUnavailable),
-        (FullRedis("OOM command not allowed"), BrokerUnavailable),
+        (OperationalError("away"), TaskQueueUnavailable),
+        (ConnectionRefusedError(), TaskQueueUnavailable),
+        (FullRedis("OOM command not allowed"), TaskQueueUnavailable),
         (TypeError("missing 1 required positional argument"), InvalidValue),
     ],
 )

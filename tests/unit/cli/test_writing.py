@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc import is_heartbeat
 from clocksvc.cli.main import main
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.store import Report
 from clocksvc.redis.connect import open_store
@@ -52,7 +52,7 @@ def records(place: Workplace, topic: str, count: int, partition: int = 0) -> lis
 def report_all(place: Workplace, timestamp_ms: int) -> None:
     """A report of the clock's group on both partitions, once its leader has written the roster."""
     store = open_store(place.redis_url, "checkins", place.prefix)
-    readings = tuple(Reading(Partition(place.topic, number), timestamp_ms) for number in range(2))
+    readings = tuple(PartitionTimestamp(Partition(place.topic, number), timestamp_ms) for number in range(2))
     expected = {Outcome.ACCEPTED, Outcome.UNCHANGED}
     eventually(
         lambda: set(store.report(Report(place.group, readings)).outcomes) <= expected, within=30, what="the roster"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, Message
 
 from clocksvc.client.reporter import Reporter
-from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Report,
     ReportAnswer,
 )
@@ -19,16 +19,16 @@ NOW_MS = 1_795_348_800_000
 MINUTE_MS = 60_000
 TOPIC = "checkins"
 
-BOUNDS = Bounds("workers", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)
+BOUNDS = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)
 
 
 class Desk:
     """A sink. `trouble` is raised instead of an answer; `hold()` keeps every answer back until `release()`."""
 
-    def __init__(self, bounds: Bounds | None = BOUNDS, last_tick_ms: int | None = None) -> None:
+    def __init__(self, bounds: ClockParameters | None = BOUNDS, last_tick_ms: int | None = None) -> None:
         self.bounds = bounds
         self.last_tick_ms = last_tick_ms
-        self.outcome: Callable[[Reading], Outcome] = lambda reading: Outcome.ACCEPTED
+        self.outcome: Callable[[PartitionTimestamp], Outcome] = lambda reading: Outcome.ACCEPTED
         self.trouble: Exception | None = None
         self.reports: list[Report] = []
         self.closed = False
@@ -66,7 +66,7 @@ class Desk:
         return [each for each in sent if each]
 
 
-class Stepped:
+class StepResult:
     """A reporter without a thread, at its desk, in a time that moves by hand."""
 
     def __init__(self, desk: Desk | None = None, *, topic: str | None = TOPIC, acquainted: bool = True) -> None:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome
 from clocksvc.errors import InvalidValue, StoreUnavailable
-from clocksvc.interfaces.store import Bounds
+from clocksvc.interfaces.store import ClockParameters
 from tests.unit.client.report_desk import (
     BOUNDS,
     MINUTE_MS,
     NOW_MS,
     TOPIC,
     Desk,
-    Stepped,
+    StepResult,
 )
 
 pytestmark = pytest.mark.core
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.core
 
 def test_bounds_are_asked_for_each_second_until_they_are_there() -> None:
     """Before a leader has written the clock's bounds only empty reports go out; then, at once, all that was seen."""
-    stepped = Stepped(Desk(bounds=None), acquainted=False)
+    stepped = StepResult(Desk(bounds=None), acquainted=False)
     stepped.reporter.observe(0, NOW_MS - 5)
 
     assert stepped.pass_time(2.5) == []
@@ -36,7 +36,7 @@ def test_bounds_are_asked_for_each_second_until_they_are_there() -> None:
 
 def test_a_record_within_the_interval_is_not_written() -> None:
     """Between boundaries nothing is sent, and the boundary's report has the exact highest timestamp."""
-    stepped = Stepped()
+    stepped = StepResult()
 
     assert stepped.observe(NOW_MS - 3 * MINUTE_MS + 10) == [{0: NOW_MS - 3 * MINUTE_MS + 10}]
     assert stepped.observe(NOW_MS - 3 * MINUTE_MS + 700, NOW_MS - 2 * MINUTE_MS - 1) == []
@@ -45,7 +45,7 @@ def test_a_record_within_the_interval_is_not_written() -> None:
 
 def test_a_boundary_is_crossed_in_raw_terms() -> None:
     """With an out-of-orderness of 10 s the report is due once a record stands 10 s past the boundary."""
-    stepped = Stepped(Desk(Bounds("workers", (TOPIC,), MINUTE_MS, 10_000, MINUTE_MS)))
+    stepped = StepResult(Desk(ClockParameters("workers", (TOPIC,), MINUTE_MS, 10_000, MINUTE_MS)))
     stepped.observe(NOW_MS - 60_000)
 
     assert stepped.observe(NOW_MS - 50_001) == []
@@ -56,7 +56,7 @@ def test_a_boundary_is_crossed_in_raw_terms() -> None:
 
 def test_all_is_repeated_every_ten_seconds() -> None:
     """So that a store that lost everything knows it again."""
-    stepped = Stepped()
+    stepped = StepResult()
     for partition in range(3):
         stepped.reporter.observe(partition, NOW_MS + partition)
     stepped.step()
@@ -69,7 +69,7 @@ def test_all_is_repeated_every_ten_seconds() -> None:
 
 def test_partitions_that_cross_together_go_in_one_report() -> None:
     """A report carries all that crossed since the last one, and nothing else."""
-    stepped = Stepped()
+    stepped = StepResult()
     for partition in range(4):
         stepped.observe(NOW_MS - MINUTE_MS, partition=partition)
     for partition in (1, 3):
@@ -81,7 +81,7 @@ def test_partitions_that_cross_together_go_in_one_report() -> None:
 
 def test_a_report_carries_a_thousand_partitions_at_most() -> None:
     """More go in several reports, one after the other."""
-    stepped = Stepped()
+    stepped = StepResult()
     for partition in range(2_500):
         stepped.reporter.observe(partition, NOW_MS)
     stepped.step()
@@ -91,7 +91,7 @@ def test_a_report_carries_a_thousand_partitions_at_most() -> None:
 
 def test_an_unknown_partition_is_repeated_a_second_later() -> None:
     """Until the roster knows it; the others are not repeated with it."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number == 1 else Outcome.ACCEPTED
     stepped.reporter.observe(0, NOW_MS)
     stepped.observe(NOW_MS, partition=1)
@@ -106,7 +106,7 @@ def test_an_unknown_partition_is_repeated_a_second_later() -> None:
 
 def test_a_store_that_forgot_is_told_again_each_second() -> None:
     """A partition that was accepted and is unknown at the next repeat counts as never told."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS)
     stepped.desk.outcome = lambda reading: Outcome.UNKNOWN
     stepped.pass_time(10)
@@ -116,7 +116,7 @@ def test_a_store_that_forgot_is_told_again_each_second() -> None:
 
 def test_trouble_with_the_store_is_kept_from_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
     """No observation raises or waits; the newest number of each partition is sent once the store is back."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.trouble = StoreUnavailable()
     with caplog.at_level(logging.INFO, "clocksvc.reporter"):
         for minute in range(10):
@@ -132,7 +132,7 @@ def test_trouble_with_the_store_is_kept_from_the_consumer(caplog: pytest.LogCapt
 
 def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged with its traceback, and the reporter tries again."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.trouble = ZeroDivisionError("never seen before")
     stepped.observe(NOW_MS)
     stepped.desk.trouble = None
@@ -146,9 +146,9 @@ def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytes
 
 def test_bounds_that_change_are_followed() -> None:
     """A clock that is configured anew, with an interval of a second, gets a report for each second."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS)
-    stepped.desk.bounds = Bounds("workers", (TOPIC,), 1_000, 0, MINUTE_MS)
+    stepped.desk.bounds = ClockParameters("workers", (TOPIC,), 1_000, 0, MINUTE_MS)
     stepped.pass_time(10)
 
     assert stepped.observe(NOW_MS + 1_000) == [{0: NOW_MS + 1_000}]
@@ -181,7 +181,7 @@ def test_a_wrong_argument_is_refused_by_name() -> None:
 def test_what_is_no_partition_or_timestamp_is_refused(partition: object, timestamp: object) -> None:
     """A partition's number and whole milliseconds are wanted."""
     with pytest.raises(InvalidValue, match=r"^(partition|timestamp_ms): "):
-        Stepped().reporter.observe(partition, timestamp)  # type: ignore[arg-type]
+        StepResult().reporter.observe(partition, timestamp)  # type: ignore[arg-type]
 
 
 HAPPENINGS = st.one_of(
@@ -194,7 +194,7 @@ HAPPENINGS = st.one_of(
 @given(st.lists(HAPPENINGS, max_size=60))
 def test_what_is_told_is_the_highest_that_was_not_refused(happenings: list[tuple[str, int, int]]) -> None:
     """Whatever the order of records, pauses and failures: once the store answers it has the exact number."""
-    stepped = Stepped()
+    stepped = StepResult()
     expected: dict[int, int] = {}
     for what, first, second in happenings:
         if what == "observe":

@@ -5,9 +5,9 @@ from unittest.mock import patch
 
 import pytest
 
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.store import (
-    Bounds,
+    ClockParameters,
     Report,
 )
 from tests.unit.client.report_desk import (
@@ -16,7 +16,7 @@ from tests.unit.client.report_desk import (
     TOPIC,
     Assigned,
     Desk,
-    Stepped,
+    StepResult,
 )
 
 pytestmark = pytest.mark.core
@@ -29,7 +29,7 @@ def refusals(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
     return [(reading.partition.number, reading.timestamp_ms, why) for each in reports for reading, why in each.refusals]
 
 
-def told_within(stepped: Stepped, seconds: float) -> list[Report]:
+def told_within(stepped: StepResult, seconds: float) -> list[Report]:
     """Every report of the next seconds, whole."""
     reports: list[Report] = []
     stepped.desk.reports.clear()
@@ -43,7 +43,7 @@ def told_within(stepped: Stepped, seconds: float) -> list[Report]:
 
 def test_a_timestamp_far_ahead_is_forgotten() -> None:
     """One broken producer hides no good record: the next boundary of its partition is reported on time."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS - MINUTE_MS)
 
     assert stepped.observe(NOW_MS + HALF_AN_HOUR_MS) == []
@@ -53,7 +53,7 @@ def test_a_timestamp_far_ahead_is_forgotten() -> None:
 
 def test_a_refusal_is_told_to_the_store_within_a_second() -> None:
     """Once for each partition, the latest, so that it is counted and can be named; then it is told no more."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS)
     stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS)
     stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS + 7)
@@ -68,7 +68,7 @@ def test_a_refusal_is_told_to_the_store_within_a_second() -> None:
 
 def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None:
     """Before and after good ones."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(-1)
 
     assert stepped.observe(NOW_MS - MINUTE_MS, -1) == [{0: NOW_MS - MINUTE_MS}]
@@ -77,7 +77,7 @@ def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None
 
 def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFixture) -> None:
     """A line for the change, none for each record."""
-    stepped = Stepped()
+    stepped = StepResult()
     for _ in range(50):
         stepped.observe(-1)
         stepped.observe(NOW_MS + HALF_AN_HOUR_MS, partition=1)
@@ -87,7 +87,7 @@ def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFi
 
 def test_a_timestamp_a_little_ahead_counts() -> None:
     """Up to `max_future`; producers are not always on time."""
-    stepped = Stepped()
+    stepped = StepResult()
 
     assert stepped.observe(NOW_MS + 2_000) == [{0: NOW_MS + 2_000}]
     assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
@@ -97,7 +97,7 @@ def test_a_timestamp_a_little_ahead_counts() -> None:
 
 def test_what_was_seen_beside_a_doubtful_timestamp_is_not_hidden() -> None:
     """The store, whose clock is behind ours, refuses what we let pass: the good records around it are reported."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = _not_after(NOW_MS + 40_000)
     stepped.observe(NOW_MS - MINUTE_MS)
 
@@ -108,7 +108,7 @@ def test_what_was_seen_beside_a_doubtful_timestamp_is_not_hidden() -> None:
 
 def test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted() -> None:
     """Even one that looked good here: the next ordinary record counts again."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = _not_after(NOW_MS)
     stepped.observe(NOW_MS - 2 * MINUTE_MS)
 
@@ -122,7 +122,7 @@ def test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted() -> No
 
 def test_a_store_that_refuses_all_is_not_run_down() -> None:
     """With clocks that disagree by a lot each record could cause a report: ten a second are enough."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = lambda reading: Outcome.TOO_FAR_AHEAD
     sent = 0
     for millisecond in range(1_000):
@@ -134,8 +134,8 @@ def test_a_store_that_refuses_all_is_not_run_down() -> None:
 
 def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
     """A clock with a `max_future` of 5 s: a number 20 s ahead is refused once that is known, a good one is not."""
-    bounds = Bounds("workers", (TOPIC,), MINUTE_MS, 0, 5_000)
-    stepped = Stepped(Desk(bounds), acquainted=False)
+    bounds = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, 5_000)
+    stepped = StepResult(Desk(bounds), acquainted=False)
     for timestamp_ms in (NOW_MS - 9, NOW_MS + 20_000, NOW_MS - 8, NOW_MS + HALF_AN_HOUR_MS):
         stepped.reporter.observe(0, timestamp_ms)
     stepped.reporter.observe(1, NOW_MS + 4_000)
@@ -148,7 +148,7 @@ def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
 def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> None:
     """Before the bounds are known a number is a little ahead, then a higher one is on time, then our clock is set back
     by minutes: the higher one is told, and nothing is refused."""
-    stepped = Stepped(acquainted=False)
+    stepped = StepResult(acquainted=False)
     stepped.reporter.observe(0, NOW_MS + 500)
     stepped.time.advance(2)
     stepped.reporter.observe(0, NOW_MS + 1_900)
@@ -161,7 +161,7 @@ def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> Non
 
 def test_what_is_ahead_counts_when_its_time_has_come() -> None:
     """A number within `max_future` is reported like any other, and what is older than it then counts no more."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS + 50_000)
 
     assert stepped.observe(NOW_MS + 31_000, NOW_MS) == []
@@ -170,7 +170,7 @@ def test_what_is_ahead_counts_when_its_time_has_come() -> None:
 
 def test_late_records_are_counted() -> None:
     """Late is a record before a tick that is already given; one merely out of order is not late."""
-    stepped = Stepped(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
+    stepped = StepResult(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
     stepped.observe(NOW_MS - 10)
     for timestamp_ms in (NOW_MS - 50, NOW_MS - MINUTE_MS, NOW_MS - MINUTE_MS - 1, NOW_MS - 9, NOW_MS - 90_000):
         stepped.reporter.observe(0, timestamp_ms)
@@ -181,7 +181,7 @@ def test_late_records_are_counted() -> None:
 
 def test_late_records_are_counted_after_a_rebalance() -> None:
     """A partition that was just assigned is read from before the last tick: all of that is late, rising or not."""
-    stepped = Stepped(Desk(last_tick_ms=NOW_MS))
+    stepped = StepResult(Desk(last_tick_ms=NOW_MS))
     stepped.observe(NOW_MS + 5)
     stepped.reporter.on_assign(None, [Assigned(0)])
     for timestamp_ms in (NOW_MS - 40, NOW_MS - 30, NOW_MS - 35, NOW_MS, NOW_MS + 1, NOW_MS - 1):
@@ -192,7 +192,7 @@ def test_late_records_are_counted_after_a_rebalance() -> None:
 
 def test_late_records_count_by_the_last_tick_known() -> None:
     """What the tick is, an answer says; a store that forgot it changes nothing."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS - 10)
     stepped.desk.last_tick_ms = NOW_MS - MINUTE_MS
     stepped.pass_time(10)
@@ -205,7 +205,7 @@ def test_late_records_count_by_the_last_tick_known() -> None:
 
 def test_refusals_and_late_records_outlive_trouble() -> None:
     """They are told once, when the store answers again."""
-    stepped = Stepped(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
+    stepped = StepResult(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
     stepped.desk.trouble = TimeoutError()
     stepped.observe(NOW_MS, NOW_MS - MINUTE_MS - 1, -1)
     stepped.pass_time(20)
@@ -218,7 +218,7 @@ def test_refusals_and_late_records_outlive_trouble() -> None:
 
 def test_a_foreign_group_is_logged_once_and_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The error names both groups; the reporter goes on, so that the store can count what it refuses."""
-    stepped = Stepped(Desk(Bounds("others", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)), acquainted=False)
+    stepped = StepResult(Desk(ClockParameters("others", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)), acquainted=False)
     stepped.desk.outcome = lambda reading: Outcome.FOREIGN_GROUP
     stepped.observe(NOW_MS)
 
@@ -231,7 +231,7 @@ def test_a_foreign_group_is_logged_once_and_breaks_nothing(caplog: pytest.LogCap
 
 
 def _not_after(limit_ms: int):  # type: ignore[no-untyped-def]
-    def outcome(reading: Reading) -> Outcome:
+    def outcome(reading: PartitionTimestamp) -> Outcome:
         assert reading.partition == Partition(TOPIC, reading.partition.number)
         return Outcome.TOO_FAR_AHEAD if reading.timestamp_ms > limit_ms else Outcome.ACCEPTED
 

@@ -7,17 +7,17 @@ import pytest
 
 from clocksvc import Reporter
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
+    StoreIdentity,
 )
 from clocksvc.redis.connect import open_store
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.unit.client.report_desk import TOPIC
 from tests.waiting import eventually
 
-BOUNDS = Bounds("workers", (TOPIC,), 60_000, 250, 60_000)
+BOUNDS = ClockParameters("workers", (TOPIC,), 60_000, 250, 60_000)
 
 
 def now_ms() -> int:
@@ -31,8 +31,8 @@ def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
     url = f"{redis_url}?prefix={key_prefix}"
     store = open_store(url, "checkins")
     store.take_lease("token", "a leader", 60_000)
-    store.mark("token", Marks("cluster"), BOUNDS, now_ms())
-    store.write_roster("token", Roster({TOPIC: TopicShape("id", 2)}), 1)
+    store.mark("token", StoreIdentity("cluster"), BOUNDS, now_ms())
+    store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 2)}), 1)
     at_ms = now_ms()
     with Reporter(url, "checkins", group="workers") as reporter:
         reporter.observe(1, at_ms - 5)
@@ -43,7 +43,7 @@ def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
 
         assert reporter.flush()
 
-        store.write_roster("token", Roster({TOPIC: TopicShape("id", 3)}), 2)
+        store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 3)}), 2)
         eventually(lambda: store.snapshot().known == 2)
 
     raw = {clock.partition: clock.raw_ms for clock in store.partitions(None, 10)}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.client.reporter import Reporter
-from clocksvc.clock.partition import Outcome, Reading
+from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.errors import ReporterMisuse, StoreUnavailable
 from clocksvc.testing import ManualTime
 from tests.http_stub import Asked, HttpStub, Reply
@@ -255,5 +255,5 @@ if child:
     assert {2} in sent  # alone: what the parent knew of partition 0 is the parent's
 
 
-def _always(outcome: Outcome) -> Callable[[Reading], Outcome]:
+def _always(outcome: Outcome) -> Callable[[PartitionTimestamp], Outcome]:
     return lambda reading: outcome

@@ -13,7 +13,7 @@ from tests.unit.client.report_desk import (
     NOW_MS,
     Assigned,
     Desk,
-    Stepped,
+    StepResult,
 )
 
 pytestmark = pytest.mark.core
@@ -38,7 +38,7 @@ def stepped_for(seconds: int, url: str) -> None:
 def test_a_clock_that_nobody_knows_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """Not before five seconds, in which a service may start; then each minute; and once when it is known."""
     caplog.set_level(logging.INFO, "clocksvc.reporter")
-    stepped = Stepped(Desk(bounds=None), acquainted=False)
+    stepped = StepResult(Desk(bounds=None), acquainted=False)
     stepped.observe(NOW_MS)
     stepped.pass_time(4.9)
 
@@ -65,7 +65,7 @@ def test_a_clock_that_nobody_knows_is_said(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_clock_that_is_known_no_more_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """A store that was emptied and gets no leader: one warning, which names the clock, not its partitions."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.observe(NOW_MS)
     stepped.desk.bounds = None
     stepped.pass_time(50)
@@ -77,7 +77,7 @@ def test_a_clock_that_is_known_no_more_is_said(caplog: pytest.LogCaptureFixture)
 def test_partitions_that_stay_unknown_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """After a minute, all together, by name; and once when they are known."""
     caplog.set_level(logging.INFO, "clocksvc.reporter")
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number > 1 else Outcome.ACCEPTED
     for partition in range(4):
         stepped.observe(NOW_MS, partition=partition)
@@ -99,7 +99,7 @@ def test_partitions_that_stay_unknown_are_said_once(caplog: pytest.LogCaptureFix
 
 def test_a_partition_that_was_taken_away_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
     """It is another consumer's to tell."""
-    stepped = Stepped()
+    stepped = StepResult()
     stepped.desk.outcome = lambda reading: Outcome.UNKNOWN
     stepped.observe(NOW_MS)
     stepped.pass_time(30)

@@ -3,9 +3,9 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome
-from clocksvc.interfaces.store import Bounds
+from clocksvc.interfaces.store import ClockParameters
 from tests.preconditions import require
-from tests.unit.client.report_desk import NOW_MS, TOPIC, Desk, Stepped
+from tests.unit.client.report_desk import NOW_MS, TOPIC, Desk, StepResult
 
 NEW = 20
 """The number of a partition that is not on the roster yet."""
@@ -18,9 +18,9 @@ NEW = 20
 )
 def test_an_unknown_partition_is_repeated_after_a_second_beside_busy_ones() -> None:
     """Each partition has a due time of its own: reports of others do not put off the repetition."""
-    desk = Desk(Bounds("workers", (TOPIC,), 1_000, 0, 60_000))
+    desk = Desk(ClockParameters("workers", (TOPIC,), 1_000, 0, 60_000))
     desk.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number == NEW else Outcome.ACCEPTED
-    stepped = Stepped(desk)
+    stepped = StepResult(desk)
     require(stepped.observe(NOW_MS, partition=NEW) == [{NEW: NOW_MS}], "the partition was reported once")
     began, asked_at = stepped.time.monotonic(), []
     for turn in range(100):  # 5 s; each of the other partitions crosses a boundary once a second

@@ -4,20 +4,20 @@ The clock `checkins` has an interval of 60 s, watches `orders` with two partitio
 slowest partition has reached 12:01:05, and it is 12:01:10 by both clocks.
 """
 
-from clocksvc.clock.holds import Sight
+from clocksvc.clock.holds import HoldInputs
 from clocksvc.clock.log_record import (
     ClockState,
     Exclusion,
     Pause,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from tests.unit.clock.moments import (
     at,
     maybe_at,
 )
 
-ORDERS = TopicShape("id-1", 2)
+ORDERS = TopicMetadata("id-1", 2)
 ORDERS_0, ORDERS_1, ORDERS_2 = (Partition("orders", number) for number in range(3))
 ROSTER = Roster({"orders": ORDERS})
 PAUSE = Pause("ada", at("12:00:30"), "planned work")
@@ -40,7 +40,7 @@ def sight(
     pause: Pause | None = None,
     digests: frozenset[str] = frozenset({"digest-a"}),
     all_heard: bool = True,
-) -> Sight:
+) -> HoldInputs:
     """A healthy clock's sight, but for what a row says."""
     state = ClockState(
         last_tick_ms=maybe_at(last),
@@ -50,7 +50,7 @@ def sight(
         topics={"orders": ORDERS},
         config_digest="digest-a",
     )
-    return Sight(
+    return HoldInputs(
         state=state,
         roster=roster,
         lowest_ms=maybe_at(lowest),

@@ -12,8 +12,8 @@ from clocksvc.clock.due_ticks import (
 )
 from clocksvc.clock.holds import (
     Hold,
+    HoldInputs,
     Reason,
-    Sight,
 )
 from clocksvc.clock.log_record import (
     ClockState,
@@ -29,7 +29,7 @@ SECOND = 1_000
 END_MS = 300 * SECOND
 TIMES = st.integers(0, END_MS)
 SIGHTS = st.builds(
-    Sight,
+    HoldInputs,
     state=st.just(ClockState()),
     roster=st.just(ROSTER),
     lowest_ms=st.none() | TIMES,
@@ -52,7 +52,7 @@ def multiples(interval_ms: int, after_ms: int, upto_ms: int) -> list[int]:
     return found
 
 
-def expected(sight: Sight, limit: int) -> list[int]:
+def expected(sight: HoldInputs, limit: int) -> list[int]:
     """The ticks that are due, by the words of the promise alone."""
     if sight.lowest_ms is None:
         return []
@@ -64,7 +64,7 @@ def expected(sight: Sight, limit: int) -> list[int]:
 
 
 @given(sight=SIGHTS, last_ms=STARTS, limit=st.integers(1, 20))
-def test_what_is_due_is_what_the_promise_says(sight: Sight, last_ms: int | None, limit: int) -> None:
+def test_what_is_due_is_what_the_promise_says(sight: HoldInputs, last_ms: int | None, limit: int) -> None:
     """The verdict equals a walk over all multiples; where that finds none, a hold says which side is short."""
     seen = replace(sight, state=ClockState(last_tick_ms=last_ms))
 
@@ -84,7 +84,7 @@ def test_what_is_due_is_what_the_promise_says(sight: Sight, last_ms: int | None,
 
 
 @given(steps=STEPS, start_ms=STARTS)
-def test_the_chain_is_whole_whatever_happens(steps: list[tuple[Sight, int]], start_ms: int | None) -> None:
+def test_the_chain_is_whole_whatever_happens(steps: list[tuple[HoldInputs, int]], start_ms: int | None) -> None:
     """Minimums rise and fall, clocks jump, intervals change, leaders start anew from the last record: each tick is
     after the one before it, names it, leaves no boundary of its interval out, and is never early."""
     state = ClockState(last_tick_ms=start_ms)
@@ -106,7 +106,7 @@ def test_the_chain_is_whole_whatever_happens(steps: list[tuple[Sight, int]], sta
     assert state.last_tick_ms == (times[-1] if times else start_ms)
 
 
-def assert_follows(last_ms: int | None, tick: Tick, sight: Sight) -> None:
+def assert_follows(last_ms: int | None, tick: Tick, sight: HoldInputs) -> None:
     """The tick is the next one after `last_ms`, and no earlier than the sight allows."""
     assert tick.previous_ms == last_ms
     assert sight.lowest_ms is not None
@@ -129,7 +129,7 @@ def test_small_batches_give_what_one_large_one_gives(rises: list[int], interval_
     lowest, last, given_ms = 0, 0, []
     for rise in rises:
         lowest += rise
-        seen = Sight(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, lowest, lowest)
+        seen = HoldInputs(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, lowest, lowest)
         while not isinstance(verdict := advance(seen, limit), Hold):
             given_ms += list(verdict)
             last = given_ms[-1]

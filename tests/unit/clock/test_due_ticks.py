@@ -11,10 +11,10 @@ from clocksvc.clock.due_ticks import (
 )
 from clocksvc.clock.holds import (
     Hold,
+    HoldInputs,
     Reason,
-    Sight,
 )
-from clocksvc.clock.roster import Roster, TopicShape, read
+from clocksvc.clock.roster import Roster, TopicMetadata, read
 from tests.unit.clock.moments import at
 from tests.unit.clock.sights import (
     ORDERS,
@@ -28,13 +28,13 @@ from tests.unit.clock.sights import (
 
 pytestmark = pytest.mark.core
 
-GROWN = TopicShape("id-1", 3)
-LAGGING = TopicShape("id-1", 1)
-ANEW = TopicShape("id-2", 1)
+GROWN = TopicMetadata("id-1", 3)
+LAGGING = TopicMetadata("id-1", 1)
+ANEW = TopicMetadata("id-2", 1)
 LISTED = {"orders": ORDERS}
 
 
-def roster(listed: dict[str, TopicShape], *configured: str, excluded: tuple[int, ...] = ()) -> Roster:
+def roster(listed: dict[str, TopicMetadata], *configured: str, excluded: tuple[int, ...] = ()) -> Roster:
     """The roster of a clock that knows `orders` with two partitions, after a metadata reading."""
     off = [partition for partition in (ORDERS_0, ORDERS_1, ORDERS_2) if partition.number in excluded]
     return read({"orders": ORDERS}, listed, configured or ("orders",), off)
@@ -44,7 +44,7 @@ class Case(NamedTuple):
     """A sight and the verdict on it: the ticks that are due, or the reason for none."""
 
     why: str
-    sight: Sight
+    sight: HoldInputs
     verdict: list[str] | Reason
     limit: int = BATCH
 
@@ -290,7 +290,7 @@ def test_without_anything_due_there_is_no_record() -> None:
     assert records("checkins", sight(), range(0), at("12:01:10"), "digest-a") == []
 
 
-def due(seen: Sight) -> range:
+def due(seen: HoldInputs) -> range:
     """The boundaries that are due for a sight that doesn't hold."""
     verdict = advance(seen)
     assert not isinstance(verdict, Hold)

@@ -10,8 +10,8 @@ from clocksvc.clock.holds import (
     RULES,
     SHOWN_AFTER_A_WHILE,
     Hold,
+    HoldInputs,
     Reason,
-    Sight,
     hold,
 )
 from clocksvc.clock.partition import Partition
@@ -37,9 +37,9 @@ NO_LONGER_CONFIGURED = read({"orders": ORDERS, "returns": ORDERS}, {"orders": OR
 class Case(NamedTuple):
     """What one rule says to one sight: the words that its detail must have, or None where it releases."""
 
-    rule: Callable[[Sight], Hold | None]
+    rule: Callable[[HoldInputs], Hold | None]
     why: str
-    sight: Sight
+    sight: HoldInputs
     says: str | None
 
 
@@ -262,4 +262,4 @@ def test_a_reason_that_is_not_known_passes_through() -> None:
 def test_what_the_minimum_has_reached() -> None:
     """The raw minimum less the out-of-orderness, floored; and 0 where it is unknown or would be before the epoch."""
     assert sight(lowest=None).reached_ms == 0
-    assert Sight(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).reached_ms == 0
+    assert HoldInputs(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).reached_ms == 0

@@ -17,7 +17,7 @@ from clocksvc.clock.log_record import (
     encode,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import UnreadableRecord
 from tests.unit.clock.moments import at
@@ -31,7 +31,7 @@ STATE = ClockState(
     last_emitted_ms=at("12:01:02.250"),
     exclusions=(Exclusion(ORDERS_3, "ada", at("11:30"), "a disk died"),),
     pause=Pause("bob", at("12:02"), "planned work"),
-    topics={"orders": TopicShape("u4tCl0pKRZ6a", 4)},
+    topics={"orders": TopicMetadata("u4tCl0pKRZ6a", 4)},
     config_digest="0123456789abcdef",
 )
 TICK = Record("checkins", STATE, Tick("checkins", at("12:01"), at("12:00"), 60_000, at("12:01:02.250"), (ORDERS_3,)))

@@ -17,10 +17,10 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import MOST_EXCLUSIONS, Request, RequestKind, apply, in_order
 from clocksvc.clock.request_result import (
-    Answer,
-    AnswerKind,
+    RequestResult,
+    ResultKind,
 )
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import InvalidValue
 from tests.unit.clock.moments import at
 from tests.unit.clock.wires import (
@@ -32,7 +32,7 @@ from tests.unit.clock.wires import (
 pytestmark = pytest.mark.core
 
 EXCLUDE, INCLUDE, PAUSE, RESUME = RequestKind.EXCLUDE, RequestKind.INCLUDE, RequestKind.PAUSE, RequestKind.RESUME
-ROSTER = Roster({"orders": TopicShape("id-o", 4), "payments": TopicShape("id-p", 1)})
+ROSTER = Roster({"orders": TopicMetadata("id-o", 4), "payments": TopicMetadata("id-p", 1)})
 ORDERS_3, ORDERS_0, PAYMENTS_0 = Partition("orders", 3), Partition("orders", 0), Partition("payments", 0)
 GONE = Partition("gone", 7)
 
@@ -132,7 +132,7 @@ def test_what_is_refused(case: Refused) -> None:
 
 def test_there_is_a_bound_on_exclusions() -> None:
     """Each record of the tick log carries them all: a record must stay one that Kafka takes."""
-    many = Roster({"orders": TopicShape("id-o", 1_000)})
+    many = Roster({"orders": TopicMetadata("id-o", 1_000)})
     state = RUNNING
     for number in range(MOST_EXCLUSIONS):
         state = apply(state, asked(EXCLUDE, Partition("orders", number)), many)
@@ -231,12 +231,12 @@ def test_any_request_survives_the_store(asked: Request) -> None:
     assert request.decode(request.encode(asked)) == asked
 
 
-@given(STATES, st.sampled_from(AnswerKind), st.text(), st.none() | st.integers(0, 2**40) | st.text(), st.text())
+@given(STATES, st.sampled_from(ResultKind), st.text(), st.none() | st.integers(0, 2**40) | st.text(), st.text())
 def test_any_answer_survives_the_store(
-    state: ClockState, kind: AnswerKind, field: str, value: str | int | None, wanted: str
+    state: ClockState, kind: ResultKind, field: str, value: str | int | None, wanted: str
 ) -> None:
     """Encoded and decoded it is the same; what this version can't read is no answer."""
-    given = Answer(kind, state.exclusions, state.pause, field, value, wanted, "detail")
+    given = RequestResult(kind, state.exclusions, state.pause, field, value, wanted, "detail")
 
     assert request_result.encode(given).isascii()
     assert request_result.decode(request_result.encode(given)) == given

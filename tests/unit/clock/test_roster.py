@@ -8,12 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicShape, read
+from clocksvc.clock.roster import Roster, TopicMetadata, read
 
 pytestmark = pytest.mark.core
 
-A2, A3, A3_NEW, A1_NEW = TopicShape("a-1", 2), TopicShape("a-1", 3), TopicShape("a-2", 3), TopicShape("a-2", 1)
-B1 = TopicShape("b-1", 1)
+A2, A3, A3_NEW, A1_NEW = (
+    TopicMetadata("a-1", 2),
+    TopicMetadata("a-1", 3),
+    TopicMetadata("a-2", 3),
+    TopicMetadata("a-2", 1),
+)
+B1 = TopicMetadata("b-1", 1)
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,9 @@ class Case:
     """A metadata reading, and what it makes of the roster."""
 
     why: str
-    remembered: Mapping[str, TopicShape]
-    listed: Mapping[str, TopicShape]
-    topics: Mapping[str, TopicShape]
+    remembered: Mapping[str, TopicMetadata]
+    listed: Mapping[str, TopicMetadata]
+    topics: Mapping[str, TopicMetadata]
     configured: tuple[str, ...] = ("a",)
     missing: tuple[str, ...] = ()
     excluded: frozenset[Partition] = field(default_factory=frozenset)
@@ -58,7 +63,7 @@ CASES = [
     Case(
         "a topic listed without partitions is missing",
         {"a": A2},
-        {"a": TopicShape("a-1", 0)},
+        {"a": TopicMetadata("a-1", 0)},
         {"a": A2},
         missing=("a",),
         required=2,
@@ -138,13 +143,13 @@ def test_partitions_are_listed_in_order() -> None:
 
 TOPICS = st.sampled_from("abc")
 LISTINGS = st.dictionaries(
-    TOPICS, st.builds(TopicShape, st.sampled_from(["id-1", "id-2"]), st.integers(0, 4)), max_size=3
+    TOPICS, st.builds(TopicMetadata, st.sampled_from(["id-1", "id-2"]), st.integers(0, 4)), max_size=3
 )
 READINGS = st.lists(st.tuples(LISTINGS, st.sets(TOPICS, min_size=1)), max_size=12)
 
 
 @given(READINGS)
-def test_no_reading_loses_a_partition(readings: list[tuple[dict[str, TopicShape], set[str]]]) -> None:
+def test_no_reading_loses_a_partition(readings: list[tuple[dict[str, TopicMetadata], set[str]]]) -> None:
     """Over any readings, a partition leaves only with its topic's configuration or its topic's id."""
     roster = Roster({})
     for listed, configured in readings:
@@ -155,7 +160,7 @@ def test_no_reading_loses_a_partition(readings: list[tuple[dict[str, TopicShape]
 
 
 @given(READINGS)
-def test_a_roster_is_what_its_history_says(readings: list[tuple[dict[str, TopicShape], set[str]]]) -> None:
+def test_a_roster_is_what_its_history_says(readings: list[tuple[dict[str, TopicMetadata], set[str]]]) -> None:
     """Each configured topic has the most partitions listed since its present id appeared, kept set by set."""
     seen: dict[str, set[Partition]] = {}
     ids: dict[str, str] = {}
@@ -176,7 +181,7 @@ def test_a_roster_is_what_its_history_says(readings: list[tuple[dict[str, TopicS
 
 @given(LISTINGS, st.sets(st.builds(Partition, TOPICS, st.integers(0, 5))))
 def test_the_count_is_of_partitions_that_are_not_excluded(
-    listed: dict[str, TopicShape], excluded: set[Partition]
+    listed: dict[str, TopicMetadata], excluded: set[Partition]
 ) -> None:
     """Required are all partitions but the excluded ones, counted one by one."""
     roster = read({}, listed, "abc", excluded)

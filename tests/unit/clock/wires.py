@@ -11,7 +11,7 @@ from clocksvc.clock.log_record import (
     Record,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import TopicShape
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 
 _END_OF_9999 = calendar.timegm((9999, 12, 31, 23, 59, 59))
@@ -37,7 +37,7 @@ STATES = st.builds(
     last_emitted_ms=st.none() | MOMENTS,
     exclusions=st.lists(st.builds(Exclusion, PARTITIONS, st.text(), MOMENTS, st.text()), max_size=3).map(tuple),
     pause=st.none() | st.builds(Pause, st.text(), MOMENTS, st.text()),
-    topics=st.dictionaries(TOPICS, st.builds(TopicShape, st.text(), st.integers(0, 10_000)), max_size=3),
+    topics=st.dictionaries(TOPICS, st.builds(TopicMetadata, st.text(), st.integers(0, 10_000)), max_size=3),
     config_digest=st.text(),
 )
 GRANTED = st.lists(st.fixed_dictionaries({"kind": st.text(), "by": st.text(), "reason": st.text()}), max_size=2)

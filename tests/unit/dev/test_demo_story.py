@@ -8,7 +8,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo.chain import Chain
 from clocksvc.dev.demo.demo import verdict
 from clocksvc.dev.demo.jobs import Jobs
-from clocksvc.dev.demo.story import Act, Sight, Story
+from clocksvc.dev.demo.story import Act, HoldInputs, Story
 
 pytestmark = pytest.mark.core
 
@@ -18,21 +18,21 @@ def tick(at_s: int, previous_s: int | None) -> Tick:
     return Tick("demo", at_s * 1000, None if previous_s is None else previous_s * 1000, 5_000, at_s * 1000)
 
 
-def played(sights: list[Sight]) -> list[tuple[float, str, Act | None]]:
+def played(sights: list[HoldInputs]) -> list[tuple[float, str, Act | None]]:
     """When each scene of a new story is given, if it is shown this."""
     story = Story()
     found = ((sight.now_s, story.next(sight)) for sight in sights)
     return [(now_s, scene.text, scene.act) for now_s, scene in found if scene is not None]
 
 
-def a_run(until_s: int) -> list[Sight]:
+def a_run(until_s: int) -> list[HoldInputs]:
     """What a story sees, each second: the first tick at 6 s, one each 5 s, and the clock obeys what the story does."""
     story, sights, ticks, beating, last_tick_s = Story(), [], 0, True, 6
     for now_s in range(until_s):
         if beating and now_s >= 6 and now_s % 5 == 1:
             ticks += max(1, (now_s - last_tick_s) // 5)
             last_tick_s = now_s
-        sights.append(Sight(float(now_s), ticks, ticks > 0 and now_s - last_tick_s > 7))
+        sights.append(HoldInputs(float(now_s), ticks, ticks > 0 and now_s - last_tick_s > 7))
         scene = story.next(sights[-1])
         if scene is not None and scene.act is not None:
             beating = scene.act is Act.START_HEARTBEATS
@@ -52,12 +52,12 @@ def test_the_story_fits_into_forty_seconds() -> None:
 
 def test_nothing_happens_before_the_first_tick() -> None:
     """However long the start takes, the story waits for the clock."""
-    assert played([Sight(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
+    assert played([HoldInputs(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
 
 
 def test_heartbeats_stay_away_until_the_hold_is_seen() -> None:
     """The heartbeats come back only once the clock has said for a while that it holds, not after a time."""
-    sights = a_run(17) + [Sight(float(now_s), 3, False) for now_s in range(17, 300)]
+    sights = a_run(17) + [HoldInputs(float(now_s), 3, False) for now_s in range(17, 300)]
 
     assert [act for _, _, act in played(sights) if act] == [Act.STOP_HEARTBEATS]
 

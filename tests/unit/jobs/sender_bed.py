@@ -9,20 +9,20 @@ from clocksvc.clock.log_record import (
     Record,
 )
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import BrokerUnavailable, InvalidValue
+from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Entry
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import (
-    Sender,
     SenderObserver,
+    TaskDispatcher,
 )
 from clocksvc.memory.checkpoints import (
-    MemoryPositions,
+    MemoryCheckpoints,
     MemoryPositionsTopic,
 )
 from clocksvc.memory.tick_consumer import (
     MemoryGroup,
-    MemorySubscription,
+    MemoryTickConsumer,
 )
 from clocksvc.memory.tick_log import MemoryLog
 from clocksvc.testing import ManualTime
@@ -35,16 +35,16 @@ START_MIN = 29_922_240  # 2026-11-22T12:00Z
 class NotingBroker:
     """Takes every task, unless it is told otherwise."""
 
-    taken: list[Sending] = field(default_factory=list)
+    taken: list[DueTask] = field(default_factory=list)
     failing: int = 0
     refusing: set[str] = field(default_factory=set)
 
-    def send(self, sending: Sending) -> None:
+    def send(self, sending: DueTask) -> None:
         if sending.entry in self.refusing:
             raise InvalidValue("args", object(), "wanted JSON")
         if self.failing:
             self.failing -= 1
-            raise BrokerUnavailable
+            raise TaskQueueUnavailable
         self.taken.append(sending)
 
     def due(self, entry: str) -> list[int]:
@@ -75,12 +75,14 @@ class Bed:
         self.log.begin_own(made)
         self.log.end_own(committed=True)
 
-    def sender(self, entries: Sequence[Entry], name: str = "beat", observer: SenderObserver | None = None) -> Sender:
+    def sender(
+        self, entries: Sequence[Entry], name: str = "beat", observer: SenderObserver | None = None
+    ) -> TaskDispatcher:
         """One more process of the sender."""
-        subscription, positions = MemorySubscription(self.group), MemoryPositions(self.topic, name)
-        return Sender("c", name, entries, subscription, positions, self.broker, self.time, observer)
+        subscription, positions = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)
+        return TaskDispatcher("c", name, entries, subscription, positions, self.broker, self.time, observer)
 
-    def run(self, *senders: Sender, steps: int = 12) -> None:
+    def run(self, *senders: TaskDispatcher, steps: int = 12) -> None:
         """Let each do some steps."""
         for _ in range(steps):
             for sender in senders:

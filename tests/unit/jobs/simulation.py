@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from clocksvc.errors import BrokerUnavailable
+from clocksvc.errors import TaskQueueUnavailable
 from clocksvc.interfaces.schedule import (
     CatchUp,
     EachTick,
     Entry,
 )
-from clocksvc.interfaces.task_queue import Sending
-from clocksvc.jobs.dispatcher import Sender
+from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.memory.checkpoints import (
-    MemoryPositions,
+    MemoryCheckpoints,
     MemoryPositionsTopic,
 )
 from clocksvc.memory.tick_consumer import (
     MemoryGroup,
-    MemorySubscription,
+    MemoryTickConsumer,
 )
 from clocksvc.memory.tick_log import CommitFault
 from clocksvc.testing import InMemoryClock
@@ -102,11 +102,11 @@ class Simulation:
         self.clock = InMemoryClock(interval_seconds=MINUTE_S)
         self.group = MemoryGroup(self.clock.log, self.clock.spec.name)
         self.topic = MemoryPositionsTopic()
-        self.taken: list[Sending] = []
+        self.taken: list[DueTask] = []
         self.broker_down = False
         self.mortal = True
         self.outcome = Outcome()
-        self.processes: list[tuple[Sender, MemorySubscription]] = []
+        self.processes: list[tuple[TaskDispatcher, MemoryTickConsumer]] = []
 
     def run(self) -> Outcome:
         """Faults for a while, then calm, then judgement."""
@@ -123,13 +123,13 @@ class Simulation:
 
     # -- the broker -----------------------------------------------------------------------------------------------
 
-    def send(self, sending: Sending) -> None:
+    def send(self, sending: DueTask) -> None:
         """The broker's side: a task can be taken although its sender hears of a failure."""
         if self.broker_down and self.rng.random() < 0.7:
-            raise BrokerUnavailable
+            raise TaskQueueUnavailable
         self.taken.append(sending)
         if self.broker_down:
-            raise BrokerUnavailable
+            raise TaskQueueUnavailable
 
     # -- who acts -------------------------------------------------------------------------------------------------
 
@@ -159,17 +159,17 @@ class Simulation:
             self._start()
 
     def _start(self) -> None:
-        subscription = MemorySubscription(self.group)
+        subscription = MemoryTickConsumer(self.group)
 
         def dies() -> bool:
             return self.mortal and self.rng.random() < 0.01
 
-        sender = Sender(
+        sender = TaskDispatcher(
             self.clock.spec.name,
             "beat",
             ENTRIES,
             Fragile(subscription, dies),
-            Fragile(MemoryPositions(self.topic, "beat"), dies),
+            Fragile(MemoryCheckpoints(self.topic, "beat"), dies),
             Fragile(self, dies),
             self.clock.time,
         )

@@ -10,7 +10,7 @@ from clocksvc.interfaces.schedule import (
     EachTick,
     Entry,
 )
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.memory.tick_log import CommitFault
 from tests.unit.jobs.sender_bed import (
     START_MIN,
@@ -226,7 +226,7 @@ def test_a_process_that_is_told_to_end_while_it_sends_ends() -> None:
     bed.tick(1, 2)
     plain_send = bed.broker.send
 
-    def interrupted(sending: Sending) -> None:
+    def interrupted(sending: DueTask) -> None:
         plain_send(sending)
         if len(bed.broker.taken) == 2:
             sender.close()

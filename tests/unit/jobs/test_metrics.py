@@ -8,11 +8,11 @@ from clocksvc.interfaces.schedule import (
     EachTick,
     Entry,
 )
-from clocksvc.interfaces.store import Handled
+from clocksvc.interfaces.store import TaskCounterKey
 from clocksvc.jobs.metrics import (
     REPEAT_STEPS,
     Destination,
-    Tally,
+    DispatcherMetrics,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
@@ -31,7 +31,9 @@ DESTINATIONS = {
     "old": Destination("ingest", "slow"),
     "bad": Destination("bills", "fast"),
 }
-ZEROS = {Handled(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "stale", "refused")}
+ZEROS = {
+    TaskCounterKey(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "stale", "refused")
+}
 
 
 class CountedStore(MemoryStore):
@@ -43,14 +45,14 @@ class CountedStore(MemoryStore):
         self.hold = threading.Event()
         self.hold.set()
 
-    def count_tasks(self, sender: str, handled: Mapping[Handled, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
         self.writes += 1
         assert self.hold.wait(30)
         super().count_tasks(sender, handled, at_ms, ttl_ms)
 
 
-def tally_on(store: MemoryStore) -> Tally:
-    return Tally("c", "beat", DESTINATIONS, store)
+def tally_on(store: MemoryStore) -> DispatcherMetrics:
+    return DispatcherMetrics("c", "beat", DESTINATIONS, store)
 
 
 def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
@@ -110,7 +112,7 @@ def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
     tally.step()
     tally.step()
 
-    assert store.counters().tasks["beat"][Handled("ingest", "fast", "sent")] == 3
+    assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 3
     assert store.counters().sender_positions_ms == {"beat": (START_MIN + 2) * MINUTE}
 
 
@@ -131,7 +133,7 @@ def test_a_store_that_hangs_holds_no_sender_up() -> None:
 
     store.hold.set()
     sender.close()
-    assert store.counters().tasks["beat"][Handled("ingest", "fast", "sent")] == 5
+    assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 5
     assert store.counters().sender_positions_ms == {"beat": (START_MIN + 5) * MINUTE}
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from clocksvc.interfaces.checkpoints import Position
-from clocksvc.memory.checkpoints import MemoryPositions
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.memory.checkpoints import MemoryCheckpoints
 from tests.unit.jobs.simulation import Simulation
 
 SEEDS = 60
@@ -24,14 +24,14 @@ def test_no_seed_loses_or_invents_a_task() -> None:
 
 def test_a_position_that_is_moved_before_its_task_is_sent_loses_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deliberate defect: the judge sees it."""
-    hold = MemoryPositions.hold
+    hold = MemoryCheckpoints.hold
 
-    def ahead(self: MemoryPositions, waiting: object) -> dict[str, Position]:
+    def ahead(self: MemoryCheckpoints, waiting: object) -> dict[str, Checkpoint]:
         found = dict(hold(self, lambda: None))
         if "" in found:
-            found[""] = Position(found[""].at_ms + 60_000)
+            found[""] = Checkpoint(found[""].at_ms + 60_000)
         return found
 
-    monkeypatch.setattr(MemoryPositions, "hold", ahead)
+    monkeypatch.setattr(MemoryCheckpoints, "hold", ahead)
 
     assert any("lost" in text for seed in range(20) for text in Simulation(seed).run().wrong)

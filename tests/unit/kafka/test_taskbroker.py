@@ -11,13 +11,13 @@ from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.ports import free_ports
-from clocksvc.errors import BrokerUnavailable, InvalidValue
+from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.platform_task import PlatformTask
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.taskbroker import (
     CHECK_EVERY_S,
-    Taskbroker,
+    TaskbrokerQueue,
 )
 from clocksvc.kafka.topics import KafkaTopics
 from tests.system.path.installation import (
@@ -47,12 +47,14 @@ class Bed:
     topic: str
     time: Leaping
 
-    def broker(self, replicas: int | None = None, bootstrap: str | None = None, timeout_s: float = 6.0) -> Taskbroker:
+    def broker(
+        self, replicas: int | None = None, bootstrap: str | None = None, timeout_s: float = 6.0
+    ) -> TaskbrokerQueue:
         """One with an entry `e`."""
         settings = {"bootstrap.servers": bootstrap or self.bootstrap}
         counts: Mapping[str, int] = {} if replicas is None else {self.topic: replicas}
         tasks = {"e": PlatformTask(self.topic, "shop", "ingest", "shop.close", 10)}
-        return Taskbroker(tasks, counts, KafkaTopics(settings), settings, self.time, timeout_s)
+        return TaskbrokerQueue(tasks, counts, KafkaTopics(settings), settings, self.time, timeout_s)
 
     def records(self, count: int) -> list[Message]:
         """So many records, in no order across partitions; asserts that there is none more."""
@@ -81,9 +83,9 @@ def bed(bootstrap: str, key_prefix: str) -> Bed:
     return Bed(bootstrap, key_prefix, Leaping())
 
 
-def sending(minute: int) -> Sending:
+def sending(minute: int) -> DueTask:
     at_ms = BEGIN_MS + minute * 60_000
-    return Sending("checkins", "tasks", "e", at_ms, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms + 1))
+    return DueTask("checkins", "tasks", "e", at_ms, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms + 1))
 
 
 def test_a_record_is_an_activation_without_a_key(bed: Bed) -> None:
@@ -115,7 +117,7 @@ def test_partitions_that_can_be_shared_evenly_are_fine(bed: Bed, replicas: int |
 def test_partitions_that_can_not_be_shared_evenly_take_nothing(bed: Bed, replicas: int) -> None:
     """Nothing is lost: the same task can be sent once that is put right."""
     broker = bed.broker(replicas)
-    with pytest.raises(BrokerUnavailable) as raised:
+    with pytest.raises(TaskQueueUnavailable) as raised:
         broker.send(sending(0))
     assert str(raised.value) == (
         f"topic {bed.topic!r} has 6 partitions, which {replicas} taskbrokers can't share evenly: "
@@ -131,7 +133,7 @@ def test_partitions_that_are_added_are_seen(bed: Bed) -> None:
     admin = AdminClient({"bootstrap.servers": bed.bootstrap})
     admin.create_partitions([NewPartitions(bed.topic, 8)])[bed.topic].result(20)
     bed.time.ahead_s += CHECK_EVERY_S
-    with pytest.raises(BrokerUnavailable, match="has 8 partitions"):
+    with pytest.raises(TaskQueueUnavailable, match="has 8 partitions"):
         broker.send(sending(1))
     admin.create_partitions([NewPartitions(bed.topic, 9)])[bed.topic].result(20)
 
@@ -143,7 +145,7 @@ def test_partitions_that_are_added_are_seen(bed: Bed) -> None:
 def test_a_topic_that_is_not_there_is_not_made(bed: Bed) -> None:
     """What is missing is said."""
     missing = Bed(bed.bootstrap, f"{bed.topic}-missing", bed.time)
-    with pytest.raises(BrokerUnavailable, match=r"is not there: create it, with a multiple of 3 partitions"):
+    with pytest.raises(TaskQueueUnavailable, match=r"is not there: create it, with a multiple of 3 partitions"):
         missing.broker(3).send(sending(0))
 
     assert missing.topic not in AdminClient({"bootstrap.servers": bed.bootstrap}).list_topics(timeout=20).topics
@@ -153,7 +155,7 @@ def test_what_is_too_large_is_refused_for_good(bed: Bed) -> None:
     """It must not hold others up."""
     settings = {"bootstrap.servers": bed.bootstrap, "message.max.bytes": "1000"}
     task = PlatformTask(bed.topic, "shop", "ingest", "x" * 2000, 10)
-    broker = Taskbroker({"e": task}, {}, KafkaTopics(settings), settings, bed.time)
+    broker = TaskbrokerQueue({"e": task}, {}, KafkaTopics(settings), settings, bed.time)
 
     with pytest.raises(InvalidValue, match="wanted what the topic takes"):
         broker.send(sending(0))
@@ -161,5 +163,5 @@ def test_what_is_too_large_is_refused_for_good(bed: Bed) -> None:
 
 def test_a_kafka_out_of_reach_is_unavailable(bed: Bed) -> None:
     """So the sender tries again."""
-    with pytest.raises(BrokerUnavailable, match="does not answer"):
+    with pytest.raises(TaskQueueUnavailable, match="does not answer"):
         bed.broker(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", timeout_s=1.0).send(sending(0))

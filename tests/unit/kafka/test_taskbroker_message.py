@@ -12,7 +12,7 @@ from clocksvc.interfaces.platform_task import (
     PlatformTask,
     namespace_of,
 )
-from clocksvc.interfaces.task_queue import Sending
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.kafka.taskbroker_message import encode
 from tests.unit.kafka.wire import (
     number,
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.core
 
 AT_MS, NOW_MS = 1_795_348_800_000, 1_795_348_800_123
 TICK = Tick("checkins", AT_MS, AT_MS - 60_000, 60_000, AT_MS + 40)
-SENDING = Sending("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
+SENDING = DueTask("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
 TASK = PlatformTask("taskworker-ingest", "shop", "ingest.checkins", "shop.close_minute", 300)
 WIRE_TICK = {
     "clock": "checkins",

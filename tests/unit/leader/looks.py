@@ -10,7 +10,7 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import Topics
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.testing import InMemoryClock
 
@@ -33,7 +33,9 @@ def another_leader(
 ) -> Leader:
     """Another replica's leader over the same store, with a way of its own to tick log or topics where one is given."""
     log = ticklog or MemoryTickLog(clock.log, clock.spec.name)
-    parts = Parts(spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex)
+    parts = LeaderDependencies(
+        spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex
+    )
     return Leader(parts, holder)
 
 

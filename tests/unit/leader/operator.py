@@ -8,7 +8,7 @@ from clocksvc.clock.log_record import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import Answer
+from clocksvc.clock.request_result import RequestResult
 from clocksvc.testing import InMemoryClock
 
 LASTS_MS = 10_000
@@ -29,13 +29,15 @@ class Operator:
         assert self._clock.store.leave_request(request)
         return request.id
 
-    def ask(self, kind: RequestKind | str, number: int | None = None, reason: str = "a disk died") -> Answer | None:
+    def ask(
+        self, kind: RequestKind | str, number: int | None = None, reason: str = "a disk died"
+    ) -> RequestResult | None:
         """Leave a request and let the leader step; its answer."""
         left = self.leave(kind, number, reason)
         self._clock.settle()
         return self.answer(left)
 
-    def answer(self, request_id: str) -> Answer | None:
+    def answer(self, request_id: str) -> RequestResult | None:
         """The leader's answer so far."""
         return self._clock.store.read_answer(request_id)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.testing import InMemoryClock
@@ -30,7 +30,7 @@ def test_only_the_present_group_counts() -> None:
 
     def report_as_the_new_group(partition: int) -> None:
         timestamp_ms = parse_timestamp("timestamp", "2026-11-22T12:05:00Z")
-        clock.store.report(Report("rewrite", (Reading(Partition("events", partition), timestamp_ms),)))
+        clock.store.report(Report("rewrite", (PartitionTimestamp(Partition("events", partition), timestamp_ms),)))
         clock.settle()
 
     report_as_the_new_group(2)

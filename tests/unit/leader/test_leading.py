@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import decode
-from clocksvc.clock.partition import Outcome, Partition, Reading
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
@@ -113,7 +113,7 @@ def test_metadata_is_read_after_the_minimum() -> None:
     """A partition that appears between the minimum and the commit is waited for."""
     clock = InMemoryClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
-    clock.store.report(Report("group", (Reading(Partition("events", 0), clock.time.now_ms()),)))
+    clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
     read_minimum = clock.store.read_minimum
 
     def grow_afterwards(token: str, ttl_ms: int) -> object:

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Record
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import UnreadableRecord
 from clocksvc.interfaces.store import Report
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.interfaces.topics import (
-    Metadata,
+    ClusterMetadata,
     TimestampType,
 )
 from clocksvc.leader.leader import Phase
@@ -42,7 +42,7 @@ class SlowToRead(MemoryTickLog):
         super().__init__(log, clock)
         self._time = time
 
-    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         for number, record in enumerate(super().backwards(waiting), 1):
             if number % 1_000 == 0:
                 self._time.advance(0.9)
@@ -56,7 +56,7 @@ class SlowTopics(MemoryTopics):
         super().__init__("memory")
         self._time = time
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         self._time.advance(1.7)
         return super().describe(topics)
 
@@ -68,7 +68,7 @@ class SlowTopics(MemoryTopics):
 class OlderVersion(MemoryTickLog):
     """What a replica of an older version makes of a log whose last record is of a newer format."""
 
-    def tail(self, waiting: Waiting) -> Tail:
+    def tail(self, waiting: KeepAlive) -> Tail:
         super().tail(waiting)
         raise UnreadableRecord("format 2")
 
@@ -101,7 +101,7 @@ def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
         clock.time.advance(leader.step())
     assert leader.phase is Phase.LEADING
 
-    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", minutes(1)[0]))
+    reading = PartitionTimestamp(Partition("events", 0), parse_timestamp("timestamp", minutes(1)[0]))
     clock.store.report(Report("group", (reading,)))
     for _ in range(8):
         clock.time.advance(leader.step())

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_message import Message
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import TickLogRefused
 from clocksvc.interfaces.store import Report
@@ -188,7 +188,7 @@ def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFau
         clock.store.broken = clock.store.broken or step == "append.sent"
 
     clock.log.at = break_store
-    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", minutes(4)[0]))
+    reading = PartitionTimestamp(Partition("events", 0), parse_timestamp("timestamp", minutes(4)[0]))
     clock.store.report(Report("group", (reading,)))
     clock.leader.step()
     assert clock.store.broken

@@ -11,8 +11,8 @@ from clocksvc.clock.log_record import (
 )
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.tick_log import (
+    KeepAlive,
     Tail,
-    Waiting,
 )
 from clocksvc.leader.leader import Phase
 from clocksvc.memory.store import MemoryStore
@@ -40,10 +40,10 @@ class LongTickLog(MemoryTickLog):
         super().__init__(MemoryLog(), "clock")
         self._count = count
 
-    def tail(self, waiting: Waiting) -> Tail:
+    def tail(self, waiting: KeepAlive) -> Tail:
         return Tail(record(self._count), 0)
 
-    def backwards(self, waiting: Waiting) -> Iterator[Record]:
+    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         return map(record, range(self._count, 0, -1))
 
 

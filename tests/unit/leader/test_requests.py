@@ -9,7 +9,7 @@ from clocksvc.clock.log_record import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
-from clocksvc.clock.request_result import AnswerKind
+from clocksvc.clock.request_result import ResultKind
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.leader.leader import Phase
 from clocksvc.memory.tick_log import CommitFault
@@ -31,7 +31,7 @@ from tests.unit.leader.operator import (
 pytestmark = pytest.mark.core
 
 EXCLUDE, INCLUDE, PAUSE, RESUME = RequestKind.EXCLUDE, RequestKind.INCLUDE, RequestKind.PAUSE, RequestKind.RESUME
-DONE, REFUSED, NOT_DONE = AnswerKind.DONE, AnswerKind.REFUSED, AnswerKind.NOT_DONE
+DONE, REFUSED, NOT_DONE = ResultKind.DONE, ResultKind.REFUSED, ResultKind.NOT_DONE
 EVENTS_1 = Partition("events", 1)
 
 

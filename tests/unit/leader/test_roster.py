@@ -5,7 +5,7 @@ from typing import Any
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.interfaces.topics import Metadata
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.leader import Phase
 from clocksvc.testing import InMemoryClock
 from tests.unit.leader.looks import (
@@ -28,7 +28,7 @@ class _LastingOneReading:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._clock.topics, name)
 
-    def describe(self, names: Collection[str]) -> Metadata:
+    def describe(self, names: Collection[str]) -> ClusterMetadata:
         metadata = self._clock.topics.describe(names)
         if self.armed:
             self.armed = False

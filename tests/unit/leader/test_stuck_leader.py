@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from clocksvc.clock.log_record import Record
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import OutcomeUnknown
 from clocksvc.interfaces.store import Report
-from clocksvc.interfaces.tick_log import Waiting
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.leader.leader import Phase
 from clocksvc.memory.tick_log import (
     MemoryLog,
@@ -27,7 +27,7 @@ class UnansweredTickLog(MemoryTickLog):
         super().__init__(log, "clock")
         self._time = time
 
-    def append(self, records: Sequence[Record], waiting: Waiting) -> None:
+    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
         for _ in range(6):
             self._time.advance(1)
             waiting()
@@ -47,7 +47,7 @@ def test_a_leader_without_progress_publishes_a_hold_and_releases_its_lease() -> 
     clock.settle(stuck)
     require(stuck.phase is Phase.LEADING, "the leader leads")
     standby = clock.new_leader("standby")
-    reading = Reading(Partition("events", 0), parse_timestamp("timestamp", "2026-11-22T12:05:00Z"))
+    reading = PartitionTimestamp(Partition("events", 0), parse_timestamp("timestamp", "2026-11-22T12:05:00Z"))
     clock.store.report(Report("group", (reading,)))
 
     began, held_after_s = clock.time.monotonic(), float("inf")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
@@ -62,7 +62,7 @@ def test_the_report_that_completes_a_boundary_notifies_the_leader() -> None:
     clock.store.wait_for_wake(0)
     require(times(clock) == minutes(1), "the clock waits for the new partition")
 
-    reading = Reading(Partition("events", 2), parse_timestamp("timestamp", "2026-11-22T12:02:00Z"))
+    reading = PartitionTimestamp(Partition("events", 2), parse_timestamp("timestamp", "2026-11-22T12:02:00Z"))
     clock.store.report(Report("group", (reading,)))
 
     assert clock.store.wait_for_wake(0)

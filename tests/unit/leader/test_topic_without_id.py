@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 import pytest
 
-from clocksvc.clock.roster import TopicShape
-from clocksvc.interfaces.topics import Metadata
+from clocksvc.clock.roster import TopicMetadata
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.memory.topics import MemoryTopics
 from clocksvc.testing import InMemoryClock
 from tests.unit.leader.looks import minutes, pass_time, times
@@ -17,10 +17,10 @@ ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 class TopicsWithoutIds(MemoryTopics):
     """Topics of a broker that knows no topic ids."""
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         listed = super().describe(topics)
-        shapes = {name: TopicShape(ZERO_ID, shape.partitions) for name, shape in listed.topics.items()}
-        return Metadata(listed.cluster_id, shapes)
+        shapes = {name: TopicMetadata(ZERO_ID, shape.partitions) for name, shape in listed.topics.items()}
+        return ClusterMetadata(listed.cluster_id, shapes)
 
 
 @pytest.mark.xfail(

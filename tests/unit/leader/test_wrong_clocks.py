@@ -1,10 +1,10 @@
 """Clocks that jump by minutes under a leader: nothing is hidden by that."""
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.partition import Partition, Reading
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import Parts
+from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.testing import InMemoryClock, ManualTime
@@ -22,7 +22,7 @@ class _Wrong(ManualTime):
 
 def _led_by(clock: InMemoryClock, time: ManualTime, holder: str) -> Leader:
     ids = iter(f"{number:012x}{ord(holder[0]):020x}" for number in range(1, 100))
-    parts = Parts(
+    parts = LeaderDependencies(
         clock.spec, clock.store, MemoryTickLog(clock.log, clock.spec.name), clock.topics, time, lambda: next(ids)
     )
     return Leader(parts, holder)
@@ -39,7 +39,7 @@ def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
     for _ in range(15):
         clock.time.advance(1)
         time.advance(1)
-        clock.store.report(Report("group", (Reading(Partition("events", 0), clock.time.now_ms()),)))
+        clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
         clock.settle()
 
     assert len(clock.ticks()) == 1

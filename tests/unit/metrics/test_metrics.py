@@ -12,9 +12,9 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import (
-    Handled,
     PartitionClock,
     Snapshot,
+    TaskCounterKey,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
@@ -62,7 +62,7 @@ def drive_everything() -> Metrics:
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)
     view.store.count_heartbeats({"delivered": 3, "failed": 1, "expired": 1}, success=True)
-    view.store.count_tasks("beat", {Handled("ingest", "ingest-slow", "sent"): 3}, NOW_MS - 60_000, 60_000)
+    view.store.count_tasks("beat", {TaskCounterKey("ingest", "ingest-slow", "sent"): 3}, NOW_MS - 60_000, 60_000)
     view.store.note_finished("id", 60_000, 10)
     view.store.is_double("id")
     metrics = watching(view)
@@ -175,7 +175,7 @@ def test_outcomes_are_counted_apart() -> None:
 def test_tasks_are_counted_apart() -> None:
     """By sender, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
     view = View()
-    slow, fast = Handled("ingest", "slow", "sent"), Handled("ingest", "fast", "stale")
+    slow, fast = TaskCounterKey("ingest", "slow", "sent"), TaskCounterKey("ingest", "fast", "stale")
     view.store.count_tasks("beat", {slow: 2, fast: 0}, NOW_MS, 60_000)
     view.store.count_tasks("tasks", {slow: 1}, None, 60_000)
     metrics = watching(view)

@@ -12,7 +12,7 @@ from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue, MetadataUnavailable
 from clocksvc.interfaces.topics import (
     HEARTBEAT_HEADER,
-    Metadata,
+    ClusterMetadata,
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.topics import MemoryTopics
@@ -46,7 +46,7 @@ class Cluster(MemoryTopics):
     forbidden: Collection[str] = ()
     asked: int = 0
 
-    def describe(self, topics: Collection[str]) -> Metadata:
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
         self.asked += 1
         if any(topic in self.forbidden for topic in topics):
             raise MetadataUnavailable("not authorized")

@@ -14,14 +14,14 @@ from clocksvc.clock.log_record import (
     Exclusion,
     Pause,
 )
-from clocksvc.clock.partition import Partition, Reading
-from clocksvc.clock.roster import Roster, TopicShape
+from clocksvc.clock.partition import Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
-    Bounds,
-    Marks,
+    ClockParameters,
     Report,
+    StoreIdentity,
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.memory.store import MemoryStore
@@ -52,8 +52,8 @@ class Stage:
         self.feed = Feed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         self.store.take_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)
-        bounds = Bounds(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
-        self.store.mark(TOKEN, Marks("cluster-1"), bounds, self.now_ms() - 3_600_000)
+        bounds = ClockParameters(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
+        self.store.mark(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
         self.roster()
         self.say(None)
         self.store.count_heartbeats({"delivered": partitions * 60}, success=True)
@@ -65,14 +65,14 @@ class Stage:
     def roster(self, exclusions: Sequence[Exclusion] = (), pause: Pause | None = None) -> None:
         """Who counts, and what somebody asked for."""
         spared = frozenset(one.partition for one in exclusions)
-        self.store.write_roster(TOKEN, Roster({TOPIC: TopicShape("1", self.count)}, spared), 1, exclusions, pause)
+        self.store.write_roster(TOKEN, Roster({TOPIC: TopicMetadata("1", self.count)}, spared), 1, exclusions, pause)
 
     def report(self, behind_s: float = 0.0, but: dict[int, float | None] | None = None) -> None:
         """Every partition is so far behind, but those that are named; None: it is not reported."""
         at_ms = self.now_ms() + self.late_ms
         late = dict.fromkeys(range(self.count), behind_s) | (but or {})
         readings = [
-            Reading(Partition(TOPIC, number), round(at_ms - seconds * 1000))
+            PartitionTimestamp(Partition(TOPIC, number), round(at_ms - seconds * 1000))
             for number, seconds in late.items()
             if seconds is not None
         ]

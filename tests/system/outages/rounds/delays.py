@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tests.system.outages.rounds.world import Fault
-from tests.system.path.notes import LoggedTick
+from tests.system.path.notes import TickWithOffset
 
 AT_WORK_MS = 2_500
 """A clock whose last tick is no older was running."""
@@ -27,7 +27,7 @@ def stalls(faults: Sequence[Fault], arrived: Sequence[float]) -> dict[str, list[
     return dict(found)
 
 
-def takeovers(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str) -> list[float]:
+def takeovers(faults: Sequence[Fault], log: Sequence[TickWithOffset], kind: str) -> list[float]:
     """For each fault of a kind that met a running clock, and was alone until ticks came again: the seconds from the
     last tick before it to the first one after, by the broker's time. A tick may still come while the fault does: the
     longest gap is meant."""
@@ -48,7 +48,7 @@ def takeovers(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str) -> 
     return found
 
 
-def amid_commits(faults: Sequence[Fault], log: Sequence[LoggedTick], kind: str, within_ms: int = AMID_MS) -> int:
+def amid_commits(faults: Sequence[Fault], log: Sequence[TickWithOffset], kind: str, within_ms: int = AMID_MS) -> int:
     """How many faults of a kind came no longer than this after a tick was written."""
     moments = [tick.appended_ms for tick in log]
     return sum(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.system.outages.rounds.watched import Watched
 from tests.system.path.notes import (
-    LoggedTick,
     Note,
+    TickWithOffset,
     early_ticks,
     late_first_records,
     read_tick_log,
@@ -19,7 +19,7 @@ from tests.system.path.notes import (
 class Verdict:
     """What was wrong with one clock, in words, and how much happened."""
 
-    log: list[LoggedTick]
+    log: list[TickWithOffset]
     streamed: list[int]
     notes: list[Note]
     lost: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ def judge(bootstrap: str, watched: Watched) -> Verdict:
 
 
 def verdict(
-    log: list[LoggedTick],
+    log: list[TickWithOffset],
     streamed: list[int],
     shown: Mapping[str, Sequence[int]],
     notes: list[Note],
