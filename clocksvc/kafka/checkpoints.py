@@ -99,8 +99,8 @@ class KafkaCheckpoints:
     def _until_ended(self, last: int, waiting: KeepAlive) -> None:
         """Wait until a commit's transaction has ended.
 
-        A transaction whose end a broker forgets (see `HangingTransactionResolver`) would otherwise be taken for done, and
-        what its checkpoint starts with would not be sent. Another dispatcher's open transaction is waited for too,
+        A transaction whose end a broker forgets (see `HangingTransactionResolver`) would otherwise be taken for done,
+        and what its checkpoint starts with would not be sent. Another dispatcher's open transaction is waited for too,
         until its broker ends it.
         """
         settles, ask = SlicedDeadline(self._time, self._settle_s, waiting), partial(self._patience, waiting)
