@@ -19,7 +19,7 @@ def _without(rule: object) -> Patched:
     "the out-of-orderness is not subtracted",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_out_of_orderness_is_subtracted_to_compare",
+    directed="unit/leader/test_leading.py::test_out_of_orderness_is_subtracted_to_compare",
 )
 def out_of_orderness_not_subtracted() -> Patched:
     def reached(sight: HoldInputs) -> int:
@@ -32,7 +32,7 @@ def out_of_orderness_not_subtracted() -> Patched:
     "the store's clock alone must have passed a boundary",
     Promise.NEVER_EARLY,
     "early",
-    directed="clock/test_advance.py::test_the_verdict",
+    directed="unit/clock/test_due_ticks.py::test_the_verdict",
 )
 def leaders_clock_not_compared() -> Patched:
     return patch.object(
@@ -44,7 +44,7 @@ def leaders_clock_not_compared() -> Patched:
     "the leader's clock alone must have passed a boundary",
     Promise.NEVER_EARLY,
     "early",
-    directed="clock/test_advance.py::test_the_verdict",
+    directed="unit/clock/test_due_ticks.py::test_the_verdict",
 )
 def stores_clock_not_compared() -> Patched:
     return patch.object(
@@ -58,7 +58,7 @@ def stores_clock_not_compared() -> Patched:
     "conflict",
     "lost",
     "early",
-    directed="leader/test_leading.py::test_two_configurations_hold_each_other",
+    directed="unit/leader/test_leading.py::test_two_configurations_hold_each_other",
 )
 def config_conflict_ignored() -> Patched:
     return _without(holds.config_conflict)
@@ -69,7 +69,7 @@ def config_conflict_ignored() -> Patched:
     Promise.NEVER_LOST,
     "conflict",
     "early",
-    directed="leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
+    directed="unit/leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
 )
 def unheard_replicas_ignored() -> Patched:
     return _without(holds.not_all_heard)
@@ -79,7 +79,7 @@ def unheard_replicas_ignored() -> Patched:
     "a topic that Kafka does not list holds nothing",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_absence_retires_nothing",
+    directed="unit/leader/test_leading.py::test_absence_retires_nothing",
 )
 def missing_topic_ignored() -> Patched:
     return _without(holds.topic_missing)
@@ -89,7 +89,7 @@ def missing_topic_ignored() -> Patched:
     "a clock that was told to pause goes on",
     Promise.NEVER_EARLY,
     "paused",
-    directed="clock/test_advance.py::test_the_verdict",
+    directed="unit/clock/test_due_ticks.py::test_the_verdict",
 )
 def pause_ignored() -> Patched:
     return _without(holds.paused)
@@ -100,7 +100,7 @@ def pause_ignored() -> Patched:
     Promise.NEVER_LOST,
     "lost",
     "chain",
-    directed="leader/test_leading.py::test_skipped_boundaries_are_ticked_one_by_one",
+    directed="unit/leader/test_leading.py::test_skipped_boundaries_are_ticked_one_by_one",
 )
 def skipped_boundaries_left_out() -> Patched:
     span = boundary.span
@@ -112,7 +112,7 @@ def skipped_boundaries_left_out() -> Patched:
     Promise.NEVER_LOST,
     "interval",
     "lost",
-    directed="leader/test_leading.py::test_two_configurations_hold_each_other",
+    directed="unit/leader/test_leading.py::test_two_configurations_hold_each_other",
 )
 def interval_added_to_the_last_tick() -> Patched:
     def span(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:
@@ -125,7 +125,7 @@ def interval_added_to_the_last_tick() -> Patched:
     "a tick does not say who was not waited for",
     Promise.NEVER_SILENT,
     "excluded",
-    directed="clock/test_tick.py::test_a_tick_on_the_wire",
+    directed="unit/clock/test_tick.py::test_a_tick_on_the_wire",
 )
 def exclusions_not_named() -> Patched:
     to_wire = Tick.to_wire
@@ -137,7 +137,7 @@ def exclusions_not_named() -> Patched:
     Promise.REBUILT,
     "excluded",
     "dead",
-    directed="clock/test_record.py::test_a_record_in_the_log",
+    directed="unit/clock/test_log_record.py::test_a_record_in_the_log",
 )
 def exclusions_lost_in_the_log() -> Patched:
 

@@ -17,7 +17,7 @@ Patched = AbstractContextManager[object]
     "a feed shows whatever the store's stream ends with",
     Promise.NEVER_BACK,
     "back",
-    directed="test_feed_trouble.py::test_a_stream_that_ends_below_is_not_shown",
+    directed="unit/service/test_tick_feed_trouble.py::test_a_stream_that_ends_below_is_not_shown",
 )
 def feed_follows_the_store_back() -> Patched:
     def compare(feed: Feed, last: Tick, stream_end: Tick | None) -> None:
@@ -31,7 +31,7 @@ def feed_follows_the_store_back() -> Patched:
     "a feed goes on after a gap as if there were none",
     Promise.NEVER_LOST,
     "lost",
-    directed="test_feed_trouble.py::test_a_stream_with_a_hole_is_not_shown",
+    directed="unit/service/test_tick_feed_trouble.py::test_a_stream_with_a_hole_is_not_shown",
 )
 def feed_accepts_a_gap() -> Patched:
     def follow(feed: Feed, last: Tick, timeout_s: float) -> None:
@@ -45,7 +45,7 @@ def feed_accepts_a_gap() -> Patched:
     "a cursor older than what is kept gets what is kept",
     Promise.NEVER_LOST,
     "lost",
-    directed="test_feed.py::test_a_cursor_older_than_what_is_kept_is_refused",
+    directed="unit/service/test_tick_feed.py::test_a_cursor_older_than_what_is_kept_is_refused",
 )
 def old_cursor_answered() -> Patched:
     def after(ring: Ring, cursor_ms: int, limit: int) -> list[Tick]:
@@ -62,7 +62,7 @@ def old_cursor_answered() -> Patched:
     "lost",
     "early",
     "back",
-    directed="test_feed.py::test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list",
+    directed="unit/service/test_tick_feed.py::test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list",
 )
 def cursor_answered_from_the_store_alone() -> Patched:
     def kept(feed: Feed, cursor_ms: int, limit: int) -> Sequence[Tick]:
@@ -75,7 +75,7 @@ def cursor_answered_from_the_store_alone() -> Patched:
     "a tick at the cursor is given once more",
     Promise.NEVER_LOST,
     "twice",
-    directed="test_feed.py::test_it_shows_history_and_what_follows",
+    directed="unit/service/test_tick_feed.py::test_it_shows_history_and_what_follows",
 )
 def cursor_is_inclusive() -> Patched:
     after = Ring.after
@@ -87,7 +87,7 @@ def cursor_is_inclusive() -> Patched:
     Promise.ALIVE,
     "dead",
     "silent",
-    directed="test_feed_trouble.py::test_a_lost_stream_is_not_shown_and_heals",
+    directed="unit/service/test_tick_feed_trouble.py::test_a_lost_stream_is_not_shown_and_heals",
 )
 def feed_never_recovers() -> Patched:
     step = Feed.step

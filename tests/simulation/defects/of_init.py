@@ -13,7 +13,7 @@ Patched = AbstractContextManager[object]
     "init takes a time before ticks that log or store know",
     Promise.NEVER_BACK,
     "back",
-    directed="cli/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
+    directed="unit/cli/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
 )
 def init_goes_back() -> Patched:
     return patch.object(init, "_check_not_before", lambda *_: None)
@@ -23,7 +23,7 @@ def init_goes_back() -> Patched:
     "init skips boundaries of a clock whose log lost nothing",
     Promise.NEVER_LOST,
     "lost",
-    directed="leader/test_log_trouble.py::test_a_refused_init_disturbs_nobody",
+    directed="unit/leader/test_log_trouble.py::test_a_refused_init_disturbs_nobody",
 )
 def init_on_a_sound_log() -> Patched:
     return patch.object(init, "_check_log", lambda *_: None)

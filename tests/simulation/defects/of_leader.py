@@ -22,7 +22,7 @@ Patched = AbstractContextManager[object]
     "the lease is kept for ever while Kafka is out of reach",
     Promise.ALIVE,
     "dead",
-    directed="leader/test_recovery.py::test_without_kafka_the_lease_goes_to_another",
+    directed="unit/leader/test_recovery.py::test_without_kafka_the_lease_goes_to_another",
 )
 def lease_without_kafka() -> Patched:
     return patch.object(Lease, "is_stuck", lambda lease: False)
@@ -33,7 +33,7 @@ def lease_without_kafka() -> Patched:
     Promise.NEVER_LOST,
     "dead",
     "conflict",
-    directed="leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
+    directed="unit/leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
 )
 def announced_once() -> Patched:
     return patch("clocksvc.leader.lease.ANNOUNCE_EVERY_S", float("inf"))
@@ -43,7 +43,7 @@ def announced_once() -> Patched:
     "nothing is said of why no tick comes",
     Promise.NEVER_SILENT,
     "silent",
-    directed="leader/test_leading.py::test_who_is_behind_is_named_after_a_while",
+    directed="unit/leader/test_leading.py::test_who_is_behind_is_named_after_a_while",
 )
 def hold_not_said() -> Patched:
     say = Leader._say
@@ -54,7 +54,7 @@ def hold_not_said() -> Patched:
     "a verdict is said once and not repeated",
     Promise.NEVER_SILENT,
     "silent",
-    directed="leader/test_verdict.py::test_a_hold_that_lasts_is_said_again_before_the_store_forgets_it",
+    directed="unit/leader/test_verdict.py::test_a_hold_that_lasts_is_said_again_before_the_store_forgets_it",
 )
 def verdict_not_repeated() -> Patched:
     say = Leader._say
@@ -74,7 +74,7 @@ def verdict_not_repeated() -> Patched:
     "dead",
     "silent",
     "stale",
-    directed="leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
+    directed="unit/leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
 )
 def hold_never_taken_back() -> Patched:
     say = Leader._say
@@ -89,7 +89,7 @@ def hold_never_taken_back() -> Patched:
     "who asked for an exclusion is answered before it is committed",
     Promise.NEVER_LOST,
     "request",
-    directed="leader/test_requests.py::test_a_fenced_leader_leaves_the_request_to_the_next",
+    directed="unit/leader/test_requests.py::test_a_fenced_leader_leaves_the_request_to_the_next",
 )
 def request_answered_before_the_commit() -> Patched:
     commit = requests._commit
@@ -107,7 +107,7 @@ def request_answered_before_the_commit() -> Patched:
     "a request that nobody waits for any more is granted",
     Promise.NEVER_LOST,
     "request",
-    directed="leader/test_requests.py::test_an_unknown_outcome_that_outlasts_the_request",
+    directed="unit/leader/test_requests.py::test_an_unknown_outcome_that_outlasts_the_request",
 )
 def expired_request_granted() -> Patched:
     settle = requests.settle

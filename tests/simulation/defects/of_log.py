@@ -28,7 +28,7 @@ _append, _fence = MemoryTickLog.append, MemoryTickLog.fence
     "twice",
     "lost",
     "early",
-    directed="leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
+    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
 )
 def no_fencing() -> Patched:
     def check(log: MemoryTickLog) -> None:
@@ -44,7 +44,7 @@ def no_fencing() -> Patched:
     "lost",
     "chain",
     "dead",
-    directed="leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
+    directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def read_to_the_high_watermark() -> Patched:
     def tail(log: MemoryTickLog, waiting: KeepAlive) -> Tail:
@@ -63,7 +63,7 @@ def read_to_the_high_watermark() -> Patched:
     "silent",
     "twice",
     "lost",
-    directed="leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
+    directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def open_transaction_ignored() -> Patched:
     return patch.object(MemoryTickLog, "_refuse_open", lambda *_: None)
@@ -73,7 +73,7 @@ def open_transaction_ignored() -> Patched:
     "a new writer does not abort what the old one left open",
     Promise.ALIVE,
     "dead",
-    directed="leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def open_transaction_not_aborted() -> Patched:
     def fence(log: MemoryLog) -> int:
@@ -87,7 +87,7 @@ def open_transaction_not_aborted() -> Patched:
     "a leader that was fenced goes on with the same producer",
     Promise.ALIVE,
     "dead",
-    directed="leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
+    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
 )
 def fenced_producer_reused() -> Patched:
     fenced: dict[MemoryTickLog, int | None] = {}
@@ -113,7 +113,7 @@ def fenced_producer_reused() -> Patched:
     "a commit whose outcome is not known is sent once more",
     Promise.NEVER_LOST,
     "twice",
-    directed="leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_repeated() -> Patched:
     def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
@@ -131,7 +131,7 @@ def unknown_outcome_repeated() -> Patched:
     Promise.NEVER_EARLY,
     "early",
     "lost",
-    directed="leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_taken_for_success() -> Patched:
     def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:

@@ -30,7 +30,7 @@ def _first(topics: Mapping[str, TopicMetadata] = MappingProxyType({})) -> Record
     "twice",
     "lost",
     "chain",
-    directed="leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
+    directed="unit/leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
 )
 def recovery_from_the_store() -> Patched:
     read_last = recovery.read_last
@@ -50,7 +50,7 @@ def recovery_from_the_store() -> Patched:
     "chain",
     "twice",
     "lost",
-    directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
+    directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def first_start_on_an_empty_store() -> Patched:
     read_last = recovery.read_last
@@ -69,7 +69,7 @@ def first_start_on_an_empty_store() -> Patched:
     "lost",
     "chain",
     "twice",
-    directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
+    directed="unit/leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def first_start_on_an_emptied_log() -> Patched:
     return patch.object(leading, "read_last", lambda parts, waiting: parts.ticklog.tail(waiting).record or _first())
@@ -81,7 +81,7 @@ def first_start_on_an_emptied_log() -> Patched:
     "silent",
     "lost",
     "chain",
-    directed="leader/test_recovery.py::test_a_log_that_begins_above_zero_is_no_first_start",
+    directed="unit/leader/test_recovery.py::test_a_log_that_begins_above_zero_is_no_first_start",
 )
 def first_offset_ignored() -> Patched:
     return patch.object(recovery, "_last_of", lambda clock, tail: tail.record or _first())
@@ -94,7 +94,7 @@ def first_offset_ignored() -> Patched:
     "back",
     "twice",
     "chain",
-    directed="leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
+    directed="unit/leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def later_tick_of_the_store_cut_back() -> Patched:
     def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
@@ -110,7 +110,7 @@ def later_tick_of_the_store_cut_back() -> Patched:
     "dead",
     "lost",
     "the store's stream",
-    directed="leader/test_recovery.py::test_a_death_between_commit_and_publish_loses_nothing",
+    directed="unit/leader/test_recovery.py::test_a_death_between_commit_and_publish_loses_nothing",
 )
 def stream_never_reconciled() -> Patched:
     return patch.object(leading, "reconcile", lambda *_: None)
@@ -123,7 +123,7 @@ def stream_never_reconciled() -> Patched:
     "lost",
     "kept",
     "the store's stream",
-    directed="leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
+    directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def stream_rebuilt_without_history() -> Patched:
     def rebuild(parts: LeaderDependencies, token: str, state: ClockState, waiting: Callable[[], None]) -> None:
@@ -140,7 +140,7 @@ def stream_rebuilt_without_history() -> Patched:
     Promise.REBUILT,
     "paused",
     "request",
-    directed="leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
+    directed="unit/leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
 )
 def pause_forgotten_at_takeover() -> Patched:
     read_last = recovery.read_last
@@ -157,7 +157,7 @@ def pause_forgotten_at_takeover() -> Patched:
     Promise.ALIVE,
     "silent",
     "dead",
-    directed="leader/test_log_trouble.py::test_ticks_whose_commit_a_broker_forgot_are_committed_again",
+    directed="unit/leader/test_log_trouble.py::test_ticks_whose_commit_a_broker_forgot_are_committed_again",
 )
 def forgotten_commit_not_repeated() -> Patched:
     return patch.object(recovery, "leading_to", lambda *_: [])

@@ -32,7 +32,7 @@ _refuse = ProgressTracker._refuse
     "a number that was refused hides the good ones behind it",
     Promise.ALIVE,
     "dead",
-    directed="test_reporter_refusals.py::test_a_timestamp_far_ahead_is_forgotten",
+    directed="unit/client/test_reporter_refusals.py::test_a_timestamp_far_ahead_is_forgotten",
 )
 def refused_number_remembered() -> Patched:
     def remember(self: ProgressTracker, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
@@ -50,7 +50,7 @@ def refused_number_remembered() -> Patched:
     "the store's refusal does not make a reporter forget the number",
     Promise.ALIVE,
     "dead",
-    directed="test_reporter_refusals.py::test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted",
+    directed="unit/client/test_reporter_refusals.py::test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted",
 )
 def refusal_by_the_store_ignored() -> Patched:
     return patch.object(Progress, "refused", lambda self, number_ms: None)
@@ -60,7 +60,7 @@ def refusal_by_the_store_ignored() -> Patched:
     "a doubtful number that was overtaken is refused still, and takes the good one with it",
     Promise.ALIVE,
     "untold",
-    directed="test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
+    directed="unit/client/test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
 )
 def overtaken_number_refused() -> Patched:
     look_at = ProgressTracker._look_at
@@ -78,7 +78,7 @@ def overtaken_number_refused() -> Patched:
     Promise.NEVER_EARLY,
     "silent",
     "early",
-    directed="leader/test_leading.py::test_refused_reports_are_named",
+    directed="unit/leader/test_leading.py::test_refused_reports_are_named",
 )
 def far_ahead_accepted() -> Patched:
     mark = MemoryStore.mark
@@ -96,7 +96,7 @@ def far_ahead_accepted() -> Patched:
     Promise.ALIVE,
     "dead",
     "untold",
-    directed="test_reporter_topics.py::test_a_partition_that_is_revoked_is_reported_then_forgotten",
+    directed="unit/client/test_reporter_topics.py::test_a_partition_that_is_revoked_is_reported_then_forgotten",
 )
 def forget_without_flush() -> Patched:
     return patch.object(Reporter, "on_revoke", Reporter.on_lost)
@@ -106,7 +106,7 @@ def forget_without_flush() -> Patched:
     "what was reported once is not repeated, and a lost store not noticed",
     Promise.REBUILT,
     "dead",
-    directed="test_reporter.py::test_all_is_repeated_every_ten_seconds",
+    directed="unit/client/test_reporter.py::test_all_is_repeated_every_ten_seconds",
 )
 def reported_once() -> Patched:
     return together(
@@ -118,7 +118,7 @@ def reported_once() -> Patched:
     "the boundary that a record comes before is reported for it",
     Promise.NEVER_EARLY,
     "early",
-    directed="test_reporter.py::test_a_boundary_is_crossed_in_raw_terms",
+    directed="unit/client/test_reporter.py::test_a_boundary_is_crossed_in_raw_terms",
 )
 def reports_rounded_up() -> Patched:
     report = ProgressTracker.report
@@ -140,7 +140,7 @@ def reports_rounded_up() -> Patched:
     "a reporter's highest number stands for all its partitions",
     Promise.NEVER_EARLY,
     "early",
-    directed="test_reporter.py::test_all_is_repeated_every_ten_seconds",
+    directed="unit/client/test_reporter.py::test_all_is_repeated_every_ten_seconds",
 )
 def one_number_for_all_partitions() -> Patched:
     report = ProgressTracker.report
@@ -160,7 +160,7 @@ def one_number_for_all_partitions() -> Patched:
     Promise.ALIVE,
     "dead",
     "untold",
-    directed="test_reporter.py::test_a_store_that_forgot_is_told_again_each_second",
+    directed="unit/client/test_reporter.py::test_a_store_that_forgot_is_told_again_each_second",
 )
 def unsent_reports_dropped() -> Patched:
     select = ProgressTracker.select
@@ -182,7 +182,7 @@ def unsent_reports_dropped() -> Patched:
     "silent",
     "early",
     "back",
-    directed="test_reporter_topics.py::test_a_partition_that_is_lost_is_forgotten",
+    directed="unit/client/test_reporter_topics.py::test_a_partition_that_is_lost_is_forgotten",
 )
 def nothing_forgotten() -> Patched:
     def keep(self: Reporter, partitions: Iterable[TopicPartition]) -> None:

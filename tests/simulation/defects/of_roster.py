@@ -24,7 +24,7 @@ Patched = AbstractContextManager[object]
     "a partition that metadata does not show leaves the roster",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_absence_retires_nothing",
+    directed="unit/leader/test_leading.py::test_absence_retires_nothing",
 )
 def absence_retires() -> Patched:
     def read(
@@ -39,7 +39,7 @@ def absence_retires() -> Patched:
     "partitions seen in an earlier term of the same process are forgotten",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_metadata_that_lags_after_a_lost_commit_retires_nothing",
+    directed="unit/leader/test_roster.py::test_metadata_that_lags_after_a_lost_commit_retires_nothing",
 )
 def seen_roster_forgotten() -> Patched:
     enter = Leader._enter
@@ -56,7 +56,7 @@ def seen_roster_forgotten() -> Patched:
     "what a recovery has read of the topics is forgotten when it fails",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_what_a_recovery_read_outlives_its_failure",
+    directed="unit/leader/test_roster.py::test_what_a_recovery_read_outlives_its_failure",
 )
 def reading_of_a_failed_recovery_forgotten() -> Patched:
     recover = Leader._recover
@@ -76,7 +76,7 @@ def reading_of_a_failed_recovery_forgotten() -> Patched:
     "a metadata reading counts from when the roster is written, not from when it was read",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_what_a_leader_read_outlives_its_term",
+    directed="unit/leader/test_roster.py::test_what_a_leader_read_outlives_its_term",
 )
 def reading_of_a_failed_step_forgotten() -> Patched:
     ask_metadata = step.ask_metadata
@@ -93,7 +93,7 @@ def reading_of_a_failed_step_forgotten() -> Patched:
     "the partition counts in the log are not read by the next leader",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log",
+    directed="unit/leader/test_roster.py::test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log",
 )
 def roster_of_the_log_forgotten() -> Patched:
     read_roster = recovery.read_roster
@@ -110,7 +110,7 @@ def roster_of_the_log_forgotten() -> Patched:
     "the roster is written partition by partition, unchecked",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
+    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
 )
 def roster_one_by_one() -> Patched:
     adopt = term.adopt_roster

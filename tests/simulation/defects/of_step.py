@@ -49,7 +49,7 @@ def _with_minimum(alter: Callable[[ProgressReading, Term], ProgressReading]) -> 
     "early",
     "lost",
     "twice",
-    directed="leader/test_recovery.py::test_nothing_is_published_before_it_is_committed",
+    directed="unit/leader/test_recovery.py::test_nothing_is_published_before_it_is_committed",
 )
 def publish_before_commit() -> Patched:
     def tick(parts: LeaderDependencies, term: Term, sight: Any, due: range, *rest: Any) -> None:
@@ -65,7 +65,7 @@ def publish_before_commit() -> Patched:
     "the minimum of an older roster counts",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
+    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
 )
 def no_generation_and_count_check() -> Patched:
     return _with_minimum(
@@ -78,7 +78,7 @@ def no_generation_and_count_check() -> Patched:
     Promise.ALIVE,
     "lost",
     "dead",
-    directed="leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
+    directed="unit/leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
 )
 def last_tick_of_the_store_not_compared() -> Patched:
     return _with_minimum(lambda minimum, term: replace(minimum, last_tick_ms=term.state.last_tick_ms))
@@ -88,7 +88,7 @@ def last_tick_of_the_store_not_compared() -> Patched:
     "metadata is asked before the minimum is taken",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_metadata_is_read_after_the_minimum",
+    directed="unit/leader/test_leading.py::test_metadata_is_read_after_the_minimum",
 )
 def metadata_before_the_minimum() -> Patched:
     def ask_first(parts: LeaderDependencies, term: Term) -> LeaderDependencies:
@@ -102,7 +102,7 @@ def metadata_before_the_minimum() -> Patched:
     "metadata is read every 30 s and not once more before a commit",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_metadata_is_read_after_the_minimum",
+    directed="unit/leader/test_leading.py::test_metadata_is_read_after_the_minimum",
 )
 def no_second_metadata_reading() -> Patched:
     read: dict[int, tuple[Term, ClusterMetadata]] = {}

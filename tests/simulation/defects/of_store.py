@@ -33,7 +33,7 @@ _receive, _replace_roster, _report = State.receive, State.replace_roster, Memory
     "a partition that nobody reported stands at zero",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_roster.py::test_unknown_is_not_zero",
+    directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def zero_for_unknown() -> Patched:
     def lowest(state: State) -> int | None:
@@ -56,7 +56,7 @@ def zero_for_unknown() -> Patched:
     "the minimum is that of the partitions that were reported",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_roster.py::test_unknown_is_not_zero",
+    directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def unknown_left_out() -> Patched:
     def lowest(state: State) -> int | None:
@@ -69,7 +69,7 @@ def unknown_left_out() -> Patched:
     "a report puts its partition on the roster, and nobody counts",
     Promise.NEVER_EARLY,
     "early",
-    directed="leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
+    directed="unit/leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
 )
 def roster_of_those_who_report() -> Patched:
 
@@ -92,7 +92,7 @@ def roster_of_those_who_report() -> Patched:
     "a lower report lowers its partition (ZADD without GT)",
     Promise.NEVER_BACK,
     "back",
-    directed="promises/test_store_reports.py::test_each_partition_keeps_its_maximum",
+    directed="interfaces/test_store_reports.py::test_each_partition_keeps_its_maximum",
 )
 def zadd_without_gt() -> Patched:
     def receive(state: State, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
@@ -108,7 +108,7 @@ def zadd_without_gt() -> Patched:
     "a timestamp far ahead counts",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_reports.py::test_refused_number_is_forgotten",
+    directed="interfaces/test_store_reports.py::test_refused_number_is_forgotten",
 )
 def far_ahead_accepted_by_the_store() -> Patched:
     return patch.object(
@@ -122,7 +122,7 @@ def far_ahead_accepted_by_the_store() -> Patched:
     "another group's progress counts",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_reports.py::test_another_groups_report_is_refused_whole",
+    directed="interfaces/test_store_reports.py::test_another_groups_report_is_refused_whole",
 )
 def foreign_group_accepted() -> Patched:
     def report(store: MemoryStore, given: Report) -> ReportAnswer:
@@ -136,7 +136,7 @@ def foreign_group_accepted() -> Patched:
     "a topic made anew keeps the clocks of the old one",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_roster.py::test_topic_made_anew_is_unknown_again",
+    directed="interfaces/test_store_roster.py::test_topic_made_anew_is_unknown_again",
 )
 def new_topic_keeps_old_clocks() -> Patched:
     def keep(state: State, roster: Roster, generation: int) -> None:
@@ -150,7 +150,7 @@ def new_topic_keeps_old_clocks() -> Patched:
     "a consumer's word on the old topic counts for the one made anew",
     Promise.NEVER_EARLY,
     "early",
-    directed="promises/test_store_roster.py::test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing",
+    directed="interfaces/test_store_roster.py::test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing",
 )
 def old_topics_numbers_count() -> Patched:
     return patch.object(State, "_anew", lambda state, roster: {})
@@ -160,7 +160,7 @@ def old_topics_numbers_count() -> Patched:
     "a new roster forgets what was reported",
     Promise.ALIVE,
     "back",
-    directed="promises/test_store_roster.py::test_partitions_keep_what_was_reported",
+    directed="interfaces/test_store_roster.py::test_partitions_keep_what_was_reported",
 )
 def roster_forgets_reports() -> Patched:
     def forget(state: State, roster: Roster, generation: int) -> None:
@@ -184,7 +184,7 @@ def _publish_anything(store: MemoryStore, token: str, ticks: Sequence[Tick]) -> 
     "the store's stream",
     "lost",
     "twice",
-    directed="promises/test_store_ticks.py::test_broken_chain_is_refused_whole",
+    directed="interfaces/test_store_ticks.py::test_broken_chain_is_refused_whole",
 )
 def publish_without_previous() -> Patched:
     return patch.object(MemoryStore, "publish", _publish_anything)
@@ -199,7 +199,7 @@ def _whoever_leads(store: MemoryStore, token: str) -> Iterator[State]:
 @defect(
     "who does not hold the lease may write",
     Promise.NEVER_SILENT,
-    directed="promises/test_store_lease.py::test_every_write_of_a_leader_checks_its_token",
+    directed="interfaces/test_store_lease.py::test_every_write_of_a_leader_checks_its_token",
 )
 def token_not_checked() -> Patched:
     return patch.object(MemoryStore, "_leading", _whoever_leads)
