@@ -4,13 +4,12 @@ Must not connect anywhere, nor read the process's environment by itself: both co
 """
 
 from clocksvc.settings.api import ApiSettings, TokenSettings, check_bind
-from clocksvc.settings.celery import CelerySettings
 from clocksvc.settings.clocks import ClockSettings, HeartbeatSettings
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.load import load, settings_from
-from clocksvc.settings.metrics import MetricsSettings
-from clocksvc.settings.models import Settings
+from clocksvc.settings.models import MetricsSettings, Settings
 from clocksvc.settings.redis import RedisAddress, RedisSettings, SentinelSettings
+from clocksvc.settings.tasks import CelerySettings
 
 __all__ = [
     "ApiSettings",

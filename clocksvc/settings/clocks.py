@@ -13,8 +13,7 @@ from clocksvc.interfaces.checkpoints import (
     SENDERS,
     positions_topic,
 )
-from clocksvc.settings.duration import Duration, WholeSeconds
-from clocksvc.settings.fields import FieldError, Findings, Section, refuse
+from clocksvc.settings.fields import Duration, FieldError, Findings, Section, WholeSeconds, refuse
 from clocksvc.settings.tasks import TickTaskSettings, check_each_once
 
 # By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.

@@ -18,17 +18,10 @@ from clocksvc.settings.field_types import (
     may_be_null,
     names,
 )
-from clocksvc.settings.fields import Path
+from clocksvc.settings.fields import Path, suggestion
 from clocksvc.settings.kafka import KafkaSettings, name_from_environment
 from clocksvc.settings.models import Settings
-from clocksvc.settings.nested import (
-    NoSuchPlace,
-    get,
-    put,
-    without,
-)
 from clocksvc.settings.problems import Problems
-from clocksvc.settings.suggestion import suggestion
 
 PREFIX = "CLOCKSVC_"
 NOT_SETTINGS = frozenset({"CLOCKSVC_CONFIG", "CLOCKSVC_URL", "CLOCKSVC_TOKEN", "CLOCKSVC_DEV_CACHE"})
@@ -163,3 +156,49 @@ def _all_variables() -> Iterator[str]:
             yield f"{PREFIX}{section.upper()}__{name.upper()}"
     yield f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
     yield from NOT_SETTINGS
+
+
+class NoSuchPlace(ValueError):
+    """A list's index that leaves a gap."""
+
+
+def get(data: object, path: Path) -> Any:
+    """The value at `path`; None where there is nothing."""
+    for segment in path:
+        if isinstance(data, dict):
+            data = data.get(segment)
+        elif isinstance(data, list) and isinstance(segment, int) and segment < len(data):
+            data = data[segment]
+        else:
+            return None
+    return data
+
+
+def put(data: object, path: Path, value: object) -> object:
+    """A copy of `data` with `value` at `path`, mappings and lists on the way made where nothing is.
+
+    What stands in the way and is neither stays: whoever checks the data refuses it.
+
+    Raises:
+        NoSuchPlace: for an index beyond a list's end.
+    """
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(head, int) and (data is None or isinstance(data, list)):
+        items = list(data or [])
+        if head > len(items):
+            raise NoSuchPlace(f"wanted an index of at most {len(items)}, the list's next")
+        return [*items[:head], put(items[head] if head < len(items) else None, rest, value), *items[head + 1 :]]
+    if isinstance(head, str) and (data is None or isinstance(data, dict)):
+        mapping = data or {}
+        return {**mapping, head: put(mapping.get(head), rest, value)}
+    return data
+
+
+def without(data: object, path: Path) -> object:
+    """A copy of `data` with nothing at `path`, whose last segment is a mapping's key."""
+    parent = get(data, path[:-1])
+    if not isinstance(parent, dict) or path[-1] not in parent:
+        return data
+    return put(data, path[:-1], {key: value for key, value in parent.items() if key != path[-1]})

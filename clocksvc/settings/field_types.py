@@ -9,8 +9,7 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 from pydantic import SecretStr
 
 from clocksvc.settings.fields import Path, Section
-from clocksvc.settings.kafka import KafkaSettings
-from clocksvc.settings.librdkafka import is_secret
+from clocksvc.settings.kafka import KafkaSettings, is_secret
 from clocksvc.settings.models import Settings
 
 Kind: TypeAlias = Any

@@ -5,9 +5,12 @@ Must not know any section.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, StringConstraints
+
+from clocksvc.clock.duration import parse_duration, parse_whole_seconds
 
 Path: TypeAlias = tuple[str | int, ...]
 NO_VALUE = object()
@@ -60,3 +63,12 @@ def _port(value: object) -> object:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Port = Annotated[int, BeforeValidator(_port)]
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+WholeSeconds = Annotated[int, BeforeValidator(parse_whole_seconds)]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`: did you mean 'url'?`, or nothing where no known name is near."""
+    by_lower_case = {one.lower(): one for one in known}
+    near = get_close_matches(name[:200].lower(), by_lower_case, n=1, cutoff=0.6)
+    return f": did you mean {by_lower_case[near[0]]!r}?" if near else ""

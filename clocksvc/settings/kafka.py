@@ -4,14 +4,82 @@ Must not import a Kafka client: whether a setting's value is possible is for the
 """
 
 import math
+import re
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from pydantic import RootModel, SecretStr, field_validator
 
 from clocksvc.settings.fields import FieldError, refuse
-from clocksvc.settings.librdkafka import KNOWN, is_name, is_secret, misspelt, reason_against
 
+_NAMES = """
+api.version.fallback.ms api.version.request api.version.request.timeout.ms auto.commit.interval.ms
+batch.num.messages batch.size bootstrap.servers broker.address.family broker.address.ttl
+broker.version.fallback builtin.features check.crcs client.dns.lookup client.id client.rack compression.codec
+compression.level compression.type connections.max.idle.ms consume.callback.max.messages
+coordinator.query.interval.ms debug delivery.timeout.ms enable.metrics.push enable.partition.eof
+enable.random.seed enable.sasl.oauthbearer.unsecure.jwt enable.sparse.connections
+enable.ssl.certificate.verification enable_sasl_queue enabled_events fetch.error.backoff.ms fetch.max.bytes
+fetch.message.max.bytes fetch.min.bytes fetch.queue.backoff.ms fetch.wait.max.ms heartbeat.interval.ms
+https.ca.location https.ca.pem internal.termination.signal linger.ms log.connection.close log.queue
+log.thread.name log_level max.in.flight max.in.flight.requests.per.connection max.partition.fetch.bytes
+max.poll.interval.ms message.copy.max.bytes message.max.bytes message.send.max.retries message.timeout.ms
+metadata.max.age.ms metadata.recovery.rebootstrap.trigger.ms metadata.recovery.strategy
+metadata.request.timeout.ms partition.assignment.strategy partitioner plugin.library.paths
+queue.buffering.backpressure.threshold queue.buffering.max.kbytes queue.buffering.max.messages
+queue.buffering.max.ms queued.max.messages.kbytes queued.min.messages queuing.strategy
+receive.message.max.bytes reconnect.backoff.jitter.ms reconnect.backoff.max.ms reconnect.backoff.ms
+request.timeout.ms retries retry.backoff.max.ms retry.backoff.ms sasl.kerberos.keytab sasl.kerberos.kinit.cmd
+sasl.kerberos.min.time.before.relogin sasl.kerberos.principal sasl.kerberos.service.name sasl.mechanism
+sasl.mechanisms sasl.oauthbearer.assertion.algorithm sasl.oauthbearer.assertion.claim.aud
+sasl.oauthbearer.assertion.claim.exp.seconds sasl.oauthbearer.assertion.claim.iss
+sasl.oauthbearer.assertion.claim.jti.include sasl.oauthbearer.assertion.claim.nbf.seconds
+sasl.oauthbearer.assertion.claim.sub sasl.oauthbearer.assertion.file
+sasl.oauthbearer.assertion.jwt.template.file sasl.oauthbearer.assertion.private.key.file
+sasl.oauthbearer.assertion.private.key.passphrase sasl.oauthbearer.assertion.private.key.pem
+sasl.oauthbearer.client.credentials.client.id sasl.oauthbearer.client.credentials.client.secret
+sasl.oauthbearer.client.id sasl.oauthbearer.client.secret sasl.oauthbearer.config
+sasl.oauthbearer.extensions sasl.oauthbearer.grant.type sasl.oauthbearer.metadata.authentication.type
+sasl.oauthbearer.method sasl.oauthbearer.scope sasl.oauthbearer.sub.claim.name
+sasl.oauthbearer.token.endpoint.url sasl.password sasl.username security.protocol session.timeout.ms
+socket.blocking.max.ms socket.connection.setup.timeout.ms socket.keepalive.enable socket.max.fails
+socket.nagle.disable socket.receive.buffer.bytes socket.send.buffer.bytes socket.timeout.ms
+ssl.ca.certificate.stores ssl.ca.location ssl.ca.pem ssl.certificate.location ssl.certificate.pem
+ssl.cipher.suites ssl.crl.location ssl.curves.list ssl.endpoint.identification.algorithm ssl.engine.id
+ssl.engine.location ssl.key.location ssl.key.password ssl.key.pem ssl.keystore.location ssl.keystore.password
+ssl.providers ssl.sigalgs.list statistics.interval.ms sticky.partitioning.linger.ms topic.blacklist
+topic.metadata.propagation.max.ms topic.metadata.refresh.fast.cnt topic.metadata.refresh.fast.interval.ms
+topic.metadata.refresh.interval.ms topic.metadata.refresh.sparse transaction.timeout.ms
+"""
+KNOWN = frozenset(_NAMES.split())
+
+_REPLICAS = "a tick is given once all in-sync replicas have it"
+_COMMITTED = "ticks are read as committed, by position, and no group's offsets are touched"
+_OUTCOME = "every record's delivery is checked"
+_NOT_YOURS = {
+    "acks": _REPLICAS,
+    "request.required.acks": _REPLICAS,
+    "enable.idempotence": "a tick stands once in the tick log",
+    "enable.gapless.guarantee": "a tick stands once in the tick log",
+    "transactional.id": "the tick log's name is its fence against an old leader",
+    "isolation.level": _COMMITTED,
+    "group.id": _COMMITTED,
+    "group.instance.id": _COMMITTED,
+    "enable.auto.commit": _COMMITTED,
+    "auto.commit.enable": _COMMITTED,
+    "enable.auto.offset.store": _COMMITTED,
+    "auto.offset.reset": _COMMITTED,
+    "allow.auto.create.topics": "a topic that Kafka doesn't list holds the clock, it is not created",
+    "delivery.report.only.error": _OUTCOME,
+    "produce.offset.report": _OUTCOME,
+    "test.mock.num.brokers": "ticks are kept by a real Kafka",
+    "metadata.broker.list": "it is another name for bootstrap.servers: write that",
+}
+_SECRET_WORDS = frozenset({"password", "passphrase", "secret", "pem", "token"})
+_NEAR = 0.75
+_NAME = re.compile(r"[a-z0-9]+(?:[._][a-z0-9]+){0,19}")
+_BY_VARIABLE = {name.replace(".", "_").upper(): name for name in KNOWN}
 _LONGEST_INTEGER_BITS = 64
 _DEFAULTS = {"bootstrap.servers": "localhost:9092"}
 
@@ -78,4 +146,36 @@ def name_from_environment(variable: str) -> str:
     return f"{secret}_file" if secret != dotted and is_secret(secret) else dotted
 
 
-_BY_VARIABLE = {name.replace(".", "_").upper(): name for name in KNOWN}
+def reason_against(name: str) -> str | None:
+    """Why this setting is not the user's; None where it is."""
+    if name.endswith("_cb"):
+        return "a callback is set by a program, not in a file"
+    return _NOT_YOURS.get(name)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the setting's value must not be shown."""
+    return name == "sasl.oauthbearer.config" or not _SECRET_WORDS.isdisjoint(name.split("."))
+
+
+def is_name(name: str) -> bool:
+    """Whether librdkafka could have a setting of this name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def misspelt(name: str) -> str | None:
+    """The known setting that was meant where separators or one word are wrong; None for what may be a newer setting."""
+    if name in KNOWN:
+        return None
+    written = re.sub(r"[^a-z0-9]", ".", name.lower())
+    same = (known for known in sorted(KNOWN) if known.replace("_", ".") == written)
+    near = (known for known in sorted(KNOWN) if _one_word_apart(written, known))
+    return next(same, None) or next(near, None)
+
+
+def _one_word_apart(written: str, known: str) -> bool:
+    words, other = written.split("."), known.split(".")
+    different = [(a, b) for a, b in zip(words, other, strict=False) if a != b]
+    if len(words) != len(other) or len(different) != 1:
+        return False
+    return SequenceMatcher(None, *different[0]).ratio() >= _NEAR

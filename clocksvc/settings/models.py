@@ -14,15 +14,24 @@ from clocksvc.interfaces.platform_task import (
 )
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.api import ApiSettings
-from clocksvc.settings.celery import CelerySettings, broker_from_redis
 from clocksvc.settings.clocks import ClockSettings, check_together, with_names
-from clocksvc.settings.fields import FieldError, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Section, Text, refuse, suggestion
 from clocksvc.settings.kafka import KafkaSettings
-from clocksvc.settings.metrics import MetricsSettings
-from clocksvc.settings.redis import RedisSettings
-from clocksvc.settings.suggestion import suggestion
-from clocksvc.settings.taskbroker import TaskbrokerSettings, platform_findings
-from clocksvc.settings.tasks import NamespaceSettings, TickTaskSettings, check_routes
+from clocksvc.settings.redis import RedisSettings, broker_from_redis
+from clocksvc.settings.tasks import (
+    CelerySettings,
+    NamespaceSettings,
+    TaskbrokerSettings,
+    TickTaskSettings,
+    check_routes,
+    platform_findings,
+)
+
+
+class MetricsSettings(Section):
+    """`per_partition` False: no series for each partition, for topics that are too wide for that."""
+
+    per_partition: bool = True
 
 
 class Settings(Section):

@@ -17,9 +17,8 @@ from clocksvc.settings.field_types import (
     kind_at,
     names,
 )
-from clocksvc.settings.fields import NO_VALUE, Findings, Path
+from clocksvc.settings.fields import NO_VALUE, Findings, Path, suggestion
 from clocksvc.settings.kafka import KafkaSettings
-from clocksvc.settings.suggestion import suggestion
 
 _REASONS = {
     "string_type": "wanted text",

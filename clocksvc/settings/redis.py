@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -134,3 +135,41 @@ def _node(text: str) -> tuple[str, int] | None:
     match = _NODE.fullmatch(text)
     port = int(match[3] or _SENTINEL_PORT) if match else 0
     return (match[1] or match[2], port) if match and 1 <= port <= 65_535 else None
+
+
+def broker_from_redis(redis: RedisSettings) -> tuple[str, dict[str, Any]]:
+    """The store's Redis as a broker: URL (with its password) and transport options. Not for a cluster."""
+    address = redis.address()
+    tls = _tls_arguments(redis) if address.tls else {}
+    if redis.sentinel is None:
+        return _url("rediss" if address.tls else "redis", address.host, address.port, address, tls), {}
+    # Every URL carries everything: after a failed connection the next one is taken whole.
+    urls = [_url("sentinel", host, port, address, tls) for host, port in redis.sentinel.addresses()]
+    options: dict[str, Any] = {"master_name": redis.sentinel.service}
+    if arguments := _sentinel_arguments(redis.sentinel, tls):
+        options["sentinel_kwargs"] = arguments
+    return ";".join(urls), options
+
+
+def _url(scheme: str, host: str, port: int, address: RedisAddress, tls: dict[str, str]) -> str:
+    credentials = ""
+    if address.username or address.password:
+        credentials = f"{quote(address.username or '', safe='')}:{quote(address.password or '', safe='')}@"
+    query = f"?{urlencode(tls)}" if tls else ""
+    return f"{scheme}://{credentials}{f'[{host}]' if ':' in host else host}:{port}/{address.database}{query}"
+
+
+def _tls_arguments(redis: RedisSettings) -> dict[str, str]:
+    # Without ssl_cert_reqs the broker's certificate would not be looked at.
+    files = {"ssl_ca_certs": redis.ssl_ca_file, "ssl_certfile": redis.ssl_cert_file, "ssl_keyfile": redis.ssl_key_file}
+    given = {name: path for name, path in files.items() if path is not None}
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", **given}
+
+
+def _sentinel_arguments(sentinel: SentinelSettings, tls: dict[str, str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {**tls, "ssl": True, "ssl_check_hostname": True} if tls else {}
+    if sentinel.username is not None:
+        arguments["username"] = sentinel.username
+    if sentinel.password is not None:
+        arguments["password"] = sentinel.password.get_secret_value()
+    return arguments

@@ -1,9 +1,9 @@
 """What is sent at each tick, and where it goes. Must not import Celery: it gives names, in the core's terms."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.schedule import (
@@ -11,13 +11,37 @@ from clocksvc.interfaces.schedule import (
     Entry,
     parse_backlog,
 )
-from clocksvc.settings.duration import WholeSeconds
-from clocksvc.settings.fields import FieldError, Section, Text, refuse
+from clocksvc.interfaces.task_routes import Routes
+from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, refuse, suggestion
 
 PROCESSING_DEADLINE_MS = 10_000
 """As the task platform's own client has it for tasks that say nothing."""
 
 _PLATFORM_ALONE = ("processing_deadline", "expires")
+
+
+def _count(value: object) -> object:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6 else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError("wanted a whole number of at least 1")
+    return number
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class CelerySettings(Section):
+    """`broker_url` None: the store's Redis is the broker as well."""
+
+    broker_url: Secret | None = None
+    broker_url_file: Text | None = None
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_url(cls, value: Secret | None) -> Secret | None:
+        if value is not None and "://" not in value.get_secret_value():
+            raise ValueError("wanted a broker's URL such as redis://localhost:6379/1 or amqp://…")
+        return value
 
 
 class NamespaceSettings(Section):
@@ -77,6 +101,13 @@ class TickTaskSettings(Section):
         return Entry(self.task, EachTick(), catch_up, max_age_ms)
 
 
+class TaskbrokerSettings(Section):
+    """What the platform is told of every task, and what is known of its brokers."""
+
+    application: Text | None = None
+    replicas: dict[Text, Count] = Field(default_factory=dict)
+
+
 def check_each_once(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettings, ...]:
     """Raises Findings where a task stands twice: its tick would be sent once all the same."""
     first: dict[str, int] = {}
@@ -99,3 +130,14 @@ def check_routes(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
         ]
     )
     return overrides
+
+
+def platform_findings(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
+    """What does not fit between the platform and the routes that lead to it."""
+    topics = routes.topics()
+    if topics and taskbroker.application is None:
+        wanted = f"wanted the application's name, because tasks go to topic {topics[0]!r}"
+        yield FieldError(("taskbroker", "application"), wanted, None)
+    for topic in taskbroker.replicas.keys() - set(topics):
+        wanted = f"wanted a topic that a namespace or an override goes to{suggestion(topic, topics)}"
+        yield FieldError(("taskbroker", "replicas", topic), wanted)

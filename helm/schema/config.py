@@ -20,8 +20,7 @@ from clocksvc.settings.field_types import (
     is_section,
     names,
 )
-from clocksvc.settings.kafka import KafkaSettings
-from clocksvc.settings.librdkafka import KNOWN, is_secret, reason_against
+from clocksvc.settings.kafka import KNOWN, KafkaSettings, is_secret, reason_against
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 
 _PAPER = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"

@@ -4,7 +4,7 @@ import confluent_kafka
 import pytest
 
 from clocksvc.settings import settings_from
-from clocksvc.settings.librdkafka import KNOWN
+from clocksvc.settings.kafka import KNOWN
 from tests.unit.settings.given import (
     MINIMAL,
     problems_of,

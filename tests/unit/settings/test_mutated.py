@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
-from clocksvc.settings.nested import put
+from clocksvc.settings.environment import put
 from tests.unit.settings.given import (
     file_in,
     loaded,
