@@ -16,7 +16,7 @@ from clocksvc.redis import permissions
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
-PASSES = frozenset({Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND, Reason.REPORTS_REFUSED, Reason.PAUSED})
+PASSES = frozenset({Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.PAUSED})
 """Holds that consumers, producers or operators end: the installation itself is right."""
 
 

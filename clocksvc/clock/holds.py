@@ -21,7 +21,7 @@ class Reason(StrEnum):
 
     PARTITION_UNREPORTED = "partition_unreported"
     PARTITION_BEHIND = "partition_behind"
-    REPORTS_REFUSED = "reports_refused"
+    REPORTS_REJECTED = "reports_rejected"
     TOPIC_MISSING = "topic_missing"
     AHEAD_OF_TIME = "ahead_of_time"
     METADATA_UNAVAILABLE = "metadata_unavailable"
@@ -35,7 +35,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
 
 
-SHOWN_AFTER_A_WHILE = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REFUSED, Reason.AHEAD_OF_TIME})
+SHOWN_AFTER_A_WHILE = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
 """Reasons that are part of a healthy clock's day until `hold_after` has passed; all others show at once."""
 
 

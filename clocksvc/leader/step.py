@@ -176,4 +176,4 @@ def _name_partitions(parts: LeaderDependencies, term: Term, sight: HoldInputs, h
     if not behind or any(line.refused is None for line in behind):
         return Hold(held.reason, named, held.detail + silence(behind, sight.store_now_ms))
     outcomes = ", ".join(sorted({str(line.refused) for line in behind}))
-    return Hold(Reason.REPORTS_REFUSED, named, f"the newest reports on these partitions were refused: {outcomes}")
+    return Hold(Reason.REPORTS_REJECTED, named, f"the newest reports on these partitions were rejected: {outcomes}")

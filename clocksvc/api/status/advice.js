@@ -8,7 +8,7 @@ const ADVICE = {
   partition_behind: (clock) => `Look at the consumers of group ${clock.group}. ${CONSUMERS}`,
   partition_unreported: (clock) =>
     `Nobody has reported the partitions that are named. See that consumers of group ${clock.group} run and have them all; one record or heartbeat in each is enough.`,
-  reports_refused: () =>
+  reports_rejected: () =>
     "Timestamps that consumers report are refused: too far ahead of the time, or none. Find the producer whose clock is wrong; the next ordinary record counts.",
   topic_missing: (clock) =>
     `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). Was it deleted, or the right to describe it taken away? One that is gone for good: take it out of the configuration.`,
@@ -48,7 +48,7 @@ function commandFor(clock) {
   switch (clock.hold.reason) {
     case "partition_behind":
     case "partition_unreported":
-    case "reports_refused":
+    case "reports_rejected":
       return first && [
         "Only where ticks without it are worth more than none:",
         `clocksvc exclude ${name} ${first.topic}:${first.partition} --reason "…"`,

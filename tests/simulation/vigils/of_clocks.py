@@ -12,7 +12,7 @@ def stores_clock_back(stage: Stage) -> Expected:
     """The store's clock jumps back by minutes: whatever is true is ahead of its time."""
     before_ms = stage.world.time.now_ms() - stage.hub.now_ms
     stage.world.time.skew(BACK_MS)
-    reasons = ("reports_refused", "ahead_of_time", "config_conflict")  # an announcement of the past holds for longer
+    reasons = ("reports_rejected", "ahead_of_time", "config_conflict")  # an announcement of the past holds for longer
     return replace(holds(*reasons, end=lambda: stage.world.time.skew(before_ms)), flickers=True)
 
 
@@ -27,7 +27,7 @@ def consumers_clock_back(stage: Stage) -> Expected:
     """Every consumer's clock jumps back by minutes: its reporter refuses what is true."""
     for consumer in stage.processes.consumers.values():
         consumer.time.skew(BACK_MS)
-    return replace(holds("reports_refused", end=lambda: _set_clocks(stage)), flickers=True)
+    return replace(holds("reports_rejected", end=lambda: _set_clocks(stage)), flickers=True)
 
 
 def _set_clocks(stage: Stage) -> None:

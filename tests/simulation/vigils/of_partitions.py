@@ -20,7 +20,7 @@ def partition_cut(stage: Stage) -> Expected:
     if stage.rng.random() < 0.3:
         stage.hub.later(2.5, stage.world.wipe_store)
     else:
-        reasons += ["partition_behind", "reports_refused"]  # its last record may have been one that was refused
+        reasons += ["partition_behind", "reports_rejected"]  # its last record may have been one that was refused
     named = {(partition.topic, partition.number)}
     return holds(*reasons, end=lambda: bring_consumers_back(stage), partitions=named)
 

@@ -195,19 +195,19 @@ def test_another_groups_reports_are_refused(enter: Enter) -> None:
         def counted() -> float:
             return metric(service.url, "clocksvc_reports_total", clock=clock, outcome="foreign_group") or 0
 
-        last_s = scene.until_held("reports_refused")["timestamp_seconds"]
+        last_s = scene.until_held("reports_rejected")["timestamp_seconds"]
         eventually(
             lambda: min(canary.reached_ms(0), canary.reached_ms(1)) >= (last_s + 3) * 1000 and counted() >= 4,
             within=PATIENCE_S,
             what="the other group to report further boundaries",
         )
 
-        held = scene.until_held("reports_refused")
+        held = scene.until_held("reports_rejected")
         behind = [partition for partition in (0, 1) if first.reached_ms(partition) < (last_s + 1) * 1000]
         assert sorted(one["partition"] for one in held["hold"]["partitions"]) == behind
         assert "foreign_group" in held["hold"]["detail"]
         assert held["timestamp_seconds"] == last_s
-        assert metric(service.url, "clocksvc_holding", clock=clock, reason="reports_refused") == 1
+        assert metric(service.url, "clocksvc_holding", clock=clock, reason="reports_rejected") == 1
 
         second = scene.member()
         scene.until_reached(last_s + 3)

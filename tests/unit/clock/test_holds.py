@@ -202,7 +202,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
     assert {reason.value for reason in Reason} == {
         "partition_unreported",
         "partition_behind",
-        "reports_refused",
+        "reports_rejected",
         "topic_missing",
         "ahead_of_time",
         "metadata_unavailable",
@@ -220,7 +220,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_when_a_hold_shows(reason: Reason) -> None:
     """Waiting for the next minute is a healthy clock's day until `hold_after`; conditions by name show at once."""
-    waits = reason.value in ("partition_behind", "reports_refused", "ahead_of_time")
+    waits = reason.value in ("partition_behind", "reports_rejected", "ahead_of_time")
     one = Hold(reason)
 
     assert one.shows(quiet_ms=0, hold_after_ms=120_000) is not waits

@@ -182,7 +182,7 @@ def test_a_screen_without_an_answer_says_so() -> None:
             "HOLDING: demo:1 has not been reported yet (partition_unreported)",
         ),
         (held("store_unavailable"), "HOLDING since 12:00:46: the detail (store_unavailable)"),
-        (held("reports_refused", 0), "HOLDING since 12:00:46: demo:0: the detail (reports_refused)"),
+        (held("reports_rejected", 0), "HOLDING since 12:00:46: demo:0: the detail (reports_rejected)"),
     ],
     ids=["behind", "unreported", "no partition", "another reason"],
 )

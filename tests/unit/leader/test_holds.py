@@ -36,7 +36,9 @@ def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
     assert hold_of(clock)[0] is Reason.TOPIC_MISSING
 
 
-@pytest.mark.parametrize(("refused", "reason"), [((0,), Reason.PARTITION_UNREPORTED), ((0, 1), Reason.REPORTS_REFUSED)])
+@pytest.mark.parametrize(
+    ("refused", "reason"), [((0,), Reason.PARTITION_UNREPORTED), ((0, 1), Reason.REPORTS_REJECTED)]
+)
 def test_a_refusal_does_not_hide_who_was_never_reported(refused: Sequence[int], reason: Reason) -> None:
     """Refusals are the reason only where every partition that holds had one; all that hold are named either way."""
     clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")

@@ -182,7 +182,7 @@ def test_refused_reports_are_named() -> None:
     clock.time.advance(120)
     clock.settle()
 
-    assert hold_of(clock) == (Reason.REPORTS_REFUSED, (Partition("events", 0),))
+    assert hold_of(clock) == (Reason.REPORTS_REJECTED, (Partition("events", 0),))
     clock.report(0, "2026-11-22T12:02:00Z")
     assert times(clock)[-1] == "2026-11-22T12:02:00Z"
 
