@@ -13,9 +13,9 @@ from clocksvc.clock.duration import parse_duration
 from clocksvc.interfaces.time import SystemTime
 
 if TYPE_CHECKING:
-    from clocksvc.dev.demo.parts import Parts
+    from clocksvc.dev.demo.display import Display
+    from clocksvc.dev.demo.installation import DemoInstallation
     from clocksvc.dev.demo.screen import Frame
-    from clocksvc.dev.demo.show import Show
 
 _DEFAULT_RATE = 20.0
 _HIGHEST_RATE = 10_000.0
@@ -60,62 +60,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play the demo until it is over or a signal ends it; 0 unless something was wrong."""
-    from clocksvc.dev.demo.servers import Interrupted
-    from clocksvc.dev.demo.show import open_show
+    """Play the demo until it is over or a signal ends it; 0 unless something was problem."""
+    from clocksvc.dev.demo.display import open_display
+    from clocksvc.dev.demo.processes import Interrupted
 
     ended = _ended_by_signals()
-    show = open_show()
-    show.progress("a whole clocksvc on this machine; the first start takes longest. Ctrl-C ends all")
-    from clocksvc.dev.demo.parts import Parts
+    display = open_display()
+    display.progress("a whole clocksvc on this machine; the first start takes longest. Ctrl-C ends all")
+    from clocksvc.dev.demo.installation import DemoInstallation
 
-    parts = Parts(args.kafka, args.redis, args.port, args.rate, show.progress)
-    fine = False
+    installation = DemoInstallation(args.kafka, args.redis, args.port, args.rate, display.progress)
+    succeeded = False
     try:
-        fine = _play(parts, show, ended, args.lasts_s)
+        succeeded = _play(installation, display, ended, args.lasts_s)
     except Interrupted:
-        fine = True
-        show.progress("ended before everything ran")
+        succeeded = True
+        display.progress("ended before everything ran")
     finally:
-        show.end()
-        keep_logs = parts.started and not fine
-        parts.end(keep_logs)
-        show.progress(f"logs are kept in {parts.folder}" if keep_logs else "all ended, nothing left behind. Goodbye")
-    return 0 if fine else 1
+        display.end()
+        keep_logs = installation.started and not succeeded
+        installation.end(keep_logs)
+        display.progress(
+            f"logs are kept in {installation.folder}" if keep_logs else "all ended, nothing left behind. Goodbye"
+        )
+    return 0 if succeeded else 1
 
 
-def _play(parts: "Parts", show: "Show", ended: threading.Event, lasts_s: float | None) -> bool:
+def _play(installation: "DemoInstallation", display: "Display", ended: threading.Event, lasts_s: float | None) -> bool:
     """Whether all was well."""
-    from clocksvc.dev.demo.demo import Demo, verdict
+    from clocksvc.dev.demo.demo import Demo, failure_reason
 
-    parts.start(ended)
-    show.begin(_frame(parts))
-    demo = Demo(parts, show)
+    installation.start(ended)
+    display.begin(_frame(installation))
+    demo = Demo(installation, display)
     try:
         demo.play(ended, lasts_s)
     finally:
-        show.end()
-        show.progress(f"{demo.summary()}; ending …")
-    wrong = verdict(demo.chain, demo.jobs, by_itself=not ended.is_set())
-    if wrong is not None:
-        show.progress(wrong)
-    return wrong is None
+        display.end()
+        display.progress(f"{demo.summary()}; ending …")
+    problem = failure_reason(demo.tick_sequence, demo.jobs, by_itself=not ended.is_set())
+    if problem is not None:
+        display.progress(problem)
+    return problem is None
 
 
-def _frame(parts: "Parts") -> "Frame":
-    from clocksvc.dev.demo.place import CLOCK, INTERVAL_S
+def _frame(installation: "DemoInstallation") -> "Frame":
+    from clocksvc.dev.demo.demo_config import CLOCK, INTERVAL_S
     from clocksvc.dev.demo.screen import SOON, Frame
 
-    place, program = parts.place, _program()
-    at = "" if place.port == _DEFAULT_PORT else f" --url {place.url}"
+    config, program = installation.config, _program()
+    at = "" if config.port == _DEFAULT_PORT else f" --url {config.url}"
     return Frame(
-        header=("clocksvc dev", *parts.addresses(), place.url, "/docs", "Ctrl-C ends all"),
+        header=("clocksvc dev", *installation.addresses(), config.url, "/docs", "Ctrl-C ends all"),
         question=(
             "Question: has everything before T been processed?",
             f'clock "{CLOCK}", a tick every {INTERVAL_S} s, UTC',
         ),
         hints=(
-            f"curl -N 127.0.0.1:{place.port}/v1/clocks/{CLOCK}/ticks/stream",
+            f"curl -N 127.0.0.1:{config.port}/v1/clocks/{CLOCK}/ticks/stream",
             f"{program} status{at}",
             f"{program} wait {CLOCK} --until {SOON}{at}",
         ),

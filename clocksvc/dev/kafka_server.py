@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import DevServerError
+from clocksvc.dev.child_server import ChildServer
 from clocksvc.dev.kafka_jars import Fetch, default_cache_dir, fetch_from_maven_central, kafka_jars
 from clocksvc.dev.ports import LOOPBACK
-from clocksvc.dev.server import ChildServer
 
 _JVM_FLAGS = [
     "-Xmx256m",

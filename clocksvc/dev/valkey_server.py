@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import DevServerError
+from clocksvc.dev.child_server import ChildServer
 from clocksvc.dev.ports import LOOPBACK
-from clocksvc.dev.server import ChildServer
 
 _GO_ON = "To go on without it, use a Redis or Valkey that runs already: --redis URL, or REDIS_URL=redis://HOST:PORT/0."
 

@@ -10,7 +10,7 @@ import httpx2
 
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
-from clocksvc.dev.demo.service import listen
+from clocksvc.dev.demo.demo_service import listen
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread

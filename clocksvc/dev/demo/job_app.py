@@ -14,7 +14,7 @@ from celery.beat import BeatLazyFunc
 
 from clocksvc import settings as configuration
 from clocksvc.celery import on_tick
-from clocksvc.dev.demo.place import CLOCK, NAMESPACE, NIGHT_S
+from clocksvc.dev.demo.demo_config import CLOCK, NAMESPACE, NIGHT_S
 from clocksvc.interfaces.time import SystemTime
 
 _settings = configuration.load(None, os.environ)

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from clocksvc.clock import boundary
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.dev.demo.picture import Bar, Picture
-from clocksvc.dev.demo.place import INTERVAL_S
-from clocksvc.dev.demo.words import Line, precise_time_of_day, time_of_day
+from clocksvc.dev.demo.demo_config import INTERVAL_S
+from clocksvc.dev.demo.messages import EventLine, precise_time_of_day, time_of_day
+from clocksvc.dev.demo.snapshot import Bar, Snapshot
 
 SOON = "{soon}"
 WINDOW_S = 30.0
@@ -46,15 +46,15 @@ class Frame:
         return [hint.replace(SOON, soon) for hint in self.hints]
 
 
-def render(frame: Frame, picture: Picture | None, lines: Sequence[Line], width: int, height: int) -> list[Text]:
+def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], width: int, height: int) -> list[Text]:
     """The whole screen, at most `height` lines, none longer than `width`; the newest of `lines` that fit."""
     top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
     top += [Text(row) for row in wrapped(frame.question, "     ", width)]
-    clock = [Text("waiting for the service …")] if picture is None else _clock(picture, width)
-    hints = frame.hints_at(frame.at_ms if picture is None else picture.now_ms)
+    clock = [Text("waiting for the service …")] if snapshot is None else _clock(snapshot, width)
+    hints = frame.hints_at(frame.at_ms if snapshot is None else snapshot.now_ms)
     bottom = [Text(row, style="dim") for row in _hints(hints, width)]
     room = max(0, height - len(top) - len(clock) - len(bottom) - 3)
-    told = [row for line in lines for row in told_line(line, width)][-room:] if room else []
+    told = [row for line in lines for row in event_rows(line, width)][-room:] if room else []
     # The hints keep their place at the lower edge, however little has happened.
     space = [Text("")] * (room - len(told))
     rows = [*top, Text(""), *clock, Text(""), *told, *space, Text(""), *bottom]
@@ -63,7 +63,7 @@ def render(frame: Frame, picture: Picture | None, lines: Sequence[Line], width: 
     return rows[:height]
 
 
-def told_line(line: Line, width: int) -> list[Text]:
+def event_rows(line: EventLine, width: int) -> list[Text]:
     """One line of what happened, in as many rows as it needs."""
     head = f" {time_of_day(line.at_ms)}  "
     text = line.text + (line.extra if len(head) + len(line.text) + len(line.extra) <= width else "")
@@ -85,23 +85,23 @@ def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
     return rows
 
 
-def _clock(picture: Picture, width: int) -> list[Text]:
-    time = "--:--:--" if picture.time_ms is None else time_of_day(picture.time_ms)
-    behind = "" if picture.behind_s is None else f"   {picture.behind_s:.0f} s behind"
-    counts = "" if picture.known is None else f"   {picture.known}/{picture.total} partitions"
+def _clock(snapshot: Snapshot, width: int) -> list[Text]:
+    time = "--:--:--" if snapshot.time_ms is None else time_of_day(snapshot.time_ms)
+    behind = "" if snapshot.behind_s is None else f"   {snapshot.behind_s:.0f} s behind"
+    counts = "" if snapshot.known is None else f"   {snapshot.known}/{snapshot.total} partitions"
     head = Text.assemble(
-        (f" {picture.clock}   {time}   ", "bold"),
-        (picture.status.upper().replace("_", " "), _STYLES.get(picture.status, "bold")),
-        f"{behind}{counts}   leader: {picture.leader}",
+        (f" {snapshot.clock}   {time}   ", "bold"),
+        (snapshot.status.upper().replace("_", " "), _STYLES.get(snapshot.status, "bold")),
+        f"{behind}{counts}   leader: {snapshot.leader}",
     )
-    names = max((len(bar.name) for bar in picture.bars), default=0)
+    names = max((len(bar.name) for bar in snapshot.bars), default=0)
     marker = _MARKER if width >= _ROOMY else _MARKER[0]
-    beside = max((len(_beside(bar, "")) for bar in picture.bars), default=0) + 2 + len(marker)
+    beside = max((len(_beside(bar, "")) for bar in snapshot.bars), default=0) + 2 + len(marker)
     room = width - len("     ") - names - len("  12:00:35.2") - beside
     cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
-    rows = [head, *(_bar(bar, picture.now_ms, names, cells, marker) for bar in picture.bars)]
-    if picture.jobs:
-        rows.append(Text(f"   {'jobs':<{names}}  {picture.jobs}"))
+    rows = [head, *(_bar(bar, snapshot.now_ms, names, cells, marker) for bar in snapshot.bars)]
+    if snapshot.jobs:
+        rows.append(Text(f"   {'jobs':<{names}}  {snapshot.jobs}"))
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import httpx2
 import yaml
 
-from clocksvc.dev.server import ChildServer
+from clocksvc.dev.child_server import ChildServer
 
 SCRAPE_EVERY_S = 1
 

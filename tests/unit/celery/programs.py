@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from clocksvc.dev.process import ChildProcess
+from clocksvc.dev.child_process import ChildProcess
 from clocksvc.settings import Settings, load
 
 
@@ -70,7 +70,7 @@ class Programs:
     def close(self) -> None:
         """End whatever still runs."""
         for child in self.started:
-            child.stop(patience_seconds=5)
+            child.stop(timeout_seconds=5)
 
 
 def clock(topic: str, interval: str, every: str | None) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def seconds_to_end(child: ChildProcess) -> float:
     """Send SIGTERM and say how long the program took to end."""
     began = time.monotonic()
     child.signal(signal.SIGTERM)
-    child.stop(patience_seconds=30)
+    child.stop(timeout_seconds=30)
     return time.monotonic() - began
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from clocksvc.celery.application import build
-from clocksvc.dev.process import ChildProcess
+from clocksvc.dev.child_process import ChildProcess
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.store import Counters
 from clocksvc.interfaces.time import SystemTime

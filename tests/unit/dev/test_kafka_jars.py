@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.kafka_jars import default_cache_dir, kafka_jars
 from clocksvc.dev.kafka_server import KafkaServer
 

@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL_SECONDS = 0.02
 _LOG_TAIL_LINES = 20
+
+
+class DevServerError(ClocksvcError):
+    """A child server could not be fetched, started or reached. The message has the last lines of its log."""
 
 
 class ChildEnded(DevServerError):
@@ -100,13 +104,13 @@ class ChildProcess:
             except ProcessLookupError:
                 return
 
-    def stop(self, *, patience_seconds: float = 20.0) -> None:
+    def stop(self, *, timeout_seconds: float = 20.0) -> None:
         """SIGTERM, and SIGKILL if that did not end it in time. Returns when no process is left; may be called twice."""
         if self._guard is None:
             return
         self.signal(signal.SIGTERM)
         try:
-            self._guard.wait(patience_seconds)
+            self._guard.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
         self._reap()
@@ -149,11 +153,11 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
 _guards: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
 
 
-def _let_go() -> None:
+def _close_guard_pipes() -> None:
     """A forked copy of this process would hold the guards' pipes open, and so keep servers alive after us."""
     for guard in _guards:
         if guard.stdin is not None:
             guard.stdin.close()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_guard_pipes)

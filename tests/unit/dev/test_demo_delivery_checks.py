@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.demo.chain import Chain
-from clocksvc.dev.demo.demo import verdict
-from clocksvc.dev.demo.jobs import Job, Jobs, waiting_nights
+from clocksvc.dev.demo.delivery_checks import Job, JobSequence, TickSequence, waiting_nights
+from clocksvc.dev.demo.demo import failure_reason
 
 pytestmark = pytest.mark.core
 
@@ -38,30 +37,30 @@ def line(kind: str, due: str) -> str:
 )
 def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: str | None) -> None:
     """Each kind by itself; what is wrong makes the run a bad one."""
-    jobs = Jobs(Path("nowhere"))
+    jobs = JobSequence(Path("nowhere"))
     for one in came:
         jobs.add(one)
 
-    assert jobs.trouble == ([] if trouble is None else [trouble])
-    said = verdict(Chain(5_000), jobs, by_itself=False)
+    assert jobs.problems == ([] if trouble is None else [trouble])
+    said = failure_reason(TickSequence(5_000), jobs, by_itself=False)
     assert said == (None if trouble is None else f"jobs did not come each once and in order: {trouble}")
 
 
 def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:
     """A line that is only half there waits for its rest; a job is given once, after the tick that let it go."""
     notes = tmp_path / "notes"
-    jobs = Jobs(notes)
-    jobs.take()
+    jobs = JobSequence(notes)
+    jobs.read_new()
     first, second = line("nightly", "1970-01-01T00:00:10Z"), line("tick", "1970-01-01T00:00:10Z")
     notes.write_text(first + second[:20])
-    jobs.take()
+    jobs.read_new()
     assert jobs.counts == {"nightly": 1, "tick": 0}
 
     notes.write_text(first + second)
-    jobs.take()
+    jobs.read_new()
     assert jobs.counts == {"nightly": 1, "tick": 1}
     assert jobs.last_night_ms == 10_000
-    assert [jobs.nights(tick_ms) for tick_ms in (9_999, 10_000, 20_000)] == [
+    assert [jobs.take_nightly(tick_ms) for tick_ms in (9_999, 10_000, 20_000)] == [
         [],
         [Job("nightly", "nightly 1970-01-01T00:00:10Z", 10_000, 10_000, 7)],
         [],

@@ -8,7 +8,7 @@ from typing import Any
 from clocksvc.client.http import Client
 from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.demo.place import CLOCK
+from clocksvc.dev.demo.demo_config import CLOCK
 from clocksvc.errors import ClocksvcError, Unavailable
 
 _SILENCE_S = 40.0
@@ -17,7 +17,7 @@ _STATE_EVERY_S = 0.25
 _ANSWER_S = 5.0
 
 
-class Watch:
+class ServiceWatch:
     """Two threads that ask one service for one clock, from its first tick on, until they are told to stop."""
 
     def __init__(self, url: str) -> None:

@@ -11,13 +11,13 @@ from clocksvc.api.server import server
 from clocksvc.dev.ports import LOOPBACK
 from clocksvc.errors import InvalidValue
 from clocksvc.metrics import Metrics
-from clocksvc.service import bootstrap as wiring
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
 DEFAULT_PORT = 8080
-_TRIED = 50
+_PORTS_TRIED = 50
 _BACKLOG = 128
-_LEAVE_S = 5.0
+_STOP_TIMEOUT_S = 5.0
 
 
 def listen(port: int | None) -> socket.socket:
@@ -26,7 +26,7 @@ def listen(port: int | None) -> socket.socket:
     Raises:
         InvalidValue: the port that was asked for can't be had.
     """
-    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _TRIED) if port is None else (port,):
+    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,):
         # With the protocol named asyncio switches Nagle's algorithm off.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
@@ -40,16 +40,16 @@ def listen(port: int | None) -> socket.socket:
                 raise InvalidValue("--port", candidate, wanted) from error
         else:
             return listener
-    raise InvalidValue("--port", None, f"wanted a port: {DEFAULT_PORT} and the {_TRIED - 1} after it are taken")
+    raise InvalidValue("--port", None, f"wanted a port: {DEFAULT_PORT} and the {_PORTS_TRIED - 1} after it are taken")
 
 
-class ServiceHere:
+class InProcessService:
     """One service, until it is stopped."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
-        self.latencies = Latencies(metrics)
-        self._service = wiring.Service(settings, self.latencies)
+        self.latencies = LatencyRecorder(metrics)
+        self._service = bootstrap.Service(settings, self.latencies)
         metrics.watch(self._service.views.values())
         app = create_app(self._service.views, metrics=metrics.render, version=version("clocksvc"))
         self._http = server(app, settings.api.host, settings.api.port)
@@ -70,11 +70,11 @@ class ServiceHere:
         """Send away who waits, then give the lease up."""
         self._http.should_exit = True
         if self._thread.ident is not None:
-            self._thread.join(_LEAVE_S)
+            self._thread.join(_STOP_TIMEOUT_S)
             self._service.stop()
 
 
-class Latencies:
+class LatencyRecorder:
     """A LeaderObserver that tells the metrics everything, and keeps how long the last ticks took."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from clocksvc.dev.demo.picture import Picture
-from clocksvc.dev.demo.screen import Frame, render, told_line
-from clocksvc.dev.demo.words import Line
+from clocksvc.dev.demo.messages import EventLine
+from clocksvc.dev.demo.screen import Frame, event_rows, render
+from clocksvc.dev.demo.snapshot import Snapshot
 
-_KEPT = 200
-_ANY_WIDTH = 10_000
+_MAX_LINES = 200
+_UNLIMITED_WIDTH = 10_000
 
 
-class Show(Protocol):
+class Display(Protocol):
     """Called from the demo's main thread; `progress` from any."""
 
     def progress(self, text: str) -> None:
@@ -27,40 +27,40 @@ class Show(Protocol):
     def begin(self, frame: Frame) -> None:
         """Everything runs."""
 
-    def tell(self, line: Line) -> None:
+    def show_event(self, line: EventLine) -> None:
         """Something happened."""
 
-    def draw(self, picture: Picture | None) -> None:
+    def draw(self, snapshot: Snapshot | None) -> None:
         """How it looks now; called several times a second."""
 
     def end(self) -> None:
         """The show is over: there is a screen no more. May be called without `begin`, and twice."""
 
 
-class PlainShow:
+class PlainDisplay:
     """A line for everything that happens; nothing is drawn."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def progress(self, text: str) -> None:
-        """See Show."""
+        """See Display."""
         self._print([f"clocksvc dev: {text}"])
 
     def begin(self, frame: Frame) -> None:
-        """See Show."""
+        """See Display."""
         hints = " · ".join(frame.hints_at(frame.at_ms))
         self._print([" · ".join(frame.header), "     ".join(frame.question), f" Try: {hints}"])
 
-    def tell(self, line: Line) -> None:
-        """See Show."""
-        self._print(row.plain for row in told_line(line, _ANY_WIDTH))
+    def show_event(self, line: EventLine) -> None:
+        """See Display."""
+        self._print(row.plain for row in event_rows(line, _UNLIMITED_WIDTH))
 
-    def draw(self, picture: Picture | None) -> None:
-        """See Show."""
+    def draw(self, snapshot: Snapshot | None) -> None:
+        """See Display."""
 
     def end(self) -> None:
-        """See Show."""
+        """See Display."""
 
     def _print(self, rows: Iterable[str]) -> None:
         # One write, so that threads don't write into each other's lines.
@@ -68,39 +68,39 @@ class PlainShow:
         self._out.flush()
 
 
-class ScreenShow:
-    """One screen, which leaves its last picture behind."""
+class ScreenDisplay:
+    """One screen, which leaves its last snapshot behind."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
         self._frame = Frame((), ("", ""), (), 0)
-        self._picture: Picture | None = None
-        self._lines: deque[Line] = deque(maxlen=_KEPT)
+        self._snapshot: Snapshot | None = None
+        self._lines: deque[EventLine] = deque(maxlen=_MAX_LINES)
 
     def progress(self, text: str) -> None:
-        """See Show."""
+        """See Display."""
         self._console.print(Text(f"clocksvc dev: {text}"))
 
     def begin(self, frame: Frame) -> None:
-        """See Show."""
+        """See Display."""
         self._frame = frame
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self._live.start()
         self.draw(None)
 
-    def tell(self, line: Line) -> None:
-        """See Show."""
+    def show_event(self, line: EventLine) -> None:
+        """See Display."""
         self._lines.append(line)
 
-    def draw(self, picture: Picture | None) -> None:
-        """See Show."""
-        self._picture = picture
+    def draw(self, snapshot: Snapshot | None) -> None:
+        """See Display."""
+        self._snapshot = snapshot
         if self._live is not None:
             self._live.update(self._rendered(), refresh=True)
 
     def end(self) -> None:
-        """See Show."""
+        """See Display."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
@@ -108,14 +108,14 @@ class ScreenShow:
 
     def _rendered(self) -> Text:
         size = self._console.size
-        rows = render(self._frame, self._picture, self._lines, size.width, size.height)
+        rows = render(self._frame, self._snapshot, self._lines, size.width, size.height)
         return Text("\n", no_wrap=True).join(rows)
 
 
-def open_show() -> Show:
+def open_display() -> Display:
     """A screen where standard output is a terminal, else plain lines."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return ScreenShow(Console(highlight=False))
+        return ScreenDisplay(Console(highlight=False))
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
-    return PlainShow(sys.stdout)
+    return PlainDisplay(sys.stdout)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import ChildEnded, ChildProcess, DevServerError
 from clocksvc.dev.ports import free_ports, listens
-from clocksvc.dev.process import ChildEnded, ChildProcess
 
 _ATTEMPTS = 3
 

@@ -16,12 +16,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import DevServerError
+from clocksvc.dev.child_server import ChildServer
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.ports import free_ports
-from clocksvc.dev.server import ChildServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.unit.dev.test_process import gone
+from tests.unit.dev.test_child_process import gone
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers

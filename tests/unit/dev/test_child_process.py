@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.errors import DevServerError
-from clocksvc.dev.process import ChildProcess
+from clocksvc.dev.child_process import ChildProcess, DevServerError
 from tests.waiting import eventually
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
@@ -63,7 +62,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     process.start()
     process.wait_until(lambda: "deaf" in process.log_since_start(), deadline_seconds=10)
     pid = known_pid(process)
-    process.stop(patience_seconds=0.1)
+    process.stop(timeout_seconds=0.1)
     assert gone(pid)
 
 

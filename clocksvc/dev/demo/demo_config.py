@@ -27,7 +27,7 @@ WORK_S = {SLOW: 2.5}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DemoConfig:
     """One demo's surroundings.
 
     Attributes:
@@ -118,6 +118,6 @@ class Place:
         return file
 
 
-def new_mark() -> str:
+def new_demo_id() -> str:
     """A name that no other demo has, on servers that are not the demo's own."""
     return f"clocksvc-demo-{uuid.uuid4().hex[:6]}"

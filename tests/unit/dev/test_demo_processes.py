@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clocksvc.dev.demo import servers
-from clocksvc.dev.demo.servers import Servers
+from clocksvc.dev.demo import processes
+from clocksvc.dev.demo.processes import DemoServers
 
 pytestmark = pytest.mark.core
 
@@ -54,11 +54,11 @@ def test_a_download_is_told_only_when_it_gets_further(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "scandir", moved_away)
     monkeypatch.setenv("CLOCKSVC_DEV_CACHE", str(tmp_path))
-    monkeypatch.setattr(servers, "_LOOK_S", 0.01)
-    monkeypatch.setattr(servers, "_TELL_S", 0.01)
+    monkeypatch.setattr(processes, "_POLL_S", 0.01)
+    monkeypatch.setattr(processes, "_PROGRESS_S", 0.01)
     (tmp_path / "fetching-1" / "whole").mkdir(parents=True)
     told: list[str] = []
-    starting = Servers("elsewhere:9092", "redis://elsewhere")
+    starting = DemoServers("elsewhere:9092", "redis://elsewhere")
     kafka: Any = Downloading()
     starting.kafka = kafka
     starting.start(Looks(kafka, tmp_path / "fetching-1" / "a.jar"), told.append)

@@ -9,13 +9,13 @@ from clocksvc.clock.time_format import (
     parse_timestamp,
     to_rfc3339,
 )
-from clocksvc.dev.demo.jobs import Job, next_night_ms
+from clocksvc.dev.demo.delivery_checks import Job, next_night_ms
 
-_LISTED = 4
+_MAX_LISTED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EventLine:
     """One thing that happened. `extra` is left out where it doesn't fit."""
 
     at_ms: int
@@ -34,36 +34,36 @@ def precise_time_of_day(timestamp_ms: int) -> str:
     return f"{time_of_day(timestamp_ms)}.{timestamp_ms % 1000 // 100}"
 
 
-def story(at_ms: int, text: str) -> Line:
+def scenario_step(at_ms: int, text: str) -> EventLine:
     """What the demo does to itself."""
-    return Line(at_ms, f"story: {text}", style="cyan")
+    return EventLine(at_ms, f"story: {text}", style="cyan")
 
 
-def tick(at_ms: int, one: Tick, latency_s: float | None) -> Line:
+def tick(at_ms: int, one: Tick, latency_s: float | None) -> EventLine:
     """One tick that came when it should."""
     time = time_of_day(one.at_ms)
     committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
-    return Line(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
+    return EventLine(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
 
 
-def skipped_ticks(at_ms: int, ticks: Sequence[Tick], whole: bool) -> Line:
+def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLine:
     """Several that came at once, because the clock had been held."""
     times = [time_of_day(one.at_ms) for one in ticks]
-    listed = ", ".join(times) if len(times) <= _LISTED else f"{times[0]} … {times[-1]}"
-    order = "each once, in order" if whole else "NOT each once and in order"
-    return Line(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}", style="green")
+    listed = ", ".join(times) if len(times) <= _MAX_LISTED else f"{times[0]} … {times[-1]}"
+    order = "each once, in order" if in_order else "NOT each once and in order"
+    return EventLine(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}", style="green")
 
 
-def waits(at_ms: int, due_ms: int) -> Line:
+def waiting_job(at_ms: int, due_ms: int) -> EventLine:
     """A nightly job that is due by the wall clock, while the clock is held."""
-    return Line(at_ms, f'job "nightly" for {time_of_day(due_ms)} waits for its data', style="yellow")
+    return EventLine(at_ms, f'job "nightly" for {time_of_day(due_ms)} waits for its data', style="yellow")
 
 
-def job(at_ms: int, one: Job) -> Line:
+def job(at_ms: int, one: Job) -> EventLine:
     """A nightly job that came."""
     sent = "" if one.sent_ms is None else f" sent at {time_of_day(one.sent_ms)}"
     tick = f"   (with tick {time_of_day(one.tick_ms)})"
-    return Line(at_ms, f'job "nightly" for {time_of_day(one.due_ms)}{sent}: its data is complete', tick, "magenta")
+    return EventLine(at_ms, f'job "nightly" for {time_of_day(one.due_ms)}{sent}: its data is complete', tick, "magenta")
 
 
 def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int) -> str:
@@ -76,19 +76,19 @@ def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int)
     return f"nightly: {', '.join(parts) or 'not yet'}   tick tasks: {tick_tasks}"
 
 
-def broken_chain(at_ms: int, trouble: str) -> Line:
+def broken_sequence(at_ms: int, problem: str) -> EventLine:
     """A tick or a job that is not the one that had to come."""
-    return Line(at_ms, f"BROKEN: {trouble}", style="bold red")
+    return EventLine(at_ms, f"BROKEN: {problem}", style="bold red")
 
 
-def hold(at_ms: int, state: Mapping[str, Any]) -> Line:
+def hold(at_ms: int, state: Mapping[str, Any]) -> EventLine:
     """Why the clock stands still, as the service tells it."""
     held = state["hold"]
-    since = "" if held["since"] is None else f" since {_of_wire(held['since'])}"
-    return Line(at_ms, f"HOLDING{since}: {_what(state)} ({held['reason']})", style="bold yellow")
+    since = "" if held["since"] is None else f" since {_time_of_wire(held['since'])}"
+    return EventLine(at_ms, f"HOLDING{since}: {_hold_text(state)} ({held['reason']})", style="bold yellow")
 
 
-def _what(state: Mapping[str, Any]) -> str:
+def _hold_text(state: Mapping[str, Any]) -> str:
     held = state["hold"]
     refs = [(one["topic"], one["partition"]) for one in held["partitions"]]
     if not refs:
@@ -98,11 +98,11 @@ def _what(state: Mapping[str, Any]) -> str:
     known = {(one["topic"], one["partition"]): one["time"] for one in state["slowest"]}
     times = [known[ref] for ref in refs if known.get(ref)]
     if held["reason"] == "partition_behind" and times:
-        return f"{names} {has} reported nothing past {_of_wire(max(times))}"
+        return f"{names} {has} reported nothing past {_time_of_wire(max(times))}"
     if held["reason"] == "partition_unreported":
         return f"{names} {has} not been reported yet"
     return f"{names}: {held['detail']}"
 
 
-def _of_wire(time: str) -> str:
+def _time_of_wire(time: str) -> str:
     return time_of_day(parse_timestamp("time", time))

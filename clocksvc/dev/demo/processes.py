@@ -1,28 +1,29 @@
 """The demo's Kafka and Valkey: children of this process, started side by side, or somebody's own."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import ChildProcess, DevServerError
+from clocksvc.dev.child_server import ChildServer
 from clocksvc.dev.kafka_jars import KAFKA_VERSION, default_cache_dir
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.server import ChildServer
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.redaction import without_password
 
-_LOOK_S = 0.1
-_TELL_S = 3.0
+_POLL_S = 0.1
+_PROGRESS_S = 3.0
 
 
 class Interrupted(Exception):
     """Somebody wants the demo to end before everything runs."""
 
 
-class Servers:
+class DemoServers:
     """What is started here; what is somebody's own is never touched.
 
     Args:
@@ -56,19 +57,22 @@ class Servers:
         if own:
             named = {"Kafka": f"Kafka {KAFKA_VERSION}"}
             progress(f"starting {' and '.join(named.get(server.name, server.name) for server in own)} …")
-        left_over = _fetched_mb(default_cache_dir())
-        waiting = [_in_background(server) for server in own]
-        looks, told = 0, left_over
+        initial_mb = _fetched_mb(default_cache_dir())
+        waiting = [_start_in_background(server) for server in own]
+        polls, shown_mb = 0, initial_mb
         while waiting:
             for one in [one for one in waiting if one.done()]:
                 one.result()
                 waiting.remove(one)
-            if ended.wait(_LOOK_S):
+            if ended.wait(_POLL_S):
                 raise Interrupted
-            looks += 1
-            if looks % round(_TELL_S / _LOOK_S) == 0 and (so_far := _fetched_mb(default_cache_dir())) > told:
-                progress(f"downloading Kafka {KAFKA_VERSION}, once: {so_far} of about 45 MB …")
-                told = so_far
+            polls += 1
+            if (
+                polls % round(_PROGRESS_S / _POLL_S) == 0
+                and (fetched_mb := _fetched_mb(default_cache_dir())) > shown_mb
+            ):
+                progress(f"downloading Kafka {KAFKA_VERSION}, once: {fetched_mb} of about 45 MB …")
+                shown_mb = fetched_mb
 
     def names(self) -> tuple[str, str]:
         """Both servers and where they are, for people; without the password of a Redis."""
@@ -95,7 +99,7 @@ class Servers:
         return [server for server in (self.kafka, self.valkey) if server is not None]
 
 
-def _in_background(server: ChildServer) -> "Future[None]":
+def _start_in_background(server: ChildServer) -> "Future[None]":
     """Not an executor's thread: those are waited for when the interpreter ends, be it in the middle of a download."""
     future: Future[None] = Future()
 
@@ -121,3 +125,62 @@ def _fetched_mb(cache: Path) -> int:
                 with suppress(OSError):
                     total += os.stat(os.path.join(within, name)).st_size
     return round(total / 1e6)
+
+
+_STOP_TIMEOUT_S = 3.0
+_JOBS = "clocksvc.dev.demo.job_app"
+
+
+class CeleryPrograms:
+    """A worker and two beats over one configuration file, in whose folder their logs are.
+
+    Args:
+        queue: of the jobs; the worker takes heartbeats and them.
+
+    Attributes:
+        beat: sends the heartbeats, by the wall clock. jobs: the beat that goes by the clock.
+        notes: where the jobs write down that they came.
+    """
+
+    def __init__(self, config: Path, queue: str) -> None:
+        self.notes = config.with_name("jobs.notes")
+        self._config = config
+        small = ("--pool", "solo", "--concurrency", "1")
+        self.worker = self._celery("worker", "clocksvc", *small, "--queues", f"clocksvc,{queue}", "--include", _JOBS)
+        self.beat = self._celery("beat", "clocksvc")
+        self.jobs = self._celery("beat", _JOBS, "--scheduler", "clocksvc.celery:ClockScheduler", name="jobs")
+
+    def start(self) -> None:
+        """Start all."""
+        for program in self._all():
+            program.start()
+
+    def stop(self) -> None:
+        """End all, side by side."""
+        stopping = [
+            threading.Thread(target=program.stop, kwargs={"timeout_seconds": _STOP_TIMEOUT_S}, daemon=True)
+            for program in self._all()
+        ]
+        for one in stopping:
+            one.start()
+        for one in stopping:
+            one.join()
+
+    def stop_beat(self) -> None:
+        """No heartbeats from now on."""
+        self.beat.stop(timeout_seconds=_STOP_TIMEOUT_S)
+
+    def _all(self) -> list[ChildProcess]:
+        return [self.worker, self.beat, self.jobs]
+
+    def _celery(self, command: str, app: str, *arguments: str, name: str | None = None) -> ChildProcess:
+        # Settings of the user's own must not mix with the demo's.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOCKSVC_")}
+        folder = self._config.parent
+        return ChildProcess(
+            f"celery {command}",
+            [sys.executable, "-m", "celery", "-A", app, command, *arguments, "--loglevel", "INFO"],
+            log_file=folder / f"{name or command}.log",
+            leftovers=folder,
+            environ=environ | {"CLOCKSVC_CONFIG": str(self._config), "DEMO_NOTES": str(self.notes)},
+        )

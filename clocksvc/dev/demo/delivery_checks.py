@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clocksvc.clock import boundary
+from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.dev.demo.place import INTERVAL_S, NIGHT_S
+from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S
 
 NIGHTLY, TICK = "nightly", "tick"
 EVERY_MS = {NIGHTLY: NIGHT_S * 1000, TICK: INTERVAL_S * 1000}
@@ -23,24 +24,24 @@ class Job:
     sent_ms: int | None
 
 
-class Jobs:
+class JobSequence:
     """The tasks of one demo, from its notes.
 
     Attributes:
         counts: how many came, by kind; one that came again under its id is not counted again.
-        trouble: what was wrong, in words; empty while all is well.
+        problems: what was wrong, in words; empty while all is well.
     """
 
     def __init__(self, notes: Path) -> None:
         self.counts = {NIGHTLY: 0, TICK: 0}
-        self.trouble: list[str] = []
+        self.problems: list[str] = []
         self._notes = notes
         self._read = 0
         self._ids: set[str] = set()
         self._last_ms: dict[str, int] = {}
-        self._nights: list[Job] = []
+        self._nightly: list[Job] = []
 
-    def take(self) -> None:
+    def read_new(self) -> None:
         """Read what has been written since the last time."""
         if not self._notes.exists():
             return
@@ -50,7 +51,7 @@ class Jobs:
         whole = written[: written.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            self.add(_job(line))
+            self.add(_parse_job(line))
 
     def add(self, job: Job) -> None:
         """The next task that came."""
@@ -58,19 +59,19 @@ class Jobs:
             return
         expected_ms = self._last_ms.get(job.kind, job.due_ms - EVERY_MS[job.kind]) + EVERY_MS[job.kind]
         if job.due_ms != expected_ms:
-            self.trouble.append(f"{job.kind} task for {job.due_ms} came where {expected_ms} was due")
+            self.problems.append(f"{job.kind} task for {job.due_ms} came where {expected_ms} was due")
         if job.tick_ms < job.due_ms:
-            self.trouble.append(f"{job.kind} task for {job.due_ms} came early, with tick {job.tick_ms}")
+            self.problems.append(f"{job.kind} task for {job.due_ms} came early, with tick {job.tick_ms}")
         self._ids.add(job.id)
         self._last_ms[job.kind] = job.due_ms
         self.counts[job.kind] += 1
         if job.kind == NIGHTLY:
-            self._nights.append(job)
+            self._nightly.append(job)
 
-    def nights(self, tick_ms: int) -> list[Job]:
+    def take_nightly(self, tick_ms: int) -> list[Job]:
         """The nightly jobs that no call has given yet, up to those that this tick let go."""
-        given = [job for job in self._nights if job.tick_ms <= tick_ms]
-        self._nights = [job for job in self._nights if job.tick_ms > tick_ms]
+        given = [job for job in self._nightly if job.tick_ms <= tick_ms]
+        self._nightly = [job for job in self._nightly if job.tick_ms > tick_ms]
         return given
 
     @property
@@ -89,7 +90,30 @@ def waiting_nights(tick_ms: int, now_ms: int) -> list[int]:
     return list(range(next_night_ms(tick_ms), now_ms + 1, EVERY_MS[NIGHTLY]))
 
 
-def _job(line: bytes) -> Job:
+def _parse_job(line: bytes) -> Job:
     found = json.loads(line)
     due_ms, tick_ms = (parse_timestamp(name, found[name]) for name in ("due", "tick"))
     return Job(found["kind"], found["id"], due_ms, tick_ms, found["sent_ms"])
+
+
+class TickSequence:
+    """The ticks of one clock since its first."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self.count = 0
+        self.first_ms: int | None = None
+        self.last_ms: int | None = None
+        self.problems: list[str] = []
+        """What was wrong, in words; empty while the chain is whole."""
+        self._interval_ms = interval_ms
+
+    def add(self, tick: Tick) -> None:
+        """The next tick that was seen."""
+        expected_ms = None if self.last_ms is None else self.last_ms + self._interval_ms
+        if tick.previous_ms != self.last_ms:
+            self.problems.append(f"tick {tick.at_ms} names {tick.previous_ms}, seen before it was {self.last_ms}")
+        elif expected_ms is not None and tick.at_ms != expected_ms:
+            self.problems.append(f"tick {tick.at_ms} came where {expected_ms} was due")
+        self.count += 1
+        self.first_ms = tick.at_ms if self.first_ms is None else self.first_ms
+        self.last_ms = tick.at_ms

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from clocksvc.dev.demo.place import INTERVAL_S, NIGHT_S, QUIET, SLOW
+from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S, QUIET, SLOW
 
 
-class Act(Enum):
+class ScenarioAction(Enum):
     """What the story has done to the demo."""
 
     STOP_HEARTBEATS = "stop"
@@ -15,7 +15,7 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class HoldInputs:
+class Observation:
     """What the story sees at one moment.
 
     Attributes:
@@ -30,8 +30,8 @@ class HoldInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Since:
-    """What has happened since the last scene."""
+class SinceLastStep:
+    """What has happened since the last step."""
 
     seconds: float
     ticks: int
@@ -39,12 +39,12 @@ class Since:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ScenarioStep:
     """One thing that happens, once `due` is true."""
 
-    due: Callable[[Since], bool]
+    due: Callable[[SinceLastStep], bool]
     text: str
-    act: Act | None = None
+    act: ScenarioAction | None = None
 
 
 WATCHED_S = 5.0
@@ -52,64 +52,64 @@ WATCHED_S = 5.0
 PAUSE_S = 60.0
 
 _BEGINNING = (
-    Scene(
+    ScenarioStep(
         lambda since: since.ticks >= 1,
         f"partition {SLOW} is slow on purpose: the slowest sets the clock",
     ),
-    Scene(
+    ScenarioStep(
         lambda since: since.seconds >= 1,
         f"partition {QUIET} is quiet: only heartbeats, every {INTERVAL_S} s, move it",
     ),
-    Scene(
+    ScenarioStep(
         lambda since: since.seconds >= 1,
         f"nights last {NIGHT_S} s here: Celery beat sends the nightly job by the clock",
     ),
 )
 _OUTAGE = (
-    Scene(
+    ScenarioStep(
         lambda since: since.ticks >= 2,
         "heartbeats stopped. Watch the quiet partition, and the nightly job.",
-        Act.STOP_HEARTBEATS,
+        ScenarioAction.STOP_HEARTBEATS,
     ),
-    Scene(
+    ScenarioStep(
         lambda since: since.held_s >= WATCHED_S,
         "heartbeats back",
-        Act.START_HEARTBEATS,
+        ScenarioAction.START_HEARTBEATS,
     ),
-    Scene(
+    ScenarioStep(
         lambda since: since.ticks >= 2 and since.held_s == 0,
         f"nothing was lost. In {PAUSE_S:.0f} s heartbeats stop once more",
     ),
 )
-_PAUSE = Scene(lambda since: since.seconds >= PAUSE_S, "")
+_PAUSE = ScenarioStep(lambda since: since.seconds >= PAUSE_S, "")
 
 
-class Story:
+class Scenario:
     """The script at one point. After its end it goes on with the outage again, after a pause."""
 
     def __init__(self) -> None:
-        self._to_come = [*_BEGINNING, *_OUTAGE]
+        self._steps = [*_BEGINNING, *_OUTAGE]
         self._since_s: float | None = None
         self._since_ticks = 0
         self._held_since_s: float | None = None
 
-    def next(self, sight: HoldInputs) -> Scene | None:
-        """The scene that is due now, if one is. Each is given once."""
-        scene = self._to_come[0]
-        if not scene.due(self._since(sight)):
+    def next(self, observation: Observation) -> ScenarioStep | None:
+        """The step that is due now, if one is. Each is given once."""
+        step = self._steps[0]
+        if not step.due(self._since(observation)):
             return None
-        self._since_s, self._since_ticks = sight.now_s, sight.ticks
-        del self._to_come[0]
-        if not self._to_come:
-            self._to_come = [_PAUSE, *_OUTAGE]
-        return scene
+        self._since_s, self._since_ticks = observation.now_s, observation.ticks
+        del self._steps[0]
+        if not self._steps:
+            self._steps = [_PAUSE, *_OUTAGE]
+        return step
 
-    def _since(self, sight: HoldInputs) -> Since:
+    def _since(self, observation: Observation) -> SinceLastStep:
         if self._since_s is None:
-            self._since_s = sight.now_s
-        if not sight.holding:
+            self._since_s = observation.now_s
+        if not observation.holding:
             self._held_since_s = None
         elif self._held_since_s is None:
-            self._held_since_s = sight.now_s
-        held_s = 0.0 if self._held_since_s is None else sight.now_s - self._held_since_s
-        return Since(sight.now_s - self._since_s, sight.ticks - self._since_ticks, held_s)
+            self._held_since_s = observation.now_s
+        held_s = 0.0 if self._held_since_s is None else observation.now_s - self._held_since_s
+        return SinceLastStep(observation.now_s - self._since_s, observation.ticks - self._since_ticks, held_s)

@@ -6,22 +6,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from clocksvc.dev.demo import cluster, guest
-from clocksvc.dev.demo.consumers import DemoConsumer
-from clocksvc.dev.demo.place import Place, new_mark
-from clocksvc.dev.demo.producers import Producers
-from clocksvc.dev.demo.programs import Programs
-from clocksvc.dev.demo.servers import Interrupted, Servers
-from clocksvc.dev.demo.service import ServiceHere, listen
-from clocksvc.dev.demo.watch import Watch
-from clocksvc.dev.errors import DevServerError
+from clocksvc.dev.child_process import DevServerError
+from clocksvc.dev.demo.demo_config import DemoConfig, new_demo_id
+from clocksvc.dev.demo.demo_service import InProcessService, listen
+from clocksvc.dev.demo.processes import CeleryPrograms, DemoServers, Interrupted
+from clocksvc.dev.demo.service_watch import ServiceWatch
+from clocksvc.dev.demo.shared_servers import check_redis, create_topic, remove_keys, remove_topics
+from clocksvc.dev.demo.traffic import DemoConsumer, DemoProducers
 from clocksvc.service.log_format import setup_logging
 
 _CONSUMERS = 2
 _JOIN_S = 3.0
 
 
-class Parts:
+class DemoInstallation:
     """Servers, service, Celery's programs, producers, consumers, and who watches them.
 
     Args:
@@ -47,8 +45,8 @@ class Parts:
         self.folder = Path(tempfile.mkdtemp(prefix="clocksvc-dev-"))
         self._log = (self.folder / "service.log").open("a", encoding="utf-8")
         setup_logging("text", stream=self._log)
-        self._servers = Servers(kafka, redis)
-        self._ending: list[Callable[[], None]] = []
+        self._servers = DemoServers(kafka, redis)
+        self._cleanups: list[Callable[[], None]] = []
 
     def start(self, ended: threading.Event) -> None:
         """Start everything. What was started is ended by `end`, also when this raises.
@@ -57,19 +55,19 @@ class Parts:
             ClocksvcError: a part can't be started, and what would be right.
             Interrupted: `ended` was set meanwhile.
         """
-        self._ending.append(self._servers.close)
+        self._cleanups.append(self._servers.close)
         self._servers.start(ended, self._progress)
-        self.place = place = self._settle()
-        self._progress(f"Kafka answers on {place.bootstrap}; starting service, Celery, producers and consumers …")
-        self._start_programs(place)
-        settings = place.settings()
-        self.service = ServiceHere(settings, self._listener)
+        self.config = config = self._configure()
+        self._progress(f"Kafka answers on {config.bootstrap}; starting service, Celery, producers and consumers …")
+        self._start_programs(config)
+        settings = config.settings()
+        self.service = InProcessService(settings, self._listener)
         self.service.start()
-        self._ending.append(self.service.stop)
-        self._start_records(place)
-        self.watch = Watch(place.url)
+        self._cleanups.append(self.service.stop)
+        self._start_records(config)
+        self.watch = ServiceWatch(config.url)
         self.watch.start()
-        self._ending.append(self.watch.stop)
+        self._cleanups.append(self.watch.stop)
         if ended.is_set():
             raise Interrupted
         self.started = True
@@ -93,37 +91,37 @@ class Parts:
 
     def end(self, keep_logs: bool) -> None:
         """End everything, the last first."""
-        while self._ending:
-            self._ending.pop()()
+        while self._cleanups:
+            self._cleanups.pop()()
         self._listener.close()
         setup_logging("text", level="CRITICAL")
         self._log.close()
         if not keep_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _settle(self) -> Place:
-        """The place, with the topic in it."""
+    def _configure(self) -> DemoConfig:
+        """The config, with the topic in it."""
         own_kafka, own_redis = self._servers.kafka is not None, self._servers.valkey is not None
         port = int(self._listener.getsockname()[1])
-        place = Place(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_mark(), port)
-        settings = place.settings()
+        config = DemoConfig(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_demo_id(), port)
+        settings = config.settings()
         if not own_redis:
-            guest.check(settings)
-            self._ending.append(lambda: guest.leave(settings, place))
-        cluster.create_topic(place)
+            check_redis(settings)
+            self._cleanups.append(lambda: remove_keys(settings, config))
+        create_topic(config)
         if not own_kafka:
-            self._ending.append(lambda: cluster.remove(place))
-        return place
+            self._cleanups.append(lambda: remove_topics(config))
+        return config
 
-    def _start_programs(self, place: Place) -> None:
-        self.programs = Programs(place.write(self.folder), place.jobs_queue)
-        self._ending.append(self.programs.stop)
+    def _start_programs(self, config: DemoConfig) -> None:
+        self.programs = CeleryPrograms(config.write(self.folder), config.jobs_queue)
+        self._cleanups.append(self.programs.stop)
         self.programs.start()
 
-    def _start_records(self, place: Place) -> None:
-        self.producers = Producers(place, self._rate)
-        self.consumers = [DemoConsumer(f"consumer-{number}", place) for number in range(1, _CONSUMERS + 1)]
-        self._ending.append(self._stop_records)
+    def _start_records(self, config: DemoConfig) -> None:
+        self.producers = DemoProducers(config, self._rate)
+        self.consumers = [DemoConsumer(f"consumer-{number}", config) for number in range(1, _CONSUMERS + 1)]
+        self._cleanups.append(self._stop_records)
         self.producers.start()
         for consumer in self.consumers:
             consumer.start()

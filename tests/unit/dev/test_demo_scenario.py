@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.demo.chain import Chain
-from clocksvc.dev.demo.demo import verdict
-from clocksvc.dev.demo.jobs import Jobs
-from clocksvc.dev.demo.story import Act, HoldInputs, Story
+from clocksvc.dev.demo.delivery_checks import JobSequence, TickSequence
+from clocksvc.dev.demo.demo import failure_reason
+from clocksvc.dev.demo.scenario import Observation, Scenario, ScenarioAction
 
 pytestmark = pytest.mark.core
 
@@ -18,24 +17,24 @@ def tick(at_s: int, previous_s: int | None) -> Tick:
     return Tick("demo", at_s * 1000, None if previous_s is None else previous_s * 1000, 5_000, at_s * 1000)
 
 
-def played(sights: list[HoldInputs]) -> list[tuple[float, str, Act | None]]:
+def played(sights: list[Observation]) -> list[tuple[float, str, ScenarioAction | None]]:
     """When each scene of a new story is given, if it is shown this."""
-    story = Story()
+    story = Scenario()
     found = ((sight.now_s, story.next(sight)) for sight in sights)
     return [(now_s, scene.text, scene.act) for now_s, scene in found if scene is not None]
 
 
-def a_run(until_s: int) -> list[HoldInputs]:
+def a_run(until_s: int) -> list[Observation]:
     """What a story sees, each second: the first tick at 6 s, one each 5 s, and the clock obeys what the story does."""
-    story, sights, ticks, beating, last_tick_s = Story(), [], 0, True, 6
+    story, sights, ticks, beating, last_tick_s = Scenario(), [], 0, True, 6
     for now_s in range(until_s):
         if beating and now_s >= 6 and now_s % 5 == 1:
             ticks += max(1, (now_s - last_tick_s) // 5)
             last_tick_s = now_s
-        sights.append(HoldInputs(float(now_s), ticks, ticks > 0 and now_s - last_tick_s > 7))
+        sights.append(Observation(float(now_s), ticks, ticks > 0 and now_s - last_tick_s > 7))
         scene = story.next(sights[-1])
         if scene is not None and scene.act is not None:
-            beating = scene.act is Act.START_HEARTBEATS
+            beating = scene.act is ScenarioAction.START_HEARTBEATS
     return sights
 
 
@@ -43,7 +42,14 @@ def test_the_story_fits_into_forty_seconds() -> None:
     """Heartbeats stop, the hold can be watched, heartbeats come back, the skipped ticks are seen: all within 40 s."""
     scenes = played(a_run(40))
 
-    assert [act for _, _, act in scenes] == [None, None, None, Act.STOP_HEARTBEATS, Act.START_HEARTBEATS, None]
+    assert [act for _, _, act in scenes] == [
+        None,
+        None,
+        None,
+        ScenarioAction.STOP_HEARTBEATS,
+        ScenarioAction.START_HEARTBEATS,
+        None,
+    ]
     stopped_s, back_s = scenes[3][0], scenes[4][0]
     assert 10 <= stopped_s <= 20
     assert back_s - stopped_s >= 10
@@ -52,14 +58,14 @@ def test_the_story_fits_into_forty_seconds() -> None:
 
 def test_nothing_happens_before_the_first_tick() -> None:
     """However long the start takes, the story waits for the clock."""
-    assert played([HoldInputs(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
+    assert played([Observation(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
 
 
 def test_heartbeats_stay_away_until_the_hold_is_seen() -> None:
     """The heartbeats come back only once the clock has said for a while that it holds, not after a time."""
-    sights = a_run(17) + [HoldInputs(float(now_s), 3, False) for now_s in range(17, 300)]
+    sights = a_run(17) + [Observation(float(now_s), 3, False) for now_s in range(17, 300)]
 
-    assert [act for _, _, act in played(sights) if act] == [Act.STOP_HEARTBEATS]
+    assert [act for _, _, act in played(sights) if act] == [ScenarioAction.STOP_HEARTBEATS]
 
 
 def test_the_outage_comes_again_after_a_pause() -> None:
@@ -67,7 +73,7 @@ def test_the_outage_comes_again_after_a_pause() -> None:
     acts = [(now_s, act) for now_s, _, act in played(a_run(400)) if act]
 
     assert len(acts) >= 6
-    assert [act for _, act in acts][:6] == [Act.STOP_HEARTBEATS, Act.START_HEARTBEATS] * 3
+    assert [act for _, act in acts][:6] == [ScenarioAction.STOP_HEARTBEATS, ScenarioAction.START_HEARTBEATS] * 3
     assert all(stops[0] - back[0] >= 60 for back, stops in zip(acts[1::2], acts[2::2], strict=False))
 
 
@@ -85,15 +91,15 @@ def test_the_outage_comes_again_after_a_pause() -> None:
 )
 def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
     """Every tick must name the one that was seen before it, and follow it by the interval."""
-    chain = Chain(5_000)
+    chain = TickSequence(5_000)
     for one in ticks:
         chain.add(one)
 
     assert chain.count == len(ticks)
     if trouble is None:
-        assert chain.trouble == []
+        assert chain.problems == []
     else:
-        assert trouble in chain.trouble[0]
+        assert trouble in chain.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -108,9 +114,9 @@ def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
 )
 def test_what_makes_a_good_run(seconds: list[int], by_itself: bool, wrong: str | None) -> None:
     """A run that ends by itself needs ticks, and no run may show a broken chain."""
-    chain = Chain(5_000)
+    chain = TickSequence(5_000)
     for previous_s, at_s in zip([None, *seconds], seconds, strict=False):
         chain.add(tick(at_s, previous_s))
-    said = verdict(chain, Jobs(Path("nowhere")), by_itself)
+    said = failure_reason(chain, JobSequence(Path("nowhere")), by_itself)
 
     assert said is None if wrong is None else said is not None and said.startswith(wrong)

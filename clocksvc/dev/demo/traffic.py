@@ -7,10 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from clocksvc import Reporter, is_heartbeat
-from clocksvc.dev.demo.place import CLOCK, WORK_S, Place
+from clocksvc.dev.demo.demo_config import CLOCK, WORK_S, DemoConfig
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.client import (
     ClientLog,
@@ -29,12 +29,12 @@ class DemoConsumer:
         reached_ms: the highest timestamp processed, by partition that it has now; None before the first.
     """
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, config: DemoConfig) -> None:
         self.name = name
         self.processed = 0
         self.reached_ms: Mapping[int, int | None] = {}
         self.failure: Exception | None = None
-        self._place = place
+        self._config = config
         self._working: dict[int, deque[tuple[float, Message]]] = {}
         self._monotonic = SystemTime().monotonic
         self._stop = threading.Event()
@@ -54,11 +54,11 @@ class DemoConsumer:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        place = self._place
+        config = self._config
         settings = client_settings(
             {
-                "bootstrap.servers": place.bootstrap,
-                "group.id": place.group,
+                "bootstrap.servers": config.bootstrap,
+                "group.id": config.group,
                 "client.id": self.name,
                 "enable.auto.commit": "false",
                 "auto.offset.reset": "earliest",
@@ -69,7 +69,7 @@ class DemoConsumer:
         )
         try:
             consumer = Consumer(settings, logger=ClientLog())
-            with Reporter(place.report_url, CLOCK, group=place.group, topic=place.topic) as reporter:
+            with Reporter(config.report_url, CLOCK, group=config.group, topic=config.topic) as reporter:
                 self._consume(consumer, reporter)
                 consumer.close()
         except Exception as error:
@@ -84,7 +84,7 @@ class DemoConsumer:
             self._forget(partitions)
             reporter.on_revoke(consumer, partitions)
 
-        consumer.subscribe([self._place.topic], on_assign=gained, on_revoke=lost, on_lost=lost)
+        consumer.subscribe([self._config.topic], on_assign=gained, on_revoke=lost, on_lost=lost)
         while not self._stop.is_set():
             self._begin(consumer.consume(_MOST_AT_ONCE, _POLL_S))
             done = self._done()
@@ -139,3 +139,51 @@ def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
     except KafkaException:
         return False
     return True
+
+
+_SHARES = (0, 1, 0, 2, 0, 1, 0, 0, 1, 0)
+"""The partitions of ten records in a row."""
+_PAUSE_S = 0.05
+
+
+class DemoProducers:
+    """A thread that writes `rate` records a second until it is stopped."""
+
+    def __init__(self, config: DemoConfig, rate: float) -> None:
+        self.sent = 0
+        self.failure: Exception | None = None
+        self._topic, self._rate = config.topic, rate
+        settings = client_settings({"bootstrap.servers": config.bootstrap}, linger_ms=5)
+        self._producer = Producer(settings, logger=ClientLog())
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="demo-producers", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write no more, and wait a moment for what is under way."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(2)
+        self._producer.flush(1)
+
+    def _run(self) -> None:
+        monotonic = SystemTime().monotonic
+        began = monotonic()
+        try:
+            while not self._stop.wait(_PAUSE_S):
+                self._write(int((monotonic() - began) * self._rate))
+        except KafkaException as error:
+            self.failure = error
+
+    def _write(self, total: int) -> None:
+        """Go on until so many are sent, or no more fit into the client's queue."""
+        while self.sent < total:
+            try:
+                self._producer.produce(self._topic, b"a record", partition=_SHARES[self.sent % len(_SHARES)])
+            except BufferError:
+                break
+            self.sent += 1
+        self._producer.poll(0)

@@ -20,7 +20,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """The clock and its partitions at one moment. None is what the service does not know."""
 
     clock: str
@@ -36,21 +36,21 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class PartitionReader:
     """Who reads a partition, and how far that is: the highest timestamp processed, None before the first."""
 
     name: str
     reached_ms: int | None
 
 
-def picture(
+def snapshot(
     state: Mapping[str, Any],
     now_ms: int,
-    readers: Mapping[int, Reader],
+    readers: Mapping[int, PartitionReader],
     remarks: Mapping[int, str],
     me: str,
     jobs: str = "",
-) -> Picture:
+) -> Snapshot:
     """The picture of one answer.
 
     Args:
@@ -62,10 +62,10 @@ def picture(
     """
     counts, leader, seconds = state["partitions"], state["leader"], state["timestamp_seconds"]
     clocks = {int(one["partition"]): one for one in state["slowest"]}
-    nobody = Reader("", None)
+    nobody = PartitionReader("", None)
     reached = {number: readers.get(number, nobody).reached_ms or one["timestamp_ms"] for number, one in clocks.items()}
     slowest = _slowest(reached)
-    return Picture(
+    return Snapshot(
         clock=state["clock"],
         now_ms=now_ms,
         time_ms=None if seconds is None else seconds * 1000,

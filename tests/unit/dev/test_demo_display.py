@@ -1,4 +1,4 @@
-"""What the demo shows: a screen of any size, and plain lines, from the service's own words."""
+"""What the demo shows: a screen of any size, and plain lines, from the service's own messages."""
 
 import dataclasses
 import io
@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.demo import words
-from clocksvc.dev.demo.jobs import Job
-from clocksvc.dev.demo.picture import Picture, Reader, picture
+from clocksvc.dev.demo import messages
+from clocksvc.dev.demo.delivery_checks import Job
+from clocksvc.dev.demo.display import PlainDisplay, ScreenDisplay
 from clocksvc.dev.demo.screen import SOON, Frame, blocks, render
-from clocksvc.dev.demo.show import PlainShow, ScreenShow
+from clocksvc.dev.demo.snapshot import PartitionReader, Snapshot, snapshot
 
 pytestmark = pytest.mark.core
 
@@ -56,20 +56,20 @@ def held(reason: str, *numbers: int, since: str | None = "2026-11-22T12:00:46Z")
     return {"reason": reason, "since": since, "partitions": partitions, "detail": "the detail"}
 
 
-def at_1200_41(changes: dict[str, Any] | None = None) -> Picture:
+def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
     """The picture of the state above."""
     readers = {
-        0: Reader("consumer-1", NOON_MS + 41_900),
-        1: Reader("consumer-1", None),
-        2: Reader("consumer-2", NOON_MS + 38_700),
-        3: Reader("consumer-2", NOON_MS + 36_000),
+        0: PartitionReader("consumer-1", NOON_MS + 41_900),
+        1: PartitionReader("consumer-1", None),
+        2: PartitionReader("consumer-2", NOON_MS + 38_700),
+        3: PartitionReader("consumer-2", NOON_MS + 36_000),
     }
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
-    jobs = words.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
-    return picture(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs)
+    jobs = messages.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
+    return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs)
 
 
-def shown(lines: list[words.Line], width: int, height: int, changes: dict[str, Any] | None = None) -> list[str]:
+def shown(lines: list[messages.EventLine], width: int, height: int, changes: dict[str, Any] | None = None) -> list[str]:
     """The screen as text."""
     return [row.plain.rstrip() for row in render(FRAME, at_1200_41(changes), lines, width, height)]
 
@@ -81,12 +81,12 @@ def tick(seconds: int) -> Tick:
 
 
 LINES = [
-    words.tick(NOON_MS + 41_000, tick(35), 0.0062),
-    words.story(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
-    words.hold(NOON_MS + 56_000, state(status="holding", hold=held("partition_behind", 3))),
-    words.waits(NOON_MS + 60_000, NOON_MS + 50_000),
-    words.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], whole=True),
-    words.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
+    messages.tick(NOON_MS + 41_000, tick(35), 0.0062),
+    messages.scenario_step(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
+    messages.hold(NOON_MS + 56_000, state(status="holding", hold=held("partition_behind", 3))),
+    messages.waiting_job(NOON_MS + 60_000, NOON_MS + 50_000),
+    messages.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], in_order=True),
+    messages.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
 ]
 
 
@@ -188,17 +188,17 @@ def test_a_screen_without_an_answer_says_so() -> None:
 )
 def test_a_hold_in_words(hold: dict[str, Any], text: str) -> None:
     """Since when, which partitions, why: in the service's own words where there are no better ones."""
-    assert words.hold(NOON_MS, state(status="holding", hold=hold)).text == text
+    assert messages.hold(NOON_MS, state(status="holding", hold=hold)).text == text
 
 
 def test_skipped_ticks_in_words() -> None:
     """A few are named each; a broken chain is never called whole."""
     few = [tick(45), tick(50), tick(55)]
 
-    assert words.skipped_ticks(0, few, True).text == (
+    assert messages.skipped_ticks(0, few, True).text == (
         "ticks 12:00:45, 12:00:50, 12:00:55   3 skipped, each once, in order"
     )
-    assert "NOT each once and in order" in words.skipped_ticks(0, few, False).text
+    assert "NOT each once and in order" in messages.skipped_ticks(0, few, False).text
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_how_the_jobs_stand_in_words(last_s: int | None, tick_s: int | None, now
     """The last nightly job, and the next one: it waits once it is due by the wall clock."""
     last_ms, tick_ms = (None if one is None else NOON_MS + one * 1000 for one in (last_s, tick_s))
 
-    assert words.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
+    assert messages.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
 
 
 def test_the_time_to_try_is_soon_reached() -> None:
@@ -231,12 +231,12 @@ def test_the_time_to_try_is_soon_reached() -> None:
 def test_plain_lines() -> None:
     """Without a terminal everything that happens is a line, at its full length, and nothing is drawn."""
     out = io.StringIO()
-    show = PlainShow(out)
+    show = PlainDisplay(out)
     show.progress("starting Kafka")
     show.begin(FRAME)
     show.draw(at_1200_41())
     for line in LINES:
-        show.tell(line)
+        show.show_event(line)
     show.end()
     rows = out.getvalue().splitlines()
 
@@ -250,9 +250,9 @@ def test_plain_lines() -> None:
 def test_the_screen_leaves_its_last_picture_behind() -> None:
     """The terminal's own text comes back when the show ends, with the last screen below it; ending twice is fine."""
     out = io.StringIO()
-    show = ScreenShow(Console(file=out, force_terminal=True, width=100, height=30, highlight=False))
+    show = ScreenDisplay(Console(file=out, force_terminal=True, width=100, height=30, highlight=False))
     show.begin(FRAME)
-    show.tell(LINES[0])
+    show.show_event(LINES[0])
     show.draw(at_1200_41())
     show.end()
     show.end()

@@ -1,0 +1,99 @@
+"""Good manners on a Redis that is somebody's own: nothing of theirs is touched, nothing of the demo's stays."""
+
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from clocksvc.dev.child_process import DevServerError
+from clocksvc.dev.demo.demo_config import CLOCK, PARTITIONS, DemoConfig
+from clocksvc.errors import StoreUnavailable
+from clocksvc.kafka.client import (
+    ClientLog,
+    client_settings,
+)
+from clocksvc.service import bootstrap
+from clocksvc.settings import Settings
+
+_QUEUE = "clocksvc"
+_BINDINGS = f"_kombu.binding.{_QUEUE}"
+_CELERY_KEYS = f"_kombu.binding*.{_QUEUE}*"
+_WANTED = (
+    "Wanted a Redis, and a database of the demo's own in it, such as --redis redis://HOST:PORT/9 or REDIS_URL; "
+    "without either, a Valkey is started here."
+)
+
+
+def check_redis(settings: Settings) -> None:
+    """See that Redis answers, and that no other clocksvc's worker would take the demo's heartbeats, or it theirs.
+
+    Raises:
+        DevServerError: no answer, or Celery's queue is in use.
+    """
+    try:
+        bootstrap.open_store(settings, settings.clock_specs()[CLOCK]).now_ms()
+    except StoreUnavailable as error:
+        raise DevServerError(f"{error} {_WANTED}") from error
+    if _redis_client(settings).exists(_BINDINGS):
+        raise DevServerError(
+            f"a clocksvc worker uses, or has used, the queue {_QUEUE!r} in this database of the Redis: the demo would "
+            f"take its heartbeats. {_WANTED}"
+        )
+
+
+def remove_keys(settings: Settings, config: DemoConfig) -> None:
+    """Take the demo's keys away, as far as Redis answers."""
+    # Whatever goes wrong: the demo has ended, and the keys do no harm.
+    with suppress(Exception):
+        client = _redis_client(settings)
+        client.delete(_QUEUE, config.jobs_queue)
+        for pattern in (f"{config.prefix}:*", _CELERY_KEYS, f"_kombu.binding.{config.jobs_queue}*"):
+            for key in client.scan_iter(match=pattern, count=1_000):
+                client.delete(key)
+
+
+def _redis_client(settings: Settings) -> Any:
+    return bootstrap.open_connection(settings).client()
+
+
+_CREATE_TIMEOUT_S = 5.0
+_REMOVE_TIMEOUT_S = 1.0
+
+
+def create_topic(config: DemoConfig) -> None:
+    """Make the demo's topic, timestamps by the broker. Raises DevServerError: no Kafka answers, or it refuses."""
+    topic = NewTopic(config.topic, PARTITIONS, -1, config={"message.timestamp.type": "LogAppendTime"})
+    admin = _admin(config)
+    try:
+        futures = admin.create_topics([topic], request_timeout=_CREATE_TIMEOUT_S)
+        futures[config.topic].result(_CREATE_TIMEOUT_S + 1)
+    except (KafkaException, TimeoutError) as error:
+        raise DevServerError(
+            f"topic {config.topic} could not be made on the Kafka at {config.bootstrap}: {_reason(error)}. "
+            "Wanted: a Kafka that answers there without TLS or password (--kafka HOST:PORT, or KAFKA_BOOTSTRAP); "
+            "without either, a Kafka is started here."
+        ) from error
+
+
+def remove_topics(config: DemoConfig) -> None:
+    """Take topics and groups away, as far as Kafka answers at once."""
+    admin = _admin(config)
+    futures = [
+        *admin.delete_topics(
+            [config.topic, config.tick_log, config.positions], request_timeout=_REMOVE_TIMEOUT_S
+        ).values(),
+        *admin.delete_consumer_groups([config.group, config.senders], request_timeout=_REMOVE_TIMEOUT_S).values(),
+    ]
+    for future in futures:
+        with suppress(KafkaException, TimeoutError):
+            future.result(_REMOVE_TIMEOUT_S)
+
+
+def _admin(config: DemoConfig) -> Any:
+    return AdminClient(client_settings({"bootstrap.servers": config.bootstrap}), logger=ClientLog())
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0].str()) if isinstance(error, KafkaException) and error.args else "no answer in time"
