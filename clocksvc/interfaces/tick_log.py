@@ -34,7 +34,7 @@ class TickLog(Protocol):
     def writable(self) -> bool:
         """Whether this writer has fenced, and as far as it knows was neither fenced nor interrupted since."""
 
-    def prepare(self, waiting: KeepAlive) -> None:
+    def ensure_topic(self, waiting: KeepAlive) -> None:
         """Create the log where it is missing, and check its shape.
 
         Raises:
@@ -87,7 +87,7 @@ class TickLog(Protocol):
             TickLogUnavailable: nothing was committed.
         """
 
-    def confirm(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, waiting: KeepAlive) -> None:
         """Wait until the end of the last commit stands in the log: from then on no broker forgets it. Not for every
         tick before it is published, it would come 1 to 2 ms later.
 

@@ -73,7 +73,7 @@ def warnings(shape: TickLogTopic) -> list[str]:
     return found + _durability(shape)
 
 
-def refuse(shape: TickLogTopic) -> None:
+def raise_if_unsafe(shape: TickLogTopic) -> None:
     """Raises TickLogRefused, in the words of `problems`, when there are any."""
     found = problems(shape)
     if found:

@@ -18,7 +18,7 @@ from clocksvc.interfaces.checkpoints import (
 )
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_log_topic import (
-    refuse,
+    raise_if_unsafe,
     wanted_config,
 )
 from clocksvc.interfaces.time import Time
@@ -26,7 +26,7 @@ from clocksvc.kafka.admin import Admin
 from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import (
-    LANDS_S,
+    MARKER_TIMEOUT_S,
     HangingTransactionResolver,
     ended,
     settle,
@@ -71,7 +71,7 @@ class KafkaCheckpoints:
         with self._translated():
             patience = self._patience(waiting)
             with Admin(self._topic, self._settings, self._timeout_s, patience, _wanted_config) as admin:
-                refuse(admin.describe() or admin.create())
+                raise_if_unsafe(admin.describe() or admin.create())
             self._writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
             self._writer.fence(self._patience(waiting))
             return self._newest(self._writer, waiting)
@@ -126,7 +126,7 @@ class KafkaCheckpoints:
         """The topic's beginning and end. Where a transaction of ours hangs, its move was not answered: it is as if it
         had not been."""
         settles, ask = SlicedDeadline(self._time, self._settle_s, waiting), partial(self._patience, waiting)
-        self._hanging.end(reader, writer, partial(SlicedDeadline, self._time, LANDS_S, waiting), ask)
+        self._hanging.end(reader, writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, waiting), ask)
         ends = settle(reader, settles, ask)
         if ends is None:
             raise CheckpointsUnavailable(

@@ -47,7 +47,7 @@ def client_settings(settings: Mapping[str, str], **ours: Any) -> dict[str, Any]:
     return {"log_level": 4, **settings, **fixed, "allow.auto.create.topics": False, "error_cb": _note_error}
 
 
-def name_right(text: str, rights: Mapping[str, str]) -> str:
+def explain_missing_acl(text: str, rights: Mapping[str, str]) -> str:
     """Kafka's words, and where it refused something, the right that the user lacks.
 
     Args:

@@ -8,7 +8,7 @@ from typing import cast
 from confluent_kafka import KafkaError, KafkaException
 
 from clocksvc.errors import TickLogUnavailable
-from clocksvc.kafka.client import name_right
+from clocksvc.kafka.client import explain_missing_acl
 
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
 
@@ -23,9 +23,9 @@ def is_fenced(raised: KafkaException) -> bool:
     return error_of(raised).code() in FENCED
 
 
-def words(raised: KafkaException | None, rights: Mapping[str, str]) -> str:
-    """Why, for a message; None is a deadline without any answer. `rights`: as `name_right` takes them."""
-    return "no answer" if raised is None else name_right(error_of(raised).str(), rights)
+def describe_error(raised: KafkaException | None, rights: Mapping[str, str]) -> str:
+    """Why, for a message; None is a deadline without any answer. `rights`: as `explain_missing_acl` takes them."""
+    return "no answer" if raised is None else explain_missing_acl(error_of(raised).str(), rights)
 
 
 @contextmanager
@@ -34,4 +34,4 @@ def translated(what: str, rights: Mapping[str, str] = MappingProxyType({})) -> I
     try:
         yield
     except KafkaException as raised:
-        raise TickLogUnavailable(f"{what}: {words(raised, rights)}") from raised
+        raise TickLogUnavailable(f"{what}: {describe_error(raised, rights)}") from raised

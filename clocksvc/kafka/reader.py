@@ -19,8 +19,8 @@ from clocksvc.kafka.deadline import (
     SlicedDeadline,
 )
 from clocksvc.kafka.errors import (
+    describe_error,
     translated,
-    words,
 )
 
 _GIVES_NO_DATA = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
@@ -88,7 +88,7 @@ class Reader:
             failure = raised
         finally:
             consumer.unassign()
-        why = words(failure, self._may_read)
+        why = describe_error(failure, self._may_read)
         raise TickLogUnavailable(f"the tick log can't be read to its end: {why}") from failure
 
     def _learn_anew(self, timeout_s: float) -> None:
@@ -103,7 +103,7 @@ class Reader:
             listed = self._committed.list_topics(self._topic, timeout=REST_S).topics[self._topic].error
         except KafkaException:
             listed = None
-        return words(failure if listed is None else KafkaException(listed), self._may_read)
+        return describe_error(failure if listed is None else KafkaException(listed), self._may_read)
 
     def rest(self, seconds: float) -> None:
         """Wait a little, serving what the clients want to log."""

@@ -17,7 +17,7 @@ from clocksvc.interfaces.topics import Topics
 from clocksvc.kafka.client import (
     ClientLog,
     client_settings,
-    name_right,
+    explain_missing_acl,
 )
 from clocksvc.kafka.taskbroker_message import encode
 
@@ -110,4 +110,4 @@ def _refusal(task: PlatformTask, error: KafkaError, told: str) -> TaskQueueUnava
         return InvalidValue(f"task {task.name!r}", task.topic, f"wanted what the topic takes: {error.str()}")
     why = told if told and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
     rights = {"Topic": f"Write on topic {task.topic}"}
-    return TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {name_right(why, rights)}")
+    return TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {explain_missing_acl(why, rights)}")

@@ -18,14 +18,14 @@ from clocksvc.interfaces.tick_log import (
 )
 from clocksvc.interfaces.tick_log_topic import (
     TickLogTopic,
-    refuse,
+    raise_if_unsafe,
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.admin import Admin
 from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import (
-    LANDS_S,
+    MARKER_TIMEOUT_S,
     HangingTransactionResolver,
     marked,
     settle,
@@ -82,9 +82,9 @@ class KafkaTickLog:
         with self._admin(waiting) as admin:
             return admin.describe()
 
-    def prepare(self, waiting: KeepAlive) -> None:
+    def ensure_topic(self, waiting: KeepAlive) -> None:
         with self._admin(waiting) as admin:
-            refuse(admin.describe() or admin.create())
+            raise_if_unsafe(admin.describe() or admin.create())
 
     def fence(self, waiting: KeepAlive) -> None:
         self._discard_writer()
@@ -129,9 +129,9 @@ class KafkaTickLog:
         finally:
             self._discard_unusable()
         if any(record.tick is None for record in records):
-            self.confirm(waiting)
+            self.await_commit_marker(waiting)
 
-    def confirm(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, waiting: KeepAlive) -> None:
         last, self._unconfirmed = self._unconfirmed, None
         if last is None:
             return
@@ -161,7 +161,9 @@ class KafkaTickLog:
             return
         ask = partial(self._patience, waiting)
         try:
-            offset = self._hanging.end(reader, self._writer, partial(SlicedDeadline, self._time, LANDS_S, waiting), ask)
+            offset = self._hanging.end(
+                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, waiting), ask
+            )
         finally:
             self._discard_unusable()
         if offset is not None:

@@ -24,7 +24,7 @@ from clocksvc.interfaces.topics import (
 from clocksvc.kafka.client import (
     ClientLog,
     client_settings,
-    name_right,
+    explain_missing_acl,
 )
 
 T = TypeVar("T")
@@ -241,7 +241,7 @@ class _HeartbeatBatch:
             self.again[partition] = error.str()
         else:
             rights = {"Topic": f"Write on topic {partition.topic}"}
-            self._done[partition] = None if error is None else name_right(error.str(), rights)
+            self._done[partition] = None if error is None else explain_missing_acl(error.str(), rights)
 
 
 def _shape(name: str, answer: "Future[Any]") -> TopicMetadata | None:
@@ -251,7 +251,7 @@ def _shape(name: str, answer: "Future[Any]") -> TopicMetadata | None:
         if _code(raised) in _ABSENT:
             return None
         if _code(raised) in _NOT_AUTHORIZED:
-            why = name_right(_words(raised), {"Topic": f"Describe on topic {name}"})
+            why = explain_missing_acl(_words(raised), {"Topic": f"Describe on topic {name}"})
             raise MetadataUnavailable(f"Kafka does not describe topic {name!r}: {why}") from raised
         raise
     return TopicMetadata(str(topic.topic_id), len(topic.partitions))

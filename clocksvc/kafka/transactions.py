@@ -11,7 +11,7 @@ from clocksvc.kafka.deadline import (
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.writer import Writer
 
-LANDS_S = 1.0
+MARKER_TIMEOUT_S = 1.0
 """What is open for longer after a fence hangs: a marker lands a few ms after its commit returned."""
 
 _SHORT_RESTS, _SHORT_REST_S = 50, 0.0005

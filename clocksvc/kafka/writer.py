@@ -15,17 +15,17 @@ from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
 from clocksvc.kafka.client import (
     ClientLog,
     client_settings,
-    name_right,
+    explain_missing_acl,
 )
 from clocksvc.kafka.deadline import (
     REST_S,
     SlicedDeadline,
 )
 from clocksvc.kafka.errors import (
+    describe_error,
     error_of,
     is_fenced,
     translated,
-    words,
 )
 
 _LONGER_S = 4.0
@@ -75,7 +75,7 @@ class Writer:
                 failure = raised
                 if not error_of(raised).retriable():
                     break
-        why = words(failure, self._rights)
+        why = describe_error(failure, self._rights)
         raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
 
     def append(self, messages: Sequence[Message], patience: SlicedDeadline) -> int:
@@ -184,7 +184,9 @@ class Writer:
                 if not asked_before and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
                     raise self._failed(raised) from raised
                 break
-        raise OutcomeUnknown(f"a commit to the tick log got no answer: {words(failure, self._rights)}") from failure
+        raise OutcomeUnknown(
+            f"a commit to the tick log got no answer: {describe_error(failure, self._rights)}"
+        ) from failure
 
     def _aborted(self, patience: SlicedDeadline) -> bool:
         """True when the transaction is aborted and the producer can go on."""
@@ -202,7 +204,7 @@ class Writer:
     def _why(self, undelivered: KafkaError) -> str:
         # Purged: the transaction failed before its records were sent, and only the client's log says of what.
         purged = undelivered.code() == KafkaError._PURGE_QUEUE and self._log.last
-        return name_right(self._log.last if purged else undelivered.str(), self._rights)
+        return explain_missing_acl(self._log.last if purged else undelivered.str(), self._rights)
 
     def _failed(self, raised: KafkaException) -> Exception:
-        return Fenced() if is_fenced(raised) else _MustAbort(words(raised, self._rights))
+        return Fenced() if is_fenced(raised) else _MustAbort(describe_error(raised, self._rights))

@@ -53,7 +53,7 @@ def initialise(
         OpenTransaction, Unavailable: as the tick log and the store raise them.
     """
     _check_boundary(spec, last_tick_ms)
-    ticklog.prepare(waiting)
+    ticklog.ensure_topic(waiting)
     # Looked at before anything is fenced, so that what is refused does not disturb a running leader. A transaction that
     # stays open may be one of our own that a broker forgot: only who fenced can tell, and end it.
     with suppress(OpenTransaction):

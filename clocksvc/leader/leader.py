@@ -150,7 +150,7 @@ class Leader:
 
     def _fence(self) -> float:
         self._fenced = False
-        self._parts.ticklog.prepare(self._lease.keep)
+        self._parts.ticklog.ensure_topic(self._lease.keep)
         self._parts.ticklog.fence(self._lease.keep)
         self._fenced = True
         return self._enter(Phase.RECOVERING, 0.0)

@@ -77,7 +77,7 @@ def take_step(
     sight = _sight(parts, term, minimum)
     due = advance(sight)
     if isinstance(due, Hold):
-        parts.ticklog.confirm(waiting)
+        parts.ticklog.await_commit_marker(waiting)
         return _wait(parts, term, sight, due, _unheard_ms(minimum))
     metadata = ask_metadata(parts, term)
     roster = read_roster(parts, term.seen, term.state, metadata)

@@ -23,7 +23,7 @@ from clocksvc.interfaces.tick_log import (
 )
 from clocksvc.interfaces.tick_log_topic import (
     TickLogTopic,
-    refuse,
+    raise_if_unsafe,
 )
 
 
@@ -61,7 +61,7 @@ class MemoryLog:
     """The brokers' side of one tick log: what every process sees.
 
     Attributes:
-        shape: of its topic; None while it does not exist (`prepare` creates it).
+        shape: of its topic; None while it does not exist (`ensure_topic` creates it).
         entries: every offset that is kept, markers included.
         epoch: of the newest writer; older ones are fenced.
         unavailable: no broker answers.
@@ -182,11 +182,11 @@ class MemoryTickLog:
     def writable(self) -> bool:
         return self._epoch is not None
 
-    def prepare(self, waiting: KeepAlive) -> None:
-        self._ask("prepare", waiting)
+    def ensure_topic(self, waiting: KeepAlive) -> None:
+        self._ask("ensure_topic", waiting)
         if self._log.shape is None:
             self._log.shape = TickLogTopic(f"{self._clock}-ticks")
-        refuse(self._log.shape)
+        raise_if_unsafe(self._log.shape)
 
     def fence(self, waiting: KeepAlive) -> None:
         self._epoch = None
@@ -233,7 +233,7 @@ class MemoryTickLog:
             raise
         self._log.at("append.done")
 
-    def confirm(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, waiting: KeepAlive) -> None:
         if self._log.hangs:
             waiting()
             self._epoch = None
@@ -278,7 +278,7 @@ class MemoryTickLog:
 
     def _ask(self, step: str, waiting: KeepAlive) -> None:
         self._log.at(step)
-        missing = self._log.shape is None and step not in ("prepare", "fence")
+        missing = self._log.shape is None and step not in ("ensure_topic", "fence")
         if self._log.unavailable or missing:
             waiting()
             raise TickLogUnavailable

@@ -45,10 +45,10 @@ def keeper(request: pytest.FixtureRequest) -> Iterator[LogKeeper]:
 
 
 def test_a_missing_log_is_created(keeper: LogKeeper) -> None:
-    """`prepare` makes the log, empty from offset 0, and finds it in order when called again."""
+    """`ensure_topic` makes the log, empty from offset 0, and finds it in order when called again."""
     log = keeper.process()
-    log.prepare(word)
-    log.prepare(word)
+    log.ensure_topic(word)
+    log.ensure_topic(word)
 
     assert log.tail(word) == Tail(None, 0)
 
@@ -57,7 +57,7 @@ def test_a_missing_log_is_created(keeper: LogKeeper) -> None:
 def test_the_created_topic_keeps_the_last_record_for_ever(on_kafka: KafkaLogKeeper) -> None:
     """One partition, compacted after 30 days, stamped by the broker, replicated as far as there are brokers."""
     log = on_kafka.process()
-    log.prepare(word)
+    log.ensure_topic(word)
     config = on_kafka.config()
     shape = log.describe(word)
 
@@ -78,7 +78,7 @@ def test_a_log_of_two_partitions_is_refused(keeper: LogKeeper) -> None:
     """Ticks would have no one order; the message names the topic, the number and the way out."""
     keeper.make(2, "compact")
     with pytest.raises(TickLogRefused, match=rf"'{keeper.topic}' has 2 partitions, wanted 1.*kafka-topics --delete"):
-        keeper.process().prepare(word)
+        keeper.process().ensure_topic(word)
 
 
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
@@ -86,7 +86,7 @@ def test_a_policy_that_can_delete_the_last_tick_is_refused(keeper: LogKeeper, po
     """The message names the topic, the value, and the exact change."""
     keeper.make(1, policy)
     with pytest.raises(TickLogRefused) as refused:
-        keeper.process().prepare(word)
+        keeper.process().ensure_topic(word)
 
     assert f"'{keeper.topic}' has cleanup.policy={policy}" in str(refused.value)
     assert f"--entity-name {keeper.topic} --add-config cleanup.policy=compact" in str(refused.value)
@@ -95,7 +95,7 @@ def test_a_policy_that_can_delete_the_last_tick_is_refused(keeper: LogKeeper, po
 def test_a_log_that_somebody_made_rightly_is_taken(keeper: LogKeeper) -> None:
     """A compacted topic of one partition will do, whoever made it."""
     keeper.make(1, "compact")
-    keeper.process().prepare(word)
+    keeper.process().ensure_topic(word)
 
 
 def test_a_log_that_is_not_there_is_unavailable(keeper: LogKeeper) -> None:

@@ -35,8 +35,8 @@ from tests.interfaces.ticklog_values import (
 word = Word()
 
 
-def _prepare(log: TickLog, waiting: KeepAlive) -> None:
-    log.prepare(waiting)
+def _ensure_topic(log: TickLog, waiting: KeepAlive) -> None:
+    log.ensure_topic(waiting)
 
 
 def _fence(log: TickLog, waiting: KeepAlive) -> None:
@@ -55,7 +55,7 @@ def _append(log: TickLog, waiting: KeepAlive) -> None:
     log.append(ticks(2, 3), waiting)
 
 
-EVERY_CALL = pytest.mark.parametrize("call", [_prepare, _fence, _tail, _append])
+EVERY_CALL = pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail, _append])
 
 
 @pytest.fixture(
@@ -189,7 +189,7 @@ def test_backwards_reads_as_it_is_asked(faulty_kafka: FaultyKafka) -> None:
 
 @pytest.mark.servers
 def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
-    """Only `prepare` does, even where brokers make a topic for whoever asks about one."""
+    """Only `ensure_topic` does, even where brokers make a topic for whoever asks about one."""
     keeper = FaultyKafkaLogKeeper(faulty_kafka)
     log = keeper.process()
     log.fence(word)
@@ -209,7 +209,7 @@ def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
     before = _admin_clients()
     keeper.stall()
     with pytest.raises(LeaseLost) as kept:
-        keeper.process().prepare(Word(LeaseLost()))
+        keeper.process().ensure_topic(Word(LeaseLost()))
     after = _admin_clients()
     keeper.free()
 
@@ -217,7 +217,7 @@ def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("call", [_prepare, _fence, _tail])
+@pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail])
 def test_without_rights_the_log_is_unavailable(
     faulty_kafka: FaultyKafka, call: Callable[[TickLog, KeepAlive], None]
 ) -> None:
@@ -232,7 +232,7 @@ def test_without_rights_the_log_is_unavailable(
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("call", [_prepare, _fence, _tail])
+@pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail])
 def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, KeepAlive], None]) -> None:
     """Its words name the setting."""
     log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)

@@ -20,7 +20,6 @@ from clocksvc.interfaces.checkpoints import (
 )
 from clocksvc.interfaces.tick_log import Tail
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka import transactions as settling
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.reader import Reader
@@ -152,7 +151,7 @@ def test_a_writer_that_waits_is_told(logs: Logs) -> None:
     """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
     log = logs.writers["unconfirmed"]
     with pytest.raises(OutcomeUnknown, match="was answered and is not in it"):
-        log.confirm(word)
+        log.await_commit_marker(word)
 
     assert not log.writable
     log.fence(word)
@@ -163,9 +162,9 @@ def test_what_stands_in_the_log_is_confirmed_once(on_kafka: KafkaLogKeeper, monk
     """And then no broker is asked any more, however often a leader is idle."""
     log = writer(on_kafka)
     log.append([tick(1)], word)
-    log.confirm(word)
+    log.await_commit_marker(word)
     monkeypatch.setattr(Reader, "end", _no_answer)
-    log.confirm(word)
+    log.await_commit_marker(word)
 
     assert log.writable
 
@@ -211,7 +210,7 @@ def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaLogKee
     log.append([tick(1)], word)
     on_kafka.write_foreign(message(tick(2)))
     with pytest.raises(OutcomeUnknown):
-        log.confirm(word)
+        log.await_commit_marker(word)
 
     assert not log.writable
 
@@ -246,7 +245,7 @@ def test_one_that_hangs_again_is_ended_again(logs: Logs, monkeypatch: pytest.Mon
     """The broker forgets the end of the transaction that should end it: it is not taken for somebody else's."""
     log = logs.anew("twice")
     with monkeypatch.context() as patched:
-        patched.setattr(settling, "marked", Mock(side_effect=TickLogUnavailable("no broker answers")))
+        patched.setattr("clocksvc.kafka.transactions.marked", Mock(side_effect=TickLogUnavailable("no broker answers")))
         with pytest.raises(TickLogUnavailable):
             log.tail(word)
     _until_marked(logs.keepers["twice"], 5)

@@ -8,7 +8,7 @@ from clocksvc.errors import TickLogRefused
 from clocksvc.interfaces.tick_log_topic import (
     TickLogTopic,
     problems,
-    refuse,
+    raise_if_unsafe,
     wanted_config,
     warnings,
 )
@@ -41,7 +41,7 @@ def test_what_could_lose_ticks_is_refused(changed: dict[str, int | str], said: s
     """In words that name the topic and the value."""
     shape = TickLogTopic("t", **changed)  # type: ignore[arg-type]
     with pytest.raises(TickLogRefused) as refused:
-        refuse(shape)
+        raise_if_unsafe(shape)
 
     assert said in str(refused.value)
     assert "'t'" in str(refused.value)
@@ -65,7 +65,7 @@ def test_every_problem_is_said_at_once() -> None:
 def test_what_is_merely_not_as_it_should_be_is_a_warning(changed: dict[str, int | str], said: str) -> None:
     """It refuses nothing."""
     shape = replace(THREE, **changed)  # type: ignore[arg-type]
-    refuse(shape)
+    raise_if_unsafe(shape)
 
     assert [said in warning for warning in warnings(shape)] == [True]
 

@@ -69,7 +69,7 @@ def test_only_a_fence_makes_a_writer(keeper: FaultyLogKeeper) -> None:
     """A process may write once it has fenced, not before; reading and writing leave it so."""
     log = keeper.process()
     assert not log.writable
-    log.prepare(word)
+    log.ensure_topic(word)
     assert not log.writable
     log.fence(word)
     assert log.writable

@@ -277,6 +277,6 @@ class FaultyKafkaLogKeeper(KafkaLogKeeper):
 def writer(keeper: LogKeeper) -> TickLog:
     """A process that may write."""
     log, word = keeper.process(), Word()
-    log.prepare(word)
+    log.ensure_topic(word)
     log.fence(word)
     return log
