@@ -11,8 +11,8 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import Snapshot
 from clocksvc.interfaces.time import Time
-from clocksvc.redis import facts as redis_facts
-from clocksvc.redis import permissions
+from clocksvc.redis.connection import Connection
+from clocksvc.redis.diagnostics import missing_commands, read_facts
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
@@ -26,12 +26,21 @@ def ask_redis(settings: Settings, time: Time) -> Iterator[Finding]:
     Raises:
         StoreUnavailable: no answer.
     """
-    for facts in redis_facts.read(wiring.open_connection(settings)):
-        yield from rules_redis.judge(facts)
+    yield from ask_servers(wiring.open_connection(settings))
     specs = settings.clock_specs()
     for spec in specs.values():
         yield from _clock(settings, spec)
     yield _skew(settings, specs, time)
+
+
+def ask_servers(connection: Connection) -> Iterator[Finding]:
+    """The findings on the Redis itself, or on each master of a cluster: version, role, eviction and memory.
+
+    Raises:
+        StoreUnavailable: no answer.
+    """
+    for facts in read_facts(connection):
+        yield from rules_redis.judge(facts)
 
 
 def _skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> Finding:
@@ -46,7 +55,7 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
     part, prefix = f"clock {spec.name}", settings.redis.prefix
     keys = f"keys {prefix}:*"
     try:
-        if denied := permissions.missing(wiring.open_connection(settings), prefix, spec.name):
+        if denied := missing_commands(wiring.open_connection(settings), prefix, spec.name):
             text = f"the Redis user may not run {', '.join(denied)} on {keys}"
             allowed = " ".join(f"+{command.lower()}" for command in denied)
             yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the whole list)", spec.name)

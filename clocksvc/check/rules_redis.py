@@ -1,7 +1,7 @@
 """What is wrong with a Redis that is to keep clocks, from its facts. Asks nobody."""
 
 from clocksvc.check.finding import Finding, ok, problem, warning
-from clocksvc.redis.facts import RedisFacts
+from clocksvc.redis.diagnostics import RedisFacts
 
 FLOOR = (6, 2)
 NEARLY_FULL = 0.8

@@ -18,10 +18,11 @@ from typing import Any
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.api.tokens import Scope, Token
+from clocksvc.check.finding import Level
+from clocksvc.check.probe_redis import ask_servers
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.kafka.settings_check import check_settings
 from clocksvc.metrics import Metrics
-from clocksvc.redis.checks import check
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import ApiSettings, Settings, check_bind
 
@@ -124,8 +125,10 @@ def _check_redis(settings: Settings, ended: threading.Event) -> None:
     """Warn once, as soon as Redis answers, of what could make it lose a clock's state."""
     while not ended.is_set():
         try:
-            for text in check(wiring.open_connection(settings)):
-                logger.warning("redis is not set up for clocks", extra={"detail": text})
+            for found in ask_servers(wiring.open_connection(settings)):
+                if found.level is not Level.OK:
+                    detail = f"{found.part}: {found.text}; {found.to_do}"
+                    logger.warning("redis is not set up for clocks", extra={"detail": detail})
         except Unavailable:
             ended.wait(CHECK_AGAIN_S)
         except ClocksvcError as error:

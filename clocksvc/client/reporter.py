@@ -269,7 +269,7 @@ def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:
         raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
-    from clocksvc.redis.connect import open_store  # here, so that who reports over HTTP loads no redis
+    from clocksvc.redis.store import open_store  # here, so that who reports over HTTP loads no redis
 
     store = open_store(url, clock)
     return store, f"{shown} (prefix {store.prefix}): {_SAME}"

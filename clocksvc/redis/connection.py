@@ -1,35 +1,83 @@
-"""The client of one Redis, made when it is first used: making this object never waits for a server."""
+"""A client of one Redis, created on first use.
+
+A Redis that does not answer fails a call within two to three seconds, not within minutes.
+"""
 
 import threading
-from collections.abc import Callable
+from typing import Any
 
-from clocksvc.redis.scripts import Client
+from redis import Redis, RedisCluster
+from redis.backoff import ExponentialBackoff
+from redis.cluster import ClusterNode
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from clocksvc.redis_url import RedisAddress
+
+Client = Redis | RedisCluster
+
+_HEALTH_CHECK_S = 30
 
 
 class Connection:
     """A pool of connections to one Redis, Sentinel's master or cluster, for any number of clocks and threads.
 
-    Attributes:
-        timeout_s: how long one answer may take.
-        prefix: of the keys, where the URL gave one.
+    Creating it does not connect.
+
+    Args:
+        timeout_s: the limit for connecting, and for each response.
     """
 
-    def __init__(self, make: Callable[[], Client], timeout_s: float, prefix: str | None = None) -> None:
+    def __init__(self, address: RedisAddress, timeout_s: float = 2.0) -> None:
         self.timeout_s = timeout_s
-        self.prefix = prefix
-        self._make = make
+        self._address = address
         self._lock = threading.Lock()
         self._client: Client | None = None
 
     def client(self) -> Client:
-        """The client. A cluster's asks for the cluster's shape when it is made; raises what redis raises."""
+        """The client. A cluster's client reads the cluster's slots when it is created. Raises redis-py's errors."""
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    self._client = self._make()
+                    self._client = _client(self._address, self.timeout_s)
         return self._client
 
     def close(self) -> None:
-        """Close every connection. Nothing may be called afterwards."""
+        """Close all connections. The connection must not be used afterwards."""
         if self._client is not None:
             self._client.close()
+
+
+def _client(address: RedisAddress, timeout_s: float) -> Client:
+    options = _options(address, timeout_s)
+    # One retry, for a pooled connection that broke while it was idle. No retry after a timeout.
+    retry = Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, supported_errors=(ConnectionError,))
+    if address.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
+        return RedisCluster(startup_nodes=nodes, retry=retry, **options)
+    options |= {"db": address.database, "retry": retry}
+    if address.kind == "sentinel":
+        login = {"username": address.sentinel_username, "password": address.sentinel_password}
+        sentinel_options = _options(address, timeout_s) | login
+        sentinel: Any = Sentinel(address.nodes, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]
+        master: Redis = sentinel.master_for(address.service)
+        return master
+    if address.kind == "unix":
+        return Redis(unix_socket_path=address.path, **options)
+    host, port = address.nodes[0]
+    return Redis(host=host, port=port, **options)
+
+
+def _options(address: RedisAddress, timeout_s: float) -> dict[str, Any]:
+    tls = {"ssl": True, **address.tls_files()} if address.tls else {}
+    return {
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "health_check_interval": _HEALTH_CHECK_S,
+        "protocol": 2,
+        "decode_responses": True,
+        **tls,
+    }

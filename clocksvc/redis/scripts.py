@@ -1,7 +1,8 @@
-"""The Lua scripts of this package: their keys, their texts, and the one way to call them.
+"""The Lua scripts: their keys, their texts, and how they are called.
 
-A call is EVALSHA, and EVAL where the server does not have the script (yet, or any more). Never inside a pipeline: a
-cluster would send the parts to several nodes, and a missing script would fail late.
+A call is EVALSHA; if the server does not have the script, EVAL. redis-py's `register_script` is no substitute: instead
+of EVAL it sends SCRIPT LOAD to every master of a cluster, so one lost master fails the call, and every user needs the
+permission `script|load`. Scripts never run inside a pipeline: a missing script would fail late.
 """
 
 import hashlib
@@ -10,12 +11,11 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError
 
+from clocksvc.redis.connection import Client
 from clocksvc.redis.keys import key
 
-Client = Redis | RedisCluster
 Argument = str | int
 
 

@@ -45,6 +45,7 @@ from clocksvc.redis.scripts import (
     Script,
     Scripts,
 )
+from clocksvc.redis_url import parse_redis_url
 
 _FOLLOW_LIMIT = 1_000
 _SLOWEST = 10
@@ -244,3 +245,13 @@ class RedisStore:
         end = self._monotonic() + timeout_s
         while (left_s := end - self._monotonic()) > 0:
             yield max(_SHORTEST_BLOCK_S, min(left_s, self._connection.timeout_s / 2))
+
+
+def open_store(url: str, clock: str, prefix: str = "clocksvc", recent_ticks_ms: int = 7 * DAY_MS) -> RedisStore:
+    """One clock's store with its own connection. A `?prefix=` in the URL takes precedence over `prefix`.
+
+    Raises:
+        InvalidValue: the URL is not valid.
+    """
+    address = parse_redis_url(url)
+    return RedisStore(Connection(address), address.prefix or prefix, clock, recent_ticks_ms, owns_connection=True)

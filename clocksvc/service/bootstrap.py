@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import urlencode
 
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.platform_task import PlatformTask
@@ -33,12 +32,12 @@ from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.redis.connect import connect
 from clocksvc.redis.connection import Connection
 from clocksvc.redis.store import RedisStore
+from clocksvc.redis_url import RedisAddress
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
-from clocksvc.settings import RedisSettings, Settings
+from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.service")
 
@@ -57,27 +56,14 @@ def new_id() -> str:
 
 
 @cache
-def _connection(redis: RedisSettings, process: int) -> Connection:
-    """One client for each Redis and process: a pool that all clocks share, and that no fork inherits."""
-    sentinel, password = redis.sentinel, redis.address().password
-    files = {"ssl_ca_certs": redis.ssl_ca_file, "ssl_certfile": redis.ssl_cert_file, "ssl_keyfile": redis.ssl_key_file}
-    given = urlencode({name: path for name, path in files.items() if path is not None})
-    secret = None if sentinel is None or sentinel.password is None else sentinel.password.get_secret_value()
-    return connect(
-        redis.url.get_secret_value() + (f"?{given}" if given else ""),
-        username=redis.username,
-        password=password,
-        sentinel_service=None if sentinel is None else sentinel.service,
-        sentinel_nodes=() if sentinel is None else tuple(sentinel.addresses()),
-        sentinel_username=None if sentinel is None else sentinel.username,
-        sentinel_password=secret,
-        cluster=redis.cluster,
-    )
+def _connection(redis: RedisAddress, process: int) -> Connection:
+    """One connection for each Redis and process: a pool that all clocks share, and that a fork does not inherit."""
+    return Connection(redis)
 
 
 def open_connection(settings: Settings) -> Connection:
     """This process's connection to the configured Redis; it makes no contact yet."""
-    return _connection(settings.redis, os.getpid())
+    return _connection(settings.redis.address(), os.getpid())
 
 
 def open_store(settings: Settings, spec: ClockSpec) -> Store:

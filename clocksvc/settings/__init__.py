@@ -8,7 +8,7 @@ from clocksvc.settings.clocks import ClockSettings, HeartbeatSettings
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.load import load, settings_from
 from clocksvc.settings.models import MetricsSettings, Settings
-from clocksvc.settings.redis import RedisAddress, RedisSettings, SentinelSettings
+from clocksvc.settings.redis import RedisSettings, SentinelSettings
 from clocksvc.settings.tasks import CelerySettings
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "HeartbeatSettings",
     "KafkaSettings",
     "MetricsSettings",
-    "RedisAddress",
     "RedisSettings",
     "SentinelSettings",
     "Settings",

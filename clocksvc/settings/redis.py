@@ -2,30 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from clocksvc.errors import InvalidValue
+from clocksvc.redis_url import SENTINEL_PORT, Node, RedisAddress, parse_node, parse_redis_url
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, refuse
 
-_REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::([0-9]{1,5}))?")
 _WANTED_URL = "wanted redis://host:6379/0 or rediss://host:6379/0, user and password percent-encoded, no ?arguments"
 
 
-@dataclass(frozen=True, slots=True)
-class RedisAddress:
-    """The store's URL taken apart, `username` and `password` from the settings or from the URL."""
-
-    tls: bool
-    host: str
-    port: int
-    database: int
-    username: str | None
-    password: str | None = field(repr=False)
+def _node(text: str) -> Node | None:
+    return parse_node(text, SENTINEL_PORT)
 
 
 class SentinelSettings(Section):
@@ -42,12 +34,12 @@ class SentinelSettings(Section):
         if not self.nodes:
             refuse([FieldError(("nodes",), "wanted at least one host:port")])
         wanted = "wanted host:port"
-        refuse([FieldError(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if _node(node) is None])
+        refuse([FieldError(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if not _node(node)])
         return self
 
-    def addresses(self) -> list[tuple[str, int]]:
-        """(host, port) of every sentinel."""
-        return [node for node in map(_node, self.nodes) if node is not None]
+    def addresses(self) -> tuple[Node, ...]:
+        """Host and port of every sentinel."""
+        return tuple(node for node in map(_node, self.nodes) if node is not None)
 
 
 class RedisSettings(Section):
@@ -68,7 +60,7 @@ class RedisSettings(Section):
     @field_validator("url")
     @classmethod
     def _is_a_url(cls, url: SecretStr) -> SecretStr:
-        parse_redis_url(url.get_secret_value())
+        _parse_url(url.get_secret_value())
         return url
 
     @field_validator("prefix")
@@ -80,7 +72,7 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "RedisSettings":
-        address = parse_redis_url(self.url.get_secret_value())
+        address = _parse_url(self.url.get_secret_value())
         refuse([*self._refused_kinds(address), *self._refused_credentials(address), *self._refused_tls(address)])
         return self
 
@@ -106,47 +98,56 @@ class RedisSettings(Section):
             yield FieldError(("ssl_key_file",), "wanted with redis.ssl_cert_file", self.ssl_key_file)
 
     def address(self) -> RedisAddress:
-        """Where to connect and as whom."""
-        at = parse_redis_url(self.url.get_secret_value())
-        password = at.password if self.password is None else self.password.get_secret_value()
-        return RedisAddress(at.tls, at.host, at.port, at.database, self.username or at.username, password)
+        """Where to connect and how to log in: the URL with the other fields applied."""
+        address = _parse_url(self.url.get_secret_value())
+        address = replace(
+            address,
+            kind="cluster" if self.cluster else address.kind,
+            username=self.username or address.username,
+            password=address.password if self.password is None else self.password.get_secret_value(),
+            ssl_ca_certs=self.ssl_ca_file,
+            ssl_certfile=self.ssl_cert_file,
+            ssl_keyfile=self.ssl_key_file,
+        )
+        sentinel = self.sentinel
+        if sentinel is None:
+            return address
+        return replace(
+            address,
+            kind="sentinel",
+            nodes=sentinel.addresses(),
+            service=sentinel.service,
+            sentinel_username=sentinel.username,
+            sentinel_password=None if sentinel.password is None else sentinel.password.get_secret_value(),
+        )
 
 
-def parse_redis_url(url: str) -> RedisAddress:
-    """The URL taken apart.
+def _parse_url(url: str) -> RedisAddress:
+    """A plain URL, without the parameters for which there are fields.
 
     Raises:
-        ValueError: says what is wanted, never the URL.
+        ValueError: says what is wanted, without the URL.
     """
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or _REDIS_PORT
-    except ValueError:
+        address = parse_redis_url(url)
+    except InvalidValue:
         raise ValueError(_WANTED_URL) from None
-    database = parts.path.strip("/") or "0"
-    known = parts.scheme in ("redis", "rediss") and host and not parts.query and not parts.fragment
-    if not known or host is None or not re.fullmatch(r"[0-9]{1,4}", database):
+    if address.kind != "single" or "?" in url or not urlsplit(url).hostname:
         raise ValueError(_WANTED_URL)
-    username, password = unquote(parts.username or "") or None, unquote(parts.password or "") or None
-    return RedisAddress(parts.scheme == "rediss", unquote(host), port, int(database), username, password)
-
-
-def _node(text: str) -> tuple[str, int] | None:
-    match = _NODE.fullmatch(text)
-    port = int(match[3] or _SENTINEL_PORT) if match else 0
-    return (match[1] or match[2], port) if match and 1 <= port <= 65_535 else None
+    return address
 
 
 def broker_from_redis(redis: RedisSettings) -> tuple[str, dict[str, Any]]:
     """The store's Redis as a broker: URL (with its password) and transport options. Not for a cluster."""
     address = redis.address()
-    tls = _tls_arguments(redis) if address.tls else {}
-    if redis.sentinel is None:
-        return _url("rediss" if address.tls else "redis", address.host, address.port, address, tls), {}
-    # Every URL carries everything: after a failed connection the next one is taken whole.
-    urls = [_url("sentinel", host, port, address, tls) for host, port in redis.sentinel.addresses()]
-    options: dict[str, Any] = {"master_name": redis.sentinel.service}
-    if arguments := _sentinel_arguments(redis.sentinel, tls):
+    # Without ssl_cert_reqs the broker's certificate would not be verified.
+    tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", **address.tls_files()} if address.tls else {}
+    if address.kind != "sentinel":
+        return _url("rediss" if address.tls else "redis", *address.nodes[0], address, tls), {}
+    # Every URL carries all parameters: after a failed connection the next URL is used alone.
+    urls = [_url("sentinel", host, port, address, tls) for host, port in address.nodes]
+    options: dict[str, Any] = {"master_name": address.service}
+    if arguments := _sentinel_arguments(address, tls):
         options["sentinel_kwargs"] = arguments
     return ";".join(urls), options
 
@@ -159,17 +160,7 @@ def _url(scheme: str, host: str, port: int, address: RedisAddress, tls: dict[str
     return f"{scheme}://{credentials}{f'[{host}]' if ':' in host else host}:{port}/{address.database}{query}"
 
 
-def _tls_arguments(redis: RedisSettings) -> dict[str, str]:
-    # Without ssl_cert_reqs the broker's certificate would not be looked at.
-    files = {"ssl_ca_certs": redis.ssl_ca_file, "ssl_certfile": redis.ssl_cert_file, "ssl_keyfile": redis.ssl_key_file}
-    given = {name: path for name, path in files.items() if path is not None}
-    return {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", **given}
-
-
-def _sentinel_arguments(sentinel: SentinelSettings, tls: dict[str, str]) -> dict[str, Any]:
+def _sentinel_arguments(address: RedisAddress, tls: dict[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {**tls, "ssl": True, "ssl_check_hostname": True} if tls else {}
-    if sentinel.username is not None:
-        arguments["username"] = sentinel.username
-    if sentinel.password is not None:
-        arguments["password"] = sentinel.password.get_secret_value()
-    return arguments
+    login = {"username": address.sentinel_username, "password": address.sentinel_password}
+    return arguments | {name: value for name, value in login.items() if value is not None}

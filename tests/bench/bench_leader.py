@@ -23,7 +23,7 @@ from clocksvc.memory.tick_log import (
     MemoryTickLog,
 )
 from clocksvc.memory.topics import MemoryTopics
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
 from tests.system.path.installation import wall_ms
 from tests.waiting import eventually

@@ -20,7 +20,7 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     StoreIdentity,
 )
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
 from tests.system.path.installation import (
     create_topic,

@@ -9,9 +9,10 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.memory.store import MemoryStore
-from clocksvc.redis.connect import connect
+from clocksvc.redis.connection import Connection
 from clocksvc.redis.keys import KEYS
 from clocksvc.redis.store import RedisStore
+from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.store_values import CLOCK
 
 WEEK_MS = 7 * DAY_MS
@@ -50,7 +51,7 @@ class RedisKeeper:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.raw: Redis = Redis.from_url(url, decode_responses=True, protocol=2)
-        self._connection = connect(url)
+        self._connection = Connection(parse_redis_url(url))
         self.prefix = prefix
         self.store = RedisStore(self._connection, prefix, CLOCK)
 

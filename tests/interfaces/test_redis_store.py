@@ -21,15 +21,11 @@ from clocksvc.errors import ClocksvcError, StoreLost, StoreUnavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import scripts
-from clocksvc.redis.connect import (
-    connect,
-    open_store,
-)
+from clocksvc.redis.connection import Connection
 from clocksvc.redis.errors import translated
-from clocksvc.redis.keys import (
-    KEYS,
-    key,
-)
+from clocksvc.redis.keys import KEYS, key
+from clocksvc.redis.store import open_store
+from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.redis_servers import one_node_cluster
 from tests.interfaces.store_keepers import RedisKeeper
 from tests.interfaces.store_values import (
@@ -336,7 +332,7 @@ def test_a_cluster_keeps_a_clock() -> None:
 def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None:
     """Making the connection waits for nobody; its use says that the store is unavailable."""
     own.kill()
-    connection = connect(own.url, cluster=True)
+    connection = Connection(parse_redis_url(own.url.replace("redis://", "redis+cluster://")))
     store = open_store(own.url.replace("redis://", "redis+cluster://"), CLOCK)
 
     with pytest.raises(StoreUnavailable):

@@ -18,7 +18,7 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.memory.store import MemoryStore
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.interfaces.store_keepers import StoreKeeper
 from tests.interfaces.store_values import (
     BASE,

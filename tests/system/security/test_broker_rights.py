@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.celery.application import build
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from clocksvc.settings import Settings
 from tests.interfaces.store_values import CLOCK
 from tests.system.security import rounds

@@ -13,10 +13,10 @@ from clocksvc.check.probe_redis import ask_redis
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import (
-    connect,
+    connection,
     scripts,
 )
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from clocksvc.settings import Settings
 from tests.interfaces.store_values import (
     BOUNDS,
@@ -60,7 +60,7 @@ class Desk:
         self.url = redis.plain_url(self.name)
         with pytest.MonkeyPatch.context() as patch:
             if idle:  # a client asks before it uses a connection that was idle for so long
-                patch.setattr(connect, "_HEALTH_CHECK_S", 1e-9)
+                patch.setattr(connection, "_HEALTH_CHECK_S", 1e-9)
             self.store = open_store(self.url, CLOCK)
             with contextlib.suppress(ClocksvcError):
                 self.store.now_ms()

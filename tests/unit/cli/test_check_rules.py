@@ -18,7 +18,7 @@ from clocksvc.interfaces.cluster_facts import (
     TopicFacts,
 )
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.redis.facts import RedisFacts
+from clocksvc.redis.diagnostics import RedisFacts
 
 pytestmark = pytest.mark.core
 
@@ -41,6 +41,8 @@ def said(findings: list[Finding], level: Level) -> str:
         (RedisFacts("", "Redis 6.2.0", "6.2.0", "master", "noeviction"), OK, "noeviction"),
         (RedisFacts("", "Valkey 9.0.1", "7.2.4", "master", "noeviction"), OK, "Valkey 9.0.1"),
         (RedisFacts("", "Redis 6.0.16", "6.0.16", "master", "noeviction"), PROBLEM, "6.2 or later"),
+        (RedisFacts("", "Redis 5.0", "5.0", "master", "noeviction"), PROBLEM, "6.2 or later"),
+        (RedisFacts("", "Redis 10.0.1", "10.0.1", "master", "noeviction"), OK, "noeviction"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "slave", "noeviction"), PROBLEM, "the master's address"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lru", 1000, 10), WARNING, "drop rosters"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "volatile-ttl", 1000, 10), WARNING, "drop leases"),

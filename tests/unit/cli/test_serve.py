@@ -14,7 +14,7 @@ import urllib3
 
 from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.unit.cli.conftest import (
     Workplace,
     wait_ready,

@@ -14,7 +14,7 @@ from clocksvc.cli.main import main
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.store import Report
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.unit.cli.conftest import (
     Workplace,
     wait_ready,

@@ -12,7 +12,7 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     StoreIdentity,
 )
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.unit.client.report_desk import TOPIC
 from tests.waiting import eventually

@@ -10,7 +10,7 @@ import pytest
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import PartitionClock
 from clocksvc.memory.store import MemoryStore
-from clocksvc.redis.connect import open_store
+from clocksvc.redis.store import open_store
 from clocksvc.testing import InMemoryClock
 from tests.metrics_page import Fixed, View, report, watching, write_roster
 

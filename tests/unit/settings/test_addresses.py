@@ -30,7 +30,7 @@ def test_the_stores_address(
     """The URL taken apart, with user and password from wherever they stand; its repr shows no password."""
     address = settings_from(with_section("redis", {"url": url, **extra})).redis.address()
 
-    assert (address.tls, address.host, address.port, address.database) == (tls, host, port, database)
+    assert (address.tls, address.nodes, address.database) == (tls, ((host, port),), database)
     assert (address.username, address.password) == (username, password)
     assert "password" not in repr(address)
 

@@ -1,0 +1,76 @@
+"""Redis URLs: all forms, and errors without secrets."""
+
+from dataclasses import replace
+
+import pytest
+
+from clocksvc.errors import InvalidValue
+from clocksvc.redis_url import RedisAddress, parse_redis_url
+
+LOCAL = (("localhost", 6379),)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://", RedisAddress("single", LOCAL)),
+        ("redis://localhost", RedisAddress("single", LOCAL)),
+        ("redis://h:7000/3", RedisAddress("single", (("h", 7000),), database=3)),
+        ("redis://[::1]:7000", RedisAddress("single", (("::1", 7000),))),
+        ("redis://h?db=4&prefix=mine", RedisAddress("single", (("h", 6379),), database=4, prefix="mine")),
+        ("redis://:p%40ss@h", RedisAddress("single", (("h", 6379),), password="p@ss")),
+        ("redis://user:p@h", RedisAddress("single", (("h", 6379),), username="user", password="p")),
+        ("rediss://h", RedisAddress("single", (("h", 6379),), tls=True)),
+        (
+            "rediss://h?ssl_ca_certs=/ca.pem",
+            RedisAddress("single", (("h", 6379),), tls=True, ssl_ca_certs="/ca.pem"),
+        ),
+        ("unix:///run/redis.sock", RedisAddress("unix", path="/run/redis.sock")),
+        (
+            "unix:///run/redis.sock?db=2&password=p",
+            RedisAddress("unix", path="/run/redis.sock", database=2, password="p"),
+        ),
+        (
+            "redis+sentinel://:p@a:1,b/5?service=main",
+            RedisAddress("sentinel", (("a", 1), ("b", 26379)), database=5, password="p", service="main"),
+        ),
+        ("rediss+cluster://a:1,b:2", RedisAddress("cluster", (("a", 1), ("b", 2)), tls=True)),
+    ],
+)
+def test_url_forms(url: str, address: RedisAddress) -> None:
+    """Every form gives the address, the login and the prefix."""
+    assert parse_redis_url(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://user:s3cret@h", "wanted one of redis://"),
+        ("localhost:6379", "wanted one of redis://"),
+        ("redis://user:s3cret@h:port", "host:port"),
+        ("redis://user:s3cret@h/nought", "database number"),
+        ("redis://user:s3cret@h?prefx=mine", "unknown parameter prefx"),
+        ("redis://h?password=s3cret&ssl=1", "unknown parameter ssl"),
+        ("redis+sentinel://user:s3cret@h/0", "service"),
+        ("redis+cluster://user:s3cret@h/1", "only database 0"),
+        ("redis://user:s3cret@[::1", "redis.url"),
+        ("redis://user:s3cret@a,b", "several only for Sentinel and clusters"),
+        ("redis://user:s3cret@h:70000", "host:port"),
+        ("redis://user:s3cret@h/0#x", "no '#'"),
+    ],
+)
+def test_invalid_url_is_rejected_without_its_password(url: str, says: str) -> None:
+    """The error names the field and what is wanted, never a secret."""
+    with pytest.raises(InvalidValue) as raised:
+        parse_redis_url(url)
+
+    assert says in str(raised.value)
+    assert "redis.url" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_an_address_shows_no_password() -> None:
+    """Its repr has neither of its passwords."""
+    address = replace(parse_redis_url("redis://user:s3cret@h"), sentinel_password="s3cret")
+
+    assert "s3cret" not in repr(address)
