@@ -62,8 +62,8 @@ class View:
 
 def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = (), topic_id: str = "id") -> None:
     """Make a leader write a roster of so many partitions of `ingest`."""
-    assert store.take_lease(TOKEN, "a:1", 60_000)
-    store.mark(
+    assert store.acquire_lease(TOKEN, "a:1", 60_000)
+    store.claim(
         TOKEN, StoreIdentity("cluster"), ClockParameters("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS
     )
     store.write_roster(TOKEN, Roster({"ingest": TopicMetadata(topic_id, partitions)}, frozenset(excluded)), 1)

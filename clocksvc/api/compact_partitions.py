@@ -65,6 +65,6 @@ class _Run:
 def _mark(clock: PartitionClock) -> str:
     if clock.excluded:
         return "x"
-    if clock.refused is not None:
+    if clock.rejected is not None:
         return "!"
     return "." if clock.raw_ms is not None else "?"

@@ -18,7 +18,7 @@ from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.request_result import (
     RequestResult,
     ResultKind,
-    standing_to_wire,
+    overrides_to_wire,
 )
 from clocksvc.errors import StoreUnavailable
 
@@ -63,11 +63,11 @@ async def ask_leader(
         logger.warning("request failed", extra=extra | {"detail": problem.detail})
         raise
     await live.blocking(live.view.look_anew)
-    if answer.kind is ResultKind.REFUSED:
+    if answer.kind is ResultKind.REJECTED:
         raise problems.invalid(answer.field, answer.value, answer.wanted)
     if answer.kind is ResultKind.NOT_DONE:
         raise _not_done(answer.detail)
-    return JSONResponse({"clock": clock, **standing_to_wire(answer.exclusions, answer.pause)})
+    return JSONResponse({"clock": clock, **overrides_to_wire(answer.exclusions, answer.pause)})
 
 
 def _request(live: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None) -> Request:
@@ -108,7 +108,7 @@ class _Asked:
 
     async def _leave(self) -> None:
         try:
-            left = await self._live.blocking(lambda: self._store.leave_request(self._request))
+            left = await self._live.blocking(lambda: self._store.submit_request(self._request))
         except StoreUnavailable as error:
             if await self._withdraw():
                 raise _not_done(str(error)) from error
@@ -121,7 +121,7 @@ class _Asked:
         deadline = now() + seconds
         while now() < deadline and not (until_closing and self._live.closing.is_set()):
             try:
-                answer = await self._live.blocking(lambda: self._store.read_answer(self._request.id))
+                answer = await self._live.blocking(lambda: self._store.read_request_result(self._request.id))
             except StoreUnavailable as error:
                 self._trouble = f": {error}"
             else:
@@ -133,7 +133,7 @@ class _Asked:
 
     async def _withdraw(self) -> bool:
         try:
-            return await self._live.blocking(lambda: self._store.withdraw_request(self._request.id))
+            return await self._live.blocking(lambda: self._store.cancel_request(self._request.id))
         except StoreUnavailable:
             return False
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome
-from clocksvc.clock.request import LONGEST_REASON
+from clocksvc.clock.request import MAX_REASON_LENGTH
 from clocksvc.clock.status import Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
@@ -16,7 +16,7 @@ WhyText = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_REASON,
+        max_length=MAX_REASON_LENGTH,
         description="Why, in one line, for whoever reads it later.",
         examples=["disk of broker 3 died, INC-4711"],
     ),

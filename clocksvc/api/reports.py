@@ -47,14 +47,14 @@ async def report(live: ReportClock, body: models.Report) -> Response:
     known = [answer.last_tick_ms, None if last is None else last.at_ms]
     shown_ms = max((at_ms for at_ms in known if at_ms is not None), default=None)
     shown = replace(answer, last_tick_ms=shown_ms)
-    return JSONResponse(answer_to_wire(live.view.spec.name, sent.readings, shown))
+    return JSONResponse(answer_to_wire(live.view.spec.name, sent.timestamps, shown))
 
 
 def _report(body: models.Report) -> Report:
     return Report(
         group=body.group,
-        readings=tuple(_reading(item) for item in body.reports),
-        refusals=tuple((_reading(item), Outcome(item.outcome)) for item in body.refusals),
+        timestamps=tuple(_reading(item) for item in body.reports),
+        rejected=tuple((_reading(item), Outcome(item.outcome)) for item in body.refusals),
         late_records=body.late_records,
     )
 

@@ -32,7 +32,7 @@ from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
 CLOCK = "clocksvc_clock"
-SENDER = "clocksvc_sender"
+OWN_KEY = "clocksvc_sender"
 STEP_S = 1.0
 
 _SENDER = re.compile(r"[A-Za-z0-9._-]{1,63}")
@@ -122,13 +122,13 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
 
 def sender_of(app: Celery) -> str:
     """What an app's beat is named. Raises InvalidValue."""
-    name = app.conf.get(SENDER)
+    name = app.conf.get(OWN_KEY)
     if name is None:
         return BEAT
     # With a slash, positions and task ids of two senders could be the same.
     if not isinstance(name, str) or not _SENDER.fullmatch(name) or name == TICK_TASKS:
         wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"
-        raise InvalidValue(SENDER, name, wanted)
+        raise InvalidValue(OWN_KEY, name, wanted)
     return name
 
 

@@ -54,7 +54,7 @@ class CrontabDue:
     def _next(self, last_ms: int) -> int:
         self._now = _EPOCH + last_ms * _MS
         next_ms = last_ms + self._cron.remaining_estimate(self._now) // _MS
-        return int(next_ms) if next_ms > last_ms else boundary.following(last_ms, _MINUTE_MS)
+        return int(next_ms) if next_ms > last_ms else boundary.next_boundary(last_ms, _MINUTE_MS)
 
     def _quiet_moment(self, before_ms: int) -> int:
         moment_ms = before_ms - 25 * _HOUR_MS
@@ -73,7 +73,7 @@ class IntervalDue:
         self._every_ms = every_ms
 
     def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
-        return iter(range(boundary.following(after_ms, self._every_ms), upto_ms + 1, self._every_ms))
+        return iter(range(boundary.next_boundary(after_ms, self._every_ms), upto_ms + 1, self._every_ms))
 
     def words(self) -> str:
         return f"every {self._every_ms} ms"

@@ -55,7 +55,7 @@ def _ask(clock: str, task_id: str) -> bool:
     keepers = _keepers()
     store = keepers.store(keepers.spec(clock))
     try:
-        return store.is_double(task_id)
+        return store.is_task_done(task_id)
     except StoreUnavailable as error:
         _warn("double not asked for", clock, task_id, error)
         return False
@@ -68,7 +68,7 @@ def _note(sender: Any, **_: Any) -> None:
         return
     clock, keepers = request.headers[CLOCK_HEADER], _keepers()
     try:
-        keepers.store(keepers.spec(clock)).note_finished(request.id, KEPT_MS, MOST)
+        keepers.store(keepers.spec(clock)).mark_task_done(request.id, KEPT_MS, MOST)
     except ClocksvcError as error:
         _warn("finished task not noted", clock, request.id, error)
 

@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def remaining_ms(last_ms: int, now_ms: int, every_ms: int) -> int:
     """How long until the first multiple of `every_ms` after the last run; 0 when it has passed."""
-    return max(0, boundary.following(last_ms, every_ms) - now_ms)
+    return max(0, boundary.next_boundary(last_ms, every_ms) - now_ms)
 
 
 class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
@@ -47,7 +47,7 @@ class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no ty
         if left_ms:
             return schedstate(is_due=False, next=left_ms / 1000)
         now_ms = self._time.now_ms()
-        return schedstate(is_due=True, next=(boundary.following(now_ms, self.every_ms) - now_ms) / 1000)
+        return schedstate(is_due=True, next=(boundary.next_boundary(now_ms, self.every_ms) - now_ms) / 1000)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EpochSchedule) and other.every_ms == self.every_ms

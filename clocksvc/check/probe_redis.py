@@ -73,7 +73,7 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
 
 def _led(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) -> Finding:
     """With the leader's own word: some trouble, such as a right that it lacks in Kafka, nobody else can see."""
-    said = None if snapshot.verdict is None else json.loads(snapshot.verdict).get("hold")
+    said = None if snapshot.leader_status is None else json.loads(snapshot.leader_status).get("hold")
     if said is None:
         return ok(part, text, spec.name)
     judge = warning if said["reason"] in PASSES else problem

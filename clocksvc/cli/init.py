@@ -4,7 +4,7 @@ import argparse
 
 from clocksvc.cli import arguments
 from clocksvc.cli.output import print_json
-from clocksvc.clock.boundary import following
+from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import UnknownClock
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         initialise(spec, wiring.open_store(settings, spec), ticklog, time, last_tick_ms)
     finally:
         ticklog.close()
-    last, first = to_rfc3339(last_tick_ms), to_rfc3339(following(last_tick_ms, spec.interval_ms))
+    last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
     if args.json:
         print_json({"clock": spec.name, "last_tick": last, "next_tick": first, "tick_log": spec.tick_log})
     else:

@@ -92,4 +92,4 @@ def trusted_until(bounds: ClockParameters | None, now_ms: int) -> int:
 
 def _next_boundary(number_ms: int, bounds: ClockParameters) -> int:
     reached_ms = number_ms - bounds.out_of_orderness_ms
-    return boundary.following(reached_ms, bounds.interval_ms) + bounds.out_of_orderness_ms
+    return boundary.next_boundary(reached_ms, bounds.interval_ms) + bounds.out_of_orderness_ms

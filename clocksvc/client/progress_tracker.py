@@ -17,7 +17,7 @@ from clocksvc.client.progress import (
     max_future_ms,
 )
 from clocksvc.client.topic_check import wrong_topic
-from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, refusal
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.errors import InvalidValue, ReporterMisuse
 from clocksvc.interfaces.store import (
     ClockParameters,
@@ -96,7 +96,7 @@ class ProgressTracker:
             timestamp_ms = _integer("timestamp_ms", timestamp_ms)
             progress = self.progress.get(partition) or self._begin(partition)
             now_ms = self._time.now_ms()
-            outcome = refusal(timestamp_ms, now_ms, max_future_ms(self.bounds))
+            outcome = rejection_reason(timestamp_ms, now_ms, max_future_ms(self.bounds))
             if outcome is not None:
                 self._refuse(partition, timestamp_ms, outcome)
                 return True
@@ -185,7 +185,7 @@ class ProgressTracker:
         """Take the store's answer in."""
         with self._lock:
             self._late_records -= report.late_records
-            for (partition, timestamp_ms), outcome in report.refusals:
+            for (partition, timestamp_ms), outcome in report.rejected:
                 if self.refusals.get(partition.number) == (timestamp_ms, outcome):
                     del self.refusals[partition.number]
             for item, outcome in zip(items, answer.outcomes, strict=True):
@@ -236,7 +236,7 @@ class ProgressTracker:
             progress.aim(self.bounds, self._last_tick_ms, self._time.now_ms())
 
     def _learn(self, answer: ReportAnswer) -> None:
-        bounds, last_tick_ms = answer.bounds, answer.last_tick_ms or 0
+        bounds, last_tick_ms = answer.parameters, answer.last_tick_ms or 0
         if bounds is None or (bounds == self.bounds and last_tick_ms <= self._last_tick_ms):
             return
         first = self.bounds is None

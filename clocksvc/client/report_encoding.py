@@ -14,9 +14,9 @@ from clocksvc.interfaces.store import (
 
 def report_to_wire(report: Report) -> dict[str, Any]:
     """The body of `POST /v1/clocks/{clock}/reports`."""
-    body: dict[str, Any] = {"group": report.group, "reports": [_reading_to_wire(item) for item in report.readings]}
-    if report.refusals:
-        body["refusals"] = [_reading_to_wire(item) | {"outcome": outcome.value} for item, outcome in report.refusals]
+    body: dict[str, Any] = {"group": report.group, "reports": [_reading_to_wire(item) for item in report.timestamps]}
+    if report.rejected:
+        body["refusals"] = [_reading_to_wire(item) | {"outcome": outcome.value} for item, outcome in report.rejected]
     if report.late_records:
         body["late_records"] = report.late_records
     return body
@@ -33,7 +33,7 @@ def answer_to_wire(clock: str, readings: Sequence[PartitionTimestamp], answer: R
             {"topic": partition.topic, "partition": partition.number, "outcome": outcome.value}
             for (partition, _), outcome in zip(readings, answer.outcomes, strict=True)
         ],
-        "bounds": None if answer.bounds is None else _bounds_to_wire(answer.bounds),
+        "bounds": None if answer.parameters is None else _bounds_to_wire(answer.parameters),
     }
 
 
@@ -46,7 +46,7 @@ def answer_from_wire(wire: Mapping[str, Any]) -> ReportAnswer:
     bounds, seconds = wire["bounds"], wire["timestamp_seconds"]
     return ReportAnswer(
         outcomes=tuple(Outcome(item["outcome"]) for item in wire["reports"]),
-        bounds=None if bounds is None else _bounds_from_wire(bounds),
+        parameters=None if bounds is None else _bounds_from_wire(bounds),
         last_tick_ms=None if seconds is None else int(seconds) * 1000,
     )
 

@@ -37,12 +37,12 @@ class UnknownPartitionLog:
 
     def heard(self, report: Report, answer: ReportAnswer, now: float) -> None:
         """Take an answer in."""
-        if answer.bounds is None:
+        if answer.parameters is None:
             if self._nothing_since is None:
                 self._nothing_since = now
             return
         self._nothing_since = None
-        for (partition, _), outcome in zip(report.readings, answer.outcomes, strict=True):
+        for (partition, _), outcome in zip(report.timestamps, answer.outcomes, strict=True):
             if outcome is Outcome.UNKNOWN:
                 self._since.setdefault(partition, now)
             else:

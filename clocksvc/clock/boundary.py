@@ -6,19 +6,19 @@ def floor(timestamp_ms: int, interval_ms: int) -> int:
     return timestamp_ms - timestamp_ms % interval_ms
 
 
-def following(timestamp_ms: int, interval_ms: int) -> int:
+def next_boundary(timestamp_ms: int, interval_ms: int) -> int:
     """The first boundary after a timestamp. After a change of interval this is the smallest multiple of the
     new one after the last tick."""
     return floor(timestamp_ms, interval_ms) + interval_ms
 
 
-def at_or_after(timestamp_ms: int, interval_ms: int) -> int:
+def ceil(timestamp_ms: int, interval_ms: int) -> int:
     """The first boundary at or after a timestamp."""
-    return following(timestamp_ms - 1, interval_ms)
+    return next_boundary(timestamp_ms - 1, interval_ms)
 
 
-def span(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:
+def boundaries_between(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:
     """Every boundary after `after_ms` and not after `upto_ms`, ascending, at most `limit` of them."""
-    first = following(after_ms, interval_ms)
+    first = next_boundary(after_ms, interval_ms)
     stop = min(floor(upto_ms, interval_ms) + interval_ms, first + limit * interval_ms)
     return range(first, max(first, stop), interval_ms)

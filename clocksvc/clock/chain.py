@@ -9,7 +9,7 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.tick import Tick
 
 
-def leading_to(known: Tick, state: ClockState, written: Sequence[Record]) -> list[Record]:
+def path_to_tick(known: Tick, state: ClockState, written: Sequence[Record]) -> list[Record]:
     """The records that lead from a state's last tick to a known one, oldest first; none where one of them is missing.
 
     `written` is what was written, oldest first, each record perhaps more than once: of several the newest counts that

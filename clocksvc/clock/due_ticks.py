@@ -6,7 +6,7 @@ from clocksvc.clock import boundary
 from clocksvc.clock.holds import (
     Hold,
     HoldInputs,
-    hold,
+    evaluate,
 )
 from clocksvc.clock.log_record import (
     ClockState,
@@ -25,14 +25,14 @@ def advance(sight: HoldInputs, limit: int = BATCH) -> range | Hold:
     A clock's first tick is the floored minimum alone (or, where that is ahead of them, the last boundary that both
     clocks have passed); later ones are every boundary after the last tick.
     """
-    held = hold(sight)
+    held = evaluate(sight)
     if held is not None:
         return held
-    upto = min(sight.reached_ms, sight.passed_ms)
+    upto = min(sight.watermark_boundary_ms, sight.wall_clock_boundary_ms)
     last = sight.state.last_tick_ms
     if last is None:
         return range(upto, upto + 1)
-    return boundary.span(last, upto, sight.interval_ms, limit)
+    return boundary.boundaries_between(last, upto, sight.interval_ms, limit)
 
 
 def records(clock: str, sight: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
 
 
-SHOWN_AFTER_A_WHILE = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
+DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
 """Reasons that are part of a healthy clock's day until `hold_after` has passed; all others show at once."""
 
 
@@ -50,17 +50,17 @@ class Hold:
     """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`.
 
     `reason` is a Reason, except where a leader of a newer version gave one that this version does not know.
-    `brief` is one that ends by itself within seconds: it shows only if it doesn't.
+    `transient` is one that ends by itself within seconds: it shows only if it doesn't.
     """
 
     reason: Reason | str
     partitions: tuple[Partition, ...] = ()
     detail: str = ""
-    brief: bool = False
+    transient: bool = False
 
-    def shows(self, quiet_ms: float, hold_after_ms: int) -> bool:
+    def is_visible(self, quiet_ms: float, hold_after_ms: int) -> bool:
         """Whether this is a hold yet, when no tick has come for `quiet_ms`."""
-        at_once = self.reason not in SHOWN_AFTER_A_WHILE and not self.brief
+        at_once = self.reason not in DELAYED_REASONS and not self.transient
         return at_once or quiet_ms >= hold_after_ms
 
     def to_wire(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class HoldInputs:
         out_of_orderness_ms: what is subtracted to compare.
         leader_now_ms, store_now_ms: the two clocks that must have passed a boundary.
         digests: the configuration digests of all replicas alive.
-        all_heard: whether every replica alive had time to announce itself since the store last lost that.
+        all_replicas_announced: whether every replica alive had time to announce itself since the store last lost that.
     """
 
     state: ClockState
@@ -96,17 +96,17 @@ class HoldInputs:
     leader_now_ms: int
     store_now_ms: int
     digests: frozenset[str] = frozenset()
-    all_heard: bool = True
+    all_replicas_announced: bool = True
 
     @property
-    def reached_ms(self) -> int:
+    def watermark_boundary_ms(self) -> int:
         """The boundary that the minimum has reached; 0 while it is unknown."""
         if self.lowest_ms is None:
             return 0
         return max(0, boundary.floor(self.lowest_ms - self.out_of_orderness_ms, self.interval_ms))
 
     @property
-    def passed_ms(self) -> int:
+    def wall_clock_boundary_ms(self) -> int:
         """The last boundary that both clocks have passed."""
         return boundary.floor(min(self.leader_now_ms, self.store_now_ms), self.interval_ms)
 
@@ -145,26 +145,26 @@ def partition_unreported(sight: HoldInputs) -> Hold | None:
 
 def partition_behind(sight: HoldInputs) -> Hold | None:
     """The slowest partition has not reached the next boundary."""
-    if sight.reached_ms > (sight.state.last_tick_ms or 0):
+    if sight.watermark_boundary_ms > (sight.state.last_tick_ms or 0):
         return None
     return Hold(Reason.PARTITION_BEHIND, detail="the slowest partition has not reached the next boundary")
 
 
 def ahead_of_time(sight: HoldInputs) -> Hold | None:
     """The minimum is ahead of the leader's or the store's own clock."""
-    if sight.passed_ms > (sight.state.last_tick_ms or 0):
+    if sight.wall_clock_boundary_ms > (sight.state.last_tick_ms or 0):
         return None
     return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
 
 
-def not_all_heard(sight: HoldInputs) -> Hold | None:
+def announcements_incomplete(sight: HoldInputs) -> Hold | None:
     """In a store that was emptied, another configuration could go unseen until its replicas announce themselves."""
-    if sight.all_heard:
+    if sight.all_replicas_announced:
         return None
     return Hold(
         Reason.CONFIG_CONFLICT,
         detail="the store has not kept the replicas' announcements for long enough to tell whether all of them agree",
-        brief=True,
+        transient=True,
     )
 
 
@@ -175,10 +175,10 @@ RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
     partition_unreported,
     partition_behind,
     ahead_of_time,
-    not_all_heard,
+    announcements_incomplete,
 )
 
 
-def hold(sight: HoldInputs) -> Hold | None:
+def evaluate(sight: HoldInputs) -> Hold | None:
     """The first rule that holds; None where a tick can come."""
     return next((found for rule in RULES if (found := rule(sight)) is not None), None)

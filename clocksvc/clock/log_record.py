@@ -83,7 +83,7 @@ class Record:
         return "control" if self.tick is None else "tick"
 
     @property
-    def granted(self) -> frozenset[str]:
+    def request_ids(self) -> frozenset[str]:
         """The ids of `requests`."""
         return frozenset(str(request.get("id")) for request in self.requests)
 

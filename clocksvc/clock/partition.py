@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     FOREIGN_GROUP = "foreign_group"
 
 
-REFUSALS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP})
+REJECTIONS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP})
 
 
 class PartitionTimestamp(NamedTuple):
@@ -48,7 +48,7 @@ class PartitionTimestamp(NamedTuple):
     timestamp_ms: int
 
 
-def refusal(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outcome | None:
+def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outcome | None:
     """Why a timestamp must not count, by the clock of whoever asks; None where it may.
 
     A refused number is forgotten, so that the next ordinary record counts.

@@ -15,18 +15,18 @@ class Replica:
     Attributes:
         holder: `host:pid`.
         digest: of its configuration of the clock.
-        meaning: what that stands for, as `ClockSpec.meaning` gives it; empty where it did not say.
+        config_json: what that stands for, as `ClockSpec.config_json` gives it; empty where it did not say.
     """
 
     holder: str
     digest: str
-    meaning: str = ""
+    config_json: str = ""
 
 
-def disagreement(replicas: Iterable[Replica]) -> str:
+def describe_config_conflict(replicas: Iterable[Replica]) -> str:
     """What differs between replicas, and who has which: a sentence for people."""
     given = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
-    told = [(replica, fields) for replica in given if (fields := _fields(replica.meaning))]
+    told = [(replica, fields) for replica in given if (fields := _fields(replica.config_json))]
     names = sorted({name for _, fields in told for name in fields})
     differing = [_who_has(name, told) for name in names if len({_word(fields, name) for _, fields in told}) > 1]
     if not differing or len(told) < len(given):
@@ -53,9 +53,9 @@ def _word(fields: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _fields(meaning: str) -> Mapping[str, Any]:
+def _fields(config_json: str) -> Mapping[str, Any]:
     try:
-        fields = json.loads(meaning)
+        fields = json.loads(config_json)
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}

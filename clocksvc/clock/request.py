@@ -24,8 +24,8 @@ from clocksvc.clock.time_format import (
 )
 from clocksvc.errors import InvalidValue
 
-LONGEST_REASON = 500
-MOST_EXCLUSIONS = 100
+MAX_REASON_LENGTH = 500
+MAX_EXCLUSIONS = 100
 """Every record of the tick log carries all exclusions: more of them, with long reasons, would not fit into one."""
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -84,18 +84,18 @@ def check_reason(reason: str) -> None:
     """Raises InvalidValue unless a reason can stand in one line of a log, and says something."""
     if not reason.strip():
         raise InvalidValue("reason", reason, "wanted why, for whoever reads it later")
-    if len(reason) > LONGEST_REASON:
-        raise InvalidValue("reason", reason, f"wanted at most {LONGEST_REASON} characters, not {len(reason)}")
+    if len(reason) > MAX_REASON_LENGTH:
+        raise InvalidValue("reason", reason, f"wanted at most {MAX_REASON_LENGTH} characters, not {len(reason)}")
     if _NOT_IN_A_LINE.search(reason):
         raise InvalidValue("reason", reason, "wanted one line without control characters")
 
 
-def in_order(requests: Iterable[Request]) -> list[Request]:
+def sort_requests(requests: Iterable[Request]) -> list[Request]:
     """As they were made."""
     return sorted(requests, key=lambda request: (request.at_ms, request.id))
 
 
-def apply(state: ClockState, request: Request, roster: Roster) -> ClockState:
+def apply_request(state: ClockState, request: Request, roster: Roster) -> ClockState:
     """The state with what is asked for; the same one where it is so already: then the first who asked stays named.
 
     Raises:
@@ -117,8 +117,8 @@ def _exclude(state: ClockState, request: Request, partition: Partition, roster: 
     if partition in state.excluded():
         return state
     _check_on_roster(partition, roster)
-    if len(state.exclusions) >= MOST_EXCLUSIONS:
-        wanted = f"wanted at most {MOST_EXCLUSIONS} exclusions: pause the clock, or take the topic out of it"
+    if len(state.exclusions) >= MAX_EXCLUSIONS:
+        wanted = f"wanted at most {MAX_EXCLUSIONS} exclusions: pause the clock, or take the topic out of it"
         raise InvalidValue("partition", str(partition), wanted)
     made = Exclusion(partition, request.by, request.at_ms, request.reason)
     return replace(state, exclusions=(*state.exclusions, made))

@@ -20,7 +20,7 @@ class ResultKind(StrEnum):
     """What became of a request."""
 
     DONE = "done"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     NOT_DONE = "not_done"
 
 
@@ -48,7 +48,7 @@ def encode(answer: RequestResult) -> str:
     return json.dumps(
         {
             "kind": answer.kind.value,
-            **standing_to_wire(answer.exclusions, answer.pause),
+            **overrides_to_wire(answer.exclusions, answer.pause),
             "field": answer.field,
             "value": answer.value,
             "wanted": answer.wanted,
@@ -62,7 +62,7 @@ def decode(text: str) -> RequestResult | None:
     """The reverse of `encode`; None for what is no answer that this version can read."""
     try:
         wire = json.loads(text)
-        exclusions, pause = standing_from_wire(wire)
+        exclusions, pause = overrides_from_wire(wire)
         return RequestResult(
             ResultKind(wire["kind"]), exclusions, pause, wire["field"], wire["value"], wire["wanted"], wire["detail"]
         )
@@ -70,7 +70,7 @@ def decode(text: str) -> RequestResult | None:
         return None
 
 
-def standing_to_wire(exclusions: Iterable[Exclusion], pause: Pause | None) -> dict[str, Any]:
+def overrides_to_wire(exclusions: Iterable[Exclusion], pause: Pause | None) -> dict[str, Any]:
     """What requests have left in force, as JSON: `{"exclusions": […], "pause": … or null}`."""
     return {
         "exclusions": [exclusion_to_wire(exclusion) for exclusion in exclusions],
@@ -78,8 +78,8 @@ def standing_to_wire(exclusions: Iterable[Exclusion], pause: Pause | None) -> di
     }
 
 
-def standing_from_wire(wire: Mapping[str, Any]) -> tuple[tuple[Exclusion, ...], Pause | None]:
-    """The reverse of `standing_to_wire`."""
+def overrides_from_wire(wire: Mapping[str, Any]) -> tuple[tuple[Exclusion, ...], Pause | None]:
+    """The reverse of `overrides_to_wire`."""
     pause = wire["pause"]
     exclusions = tuple(exclusion_from_wire(item) for item in wire["exclusions"])
     return exclusions, None if pause is None else pause_from_wire(pause)

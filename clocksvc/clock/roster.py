@@ -47,7 +47,7 @@ class Roster:
         return sum(shape.partitions for shape in self.topics.values()) - len(self.present_exclusions())
 
 
-def read(
+def merge_metadata(
     remembered: Mapping[str, TopicMetadata],
     listed: Mapping[str, TopicMetadata],
     configured: Collection[str],
@@ -71,7 +71,7 @@ def read(
     return Roster(topics, frozenset(excluded), missing)
 
 
-def combine(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
+def merge_topics(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
     """What two memories know together: the most partitions under one id, the newer memory's id where they differ."""
     shapes = dict(older)
     for topic, shape in newer.items():

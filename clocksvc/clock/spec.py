@@ -65,7 +65,7 @@ class ClockSpec:
         fields["topics"] = sorted(self.topics)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
-    def meaning(self) -> str:
+    def config_json(self) -> str:
         """What the digest stands for, as JSON for people: by the configuration's names, durations such as `60s`."""
         fields = {
             name.removesuffix("_ms"): _seconds(value) if name.endswith("_ms") and value is not None else value

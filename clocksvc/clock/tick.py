@@ -69,7 +69,7 @@ def partition_from_wire(wire: Mapping[str, Any]) -> Partition:
     return Partition(wire["topic"], int(wire["partition"]))
 
 
-def first_break(last_ms: int | None, ticks: Iterable[Tick]) -> Tick | None:
+def first_chain_break(last_ms: int | None, ticks: Iterable[Tick]) -> Tick | None:
     """The first tick that does not name the one before it; None while the chain is whole.
 
     Args:

@@ -11,15 +11,15 @@ from typing import Protocol
 
 from clocksvc.interfaces.tick_log import KeepAlive
 
-SENDER = ""
+OWN_KEY = ""
 """The key of the sender's own position, beside those of its entries."""
 
 BEAT, TICK_TASKS = "beat", "tasks"
 """The names of two senders: an app's beat, unless named otherwise, and the one in the service's own beat."""
-SENDERS = (BEAT, TICK_TASKS)
+DISPATCHERS = (BEAT, TICK_TASKS)
 
 
-def positions_topic(tick_log: str) -> str:
+def checkpoint_topic(tick_log: str) -> str:
     """The Kafka topic that keeps the positions of all senders of the clock whose tick log this is."""
     return f"{tick_log}-positions"
 
@@ -40,9 +40,9 @@ class Checkpoint:
 
 
 class Checkpoints(Protocol):
-    """The positions of one sender, by entry; its own under `SENDER`."""
+    """The positions of one sender, by entry; its own under `OWN_KEY`."""
 
-    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         """Become the only writer, and read all positions: whoever wrote before is fenced when this returns.
 
         Raises:
@@ -50,7 +50,7 @@ class Checkpoints(Protocol):
             UnreadableRecord: a position of a format that this version does not read.
         """
 
-    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         """Write positions, all or none; None takes one away.
 
         Raises:

@@ -24,9 +24,9 @@ from clocksvc.clock.tick import Tick
 
 FORMAT = 1
 """The store's format. A reporter of version N works with a service of N-1 to N+1."""
-MOST_REQUESTS = 64
+MAX_PENDING_REQUESTS = 64
 """So many requests may wait for a leader."""
-REQUEST_KEPT_MS = 60_000
+REQUEST_RETENTION_MS = 60_000
 """For so long after its end a request is kept, so that a leader can still say what became of it."""
 
 
@@ -47,14 +47,14 @@ class Report:
 
     Attributes:
         group: the consumer group that processed the records.
-        readings: the highest raw timestamp for each partition.
-        refusals: readings that the reporter itself refused, with the outcome: only counted and shown.
+        timestamps: the highest raw timestamp for each partition.
+        rejected: timestamps that the reporter itself rejected, with the outcome: only counted and shown.
         late_records: how many records since its last message stood before a tick that was already given.
     """
 
     group: str
-    readings: tuple[PartitionTimestamp, ...]
-    refusals: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
+    timestamps: tuple[PartitionTimestamp, ...]
+    rejected: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
     late_records: int = 0
 
 
@@ -63,13 +63,13 @@ class ReportAnswer:
     """What a reporter learns.
 
     Attributes:
-        outcomes: one for each reading, in order.
-        bounds: the clock's; None while no leader has written them (all outcomes are `unknown` then).
+        outcomes: one for each timestamp, in order.
+        parameters: the clock's; None while no leader has written them (all outcomes are `unknown` then).
         last_tick_ms: the global clock; None before the first tick or while the store does not know it.
     """
 
     outcomes: tuple[Outcome, ...]
-    bounds: ClockParameters | None
+    parameters: ClockParameters | None
     last_tick_ms: int | None
 
 
@@ -81,10 +81,10 @@ class ProgressReading:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty.
         count, generation: of the roster in the store; other than the leader wrote means that it was lost or replaced.
         now_ms: the store's own clock.
-        crossed_ms: when, by the store's clock, the report came that completed a boundary; None if none is waiting.
+        boundary_crossed_at_ms: store time of the report that completed the next boundary; None if none is complete.
         unknown_seen_ms: when a report last named a partition that is not on the roster; 0 for never.
         digests: of the configurations of all replicas alive.
-        heard_since_ms: from when on, by the store's clock, no announcement has been lost; None without any.
+        announcements_complete_since_ms: store time since which no announcement was lost; None before the first one.
         last_tick_ms: what the next tick must name as `previous`; other than the leader published last means that the
             store was rolled back.
         requests: those that wait and have not expired, and those handed to a leader before that nobody has answered.
@@ -95,10 +95,10 @@ class ProgressReading:
     generation: int
     now_ms: int
     last_tick_ms: int | None
-    crossed_ms: int | None
+    boundary_crossed_at_ms: int | None
     unknown_seen_ms: int
     digests: frozenset[str]
-    heard_since_ms: int | None
+    announcements_complete_since_ms: int | None
     requests: tuple[Request, ...] = ()
 
 
@@ -117,14 +117,14 @@ class PartitionClock:
     Attributes:
         raw_ms: the highest raw record timestamp reported; None while unknown.
         reported_ms: when it was last reported, by the store's clock; None while unknown.
-        refused: why its newest report was refused, if that was after the last one accepted.
+        rejected: why its newest report was rejected, if that was after the last one accepted.
     """
 
     partition: Partition
     raw_ms: int | None
     reported_ms: int | None
     excluded: bool = False
-    refused: Outcome | None = None
+    rejected: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class Snapshot:
     """A clock as a reader sees it, read at one moment.
 
     Attributes:
-        bounds: None while no leader has written them.
-        verdict: what the leader last said about the clock (JSON), None when it said nothing for half a minute.
+        parameters: None while no leader has written them.
+        leader_status: what the leader last said about the clock (JSON), None when it said nothing for half a minute.
         leader: who holds the lease; None when nobody does.
         started_ms: when the first leader started; None when unknown.
         known, unknown, excluded: numbers of partitions.
@@ -142,8 +142,8 @@ class Snapshot:
     """
 
     now_ms: int
-    bounds: ClockParameters | None
-    verdict: str | None
+    parameters: ClockParameters | None
+    leader_status: str | None
     leader: str | None
     started_ms: int | None
     last_tick_ms: int | None
@@ -170,8 +170,8 @@ class Counters:
     Attributes:
         reports: by outcome. heartbeats: by outcome. late_records: a number.
         heartbeat_success_ms: when a round of heartbeats last reached every partition; None for never.
-        tasks: by sender, then by what was done. task_doubles: runs of tasks that were seen to be redeliveries.
-        sender_positions_ms: up to where each sender has sent everything.
+        tasks: by sender, then by what was done. task_duplicates: runs of tasks that were seen to be redeliveries.
+        dispatcher_checkpoints_ms: up to where each sender has sent everything.
     """
 
     reports: Mapping[str, int] = field(default_factory=dict)
@@ -179,8 +179,8 @@ class Counters:
     late_records: int = 0
     heartbeat_success_ms: int | None = None
     tasks: Mapping[str, Mapping[TaskCounterKey, int]] = field(default_factory=dict)
-    sender_positions_ms: Mapping[str, int] = field(default_factory=dict)
-    task_doubles: int = 0
+    dispatcher_checkpoints_ms: Mapping[str, int] = field(default_factory=dict)
+    task_duplicates: int = 0
 
 
 class ReportSink(Protocol):
@@ -207,17 +207,17 @@ class Store(ReportSink, Protocol):
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
-    def take_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
+    def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
         """Take the lease unless somebody else holds it; True when `token` holds it now, for `ttl_ms` from now."""
 
     def release_lease(self, token: str) -> None:
         """Give the lease up if `token` holds it."""
 
-    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+    def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
         """Say that a replica with this configuration digest is alive; `ttl_ms` 0 takes that back.
 
-        `replica` is a name that no other has: its `host:pid`, and what else it takes after a space. `meaning` is what
-        the digest stands for.
+        `replica` is a unique name: `host:pid`, optionally followed by a space and more. `config_json` is what the
+        digest stands for.
         """
 
     def replicas(self) -> list[Replica]:
@@ -225,13 +225,13 @@ class Store(ReportSink, Protocol):
 
     # -- a leader's writes: each checks the token and raises LeaseLost when it does not hold the lease ------------
 
-    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
-        """Mark an unmarked store as this cluster's and write the clock's bounds.
+    def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
+        """Mark an unmarked store as this cluster's and write the clock's parameters.
 
         `started_ms` is kept only where no earlier leader left one.
 
         Raises:
-            StoreMismatch: the store bears other marks; nothing is written.
+            StoreMismatch: the store bears other identity; nothing is written.
         """
 
     def write_roster(
@@ -249,14 +249,14 @@ class Store(ReportSink, Protocol):
         the old topic: a consumer that has not noticed yet repeats how far it was there.
         """
 
-    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
+    def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
         """What a step needs; renews the lease for `ttl_ms`. Its requests can't be withdrawn any more.
 
         Raises:
-            StoreLost: the bounds or the roster are gone.
+            StoreLost: the parameters or the roster are gone.
         """
 
-    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
+    def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         """Leave answers by the requests' ids, for `ttl_ms`, in the requests' place."""
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
@@ -276,27 +276,27 @@ class Store(ReportSink, Protocol):
         `last_ms` is the last tick's time, or what `init` said where there is no tick yet: the next tick's `previous`.
         """
 
-    def say(self, token: str, verdict: str, ttl_ms: int) -> None:
-        """Leave the leader's verdict on the clock (JSON) for readers."""
+    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
+        """Leave the leader's leader_status on the clock (JSON) for readers."""
 
-    def wait_for_wake(self, timeout_s: float) -> bool:
+    def wait_for_notification(self, timeout_s: float) -> bool:
         """Block until a report wants the leader's attention; False after `timeout_s`. Only the leader calls it."""
 
-    def wake(self) -> None:
-        """End a `wait_for_wake`."""
+    def notify(self) -> None:
+        """End a `wait_for_notification`."""
 
     # -- requests to the leader, by any replica -------------------------------------------------------------------
 
-    def leave_request(self, request: Request) -> bool:
+    def submit_request(self, request: Request) -> bool:
         """Leave a request for the leader, and wake it. False: it has expired, or too many wait; nothing is left then.
 
         A request that is there already, or is answered, stays as it is.
         """
 
-    def withdraw_request(self, request_id: str) -> bool:
+    def cancel_request(self, request_id: str) -> bool:
         """Take a request back. True: no leader has seen it, or ever will. False: one has, or it is not there."""
 
-    def read_answer(self, request_id: str) -> RequestResult | None:
+    def read_request_result(self, request_id: str) -> RequestResult | None:
         """The leader's answer; None while there is none, or none any more."""
 
     # -- readers --------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class Store(ReportSink, Protocol):
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         """Partition clocks in order of topic and number, after one, at most `limit`; excluded ones too."""
 
-    def behind(self, before_ms: int, limit: int) -> list[PartitionClock]:
+    def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
         """Partitions on the roster whose raw timestamp is unknown or below `before_ms`, lowest first."""
 
     # -- counters -------------------------------------------------------------------------------------------------
@@ -342,11 +342,11 @@ class Store(ReportSink, Protocol):
 
     # -- tasks that have been run ---------------------------------------------------------------------------------
 
-    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+    def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
         """Remember for `kept_ms` that a task has been run to its end. Only so many as `most` are remembered: those that
         would be kept for longest."""
 
-    def is_double(self, task_id: str) -> bool:
+    def is_task_done(self, task_id: str) -> bool:
         """Whether a task is remembered as finished; one that is counts as a double."""
 
     def now_ms(self) -> int:

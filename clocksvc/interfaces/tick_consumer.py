@@ -22,7 +22,7 @@ class TickConsumer(Protocol):
     """One process's membership. Only one thread may use it."""
 
     @property
-    def turn(self) -> int | None:
+    def assignment_epoch(self) -> int | None:
         """Another number for each turn that this process gets; None while another process has it."""
 
     def last_tick_ms(self, waiting: KeepAlive) -> int | None:
@@ -32,7 +32,7 @@ class TickConsumer(Protocol):
             Unavailable, OpenTransaction: not known now.
         """
 
-    def begin(self, after: Checkpoint | None) -> None:
+    def seek(self, after: Checkpoint | None) -> None:
         """Read from where a position's tick stood, that one first; from the beginning where that is not known or
         outside of the log. Only in one's turn."""
 

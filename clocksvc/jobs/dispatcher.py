@@ -20,7 +20,7 @@ from clocksvc.errors import (
     UnreadableRecord,
 )
 from clocksvc.interfaces.checkpoints import (
-    SENDER,
+    OWN_KEY,
     Checkpoint,
     Checkpoints,
 )
@@ -148,7 +148,7 @@ class TaskDispatcher:
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:
-        number = self._subscription.turn
+        number = self._subscription.assignment_epoch
         if number is None:
             if self._turn is not None:
                 logger.info("another process sends", extra=self._extra())
@@ -163,12 +163,12 @@ class TaskDispatcher:
     # -- the beginning of a turn ------------------------------------------------------------------------------------
 
     def _begin(self, number: int) -> _Assignment:
-        known = self._positions.hold(_nothing)
+        known = self._positions.acquire(_nothing)
         last_ms = self._subscription.last_tick_ms(_nothing)
-        at = known.get(SENDER)
+        at = known.get(OWN_KEY)
         moves: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in self._names()}
         if not known and last_ms is not None:
-            at = moves[SENDER] = Checkpoint(last_ms)
+            at = moves[OWN_KEY] = Checkpoint(last_ms)
         since_ms = {}
         for entry in self._entries:
             position = known.get(entry.name)
@@ -177,8 +177,8 @@ class TaskDispatcher:
                 position = moves[entry.name] = Checkpoint(last_ms or 0, schedule=entry.schedule.words())
             since_ms[entry.name] = position.at_ms
         if moves:
-            self._positions.move(moves, _nothing)
-        self._subscription.begin(at)
+            self._positions.commit(moves, _nothing)
+        self._subscription.seek(at)
         turn = _Assignment(number, since_ms, at, last_ms or 0, anchored=at is not None and at.offset is not None)
         logger.info("sending", extra=self._extra(after_ms=turn.at_ms, changed=sorted(moves)))
         self._observer.stands(turn.at_ms)
@@ -204,7 +204,7 @@ class TaskDispatcher:
         """The remembered offset is not the right one (any more): look for the position's time from the beginning."""
         turn.anchored = False
         turn.pending.clear()
-        self._subscription.begin(None)
+        self._subscription.seek(None)
 
     def _take(self, turn: _Assignment, found: TickWithOffset) -> None:
         before_ms = turn.pending[-1].tick.at_ms if turn.pending else turn.at_ms
@@ -264,7 +264,7 @@ class TaskDispatcher:
 
     def _save(self, turn: _Assignment) -> None:
         if turn.unsaved and turn.at is not None:
-            self._positions.move({SENDER: turn.at}, _nothing)
+            self._positions.commit({OWN_KEY: turn.at}, _nothing)
             turn.unsaved = 0
             self._observer.stands(turn.at.at_ms)
 

@@ -14,7 +14,7 @@ from clocksvc.interfaces.checkpoint_encoding import (
 )
 from clocksvc.interfaces.checkpoints import (
     Checkpoint,
-    positions_topic,
+    checkpoint_topic,
 )
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_log_topic import (
@@ -58,7 +58,7 @@ class KafkaCheckpoints:
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic, self._sender = positions_topic(tick_log), sender
+        self._topic, self._sender = checkpoint_topic(tick_log), sender
         self._transactional_id = f"clocksvc.{tick_log}.{sender}"
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
@@ -66,7 +66,7 @@ class KafkaCheckpoints:
         self._reader: Reader | None = None
         self._hanging = HangingTransactionResolver(Message(key(sender, ""), b"", None))
 
-    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self.close()
         with self._translated():
             patience = self._patience(waiting)
@@ -76,7 +76,7 @@ class KafkaCheckpoints:
             self._writer.fence(self._patience(waiting))
             return self._newest(self._writer, waiting)
 
-    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
             raise CheckpointsUnavailable("this process does not hold the positions")
         messages = [Message(key(self._sender, entry), encode(position), None) for entry, position in positions.items()]

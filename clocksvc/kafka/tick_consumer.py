@@ -72,14 +72,14 @@ class KafkaTickConsumer:
             )
 
     @property
-    def turn(self) -> int | None:
+    def assignment_epoch(self) -> int | None:
         return self._turn
 
     def last_tick_ms(self, waiting: KeepAlive) -> int | None:
         newest = next(self._log.backwards(waiting), None)
         return None if newest is None else newest.state.last_tick_ms
 
-    def begin(self, after: Checkpoint | None) -> None:
+    def seek(self, after: Checkpoint | None) -> None:
         offset = OFFSET_BEGINNING if after is None or after.offset is None else after.offset
         with translated("the tick log can't be read from a position on"):
             place = [TopicPartition(self._topic, 0, offset)]

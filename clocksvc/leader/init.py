@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.chain import leading_to
+from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
@@ -128,7 +128,7 @@ def _check_log(spec: ClockSpec, state: ClockState, stored_ms: int | None) -> Non
 
 
 def _check_forgotten(spec: ClockSpec, known: Tick, state: ClockState, written: Sequence[Record]) -> None:
-    if leading_to(known, state, written):
+    if path_to_tick(known, state, written):
         raise TickLogRefused(
             f"a broker forgot that ticks of {spec.tick_log!r} were committed, and they are still there: start the "
             f"service, its leader commits them again, up to {to_rfc3339(known.at_ms)}, and nothing is lost"

@@ -15,7 +15,7 @@ from clocksvc.clock.holds import (
     Hold,
     Reason,
 )
-from clocksvc.clock.roster import Roster, TopicMetadata, combine
+from clocksvc.clock.roster import Roster, TopicMetadata, merge_topics
 from clocksvc.errors import (
     ChainBroken,
     ClocksvcError,
@@ -161,7 +161,7 @@ class Leader:
             raise LeaseLost
         self._lease.keep()
         metadata, before = self._parts.topics.describe(self._parts.spec.topics), Roster(self._seen)
-        self._seen = combine(metadata.topics, self._seen)  # now: whatever ends this recovery ends no knowledge
+        self._seen = merge_topics(metadata.topics, self._seen)  # now: whatever ends this recovery ends no knowledge
         self._lease.keep()
         bounds = claim(self._parts, token, self._started_ms, metadata.cluster_id)
         last = read_last(self._parts, self._lease.keep)
@@ -178,7 +178,7 @@ class Leader:
             self._seen,
             metadata_at=read_at,
             still_since=read_at,
-            granted=last.granted,
+            granted=last.request_ids,
         )
         adopt_roster(self._parts, term, read_roster(self._parts, self._seen, state, metadata))
         self._term = term
@@ -260,7 +260,7 @@ class Leader:
         if self._said is not None and self._said[0] == verdict and now - self._said[1] < SAY_EVERY_S:
             return
         if self._lease.token is not None:
-            self._parts.store.say(self._lease.token, verdict, VERDICT_TTL_MS)
+            self._parts.store.publish_status(self._lease.token, verdict, VERDICT_TTL_MS)
             self._said = (verdict, now)
 
     def _log_hold(self, hold: Hold | None) -> None:

@@ -26,7 +26,7 @@ class Lease:
     def __init__(self, parts: LeaderDependencies, holder: str) -> None:
         self._parts = parts
         self._holder = holder
-        self.config_digest, self._meaning = parts.spec.digest(), parts.spec.meaning()
+        self.config_digest, self._meaning = parts.spec.digest(), parts.spec.config_json()
         self._replica = f"{holder} {parts.new_id()}"
         self._announced_at = float("-inf")
         self._stuck_since: float | None = None
@@ -39,7 +39,7 @@ class Lease:
         if self._parts.time.monotonic() < self._not_before:
             return None
         token = self._parts.new_id()
-        if not self._parts.store.take_lease(token, self._holder, LEASE_MS):
+        if not self._parts.store.acquire_lease(token, self._holder, LEASE_MS):
             return None
         self.token = token
         return token
@@ -52,7 +52,7 @@ class Lease:
             StoreUnavailable: the store does not answer.
         """
         self.announce()
-        if self.token is None or not self._parts.store.take_lease(self.token, self._holder, LEASE_MS):
+        if self.token is None or not self._parts.store.acquire_lease(self.token, self._holder, LEASE_MS):
             raise LeaseLost
 
     def give_up(self, back_off_s: float = 0.0) -> None:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping
 
-from clocksvc.clock.chain import leading_to
+from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
 )
-from clocksvc.clock.roster import Roster, TopicMetadata, combine, read
+from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata, merge_topics
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
@@ -51,7 +51,7 @@ def read_last(parts: LeaderDependencies, waiting: KeepAlive) -> Record:
     last = _last_of(parts.spec.name, tail)
     state = last.state
     if known is not None and known.at_ms > (state.last_tick_ms or 0):
-        forgotten = leading_to(known, state, parts.ticklog.last_written(waiting))
+        forgotten = path_to_tick(known, state, parts.ticklog.last_written(waiting))
         if forgotten:
             logger.warning("forgotten commit repeated", extra={"clock": parts.spec.name, "ticks": len(forgotten)})
             parts.ticklog.append(forgotten, waiting)
@@ -124,7 +124,7 @@ def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: st
     """
     bounds = resolve_bounds(parts.spec, parts.topics)
     try:
-        parts.store.mark(token, StoreIdentity(cluster_id), bounds, started_ms)
+        parts.store.claim(token, StoreIdentity(cluster_id), bounds, started_ms)
     except StoreMismatch as error:
         raise StoreMismatch(
             f"{error}: give this clock a redis.url or redis.prefix of its own; only if nobody else uses these keys "
@@ -148,4 +148,4 @@ def read_roster(
 ) -> Roster:
     """The roster after a metadata reading. What was `seen` before, in this term or in an earlier one of this process,
     and what the tick log knows counts even where metadata lags."""
-    return read(combine(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())
+    return merge_metadata(merge_topics(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())

@@ -13,7 +13,7 @@ from clocksvc.clock.log_record import (
     ClockState,
     Record,
 )
-from clocksvc.clock.request import Request, apply
+from clocksvc.clock.request import Request, apply_request
 from clocksvc.clock.request_result import (
     RequestResult,
     ResultKind,
@@ -43,7 +43,7 @@ def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_m
     settled = RequestBatch(state)
     for request in requests:
         try:
-            after = apply(settled.state, request, roster)
+            after = apply_request(settled.state, request, roster)
         except InvalidValue as wrong:
             settled.answers[request.id] = _refusal(wrong)
             continue
@@ -91,9 +91,9 @@ def _commit(parts: LeaderDependencies, term: Term, settled: RequestBatch, waitin
 def _answer(parts: LeaderDependencies, term: Term, answers: dict[str, RequestResult]) -> None:
     state = term.state
     shown = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in answers.items()}
-    parts.store.answer_requests(term.token, shown, ANSWER_KEPT_MS)
+    parts.store.write_request_results(term.token, shown, ANSWER_KEPT_MS)
 
 
 def _refusal(wrong: InvalidValue) -> RequestResult:
     value = wrong.value if isinstance(wrong.value, int) else str(wrong.value)
-    return RequestResult(ResultKind.REFUSED, field=wrong.field, value=value, wanted=wrong.wanted)
+    return RequestResult(ResultKind.REJECTED, field=wrong.field, value=value, wanted=wrong.wanted)

@@ -44,7 +44,7 @@ class LeaderThread:
 
     def _wake(self) -> None:
         try:
-            self._store.wake()
+            self._store.notify()
         except Unavailable:
             logger.debug("no wake-up, the store is unavailable", extra={"clock": self._clock})
 
@@ -72,6 +72,6 @@ class LeaderThread:
             self._stop.wait(seconds)
             return
         try:
-            self._store.wait_for_wake(seconds)
+            self._store.wait_for_notification(seconds)
         except Unavailable:
             self._stop.wait(seconds)

@@ -17,8 +17,8 @@ from clocksvc.clock.holds import (
     HoldInputs,
     Reason,
 )
-from clocksvc.clock.replica import disagreement
-from clocksvc.clock.roster import combine
+from clocksvc.clock.replica import describe_config_conflict
+from clocksvc.clock.roster import merge_topics
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.topics import ClusterMetadata
@@ -54,7 +54,7 @@ def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
     began_at = parts.time.monotonic()
     metadata = parts.topics.describe(parts.spec.topics)
     term.metadata_at = began_at
-    term.seen = combine(metadata.topics, term.seen)
+    term.seen = merge_topics(metadata.topics, term.seen)
     return metadata
 
 
@@ -62,7 +62,7 @@ def take_step(
     parts: LeaderDependencies, term: Term, observer: LeaderObserver, waiting: Callable[[], None]
 ) -> StepResult:
     """One step. Raises what store, tick log and topics raise; nothing is left half done by that."""
-    minimum = parts.store.read_minimum(term.token, LEASE_MS)
+    minimum = parts.store.read_progress(term.token, LEASE_MS)
     if minimum.last_tick_ms != term.state.last_tick_ms:
         raise ChainBroken("the store's stream does not end with the last tick: it was rolled back")
     if minimum.generation != term.generation or minimum.count != term.roster.required_count():
@@ -101,8 +101,8 @@ def _tick(
     parts.ticklog.append(made, waiting)
     term.state, term.still_since = made[-1].state, parts.time.monotonic()
     published_ms = parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
-    crossed_ms = minimum.crossed_ms
-    latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
+    boundary_crossed_at_ms = minimum.boundary_crossed_at_ms
+    latency_s = None if boundary_crossed_at_ms is None else max(0, published_ms - boundary_crossed_at_ms) / 1000
     observer.ticked(parts.spec.name, len(made), latency_s)
 
 
@@ -116,13 +116,15 @@ def _sight(parts: LeaderDependencies, term: Term, minimum: ProgressReading) -> H
         leader_now_ms=parts.time.now_ms(),
         store_now_ms=minimum.now_ms,
         digests=minimum.digests | {term.config_digest},  # ours counts, whatever the store has kept of it
-        all_heard=_unheard_ms(minimum) == 0,
+        all_replicas_announced=_unheard_ms(minimum) == 0,
     )
 
 
 def _unheard_ms(minimum: ProgressReading) -> int:
     """For how long another replica may still not have announced itself again to a store that lost announcements."""
-    since_ms = minimum.now_ms if minimum.heard_since_ms is None else minimum.heard_since_ms
+    since_ms = (
+        minimum.now_ms if minimum.announcements_complete_since_ms is None else minimum.announcements_complete_since_ms
+    )
     return max(0, since_ms + HEARD_AFTER_MS - minimum.now_ms)
 
 
@@ -149,12 +151,12 @@ def _read_metadata(
 def _wait(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold, unheard_ms: int) -> StepResult:
     wait_s = min(IDLE_S, unheard_ms / 1000) if unheard_ms else IDLE_S
     if held.reason is Reason.AHEAD_OF_TIME:
-        passes_ms = sight.passed_ms + sight.interval_ms - min(sight.leader_now_ms, sight.store_now_ms)
+        passes_ms = sight.wall_clock_boundary_ms + sight.interval_ms - min(sight.leader_now_ms, sight.store_now_ms)
         wait_s = min(wait_s, passes_ms / 1000)
-    if not held.shows(_quiet_ms(parts, term, sight), parts.spec.effective_hold_after_ms):
+    if not held.is_visible(_quiet_ms(parts, term, sight), parts.spec.effective_hold_after_ms):
         return StepResult(wait_s)
     if held.reason is Reason.CONFIG_CONFLICT and len(sight.digests) > 1:
-        return StepResult(wait_s, replace(held, detail=disagreement(parts.store.replicas())))
+        return StepResult(wait_s, replace(held, detail=describe_config_conflict(parts.store.replicas())))
     return StepResult(wait_s, _name_partitions(parts, term, sight, held))
 
 
@@ -168,12 +170,12 @@ def _quiet_ms(parts: LeaderDependencies, term: Term, sight: HoldInputs) -> float
 def _name_partitions(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold) -> Hold:
     if held.reason not in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
         return held
-    next_ms = boundary.following(sight.state.last_tick_ms or 0, sight.interval_ms)
-    behind = parts.store.behind(next_ms + sight.out_of_orderness_ms, NAMED_PARTITIONS)
+    next_ms = boundary.next_boundary(sight.state.last_tick_ms or 0, sight.interval_ms)
+    behind = parts.store.lagging_partitions(next_ms + sight.out_of_orderness_ms, NAMED_PARTITIONS)
     if held.reason is Reason.PARTITION_UNREPORTED:
         behind = [line for line in behind if line.raw_ms is None]
     named = tuple(line.partition for line in behind)
-    if not behind or any(line.refused is None for line in behind):
+    if not behind or any(line.rejected is None for line in behind):
         return Hold(held.reason, named, held.detail + silence(behind, sight.store_now_ms))
-    outcomes = ", ".join(sorted({str(line.refused) for line in behind}))
+    outcomes = ", ".join(sorted({str(line.rejected) for line in behind}))
     return Hold(Reason.REPORTS_REJECTED, named, f"the newest reports on these partitions were rejected: {outcomes}")

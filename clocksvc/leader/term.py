@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.roster import Roster, TopicMetadata, combine
+from clocksvc.clock.roster import Roster, TopicMetadata, merge_topics
 from clocksvc.interfaces.store import ClockParameters
 from clocksvc.leader.parts import LeaderDependencies
 
@@ -46,7 +46,7 @@ def adopt_roster(parts: LeaderDependencies, term: Term, roster: Roster) -> None:
                 "missing": list(roster.missing),
             },
         )
-    term.roster, term.seen = roster, combine(roster.topics, term.seen)
+    term.roster, term.seen = roster, merge_topics(roster.topics, term.seen)
     term.generation = int(parts.new_id()[:12], 16)
     state = term.state
     parts.store.write_roster(term.token, roster, term.generation, state.exclusions, state.pause)

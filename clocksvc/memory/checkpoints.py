@@ -19,7 +19,7 @@ from clocksvc.memory.tick_log import CommitFault
 
 
 @dataclass
-class MemoryPositionsTopic:
+class MemoryCheckpointTopic:
     """What every process sees: the newest value of each key, and each sender's epoch."""
 
     values: dict[bytes, bytes] = field(default_factory=dict)
@@ -31,18 +31,18 @@ class MemoryPositionsTopic:
 class MemoryCheckpoints:
     """One process's way to a sender's positions: a Positions."""
 
-    def __init__(self, topic: MemoryPositionsTopic, sender: str) -> None:
+    def __init__(self, topic: MemoryCheckpointTopic, sender: str) -> None:
         self._topic, self._sender = topic, sender
         self._epoch: int | None = None
 
-    def hold(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self._ask(waiting)
         self._epoch = self._topic.epochs.get(self._sender, 0) + 1
         self._topic.epochs[self._sender] = self._epoch
         found = {entry_of(self._sender, name): decode(value) for name, value in self._topic.values.items()}
         return {entry: position for entry, position in found.items() if entry is not None}
 
-    def move(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         self._ask(waiting)
         if self._epoch is None or self._epoch != self._topic.epochs.get(self._sender):
             raise Fenced

@@ -8,15 +8,15 @@ from clocksvc.clock.log_record import (
     Exclusion,
     Pause,
 )
-from clocksvc.clock.partition import REFUSALS, Outcome, Partition, PartitionTimestamp, refusal
+from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request, in_order
+from clocksvc.clock.request import Request, sort_requests
 from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
-    MOST_REQUESTS,
-    REQUEST_KEPT_MS,
+    MAX_PENDING_REQUESTS,
+    REQUEST_RETENTION_MS,
     ClockParameters,
     Counters,
     PartitionClock,
@@ -37,15 +37,16 @@ class Lease:
 @dataclass(slots=True)
 class State:
     """Everything that a store can lose. `clocks` has every partition, excluded ones too; None is unknown.
-    `heard_since_ms` None: announcements were lost, and none has come since. `taken`: what was handed to a leader.
+    `announcements_complete_since_ms` None: announcements were lost, and none has come since.
+    `taken`: requests that were handed to a leader.
     `anew`: topics made anew, and from when on readings of their unknown partitions count.
     `senders`: where each stands, and until when that is known. `finished`: until when each task is remembered."""
 
     lease: Lease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
-    heard_since_ms: int | None = None
-    marks: StoreIdentity | None = None
-    bounds: ClockParameters | None = None
+    announcements_complete_since_ms: int | None = None
+    identity: StoreIdentity | None = None
+    parameters: ClockParameters | None = None
     started_ms: int | None = None
     topics: dict[str, TopicMetadata] = field(default_factory=dict)
     anew: dict[str, int] = field(default_factory=dict)
@@ -55,11 +56,11 @@ class State:
     reported: dict[Partition, int] = field(default_factory=dict)
     refused: dict[Partition, Outcome] = field(default_factory=dict)
     unknown_seen_ms: int = 0
-    crossed_ms: int | None = None
+    boundary_crossed_at_ms: int | None = None
     woken: bool = False
     ticks: list[Tick] = field(default_factory=list)
     base_ms: int | None = None
-    verdict: tuple[str, int] | None = None
+    leader_status: tuple[str, int] | None = None
     reports: Counter[str] = field(default_factory=Counter)
     heartbeats: Counter[str] = field(default_factory=Counter)
     late_records: int = 0
@@ -72,7 +73,7 @@ class State:
     tasks: dict[str, Counter[TaskCounterKey]] = field(default_factory=dict)
     senders: dict[str, tuple[int, int]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
-    task_doubles: int = 0
+    task_duplicates: int = 0
 
     def leader(self, now_ms: int) -> Lease | None:
         """The lease, while it lasts."""
@@ -113,9 +114,9 @@ class State:
     def boundary_waits(self) -> bool:
         """Whether the minimum has reached a boundary that is not in the stream."""
         lowest_ms = self.lowest_ms()
-        if lowest_ms is None or self.bounds is None:
+        if lowest_ms is None or self.parameters is None:
             return False
-        reached_ms = boundary.floor(lowest_ms - self.bounds.out_of_orderness_ms, self.bounds.interval_ms)
+        reached_ms = boundary.floor(lowest_ms - self.parameters.out_of_orderness_ms, self.parameters.interval_ms)
         return reached_ms > (self.chain_end_ms() or 0)
 
     def clock_of(self, partition: Partition) -> PartitionClock:
@@ -129,12 +130,12 @@ class State:
             self.refused.get(partition),
         )
 
-    def receive(self, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(self, reading: PartitionTimestamp, parameters: ClockParameters, now_ms: int) -> Outcome:
         """Keep one reading if it counts; what became of it."""
         partition, timestamp_ms = reading
         if partition not in self.clocks:
             return Outcome.UNKNOWN
-        refused = refusal(timestamp_ms, now_ms, bounds.max_future_ms)
+        refused = rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms)
         if refused is not None:
             self.refused[partition] = refused
             return refused
@@ -150,7 +151,7 @@ class State:
 
     def note_refusal(self, partition: Partition, outcome: Outcome) -> None:
         """Show a refusal that was decided elsewhere."""
-        if partition in self.clocks and outcome in REFUSALS:
+        if partition in self.clocks and outcome in REJECTIONS:
             self.refused[partition] = outcome
 
     def replace_roster(self, roster: Roster, generation: int) -> None:
@@ -169,18 +170,18 @@ class State:
         anew = {topic: from_ms for topic, from_ms in self.anew.items() if topic in roster.topics}
         for topic, shape in self.topics.items():
             numbers = [raw_ms for one, raw_ms in self.clocks.items() if one.topic == topic and raw_ms is not None]
-            if self.bounds is not None and numbers and roster.topics.get(topic, shape).id != shape.id:
-                late_ms = self.bounds.out_of_orderness_ms
-                anew[topic] = boundary.following(max(numbers) - late_ms, self.bounds.interval_ms) + late_ms
+            if self.parameters is not None and numbers and roster.topics.get(topic, shape).id != shape.id:
+                late_ms = self.parameters.out_of_orderness_ms
+                anew[topic] = boundary.next_boundary(max(numbers) - late_ms, self.parameters.interval_ms) + late_ms
         return anew
 
     def leave(self, request: Request, now_ms: int) -> bool:
         """Keep a request for the leader; whether it is kept, or was before."""
-        self.requests = {id: one for id, one in self.requests.items() if now_ms < one.expires_ms + REQUEST_KEPT_MS}
+        self.requests = {id: one for id, one in self.requests.items() if now_ms < one.expires_ms + REQUEST_RETENTION_MS}
         self.taken &= set(self.requests)
         if request.id in self.requests or self.answer(request.id, now_ms) is not None:
             return True
-        if request.expires_ms <= now_ms or len(self.requests) >= MOST_REQUESTS:
+        if request.expires_ms <= now_ms or len(self.requests) >= MAX_PENDING_REQUESTS:
             return False
         self.requests[request.id] = request
         return True
@@ -189,7 +190,7 @@ class State:
         """The requests that a leader may see now; from now on they are taken."""
         found = [one for id, one in self.requests.items() if id in self.taken or now_ms < one.expires_ms]
         self.taken.update(one.id for one in found)
-        return tuple(in_order(found))
+        return tuple(sort_requests(found))
 
     def withdraw(self, request_id: str) -> bool:
         """Drop a request that no leader has seen; whether there was one."""
@@ -215,8 +216,10 @@ class State:
             late_records=self.late_records,
             heartbeat_success_ms=self.heartbeat_success_ms,
             tasks={sender: dict(handled) for sender, handled in self.tasks.items()},
-            sender_positions_ms={sender: at_ms for sender, (at_ms, end_ms) in self.senders.items() if now_ms < end_ms},
-            task_doubles=self.task_doubles,
+            dispatcher_checkpoints_ms={
+                sender: at_ms for sender, (at_ms, end_ms) in self.senders.items() if now_ms < end_ms
+            },
+            task_duplicates=self.task_duplicates,
         )
 
     def stands(self, sender: str, at_ms: int, now_ms: int, expires_ms: int) -> None:

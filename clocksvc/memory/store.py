@@ -19,7 +19,7 @@ from clocksvc.clock.request import Request
 from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.clock.tick import Tick, first_break
+from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
 from clocksvc.interfaces.store import (
     FORMAT,
@@ -56,7 +56,7 @@ class MemoryStore:
         self._time = time
         self._recent_ticks_ms = recent_ticks_ms
         self._changed = threading.Condition()
-        self._state = State(heard_since_ms=0)
+        self._state = State(announcements_complete_since_ms=0)
         self._broken = False
 
     # -- what can happen to a store ---------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class MemoryStore:
         """Roll back to what `copy_state` gave."""
         with self._changed:
             self._state = copy.deepcopy(state)
-            self._state.heard_since_ms = None
+            self._state.announcements_complete_since_ms = None
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -95,21 +95,21 @@ class MemoryStore:
 
     def report(self, report: Report) -> ReportAnswer:
         with self._answering() as state:
-            bounds = state.bounds
-            if bounds is None or state.marks is None:
-                return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, state.last_tick_ms())
-            _check_format(state.marks)
-            if report.group != bounds.group:
+            parameters = state.parameters
+            if parameters is None or state.identity is None:
+                return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, state.last_tick_ms())
+            _check_format(state.identity)
+            if report.group != parameters.group:
                 outcomes = self._refuse_group(state, report)
             else:
-                outcomes = self._receive(state, report, bounds)
+                outcomes = self._receive(state, report, parameters)
             state.reports.update(outcome.value for outcome in outcomes)
-            return ReportAnswer(outcomes, bounds, state.last_tick_ms())
+            return ReportAnswer(outcomes, parameters, state.last_tick_ms())
 
-    def _receive(self, state: State, report: Report, bounds: ClockParameters) -> tuple[Outcome, ...]:
+    def _receive(self, state: State, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()
-        outcomes = tuple(state.receive(reading, bounds, now_ms) for reading in report.readings)
-        for reading, outcome in report.refusals:
+        outcomes = tuple(state.receive(reading, parameters, now_ms) for reading in report.timestamps)
+        for reading, outcome in report.rejected:
             state.note_refusal(reading.partition, outcome)
             state.reports[outcome.value] += 1
         state.late_records += report.late_records
@@ -121,13 +121,13 @@ class MemoryStore:
 
     @staticmethod
     def _refuse_group(state: State, report: Report) -> tuple[Outcome, ...]:
-        for reading in report.readings:
+        for reading in report.timestamps:
             state.note_refusal(reading.partition, Outcome.FOREIGN_GROUP)
-        return (Outcome.FOREIGN_GROUP,) * len(report.readings)
+        return (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
 
     # -- the lease --------------------------------------------------------------------------------------------------
 
-    def take_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
+    def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
         with self._answering() as state:
             now_ms = self._time.now_ms()
             lease = state.leader(now_ms)
@@ -141,14 +141,16 @@ class MemoryStore:
             if state.lease is not None and state.lease.token == token:
                 state.lease = None
 
-    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
+    def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
         with self._answering() as state:
             state.replicas.pop(replica, None)
             if ttl_ms > 0:
                 now_ms = self._time.now_ms()
-                state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, meaning), now_ms + ttl_ms)
-                if state.heard_since_ms is None or state.heard_since_ms > now_ms:  # or: this clock was set back
-                    state.heard_since_ms = now_ms
+                state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, config_json), now_ms + ttl_ms)
+                if (
+                    state.announcements_complete_since_ms is None or state.announcements_complete_since_ms > now_ms
+                ):  # or: this clock was set back
+                    state.announcements_complete_since_ms = now_ms
 
     def replicas(self) -> list[Replica]:
         with self._answering() as state:
@@ -156,14 +158,14 @@ class MemoryStore:
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
-    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
+    def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
         with self._leading(token) as state:
-            if state.marks is not None and state.marks != marks:
+            if state.identity is not None and state.identity != identity:
                 raise StoreMismatch(
-                    f"the store belongs to cluster {state.marks.cluster_id} in format {state.marks.format}, "
-                    f"not to cluster {marks.cluster_id} in format {marks.format}"
+                    f"the store belongs to cluster {state.identity.cluster_id} in format {state.identity.format}, "
+                    f"not to cluster {identity.cluster_id} in format {identity.format}"
                 )
-            state.marks, state.bounds = marks, bounds
+            state.identity, state.parameters = identity, parameters
             if state.started_ms is None:
                 state.started_ms = started_ms
 
@@ -179,10 +181,10 @@ class MemoryStore:
             state.replace_roster(roster, generation)
             state.exclusions, state.pause = tuple(exclusions), pause
 
-    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
+    def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
         with self._leading(token) as state:
             now_ms = self._time.now_ms()
-            if state.bounds is None or state.generation is None:
+            if state.parameters is None or state.generation is None:
                 raise StoreLost
             lease = state.lease
             assert lease is not None
@@ -193,14 +195,14 @@ class MemoryStore:
                 generation=state.generation,
                 now_ms=now_ms,
                 last_tick_ms=state.chain_end_ms(),
-                crossed_ms=state.crossed_ms,
+                boundary_crossed_at_ms=state.boundary_crossed_at_ms,
                 unknown_seen_ms=state.unknown_seen_ms,
                 digests=state.digests(now_ms),
-                heard_since_ms=state.heard_since_ms,
+                announcements_complete_since_ms=state.announcements_complete_since_ms,
                 requests=state.hand_out(now_ms),
             )
 
-    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
+    def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         with self._leading(token) as state:
             expires_ms = self._time.now_ms() + ttl_ms
             for request_id, answer in answers.items():
@@ -208,7 +210,7 @@ class MemoryStore:
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         with self._leading(token) as state:
-            broken = first_break(state.chain_end_ms(), ticks)
+            broken = first_chain_break(state.chain_end_ms(), ticks)
             if broken is not None:
                 raise ChainBroken(
                     f"the store's stream ends with {state.chain_end_ms()} ms, tick {broken.at_ms} ms follows "
@@ -217,7 +219,7 @@ class MemoryStore:
             now_ms = self._time.now_ms()
             state.ticks.extend(ticks)
             state.trim(now_ms - self._recent_ticks_ms)
-            state.crossed_ms = None
+            state.boundary_crossed_at_ms = None
             self._note_crossing(state)
             self._changed.notify_all()
             return now_ms
@@ -226,38 +228,38 @@ class MemoryStore:
         with self._leading(token) as state:
             state.ticks = list(ticks)
             state.base_ms = last_ms
-            state.crossed_ms = None
+            state.boundary_crossed_at_ms = None
             self._note_crossing(state)
             self._changed.notify_all()
 
-    def say(self, token: str, verdict: str, ttl_ms: int) -> None:
+    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
         with self._leading(token) as state:
-            state.verdict = (verdict, self._time.now_ms() + ttl_ms)
+            state.leader_status = (leader_status, self._time.now_ms() + ttl_ms)
 
-    def wait_for_wake(self, timeout_s: float) -> bool:
+    def wait_for_notification(self, timeout_s: float) -> bool:
         self._wait(lambda state: state.woken, timeout_s)
         with self._answering() as state:
             woken, state.woken = state.woken, False
             return woken
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         with self._answering() as state:
             self._wake(state)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
-    def leave_request(self, request: Request) -> bool:
+    def submit_request(self, request: Request) -> bool:
         with self._answering() as state:
             left = state.leave(request, self._time.now_ms())
             if left:
                 self._wake(state)
             return left
 
-    def withdraw_request(self, request_id: str) -> bool:
+    def cancel_request(self, request_id: str) -> bool:
         with self._answering() as state:
             return state.withdraw(request_id)
 
-    def read_answer(self, request_id: str) -> RequestResult | None:
+    def read_request_result(self, request_id: str) -> RequestResult | None:
         with self._answering() as state:
             return state.answer(request_id, self._time.now_ms())
 
@@ -286,12 +288,12 @@ class MemoryStore:
     def snapshot(self) -> Snapshot:
         with self._answering() as state:
             now_ms = self._time.now_ms()
-            lease, verdict, required = state.leader(now_ms), state.verdict, state.required()
+            lease, leader_status, required = state.leader(now_ms), state.leader_status, state.required()
             unknown = sum(raw_ms is None for _, raw_ms in required)
             return Snapshot(
                 now_ms=now_ms,
-                bounds=state.bounds,
-                verdict=verdict[0] if verdict is not None and now_ms < verdict[1] else None,
+                parameters=state.parameters,
+                leader_status=leader_status[0] if leader_status is not None and now_ms < leader_status[1] else None,
                 leader=None if lease is None else lease.holder,
                 started_ms=state.started_ms,
                 last_tick_ms=state.last_tick_ms(),
@@ -310,7 +312,7 @@ class MemoryStore:
             )
             return [state.clock_of(partition) for partition in wanted[:limit]]
 
-    def behind(self, before_ms: int, limit: int) -> list[PartitionClock]:
+    def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
         with self._answering() as state:
             late = [p for p, raw_ms in state.required() if raw_ms is None or raw_ms < before_ms]
             return [state.clock_of(partition) for partition in late[:limit]]
@@ -337,15 +339,15 @@ class MemoryStore:
 
     # -- tasks that have been run -----------------------------------------------------------------------------------
 
-    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+    def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
         with self._answering() as state:
             now_ms = self._time.now_ms()
             state.remember(task_id, now_ms + kept_ms, now_ms, most)
 
-    def is_double(self, task_id: str) -> bool:
+    def is_task_done(self, task_id: str) -> bool:
         with self._answering() as state:
             double = self._time.now_ms() < state.finished.get(task_id, 0)
-            state.task_doubles += double
+            state.task_duplicates += double
             return double
 
     def now_ms(self) -> int:
@@ -375,8 +377,8 @@ class MemoryStore:
                 self._changed.wait_for(lambda: self._broken or condition(self._state), timeout_s)
 
     def _note_crossing(self, state: State) -> None:
-        if state.crossed_ms is None and state.boundary_waits():
-            state.crossed_ms = self._time.now_ms()
+        if state.boundary_crossed_at_ms is None and state.boundary_waits():
+            state.boundary_crossed_at_ms = self._time.now_ms()
             self._wake(state)
 
     def _wake(self, state: State) -> None:
@@ -384,6 +386,6 @@ class MemoryStore:
         self._changed.notify_all()
 
 
-def _check_format(marks: StoreIdentity) -> None:
-    if abs(marks.format - FORMAT) > 1:
-        raise StoreMismatch(f"the store is in format {marks.format}, this reporter writes format {FORMAT}")
+def _check_format(identity: StoreIdentity) -> None:
+    if abs(identity.format - FORMAT) > 1:
+        raise StoreMismatch(f"the store is in format {identity.format}, this reporter writes format {FORMAT}")

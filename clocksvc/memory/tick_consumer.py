@@ -51,7 +51,7 @@ class MemoryTickConsumer:
             group.give(self)
 
     @property
-    def turn(self) -> int | None:
+    def assignment_epoch(self) -> int | None:
         return self._turn
 
     def last_tick_ms(self, waiting: KeepAlive) -> int | None:
@@ -63,7 +63,7 @@ class MemoryTickConsumer:
         newest = next(log.committed_newest_first(), None)
         return None if newest is None else read_message(self._group.clock, newest).state.last_tick_ms
 
-    def begin(self, after: Checkpoint | None) -> None:
+    def seek(self, after: Checkpoint | None) -> None:
         offset = None if after is None else after.offset
         low, high = self._group.log.first_offset, self._group.log.end
         self._place = low if offset is None or not low <= offset <= high else offset

@@ -23,7 +23,7 @@ def lines(clock: str, store: Store) -> list[str]:
     Raises:
         ClocksvcError: the store does not answer, or can't be understood.
     """
-    bounds = store.snapshot().bounds
+    bounds = store.snapshot().parameters
     if bounds is None:
         return []
     # No clock's or topic's name has a character that would have to be escaped.

@@ -158,6 +158,6 @@ def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
     for sender, handled in counters.tasks.items():
         for (namespace, queue, outcome), count in handled.items():
             yield Reading(TASKS, (clock, sender, namespace, queue, outcome), count)
-    for sender, at_ms in counters.sender_positions_ms.items():
+    for sender, at_ms in counters.dispatcher_checkpoints_ms.items():
         yield Reading(SENDER_POSITION, (clock, sender), at_ms / 1000)
-    yield Reading(TASK_DOUBLES, (clock,), counters.task_doubles)
+    yield Reading(TASK_DOUBLES, (clock,), counters.task_duplicates)

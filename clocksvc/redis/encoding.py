@@ -15,15 +15,15 @@ from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request
 from clocksvc.clock.request_result import (
     RequestResult,
-    standing_from_wire,
-    standing_to_wire,
+    overrides_from_wire,
+    overrides_to_wire,
 )
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
     FORMAT,
-    MOST_REQUESTS,
-    REQUEST_KEPT_MS,
+    MAX_PENDING_REQUESTS,
+    REQUEST_RETENTION_MS,
     ClockParameters,
     Counters,
     PartitionClock,
@@ -42,27 +42,27 @@ _REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 def report_arguments(report: Report) -> list[Argument]:
     """For report.lua."""
-    arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.readings)]
-    for (topic, number), timestamp_ms in report.readings:
+    arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.timestamps)]
+    for (topic, number), timestamp_ms in report.timestamps:
         arguments += (f"{topic}:{number}", timestamp_ms)
-    for ((topic, number), _), outcome in report.refusals:
+    for ((topic, number), _), outcome in report.rejected:
         arguments += (f"{topic}:{number}", outcome.value)
     return arguments
 
 
-def read_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
+def read_request_result(report: Report, answer: Sequence[str]) -> ReportAnswer:
     """From report.lua."""
     bounds = read_bounds(answer[1:6])
     if bounds is None:
-        return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, _optional(answer[6]))
+        return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, _optional(answer[6]))
     return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
 
 
-def mark_arguments(marks: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
+def mark_arguments(identity: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
     """For mark.lua, after the token."""
     return [
-        marks.cluster_id,
-        marks.format,
+        identity.cluster_id,
+        identity.format,
         bounds.group,
         json.dumps(bounds.topics),
         bounds.interval_ms,
@@ -83,30 +83,41 @@ def roster_arguments(
 ) -> list[Argument]:
     """For write_roster.lua, after the token."""
     topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
-    standing = json.dumps(standing_to_wire(exclusions, pause))
+    standing = json.dumps(overrides_to_wire(exclusions, pause))
     return [generation, json.dumps(topics), standing, *map(str, roster.present_exclusions())]
 
 
 def request_arguments(request: Request) -> list[Argument]:
-    """For leave_request.lua."""
-    return [request.id, request.expires_ms, requests.encode(request), MOST_REQUESTS, REQUEST_KEPT_MS]
+    """For submit_request.lua."""
+    return [request.id, request.expires_ms, requests.encode(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
 
 
 def answer_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
-    """For answer_requests.lua, after token and TTL."""
+    """For write_request_results.lua, after token and TTL."""
     for request_id, answer in given.items():
         yield request_id
         yield answers.encode(answer)
 
 
 def read_given_answer(text: str) -> RequestResult | None:
-    """From read_answer.lua."""
+    """From read_request_result.lua."""
     return answers.decode(text)
 
 
-def read_minimum(answer: Sequence[Any]) -> ProgressReading:
-    """From read_minimum.lua."""
-    lowest_ms, count, generation, now_ms, last_tick_ms, crossed_ms, unknown_seen_ms, since_ms, left, *digests = answer
+def read_progress(answer: Sequence[Any]) -> ProgressReading:
+    """From read_progress.lua."""
+    (
+        lowest_ms,
+        count,
+        generation,
+        now_ms,
+        last_tick_ms,
+        boundary_crossed_at_ms,
+        unknown_seen_ms,
+        since_ms,
+        left,
+        *digests,
+    ) = answer
     found = (requests.decode(text) for text in left)
     return ProgressReading(
         lowest_ms=_optional(lowest_ms),
@@ -114,28 +125,30 @@ def read_minimum(answer: Sequence[Any]) -> ProgressReading:
         generation=int(generation),
         now_ms=int(now_ms),
         last_tick_ms=_optional(last_tick_ms),
-        crossed_ms=_optional(crossed_ms),
+        boundary_crossed_at_ms=_optional(boundary_crossed_at_ms),
         unknown_seen_ms=int(unknown_seen_ms),
         digests=frozenset(digests),
-        heard_since_ms=_optional(since_ms),
-        requests=tuple(requests.in_order(one for one in found if one is not None)),
+        announcements_complete_since_ms=_optional(since_ms),
+        requests=tuple(requests.sort_requests(one for one in found if one is not None)),
     )
 
 
 def read_replicas(answer: Sequence[str]) -> list[Replica]:
     """From replicas.lua."""
     named = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
-    return [Replica(name.partition(" ")[0], digest, meaning) for name, digest, meaning in named]
+    return [Replica(name.partition(" ")[0], digest, config_json) for name, digest, config_json in named]
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:
     """From snapshot.lua."""
-    now_ms, last_tick_ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest, standing = answer
+    now_ms, last_tick_ms, holder, leader_status, started_ms, required, unknown, excluded, bounds, slowest, standing = (
+        answer
+    )
     exclusions, pause = _read_standing(standing)
     return Snapshot(
         now_ms=int(now_ms),
-        bounds=read_bounds(bounds),
-        verdict=verdict or None,
+        parameters=read_bounds(bounds),
+        leader_status=leader_status or None,
         leader=holder or None,
         started_ms=_optional(started_ms),
         last_tick_ms=_optional(last_tick_ms),
@@ -150,7 +163,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
 
 def _read_standing(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
     try:
-        return standing_from_wire(json.loads(text))
+        return overrides_from_wire(json.loads(text))
     except (LookupError, TypeError, ValueError):
         return (), None  # no leader has written it, or none of a version that did
 
@@ -227,8 +240,8 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
         late_records=int(fields.get("late_records", 0)),
         heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
         tasks=_read_tasks(fields),
-        sender_positions_ms={sender: int(at_ms) for sender, at_ms in positions.items()},
-        task_doubles=int(fields.get("task_doubles", 0)),
+        dispatcher_checkpoints_ms={sender: int(at_ms) for sender, at_ms in positions.items()},
+        task_duplicates=int(fields.get("task_duplicates", 0)),
     )
 
 

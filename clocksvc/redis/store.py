@@ -17,7 +17,7 @@ from clocksvc.clock.request import Request
 from clocksvc.clock.request_result import RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.clock.tick import Tick, first_break
+from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import (
     ClockParameters,
@@ -89,26 +89,26 @@ class RedisStore:
     # -- reports ----------------------------------------------------------------------------------------------------
 
     def report(self, report: Report) -> ReportAnswer:
-        return wire.read_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
+        return wire.read_request_result(report, self._call(scripts.REPORT, wire.report_arguments(report)))
 
     # -- the lease --------------------------------------------------------------------------------------------------
 
-    def take_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
+    def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
         return bool(self._call(scripts.TAKE_LEASE, (token, holder, ttl_ms)))
 
     def release_lease(self, token: str) -> None:
         self._call(scripts.RELEASE_LEASE, (token,))
 
-    def announce(self, replica: str, digest: str, ttl_ms: int, meaning: str = "") -> None:
-        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms, meaning))
+    def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
+        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms, config_json))
 
     def replicas(self) -> list[Replica]:
         return wire.read_replicas(self._call(scripts.REPLICAS))
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
-    def mark(self, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int) -> None:
-        self._call(scripts.MARK, (token, *wire.mark_arguments(marks, bounds), started_ms))
+    def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
+        self._call(scripts.MARK, (token, *wire.mark_arguments(identity, parameters), started_ms))
 
     def write_roster(
         self,
@@ -120,15 +120,15 @@ class RedisStore:
     ) -> None:
         self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
 
-    def read_minimum(self, token: str, ttl_ms: int) -> ProgressReading:
-        return wire.read_minimum(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
+    def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
+        return wire.read_progress(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
 
-    def answer_requests(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
+    def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
         self._call(scripts.ANSWER_REQUESTS, (token, ttl_ms, *wire.answer_arguments(answers)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         previous_ms = ticks[0].previous_ms if ticks else None
-        broken = first_break(previous_ms, ticks)
+        broken = first_chain_break(previous_ms, ticks)
         if broken is not None:
             raise ChainBroken(f"tick {broken.at_ms} ms does not follow {broken.previous_ms} ms here")
         arguments = (token, wire.optional_ms(previous_ms), self._recent_ticks_ms, *wire.tick_arguments(ticks))
@@ -140,27 +140,27 @@ class RedisStore:
             self._call(scripts.STAGE, (token, int(start == 0), _REBUILD_TTL_MS, *chunk))
         self._call(scripts.SWAP, (token, len(ticks), wire.optional_ms(last_ms)))
 
-    def say(self, token: str, verdict: str, ttl_ms: int) -> None:
-        self._call(scripts.SAY, (token, verdict, ttl_ms))
+    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
+        self._call(scripts.SAY, (token, leader_status, ttl_ms))
 
-    def wait_for_wake(self, timeout_s: float) -> bool:
+    def wait_for_notification(self, timeout_s: float) -> bool:
         with self._redis() as redis:
             if timeout_s <= 0:
                 return bool(redis.lpop(self._wake))
             return any(redis.blpop([self._wake], timeout=block_s) for block_s in self._blocks(timeout_s))
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         self._call(scripts.WAKE)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
-    def leave_request(self, request: Request) -> bool:
+    def submit_request(self, request: Request) -> bool:
         return bool(self._call(scripts.LEAVE_REQUEST, wire.request_arguments(request)))
 
-    def withdraw_request(self, request_id: str) -> bool:
+    def cancel_request(self, request_id: str) -> bool:
         return bool(self._call(scripts.WITHDRAW_REQUEST, (request_id,)))
 
-    def read_answer(self, request_id: str) -> RequestResult | None:
+    def read_request_result(self, request_id: str) -> RequestResult | None:
         return wire.read_given_answer(self._call(scripts.READ_ANSWER, (request_id,)))
 
     # -- readers ----------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class RedisStore:
         after_topic, after_number = after or ("", -1)
         return wire.read_lines(self._call(scripts.PARTITIONS, (after_topic, after_number, limit, topic or "")))
 
-    def behind(self, before_ms: int, limit: int) -> list[PartitionClock]:
+    def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
         return wire.read_lines(self._call(scripts.BEHIND, (before_ms, limit)))
 
     # -- counters ---------------------------------------------------------------------------------------------------
@@ -215,10 +215,10 @@ class RedisStore:
 
     # -- tasks that have been run -----------------------------------------------------------------------------------
 
-    def note_finished(self, task_id: str, kept_ms: int, most: int) -> None:
+    def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
         self._call(scripts.NOTE_FINISHED, (task_id, kept_ms, most))
 
-    def is_double(self, task_id: str) -> bool:
+    def is_task_done(self, task_id: str) -> bool:
         return bool(self._call(scripts.IS_DOUBLE, (task_id,)))
 
     def now_ms(self) -> int:

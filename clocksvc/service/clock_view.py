@@ -14,7 +14,7 @@ from clocksvc.clock.holds import (
     Reason,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request_result import standing_to_wire
+from clocksvc.clock.request_result import overrides_to_wire
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.status import status
 from clocksvc.clock.tick import Tick, partition_to_wire
@@ -105,7 +105,7 @@ class ClockView:
                 "unknown": None if snapshot is None else snapshot.unknown,
                 "excluded": None if snapshot is None else snapshot.excluded,
             },
-            **standing_to_wire(
+            **overrides_to_wire(
                 () if snapshot is None else snapshot.exclusions, None if snapshot is None else snapshot.pause
             ),
             "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
@@ -160,10 +160,10 @@ class ClockView:
             self._snapshot, self._counters, self._trouble = None, None, str(error)
             return
         self._counters = self._read_counters()
-        self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.verdict) or self._started_ms
-        if self._snapshot.bounds is not None:
-            self._out_of_orderness_ms = self._snapshot.bounds.out_of_orderness_ms
-            self._interval_ms = self._snapshot.bounds.interval_ms
+        self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.leader_status) or self._started_ms
+        if self._snapshot.parameters is not None:
+            self._out_of_orderness_ms = self._snapshot.parameters.out_of_orderness_ms
+            self._interval_ms = self._snapshot.parameters.interval_ms
 
     def _read_counters(self) -> Counters | None:
         try:
@@ -177,13 +177,13 @@ class ClockView:
         trouble = self._store_trouble() if snapshot.leader is None else None
         if trouble is not None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=trouble)
-        said = _verdict(snapshot.verdict)
+        said = _verdict(snapshot.leader_status)
         if said is not None or snapshot.leader is not None:
             return said
         # A word of "no hold" outlives its leader by up to its TTL; a failover within it is nobody's concern.
         since_ms = self._since_ms(last)
         quiet_ms = 0 if since_ms is None else now_ms - since_ms
-        if snapshot.verdict is not None and quiet_ms < self.spec.effective_hold_after_ms:
+        if snapshot.leader_status is not None and quiet_ms < self.spec.effective_hold_after_ms:
             return None
         return Hold(Reason.NO_LEADER, detail="no process leads this clock")
 
@@ -212,7 +212,7 @@ class ClockView:
             "reported_at": _time(clock.reported_ms),
             "reported_timestamp_ms": raw_ms,
             "excluded": clock.excluded,
-            "refused": None if clock.refused is None else clock.refused.value,
+            "refused": None if clock.rejected is None else clock.rejected.value,
         }
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from clocksvc.backoff import Backoff
-from clocksvc.clock.tick import Tick, first_break
+from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
@@ -146,7 +146,7 @@ class Feed:
             return
         history = self._store.newest_ticks(self._keep)
         self._sure = sure
-        if history and first_break(history[0].previous_ms, history) is not None:
+        if history and first_chain_break(history[0].previous_ms, history) is not None:
             self._stay_back()
             return
         self._ring.extend(history)
@@ -163,7 +163,7 @@ class Feed:
         if not ticks:
             self._compare(last, self._store.last_tick())
             return
-        broken = first_break(last.at_ms, ticks)
+        broken = first_chain_break(last.at_ms, ticks)
         whole = ticks if broken is None else ticks[: ticks.index(broken)]
         if whole:
             self._ring.extend(whole)
@@ -185,7 +185,7 @@ class Feed:
         history = self._store.newest_ticks(self._keep)
         if oldest is None or oldest.at_ms <= last.at_ms or not history:
             return False
-        if history[0].at_ms <= last.at_ms or first_break(history[0].previous_ms, history) is not None:
+        if history[0].at_ms <= last.at_ms or first_chain_break(history[0].previous_ms, history) is not None:
             return False
         logger.warning(
             "feed begins anew after a gap",
@@ -262,6 +262,6 @@ class Feed:
 
 def _follows(cursor_ms: int, kept: Sequence[Tick]) -> bool:
     """Whether ticks are whole and nothing is missing between a cursor and the first of them."""
-    if not kept or first_break(kept[0].previous_ms, kept) is not None:
+    if not kept or first_chain_break(kept[0].previous_ms, kept) is not None:
         return False
     return kept[0].previous_ms is None or kept[0].previous_ms <= cursor_ms

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.checkpoints import (
-    SENDERS,
-    positions_topic,
+    DISPATCHERS,
+    checkpoint_topic,
 )
 from clocksvc.settings.fields import Duration, FieldError, Findings, Section, WholeSeconds, refuse
 from clocksvc.settings.tasks import TickTaskSettings, check_each_once
@@ -146,8 +146,8 @@ def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]
 
 def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
-    kept = {positions_topic(log): owner for log, owner in logs.items()}
-    fences = {f"{log}.{sender}": owner for log, owner in logs.items() for sender in SENDERS}
+    kept = {checkpoint_topic(log): owner for log, owner in logs.items()}
+    fences = {f"{log}.{sender}": owner for log, owner in logs.items() for sender in DISPATCHERS}
     findings = []
     for name, clock in clocks.items():
         log = clock.tick_log_topic

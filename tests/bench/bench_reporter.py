@@ -312,8 +312,8 @@ def _clock(redis_url: str, partitions: int = PARTITIONS) -> Iterator[str]:
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     url = f"{redis_url}{'&' if '?' in redis_url else '?'}prefix={prefix}"
     store = open_store(url, "bench")
-    store.take_lease("token", "bench", 3_600_000)
-    store.mark("token", StoreIdentity("bench"), ClockParameters("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
+    store.acquire_lease("token", "bench", 3_600_000)
+    store.claim("token", StoreIdentity("bench"), ClockParameters("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", partitions)}), 1)
     try:
         yield url

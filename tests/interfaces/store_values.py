@@ -23,7 +23,7 @@ HOLDER = "replica-a:1"
 LEASE_MS = 60_000
 MINUTE = 60_000
 BOUNDS = ClockParameters(GROUP, ("orders", "payments"), MINUTE, 10_000, MINUTE)
-MARKS = StoreIdentity("cluster-1")
+IDENTITY = StoreIdentity("cluster-1")
 STARTED = 1_000
 
 ORDERS_0, ORDERS_1 = Partition("orders", 0), Partition("orders", 1)
@@ -38,11 +38,11 @@ RECENTLY = SystemTime().now_ms()
 
 
 def lead(
-    store: Store, roster: Roster | None = ROSTER, bounds: ClockParameters = BOUNDS, marks: StoreIdentity = MARKS
+    store: Store, roster: Roster | None = ROSTER, bounds: ClockParameters = BOUNDS, identity: StoreIdentity = IDENTITY
 ) -> None:
     """Take the lease, mark the store, write a roster of generation 1."""
-    assert store.take_lease(TOKEN, HOLDER, LEASE_MS)
-    store.mark(TOKEN, marks, bounds, STARTED)
+    assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    store.claim(TOKEN, identity, bounds, STARTED)
     if roster is not None:
         store.write_roster(TOKEN, roster, 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from clocksvc.errors import CheckpointsUnavailable, Fenced, OutcomeUnknown
 from clocksvc.interfaces.checkpoints import (
-    SENDER,
+    OWN_KEY,
     Checkpoint,
     Checkpoints,
 )
@@ -15,7 +15,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.memory.checkpoints import (
     MemoryCheckpoints,
-    MemoryPositionsTopic,
+    MemoryCheckpointTopic,
 )
 from tests.interfaces.ticklog_values import Word
 
@@ -28,7 +28,7 @@ ENTRY = Checkpoint(0, None, "every minute")
 def opened(request: pytest.FixtureRequest) -> Open:
     """One more process's way to a sender's positions, by each keeper."""
     if request.param == "memory":
-        topic = MemoryPositionsTopic()
+        topic = MemoryCheckpointTopic()
         return lambda sender: MemoryCheckpoints(topic, sender)
     bootstrap, log = request.getfixturevalue("bootstrap"), f"log-{uuid.uuid4().hex[:12]}"
 
@@ -42,69 +42,69 @@ def opened(request: pytest.FixtureRequest) -> Open:
 
 def test_nothing_is_known_at_first(opened: Open) -> None:
     """A sender that never was anywhere holds no position."""
-    assert opened("beat").hold(Word()) == {}
+    assert opened("beat").acquire(Word()) == {}
 
 
 def test_what_was_moved_is_what_the_next_holder_reads(opened: Open) -> None:
     """The newest of each entry; what was taken away is gone."""
     first = opened("beat")
-    first.hold(Word())
-    first.move({SENDER: Checkpoint(0), "a": ENTRY, "b": ENTRY}, Word())
-    first.move({SENDER: AT, "b": None}, Word())
+    first.acquire(Word())
+    first.commit({OWN_KEY: Checkpoint(0), "a": ENTRY, "b": ENTRY}, Word())
+    first.commit({OWN_KEY: AT, "b": None}, Word())
 
-    assert opened("beat").hold(Word()) == {SENDER: AT, "a": ENTRY}
+    assert opened("beat").acquire(Word()) == {OWN_KEY: AT, "a": ENTRY}
 
 
 def test_senders_share_a_topic_and_nothing_else(opened: Open) -> None:
     """Neither reads nor fences the other, even where a name is the beginning of the other's."""
     beat, other = opened("beat"), opened("beat-two")
-    beat.hold(Word())
-    other.hold(Word())
-    beat.move({SENDER: AT}, Word())
-    other.move({"a": ENTRY}, Word())
+    beat.acquire(Word())
+    other.acquire(Word())
+    beat.commit({OWN_KEY: AT}, Word())
+    other.commit({"a": ENTRY}, Word())
 
-    assert opened("beat").hold(Word()) == {SENDER: AT}
-    assert opened("beat-two").hold(Word()) == {"a": ENTRY}
+    assert opened("beat").acquire(Word()) == {OWN_KEY: AT}
+    assert opened("beat-two").acquire(Word()) == {"a": ENTRY}
 
 
 def test_whoever_held_them_before_is_fenced(opened: Open) -> None:
     """It can write nothing any more, and what the new holder read stays true."""
     old, new = opened("beat"), opened("beat")
-    old.hold(Word())
-    old.move({SENDER: AT}, Word())
-    new.hold(Word())
+    old.acquire(Word())
+    old.commit({OWN_KEY: AT}, Word())
+    new.acquire(Word())
 
     with pytest.raises((Fenced, OutcomeUnknown)):
-        old.move({SENDER: Checkpoint(120_000)}, Word())
+        old.commit({OWN_KEY: Checkpoint(120_000)}, Word())
 
-    assert opened("beat").hold(Word()) == {SENDER: AT}
+    assert opened("beat").acquire(Word()) == {OWN_KEY: AT}
 
 
 def test_the_fenced_one_may_hold_them_again(opened: Open) -> None:
     """When its turn comes."""
     old, new = opened("beat"), opened("beat")
-    old.hold(Word())
-    new.hold(Word())
-    new.move({SENDER: AT}, Word())
+    old.acquire(Word())
+    new.acquire(Word())
+    new.commit({OWN_KEY: AT}, Word())
 
-    assert old.hold(Word()) == {SENDER: AT}
-    old.move({SENDER: Checkpoint(120_000)}, Word())
+    assert old.acquire(Word()) == {OWN_KEY: AT}
+    old.commit({OWN_KEY: Checkpoint(120_000)}, Word())
 
 
 def test_an_entry_may_have_any_name(opened: Open) -> None:
     """Slashes and letters of any script included."""
     one = opened("beat")
-    one.hold(Word())
-    one.move({"nightly/bills": ENTRY, "früh": ENTRY}, Word())
+    one.acquire(Word())
+    one.commit({"nightly/bills": ENTRY, "früh": ENTRY}, Word())
 
-    assert set(opened("beat").hold(Word())) == {"nightly/bills", "früh"}
+    assert set(opened("beat").acquire(Word())) == {"nightly/bills", "früh"}
 
 
 def test_a_broker_that_is_away_is_said() -> None:
     """By a name of its own."""
-    topic = MemoryPositionsTopic(unavailable=True)
+    topic = MemoryCheckpointTopic(unavailable=True)
     with pytest.raises(CheckpointsUnavailable):
-        MemoryCheckpoints(topic, "beat").hold(Word())
+        MemoryCheckpoints(topic, "beat").acquire(Word())
 
 
 @pytest.mark.servers
@@ -114,7 +114,7 @@ def test_positions_are_kept_for_good(bootstrap: str) -> None:
 
     log = f"log-{uuid.uuid4().hex[:12]}"
     made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
-    made.hold(Word())
+    made.acquire(Word())
     made.close()
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -129,11 +129,11 @@ def test_a_long_topic_is_read_in_pieces(bootstrap: str, monkeypatch: pytest.Monk
     """A piece may end in the middle of a transaction, or begin behind its last record."""
     log = f"log-{uuid.uuid4().hex[:12]}"
     made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
-    made.hold(Word())
+    made.acquire(Word())
     for number in range(8):
-        made.move({SENDER: Checkpoint(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
+        made.commit({OWN_KEY: Checkpoint(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
 
     for chunk in (1, 2, 3, 5, 100):
         monkeypatch.setattr("clocksvc.kafka.checkpoints.CHUNK", chunk)
-        assert made.hold(Word()) == {SENDER: Checkpoint(7), "entry 7": ENTRY}
+        assert made.acquire(Word()) == {OWN_KEY: Checkpoint(7), "entry 7": ENTRY}
     made.close()

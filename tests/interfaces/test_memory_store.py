@@ -98,4 +98,4 @@ def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
 
     store.announce("a", "digest", LEASE_MS)
 
-    assert store.read_minimum(TOKEN, LEASE_MS).heard_since_ms == time.now
+    assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms == time.now

@@ -114,7 +114,7 @@ def test_partly_lost_roster_is_noticed(on_redis: RedisKeeper) -> None:
     lead(on_redis.store)
     on_redis.raw.zrem(f"{on_redis.prefix}:{{{CLOCK}}}:roster", "orders:1")
 
-    assert on_redis.store.read_minimum(TOKEN, LEASE_MS).count == 2
+    assert on_redis.store.read_progress(TOKEN, LEASE_MS).count == 2
 
 
 def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
@@ -123,7 +123,7 @@ def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
     on_redis.raw.delete(f"{on_redis.prefix}:{{{CLOCK}}}:excluded")
 
     with pytest.raises(StoreLost):
-        on_redis.store.read_minimum(TOKEN, LEASE_MS)
+        on_redis.store.read_progress(TOKEN, LEASE_MS)
 
 
 @pytest.mark.parametrize("junk", ["", "mine", "9999999999999 0 {}", "9999999999999 2 x", "1 1 []"])
@@ -131,11 +131,11 @@ def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> No
     """What somebody else wrote, or a version that this one does not understand, is passed over."""
     lead(on_redis.store)
     asked = Request("r", RequestKind.PAUSE, "ada", 0, "why", on_redis.store.now_ms() + 60_000)
-    on_redis.store.leave_request(asked)
+    on_redis.store.submit_request(asked)
     on_redis.raw.hset(f"{on_redis.prefix}:{{{CLOCK}}}:requests", "junk", junk)
 
-    assert on_redis.store.leave_request(replace(asked, id="s"))
-    assert on_redis.store.read_minimum(TOKEN, LEASE_MS).requests == (asked, replace(asked, id="s"))
+    assert on_redis.store.submit_request(replace(asked, id="s"))
+    assert on_redis.store.read_progress(TOKEN, LEASE_MS).requests == (asked, replace(asked, id="s"))
 
 
 def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None:
@@ -166,7 +166,7 @@ def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
     """However long it takes, it makes progress, and so the lease lasts its own time from each part on."""
     store = on_redis.store
     lead(store)
-    store.read_minimum(TOKEN, 5_000)
+    store.read_progress(TOKEN, 5_000)
     on_redis.raw.pexpire(f"{on_redis.prefix}:{{{CLOCK}}}:lease", 2_000)
 
     store.rebuild(TOKEN, chain(0, 9, None), BASE + 9 * MINUTE)
@@ -231,7 +231,7 @@ def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> N
     admin.config_set("maxmemory", 0)
     assert [line.raw_ms for line in own_store.partitions(None, 9)] == [BASE]
     assert own_store.newest_ticks(9) == []
-    assert own_store.read_minimum(TOKEN, LEASE_MS).generation == 1
+    assert own_store.read_progress(TOKEN, LEASE_MS).generation == 1
 
 
 def test_wrong_password_is_told_without_it(own: ValkeyServer, admin: Redis) -> None:
@@ -317,7 +317,7 @@ def test_a_cluster_keeps_a_clock() -> None:
         store = open_store(node.url.replace("redis://", "redis+cluster://"), CLOCK)
         lead(store, SINGLE)
         send(store, (ORDERS_0, BASE))
-        assert store.wait_for_wake(1.0)
+        assert store.wait_for_notification(1.0)
         store.publish(TOKEN, chain(0, 2, None))
         store.rebuild(TOKEN, chain(0, 3, None), BASE + 3 * MINUTE)
 

@@ -8,7 +8,7 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     Store,
 )
-from tests.interfaces.store_values import BASE, LEASE_MS, MARKS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
+from tests.interfaces.store_values import BASE, IDENTITY, LEASE_MS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
 from tests.preconditions import require
 
 
@@ -19,7 +19,7 @@ def bounds_of(group: str) -> ClockParameters:
 
 def lowest_ms(store: Store) -> int | None:
     """The minimum that a leader's step would see."""
-    return store.read_minimum(TOKEN, LEASE_MS).lowest_ms
+    return store.read_progress(TOKEN, LEASE_MS).lowest_ms
 
 
 @pytest.mark.xfail(
@@ -31,7 +31,7 @@ def test_another_group_begins_with_unknown_partitions(store: Store) -> None:
     """After a change of the group every partition is unknown until the new group has reported it."""
 
     def change_group(group: str, roster: Roster, generation: int) -> None:
-        store.mark(TOKEN, MARKS, bounds_of(group), STARTED)
+        store.claim(TOKEN, IDENTITY, bounds_of(group), STARTED)
         store.write_roster(TOKEN, roster, generation)
 
     lead(store, SINGLE, bounds_of("old"))

@@ -26,8 +26,8 @@ from tests.interfaces.store_values import (
     CLOCK,
     GROUP,
     HOLDER,
+    IDENTITY,
     LEASE_MS,
-    MARKS,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
@@ -43,41 +43,43 @@ from tests.interfaces.store_values import (
 )
 
 WRITES: dict[str, Callable[[Store], object]] = {
-    "mark": lambda store: store.mark(TOKEN, MARKS, BOUNDS, STARTED),
+    "claim": lambda store: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED),
     "write_roster": lambda store: store.write_roster(TOKEN, ROSTER, 2),
-    "read_minimum": lambda store: store.read_minimum(TOKEN, LEASE_MS),
+    "read_progress": lambda store: store.read_progress(TOKEN, LEASE_MS),
     "publish": lambda store: store.publish(TOKEN, [tick(3, 2)]),
     "rebuild": lambda store: store.rebuild(TOKEN, chain(0, 3, None), tick(3, 2).at_ms),
-    "say": lambda store: store.say(TOKEN, "{}", LEASE_MS),
-    "answer_requests": lambda store: store.answer_requests(TOKEN, {"r": RequestResult(ResultKind.DONE)}, LEASE_MS),
+    "publish_status": lambda store: store.publish_status(TOKEN, "{}", LEASE_MS),
+    "write_request_results": lambda store: store.write_request_results(
+        TOKEN, {"r": RequestResult(ResultKind.DONE)}, LEASE_MS
+    ),
 }
 
 CALLS: dict[str, Callable[[Store], object]] = WRITES | {
     "report": lambda store: store.report(Report(GROUP, ())),
-    "take_lease": lambda store: store.take_lease(TOKEN, HOLDER, LEASE_MS),
+    "acquire_lease": lambda store: store.acquire_lease(TOKEN, HOLDER, LEASE_MS),
     "release_lease": lambda store: store.release_lease(TOKEN),
     "announce": lambda store: store.announce("a", "digest", LEASE_MS),
     "replicas": lambda store: store.replicas(),
-    "wait_for_wake": lambda store: store.wait_for_wake(0.05),
-    "wait_for_wake at once": lambda store: store.wait_for_wake(0),
-    "wake": lambda store: store.wake(),
+    "wait_for_notification": lambda store: store.wait_for_notification(0.05),
+    "wait_for_notification at once": lambda store: store.wait_for_notification(0),
+    "notify": lambda store: store.notify(),
     "last_tick": lambda store: store.last_tick(),
     "first_tick": lambda store: store.first_tick(),
     "ticks_after": lambda store: store.ticks_after(0, 1),
     "newest_ticks": lambda store: store.newest_ticks(1),
     "follow": lambda store: store.follow(0, 0.05),
     "follow at once": lambda store: store.follow(0, 0),
-    "leave_request": lambda store: store.leave_request(Request("r", RequestKind.PAUSE, "ada", 0, "why", 1)),
-    "withdraw_request": lambda store: store.withdraw_request("r"),
-    "read_answer": lambda store: store.read_answer("r"),
+    "submit_request": lambda store: store.submit_request(Request("r", RequestKind.PAUSE, "ada", 0, "why", 1)),
+    "cancel_request": lambda store: store.cancel_request("r"),
+    "read_request_result": lambda store: store.read_request_result("r"),
     "snapshot": lambda store: store.snapshot(),
     "partitions": lambda store: store.partitions(None, 1),
-    "behind": lambda store: store.behind(0, 1),
+    "lagging_partitions": lambda store: store.lagging_partitions(0, 1),
     "count_heartbeats": lambda store: store.count_heartbeats({}, success=True),
     "count_tasks": lambda store: store.count_tasks("beat", {}, None, 1),
     "counters": lambda store: store.counters(),
-    "note_finished": lambda store: store.note_finished("id", 1, 1),
-    "is_double": lambda store: store.is_double("id"),
+    "mark_task_done": lambda store: store.mark_task_done("id", 1, 1),
+    "is_task_done": lambda store: store.is_task_done("id"),
     "now_ms": lambda store: store.now_ms(),
 }
 
@@ -87,7 +89,7 @@ def full(store: Store) -> None:
     lead(store)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
     store.publish(TOKEN, chain(0, 2, None))
-    store.say(TOKEN, "{}", LEASE_MS)
+    store.publish_status(TOKEN, "{}", LEASE_MS)
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -99,24 +101,24 @@ def test_leader_learns_of_a_flush_by_its_next_write(keeper: StoreKeeper, store: 
     with pytest.raises(LeaseLost):
         WRITES[write](store)
 
-    assert (store.snapshot().bounds, store.last_tick(), store.partitions(None, 9)) == (None, None, [])
+    assert (store.snapshot().parameters, store.last_tick(), store.partitions(None, 9)) == (None, None, [])
 
 
 def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(keeper: StoreKeeper, store: Store) -> None:
     """With the lease anew, each step that builds on what is gone says so, until it is written again."""
     full(store)
     keeper.wipe()
-    assert store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
 
     with pytest.raises(StoreLost):
-        store.read_minimum(TOKEN, LEASE_MS)
+        store.read_progress(TOKEN, LEASE_MS)
     with pytest.raises(ChainBroken):
         store.publish(TOKEN, [tick(3, 2)])
-    store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     with pytest.raises(StoreLost):
-        store.read_minimum(TOKEN, LEASE_MS)
+        store.read_progress(TOKEN, LEASE_MS)
     store.write_roster(TOKEN, ROSTER, 2)
-    seen = store.read_minimum(TOKEN, LEASE_MS)
+    seen = store.read_progress(TOKEN, LEASE_MS)
     assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (None, 3, 2, None)
 
 
@@ -126,7 +128,7 @@ def test_reporters_are_told_of_a_flush(keeper: StoreKeeper, store: Store) -> Non
     keeper.wipe()
 
     gone = answer(store, (ORDERS_0, BASE + 1))
-    assert (gone.outcomes, gone.bounds, gone.last_tick_ms) == ((Outcome.UNKNOWN,), None, None)
+    assert (gone.outcomes, gone.parameters, gone.last_tick_ms) == ((Outcome.UNKNOWN,), None, None)
     lead(store)
     assert raw(store, ORDERS_0) is None
     assert send(store, (ORDERS_0, BASE + 1)) == (Outcome.ACCEPTED,)
@@ -138,11 +140,17 @@ def test_readers_see_an_emptied_store_as_empty(keeper: StoreKeeper, store: Store
     keeper.wipe()
     seen = store.snapshot()
 
-    assert (seen.bounds, seen.leader, seen.verdict, seen.last_tick_ms, seen.slowest) == (None, None, None, None, ())
+    assert (seen.parameters, seen.leader, seen.leader_status, seen.last_tick_ms, seen.slowest) == (
+        None,
+        None,
+        None,
+        None,
+        (),
+    )
     assert (store.first_tick(), store.last_tick(), store.newest_ticks(9)) == (None, None, [])
     assert store.ticks_after(0, 9) == store.follow(BASE, 0.02) == []
-    assert store.behind(BASE, 9) == []
-    assert not store.wait_for_wake(0.02)
+    assert store.lagging_partitions(BASE, 9) == []
+    assert not store.wait_for_notification(0.02)
 
 
 def test_rebuilt_chain_goes_on(keeper: StoreKeeper, store: Store) -> None:
@@ -161,9 +169,9 @@ def test_emptied_store_may_become_another_clusters(keeper: StoreKeeper, store: S
     """Marks go with the state that they stood for."""
     full(store)
     keeper.wipe()
-    store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
 
-    store.mark(TOKEN, type(MARKS)("cluster-2"), BOUNDS, STARTED + 1)
+    store.claim(TOKEN, type(IDENTITY)("cluster-2"), BOUNDS, STARTED + 1)
 
     assert store.snapshot().started_ms == STARTED + 1
 

@@ -33,7 +33,7 @@ def test_sixty_clocks_wait_at_a_healthy_redis(redis_url: str, key_prefix: str) -
 
     with ThreadPoolExecutor(2 * CLOCKS) as threads:
         waits = [threads.submit(run, store.follow, 0, WAIT_S) for store in stores]
-        waits += [threads.submit(run, store.wait_for_wake, WAIT_S) for store in stores]
+        waits += [threads.submit(run, store.wait_for_notification, WAIT_S) for store in stores]
     connection.close()
 
     assert [str(error) for wait in waits if (error := wait.exception()) is not None] == []

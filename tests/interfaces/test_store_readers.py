@@ -33,7 +33,7 @@ def test_snapshot_of_an_empty_store(store: Store) -> None:
     """Nothing is known, and nothing is made up."""
     seen = store.snapshot()
 
-    assert (seen.bounds, seen.verdict, seen.leader, seen.started_ms, seen.last_tick_ms) == (None,) * 5
+    assert (seen.parameters, seen.leader_status, seen.leader, seen.started_ms, seen.last_tick_ms) == (None,) * 5
     assert (seen.known, seen.unknown, seen.excluded, seen.slowest) == (0, 0, 0, ())
 
 
@@ -46,7 +46,7 @@ def test_snapshot_shows_the_clock(store: Store) -> None:
     seen = store.snapshot()
 
     assert before_ms <= seen.now_ms <= store.now_ms()
-    assert (seen.bounds, seen.leader, seen.started_ms, seen.last_tick_ms) == (BOUNDS, HOLDER, STARTED, BASE)
+    assert (seen.parameters, seen.leader, seen.started_ms, seen.last_tick_ms) == (BOUNDS, HOLDER, STARTED, BASE)
     assert (seen.known, seen.unknown, seen.excluded) == (2, 1, 1)
     assert seen.slowest == tuple(line(store, Partition("orders", number)) for number in (2, 1, 0))
 
@@ -68,10 +68,10 @@ def test_a_page_carries_what_is_known_of_each_partition(store: Store) -> None:
 
     first, second, third = store.partitions(None, 10)
 
-    assert (first.partition, first.raw_ms, first.excluded, first.refused) == (ORDERS_0, BASE, False, None)
-    assert (second.partition, second.raw_ms, second.excluded, second.refused) == (ORDERS_1, BASE + 1, True, None)
+    assert (first.partition, first.raw_ms, first.excluded, first.rejected) == (ORDERS_0, BASE, False, None)
+    assert (second.partition, second.raw_ms, second.excluded, second.rejected) == (ORDERS_1, BASE + 1, True, None)
     assert third.partition == PAYMENTS_0
-    assert (third.raw_ms, third.reported_ms, third.refused) == (None, None, Outcome.NO_TIMESTAMP)
+    assert (third.raw_ms, third.reported_ms, third.rejected) == (None, None, Outcome.NO_TIMESTAMP)
     assert first.reported_ms == second.reported_ms is not None
 
 
@@ -125,17 +125,17 @@ def test_who_is_behind(store: Store) -> None:
     lead(store)
     send(store, (ORDERS_0, BASE + 1), (ORDERS_1, BASE))
 
-    assert [line.partition for line in store.behind(BASE + 1, 10)] == [PAYMENTS_0, ORDERS_1]
-    assert [line.partition for line in store.behind(BASE, 10)] == [PAYMENTS_0]
-    assert store.behind(BASE + MINUTE, 10) == [line(store, p) for p in (PAYMENTS_0, ORDERS_1, ORDERS_0)]
-    assert len(store.behind(BASE + MINUTE, 2)) == 2
+    assert [line.partition for line in store.lagging_partitions(BASE + 1, 10)] == [PAYMENTS_0, ORDERS_1]
+    assert [line.partition for line in store.lagging_partitions(BASE, 10)] == [PAYMENTS_0]
+    assert store.lagging_partitions(BASE + MINUTE, 10) == [line(store, p) for p in (PAYMENTS_0, ORDERS_1, ORDERS_0)]
+    assert len(store.lagging_partitions(BASE + MINUTE, 2)) == 2
 
 
 def test_excluded_partitions_are_not_behind(store: Store) -> None:
     """Nobody waits for them."""
     lead(store, Roster(ROSTER.topics, frozenset({ORDERS_0, ORDERS_1})))
 
-    assert [line.partition for line in store.behind(BASE, 10)] == [PAYMENTS_0]
+    assert [line.partition for line in store.lagging_partitions(BASE, 10)] == [PAYMENTS_0]
 
 
 def test_counters_begin_at_nothing(store: Store) -> None:

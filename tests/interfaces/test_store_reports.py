@@ -53,7 +53,7 @@ def test_timestamp_zero_is_a_timestamp(store: Store) -> None:
 
     assert send(store, (ORDERS_0, 0)) == (ACCEPTED,)
     assert raw(store, ORDERS_0) == 0
-    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms == 0
+    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms == 0
 
 
 def test_one_partition_several_times_in_one_report(store: Store) -> None:
@@ -85,8 +85,8 @@ def test_partition_off_the_roster_is_unknown(store: Store) -> None:
 
     assert send(store, (stranger, BASE), (ORDERS_0, BASE)) == (UNKNOWN, ACCEPTED)
     assert stranger not in [line.partition for line in store.partitions(None, 100)]
-    assert before_ms <= store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms <= store.now_ms()
-    assert store.wait_for_wake(0)
+    assert before_ms <= store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms <= store.now_ms()
+    assert store.wait_for_notification(0)
 
 
 def test_nothing_unknown_was_seen(store: Store) -> None:
@@ -94,7 +94,7 @@ def test_nothing_unknown_was_seen(store: Store) -> None:
     lead(store)
     send(store, (ORDERS_0, BASE))
 
-    assert store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms == 0
+    assert store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms == 0
 
 
 @pytest.mark.parametrize("bad", ["negative", "ahead"])
@@ -106,9 +106,9 @@ def test_refused_number_is_forgotten(store: Store, bad: str) -> None:
 
     assert send(store, (ORDERS_0, bad_ms), (ORDERS_1, BASE)) == (outcome, ACCEPTED)
     shown = line(store, ORDERS_0)
-    assert (shown.raw_ms, shown.refused) == (BASE, outcome)
+    assert (shown.raw_ms, shown.rejected) == (BASE, outcome)
     assert send(store, (ORDERS_0, BASE + 1)) == (ACCEPTED,)
-    assert (raw(store, ORDERS_0), line(store, ORDERS_0).refused) == (BASE + 1, None)
+    assert (raw(store, ORDERS_0), line(store, ORDERS_0).rejected) == (BASE + 1, None)
 
 
 def test_refused_first_report_leaves_the_partition_unknown(store: Store) -> None:
@@ -116,13 +116,13 @@ def test_refused_first_report_leaves_the_partition_unknown(store: Store) -> None
     lead(store, SINGLE)
 
     send(store, (ORDERS_0, -1))
-    assert (raw(store, ORDERS_0), line(store, ORDERS_0).refused) == (None, NO_TIMESTAMP)
+    assert (raw(store, ORDERS_0), line(store, ORDERS_0).rejected) == (None, NO_TIMESTAMP)
     assert line(store, ORDERS_0).reported_ms is None
-    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms is None
+    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms is None
     send(store, (ORDERS_0, BASE))
     send(store, (ORDERS_0, -1))
     assert send(store, (ORDERS_0, BASE)) == (UNCHANGED,)
-    assert line(store, ORDERS_0).refused is None
+    assert line(store, ORDERS_0).rejected is None
 
 
 def test_good_and_bad_of_one_partition_in_one_report(store: Store) -> None:
@@ -131,7 +131,7 @@ def test_good_and_bad_of_one_partition_in_one_report(store: Store) -> None:
 
     send(store, (ORDERS_0, -1), (ORDERS_0, BASE), (ORDERS_1, BASE), (ORDERS_1, -1))
 
-    assert (line(store, ORDERS_0).refused, line(store, ORDERS_1).refused) == (None, NO_TIMESTAMP)
+    assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (None, NO_TIMESTAMP)
 
 
 def test_a_little_ahead_is_accepted(store: Store) -> None:
@@ -145,36 +145,36 @@ def test_another_groups_report_is_refused_whole(store: Store) -> None:
     """Nothing of it is kept or counted but its readings' outcomes; it wakes nobody and is shown as refused."""
     lead(store)
     send(store, (ORDERS_0, BASE))
-    store.wait_for_wake(0)
+    store.wait_for_notification(0)
     readings = (PartitionTimestamp(ORDERS_0, BASE + MINUTE), PartitionTimestamp(Partition("orders", 9), BASE))
     report = Report("canary", readings, ((PartitionTimestamp(ORDERS_1, -1), NO_TIMESTAMP),), late_records=7)
 
     assert store.report(report).outcomes == (FOREIGN_GROUP, FOREIGN_GROUP)
     assert raw(store, ORDERS_0) == BASE
-    assert (line(store, ORDERS_0).refused, line(store, ORDERS_1).refused) == (FOREIGN_GROUP, None)
+    assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (FOREIGN_GROUP, None)
     assert store.counters().reports == {"accepted": 1, "foreign_group": 2}
     assert store.counters().late_records == 0
-    assert not store.wait_for_wake(0)
-    assert store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms == 0
+    assert not store.wait_for_notification(0)
+    assert store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms == 0
 
 
 def test_without_bounds_all_is_unknown(store: Store) -> None:
     """While no leader has written bounds, a report is answered and leaves nothing behind."""
     given = answer(store, (ORDERS_0, BASE), (ORDERS_1, -1))
 
-    assert (given.outcomes, given.bounds, given.last_tick_ms) == ((UNKNOWN, UNKNOWN), None, None)
+    assert (given.outcomes, given.parameters, given.last_tick_ms) == ((UNKNOWN, UNKNOWN), None, None)
     assert store.counters().reports == {}
-    assert not store.wait_for_wake(0)
+    assert not store.wait_for_notification(0)
 
 
 def test_answer_carries_bounds_and_global_clock(store: Store) -> None:
     """With its first answer a reporter learns all that it needs; also from an empty report, and when refused."""
     lead(store, SINGLE)
-    assert (answer(store).bounds, answer(store).last_tick_ms) == (BOUNDS, None)
+    assert (answer(store).parameters, answer(store).last_tick_ms) == (BOUNDS, None)
     store.publish(TOKEN, [tick(0, None)])
 
     assert (answer(store).outcomes, answer(store).last_tick_ms) == ((), BASE)
-    assert answer(store, (ORDERS_0, BASE), group="canary").bounds == BOUNDS
+    assert answer(store, (ORDERS_0, BASE), group="canary").parameters == BOUNDS
 
 
 def test_excluded_partition_is_kept_up_to_date(store: Store) -> None:
@@ -184,7 +184,7 @@ def test_excluded_partition_is_kept_up_to_date(store: Store) -> None:
     assert send(store, (ORDERS_0, BASE + 7), (ORDERS_1, BASE)) == (ACCEPTED, ACCEPTED)
     assert send(store, (ORDERS_1, BASE), (ORDERS_1, BASE + 1)) == (UNCHANGED, ACCEPTED)
     assert raw(store, ORDERS_1) == BASE + 1
-    assert store.read_minimum(TOKEN, LEASE_MS).lowest_ms == BASE + 7
+    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms == BASE + 7
 
 
 def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> None:
@@ -198,7 +198,7 @@ def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> No
     store.report(Report(GROUP, (), refusals, late_records=3))
     store.report(Report(GROUP, (), late_records=2))
 
-    assert line(store, ORDERS_0).refused is NO_TIMESTAMP
+    assert line(store, ORDERS_0).rejected is NO_TIMESTAMP
     assert (store.counters().reports, store.counters().late_records) == ({"no_timestamp": 2}, 5)
     assert len(store.partitions(None, 100)) == 3
 
@@ -218,7 +218,7 @@ def test_reported_time_is_the_stores(store: Store) -> None:
 @pytest.mark.parametrize("written", [FORMAT - 1, FORMAT, FORMAT + 1])
 def test_neighbouring_formats_are_understood(store: Store, written: int) -> None:
     """A reporter of version N works with a store of N-1 to N+1."""
-    lead(store, SINGLE, marks=StoreIdentity("cluster-1", written))
+    lead(store, SINGLE, identity=StoreIdentity("cluster-1", written))
 
     assert send(store, (ORDERS_0, BASE)) == (ACCEPTED,)
 
@@ -226,7 +226,7 @@ def test_neighbouring_formats_are_understood(store: Store, written: int) -> None
 @pytest.mark.parametrize("written", [FORMAT - 2, FORMAT + 2])
 def test_distant_format_is_refused(store: Store, written: int) -> None:
     """A format further away names both, and nothing is written."""
-    lead(store, SINGLE, marks=StoreIdentity("cluster-1", written))
+    lead(store, SINGLE, identity=StoreIdentity("cluster-1", written))
 
     with pytest.raises(StoreMismatch, match=f"{written}.*{FORMAT}"):
         send(store, (ORDERS_0, BASE))
@@ -237,15 +237,15 @@ def test_first_boundary_wakes_the_leader_once_all_are_known(store: Store) -> Non
     """Before the first tick: not while a partition is unknown, then as soon as none is."""
     lead(store)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
-    assert not store.wait_for_wake(0)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is None
+    assert not store.wait_for_notification(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is None
     before_ms = store.now_ms()
     send(store, (PAYMENTS_0, BASE))
 
-    assert store.wait_for_wake(0)
-    crossed_ms = store.read_minimum(TOKEN, LEASE_MS).crossed_ms
-    assert crossed_ms is not None
-    assert before_ms <= crossed_ms <= store.now_ms()
+    assert store.wait_for_notification(0)
+    boundary_crossed_at_ms = store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms
+    assert boundary_crossed_at_ms is not None
+    assert before_ms <= boundary_crossed_at_ms <= store.now_ms()
 
 
 def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Store) -> None:
@@ -254,9 +254,9 @@ def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Stor
     store.publish(TOKEN, [tick(0, None)])
 
     send(store, (ORDERS_0, BASE + MINUTE + 9_999))
-    assert not store.wait_for_wake(0)
+    assert not store.wait_for_notification(0)
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
-    assert store.wait_for_wake(0)
+    assert store.wait_for_notification(0)
 
 
 def test_crossing_is_noted_once_until_it_is_published(store: Store) -> None:
@@ -264,27 +264,27 @@ def test_crossing_is_noted_once_until_it_is_published(store: Store) -> None:
     lead(store, SINGLE)
     store.publish(TOKEN, [tick(0, None)])
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
-    assert store.wait_for_wake(0)
-    crossed_ms = store.read_minimum(TOKEN, LEASE_MS).crossed_ms
+    assert store.wait_for_notification(0)
+    boundary_crossed_at_ms = store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms
     send(store, (ORDERS_0, BASE + MINUTE + 20_000))
 
-    assert not store.wait_for_wake(0)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms == crossed_ms
+    assert not store.wait_for_notification(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms == boundary_crossed_at_ms
     store.publish(TOKEN, [tick(1, 0)])
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is None
-    assert not store.wait_for_wake(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is None
+    assert not store.wait_for_notification(0)
 
 
 def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store) -> None:
     """A report between minimum and publication must not be slept over."""
     lead(store, SINGLE)
     send(store, (ORDERS_0, BASE + 3 * MINUTE))
-    store.wait_for_wake(0)
+    store.wait_for_notification(0)
 
     store.publish(TOKEN, [tick(0, None)])
 
-    assert store.wait_for_wake(0)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is not None
+    assert store.wait_for_notification(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is not None
 
 
 def test_two_reporters_interleaved_keep_the_maximum(store: Store) -> None:

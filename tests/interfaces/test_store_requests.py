@@ -17,7 +17,7 @@ from clocksvc.clock.request_result import (
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.store import (
-    MOST_REQUESTS,
+    MAX_PENDING_REQUESTS,
     ProgressReading,
     Store,
 )
@@ -37,7 +37,7 @@ TTL_MS = 60_000
 DONE = RequestResult(
     ResultKind.DONE, (Exclusion(ORDERS_0, "ada", 1_000, "Ärger mit \U0001f4be"),), Pause("bob", 2_000, "why")
 )
-REFUSED = RequestResult(ResultKind.REFUSED, field="partition", value=7, wanted="wanted 0 to 3")
+REFUSED = RequestResult(ResultKind.REJECTED, field="partition", value=7, wanted="wanted 0 to 3")
 
 
 def request(store: Store, id: str = "r1", *, lasts_ms: int = 60_000, partition: Partition = ORDERS_0) -> Request:
@@ -48,21 +48,21 @@ def request(store: Store, id: str = "r1", *, lasts_ms: int = 60_000, partition: 
 
 def seen(store: Store, token: str = TOKEN) -> tuple[Request, ...]:
     """The requests that a step is handed."""
-    minimum: ProgressReading = store.read_minimum(token, LEASE_MS)
+    minimum: ProgressReading = store.read_progress(token, LEASE_MS)
     return minimum.requests
 
 
 def test_a_request_wakes_the_leader_and_is_handed_to_it(store: Store) -> None:
     """With the minimum, no further question; again and again until it is answered."""
     lead(store)
-    while store.wait_for_wake(0):
+    while store.wait_for_notification(0):
         pass
     left = request(store)
     assert seen(store) == ()
 
-    assert store.leave_request(left)
+    assert store.submit_request(left)
 
-    assert store.wait_for_wake(0)
+    assert store.wait_for_notification(0)
     assert seen(store) == seen(store) == (left,)
 
 
@@ -71,8 +71,8 @@ def test_requests_are_handed_out_in_order(store: Store) -> None:
     lead(store)
     first = request(store, "b")
     second = replace(first, id="a", at_ms=first.at_ms + 1)
-    store.leave_request(second)
-    store.leave_request(first)
+    store.submit_request(second)
+    store.submit_request(first)
 
     assert seen(store) == (first, second)
 
@@ -80,24 +80,24 @@ def test_requests_are_handed_out_in_order(store: Store) -> None:
 def test_what_no_leader_has_seen_can_be_withdrawn(store: Store) -> None:
     """And then no leader ever sees it."""
     lead(store)
-    store.leave_request(request(store))
+    store.submit_request(request(store))
 
-    assert store.withdraw_request("r1")
+    assert store.cancel_request("r1")
 
     assert seen(store) == ()
-    assert not store.withdraw_request("r1")
+    assert not store.cancel_request("r1")
 
 
 def test_what_a_leader_has_seen_can_not_be_withdrawn(store: Store) -> None:
     """It may be about to commit it; the next leader sees it too."""
     lead(store)
     left = request(store)
-    store.leave_request(left)
+    store.submit_request(left)
     seen(store)
 
-    assert not store.withdraw_request("r1")
+    assert not store.cancel_request("r1")
     store.release_lease(TOKEN)
-    assert store.take_lease(OTHER_TOKEN, "b", LEASE_MS)
+    assert store.acquire_lease(OTHER_TOKEN, "b", LEASE_MS)
     assert seen(store, OTHER_TOKEN) == (left,)
 
 
@@ -105,27 +105,27 @@ def test_an_answer_takes_the_requests_place(store: Store) -> None:
     """Whoever asked reads it, as often as it likes."""
     lead(store)
     for id in ("r1", "r2", "r3"):
-        store.leave_request(request(store, id))
-    assert store.read_answer("r1") is None
+        store.submit_request(request(store, id))
+    assert store.read_request_result("r1") is None
     assert len(seen(store)) == 3
 
-    store.answer_requests(TOKEN, {"r1": DONE, "r2": REFUSED}, TTL_MS)
+    store.write_request_results(TOKEN, {"r1": DONE, "r2": REFUSED}, TTL_MS)
 
-    assert store.read_answer("r1") == store.read_answer("r1") == DONE
-    assert (store.read_answer("r2"), store.read_answer("r3")) == (REFUSED, None)
+    assert store.read_request_result("r1") == store.read_request_result("r1") == DONE
+    assert (store.read_request_result("r2"), store.read_request_result("r3")) == (REFUSED, None)
     assert [one.id for one in seen(store)] == ["r3"]
-    assert not store.withdraw_request("r1")
+    assert not store.cancel_request("r1")
 
 
 def test_only_the_leader_answers(store: Store) -> None:
     """Another's answer is refused, and the request stays."""
     lead(store)
-    store.leave_request(request(store))
+    store.submit_request(request(store))
 
     with pytest.raises(LeaseLost):
-        store.answer_requests(OTHER_TOKEN, {"r1": DONE}, TTL_MS)
+        store.write_request_results(OTHER_TOKEN, {"r1": DONE}, TTL_MS)
 
-    assert store.read_answer("r1") is None
+    assert store.read_request_result("r1") is None
     assert len(seen(store)) == 1
 
 
@@ -133,19 +133,19 @@ def test_an_expired_request_is_handed_to_nobody(store: Store) -> None:
     """By the store's clock; it can still be withdrawn: nothing has come of it."""
     lead(store)
     left = request(store, lasts_ms=40)
-    assert store.leave_request(left)
+    assert store.submit_request(left)
 
     eventually(lambda: store.now_ms() >= left.expires_ms, what="the request to expire")
 
     assert seen(store) == ()
-    assert store.withdraw_request("r1")
+    assert store.cancel_request("r1")
 
 
 def test_what_a_leader_had_seen_stays_after_its_end(store: Store) -> None:
     """So that the next leader can say what became of it; whether to do it is its own question."""
     lead(store)
     left = request(store, lasts_ms=200)
-    store.leave_request(left)
+    store.submit_request(left)
     assert seen(store) == (left,)
 
     eventually(lambda: store.now_ms() >= left.expires_ms, what="the request to expire")
@@ -157,58 +157,58 @@ def test_an_expired_request_is_not_left(store: Store) -> None:
     """One that came too late, out of a queue somewhere, must not wait for a leader."""
     lead(store)
 
-    assert not store.leave_request(request(store, lasts_ms=0))
+    assert not store.submit_request(request(store, lasts_ms=0))
     assert seen(store) == ()
 
 
 def test_an_answer_expires(store: Store) -> None:
     """Its time over, it is gone, while others stay."""
     lead(store)
-    store.answer_requests(TOKEN, {"r1": DONE}, 50)
-    store.answer_requests(TOKEN, {"r2": REFUSED}, TTL_MS)
+    store.write_request_results(TOKEN, {"r1": DONE}, 50)
+    store.write_request_results(TOKEN, {"r2": REFUSED}, TTL_MS)
 
-    eventually(lambda: store.read_answer("r1") is None, what="the answer to go")
+    eventually(lambda: store.read_request_result("r1") is None, what="the answer to go")
 
-    assert store.read_answer("r2") == REFUSED
+    assert store.read_request_result("r2") == REFUSED
 
 
 def test_leaving_it_twice_leaves_it_once(store: Store) -> None:
     """A repeat neither makes a request that a leader has seen withdrawable, nor one that is answered wait again."""
     lead(store)
     left = request(store)
-    store.leave_request(left)
+    store.submit_request(left)
     seen(store)
 
-    assert store.leave_request(left)
-    assert not store.withdraw_request("r1")
-    store.answer_requests(TOKEN, {"r1": DONE}, TTL_MS)
-    assert store.leave_request(left)
+    assert store.submit_request(left)
+    assert not store.cancel_request("r1")
+    store.write_request_results(TOKEN, {"r1": DONE}, TTL_MS)
+    assert store.submit_request(left)
 
     assert seen(store) == ()
-    assert store.read_answer("r1") == DONE
+    assert store.read_request_result("r1") == DONE
 
 
 def test_only_so_many_wait(store: Store) -> None:
     """A client that asks in a loop fills no memory; once some are gone there is room again."""
     lead(store)
-    for number in range(MOST_REQUESTS):
-        assert store.leave_request(request(store, f"r{number}"))
+    for number in range(MAX_PENDING_REQUESTS):
+        assert store.submit_request(request(store, f"r{number}"))
 
-    assert not store.leave_request(request(store, "one more"))
-    assert store.withdraw_request("r5")
-    assert store.leave_request(request(store, "one more"))
-    assert len(seen(store)) == MOST_REQUESTS
+    assert not store.submit_request(request(store, "one more"))
+    assert store.cancel_request("r5")
+    assert store.submit_request(request(store, "one more"))
+    assert len(seen(store)) == MAX_PENDING_REQUESTS
 
 
 def test_all_of_it_can_be_lost(keeper: StoreKeeper, store: Store) -> None:
     """After a flush there is no request, no answer, and nothing to withdraw: nobody is told that nothing changed."""
     lead(store)
-    store.leave_request(request(store, "r1"))
-    store.answer_requests(TOKEN, {"r2": DONE}, TTL_MS)
+    store.submit_request(request(store, "r1"))
+    store.write_request_results(TOKEN, {"r2": DONE}, TTL_MS)
     keeper.wipe()
 
-    assert not store.withdraw_request("r1")
-    assert store.read_answer("r2") is None
+    assert not store.cancel_request("r1")
+    assert store.read_request_result("r2") is None
     lead(store)
     assert seen(store) == ()
 
@@ -223,7 +223,7 @@ def test_readers_see_who_excluded_and_paused(keeper: StoreKeeper, store: Store) 
     store.release_lease(TOKEN)
 
     assert (store.snapshot().exclusions, store.snapshot().pause) == (exclusions, pause)
-    assert store.take_lease(TOKEN, "a", LEASE_MS)
+    assert store.acquire_lease(TOKEN, "a", LEASE_MS)
     store.write_roster(TOKEN, ROSTER, 3)
     assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)
     store.write_roster(TOKEN, ROSTER, 4, (), pause)

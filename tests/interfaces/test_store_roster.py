@@ -13,8 +13,8 @@ from tests.interfaces.store_values import (
     BASE,
     BOUNDS,
     HOLDER,
+    IDENTITY,
     LEASE_MS,
-    MARKS,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
@@ -33,7 +33,7 @@ from tests.interfaces.store_values import (
 
 def minimum(store: Store) -> ProgressReading:
     """What a step would see."""
-    return store.read_minimum(TOKEN, LEASE_MS)
+    return store.read_progress(TOKEN, LEASE_MS)
 
 
 def test_a_step_sees_the_lowest_and_the_stores_time(store: Store) -> None:
@@ -102,7 +102,7 @@ def test_topic_made_anew_is_unknown_again(store: Store) -> None:
     store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 2), "payments": TopicMetadata("id-2", 1)}), 2)
 
     anew = line(store, PAYMENTS_0)
-    assert (anew.raw_ms, anew.reported_ms, anew.refused) == (None, None, None)
+    assert (anew.raw_ms, anew.reported_ms, anew.rejected) == (None, None, None)
     assert raw(store, ORDERS_0) == BASE
 
 
@@ -148,7 +148,7 @@ def test_what_left_the_roster_is_forgotten(store: Store) -> None:
     assert raw(store, ORDERS_0) == BASE
     for partition in (ORDERS_1, PAYMENTS_0):
         back = line(store, partition)
-        assert (back.raw_ms, back.reported_ms, back.refused) == (None, None, None)
+        assert (back.raw_ms, back.reported_ms, back.rejected) == (None, None, None)
 
 
 def test_exclusion_keeps_the_partitions_clock(store: Store) -> None:
@@ -213,12 +213,12 @@ def test_minimum_without_a_roster_is_a_loss(store: Store) -> None:
 
 def test_minimum_without_bounds_is_a_loss(store: Store) -> None:
     """A roster alone is not enough either."""
-    store.take_lease(TOKEN, HOLDER, LEASE_MS)
+    store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
     store.write_roster(TOKEN, ROSTER, 1)
 
     with pytest.raises(StoreLost):
         minimum(store)
-    store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     assert minimum(store).count == 3
 
 
@@ -226,11 +226,11 @@ def test_roster_written_anew_keeps_the_crossing(store: Store) -> None:
     """A boundary that was completed before still waits."""
     lead(store, SINGLE)
     send(store, (ORDERS_0, BASE))
-    crossed_ms = minimum(store).crossed_ms
+    boundary_crossed_at_ms = minimum(store).boundary_crossed_at_ms
     store.write_roster(TOKEN, SINGLE, 2)
 
-    assert crossed_ms is not None
-    assert minimum(store).crossed_ms == crossed_ms
+    assert boundary_crossed_at_ms is not None
+    assert minimum(store).boundary_crossed_at_ms == boundary_crossed_at_ms
 
 
 def test_a_step_sees_what_the_next_tick_must_follow(store: Store) -> None:

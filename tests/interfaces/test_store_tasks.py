@@ -37,54 +37,54 @@ def test_a_sender_stands_where_it_got_furthest(store: Store) -> None:
     store.count_tasks("beat", {SENT: 1}, None, DAY_MS)
     store.count_tasks("other", {}, BASE, DAY_MS)
 
-    assert store.counters().sender_positions_ms == {"beat": BASE + MINUTE, "other": BASE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": BASE + MINUTE, "other": BASE}
 
 
 def test_a_sender_that_is_silent_for_long_is_forgotten(store: Store) -> None:
     """Its position alone, at its own time; what it counted stays."""
     store.count_tasks("gone", {SENT: 1}, BASE, 50)
     store.count_tasks("beat", {}, BASE, DAY_MS)
-    eventually(lambda: store.counters().sender_positions_ms == {"beat": BASE}, what="gone to be forgotten")
+    eventually(lambda: store.counters().dispatcher_checkpoints_ms == {"beat": BASE}, what="gone to be forgotten")
     store.count_tasks("beat", {}, BASE + MINUTE, 50)
 
-    eventually(lambda: store.counters().sender_positions_ms == {}, what="beat to be forgotten")
+    eventually(lambda: store.counters().dispatcher_checkpoints_ms == {}, what="beat to be forgotten")
     store.count_tasks("gone", {}, BASE - MINUTE, DAY_MS)
-    assert store.counters().sender_positions_ms == {"gone": BASE - MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"gone": BASE - MINUTE}
     assert store.counters().tasks == {"gone": {SENT: 1}}
 
 
 def test_a_finished_task_is_known_again(store: Store) -> None:
     """As often as it comes; each time counts. Another one is not known, and is not counted."""
-    store.note_finished("a", DAY_MS, MOST)
-    store.note_finished("a", DAY_MS, MOST)
+    store.mark_task_done("a", DAY_MS, MOST)
+    store.mark_task_done("a", DAY_MS, MOST)
 
-    assert [store.is_double(one) for one in ("a", "b", "a")] == [True, False, True]
-    assert store.counters() == Counters(task_doubles=2)
+    assert [store.is_task_done(one) for one in ("a", "b", "a")] == [True, False, True]
+    assert store.counters() == Counters(task_duplicates=2)
 
 
 def test_a_finished_task_is_forgotten_in_time(store: Store) -> None:
     """And others that are kept for longer are not."""
-    store.note_finished("short", 50, MOST)
-    store.note_finished("long", DAY_MS, MOST)
+    store.mark_task_done("short", 50, MOST)
+    store.mark_task_done("long", DAY_MS, MOST)
 
-    eventually(lambda: not store.is_double("short"), what="short to be forgotten")
-    assert store.is_double("long")
+    eventually(lambda: not store.is_task_done("short"), what="short to be forgotten")
+    assert store.is_task_done("long")
 
 
 def test_no_more_tasks_are_remembered_than_told(store: Store) -> None:
     """The oldest are forgotten first."""
     for number in range(5):
-        store.note_finished(str(number), DAY_MS + number, 3)
+        store.mark_task_done(str(number), DAY_MS + number, 3)
 
-    assert [store.is_double(str(number)) for number in range(5)] == [False, False, True, True, True]
+    assert [store.is_task_done(str(number)) for number in range(5)] == [False, False, True, True, True]
 
 
 def test_a_flush_forgets_finished_tasks(keeper: StoreKeeper, store: Store) -> None:
     """Then a redelivery is not recognised: it is run again, never dropped."""
-    store.note_finished("a", DAY_MS, MOST)
+    store.mark_task_done("a", DAY_MS, MOST)
     keeper.wipe()
 
-    assert not store.is_double("a")
+    assert not store.is_task_done("a")
     assert store.counters() == Counters()
 
 
@@ -92,9 +92,9 @@ def test_the_memory_keeper_forgets_by_its_own_clock() -> None:
     """Nothing is kept for longer than it was told, in a simulation's time."""
     time = ManualTime(BASE // 1000)
     store = MemoryStore(CLOCK, time)
-    store.note_finished("a", DAY_MS, MOST)
+    store.mark_task_done("a", DAY_MS, MOST)
     store.count_tasks("beat", {}, BASE, DAY_MS)
     time.advance(DAY_MS // 1000)
 
-    assert not store.is_double("a")
+    assert not store.is_task_done("a")
     assert store.counters() == Counters()

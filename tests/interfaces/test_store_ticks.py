@@ -28,7 +28,7 @@ from tests.waiting import eventually
 
 def end(store: Store) -> int | None:
     """What the next tick must name."""
-    return store.read_minimum(TOKEN, LEASE_MS).last_tick_ms
+    return store.read_progress(TOKEN, LEASE_MS).last_tick_ms
 
 
 def test_published_ticks_come_back_as_they_were(store: Store) -> None:
@@ -190,9 +190,9 @@ def test_time_without_a_tick_is_what_must_be_passed(store: Store) -> None:
     store.rebuild(TOKEN, [], BASE)
 
     send(store, (ORDERS_0, BASE + 20_000))
-    assert not store.wait_for_wake(0)
+    assert not store.wait_for_notification(0)
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
-    assert store.wait_for_wake(0)
+    assert store.wait_for_notification(0)
 
 
 def test_rebuilding_twice_is_as_good_as_once(store: Store) -> None:
@@ -209,14 +209,14 @@ def test_rebuilding_settles_what_waits(store: Store) -> None:
     """A crossing that the rebuilt stream has passed is gone; one that it has not reached wakes the leader."""
     lead(store, SINGLE)
     send(store, (ORDERS_0, BASE + 3 * MINUTE))
-    store.wait_for_wake(0)
+    store.wait_for_notification(0)
 
     store.rebuild(TOKEN, chain(0, 5, None), BASE + 5 * MINUTE)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is None
-    assert not store.wait_for_wake(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is None
+    assert not store.wait_for_notification(0)
     store.rebuild(TOKEN, chain(0, 1, None), BASE + MINUTE)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is not None
-    assert store.wait_for_wake(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is not None
+    assert store.wait_for_notification(0)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Bed:
         def polled() -> int | None:
             for each in (one, *others):
                 each.poll(0.1)
-            return one.turn
+            return one.assignment_epoch
 
         return eventually(polled, within=WITHIN_S, what="the turn") or 0
 
@@ -99,7 +99,7 @@ def test_one_process_has_the_turn_and_reads_from_the_beginning(bed: Bed) -> None
     bed.until_turn(one)
     assert one.poll(0.0) == []
 
-    one.begin(None)
+    one.seek(None)
 
     assert minutes(bed.read(one, 3)) == [1, 2, 3]
 
@@ -108,10 +108,10 @@ def test_reading_begins_at_a_positions_offset(bed: Bed) -> None:
     """That tick first, so that it can be seen to be the right one; new ticks as they come."""
     one = bed.subscribe()
     bed.until_turn(one)
-    one.begin(None)
+    one.seek(None)
     second = bed.read(one, 3)[1]
 
-    one.begin(Checkpoint(second.tick.at_ms, second.offset))
+    one.seek(Checkpoint(second.tick.at_ms, second.offset))
     assert minutes(bed.read(one, 2)) == [2, 3]
     writer(bed.keeper).append(ticks(4, 2), Word())
 
@@ -122,7 +122,7 @@ def test_only_committed_ticks_are_read(bed: Bed) -> None:
     """Records of other types are passed over; an open transaction is not looked into."""
     one = bed.subscribe()
     bed.until_turn(one)
-    one.begin(None)
+    one.seek(None)
     bed.read(one, 3)
     writer(bed.keeper).append([control(3)], Word())
     writer(bed.keeper).append(ticks(4, 1), Word())
@@ -148,9 +148,9 @@ def test_whoever_leaves_hands_the_turn_on(bed: Bed) -> None:
     first.close()
 
     bed.until_turn(second)
-    second.begin(None)
+    second.seek(None)
 
-    assert first.turn is None
+    assert first.assignment_epoch is None
     assert minutes(bed.read(second, 3)) == [1, 2, 3]
 
 
@@ -174,12 +174,12 @@ def test_a_users_consumer_settings_take_no_turn_away(request: pytest.FixtureRequ
     writer(keeper).append(ticks(1, 3), Word())
     first = bed.subscribe()
     bed.until_turn(first)
-    first.begin(None)
+    first.seek(None)
     assert minutes(bed.read(first, 3)) == [1, 2, 3]
     second = bed.subscribe()
     second.poll(0.0)
     first.close()
     bed.until_turn(second)
-    second.begin(None)
+    second.seek(None)
 
     assert minutes(bed.read(second, 3)) == [1, 2, 3]

@@ -15,7 +15,7 @@ from clocksvc.clock.log_record import Record
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.errors import CheckpointsUnavailable, OpenTransaction, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.checkpoints import (
-    SENDER,
+    OWN_KEY,
     Checkpoint,
 )
 from clocksvc.interfaces.tick_log import Tail
@@ -73,8 +73,8 @@ class Logs:
         self.keepers = {name: KafkaLogKeeper(kafka.bootstrap) for name in (*HISTORY, "foreign")}
         self.writers = {name: writer(keeper) for name, keeper in self.keepers.items()}
         self.positions = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
-        self.positions_topic = KafkaLogKeeper(kafka.bootstrap)
-        self.positions_topic.topic = "beat-positions"
+        self.checkpoint_topic = KafkaLogKeeper(kafka.bootstrap)
+        self.checkpoint_topic.topic = "beat-positions"
 
     def write(self) -> None:
         """What is written before the broker is killed."""
@@ -84,13 +84,13 @@ class Logs:
         self.writers["foreign"].append([tick(1)], word)
         self.keepers["foreign"].begin_foreign([message(tick(2))])
         self.keepers["foreign"].end_foreign(committed=True)
-        self.positions.hold(word)
-        self.positions.move({SENDER: Checkpoint(60_000)}, word)
-        self.positions.move({SENDER: Checkpoint(120_000)}, word)
+        self.positions.acquire(word)
+        self.positions.commit({OWN_KEY: Checkpoint(60_000)}, word)
+        self.positions.commit({OWN_KEY: Checkpoint(120_000)}, word)
         for name, transactions in HISTORY.items():
             _until_marked(self.keepers[name], sum(map(len, transactions)) + len(transactions))
         _until_marked(self.keepers["foreign"], 4)
-        _until_marked(self.positions_topic, 4)
+        _until_marked(self.checkpoint_topic, 4)
 
     def forget(self, *keepers: KafkaLogKeeper) -> None:
         """The broker is killed, loses the last marker of each log, and starts."""
@@ -117,7 +117,7 @@ def logs() -> Iterator[Logs]:
     with KafkaServer() as kafka:
         made = Logs(kafka)
         made.write()
-        made.forget(*made.keepers.values(), made.positions_topic)
+        made.forget(*made.keepers.values(), made.checkpoint_topic)
         yield made
         made.positions.close()
         for keeper in made.keepers.values():
@@ -192,15 +192,15 @@ def test_a_move_whose_transaction_stays_open_is_in_doubt(
     """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
     tick_log = f"log-{uuid.uuid4().hex[:12]}"
     positions = KafkaCheckpoints(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
-    positions.hold(word)
+    positions.acquire(word)
     with monkeypatch.context() as patched:
         patched.setattr(Reader, "watermarks", OPEN[told])
         with pytest.raises(OutcomeUnknown):
-            positions.move({SENDER: Checkpoint(60_000)}, word)
+            positions.commit({OWN_KEY: Checkpoint(60_000)}, word)
 
     with pytest.raises(CheckpointsUnavailable, match="does not hold"):
-        positions.move({SENDER: Checkpoint(120_000)}, word)
-    assert positions.hold(word) == {SENDER: Checkpoint(60_000)}
+        positions.commit({OWN_KEY: Checkpoint(120_000)}, word)
+    assert positions.acquire(word) == {OWN_KEY: Checkpoint(60_000)}
     positions.close()
 
 
@@ -233,11 +233,11 @@ def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
     """A move that was not answered is as if it had not been; nothing is skipped, and the next holder may move."""
     logs.positions.close()
     anew = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
-    held = anew.hold(word)
-    anew.move({SENDER: Checkpoint(180_000)}, word)
+    held = anew.acquire(word)
+    anew.commit({OWN_KEY: Checkpoint(180_000)}, word)
 
-    assert held == {SENDER: Checkpoint(60_000)}
-    assert anew.hold(word) == {SENDER: Checkpoint(180_000)}
+    assert held == {OWN_KEY: Checkpoint(60_000)}
+    assert anew.acquire(word) == {OWN_KEY: Checkpoint(180_000)}
     anew.close()
 
 

@@ -98,7 +98,7 @@ def test_version_1_reports_to_this_service(on_redis: RedisKeeper) -> None:
 
     assert answer == ["accepted accepted", GROUP, '["orders", "payments"]', "60000", "10000", "60000", ""]
     assert [raw(store, ORDERS_0), raw(store, ORDERS_1), raw(store, PAYMENTS_0)] == [1795348860250, 1795348860250, None]
-    assert line(store, PAYMENTS_0).refused is Outcome.NO_TIMESTAMP
+    assert line(store, PAYMENTS_0).rejected is Outcome.NO_TIMESTAMP
     assert store.counters().reports == {"accepted": 2, "no_timestamp": 1}
     assert store.counters().late_records == 2
 
@@ -114,9 +114,9 @@ def test_version_1s_numbers_are_judged_as_ever(on_redis: RedisKeeper) -> None:
     assert consumer.report(("payments:0", BASE), group="canary") == ["foreign_group"]
 
     assert (raw(store, ORDERS_0), raw(store, ORDERS_1)) == (BASE, None)
-    assert line(store, ORDERS_1).refused is Outcome.TOO_FAR_AHEAD
-    assert line(store, PAYMENTS_0).refused is Outcome.FOREIGN_GROUP
-    assert store.read_minimum(TOKEN, LEASE_MS).unknown_seen_ms > 0
+    assert line(store, ORDERS_1).rejected is Outcome.TOO_FAR_AHEAD
+    assert line(store, PAYMENTS_0).rejected is Outcome.FOREIGN_GROUP
+    assert store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms > 0
     wanted = {"accepted": 1, "unknown": 1, "unchanged": 1, "too_far_ahead": 1, "foreign_group": 1}
     assert store.counters().reports == wanted
 
@@ -128,12 +128,12 @@ def test_version_1_wakes_this_leader(on_redis: RedisKeeper) -> None:
     lead(store, SINGLE, bounds=ClockParameters(GROUP, ("orders",), MINUTE, 0, MINUTE))
     store.publish(TOKEN, [tick(0, None)])
     consumer.report(("orders:0", BASE + MINUTE - 1))
-    assert not store.wait_for_wake(0)
+    assert not store.wait_for_notification(0)
 
     consumer.report(("orders:0", BASE + MINUTE))
 
-    assert store.wait_for_wake(0)
-    assert store.read_minimum(TOKEN, LEASE_MS).crossed_ms is not None
+    assert store.wait_for_notification(0)
+    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is not None
     assert consumer.call(["1", GROUP, "0", "0"])[-1] == str(BASE)
 
 
@@ -141,7 +141,7 @@ def test_version_1_wakes_this_leader(on_redis: RedisKeeper) -> None:
 @pytest.mark.parametrize(("service", "consumer"), [(1, 0), (1, 2), (2, 1), (0, 1)])
 def test_neighbouring_versions_work_together(on_redis: RedisKeeper, service: int, consumer: int) -> None:
     """A consumer of one version, a service of the one before or after it."""
-    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", service))
+    lead(on_redis.store, SINGLE, identity=StoreIdentity("cluster-1", service))
 
     assert Version1(on_redis).report(("orders:0", BASE), format_=consumer) == ["accepted"]
     assert raw(on_redis.store, ORDERS_0) == BASE
@@ -151,7 +151,7 @@ def test_neighbouring_versions_work_together(on_redis: RedisKeeper, service: int
 @pytest.mark.parametrize(("service", "consumer"), [(1, 3), (3, 1), (1, -1)])
 def test_distant_versions_are_refused_by_name(on_redis: RedisKeeper, service: int, consumer: int) -> None:
     """Two versions apart: the error names both, and nothing is written."""
-    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", service))
+    lead(on_redis.store, SINGLE, identity=StoreIdentity("cluster-1", service))
 
     with pytest.raises(ResponseError, match=f"STOREMISMATCH.*format {service}.*format {consumer}"):
         Version1(on_redis).report(("orders:0", BASE), format_=consumer)
@@ -162,11 +162,11 @@ def test_distant_versions_are_refused_by_name(on_redis: RedisKeeper, service: in
 @pytest.mark.servers
 def test_this_reporter_writes_the_next_versions_store(on_redis: RedisKeeper) -> None:
     """The service was updated first: a consumer of today reports to format 2, and is refused by format 3."""
-    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", 2))
+    lead(on_redis.store, SINGLE, identity=StoreIdentity("cluster-1", 2))
     report = Report(GROUP, (PartitionTimestamp(ORDERS_0, BASE),))
     assert on_redis.store.report(report).outcomes == (Outcome.ACCEPTED,)
     on_redis.wipe()
-    lead(on_redis.store, SINGLE, marks=StoreIdentity("cluster-1", 3))
+    lead(on_redis.store, SINGLE, identity=StoreIdentity("cluster-1", 3))
 
     with pytest.raises(StoreMismatch, match=r"format 3.*format 1"):
         on_redis.store.report(report)
@@ -200,7 +200,7 @@ def test_version_1s_words_over_http_are_understood() -> None:
     answer = answer_from_wire(wire | {"colour": "green", "bounds": wire["bounds"] | {"mood": "calm"}})
 
     assert answer.outcomes == (Outcome.ACCEPTED, Outcome.UNKNOWN)
-    assert answer.bounds == ClockParameters("checkins-consumer", ("orders", "payments"), 60_000, 10_000, 60_000)
+    assert answer.parameters == ClockParameters("checkins-consumer", ("orders", "payments"), 60_000, 10_000, 60_000)
     assert answer.last_tick_ms == 1795348860000
     assert (
         Tick.from_wire(json.loads((RECORDED / "tick_v1.json").read_text()) | {"colour": "green"}).interval_ms == MINUTE
@@ -226,6 +226,6 @@ def test_a_newer_services_last_record_holds_this_leader() -> None:
 
     assert times(clock) == minutes(1, 2, 3, 4)
     assert hold_of(clock)[0] is Reason.TICKLOG_UNAVAILABLE
-    hold = json.loads(clock.store.snapshot().verdict or "")["hold"]
+    hold = json.loads(clock.store.snapshot().leader_status or "")["hold"]
     assert "format 2" in hold["detail"]
     assert "up to format 1: run a newer version" in hold["detail"]

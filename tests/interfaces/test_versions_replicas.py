@@ -72,14 +72,14 @@ def test_a_leader_of_version_1_sees_todays_replicas(on_redis: RedisKeeper, old: 
 def test_replicas_of_version_1_are_heard(on_redis: RedisKeeper, old: OldReplica) -> None:
     """What one of them announces counts, and does not begin the wait for everybody anew, however often it comes."""
     store = on_redis.store
-    since_ms = store.read_minimum(TOKEN, LEASE_MS).heard_since_ms
+    since_ms = store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms
     eventually(lambda: store.now_ms() > (since_ms or 0), what="a millisecond to pass")
     old.announce("older")
     store.announce("host:1 x", "same", LEASE_MS, '{"interval": "60s"}')
-    seen = store.read_minimum(TOKEN, LEASE_MS)
+    seen = store.read_progress(TOKEN, LEASE_MS)
 
     assert since_ms is not None
-    assert seen.heard_since_ms == since_ms
+    assert seen.announcements_complete_since_ms == since_ms
     assert seen.digests == {"same", "older"}
     assert {one.holder: one for one in store.replicas()} == {
         "host:1": Replica("host:1", "same", '{"interval": "60s"}'),
@@ -93,12 +93,12 @@ def test_a_flush_is_noticed_though_version_1_announces_first(on_redis: RedisKeep
     on_redis.wipe()
     lead(store, SINGLE)
     old.announce("same")
-    assert store.read_minimum(TOKEN, LEASE_MS).heard_since_ms is None
+    assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms is None
     before_ms = store.now_ms()
 
     store.announce("host:1 x", "same", LEASE_MS, "{}")
 
-    assert (store.read_minimum(TOKEN, LEASE_MS).heard_since_ms or 0) >= before_ms
+    assert (store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms or 0) >= before_ms
 
 
 def test_nothing_outlives_the_last_replica(on_redis: RedisKeeper, old: OldReplica) -> None:
@@ -123,5 +123,5 @@ def test_a_store_whose_clock_was_set_back_keeps_nobody_waiting(on_redis: RedisKe
 
     store.announce("host:1 x", "same", LEASE_MS, "{}")
 
-    seen = store.read_minimum(TOKEN, LEASE_MS)
-    assert (seen.heard_since_ms or ahead_ms) <= seen.now_ms
+    seen = store.read_progress(TOKEN, LEASE_MS)
+    assert (seen.announcements_complete_since_ms or ahead_ms) <= seen.now_ms

@@ -119,7 +119,7 @@ class Processes:
                 hub.wait(max(wait_s, 0.0), lambda: replica.leaving)
                 continue
             try:
-                store.wait_for_wake(wait_s)
+                store.wait_for_notification(wait_s)
             except (StoreUnavailable, BlownUp):
                 hub.wait(wait_s)
         with suppress(BlownUp):
@@ -144,7 +144,7 @@ class Processes:
     def _watched(self, name: str, witness: Witness) -> dict[str, Watcher]:
         store, hub, oracle = self._world.store, self._hub, self._oracle
 
-        def read_minimum(call: Callable[[], object], args: tuple[object, ...]) -> object:
+        def read_progress(call: Callable[[], object], args: tuple[object, ...]) -> object:
             minimum = call()
             witness.minimum_at = hub.moment()
             witness.store_ms = now_ms = self._world.time.now_ms()
@@ -174,7 +174,7 @@ class Processes:
                     raise Violation(f"back: a new roster took {known_ms} away from {partition}")
             return answer
 
-        def answer_requests(call: Callable[[], object], args: tuple[Any, ...]) -> object:
+        def write_request_results(call: Callable[[], object], args: tuple[Any, ...]) -> object:
             if self._world.fenced_by != name:
                 oracle.standing.answered_by_an_old_leader(args[1])
             return call()
@@ -185,9 +185,9 @@ class Processes:
 
         return {
             "announce": announce,
-            "answer_requests": answer_requests,
+            "write_request_results": write_request_results,
             "publish": publish,
-            "read_minimum": read_minimum,
+            "read_progress": read_progress,
             "write_roster": write_roster,
             "last_tick": last_tick,
         }

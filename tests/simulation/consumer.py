@@ -46,10 +46,10 @@ class Postman:
         except StoreUnavailable:
             self.failed += 1
             raise
-        if answer.bounds is None:
+        if answer.parameters is None:
             self.failed += 1
         else:
-            for partition, timestamp_ms in report.readings:
+            for partition, timestamp_ms in report.timestamps:
                 self.known.add(partition.topic)
                 self.delivered[partition] = max(self.delivered.get(partition, -1), timestamp_ms)
         return answer
@@ -73,8 +73,8 @@ class Postman:
         """Note what the store was told, and see that no partition clock goes back by it."""
         report: Report = args[0]
         clocks = self._world.store._state.clocks
-        before = {partition: clocks.get(partition) for partition, _ in report.readings}
-        for partition, timestamp_ms in report.readings:
+        before = {partition: clocks.get(partition) for partition, _ in report.timestamps}
+        for partition, timestamp_ms in report.timestamps:
             if partition in self._world.partitions():
                 truth = self._world.truth(partition)
                 truth.told_ms = max(truth.told_ms, timestamp_ms)

@@ -80,13 +80,13 @@ class SeenStore:
             raise StoreUnavailable
         return self._store.counters()
 
-    def wait_for_wake(self, timeout_s: float) -> bool:
+    def wait_for_notification(self, timeout_s: float) -> bool:
         """As BLPOP: blocks in simulated time; another process may take the wake-up away in between."""
         store, link = self._store, self._link
         self._reach()
         self._hub.wait(timeout_s, lambda: store._state.woken or store.broken or link.store_cut)
         self._reach()
-        return store.wait_for_wake(0)
+        return store.wait_for_notification(0)
 
     def _reach(self) -> None:
         if self._link.blow_up and self._name == "store":

@@ -68,7 +68,7 @@ class Asking:
 
     def _leave(self, request: Request) -> bool:
         try:
-            if not self._store.leave_request(request):
+            if not self._store.submit_request(request):
                 self._not_done(request, "too many wait")
                 return False
         except StoreUnavailable:
@@ -81,7 +81,7 @@ class Asking:
         until_ms = self._hub.now_ms + int(seconds * 1000)
         while self._hub.now_ms < until_ms:
             try:
-                answer = self._store.read_answer(request.id)
+                answer = self._store.read_request_result(request.id)
             except StoreUnavailable:
                 answer = None
             if answer is not None:
@@ -94,7 +94,7 @@ class Asking:
 
     def _withdraw(self, request: Request) -> bool:
         try:
-            return bool(self._store.withdraw_request(request.id))
+            return bool(self._store.cancel_request(request.id))
         except StoreUnavailable:
             return False
 

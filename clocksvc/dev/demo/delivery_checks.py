@@ -82,7 +82,7 @@ class JobSequence:
 
 def next_night_ms(tick_ms: int) -> int:
     """When the nightly job is due next, after a tick."""
-    return boundary.following(tick_ms, EVERY_MS[NIGHTLY])
+    return boundary.next_boundary(tick_ms, EVERY_MS[NIGHTLY])
 
 
 def waiting_nights(tick_ms: int, now_ms: int) -> list[int]:

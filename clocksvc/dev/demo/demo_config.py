@@ -9,7 +9,7 @@ from typing import Any
 from clocksvc.dev.ports import LOOPBACK
 from clocksvc.interfaces.checkpoints import (
     BEAT,
-    positions_topic,
+    checkpoint_topic,
 )
 from clocksvc.settings import Settings, settings_from
 
@@ -56,7 +56,7 @@ class DemoConfig:
     @property
     def positions(self) -> str:
         """The topic that keeps up to where jobs were sent; clocksvc names it."""
-        return positions_topic(self.tick_log)
+        return checkpoint_topic(self.tick_log)
 
     @property
     def senders(self) -> str:

@@ -42,7 +42,7 @@ class Frame:
 
     def hints_at(self, now_ms: int) -> list[str]:
         """What to try now."""
-        soon = to_rfc3339(boundary.at_or_after(now_ms + _SOON_MS, INTERVAL_S * 1000))
+        soon = to_rfc3339(boundary.ceil(now_ms + _SOON_MS, INTERVAL_S * 1000))
         return [hint.replace(SOON, soon) for hint in self.hints]
 
 

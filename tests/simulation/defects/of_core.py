@@ -25,7 +25,7 @@ def out_of_orderness_not_subtracted() -> Patched:
     def reached(sight: HoldInputs) -> int:
         return boundary.floor(sight.lowest_ms or 0, sight.interval_ms)
 
-    return patch.object(HoldInputs, "reached_ms", property(reached))
+    return patch.object(HoldInputs, "watermark_boundary_ms", property(reached))
 
 
 @defect(
@@ -36,7 +36,9 @@ def out_of_orderness_not_subtracted() -> Patched:
 )
 def leaders_clock_not_compared() -> Patched:
     return patch.object(
-        HoldInputs, "passed_ms", property(lambda sight: boundary.floor(sight.store_now_ms, sight.interval_ms))
+        HoldInputs,
+        "wall_clock_boundary_ms",
+        property(lambda sight: boundary.floor(sight.store_now_ms, sight.interval_ms)),
     )
 
 
@@ -48,7 +50,9 @@ def leaders_clock_not_compared() -> Patched:
 )
 def stores_clock_not_compared() -> Patched:
     return patch.object(
-        HoldInputs, "passed_ms", property(lambda sight: boundary.floor(sight.leader_now_ms, sight.interval_ms))
+        HoldInputs,
+        "wall_clock_boundary_ms",
+        property(lambda sight: boundary.floor(sight.leader_now_ms, sight.interval_ms)),
     )
 
 
@@ -72,7 +76,7 @@ def config_conflict_ignored() -> Patched:
     directed="unit/leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
 )
 def unheard_replicas_ignored() -> Patched:
-    return _without(holds.not_all_heard)
+    return _without(holds.announcements_incomplete)
 
 
 @defect(
@@ -103,8 +107,8 @@ def pause_ignored() -> Patched:
     directed="unit/leader/test_leading.py::test_skipped_boundaries_are_ticked_one_by_one",
 )
 def skipped_boundaries_left_out() -> Patched:
-    span = boundary.span
-    return patch.object(boundary, "span", lambda *args: span(*args)[-1:])
+    span = boundary.boundaries_between
+    return patch.object(boundary, "boundaries_between", lambda *args: span(*args)[-1:])
 
 
 @defect(
@@ -118,7 +122,7 @@ def interval_added_to_the_last_tick() -> Patched:
     def span(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:
         return range(after_ms + interval_ms, min(upto_ms, after_ms + limit * interval_ms) + 1, interval_ms)
 
-    return patch.object(boundary, "span", span)
+    return patch.object(boundary, "boundaries_between", span)
 
 
 @defect(

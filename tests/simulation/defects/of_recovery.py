@@ -160,4 +160,4 @@ def pause_forgotten_at_takeover() -> Patched:
     directed="unit/leader/test_log_trouble.py::test_ticks_whose_commit_a_broker_forgot_are_committed_again",
 )
 def forgotten_commit_not_repeated() -> Patched:
-    return patch.object(recovery, "leading_to", lambda *_: [])
+    return patch.object(recovery, "path_to_tick", lambda *_: [])

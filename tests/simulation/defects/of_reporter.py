@@ -81,14 +81,14 @@ def overtaken_number_refused() -> Patched:
     directed="unit/leader/test_leading.py::test_refused_reports_are_named",
 )
 def far_ahead_accepted() -> Patched:
-    mark = MemoryStore.mark
+    mark = MemoryStore.claim
 
     def unbounded(
         store: MemoryStore, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int
     ) -> None:
         mark(store, token, marks, replace(bounds, max_future_ms=2**50), started_ms)
 
-    return patch.object(MemoryStore, "mark", unbounded)
+    return patch.object(MemoryStore, "claim", unbounded)
 
 
 @defect(
@@ -129,9 +129,9 @@ def reports_rounded_up() -> Patched:
             return given
         step_ms = self.bounds.interval_ms
         readings = [
-            PartitionTimestamp(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.readings
+            PartitionTimestamp(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.timestamps
         ]
-        return replace(given, readings=tuple(readings))
+        return replace(given, timestamps=tuple(readings))
 
     return patch.object(ProgressTracker, "report", round_up)
 
@@ -147,10 +147,12 @@ def one_number_for_all_partitions() -> Patched:
 
     def lump(self: ProgressTracker, items: Sequence[Item]) -> Report | None:
         given = report(self, items)
-        if given is None or not given.readings:
+        if given is None or not given.timestamps:
             return given
-        highest_ms = max(reading.timestamp_ms for reading in given.readings)
-        return replace(given, readings=tuple(PartitionTimestamp(each.partition, highest_ms) for each in given.readings))
+        highest_ms = max(reading.timestamp_ms for reading in given.timestamps)
+        return replace(
+            given, timestamps=tuple(PartitionTimestamp(each.partition, highest_ms) for each in given.timestamps)
+        )
 
     return patch.object(ProgressTracker, "report", lump)
 

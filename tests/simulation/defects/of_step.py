@@ -36,9 +36,9 @@ def _with_minimum(alter: Callable[[ProgressReading, Term], ProgressReading]) -> 
 
     def alter_parts(parts: LeaderDependencies, term: Term) -> LeaderDependencies:
         def read(token: str, ttl_ms: int) -> ProgressReading:
-            return alter(parts.store.read_minimum(token, ttl_ms), term)
+            return alter(parts.store.read_progress(token, ttl_ms), term)
 
-        return replace(parts, store=altered(parts.store, read_minimum=read))
+        return replace(parts, store=altered(parts.store, read_progress=read))
 
     return _with_parts(alter_parts)
 

@@ -41,11 +41,11 @@ def zero_for_unknown() -> Patched:
 
     def behind(sight: HoldInputs) -> Hold | None:
         last_ms = -1 if sight.state.last_tick_ms is None else sight.state.last_tick_ms
-        return None if sight.reached_ms > last_ms else Hold(Reason.PARTITION_BEHIND)
+        return None if sight.watermark_boundary_ms > last_ms else Hold(Reason.PARTITION_BEHIND)
 
     def passed(sight: HoldInputs) -> Hold | None:
         last_ms = -1 if sight.state.last_tick_ms is None else sight.state.last_tick_ms
-        return None if sight.passed_ms > last_ms else Hold(Reason.AHEAD_OF_TIME)
+        return None if sight.wall_clock_boundary_ms > last_ms else Hold(Reason.AHEAD_OF_TIME)
 
     by_name = {"partition_behind": behind, "ahead_of_time": passed}
     rules = tuple(by_name.get(rule.__name__, rule) for rule in holds.RULES)
@@ -126,7 +126,7 @@ def far_ahead_accepted_by_the_store() -> Patched:
 )
 def foreign_group_accepted() -> Patched:
     def report(store: MemoryStore, given: Report) -> ReportAnswer:
-        bounds = store._state.bounds
+        bounds = store._state.parameters
         return _report(store, given if bounds is None else replace(given, group=bounds.group))
 
     return patch.object(MemoryStore, "report", report)
@@ -173,7 +173,7 @@ def roster_forgets_reports() -> Patched:
 def _publish_anything(store: MemoryStore, token: str, ticks: Sequence[Tick]) -> int:
     with store._leading(token) as state:
         state.ticks.extend(ticks)
-        state.crossed_ms = None
+        state.boundary_crossed_at_ms = None
         store._note_crossing(state)
         return store._time.now_ms()
 

@@ -7,9 +7,15 @@ from tests.simulation.faults.stage import PAUSES_S, Stage
 from tests.simulation.hub import Task
 
 CALLS = (
-    *("store.take_lease done", "store.read_minimum done", "store.read_minimum done", "store.mark done"),
+    *("store.acquire_lease done", "store.read_progress done", "store.read_progress done", "store.claim done"),
     *("store.publish", "store.publish done", "store.rebuild", "store.rebuild done", "store.write_roster"),
-    *("store.write_roster done", "store.last_tick", "store.last_tick done", "store.say", "store.announce done"),
+    *(
+        "store.write_roster done",
+        "store.last_tick",
+        "store.last_tick done",
+        "store.publish_status",
+        "store.announce done",
+    ),
     *(
         "topics.describe",
         "topics.describe done",
@@ -22,7 +28,7 @@ CALLS = (
     *("log.tail.open", "reporter.report", "reporter.report done", "handle", "commit"),
     *("feed.newest_ticks", "feed.newest_ticks done", "feed.follow", "feed.follow done", "feed.last_tick done"),
     *("feed.first_tick", "feed.ticks_after", "feed.ticks_after done", "feed.snapshot done", "topics.put_heartbeats"),
-    *("init.last_tick done", "store.behind", "store.release_lease"),
+    *("init.last_tick done", "store.lagging_partitions", "store.release_lease"),
 )
 """Where somebody may be caught: right before or after these."""
 

@@ -111,7 +111,7 @@ def log_misshapen(stage: Stage) -> Expected:
 def store_of_others(stage: Stage) -> Expected:
     """The store belongs to another environment."""
     state = stage.world.store._state
-    state.marks = StoreIdentity("somebody-elses")
+    state.identity = StoreIdentity("somebody-elses")
     restart(stage)
     return holds("store_mismatch", end=stage.world.wipe_store)
 

@@ -20,7 +20,7 @@ from tests.interfaces.store_values import (
     BOUNDS,
     GROUP,
     HOLDER,
-    MARKS,
+    IDENTITY,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
@@ -60,8 +60,8 @@ def a_service(store: Store, now_ms: int) -> Iterator[Step]:
     yield lambda: store.announce("replica-a", "digest", LEASE_MS)
     yield lambda: store.announce("replica-b", "digest", 1)
     yield lambda: store.replicas()
-    yield lambda: store.take_lease(TOKEN, HOLDER, LEASE_MS)
-    yield lambda: store.mark(TOKEN, MARKS, BOUNDS, STARTED)
+    yield lambda: store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    yield lambda: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
     yield lambda: store.rebuild(TOKEN, [], None)
     yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
@@ -69,20 +69,20 @@ def a_service(store: Store, now_ms: int) -> Iterator[Step]:
     yield lambda: store.write_roster(TOKEN, ROSTER, 2, excluded)
     yield from a_reporter(store)
     yield lambda: store.write_roster(TOKEN, ROSTER, 3)
-    yield lambda: store.read_minimum(TOKEN, LEASE_MS)
+    yield lambda: store.read_progress(TOKEN, LEASE_MS)
     yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
-    yield lambda: store.say(TOKEN, '{"hold": null}', LEASE_MS)
-    yield lambda: store.leave_request(late)
-    yield lambda: store.read_minimum(TOKEN, LEASE_MS)
-    yield lambda: store.answer_requests(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)
-    yield lambda: store.read_answer("r1")
-    yield lambda: store.withdraw_request("r1")
-    yield lambda: store.wake()
-    yield lambda: store.wait_for_wake(0)
-    yield lambda: store.wait_for_wake(0.01)
+    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
+    yield lambda: store.submit_request(late)
+    yield lambda: store.read_progress(TOKEN, LEASE_MS)
+    yield lambda: store.write_request_results(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)
+    yield lambda: store.read_request_result("r1")
+    yield lambda: store.cancel_request("r1")
+    yield lambda: store.notify()
+    yield lambda: store.wait_for_notification(0)
+    yield lambda: store.wait_for_notification(0.01)
     yield lambda: store.snapshot()
     yield lambda: store.partitions(None, 10)
-    yield lambda: store.behind(now_ms, 10)
+    yield lambda: store.lagging_partitions(now_ms, 10)
     yield lambda: store.newest_ticks(10)
     yield lambda: store.ticks_after(BASE, 10)
     yield lambda: store.follow(BASE, 0.01)
@@ -113,6 +113,6 @@ def a_worker(store: Store) -> Iterator[Step]:
 
 def a_double(store: Store) -> Iterator[Step]:
     """What a worker that recognises doubles asks; more has ended than is remembered."""
-    yield lambda: store.note_finished("one", LEASE_MS, 1)
-    yield lambda: store.note_finished("other", LEASE_MS, 1)
-    yield lambda: store.is_double("other")
+    yield lambda: store.mark_task_done("one", LEASE_MS, 1)
+    yield lambda: store.mark_task_done("other", LEASE_MS, 1)
+    yield lambda: store.is_task_done("other")

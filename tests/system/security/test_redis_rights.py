@@ -21,7 +21,7 @@ from clocksvc.settings import Settings
 from tests.interfaces.store_values import (
     BOUNDS,
     CLOCK,
-    MARKS,
+    IDENTITY,
     ROSTER,
     lead,
 )
@@ -69,7 +69,7 @@ class Desk:
         """A leader's store, as another user has left it."""
         self.redis.allow("leader", redis_user(SERVICE)[1])
         store = open_store(self.redis.plain_url("leader"), CLOCK)
-        lead(store, ROSTER, BOUNDS, MARKS)
+        lead(store, ROSTER, BOUNDS, IDENTITY)
         store.rebuild("token-1", [], None)
         store.close()
 

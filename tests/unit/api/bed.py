@@ -7,7 +7,7 @@ from dataclasses import replace
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.clock.request import Request, apply
+from clocksvc.clock.request import Request, apply_request
 from clocksvc.clock.request_result import (
     RequestResult,
     ResultKind,
@@ -44,18 +44,18 @@ class AnsweringStore(MemoryStore):
     answers = True
     clock = ClockState()
 
-    def leave_request(self, request: Request) -> bool:
-        left = super().leave_request(request)
+    def submit_request(self, request: Request) -> bool:
+        left = super().submit_request(request)
         if left and self.answers:
-            for one in self.read_minimum(TOKEN, _FOR_EVER_MS).requests:
-                self.answer_requests(TOKEN, {one.id: self._do(one)}, 60_000)
+            for one in self.read_progress(TOKEN, _FOR_EVER_MS).requests:
+                self.write_request_results(TOKEN, {one.id: self._do(one)}, 60_000)
         return left
 
     def _do(self, request: Request) -> RequestResult:
         try:
-            self.clock = apply(self.clock, request, ROSTER)
+            self.clock = apply_request(self.clock, request, ROSTER)
         except InvalidValue as wrong:
-            return RequestResult(ResultKind.REFUSED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
+            return RequestResult(ResultKind.REJECTED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
         excluded = replace(ROSTER, excluded=self.clock.excluded())
         self.write_roster(TOKEN, excluded, 2, self.clock.exclusions, self.clock.pause)
         return RequestResult(ResultKind.DONE, self.clock.exclusions, self.clock.pause)
@@ -75,14 +75,14 @@ class Bed:
 
     def lead(self) -> None:
         """Take the lease, mark the store, write the roster: all that a leader does before its first tick."""
-        self.store.take_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
+        self.store.acquire_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
-        self.store.mark(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
+        self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
         self.store.write_roster(TOKEN, ROSTER, 1)
 
     def say(self, hold: Hold | None, ttl_ms: int = _FOR_EVER_MS) -> None:
         """The leader's verdict."""
-        self.store.say(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), ttl_ms)
+        self.store.publish_status(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), ttl_ms)
 
     def report(self, *seconds: float) -> None:
         """A raw timestamp for each partition, 0 first."""

@@ -165,7 +165,7 @@ def test_a_leader_that_does_not_come_to_it(bed: Bed, client: TestClient) -> None
     assert problem_name(answer) == "not-done"
     assert "nothing has changed" in answer.json()["detail"]
     assert answer.headers["retry-after"] == "1"
-    assert bed.store.read_minimum(TOKEN, 60_000).requests == ()
+    assert bed.store.read_progress(TOKEN, 60_000).requests == ()
 
 
 def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client: TestClient) -> None:
@@ -191,16 +191,16 @@ class Seeing(AnsweringStore):
 
     late: RequestResult | None = None
 
-    def leave_request(self, request: Request) -> bool:
+    def submit_request(self, request: Request) -> bool:
         self.answers = False
-        left = super().leave_request(request)
-        self.read_minimum(TOKEN, 60_000)
+        left = super().submit_request(request)
+        self.read_progress(TOKEN, 60_000)
         return left
 
-    def withdraw_request(self, request_id: str) -> bool:
-        withdrawn = super().withdraw_request(request_id)
+    def cancel_request(self, request_id: str) -> bool:
+        withdrawn = super().cancel_request(request_id)
         if self.late is not None:
-            self.answer_requests(TOKEN, {request_id: self.late}, 60_000)
+            self.write_request_results(TOKEN, {request_id: self.late}, 60_000)
         return withdrawn
 
 
@@ -235,17 +235,17 @@ def test_an_answer_at_the_last_moment_counts(bed: Bed, client: TestClient) -> No
 def test_what_the_leader_could_not_do(bed: Bed, client: TestClient) -> None:
     """The tick log takes no record, say: nothing has changed, and why, at once."""
     store = seeing(bed)
-    leave = store.leave_request
+    leave = store.submit_request
 
     def leave_and_fail(request: Request) -> bool:
         left = leave(request)
-        store.answer_requests(
+        store.write_request_results(
             TOKEN, {request.id: RequestResult(ResultKind.NOT_DONE, detail="no broker answers")}, 60_000
         )
         return left
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "leave_request", leave_and_fail)
+        patch.setattr(store, "submit_request", leave_and_fail)
         answer = ask(client, "POST", "pause", {"reason": WHY})
 
     assert problem_name(answer) == "not-done"
@@ -256,7 +256,7 @@ def test_what_the_leader_could_not_do(bed: Bed, client: TestClient) -> None:
 def test_a_store_that_is_emptied_on_the_way(bed: Bed, client: TestClient) -> None:
     """The leader may have done it before: nothing is claimed."""
     bed.store.answers = False
-    leave = bed.store.leave_request
+    leave = bed.store.submit_request
 
     def leave_and_lose(request: Request) -> bool:
         left = leave(request)
@@ -264,7 +264,7 @@ def test_a_store_that_is_emptied_on_the_way(bed: Bed, client: TestClient) -> Non
         return left
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "leave_request", leave_and_lose)
+        patch.setattr(bed.store, "submit_request", leave_and_lose)
         assert problem_name(ask(client, "POST", "pause", {"reason": WHY})) == "outcome-unknown"
 
 
@@ -273,7 +273,7 @@ def test_a_store_that_is_emptied_on_the_way(bed: Bed, client: TestClient) -> Non
 def test_a_store_that_does_not_say_whether_it_took_it(bed: Bed, client: TestClient, lands: bool, name: str) -> None:
     """What it has can be withdrawn; what it may still get can't."""
     bed.store.answers = False
-    leave = bed.store.leave_request
+    leave = bed.store.submit_request
 
     def fail(request: Request) -> bool:
         if lands:
@@ -281,14 +281,14 @@ def test_a_store_that_does_not_say_whether_it_took_it(bed: Bed, client: TestClie
         raise StoreUnavailable
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "leave_request", fail)
+        patch.setattr(bed.store, "submit_request", fail)
         assert problem_name(ask(client, "POST", "pause", {"reason": WHY})) == name
 
 
 def test_too_many_wait(bed: Bed, client: TestClient) -> None:
     """Nothing is left then."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "leave_request", lambda _: False)
+        patch.setattr(bed.store, "submit_request", lambda _: False)
         answer = ask(client, "POST", "pause", {"reason": WHY})
 
     assert problem_name(answer) == "not-done"
@@ -299,7 +299,7 @@ def test_too_many_wait(bed: Bed, client: TestClient) -> None:
 def ending(bed: Bed, client: TestClient) -> Iterator[TestClient]:
     """A service that ends as soon as a request waits."""
     bed.store.answers = False
-    leave = bed.store.leave_request
+    leave = bed.store.submit_request
 
     def leave_and_end(request: Request) -> bool:
         left = leave(request)
@@ -307,7 +307,7 @@ def ending(bed: Bed, client: TestClient) -> Iterator[TestClient]:
         return left
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "leave_request", leave_and_end)
+        patch.setattr(bed.store, "submit_request", leave_and_end)
         yield client
 
 

@@ -114,7 +114,7 @@ def test_an_exact_page_is_the_last() -> None:
 
 def test_an_excluded_one_that_is_refused_is_excluded() -> None:
     """What a person decided says more than what its consumer does."""
-    clock = PartitionClock(Partition("t", 0), None, None, excluded=True, refused=Outcome.NO_TIMESTAMP)
+    clock = PartitionClock(Partition("t", 0), None, None, excluded=True, rejected=Outcome.NO_TIMESTAMP)
 
     assert json.loads(compact_partitions.page(NOW_MS, [(clock, None)]))["runs"][0]["marks"] == "x"
 

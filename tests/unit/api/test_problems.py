@@ -67,7 +67,7 @@ class Foreign(MemoryStore):
 class Flushed(MemoryStore):
     """A store that is emptied as soon as a request is left, and does not say whether it was."""
 
-    def leave_request(self, request: Request) -> bool:
+    def submit_request(self, request: Request) -> bool:
         self.wipe()
         raise StoreUnavailable
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from clocksvc.clock.partition import REFUSALS
+from clocksvc.clock.partition import REJECTIONS
 from clocksvc.interfaces.store import Report
 from tests.unit.api.bed import (
     GROUP,
@@ -89,7 +89,7 @@ def test_refusals_and_late_records_are_counted(bed: Bed, client: TestClient) -> 
     counted = bed.store.counters()
     assert counted.late_records == 3
     assert counted.reports == {"too_far_ahead": 1, "no_timestamp": 1}
-    assert bed.store.partitions(None, 2)[1].refused == "too_far_ahead"
+    assert bed.store.partitions(None, 2)[1].rejected == "too_far_ahead"
 
 
 def test_without_a_leader_everything_is_unknown(client_of: ClientOf) -> None:
@@ -198,7 +198,7 @@ def test_five_thousand_readings_are_taken_and_no_more(bed: Bed, client: TestClie
 
 def test_every_refusal_can_be_reported(client: TestClient) -> None:
     """A reporter may name each outcome that refuses, and no other."""
-    for outcome in REFUSALS:
+    for outcome in REJECTIONS:
         body = {"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome=outcome.value)]}
         assert client.post(URL, json=body).status_code == 200
 

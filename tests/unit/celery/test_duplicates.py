@@ -89,7 +89,7 @@ def test_a_redelivery_of_a_finished_task_is_a_double(store: Store) -> None:
         task.come(task_id)
 
     assert task.runs == ["run", "double", "run", "double"]
-    assert store.counters().task_doubles == 2
+    assert store.counters().task_duplicates == 2
 
 
 @pytest.mark.parametrize("error", [ValueError("half way"), Retry("later")])
@@ -155,7 +155,7 @@ def test_what_no_clock_sent_is_no_double(store: Store) -> None:
     task()
 
     assert task.runs == ["run"] * 3
-    assert store.counters().task_doubles == 0
+    assert store.counters().task_duplicates == 0
 
 
 def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,8 @@ class Desk:
         if self.trouble is not None:
             raise self.trouble
         if self.bounds is None:
-            return ReportAnswer((Outcome.UNKNOWN,) * len(report.readings), None, self.last_tick_ms)
-        return ReportAnswer(tuple(map(self.outcome, report.readings)), self.bounds, self.last_tick_ms)
+            return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, self.last_tick_ms)
+        return ReportAnswer(tuple(map(self.outcome, report.timestamps)), self.bounds, self.last_tick_ms)
 
     def close(self) -> None:
         self.closed = True
@@ -57,11 +57,11 @@ class Desk:
 
     def last(self) -> dict[int, int]:
         """What was sent last of each partition."""
-        return {partition.number: at_ms for report in self.reports for partition, at_ms in report.readings}
+        return {partition.number: at_ms for report in self.reports for partition, at_ms in report.timestamps}
 
     def take(self) -> list[dict[int, int]]:
         """What was sent since the last call: partition to number, for each report that had any."""
-        sent = [{partition.number: at_ms for partition, at_ms in report.readings} for report in self.reports]
+        sent = [{partition.number: at_ms for partition, at_ms in report.timestamps} for report in self.reports]
         self.reports.clear()
         return [each for each in sent if each]
 

@@ -26,7 +26,7 @@ HALF_AN_HOUR_MS = 30 * MINUTE_MS
 
 def refusals(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
     """(partition, timestamp, outcome) of all refusals that were told."""
-    return [(reading.partition.number, reading.timestamp_ms, why) for each in reports for reading, why in each.refusals]
+    return [(reading.partition.number, reading.timestamp_ms, why) for each in reports for reading, why in each.rejected]
 
 
 def told_within(stepped: StepResult, seconds: float) -> list[Report]:

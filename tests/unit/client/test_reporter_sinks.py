@@ -30,8 +30,8 @@ def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
     """Under the prefix that the URL gives; what the store did not know at first arrives a second later."""
     url = f"{redis_url}?prefix={key_prefix}"
     store = open_store(url, "checkins")
-    store.take_lease("token", "a leader", 60_000)
-    store.mark("token", StoreIdentity("cluster"), BOUNDS, now_ms())
+    store.acquire_lease("token", "a leader", 60_000)
+    store.claim("token", StoreIdentity("cluster"), BOUNDS, now_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 2)}), 1)
     at_ms = now_ms()
     with Reporter(url, "checkins", group="workers") as reporter:

@@ -29,7 +29,7 @@ def test_the_topic_of_a_clock_of_one_topic_need_not_be_told() -> None:
     stepped = StepResult(topic=None)
     stepped.reporter.observe(3, NOW_MS)
     stepped.step()
-    ((partition, timestamp_ms),) = stepped.desk.reports[0].readings
+    ((partition, timestamp_ms),) = stepped.desk.reports[0].timestamps
 
     assert (partition.topic, partition.number, timestamp_ms) == (TOPIC, 3, NOW_MS)
 
@@ -138,7 +138,7 @@ def test_messages_with_an_error_are_passed_over() -> None:
     stepped.reporter.flush()
 
     assert stepped.desk.last() == {0: NOW_MS}
-    assert [report.refusals for report in stepped.desk.reports] == [()]
+    assert [report.rejected for report in stepped.desk.reports] == [()]
 
 
 TIMES = st.integers(-100_000, 70_000)

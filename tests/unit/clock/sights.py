@@ -39,7 +39,7 @@ def sight(
     roster: Roster = ROSTER,
     pause: Pause | None = None,
     digests: frozenset[str] = frozenset({"digest-a"}),
-    all_heard: bool = True,
+    all_replicas_announced: bool = True,
 ) -> HoldInputs:
     """A healthy clock's sight, but for what a row says."""
     state = ClockState(
@@ -59,5 +59,5 @@ def sight(
         leader_now_ms=at(leader),
         store_now_ms=at(store),
         digests=digests,
-        all_heard=all_heard,
+        all_replicas_announced=all_replicas_announced,
     )

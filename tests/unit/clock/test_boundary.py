@@ -46,8 +46,8 @@ def test_boundaries_around_a_time(case: Case) -> None:
     now, interval_ms = at(case.time), case.interval_s * 1000
 
     assert boundary.floor(now, interval_ms) == at(case.floor)
-    assert boundary.following(now, interval_ms) == at(case.following)
-    assert boundary.at_or_after(now, interval_ms) == at(case.at_or_after)
+    assert boundary.next_boundary(now, interval_ms) == at(case.following)
+    assert boundary.ceil(now, interval_ms) == at(case.at_or_after)
 
 
 class Span(NamedTuple):
@@ -77,7 +77,7 @@ SPANS = [
 @pytest.mark.parametrize("case", SPANS, ids=lambda case: case.why)
 def test_boundaries_in_a_span(case: Span) -> None:
     """The span holds the boundaries that the row says."""
-    found = boundary.span(at(case.after), at(case.upto), case.interval_s * 1000, case.limit)
+    found = boundary.boundaries_between(at(case.after), at(case.upto), case.interval_s * 1000, case.limit)
 
     assert list(found) == [at(time) for time in case.expected]
 
@@ -87,7 +87,7 @@ def test_span_equals_walking_every_second(after: int, upto: int, interval_ms: in
     """A span is what a walk over all seconds finds: multiples after the one end and not after the other."""
     walked = [ms for ms in range(0, upto + 1, 1000) if ms % interval_ms == 0 and ms > after]
 
-    assert list(boundary.span(after, upto, interval_ms, limit)) == walked[:limit]
+    assert list(boundary.boundaries_between(after, upto, interval_ms, limit)) == walked[:limit]
 
 
 @given(timestamp=TIMES, interval_ms=INTERVALS)
@@ -96,5 +96,5 @@ def test_boundaries_around_any_time_equal_walking(timestamp: int, interval_ms: i
     multiples = [interval_ms * step for step in range(400_000 // interval_ms + 2)]
 
     assert boundary.floor(timestamp, interval_ms) == max(ms for ms in multiples if ms <= timestamp)
-    assert boundary.following(timestamp, interval_ms) == min(ms for ms in multiples if ms > timestamp)
-    assert boundary.at_or_after(timestamp, interval_ms) == min(ms for ms in multiples if ms >= timestamp)
+    assert boundary.next_boundary(timestamp, interval_ms) == min(ms for ms in multiples if ms > timestamp)
+    assert boundary.ceil(timestamp, interval_ms) == min(ms for ms in multiples if ms >= timestamp)

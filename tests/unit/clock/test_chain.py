@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.chain import leading_to
+from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
@@ -28,7 +28,7 @@ FIRST = replace(tick(1), tick=replace(tick(1).tick or Tick("", 0, 0, 0, 0), prev
 def led(written: Sequence[Record], *, last: Record | None = SECOND, known: Record = THIRD) -> list[Record]:
     """From the log's last committed record, minute 2 unless told otherwise, to the tick of minute 3."""
     assert known.tick is not None
-    return leading_to(known.tick, ClockState() if last is None else last.state, written)
+    return path_to_tick(known.tick, ClockState() if last is None else last.state, written)
 
 
 def test_one_record_leads_to_the_next_tick() -> None:

@@ -14,7 +14,7 @@ from clocksvc.clock.holds import (
     HoldInputs,
     Reason,
 )
-from clocksvc.clock.roster import Roster, TopicMetadata, read
+from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
 from tests.unit.clock.moments import at
 from tests.unit.clock.sights import (
     ORDERS,
@@ -37,7 +37,7 @@ LISTED = {"orders": ORDERS}
 def roster(listed: dict[str, TopicMetadata], *configured: str, excluded: tuple[int, ...] = ()) -> Roster:
     """The roster of a clock that knows `orders` with two partitions, after a metadata reading."""
     off = [partition for partition in (ORDERS_0, ORDERS_1, ORDERS_2) if partition.number in excluded]
-    return read({"orders": ORDERS}, listed, configured or ("orders",), off)
+    return merge_metadata({"orders": ORDERS}, listed, configured or ("orders",), off)
 
 
 class Case(NamedTuple):

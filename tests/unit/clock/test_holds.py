@@ -7,15 +7,15 @@ import pytest
 
 from clocksvc.clock import holds as rules
 from clocksvc.clock.holds import (
+    DELAYED_REASONS,
     RULES,
-    SHOWN_AFTER_A_WHILE,
     Hold,
     HoldInputs,
     Reason,
-    hold,
+    evaluate,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, read
+from clocksvc.clock.roster import Roster, merge_metadata
 from tests.unit.clock.sights import (
     ORDERS,
     ORDERS_0,
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.core
 
 ALL_EXCLUDED = Roster({"orders": ORDERS}, frozenset({ORDERS_0, ORDERS_1}))
 ONE_EXCLUDED = Roster({"orders": ORDERS}, frozenset({ORDERS_1}))
-CONFIGURED_BUT_UNLISTED = read({"orders": ORDERS}, {}, ["orders"])
-NEVER_SEEN = read({}, {"orders": ORDERS}, ["orders", "returns"])
-NO_LONGER_CONFIGURED = read({"orders": ORDERS, "returns": ORDERS}, {"orders": ORDERS}, ["orders"])
+CONFIGURED_BUT_UNLISTED = merge_metadata({"orders": ORDERS}, {}, ["orders"])
+NEVER_SEEN = merge_metadata({}, {"orders": ORDERS}, ["orders", "returns"])
+NO_LONGER_CONFIGURED = merge_metadata({"orders": ORDERS, "returns": ORDERS}, {"orders": ORDERS}, ["orders"])
 
 
 class Case(NamedTuple):
@@ -136,12 +136,12 @@ CASES = [
     ),
     Case(rules.ahead_of_time, "both clocks stand at the boundary", sight(leader="12:01", store="12:01"), None),
     Case(
-        rules.not_all_heard,
+        rules.announcements_incomplete,
         "a flushed store may not know yet of a replica that disagrees",
-        sight(all_heard=False),
+        sight(all_replicas_announced=False),
         "to tell whether all of them agree",
     ),
-    Case(rules.not_all_heard, "every replica had time to announce itself", sight(), None),
+    Case(rules.announcements_incomplete, "every replica had time to announce itself", sight(), None),
 ]
 
 
@@ -152,12 +152,12 @@ def test_what_each_rule_says(case: Case) -> None:
 
     if case.says is None:
         assert said is None
-        assert hold(case.sight) is None
+        assert evaluate(case.sight) is None
     else:
         assert said is not None
-        assert said.reason == ("config_conflict" if case.rule is rules.not_all_heard else case.rule.__name__)
+        assert said.reason == ("config_conflict" if case.rule is rules.announcements_incomplete else case.rule.__name__)
         assert case.says in said.detail
-        assert hold(case.sight) == said
+        assert evaluate(case.sight) == said
 
 
 def test_every_rule_has_a_row_that_holds_and_one_that_releases() -> None:
@@ -175,14 +175,14 @@ def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
     early = "11:00"
 
     shown = [
-        hold(sight(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
-        hold(sight(digests=two, roster=unlisted, lowest=None, leader=early)),
-        hold(sight(roster=unlisted, lowest=None, leader=early)),
-        hold(sight(lowest=None, leader=early)),
-        hold(sight(lowest="12:00:30", leader=early)),
-        hold(sight(leader=early, all_heard=False)),
-        hold(sight(all_heard=False)),
-        hold(sight()),
+        evaluate(sight(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
+        evaluate(sight(digests=two, roster=unlisted, lowest=None, leader=early)),
+        evaluate(sight(roster=unlisted, lowest=None, leader=early)),
+        evaluate(sight(lowest=None, leader=early)),
+        evaluate(sight(lowest="12:00:30", leader=early)),
+        evaluate(sight(leader=early, all_replicas_announced=False)),
+        evaluate(sight(all_replicas_announced=False)),
+        evaluate(sight()),
     ]
 
     assert [one and one.reason for one in shown] == [
@@ -223,18 +223,18 @@ def test_when_a_hold_shows(reason: Reason) -> None:
     waits = reason.value in ("partition_behind", "reports_rejected", "ahead_of_time")
     one = Hold(reason)
 
-    assert one.shows(quiet_ms=0, hold_after_ms=120_000) is not waits
-    assert one.shows(quiet_ms=119_999, hold_after_ms=120_000) is not waits
-    assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
-    assert (reason in SHOWN_AFTER_A_WHILE) is waits
+    assert one.is_visible(quiet_ms=0, hold_after_ms=120_000) is not waits
+    assert one.is_visible(quiet_ms=119_999, hold_after_ms=120_000) is not waits
+    assert one.is_visible(quiet_ms=120_000, hold_after_ms=120_000)
+    assert (reason in DELAYED_REASONS) is waits
 
 
 def test_a_brief_hold_shows_only_if_it_lasts() -> None:
     """What ends by itself within seconds alarms nobody, unless it doesn't end."""
-    one = Hold(Reason.CONFIG_CONFLICT, brief=True)
+    one = Hold(Reason.CONFIG_CONFLICT, transient=True)
 
-    assert not one.shows(quiet_ms=119_999, hold_after_ms=120_000)
-    assert one.shows(quiet_ms=120_000, hold_after_ms=120_000)
+    assert not one.is_visible(quiet_ms=119_999, hold_after_ms=120_000)
+    assert one.is_visible(quiet_ms=120_000, hold_after_ms=120_000)
 
 
 def test_a_hold_on_the_wire() -> None:
@@ -256,10 +256,10 @@ def test_a_reason_that_is_not_known_passes_through() -> None:
     found = Hold.from_wire(wire)
 
     assert found.to_wire() == wire
-    assert found.shows(quiet_ms=0, hold_after_ms=120_000)
+    assert found.is_visible(quiet_ms=0, hold_after_ms=120_000)
 
 
 def test_what_the_minimum_has_reached() -> None:
     """The raw minimum less the out-of-orderness, floored; and 0 where it is unknown or would be before the epoch."""
-    assert sight(lowest=None).reached_ms == 0
-    assert HoldInputs(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).reached_ms == 0
+    assert sight(lowest=None).watermark_boundary_ms == 0
+    assert HoldInputs(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).watermark_boundary_ms == 0

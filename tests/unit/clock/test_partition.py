@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.partition import REFUSALS, Outcome, Partition, refusal
+from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, rejection_reason
 from clocksvc.errors import InvalidValue
 from tests.unit.clock.moments import at
 
@@ -79,16 +79,16 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
 def test_which_timestamps_are_refused(case: Case) -> None:
     """A timestamp counts, or is refused with the outcome that the row says."""
-    assert refusal(case.timestamp_ms, at("12:00"), 60_000) == case.expected
+    assert rejection_reason(case.timestamp_ms, at("12:00"), 60_000) == case.expected
 
 
 def test_without_any_future_the_present_counts() -> None:
     """A `max_future` of 0 refuses what is ahead, and nothing else."""
-    assert refusal(at("12:00"), at("12:00"), 0) is None
-    assert refusal(at("12:00") + 1, at("12:00"), 0) is Outcome.TOO_FAR_AHEAD
+    assert rejection_reason(at("12:00"), at("12:00"), 0) is None
+    assert rejection_reason(at("12:00") + 1, at("12:00"), 0) is Outcome.TOO_FAR_AHEAD
 
 
 def test_refusals_are_the_outcomes_of_what_is_forgotten() -> None:
     """A refused number is forgotten; an unknown partition's is kept and repeated."""
-    assert {"too_far_ahead", "no_timestamp", "foreign_group"} == REFUSALS
-    assert {outcome.value for outcome in Outcome} - REFUSALS == {"accepted", "unchanged", "unknown"}
+    assert {"too_far_ahead", "no_timestamp", "foreign_group"} == REJECTIONS
+    assert {outcome.value for outcome in Outcome} - REJECTIONS == {"accepted", "unchanged", "unknown"}

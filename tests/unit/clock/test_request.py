@@ -15,7 +15,7 @@ from clocksvc.clock.log_record import (
     Pause,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import MOST_EXCLUSIONS, Request, RequestKind, apply, in_order
+from clocksvc.clock.request import MAX_EXCLUSIONS, Request, RequestKind, apply_request, sort_requests
 from clocksvc.clock.request_result import (
     RequestResult,
     ResultKind,
@@ -94,11 +94,11 @@ def test_what_a_request_does(case: Granted) -> None:
     """Only exclusions and pause change; asked once more it changes nothing."""
     before = replace(RUNNING, exclusions=case.before[0], pause=case.before[1])
 
-    after = apply(before, case.asked, ROSTER)
+    after = apply_request(before, case.asked, ROSTER)
 
     assert after == replace(RUNNING, exclusions=case.after[0], pause=case.after[1])
     if case.asked.partition != GONE:
-        assert apply(after, replace(case.asked, id="r2", by="mallory", at_ms=at("12:01")), ROSTER) == after
+        assert apply_request(after, replace(case.asked, id="r2", by="mallory", at_ms=at("12:01")), ROSTER) == after
 
 
 class Refused(NamedTuple):
@@ -124,7 +124,7 @@ REFUSED = [
 def test_what_is_refused(case: Refused) -> None:
     """Field, value, and what would be right."""
     with pytest.raises(InvalidValue) as raised:
-        apply(RUNNING, case.asked, ROSTER)
+        apply_request(RUNNING, case.asked, ROSTER)
 
     assert (raised.value.field, raised.value.value) == (case.field, case.value)
     assert case.wanted in raised.value.wanted
@@ -134,12 +134,12 @@ def test_there_is_a_bound_on_exclusions() -> None:
     """Each record of the tick log carries them all: a record must stay one that Kafka takes."""
     many = Roster({"orders": TopicMetadata("id-o", 1_000)})
     state = RUNNING
-    for number in range(MOST_EXCLUSIONS):
-        state = apply(state, asked(EXCLUDE, Partition("orders", number)), many)
+    for number in range(MAX_EXCLUSIONS):
+        state = apply_request(state, asked(EXCLUDE, Partition("orders", number)), many)
 
     with pytest.raises(InvalidValue, match="at most 100 exclusions"):
-        apply(state, asked(EXCLUDE, Partition("orders", MOST_EXCLUSIONS)), many)
-    assert apply(state, asked(EXCLUDE, ORDERS_0), many) == state
+        apply_request(state, asked(EXCLUDE, Partition("orders", MAX_EXCLUSIONS)), many)
+    assert apply_request(state, asked(EXCLUDE, ORDERS_0), many) == state
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_done_twice_is_done_once(wanted: list[tuple[RequestKind, int]]) -> None:
     made = [asked(kind, Partition("orders", number), id=f"r{n}") for n, (kind, number) in enumerate(wanted)]
 
     def after(state: ClockState) -> ClockState:
-        for one in in_order(made):
-            state = apply(state, one, ROSTER)
+        for one in sort_requests(made):
+            state = apply_request(state, one, ROSTER)
         return state
 
     once, twice = after(RUNNING), after(after(RUNNING))
@@ -264,4 +264,4 @@ def test_requests_are_done_as_they_were_made() -> None:
     """By time, then by id."""
     early, late = asked(PAUSE, id="b"), replace(asked(RESUME, id="a"), at_ms=at("12:01"))
 
-    assert in_order([late, replace(early, id="c"), early]) == [early, replace(early, id="c"), late]
+    assert sort_requests([late, replace(early, id="c"), early]) == [early, replace(early, id="c"), late]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicMetadata, read
+from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
 
 pytestmark = pytest.mark.core
 
@@ -125,7 +125,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
 def test_the_roster_after_a_reading(case: Case) -> None:
     """Topics, missing ones, exclusions and the count are what the row says."""
-    roster = read(case.remembered, case.listed, case.configured, case.excluded)
+    roster = merge_metadata(case.remembered, case.listed, case.configured, case.excluded)
 
     assert dict(roster.topics) == dict(case.topics)
     assert roster.missing == case.missing
@@ -153,7 +153,7 @@ def test_no_reading_loses_a_partition(readings: list[tuple[dict[str, TopicMetada
     """Over any readings, a partition leaves only with its topic's configuration or its topic's id."""
     roster = Roster({})
     for listed, configured in readings:
-        before, roster = roster, read(roster.topics, listed, configured)
+        before, roster = roster, merge_metadata(roster.topics, listed, configured)
         gone = set(before.partitions()) - set(roster.partitions())
         for topic, _ in gone:
             assert topic not in configured or listed[topic].id != before.topics[topic].id
@@ -172,7 +172,7 @@ def test_a_roster_is_what_its_history_says(readings: list[tuple[dict[str, TopicM
             if ids.get(topic) != listed[topic].id:
                 ids[topic], seen[topic] = listed[topic].id, set()
             seen[topic] |= {Partition(topic, number) for number in range(listed[topic].partitions)}
-        roster = read(roster.topics, listed, configured)
+        roster = merge_metadata(roster.topics, listed, configured)
 
         assert set(roster.partitions()) == {partition for group in seen.values() for partition in group}
         assert {topic: shape.id for topic, shape in roster.topics.items()} == ids
@@ -184,7 +184,7 @@ def test_the_count_is_of_partitions_that_are_not_excluded(
     listed: dict[str, TopicMetadata], excluded: set[Partition]
 ) -> None:
     """Required are all partitions but the excluded ones, counted one by one."""
-    roster = read({}, listed, "abc", excluded)
+    roster = merge_metadata({}, listed, "abc", excluded)
     partitions = {Partition(topic, number) for topic in listed for number in range(listed[topic].partitions)}
 
     assert roster.required_count() == len(partitions - excluded)

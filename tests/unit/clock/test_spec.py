@@ -191,7 +191,7 @@ def test_a_digest_is_the_same_in_every_process_and_release() -> None:
 
 def test_what_a_digest_stands_for() -> None:
     """By the configuration's names, with nothing in it that replicas may differ in."""
-    assert json.loads(replace(SPEC, topics=("b", "a"), interval_ms=300 * SECOND).meaning()) == {
+    assert json.loads(replace(SPEC, topics=("b", "a"), interval_ms=300 * SECOND).config_json()) == {
         "name": SPEC.name,
         "topics": ["a", "b"],
         "group": SPEC.group,

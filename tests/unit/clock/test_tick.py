@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.tick import Tick, first_break, partition_from_wire, partition_to_wire
+from clocksvc.clock.tick import Tick, first_chain_break, partition_from_wire, partition_to_wire
 from tests.unit.clock.moments import (
     at,
     maybe_at,
@@ -121,6 +121,6 @@ def test_where_a_chain_breaks(case: Case) -> None:
     """The first tick that does not follow is the one that the row says, or there is none."""
     ticks = [Tick("checkins", at(time), maybe_at(previous), 60_000, at(time)) for previous, time in case.ticks]
 
-    broken = first_break(maybe_at(case.last), ticks)
+    broken = first_chain_break(maybe_at(case.last), ticks)
 
     assert (None if broken is None else broken.at_ms) == maybe_at(case.breaks_at)

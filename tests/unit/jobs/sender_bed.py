@@ -18,7 +18,7 @@ from clocksvc.jobs.dispatcher import (
 )
 from clocksvc.memory.checkpoints import (
     MemoryCheckpoints,
-    MemoryPositionsTopic,
+    MemoryCheckpointTopic,
 )
 from clocksvc.memory.tick_consumer import (
     MemoryGroup,
@@ -58,7 +58,7 @@ class Bed:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.group = MemoryGroup(self.log, "c")
-        self.topic = MemoryPositionsTopic()
+        self.topic = MemoryCheckpointTopic()
         self.broker = NotingBroker()
         self.time = ManualTime(START_MIN * 60)
         self.last_min: int | None = None

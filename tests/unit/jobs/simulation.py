@@ -21,7 +21,7 @@ from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.memory.checkpoints import (
     MemoryCheckpoints,
-    MemoryPositionsTopic,
+    MemoryCheckpointTopic,
 )
 from clocksvc.memory.tick_consumer import (
     MemoryGroup,
@@ -101,7 +101,7 @@ class Simulation:
         self.rng = random.Random(seed)
         self.clock = InMemoryClock(interval_seconds=MINUTE_S)
         self.group = MemoryGroup(self.clock.log, self.clock.spec.name)
-        self.topic = MemoryPositionsTopic()
+        self.topic = MemoryCheckpointTopic()
         self.taken: list[DueTask] = []
         self.broker_down = False
         self.mortal = True

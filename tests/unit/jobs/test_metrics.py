@@ -65,7 +65,7 @@ def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
     bed.run(sender)
     tally.step()
     assert store.counters().tasks == {"beat": ZEROS}
-    assert store.counters().sender_positions_ms == {"beat": START_MIN * MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
     bed.tick(1, 2)
     bed.time.advance(600)
@@ -74,7 +74,7 @@ def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
 
     counted = {what: count for what, count in store.counters().tasks["beat"].items() if count}
     assert counted == {("ingest", "fast", "sent"): 2, ("ingest", "slow", "stale"): 2, ("bills", "fast", "refused"): 2}
-    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 2) * MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 2) * MINUTE}
     assert store.writes == 2
 
 
@@ -91,7 +91,7 @@ def test_without_news_the_store_is_left_alone() -> None:
     for _ in range(REPEAT_STEPS):
         tally.step()
     assert store.writes == 2
-    assert store.counters().sender_positions_ms == {"beat": START_MIN * MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
     tally.stands(None)
     for _ in range(3 * REPEAT_STEPS):
@@ -113,7 +113,7 @@ def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
     tally.step()
 
     assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 3
-    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 2) * MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 2) * MINUTE}
 
 
 def test_a_store_that_hangs_holds_no_sender_up() -> None:
@@ -134,7 +134,7 @@ def test_a_store_that_hangs_holds_no_sender_up() -> None:
     store.hold.set()
     sender.close()
     assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 5
-    assert store.counters().sender_positions_ms == {"beat": (START_MIN + 5) * MINUTE}
+    assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 5) * MINUTE}
 
 
 def test_positions_are_kept_for_longer_than_a_stop() -> None:

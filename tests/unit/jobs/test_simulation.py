@@ -24,7 +24,7 @@ def test_no_seed_loses_or_invents_a_task() -> None:
 
 def test_a_position_that_is_moved_before_its_task_is_sent_loses_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deliberate defect: the judge sees it."""
-    hold = MemoryCheckpoints.hold
+    hold = MemoryCheckpoints.acquire
 
     def ahead(self: MemoryCheckpoints, waiting: object) -> dict[str, Checkpoint]:
         found = dict(hold(self, lambda: None))
@@ -32,6 +32,6 @@ def test_a_position_that_is_moved_before_its_task_is_sent_loses_tasks(monkeypatc
             found[""] = Checkpoint(found[""].at_ms + 60_000)
         return found
 
-    monkeypatch.setattr(MemoryCheckpoints, "hold", ahead)
+    monkeypatch.setattr(MemoryCheckpoints, "acquire", ahead)
 
     assert any("lost" in text for seed in range(20) for text in Simulation(seed).run().wrong)

@@ -59,7 +59,7 @@ def times(clock: InMemoryClock) -> list[str]:
 
 def hold_of(clock: InMemoryClock) -> tuple[Reason | None, tuple[Partition, ...]]:
     """What the leader said last: the reason of its hold and the partitions that it names."""
-    verdict = clock.store.snapshot().verdict
+    verdict = clock.store.snapshot().leader_status
     hold = None if verdict is None else json.loads(verdict)["hold"]
     if hold is None:
         return None, ()

@@ -26,7 +26,7 @@ class Operator:
         now_ms = self._clock.store.now_ms()
         partition = None if number is None else Partition(self._clock.spec.topics[0], number)
         request = Request(next(self._ids), kind, "ada", now_ms, reason, now_ms + LASTS_MS, partition)
-        assert self._clock.store.leave_request(request)
+        assert self._clock.store.submit_request(request)
         return request.id
 
     def ask(
@@ -39,7 +39,7 @@ class Operator:
 
     def answer(self, request_id: str) -> RequestResult | None:
         """The leader's answer so far."""
-        return self._clock.store.read_answer(request_id)
+        return self._clock.store.read_request_result(request_id)
 
 
 def records(clock: InMemoryClock) -> list[Record]:

@@ -21,14 +21,14 @@ def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
     clock.topics.hide("events", 0)
     clock.report(0, "2026-11-22T12:04:00Z")
     said: list[str] = []
-    say = clock.store.say
+    say = clock.store.publish_status
 
     def listen(token: str, verdict: str, ttl_ms: int) -> None:
         said.append(json.loads(verdict)["hold"]["reason"])
         say(token, verdict, ttl_ms)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.store, "say", listen)
+        patch.setattr(clock.store, "publish_status", listen)
         pass_time(clock, 25, clock.leader)
 
     assert said

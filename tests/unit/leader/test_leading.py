@@ -114,15 +114,15 @@ def test_metadata_is_read_after_the_minimum() -> None:
     clock = InMemoryClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
-    read_minimum = clock.store.read_minimum
+    read_progress = clock.store.read_progress
 
     def grow_afterwards(token: str, ttl_ms: int) -> object:
-        minimum = read_minimum(token, ttl_ms)
+        minimum = read_progress(token, ttl_ms)
         clock.topics.add_partitions("events", 1)
         return minimum
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.store, "read_minimum", grow_afterwards)
+        patch.setattr(clock.store, "read_progress", grow_afterwards)
         clock.leader.step()
     clock.settle()
 

@@ -31,7 +31,7 @@ from tests.unit.leader.operator import (
 pytestmark = pytest.mark.core
 
 EXCLUDE, INCLUDE, PAUSE, RESUME = RequestKind.EXCLUDE, RequestKind.INCLUDE, RequestKind.PAUSE, RequestKind.RESUME
-DONE, REFUSED, NOT_DONE = ResultKind.DONE, ResultKind.REFUSED, ResultKind.NOT_DONE
+DONE, REFUSED, NOT_DONE = ResultKind.DONE, ResultKind.REJECTED, ResultKind.NOT_DONE
 EVENTS_1 = Partition("events", 1)
 
 
@@ -93,7 +93,7 @@ def test_taken_back_in_the_clock_never_goes_back() -> None:
     assert (answer.kind, answer.exclusions) == (DONE, ())
     clock.report(0, "2026-11-22T12:09:00Z")
     assert times(clock) == minutes(1, 2, 3, 4)
-    assert clock.store.read_minimum(_token(clock), 3_000).lowest_ms == clock.store.partitions(None, 9)[1].raw_ms
+    assert clock.store.read_progress(_token(clock), 3_000).lowest_ms == clock.store.partitions(None, 9)[1].raw_ms
     clock.report(1, "2026-11-22T12:04:59Z")
     assert times(clock) == minutes(1, 2, 3, 4)
     clock.report(1, "2026-11-22T12:05:00Z")
@@ -279,7 +279,7 @@ def test_a_death_between_commit_and_answer() -> None:
     clock.log.at = lambda _: None
     clock.store.broken = False
     assert operator.answer(left) is None
-    assert not clock.store.withdraw_request(left)
+    assert not clock.store.cancel_request(left)
     successor = clock.new_leader("successor")
     pass_time(clock, 4, successor)
 
@@ -306,7 +306,7 @@ def test_granted_is_granted_though_another_undid_it(late: bool) -> None:
     clock.settle()
     clock.log.at = lambda _: None
     clock.store.broken = False
-    assert not any(clock.store.withdraw_request(one) for one in left)
+    assert not any(clock.store.cancel_request(one) for one in left)
     clock.time.advance(11 if late else 1)
     pass_time(clock, 6, clock.new_leader("successor"))
 
@@ -361,7 +361,7 @@ def test_an_expired_request_is_never_done() -> None:
 
     assert phase_of(clock.leader) is Phase.LEADING
     assert controls(clock) == []
-    assert clock.store.withdraw_request(left)
+    assert clock.store.cancel_request(left)
 
 
 def test_a_fenced_leader_leaves_the_request_to_the_next() -> None:
@@ -441,7 +441,7 @@ def test_a_flush_on_the_way(when: str) -> None:
     pass_time(clock, 4, clock.leader)
 
     assert operator.answer(left) is None
-    assert not clock.store.withdraw_request(left)
+    assert not clock.store.cancel_request(left)
     assert len(controls(clock)) == (when == "while it is committed")
     assert len(clock.store.snapshot().exclusions) == len(controls(clock))
 

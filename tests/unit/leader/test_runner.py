@@ -51,7 +51,7 @@ def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
         answers.wait(20)
         answered.set()
 
-    monkeypatch.setattr(MemoryStore, "wake", black_hole)
+    monkeypatch.setattr(MemoryStore, "notify", black_hole)
     thread.stop()
     left = thread.join(10)
     unanswered = not answered.is_set()
@@ -65,13 +65,13 @@ def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """What nobody foresaw is logged with its traceback, and the leader begins anew, with the lease."""
     clock = InMemoryClock(now="2026-11-22T12:30:00Z")
-    read_minimum = clock.store.read_minimum
+    read_progress = clock.store.read_progress
 
     def fail_once(token: str, ttl_ms: int) -> object:
-        monkeypatch.setattr(clock.store, "read_minimum", read_minimum)
+        monkeypatch.setattr(clock.store, "read_progress", read_progress)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(clock.store, "read_minimum", fail_once)
+    monkeypatch.setattr(clock.store, "read_progress", fail_once)
     thread = LeaderThread("clock", clock.leader, clock.store)
     thread.start()
     eventually(lambda: "leader's step failed" in caplog.messages, what="the defect to be logged")

@@ -23,7 +23,7 @@ from tests.unit.leader.looks import (
 
 def detail_of(clock: InMemoryClock) -> str:
     """What the leader's hold says to people."""
-    hold = json.loads(clock.store.snapshot().verdict or "{}")["hold"]
+    hold = json.loads(clock.store.snapshot().leader_status or "{}")["hold"]
     return "" if hold is None else str(hold["detail"])
 
 

@@ -59,13 +59,13 @@ def test_the_report_that_completes_a_boundary_notifies_the_leader() -> None:
     for partition in range(2):
         clock.report(partition, "2026-11-22T12:02:00Z")
     pass_time(clock, 40, clock.leader)
-    clock.store.wait_for_wake(0)
+    clock.store.wait_for_notification(0)
     require(times(clock) == minutes(1), "the clock waits for the new partition")
 
     reading = PartitionTimestamp(Partition("events", 2), parse_timestamp("timestamp", "2026-11-22T12:02:00Z"))
     clock.store.report(Report("group", (reading,)))
 
-    assert clock.store.wait_for_wake(0)
+    assert clock.store.wait_for_notification(0)
     clock.settle()
     assert times(clock) == minutes(1, 2)
     assert (latencies.seen[-1] or 0) < 5

@@ -28,7 +28,7 @@ def test_create_time_gets_its_out_of_orderness(interval_seconds: int, monkeypatc
             clock.report(0, clock.time.now_ms() / 1000)
 
     def out_of_orderness_ms() -> int | None:
-        bounds = clock.store.snapshot().bounds
+        bounds = clock.store.snapshot().parameters
         return None if bounds is None else bounds.out_of_orderness_ms
 
     report_every_second(40)

@@ -43,6 +43,6 @@ def test_a_topic_without_an_id_is_a_hold() -> None:
 
     early = set(minutes(2, 3, 4, 5)) & set(times(clock))
     assert not early, f"partition 0 of the recreated topic has not been reported, ticks came: {sorted(early)}"
-    hold = json.loads(clock.store.snapshot().verdict or "{}").get("hold")
+    hold = json.loads(clock.store.snapshot().leader_status or "{}").get("hold")
     assert hold is not None
     assert "events" in hold["detail"]

@@ -55,7 +55,7 @@ def test_a_store_that_forgot_the_leaders_own_word_hides_no_conflict() -> None:
     assert len(clock.ticks()) == 1
 
     time.ahead_ms = 8_000
-    clock.store.take_lease(f"{2:012x}{ord('l'):020x}", "leader:1", 3_000)
+    clock.store.acquire_lease(f"{2:012x}{ord('l'):020x}", "leader:1", 3_000)
     clock.store.announce("other:2 x", "another", 6_000)
     clock.report(0, "2026-11-22T11:59:59Z")
 

@@ -43,8 +43,8 @@ def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
     clock = a_clock_with_ticks()
     hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
     clock.leader.leave()
-    assert clock.store.take_lease("newer", "host-2:1", FOR_EVER_MS)
-    clock.store.say("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
+    assert clock.store.acquire_lease("newer", "host-2:1", FOR_EVER_MS)
+    clock.store.publish_status("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
 
     state = a_replica(clock).state()
 

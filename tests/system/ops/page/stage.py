@@ -51,9 +51,9 @@ class Stage:
         self.store = MemoryStore(name, self.time)
         self.feed = Feed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
-        self.store.take_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)
+        self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
-        self.store.mark(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
+        self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
         self.roster()
         self.say(None)
         self.store.count_heartbeats({"delivered": partitions * 60}, success=True)
@@ -80,7 +80,7 @@ class Stage:
 
     def say(self, hold: Hold | None) -> None:
         """The leader's verdict."""
-        self.store.say(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), _FOR_EVER_MS)
+        self.store.publish_status(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), _FOR_EVER_MS)
 
     def past(self, ticks: int, *, until_s: float = 0.0, holds: Sequence[tuple[int, int]] = ()) -> None:
         """Ticks up to `until_s` ago. Of each (`ticks_ago`, `length`), so many were emitted at once, at the end."""
