@@ -1,6 +1,6 @@
-"""A child process that ends with its parent, whose log is a file, and that the terminal's Ctrl-C does not reach.
+"""A child process that ends with its parent, logs to a file and does not receive the terminal's Ctrl-C.
 
-It knows processes, not servers: ports, configuration and what counts as ready belong to `server.py`.
+Ports, configuration and readiness of servers belong to `child_server.py`.
 """
 
 import os
@@ -29,11 +29,11 @@ class ChildEnded(DevServerError):
 
 
 class ChildProcess:
-    """One run of a command at a time, in a session of its own, under a guard (`guard.py`).
+    """One run of a command at a time, in its own session, under a guard (`guard.py`).
 
-    The command's output is appended to `log_file`; `leftovers` is a directory to remove if this process dies without
-    having ended its child; `environ` is the command's environment, this process's own unless given. May be used from
-    any thread, by one at a time.
+    The command's output is appended to `log_file`. `leftovers` is a directory that the guard removes if this process
+    dies before its child. `environ` is the command's environment, by default this process's own. Methods may be called
+    from any thread, but only from one at a time.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class ChildProcess:
                 return
 
     def stop(self, *, timeout_seconds: float = 20.0) -> None:
-        """SIGTERM, and SIGKILL if that did not end it in time. Returns when no process is left; may be called twice."""
+        """Send SIGTERM, then SIGKILL after the time-out. Returns when the process has ended; may be called twice."""
         if self._guard is None:
             return
         self.signal(signal.SIGTERM)
@@ -116,18 +116,18 @@ class ChildProcess:
         self._reap()
 
     def kill(self) -> None:
-        """SIGKILL, as an outage would. Returns when no process is left; may be called twice."""
+        """Send SIGKILL, as in an outage. Returns when the process has ended; may be called twice."""
         self.signal(signal.SIGKILL)
         self._reap()
 
     def log_since_start(self) -> str:
-        """What the command has written since `start`."""
+        """The command's output since `start`."""
         with self.log_file.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
     def log_tail(self) -> str:
-        """The last lines since `start`, and where to read on."""
+        """The last lines of output since `start`, with the path of the log file."""
         lines = self.log_since_start().splitlines()[-_LOG_TAIL_LINES:]
         return "\n".join([f"Its log, {self.log_file}, {'ends with:' if lines else 'is empty.'}", *lines])
 
@@ -154,7 +154,7 @@ _guards: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
 
 
 def _close_guard_pipes() -> None:
-    """A forked copy of this process would hold the guards' pipes open, and so keep servers alive after us."""
+    """A forked child would keep the guards' pipes open, and the servers alive after this process has ended."""
     for guard in _guards:
         if guard.stdin is not None:
             guard.stdin.close()

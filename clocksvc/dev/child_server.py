@@ -1,6 +1,6 @@
-"""What the child servers have in common: a directory, ports, start, ready, stop, kill, restart.
+"""The life cycle of a server as a child process: directory, ports, start, readiness, stop, kill, restart.
 
-It must not know what any one of them is configured with: that is each server's own module.
+Each server's own module holds its configuration.
 """
 
 import shutil
@@ -20,9 +20,9 @@ class ChildServer(ABC):
     """A server as a child process, on loopback ports.
 
     `start()` returns once the process runs, `wait_ready()` once it answers, so that several can start side by side.
-    `stop()` and `kill()` keep data and ports for the next `start()`; `close()`, or leaving the context manager, stops
-    it and removes the data, unless `data_dir` was given. Ports that were not given are free ones, and may change until
-    `wait_ready()` has returned for the first time: another process may take one before the server does.
+    `stop()` and `kill()` keep data and ports for the next `start()`. `close()`, or leaving the context manager, stops
+    the server and removes the data, unless `data_dir` was given. Ports that were not given are free ones. They may
+    change until `wait_ready()` has returned for the first time, because another process may take one first.
     """
 
     name: ClassVar[str]
@@ -90,12 +90,12 @@ class ChildServer(ABC):
                 return
 
     def stop(self) -> None:
-        """End the server in order (SIGTERM; SIGKILL if it takes too long); data and ports stay. May be called twice."""
+        """Stop the server (SIGTERM, then SIGKILL after a time-out); data and ports are kept. May be called twice."""
         if self._process is not None:
             self._process.stop()
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL), as an outage would; data and ports stay. May be called twice."""
+        """Kill the server (SIGKILL), as in an outage; data and ports are kept. May be called twice."""
         if self._process is not None:
             self._process.kill()
 
@@ -106,9 +106,9 @@ class ChildServer(ABC):
         self.wait_ready(deadline_seconds=deadline_seconds)
 
     def close(self) -> None:
-        """End the server, and remove its directory unless `data_dir` was given. May be called twice."""
+        """Stop the server and remove its directory unless `data_dir` was given. May be called twice."""
         if self._given_dir is None:
-            self.kill()  # its data goes: nothing to write down in order
+            self.kill()  # the data is removed: an orderly stop saves nothing
         self.stop()
         self._process = None
         directory, self._directory = self._directory, None
@@ -130,14 +130,14 @@ class ChildServer(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Write what the server reads at start into `directory`; called before each start, may block for seconds."""
+        """Write the server's configuration into `directory`; called before each start, may block for seconds."""
 
     @abstractmethod
     def _command(self) -> list[str]:
         """The server's command, its program as an absolute path; run in `directory`."""
 
     def _answers(self) -> bool:
-        # The line as well as the connection: somebody else could be listening on a port that this server failed to get.
+        # Both the log line and a connection: another process could listen on a port that this server failed to bind.
         return self._process is not None and self.ready_line in self._process.log_since_start() and listens(self.port)
 
     def _choose_ports(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""`clocksvc dev`: from arguments to a demo, and from how it went to an exit code. What a demo is, says `dev.demo`."""
+"""`clocksvc dev`: parses arguments, runs the demo (`dev.demo`) and returns an exit code."""
 
 import argparse
 import os
@@ -24,7 +24,7 @@ _LAST_PORT = 65_535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How fast, for how long, and what of somebody's own to use."""
+    """Rate, duration, port, and servers to use instead of child processes."""
     parser.description = (
         "Run a whole clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
         "worker and two beats, producers and consumers; and watch it. Nothing has to be installed, nothing stays."
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play the demo until it is over or a signal ends it; 0 unless something was problem."""
+    """Run the demo until it ends or a signal arrives. Returns 0, or 1 if ticks or jobs were wrong or a part failed."""
     from clocksvc.dev.demo.display import open_display
     from clocksvc.dev.demo.processes import Interrupted
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _play(installation: "DemoInstallation", display: "Display", ended: threading.Event, lasts_s: float | None) -> bool:
-    """Whether all was well."""
+    """True if ticks and jobs came once each and in order."""
     from clocksvc.dev.demo.demo import Demo, failure_reason
 
     installation.start(ended)
@@ -126,7 +126,7 @@ def _frame(installation: "DemoInstallation") -> "Frame":
 
 
 def _program() -> str:
-    """What to type for this program: its name where the shell finds it, else its path from here."""
+    """The command to type: `clocksvc` if the shell finds it, else a path relative to the working directory."""
     if shutil.which("clocksvc"):
         return "clocksvc"
     path = Path(sys.argv[0])
@@ -136,7 +136,7 @@ def _program() -> str:
 
 
 def _ended_by_signals() -> threading.Event:
-    """Set by the first SIGINT or SIGTERM. A second one ends at once: the guards end the children."""
+    """Set by the first SIGINT or SIGTERM. A second signal ends this process at once; the guards end the children."""
     ended = threading.Event()
 
     def end(number: int, _: object) -> None:

@@ -1,11 +1,11 @@
-"""Runs one server and sees to it that it never outlives the process that wanted it.
+"""Runs one server and kills it when the parent process ends.
 
-A script, run as `python -I -S guard.py LEFTOVERS COMMAND...`, never imported: it must need nothing but the standard
-library, and start fast. Its standard input is a pipe that nobody writes to: when that ends, its parent is gone, however
-it went, and the server is killed and the directory LEFTOVERS (when not empty text) removed. It says `pid N` or
-`error TEXT` on standard output, sends the server's output to its own standard error, and ends as the server ended.
+A script, run as `python -I -S guard.py LEFTOVERS COMMAND...` and never imported: it needs only the standard library and
+starts fast. Its standard input is a pipe without a writer that writes: end of file means that the parent has ended, for
+any reason. The guard then kills the server and removes the directory LEFTOVERS (unless that is empty text). It prints
+`pid N` or `error TEXT`, sends the server's output to its own standard error, and exits with the server's exit code.
 
-Not PR_SET_PDEATHSIG: that is Linux's alone, and it fires when the *thread* that started the child ends.
+PR_SET_PDEATHSIG would not do: it exists on Linux only, and fires when the *thread* that started the child ends.
 """
 
 import os

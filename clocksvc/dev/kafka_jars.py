@@ -1,7 +1,7 @@
 """Apache Kafka's jars: fetched once from Maven Central, without Java and without Maven, then read from a cache.
 
-The cache holds one directory for each version, which appears whole or not at all. A start that finds it does not touch
-the network. It must not start anything: that is `kafka_server.py`.
+The cache holds one directory for each version, which appears complete or not at all. If it exists, a start does not
+use the network. `kafka_server.py` starts Kafka.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from clocksvc.dev.child_process import DevServerError
 
 KAFKA_VERSION = "4.3.1"
 _KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# Kafka logs through SLF4J, and what carries that to log4j is in its archive but not among its dependencies.
+# Kafka logs through SLF4J; the binding to log4j is in Kafka's archive but not among its dependencies.
 _LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _TIMEOUT_SECONDS = 30
 _LIST = "jars.txt"
@@ -47,7 +47,7 @@ def kafka_jars(cache_dir: Path, fetch: Fetch) -> Path:
             if not _complete(jars):
                 _log.info("Fetching Apache Kafka %s into %s: about 45 MB, only once", KAFKA_VERSION, jars)
                 _fill(jars, fetch)
-    # Whatever goes wrong on the way (network, disk, the resolver's own assertions), the user's way out is the same.
+    # For any failure (network, disk, an assertion in the resolver) the user has the same way out.
     except Exception as error:
         raise DevServerError(
             f"Apache Kafka {KAFKA_VERSION} ({_KAFKA}) could not be fetched from Maven Central into {cache_dir}: "
@@ -63,7 +63,7 @@ def fetch_from_maven_central(into: Path) -> list[Path]:
 
     context = MavenContext(repo_cache=into, resolver=PythonResolver(), timeout=_TIMEOUT_SECONDS)
     inputs, transitive = context.resolver.resolve([context.create_dependency(_KAFKA)])
-    # By itself: resolved together with Kafka, jgo lets log4j's own bill of materials choose Kafka's versions.
+    # Resolved separately: together with Kafka, jgo would let log4j's bill of materials choose Kafka's versions.
     binding = context.create_dependency(_LOG_BINDING)
     return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, binding)]
 
@@ -88,7 +88,7 @@ def _fill(jars: Path, fetch: Fetch) -> None:
 
 @contextmanager
 def _locked(cache_dir: Path) -> Iterator[None]:
-    """One process at a time fills the cache; the lock goes with its holder."""
+    """One process at a time fills the cache; the lock ends with the process that has it."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     with (cache_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ _JVM_FLAGS = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dlog4j2.configurationFile=log4j2.properties",
-    # What Kafka does, and Java 25 else warns of in the log at every start.
+    # Without these Java 25 logs warnings about Kafka at every start.
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 ]
@@ -42,9 +42,8 @@ logger.started.level = INFO
 class KafkaServer(ChildServer):
     """One Kafka node, by default a whole cluster of its own.
 
-    `properties` are added to server.properties, or stand in place of what is there. For a cluster of three give each
-    node a `node_id`, the same `cluster_id`, both ports, and `controller.quorum.voters`; start all before waiting for
-    one.
+    `properties` are added to server.properties and override it. For a cluster of three give each node a `node_id`,
+    the same `cluster_id`, both ports, and `controller.quorum.voters`; start all nodes before you wait for one.
     """
 
     name: ClassVar[str] = "Kafka"
@@ -71,7 +70,7 @@ class KafkaServer(ChildServer):
 
     @property
     def bootstrap(self) -> str:
-        """What clients want as `bootstrap.servers`: `127.0.0.1:PORT`."""
+        """The value of `bootstrap.servers` for clients: `127.0.0.1:PORT`."""
         return f"{LOOPBACK}:{self.port}"
 
     def _prepare(self) -> None:
@@ -137,7 +136,7 @@ class KafkaServer(ChildServer):
             "share.coordinator.state.topic.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # A killed broker is let in again once its session is over: 9 s unless set.
+            # A killed broker can rejoin only after its session has expired: 9 s unless set.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             # 128 MB unless set: half of this heap.

@@ -1,4 +1,4 @@
-"""Free ports on the loopback interface. Must not keep them: free means free when looked at."""
+"""Free ports on the loopback interface. They are not reserved: another process may take one at any time."""
 
 import random
 import socket
@@ -6,19 +6,19 @@ from contextlib import ExitStack
 
 LOOPBACK = "127.0.0.1"
 
-# Below the ports that Linux and macOS give to outgoing connections: a client that calls a dead server's port again and
-# again would else, sooner or later, be given that very port, connect to itself, and keep the restarted server out.
+# Below the range of ephemeral ports of Linux and macOS: a client that keeps connecting to the port of a stopped server
+# could otherwise get that port itself, connect to itself, and block the port for the restarted server.
 _LOWEST, _HIGHEST = 20_000, 32_767
 _random = random.SystemRandom()
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listened on a moment ago."""
+    """`count` different ports on which no process listened a moment ago."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
             port = _random.randint(_LOWEST, _HIGHEST)
-            if port in ports:  # a socket that doesn't listen keeps nobody from binding its port again
+            if port in ports:  # a bound socket that does not listen does not stop a second bind of its port
                 continue
             probe = held.enter_context(socket.socket())
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,7 +31,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections on this loopback port now."""
+    """True if a process accepts connections on this loopback port now."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1.0):
             return True

@@ -16,9 +16,8 @@ _GO_ON = "To go on without it, use a Redis or Valkey that runs already: --redis 
 class ValkeyServer(ChildServer):
     """One Valkey node: nothing is written to disk, unless asked for.
 
-    With a `data_dir`, `stop()` leaves a snapshot there, from which the next `start()` goes on; after `kill()` it is
-    what the last snapshot held (`SAVE`, or `options={"appendonly": "yes"}` for more). Without one, every start is
-    empty.
+    With a `data_dir`, `stop()` saves a snapshot there and the next `start()` loads it; after `kill()` the last snapshot
+    is loaded (`SAVE`, or `options={"appendonly": "yes"}` for more). Without one, every start is empty.
     `options` are lines of valkey.conf: name to value.
     """
 
@@ -46,7 +45,7 @@ class ValkeyServer(ChildServer):
         return f"redis://{credentials}{LOOPBACK}:{self.port}/0"
 
     def _prepare(self) -> None:
-        # In a file, not in arguments: everybody on the machine can read those, and the password is here.
+        # In a file, because every user of the machine can read arguments, and this has the password.
         self._config_file.touch(mode=0o600)
         self._config_file.write_text("".join(f"{name} {value}\n" for name, value in self._config().items()))
 

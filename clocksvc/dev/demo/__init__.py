@@ -1,5 +1,5 @@
-"""The demo of `clocksvc dev`: a whole clocksvc with producers and consumers, which tells its story by itself.
+"""The demo of `clocksvc dev`: a complete installation with producers and consumers that runs through a scenario.
 
-It uses clocksvc through the doors that users have: Reporter, HTTP, Celery's programs, a configuration. Nothing outside
-`clocksvc.dev` may import it.
+It uses clocksvc through its public interfaces only: Reporter, HTTP, Celery's programs, a configuration. Only
+`clocksvc.dev` imports it.
 """

@@ -1,4 +1,4 @@
-"""What the tasks of the demo wrote down, and whether they came each once, in order, none before its tick."""
+"""Checks that the demo's ticks and jobs came once each and in order, and no job before its tick."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ EVERY_MS = {NIGHTLY: NIGHT_S * 1000, TICK: INTERVAL_S * 1000}
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One task that came: due at `due_ms`, by the tick at `tick_ms`; `sent_ms` by beat's wall clock, where noted."""
+    """A task that was run: due at `due_ms`, sent at the tick `tick_ms`; `sent_ms` is beat's wall clock, if recorded."""
 
     kind: str
     id: str
@@ -25,11 +25,11 @@ class Job:
 
 
 class JobSequence:
-    """The tasks of one demo, from its notes.
+    """The tasks of one demo, read from the file that they write.
 
     Attributes:
-        counts: how many came, by kind; one that came again under its id is not counted again.
-        problems: what was wrong, in words; empty while all is well.
+        counts: tasks by kind; a repetition with the same id is not counted again.
+        problems: a sentence for each gap, repetition or early task; empty if there are none.
     """
 
     def __init__(self, notes: Path) -> None:
@@ -42,7 +42,7 @@ class JobSequence:
         self._nightly: list[Job] = []
 
     def read_new(self) -> None:
-        """Read what has been written since the last time."""
+        """Read the lines that were written since the last call."""
         if not self._notes.exists():
             return
         with self._notes.open("rb") as notes:
@@ -54,7 +54,7 @@ class JobSequence:
             self.add(_parse_job(line))
 
     def add(self, job: Job) -> None:
-        """The next task that came."""
+        """Check and count the next task."""
         if job.id in self._ids:
             return
         expected_ms = self._last_ms.get(job.kind, job.due_ms - EVERY_MS[job.kind]) + EVERY_MS[job.kind]
@@ -69,24 +69,24 @@ class JobSequence:
             self._nightly.append(job)
 
     def take_nightly(self, tick_ms: int) -> list[Job]:
-        """The nightly jobs that no call has given yet, up to those that this tick let go."""
+        """Return the nightly jobs up to this tick that no earlier call returned."""
         given = [job for job in self._nightly if job.tick_ms <= tick_ms]
         self._nightly = [job for job in self._nightly if job.tick_ms > tick_ms]
         return given
 
     @property
     def last_night_ms(self) -> int | None:
-        """What the newest nightly job was due for."""
+        """The due time of the newest nightly job."""
         return self._last_ms.get(NIGHTLY)
 
 
 def next_night_ms(tick_ms: int) -> int:
-    """When the nightly job is due next, after a tick."""
+    """The first due time of the nightly job after a tick."""
     return boundary.next_boundary(tick_ms, EVERY_MS[NIGHTLY])
 
 
 def waiting_nights(tick_ms: int, now_ms: int) -> list[int]:
-    """What is due by the wall clock, and not yet by the clock, whose last tick is given."""
+    """Due times of the nightly job that the wall clock has passed and the clock, with this last tick, has not."""
     return list(range(next_night_ms(tick_ms), now_ms + 1, EVERY_MS[NIGHTLY]))
 
 
@@ -104,11 +104,11 @@ class TickSequence:
         self.first_ms: int | None = None
         self.last_ms: int | None = None
         self.problems: list[str] = []
-        """What was wrong, in words; empty while the chain is whole."""
+        """A sentence for each gap or repetition; empty if there are none."""
         self._interval_ms = interval_ms
 
     def add(self, tick: Tick) -> None:
-        """The next tick that was seen."""
+        """Check and count the next tick."""
         expected_ms = None if self.last_ms is None else self.last_ms + self._interval_ms
         if tick.previous_ms != self.last_ms:
             self.problems.append(f"tick {tick.at_ms} names {tick.previous_ms}, seen before it was {self.last_ms}")

@@ -1,4 +1,4 @@
-"""The demo as it goes: what its installation show is jobs_text, the story is played, and in the end it is judged."""
+"""The demo's main loop: displays ticks, jobs and holds, and runs the scenario."""
 
 import threading
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap
 
 MIN_TICKS = 3
-"""So many make a demo that ends by itself a success."""
+"""A demo with `--for` succeeds only with at least this many ticks."""
 _ITERATION_S = 0.1
 _ITERATIONS_PER_DRAW = 2
 _GROUPING_MS = 300
-"""Ticks that come so close after each other are jobs_text together."""
+"""Ticks that arrive within this time are displayed in one line."""
 
 
 class Demo:
-    """One run over installation that are started."""
+    """One run over a started installation."""
 
     def __init__(self, installation: DemoInstallation, display: Display) -> None:
         self.tick_sequence = TickSequence(INTERVAL_S * 1000)
@@ -41,7 +41,7 @@ class Demo:
         self._heartbeats_on = True
 
     def play(self, ended: threading.Event, lasts_s: float | None) -> None:
-        """Go on until `ended` is set, or for so long. Raises DevServerError when a part fails."""
+        """Run until `ended` is set, or for `lasts_s` seconds. Raises DevServerError if a part fails."""
         began, iterations = self._time.monotonic(), 0
         while not ended.wait(_ITERATION_S):
             self._iterate()
@@ -56,7 +56,7 @@ class Demo:
         self._display.draw(self._snapshot())
 
     def summary(self) -> str:
-        """What there was, in numbers."""
+        """Counts of ticks, holds, jobs and records, as one sentence."""
         tick_sequence = self.tick_sequence
         ticks = f"{tick_sequence.count} tick{'' if tick_sequence.count == 1 else 's'}"
         if tick_sequence.first_ms is not None and tick_sequence.last_ms is not None:
@@ -113,7 +113,7 @@ class Demo:
         return [messages.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in new_ticks]
 
     def _show_jobs(self) -> None:
-        """What came is jobs_text after the tick that let it go; what is due while the clock is held, as waiting."""
+        """Show a job after its tick, and a job that is due during a hold as waiting."""
         self.jobs.read_new()
         now_ms, tick_ms = self._time.now_ms(), self.tick_sequence.last_ms
         if tick_ms is not None and not self._new_ticks:
@@ -134,7 +134,7 @@ class Demo:
 
     def _show_hold(self) -> None:
         state = self._installation.watch.state
-        # Before its first tick a clock on a slow machine may hold for a moment: that is the start, not the story.
+        # On a slow machine the clock may hold for a moment before its first tick; the scenario starts after it.
         begun = self._shown_ticks > 0
         if not begun or state is None or state["status"] != "holding" or state["hold"] is None:
             self._shown_hold = None
@@ -162,7 +162,7 @@ class Demo:
 
 
 def failure_reason(tick_sequence: TickSequence, jobs: JobSequence, by_itself: bool) -> str | None:
-    """What was wrong with a run; None where nothing was. One that somebody ended early needs no ticks."""
+    """Why a run failed, None if it succeeded. A run that a signal ended needs no ticks."""
     if tick_sequence.problems:
         return f"ticks did not come each once and in order: {tick_sequence.problems[0]}"
     if jobs.problems:

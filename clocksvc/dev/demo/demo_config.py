@@ -1,4 +1,4 @@
-"""Where one demo runs: its servers' addresses, its own names there, and the configuration that follows from them."""
+"""The demo's configuration: addresses of its servers, and names of its topics, groups and keys."""
 
 import json
 import uuid
@@ -17,36 +17,36 @@ CLOCK = "demo"
 PARTITIONS = 4
 INTERVAL_S = 5
 NIGHT_S = 10
-"""So often the demo's nightly job is due: whoever watches sees many nights."""
+"""The demo's nightly job is due every 10 s, so that a viewer sees several."""
 NAMESPACE = "jobs"
 HOLD_AFTER_S = 7
-"""A tick comes every 5 s, as regularly as heartbeats do: two seconds more, and something is wrong."""
+"""Ticks and heartbeats come every 5 s; 2 s later something is wrong."""
 SLOW, QUIET = 2, 3
 WORK_S = {SLOW: 2.5}
-"""How long a record's handling takes, by partition; next to nothing for the others."""
+"""Seconds to process a record, by partition; almost nothing for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoConfig:
-    """One demo's surroundings.
+    """The configuration of one demo.
 
     Attributes:
-        own_kafka, own_redis: whether the server is a child of this process, with nobody else's data in it.
-        mark: what the demo's topics, group and keys are named by; nobody else has it.
-        port: where the service listens.
+        own_kafka, own_redis: True if the server is a child of this process and has no other data.
+        demo_id: the unique prefix of the demo's topics, groups and keys on a shared server.
+        port: the service's port.
     """
 
     bootstrap: str
     redis_url: str
     own_kafka: bool
     own_redis: bool
-    mark: str
+    demo_id: str
     port: int
 
     @property
     def topic(self) -> str:
         """The topic that the clock watches."""
-        return CLOCK if self.own_kafka else self.mark
+        return CLOCK if self.own_kafka else self.demo_id
 
     @property
     def tick_log(self) -> str:
@@ -55,17 +55,17 @@ class DemoConfig:
 
     @property
     def positions(self) -> str:
-        """The topic that keeps up to where jobs were sent; clocksvc names it."""
+        """The topic of the dispatcher's checkpoints; clocksvc names it."""
         return checkpoint_topic(self.tick_log)
 
     @property
     def senders(self) -> str:
-        """The consumer group of the beat that goes by the clock; clocksvc names it."""
+        """The consumer group of the beat that follows the clock; clocksvc names it."""
         return f"clocksvc.{self.tick_log}.{BEAT}"
 
     @property
     def jobs_queue(self) -> str:
-        """Where the jobs wait for a worker."""
+        """The Celery queue of the jobs."""
         return f"{self.topic}-jobs"
 
     @property
@@ -75,21 +75,21 @@ class DemoConfig:
 
     @property
     def prefix(self) -> str:
-        """Of every key in Redis."""
-        return "clocksvc" if self.own_redis else self.mark
+        """The prefix of every key in Redis."""
+        return "clocksvc" if self.own_redis else self.demo_id
 
     @property
     def report_url(self) -> str:
-        """What the demo's reporters are given."""
+        """The Reporter's URL."""
         return f"{self.redis_url}{'&' if '?' in self.redis_url else '?'}prefix={self.prefix}"
 
     @property
     def url(self) -> str:
-        """The service."""
+        """The service's URL."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def document(self) -> dict[str, Any]:
-        """The configuration, as plain data. It may hold the password of a Redis."""
+        """The configuration as plain data. It may contain the password of a Redis."""
         clock = {
             "topics": [self.topic],
             "group": self.group,
@@ -107,11 +107,11 @@ class DemoConfig:
         }
 
     def settings(self) -> Settings:
-        """The configuration, checked. Raises SettingsError: an address is no address."""
+        """The validated configuration. Raises SettingsError if an address is invalid."""
         return settings_from(self.document())
 
     def write(self, folder: Path) -> Path:
-        """The configuration as a file, for programs that read one. JSON is YAML."""
+        """Write the configuration as a file in `folder`, in JSON, which is also YAML."""
         file = folder / "clocksvc.yaml"
         file.touch(mode=0o600)
         file.write_text(json.dumps(self.document(), indent=2))
@@ -119,5 +119,5 @@ class DemoConfig:
 
 
 def new_demo_id() -> str:
-    """A name that no other demo has, on servers that are not the demo's own."""
+    """A unique name for one demo on shared servers."""
     return f"clocksvc-demo-{uuid.uuid4().hex[:6]}"

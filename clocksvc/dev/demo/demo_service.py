@@ -1,4 +1,4 @@
-"""The service inside this process: leader, feed, metrics and HTTP API, as `clocksvc serve` runs them."""
+"""The service in this process: leader, tick feed, metrics and HTTP API, as `clocksvc serve` runs them."""
 
 import errno
 import socket
@@ -21,13 +21,13 @@ _STOP_TIMEOUT_S = 5.0
 
 
 def listen(port: int | None) -> socket.socket:
-    """Bind `port`; None: 8080, or the next one that is free.
+    """Listen on `port`; None means 8080 or the next free port.
 
     Raises:
-        InvalidValue: the port that was asked for can't be had.
+        InvalidValue: the port can't be bound.
     """
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,):
-        # With the protocol named asyncio switches Nagle's algorithm off.
+        # asyncio switches Nagle's algorithm off only if the protocol is given.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,7 +44,7 @@ def listen(port: int | None) -> socket.socket:
 
 
 class InProcessService:
-    """One service, until it is stopped."""
+    """One service, until `stop`."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
@@ -53,21 +53,21 @@ class InProcessService:
         metrics.watch(self._service.views.values())
         app = create_app(self._service.views, metrics=metrics.render, version=version("clocksvc"))
         self._http = server(app, settings.api.host, settings.api.port)
-        # Not in the main thread: there uvicorn would take the signals to itself.
+        # Not in the main thread: there uvicorn would install its own signal handlers.
         self._thread = threading.Thread(target=self._http.run, args=([listener],), name="demo-http", daemon=True)
 
     @property
     def running(self) -> bool:
-        """Whether it answers requests, or is about to."""
+        """True if it answers requests, or will soon."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to lead and to answer."""
+        """Start the leader and the HTTP server."""
         self._service.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Send away who waits, then give the lease up."""
+        """Close HTTP connections, then release the lease. Blocks for up to 5 s, then until the leader has stopped."""
         self._http.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(_STOP_TIMEOUT_S)
@@ -75,21 +75,21 @@ class InProcessService:
 
 
 class LatencyRecorder:
-    """A LeaderObserver that tells the metrics everything, and keeps how long the last ticks took."""
+    """A LeaderObserver that forwards to the metrics and records the latency of the last ticks."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._of_ticks: deque[float | None] = deque(maxlen=1_000)
 
     def leading(self, clock: str, yes: bool) -> None:
-        """This process began or ceased to lead."""
+        """This process started or stopped leading."""
         self._metrics.leading(clock, yes)
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
-        """Ticks were committed and published; `latency_s` is of the first of them."""
+        """Ticks were committed and published; `latency_s` is the latency of the first."""
         self._metrics.ticked(clock, count, latency_s)
         self._of_ticks.extend([latency_s, *[None] * (count - 1)])
 
     def take(self) -> float | None:
-        """The latency of the next tick, in the order of ticks; None where it is not known."""
+        """The latency of the next tick, in order; None if unknown."""
         return self._of_ticks.popleft() if self._of_ticks else None

@@ -1,4 +1,4 @@
-"""Where the demo is told: on one screen that is drawn again and again, or in plain lines. It decides nothing."""
+"""The demo's output: a live screen on a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -19,26 +19,26 @@ _UNLIMITED_WIDTH = 10_000
 
 
 class Display(Protocol):
-    """Called from the demo's main thread; `progress` from any."""
+    """Methods are called from the demo's main thread; `progress` from any thread."""
 
     def progress(self, text: str) -> None:
-        """What is being done before the show begins, and after it ended."""
+        """Show what is done before `begin` and after `end`."""
 
     def begin(self, frame: Frame) -> None:
-        """Everything runs."""
+        """Start: every part runs."""
 
     def show_event(self, line: EventLine) -> None:
-        """Something happened."""
+        """Show one event."""
 
     def draw(self, snapshot: Snapshot | None) -> None:
-        """How it looks now; called several times a second."""
+        """Show the state now; called several times a second."""
 
     def end(self) -> None:
-        """The show is over: there is a screen no more. May be called without `begin`, and twice."""
+        """Close the screen. May be called without `begin`, and twice."""
 
 
 class PlainDisplay:
-    """A line for everything that happens; nothing is drawn."""
+    """Prints a line for each event and draws nothing."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -69,7 +69,7 @@ class PlainDisplay:
 
 
 class ScreenDisplay:
-    """One screen, which leaves its last snapshot behind."""
+    """A live screen; the last snapshot stays on the terminal after `end`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -113,7 +113,7 @@ class ScreenDisplay:
 
 
 def open_display() -> Display:
-    """A screen where standard output is a terminal, else plain lines."""
+    """A screen if standard output is a terminal, else plain lines."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return ScreenDisplay(Console(highlight=False))
     if hasattr(sys.stdout, "reconfigure"):

@@ -1,4 +1,4 @@
-"""Everything that runs in a demo: started in order, ended in order. It tells nothing of what the clock does."""
+"""All parts of the demo, started and stopped in order."""
 
 import shutil
 import tempfile
@@ -20,16 +20,16 @@ _JOIN_S = 3.0
 
 
 class DemoInstallation:
-    """Servers, service, Celery's programs, producers, consumers, and who watches them.
+    """Servers, service, Celery's programs, producers, consumers, and a watch of the service.
 
     Args:
-        kafka, redis: see Servers.
-        port: of the service; None: 8080, or the next free one.
+        kafka, redis: see DemoServers.
+        port: the service's port; None means 8080 or the next free one.
         rate: records a second.
-        progress: is told what is being done.
+        progress: called with a sentence about each step.
 
     Attributes:
-        started: everything runs, or did.
+        started: True once every part has started.
 
     Raises:
         InvalidValue: the port is taken.
@@ -49,10 +49,10 @@ class DemoInstallation:
         self._cleanups: list[Callable[[], None]] = []
 
     def start(self, ended: threading.Event) -> None:
-        """Start everything. What was started is ended by `end`, also when this raises.
+        """Start every part. Call `end` afterwards, also if this raises.
 
         Raises:
-            ClocksvcError: a part can't be started, and what would be right.
+            ClocksvcError: a part can't be started; the message has what to do.
             Interrupted: `ended` was set meanwhile.
         """
         self._cleanups.append(self._servers.close)
@@ -73,11 +73,11 @@ class DemoInstallation:
         self.started = True
 
     def addresses(self) -> tuple[str, str]:
-        """Kafka and Redis, for people."""
+        """Names and addresses of Kafka and Redis, for display."""
         return self._servers.names()
 
     def check(self) -> None:
-        """Raises DevServerError when a part has ended by itself."""
+        """Raises DevServerError if a part has ended unexpectedly."""
         self._servers.check()
         failures = [self.producers.failure, self.watch.failure, *(one.failure for one in self.consumers)]
         for failure in failures:
@@ -90,7 +90,7 @@ class DemoInstallation:
             raise DevServerError("the service ended by itself")
 
     def end(self, keep_logs: bool) -> None:
-        """End everything, the last first."""
+        """Stop every part, in reverse order of start."""
         while self._cleanups:
             self._cleanups.pop()()
         self._listener.close()
@@ -100,7 +100,7 @@ class DemoInstallation:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self) -> DemoConfig:
-        """The config, with the topic in it."""
+        """Build the configuration and create the topic; cleans up on shared servers at the end."""
         own_kafka, own_redis = self._servers.kafka is not None, self._servers.valkey is not None
         port = int(self._listener.getsockname()[1])
         config = DemoConfig(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_demo_id(), port)

@@ -1,8 +1,8 @@
-"""The demo's own Celery app, as a user writes one: a nightly job that goes by the clock, and a task for each tick.
+"""The demo's Celery app, as a user writes one: a nightly job scheduled by the clock, and a task for each tick.
 
 `celery -A clocksvc.dev.demo.job_app beat -S clocksvc.celery:ClockScheduler` sends them; clocksvc's worker, which
-includes this module, does them. The environment names the configuration, and in DEMO_NOTES a file that gets a line of
-JSON for each task.
+includes this module, runs them. CLOCKSVC_CONFIG names the configuration, DEMO_NOTES a file to which each task appends a
+line of JSON.
 """
 
 import json
@@ -36,17 +36,17 @@ app.conf.beat_schedule = {
 }
 
 
-# Shared: the worker that does them is another app's.
+# Shared, because the worker that runs them belongs to another app.
 @shared_task(bind=True, name="jobs.nightly")  # type: ignore[untyped-decorator]  # Celery carries no types
 def nightly(self: Any, sent_ms: int) -> None:
-    """What would cut the night's bills. The message's headers say which night."""
+    """An example of work such as billing for a night. The due time is in the message's headers."""
     _note(self.request, "nightly", self.request.headers["clocksvc-due"], sent_ms)
 
 
 @on_tick(CLOCK, name=f"{NAMESPACE}.each_tick")
 @shared_task(bind=True, name="jobs.each_tick")  # type: ignore[untyped-decorator]
 def each_tick(self: Any, tick: dict[str, Any]) -> None:
-    """What would close the few seconds that end with the tick."""
+    """An example of work such as closing the window that ends with the tick."""
     _note(self.request, "tick", tick["time"], None)
 
 

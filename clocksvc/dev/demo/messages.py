@@ -1,4 +1,4 @@
-"""The demo's sentences: a tick, a hold, a scene, each as one line. Pure; the colours are names of rich's styles."""
+"""The demo's event lines: ticks, holds, jobs and steps of the scenario. Styles are rich's names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MAX_LISTED = 4
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One thing that happened. `extra` is left out where it doesn't fit."""
+    """One event. `extra` is omitted if the line is too narrow."""
 
     at_ms: int
     text: str
@@ -35,19 +35,19 @@ def precise_time_of_day(timestamp_ms: int) -> str:
 
 
 def scenario_step(at_ms: int, text: str) -> EventLine:
-    """What the demo does to itself."""
+    """A step of the scenario."""
     return EventLine(at_ms, f"story: {text}", style="cyan")
 
 
 def tick(at_ms: int, one: Tick, latency_s: float | None) -> EventLine:
-    """One tick that came when it should."""
+    """A single tick."""
     time = time_of_day(one.at_ms)
     committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
     return EventLine(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
 
 
 def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLine:
-    """Several that came at once, because the clock had been held."""
+    """Several ticks that came at once after a hold."""
     times = [time_of_day(one.at_ms) for one in ticks]
     listed = ", ".join(times) if len(times) <= _MAX_LISTED else f"{times[0]} … {times[-1]}"
     order = "each once, in order" if in_order else "NOT each once and in order"
@@ -55,19 +55,19 @@ def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLin
 
 
 def waiting_job(at_ms: int, due_ms: int) -> EventLine:
-    """A nightly job that is due by the wall clock, while the clock is held."""
+    """A nightly job that is due by the wall clock during a hold."""
     return EventLine(at_ms, f'job "nightly" for {time_of_day(due_ms)} waits for its data', style="yellow")
 
 
 def job(at_ms: int, one: Job) -> EventLine:
-    """A nightly job that came."""
+    """A nightly job that was sent."""
     sent = "" if one.sent_ms is None else f" sent at {time_of_day(one.sent_ms)}"
     tick = f"   (with tick {time_of_day(one.tick_ms)})"
     return EventLine(at_ms, f'job "nightly" for {time_of_day(one.due_ms)}{sent}: its data is complete', tick, "magenta")
 
 
 def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int) -> str:
-    """How the jobs stand, beneath the clock: the last nightly job, and the next, by the last tick."""
+    """The state of the jobs: the last nightly job and the next one after the last tick."""
     parts = [] if last_ms is None else [f"{time_of_day(last_ms)} done"]
     if tick_ms is not None:
         next_ms = next_night_ms(tick_ms)
@@ -77,12 +77,12 @@ def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int)
 
 
 def broken_sequence(at_ms: int, problem: str) -> EventLine:
-    """A tick or a job that is not the one that had to come."""
+    """A tick or job that was lost, repeated or out of order."""
     return EventLine(at_ms, f"BROKEN: {problem}", style="bold red")
 
 
 def hold(at_ms: int, state: Mapping[str, Any]) -> EventLine:
-    """Why the clock stands still, as the service tells it."""
+    """The hold that the service reports."""
     held = state["hold"]
     since = "" if held["since"] is None else f" since {_time_of_wire(held['since'])}"
     return EventLine(at_ms, f"HOLDING{since}: {_hold_text(state)} ({held['reason']})", style="bold yellow")

@@ -1,4 +1,4 @@
-"""The demo's Kafka and Valkey: children of this process, started side by side, or somebody's own."""
+"""The demo's child processes: Kafka, Valkey, a Celery worker and two Celery beats."""
 
 import os
 import sys
@@ -20,15 +20,15 @@ _PROGRESS_S = 3.0
 
 
 class Interrupted(Exception):
-    """Somebody wants the demo to end before everything runs."""
+    """A signal ended the demo before every part had started."""
 
 
 class DemoServers:
-    """What is started here; what is somebody's own is never touched.
+    """Kafka and Valkey as child processes, or the addresses of running servers, which are never stopped.
 
     Args:
-        kafka: the address of a Kafka that runs already; None starts one.
-        redis: the URL of a Redis that runs already; None starts a Valkey.
+        kafka: the address of a running Kafka; None starts one.
+        redis: the URL of a running Redis; None starts a Valkey.
     """
 
     def __init__(self, kafka: str | None, redis: str | None) -> None:
@@ -47,10 +47,10 @@ class DemoServers:
         return self.valkey.url if self.valkey else self._given_redis or ""
 
     def start(self, ended: threading.Event, progress: Callable[[str], None]) -> None:
-        """Start what has to be started, and wait until it answers.
+        """Start the child servers and wait until they answer.
 
         Raises:
-            DevServerError: one can't be fetched or started.
+            DevServerError: a server can't be fetched or started.
             Interrupted: `ended` was set meanwhile.
         """
         own = self._own()
@@ -75,20 +75,20 @@ class DemoServers:
                 shown_mb = fetched_mb
 
     def names(self) -> tuple[str, str]:
-        """Both servers and where they are, for people; without the password of a Redis."""
+        """Names and addresses of both servers, for display; passwords are masked."""
         kafka = f"Kafka {KAFKA_VERSION} :{self.kafka.port}" if self.kafka else f"Kafka {self.bootstrap}"
         valkey = f"Valkey :{self.valkey.port}" if self.valkey else f"Redis {without_password(self.redis_url)}"
         return kafka, valkey
 
     def check(self) -> None:
-        """Raises DevServerError when one of them has ended by itself."""
+        """Raises DevServerError if a child server has ended unexpectedly."""
         for server in self._own():
             if not server.running:
                 tail = server.log_file.read_text(errors="replace").splitlines()[-10:]
                 raise DevServerError("\n".join([f"{server.name} ended by itself. Its last lines:", *tail]))
 
     def close(self) -> None:
-        """End them, side by side, and their data with them."""
+        """Stop the child servers in parallel and remove their data."""
         closing = [threading.Thread(target=server.close, daemon=True) for server in self._own()]
         for one in closing:
             one.start()
@@ -100,7 +100,7 @@ class DemoServers:
 
 
 def _start_in_background(server: ChildServer) -> "Future[None]":
-    """Not an executor's thread: those are waited for when the interpreter ends, be it in the middle of a download."""
+    """Start a server in a daemon thread. An executor's threads would delay the interpreter's exit during a download."""
     future: Future[None] = Future()
 
     def run() -> None:
@@ -117,10 +117,10 @@ def _start_in_background(server: ChildServer) -> "Future[None]":
 
 
 def _fetched_mb(cache: Path) -> int:
-    """How much of a download that is under way is there."""
+    """Megabytes of a running download."""
     total = 0
     for folder in cache.glob("fetching-*"):
-        for within, _, names in os.walk(folder):  # which passes over folders that are moved away meanwhile
+        for within, _, names in os.walk(folder):  # os.walk ignores directories that are moved meanwhile
             for name in names:
                 with suppress(OSError):
                     total += os.stat(os.path.join(within, name)).st_size
@@ -132,14 +132,15 @@ _JOBS = "clocksvc.dev.demo.job_app"
 
 
 class CeleryPrograms:
-    """A worker and two beats over one configuration file, in whose folder their logs are.
+    """Celery's own programs: a worker, `celery -A clocksvc beat`, and the beat of an app that follows the clock.
 
     Args:
-        queue: of the jobs; the worker takes heartbeats and them.
+        config: the configuration file; logs are written to its directory.
+        queue: the queue of the jobs; the worker runs heartbeats and jobs.
 
     Attributes:
-        beat: sends the heartbeats, by the wall clock. jobs: the beat that goes by the clock.
-        notes: where the jobs write down that they came.
+        beat: sends the heartbeats, by the wall clock. jobs: the beat that follows the clock.
+        notes: the file to which each job appends a line.
     """
 
     def __init__(self, config: Path, queue: str) -> None:
@@ -151,12 +152,12 @@ class CeleryPrograms:
         self.jobs = self._celery("beat", _JOBS, "--scheduler", "clocksvc.celery:ClockScheduler", name="jobs")
 
     def start(self) -> None:
-        """Start all."""
+        """Start all programs."""
         for program in self._all():
             program.start()
 
     def stop(self) -> None:
-        """End all, side by side."""
+        """Stop all programs in parallel."""
         stopping = [
             threading.Thread(target=program.stop, kwargs={"timeout_seconds": _STOP_TIMEOUT_S}, daemon=True)
             for program in self._all()
@@ -167,14 +168,14 @@ class CeleryPrograms:
             one.join()
 
     def stop_beat(self) -> None:
-        """No heartbeats from now on."""
+        """Stop sending heartbeats."""
         self.beat.stop(timeout_seconds=_STOP_TIMEOUT_S)
 
     def _all(self) -> list[ChildProcess]:
         return [self.worker, self.beat, self.jobs]
 
     def _celery(self, command: str, app: str, *arguments: str, name: str | None = None) -> ChildProcess:
-        # Settings of the user's own must not mix with the demo's.
+        # The user's own settings must not affect the demo.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOCKSVC_")}
         folder = self._config.parent
         return ChildProcess(

@@ -1,4 +1,4 @@
-"""What happens in the demo, and when: a script of scenes. Pure: it is shown what there is, and says what to do."""
+"""The demo's script: steps that become due by time, ticks and holds. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S, QUIET, SLOW
 
 
 class ScenarioAction(Enum):
-    """What the story has done to the demo."""
+    """What a step does to the demo."""
 
     STOP_HEARTBEATS = "stop"
     START_HEARTBEATS = "start"
@@ -16,12 +16,12 @@ class ScenarioAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the story sees at one moment.
+    """The state of the demo at one moment.
 
     Attributes:
         now_s: monotonic seconds.
-        ticks: how many have come so far.
-        holding: the clock holds, and says so.
+        ticks: the number of ticks so far.
+        holding: True if the clock reports a hold.
     """
 
     now_s: float
@@ -31,7 +31,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class SinceLastStep:
-    """What has happened since the last step."""
+    """Changes since the last step."""
 
     seconds: float
     ticks: int
@@ -40,7 +40,7 @@ class SinceLastStep:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioStep:
-    """One thing that happens, once `due` is true."""
+    """One step, due once `due` returns True."""
 
     due: Callable[[SinceLastStep], bool]
     text: str
@@ -48,7 +48,7 @@ class ScenarioStep:
 
 
 WATCHED_S = 5.0
-"""How long the hold can be watched before the heartbeats come back."""
+"""Seconds of hold before the heartbeats return."""
 PAUSE_S = 60.0
 
 _BEGINNING = (
@@ -85,7 +85,7 @@ _PAUSE = ScenarioStep(lambda since: since.seconds >= PAUSE_S, "")
 
 
 class Scenario:
-    """The script at one point. After its end it goes on with the outage again, after a pause."""
+    """The script and the current position in it. After its end it repeats the outage after a pause."""
 
     def __init__(self) -> None:
         self._steps = [*_BEGINNING, *_OUTAGE]
@@ -94,7 +94,7 @@ class Scenario:
         self._held_since_s: float | None = None
 
     def next(self, observation: Observation) -> ScenarioStep | None:
-        """The step that is due now, if one is. Each is given once."""
+        """The step that is due now, else None. Each step is returned once."""
         step = self._steps[0]
         if not step.due(self._since(observation)):
             return None

@@ -1,4 +1,4 @@
-"""From what there is to show to the lines of one screen of a given size. Pure: it reads neither time nor terminal."""
+"""Renders a snapshot and events into the lines of a screen of a given size. Reads neither time nor terminal."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from clocksvc.dev.demo.snapshot import Bar, Snapshot
 
 SOON = "{soon}"
 WINDOW_S = 30.0
-"""A full bar is now, an empty one so long ago."""
+"""A full bar means now, an empty bar this many seconds ago."""
 _SOON_MS = 20_000
 _WIDEST_BAR = 32
 _NARROWEST_BAR = 8
@@ -28,11 +28,11 @@ _STYLES = {"running": "bold green", "holding": "bold yellow", "catching_up": "bo
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around the clock: the addresses, the question, and what to try.
+    """The fixed parts of the screen: addresses, the question, and commands to try.
 
     Attributes:
-        hints: commands, with `SOON` in the place of a time that is soon reached.
-        at_ms: when the show began.
+        hints: commands; `SOON` is replaced by a time in the near future.
+        at_ms: when the display started.
     """
 
     header: tuple[str, ...]
@@ -41,13 +41,13 @@ class Frame:
     at_ms: int
 
     def hints_at(self, now_ms: int) -> list[str]:
-        """What to try now."""
+        """The commands to try at this time."""
         soon = to_rfc3339(boundary.ceil(now_ms + _SOON_MS, INTERVAL_S * 1000))
         return [hint.replace(SOON, soon) for hint in self.hints]
 
 
 def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], width: int, height: int) -> list[Text]:
-    """The whole screen, at most `height` lines, none longer than `width`; the newest of `lines` that fit."""
+    """The screen: at most `height` lines, none longer than `width`, with the newest of `lines` that fit."""
     top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
     top += [Text(row) for row in wrapped(frame.question, "     ", width)]
     clock = [Text("waiting for the service …")] if snapshot is None else _clock(snapshot, width)
@@ -55,7 +55,7 @@ def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], 
     bottom = [Text(row, style="dim") for row in _hints(hints, width)]
     room = max(0, height - len(top) - len(clock) - len(bottom) - 3)
     told = [row for line in lines for row in event_rows(line, width)][-room:] if room else []
-    # The hints keep their place at the lower edge, however little has happened.
+    # Padding keeps the hints at the bottom edge.
     space = [Text("")] * (room - len(told))
     rows = [*top, Text(""), *clock, Text(""), *told, *space, Text(""), *bottom]
     for row in rows:
@@ -64,7 +64,7 @@ def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], 
 
 
 def event_rows(line: EventLine, width: int) -> list[Text]:
-    """One line of what happened, in as many rows as it needs."""
+    """One event, wrapped into rows."""
     head = f" {time_of_day(line.at_ms)}  "
     text = line.text + (line.extra if len(head) + len(line.text) + len(line.extra) <= width else "")
     rows = textwrap.wrap(text, max(20, width - len(head)), replace_whitespace=False) or [""]
@@ -75,7 +75,7 @@ def event_rows(line: EventLine, width: int) -> list[Text]:
 
 
 def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
-    """Items in as few rows as they fit in, never cut within one."""
+    """Items joined into as few rows as possible; an item is never split."""
     rows: list[str] = []
     for item in items:
         if rows and len(rows[-1]) + len(between) + len(item) <= width:
@@ -128,6 +128,6 @@ def _hints(hints: Sequence[str], width: int) -> list[str]:
 
 
 def blocks(share: float, cells: int) -> str:
-    """A bar of at most `cells` characters, to an eighth of one."""
+    """A bar of at most `cells` characters, in steps of an eighth of a character."""
     eighths = round(max(0.0, min(1.0, share)) * cells * 8)
     return _FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

@@ -1,4 +1,4 @@
-"""The demo seen from outside: ticks from the service's stream, its state by HTTP. It judges and shows nothing."""
+"""Reads ticks from the service's stream and its state over HTTP."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ _ANSWER_S = 5.0
 
 
 class ServiceWatch:
-    """Two threads that ask one service for one clock, from its first tick on, until they are told to stop."""
+    """Two threads that read one clock of one service, from its first tick until `stop`."""
 
     def __init__(self, url: str) -> None:
         self.failure: Exception | None = None
@@ -33,16 +33,16 @@ class ServiceWatch:
         ]
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Start both threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Ask no more. The stream's thread ends when the service ends the stream."""
+        """Stop both threads. The stream's thread ends when the service closes the stream."""
         self._stop.set()
 
     def new_ticks(self) -> list[Tick]:
-        """The ticks that came since the last call, as they came."""
+        """The ticks received since the last call, in order of arrival."""
         ticks = []
         try:
             while True:
@@ -60,7 +60,7 @@ class ServiceWatch:
             client.close()
 
     def _follow(self, client: Client) -> None:
-        # Not `clocksvc.ticks`: that mends what is wrong with a chain by asking again, and the demo wants to see it.
+        # Not `clocksvc.ticks`: it repairs a broken chain by reading again, and the demo must detect one.
         last_id = "0"
         while not self._stop.is_set():
             try:

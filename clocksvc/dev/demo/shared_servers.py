@@ -1,4 +1,4 @@
-"""Good manners on a Redis that is somebody's own: nothing of theirs is touched, nothing of the demo's stays."""
+"""Topics and keys of a demo on servers with other data: created at the start, removed at the end."""
 
 from contextlib import suppress
 from typing import Any
@@ -27,7 +27,7 @@ _WANTED = (
 
 
 def check_redis(settings: Settings) -> None:
-    """See that Redis answers, and that no other clocksvc's worker would take the demo's heartbeats, or it theirs.
+    """Check that Redis answers and that no worker of another clocksvc uses the same Celery queue.
 
     Raises:
         DevServerError: no answer, or Celery's queue is in use.
@@ -44,8 +44,8 @@ def check_redis(settings: Settings) -> None:
 
 
 def remove_keys(settings: Settings, config: DemoConfig) -> None:
-    """Take the demo's keys away, as far as Redis answers."""
-    # Whatever goes wrong: the demo has ended, and the keys do no harm.
+    """Remove the demo's keys. Errors are ignored."""
+    # The demo has ended, and keys that remain do no harm.
     with suppress(Exception):
         client = _redis_client(settings)
         client.delete(_QUEUE, config.jobs_queue)
@@ -63,7 +63,7 @@ _REMOVE_TIMEOUT_S = 1.0
 
 
 def create_topic(config: DemoConfig) -> None:
-    """Make the demo's topic, timestamps by the broker. Raises DevServerError: no Kafka answers, or it refuses."""
+    """Create the demo's topic, with LogAppendTime. Raises DevServerError if Kafka does not answer or refuses."""
     topic = NewTopic(config.topic, PARTITIONS, -1, config={"message.timestamp.type": "LogAppendTime"})
     admin = _admin(config)
     try:
@@ -78,7 +78,7 @@ def create_topic(config: DemoConfig) -> None:
 
 
 def remove_topics(config: DemoConfig) -> None:
-    """Take topics and groups away, as far as Kafka answers at once."""
+    """Remove topics and groups. Errors and time-outs are ignored."""
     admin = _admin(config)
     futures = [
         *admin.delete_topics(

@@ -1,6 +1,6 @@
-"""What the screen shows: the clock as the service answers, its partitions as the consumers have them. Pure.
+"""The state that the screen shows: the clock from the service, its partitions from the consumers. Pure.
 
-A consumer reports when it passes a boundary, so it is mostly further than the service knows. It draws nothing.
+A consumer reports when it passes a boundary, so it is usually further than the service knows.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One partition: how far it is processed (None: not known), who reads it, and what there is to say of it."""
+    """One partition: how far it is processed (None: unknown), its consumer, and a remark."""
 
     name: str
     reached_ms: int | None
@@ -21,7 +21,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The clock and its partitions at one moment. None is what the service does not know."""
+    """The clock and its partitions at one moment. None means unknown."""
 
     clock: str
     now_ms: int
@@ -37,7 +37,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class PartitionReader:
-    """Who reads a partition, and how far that is: the highest timestamp processed, None before the first."""
+    """The consumer of a partition and the highest timestamp that it has processed; None before the first."""
 
     name: str
     reached_ms: int | None
@@ -51,19 +51,19 @@ def snapshot(
     me: str,
     jobs: str = "",
 ) -> Snapshot:
-    """The picture of one answer.
+    """Build the snapshot from one answer of the service.
 
     Args:
-        state: of `GET /v1/clocks/{clock}`, of a clock with one topic.
+        state: the answer of `GET /v1/clocks/{clock}`, for a clock with one topic.
         readers: by partition.
-        remarks: what is special about a partition.
-        me: how this process calls itself when it leads.
-        jobs: how they stand, in words.
+        remarks: by partition.
+        me: this process's name as a leader.
+        jobs: the state of the jobs, as text.
     """
     counts, leader, seconds = state["partitions"], state["leader"], state["timestamp_seconds"]
     clocks = {int(one["partition"]): one for one in state["slowest"]}
-    nobody = PartitionReader("", None)
-    reached = {number: readers.get(number, nobody).reached_ms or one["timestamp_ms"] for number, one in clocks.items()}
+    unknown = PartitionReader("", None)
+    reached = {number: readers.get(number, unknown).reached_ms or one["timestamp_ms"] for number, one in clocks.items()}
     slowest = _slowest(reached)
     return Snapshot(
         clock=state["clock"],
@@ -78,7 +78,7 @@ def snapshot(
             Bar(
                 name=f"{clocks[number]['topic']}:{number}",
                 reached_ms=reached[number],
-                consumer=readers.get(number, nobody).name,
+                consumer=readers.get(number, unknown).name,
                 remark=remarks.get(number, ""),
                 slowest=number == slowest,
             )
@@ -89,7 +89,7 @@ def snapshot(
 
 
 def _slowest(reached: Mapping[int, int | None]) -> int | None:
-    """The partition that all others wait for, if there is one and all are known."""
+    """The partition with the lowest clock; None if it is not unique or a partition is unknown."""
     times = {number: at_ms for number, at_ms in reached.items() if at_ms is not None}
     if not times or len(times) < len(reached):
         return None

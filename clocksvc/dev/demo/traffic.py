@@ -1,6 +1,6 @@
-"""What reads the demo's records: consumers of one group, each with a Reporter, as a user would write them.
+"""The demo's producer and its consumers, each with a Reporter, written as a user would write them.
 
-A record counts as processed, and is reported, once its work is done and its offset committed.
+A record is reported after its work is done and its offset is committed.
 """
 
 import threading
@@ -22,11 +22,11 @@ _MOST_AT_ONCE = 500
 
 
 class DemoConsumer:
-    """One consumer in a thread of its own.
+    """One consumer in its own thread.
 
     Attributes:
-        processed: records so far, heartbeats not among them.
-        reached_ms: the highest timestamp processed, by partition that it has now; None before the first.
+        processed: number of records so far, without heartbeats.
+        reached_ms: the highest timestamp processed, by assigned partition; None before the first.
     """
 
     def __init__(self, name: str, config: DemoConfig) -> None:
@@ -41,11 +41,11 @@ class DemoConsumer:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Join the group and begin to read."""
+        """Join the group and start reading."""
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Finish what is at hand and leave the group; `join` waits for it."""
+        """Leave the group after the current batch; `join` waits for it."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
@@ -119,7 +119,7 @@ class DemoConsumer:
         self.processed += sum(not is_heartbeat(message) for message in done)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        """What is in work for a partition that another consumer gets is not done here: it will get it again."""
+        """Drop unfinished records of revoked partitions: their next consumer reads them again."""
         gone = {one.partition for one in partitions}
         self.reached_ms = {number: at_ms for number, at_ms in self.reached_ms.items() if number not in gone}
         for partition in gone:
@@ -127,7 +127,7 @@ class DemoConsumer:
 
 
 def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
-    """Commit what is done; False when the group is being rebalanced: then others will get it again."""
+    """Commit the offsets of finished records. False during a rebalance: other consumers read the records again."""
     ends = {(message.topic(), message.partition()): message.offset() for message in done}
     offsets = [
         TopicPartition(str(topic), partition, offset + 1)
@@ -142,7 +142,7 @@ def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
 
 
 _SHARES = (0, 1, 0, 2, 0, 1, 0, 0, 1, 0)
-"""The partitions of ten records in a row."""
+"""The partitions of ten successive records: many into one, few into another, none into the quiet one."""
 _PAUSE_S = 0.05
 
 
@@ -159,11 +159,11 @@ class DemoProducers:
         self._thread = threading.Thread(target=self._run, name="demo-producers", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write no more, and wait a moment for what is under way."""
+        """Stop writing. Waits up to 3 s for deliveries."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(2)
@@ -179,7 +179,7 @@ class DemoProducers:
             self.failure = error
 
     def _write(self, total: int) -> None:
-        """Go on until so many are sent, or no more fit into the client's queue."""
+        """Send records until `total` is reached or the client's queue is full."""
         while self.sent < total:
             try:
                 self._producer.produce(self._topic, b"a record", partition=_SHARES[self.sent % len(_SHARES)])
