@@ -1,4 +1,4 @@
-# Two commands matter: `make run` shows a whole clocksvc at work, `make test` proves it. Both set up what they need.
+# Two commands matter: `make run` shows a complete clocksvc at work, `make test` proves it. Both set up what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ MINUTES ?= 5
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(STAMP)  ## a whole clocksvc, live in this terminal: Kafka, Valkey, service, Celery, producers, consumers
+run: $(STAMP)  ## a complete clocksvc, live in this terminal: Kafka, Valkey, service, Celery, producers, consumers
 	@$(BIN)/clocksvc dev $(ARGS)
 
 test: $(STAMP)  ## every test; real servers are started by the tests themselves

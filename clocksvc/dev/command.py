@@ -26,36 +26,37 @@ _LAST_PORT = 65_535
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Rate, duration, port, and servers to use instead of child processes."""
     parser.description = (
-        "Run a whole clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
-        "worker and two beats, producers and consumers; and watch it. Nothing has to be installed, nothing stays."
+        "Run a complete clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
+        "worker and two beats, producers and consumers, with a live view. Nothing has to be installed first; all "
+        "is removed at the end."
     )
     parser.add_argument(
-        "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; {_DEFAULT_RATE:g} unless set"
+        "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; default: {_DEFAULT_RATE:g}"
     )
     parser.add_argument(
         "--for",
         dest="lasts_s",
         type=_seconds,
         metavar="TIME",
-        help="end by itself so long after everything runs, such as 40s: exit code 0 when ticks came in order",
+        help="stop after this time, such as 40s; exit code 0 if ticks came in order",
     )
     parser.add_argument(
         "--port",
         type=_port,
         metavar="N",
-        help=f"of the service; {_DEFAULT_PORT} unless set, or the next one that is free",
+        help=f"the service's port; default: {_DEFAULT_PORT} or the next free one",
     )
     parser.add_argument(
         "--kafka",
         default=os.environ.get("KAFKA_BOOTSTRAP") or None,
         metavar="ADDRESS",
-        help="use a Kafka that runs already (HOST:PORT); else KAFKA_BOOTSTRAP; else one is started",
+        help="use a running Kafka (HOST:PORT); default: KAFKA_BOOTSTRAP, else a child process",
     )
     parser.add_argument(
         "--redis",
         default=os.environ.get("REDIS_URL") or None,
         metavar="URL",
-        help="use a Redis that runs already (redis://HOST:PORT/DB); else REDIS_URL; else a Valkey is started",
+        help="use a running Redis (redis://HOST:PORT/DB); default: REDIS_URL, else a Valkey as a child process",
     )
 
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     ended = _ended_by_signals()
     display = open_display()
-    display.progress("a whole clocksvc on this machine; the first start takes longest. Ctrl-C ends all")
+    display.progress("a complete clocksvc on this machine; the first start takes longest. Ctrl-C stops everything")
     from clocksvc.dev.demo.installation import DemoInstallation
 
     installation = DemoInstallation(args.kafka, args.redis, args.port, args.rate, display.progress)
@@ -75,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
         succeeded = _play(installation, display, ended, args.lasts_s)
     except Interrupted:
         succeeded = True
-        display.progress("ended before everything ran")
+        display.progress("stopped before every part had started")
     finally:
         display.end()
         keep_logs = installation.started and not succeeded
         installation.end(keep_logs)
         display.progress(
-            f"logs are kept in {installation.folder}" if keep_logs else "all ended, nothing left behind. Goodbye"
+            f"logs are in {installation.folder}" if keep_logs else "everything stopped and removed. Goodbye"
         )
     return 0 if succeeded else 1
 
@@ -97,7 +98,7 @@ def _play(installation: "DemoInstallation", display: "Display", ended: threading
         demo.play(ended, lasts_s)
     finally:
         display.end()
-        display.progress(f"{demo.summary()}; ending …")
+        display.progress(f"{demo.summary()}; stopping …")
     problem = failure_reason(demo.tick_sequence, demo.jobs, by_itself=not ended.is_set())
     if problem is not None:
         display.progress(problem)

@@ -1,4 +1,4 @@
-"""Child processes: they start, are ended, and never outlive the process that wanted them."""
+"""Child processes start, stop, and never outlive their parent."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(
 
 
 def gone(pid: int) -> bool:
-    """Whether no process has this id."""
+    """True if no process has this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -24,14 +24,14 @@ def gone(pid: int) -> bool:
 
 
 def known_pid(process: ChildProcess) -> int:
-    """The process's id, which must be known."""
+    """The process's id; fails if it is None."""
     assert process.pid is not None
     return process.pid
 
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[ChildProcess]:
-    """A child that does nothing for an hour."""
+    """A child that sleeps for an hour."""
     process = ChildProcess("sleeper", ["/bin/sleep", "3600"], log_file=tmp_path / "log")
     process.start()
     yield process
@@ -39,7 +39,7 @@ def sleeper(tmp_path: Path) -> Iterator[ChildProcess]:
 
 
 def test_stop_ends_the_process_and_its_whole_group(sleeper: ChildProcess) -> None:
-    """After stop no process is left, neither the command's own nor the one that watched over it."""
+    """After stop neither the command's process nor its guard is left."""
     pid = known_pid(sleeper)
     group = os.getpgid(pid)
     sleeper.stop()
@@ -50,14 +50,14 @@ def test_stop_ends_the_process_and_its_whole_group(sleeper: ChildProcess) -> Non
 
 
 def test_stop_and_kill_may_be_called_again(sleeper: ChildProcess) -> None:
-    """Ending what has ended is no error."""
+    """Stopping a process that has ended is no error."""
     sleeper.stop()
     sleeper.stop()
     sleeper.kill()
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    """stop is patient for as long as it was told, then ends the process all the same."""
+    """stop waits for the time-out, then kills the process."""
     process = ChildProcess("deaf", [sys.executable, "-c", STUBBORN], log_file=tmp_path / "log")
     process.start()
     process.wait_until(lambda: "deaf" in process.log_since_start(), deadline_seconds=10)
@@ -67,18 +67,18 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_kill_from_outside_is_noticed(sleeper: ChildProcess) -> None:
-    """`pid` is the command's own: whoever kills that has killed the server."""
+    """`pid` is the command's own process id: killing it kills the server."""
     os.kill(known_pid(sleeper), signal.SIGKILL)
     eventually(lambda: not sleeper.running, what="the death to be noticed")
 
 
 def test_the_terminals_interrupt_does_not_reach_it(sleeper: ChildProcess) -> None:
-    """The child is in a session of its own, so Ctrl-C leaves it to us to end it in order."""
+    """The child has its own session, so Ctrl-C does not reach it and the parent stops it in order."""
     assert os.getsid(known_pid(sleeper)) != os.getsid(0)
 
 
 def test_a_process_that_ends_by_itself_says_so_with_its_log(tmp_path: Path) -> None:
-    """Waiting for a dead child ends at once, with its exit code and its last words."""
+    """Waiting for a dead child fails at once, with its exit code and the end of its log."""
     process = ChildProcess("brief", ["/bin/sh", "-c", "echo last words; exit 3"], log_file=tmp_path / "log")
     process.start()
     with pytest.raises(DevServerError, match=r"(?s)brief ended by itself with exit code 3.*last words"):
@@ -87,7 +87,7 @@ def test_a_process_that_ends_by_itself_says_so_with_its_log(tmp_path: Path) -> N
 
 
 def test_a_process_that_is_never_ready_meets_its_deadline(sleeper: ChildProcess) -> None:
-    """Waiting ends at the deadline, and names it."""
+    """Waiting fails at the deadline and names it."""
     with pytest.raises(DevServerError, match=r"sleeper was not ready within 0\.05 s"):
         sleeper.wait_until(lambda: False, deadline_seconds=0.05)
 
@@ -101,7 +101,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_the_log_is_kept_over_restarts(tmp_path: Path) -> None:
-    """The file goes on, while what is read of it begins at this start."""
+    """The log file is appended to; `log_since_start` begins at this start."""
     process = ChildProcess("echo", ["/bin/sh", "-c", "echo again; exec sleep 3600"], log_file=tmp_path / "log")
     for _ in range(2):
         process.start()

@@ -1,4 +1,4 @@
-"""The child servers, real: they answer, restart on their data, and end with their parent."""
+"""Real child servers answer, restart on their data, and end with their parent."""
 
 import json
 import os
@@ -41,14 +41,14 @@ signal.pause()
 
 
 def ask(server: ValkeyServer, command: str, *arguments: str) -> object:
-    """One command to a Valkey, over a connection of its own."""
+    """Send one command to a Valkey over a new connection."""
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         answer: object = client.execute_command(command, *arguments)
         return answer
 
 
 def put(server: KafkaServer, topic: str, value: bytes) -> None:
-    """One record into a topic's partition 0, acknowledged."""
+    """Write one record to partition 0 and wait for the acknowledgement."""
     producer = Producer({"bootstrap.servers": server.bootstrap, "acks": "all", "log_level": 0})
     producer.produce(topic, value=value, partition=0)
     assert producer.flush(30) == 0
@@ -67,7 +67,7 @@ def all_values(server: KafkaServer, topic: str, count: int) -> list[bytes | None
 
 @pytest.fixture
 def held_port() -> Iterator[int]:
-    """A port that somebody else listens on."""
+    """A port on which another process listens."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -75,7 +75,7 @@ def held_port() -> Iterator[int]:
 
 
 def test_valkey_answers_and_keeps_nothing() -> None:
-    """A Valkey without a data directory answers, is empty after a restart on its port, and leaves nothing behind."""
+    """A Valkey without a data directory answers, is empty after a restart on its port, and removes its directory."""
     with ValkeyServer() as server:
         port, pid, directory = server.port, server.pid, server.directory
         assert ask(server, "SET", "k", "v") is True
@@ -101,7 +101,7 @@ def test_valkey_restarts_from_its_snapshot(tmp_path: Path) -> None:
 
 
 def test_valkey_killed_loses_what_was_not_snapshotted(tmp_path: Path) -> None:
-    """A kill is an outage: only what was saved before it comes back."""
+    """After a kill only the data saved before it comes back."""
     with ValkeyServer(data_dir=tmp_path) as server:
         ask(server, "SET", "saved", "v")
         ask(server, "SAVE")
@@ -114,7 +114,7 @@ def test_valkey_killed_loses_what_was_not_snapshotted(tmp_path: Path) -> None:
 
 
 def test_valkey_options() -> None:
-    """A password is asked for and appears in no process list; policy and options reach the server."""
+    """A password is required and appears in no process list; policy and options reach the server."""
     password = 'pass "word"/@#'
     with ValkeyServer(password=password, maxmemory_policy="allkeys-lru", options={"maxmemory": "32mb"}) as server:
         assert ask(server, "CONFIG", "GET", "maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
@@ -127,7 +127,7 @@ def test_valkey_options() -> None:
 
 
 def test_kafka_answers_and_restarts_on_its_data() -> None:
-    """What was acknowledged is there after a restart and after a kill, at the same address; then all is cleaned up."""
+    """Acknowledged records survive a restart and a kill, at the same address; `close` removes everything."""
     with KafkaServer() as server:
         address, directory, pids = server.bootstrap, server.directory, [server.pid]
         admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
@@ -151,7 +151,7 @@ def test_kafka_answers_and_restarts_on_its_data() -> None:
 
 
 def test_kafka_creates_no_topic_by_itself(kafka: KafkaServer, key_prefix: str) -> None:
-    """A topic that was never created stays missing, whoever asks for it."""
+    """No request creates a missing topic."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "allow.auto.create.topics": True})
     admin.list_topics(key_prefix, timeout=30)
     assert key_prefix not in admin.list_topics(timeout=30).topics
@@ -160,7 +160,7 @@ def test_kafka_creates_no_topic_by_itself(kafka: KafkaServer, key_prefix: str) -
 @pytest.mark.parametrize("fork", [False, True], ids=["alone", "with-a-forked-copy"])
 @pytest.mark.parametrize("server", [ValkeyServer, KafkaServer])
 def test_a_server_dies_with_its_parent(server: type[ChildServer], fork: bool) -> None:
-    """SIGKILL to the process that started a server leaves no server and no directory, even if a fork of it lives on."""
+    """SIGKILL to the parent leaves no server and no directory, even if a fork of the parent still runs."""
     code = PARENT.format(server=server.__name__, fork=fork)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -177,7 +177,7 @@ def test_a_server_dies_with_its_parent(server: type[ChildServer], fork: bool) ->
 
 
 def test_a_server_outlives_the_thread_that_started_it() -> None:
-    """Started from a thread that has ended, a server still runs."""
+    """A server keeps running after the thread that started it has ended."""
     server = ValkeyServer()
     starter = threading.Thread(target=server.start)
     starter.start()
@@ -190,7 +190,7 @@ def test_a_server_outlives_the_thread_that_started_it() -> None:
 
 
 def take_port(port: int) -> socket.socket:
-    """Listen on a port, as a stranger would."""
+    """Listen on a port, as another process would."""
     thief = socket.socket()
     thief.bind(("127.0.0.1", port))
     thief.listen()
@@ -199,7 +199,7 @@ def take_port(port: int) -> socket.socket:
 
 @pytest.mark.parametrize("make", [ValkeyServer, KafkaServer])
 def test_a_stolen_port_is_replaced(make: Callable[[], ChildServer]) -> None:
-    """A free port that somebody takes before the server does costs another try, not the start."""
+    """If another process takes the free port first, the server starts on another port."""
     server = make()
     stolen = server.port
     with take_port(stolen), server:
@@ -209,30 +209,30 @@ def test_a_stolen_port_is_replaced(make: Callable[[], ChildServer]) -> None:
 
 
 def test_a_given_port_that_is_taken_is_an_error(held_port: int) -> None:
-    """A port that was asked for is never swapped for another; the error shows what the server said."""
+    """A given port is never replaced by another; the error has the server's log."""
     with pytest.raises(DevServerError, match=f"(?s){held_port}.*Address already in use"), ValkeyServer(port=held_port):
         pytest.fail("started on a port that is taken")
 
 
 def test_free_ports_differ() -> None:
-    """Ports asked for together are different ones."""
+    """Ports from one call are different."""
     assert len(set(free_ports(50))) == 50
 
 
 def test_starting_twice_is_refused() -> None:
-    """A second start of a running server is a mistake, and named as one."""
+    """A second start of a running server is an error that names it."""
     with ValkeyServer() as server, pytest.raises(DevServerError, match="runs already"):
         server.start()
 
 
 def test_waiting_for_what_was_not_started_is_refused() -> None:
-    """wait_ready without a start says what to do."""
+    """wait_ready without a start is an error that says what to do."""
     with pytest.raises(DevServerError, match=r"call start\(\) first"):
         ValkeyServer().wait_ready()
 
 
 def test_the_shared_fixtures_give_addresses(bootstrap: str, redis_url: str) -> None:
-    """`bootstrap` and `redis_url` lead to servers that answer."""
+    """Servers answer at `bootstrap` and `redis_url`."""
     assert AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).brokers
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()

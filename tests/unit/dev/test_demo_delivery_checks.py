@@ -1,4 +1,4 @@
-"""The judge of the demo's jobs, and how it reads what they wrote down."""
+"""The check of the demo's jobs, and the file that it reads."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.core
 
 
 def job(kind: str, due_s: int, tick_s: int | None = None, name: str | None = None) -> Job:
-    """A task under an id of its own."""
+    """A task with its own id."""
     return Job(kind, name or f"{kind} {due_s}", due_s * 1000, (due_s if tick_s is None else tick_s) * 1000, None)
 
 
 def line(kind: str, due: str) -> str:
-    """A note as a task writes it."""
+    """A line as a task writes it."""
     note = {"kind": kind, "id": f"{kind} {due}", "due": due, "tick": due, "sent_ms": 7 if kind == "nightly" else None}
     return json.dumps(note) + "\n"
 
@@ -36,7 +36,7 @@ def line(kind: str, due: str) -> str:
     ids=["all well", "again under its id", "lost", "back", "twice", "a tick lost", "early"],
 )
 def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: str | None) -> None:
-    """Each kind by itself; what is wrong makes the run a bad one."""
+    """Each kind is checked separately; a problem fails the run."""
     jobs = JobSequence(Path("nowhere"))
     for one in came:
         jobs.add(one)
@@ -47,7 +47,7 @@ def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: st
 
 
 def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:
-    """A line that is only half there waits for its rest; a job is given once, after the tick that let it go."""
+    """An incomplete line is read once it is complete; a job is returned once, after its tick."""
     notes = tmp_path / "notes"
     jobs = JobSequence(notes)
     jobs.read_new()
@@ -68,7 +68,7 @@ def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:
 
 
 def test_nights_wait_from_their_time_until_their_tick() -> None:
-    """Due by the wall clock, and not yet by the clock."""
+    """Jobs due by the wall clock and not yet by the clock are listed."""
     assert [waiting_nights(15_000, now_ms) for now_ms in (19_999, 20_000, 41_000)] == [
         [],
         [20_000],

@@ -1,4 +1,4 @@
-"""What the demo shows: a screen of any size, and plain lines, from the service's own messages."""
+"""The demo's display: a screen of any size, and plain lines, from the service's answers."""
 
 import dataclasses
 import io
@@ -57,7 +57,7 @@ def held(reason: str, *numbers: int, since: str | None = "2026-11-22T12:00:46Z")
 
 
 def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
-    """The picture of the state above."""
+    """The snapshot of the state above."""
     readers = {
         0: PartitionReader("consumer-1", NOON_MS + 41_900),
         1: PartitionReader("consumer-1", None),
@@ -75,7 +75,7 @@ def shown(lines: list[messages.EventLine], width: int, height: int, changes: dic
 
 
 def tick(seconds: int) -> Tick:
-    """A tick so many seconds after noon."""
+    """A tick `seconds` after noon."""
     at_ms = NOON_MS + seconds * 1000
     return Tick("demo", at_ms, at_ms - 5_000, 5_000, at_ms)
 
@@ -91,7 +91,7 @@ LINES = [
 
 
 def test_a_screen_of_the_usual_size() -> None:
-    """Addresses, question, clock, a bar for each partition, what happened, what to try: each in its place."""
+    """The screen has addresses, question, clock, a bar for each partition, events and hints, in this order."""
     assert shown(LINES, 100, 20) == [
         "clocksvc dev · Kafka 4.3.1 :41092 · Valkey :41379 · http://127.0.0.1:8080 · /docs · Ctrl-C ends all",
         'Question: has everything before T been processed?     clock "demo", a tick every 5 s, UTC',
@@ -127,7 +127,7 @@ def test_a_screen_fits_whatever_its_size(width: int, height: int) -> None:
 
 
 def test_a_small_screen_keeps_what_matters() -> None:
-    """On 80 columns long lines are broken between words, extras left out, and the newest lines stay."""
+    """On 80 columns long lines wrap between words, extras are omitted, and the newest lines stay."""
     rows = shown(LINES * 10, 80, 24)
 
     assert len(rows) == 24
@@ -149,7 +149,7 @@ def test_a_bar_is_exact_to_an_eighth_of_a_character(share: float, bar: str) -> N
 
 
 def test_a_clock_of_which_little_is_known() -> None:
-    """Before the first report there are no numbers, and nobody is the slowest."""
+    """Before the first report there are no numbers, and no partition is the slowest."""
     unknown = {
         "timestamp_seconds": None,
         "behind_seconds": None,
@@ -187,12 +187,12 @@ def test_a_screen_without_an_answer_says_so() -> None:
     ids=["behind", "unreported", "no partition", "another reason"],
 )
 def test_a_hold_in_words(hold: dict[str, Any], text: str) -> None:
-    """Since when, which partitions, why: in the service's own words where there are no better ones."""
+    """A hold names start, partitions and reason; the service's detail is the fallback."""
     assert messages.hold(NOON_MS, state(status="holding", hold=hold)).text == text
 
 
 def test_skipped_ticks_in_words() -> None:
-    """A few are named each; a broken chain is never called whole."""
+    """A few ticks are listed; a broken sequence is never called complete."""
     few = [tick(45), tick(50), tick(55)]
 
     assert messages.skipped_ticks(0, few, True).text == (
@@ -213,14 +213,14 @@ def test_skipped_ticks_in_words() -> None:
     ids=["before the first tick", "not due yet", "due, and its tick has not come", "done", "held"],
 )
 def test_how_the_jobs_stand_in_words(last_s: int | None, tick_s: int | None, now_s: int, text: str) -> None:
-    """The last nightly job, and the next one: it waits once it is due by the wall clock."""
+    """The last and the next nightly job are named; the next one waits once it is due by the wall clock."""
     last_ms, tick_ms = (None if one is None else NOON_MS + one * 1000 for one in (last_s, tick_s))
 
     assert messages.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
 
 
 def test_the_time_to_try_is_soon_reached() -> None:
-    """A tick's time some 20 s ahead, that follows the clock: whoever copies the line sees the wait end."""
+    """The hint names a boundary about 20 s ahead, so that the copied command returns soon."""
     frame = dataclasses.replace(FRAME, hints=(f"clocksvc wait demo --until {SOON}",))
 
     assert frame.hints_at(NOON_MS + 1) == ["clocksvc wait demo --until 2026-11-22T12:00:25Z"]
@@ -229,7 +229,7 @@ def test_the_time_to_try_is_soon_reached() -> None:
 
 
 def test_plain_lines() -> None:
-    """Without a terminal everything that happens is a line, at its full length, and nothing is drawn."""
+    """Without a terminal each event is a full line, and nothing is drawn."""
     out = io.StringIO()
     show = PlainDisplay(out)
     show.progress("starting Kafka")
@@ -248,7 +248,7 @@ def test_plain_lines() -> None:
 
 
 def test_the_screen_leaves_its_last_picture_behind() -> None:
-    """The terminal's own text comes back when the show ends, with the last screen below it; ending twice is fine."""
+    """After `end` the terminal's text is restored, with the last screen below it; a second `end` has no effect."""
     out = io.StringIO()
     show = ScreenDisplay(Console(file=out, force_terminal=True, width=100, height=30, highlight=False))
     show.begin(FRAME)

@@ -1,4 +1,4 @@
-"""What the demo says while its servers start."""
+"""Progress messages while the demo's servers start."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.core
 
 
 class Downloading:
-    """A Kafka whose start lasts until it is let go."""
+    """A Kafka whose start lasts until `fetched` is set."""
 
     name = "Kafka"
 
@@ -29,7 +29,7 @@ class Downloading:
 
 
 class Looks(threading.Event):
-    """Nobody ends the demo; at each look a download goes on, by a megabyte every fourth time."""
+    """An event that is never set; at each wait the download grows, by a megabyte at every fourth."""
 
     def __init__(self, kafka: Downloading, part: Path) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Looks(threading.Event):
 
 
 def test_a_download_is_told_only_when_it_gets_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line stands twice; a folder that is moved away while it is counted ends nothing."""
+    """No line is repeated; a directory that is moved while it is counted is ignored."""
     scandir = os.scandir
 
     def moved_away(folder: Any) -> Any:

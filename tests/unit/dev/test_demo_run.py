@@ -1,4 +1,4 @@
-"""`clocksvc dev`, really run, its standard output no terminal: it tells its story, and leaves nothing behind."""
+"""`clocksvc dev` as a process without a terminal: it runs its scenario and leaves nothing behind."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ DAY_S = 86_400
 
 
 class Run:
-    """One `clocksvc dev`, with a directory for temporary files of its own: that is how its processes are known."""
+    """One `clocksvc dev` with its own directory for temporary files, which identifies its processes."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.temporary = folder / "temporary"
@@ -39,28 +39,28 @@ class Run:
             )
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Its output so far."""
         return self._output.read_text()
 
     def told(self, text: str) -> bool:
-        """Whether it has written this; an error when it has ended without."""
+        """True if the output has this text; fails if the process has ended without it."""
         if text not in self.output():
             assert self.process.poll() is None, self.output()
             return False
         return True
 
     def ports(self) -> list[int]:
-        """The ports of what it started itself, as it says."""
+        """The ports of its child servers, from its output."""
         header = self.output().split("clocksvc dev · ")[1].splitlines()[0]
         return [int(port) for port in re.findall(r"(?: |http://127\.0\.0\.1):(\d+)", header)]
 
     def processes(self) -> list[str]:
-        """The commands that run for it, each seen by the one that guards it."""
+        """The commands of its guards."""
         listed = subprocess.run(["ps", "-axww", "-o", "command"], capture_output=True, text=True, check=True)
         return [line for line in listed.stdout.splitlines() if str(self.temporary) in line]
 
     def check_nothing_is_left(self) -> None:
-        """No process, no file, no port."""
+        """Fails if a process, a file or a listening port is left."""
         eventually(lambda: not self.processes(), what="every child process to end")
         eventually(lambda: not list(self.temporary.iterdir()), what="every temporary file to go")
         assert [port for port in self.ports() if listens(port)] == []
@@ -68,7 +68,7 @@ class Run:
 
 @contextmanager
 def running(folder: Path, *arguments: str) -> Iterator[Run]:
-    """A run that is ended in any case."""
+    """A run that is always killed at the end."""
     run = Run(folder, *arguments)
     try:
         yield run
@@ -84,7 +84,7 @@ def seconds(time_of_day: str) -> int:
 
 
 def ticks_told(output: str) -> list[int]:
-    """All ticks that an output names, in its order, in seconds since midnight."""
+    """All ticks in an output, in order, in seconds since midnight."""
     found = re.findall(r"^ \d\d:\d\d:\d\d  ticks? ((?:\d\d:\d\d:\d\d(?:, )?)+) ", output, re.MULTILINE)
     return [seconds(one) for line in found for one in line.split(", ")]
 
@@ -131,7 +131,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
-    """SIGKILL leaves no child process, no file and no port either."""
+    """After SIGKILL no child process, file or listening port is left."""
     with running(tmp_path, "--port", str(free_ports(1)[0])) as run:
         eventually(lambda: run.told("Question:"), within=120, what="everything to run")
         assert len(run.processes()) >= 2
@@ -153,7 +153,7 @@ def test_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
     ids=["time", "rate", "port", "no Redis there", "no URL"],
 )
 def test_what_can_not_be(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
-    """A wrong argument is one clear error, and nothing stays."""
+    """A wrong argument gives one clear error and leaves nothing behind."""
     with running(tmp_path, *arguments) as run:
         assert run.process.wait(30) == code
         assert said in " ".join(run.output().split())
@@ -161,7 +161,7 @@ def test_what_can_not_be(tmp_path: Path, arguments: tuple[str, ...], code: int, 
 
 
 def test_a_taken_port_is_refused_when_asked_for(tmp_path: Path) -> None:
-    """`--port` is taken at its word: a port in use is an error that names it, before anything starts."""
+    """A `--port` in use is an error that names it, before anything starts."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     with listener, running(tmp_path, "--port", str(port)) as run:

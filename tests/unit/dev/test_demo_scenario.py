@@ -1,4 +1,4 @@
-"""The demo's script and its judge: what happens when, and which run is a good one."""
+"""The demo's scenario, and which runs succeed."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ def tick(at_s: int, previous_s: int | None) -> Tick:
 
 
 def played(sights: list[Observation]) -> list[tuple[float, str, ScenarioAction | None]]:
-    """When each scene of a new story is given, if it is shown this."""
+    """When a new scenario returns each step for these observations."""
     story = Scenario()
     found = ((sight.now_s, story.next(sight)) for sight in sights)
     return [(now_s, scene.text, scene.act) for now_s, scene in found if scene is not None]
 
 
 def a_run(until_s: int) -> list[Observation]:
-    """What a story sees, each second: the first tick at 6 s, one each 5 s, and the clock obeys what the story does."""
+    """An observation each second: the first tick at 6 s, one each 5 s, and a clock that reacts to the scenario."""
     story, sights, ticks, beating, last_tick_s = Scenario(), [], 0, True, 6
     for now_s in range(until_s):
         if beating and now_s >= 6 and now_s % 5 == 1:
@@ -39,7 +39,7 @@ def a_run(until_s: int) -> list[Observation]:
 
 
 def test_the_story_fits_into_forty_seconds() -> None:
-    """Heartbeats stop, the hold can be watched, heartbeats come back, the skipped ticks are seen: all within 40 s."""
+    """Heartbeats stop, the hold is visible, heartbeats return, skipped ticks are displayed: all within 40 s."""
     scenes = played(a_run(40))
 
     assert [act for _, _, act in scenes] == [
@@ -57,19 +57,19 @@ def test_the_story_fits_into_forty_seconds() -> None:
 
 
 def test_nothing_happens_before_the_first_tick() -> None:
-    """However long the start takes, the story waits for the clock."""
+    """The scenario waits for the first tick, without a limit."""
     assert played([Observation(float(now_s), 0, now_s > 10) for now_s in range(300)]) == []
 
 
 def test_heartbeats_stay_away_until_the_hold_is_seen() -> None:
-    """The heartbeats come back only once the clock has said for a while that it holds, not after a time."""
+    """Heartbeats return only after the clock has reported a hold for a while."""
     sights = a_run(17) + [Observation(float(now_s), 3, False) for now_s in range(17, 300)]
 
     assert [act for _, _, act in played(sights) if act] == [ScenarioAction.STOP_HEARTBEATS]
 
 
 def test_the_outage_comes_again_after_a_pause() -> None:
-    """After its end the story goes on: heartbeats stop and come back again and again, a minute between."""
+    """After its end the scenario repeats: heartbeats stop and return, with a minute between."""
     acts = [(now_s, act) for now_s, _, act in played(a_run(400)) if act]
 
     assert len(acts) >= 6
@@ -90,7 +90,7 @@ def test_the_outage_comes_again_after_a_pause() -> None:
     ids=["whole", "lost", "lost, and the chain lies", "twice", "back", "does not begin with the first"],
 )
 def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
-    """Every tick must name the one that was seen before it, and follow it by the interval."""
+    """Every tick must name the tick before it and follow it by the interval."""
     chain = TickSequence(5_000)
     for one in ticks:
         chain.add(one)
@@ -113,7 +113,7 @@ def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
     ids=["good", "too few ticks", "ended by Ctrl-C before the first", "broken, ended by Ctrl-C"],
 )
 def test_what_makes_a_good_run(seconds: list[int], by_itself: bool, wrong: str | None) -> None:
-    """A run that ends by itself needs ticks, and no run may show a broken chain."""
+    """A run with `--for` needs ticks, and no run may have a broken sequence."""
     chain = TickSequence(5_000)
     for previous_s, at_s in zip([None, *seconds], seconds, strict=False):
         chain.add(tick(at_s, previous_s))

@@ -1,4 +1,4 @@
-"""`clocksvc dev` on somebody's own Kafka and Redis: it works there, disturbs nobody, and takes away what it made."""
+"""`clocksvc dev` on a Kafka and Redis with other data: it works, changes no other data, and removes its own."""
 
 import signal
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.path
 
 @pytest.fixture
 def own_redis() -> Iterator[ValkeyServer]:
-    """A Redis with somebody's data."""
+    """A Redis with other data."""
     with ValkeyServer() as server:
         with redis.Redis.from_url(server.url) as client:
             client.set("clocksvc:{checkins}:state", "theirs")
@@ -32,7 +32,7 @@ def keys(server: ValkeyServer) -> set[str]:
 
 
 def demo_names(bootstrap: str) -> set[str]:
-    """The topics and consumer groups whose names are the demo's."""
+    """The demo's topics and consumer groups."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     groups = admin.list_consumer_groups().result(10).valid
     names = {*admin.list_topics(timeout=10).topics, *(group.group_id for group in groups)}
@@ -40,7 +40,7 @@ def demo_names(bootstrap: str) -> set[str]:
 
 
 def test_a_guest_leaves_no_trace(tmp_path: Path, bootstrap: str, own_redis: ValkeyServer) -> None:
-    """It ticks under names of its own; afterwards topics, groups and keys are gone, and theirs are untouched."""
+    """It uses its own names; afterwards its topics, groups and keys are gone, and other data is unchanged."""
     before = demo_names(bootstrap)
     port = str(free_ports(1)[0])
     with running(tmp_path, "--kafka", bootstrap, "--redis", own_redis.url, "--port", port) as run:
@@ -55,13 +55,13 @@ def test_a_guest_leaves_no_trace(tmp_path: Path, bootstrap: str, own_redis: Valk
 
         assert run.process.wait(30) == 0, run.output()
         run.check_nothing_is_left()
-    # Kombu shares this one among all queues of a database; it holds deadlines that have passed, and no message.
+    # Kombu shares this key among all queues of a database; it has expired deadlines, and no message.
     assert keys(own_redis) - {"_kombu.binding_deadlines"} == {"clocksvc:{checkins}:state"}
     eventually(lambda: demo_names(bootstrap) == before, what="topics and groups to go")
 
 
 def test_another_installations_queue_is_left_alone(tmp_path: Path, bootstrap: str, own_redis: ValkeyServer) -> None:
-    """A demo would take the heartbeats of a worker on the same queue: it refuses, and says what would be right."""
+    """A demo would take heartbeats of a worker on the same queue: it refuses and says what to do."""
     with redis.Redis.from_url(own_redis.url) as client:
         client.sadd("_kombu.binding.clocksvc", "a worker's")
     with running(tmp_path, "--kafka", bootstrap, "--redis", own_redis.url) as run:

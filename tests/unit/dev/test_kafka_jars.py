@@ -1,4 +1,4 @@
-"""The cache of Kafka's jars: whole or absent, and filled only once."""
+"""The cache of Kafka's jars is complete or absent, and filled once."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 
 
 def two_jars(into: Path) -> list[Path]:
-    """A fetch that finds two jars in folders of their own, as in a Maven repository."""
+    """A fetch that finds two jars in separate directories, as in a Maven repository."""
     jars = [into / "a" / "a.jar", into / "b" / "b.jar"]
     for jar in jars:
         jar.parent.mkdir(parents=True)
@@ -19,21 +19,21 @@ def two_jars(into: Path) -> list[Path]:
 
 
 def no_network(into: Path) -> list[Path]:
-    """A fetch that gets half of the way."""
+    """A fetch that fails halfway."""
     into.mkdir(parents=True)
     (into / "half.jar").write_text("ha")
     raise ConnectionError("connection refused by the repository")
 
 
 def test_the_second_start_does_not_fetch(tmp_path: Path) -> None:
-    """What the cache holds is used with no network at all."""
+    """A cached version is used without the network."""
     jars = kafka_jars(tmp_path, two_jars)
     assert {path.name for path in jars.glob("*.jar")} == {"a.jar", "b.jar"}
     assert kafka_jars(tmp_path, no_network) == jars
 
 
 def test_a_failed_fetch_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Half a download is never taken for a whole one, and the next try starts clean."""
+    """An incomplete download is never used, and the next attempt starts clean."""
     with pytest.raises(DevServerError):
         kafka_jars(tmp_path, no_network)
     assert list(tmp_path.rglob("*.jar")) == []
@@ -41,13 +41,13 @@ def test_a_failed_fetch_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_jar_that_went_missing_is_fetched_again(tmp_path: Path) -> None:
-    """A cache that somebody cleaned in part is made whole."""
+    """A partly deleted cache is fetched again."""
     (kafka_jars(tmp_path, two_jars) / "a.jar").unlink()
     assert (kafka_jars(tmp_path, two_jars) / "a.jar").exists()
 
 
 def test_a_failed_fetch_says_what_failed_and_how_to_go_on(tmp_path: Path) -> None:
-    """Without the network, `start` names what it wanted, the cause, and the way without."""
+    """Without the network, `start` names the artifact, the cause and the alternative."""
     server = KafkaServer(cache_dir=tmp_path / "cache", fetch=no_network)
     with pytest.raises(DevServerError) as caught:
         server.start()
@@ -71,7 +71,7 @@ def test_a_failed_fetch_says_what_failed_and_how_to_go_on(tmp_path: Path) -> Non
     ],
 )
 def test_where_the_cache_is(environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own variable goes before the desktop's, which goes before the home directory."""
+    """CLOCKSVC_DEV_CACHE is preferred to XDG_CACHE_HOME, and that to the home directory."""
     for name in ("HOME", "XDG_CACHE_HOME", "CLOCKSVC_DEV_CACHE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
