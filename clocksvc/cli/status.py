@@ -1,11 +1,10 @@
-"""`clocksvc status`: how the clocks are doing, as a service tells it."""
+"""`clocksvc status`: prints the state of the clocks, as a service reports it."""
 
 import argparse
 from typing import Any
 
-from clocksvc.cli.arguments import add_json, add_url, token
-from clocksvc.cli.night_shift import in_force
-from clocksvc.cli.output import columns, print_json
+from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token
+from clocksvc.cli.override_commands import override_lines
 from clocksvc.client.http import Client
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ServiceUnavailable
@@ -15,19 +14,19 @@ _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which service, which clock."""
+    """Add service and clock."""
     add_url(parser)
     parser.add_argument(
-        "clock", nargs="?", metavar="CLOCK", help="one clock, with its slowest and its excluded partitions"
+        "clock", nargs="?", metavar="CLOCK", help="show one clock, with its slowest and its excluded partitions"
     )
-    add_json(parser, "what the service answers")
+    add_json(parser, "the answer of the service")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask once, and print."""
+    """Ask the service once and print the answer."""
     if args.clock is not None:
         check_clock_name("CLOCK", args.clock)
-    client = Client(args.url, token())
+    client = Client(args.url, service_token())
     body = client.get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
     clocks = body.get("clocks") if args.clock is None else [body]
     if clocks is None or any("status" not in clock for clock in clocks):
@@ -37,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(columns([_HEAD, *(_row(clock) for clock in clocks)]))
     for clock in clocks:
-        if clock["hold"] is not None and not _pause_says_it(clock):
+        if clock["hold"] is not None and not _is_shown_as_pause(clock):
             print(hold_text(clock))
-        for line in in_force(clock):
+        for line in override_lines(clock):
             print(line)
     if args.clock is not None:
         _print_partitions("SLOWEST", body["slowest"])
@@ -47,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pause_says_it(clock: dict[str, Any]) -> bool:
+def _is_shown_as_pause(clock: dict[str, Any]) -> bool:
     return clock["hold"]["reason"] == "paused" and clock.get("pause") is not None
 
 
 def _excluded(client: Client, clock: dict[str, Any]) -> list[dict[str, Any]]:
-    """How far the excluded partitions are; none of them while the store can't tell."""
+    """The partition clocks of the excluded partitions; empty while the store can't be reached."""
     path, found = f"/v1/clocks/{clock['clock']}/partitions", []
     for topic, number in ((each["topic"], each["partition"]) for each in clock.get("exclusions") or ()):
         before = f"{topic}:{number - 1}" if number else None
@@ -70,7 +69,7 @@ def _print_partitions(kind: str, partitions: list[dict[str, Any]]) -> None:
 
 
 def hold_text(clock: dict[str, Any]) -> str:
-    """Why a clock stands still, since when, and which partitions."""
+    """Why a clock holds, since when, and for which partitions."""
     hold = clock["hold"]
     since = f" since {hold['since']}" if hold["since"] else ""
     detail = f": {hold['detail']}" if hold.get("detail") else ""

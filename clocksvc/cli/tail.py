@@ -1,41 +1,40 @@
-"""`clocksvc tail`: prints a clock's ticks as they come. Following is `clocksvc.client.ticks`."""
+"""`clocksvc tail`: prints a clock's ticks as they are published (`clocksvc.client.ticks`)."""
 
 import argparse
 import logging
 
-from clocksvc.cli import arguments
-from clocksvc.cli.output import note, print_json
+from clocksvc.cli.console import add_json, add_url, error_text, note, print_json, service_token
 from clocksvc.client.ticks import ticks
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import ClocksvcError, CursorTooOld, Refused
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which service, which clock, from where on."""
+    """Add service, clock and cursor."""
     parser.description = (
-        "Print every tick of a clock once, in order, as it comes, until Ctrl-C; reconnects by itself, and says so on "
-        "stderr."
+        "Print every tick of a clock once and in order, as it is published, until Ctrl-C. Reconnects by itself; lost "
+        "connections are reported on stderr."
     )
-    arguments.add_url(parser)
+    add_url(parser)
     parser.add_argument("clock", metavar="CLOCK")
     parser.add_argument(
-        "--after", metavar="T", help="begin with the tick after T (RFC 3339 or epoch seconds); else with the next one"
+        "--after", metavar="T", help="begin with the tick after T (RFC 3339 or epoch seconds); default: the next tick"
     )
-    arguments.add_json(parser, "each tick on a line of its own,")
+    add_json(parser, "each tick, one a line,")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Follow until somebody ends it."""
+    """Print ticks until the process is ended."""
     check_clock_name("CLOCK", args.clock)
-    after = None if args.after is None else to_rfc3339(arguments.time("--after", args.after))
+    after = None if args.after is None else to_rfc3339(parse_timestamp("--after", args.after))
     following = logging.getLogger("clocksvc.follow")
     following.setLevel(logging.INFO)
     notes = _Notes()
     following.addHandler(notes)
     try:
-        for tick in ticks(args.url, args.clock, after=after, token=arguments.token()):
+        for tick in ticks(args.url, args.clock, after=after, token=service_token()):
             if args.json:
                 print_json(tick.to_wire())
             else:
@@ -60,7 +59,7 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         for error in record.args if isinstance(record.args, tuple) else ():
             if isinstance(error, ClocksvcError):
-                message = message.replace(str(error), arguments.said(error))
+                message = message.replace(str(error), error_text(error))
         if message != self._said:
             self._said = message
             note(f"clocksvc tail: {message}; reconnecting")

@@ -1,19 +1,18 @@
-"""`clocksvc wait`: ends when a clock has reached a time, so that `clocksvc wait … && job` is right."""
+"""`clocksvc wait`: ends when a clock has reached a time, for `clocksvc wait … && job`."""
 
 import argparse
 import threading
 from typing import Any
 
 from clocksvc.backoff import Backoff
-from clocksvc.cli import arguments
-from clocksvc.cli.output import note, print_json
+from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token
 from clocksvc.client.http import (
     Answer,
     Client,
 )
 from clocksvc.client.wait import ask_whether_reached
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 from clocksvc.interfaces.time import SystemTime
 
@@ -24,27 +23,27 @@ FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which service, which clock, until when, for how long."""
+    """Add service, clock, time and time-out."""
     parser.description = (
         "Wait until everything before T has been processed. Exit code 0: it has. 3: not within the time-out. 1: an "
-        "error, such as an unknown clock, or a service that does not answer when the time-out is over. What holds the "
-        "clock meanwhile goes to stderr."
+        "error, such as an unknown clock, or no answer from the service at the end of the time-out. While the clock "
+        "holds, the reason is printed to stderr."
     )
-    arguments.add_url(parser)
+    add_url(parser)
     parser.add_argument("clock", metavar="CLOCK")
     parser.add_argument("--until", required=True, metavar="T", help="RFC 3339 or epoch seconds")
     parser.add_argument(
-        "--timeout", metavar="TIME", help="such as 30s or 5m, or seconds; for ever unless set; 0 asks once"
+        "--timeout", metavar="TIME", help="such as 30s or 5m, or seconds; 0 asks once; default: no limit"
     )
-    arguments.add_json(parser, "the tick that reached T, or the state in which the clock had not")
+    add_json(parser, "the tick that reached T, or the state of the clock that has not")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask until the clock is there, or the time is over."""
     check_clock_name("CLOCK", args.clock)
-    until_ms = arguments.time("--until", args.until)
-    timeout_s = None if args.timeout is None else arguments.duration_ms("--timeout", args.timeout) / 1000
-    answer = _Waiting(Client(args.url, arguments.token()), args.clock, until_ms, timeout_s).answer()
+    until_ms = parse_timestamp("--until", args.until)
+    timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
+    answer = _Waiting(Client(args.url, service_token()), args.clock, until_ms, timeout_s).answer()
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
@@ -79,7 +78,7 @@ class _Waiting:
             except ServiceUnavailable as error:
                 if self._left_s() <= 0:
                     raise
-                self._say("unavailable", f"{arguments.said(error)}; trying again")
+                self._say("unavailable", f"{error_text(error)}; trying again")
                 threading.Event().wait(max(0.0, min(self._backoff.next(), self._left_s())))
                 continue
             if answer.status != 409 or self._left_s() <= 0:

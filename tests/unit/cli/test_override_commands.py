@@ -170,7 +170,7 @@ def test_a_service_that_dies_meanwhile(capsys: Captured) -> None:
     with HttpStub(lambda _: Reply(parts=[b"{"], cut=True)) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
-    assert "whether it was done is not known: look with `clocksvc status`" in capsys.readouterr().err
+    assert "the outcome is unknown. Look with `clocksvc status`" in capsys.readouterr().err
 
 
 def test_an_outcome_that_is_not_known(capsys: Captured) -> None:

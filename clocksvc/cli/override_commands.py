@@ -1,0 +1,126 @@
+"""`clocksvc exclude`, `include`, `pause` and `resume`: one request to a service, then the overrides in force."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clocksvc.cli.console import add_json, add_url, print_json, service_token
+from clocksvc.client.http import (
+    Client,
+    nobody_answered,
+)
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.request import check_reason
+from clocksvc.clock.spec import check_clock_name
+from clocksvc.errors import ServiceUnavailable
+
+TIMEOUT_S = 30.0
+"""Longer than a service needs to learn the outcome, or to give up waiting for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideCommand:
+    """One of the four commands.
+
+    `done` is printed after success, with `{partition}` replaced.
+    """
+
+    description: str
+    method: str
+    resource: str
+    done: str
+    takes_partition: bool = False
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add service, clock, partition (if there is one) and reason."""
+        parser.description = f"{self.description} Exit code 0: it is committed to the tick log."
+        add_url(parser)
+        parser.add_argument("clock", metavar="CLOCK")
+        if self.takes_partition:
+            parser.add_argument("partition", metavar="TOPIC:PARTITION", help="such as ingest-checkins:3")
+        parser.add_argument(
+            "--reason", required=True, metavar="TEXT", help="why, in one line; it is kept in the tick log and shown"
+        )
+        add_json(parser, "the clock's exclusions and pause after the request")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Send the request and print the overrides in force after it. Blocks at most 30 s.
+
+        Raises:
+            InvalidValue: clock, partition or reason are not valid; nothing was sent.
+            Refused, UnknownClock, ServiceUnavailable: as the service answers.
+        """
+        check_clock_name("CLOCK", args.clock)
+        check_reason(args.reason)
+        body: dict[str, Any] = {"reason": args.reason}
+        done = self.done
+        if self.takes_partition:
+            topic, number = Partition.parse(args.partition)
+            body |= {"topic": topic, "partition": number}
+            done = done.format(partition=args.partition)
+        answer = _send(Client(args.url, service_token()), self.method, f"/v1/clocks/{args.clock}/{self.resource}", body)
+        if "exclusions" not in answer:
+            raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
+        if args.json:
+            print_json(answer)
+            return 0
+        print(f"{args.clock}: {done}")
+        for line in override_lines(answer):
+            print(line)
+        return 0
+
+
+EXCLUDE = OverrideCommand(
+    "Exclude a partition: ticks no longer wait for it, and each tick lists it. Records that were not processed there "
+    "may be missing from what these ticks promise.",
+    "POST",
+    "exclusions",
+    "ticks no longer wait for {partition}",
+    takes_partition=True,
+)
+INCLUDE = OverrideCommand(
+    "Include an excluded partition again. The clock never goes back: it holds until the partition has caught up.",
+    "DELETE",
+    "exclusions",
+    "ticks wait for {partition}",
+    takes_partition=True,
+)
+PAUSE = OverrideCommand(
+    "Pause a clock: it publishes no ticks until it is resumed. Then all ticks that became due in the meantime follow, "
+    "each once and in order.",
+    "POST",
+    "pause",
+    "no tick comes until it is resumed",
+)
+RESUME = OverrideCommand("Resume a paused clock.", "POST", "resume", "not paused")
+
+
+def override_lines(clock: Mapping[str, Any]) -> Iterator[str]:
+    """A line for the clock's pause and one for each of its exclusions: who, when, why."""
+    name, pause = clock["clock"], clock.get("pause")
+    if pause is not None:
+        yield f"{name}: paused {_audit_text(pause)}{_last_tick(clock)}"
+    for exclusion in clock.get("exclusions") or ():
+        yield f"{name}: {exclusion['topic']}:{exclusion['partition']} excluded {_audit_text(exclusion)}"
+
+
+def _last_tick(clock: Mapping[str, Any]) -> str:
+    """The last tick; empty for the answer to a request, which has no last tick."""
+    last = clock.get("last_tick")
+    return "" if last is None else f" (last tick {last['time']})"
+
+
+def _audit_text(override: Mapping[str, Any]) -> str:
+    return f"by {override['by']} at {override['at']}: {override['reason']}"
+
+
+def _send(client: Client, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return client.send(method, path, body, timeout_s=TIMEOUT_S)
+    except ServiceUnavailable as error:
+        if error.__cause__ is None or nobody_answered(error):
+            raise  # the service says whether anything can have changed; if there is no service, nothing has
+        raise ServiceUnavailable(
+            f"{error}: the outcome is unknown. Look with `clocksvc status`, or send it again: that is safe"
+        ) from error
