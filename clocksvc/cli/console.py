@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from clocksvc.client.http import (
-    nobody_answered,
-    token_refused,
+    is_connection_refused,
+    is_unauthenticated,
 )
 from clocksvc.clock.duration import parse_duration
 from clocksvc.errors import InvalidValue
@@ -86,9 +86,9 @@ def duration_ms(field: str, text: str) -> int:
 
 def error_text(error: BaseException) -> str:
     """The error's message; with what to do about it if the service can't be reached or asks for a token."""
-    if nobody_answered(error):
+    if is_connection_refused(error):
         return f"{error}; start it with `clocksvc serve`, or set its address with --url or CLOCKSVC_URL"
-    return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if token_refused(error) else str(error)
+    return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if is_unauthenticated(error) else str(error)
 
 
 def print_json(value: object) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from clocksvc.cli.console import add_json, add_url, print_json, service_token
 from clocksvc.client.http import (
-    Client,
-    nobody_answered,
+    ServiceClient,
+    is_connection_refused,
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason
@@ -59,7 +59,9 @@ class OverrideCommand:
             topic, number = Partition.parse(args.partition)
             body |= {"topic": topic, "partition": number}
             done = done.format(partition=args.partition)
-        answer = _send(Client(args.url, service_token()), self.method, f"/v1/clocks/{args.clock}/{self.resource}", body)
+        answer = _send(
+            ServiceClient(args.url, service_token()), self.method, f"/v1/clocks/{args.clock}/{self.resource}", body
+        )
         if "exclusions" not in answer:
             raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
         if args.json:
@@ -115,11 +117,11 @@ def _audit_text(override: Mapping[str, Any]) -> str:
     return f"by {override['by']} at {override['at']}: {override['reason']}"
 
 
-def _send(client: Client, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _send(client: ServiceClient, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         return client.send(method, path, body, timeout_s=TIMEOUT_S)
     except ServiceUnavailable as error:
-        if error.__cause__ is None or nobody_answered(error):
+        if error.__cause__ is None or is_connection_refused(error):
             raise  # the service says whether anything can have changed; if there is no service, nothing has
         raise ServiceUnavailable(
             f"{error}: the outcome is unknown. Look with `clocksvc status`, or send it again: that is safe"

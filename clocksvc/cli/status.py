@@ -5,7 +5,7 @@ from typing import Any
 
 from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token
 from clocksvc.cli.override_commands import override_lines
-from clocksvc.client.http import Client
+from clocksvc.client.http import ServiceClient
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ServiceUnavailable
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask the service once and print the answer."""
     if args.clock is not None:
         check_clock_name("CLOCK", args.clock)
-    client = Client(args.url, service_token())
+    client = ServiceClient(args.url, service_token())
     body = client.get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
     clocks = body.get("clocks") if args.clock is None else [body]
     if clocks is None or any("status" not in clock for clock in clocks):
@@ -50,7 +50,7 @@ def _is_shown_as_pause(clock: dict[str, Any]) -> bool:
     return clock["hold"]["reason"] == "paused" and clock.get("pause") is not None
 
 
-def _excluded(client: Client, clock: dict[str, Any]) -> list[dict[str, Any]]:
+def _excluded(client: ServiceClient, clock: dict[str, Any]) -> list[dict[str, Any]]:
     """The partition clocks of the excluded partitions; empty while the store can't be reached."""
     path, found = f"/v1/clocks/{clock['clock']}/partitions", []
     for topic, number in ((each["topic"], each["partition"]) for each in clock.get("exclusions") or ()):

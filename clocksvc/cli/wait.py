@@ -7,10 +7,10 @@ from typing import Any
 from clocksvc.backoff import Backoff
 from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token
 from clocksvc.client.http import (
-    Answer,
-    Client,
+    ServiceClient,
+    ServiceResponse,
 )
-from clocksvc.client.wait import ask_whether_reached
+from clocksvc.client.wait import request_wait
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     check_clock_name("CLOCK", args.clock)
     until_ms = parse_timestamp("--until", args.until)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
-    answer = _Waiting(Client(args.url, service_token()), args.clock, until_ms, timeout_s).answer()
+    answer = _Waiting(ServiceClient(args.url, service_token()), args.clock, until_ms, timeout_s).answer()
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
@@ -57,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
 class _Waiting:
     """One wait: asks again and again, and says once what it waits for."""
 
-    def __init__(self, client: Client, clock: str, until_ms: int, timeout_s: float | None) -> None:
+    def __init__(self, client: ServiceClient, clock: str, until_ms: int, timeout_s: float | None) -> None:
         self._client, self._clock, self._until_ms = client, clock, until_ms
         self._monotonic = SystemTime().monotonic
         self._deadline = float("inf") if timeout_s is None else self._monotonic() + timeout_s
         self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
         self._said: object = None
 
-    def answer(self) -> Answer:
+    def answer(self) -> ServiceResponse:
         """200 with the tick, or 409 with the state when the time is over.
 
         Raises:
@@ -74,7 +74,7 @@ class _Waiting:
         while True:
             try:
                 timeout_s = min(ASK_S, max(0.0, self._left_s()))
-                answer = ask_whether_reached(self._client, self._clock, self._until_ms, timeout_s)
+                answer = request_wait(self._client, self._clock, self._until_ms, timeout_s)
             except ServiceUnavailable as error:
                 if self._left_s() <= 0:
                     raise

@@ -28,14 +28,14 @@ _REPR = re.compile(r"<?HTTPS?Connection\w*\(.*?\)(?: at 0x\w+)?>?: ")
 Params = Mapping[str, str | int | float | None]
 
 
-class Answer(NamedTuple):
+class ServiceResponse(NamedTuple):
     """A status and the JSON that came with it; {} where none did."""
 
     status: int
     body: dict[str, Any]
 
 
-class Client:
+class ServiceClient:
     """Talks to one service. Safe to use from several threads; connects when first used.
 
     Args:
@@ -60,7 +60,7 @@ class Client:
         *,
         timeout_s: float = READ_TIMEOUT_S,
         accept: tuple[int, ...] = (),
-    ) -> Answer:
+    ) -> ServiceResponse:
         """GET a path, for a JSON object.
 
         Args:
@@ -85,22 +85,22 @@ class Client:
 
     @contextmanager
     def events(
-        self, path: str, params: Params | None = None, *, last_id: str | None = None, silence_s: float
+        self, path: str, params: Params | None = None, *, last_id: str | None = None, idle_timeout_s: float
     ) -> Iterator[Iterator[Event]]:
         """Server-sent events of a path, until the service ends them. Raises like `get`, on entering and within.
 
         Args:
             last_id: where to go on: the id of the last event seen.
-            silence_s: how long nothing may come, not even a comment, before the connection counts as lost.
+            idle_timeout_s: how long nothing may come, not even a comment, before the connection counts as lost.
         """
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
         with _translated(self._base):
-            response = self._send("GET", path, params, None, silence_s, headers)
+            response = self._send("GET", path, params, None, idle_timeout_s, headers)
             try:
                 if response.status != 200:
-                    raise _error(Answer(response.status, _json(response.data)), path)
+                    raise _error(ServiceResponse(response.status, _json(response.data)), path)
                 yield read_events(_parts(response))
             finally:
                 response.close()  # not given back to the pool: there is more to come on it
@@ -118,11 +118,11 @@ class Client:
         body: bytes | None,
         timeout_s: float,
         accept: tuple[int, ...],
-    ) -> Answer:
+    ) -> ServiceResponse:
         headers = {} if body is None else {"Content-Type": "application/json"}
         with _translated(self._base):
             response = self._send(method, path, params, body, timeout_s, headers)
-            answer = Answer(response.status, _json(response.data))
+            answer = ServiceResponse(response.status, _json(response.data))
             response.release_conn()
         if 200 <= answer.status < 300 or answer.status in accept:
             return answer
@@ -177,14 +177,14 @@ def _translated(base: str) -> Iterator[None]:
         raise ServiceUnavailable(f"the clocksvc service at {base} does not answer: {_reason(error)}") from error
 
 
-def nobody_answered(error: BaseException) -> bool:
+def is_connection_refused(error: BaseException) -> bool:
     """Whether an error of this client says that there was nobody to connect to."""
     return isinstance(error, ServiceUnavailable) and isinstance(
         error.__cause__, NewConnectionError | ConnectTimeoutError
     )
 
 
-def token_refused(error: BaseException) -> bool:
+def is_unauthenticated(error: BaseException) -> bool:
     """Whether an error of this client says that the service wants a token, or another one."""
     return isinstance(error, _Unauthenticated)
 
@@ -210,7 +210,7 @@ def _json(data: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _error(answer: Answer, path: str) -> Exception:
+def _error(answer: ServiceResponse, path: str) -> Exception:
     """The error that a status stands for, with what the problem details say."""
     status, problem = answer
     said = problem.get("detail") or problem.get("title") or f"status {status}"

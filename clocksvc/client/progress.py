@@ -1,6 +1,6 @@
-"""How far a consumer has processed one partition, and which numbers deserve a second look. No I/O, no threads.
+"""How far a consumer has processed one partition, and which tracker deserve a second look. No I/O, no threads.
 
-All numbers are raw record timestamps in milliseconds since the epoch; -1 stands for none.
+All tracker are raw record timestamps in milliseconds since the epoch; -1 stands for none.
 """
 
 from clocksvc.clock import boundary
@@ -8,12 +8,12 @@ from clocksvc.interfaces.store import ClockParameters
 
 NONE = -1
 NEVER = 2**63
-UNTOLD_MAX_FUTURE_MS = 60_000
+DEFAULT_MAX_FUTURE_MS = 60_000
 """How far ahead of local time a number may be while the clock's own `max_future` is not known: the default of that."""
 
 
 class Progress:
-    """One partition's numbers.
+    """One partition's tracker.
 
     Attributes:
         high_ms: the highest timestamp processed that is above suspicion.
@@ -21,27 +21,27 @@ class Progress:
             not above it: when it is refused, nothing good was hidden by it.
         accepted_ms: the number that the store last kept.
         boundary_ms: a record at or after this carries the partition past a boundary: worth a report.
-        edge_ms: a record at or after this needs a second look; never above `boundary_ms`.
+        fast_path_limit_ms: a record at or after this needs a second look; never above `boundary_ms`.
         late_below_ms: a record below this stands before a tick that was given, or has no timestamp.
     """
 
-    __slots__ = ("accepted_ms", "ahead_ms", "boundary_ms", "edge_ms", "high_ms", "late_below_ms")
+    __slots__ = ("accepted_ms", "ahead_ms", "boundary_ms", "fast_path_limit_ms", "high_ms", "late_below_ms")
 
     def __init__(self) -> None:
         self.high_ms = self.ahead_ms = self.accepted_ms = NONE
-        self.boundary_ms = self.edge_ms = self.late_below_ms = 0
+        self.boundary_ms = self.fast_path_limit_ms = self.late_below_ms = 0
 
     @property
-    def number_ms(self) -> int:
+    def timestamp_ms(self) -> int:
         """What there is to report."""
         return self.high_ms if self.high_ms > self.ahead_ms else self.ahead_ms
 
     @property
-    def settled(self) -> bool:
+    def stored(self) -> bool:
         """Whether the store has kept what there is to report."""
-        return self.number_ms == self.accepted_ms
+        return self.timestamp_ms == self.accepted_ms
 
-    def admit(self, timestamp_ms: int, bounds: ClockParameters | None, now_ms: int) -> None:
+    def add(self, timestamp_ms: int, bounds: ClockParameters | None, now_ms: int) -> None:
         """Keep a number that was not refused."""
         if timestamp_ms <= trusted_until(bounds, now_ms):
             # The comparison again: another thread may have brought a higher one.
@@ -50,39 +50,41 @@ class Progress:
         elif timestamp_ms > self.ahead_ms:
             self.ahead_ms = timestamp_ms
 
-    def aim(self, bounds: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
-        """Set anew which numbers deserve a second look. `last_tick_ms` is 0 before the first tick."""
-        self.boundary_ms = NEVER if bounds is None else _next_boundary(self.number_ms, bounds)
+    def recompute_thresholds(self, bounds: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
+        """Set anew which tracker deserve a second look. `last_tick_ms` is 0 before the first tick."""
+        self.boundary_ms = NEVER if bounds is None else _next_boundary(self.timestamp_ms, bounds)
         self.late_below_ms = last_tick_ms
         if self.high_ms < self.late_below_ms:
-            self.edge_ms = 0  # every record, until this partition has caught up with the last tick: it may be late
+            self.fast_path_limit_ms = (
+                0  # every record, until this partition has caught up with the last tick: it may be late
+            )
         else:
-            self.edge_ms = min(self.boundary_ms, trusted_until(bounds, now_ms) + 1)
+            self.fast_path_limit_ms = min(self.boundary_ms, trusted_until(bounds, now_ms) + 1)
 
-    def accepted(self, number_ms: int) -> None:
+    def mark_accepted(self, timestamp_ms: int) -> None:
         """The store has kept a number."""
-        if number_ms > self.accepted_ms:
-            self.accepted_ms = number_ms
-        if self.ahead_ms <= number_ms:
+        if timestamp_ms > self.accepted_ms:
+            self.accepted_ms = timestamp_ms
+        if self.ahead_ms <= timestamp_ms:
             if self.ahead_ms > self.high_ms:
                 self.high_ms = self.ahead_ms
             self.ahead_ms = NONE
 
-    def refused(self, number_ms: int) -> None:
+    def mark_rejected(self, timestamp_ms: int) -> None:
         """The store has refused a number: forget it, and all above it, so that the next ordinary record counts."""
-        if self.ahead_ms >= number_ms:
+        if self.ahead_ms >= timestamp_ms:
             self.ahead_ms = NONE
-        if self.high_ms >= number_ms:
+        if self.high_ms >= timestamp_ms:
             self.high_ms = self.accepted_ms
 
-    def unknown(self) -> None:
+    def mark_unknown(self) -> None:
         """The store does not know the partition, or no longer: report again what was reported."""
         self.accepted_ms = NONE
 
 
 def max_future_ms(bounds: ClockParameters | None) -> int:
     """How far ahead of local time a number may be."""
-    return UNTOLD_MAX_FUTURE_MS if bounds is None else bounds.max_future_ms
+    return DEFAULT_MAX_FUTURE_MS if bounds is None else bounds.max_future_ms
 
 
 def trusted_until(bounds: ClockParameters | None, now_ms: int) -> int:
@@ -90,6 +92,6 @@ def trusted_until(bounds: ClockParameters | None, now_ms: int) -> int:
     return now_ms if bounds is None else now_ms + bounds.max_future_ms // 2
 
 
-def _next_boundary(number_ms: int, bounds: ClockParameters) -> int:
-    reached_ms = number_ms - bounds.out_of_orderness_ms
+def _next_boundary(timestamp_ms: int, bounds: ClockParameters) -> int:
+    reached_ms = timestamp_ms - bounds.out_of_orderness_ms
     return boundary.next_boundary(reached_ms, bounds.interval_ms) + bounds.out_of_orderness_ms

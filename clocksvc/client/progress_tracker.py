@@ -1,6 +1,6 @@
-"""The numbers of all partitions that a consumer reads, and what the store's answers make of them.
+"""The tracker of all partitions that a consumer reads, and what the store's answers make of them.
 
-No I/O. Every method may be called from any thread: one lock guards all but the numbers that a Reporter raises itself
+No I/O. Every method may be called from any thread: one lock guards all but the tracker that a Reporter raises itself
 in its hot path, and is only ever held for a few lines.
 """
 
@@ -30,19 +30,19 @@ logger = logging.getLogger("clocksvc.reporter")
 
 
 class Selection(Enum):
-    """Which numbers a report carries: those past a boundary, those that the store has not kept yet, or all."""
+    """Which tracker a report carries: those past a boundary, those that the store has not kept yet, or all."""
 
     CROSSED = auto()
-    UNSETTLED = auto()
+    UNSENT = auto()
     ALL = auto()
 
 
-class Item(NamedTuple):
+class ReportItem(NamedTuple):
     """One partition's part of a report."""
 
     partition: int
     progress: Progress
-    number_ms: int
+    timestamp_ms: int
 
 
 class ProgressTracker:
@@ -59,7 +59,7 @@ class ProgressTracker:
         misuse: why nothing may be observed any more; None while it may.
         crossed: the partitions that are past a boundary since they were last selected.
         unknown: whether the last answer knew one of its partitions not.
-        doubted: whether the last answer refused a number that was good by our clock.
+        store_rejected: whether the last answer refused a number that was good by our clock.
         refusals: what was refused here and is still to be told: the latest of each partition.
     """
 
@@ -69,19 +69,19 @@ class ProgressTracker:
         self.misuse: str | None = None
         self.crossed: set[int] = set()
         self.unknown = False
-        self.doubted = False
+        self.store_rejected = False
         self.refusals: dict[int, tuple[int, Outcome]] = {}
         self._late_records = 0
         self._last_tick_ms = 0
         self._clock, self._group = clock, group
-        self._told_topic, self._topic = topic, topic
+        self._given_topic, self._topic = topic, topic
         self._time = time
-        self._warned: set[int] = set()
+        self._logged_rejections: set[int] = set()
         self._lock = threading.Lock()
 
     # -- from the consumer's threads ----------------------------------------------------------------------------------
 
-    def take(self, partition: int, timestamp_ms: int) -> bool:
+    def observe_slow_path(self, partition: int, timestamp_ms: int) -> bool:
         """The second look at a record: new partition, boundary crossed, late, refused or doubtful timestamp.
 
         Returns:
@@ -92,32 +92,32 @@ class ProgressTracker:
             InvalidValue: not a partition's number, or no integer.
         """
         with self._lock:
-            self.check()
+            self.raise_if_disabled()
             timestamp_ms = _integer("timestamp_ms", timestamp_ms)
-            progress = self.progress.get(partition) or self._begin(partition)
+            progress = self.progress.get(partition) or self._add_partition(partition)
             now_ms = self._time.now_ms()
             outcome = rejection_reason(timestamp_ms, now_ms, max_future_ms(self.bounds))
             if outcome is not None:
-                self._refuse(partition, timestamp_ms, outcome)
+                self._reject(partition, timestamp_ms, outcome)
                 return True
             if timestamp_ms < progress.late_below_ms:
                 self._late_records += 1
             crossed = timestamp_ms >= progress.boundary_ms
-            progress.admit(timestamp_ms, self.bounds, now_ms)
-            progress.aim(self.bounds, self._last_tick_ms, now_ms)
+            progress.add(timestamp_ms, self.bounds, now_ms)
+            progress.recompute_thresholds(self.bounds, self._last_tick_ms, now_ms)
             if crossed:
                 self.crossed.add(partition)
             return crossed
 
-    def check(self) -> None:
+    def raise_if_disabled(self) -> None:
         """Raise ReporterMisuse once the reporter must not be used any more."""
         if self.misuse is not None:
             raise ReporterMisuse(self.misuse)
 
-    def end(self, misuse: str) -> None:
+    def disable(self, misuse: str) -> None:
         """From now on every observation raises."""
         with self._lock:
-            self._end(misuse)
+            self._disable(misuse)
 
     def claim_topic(self, topic: str) -> str:
         """The one topic whose messages are observed: the one told or learned, else `topic` from now on."""
@@ -127,43 +127,43 @@ class ProgressTracker:
             return self._topic
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Drop the numbers of these partitions, as far as they are of this reporter's topic."""
+        """Drop the tracker of these partitions, as far as they are of this reporter's topic."""
         with self._lock:
             for topic, number in partitions:
                 if self._topic is None or self._topic == topic:
                     self.progress.pop(number, None)
                     self.crossed.discard(number)
-                    self._warned.discard(number)
+                    self._logged_rejections.discard(number)
 
     # -- from the thread that sends -----------------------------------------------------------------------------------
 
     @property
-    def anything_untold(self) -> bool:
+    def has_unsent(self) -> bool:
         """Whether anything was observed that the store has not kept, or not been told."""
         with self._lock:
-            unsettled = any(not progress.settled for progress in self.progress.values())
+            unsettled = any(not progress.stored for progress in self.progress.values())
             return unsettled or bool(self.refusals) or self._late_records > 0
 
-    def select(self, selection: Selection) -> list[Item]:
+    def select(self, selection: Selection) -> list[ReportItem]:
         """What to report now; nothing before the clock's bounds are known, because only they say what counts."""
         with self._lock:
             if self.bounds is None:
                 return []
             chosen = sorted(self.crossed) if selection is Selection.CROSSED else list(self.progress)
             self.crossed.clear()
-            self.unknown = self.doubted = False
+            self.unknown = self.store_rejected = False
             now_ms = self._time.now_ms()
             items = []
             for partition in chosen:
                 progress = self.progress[partition]
                 if selection is Selection.ALL or progress.ahead_ms != NONE:
-                    self._look_at(partition, progress, self.bounds, now_ms)
-                number_ms = progress.number_ms
-                if number_ms != NONE and (selection is Selection.ALL or number_ms != progress.accepted_ms):
-                    items.append(Item(partition, progress, number_ms))
+                    self._recheck(partition, progress, self.bounds, now_ms)
+                timestamp_ms = progress.timestamp_ms
+                if timestamp_ms != NONE and (selection is Selection.ALL or timestamp_ms != progress.accepted_ms):
+                    items.append(ReportItem(partition, progress, timestamp_ms))
             return items
 
-    def report(self, items: Sequence[Item]) -> Report | None:
+    def report(self, items: Sequence[ReportItem]) -> Report | None:
         """These items as a report, with all that was refused here; None when it would say nothing.
 
         Before the bounds are known: an empty one, which asks for them.
@@ -174,14 +174,14 @@ class ProgressTracker:
                 return Report(self._group, ())
             if not (items or self.refusals or self._late_records):
                 return None
-            readings = (PartitionTimestamp(Partition(topic, item.partition), item.number_ms) for item in items)
+            readings = (PartitionTimestamp(Partition(topic, item.partition), item.timestamp_ms) for item in items)
             refusals = (
                 (PartitionTimestamp(Partition(topic, partition), timestamp_ms), outcome)
                 for partition, (timestamp_ms, outcome) in self.refusals.items()
             )
             return Report(self._group, tuple(readings), tuple(refusals), self._late_records)
 
-    def settle(self, items: Sequence[Item], report: Report, answer: ReportAnswer) -> None:
+    def apply_answer(self, items: Sequence[ReportItem], report: Report, answer: ReportAnswer) -> None:
         """Take the store's answer in."""
         with self._lock:
             self._late_records -= report.late_records
@@ -190,12 +190,12 @@ class ProgressTracker:
                     del self.refusals[partition.number]
             for item, outcome in zip(items, answer.outcomes, strict=True):
                 if self.progress.get(item.partition) is item.progress:  # else it was forgotten meanwhile
-                    self._settle(item, outcome)
-            self._learn(answer)
+                    self._apply_outcome(item, outcome)
+            self._update_parameters(answer)
 
     # -- with the lock held -------------------------------------------------------------------------------------------
 
-    def _begin(self, partition: int) -> Progress:
+    def _add_partition(self, partition: int) -> Progress:
         number = _integer("partition", partition)
         if number < 0:
             raise InvalidValue("partition", partition, "wanted a partition's number, zero or more")
@@ -203,39 +203,39 @@ class ProgressTracker:
         progress.late_below_ms = self._last_tick_ms
         return progress
 
-    def _refuse(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+    def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
         self.refusals[partition] = (timestamp_ms, outcome)
-        self._warn_of_refusal(partition, timestamp_ms, outcome)
+        self._log_rejection(partition, timestamp_ms, outcome)
 
-    def _warn_of_refusal(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        if partition not in self._warned:
-            self._warned.add(partition)
+    def _log_rejection(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
+        if partition not in self._logged_rejections:
+            self._logged_rejections.add(partition)
             where = {"clock": self._clock, "topic": self._topic, "partition": partition}
             logger.warning("timestamp refused", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value})
 
-    def _look_at(self, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
-        # Kept before it was known how far is too far. One that was overtaken since is none of the numbers to tell, and
+    def _recheck(self, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
+        # Kept before it was known how far is too far. One that was overtaken since is none of the tracker to tell, and
         # must not take with it what is above suspicion, by a clock that was set back meanwhile.
         if progress.high_ms < progress.ahead_ms and progress.ahead_ms > now_ms + bounds.max_future_ms:
-            self._refuse(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
-            progress.refused(progress.ahead_ms)
-        progress.aim(bounds, self._last_tick_ms, now_ms)
+            self._reject(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
+            progress.mark_rejected(progress.ahead_ms)
+        progress.recompute_thresholds(bounds, self._last_tick_ms, now_ms)
 
-    def _settle(self, item: Item, outcome: Outcome) -> None:
-        partition, progress, number_ms = item
+    def _apply_outcome(self, item: ReportItem, outcome: Outcome) -> None:
+        partition, progress, timestamp_ms = item
         if outcome in (Outcome.ACCEPTED, Outcome.UNCHANGED):
-            progress.accepted(number_ms)
+            progress.mark_accepted(timestamp_ms)
         elif outcome is Outcome.UNKNOWN:
-            progress.unknown()
+            progress.mark_unknown()
             self.unknown = True
         elif outcome is not Outcome.FOREIGN_GROUP:
-            progress.refused(number_ms)
-            self.doubted = True
+            progress.mark_rejected(timestamp_ms)
+            self.store_rejected = True
             self.crossed.add(partition)  # what remains has not been told yet
-            self._warn_of_refusal(partition, number_ms, outcome)
-            progress.aim(self.bounds, self._last_tick_ms, self._time.now_ms())
+            self._log_rejection(partition, timestamp_ms, outcome)
+            progress.recompute_thresholds(self.bounds, self._last_tick_ms, self._time.now_ms())
 
-    def _learn(self, answer: ReportAnswer) -> None:
+    def _update_parameters(self, answer: ReportAnswer) -> None:
         bounds, last_tick_ms = answer.parameters, answer.last_tick_ms or 0
         if bounds is None or (bounds == self.bounds and last_tick_ms <= self._last_tick_ms):
             return
@@ -247,7 +247,7 @@ class ProgressTracker:
         self._last_tick_ms = max(self._last_tick_ms, last_tick_ms)
         now_ms = self._time.now_ms()
         for progress in self.progress.values():
-            progress.aim(bounds, self._last_tick_ms, now_ms)
+            progress.recompute_thresholds(bounds, self._last_tick_ms, now_ms)
         if first:
             self.crossed.update(self.progress)
 
@@ -260,16 +260,16 @@ class ProgressTracker:
             )
 
     def _check_topic(self, bounds: ClockParameters, first: bool) -> None:
-        wrong = wrong_topic(self._clock, self._told_topic, self._topic, bounds.topics)
+        wrong = wrong_topic(self._clock, self._given_topic, self._topic, bounds.topics)
         if wrong is not None:
             logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})
             if first:  # a change of configuration later on breaks no consumer that runs
-                self._end(wrong)
+                self._disable(wrong)
         elif first:
             self._topic = self._topic or bounds.topics[0]
             logger.info("reporting", extra={"clock": self._clock, "topic": self._topic, "group": self._group})
 
-    def _end(self, misuse: str) -> None:
+    def _disable(self, misuse: str) -> None:
         self.misuse = misuse
         self.progress.clear()
         self.crossed.clear()

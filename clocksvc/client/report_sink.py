@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from clocksvc.client.http import Client
+from clocksvc.client.http import ServiceClient
 from clocksvc.client.report_encoding import (
     answer_from_wire,
     report_to_wire,
@@ -19,7 +19,7 @@ TIMEOUT_S = 10.0
 class HttpReportSink:
     """Posts reports to the service."""
 
-    def __init__(self, client: Client, clock: str) -> None:
+    def __init__(self, client: ServiceClient, clock: str) -> None:
         self._client = client
         self._path = f"/v1/clocks/{clock}/reports"
 

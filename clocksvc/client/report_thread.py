@@ -64,7 +64,7 @@ class ReportThread:
             if not self._stopping:
                 sender.wake.wait(min(wait_s, threading.TIMEOUT_MAX))
         with suppress(ClocksvcError):
-            sender.flush(0, stepping=True, insist=False)
+            sender.flush(0, stepping=True, keep_trying=False)
         sender.close()
 
 

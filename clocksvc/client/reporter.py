@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from clocksvc.backoff import Backoff
-from clocksvc.client.http import Client
+from clocksvc.client.http import ServiceClient
 from clocksvc.client.message import (
     Message,
     TopicPartition,
@@ -82,39 +82,39 @@ class Reporter:
         check_clock_name("clock", clock)
         if not group:
             raise InvalidValue("group", group, "wanted the consumer group that processes the records")
-        self._clock, self._told_topic, self._start = clock, topic, start
+        self._clock, self._given_topic, self._start = clock, topic, start
         self._time = time or SystemTime()
         self._closed = False
 
-        def new_parts() -> tuple[ProgressTracker, ReportSender]:
+        def create_parts() -> tuple[ProgressTracker, ReportSender]:
             own_sink, where = (sink, f"the given sink: {_SAME}") if sink else _open_sink(url, clock, token)
-            numbers, backoff = (
+            tracker, backoff = (
                 ProgressTracker(clock, group, topic, self._time),
                 Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng),
             )
-            return numbers, ReportSender(
-                clock, numbers, own_sink, self._time, backoff, UnknownPartitionLog(clock, where)
+            return tracker, ReportSender(
+                clock, tracker, own_sink, self._time, backoff, UnknownPartitionLog(clock, where)
             )
 
-        self._new_parts = new_parts
+        self._create_parts = create_parts
         self._begin()
         _reporters.add(self)
 
     def _begin(self) -> None:
-        self._topic = self._told_topic
-        self._numbers, self._sender = self._new_parts()
-        self._progress = self._numbers.progress
+        self._topic = self._given_topic
+        self._tracker, self._sender = self._create_parts()
+        self._progress = self._tracker.progress
         self._thread = ReportThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
         # The thread knows nothing of this object, so that a reporter that nobody holds any more can go.
-        self._given_up = None if self._thread is None else weakref.finalize(self, self._thread.stop)
-        if self._given_up is not None:
-            self._given_up.atexit = False  # the threads see to that themselves, together
+        self._finalizer = None if self._thread is None else weakref.finalize(self, self._thread.stop)
+        if self._finalizer is not None:
+            self._finalizer.atexit = False  # the threads see to that themselves, together
 
     # -- the hot path -------------------------------------------------------------------------------------------------
     #
     # No lock: CPython switches threads only at calls and at the end of a loop's turn, and there is none of these
     # between a comparison with `high_ms` and the assignment after it. Without a GIL two threads on one partition could
-    # leave the lower of two numbers there: too low is late, never early, and the next record mends it.
+    # leave the lower of two tracker there: too low is late, never early, and the next record mends it.
 
     def observe(self, partition: int, timestamp_ms: int) -> None:
         """A record was processed.
@@ -129,15 +129,15 @@ class Reporter:
         try:
             progress = self._progress[partition]
         except KeyError:
-            self._take(partition, timestamp_ms)
+            self._observe_slow_path(partition, timestamp_ms)
             return
         if timestamp_ms > progress.high_ms:
-            if timestamp_ms < progress.edge_ms:
+            if timestamp_ms < progress.fast_path_limit_ms:
                 progress.high_ms = timestamp_ms
             else:
-                self._take(partition, timestamp_ms)
+                self._observe_slow_path(partition, timestamp_ms)
         elif timestamp_ms < progress.late_below_ms:
-            self._take(partition, timestamp_ms)
+            self._observe_slow_path(partition, timestamp_ms)
 
     def observe_many(self, messages: Iterable[Message]) -> None:
         """Records were processed: anything shaped like confluent-kafka's messages, such as all of one `consume`.
@@ -159,36 +159,36 @@ class Reporter:
                 progress = progress_of[message.partition()]
             except KeyError:
                 unusual = True
-                self._take_message(message, topic)
+                self._observe_message_slow_path(message, topic)
                 continue
             if timestamp_ms > progress.high_ms:
-                if timestamp_ms < progress.edge_ms and message.topic() == topic:
+                if timestamp_ms < progress.fast_path_limit_ms and message.topic() == topic:
                     progress.high_ms = timestamp_ms
                 else:
                     unusual = True
-                    self._take_message(message, topic)
+                    self._observe_message_slow_path(message, topic)
             elif timestamp_ms < progress.late_below_ms:
                 unusual = True
-                self._take_message(message, topic)
+                self._observe_message_slow_path(message, topic)
         if unusual:
             _refuse_other_topics(batch, topic)
 
-    def _take(self, partition: int, timestamp_ms: int) -> None:
-        if self._numbers.take(partition, timestamp_ms):
+    def _observe_slow_path(self, partition: int, timestamp_ms: int) -> None:
+        if self._tracker.observe_slow_path(partition, timestamp_ms):
             self._sender.wake.set()
         if self._thread is not None:
             self._thread.start()
 
-    def _take_message(self, message: Message, topic: str | None) -> None:
+    def _observe_message_slow_path(self, message: Message, topic: str | None) -> None:
         partition = message.partition()
         if partition is not None and _is_of(message, topic):
-            self._take(partition, message.timestamp()[1])
+            self._observe_slow_path(partition, message.timestamp()[1])
 
     def _claim_topic(self, batch: Sequence[Message]) -> str | None:
         for message in batch:
             topic = message.topic()
             if topic is not None and message.error() is None:
-                self._topic = self._numbers.claim_topic(topic)
+                self._topic = self._tracker.claim_topic(topic)
                 return self._topic
         return None
 
@@ -203,7 +203,7 @@ class Reporter:
     def on_revoke(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
         """Partitions are taken away: report what was processed, in one attempt of at most 2 s, then forget them."""
         with suppress(ClocksvcError):
-            self._flush(REVOKE_TIMEOUT_S, insist=False)
+            self._flush(REVOKE_TIMEOUT_S, keep_trying=False)
         self._forget(partitions)
 
     def on_lost(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
@@ -211,7 +211,7 @@ class Reporter:
         self._forget(partitions)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
-        self._numbers.forget(Partition(item.topic, item.partition) for item in partitions)
+        self._tracker.forget(Partition(item.topic, item.partition) for item in partitions)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -223,12 +223,12 @@ class Reporter:
         Raises:
             ReporterMisuse: as `observe`.
         """
-        return self._flush(timeout_s, insist=True)
+        return self._flush(timeout_s, keep_trying=True)
 
-    def _flush(self, timeout_s: float, *, insist: bool) -> bool:
-        if self._thread is not None and self._numbers.anything_untold:
+    def _flush(self, timeout_s: float, *, keep_trying: bool) -> bool:
+        if self._thread is not None and self._tracker.has_unsent:
             self._thread.start()
-        return self._sender.flush(timeout_s, stepping=self._thread is None, insist=insist)
+        return self._sender.flush(timeout_s, stepping=self._thread is None, keep_trying=keep_trying)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Flush and end; whether all was answered. Never raises; a second call does nothing."""
@@ -239,7 +239,7 @@ class Reporter:
         with suppress(ClocksvcError):
             answered = self.flush(timeout_s)
         self._closed = True
-        self._numbers.end(_CLOSED)
+        self._tracker.disable(_CLOSED)
         if self._thread is None:
             self._sender.close()
         else:
@@ -264,7 +264,9 @@ def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str
     """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask if it knows nothing."""
     shown = without_password(url)
     if url.startswith(("http://", "https://")):
-        return HttpReportSink(Client(url, token), clock), f"{shown}: has it had a leader yet? See `clocksvc status`"
+        return HttpReportSink(
+            ServiceClient(url, token), clock
+        ), f"{shown}: has it had a leader yet? See `clocksvc status`"
     if "://" not in url:
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:
@@ -295,8 +297,8 @@ def _begin_anew() -> None:
     """In a child after a fork: the parent's connections are not ours, its thread and locks are gone or stuck."""
     forget_threads()
     for reporter in list(_reporters):
-        if reporter._given_up is not None:
-            reporter._given_up.detach()
+        if reporter._finalizer is not None:
+            reporter._finalizer.detach()
         if not reporter._closed:
             reporter._begin()
 

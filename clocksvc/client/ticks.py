@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from clocksvc.backoff import Backoff
-from clocksvc.client.http import Client
+from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
-from clocksvc.client.wait import ask_whether_reached
+from clocksvc.client.wait import request_wait
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import (
@@ -28,11 +28,11 @@ logger = logging.getLogger("clocksvc.follow")
 Moment = datetime | str | int | float
 """A point in time: an aware datetime, RFC 3339 with an offset, or epoch seconds."""
 
-SILENCE_S = 40.0
+STREAM_IDLE_TIMEOUT_S = 40.0
 """A stream that says nothing for so long is dead: the service writes at least a comment every 15 s."""
 WAIT_S = 55.0
 """The longest that the service holds one request."""
-GAPS = 5
+MAX_CONSECUTIVE_GAPS = 5
 """How many connections in a row may begin with a tick that does not follow before that is an error."""
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 _TIME = SystemTime()
@@ -59,7 +59,7 @@ def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: st
         InvalidValue: an argument is wrong. At once, not with the first tick.
     """
     check_clock_name("clock", clock)
-    return TickStream(Client(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
+    return TickStream(ServiceClient(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
 
 
 def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
@@ -83,13 +83,13 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
     if timeout is not None and not timeout >= 0:
         raise InvalidValue("timeout", timeout, "wanted seconds, zero or more, or None")
     deadline = None if timeout is None else _TIME.monotonic() + timeout
-    client, backoff = Client(url, token), Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
+    client, backoff = ServiceClient(url, token), Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
     try:
         while True:
             asked_at, left_s = _TIME.monotonic(), _left_s(deadline)
             error: Unavailable | None = None
             try:
-                if ask_whether_reached(client, clock, until_ms, min(WAIT_S, left_s)).status != 409:
+                if request_wait(client, clock, until_ms, min(WAIT_S, left_s)).status != 409:
                     return True
             except Unavailable as raised:
                 error = raised
@@ -130,7 +130,7 @@ def _moment_ms(field: str, moment: Moment) -> int:
 class TickStream:
     """One subscriber's way along a clock's ticks. `last_ms` is the cursor: the last tick given, or where to begin."""
 
-    def __init__(self, client: Client, clock: str, after_ms: int | None) -> None:
+    def __init__(self, client: ServiceClient, clock: str, after_ms: int | None) -> None:
         self._client, self._clock = client, clock
         self._last_ms = after_ms
         self._given = self._lost = False
@@ -155,7 +155,7 @@ class TickStream:
         """Raises ServiceUnavailable in the end, when nothing worse happens."""
         params = {"after": None if self._last_ms is None else to_rfc3339(self._last_ms)}
         path = f"/v1/clocks/{self._clock}/ticks/stream"
-        with self._client.events(path, params, silence_s=SILENCE_S) as events:
+        with self._client.events(path, params, idle_timeout_s=STREAM_IDLE_TIMEOUT_S) as events:
             for event in events:
                 tick = self._read(event)
                 if self._lost:
@@ -194,7 +194,7 @@ class TickStream:
             return tick
         self._gaps += 1
         gap = f"tick {to_rfc3339(tick.at_ms)} does not follow {to_rfc3339(last_ms)}"
-        if self._gaps >= GAPS:
+        if self._gaps >= MAX_CONSECUTIVE_GAPS:
             raise ChainBroken(f"clock {self._clock}: {gap}")
         raise ServiceUnavailable(gap)
 

@@ -14,10 +14,10 @@ from clocksvc.interfaces.store import (
 
 logger = logging.getLogger("clocksvc.reporter")
 
-CLOCK_AFTER_S = 5.0
-CLOCK_AGAIN_S = 60.0
-PARTITIONS_AFTER_S = 60.0
-NAMED = 5
+LOG_CLOCK_AFTER_S = 5.0
+LOG_CLOCK_EVERY_S = 60.0
+LOG_PARTITIONS_AFTER_S = 60.0
+MAX_LISTED = 5
 
 
 class UnknownPartitionLog:
@@ -30,64 +30,66 @@ class UnknownPartitionLog:
 
     def __init__(self, clock: str, where: str) -> None:
         self._clock, self._where = clock, where
-        self._nothing_since: float | None = None
-        self._said_nothing_at: float | None = None
-        self._since: dict[Partition, float] = {}
-        self._said: set[Partition] = set()
+        self._clock_unknown_since: float | None = None
+        self._clock_logged_at: float | None = None
+        self._unknown_since: dict[Partition, float] = {}
+        self._logged: set[Partition] = set()
 
-    def heard(self, report: Report, answer: ReportAnswer, now: float) -> None:
+    def record(self, report: Report, answer: ReportAnswer, now: float) -> None:
         """Take an answer in."""
         if answer.parameters is None:
-            if self._nothing_since is None:
-                self._nothing_since = now
+            if self._clock_unknown_since is None:
+                self._clock_unknown_since = now
             return
-        self._nothing_since = None
+        self._clock_unknown_since = None
         for (partition, _), outcome in zip(report.timestamps, answer.outcomes, strict=True):
             if outcome is Outcome.UNKNOWN:
-                self._since.setdefault(partition, now)
+                self._unknown_since.setdefault(partition, now)
             else:
-                self._since.pop(partition, None)
+                self._unknown_since.pop(partition, None)
 
-    def look(self, observed: Container[int], now: float) -> None:
+    def log_changes(self, observed: Container[int], now: float) -> None:
         """Say what is due. `observed` has the numbers of the partitions that are this consumer's still."""
-        self._look_at_the_clock(now)
-        for partition in [partition for partition in self._since if partition.number not in observed]:
-            del self._since[partition]
-        self._look_at_partitions(observed, now)
+        self._log_clock_changes(now)
+        for partition in [partition for partition in self._unknown_since if partition.number not in observed]:
+            del self._unknown_since[partition]
+        self._log_partition_changes(observed, now)
 
-    def _look_at_the_clock(self, now: float) -> None:
-        if self._nothing_since is None:
-            if self._said_nothing_at is not None:
+    def _log_clock_changes(self, now: float) -> None:
+        if self._clock_unknown_since is None:
+            if self._clock_logged_at is not None:
                 logger.info("clock %r is known now", self._clock, extra={"clock": self._clock})
-            self._said_nothing_at = None
+            self._clock_logged_at = None
             return
-        due_at = self._nothing_since + CLOCK_AFTER_S
-        if self._said_nothing_at is not None:
-            due_at = self._said_nothing_at + CLOCK_AGAIN_S
+        due_at = self._clock_unknown_since + LOG_CLOCK_AFTER_S
+        if self._clock_logged_at is not None:
+            due_at = self._clock_logged_at + LOG_CLOCK_EVERY_S
         if now >= due_at:
-            self._said_nothing_at = now
+            self._clock_logged_at = now
             extra = {"clock": self._clock}
             logger.warning("nothing is known of clock %r at %s", self._clock, self._where, extra=extra)
 
-    def _look_at_partitions(self, observed: Container[int], now: float) -> None:
-        over = {partition for partition in self._said if partition not in self._since}
-        overdue = {partition for partition, since in self._since.items() if now - since >= PARTITIONS_AFTER_S}
-        fresh = overdue - self._said
-        self._said = (self._said | fresh) - over
+    def _log_partition_changes(self, observed: Container[int], now: float) -> None:
+        over = {partition for partition in self._logged if partition not in self._unknown_since}
+        overdue = {
+            partition for partition, since in self._unknown_since.items() if now - since >= LOG_PARTITIONS_AFTER_S
+        }
+        fresh = overdue - self._logged
+        self._logged = (self._logged | fresh) - over
         extra = {"clock": self._clock}
         if fresh:
             logger.warning(
                 "clock %r has not known %s for %.0f s: are they of the topics, and in the Kafka, that its service "
                 "watches?",
-                *(self._clock, _named(fresh), PARTITIONS_AFTER_S),
+                *(self._clock, _join(fresh), LOG_PARTITIONS_AFTER_S),
                 extra=extra,
             )
         known = [partition for partition in over if partition.number in observed]
         if known:
-            logger.info("clock %r knows %s now", self._clock, _named(known), extra=extra)
+            logger.info("clock %r knows %s now", self._clock, _join(known), extra=extra)
 
 
-def _named(partitions: Collection[Partition]) -> str:
+def _join(partitions: Collection[Partition]) -> str:
     listed = sorted(partitions)
-    shown = ", ".join(str(partition) for partition in listed[:NAMED])
-    return shown if len(listed) <= NAMED else f"{shown} and {len(listed) - NAMED} more"
+    shown = ", ".join(str(partition) for partition in listed[:MAX_LISTED])
+    return shown if len(listed) <= MAX_LISTED else f"{shown} and {len(listed) - MAX_LISTED} more"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from clocksvc.client.http import (
-    Answer,
-    Client,
     Params,
+    ServiceClient,
+    ServiceResponse,
 )
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
@@ -24,7 +24,7 @@ _SHOWN = 200
 """So many characters of a wrong answer are named."""
 
 
-def ask_whether_reached(client: Client, clock: str, until_ms: int, timeout_s: float) -> Answer:
+def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: float) -> ServiceResponse:
     """The service's answer after `timeout_s` at the latest: 200 with the tick, or 409 with state and holders.
 
     Raises:

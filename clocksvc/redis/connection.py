@@ -15,7 +15,7 @@ from redis.sentinel import Sentinel
 
 from clocksvc.redis_url import RedisAddress
 
-Client = Redis | RedisCluster
+RedisClient = Redis | RedisCluster
 
 _HEALTH_CHECK_S = 30
 
@@ -33,9 +33,9 @@ class Connection:
         self.timeout_s = timeout_s
         self._address = address
         self._lock = threading.Lock()
-        self._client: Client | None = None
+        self._client: RedisClient | None = None
 
-    def client(self) -> Client:
+    def client(self) -> RedisClient:
         """The client. A cluster's client reads the cluster's slots when it is created. Raises redis-py's errors."""
         if self._client is None:
             with self._lock:
@@ -49,7 +49,7 @@ class Connection:
             self._client.close()
 
 
-def _client(address: RedisAddress, timeout_s: float) -> Client:
+def _client(address: RedisAddress, timeout_s: float) -> RedisClient:
     options = _options(address, timeout_s)
     # One retry, for a pooled connection that broke while it was idle. No retry after a timeout.
     retry = Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, supported_errors=(ConnectionError,))

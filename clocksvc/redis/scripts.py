@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from clocksvc.redis.connection import Client
+from clocksvc.redis.connection import RedisClient
 from clocksvc.redis.keys import key
 
 Argument = str | int
@@ -47,7 +47,7 @@ class Scripts:
     def __init__(self, prefix: str, clock: str) -> None:
         self._keys = {script: [key(prefix, clock, name) for name in script.keys] for script in ALL}
 
-    def call(self, client: Client, script: Script, arguments: Iterable[Argument] = ()) -> Any:
+    def call(self, client: RedisClient, script: Script, arguments: Iterable[Argument] = ()) -> Any:
         """What the script returns, as RESP2 has it. Raises what redis raises: translate it."""
         keys = self._keys[script]
         sent: Sequence[Any] = [*keys, *arguments]

@@ -5,7 +5,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from clocksvc.client.http import Client
+from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo.demo_config import CLOCK
@@ -51,7 +51,7 @@ class ServiceWatch:
             return ticks
 
     def _guarded(self, run: Any) -> None:
-        client = Client(self._url)
+        client = ServiceClient(self._url)
         try:
             run(client)
         except ClocksvcError as error:
@@ -59,12 +59,12 @@ class ServiceWatch:
         finally:
             client.close()
 
-    def _follow(self, client: Client) -> None:
+    def _follow(self, client: ServiceClient) -> None:
         # Not `clocksvc.ticks`: it repairs a broken chain by reading again, and the demo must detect one.
         last_id = "0"
         while not self._stop.is_set():
             try:
-                with client.events(_stream(), last_id=last_id, silence_s=_SILENCE_S) as events:
+                with client.events(_stream(), last_id=last_id, idle_timeout_s=_SILENCE_S) as events:
                     for event in events:
                         last_id = event.id or last_id
                         self._take(event)
@@ -77,7 +77,7 @@ class ServiceWatch:
         elif event.kind == "reset":
             raise ClocksvcError(f"the service refused to go on with the stream: {event.data}")
 
-    def _ask(self, client: Client) -> None:
+    def _ask(self, client: ServiceClient) -> None:
         while not self._stop.wait(_STATE_EVERY_S):
             try:
                 self.state = client.get(f"/v1/clocks/{CLOCK}", timeout_s=_ANSWER_S).body

@@ -10,8 +10,8 @@ from clocksvc.client import report_sender as sender
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
 from clocksvc.client.progress_tracker import (
-    Item,
     ProgressTracker,
+    ReportItem,
 )
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
@@ -25,7 +25,7 @@ from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
 
-_refuse = ProgressTracker._refuse
+_reject = ProgressTracker._reject
 
 
 @defect(
@@ -36,13 +36,13 @@ _refuse = ProgressTracker._refuse
 )
 def refused_number_remembered() -> Patched:
     def remember(self: ProgressTracker, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        _refuse(self, partition, timestamp_ms, outcome)
+        _reject(self, partition, timestamp_ms, outcome)
         known = self.progress[partition]
         known.high_ms = max(known.high_ms, timestamp_ms)
 
     return together(
-        patch.object(ProgressTracker, "_refuse", remember),
-        patch.object(Progress, "refused", lambda self, number_ms: None),
+        patch.object(ProgressTracker, "_reject", remember),
+        patch.object(Progress, "mark_rejected", lambda self, timestamp_ms: None),
     )
 
 
@@ -53,7 +53,7 @@ def refused_number_remembered() -> Patched:
     directed="unit/client/test_reporter_refusals.py::test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted",
 )
 def refusal_by_the_store_ignored() -> Patched:
-    return patch.object(Progress, "refused", lambda self, number_ms: None)
+    return patch.object(Progress, "mark_rejected", lambda self, timestamp_ms: None)
 
 
 @defect(
@@ -63,14 +63,14 @@ def refusal_by_the_store_ignored() -> Patched:
     directed="unit/client/test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
 )
 def overtaken_number_refused() -> Patched:
-    look_at = ProgressTracker._look_at
+    look_at = ProgressTracker._recheck
 
     def refuse(self: ProgressTracker, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
         if progress.ahead_ms > now_ms + bounds.max_future_ms:
-            progress.refused(progress.ahead_ms)
+            progress.mark_rejected(progress.ahead_ms)
         look_at(self, partition, progress, bounds, now_ms)
 
-    return patch.object(ProgressTracker, "_look_at", refuse)
+    return patch.object(ProgressTracker, "_recheck", refuse)
 
 
 @defect(
@@ -110,7 +110,7 @@ def forget_without_flush() -> Patched:
 )
 def reported_once() -> Patched:
     return together(
-        patch.object(sender, "REPEAT_S", float("inf")), patch.object(Progress, "unknown", lambda self: None)
+        patch.object(sender, "REPEAT_ALL_S", float("inf")), patch.object(Progress, "mark_unknown", lambda self: None)
     )
 
 
@@ -123,7 +123,7 @@ def reported_once() -> Patched:
 def reports_rounded_up() -> Patched:
     report = ProgressTracker.report
 
-    def round_up(self: ProgressTracker, items: Sequence[Item]) -> Report | None:
+    def round_up(self: ProgressTracker, items: Sequence[ReportItem]) -> Report | None:
         given = report(self, items)
         if given is None or self.bounds is None:
             return given
@@ -145,7 +145,7 @@ def reports_rounded_up() -> Patched:
 def one_number_for_all_partitions() -> Patched:
     report = ProgressTracker.report
 
-    def lump(self: ProgressTracker, items: Sequence[Item]) -> Report | None:
+    def lump(self: ProgressTracker, items: Sequence[ReportItem]) -> Report | None:
         given = report(self, items)
         if given is None or not given.timestamps:
             return given
@@ -167,14 +167,14 @@ def one_number_for_all_partitions() -> Patched:
 def unsent_reports_dropped() -> Patched:
     select = ProgressTracker.select
 
-    def settle_at_once(self: ProgressTracker, selection: Any) -> list[Item]:
+    def settle_at_once(self: ProgressTracker, selection: Any) -> list[ReportItem]:
         items = select(self, selection)
         for item in items:
-            item.progress.accepted(item.number_ms)
+            item.progress.mark_accepted(item.timestamp_ms)
         return items
 
     return together(
-        patch.object(ProgressTracker, "select", settle_at_once), patch.object(sender, "REPEAT_S", float("inf"))
+        patch.object(ProgressTracker, "select", settle_at_once), patch.object(sender, "REPEAT_ALL_S", float("inf"))
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.client.http import (
-    Client,
-    nobody_answered,
+    ServiceClient,
+    is_connection_refused,
 )
 from clocksvc.errors import ClocksvcError, InvalidValue, Refused, ServiceUnavailable, UnknownClock
 from tests.http_stub import Asked, HttpStub, Reply, problem
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.core
 def test_a_question_carries_token_and_query() -> None:
     """The token in its header alone; parameters that are None are left out; a path in the URL is kept."""
     with HttpStub(lambda asked: Reply(body={"ok": 1})) as stub:
-        client = Client(stub.url + "/behind/", "s3cret")
+        client = ServiceClient(stub.url + "/behind/", "s3cret")
         answer = client.get("/v1/clocks", {"after": "2026-11-22T12:00:00+01:00", "limit": 3, "topic": None})
         client.close()
     (asked,) = stub.asked
@@ -33,7 +33,7 @@ def test_a_question_carries_token_and_query() -> None:
 def test_a_body_goes_as_json() -> None:
     """With its type said."""
     with HttpStub(lambda asked: Reply(201, {"echo": asked.body})) as stub:
-        assert Client(stub.url).post("/v1/things", {"a": [1]}) == {"echo": {"a": [1]}}
+        assert ServiceClient(stub.url).post("/v1/things", {"a": [1]}) == {"echo": {"a": [1]}}
     assert stub.asked[0].headers["content-type"] == "application/json"
     assert "authorization" not in stub.asked[0].headers
 
@@ -55,7 +55,7 @@ def test_a_body_goes_as_json() -> None:
 def test_an_answer_that_is_no_success_is_an_error(reply: Reply, error: type[ClocksvcError]) -> None:
     """What to do about it is in the type; what the service said is in the message, the token is not."""
     with HttpStub(lambda asked: reply) as stub, pytest.raises(error) as raised:
-        Client(stub.url, "s3cret").get("/v1/clocks/checkins")
+        ServiceClient(stub.url, "s3cret").get("/v1/clocks/checkins")
 
     assert f"status {reply.status}" in str(raised.value)
     assert (reply.body.get("detail", "") if isinstance(reply.body, dict) else "") in str(raised.value)
@@ -66,7 +66,7 @@ def test_an_answer_that_is_no_success_is_an_error(reply: Reply, error: type[Cloc
 def test_a_status_that_is_expected_is_an_answer() -> None:
     """Where the caller can read it."""
     with HttpStub(lambda asked: problem(409, "clock-not-reached")) as stub:
-        answer = Client(stub.url).get("/v1/clocks/checkins/wait", accept=(409,))
+        answer = ServiceClient(stub.url).get("/v1/clocks/checkins/wait", accept=(409,))
 
     assert (answer.status, answer.body["title"]) == (409, "clock-not-reached")
 
@@ -80,17 +80,17 @@ def test_no_answer_is_unavailable() -> None:
             raise ConnectionAbortedError
 
         with HttpStub(hang) as silent, pytest.raises(ServiceUnavailable, match=f"at {silent.url} does not answer: "):
-            Client(silent.url).get("/")
+            ServiceClient(silent.url).get("/")
     with pytest.raises(ServiceUnavailable, match=f"^no clocksvc answers at {gone}: connection refused$") as refused:
-        Client(gone).get("/")
+        ServiceClient(gone).get("/")
 
-    assert nobody_answered(refused.value)
+    assert is_connection_refused(refused.value)
 
 
 def test_a_name_that_nobody_knows_is_unavailable() -> None:
     """In the system's words, without any object's `repr`."""
     with pytest.raises(ServiceUnavailable, match=r"^no clocksvc answers at http://nowhere\.invalid: ") as raised:
-        Client("http://nowhere.invalid").get("/")
+        ServiceClient("http://nowhere.invalid").get("/")
 
     assert "Connection(" not in str(raised.value)
 
@@ -101,9 +101,9 @@ def test_an_answer_that_takes_too_long_is_unavailable() -> None:
         socket.create_server(("127.0.0.1", 0)) as mute,
         pytest.raises(ServiceUnavailable, match=r"does not answer: timed out") as raised,
     ):
-        Client(f"http://127.0.0.1:{mute.getsockname()[1]}").get("/", timeout_s=0.05)
+        ServiceClient(f"http://127.0.0.1:{mute.getsockname()[1]}").get("/", timeout_s=0.05)
 
-    assert not nobody_answered(raised.value)
+    assert not is_connection_refused(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_answer_that_takes_too_long_is_unavailable() -> None:
 def test_what_is_no_base_url_is_refused(url: str) -> None:
     """With what is wanted, and without a password."""
     with pytest.raises(InvalidValue, match="wanted http://host:port") as raised:
-        Client(url)
+        ServiceClient(url)
 
     assert "hunter2" not in str(raised.value)
 
@@ -130,7 +130,7 @@ def test_what_is_no_base_url_is_refused(url: str) -> None:
 def test_what_is_no_token_is_refused(token: str) -> None:
     """Before it becomes a broken header; and it is not shown."""
     with pytest.raises(InvalidValue, match="token") as raised:
-        Client("http://host", token)
+        ServiceClient("http://host", token)
 
     assert not token or token not in str(raised.value)
 
@@ -147,7 +147,7 @@ def test_events_come_as_they_are_sent() -> None:
     seen = threading.Semaphore(0)
     with (
         HttpStub(lambda asked: Reply(parts=parts())) as stub,
-        Client(stub.url).events("/stream", last_id="0", silence_s=10) as events,
+        ServiceClient(stub.url).events("/stream", last_id="0", idle_timeout_s=10) as events,
     ):
         first = next(events)
         seen.release()
@@ -169,7 +169,7 @@ def test_a_stream_that_falls_silent_is_unavailable() -> None:
     with HttpStub(lambda asked: Reply(parts=parts())) as stub:
         with (
             pytest.raises(ServiceUnavailable),
-            Client(stub.url).events("/stream", silence_s=0.05) as events,
+            ServiceClient(stub.url).events("/stream", idle_timeout_s=0.05) as events,
         ):
             list(events)
         never.set()
