@@ -71,7 +71,7 @@ class MetadataUnavailable(Unavailable):
 
 
 class CheckpointsUnavailable(Unavailable):
-    """The positions of a sender can't be read or written."""
+    """The positions of a dispatcher can't be read or written."""
 
 
 class TaskQueueUnavailable(Unavailable):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from clocksvc.celery.clock_scheduler import ClockScheduler
-    from clocksvc.celery.duplicates import is_double
+    from clocksvc.celery.duplicates import is_duplicate
 
     app: Celery
 
-__all__ = ["ClockScheduler", "EpochSchedule", "HeartbeatScheduler", "add_health_file", "is_double", "on_tick"]
+__all__ = ["ClockScheduler", "EpochSchedule", "HeartbeatScheduler", "add_health_file", "is_duplicate", "on_tick"]
 
 _building = threading.Lock()
 
@@ -32,10 +32,10 @@ def __getattr__(name: str) -> object:
         from clocksvc.celery.clock_scheduler import ClockScheduler
 
         return ClockScheduler
-    if name == "is_double":  # from then on, tasks that end well are looked at
-        from clocksvc.celery.duplicates import is_double
+    if name == "is_duplicate":  # from then on, tasks that end well are looked at
+        from clocksvc.celery.duplicates import is_duplicate
 
-        return is_double
+        return is_duplicate
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _building:

@@ -1,7 +1,7 @@
 """`celery -A app beat -S clocksvc.celery:ClockScheduler`: an ordinary beat schedule whose "now" is the global clock.
 
 The entry for 02:00 is sent once everything before 02:00 has been processed. It decides nothing about ticks, and keeps
-nothing itself: what is due, and up to where all was sent, is the sender's.
+nothing itself: what is due, and up to where all was sent, is the dispatcher's.
 """
 
 import os
@@ -24,7 +24,7 @@ from clocksvc.interfaces.checkpoints import (
     BEAT,
     TICK_TASKS,
 )
-from clocksvc.interfaces.schedule import Entry as SenderEntry
+from clocksvc.interfaces.schedule import Entry as DispatcherEntry
 from clocksvc.interfaces.schedule import parse_backlog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.jobs.dispatcher import TaskDispatcher
@@ -32,10 +32,10 @@ from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
 CLOCK = "clocksvc_clock"
-OWN_KEY = "clocksvc_sender"
+DISPATCHER = "clocksvc_dispatcher"
 STEP_S = 1.0
 
-_SENDER = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_DISPATCHER_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}")
 
 
 class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no types
@@ -45,12 +45,12 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no type
         super().__init__(*args, **named)
         self.catch_up, self.max_age = catch_up, max_age
 
-    def by_the_clock(self, interval_ms: int) -> SenderEntry:
-        """This entry for a sender. Raises InvalidValue, naming the entry."""
+    def by_the_clock(self, interval_ms: int) -> DispatcherEntry:
+        """This entry for a dispatcher. Raises InvalidValue, naming the entry."""
         if not self.name or self.name.startswith(TICK_PREFIX):
             raise InvalidValue("beat_schedule", self.name, f"wanted a name, and none that begins with {TICK_PREFIX!r}")
         catch_up, max_age_ms = parse_backlog(f"beat_schedule[{self.name!r}]", self.catch_up, self.max_age)
-        return SenderEntry(self.name, by_the_clock(self.name, self.schedule, interval_ms), catch_up, max_age_ms)
+        return DispatcherEntry(self.name, by_the_clock(self.name, self.schedule, interval_ms), catch_up, max_age_ms)
 
     def message(self) -> TaskMessage:
         """What is sent when it is due."""
@@ -64,7 +64,7 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no type
 class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
     """Celery's scheduler by a clock. The configuration is `CLOCKSVC_CONFIG`'s; the clock is the app's setting
     `clocksvc_clock`, which may be left out where only one is configured. Apps with beats of their own on one clock
-    name them apart by `clocksvc_sender`.
+    name them apart by `clocksvc_dispatcher`.
 
     Raises, when beat starts:
         SettingsError, InvalidValue: what is wrong with configuration, clock or an entry's schedule, by name.
@@ -72,27 +72,27 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
 
     Entry = ClockEntry
 
-    _sender: TaskDispatcher | None = None
+    _dispatcher: TaskDispatcher | None = None
 
     def setup_schedule(self) -> None:
         """Celery's hook: read and judge the entries."""
         super().setup_schedule()
         settings = configuration.load(None, os.environ)
-        spec, self._name = clock_of(self.app, settings), sender_of(self.app)
+        spec, self._name = clock_of(self.app, settings), dispatcher_name(self.app)
         scheduled = [(entry.by_the_clock(spec.interval_ms), entry.message()) for entry in self.schedule.values()]
         self._planned = settings, spec, scheduled + on_tick_entries(self.app, settings, spec)
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Celery's hook: send what is due; seconds until the next call."""
-        if self._sender is None:
-            self._sender = self._opened(*self._planned)
-        return self._sender.step(STEP_S)
+        if self._dispatcher is None:
+            self._dispatcher = self._opened(*self._planned)
+        return self._dispatcher.step(STEP_S)
 
     def close(self) -> None:
         """Celery's hook: another process takes over at once."""
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            sender.close()
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            dispatcher.close()
         super().close()
 
     @property
@@ -101,12 +101,12 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
         return "    . by the global clock"
 
     def _opened(
-        self, settings: Settings, spec: ClockSpec, planned: list[tuple[SenderEntry, TaskMessage]]
+        self, settings: Settings, spec: ClockSpec, planned: list[tuple[DispatcherEntry, TaskMessage]]
     ) -> TaskDispatcher:
         entries, messages = [entry for entry, _ in planned], {entry.name: message for entry, message in planned}
         routes, broker = settings.routes(), CeleryBroker(self.app, messages)
         destinations = {name: destination(self.app, routes, message) for name, message in messages.items()}
-        return wiring.open_sender(settings, spec, self._name, entries, broker, destinations, SystemTime())
+        return wiring.open_dispatcher(settings, spec, self._name, entries, broker, destinations, SystemTime())
 
 
 def clock_of(app: Celery, settings: Settings) -> ClockSpec:
@@ -120,19 +120,19 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
     return specs[name]
 
 
-def sender_of(app: Celery) -> str:
+def dispatcher_name(app: Celery) -> str:
     """What an app's beat is named. Raises InvalidValue."""
-    name = app.conf.get(OWN_KEY)
+    name = app.conf.get(DISPATCHER)
     if name is None:
         return BEAT
-    # With a slash, positions and task ids of two senders could be the same.
-    if not isinstance(name, str) or not _SENDER.fullmatch(name) or name == TICK_TASKS:
+    # With a slash, positions and task ids of two dispatchers could be the same.
+    if not isinstance(name, str) or not _DISPATCHER_NAME.fullmatch(name) or name == TICK_TASKS:
         wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"
-        raise InvalidValue(OWN_KEY, name, wanted)
+        raise InvalidValue(DISPATCHER, name, wanted)
     return name
 
 
-def on_tick_entries(app: Celery, settings: Settings, spec: ClockSpec) -> list[tuple[SenderEntry, TaskMessage]]:
+def on_tick_entries(app: Celery, settings: Settings, spec: ClockSpec) -> list[tuple[DispatcherEntry, TaskMessage]]:
     """The app's tasks that are marked for a clock, and what is sent for each: the tick, to the queue of its name.
 
     Raises:

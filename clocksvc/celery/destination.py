@@ -8,7 +8,7 @@ from clocksvc.celery.message import TaskMessage
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.jobs.metrics import Destination
 
-logger = logging.getLogger("clocksvc.sender")
+logger = logging.getLogger("clocksvc.dispatcher")
 
 
 def destination(app: Celery, routes: Routes, message: TaskMessage) -> Destination:

@@ -1,4 +1,4 @@
-"""`is_double(self)`: whether a task by the clock comes again that has been run to its end.
+"""`is_duplicate(self)`: whether a task by the clock comes again that has been run to its end.
 
 A task is remembered when it ends well, never before: one that died half way, failed, or is retried is run again. The
 memory is the store's, which may lose it: then a redelivery is run again, too. It is loaded by those who ask for it.
@@ -21,15 +21,15 @@ logger = logging.getLogger("clocksvc.celery")
 
 KEPT_MS = 7 * DAY_MS
 MOST = 100_000
-_ANSWER = "clocksvc_is_double"
+_ANSWER = "clocksvc_is_duplicate"
 
 
-def is_double(task: Any) -> bool:
+def is_duplicate(task: Any) -> bool:
     """Whether this run of a task repeats one that has ended well; counts it. Ask first, and do nothing then:
 
         @app.task(bind=True)
         def bills(self):
-            if is_double(self):
+            if is_duplicate(self):
                 return
             ...
 
@@ -57,7 +57,7 @@ def _ask(clock: str, task_id: str) -> bool:
     try:
         return store.is_task_done(task_id)
     except StoreUnavailable as error:
-        _warn("double not asked for", clock, task_id, error)
+        _warn("duplicate check failed", clock, task_id, error)
         return False
 
 
@@ -70,7 +70,7 @@ def _note(sender: Any, **_: Any) -> None:
     try:
         keepers.store(keepers.spec(clock)).mark_task_done(request.id, KEPT_MS, MOST)
     except ClocksvcError as error:
-        _warn("finished task not noted", clock, request.id, error)
+        _warn("finished task not recorded", clock, request.id, error)
 
 
 def _warn(message: str, clock: str, task_id: str, error: Exception) -> None:

@@ -29,7 +29,7 @@ class OnTick:
     max_age_ms: int | None = None
 
     def entry(self, task: str) -> Entry:
-        """The sender's entry for the marked task, by the task's name: several may be routed by one name."""
+        """The dispatcher's entry for the marked task, by the task's name: several may be routed by one name."""
         return Entry(f"{TICK_PREFIX}{task}", EachTick(), self.catch_up, self.max_age_ms)
 
 

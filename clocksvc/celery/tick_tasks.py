@@ -1,6 +1,6 @@
 """The tasks that the configuration wants at each tick: `celery -A clocksvc beat` sends them, each clock in a thread.
 
-It decides nothing: what is due, and up to where all was sent, is the sender's.
+It decides nothing: what is due, and up to where all was sent, is the dispatcher's.
 """
 
 import logging
@@ -21,7 +21,7 @@ from clocksvc.jobs.routing_task_queue import RoutingTaskQueue
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
-logger = logging.getLogger("clocksvc.sender")
+logger = logging.getLogger("clocksvc.dispatcher")
 
 STEP_S = 1.0
 CRASH_BACK_OFF_S = 5.0
@@ -29,7 +29,7 @@ LEAVE_S = 10.0
 
 
 class TickTasks:
-    """One sender for each clock with tasks, each in a thread of its own: one clock's backlog delays no other's.
+    """One dispatcher for each clock with tasks, each in a thread of its own: one clock's backlog delays no other's.
 
     Raises:
         SettingsError: tasks go to the task platform, and the packages for it are not installed.
@@ -60,20 +60,22 @@ class TickTasks:
         while not self._stop.is_set():
             try:
                 self._send(
-                    wiring.open_sender(self._settings, spec, TICK_TASKS, entries, broker, destinations, SystemTime())
+                    wiring.open_dispatcher(
+                        self._settings, spec, TICK_TASKS, entries, broker, destinations, SystemTime()
+                    )
                 )
             except Exception:
-                logger.exception("sender failed", extra={"clock": spec.name, "sender": TICK_TASKS})
+                logger.exception("dispatcher failed", extra={"clock": spec.name, "dispatcher": TICK_TASKS})
                 self._stop.wait(CRASH_BACK_OFF_S)
 
-    def _send(self, sender: TaskDispatcher) -> None:
+    def _send(self, dispatcher: TaskDispatcher) -> None:
         try:
             while not self._stop.is_set():
-                wait_s = sender.step(STEP_S)
+                wait_s = dispatcher.step(STEP_S)
                 if wait_s > 0:
                     self._stop.wait(wait_s)
         finally:
-            sender.close()
+            dispatcher.close()
 
     def _parts(self, spec: ClockSpec) -> tuple[TaskQueue, Mapping[str, Destination]]:
         routes, messages, platform, destinations = self._settings.routes(), {}, {}, {}

@@ -8,14 +8,14 @@ from clocksvc.interfaces.checkpoints import Checkpoint
 FORMAT = 1
 
 
-def key(sender: str, entry: str) -> bytes:
-    """`sender/entry`; a sender's own position has no entry."""
-    return f"{sender}/{entry}".encode()
+def key(dispatcher: str, entry: str) -> bytes:
+    """`dispatcher/entry`; a dispatcher's own position has no entry."""
+    return f"{dispatcher}/{entry}".encode()
 
 
-def entry_of(sender: str, found: bytes | None) -> str | None:
-    """The entry that a key belongs to; None for another sender's."""
-    prefix = f"{sender}/".encode()
+def entry_of(dispatcher: str, found: bytes | None) -> str | None:
+    """The entry that a key belongs to; None for another dispatcher's."""
+    prefix = f"{dispatcher}/".encode()
     return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None
 
 

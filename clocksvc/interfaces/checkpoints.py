@@ -1,8 +1,8 @@
-"""How far the senders of a clock have come: kept for good, written by one process of each sender at a time.
+"""Durable checkpoints of a clock's dispatchers: the tick up to which each has sent all due tasks.
 
-A keeper serves one sender of one clock (`beat`, say). Its positions are never in the store alone, which can be lost,
-and never in the tick log, which only the leader writes. Calls block; a call that waits calls `waiting` about once a
-second. None is safe to call from two threads at once.
+An implementation serves one dispatcher of one clock, such as `beat`. Checkpoints are not kept in the store, which can
+be lost, nor in the tick log, which only the leader writes. Calls block; a call that waits calls `waiting` about once a
+second. An object must not be used by two threads at once.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from typing import Protocol
 from clocksvc.interfaces.tick_log import KeepAlive
 
 OWN_KEY = ""
-"""The key of the sender's own position, beside those of its entries."""
+"""The key of the dispatcher's own position, beside those of its entries."""
 
 BEAT, TICK_TASKS = "beat", "tasks"
-"""The names of two senders: an app's beat, unless named otherwise, and the one in the service's own beat."""
+"""The names of two dispatchers: an app's beat, unless named otherwise, and the one in the service's own beat."""
 DISPATCHERS = (BEAT, TICK_TASKS)
 
 
 def checkpoint_topic(tick_log: str) -> str:
-    """The Kafka topic that keeps the positions of all senders of the clock whose tick log this is."""
-    return f"{tick_log}-positions"
+    """The Kafka topic that keeps the positions of all dispatchers of the clock whose tick log this is."""
+    return f"{tick_log}-checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Checkpoint:
 
 
 class Checkpoints(Protocol):
-    """The positions of one sender, by entry; its own under `OWN_KEY`."""
+    """The positions of one dispatcher, by entry; its own under `OWN_KEY`."""
 
     def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         """Become the only writer, and read all positions: whoever wrote before is fenced when this returns.
 
         Raises:
-            CheckpointsUnavailable: no answer, or another sender's transaction is open for longer than it can live.
+            CheckpointsUnavailable: no answer, or another dispatcher's transaction is open for longer than it can live.
             UnreadableRecord: a position of a format that this version does not read.
         """
 

@@ -28,7 +28,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a sender.
+    """One entry of a dispatcher.
 
     Attributes:
         name: of which each is there once.

@@ -156,7 +156,7 @@ class Snapshot:
 
 
 class TaskCounterKey(NamedTuple):
-    """What a sender's tasks are counted by. `queue` may be a topic; "" where it is not known beforehand."""
+    """What a dispatcher's tasks are counted by. `queue` may be a topic; "" where it is not known beforehand."""
 
     namespace: str
     queue: str
@@ -170,8 +170,8 @@ class Counters:
     Attributes:
         reports: by outcome. heartbeats: by outcome. late_records: a number.
         heartbeat_success_ms: when a round of heartbeats last reached every partition; None for never.
-        tasks: by sender, then by what was done. task_duplicates: runs of tasks that were seen to be redeliveries.
-        dispatcher_checkpoints_ms: up to where each sender has sent everything.
+        tasks: by dispatcher, then by what was done. task_duplicates: runs of tasks that were seen to be redeliveries.
+        dispatcher_checkpoints_ms: up to where each dispatcher has sent everything.
     """
 
     reports: Mapping[str, int] = field(default_factory=dict)
@@ -330,8 +330,10 @@ class Store(ReportSink, Protocol):
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
         """Add to the heartbeat counters; `success` notes the store's time as that of the last whole round."""
 
-    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
-        """Add to a sender's counters; a zero makes a counter that is there from now on.
+    def count_tasks(
+        self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    ) -> None:
+        """Add to a dispatcher's counters; a zero makes a counter that is there from now on.
 
         `at_ms`, unless None, is up to where it has sent everything: the furthest that was told counts, and is
         forgotten `ttl_ms` after it was last told any.

@@ -25,7 +25,7 @@ class DueTask:
     """
 
     clock: str
-    sender: str
+    dispatcher: str
     entry: str
     due_ms: int
     tick: Tick
@@ -33,7 +33,7 @@ class DueTask:
     @property
     def id(self) -> str:
         """The same whenever and by whomever this is sent: a double can be told by it. A UUID."""
-        return str(uuid.uuid5(_IDS, f"{self.clock}/{self.sender}/{self.entry}/{self.due_ms}"))
+        return str(uuid.uuid5(_IDS, f"{self.clock}/{self.dispatcher}/{self.entry}/{self.due_ms}"))
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One sender's turn at a clock's tick log: of all its processes one has it at a time, and reads committed ticks.
+"""One dispatcher's turn at a clock's tick log: of all its processes one has it at a time, and reads committed ticks.
 
 Who has the turn is decided by the keeper (Kafka's consumer groups). It can be wrong for a while about a process that
 was asleep: what makes the turn sure is the fencing of the positions.

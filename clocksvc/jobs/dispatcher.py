@@ -1,7 +1,7 @@
 """What sends tasks by a clock: follows its tick log, hands due tasks to a broker, and moves its position afterwards.
 
 At least once: a crash between the two sends again what was sent, under the same ids. Any number of processes may run
-one sender; one has the turn, and a process that lost it unawares is stopped by the fencing of the positions.
+one dispatcher; one has the turn, and a process that lost it unawares is stopped by the fencing of the positions.
 """
 
 import logging
@@ -39,18 +39,18 @@ from clocksvc.jobs.due_tasks import (
     plan,
 )
 
-logger = logging.getLogger("clocksvc.sender")
+logger = logging.getLogger("clocksvc.dispatcher")
 
 SAVE_EVERY = 100
 GATHER_AT_MOST = 100_000
 """So many ticks of a backlog are seen at once, more than a day of a clock of 1 s: of these the last one is known."""
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 5.0
-OUTCOMES = ("sent", "stale", "refused")
-"""What becomes of a due time: its task was `sent`, was too old (`stale`), or the broker `refused` it for good."""
+OUTCOMES = ("sent", "expired", "rejected")
+"""The outcome of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
 
-class SenderObserver(Protocol):
-    """Who is told what a sender does. Must not block or raise."""
+class DispatcherObserver(Protocol):
+    """Who is told what a dispatcher does. Must not block or raise."""
 
     def sent(self, entry: Entry, outcome: str) -> None:
         """One due time is dealt with, with one of `OUTCOMES`."""
@@ -59,10 +59,10 @@ class SenderObserver(Protocol):
         """Up to where everything was sent; None while another process has the turn, or it is not known."""
 
     def close(self) -> None:
-        """The sender has ended; may take a moment."""
+        """The dispatcher has ended; may take a moment."""
 
 
-class NoSenderObserver:
+class NoDispatcherObserver:
     """Nobody watches."""
 
     def sent(self, entry: Entry, outcome: str) -> None:
@@ -77,7 +77,7 @@ class NoSenderObserver:
 
 @dataclass(slots=True)
 class _Assignment:
-    """What a sender holds in its hands during its turn. `at` None: before the clock's first tick.
+    """What a dispatcher holds in its hands during its turn. `at` None: before the clock's first tick.
 
     `anchored`: the first tick read has to be the one at `at`, or its offset is not what it was.
     """
@@ -98,7 +98,7 @@ class _Assignment:
 
 
 class TaskDispatcher:
-    """One sender of one clock in this process. Not thread safe: one thread steps it.
+    """One dispatcher of one clock in this process. Not thread safe: one thread steps it.
 
     Args:
         clock, name: positions and task ids belong to both.
@@ -114,11 +114,11 @@ class TaskDispatcher:
         positions: Checkpoints,
         broker: TaskQueue,
         time: Time,
-        observer: SenderObserver | None = None,
+        observer: DispatcherObserver | None = None,
     ) -> None:
         self._clock, self._name, self._entries = clock, name, tuple(entries)
         self._subscription, self._positions, self._broker, self._time = subscription, positions, broker, time
-        self._observer = observer or NoSenderObserver()
+        self._observer = observer or NoDispatcherObserver()
         self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
         self._turn: _Assignment | None = None
 
@@ -144,14 +144,14 @@ class TaskDispatcher:
 
     def _again(self, error: Exception) -> float:
         wait_s = self._backoff.next()
-        logger.warning("sender tries again", extra=self._extra(detail=f"{type(error).__name__}: {error}", in_s=wait_s))
+        logger.warning("dispatcher retries", extra=self._extra(detail=f"{type(error).__name__}: {error}", in_s=wait_s))
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:
         number = self._subscription.assignment_epoch
         if number is None:
             if self._turn is not None:
-                logger.info("another process sends", extra=self._extra())
+                logger.info("another process dispatches", extra=self._extra())
                 self._observer.stands(None)
             self._turn = None
             self._subscription.poll(timeout_s)
@@ -180,7 +180,7 @@ class TaskDispatcher:
             self._positions.commit(moves, _nothing)
         self._subscription.seek(at)
         turn = _Assignment(number, since_ms, at, last_ms or 0, anchored=at is not None and at.offset is not None)
-        logger.info("sending", extra=self._extra(after_ms=turn.at_ms, changed=sorted(moves)))
+        logger.info("dispatching", extra=self._extra(after_ms=turn.at_ms, changed=sorted(moves)))
         self._observer.stands(turn.at_ms)
         return turn
 
@@ -193,7 +193,7 @@ class TaskDispatcher:
         """Read on; whether there are ticks to be sent: of a backlog all, so that the last due time of it is known."""
         for found in self._subscription.poll(0.0 if turn.pending and not self._behind(turn) else timeout_s):
             if turn.anchored and found.tick.at_ms != turn.at_ms:
-                logger.warning("position is not where it was in the tick log", extra=self._extra())
+                logger.warning("checkpoint offset no longer matches the tick log", extra=self._extra())
                 self._search(turn)
                 return False
             turn.anchored = False
@@ -213,7 +213,7 @@ class TaskDispatcher:
         previous_ms = found.tick.previous_ms
         if before_ms is not None and previous_ms is not None and previous_ms > before_ms:
             logger.warning(
-                "ticks are no longer in the tick log", extra=self._extra(after_ms=before_ms, to_ms=previous_ms)
+                "ticks were removed from the tick log", extra=self._extra(after_ms=before_ms, to_ms=previous_ms)
             )
         turn.pending.append(found)
 
@@ -247,8 +247,8 @@ class TaskDispatcher:
         sending = DueTask(self._clock, self._name, due.entry.name, due.at_ms, due.tick)
         if sending.id in turn.sent:
             return
-        outcome = "stale"
-        if not due.stale:
+        outcome = "expired"
+        if not due.expired:
             outcome = self._handed_on(sending)
         turn.sent.add(sending.id)
         self._observer.sent(due.entry, outcome)
@@ -258,8 +258,8 @@ class TaskDispatcher:
             self._broker.send(sending)
         except InvalidValue as error:
             # It would be refused for ever, and must not hold the others up.
-            logger.error("task refused", extra=self._extra(entry=sending.entry, id=sending.id, detail=str(error)))
-            return "refused"
+            logger.error("task rejected", extra=self._extra(entry=sending.entry, id=sending.id, detail=str(error)))
+            return "rejected"
         return "sent"
 
     def _save(self, turn: _Assignment) -> None:
@@ -269,7 +269,7 @@ class TaskDispatcher:
             self._observer.stands(turn.at.at_ms)
 
     def _extra(self, **details: object) -> dict[str, object]:
-        return {"clock": self._clock, "sender": self._name, **details}
+        return {"clock": self._clock, "dispatcher": self._name, **details}
 
 
 def _nothing() -> None:

@@ -12,12 +12,12 @@ from clocksvc.interfaces.schedule import (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An entry is due at `at_ms`, which `tick` is the first to reach. `stale`: too long ago to be sent."""
+    """An entry is due at `at_ms`, which `tick` is the first to reach. `expired`: too long ago to be sent."""
 
     entry: Entry
     at_ms: int
     tick: Tick
-    stale: bool = False
+    expired: bool = False
 
 
 def plan(
@@ -43,7 +43,7 @@ def plan(
 def _due(entry: Entry, after_ms: int, tick: Tick, now_ms: int) -> Iterable[Due]:
     oldest_ms = None if entry.max_age_ms is None else now_ms - entry.max_age_ms
     for at_ms in entry.schedule.due(after_ms, tick.at_ms):
-        yield Due(entry, at_ms, tick, stale=oldest_ms is not None and at_ms < oldest_ms)
+        yield Due(entry, at_ms, tick, expired=oldest_ms is not None and at_ms < oldest_ms)
 
 
 def _collapsed(found: list[tuple[Tick, list[Due]]]) -> list[tuple[Tick, list[Due]]]:

@@ -1,4 +1,4 @@
-"""What a sender did and where it stands, on its way to the store: counted here, written by a thread of its own.
+"""What a dispatcher did and where it stands, on its way to the store: counted here, written by a thread of its own.
 
 Nothing that happens to the store delays or fails sending: what was counted while it was away is written later, or is
 lost with the process. It sends nothing and knows no schedule.
@@ -19,7 +19,7 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.jobs.dispatcher import OUTCOMES
 
-logger = logging.getLogger("clocksvc.sender")
+logger = logging.getLogger("clocksvc.dispatcher")
 
 EVERY_S = 1.0
 REPEAT_STEPS = 10
@@ -36,14 +36,14 @@ class Destination(NamedTuple):
 
 
 class DispatcherMetrics:
-    """One sender's SenderObserver. `step` belongs to one thread; everything else may be called from another.
+    """One dispatcher's DispatcherObserver. `step` belongs to one thread; everything else may be called from another.
 
     Args:
-        destinations: by the entry's name, all of the sender's.
+        destinations: by the entry's name, all of the dispatcher's.
     """
 
-    def __init__(self, clock: str, sender: str, destinations: Mapping[str, Destination], store: Store) -> None:
-        self._clock, self._sender, self._destinations, self._store = clock, sender, dict(destinations), store
+    def __init__(self, clock: str, dispatcher: str, destinations: Mapping[str, Destination], store: Store) -> None:
+        self._clock, self._dispatcher, self._destinations, self._store = clock, dispatcher, dict(destinations), store
         self._lock = threading.Lock()
         self._counts = self._zeros()
         self._at_ms: int | None = None
@@ -83,7 +83,7 @@ class DispatcherMetrics:
             counts, self._counts, at_ms = self._counts, self._zeros(), self._at_ms
             self._news, self._silent_steps = False, 0
         try:
-            self._store.count_tasks(self._sender, counts, at_ms, KEPT_MS)
+            self._store.count_tasks(self._dispatcher, counts, at_ms, KEPT_MS)
         except ClocksvcError as error:
             self._keep(counts, error)
         else:

@@ -1,4 +1,4 @@
-"""Several brokers behind one sender. Keeps nothing itself."""
+"""Several brokers behind one dispatcher. Keeps nothing itself."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Positions in Kafka: the compacted topic `<tick log>-positions`, one partition, shared by a clock's senders."""
+"""Positions in Kafka: the compacted topic `<tick log>-checkpoints`, one partition, shared by a clock's dispatchers."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,36 +35,36 @@ from clocksvc.kafka.writer import Writer
 
 TIMEOUT_S = 6.0
 SETTLE_S = 15.0
-"""Longer than a dead sender's transaction can stay open: behind it our own newest positions would be hidden."""
+"""Longer than a dead dispatcher's transaction can stay open: behind it our own newest positions would be hidden."""
 
 CHUNK = 50_000
 """So many offsets are read with one patience: however long the topic has become, it is read while it is being read."""
 
 
 class KafkaCheckpoints:
-    """One sender's positions: a Positions.
+    """One dispatcher's positions: a Positions.
 
     Args:
-        tick_log: of the clock; the topic of positions has its name with `-positions`.
+        tick_log: of the clock; the topic of positions has its name with `-checkpoints`.
         settings: librdkafka's, as the user set them.
     """
 
     def __init__(
         self,
         tick_log: str,
-        sender: str,
+        dispatcher: str,
         settings: Mapping[str, str],
         time: Time,
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic, self._sender = checkpoint_topic(tick_log), sender
-        self._transactional_id = f"clocksvc.{tick_log}.{sender}"
+        self._topic, self._dispatcher = checkpoint_topic(tick_log), dispatcher
+        self._transactional_id = f"clocksvc.{tick_log}.{dispatcher}"
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._hanging = HangingTransactionResolver(Message(key(sender, ""), b"", None))
+        self._hanging = HangingTransactionResolver(Message(key(dispatcher, ""), b"", None))
 
     def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self.close()
@@ -79,7 +79,9 @@ class KafkaCheckpoints:
     def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
             raise CheckpointsUnavailable("this process does not hold the positions")
-        messages = [Message(key(self._sender, entry), encode(position), None) for entry, position in positions.items()]
+        messages = [
+            Message(key(self._dispatcher, entry), encode(position), None) for entry, position in positions.items()
+        ]
         with self._translated():
             last = self._writer.append(messages, self._patience(waiting))
         try:
@@ -117,7 +119,7 @@ class KafkaCheckpoints:
         values: dict[str, bytes | None] = {}
         for start in range(low, end, CHUNK):
             for found in reader.read(start, min(start + CHUNK, end), self._patience(waiting)):
-                entry = entry_of(self._sender, found.key)
+                entry = entry_of(self._dispatcher, found.key)
                 if entry is not None:
                     values[entry] = found.value
         return {entry: decode(value) for entry, value in values.items() if value is not None}
@@ -130,8 +132,8 @@ class KafkaCheckpoints:
         ends = settle(reader, settles, ask)
         if ends is None:
             raise CheckpointsUnavailable(
-                f"another sender's transaction stays open on {self._topic!r}: start that sender again, it ends what is "
-                f"its own; or find it with kafka-transactions find-hanging and abort it"
+                f"a transaction of another dispatcher stays open on {self._topic!r}: start that dispatcher again, so "
+                f"that it ends its transaction; or find it with kafka-transactions find-hanging and abort it"
             )
         return ends
 

@@ -1,6 +1,6 @@
-"""A sender's turn at a tick log by Kafka's own means: a consumer group on the log's one partition.
+"""A dispatcher's turn at a tick log by Kafka's own means: a consumer group on the log's one partition.
 
-The group `clocksvc.<tick log>.<sender>` decides who reads; its committed offsets are not used: positions are kept
+The group `clocksvc.<tick log>.<dispatcher>` decides who reads; its committed offsets are not used: positions are kept
 where they can be fenced.
 """
 
@@ -33,7 +33,7 @@ from clocksvc.kafka.tick_log import KafkaTickLog
 
 SESSION_TIMEOUT_MS = 6_000
 MAX_POLL_INTERVAL_MS = 300_000
-"""A sender does not poll while it sends a backlog."""
+"""A dispatcher does not poll while it sends a backlog."""
 BATCH = 500
 
 
@@ -42,11 +42,11 @@ class KafkaTickConsumer:
 
     Args:
         tick_log, clock: whose ticks.
-        sender: processes of one sender share a group.
+        dispatcher: processes of one dispatcher share a group.
         settings: librdkafka's, as the user set them.
     """
 
-    def __init__(self, tick_log: str, clock: str, sender: str, settings: Mapping[str, str], time: Time) -> None:
+    def __init__(self, tick_log: str, clock: str, dispatcher: str, settings: Mapping[str, str], time: Time) -> None:
         self._topic, self._clock = tick_log, clock
         self._log = KafkaTickLog(tick_log, clock, settings, time)
         self._turns = 0
@@ -56,7 +56,7 @@ class KafkaTickConsumer:
             self._consumer = Consumer(
                 client_settings(
                     settings,
-                    group_id=f"clocksvc.{tick_log}.{sender}",
+                    group_id=f"clocksvc.{tick_log}.{dispatcher}",
                     isolation_level="read_committed",
                     enable_auto_commit=False,
                     auto_offset_reset="earliest",

@@ -20,7 +20,7 @@ from clocksvc.memory.tick_log import CommitFault
 
 @dataclass
 class MemoryCheckpointTopic:
-    """What every process sees: the newest value of each key, and each sender's epoch."""
+    """What every process sees: the newest value of each key, and each dispatcher's epoch."""
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
@@ -29,22 +29,22 @@ class MemoryCheckpointTopic:
 
 
 class MemoryCheckpoints:
-    """One process's way to a sender's positions: a Positions."""
+    """One process's way to a dispatcher's positions: a Positions."""
 
-    def __init__(self, topic: MemoryCheckpointTopic, sender: str) -> None:
-        self._topic, self._sender = topic, sender
+    def __init__(self, topic: MemoryCheckpointTopic, dispatcher: str) -> None:
+        self._topic, self._dispatcher = topic, dispatcher
         self._epoch: int | None = None
 
     def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
         self._ask(waiting)
-        self._epoch = self._topic.epochs.get(self._sender, 0) + 1
-        self._topic.epochs[self._sender] = self._epoch
-        found = {entry_of(self._sender, name): decode(value) for name, value in self._topic.values.items()}
+        self._epoch = self._topic.epochs.get(self._dispatcher, 0) + 1
+        self._topic.epochs[self._dispatcher] = self._epoch
+        found = {entry_of(self._dispatcher, name): decode(value) for name, value in self._topic.values.items()}
         return {entry: position for entry, position in found.items() if entry is not None}
 
     def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
         self._ask(waiting)
-        if self._epoch is None or self._epoch != self._topic.epochs.get(self._sender):
+        if self._epoch is None or self._epoch != self._topic.epochs.get(self._dispatcher):
             raise Fenced
         fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
         if fault is not CommitFault.LOST:
@@ -58,7 +58,7 @@ class MemoryCheckpoints:
 
     def _write(self, positions: Mapping[str, Checkpoint | None]) -> None:
         for entry, position in positions.items():
-            value, name = encode(position), key(self._sender, entry)
+            value, name = encode(position), key(self._dispatcher, entry)
             if value is None:
                 self._topic.values.pop(name, None)
             else:

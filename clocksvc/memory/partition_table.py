@@ -40,7 +40,7 @@ class State:
     `announcements_complete_since_ms` None: announcements were lost, and none has come since.
     `taken`: requests that were handed to a leader.
     `anew`: topics made anew, and from when on readings of their unknown partitions count.
-    `senders`: where each stands, and until when that is known. `finished`: until when each task is remembered."""
+    `dispatchers`: where each stands, and until when that is known. `finished`: until when each task is remembered."""
 
     lease: Lease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class State:
     taken: set[str] = field(default_factory=set)
     answers: dict[str, tuple[RequestResult, int]] = field(default_factory=dict)
     tasks: dict[str, Counter[TaskCounterKey]] = field(default_factory=dict)
-    senders: dict[str, tuple[int, int]] = field(default_factory=dict)
+    dispatchers: dict[str, tuple[int, int]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
 
@@ -215,17 +215,17 @@ class State:
             heartbeats=dict(self.heartbeats),
             late_records=self.late_records,
             heartbeat_success_ms=self.heartbeat_success_ms,
-            tasks={sender: dict(handled) for sender, handled in self.tasks.items()},
+            tasks={dispatcher: dict(handled) for dispatcher, handled in self.tasks.items()},
             dispatcher_checkpoints_ms={
-                sender: at_ms for sender, (at_ms, end_ms) in self.senders.items() if now_ms < end_ms
+                dispatcher: at_ms for dispatcher, (at_ms, end_ms) in self.dispatchers.items() if now_ms < end_ms
             },
             task_duplicates=self.task_duplicates,
         )
 
-    def stands(self, sender: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
-        """Note where a sender stands, and forget those that have been silent for long."""
-        self.senders = {name: one for name, one in self.senders.items() if now_ms < one[1]}
-        self.senders[sender] = max(at_ms, self.senders.get(sender, (at_ms, 0))[0]), expires_ms
+    def stands(self, dispatcher: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
+        """Note where a dispatcher stands, and forget those that have been silent for long."""
+        self.dispatchers = {name: one for name, one in self.dispatchers.items() if now_ms < one[1]}
+        self.dispatchers[dispatcher] = max(at_ms, self.dispatchers.get(dispatcher, (at_ms, 0))[0]), expires_ms
 
     def remember(self, task_id: str, expires_ms: int, now_ms: int, most: int) -> None:
         """Note a finished task, and forget what is too old or too much."""

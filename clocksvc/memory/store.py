@@ -325,13 +325,15 @@ class MemoryStore:
             if success:
                 state.heartbeat_success_ms = self._time.now_ms()
 
-    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(
+        self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    ) -> None:
         with self._answering() as state:
             if handled:
-                state.tasks.setdefault(sender, Counter()).update(handled)
+                state.tasks.setdefault(dispatcher, Counter()).update(handled)
             if at_ms is not None:
                 now_ms = self._time.now_ms()
-                state.stands(sender, at_ms, now_ms, now_ms + ttl_ms)
+                state.stands(dispatcher, at_ms, now_ms, now_ms + ttl_ms)
 
     def counters(self) -> Counters:
         with self._answering() as state:

@@ -15,7 +15,7 @@ BATCH = 500
 
 @dataclass
 class MemoryGroup:
-    """One sender's processes at one tick log. `give` hands the turn on, as a rebalance does."""
+    """One dispatcher's processes at one tick log. `give` hands the turn on, as a rebalance does."""
 
     log: MemoryLog
     clock: str

@@ -139,22 +139,22 @@ HEARTBEAT_EVERY = Metric(
 TASKS = Metric(
     "clocksvc_tasks_total",
     "counter",
-    ("clock", "sender", "namespace", "queue", "outcome"),
-    "Due times of tasks that senders dealt with, by outcome. A redelivery counts again.",
+    ("clock", "dispatcher", "namespace", "queue", "outcome"),
+    "Due times that dispatchers processed, by outcome. A redelivery is counted again.",
     Exporter.LEADER,
 )
-SENDER_POSITION = Metric(
-    "clocksvc_sender_position_timestamp_seconds",
+DISPATCHER_CHECKPOINT = Metric(
+    "clocksvc_dispatcher_checkpoint_timestamp_seconds",
     "gauge",
-    ("clock", "sender"),
-    "Up to this time of the clock a sender has sent everything. Absent while unknown.",
+    ("clock", "dispatcher"),
+    "The tick up to which a dispatcher has sent all due tasks. Absent while unknown.",
     Exporter.LEADER,
 )
-TASK_DOUBLES = Metric(
-    "clocksvc_task_doubles_total",
+TASK_DUPLICATES = Metric(
+    "clocksvc_task_duplicates_total",
     "counter",
     ("clock",),
-    "Runs of tasks that is_double told to be redeliveries of tasks that had been run.",
+    "Runs that is_duplicate recognised as redeliveries of tasks that had already succeeded.",
     Exporter.LEADER,
 )
 STREAMS = Metric(
@@ -196,8 +196,8 @@ CATALOGUE = (
     HEARTBEAT_SUCCESS,
     HEARTBEAT_EVERY,
     TASKS,
-    SENDER_POSITION,
-    TASK_DOUBLES,
+    DISPATCHER_CHECKPOINT,
+    TASK_DUPLICATES,
     STREAMS,
     STREAMS_DROPPED,
     BUILD_INFO,

@@ -18,6 +18,7 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
+    DISPATCHER_CHECKPOINT,
     GLOBAL_CLOCK,
     HEARTBEAT_EVERY,
     HEARTBEAT_SUCCESS,
@@ -32,8 +33,7 @@ from clocksvc.metrics.catalogue import (
     PARTITIONS,
     READY,
     REPORTS,
-    SENDER_POSITION,
-    TASK_DOUBLES,
+    TASK_DUPLICATES,
     TASKS,
     Metric,
 )
@@ -155,9 +155,9 @@ def _counters(clock: str, store: Store) -> Iterator[Reading]:
 
 
 def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
-    for sender, handled in counters.tasks.items():
+    for dispatcher, handled in counters.tasks.items():
         for (namespace, queue, outcome), count in handled.items():
-            yield Reading(TASKS, (clock, sender, namespace, queue, outcome), count)
-    for sender, at_ms in counters.dispatcher_checkpoints_ms.items():
-        yield Reading(SENDER_POSITION, (clock, sender), at_ms / 1000)
-    yield Reading(TASK_DOUBLES, (clock,), counters.task_duplicates)
+            yield Reading(TASKS, (clock, dispatcher, namespace, queue, outcome), count)
+    for dispatcher, at_ms in counters.dispatcher_checkpoints_ms.items():
+        yield Reading(DISPATCHER_CHECKPOINT, (clock, dispatcher), at_ms / 1000)
+    yield Reading(TASK_DUPLICATES, (clock,), counters.task_duplicates)

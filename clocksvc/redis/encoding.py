@@ -222,12 +222,12 @@ def after_id(after_ms: int) -> str:
 
 
 def task_arguments(
-    sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
 ) -> Iterator[Argument]:
     """For count_tasks.lua."""
-    yield from (sender, optional_ms(at_ms), ttl_ms)
+    yield from (dispatcher, optional_ms(at_ms), ttl_ms)
     for what, count in handled.items():
-        yield json.dumps([sender, *what])
+        yield json.dumps([dispatcher, *what])
         yield count
 
 
@@ -240,7 +240,7 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
         late_records=int(fields.get("late_records", 0)),
         heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
         tasks=_read_tasks(fields),
-        dispatcher_checkpoints_ms={sender: int(at_ms) for sender, at_ms in positions.items()},
+        dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in positions.items()},
         task_duplicates=int(fields.get("task_duplicates", 0)),
     )
 
@@ -248,8 +248,8 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
 def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[TaskCounterKey, int]]:
     found: dict[str, dict[TaskCounterKey, int]] = {}
     for name, count in _with_prefix(fields, _TASKS).items():
-        sender, *what = json.loads(name)
-        found.setdefault(sender, {})[TaskCounterKey(*what)] = count
+        dispatcher, *what = json.loads(name)
+        found.setdefault(dispatcher, {})[TaskCounterKey(*what)] = count
     return found
 
 

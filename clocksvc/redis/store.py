@@ -207,8 +207,10 @@ class RedisStore:
         counted = [item for outcome in outcomes.items() for item in outcome]
         self._call(scripts.COUNT_HEARTBEATS, (int(success), *counted))
 
-    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
-        self._call(scripts.COUNT_TASKS, wire.task_arguments(sender, handled, at_ms, ttl_ms))
+    def count_tasks(
+        self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    ) -> None:
+        self._call(scripts.COUNT_TASKS, wire.task_arguments(dispatcher, handled, at_ms, ttl_ms))
 
     def counters(self) -> Counters:
         return wire.read_counters(self._call(scripts.COUNTERS))

@@ -81,7 +81,7 @@ def open_ticklog(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
     return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
 
 
-def open_sender(
+def open_dispatcher(
     settings: Settings,
     spec: ClockSpec,
     name: str,
@@ -90,7 +90,7 @@ def open_sender(
     destinations: Mapping[str, Destination],
     time: Time,
 ) -> TaskDispatcher:
-    """One process of a clock's sender, whose counts go to the store. Close it to give its turn to another one."""
+    """One process of a clock's dispatcher, whose counts go to the store. Close it to give its turn to another one."""
     kafka = settings.kafka_settings()
     subscription = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
     positions = KafkaCheckpoints(spec.tick_log, name, kafka, time)

@@ -147,17 +147,19 @@ def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]
 def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
     kept = {checkpoint_topic(log): owner for log, owner in logs.items()}
-    fences = {f"{log}.{sender}": owner for log, owner in logs.items() for sender in DISPATCHERS}
+    fences = {f"{log}.{dispatcher}": owner for log, owner in logs.items() for dispatcher in DISPATCHERS}
     findings = []
     for name, clock in clocks.items():
         log = clock.tick_log_topic
         if log in kept:
-            reason = f"wanted a topic of its own: the senders of clock {kept[log]!r} keep their positions there"
+            reason = f"wanted a topic of its own: the dispatchers of clock {kept[log]!r} keep their checkpoints there"
             findings.append(FieldError((name, "tick_log"), reason, log))
         if log in fences:
-            reason = f"wanted another name: as a transactional id a sender of clock {fences[log]!r} has it"
+            reason = f"wanted another name: as a transactional id a dispatcher of clock {fences[log]!r} has it"
             findings.append(FieldError((name, "tick_log"), reason, log))
         for topic in kept.keys() & set(clock.topics):
-            reason = f"wanted topics of records: the senders of clock {kept[topic]!r} keep their positions in this one"
+            reason = (
+                f"wanted topics of records: the dispatchers of clock {kept[topic]!r} keep their checkpoints in this one"
+            )
             findings.append(FieldError((name, "topics"), reason, topic))
     return findings

@@ -96,7 +96,7 @@ class TickTaskSettings(Section):
         return self.task if self.name is None else self.name
 
     def entry(self) -> Entry:
-        """The sender's entry for it."""
+        """The dispatcher's entry for it."""
         catch_up, max_age_ms = parse_backlog("task", self.catch_up, self.max_age)
         return Entry(self.task, EachTick(), catch_up, max_age_ms)
 

@@ -33,8 +33,8 @@ def heartbeats() -> Iterator[Builder[Panel]]:
 def jobs() -> Iterator[Builder[Panel]]:
     """What is sent by the clock."""
     yield _tasks()
-    yield _sender_behind()
-    yield _doubles()
+    yield _dispatcher_behind()
+    yield _duplicates()
 
 
 def _reports() -> timeseries.Panel:
@@ -96,26 +96,26 @@ def _heartbeat_age() -> timeseries.Panel:
 
 def _tasks() -> timeseries.Panel:
     told = (
-        f"Due times of tasks that senders dealt with, a minute over the last {q.WINDOW}, by outcome, namespace and "
-        "queue. stale: older than its max_age. refused: can never be sent, beat's log says why. Not known: nothing "
-        "was ever sent by this clock."
+        f"Due times that dispatchers processed per minute, over the last {q.WINDOW}, by outcome, namespace and queue. "
+        "expired: older than its max_age. rejected: can never be sent, beat's log has the reason. Not known: this "
+        "clock never sent a task."
     )
     panel = lines("Tasks", told, "suffix: /min", 8)
-    legend = "{{outcome}} {{namespace}} {{queue}} ({{sender}})"
-    return panel.with_target(over_time(q.per_minute(q.TASKS, "sender", "namespace", "queue", "outcome"), legend))
+    legend = "{{outcome}} {{namespace}} {{queue}} ({{dispatcher}})"
+    return panel.with_target(over_time(q.per_minute(q.TASKS, "dispatcher", "namespace", "queue", "outcome"), legend))
 
 
-def _sender_behind() -> timeseries.Panel:
+def _dispatcher_behind() -> timeseries.Panel:
     told = (
-        "How far a sender is behind its clock: up to where it has sent everything, against the last tick. It grows "
-        "while no process of the sender runs, or the broker takes nothing."
+        "How far a dispatcher is behind its clock: the last tick minus the dispatcher's checkpoint. It grows while no "
+        "process of the dispatcher runs, or while the task queue accepts nothing."
     )
-    panel = with_lines_at(lines("Senders behind the clock", told, "s", 8), GREEN, (120, ORANGE), (300, RED))
-    return panel.with_target(over_time(q.SENDER_BEHIND, "{{sender}}"))
+    panel = with_lines_at(lines("Dispatchers behind the clock", told, "s", 8), GREEN, (120, ORANGE), (300, RED))
+    return panel.with_target(over_time(q.DISPATCHER_BEHIND, "{{dispatcher}}"))
 
 
-def _doubles() -> timeseries.Panel:
-    told = "Runs of tasks that is_double told to be redeliveries. A few after a restart of beat are ordinary."
+def _duplicates() -> timeseries.Panel:
+    told = "Runs that is_duplicate recognised as redeliveries. A few after a restart of beat are normal."
     panel = bars("Redelivered tasks", told, "short", 8)
-    panel = panel.with_target(over_time(q.counted(q.TASK_DOUBLES, _EACH), "redelivered"))
+    panel = panel.with_target(over_time(q.counted(q.TASK_DUPLICATES, _EACH), "redelivered"))
     return panel.override_by_name("redelivered", [fixed(BLUE)])

@@ -121,12 +121,12 @@ def drift(aggregate: str, parameter: str = "") -> str:
 
 # -- jobs ----------------------------------------------------------------------------------------------------------
 
-SENDER_BEHIND = (
+DISPATCHER_BEHIND = (
     f"{GLOBAL_CLOCK} - on (clock) group_right ()"
-    f" max by (clock, sender) ({of('clocksvc_sender_position_timestamp_seconds')})"
+    f" max by (clock, dispatcher) ({of('clocksvc_dispatcher_checkpoint_timestamp_seconds')})"
 )
 TASKS = of("clocksvc_tasks_total")
-TASK_DOUBLES = of("clocksvc_task_doubles_total")
+TASK_DUPLICATES = of("clocksvc_task_duplicates_total")
 HEARTBEATS = of("clocksvc_heartbeats_total")
 REPORTS = of("clocksvc_reports_total")
 STREAMS_DROPPED = of("clocksvc_streams_dropped_total")

@@ -79,7 +79,7 @@ def _scene(folder: Path, bootstrap: str, redis_url: str, tasks: Sequence[dict[st
 
 
 def _begin(scene: Scene) -> None:
-    """Until the senders are at work, and everything is warm."""
+    """Until the dispatchers are at work, and everything is warm."""
     scene.start_senders()
     while not scene.sent():
         scene.drive(1)

@@ -1,4 +1,4 @@
-"""What every keeper of a sender's positions promises: one holder at a time, all or none, nothing forgotten."""
+"""What every keeper of a dispatcher's positions promises: one holder at a time, all or none, nothing forgotten."""
 
 import uuid
 from collections.abc import Callable
@@ -26,14 +26,14 @@ ENTRY = Checkpoint(0, None, "every minute")
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
 def opened(request: pytest.FixtureRequest) -> Open:
-    """One more process's way to a sender's positions, by each keeper."""
+    """One more process's way to a dispatcher's positions, by each keeper."""
     if request.param == "memory":
         topic = MemoryCheckpointTopic()
-        return lambda sender: MemoryCheckpoints(topic, sender)
+        return lambda dispatcher: MemoryCheckpoints(topic, dispatcher)
     bootstrap, log = request.getfixturevalue("bootstrap"), f"log-{uuid.uuid4().hex[:12]}"
 
-    def open_one(sender: str) -> Checkpoints:
-        made = KafkaCheckpoints(log, sender, {"bootstrap.servers": bootstrap}, SystemTime())
+    def open_one(dispatcher: str) -> Checkpoints:
+        made = KafkaCheckpoints(log, dispatcher, {"bootstrap.servers": bootstrap}, SystemTime())
         request.addfinalizer(made.close)
         return made
 
@@ -41,7 +41,7 @@ def opened(request: pytest.FixtureRequest) -> Open:
 
 
 def test_nothing_is_known_at_first(opened: Open) -> None:
-    """A sender that never was anywhere holds no position."""
+    """A dispatcher that never was anywhere holds no position."""
     assert opened("beat").acquire(Word()) == {}
 
 
@@ -118,10 +118,10 @@ def test_positions_are_kept_for_good(bootstrap: str) -> None:
     made.close()
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, f"{log}-positions")]).values()
+    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, f"{log}-checkpoints")]).values()
     config = {name: future.result()[name].value for name in ("cleanup.policy", "min.compaction.lag.ms", "segment.ms")}
     assert config == {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
-    assert len(admin.list_topics(f"{log}-positions", timeout=10).topics[f"{log}-positions"].partitions) == 1
+    assert len(admin.list_topics(f"{log}-checkpoints", timeout=10).topics[f"{log}-checkpoints"].partitions) == 1
 
 
 @pytest.mark.servers

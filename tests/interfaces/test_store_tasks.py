@@ -1,4 +1,4 @@
-"""The store's promise, tasks by the clock: what senders did and where they stand, and which tasks have been run."""
+"""The store's promise, tasks by the clock: what dispatchers did and where they stand, and which tasks have been run."""
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import (
@@ -17,7 +17,7 @@ from tests.interfaces.store_values import (
 from tests.waiting import eventually
 
 SENT = TaskCounterKey("ingest", "ingest-slow", "sent")
-ODD = TaskCounterKey('na"me: spaced', "", "stale")
+ODD = TaskCounterKey('na"me: spaced', "", "expired")
 MOST = 1_000
 
 

@@ -1,4 +1,4 @@
-"""What every keeper of a sender's turn promises: one process at a time reads, from where it says, committed ticks."""
+"""What every TickConsumer promises: one process at a time reads committed ticks, from the offset it asked for."""
 
 from collections.abc import Callable
 

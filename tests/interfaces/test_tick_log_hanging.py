@@ -60,7 +60,7 @@ def _no_answer(_: Reader, __: SlicedDeadline) -> NoReturn:
 NO_MARKER: dict[str, Callable[[Reader, SlicedDeadline], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
 OPEN: dict[str, Callable[[Reader, SlicedDeadline], tuple[int, int, int]]] = {
     "no answer": _no_answer,
-    "another sender's behind it": lambda _, __: (0, 0, 9),
+    "another dispatcher's behind it": lambda _, __: (0, 0, 9),
 }
 """What a reader is told after the commit of one record to an empty topic."""
 
@@ -74,7 +74,7 @@ class Logs:
         self.writers = {name: writer(keeper) for name, keeper in self.keepers.items()}
         self.positions = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
         self.checkpoint_topic = KafkaLogKeeper(kafka.bootstrap)
-        self.checkpoint_topic.topic = "beat-positions"
+        self.checkpoint_topic.topic = "beat-checkpoints"
 
     def write(self) -> None:
         """What is written before the broker is killed."""
@@ -189,7 +189,7 @@ def test_a_control_record_without_its_marker_is_in_doubt(
 def test_a_move_whose_transaction_stays_open_is_in_doubt(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
-    """The sender reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
+    """The dispatcher reads what it holds anew: a beginning that a broker forgot would be lost with what came since."""
     tick_log = f"log-{uuid.uuid4().hex[:12]}"
     positions = KafkaCheckpoints(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
     positions.acquire(word)

@@ -59,7 +59,7 @@ class DemoConfig:
         return checkpoint_topic(self.tick_log)
 
     @property
-    def senders(self) -> str:
+    def dispatcher_group(self) -> str:
         """The consumer group of the beat that follows the clock; clocksvc names it."""
         return f"clocksvc.{self.tick_log}.{BEAT}"
 

@@ -84,7 +84,9 @@ def remove_topics(config: DemoConfig) -> None:
         *admin.delete_topics(
             [config.topic, config.tick_log, config.positions], request_timeout=_REMOVE_TIMEOUT_S
         ).values(),
-        *admin.delete_consumer_groups([config.group, config.senders], request_timeout=_REMOVE_TIMEOUT_S).values(),
+        *admin.delete_consumer_groups(
+            [config.group, config.dispatcher_group], request_timeout=_REMOVE_TIMEOUT_S
+        ).values(),
     ]
     for future in futures:
         with suppress(KafkaException, TimeoutError):

@@ -1,7 +1,7 @@
--- Add to a sender's counters, and note up to where it has sent everything.
--- KEYS[1] counters (hash)   tasks:<JSON [sender, namespace, queue, outcome]>
--- KEYS[2] senders (hash)    sender to '<expires ms> <position ms>'; expires with the last of them
--- ARGV[1] sender, [2] position ms, '' for none, [3] TTL ms of the position; [4…] JSON, number
+-- Add to a dispatcher's counters, and note up to where it has sent everything.
+-- KEYS[1] counters (hash)   tasks:<JSON [dispatcher, namespace, queue, outcome]>
+-- KEYS[2] dispatchers (hash)    dispatcher to '<expires ms> <position ms>'; expires with the last of them
+-- ARGV[1] dispatcher, [2] position ms, '' for none, [3] TTL ms of the position; [4…] JSON, number
 -- Returns 1.
 
 for i = 4, #ARGV, 2 do
@@ -12,12 +12,12 @@ if ARGV[2] == '' then
 end
 local now_ms = store_now()
 local furthest, last_ms = tonumber(ARGV[2]), now_ms + ARGV[3]
-local senders = redis.call('HGETALL', KEYS[2])
-for i = 1, #senders, 2 do
-  local expires_ms, at_ms = string.match(senders[i + 1], '^(%d+) (%d+)$')
+local dispatchers = redis.call('HGETALL', KEYS[2])
+for i = 1, #dispatchers, 2 do
+  local expires_ms, at_ms = string.match(dispatchers[i + 1], '^(%d+) (%d+)$')
   if tonumber(expires_ms or 0) <= now_ms then
-    redis.call('HDEL', KEYS[2], senders[i])
-  elseif senders[i] == ARGV[1] then
+    redis.call('HDEL', KEYS[2], dispatchers[i])
+  elseif dispatchers[i] == ARGV[1] then
     furthest = math.max(furthest, tonumber(at_ms))
   else
     last_ms = math.max(last_ms, tonumber(expires_ms))

@@ -1,12 +1,12 @@
 -- Whether a task has been run to its end before; counts it then.
 -- KEYS[1] finished (zset)   id, with the time in ms until which it is remembered
--- KEYS[2] counters (hash)   task_doubles
+-- KEYS[2] counters (hash)   task_duplicates
 -- ARGV[1] id
 -- Returns 1 or 0.
 
 local until_ms = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if until_ms and tonumber(until_ms) > store_now() then
-  redis.call('HINCRBY', KEYS[2], 'task_doubles', 1)
+  redis.call('HINCRBY', KEYS[2], 'task_duplicates', 1)
   return 1
 end
 return 0

@@ -12,14 +12,14 @@ from typing import Any
 
 from celery import Celery
 
-from clocksvc.celery import is_double
+from clocksvc.celery import is_duplicate
 
 app = Celery("shop", broker=os.environ.get("BROKER", "memory://"), set_as_current=False)
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1)
 
 
 def _note(self: Any, tick: dict[str, Any]) -> None:
-    if is_double(self):
+    if is_duplicate(self):
         return
     while self.name == "shop.errors" and Path(os.environ["BLOCK"]).exists():
         time.sleep(0.05)

@@ -124,7 +124,7 @@ class Scene:
         process.wait(10)
         self.kills += 1
 
-    def start_senders(self, name: str = "senders") -> None:
+    def start_senders(self, name: str = "dispatchers") -> None:
         """clocksvc's own beat, which sends what the configuration wants at each tick."""
         self._celery(name, "beat", "--loglevel", "INFO", "--pidfile=", app="clocksvc")
 

@@ -53,7 +53,7 @@ def until(scene: Scene, task: str, after_ms: int, count: int) -> list[Sent]:
     return eventually(
         lambda: found if len(found := of(scene, task, after_ms)) >= count else [],
         within=WITHIN_S,
-        what=f"{count} of {task}; {scene.installation.output('senders')}",
+        what=f"{count} of {task}; {scene.installation.output('dispatchers')}",
     )
 
 
@@ -86,7 +86,7 @@ def test_a_blocked_pool_delays_no_other(scene: Scene) -> None:
 
 
 def test_a_route_can_be_moved_under_load(scene: Scene) -> None:
-    """At a restart of the sender: what was queued is done where it is, the rest goes the new way, nothing is lost."""
+    """Once the dispatcher restarts, new tasks take the new route; queued ones run where they are, and none is lost."""
     after_ms = scene.at_ms
     scene.block.touch()
     scene.drive(10)
@@ -94,7 +94,7 @@ def test_a_route_can_be_moved_under_load(scene: Scene) -> None:
     until(scene, "shop.billing", after_ms, 10)
 
     scene.configure(route_overrides={})
-    scene.installation.end("senders")
+    scene.installation.end("dispatchers")
     scene.drive(10)
     scene.start_senders()
     scene.until_ticked()
@@ -107,38 +107,38 @@ def test_a_route_can_be_moved_under_load(scene: Scene) -> None:
 
 
 def test_what_was_sent_is_measured(scene: Scene) -> None:
-    """Each task once, by namespace and queue, and how far the sender has come."""
+    """Each task once, by namespace and queue, and how far the dispatcher has come."""
     installation = scene.installation
     until(scene, "shop.errors", scene.at_ms - MINUTE_MS, 1)
-    place = "clocksvc_sender_position_timestamp_seconds"
+    place = "clocksvc_dispatcher_checkpoint_timestamp_seconds"
     eventually(
         lambda: installation.samples(place) == {("story", "tasks"): scene.at_ms / 1000},
         within=WITHIN_S,
-        what="the sender's position to be the clock's",
+        what="the dispatcher's position to be the clock's",
     )
 
-    # clock, namespace, outcome, queue, sender
+    # clock, namespace, outcome, queue, dispatcher
     counted = installation.samples("clocksvc_tasks_total")
     sent = scene.sent()
     for namespace, queue in (("ingest", "ingest"), ("ingest", "slow"), ("billing", "billing")):
         got = len({one.id for one in sent if one.queue == queue})
         # A process that was ended in the middle of a tick sends it again: that counts again.
         assert got <= counted["story", namespace, "sent", queue, "tasks"] <= got + 3
-        assert counted["story", namespace, "stale", queue, "tasks"] == 0
+        assert counted["story", namespace, "expired", queue, "tasks"] == 0
 
 
 def test_a_redelivery_is_recognised(scene: Scene) -> None:
     """A worker gets a task again that it has run: it does nothing, and the double is counted."""
     (first, *_) = of(scene, "shop.billing", 0)
     before = len(scene.sent())
-    doubles = scene.installation.samples("clocksvc_task_doubles_total")["story",]
+    doubles = scene.installation.samples("clocksvc_task_duplicates_total")["story",]
 
     with Celery(broker=scene.installation.redis_url, set_as_current=False) as broker:
         headers = {"clocksvc-clock": "story"}
         broker.send_task(first.entry, [{}], task_id=first.id, queue=first.queue, headers=headers, ignore_result=True)
 
     eventually(
-        lambda: scene.installation.samples("clocksvc_task_doubles_total")["story",] == doubles + 1,
+        lambda: scene.installation.samples("clocksvc_task_duplicates_total")["story",] == doubles + 1,
         within=WITHIN_S,
         what="the double to be counted",
     )

@@ -61,14 +61,16 @@ def test_each_tick_becomes_an_activation(scene: Scene, bootstrap: str, key_prefi
     scene.start_worker("billing-worker", "billing")
     scene.start_senders()
     begun_ms = scene.at_ms
-    eventually(lambda: '"sending"' in scene.installation.output("senders"), within=WITHIN_S, what="the sender's turn")
+    eventually(
+        lambda: '"sending"' in scene.installation.output("dispatchers"), within=WITHIN_S, what="the dispatcher's turn"
+    )
     scene.drive(2)
     wanted = f"wanted a multiple of taskbroker.replicas.{key_prefix}"
-    eventually(lambda: wanted in scene.installation.output("senders"), within=WITHIN_S, what="the error")
+    eventually(lambda: wanted in scene.installation.output("dispatchers"), within=WITHIN_S, what="the error")
     pool = Pool(bootstrap, key_prefix)
     assert pool.got() == []
 
-    scene.installation.end("senders")
+    scene.installation.end("dispatchers")
     settings = {"application": "shop", "replicas": {key_prefix: 2}}
     scene.configure(taskbroker=settings)
     scene.start_senders()
@@ -79,7 +81,7 @@ def test_each_tick_becomes_an_activation(scene: Scene, bootstrap: str, key_prefi
     got = eventually(
         lambda: found if len(found := pool.got()) >= len(ticks) else [],
         within=WITHIN_S,
-        what=f"{len(ticks)} activations; {scene.installation.output('senders')}",
+        what=f"{len(ticks)} activations; {scene.installation.output('dispatchers')}",
     )
     for one, tick in zip(got, ticks, strict=True):
         arguments = msgpack.unpackb(one.parameters_bytes)

@@ -103,7 +103,7 @@ def a_reporter(store: Store) -> Iterator[Step]:
 
 
 def a_worker(store: Store) -> Iterator[Step]:
-    """What a round of heartbeats, and a sender of tasks, ask of the store."""
+    """What a round of heartbeats, and a dispatcher of tasks, ask of the store."""
     sent = {TaskCounterKey("billing", "billing", "sent"): 1}
     yield lambda: store.now_ms()
     yield lambda: store.count_heartbeats({"delivered": 3}, success=True)

@@ -48,8 +48,8 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
 
 
 def test_an_ordinary_schedule_is_taken(app: Celery) -> None:
-    """With the names that a sender may have."""
-    app.conf.clocksvc_sender = "shop_EU.1-a"
+    """With the names that a dispatcher may have."""
+    app.conf.clocksvc_dispatcher = "shop_EU.1-a"
 
     ClockScheduler(app)
 
@@ -57,15 +57,15 @@ def test_an_ordinary_schedule_is_taken(app: Celery) -> None:
 @pytest.mark.parametrize("name", ["tasks", "shop/eu", "", "a b", "x" * 64, 7])
 def test_a_sender_that_could_be_taken_for_another_is_refused(app: Celery, name: Any) -> None:
     """`tasks` is the service's own: with its name, one of the two would never have a turn."""
-    app.conf.clocksvc_sender = name
+    app.conf.clocksvc_dispatcher = name
 
-    with pytest.raises(InvalidValue, match="clocksvc_sender"):
+    with pytest.raises(InvalidValue, match="clocksvc_dispatcher"):
         ClockScheduler(app)
 
 
 @pytest.mark.parametrize("name", ["", "tick:shop.close"])
 def test_an_entry_that_could_be_taken_for_another_is_refused(app: Celery, name: str) -> None:
-    """By the sender's own position, or by a task for each tick."""
+    """By the dispatcher's own position, or by a task for each tick."""
     app.conf.beat_schedule = {name: EVERY}
 
     with pytest.raises(InvalidValue, match="beat_schedule"):

@@ -128,7 +128,7 @@ def test_due_times_are_those_that_celery_gives(first: int) -> None:
 
 @pytest.mark.parametrize("begin", ["2026-06-01T00:00:00", "2026-03-28T22:00:00", "2026-10-24T22:00:00"])
 def test_asking_in_steps_gives_the_same_as_asking_at_once(begin: str) -> None:
-    """However the ticks come, and wherever a sender was started anew, when the clocks change too."""
+    """However the ticks come, and wherever a dispatcher was started anew, when the clocks change too."""
     start_ms = int(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1000)
     at_once = list(_sevens().due(start_ms, start_ms + 600 * MINUTE_MS))
 

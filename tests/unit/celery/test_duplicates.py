@@ -1,4 +1,4 @@
-"""`is_double`: a task that has been run to its end is known when it comes again; any other is run."""
+"""`is_duplicate`: a task that has been run to its end is known when it comes again; any other is run."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from celery import Celery
 from celery.exceptions import Retry
 from redis import Redis
 
-from clocksvc.celery import duplicates, is_double
+from clocksvc.celery import duplicates, is_duplicate
 from clocksvc.dev.ports import free_ports
 from clocksvc.errors import SettingsError, UnknownClock
 from clocksvc.interfaces.store import Store
@@ -65,11 +65,11 @@ class Task:
         self._task = app.task(bind=True, shared=False, name="doubles.task")(run)
 
     def _run(self, task: Any) -> None:
-        if is_double(task):
-            assert is_double(task)
+        if is_duplicate(task):
+            assert is_duplicate(task)
             self.runs.append("double")
             return
-        assert not is_double(task)
+        assert not is_duplicate(task)
         self.runs.append("run")
         if self.failing is not None:
             raise self.failing
@@ -110,11 +110,11 @@ def test_a_task_that_died_half_way_is_run_again(store: Store) -> None:
     program = f"""
 import os
 from celery import Celery
-from clocksvc.celery import is_double
+from clocksvc.celery import is_duplicate
 app = Celery("doubles", set_as_current=False, broker="memory://")
 @app.task(bind=True)
 def task(self):
-    assert not is_double(self)
+    assert not is_duplicate(self)
     os._exit(9)
 task.apply(task_id="a", headers={HEADERS})
 """
@@ -164,7 +164,7 @@ def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyP
 
     def run(task: Any) -> None:
         try:
-            is_double(task)
+            is_duplicate(task)
         except (UnknownClock, SettingsError) as error:
             said.append(error)
 

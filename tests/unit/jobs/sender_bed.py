@@ -1,4 +1,4 @@
-"""A sender over in-memory keepers: a tick log that is written by hand, a broker that notes and can fail."""
+"""A dispatcher over in-memory keepers: a tick log that is written by hand, a broker that notes and can fail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Entry
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import (
-    SenderObserver,
+    DispatcherObserver,
     TaskDispatcher,
 )
 from clocksvc.memory.checkpoints import (
@@ -53,7 +53,7 @@ class NotingBroker:
 
 
 class Bed:
-    """One clock's log and positions, and the processes of one sender."""
+    """One clock's log and positions, and the processes of one dispatcher."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()
@@ -75,15 +75,15 @@ class Bed:
         self.log.begin_own(made)
         self.log.end_own(committed=True)
 
-    def sender(
-        self, entries: Sequence[Entry], name: str = "beat", observer: SenderObserver | None = None
+    def dispatcher(
+        self, entries: Sequence[Entry], name: str = "beat", observer: DispatcherObserver | None = None
     ) -> TaskDispatcher:
-        """One more process of the sender."""
+        """One more process of the dispatcher."""
         subscription, positions = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)
         return TaskDispatcher("c", name, entries, subscription, positions, self.broker, self.time, observer)
 
-    def run(self, *senders: TaskDispatcher, steps: int = 12) -> None:
+    def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
         """Let each do some steps."""
         for _ in range(steps):
-            for sender in senders:
-                sender.step(0.0)
+            for dispatcher in dispatchers:
+                dispatcher.step(0.0)

@@ -1,7 +1,7 @@
-"""Senders by a clock from a seed: the real leader and two real senders over in-memory keepers, and faults in between.
+"""A seeded simulation: the real leader and two real dispatchers over in-memory implementations, with faults.
 
-A sender can die, and lose its turn, before and after each of its calls. The judge knows the ticks of the tick log and
-what the broker took, and shares no code with the sender.
+A dispatcher can die or lose its assignment before and after each of its calls. The check knows the ticks of the tick
+log and the tasks that the task queue took; it shares no code with the dispatcher.
 """
 
 import json
@@ -124,7 +124,7 @@ class Simulation:
     # -- the broker -----------------------------------------------------------------------------------------------
 
     def send(self, sending: DueTask) -> None:
-        """The broker's side: a task can be taken although its sender hears of a failure."""
+        """The broker's side: a task can be taken although its dispatcher hears of a failure."""
         if self.broker_down and self.rng.random() < 0.7:
             raise TaskQueueUnavailable
         self.taken.append(sending)
@@ -149,9 +149,9 @@ class Simulation:
             self.clock.time.advance(1)
 
     def _step(self, number: int) -> None:
-        sender, subscription = self.processes[number]
+        dispatcher, subscription = self.processes[number]
         try:
-            sender.step(0.0)
+            dispatcher.step(0.0)
         except Crash:
             self.outcome.faults["crash"] += 1
             self.group.leave(subscription)
@@ -164,7 +164,7 @@ class Simulation:
         def dies() -> bool:
             return self.mortal and self.rng.random() < 0.01
 
-        sender = TaskDispatcher(
+        dispatcher = TaskDispatcher(
             self.clock.spec.name,
             "beat",
             ENTRIES,
@@ -173,7 +173,7 @@ class Simulation:
             Fragile(self, dies),
             self.clock.time,
         )
-        self.processes.append((sender, subscription))
+        self.processes.append((dispatcher, subscription))
 
     # -- faults ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A sender sends what is due by the clock: nothing early, nothing lost, and twice only under the same id."""
+"""A dispatcher sends what is due by the clock: nothing early, nothing lost, and twice only under the same id."""
 
 from dataclasses import dataclass
 
@@ -37,13 +37,13 @@ class Minutely(At):
 def test_a_tick_sends_what_is_due_at_it() -> None:
     """Nothing before the tick; with the tick, its due time and an id of its own."""
     bed = Bed()
-    sender = bed.sender([Entry("two", Minutely((2,)))])
+    dispatcher = bed.dispatcher([Entry("two", Minutely((2,)))])
     bed.tick(0, 1)
-    bed.run(sender)
+    bed.run(dispatcher)
     assert bed.broker.taken == []
 
     bed.tick(2)
-    bed.run(sender)
+    bed.run(dispatcher)
 
     (sent,) = bed.broker.taken
     assert (sent.due_ms, sent.tick.at_ms) == ((START_MIN + 2) * MINUTE, (START_MIN + 2) * MINUTE)
@@ -54,12 +54,12 @@ def test_a_stop_is_made_up_for() -> None:
     bed = Bed()
     entries = [EACH, Entry("last", EachTick(), CatchUp.LAST)]
     bed.tick(0)
-    first = bed.sender(entries)
+    first = bed.dispatcher(entries)
     bed.run(first)
     first.close()
     bed.tick(*range(1, 31))
 
-    bed.run(bed.sender(entries))
+    bed.run(bed.dispatcher(entries))
 
     assert bed.broker.due("each") == list(range(1, 31))
     assert bed.broker.due("last") == [30]
@@ -69,12 +69,12 @@ def test_a_new_entry_is_not_due_for_time_before_it_existed() -> None:
     """Nor is one whose schedule was changed; one that was there before goes on."""
     bed = Bed()
     bed.tick(0)
-    first = bed.sender([EACH, Entry("changed", Minutely((1, 2, 3)))])
+    first = bed.dispatcher([EACH, Entry("changed", Minutely((1, 2, 3)))])
     bed.run(first)
     first.close()
     bed.tick(1, 2)
 
-    bed.run(second := bed.sender([EACH, Entry("new", EachTick()), Entry("changed", Minutely((1, 2, 3, 4)))]))
+    bed.run(second := bed.dispatcher([EACH, Entry("new", EachTick()), Entry("changed", Minutely((1, 2, 3, 4)))]))
     bed.tick(3)
     bed.run(second)
 
@@ -88,9 +88,9 @@ def test_a_removed_entry_is_forgotten() -> None:
     bed = Bed()
     bed.tick(0)
     for entries in ([EACH, Entry("gone", EachTick())], [EACH]):
-        sender = bed.sender(entries)
-        bed.run(sender)
-        sender.close()
+        dispatcher = bed.dispatcher(entries)
+        bed.run(dispatcher)
+        dispatcher.close()
 
     assert key("beat", "gone") not in bed.topic.values
 
@@ -99,7 +99,7 @@ def test_a_crash_between_sending_and_moving_sends_again_under_the_same_id() -> N
     """The only double there is."""
     bed = Bed()
     bed.tick(0)
-    first = bed.sender([EACH])
+    first = bed.dispatcher([EACH])
     bed.run(first)
     bed.tick(1)
     bed.topic.commit_faults.append(CommitFault.LOST)
@@ -107,7 +107,7 @@ def test_a_crash_between_sending_and_moving_sends_again_under_the_same_id() -> N
     first.step(0.0)
     first.close()
 
-    bed.run(bed.sender([EACH]))
+    bed.run(bed.dispatcher([EACH]))
 
     ids = [sent.id for sent in bed.broker.taken]
     assert bed.broker.due("each") == [1, 1]
@@ -118,9 +118,9 @@ def test_a_process_that_lost_its_turn_unawares_is_stopped() -> None:
     """It was asleep; another has moved the position since. It sends at most what it had in hand, under known ids."""
     bed = Bed()
     bed.tick(0)
-    asleep = bed.sender([EACH])
+    asleep = bed.dispatcher([EACH])
     bed.run(asleep)
-    other = bed.sender([EACH])
+    other = bed.dispatcher([EACH])
     bed.group.give(bed.group.members[1])
     bed.tick(1, 2)
     bed.run(other)
@@ -136,13 +136,13 @@ def test_an_unknown_outcome_is_looked_up() -> None:
     """The commit landed: nothing is sent again."""
     bed = Bed()
     bed.tick(0)
-    sender = bed.sender([EACH])
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH])
+    bed.run(dispatcher)
     bed.topic.commit_faults.append(CommitFault.LANDS)
     bed.tick(1)
-    bed.run(sender)
+    bed.run(dispatcher)
     bed.tick(2)
-    bed.run(sender)
+    bed.run(dispatcher)
 
     assert bed.broker.due("each") == [1, 2]
 
@@ -151,11 +151,11 @@ def test_a_broker_that_is_away_holds_everything_up_and_loses_nothing() -> None:
     """Entries of the same tick that were taken before are not sent again by the same process."""
     bed = Bed()
     bed.tick(0)
-    sender = bed.sender([EACH, Entry("other", EachTick())])
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH, Entry("other", EachTick())])
+    bed.run(dispatcher)
     bed.tick(1, 2)
     bed.broker.failing = 3
-    bed.run(sender)
+    bed.run(dispatcher)
 
     assert bed.broker.due("each") == [1, 2]
     assert bed.broker.due("other") == [1, 2]
@@ -166,10 +166,10 @@ def test_a_task_that_no_broker_takes_does_not_hold_the_others_up() -> None:
     bed = Bed()
     bed.tick(0)
     bed.broker.refusing.add("bad")
-    sender = bed.sender([Entry("bad", EachTick()), EACH])
-    bed.run(sender)
+    dispatcher = bed.dispatcher([Entry("bad", EachTick()), EACH])
+    bed.run(dispatcher)
     bed.tick(1, 2)
-    bed.run(sender)
+    bed.run(dispatcher)
 
     assert bed.broker.due("each") == [1, 2]
 
@@ -178,7 +178,7 @@ def test_an_offset_that_is_no_longer_right_is_found_out() -> None:
     """Somebody made the tick log anew: the position's time counts, and no tick is passed over."""
     bed = Bed()
     bed.tick(0, 1, 2, 3)
-    first = bed.sender([EACH])
+    first = bed.dispatcher([EACH])
     bed.run(first)
     bed.tick(4)
     bed.run(first)
@@ -186,7 +186,7 @@ def test_an_offset_that_is_no_longer_right_is_found_out() -> None:
     bed.log.recreate()
     bed.tick(5, 6, 7, 8, 9, 10)
 
-    bed.run(bed.sender([EACH]))
+    bed.run(bed.dispatcher([EACH]))
 
     assert bed.broker.due("each") == [4, 5, 6, 7, 8, 9, 10]
 
@@ -194,24 +194,24 @@ def test_an_offset_that_is_no_longer_right_is_found_out() -> None:
 def test_before_the_first_tick_a_sender_waits_for_it() -> None:
     """What is due at a clock's very first tick is sent, if the entry was there before."""
     bed = Bed()
-    sender = bed.sender([EACH])
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH])
+    bed.run(dispatcher)
     bed.tick(7)
-    bed.run(sender)
+    bed.run(dispatcher)
 
     assert bed.broker.due("each") == [7]
 
 
 def test_a_crash_before_the_first_position_loses_no_tick() -> None:
-    """A sender that was there before the clock's first tick sends it, though it died before it had noted anything."""
+    """A dispatcher started before the clock's first tick sends it, even after a crash before its first checkpoint."""
     bed = Bed()
-    first = bed.sender([EACH])
+    first = bed.dispatcher([EACH])
     bed.run(first)
     first.close()
     bed.tick(7)
     bed.tick(8)
 
-    bed.run(bed.sender([EACH, Entry("new", EachTick())]))
+    bed.run(bed.dispatcher([EACH, Entry("new", EachTick())]))
 
     assert bed.broker.due("each") == [7, 8]
     assert bed.broker.due("new") == []
@@ -221,23 +221,23 @@ def test_a_process_that_is_told_to_end_while_it_sends_ends() -> None:
     """Celery's beat closes its scheduler in the signal's handler, in the middle of whatever it does, and exits."""
     bed = Bed()
     bed.tick(0)
-    sender = bed.sender([EACH])
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH])
+    bed.run(dispatcher)
     bed.tick(1, 2)
     plain_send = bed.broker.send
 
     def interrupted(sending: DueTask) -> None:
         plain_send(sending)
         if len(bed.broker.taken) == 2:
-            sender.close()
+            dispatcher.close()
             raise SystemExit
 
     bed.broker.send = interrupted  # type: ignore[method-assign]
     with pytest.raises(SystemExit):
-        bed.run(sender)
+        bed.run(dispatcher)
 
     bed.broker.send = plain_send  # type: ignore[method-assign]
-    bed.run(bed.sender([EACH]))
+    bed.run(bed.dispatcher([EACH]))
     assert bed.broker.due("each") == [1, 2, 1, 2]
     assert len({one.id for one in bed.broker.taken}) == 2
 
@@ -247,11 +247,11 @@ def test_of_a_long_backlog_only_the_last_run_is_sent() -> None:
     bed = Bed()
     bed.tick(0)
     entries = [Entry("last", EachTick(), CatchUp.LAST)]
-    first = bed.sender(entries)
+    first = bed.dispatcher(entries)
     bed.run(first)
     first.close()
     bed.tick(*range(1, 12_001))
 
-    bed.run(bed.sender(entries), steps=40)
+    bed.run(bed.dispatcher(entries), steps=40)
 
     assert bed.broker.due("last") == [12_000]

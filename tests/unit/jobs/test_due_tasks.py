@@ -39,7 +39,7 @@ def planned(
     """(minute of the tick, minute due, stale) of everything planned."""
     after_ms = None if after is None else after * MINUTE
     found = plan([entry], {entry.name: since * MINUTE}, after_ms, ticks(*minutes), now * MINUTE)
-    return [(tick.at_ms // MINUTE, one.at_ms / MINUTE, one.stale) for tick, due in found for one in due]
+    return [(tick.at_ms // MINUTE, one.at_ms / MINUTE, one.expired) for tick, due in found for one in due]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_due(
 
 
 def test_nothing_is_due_before_an_entry_existed() -> None:
-    """An entry that was added while the sender was behind begins where the clock stood then."""
+    """An entry that was added while the dispatcher was behind begins where the clock stood then."""
     assert planned(Entry("e", At((5, 6, 7))), 4, 5, 6, 7, since=6) == [(7, 7.0, False)]
 
 

@@ -1,4 +1,4 @@
-"""A sender's counts on their way to the store: few writes, nothing lost to an outage, and nobody waits for them."""
+"""A dispatcher's counts on their way to the store: few writes, nothing lost to an outage, and nobody waits for them."""
 
 import threading
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ DESTINATIONS = {
     "bad": Destination("bills", "fast"),
 }
 ZEROS = {
-    TaskCounterKey(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "stale", "refused")
+    TaskCounterKey(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "expired", "rejected")
 }
 
 
@@ -45,10 +45,12 @@ class CountedStore(MemoryStore):
         self.hold = threading.Event()
         self.hold.set()
 
-    def count_tasks(self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int) -> None:
+    def count_tasks(
+        self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    ) -> None:
         self.writes += 1
         assert self.hold.wait(30)
-        super().count_tasks(sender, handled, at_ms, ttl_ms)
+        super().count_tasks(dispatcher, handled, at_ms, ttl_ms)
 
 
 def tally_on(store: MemoryStore) -> DispatcherMetrics:
@@ -61,19 +63,23 @@ def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
     tally = tally_on(store)
     bed.broker.refusing.add("bad")
     bed.tick(0)
-    sender = bed.sender([EACH, OLD, BAD], observer=tally)
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH, OLD, BAD], observer=tally)
+    bed.run(dispatcher)
     tally.step()
     assert store.counters().tasks == {"beat": ZEROS}
     assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
     bed.tick(1, 2)
     bed.time.advance(600)
-    bed.run(sender)
+    bed.run(dispatcher)
     tally.step()
 
     counted = {what: count for what, count in store.counters().tasks["beat"].items() if count}
-    assert counted == {("ingest", "fast", "sent"): 2, ("ingest", "slow", "stale"): 2, ("bills", "fast", "refused"): 2}
+    assert counted == {
+        ("ingest", "fast", "sent"): 2,
+        ("ingest", "slow", "expired"): 2,
+        ("bills", "fast", "rejected"): 2,
+    }
     assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 2) * MINUTE}
     assert store.writes == 2
 
@@ -117,32 +123,32 @@ def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
 
 
 def test_a_store_that_hangs_holds_no_sender_up() -> None:
-    """Its thread waits; the sender goes on, and what was counted meanwhile comes with the end."""
+    """Its thread waits; the dispatcher goes on, and what was counted meanwhile comes with the end."""
     bed, store = Bed(), CountedStore()
     store.hold.clear()
     tally = tally_on(store)
     tally.start()
     bed.tick(0)
-    sender = bed.sender([EACH], observer=tally)
-    bed.run(sender)
+    dispatcher = bed.dispatcher([EACH], observer=tally)
+    bed.run(dispatcher)
     eventually(lambda: store.writes == 1, what="a write")
 
     bed.tick(*range(1, 6))
-    bed.run(sender)
+    bed.run(dispatcher)
     assert bed.broker.due("each") == [1, 2, 3, 4, 5]
 
     store.hold.set()
-    sender.close()
+    dispatcher.close()
     assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 5
     assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 5) * MINUTE}
 
 
 def test_positions_are_kept_for_longer_than_a_stop() -> None:
-    """So that a metric shows how far a sender that is gone is behind."""
+    """So that a metric shows how far a dispatcher that is gone is behind."""
     store = CountedStore()
     tally = tally_on(store)
     tally.stands(START_MIN * MINUTE)
     tally.step()
-    (_, expires_ms) = store.copy_state().senders["beat"]
+    (_, expires_ms) = store.copy_state().dispatchers["beat"]
 
     assert expires_ms - store.now_ms() >= 7 * DAY_MS

@@ -1,4 +1,4 @@
-"""Senders under faults from seeds: each due entry once by its id, in order, none before its tick."""
+"""Dispatchers under faults from seeds: each due entry once by its id, in order, none before its tick."""
 
 from collections import Counter
 

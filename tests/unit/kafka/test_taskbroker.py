@@ -162,6 +162,6 @@ def test_what_is_too_large_is_refused_for_good(bed: Bed) -> None:
 
 
 def test_a_kafka_out_of_reach_is_unavailable(bed: Bed) -> None:
-    """So the sender tries again."""
+    """The dispatcher retries."""
     with pytest.raises(TaskQueueUnavailable, match="does not answer"):
         bed.broker(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", timeout_s=1.0).send(sending(0))

@@ -21,7 +21,7 @@ RULES = sorted((CHART / "rules").glob("*.yaml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IN_CODE = {metric.name: set(metric.labels) for metric in CATALOGUE}
 OF_TARGETS = {"job", "instance", "namespace", "cluster"}
-NO_METRICS = {"clocksvc_clock", "clocksvc_sender", "clocksvc_on_tick", "clocksvc_is_double"}
+NO_METRICS = {"clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"}
 """Settings of a Celery app and attributes: they begin as metrics do."""
 
 _NAME = re.compile(r"\bclocksvc_[a-z_]+")

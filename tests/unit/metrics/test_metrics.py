@@ -102,7 +102,7 @@ def test_nothing_is_nan_and_unknown_is_absent() -> None:
         "clocksvc_partition_clock_timestamp_seconds",
         "clocksvc_partitions",
         "clocksvc_heartbeat_last_success_timestamp_seconds",
-        "clocksvc_sender_position_timestamp_seconds",
+        "clocksvc_dispatcher_checkpoint_timestamp_seconds",
     }
 
 
@@ -173,15 +173,15 @@ def test_outcomes_are_counted_apart() -> None:
 
 
 def test_tasks_are_counted_apart() -> None:
-    """By sender, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
+    """By dispatcher, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
     view = View()
-    slow, fast = TaskCounterKey("ingest", "slow", "sent"), TaskCounterKey("ingest", "fast", "stale")
+    slow, fast = TaskCounterKey("ingest", "slow", "sent"), TaskCounterKey("ingest", "fast", "expired")
     view.store.count_tasks("beat", {slow: 2, fast: 0}, NOW_MS, 60_000)
     view.store.count_tasks("tasks", {slow: 1}, None, 60_000)
     metrics = watching(view)
 
     counted = {
-        tuple(sample.labels[label] for label in ("clock", "sender", "namespace", "queue", "outcome")): sample.value
+        tuple(sample.labels[label] for label in ("clock", "dispatcher", "namespace", "queue", "outcome")): sample.value
         for sample in scrape(metrics)
         if sample.name == "clocksvc_tasks_total"
     }
@@ -191,8 +191,8 @@ def test_tasks_are_counted_apart() -> None:
         ("checkins", "beat", *fast): 0,
         ("checkins", "tasks", *slow): 1,
     }
-    assert values(metrics, "clocksvc_sender_position_timestamp_seconds", "sender") == {"beat": NOW_MS / 1000}
-    assert values(metrics, "clocksvc_task_doubles_total") == {"checkins": 0}
+    assert values(metrics, "clocksvc_dispatcher_checkpoint_timestamp_seconds", "dispatcher") == {"beat": NOW_MS / 1000}
+    assert values(metrics, "clocksvc_task_duplicates_total") == {"checkins": 0}
 
 
 def test_only_the_leader_exports_what_the_store_counts() -> None:

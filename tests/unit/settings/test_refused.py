@@ -73,25 +73,25 @@ REFUSED: dict[str, tuple[object, str]] = {
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
         "clocks.a.tick_log: 'a-ticks' is not valid: wanted a topic that no clock watches: clock 'b' does",
     ),
-    "a tick log where a sender keeps positions": (
-        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-positions"}}},
-        "clocks.b.tick_log: 'a-ticks-positions' is not valid: wanted a topic of its own: "
-        "the senders of clock 'a' keep their positions there",
+    "a tick log where a dispatcher keeps positions": (
+        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-checkpoints"}}},
+        "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a topic of its own: "
+        "the dispatchers of clock 'a' keep their checkpoints there",
     ),
     "a tick log with the transactional id of a beat": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks.beat"}}},
         "clocks.b.tick_log: 'a-ticks.beat' is not valid: wanted another name: "
-        "as a transactional id a sender of clock 'a' has it",
+        "as a transactional id a dispatcher of clock 'a' has it",
     ),
-    "a tick log with the transactional id of the sender of tick tasks": (
+    "a tick log with the transactional id of the dispatcher of tick tasks": (
         {"clocks": {"b": {**CLOCK, "tick_log": "a-ticks.tasks"}, "a": CLOCK}},
         "clocks.b.tick_log: 'a-ticks.tasks' is not valid: wanted another name: "
-        "as a transactional id a sender of clock 'a' has it",
+        "as a transactional id a dispatcher of clock 'a' has it",
     ),
-    "a watched topic where a sender keeps positions": (
-        with_clock(topics=["checkins", "checkins-ticks-positions"]),
-        "clocks.checkins.topics: 'checkins-ticks-positions' is not valid: wanted topics of records: "
-        "the senders of clock 'checkins' keep their positions in this one",
+    "a watched topic where a dispatcher keeps positions": (
+        with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
+        "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics of records: "
+        "the dispatchers of clock 'checkins' keep their checkpoints in this one",
     ),
     "a tick log that its clock watches": (
         with_clock(topics=["checkins-ticks"]),
