@@ -1,7 +1,7 @@
 """A page of `/metrics` over views made by hand, read as Prometheus reads it. It judges nothing."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +18,8 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
+from clocksvc.service.public_state import PublicState
+from tests.public_states import public_state
 
 NOW_MS = 1_764_000_000_000
 TOKEN = "0" * 32
@@ -39,22 +41,19 @@ class Fixed:
 
 @dataclass
 class View:
-    """A clock's view with an answer made by hand."""
+    """A clock's view whose state the test sets."""
 
     spec: ClockSpec = SPEC
     store: Store = field(default_factory=lambda: MemoryStore("checkins", Fixed()))
-    answer: dict[str, Any] = field(
-        default_factory=lambda: {
-            "timestamp_seconds": None,
-            "hold": None,
-            "partitions": {"known": None, "unknown": None, "excluded": None},
-        }
-    )
-
+    public: PublicState = field(default_factory=public_state)
     trouble: str = ""
 
-    def state(self) -> Mapping[str, Any]:
-        return self.answer
+    def change(self, **fields: Any) -> None:
+        """Give these fields of the state other values."""
+        self.public = replace(self.public, **fields)
+
+    def state(self) -> PublicState:
+        return self.public
 
     def unready(self) -> str:
         return self.trouble

@@ -15,6 +15,7 @@ from clocksvc.api.dependencies import (
 )
 from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Caller, Scope
+from clocksvc.service.public_state import state_to_wire
 
 router = APIRouter(tags=["clocks"])
 
@@ -34,7 +35,7 @@ async def clocks(request: Request, caller: Annotated[Caller, Depends(caller_of)]
     for live in seen:
         live.bind()
     states = await asyncio.gather(*(live.blocking(live.view.state) for live in seen))
-    return JSONResponse({"clocks": states})
+    return JSONResponse({"clocks": [state_to_wire(state) for state in states]})
 
 
 @router.get(
@@ -49,4 +50,4 @@ async def clock(live: ReadClock) -> Response:
     """Has everything before T been processed? `time` says so for every T up to it; `hold` says why it stands still.
 
     It also answers while the store is out of reach: with the last tick shown and the hold `store_unavailable`."""
-    return JSONResponse(await live.blocking(live.view.state))
+    return JSONResponse(state_to_wire(await live.blocking(live.view.state)))

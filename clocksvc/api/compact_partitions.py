@@ -1,10 +1,10 @@
 """Partition clocks in a few bytes each, for a picture of thousands. Pure: it asks nobody."""
 
 import json
-from collections.abc import Sequence
 
 from clocksvc.clock.partition import Partition
-from clocksvc.interfaces.store import PartitionClock
+from clocksvc.service.clock_view import PartitionPage
+from clocksvc.service.public_state import PublicPartition
 
 MOST = 5_000
 """So many partitions are on a page at most, however few bytes they take."""
@@ -14,32 +14,28 @@ _AROUND = 600
 _AROUND_RUN = 64
 _MARK_BYTES = 1
 
-Line = tuple[PartitionClock, int | None]
 
+def page(found: PartitionPage) -> str:
+    """The JSON of one page, at most PAGE_BYTES long: as many of these partitions as fit, in order, by runs.
 
-def page(now_ms: int, lines: Sequence[Line]) -> str:
-    """The JSON of one page, at most PAGE_BYTES long: as many of these lines as fit, in order, in runs of neighbours.
-
-    Args:
-        now_ms: what the partitions are compared with.
-        lines: partitions with their clocks in ms, None while unknown; one more than MOST where there are more.
+    `found` has one partition more than MOST where there are more.
     """
     runs: list[_Run] = []
     left, last = PAGE_BYTES - _AROUND, None
-    for count, (clock, at_ms) in enumerate(lines):
-        partition, text = clock.partition, "null" if at_ms is None else str(now_ms - at_ms)
+    for count, one in enumerate(found.partitions):
+        partition, text = one.partition, "null" if one.behind_ms is None else str(one.behind_ms)
         begins = not runs or not runs[-1].goes_on_with(partition)
         left -= len(text) + 1 + _MARK_BYTES + (len(partition.topic) + _AROUND_RUN if begins else 0)
         if left < 0 or count == MOST:
             break
         if begins:
             runs.append(_Run(partition))
-        runs[-1].add(text, _mark(clock))
+        runs[-1].add(text, _mark(one))
         last = partition
     else:
         last = None
     listed = ",".join(run.to_json() for run in runs)
-    return f'{{"now_ms":{now_ms},"runs":[{listed}],"next":{json.dumps(None if last is None else str(last))}}}'
+    return f'{{"now_ms":{found.now_ms},"runs":[{listed}],"next":{json.dumps(None if last is None else str(last))}}}'
 
 
 class _Run:
@@ -62,9 +58,9 @@ class _Run:
         return f'{{"topic":{topic},"first":{self._first.number},"behind_ms":[{behind}],"marks":"{marks}"}}'
 
 
-def _mark(clock: PartitionClock) -> str:
-    if clock.excluded:
+def _mark(partition: PublicPartition) -> str:
+    if partition.excluded:
         return "x"
-    if clock.rejected is not None:
+    if partition.rejected is not None:
         return "!"
-    return "." if clock.raw_ms is not None else "?"
+    return "." if partition.reported_timestamp_ms is not None else "?"

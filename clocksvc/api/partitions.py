@@ -14,6 +14,7 @@ from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import InvalidValue
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.public_state import public_partition_to_wire
 
 router = APIRouter(tags=["clocks"])
 
@@ -64,16 +65,16 @@ async def brief_partitions(live: ReadClock, after: After = None) -> Response:
 
 
 def _brief_page(view: ClockView, after: Partition | None) -> Response:
-    now_ms, clocks = view.partition_clocks(after, compact_partitions.MOST + 1)
-    return Response(compact_partitions.page(now_ms, clocks), media_type="application/json")
+    found = view.partitions(after, compact_partitions.MOST + 1)
+    return Response(compact_partitions.page(found), media_type="application/json")
 
 
 def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:
     """In a thread: a page of thousands takes the event loop's time to write."""
-    found = view.partitions(after, limit + 1, topic)
+    found = view.partitions(after, limit + 1, topic).partitions
     page = found[:limit]
-    following = f"{page[-1]['topic']}:{page[-1]['partition']}" if len(found) > limit else None
-    return JSONResponse({"partitions": page, "next": following})
+    following = str(page[-1].partition) if len(found) > limit else None
+    return JSONResponse({"partitions": [public_partition_to_wire(one) for one in page], "next": following})
 
 
 def _partition(text: str) -> Partition:

@@ -24,6 +24,7 @@ from clocksvc.api.dependencies import (
 from clocksvc.api.problems import documented
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import CursorTooOld, InvalidValue, Rebuilding, StoreUnavailable
+from clocksvc.service.public_state import state_to_wire
 
 router = APIRouter(tags=["ticks"])
 
@@ -122,8 +123,9 @@ async def _begin(live: AsyncClock, cursor_ms: int | None) -> _Start:
         except CursorTooOld as error:
             return await _reset(live, error)
     state = await live.blocking(live.view.state)
-    begin = (state["timestamp_seconds"] or 0) * 1000 if cursor_ms is None else cursor_ms
-    data = json.dumps(state, separators=(",", ":"))
+    live_ms = 0 if state.last_tick is None else state.last_tick.at_ms
+    begin = live_ms if cursor_ms is None else cursor_ms
+    data = json.dumps(state_to_wire(state), separators=(",", ":"))
     return _Start(format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms()), begin)
 
 

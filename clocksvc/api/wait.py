@@ -1,7 +1,7 @@
 """`/v1/clocks/{clock}/wait`: an answer once everything before a time has been processed, never a 2xx before."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -16,8 +16,11 @@ from clocksvc.api.dependencies import (
     time_argument,
 )
 from clocksvc.api.problems import Problem, documented
+from clocksvc.clock.partition import name_first
+from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.service.public_state import PublicState, public_partition_to_wire, state_to_wire
 
 router = APIRouter(tags=["ticks"])
 
@@ -74,22 +77,25 @@ async def _wait_for(live: AsyncClock, until_ms: int, timeout_s: float) -> Tick |
         await live.wait(change, left_s)
 
 
-def _not_reached(state: dict[str, Any], until_ms: int) -> Problem:
+def _not_reached(state: PublicState, until_ms: int) -> Problem:
     until = to_rfc3339(until_ms)
-    holders = [each for each in state["slowest"] if each["timestamp_ms"] is None or each["timestamp_ms"] < until_ms]
-    at = "has no tick yet" if state["time"] is None else f"is at {state['time']}"
-    detail = f"clock '{state['clock']}' {at} and has not reached {until}: {_why(state)}"
-    return Problem(problems.NOT_REACHED, detail, {"until": until, "state": state, "holders": holders})
+    holders = [
+        public_partition_to_wire(partition)
+        for partition in state.slowest
+        if partition.clock_ms is None or partition.clock_ms < until_ms
+    ]
+    at = "has no tick yet" if state.last_tick is None else f"is at {to_rfc3339(state.last_tick.at_ms)}"
+    detail = f"clock '{state.clock}' {at} and has not reached {until}: {_why(state)}"
+    return Problem(problems.NOT_REACHED, detail, {"until": until, "state": state_to_wire(state), "holders": holders})
 
 
-def _why(state: dict[str, Any]) -> str:
-    """Names the partitions that the hold names: the slowest of a clock that is paused, or runs, hold nothing."""
-    hold, pause = state["hold"], state["pause"]
-    if pause is not None and state["status"] == "paused":
-        return f"paused by {pause['by']} at {pause['at']}: {pause['reason']}"
+def _why(state: PublicState) -> str:
+    """Names the partitions of the hold. The slowest partitions of a clock that runs or is paused hold nothing."""
+    hold, pause = state.hold, state.pause
+    if pause is not None and state.status is Status.PAUSED:
+        return f"paused by {pause.by} at {to_rfc3339(pause.at_ms)}: {pause.reason}"
     if hold is None:
-        return str(state["status"])
-    partitions = hold["partitions"]
-    named = ", ".join(f"{each['topic']}:{each['partition']}" for each in partitions[:NAMED])
-    more = f" and {len(partitions) - NAMED} more" if len(partitions) > NAMED else ""
-    return f"{state['status']}, {hold['reason']} since {hold['since']}" + (f" ({named}{more})" if named else "")
+        return str(state.status)
+    since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
+    named = name_first(hold.partitions, NAMED)
+    return f"{state.status}, {hold.reason}{since}" + (f" ({named})" if named else "")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from clocksvc.check.finding import Finding, ok, problem, warning
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.cluster_facts import (
     ClusterFacts,
@@ -82,7 +82,8 @@ def _members(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
         to_do = f"correct clocks.{spec.name}.group or .topics, or what the consumers subscribe to"
         return [problem(part, text, to_do, spec.name)]
     if unread:
-        text = f"has {members}, but {len(unread)} of {len(partitions)} partitions are nobody's: {_named(unread)}"
+        named = name_first(unread, NAMED)
+        text = f"has {members}, but {len(unread)} of {len(partitions)} partitions are nobody's: {named}"
         return [warning(part, text, "see whether a rebalance is going on; if it stays, restart consumers", spec.name)]
     return [ok(part, f"has {members}, which read all {len(partitions)} partitions", spec.name)]
 
@@ -91,7 +92,7 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
     without = sorted(set(partitions) - set(facts.committed))
     if not without:
         return [ok(part, "has committed offsets for every partition", spec.name)] if partitions else []
-    text = f"has committed no offset for {len(without)} of {len(partitions)} partitions: {_named(without)}"
+    text = f"has committed no offset for {len(without)} of {len(partitions)} partitions: {name_first(without, NAMED)}"
     to_do = (
         "put records or heartbeats into them, so that their consumers come to report; offsets kept outside Kafka need "
         "nothing"
@@ -122,8 +123,3 @@ def _split(text: str) -> tuple[str, str]:
     """A sentence of `shape`: what is wrong, then what to do."""
     wrong, _, to_do = text.partition(": ")
     return wrong, to_do or "see the tick log's replicas"
-
-
-def _named(partitions: list[Partition]) -> str:
-    shown = ", ".join(str(partition) for partition in partitions[:NAMED])
-    return shown if len(partitions) <= NAMED else f"{shown} and {len(partitions) - NAMED} more"

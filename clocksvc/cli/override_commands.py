@@ -1,7 +1,7 @@
 """`clocksvc exclude`, `include`, `pause` and `resume`: one request to a service, then the overrides in force."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,13 @@ from clocksvc.client.http import (
     ServiceClient,
     is_connection_refused,
 )
+from clocksvc.clock.log_record import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason
+from clocksvc.clock.request_result import overrides_from_wire
 from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 
 TIMEOUT_S = 30.0
@@ -62,13 +66,15 @@ class OverrideCommand:
         answer = _send(
             ServiceClient(args.url, service_token()), self.method, f"/v1/clocks/{args.clock}/{self.resource}", body
         )
-        if "exclusions" not in answer:
-            raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
+        try:
+            exclusions, pause = overrides_from_wire(answer)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc") from error
         if args.json:
             print_json(answer)
             return 0
         print(f"{args.clock}: {done}")
-        for line in override_lines(answer):
+        for line in override_lines(args.clock, exclusions, pause):
             print(line)
         return 0
 
@@ -98,23 +104,19 @@ PAUSE = OverrideCommand(
 RESUME = OverrideCommand("Resume a paused clock.", "POST", "resume", "not paused")
 
 
-def override_lines(clock: Mapping[str, Any]) -> Iterator[str]:
+def override_lines(
+    clock: str, exclusions: Iterable[Exclusion], pause: Pause | None, last_tick: Tick | None = None
+) -> Iterator[str]:
     """A line for the clock's pause and one for each of its exclusions: who, when, why."""
-    name, pause = clock["clock"], clock.get("pause")
     if pause is not None:
-        yield f"{name}: paused {_audit_text(pause)}{_last_tick(clock)}"
-    for exclusion in clock.get("exclusions") or ():
-        yield f"{name}: {exclusion['topic']}:{exclusion['partition']} excluded {_audit_text(exclusion)}"
+        at = "" if last_tick is None else f" (last tick {to_rfc3339(last_tick.at_ms)})"
+        yield f"{clock}: paused {_audit_text(pause)}{at}"
+    for exclusion in exclusions:
+        yield f"{clock}: {exclusion.partition} excluded {_audit_text(exclusion)}"
 
 
-def _last_tick(clock: Mapping[str, Any]) -> str:
-    """The last tick; empty for the answer to a request, which has no last tick."""
-    last = clock.get("last_tick")
-    return "" if last is None else f" (last tick {last['time']})"
-
-
-def _audit_text(override: Mapping[str, Any]) -> str:
-    return f"by {override['by']} at {override['at']}: {override['reason']}"
+def _audit_text(override: Exclusion | Pause) -> str:
+    return f"by {override.by} at {to_rfc3339(override.at_ms)}: {override.reason}"
 
 
 def _send(client: ServiceClient, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,22 @@
 """`clocksvc status`: prints the state of the clocks, as a service reports it."""
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
 
 from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token
 from clocksvc.cli.override_commands import override_lines
 from clocksvc.client.http import ServiceClient
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
+from clocksvc.service.public_state import (
+    PublicPartition,
+    PublicState,
+    public_partition_from_wire,
+    state_from_wire,
+)
 
 NAMED = 5
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
@@ -28,81 +37,77 @@ def run(args: argparse.Namespace) -> int:
         check_clock_name("CLOCK", args.clock)
     client = ServiceClient(args.url, service_token())
     body = client.get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
-    clocks = body.get("clocks") if args.clock is None else [body]
-    if clocks is None or any("status" not in clock for clock in clocks):
-        raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc")
+    try:
+        states = [state_from_wire(clock) for clock in (body["clocks"] if args.clock is None else [body])]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc") from error
     if args.json:
         print_json(body)
         return 0
-    print(columns([_HEAD, *(_row(clock) for clock in clocks)]))
-    for clock in clocks:
-        if clock["hold"] is not None and not _is_shown_as_pause(clock):
-            print(hold_text(clock))
-        for line in override_lines(clock):
+    print(columns([_HEAD, *(_row(state) for state in states)]))
+    for state in states:
+        shown_as_pause = state.hold is not None and state.hold.reason is Reason.PAUSED and state.pause is not None
+        if state.hold is not None and not shown_as_pause:
+            print(hold_text(state))
+        for line in override_lines(state.clock, state.exclusions, state.pause, state.last_tick):
             print(line)
     if args.clock is not None:
-        _print_partitions("SLOWEST", body["slowest"])
-        _print_partitions("EXCLUDED", _excluded(client, body))
+        (state,) = states
+        _print_partitions("SLOWEST", state.slowest)
+        _print_partitions("EXCLUDED", _excluded(client, state))
     return 0
 
 
-def _is_shown_as_pause(clock: dict[str, Any]) -> bool:
-    return clock["hold"]["reason"] == "paused" and clock.get("pause") is not None
-
-
-def _excluded(client: ServiceClient, clock: dict[str, Any]) -> list[dict[str, Any]]:
+def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition]:
     """The partition clocks of the excluded partitions; empty while the store can't be reached."""
-    path, found = f"/v1/clocks/{clock['clock']}/partitions", []
-    for topic, number in ((each["topic"], each["partition"]) for each in clock.get("exclusions") or ()):
-        before = f"{topic}:{number - 1}" if number else None
+    path, found = f"/v1/clocks/{state.clock}/partitions", []
+    for topic, number in (exclusion.partition for exclusion in state.exclusions):
+        before = str(Partition(topic, number - 1)) if number else None
         try:
             page = client.get(path, {"topic": topic, "after": before, "limit": 1}).body["partitions"]
         except ServiceUnavailable:
             break
-        found += [one for one in page if one["partition"] == number]
+        found += [one for one in map(public_partition_from_wire, page) if one.partition.number == number]
     return found
 
 
-def _print_partitions(kind: str, partitions: list[dict[str, Any]]) -> None:
+def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
     if partitions:
         print(f"\n{columns([(kind, 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, partitions)])}")
 
 
-def hold_text(clock: dict[str, Any]) -> str:
-    """Why a clock holds, since when, and for which partitions."""
-    hold = clock["hold"]
-    since = f" since {hold['since']}" if hold["since"] else ""
-    detail = f": {hold['detail']}" if hold.get("detail") else ""
-    named = [f"{partition['topic']}:{partition['partition']}" for partition in hold["partitions"]]
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    partitions = f" ({', '.join(named[:NAMED])}{more})" if named else ""
-    return f"{clock['clock']}: {hold['reason']}{since}{detail}{partitions}"
+def hold_text(state: PublicState) -> str:
+    """Why a clock holds, since when, and which partitions. The state must have a hold."""
+    assert state.hold is not None
+    since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
+    detail = f": {state.hold.detail}" if state.hold.detail else ""
+    named = name_first(state.hold.partitions, NAMED)
+    return f"{state.clock}: {state.hold.reason}{since}{detail}" + (f" ({named})" if named else "")
 
 
-def _row(clock: dict[str, Any]) -> tuple[str, ...]:
-    numbers = clock["partitions"]
-    known = numbers["known"]
-    partitions = "-" if known is None else f"{known}/{known + numbers['unknown']}"
-    if numbers["excluded"]:
-        partitions += f" ({numbers['excluded']} excluded)"
+def _row(state: PublicState) -> tuple[str, ...]:
+    counts = state.partitions
+    partitions = "-" if counts is None else f"{counts.known}/{counts.known + counts.unknown}"
+    if counts is not None and counts.excluded:
+        partitions += f" ({counts.excluded} excluded)"
     return (
-        clock["clock"],
-        clock["time"] or "-",
-        clock["status"],
-        _seconds(clock["behind_seconds"]),
+        state.clock,
+        "-" if state.last_tick is None else to_rfc3339(state.last_tick.at_ms),
+        str(state.status),
+        _seconds(state.behind_ms),
         partitions,
-        clock["leader"] or "-",
+        state.leader or "-",
     )
 
 
-def _partition_row(partition: dict[str, Any]) -> tuple[str, ...]:
+def _partition_row(partition: PublicPartition) -> tuple[str, ...]:
     return (
-        f"{partition['topic']}:{partition['partition']}",
-        partition["time"] or "unknown",
-        _seconds(partition["behind_seconds"]),
-        partition["reported_at"] or "never",
+        str(partition.partition),
+        "unknown" if partition.clock_ms is None else to_rfc3339(partition.clock_ms),
+        _seconds(partition.behind_ms),
+        "never" if partition.reported_at_ms is None else to_rfc3339(partition.reported_at_ms),
     )
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
+def _seconds(duration_ms: int | None) -> str:
+    return "-" if duration_ms is None else f"{duration_ms / 1000:.1f} s"

@@ -4,9 +4,9 @@ It only listens to answers and logs; one thread calls it.
 """
 
 import logging
-from collections.abc import Collection, Container
+from collections.abc import Container
 
-from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.interfaces.store import (
     Report,
     ReportAnswer,
@@ -81,15 +81,9 @@ class UnknownPartitionLog:
             logger.warning(
                 "clock %r has not known %s for %.0f s: are they of the topics, and in the Kafka, that its service "
                 "watches?",
-                *(self._clock, _join(fresh), LOG_PARTITIONS_AFTER_S),
+                *(self._clock, name_first(sorted(fresh), MAX_LISTED), LOG_PARTITIONS_AFTER_S),
                 extra=extra,
             )
         known = [partition for partition in over if partition.number in observed]
         if known:
-            logger.info("clock %r knows %s now", self._clock, _join(known), extra=extra)
-
-
-def _join(partitions: Collection[Partition]) -> str:
-    listed = sorted(partitions)
-    shown = ", ".join(str(partition) for partition in listed[:MAX_LISTED])
-    return shown if len(listed) <= MAX_LISTED else f"{shown} and {len(listed) - MAX_LISTED} more"
+            logger.info("clock %r knows %s now", self._clock, name_first(sorted(known), MAX_LISTED), extra=extra)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.interfaces.store import PartitionClock
 
 SILENT_MS = 30_000
@@ -25,13 +25,9 @@ def silence(behind: Sequence[PartitionClock], now_ms: int) -> str:
     words = []
     if silent:
         words.append(
-            f"not reported for more than {SILENT_MS // 1000} s (is there a consumer that has them?): {_listed(silent)}"
+            f"not reported for more than {SILENT_MS // 1000} s (is there a consumer that has them?): "
+            + name_first(silent, NAMED)
         )
     if reporting:
-        words.append(f"reported lately, but quiet or not processed further: {_listed(reporting)}")
+        words.append(f"reported lately, but quiet or not processed further: {name_first(reporting, NAMED)}")
     return "".join(f"; {part}" for part in words)
-
-
-def _listed(partitions: Sequence[Partition]) -> str:
-    more = len(partitions) - NAMED
-    return ", ".join(map(str, partitions[:NAMED])) + (f" and {more} more" if more > 0 else "")

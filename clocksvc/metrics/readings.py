@@ -4,13 +4,12 @@ A part that does not answer leaves its readings out; it fails nothing else.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
 
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (
     Counters,
@@ -38,6 +37,7 @@ from clocksvc.metrics.catalogue import (
     Metric,
 )
 from clocksvc.service import heartbeats as heartbeat
+from clocksvc.service.public_state import PublicState
 
 T = TypeVar("T")
 
@@ -57,8 +57,8 @@ class View(Protocol):
     def store(self) -> Store:
         """The clock's store."""
 
-    def state(self) -> Mapping[str, Any]:
-        """What `GET /v1/clocks/{clock}` answers."""
+    def state(self) -> PublicState:
+        """The clock's public state."""
 
     def unready(self) -> str:
         """Why this replica can't answer for the clock; "" where it can."""
@@ -90,7 +90,7 @@ def read(view: View, leads: bool, per_partition: bool = True) -> Page:
         logger.warning("scrape without a clock's state", extra={"clock": clock, "error": str(error)})
         return Page(readings, [])
     readings += _state(clock, state)
-    if not leads or _reason(state) == Reason.STORE_UNAVAILABLE:
+    if not leads or (state.hold is not None and state.hold.reason is Reason.STORE_UNAVAILABLE):
         return Page(readings, [])
     lines = _if_answered(view, partition_clocks.lines) if per_partition else []
     return Page(readings + _if_answered(view, _counters), lines)
@@ -113,33 +113,27 @@ def _configured(spec: ClockSpec) -> Iterator[Reading]:
         yield Reading(HEARTBEAT_EVERY, (spec.name,), spec.heartbeat.every_ms / 1000)
 
 
-def _reason(state: Mapping[str, Any]) -> str | None:
-    hold = state.get("hold")
-    return None if hold is None else str(hold["reason"])
-
-
-def _state(clock: str, state: Mapping[str, Any]) -> Iterator[Reading]:
-    if state.get("timestamp_seconds") is not None:
-        yield Reading(GLOBAL_CLOCK, (clock,), state["timestamp_seconds"])
-    last = state.get("last_tick")
+def _state(clock: str, state: PublicState) -> Iterator[Reading]:
+    last, counts = state.last_tick, state.partitions
     if last is not None:
-        yield Reading(LAST_TICK_EMITTED, (clock,), parse_timestamp("emitted_at", last["emitted_at"]) / 1000)
-    if state.get("max_out_of_orderness_seconds") is not None:
-        yield Reading(OUT_OF_ORDERNESS, (clock,), state["max_out_of_orderness_seconds"])
-    yield from _hold(clock, state)
-    for name, count in (state.get("partitions") or {}).items():
-        if count is not None:
-            yield Reading(PARTITIONS, (clock, name), count)
+        yield Reading(GLOBAL_CLOCK, (clock,), last.at_ms / 1000)
+        yield Reading(LAST_TICK_EMITTED, (clock,), last.emitted_at_ms / 1000)
+    if state.max_out_of_orderness_ms is not None:
+        yield Reading(OUT_OF_ORDERNESS, (clock,), state.max_out_of_orderness_ms / 1000)
+    yield from _hold(clock, state.hold)
+    if counts is not None:
+        yield Reading(PARTITIONS, (clock, "known"), counts.known)
+        yield Reading(PARTITIONS, (clock, "unknown"), counts.unknown)
+        yield Reading(PARTITIONS, (clock, "excluded"), counts.excluded)
 
 
-def _hold(clock: str, state: Mapping[str, Any]) -> Iterator[Reading]:
-    reason = _reason(state)
+def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
+    reason = None if hold is None else str(hold.reason)
     # A newer version's leader may give a reason that is not known here: it holds the clock all the same.
     for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
         yield Reading(HOLDING, (clock, one), float(one == reason))
-    named = [] if reason is None else state["hold"]["partitions"]
-    for one in named[:HOLDERS_NAMED]:
-        yield Reading(HOLDING_PARTITION, (clock, one["topic"], str(one["partition"])), 1)
+    for partition in () if hold is None else hold.partitions[:HOLDERS_NAMED]:
+        yield Reading(HOLDING_PARTITION, (clock, partition.topic, str(partition.number)), 1)
 
 
 def _counters(clock: str, store: Store) -> Iterator[Reading]:

@@ -7,18 +7,16 @@ It decides nothing about ticks.
 import json
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 from clocksvc.clock.holds import (
     Hold,
     Reason,
 )
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request_result import overrides_to_wire
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.status import status
-from clocksvc.clock.tick import Tick, partition_to_wire
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (
     Counters,
@@ -28,9 +26,17 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.service.heartbeats import OUTCOMES
+from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState
 from clocksvc.service.tick_feed import Feed
 
 FRESH_S = 0.25
+
+
+class PartitionPage(NamedTuple):
+    """Partition clocks, and the replica's wall clock in ms when they were read."""
+
+    now_ms: int
+    partitions: list[PublicPartition]
 
 
 class ClockView:
@@ -75,46 +81,41 @@ class ClockView:
         with self._reading:
             self._read_at = float("-inf")
 
-    def state(self) -> dict[str, Any]:
-        """The JSON of `GET /v1/clocks/{clock}`. What is not known is null."""
+    def state(self) -> PublicState:
+        """The clock's public state now."""
         last = self.feed.last
         snapshot, now_ms = self.snapshot(), self._time.now_ms()
         hold = self._hold(snapshot, last, now_ms)
         since_ms = self._since_ms(last)
-        word = status(
-            self.spec,
-            self._out_of_orderness_ms or 0,
-            None if last is None else last.at_ms,
-            hold,
-            now_ms,
-            quiet_ms=0 if since_ms is None else now_ms - since_ms,
-            rebuilding=self.feed.rebuilding or not (self.feed.ready or snapshot is None),
-        )
-        return {
-            "clock": self.spec.name,
-            "time": None if last is None else to_rfc3339(last.at_ms),
-            "timestamp_seconds": None if last is None else last.at_ms // 1000,
-            "interval_seconds": self._interval_ms // 1000,
-            "hold_after_seconds": self.spec.effective_hold_after_ms / 1000,
-            "max_out_of_orderness_seconds": _seconds(self._out_of_orderness_ms),
-            "behind_seconds": None if last is None else (now_ms - last.at_ms) / 1000,
-            "status": word.value,
-            "hold": None if hold is None else hold.to_wire() | {"since": _time(since_ms)},
-            "partitions": {
-                "known": None if snapshot is None else snapshot.known,
-                "unknown": None if snapshot is None else snapshot.unknown,
-                "excluded": None if snapshot is None else snapshot.excluded,
-            },
-            **overrides_to_wire(
-                () if snapshot is None else snapshot.exclusions, None if snapshot is None else snapshot.pause
+        return PublicState(
+            clock=self.spec.name,
+            last_tick=last,
+            interval_ms=self._interval_ms,
+            hold_after_ms=self.spec.effective_hold_after_ms,
+            max_out_of_orderness_ms=self._out_of_orderness_ms,
+            behind_ms=None if last is None else now_ms - last.at_ms,
+            status=status(
+                self.spec,
+                self._out_of_orderness_ms or 0,
+                None if last is None else last.at_ms,
+                hold,
+                now_ms,
+                quiet_ms=0 if since_ms is None else now_ms - since_ms,
+                rebuilding=self.feed.rebuilding or not (self.feed.ready or snapshot is None),
             ),
-            "slowest": [] if snapshot is None else [self._to_wire(clock, now_ms) for clock in snapshot.slowest],
-            "leader": None if snapshot is None else snapshot.leader,
-            "topics": list(self.spec.topics),
-            "group": self.spec.group,
-            "heartbeats": self._heartbeats(),
-            "last_tick": None if last is None else last.to_wire(),
-        }
+            hold=hold,
+            hold_since_ms=since_ms,
+            partitions=None
+            if snapshot is None
+            else PartitionCounts(snapshot.known, snapshot.unknown, snapshot.excluded),
+            exclusions=() if snapshot is None else snapshot.exclusions,
+            pause=None if snapshot is None else snapshot.pause,
+            slowest=() if snapshot is None else tuple(self._partition(clock, now_ms) for clock in snapshot.slowest),
+            leader=None if snapshot is None else snapshot.leader,
+            topics=self.spec.topics,
+            group=self.spec.group,
+            heartbeats=self._heartbeats(),
+        )
 
     def unready(self) -> str:
         """Why this replica can't answer for the clock; "" where it can, if only with a hold."""
@@ -124,28 +125,16 @@ class ClockView:
             return ""
         return "lost while the store answers"
 
-    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[dict[str, Any]]:
-        """Partition clocks as JSON in order of topic and number, after one, at most `limit`.
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> PartitionPage:
+        """Partition clocks in order of topic and number, after one, at most `limit`.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
         self.snapshot()
         now_ms = self._time.now_ms()
-        return [self._to_wire(clock, now_ms) for clock in self.store.partitions(after, limit, topic)]
-
-    def partition_clocks(
-        self, after: Partition | None, limit: int
-    ) -> tuple[int, list[tuple[PartitionClock, int | None]]]:
-        """As `partitions`, before it is JSON: now in ms, and each line with its partition clock in ms, None while that
-        is unknown.
-
-        Raises:
-            StoreUnavailable: the store does not answer.
-        """
-        self.snapshot()
-        now_ms = self._time.now_ms()
-        return now_ms, [(clock, self._clock_ms(clock)) for clock in self.store.partitions(after, limit)]
+        found = self.store.partitions(after, limit, topic)
+        return PartitionPage(now_ms, [self._partition(clock, now_ms) for clock in found])
 
     def _precedes_last_tick(self) -> bool:
         last, snapshot = self.feed.last, self._snapshot
@@ -190,30 +179,26 @@ class ClockView:
     def _since_ms(self, last: Tick | None) -> int | None:
         return self._started_ms if last is None else last.emitted_at_ms
 
-    def _heartbeats(self) -> dict[str, Any]:
+    def _heartbeats(self) -> HeartbeatState:
         spec, counters = self.spec.heartbeat, self._counters
-        counts = {} if counters is None else dict.fromkeys(OUTCOMES, 0) | dict(counters.heartbeats)
-        return {
-            "every_seconds": None if spec is None else spec.every_ms / 1000,
-            "last_success_at": None if counters is None else _time(counters.heartbeat_success_ms),
-            **{outcome: counts.get(outcome) for outcome in OUTCOMES},
-        }
+        return HeartbeatState(
+            every_ms=None if spec is None else spec.every_ms,
+            last_success_ms=None if counters is None else counters.heartbeat_success_ms,
+            counts=None if counters is None else dict.fromkeys(OUTCOMES, 0) | dict(counters.heartbeats),
+        )
 
-    def _clock_ms(self, clock: PartitionClock) -> int | None:
-        late_ms = self._out_of_orderness_ms
-        return None if clock.raw_ms is None or late_ms is None else max(0, clock.raw_ms - late_ms)
-
-    def _to_wire(self, clock: PartitionClock, now_ms: int) -> dict[str, Any]:
-        raw_ms, clock_ms = clock.raw_ms, self._clock_ms(clock)
-        return partition_to_wire(clock.partition) | {
-            "time": _time(clock_ms),
-            "timestamp_ms": clock_ms,
-            "behind_seconds": None if clock_ms is None else (now_ms - clock_ms) / 1000,
-            "reported_at": _time(clock.reported_ms),
-            "reported_timestamp_ms": raw_ms,
-            "excluded": clock.excluded,
-            "refused": None if clock.rejected is None else clock.rejected.value,
-        }
+    def _partition(self, clock: PartitionClock, now_ms: int) -> PublicPartition:
+        raw_ms, late_ms = clock.raw_ms, self._out_of_orderness_ms
+        clock_ms = None if raw_ms is None or late_ms is None else max(0, raw_ms - late_ms)
+        return PublicPartition(
+            partition=clock.partition,
+            clock_ms=clock_ms,
+            behind_ms=None if clock_ms is None else now_ms - clock_ms,
+            reported_at_ms=clock.reported_ms,
+            reported_timestamp_ms=raw_ms,
+            excluded=clock.excluded,
+            rejected=clock.rejected,
+        )
 
 
 def _verdict(said: str | None) -> Hold | None:
@@ -234,11 +219,3 @@ def _started_ms(said: str | None) -> int | None:
     except ValueError:
         return None
     return started_ms if isinstance(started_ms, int) else None
-
-
-def _time(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
-
-
-def _seconds(span_ms: int | None) -> float | None:
-    return None if span_ms is None else span_ms / 1000

@@ -46,15 +46,15 @@ class Viewer:
 
     def _look(self) -> None:
         state = self._view.state()
-        hold, last = state["hold"], self.feed.last
-        before, self.hold = self.hold, None if hold is None else hold["reason"]
-        self.status, self.looked_at_ms = state["status"], self._hub.now_ms
-        self.partitions = set() if hold is None else {(p["topic"], p["partition"]) for p in hold["partitions"]}
+        hold, last = state.hold, self.feed.last
+        before, self.hold = self.hold, None if hold is None else str(hold.reason)
+        self.status, self.looked_at_ms = str(state.status), self._hub.now_ms
+        self.partitions = set() if hold is None else set(hold.partitions)
         if self.hold is not None and self.hold != before:
             self.holds[self.hold] = self.holds.get(self.hold, 0) + 1
-        if hold is not None and last is not None and hold["since"] != last.to_wire()["emitted_at"]:
+        if hold is not None and last is not None and state.hold_since_ms != last.emitted_at_ms:
             raise Violation(
-                f"silent: a hold says since {hold['since']}, the last tick came at {last.to_wire()['emitted_at']}"
+                f"silent: a hold says since {state.hold_since_ms} ms, the last tick came at {last.emitted_at_ms} ms"
             )
         self._judge_silence()
 

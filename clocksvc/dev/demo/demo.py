@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 
+from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import messages
 from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, JobSequence, TickSequence, waiting_nights
@@ -136,14 +137,14 @@ class Demo:
         state = self._installation.watch.state
         # On a slow machine the clock may hold for a moment before its first tick; the scenario starts after it.
         begun = self._shown_ticks > 0
-        if not begun or state is None or state["status"] != "holding" or state["hold"] is None:
+        if not begun or state is None or state.status is not Status.HOLDING or state.hold is None:
             self._shown_hold = None
             return
-        hold = (state["hold"]["reason"], str(state["hold"]["partitions"]))
+        hold = (str(state.hold.reason), str(state.hold.partitions))
         if hold != self._shown_hold:
             self.holds += self._shown_hold is None
             self._shown_hold = hold
-            self._display.show_event(messages.hold(self._time.now_ms(), state))
+            self._display.show_event(messages.hold(self._time.now_ms(), state.hold, state))
 
     def _snapshot(self) -> Snapshot | None:
         state = self._installation.watch.state

@@ -1,15 +1,13 @@
 """The demo's event lines: ticks, holds, jobs and steps of the scenario. Styles are rich's names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.dev.demo.delivery_checks import Job, next_night_ms
+from clocksvc.service.public_state import PublicState
 
 _MAX_LISTED = 4
 
@@ -81,28 +79,20 @@ def broken_sequence(at_ms: int, problem: str) -> EventLine:
     return EventLine(at_ms, f"BROKEN: {problem}", style="bold red")
 
 
-def hold(at_ms: int, state: Mapping[str, Any]) -> EventLine:
-    """The hold that the service reports."""
-    held = state["hold"]
-    since = "" if held["since"] is None else f" since {_time_of_wire(held['since'])}"
-    return EventLine(at_ms, f"HOLDING{since}: {_hold_text(state)} ({held['reason']})", style="bold yellow")
+def hold(at_ms: int, held: Hold, state: PublicState) -> EventLine:
+    """The hold that the service reports: `held` is the state's."""
+    since = "" if state.hold_since_ms is None else f" since {time_of_day(state.hold_since_ms)}"
+    return EventLine(at_ms, f"HOLDING{since}: {_hold_text(held, state)} ({held.reason})", style="bold yellow")
 
 
-def _hold_text(state: Mapping[str, Any]) -> str:
-    held = state["hold"]
-    refs = [(one["topic"], one["partition"]) for one in held["partitions"]]
-    if not refs:
-        return str(held["detail"])
-    names = ", ".join(f"{topic}:{number}" for topic, number in refs)
-    has = "has" if len(refs) == 1 else "have"
-    known = {(one["topic"], one["partition"]): one["time"] for one in state["slowest"]}
-    times = [known[ref] for ref in refs if known.get(ref)]
-    if held["reason"] == "partition_behind" and times:
-        return f"{names} {has} reported nothing past {_time_of_wire(max(times))}"
-    if held["reason"] == "partition_unreported":
+def _hold_text(held: Hold, state: PublicState) -> str:
+    if not held.partitions:
+        return held.detail
+    names = ", ".join(map(str, held.partitions))
+    has = "has" if len(held.partitions) == 1 else "have"
+    times = [one.clock_ms for one in state.slowest if one.partition in held.partitions and one.clock_ms is not None]
+    if held.reason is Reason.PARTITION_BEHIND and times:
+        return f"{names} {has} reported nothing past {time_of_day(max(times))}"
+    if held.reason is Reason.PARTITION_UNREPORTED:
         return f"{names} {has} not been reported yet"
-    return f"{names}: {held['detail']}"
-
-
-def _time_of_wire(time: str) -> str:
-    return time_of_day(parse_timestamp("time", time))
+    return f"{names}: {held.detail}"

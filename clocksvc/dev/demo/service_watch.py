@@ -10,6 +10,7 @@ from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo.demo_config import CLOCK
 from clocksvc.errors import ClocksvcError, Unavailable
+from clocksvc.service.public_state import PublicState, state_from_wire
 
 _SILENCE_S = 40.0
 _AGAIN_S = 0.2
@@ -22,7 +23,7 @@ class ServiceWatch:
 
     def __init__(self, url: str) -> None:
         self.failure: Exception | None = None
-        self.state: dict[str, Any] | None = None
+        self.state: PublicState | None = None
         """The last answer of `GET /v1/clocks/{clock}`; None before the first."""
         self._url = url
         self._ticks: SimpleQueue[Tick] = SimpleQueue()
@@ -80,7 +81,7 @@ class ServiceWatch:
     def _ask(self, client: ServiceClient) -> None:
         while not self._stop.wait(_STATE_EVERY_S):
             try:
-                self.state = client.get(f"/v1/clocks/{CLOCK}", timeout_s=_ANSWER_S).body
+                self.state = state_from_wire(client.get(f"/v1/clocks/{CLOCK}", timeout_s=_ANSWER_S).body)
             except Unavailable:
                 continue
 

@@ -5,7 +5,8 @@ A consumer reports when it passes a boundary, so it is usually further than the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from clocksvc.service.public_state import PublicState
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class PartitionReader:
 
 
 def snapshot(
-    state: Mapping[str, Any],
+    state: PublicState,
     now_ms: int,
     readers: Mapping[int, PartitionReader],
     remarks: Mapping[int, str],
@@ -54,29 +55,29 @@ def snapshot(
     """Build the snapshot from one answer of the service.
 
     Args:
-        state: the answer of `GET /v1/clocks/{clock}`, for a clock with one topic.
+        state: of a clock with one topic.
         readers: by partition.
         remarks: by partition.
         me: this process's name as a leader.
         jobs: the state of the jobs, as text.
     """
-    counts, leader, seconds = state["partitions"], state["leader"], state["timestamp_seconds"]
-    clocks = {int(one["partition"]): one for one in state["slowest"]}
+    counts, last = state.partitions, state.last_tick
+    clocks = {one.partition.number: one for one in state.slowest}
     unknown = PartitionReader("", None)
-    reached = {number: readers.get(number, unknown).reached_ms or one["timestamp_ms"] for number, one in clocks.items()}
+    reached = {number: readers.get(number, unknown).reached_ms or one.clock_ms for number, one in clocks.items()}
     slowest = _slowest(reached)
     return Snapshot(
-        clock=state["clock"],
+        clock=state.clock,
         now_ms=now_ms,
-        time_ms=None if seconds is None else seconds * 1000,
-        status=state["status"],
-        behind_s=state["behind_seconds"],
-        known=counts["known"],
-        total=None if counts["known"] is None else counts["known"] + counts["unknown"],
-        leader="this process" if leader == me else leader or "none",
+        time_ms=None if last is None else last.at_ms,
+        status=str(state.status),
+        behind_s=None if state.behind_ms is None else state.behind_ms / 1000,
+        known=None if counts is None else counts.known,
+        total=None if counts is None else counts.known + counts.unknown,
+        leader="this process" if state.leader == me else state.leader or "none",
         bars=tuple(
             Bar(
-                name=f"{clocks[number]['topic']}:{number}",
+                name=str(clocks[number].partition),
                 reached_ms=reached[number],
                 consumer=readers.get(number, unknown).name,
                 remark=remarks.get(number, ""),

@@ -84,7 +84,8 @@ def held_for(service: Service, words: str) -> dict[str, Any]:
     seen: list[dict[str, Any]] = []
 
     def named() -> dict[str, Any] | None:
-        seen.append(service.views[CLOCK].state()["hold"] or {})
+        hold = service.views[CLOCK].state().hold
+        seen.append({} if hold is None else hold.to_wire())
         return seen[-1] if words in seen[-1].get("detail", "") else None
 
     try:
@@ -95,11 +96,11 @@ def held_for(service: Service, words: str) -> dict[str, Any]:
 
 def runs_on(service: Service) -> None:
     """Return once the clock has given a tick that it had not given before, and nothing holds it."""
-    last = service.views[CLOCK].state()["timestamp_seconds"] or 0
+    last = service.views[CLOCK].state().last_tick
 
     def ticked() -> bool:
         state = service.views[CLOCK].state()
-        return (state["timestamp_seconds"] or 0) > last and state["hold"] is None
+        return state.last_tick is not None and state.last_tick != last and state.hold is None
 
     eventually(ticked, within=PATIENCE_S, what="the clock to go on")
 

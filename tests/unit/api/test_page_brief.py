@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 from clocksvc.api import compact_partitions
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import PartitionClock
+from clocksvc.service.clock_view import PartitionPage
+from clocksvc.service.public_state import PublicPartition
 from tests.unit.api.bed import (
     NOON,
     TOKEN,
@@ -22,25 +23,27 @@ LONGEST_TOPIC = "t" * 249
 NOW_MS = NOON * 1000
 
 
-def lines(topic: str, count: int, clock_ms: int, *, step: int = 1) -> list[compact_partitions.Line]:
+def partition_clocks(topic: str, count: int, clock_ms: int, *, step: int = 1) -> list[PublicPartition]:
     """So many partitions of a topic, every `step`-th number of it."""
-    return [
-        (PartitionClock(Partition(topic, number), clock_ms, NOW_MS), clock_ms)
-        for number in range(0, count * step, step)
-    ]
+    return [partition_clock(Partition(topic, number), clock_ms) for number in range(0, count * step, step)]
 
 
-def pages(all_lines: list[compact_partitions.Line]) -> list[dict[str, Any]]:
-    """All pages, as somebody gets them who asks until `next` is null; each at most 60 kB."""
-    found, left = [], all_lines
+def partition_clock(partition: Partition, clock_ms: int) -> PublicPartition:
+    """A partition that was reported just now."""
+    return PublicPartition(partition, clock_ms, NOW_MS - clock_ms, NOW_MS, clock_ms, excluded=False, rejected=None)
+
+
+def pages(partitions: list[PublicPartition]) -> list[dict[str, Any]]:
+    """All pages, as a client gets them that asks until `next` is null; each at most 60 kB."""
+    found, left = [], partitions
     while True:
-        text = compact_partitions.page(NOW_MS, left[: compact_partitions.MOST + 1])
+        text = compact_partitions.page(PartitionPage(NOW_MS, left[: compact_partitions.MOST + 1]))
         assert len(text.encode()) <= 60_000
         page = json.loads(text)
         found.append(page)
         if page["next"] is None:
             return found
-        at = [str(clock.partition) for clock, _ in left].index(page["next"])
+        at = [str(one.partition) for one in left].index(page["next"])
         left = left[at + 1 :]
 
 
@@ -86,7 +89,7 @@ def test_it_says_what_the_list_says(bed: Bed, client: TestClient) -> None:
 def test_4096_partitions_are_one_page() -> None:
     """Even where each is ten years behind."""
     for clock_ms in (NOW_MS, NOW_MS - 10 * 365 * 86_400_000):
-        (page,) = pages(lines(TOPIC, 4_096, clock_ms))
+        (page,) = pages(partition_clocks(TOPIC, 4_096, clock_ms))
 
         assert partitions_of([page]) == [f"{TOPIC}:{number}" for number in range(4_096)]
         assert page["next"] is None
@@ -95,28 +98,28 @@ def test_4096_partitions_are_one_page() -> None:
 def test_no_page_is_larger_whatever_is_on_it() -> None:
     """Pages end where 60 kB are full, and have every partition once: many, hardly any neighbours, long names."""
     for these in (
-        lines(TOPIC, 12_000, 0),
-        lines(LONGEST_TOPIC, 700, 0, step=2),
-        [line for number in range(400) for line in lines(f"{LONGEST_TOPIC[4:]}{number:04}", 3, 0)],
+        partition_clocks(TOPIC, 12_000, 0),
+        partition_clocks(LONGEST_TOPIC, 700, 0, step=2),
+        [line for number in range(400) for line in partition_clocks(f"{LONGEST_TOPIC[4:]}{number:04}", 3, 0)],
     ):
         found = pages(these)
 
         assert len(found) > 1
-        assert partitions_of(found) == [str(clock.partition) for clock, _ in these]
+        assert partitions_of(found) == [str(one.partition) for one in these]
 
 
 def test_an_exact_page_is_the_last() -> None:
     """No empty page follows."""
-    assert len(pages(lines("t", compact_partitions.MOST, NOW_MS))) == 1
-    assert len(pages(lines("t", compact_partitions.MOST + 1, NOW_MS))) == 2
+    assert len(pages(partition_clocks("t", compact_partitions.MOST, NOW_MS))) == 1
+    assert len(pages(partition_clocks("t", compact_partitions.MOST + 1, NOW_MS))) == 2
     assert pages([]) == [{"now_ms": NOW_MS, "runs": [], "next": None}]
 
 
 def test_an_excluded_one_that_is_refused_is_excluded() -> None:
     """What a person decided says more than what its consumer does."""
-    clock = PartitionClock(Partition("t", 0), None, None, excluded=True, rejected=Outcome.NO_TIMESTAMP)
+    partition = PublicPartition(Partition("t", 0), None, None, None, None, excluded=True, rejected=Outcome.NO_TIMESTAMP)
 
-    assert json.loads(compact_partitions.page(NOW_MS, [(clock, None)]))["runs"][0]["marks"] == "x"
+    assert pages([partition])[0]["runs"][0]["marks"] == "x"
 
 
 def test_a_wrong_cursor_is_named(client: TestClient) -> None:

@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import messages
 from clocksvc.dev.demo.delivery_checks import Job
 from clocksvc.dev.demo.display import PlainDisplay, ScreenDisplay
 from clocksvc.dev.demo.screen import SOON, Frame, blocks, render
 from clocksvc.dev.demo.snapshot import PartitionReader, Snapshot, snapshot
+from clocksvc.service.public_state import PartitionCounts, PublicPartition, PublicState
+from tests.public_states import public_state
 
 pytestmark = pytest.mark.core
 
@@ -25,35 +30,40 @@ FRAME = Frame(
 )
 
 
-def partition(number: int, time: str | None, timestamp_ms: int | None) -> dict[str, Any]:
-    """A partition clock as the service answers it."""
-    return {"topic": "demo", "partition": number, "time": time, "timestamp_ms": timestamp_ms}
+def tick(seconds: int) -> Tick:
+    """A tick `seconds` after noon."""
+    at_ms = NOON_MS + seconds * 1000
+    return Tick("demo", at_ms, at_ms - 5_000, 5_000, at_ms)
 
 
-def state(**changes: Any) -> dict[str, Any]:
+def partition(number: int, timestamp_ms: int | None) -> PublicPartition:
+    """A partition clock."""
+    return PublicPartition(Partition("demo", number), timestamp_ms, None, None, None, excluded=False, rejected=None)
+
+
+def state(**changes: Any) -> PublicState:
     """The service's answer at 12:00:41: at 12:00:35, partition 3 behind."""
-    return {
+    fields = {
         "clock": "demo",
-        "time": "2026-11-22T12:00:35Z",
-        "timestamp_seconds": NOON_MS // 1000 + 35,
-        "behind_seconds": 6.2,
-        "status": "running",
-        "hold": None,
-        "partitions": {"known": 4, "unknown": 0, "excluded": 0},
+        "last_tick": tick(35),
+        "behind_ms": 6_200,
+        "status": Status.RUNNING,
+        "partitions": PartitionCounts(known=4, unknown=0, excluded=0),
         "leader": "host:7",
-        "slowest": [
-            partition(3, "2026-11-22T12:00:36Z", NOON_MS + 36_000),
-            partition(2, "2026-11-22T12:00:38.700Z", NOON_MS + 38_700),
-            partition(0, "2026-11-22T12:00:40Z", NOON_MS + 40_000),
-            partition(1, "2026-11-22T12:00:40.200Z", NOON_MS + 40_200),
-        ],
-    } | changes
+        "slowest": (
+            partition(3, NOON_MS + 36_000),
+            partition(2, NOON_MS + 38_700),
+            partition(0, NOON_MS + 40_000),
+            partition(1, NOON_MS + 40_200),
+        ),
+    }
+    return public_state(**(fields | changes))
 
 
-def held(reason: str, *numbers: int, since: str | None = "2026-11-22T12:00:46Z") -> dict[str, Any]:
-    """A hold as the service answers it."""
-    partitions = [{"topic": "demo", "partition": number} for number in numbers]
-    return {"reason": reason, "since": since, "partitions": partitions, "detail": "the detail"}
+def hold_line(at_ms: int, reason: Reason, *numbers: int, since_ms: int | None = NOON_MS + 46_000) -> messages.EventLine:
+    """The line for a hold that names these partitions."""
+    hold = Hold(reason, tuple(Partition("demo", number) for number in numbers), "the detail")
+    return messages.hold(at_ms, hold, state(status=Status.HOLDING, hold=hold, hold_since_ms=since_ms))
 
 
 def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
@@ -74,16 +84,10 @@ def shown(lines: list[messages.EventLine], width: int, height: int, changes: dic
     return [row.plain.rstrip() for row in render(FRAME, at_1200_41(changes), lines, width, height)]
 
 
-def tick(seconds: int) -> Tick:
-    """A tick `seconds` after noon."""
-    at_ms = NOON_MS + seconds * 1000
-    return Tick("demo", at_ms, at_ms - 5_000, 5_000, at_ms)
-
-
 LINES = [
     messages.tick(NOON_MS + 41_000, tick(35), 0.0062),
     messages.scenario_step(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
-    messages.hold(NOON_MS + 56_000, state(status="holding", hold=held("partition_behind", 3))),
+    hold_line(NOON_MS + 56_000, Reason.PARTITION_BEHIND, 3),
     messages.waiting_job(NOON_MS + 60_000, NOON_MS + 50_000),
     messages.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], in_order=True),
     messages.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
@@ -151,12 +155,12 @@ def test_a_bar_is_exact_to_an_eighth_of_a_character(share: float, bar: str) -> N
 def test_a_clock_of_which_little_is_known() -> None:
     """Before the first report there are no numbers, and no partition is the slowest."""
     unknown = {
-        "timestamp_seconds": None,
-        "behind_seconds": None,
-        "status": "starting",
+        "last_tick": None,
+        "behind_ms": None,
+        "status": Status.STARTING,
         "leader": None,
-        "partitions": {"known": None, "unknown": None, "excluded": None},
-        "slowest": [partition(1, None, None), partition(0, None, None)],
+        "partitions": None,
+        "slowest": (partition(1, None), partition(0, None)),
     }
     rows = shown([], 100, 20, unknown)
 
@@ -171,24 +175,30 @@ def test_a_screen_without_an_answer_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hold", "text"),
+    ("line", "text"),
     [
         (
-            held("partition_behind", 2, 3),
+            hold_line(NOON_MS, Reason.PARTITION_BEHIND, 2, 3),
             "HOLDING since 12:00:46: demo:2, demo:3 have reported nothing past 12:00:38 (partition_behind)",
         ),
         (
-            held("partition_unreported", 1, since=None),
+            hold_line(NOON_MS, Reason.PARTITION_UNREPORTED, 1, since_ms=None),
             "HOLDING: demo:1 has not been reported yet (partition_unreported)",
         ),
-        (held("store_unavailable"), "HOLDING since 12:00:46: the detail (store_unavailable)"),
-        (held("reports_rejected", 0), "HOLDING since 12:00:46: demo:0: the detail (reports_rejected)"),
+        (
+            hold_line(NOON_MS, Reason.STORE_UNAVAILABLE),
+            "HOLDING since 12:00:46: the detail (store_unavailable)",
+        ),
+        (
+            hold_line(NOON_MS, Reason.REPORTS_REJECTED, 0),
+            "HOLDING since 12:00:46: demo:0: the detail (reports_rejected)",
+        ),
     ],
     ids=["behind", "unreported", "no partition", "another reason"],
 )
-def test_a_hold_in_words(hold: dict[str, Any], text: str) -> None:
+def test_a_hold_in_words(line: messages.EventLine, text: str) -> None:
     """A hold names start, partitions and reason; the service's detail is the fallback."""
-    assert messages.hold(NOON_MS, state(status="holding", hold=hold)).text == text
+    assert line.text == text
 
 
 def test_skipped_ticks_in_words() -> None:

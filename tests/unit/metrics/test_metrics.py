@@ -10,7 +10,7 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
     PartitionClock,
     Snapshot,
@@ -19,6 +19,7 @@ from clocksvc.interfaces.store import (
 from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
+from clocksvc.service.public_state import PartitionCounts
 from tests.metrics_page import NOW_MS, SPEC, Fixed, View, report, scrape, values, watching, write_roster
 from tests.repository import ROOT
 
@@ -52,13 +53,12 @@ def test_catalogue_equals_document() -> None:
 def drive_everything() -> Metrics:
     """A process in which everything that is measured has happened."""
     view = View()
-    view.answer = {
-        "timestamp_seconds": NOW_MS // 1000 - 60,
-        "last_tick": {"emitted_at": to_rfc3339(NOW_MS)},
-        "max_out_of_orderness_seconds": 10.0,
-        "hold": Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)).to_wire(),
-        "partitions": {"known": 1, "unknown": 1, "excluded": 1},
-    }
+    view.change(
+        last_tick=Tick("checkins", NOW_MS - 60_000, None, 60_000, NOW_MS),
+        max_out_of_orderness_ms=10_000,
+        hold=Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)),
+        partitions=PartitionCounts(known=1, unknown=1, excluded=1),
+    )
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)
     view.store.count_heartbeats({"delivered": 3, "failed": 1, "expired": 1}, success=True)
@@ -134,19 +134,19 @@ def test_no_series_outlives_its_partition() -> None:
 def test_holding_has_a_series_for_every_reason() -> None:
     """Exactly the reason that holds is 1; every other one is 0, so that an alert can see it end."""
     view = View()
-    view.answer["hold"] = Hold(Reason.NO_LEADER).to_wire()
+    view.change(hold=Hold(Reason.NO_LEADER))
     holding = values(watching(view, leads=False), "clocksvc_holding", "reason")
 
     assert holding == {reason.value: float(reason is Reason.NO_LEADER) for reason in Reason}
 
-    view.answer["hold"] = None
+    view.change(hold=None)
     assert set(values(watching(view), "clocksvc_holding", "reason").values()) == {0.0}
 
 
 def test_a_reason_that_is_not_known_holds_too() -> None:
     """While versions differ, a newer leader's reason has its series as long as it holds."""
     view = View()
-    view.answer["hold"] = {"reason": "moon_phase", "partitions": [], "detail": "", "since": None}
+    view.change(hold=Hold("moon_phase"))
     holding = values(watching(view), "clocksvc_holding", "reason")
 
     assert holding == dict.fromkeys((reason.value for reason in Reason), 0.0) | {"moon_phase": 1.0}
@@ -227,7 +227,7 @@ class BreaksAtOnce(MemoryStore):
 def test_an_outage_of_the_store_fails_no_scrape(keeper: type[MemoryStore]) -> None:
     """What the store alone knows is absent, whole; what this process and its view know is there."""
     view = View(store=keeper("checkins", Fixed()))
-    view.answer["timestamp_seconds"] = 60
+    view.change(last_tick=Tick("checkins", 60_000, None, 60_000, 60_000))
     write_roster(view.store, 3_000)
     report(view.store, *range(3_000))
 

@@ -8,7 +8,8 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.tick import Tick
+from clocksvc.service.public_state import PartitionCounts
 from tests.metrics_page import NOW_MS, View, report, scrape, values, watching, write_roster
 
 pytestmark = pytest.mark.core
@@ -17,21 +18,21 @@ PER_PARTITION = "clocksvc_partition_clock_timestamp_seconds"
 HOLDERS = "clocksvc_holding_partition"
 
 
-def held(reason: Reason, *numbers: int) -> dict[str, object]:
-    """A hold as the API answers it."""
-    return Hold(reason, tuple(Partition("ingest", number) for number in numbers)).to_wire()
+def held(reason: Reason, *numbers: int) -> Hold:
+    """A hold that names these partitions."""
+    return Hold(reason, tuple(Partition("ingest", number) for number in numbers))
 
 
 def test_the_partitions_that_hold_are_named_while_they_do() -> None:
     """By every replica; no series of them is left once the hold is over."""
     view = View()
     metrics = watching(view, leads=False)
-    view.answer["hold"] = held(Reason.PARTITION_BEHIND, 7, 3)
+    view.change(hold=held(Reason.PARTITION_BEHIND, 7, 3))
     during = values(metrics, HOLDERS, "partition")
 
-    view.answer["hold"] = held(Reason.PARTITION_BEHIND, 3)
+    view.change(hold=held(Reason.PARTITION_BEHIND, 3))
     fewer = values(metrics, HOLDERS, "partition")
-    view.answer["hold"] = None
+    view.change(hold=None)
 
     assert (during, fewer, values(metrics, HOLDERS, "partition")) == ({"7": 1.0, "3": 1.0}, {"3": 1.0}, {})
 
@@ -39,7 +40,7 @@ def test_the_partitions_that_hold_are_named_while_they_do() -> None:
 def test_not_more_than_ten_are_named() -> None:
     """A consumer that is gone with 4,096 partitions is no reason for as many series, and as many alerts."""
     view = View()
-    view.answer["hold"] = held(Reason.PARTITION_UNREPORTED, *range(100, 200))
+    view.change(hold=held(Reason.PARTITION_UNREPORTED, *range(100, 200)))
 
     assert list(values(watching(view), HOLDERS, "partition")) == [str(number) for number in range(100, 110)]
 
@@ -47,7 +48,7 @@ def test_not_more_than_ten_are_named() -> None:
 def test_a_hold_without_partitions_names_none() -> None:
     """Nobody's fault is not somebody's."""
     view = View()
-    view.answer["hold"] = held(Reason.STORE_UNAVAILABLE)
+    view.change(hold=held(Reason.STORE_UNAVAILABLE))
 
     assert values(watching(view), HOLDERS, "partition") == {}
 
@@ -57,8 +58,8 @@ def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
     view = View()
     write_roster(view.store, 100)
     report(view.store, *range(99))
-    view.answer["hold"] = held(Reason.PARTITION_UNREPORTED, 99)
-    view.answer["partitions"] = {"known": 99, "unknown": 1, "excluded": 0}
+    view.change(hold=held(Reason.PARTITION_UNREPORTED, 99))
+    view.change(partitions=PartitionCounts(known=99, unknown=1, excluded=0))
 
     everything, without = (scrape(watching(view, per_partition=yes)) for yes in (True, False))
 
@@ -70,7 +71,7 @@ def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
 def test_a_topic_whose_name_needs_care() -> None:
     """Every character that Kafka lets into a topic's name comes through as it is."""
     view = View()
-    view.answer["hold"] = Hold(Reason.PARTITION_BEHIND, (Partition("a.B-9_c", 0),)).to_wire()
+    view.change(hold=Hold(Reason.PARTITION_BEHIND, (Partition("a.B-9_c", 0),)))
 
     assert values(watching(view), HOLDERS, "topic") == {"a.B-9_c": 1.0}
 
@@ -102,7 +103,7 @@ def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
     """`max_out_of_orderness` unless set depends on the topics."""
     view = View()
     before = values(watching(view), "clocksvc_max_out_of_orderness_seconds")
-    view.answer["max_out_of_orderness_seconds"] = 0.0
+    view.change(max_out_of_orderness_ms=0)
 
     assert (before, values(watching(view), "clocksvc_max_out_of_orderness_seconds")) == ({}, {"checkins": 0.0})
 
@@ -110,9 +111,8 @@ def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
 def test_the_last_tick_says_when_it_was_emitted() -> None:
     """So that a clock that catches up can be told from one that stands still."""
     view = View()
-    view.answer["last_tick"] = None
     before = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
-    view.answer["last_tick"] = {"emitted_at": to_rfc3339(NOW_MS + 1)}
+    view.change(last_tick=Tick("checkins", NOW_MS, None, 60_000, NOW_MS + 1))
 
     after = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
     assert (before, after) == ({}, {"checkins": (NOW_MS + 1) / 1000})

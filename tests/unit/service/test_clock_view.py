@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import Feed
 from clocksvc.testing import InMemoryClock
 from tests.unit.leader.looks import (
@@ -25,6 +27,12 @@ def a_replica(clock: InMemoryClock) -> ClockView:
     return ClockView(clock.spec, clock.store, feed, clock.time)
 
 
+def times(replica: ClockView) -> tuple[str, str]:
+    """The global clock, and the lowest partition clock."""
+    state = state_to_wire(replica.state())
+    return state["time"], state["slowest"][0]["time"]
+
+
 def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -> None:
     """With Kafka down at the very first start, the clock holds since that start."""
     clock = InMemoryClock(now="2026-11-22T12:00:00Z")
@@ -34,8 +42,9 @@ def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -
 
     state = a_replica(clock).state()
 
-    assert state["hold"]["reason"] == Reason.TICKLOG_UNAVAILABLE
-    assert state["hold"]["since"] == "2026-11-22T12:00:00Z"
+    assert state.hold is not None
+    assert state.hold.reason is Reason.TICKLOG_UNAVAILABLE
+    assert state.hold_since_ms == parse_timestamp("since", "2026-11-22T12:00:00Z")
 
 
 def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
@@ -46,7 +55,7 @@ def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
     assert clock.store.acquire_lease("newer", "host-2:1", FOR_EVER_MS)
     clock.store.publish_status("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
 
-    state = a_replica(clock).state()
+    state = state_to_wire(a_replica(clock).state())
 
     assert state["status"] == "holding"
     assert state["hold"] == hold | {"since": "2026-11-22T12:30:00Z"}
@@ -58,13 +67,12 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
     feed = Feed("clock", clock.store, clock.time)
     feed.step(0)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
-    assert replica.state()["slowest"][0]["time"] == "2026-11-22T12:03:00Z"
+    assert times(replica) == ("2026-11-22T12:03:00Z", "2026-11-22T12:03:00Z")
 
     clock.report(0, "2026-11-22T12:04:00Z")
     feed.step(0)
-    state = replica.state()
 
-    assert (state["time"], state["slowest"][0]["time"]) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
+    assert times(replica) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
 
 
 def test_a_store_that_only_takes_no_writes_is_said() -> None:
@@ -77,15 +85,15 @@ def test_a_store_that_only_takes_no_writes_is_said() -> None:
     clock.settle()
     assert clock.leader.store_trouble
     clock.store.broken = False
-    assert replica.state()["hold"] is None
+    assert replica.state().hold is None
 
     clock.time.advance(4)
-    hold = replica.state()["hold"]
+    hold = replica.state().hold
 
-    assert (hold["reason"], hold["detail"]) == (Reason.STORE_UNAVAILABLE, clock.leader.store_trouble)
+    assert hold == Hold(Reason.STORE_UNAVAILABLE, detail=clock.leader.store_trouble)
     clock.settle()
     assert clock.leader.store_trouble is None
-    assert replica.state()["hold"] is None
+    assert replica.state().hold is None
 
 
 def test_a_replica_that_cant_answer_says_why() -> None:

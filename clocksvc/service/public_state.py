@@ -1,0 +1,221 @@
+"""The public state of a clock: the typed value, its JSON encoder and its decoder.
+
+`ClockView` makes it. The HTTP service encodes it, metrics read it, `clocksvc status` and the demo decode it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from clocksvc.clock.holds import Hold
+from clocksvc.clock.log_record import Exclusion, Pause
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.request_result import overrides_from_wire, overrides_to_wire
+from clocksvc.clock.status import Status
+from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.service.heartbeats import OUTCOMES
+
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPartition:
+    """One partition of a clock. Times in milliseconds; None where unknown.
+
+    Attributes:
+        clock_ms: the partition clock: `reported_timestamp_ms` less the clock's out-of-orderness.
+        behind_ms: how far the partition clock is behind the replica's wall clock.
+        reported_at_ms: when it was last reported, by the store's clock.
+        reported_timestamp_ms: the highest record timestamp reported.
+        rejected: why its newest report was rejected; None if a later one was accepted. A str where a newer service
+            sent an outcome that this version does not know.
+    """
+
+    partition: Partition
+    clock_ms: int | None
+    behind_ms: int | None
+    reported_at_ms: int | None
+    reported_timestamp_ms: int | None
+    excluded: bool
+    rejected: Outcome | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCounts:
+    """How many partitions of a clock are known, unknown and excluded."""
+
+    known: int
+    unknown: int
+    excluded: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatState:
+    """The heartbeats of a clock.
+
+    Attributes:
+        every_ms: the configured period; None where heartbeats are off.
+        last_success_ms: when a round last reached every partition; None if never, or unknown.
+        counts: by outcome (`OUTCOMES`); None while the store does not answer.
+    """
+
+    every_ms: int | None
+    last_success_ms: int | None
+    counts: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicState:
+    """A clock as one replica publishes it. Times and durations in milliseconds; None where unknown.
+
+    Attributes:
+        last_tick: its time is the global clock; None before the first tick.
+        behind_ms: how far the global clock is behind the replica's wall clock.
+        status: a str where a newer service sent a status that this version does not know.
+        hold_since_ms: when the last tick was emitted; before the first, when the first leader started. Given also where
+            `hold` is None.
+        partitions: None while the store does not answer.
+        exclusions, pause: empty and None while the store does not answer.
+        slowest: the lowest partition clocks, unknown ones first, at most 10.
+        leader: the lease holder's name; None without a leader or while the store does not answer.
+    """
+
+    clock: str
+    last_tick: Tick | None
+    interval_ms: int
+    hold_after_ms: int
+    max_out_of_orderness_ms: int | None
+    behind_ms: int | None
+    status: Status | str
+    hold: Hold | None
+    hold_since_ms: int | None
+    partitions: PartitionCounts | None
+    exclusions: tuple[Exclusion, ...]
+    pause: Pause | None
+    slowest: tuple[PublicPartition, ...]
+    leader: str | None
+    topics: tuple[str, ...]
+    group: str
+    heartbeats: HeartbeatState
+
+
+def state_to_wire(state: PublicState) -> dict[str, Any]:
+    """The JSON of `GET /v1/clocks/{clock}`."""
+    last, hold, partitions = state.last_tick, state.hold, state.partitions
+    return {
+        "clock": state.clock,
+        "time": None if last is None else to_rfc3339(last.at_ms),
+        "timestamp_seconds": None if last is None else last.at_ms // 1000,
+        "interval_seconds": state.interval_ms // 1000,
+        "hold_after_seconds": state.hold_after_ms / 1000,
+        "max_out_of_orderness_seconds": _seconds(state.max_out_of_orderness_ms),
+        "behind_seconds": _seconds(state.behind_ms),
+        "status": str(state.status),
+        "hold": None if hold is None else hold.to_wire() | {"since": _time(state.hold_since_ms)},
+        "partitions": {
+            "known": None if partitions is None else partitions.known,
+            "unknown": None if partitions is None else partitions.unknown,
+            "excluded": None if partitions is None else partitions.excluded,
+        },
+        **overrides_to_wire(state.exclusions, state.pause),
+        "slowest": [public_partition_to_wire(partition) for partition in state.slowest],
+        "leader": state.leader,
+        "topics": list(state.topics),
+        "group": state.group,
+        "heartbeats": {
+            "every_seconds": _seconds(state.heartbeats.every_ms),
+            "last_success_at": _time(state.heartbeats.last_success_ms),
+            **{outcome: (state.heartbeats.counts or {}).get(outcome) for outcome in OUTCOMES},
+        },
+        "last_tick": None if last is None else last.to_wire(),
+    }
+
+
+def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
+    """The reverse of `state_to_wire`; unknown fields are ignored. `hold_since_ms` is None without a hold.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: not a clock's state.
+    """
+    hold, counts, heartbeats, last_tick = wire["hold"], wire["partitions"], wire["heartbeats"], wire["last_tick"]
+    exclusions, pause = overrides_from_wire(wire)
+    return PublicState(
+        clock=wire["clock"],
+        last_tick=None if last_tick is None else Tick.from_wire(last_tick),
+        interval_ms=int(wire["interval_seconds"]) * 1000,
+        hold_after_ms=round(wire["hold_after_seconds"] * 1000),
+        max_out_of_orderness_ms=_from_seconds(wire["max_out_of_orderness_seconds"]),
+        behind_ms=_from_seconds(wire["behind_seconds"]),
+        status=_member(Status, wire["status"]) or wire["status"],
+        hold=None if hold is None else Hold.from_wire(hold),
+        hold_since_ms=None if hold is None else _from_time("since", hold["since"]),
+        partitions=None
+        if counts["known"] is None
+        else PartitionCounts(counts["known"], counts["unknown"], counts["excluded"]),
+        exclusions=exclusions,
+        pause=pause,
+        slowest=tuple(public_partition_from_wire(partition) for partition in wire["slowest"]),
+        leader=wire["leader"],
+        topics=tuple(wire["topics"]),
+        group=wire["group"],
+        heartbeats=HeartbeatState(
+            every_ms=_from_seconds(heartbeats["every_seconds"]),
+            last_success_ms=_from_time("last_success_at", heartbeats["last_success_at"]),
+            counts=None
+            if heartbeats[OUTCOMES[0]] is None
+            else {outcome: int(heartbeats[outcome]) for outcome in OUTCOMES},
+        ),
+    )
+
+
+def public_partition_to_wire(partition: PublicPartition) -> dict[str, Any]:
+    """The JSON of one item of `GET /v1/clocks/{clock}/partitions`, and of `slowest`."""
+    return partition_to_wire(partition.partition) | {
+        "time": _time(partition.clock_ms),
+        "timestamp_ms": partition.clock_ms,
+        "behind_seconds": _seconds(partition.behind_ms),
+        "reported_at": _time(partition.reported_at_ms),
+        "reported_timestamp_ms": partition.reported_timestamp_ms,
+        "excluded": partition.excluded,
+        "refused": None if partition.rejected is None else str(partition.rejected),
+    }
+
+
+def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
+    """The reverse of `public_partition_to_wire`; unknown fields are ignored.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: not a partition clock.
+    """
+    return PublicPartition(
+        partition=partition_from_wire(wire),
+        clock_ms=wire["timestamp_ms"],
+        behind_ms=_from_seconds(wire["behind_seconds"]),
+        reported_at_ms=_from_time("reported_at", wire["reported_at"]),
+        reported_timestamp_ms=wire["reported_timestamp_ms"],
+        excluded=wire["excluded"],
+        rejected=_member(Outcome, wire["refused"]),
+    )
+
+
+def _member(kind: type[E], value: str | None) -> E | str | None:
+    """The enum's member; a value that this version does not know stays as it is."""
+    return next((member for member in kind if member.value == value), value)
+
+
+def _time(timestamp_ms: int | None) -> str | None:
+    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
+
+
+def _from_time(field: str, value: str | None) -> int | None:
+    return None if value is None else parse_timestamp(field, value)
+
+
+def _seconds(duration_ms: int | None) -> float | None:
+    return None if duration_ms is None else duration_ms / 1000
+
+
+def _from_seconds(value: float | None) -> int | None:
+    return None if value is None else round(value * 1000)
