@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from clocksvc.errors import InvalidValue
-from clocksvc.settings.fields import FieldError, Port, Secret, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Port, Secret, Section, Text, raise_errors
 
 # What `Authorization: Bearer` can carry.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
 _ANY_PORT, _LAST_PORT = 0, 65_535
 
 
-def _all_or_names(value: object) -> object:
+def _parse_clocks(value: object) -> object:
     if value == "all":
         return None
     if isinstance(value, list | tuple) and value:
@@ -29,16 +29,16 @@ class TokenSettings(Section):
     token: Secret | None = None
     token_file: Text | None = None
     scopes: tuple[Literal["read", "report", "admin"], ...] = Field(description="a list of read, report, admin")
-    clocks: Annotated[tuple[str, ...] | None, BeforeValidator(_all_or_names)] = None
+    clocks: Annotated[tuple[str, ...] | None, BeforeValidator(_parse_clocks)] = None
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "TokenSettings":
+    def _check(self) -> "TokenSettings":
         if not self.scopes:
-            refuse([FieldError(("scopes",), "wanted at least one of read, report, admin")])
+            raise_errors([FieldError(("scopes",), "wanted at least one of read, report, admin")])
         if self.token is None:
-            refuse([FieldError(("token",), "missing: wanted token or token_file")])
+            raise_errors([FieldError(("token",), "missing: wanted token or token_file")])
         elif not _TOKEN.fullmatch(self.token.get_secret_value()):
-            refuse([FieldError(("token",), "wanted 16 or more of a-z, A-Z, 0-9 and ._~+/=-", self.token)])
+            raise_errors([FieldError(("token",), "wanted 16 or more of a-z, A-Z, 0-9 and ._~+/=-", self.token)])
         return self
 
 
@@ -50,20 +50,20 @@ class ApiSettings(Section):
     tokens: tuple[TokenSettings, ...] = ()
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "ApiSettings":
-        findings = []
+    def _check(self) -> "ApiSettings":
+        errors = []
         if not _ANY_PORT <= self.port <= _LAST_PORT:
-            findings.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
+            errors.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
         names: dict[str, int] = {}
         tokens: dict[str, int] = {}
         for index, token in enumerate(self.tokens):
             if names.setdefault(token.name, index) != index:
-                findings.append(FieldError(("tokens", index, "name"), "wanted each name once", token.name))
+                errors.append(FieldError(("tokens", index, "name"), "wanted each name once", token.name))
             first = tokens.setdefault(token.token.get_secret_value() if token.token else "", index)
             if first != index:
                 wanted = f"wanted a token of its own: api.tokens.{first} has the same"
-                findings.append(FieldError(("tokens", index, "token"), wanted, token.token))
-        refuse(findings)
+                errors.append(FieldError(("tokens", index, "token"), wanted, token.token))
+        raise_errors(errors)
         return self
 
 

@@ -13,11 +13,11 @@ from clocksvc.interfaces.checkpoints import (
     DISPATCHERS,
     checkpoint_topic,
 )
-from clocksvc.settings.fields import Duration, FieldError, Findings, Section, WholeSeconds, refuse
-from clocksvc.settings.tasks import TickTaskSettings, check_each_once
+from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
+from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 
 # By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.
-_STAND_INS: dict[str, dict[str, Any]] = {
+_VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
     "clocks": {"name": "clock"},
     "topics": {"topics": ("stand-in",)},
     "tick_log": {"tick_log": "stand-in-ticks"},
@@ -52,18 +52,18 @@ class ClockSettings(Section):
     tick_log: str | None = None
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
-    tasks: Annotated[tuple[TickTaskSettings, ...], AfterValidator(check_each_once)] = ()
+    tasks: Annotated[tuple[TickTaskSettings, ...], AfterValidator(check_unique_tasks)] = ()
 
     @field_validator("heartbeat", mode="before")
     @classmethod
-    def _heartbeat_is_not_a_switch(cls, value: object) -> object:
+    def _reject_switch(cls, value: object) -> object:
         if value is None or isinstance(value, dict | HeartbeatSettings):
             return value
         raise ValueError("wanted fields such as {every: 60s}, or null to switch heartbeats off")
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "ClockSettings":
-        refuse(_refused_by_core(self._spec_arguments()))
+    def _check(self) -> "ClockSettings":
+        raise_errors(_core_errors(self._spec_arguments()))
         return self
 
     @property
@@ -96,70 +96,70 @@ class ClockSettings(Section):
         return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
 
 
-def _refused_by_core(arguments: dict[str, Any]) -> list[FieldError]:
-    findings: list[FieldError] = []
-    stand_ins = dict(_STAND_INS)
+def _core_errors(arguments: dict[str, Any]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    placeholders = dict(_VALID_PLACEHOLDERS)
     while True:
         try:
             ClockSpec(**arguments)
         except InvalidValue as error:
             path = () if error.field == "clocks" else tuple(error.field.split("."))
-            findings.append(FieldError(path, error.wanted, error.value))
-            if error.field not in stand_ins:
-                return findings
-            arguments = arguments | stand_ins.pop(error.field)
+            errors.append(FieldError(path, error.wanted, error.value))
+            if error.field not in placeholders:
+                return errors
+            arguments = arguments | placeholders.pop(error.field)
         else:
-            return findings
+            return errors
 
 
-def with_names(clocks: object) -> object:
+def add_names(clocks: object) -> object:
     """Each clock's mapping with the name that it stands under; anything else as it is, for the fields to refuse."""
     if not isinstance(clocks, dict):
         return clocks
-    findings = []
+    errors = []
     for name, clock in clocks.items():
         if not isinstance(name, str):
-            findings.append(FieldError((str(name),), "wanted text as a clock's name: put it in quotes"))
+            errors.append(FieldError((str(name),), "wanted text as a clock's name: put it in quotes"))
         elif isinstance(clock, dict) and "name" in clock:
-            findings.append(FieldError((name, "name"), "unknown field: a clock's name is the key that it stands under"))
-    refuse(findings)
+            errors.append(FieldError((name, "name"), "unknown field: a clock's name is the key that it stands under"))
+    raise_errors(errors)
     return {name: {**clock, "name": name} if isinstance(clock, dict) else clock for name, clock in clocks.items()}
 
 
-def check_together(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
+def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
     """Raises Findings unless there is a clock, and each has topics and ids that nobody else writes with."""
     if not clocks:
-        raise Findings([FieldError((), "wanted at least one clock")])
-    findings: list[FieldError] = []
+        raise FieldErrors([FieldError((), "wanted at least one clock")])
+    errors: list[FieldError] = []
     owners: dict[str, str] = {}
     watchers = {topic: name for name, clock in clocks.items() for topic in clock.topics}
     for name, clock in clocks.items():
         log, path = clock.tick_log_topic, (name, "tick_log")
         owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
         if owner != name:
-            findings.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
+            errors.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
         if watcher != name:
-            findings.append(FieldError(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
-    refuse(findings + _taken_by_senders(clocks))
+            errors.append(FieldError(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
+    raise_errors(errors + _dispatcher_errors(clocks))
     return clocks
 
 
-def _taken_by_senders(clocks: dict[str, ClockSettings]) -> list[FieldError]:
+def _dispatcher_errors(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
     kept = {checkpoint_topic(log): owner for log, owner in logs.items()}
     fences = {f"{log}.{dispatcher}": owner for log, owner in logs.items() for dispatcher in DISPATCHERS}
-    findings = []
+    errors = []
     for name, clock in clocks.items():
         log = clock.tick_log_topic
         if log in kept:
             reason = f"wanted a topic of its own: the dispatchers of clock {kept[log]!r} keep their checkpoints there"
-            findings.append(FieldError((name, "tick_log"), reason, log))
+            errors.append(FieldError((name, "tick_log"), reason, log))
         if log in fences:
             reason = f"wanted another name: as a transactional id a dispatcher of clock {fences[log]!r} has it"
-            findings.append(FieldError((name, "tick_log"), reason, log))
+            errors.append(FieldError((name, "tick_log"), reason, log))
         for topic in kept.keys() & set(clock.topics):
             reason = (
                 f"wanted topics of records: the dispatchers of clock {kept[topic]!r} keep their checkpoints in this one"
             )
-            findings.append(FieldError((name, "topics"), reason, topic))
-    return findings
+            errors.append(FieldError((name, "topics"), reason, topic))
+    return errors

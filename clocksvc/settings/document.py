@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 
-class NotYaml(ValueError):
+class InvalidYaml(ValueError):
     """The text is no YAML that can be taken as plain data: says where and why, not what stands there."""
 
 
@@ -22,12 +22,12 @@ def read_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise NotYaml(_what_is_wrong(error)) from None
+        raise InvalidYaml(_describe(error)) from None
     except RecursionError:
-        raise NotYaml("it is nested too deeply") from None
+        raise InvalidYaml("it is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
         # PyYAML's constructors raise these for a scalar that is not what its tag or its look says.
-        raise NotYaml("a value is not of the kind that it looks like: put it in quotes") from None
+        raise InvalidYaml("a value is not of the kind that it looks like: put it in quotes") from None
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
@@ -39,19 +39,19 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
                 problem = f"the key {key.value[:80]!r} stands twice in one mapping"
-                raise _KeyTwice(problem=problem, problem_mark=key.start_mark)
+                raise _DuplicateKey(problem=problem, problem_mark=key.start_mark)
             seen.add((key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)))
         return node
 
 
-class _KeyTwice(yaml.MarkedYAMLError):  # type: ignore[misc]  # PyYAML carries no types
+class _DuplicateKey(yaml.MarkedYAMLError):  # type: ignore[misc]  # PyYAML carries no types
     """Its problem holds a key, never a value."""
 
 
-def _what_is_wrong(error: Any) -> str:
+def _describe(error: Any) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it holds a character that YAML does not allow"
-    if not isinstance(error, _KeyTwice):
+    if not isinstance(error, _DuplicateKey):
         # `<scalar>` says what kind of thing was found; anything else in quotes is the text itself.
         problem = re.sub(r"'(?!<[^'<>]*>')[^']*'|\"[^\"]*\"", "…", problem)
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)

@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clocksvc.settings.document import NotYaml, read_yaml
+from clocksvc.settings.document import InvalidYaml, read_yaml
 from clocksvc.settings.field_types import (
     Kind,
     child,
+    field_names,
     is_list,
     is_mapping,
     is_section,
     kind_at,
     may_be_null,
-    names,
 )
 from clocksvc.settings.fields import Path, suggestion
-from clocksvc.settings.kafka import KafkaSettings, name_from_environment
+from clocksvc.settings.kafka import KafkaSettings, setting_for_variable
 from clocksvc.settings.models import Settings
 from clocksvc.settings.problems import Problems
 
@@ -31,7 +31,7 @@ _INJECTED_PORT = re.compile(r"CLOCKSVC_(?:\w+_)?PORT")
 _INJECTED_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 
-def settings_in(environ: Mapping[str, str], data: object, problems: Problems) -> dict[Path, str]:
+def variables_by_path(environ: Mapping[str, str], data: object, problems: Problems) -> dict[Path, str]:
     """Which variable sets which path. A variable with our prefix that sets nothing is a problem.
 
     Args:
@@ -42,13 +42,13 @@ def settings_in(environ: Mapping[str, str], data: object, problems: Problems) ->
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
         segments = variable.removeprefix(PREFIX).split("__")
-        if segments[0].lower() not in names(Settings):
+        if segments[0].lower() not in field_names(Settings):
             if not _is_injected(variable, environ[variable]):
                 problems.add_text(f"{variable}: unknown variable{suggestion(variable, _all_variables())}")
             continue
         path = _path(segments, data)
         if path is None:
-            problems.add_text(f"{variable}: unknown variable: {_beyond(segments)}")
+            problems.add_text(f"{variable}: unknown variable: {_explain_unknown(segments)}")
         elif path in found:
             problems.add_text(f"{variable}: {found[path]} sets the same field: wanted one of the two")
         else:
@@ -56,18 +56,20 @@ def settings_in(environ: Mapping[str, str], data: object, problems: Problems) ->
     return found
 
 
-def overlaid(data: object, found: Mapping[Path, str], environ: Mapping[str, str], problems: Problems) -> object:
+def apply_environment(
+    data: object, found: Mapping[Path, str], environ: Mapping[str, str], problems: Problems
+) -> object:
     """The file's content with the variables' values in their places; `data` itself stays as it is."""
     file_clocks = get(data, ("clocks",))
     for path, variable in found.items():
-        other = _other_way_to_say(path)
+        other = _secret_counterpart(path)
         if other is not None and other not in found:
-            data = without(data, other)
+            data = remove(data, other)
         try:
             data = put(data, path, _value(path, environ[variable]))
-        except NoSuchPlace as error:
+        except IndexGap as error:
             problems.add_text(f"{variable}: {error}")
-        except NotYaml as error:
+        except InvalidYaml as error:
             problems.add_text(f"{variable}: not valid YAML: {error}")
         if path[0] == "clocks" and len(path) > 1 and isinstance(file_clocks, dict) and path[1] not in file_clocks:
             known = [name for name in file_clocks if isinstance(name, str)]
@@ -96,23 +98,23 @@ def _path(segments: list[str], data: object) -> Path | None:
 
 def _segment(kind: Kind, segment: str, here: object) -> str | int | None:
     if kind is KafkaSettings:
-        return name_from_environment(segment)
+        return setting_for_variable(segment)
     if is_section(kind):
         return segment.lower()
     if is_list(kind):
         return int(segment) if re.fullmatch(r"[0-9]{1,4}", segment) else None
     if is_mapping(kind):
-        return _clock_name(segment, here)
+        return _mapping_key(segment, here)
     return None
 
 
-def _clock_name(segment: str, clocks: object) -> str:
+def _mapping_key(segment: str, clocks: object) -> str:
     wanted = segment.lower().replace("_", "-")
     existing = [name for name in clocks if isinstance(name, str)] if isinstance(clocks, dict) else []
     return next((name for name in existing if name.lower().replace("_", "-") == wanted), wanted)
 
 
-def _beyond(segments: list[str]) -> str:
+def _explain_unknown(segments: list[str]) -> str:
     for length in range(len(segments), 0, -1):
         path = _path(segments[:length], {})
         if path is not None:
@@ -126,21 +128,21 @@ def _value(path: Path, text: str) -> Any:
     if text.strip() in ("", "null") and may_be_null(section, path[-1]):
         return None
     if is_list(kind) and not text.lstrip().startswith("["):
-        return text if _takes_all(path) and text == "all" else _split(path, text)
+        return text if _accepts_all(path) and text == "all" else _parse_list(path, text)
     return read_yaml(text) if is_list(kind) or is_section(kind) or is_mapping(kind) or kind is KafkaSettings else text
 
 
-def _split(path: Path, text: str) -> Any:
+def _parse_list(path: Path, text: str) -> Any:
     if is_section(child(kind_at(path), 0)):
         return read_yaml(text)
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
-def _takes_all(path: Path) -> bool:
+def _accepts_all(path: Path) -> bool:
     return path[:2] == ("api", "tokens") and path[-1] == "clocks"
 
 
-def _other_way_to_say(path: Path) -> Path | None:
+def _secret_counterpart(path: Path) -> Path | None:
     """`password` for `password_file` and the reverse: a variable takes the place of both in the file."""
     last = path[-1]
     if not isinstance(last, str) or len(path) < 2:
@@ -152,13 +154,13 @@ def _all_variables() -> Iterator[str]:
     for section, field in Settings.model_fields.items():
         yield f"{PREFIX}{section.upper()}"
         kind = field.annotation
-        for name in names(kind) if is_section(kind) else []:
+        for name in field_names(kind) if is_section(kind) else []:
             yield f"{PREFIX}{section.upper()}__{name.upper()}"
     yield f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
     yield from NOT_SETTINGS
 
 
-class NoSuchPlace(ValueError):
+class IndexGap(ValueError):
     """A list's index that leaves a gap."""
 
 
@@ -188,7 +190,7 @@ def put(data: object, path: Path, value: object) -> object:
     if isinstance(head, int) and (data is None or isinstance(data, list)):
         items = list(data or [])
         if head > len(items):
-            raise NoSuchPlace(f"wanted an index of at most {len(items)}, the list's next")
+            raise IndexGap(f"wanted an index of at most {len(items)}, the list's next")
         return [*items[:head], put(items[head] if head < len(items) else None, rest, value), *items[head + 1 :]]
     if isinstance(head, str) and (data is None or isinstance(data, dict)):
         mapping = data or {}
@@ -196,7 +198,7 @@ def put(data: object, path: Path, value: object) -> object:
     return data
 
 
-def without(data: object, path: Path) -> object:
+def remove(data: object, path: Path) -> object:
     """A copy of `data` with nothing at `path`, whose last segment is a mapping's key."""
     parent = get(data, path[:-1])
     if not isinstance(parent, dict) or path[-1] not in parent:

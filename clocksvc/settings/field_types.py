@@ -28,35 +28,35 @@ def child(kind: Kind, segment: object) -> Kind:
     if kind is KafkaSettings:
         return SecretStr if isinstance(segment, str) and is_secret(segment) else str
     if is_section(kind):
-        return bare(kind.model_fields[segment].annotation) if segment in names(kind) else None
+        return unwrap(kind.model_fields[segment].annotation) if segment in field_names(kind) else None
     if is_list(kind) and isinstance(segment, int):
-        return bare(get_args(kind)[0])
+        return unwrap(get_args(kind)[0])
     if is_mapping(kind):
-        return bare(get_args(kind)[1])
+        return unwrap(get_args(kind)[1])
     return None
 
 
-def bare(annotation: Kind) -> Kind:
+def unwrap(annotation: Kind) -> Kind:
     """The annotation without its validators and its "or None"."""
     origin = _origin(annotation)
     if origin is Annotated:
-        return bare(get_args(annotation)[0])
+        return unwrap(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         (only,) = (option for option in get_args(annotation) if option is not type(None))
-        return bare(only)
+        return unwrap(only)
     return annotation
 
 
 def may_be_null(section: Kind, name: object) -> bool:
     """Whether this is a section's field that may be null."""
-    return is_section(section) and name in names(section) and _has_null(section.model_fields[name].annotation)
+    return is_section(section) and name in field_names(section) and _has_null(section.model_fields[name].annotation)
 
 
 def _has_null(annotation: Kind) -> bool:
     return type(None) in get_args(annotation)
 
 
-def names(section: Kind) -> list[str]:
+def field_names(section: Kind) -> list[str]:
     """The fields of a section that a user may write."""
     return [name for name, field in section.model_fields.items() if not field.exclude]
 

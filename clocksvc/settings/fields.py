@@ -32,27 +32,27 @@ class FieldError:
     value: object = NO_VALUE
 
 
-class Findings(ValueError):
+class FieldErrors(ValueError):
     """What a validator raises when it may find several things at once."""
 
-    def __init__(self, findings: Iterable[FieldError]) -> None:
-        self.findings = tuple(findings)
-        super().__init__("; ".join(finding.reason for finding in self.findings))
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(error.reason for error in self.errors))
 
 
-def refuse(findings: list[FieldError]) -> None:
+def raise_errors(errors: list[FieldError]) -> None:
     """Raises Findings if there are any."""
-    if findings:
-        raise Findings(findings)
+    if errors:
+        raise FieldErrors(errors)
 
 
-def _secret(value: object) -> object:
+def _reject_empty(value: object) -> object:
     if isinstance(value, str) and not value:
         raise ValueError("wanted text that is not empty")
     return value
 
 
-def _port(value: object) -> object:
+def _parse_port(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
         return int(value)
     if isinstance(value, bool | float):
@@ -61,8 +61,8 @@ def _port(value: object) -> object:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
-Port = Annotated[int, BeforeValidator(_port)]
+Secret = Annotated[SecretStr, BeforeValidator(_reject_empty)]
+Port = Annotated[int, BeforeValidator(_parse_port)]
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 WholeSeconds = Annotated[int, BeforeValidator(parse_whole_seconds)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import RootModel, SecretStr, field_validator
 
-from clocksvc.settings.fields import FieldError, refuse
+from clocksvc.settings.fields import FieldError, raise_errors
 
 _NAMES = """
 api.version.fallback.ms api.version.request api.version.request.timeout.ms auto.commit.interval.ms
@@ -52,12 +52,12 @@ ssl.providers ssl.sigalgs.list statistics.interval.ms sticky.partitioning.linger
 topic.metadata.propagation.max.ms topic.metadata.refresh.fast.cnt topic.metadata.refresh.fast.interval.ms
 topic.metadata.refresh.interval.ms topic.metadata.refresh.sparse transaction.timeout.ms
 """
-KNOWN = frozenset(_NAMES.split())
+KNOWN_SETTINGS = frozenset(_NAMES.split())
 
 _REPLICAS = "a tick is given once all in-sync replicas have it"
 _COMMITTED = "ticks are read as committed, by position, and no group's offsets are touched"
 _OUTCOME = "every record's delivery is checked"
-_NOT_YOURS = {
+_FORBIDDEN = {
     "acks": _REPLICAS,
     "request.required.acks": _REPLICAS,
     "enable.idempotence": "a tick stands once in the tick log",
@@ -79,7 +79,7 @@ _NOT_YOURS = {
 _SECRET_WORDS = frozenset({"password", "passphrase", "secret", "pem", "token"})
 _NEAR = 0.75
 _NAME = re.compile(r"[a-z0-9]+(?:[._][a-z0-9]+){0,19}")
-_BY_VARIABLE = {name.replace(".", "_").upper(): name for name in KNOWN}
+_BY_VARIABLE = {name.replace(".", "_").upper(): name for name in KNOWN_SETTINGS}
 _LONGEST_INTEGER_BITS = 64
 _DEFAULTS = {"bootstrap.servers": "localhost:9092"}
 
@@ -89,34 +89,34 @@ class KafkaSettings(RootModel[dict[str, SecretStr]]):
 
     @field_validator("root", mode="before")
     @classmethod
-    def _are_settings(cls, value: object) -> object:
+    def _check_settings(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             raise ValueError("wanted librdkafka settings such as {bootstrap.servers: localhost:9092}")  # noqa: TRY004
-        refuse([finding for name, setting in value.items() if (finding := _refused(name, setting))])
+        raise_errors([error for name, setting in value.items() if (error := _setting_error(name, setting))])
         return {**_DEFAULTS, **{name: _as_text(setting) for name, setting in value.items()}}
 
-    def in_the_clear(self) -> dict[str, str]:
+    def reveal(self) -> dict[str, str]:
         """Name and value of every setting."""
         return {name: value.get_secret_value() for name, value in self.root.items()}
 
 
-def _refused(name: Any, value: object) -> FieldError | None:
+def _setting_error(name: Any, value: object) -> FieldError | None:
     if not isinstance(name, str):
         return FieldError((str(name),), "wanted the name of a librdkafka setting")
-    reason = reason_against(name)
+    reason = forbidden_reason(name)
     if reason is not None:
         return FieldError((name,), f"not yours to set: {reason}")
     if name.endswith("_file") and is_secret(name.removesuffix("_file")):
         return FieldError((name,), "wanted the path of a file", value)
-    meant = misspelt(name)
+    meant = similar_setting(name)
     if meant is not None:
         return FieldError((name,), f"unknown setting: did you mean {meant!r}?")
-    if not is_name(name):
+    if not is_setting_name(name):
         return FieldError((name,), "unknown setting: wanted librdkafka's name, such as bootstrap.servers")
-    return _refused_value(name, value)
+    return _value_error(name, value)
 
 
-def _refused_value(name: str, value: object) -> FieldError | None:
+def _value_error(name: str, value: object) -> FieldError | None:
     if isinstance(value, Mapping):
         return FieldError((name,), f"wanted text, a number, true or false: names are written whole, as {name}.…", value)
     huge = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
@@ -137,7 +137,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def name_from_environment(variable: str) -> str:
+def setting_for_variable(variable: str) -> str:
     """librdkafka's name for the last part of a variable: `SASL_PASSWORD_FILE` is `sasl.password_file`."""
     if known := _BY_VARIABLE.get(variable.upper()):
         return known
@@ -146,11 +146,11 @@ def name_from_environment(variable: str) -> str:
     return f"{secret}_file" if secret != dotted and is_secret(secret) else dotted
 
 
-def reason_against(name: str) -> str | None:
+def forbidden_reason(name: str) -> str | None:
     """Why this setting is not the user's; None where it is."""
     if name.endswith("_cb"):
         return "a callback is set by a program, not in a file"
-    return _NOT_YOURS.get(name)
+    return _FORBIDDEN.get(name)
 
 
 def is_secret(name: str) -> bool:
@@ -158,18 +158,18 @@ def is_secret(name: str) -> bool:
     return name == "sasl.oauthbearer.config" or not _SECRET_WORDS.isdisjoint(name.split("."))
 
 
-def is_name(name: str) -> bool:
+def is_setting_name(name: str) -> bool:
     """Whether librdkafka could have a setting of this name."""
     return _NAME.fullmatch(name) is not None
 
 
-def misspelt(name: str) -> str | None:
+def similar_setting(name: str) -> str | None:
     """The known setting that was meant where separators or one word are wrong; None for what may be a newer setting."""
-    if name in KNOWN:
+    if name in KNOWN_SETTINGS:
         return None
     written = re.sub(r"[^a-z0-9]", ".", name.lower())
-    same = (known for known in sorted(KNOWN) if known.replace("_", ".") == written)
-    near = (known for known in sorted(KNOWN) if _one_word_apart(written, known))
+    same = (known for known in sorted(KNOWN_SETTINGS) if known.replace("_", ".") == written)
+    near = (known for known in sorted(KNOWN_SETTINGS) if _one_word_apart(written, known))
     return next(same, None) or next(near, None)
 
 

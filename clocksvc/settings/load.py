@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from clocksvc.errors import SettingsError
-from clocksvc.settings.document import NotYaml, read_yaml
-from clocksvc.settings.environment import overlaid, settings_in
-from clocksvc.settings.field_types import Kind, child, is_section, names
+from clocksvc.settings.document import InvalidYaml, read_yaml
+from clocksvc.settings.environment import apply_environment, variables_by_path
+from clocksvc.settings.field_types import Kind, child, field_names, is_section
 from clocksvc.settings.fields import Path
 from clocksvc.settings.kafka import KafkaSettings, is_secret
 from clocksvc.settings.models import Settings
@@ -43,7 +43,7 @@ def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = rea
         SettingsError: names everything that is wrong.
     """
     source = path or environ.get("CLOCKSVC_CONFIG") or None
-    data = {} if source is None else _document(source, read_file)
+    data = {} if source is None else _read_document(source, read_file)
     return settings_from(data, environ, read_file, source)
 
 
@@ -61,28 +61,28 @@ def settings_from(
     origins: dict[tuple[str | int, ...], str] = {}
     problems = Problems(origins)
     data = {} if data is None else data
-    origins.update(settings_in(environ, data, problems))
-    data = overlaid(data, origins, environ, problems)
-    data = with_secrets_read(data, Settings, read_file, problems)
-    settings = _checked(data, problems)
-    problems.raise_any(source)
+    origins.update(variables_by_path(environ, data, problems))
+    data = apply_environment(data, origins, environ, problems)
+    data = read_secret_files(data, Settings, read_file, problems)
+    settings = _validate(data, problems)
+    problems.raise_if_any(source)
     if settings is None:
         raise SettingsError(["it was refused without a reason"], source)
     return settings
 
 
-def _checked(data: object, problems: Problems) -> Settings | None:
+def _validate(data: object, problems: Problems) -> Settings | None:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        problems.add_refused(error)
+        problems.add_validation_error(error)
         return None
 
 
-def _document(source: str, read_file: ReadFile) -> object:
+def _read_document(source: str, read_file: ReadFile) -> object:
     try:
         return read_yaml(read_file(source))
-    except NotYaml as error:
+    except InvalidYaml as error:
         raise SettingsError([f"not valid YAML: {error}"], source) from None
     except OSError as error:
         raise SettingsError([f"can't be read: {error.strerror}"], source) from None
@@ -90,34 +90,34 @@ def _document(source: str, read_file: ReadFile) -> object:
         raise SettingsError(["can't be read: it is not UTF-8 text"], source) from None
 
 
-def with_secrets_read(data: Any, kind: Kind, read: ReadFile, problems: Problems, path: Path = ()) -> Any:
+def read_secret_files(data: Any, kind: Kind, read: ReadFile, problems: Problems, path: Path = ()) -> Any:
     """A copy of `data` with every secret that is given as a file in its own field; a trailing newline is no part."""
     if kind is None:
         return data
     if isinstance(data, dict):
         below = {
-            key: with_secrets_read(value, child(kind, key), read, problems, (*path, key)) for key, value in data.items()
+            key: read_secret_files(value, child(kind, key), read, problems, (*path, key)) for key, value in data.items()
         }
-        for secret in _given_as_file(kind, below):
-            _read_one(below, secret, read, problems, path)
+        for secret in _secrets_in_files(kind, below):
+            _read_secret(below, secret, read, problems, path)
             if kind is KafkaSettings:
                 del below[secret + _FILE]
         return below
     if isinstance(data, list):
         items = enumerate(data)
-        return [with_secrets_read(item, child(kind, i), read, problems, (*path, i)) for i, item in items]
+        return [read_secret_files(item, child(kind, i), read, problems, (*path, i)) for i, item in items]
     return data
 
 
-def _given_as_file(kind: Kind, data: dict[Any, Any]) -> list[str]:
+def _secrets_in_files(kind: Kind, data: dict[Any, Any]) -> list[str]:
     given = [key for key in data if isinstance(key, str) and key.endswith(_FILE) and isinstance(data[key], str)]
     secrets = [key.removesuffix(_FILE) for key in given]
     if kind is KafkaSettings:
         return [secret for secret in secrets if is_secret(secret)]
-    return [secret for secret in secrets if is_section(kind) and secret in names(kind)]
+    return [secret for secret in secrets if is_section(kind) and secret in field_names(kind)]
 
 
-def _read_one(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: Path) -> None:
+def _read_secret(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: Path) -> None:
     file, name = data[secret + _FILE], (*path, secret + _FILE)
     if data.get(secret) is not None:
         problems.add((*path, secret), f"given twice: wanted {secret} or {secret}{_FILE}")
@@ -127,8 +127,8 @@ def _read_one(data: dict[Any, Any], secret: str, read: ReadFile, problems: Probl
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.add(name, f"wanted a file that can be read: {reason}", file)
-        problems.settle((*path, secret))
+        problems.mark_reported((*path, secret))
         return
     if not data[secret].strip():
         problems.add(name, "wanted a file that is not empty", file)
-        problems.settle((*path, secret))
+        problems.mark_reported((*path, secret))

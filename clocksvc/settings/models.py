@@ -14,8 +14,8 @@ from clocksvc.interfaces.platform_task import (
 )
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.api import ApiSettings
-from clocksvc.settings.clocks import ClockSettings, check_together, with_names
-from clocksvc.settings.fields import FieldError, Section, Text, refuse, suggestion
+from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
+from clocksvc.settings.fields import FieldError, Section, Text, raise_errors, suggestion
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.redis import RedisSettings, broker_from_redis
 from clocksvc.settings.tasks import (
@@ -23,8 +23,8 @@ from clocksvc.settings.tasks import (
     NamespaceSettings,
     TaskbrokerSettings,
     TickTaskSettings,
-    check_routes,
-    platform_findings,
+    check_route_names,
+    taskbroker_errors,
 )
 
 
@@ -40,28 +40,30 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     kafka: KafkaSettings = KafkaSettings({})
     celery: CelerySettings = CelerySettings()
-    clocks: Annotated[dict[str, ClockSettings], BeforeValidator(with_names), AfterValidator(check_together)] = Field(
+    clocks: Annotated[dict[str, ClockSettings], BeforeValidator(add_names), AfterValidator(check_clocks)] = Field(
         description="at least one clock"
     )
     api: ApiSettings = ApiSettings()
     metrics: MetricsSettings = MetricsSettings()
-    namespaces: Annotated[dict[Text, NamespaceSettings], AfterValidator(check_routes)] = Field(default_factory=dict)
-    route_overrides: Annotated[dict[Text, Text], AfterValidator(check_routes)] = Field(default_factory=dict)
+    namespaces: Annotated[dict[Text, NamespaceSettings], AfterValidator(check_route_names)] = Field(
+        default_factory=dict
+    )
+    route_overrides: Annotated[dict[Text, Text], AfterValidator(check_route_names)] = Field(default_factory=dict)
     taskbroker: TaskbrokerSettings = TaskbrokerSettings()
 
     @model_validator(mode="after")
-    def _sections_fit(self) -> "Settings":
-        findings = []
+    def _check_across_sections(self) -> "Settings":
+        errors = []
         if self.redis.cluster and self.celery.broker_url is None:
             wanted = "wanted a broker's URL, because a Redis cluster (redis.cluster) can't be one"
-            findings.append(FieldError(("celery", "broker_url"), wanted, None))
+            errors.append(FieldError(("celery", "broker_url"), wanted, None))
         for index, token in enumerate(self.api.tokens):
             for position, clock in enumerate(token.clocks or ()):
                 if clock not in self.clocks:
                     wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
-                    findings.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
-        findings += platform_findings(self.taskbroker, self.routes())
-        refuse(findings)
+                    errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
+        errors += taskbroker_errors(self.taskbroker, self.routes())
+        raise_errors(errors)
         return self
 
     def clock_specs(self) -> dict[str, ClockSpec]:
@@ -92,7 +94,7 @@ class Settings(Section):
 
     def kafka_settings(self) -> dict[str, str]:
         """What every Kafka client is given, secrets in the clear. The keepers add what the promises need."""
-        return self.kafka.in_the_clear()
+        return self.kafka.reveal()
 
     def celery_broker(self) -> tuple[str, dict[str, Any]]:
         """The broker's URL, password in the clear, and Celery's `broker_transport_options`."""

@@ -12,12 +12,12 @@ from clocksvc.errors import SettingsError
 from clocksvc.redaction import without_password
 from clocksvc.settings.field_types import (
     child,
+    field_names,
     is_mapping,
     is_section,
     kind_at,
-    names,
 )
-from clocksvc.settings.fields import NO_VALUE, Findings, Path, suggestion
+from clocksvc.settings.fields import NO_VALUE, FieldErrors, Path, suggestion
 from clocksvc.settings.kafka import KafkaSettings
 
 _REASONS = {
@@ -48,44 +48,44 @@ class Problems:
     def __init__(self, origins: Mapping[Path, str]) -> None:
         self._origins = origins
         self._texts: list[str] = []
-        self._settled: set[Path] = set()
-        self._notes: dict[Path, str] = {}
+        self._reported: set[Path] = set()
+        self._hints: dict[Path, str] = {}
 
     def add(self, path: Path, reason: str, value: object = NO_VALUE) -> None:
         """One problem, unless the path is settled already."""
-        if path in self._settled:
+        if path in self._reported:
             return
-        note = next((text for start, text in self._notes.items() if path[: len(start)] == start), "")
+        note = next((text for start, text in self._hints.items() if path[: len(start)] == start), "")
         shown = "" if value is NO_VALUE else f"{_shown(path, value)} is not valid: "
-        self._texts.append(f"{self._named(path)}: {shown}{reason}{note}")
+        self._texts.append(f"{self._name(path)}: {shown}{reason}{note}")
 
     def add_text(self, text: str) -> None:
         """A problem that has no path."""
         self._texts.append(text)
 
-    def settle(self, path: Path) -> None:
+    def mark_reported(self, path: Path) -> None:
         """What is wrong at `path` has been said; later problems there would only be its echo."""
-        self._settled.add(path)
+        self._reported.add(path)
 
     def note(self, path: Path, text: str) -> None:
         """Say `text` as well with every problem at or below `path`."""
-        self._notes[path] = text
+        self._hints[path] = text
 
-    def add_refused(self, error: ValidationError) -> None:
+    def add_validation_error(self, error: ValidationError) -> None:
         """All that the sections refuse."""
         for detail in error.errors(include_url=False):
-            self._add_detail(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
+            self._add_details(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
 
-    def raise_any(self, source: str | None) -> None:
+    def raise_if_any(self, source: str | None) -> None:
         """Raises SettingsError if anything was added."""
         if self._texts:
             raise SettingsError(self._texts, source)
 
-    def _add_detail(self, path: Path, kind: str, value: object, context: Mapping[str, Any]) -> None:
+    def _add_details(self, path: Path, kind: str, value: object, context: Mapping[str, Any]) -> None:
         error = context.get("error")
-        if isinstance(error, Findings):
-            for finding in error.findings:
-                self.add(path + finding.path, finding.reason, finding.value)
+        if isinstance(error, FieldErrors):
+            for field_error in error.errors:
+                self.add(path + field_error.path, field_error.reason, field_error.value)
         elif kind == "missing":
             self.add(path, f"missing: wanted {_description(path)}")
         elif kind == "extra_forbidden":
@@ -98,14 +98,14 @@ class Problems:
             quotes = ": put it in quotes" if kind == "string_type" and _is_scalar(value) else ""
             self.add(path, _REASONS.get(kind, f"wanted something else ({kind})") + quotes, value)
 
-    def _named(self, path: Path) -> str:
+    def _name(self, path: Path) -> str:
         name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"
         variable = next((self._origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._origins), None)
         return f"{name} ({variable})" if variable else name
 
 
 def _unknown(path: Path) -> str:
-    known = names(kind_at(path[:-1])) if is_section(kind_at(path[:-1])) else []
+    known = field_names(kind_at(path[:-1])) if is_section(kind_at(path[:-1])) else []
     return "unknown field" + (suggestion(str(path[-1]), known) or f": wanted one of {', '.join(known)}")
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from clocksvc.errors import InvalidValue
 from clocksvc.redis_url import SENTINEL_PORT, Node, RedisAddress, parse_node, parse_redis_url
-from clocksvc.settings.fields import FieldError, Secret, Section, Text, refuse
+from clocksvc.settings.fields import FieldError, Secret, Section, Text, raise_errors
 
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _WANTED_URL = "wanted redis://host:6379/0 or rediss://host:6379/0, user and password percent-encoded, no ?arguments"
@@ -30,11 +30,11 @@ class SentinelSettings(Section):
     password_file: Text | None = None
 
     @model_validator(mode="after")
-    def _has_nodes(self) -> "SentinelSettings":
+    def _check_nodes(self) -> "SentinelSettings":
         if not self.nodes:
-            refuse([FieldError(("nodes",), "wanted at least one host:port")])
+            raise_errors([FieldError(("nodes",), "wanted at least one host:port")])
         wanted = "wanted host:port"
-        refuse([FieldError(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if not _node(node)])
+        raise_errors([FieldError(("nodes", i), wanted, node) for i, node in enumerate(self.nodes) if not _node(node)])
         return self
 
     def addresses(self) -> tuple[Node, ...]:
@@ -59,30 +59,30 @@ class RedisSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _is_a_url(cls, url: SecretStr) -> SecretStr:
+    def _check_url(cls, url: SecretStr) -> SecretStr:
         _parse_url(url.get_secret_value())
         return url
 
     @field_validator("prefix")
     @classmethod
-    def _is_a_prefix(cls, prefix: str) -> str:
+    def _check_prefix(cls, prefix: str) -> str:
         if not _PREFIX.fullmatch(prefix):
             raise ValueError("wanted 1 to 64 of a-z, A-Z, 0-9, '.', '_', ':' and '-'")
         return prefix
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "RedisSettings":
+    def _check(self) -> "RedisSettings":
         address = _parse_url(self.url.get_secret_value())
-        refuse([*self._refused_kinds(address), *self._refused_credentials(address), *self._refused_tls(address)])
+        raise_errors([*self._kind_errors(address), *self._credential_errors(address), *self._tls_errors(address)])
         return self
 
-    def _refused_kinds(self, address: RedisAddress) -> Iterator[FieldError]:
+    def _kind_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         if self.cluster and self.sentinel is not None:
             yield FieldError(("cluster",), "wanted cluster or sentinel, not both", True)
         if self.cluster and address.database:
             yield FieldError(("url",), "wanted database 0: a cluster has no other", self.url)
 
-    def _refused_credentials(self, address: RedisAddress) -> Iterator[FieldError]:
+    def _credential_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         for name, own, other in (
             ("username", self.username, address.username),
             ("password", self.password, address.password),
@@ -90,7 +90,7 @@ class RedisSettings(Section):
             if own is not None and other is not None:
                 yield FieldError((name,), "wanted it once: redis.url has one too", own)
 
-    def _refused_tls(self, address: RedisAddress) -> Iterator[FieldError]:
+    def _tls_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
             if getattr(self, name) is not None and not address.tls:
                 yield FieldError((name,), "wanted only where redis.url is a rediss:// one", getattr(self, name))

@@ -12,22 +12,22 @@ from clocksvc.interfaces.schedule import (
     parse_backlog,
 )
 from clocksvc.interfaces.task_routes import Routes
-from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, refuse, suggestion
+from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
 
 PROCESSING_DEADLINE_MS = 10_000
 """As the task platform's own client has it for tasks that say nothing."""
 
-_PLATFORM_ALONE = ("processing_deadline", "expires")
+_PLATFORM_ONLY = ("processing_deadline", "expires")
 
 
-def _count(value: object) -> object:
+def _parse_count(value: object) -> object:
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6 else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError("wanted a whole number of at least 1")
     return number
 
 
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(_parse_count)]
 
 
 class CelerySettings(Section):
@@ -38,7 +38,7 @@ class CelerySettings(Section):
 
     @field_validator("broker_url")
     @classmethod
-    def _is_a_url(cls, value: Secret | None) -> Secret | None:
+    def _check_url(cls, value: Secret | None) -> Secret | None:
         if value is not None and "://" not in value.get_secret_value():
             raise ValueError("wanted a broker's URL such as redis://localhost:6379/1 or amqp://…")
         return value
@@ -53,19 +53,19 @@ class NamespaceSettings(Section):
     expires: WholeSeconds | None = None
 
     @model_validator(mode="after")
-    def _goes_to_one_place(self) -> "NamespaceSettings":
-        findings = []
+    def _check(self) -> "NamespaceSettings":
+        errors = []
         if self.queue is None and self.topic is None:
-            findings.append(FieldError(("queue",), "missing: wanted a queue, or the task platform's `topic` instead"))
+            errors.append(FieldError(("queue",), "missing: wanted a queue, or the task platform's `topic` instead"))
         if self.queue is not None and self.topic is not None:
-            findings.append(FieldError(("topic",), "wanted either a queue or a topic", self.topic))
-        for name in _PLATFORM_ALONE:
+            errors.append(FieldError(("topic",), "wanted either a queue or a topic", self.topic))
+        for name in _PLATFORM_ONLY:
             value = getattr(self, name)
             if self.topic is None and name in self.model_fields_set:
-                findings.append(FieldError((name,), "wanted only beside `topic`: Celery's tasks say this themselves"))
+                errors.append(FieldError((name,), "wanted only beside `topic`: Celery's tasks say this themselves"))
             elif value is not None and value < 1000:
-                findings.append(FieldError((name,), "wanted at least 1s", value))
-        refuse(findings)
+                errors.append(FieldError((name,), "wanted at least 1s", value))
+        raise_errors(errors)
         return self
 
     @property
@@ -83,11 +83,11 @@ class TickTaskSettings(Section):
     max_age: str | None = None
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "TickTaskSettings":
+    def _check(self) -> "TickTaskSettings":
         try:
             parse_backlog("task", self.catch_up, self.max_age)
         except InvalidValue as error:
-            refuse([FieldError((error.field.removeprefix("task."),), error.wanted, error.value)])
+            raise_errors([FieldError((error.field.removeprefix("task."),), error.wanted, error.value)])
         return self
 
     @property
@@ -108,21 +108,21 @@ class TaskbrokerSettings(Section):
     replicas: dict[Text, Count] = Field(default_factory=dict)
 
 
-def check_each_once(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettings, ...]:
+def check_unique_tasks(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettings, ...]:
     """Raises Findings where a task stands twice: its tick would be sent once all the same."""
     first: dict[str, int] = {}
-    findings = [
+    errors = [
         FieldError((index, "task"), "wanted each task once", task.task)
         for index, task in enumerate(tasks)
         if first.setdefault(task.task, index) != index
     ]
-    refuse(findings)
+    raise_errors(errors)
     return tasks
 
 
-def check_routes(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+def check_route_names(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raises Findings for a name that no dotted name can be below."""
-    refuse(
+    raise_errors(
         [
             FieldError((name,), "wanted a dotted name such as ingest.errors")
             for name in overrides
@@ -132,7 +132,7 @@ def check_routes(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     return overrides
 
 
-def platform_findings(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
+def taskbroker_errors(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
     """What does not fit between the platform and the routes that lead to it."""
     topics = routes.topics()
     if topics and taskbroker.application is None:

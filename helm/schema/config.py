@@ -14,13 +14,13 @@ from clocksvc.clock.duration import (
 )
 from clocksvc.settings import Settings
 from clocksvc.settings.field_types import (
-    bare,
+    field_names,
     is_list,
     is_mapping,
     is_section,
-    names,
+    unwrap,
 )
-from clocksvc.settings.kafka import KNOWN, KafkaSettings, is_secret, reason_against
+from clocksvc.settings.kafka import KNOWN_SETTINGS, KafkaSettings, forbidden_reason, is_secret
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 
 _PAPER = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"
@@ -65,7 +65,7 @@ def secrets(*, tokens: bool) -> Schema:
     every: dict[str, Schema] = {
         "redis": closed({"url": key, "password": key, "sentinel": closed({"password": key})}),
         "celery": closed({"broker_url": key}),
-        "kafka": closed({name: key for name in sorted(KNOWN) if is_secret(name)}),
+        "kafka": closed({name: key for name in sorted(KNOWN_SETTINGS) if is_secret(name)}),
     }
     return closed(every | ({"tokens": named(key, _TOKEN)} if tokens else {}))
 
@@ -77,9 +77,9 @@ def _of(kind: Any, path: str) -> Schema:
         return _section(kind, path)
     if is_list(kind):
         item = get_args(kind)[0]
-        return listed(_of(bare(item), f"{path}.<n>") if is_section(bare(item)) else _leaf(item))
+        return listed(_of(unwrap(item), f"{path}.<n>") if is_section(unwrap(item)) else _leaf(item))
     if is_mapping(kind):
-        value = bare(get_args(kind)[1])
+        value = unwrap(get_args(kind)[1])
         inner = _of(value, f"{path}.<name>") if is_section(value) else _leaf(value)
         # Null takes away what another file of values has.
         return named(or_null(inner) if is_section(value) else inner, _CLOCK if path == "clocks" else None)
@@ -88,13 +88,13 @@ def _of(kind: Any, path: str) -> Schema:
 
 def _section(kind: Any, path: str) -> Schema:
     fields, required = {}, []
-    for name in names(kind):
+    for name in field_names(kind):
         here, info = f"{path}.{name}".lstrip("."), kind.model_fields[name]
-        if bare(info.annotation) is SecretStr and here not in _URLS:
+        if unwrap(info.annotation) is SecretStr and here not in _URLS:
             continue
         schema = _URLS.get(here) or _EXACTLY.get(here)
         if schema is None:
-            whole = bare(info.annotation)
+            whole = unwrap(info.annotation)
             plain = not (is_section(whole) or is_list(whole) or is_mapping(whole) or whole is KafkaSettings)
             schema = _leaf(info.annotation, info.metadata) if plain else _of(whole, here)
         schema = {**schema, **_described(here)}
@@ -106,15 +106,15 @@ def _section(kind: Any, path: str) -> Schema:
 
 def _kafka() -> Schema:
     value: Schema = {"type": ["string", "number", "boolean", "null"]}
-    plain = {name: value for name in KNOWN if not is_secret(name) and reason_against(name) is None}
-    files = {f"{name}_file": TEXT for name in KNOWN if is_secret(name)}
+    plain = {name: value for name in KNOWN_SETTINGS if not is_secret(name) and forbidden_reason(name) is None}
+    files = {f"{name}_file": TEXT for name in KNOWN_SETTINGS if is_secret(name)}
     return closed(dict(sorted((plain | files).items())))
 
 
 def _leaf(annotation: Any, metadata: Any = ()) -> Schema:
     if {parse_duration, parse_whole_seconds} & set(_validators(annotation, metadata)):
         return _DURATION
-    kind = bare(annotation)
+    kind = unwrap(annotation)
     if _origin(kind) is Literal:
         return {"type": "string", "enum": list(get_args(kind))}
     return {bool: SWITCH, int: {"type": "integer"}}.get(kind, TEXT)

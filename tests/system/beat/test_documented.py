@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.repository import ROOT
-from tests.unit.settings.given import loaded
+from tests.unit.settings.sample_config import loaded
 
 pytestmark = pytest.mark.core
 

@@ -15,7 +15,7 @@ from tests.system.docs.blocks import (
     Block,
     blocks,
 )
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     TOKEN,
     loaded,
 )

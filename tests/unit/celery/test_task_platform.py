@@ -13,7 +13,7 @@ from clocksvc.celery import on_tick
 from clocksvc.celery.clock_scheduler import on_tick_entries
 from clocksvc.errors import InvalidValue
 from clocksvc.settings import settings_from
-from tests.unit.settings.given import CLOCK
+from tests.unit.settings.sample_config import CLOCK
 
 pytestmark = pytest.mark.core
 

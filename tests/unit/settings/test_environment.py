@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from clocksvc.settings import settings_from
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     CLOCK,
     MINIMAL,
     SECRET,
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.core
 
 
 @dataclass
-class Laid:
+class Case:
     """A file, the environment over it, and a field's value then."""
 
     environ: dict[str, str]
@@ -31,49 +31,49 @@ class Laid:
 
 
 LAID = {
-    "over a default": Laid({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p"),
-    "over the file": Laid({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p", with_section("redis", {"prefix": "q"})),
-    "beside the file": Laid({"CLOCKSVC_API__PORT": "1"}, "redis.prefix", "q", with_section("redis", {"prefix": "q"})),
-    "a number": Laid({"CLOCKSVC_API__PORT": "81"}, "api.port", 81),
-    "a switch": Laid({"CLOCKSVC_REDIS__CLUSTER": "false"}, "redis.cluster", False),
-    "a duration": Laid({"CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "2m"}, "clocks.checkins.interval", 120_000),
-    "a list with commas": Laid({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "a, b"}, "clocks.checkins.topics", ("a", "b")),
-    "a list as YAML": Laid({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "[a, 'b']"}, "clocks.checkins.topics", ("a", "b")),
-    "null": Laid({"CLOCKSVC_CLOCKS__CHECKINS__HEARTBEAT": "null"}, "clocks.checkins.heartbeat", None),
-    "nothing": Laid(
+    "over a default": Case({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p"),
+    "over the file": Case({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p", with_section("redis", {"prefix": "q"})),
+    "beside the file": Case({"CLOCKSVC_API__PORT": "1"}, "redis.prefix", "q", with_section("redis", {"prefix": "q"})),
+    "a number": Case({"CLOCKSVC_API__PORT": "81"}, "api.port", 81),
+    "a switch": Case({"CLOCKSVC_REDIS__CLUSTER": "false"}, "redis.cluster", False),
+    "a duration": Case({"CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "2m"}, "clocks.checkins.interval", 120_000),
+    "a list with commas": Case({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "a, b"}, "clocks.checkins.topics", ("a", "b")),
+    "a list as YAML": Case({"CLOCKSVC_CLOCKS__CHECKINS__TOPICS": "[a, 'b']"}, "clocks.checkins.topics", ("a", "b")),
+    "null": Case({"CLOCKSVC_CLOCKS__CHECKINS__HEARTBEAT": "null"}, "clocks.checkins.heartbeat", None),
+    "nothing": Case(
         {"CLOCKSVC_CLOCKS__CHECKINS__HOLD_AFTER": ""}, "clocks.checkins.hold_after", None, with_clock(hold_after=9)
     ),
-    "below what was null": Laid(
+    "below what was null": Case(
         {"CLOCKSVC_CLOCKS__CHECKINS__HEARTBEAT__EVERY": "5s"},
         "clocks.checkins.heartbeat.every",
         5_000,
         with_clock(heartbeat=None),
     ),
-    "a clock with a dash": Laid(
+    "a clock with a dash": Case(
         {"CLOCKSVC_CLOCKS__EU_CHECK_INS__GROUP": "x"},
         "clocks.eu-check-ins.group",
         "x",
         {"clocks": {"eu-check-ins": CLOCK}},
     ),
-    "a clock of its own": Laid(
+    "a clock of its own": Case(
         {"CLOCKSVC_CLOCKS__A_B__GROUP": "x", "CLOCKSVC_CLOCKS__A_B__TOPICS": "t"}, "clocks.a-b.topics", ("t",), {}
     ),
-    "a section as YAML": Laid({"CLOCKSVC_REDIS": "{prefix: p}"}, "redis.prefix", "p"),
-    "a field over a section as YAML": Laid(
+    "a section as YAML": Case({"CLOCKSVC_REDIS": "{prefix: p}"}, "redis.prefix", "p"),
+    "a field over a section as YAML": Case(
         {"CLOCKSVC_REDIS__PREFIX": "r", "CLOCKSVC_REDIS": "{prefix: p}"}, "redis.prefix", "r"
     ),
-    "sentinels": Laid(
+    "sentinels": Case(
         {"CLOCKSVC_REDIS__SENTINEL__NODES": "a:1,b:2", "CLOCKSVC_REDIS__SENTINEL__SERVICE": "s"},
         "redis.sentinel.nodes",
         ("a:1", "b:2"),
     ),
-    "true or false": Laid({"CLOCKSVC_METRICS__PER_PARTITION": "false"}, "metrics.per_partition", False),
-    "lower case": Laid({"CLOCKSVC_redis__prefix": "p"}, "redis.prefix", "p"),
+    "true or false": Case({"CLOCKSVC_METRICS__PER_PARTITION": "false"}, "metrics.per_partition", False),
+    "lower case": Case({"CLOCKSVC_redis__prefix": "p"}, "redis.prefix", "p"),
 }
 
 
 @pytest.mark.parametrize("laid", LAID.values(), ids=LAID)
-def test_the_environment_counts_more_than_the_file(laid: Laid) -> None:
+def test_the_environment_counts_more_than_the_file(laid: Case) -> None:
     """Any field, by its path in upper case; the file's data stay as they were."""
     before = yaml.safe_dump(laid.file)
 

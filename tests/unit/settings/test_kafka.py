@@ -4,8 +4,8 @@ import confluent_kafka
 import pytest
 
 from clocksvc.settings import settings_from
-from clocksvc.settings.kafka import KNOWN
-from tests.unit.settings.given import (
+from clocksvc.settings.kafka import KNOWN_SETTINGS
+from tests.unit.settings.sample_config import (
     MINIMAL,
     problems_of,
     with_section,
@@ -80,7 +80,7 @@ def test_kafka_settings_become_text() -> None:
 
 def test_known_kafka_names_are_librdkafkas() -> None:
     """Each name that is suggested or mapped is a setting of the installed librdkafka."""
-    unknown = [name for name in sorted(KNOWN) if "No such configuration property" in _said_by_librdkafka(name)]
+    unknown = [name for name in sorted(KNOWN_SETTINGS) if "No such configuration property" in _said_by_librdkafka(name)]
 
     assert unknown == []
 

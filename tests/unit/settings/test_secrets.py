@@ -3,10 +3,10 @@
 import pytest
 
 from clocksvc.settings import Settings, settings_from
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     MINIMAL,
     TOKEN,
-    file_in,
+    read_fake_file,
     with_section,
 )
 
@@ -50,7 +50,9 @@ def test_every_secret_can_be_a_file_and_never_shows(path: str) -> None:
     """The file's content without its last newline is the secret; neither repr nor dump tell it."""
     section, fields, secret = SECRETS[path]
 
-    settings = settings_from(with_section(section, fields), {}, lambda path: file_in({"/s": secret + "\n"}, path))
+    settings = settings_from(
+        with_section(section, fields), {}, lambda path: read_fake_file({"/s": secret + "\n"}, path)
+    )
 
     assert _revealed(settings, path) == secret
     assert "s3cr3t" not in repr(settings) + str(settings) + str(settings.model_dump()) + settings.model_dump_json()
@@ -61,9 +63,11 @@ def test_the_environment_replaces_a_secret_however_it_was_written() -> None:
     files = {"/s": "from-file"}
     by_file, plainly = with_section("redis", {"password_file": "/gone"}), with_section("redis", {"password": "old"})
 
-    one = settings_from(by_file, {"CLOCKSVC_REDIS__PASSWORD": "new"}, lambda path: file_in(files, path))
-    other = settings_from(plainly, {"CLOCKSVC_REDIS__PASSWORD_FILE": "/s"}, lambda path: file_in(files, path))
-    kafka = settings_from(MINIMAL, {"CLOCKSVC_KAFKA__SASL_PASSWORD_FILE": "/s"}, lambda path: file_in(files, path))
+    one = settings_from(by_file, {"CLOCKSVC_REDIS__PASSWORD": "new"}, lambda path: read_fake_file(files, path))
+    other = settings_from(plainly, {"CLOCKSVC_REDIS__PASSWORD_FILE": "/s"}, lambda path: read_fake_file(files, path))
+    kafka = settings_from(
+        MINIMAL, {"CLOCKSVC_KAFKA__SASL_PASSWORD_FILE": "/s"}, lambda path: read_fake_file(files, path)
+    )
 
     assert (_revealed(one, "redis.password"), _revealed(other, "redis.password")) == ("new", "from-file")
     assert kafka.kafka_settings()["sasl.password"] == "from-file"

@@ -7,7 +7,7 @@ import pytest
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
 from clocksvc.settings import load, settings_from
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     CLOCK,
     MINIMAL,
     loaded,

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.interfaces.platform_task import PlatformTask
 from clocksvc.settings import settings_from
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     CLOCK,
     loaded,
     problems_of,

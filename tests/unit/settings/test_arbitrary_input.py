@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     TOKEN,
-    file_in,
     loaded,
+    read_fake_file,
 )
 
 pytestmark = pytest.mark.core
@@ -67,7 +67,7 @@ def _outcome(load: Callable[[], Settings]) -> str:
 @given(data=_JUNK | _SECTIONS | _CLOCKS.map(lambda clock: {"clocks": {"checkins": clock}}), environ=_ENVIRONMENTS)
 def test_junk_is_refused_or_loads(data: object, environ: dict[str, str]) -> None:
     """Whatever stands in file and environment: settings or SettingsError, never another exception."""
-    outcome = _outcome(lambda: settings_from(data, environ, lambda path: file_in({"read": TOKEN}, path)))
+    outcome = _outcome(lambda: settings_from(data, environ, lambda path: read_fake_file({"read": TOKEN}, path)))
 
     assert outcome in ("refused", "loaded")
 

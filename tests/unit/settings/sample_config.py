@@ -14,7 +14,7 @@ TOKEN = "0123456789abcdef"
 SECRET = "hunter2-hunter2-hunter2"
 
 
-def file_in(files: Mapping[str, str], path: str) -> str:
+def read_fake_file(files: Mapping[str, str], path: str) -> str:
     """A file's text, from memory; a missing one is missed as on a disk."""
     if path not in files:
         raise FileNotFoundError(2, "No such file or directory")
@@ -24,7 +24,7 @@ def file_in(files: Mapping[str, str], path: str) -> str:
 def loaded(text: str, environ: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None) -> Settings:
     """Settings from the text of a file, with other files beside it."""
     every = {"clocksvc.yaml": text, **(files or {})}
-    return load("clocksvc.yaml", environ or {}, lambda path: file_in(every, path))
+    return load("clocksvc.yaml", environ or {}, lambda path: read_fake_file(every, path))
 
 
 def with_section(section: str, value: object) -> dict[str, Any]:
@@ -40,5 +40,5 @@ def with_clock(**fields: object) -> dict[str, Any]:
 def problems_of(data: object, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Everything that is said against it."""
     with pytest.raises(SettingsError) as raised:
-        settings_from(data, environ or {}, lambda path: file_in({}, path))
+        settings_from(data, environ or {}, lambda path: read_fake_file({}, path))
     return raised.value.problems

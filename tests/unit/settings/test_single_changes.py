@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.environment import put
-from tests.unit.settings.given import (
-    file_in,
+from tests.unit.settings.sample_config import (
     loaded,
+    read_fake_file,
 )
 
 pytestmark = pytest.mark.core
@@ -142,7 +142,7 @@ def names(problem: str, path: Path) -> bool:
 
 def from_data(data: object, environ: dict[str, str] | None = None) -> tuple[str, ...]:
     """What is said of plain data."""
-    return said(lambda: settings_from(data, environ or {}, lambda path: file_in({}, path)))
+    return said(lambda: settings_from(data, environ or {}, lambda path: read_fake_file({}, path)))
 
 
 def test_the_document_is_valid() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from clocksvc.errors import SettingsError
-from tests.unit.settings.given import (
+from tests.unit.settings.sample_config import (
     CLOCK,
     MINIMAL,
     SECRET,
