@@ -13,13 +13,9 @@ from clocksvc.api import problems
 from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.problems import Problem
 from clocksvc.api.tokens import Caller
+from clocksvc.clock.overrides import overrides_to_wire
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-    overrides_to_wire,
-)
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import StoreUnavailable
 
 logger = logging.getLogger("clocksvc.api")

@@ -4,10 +4,7 @@ from collections.abc import Iterator
 
 from clocksvc.check import rules_kafka, rules_time, rules_topic
 from clocksvc.check.finding import Finding, problem
-from clocksvc.clock.log_message import (
-    Message,
-    read_message,
-)
+from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import MetadataUnavailable, UnreadableRecord
@@ -89,7 +86,7 @@ def _emitted_ms(spec: ClockSpec, newest: NewestRecord | None) -> int | None:
     if newest is None:
         return None
     try:
-        record = read_message(spec.name, Message(newest.key, newest.value, newest.type))
+        record = decode_message(spec.name, Message(newest.key, newest.value, newest.type))
     except UnreadableRecord:
         return None
     return None if record.tick is None else record.tick.emitted_at_ms

@@ -12,7 +12,7 @@ from clocksvc.client.http import (
     is_connection_refused,
     is_unauthenticated,
 )
-from clocksvc.clock.duration import parse_duration
+from clocksvc.clock.time_format import parse_duration
 from clocksvc.errors import InvalidValue
 
 if TYPE_CHECKING:

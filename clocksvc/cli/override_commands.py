@@ -10,10 +10,9 @@ from clocksvc.client.http import (
     ServiceClient,
     is_connection_refused,
 )
-from clocksvc.clock.log_record import Exclusion, Pause
+from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason
-from clocksvc.clock.request_result import overrides_from_wire
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339

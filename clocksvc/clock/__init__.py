@@ -1,2 +1,1 @@
-"""The core: values and pure functions. No I/O, no reading of time, nothing imported from outside this folder
-but the errors."""
+"""The core: values and pure functions. It does no I/O, reads no clock, and imports only `clocksvc.errors`."""

@@ -1,47 +1,39 @@
-"""From what the leader sees to the ticks that are due, or the hold."""
+"""Decides which ticks are due, or why none is, and makes their records."""
 
 from dataclasses import replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.holds import (
-    Hold,
-    HoldInputs,
-    evaluate,
-)
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-)
+from clocksvc.clock.holds import Hold, HoldInputs, evaluate
+from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.tick import Tick
 
-BATCH = 500
-"""The most ticks in one transaction: a jump of any length goes out in batches, small enough that other clocks get their
-turn on the same brokers and store meanwhile."""
+MAX_TICKS_PER_TRANSACTION = 500
+"""A long jump is committed in batches of this size, so that other clocks on the same brokers and store don't wait."""
 
 
-def advance(sight: HoldInputs, limit: int = BATCH) -> range | Hold:
-    """The boundaries that are due, ascending, at most `limit`; or why there are none.
+def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_TRANSACTION) -> range | Hold:
+    """The boundaries that are due, ascending, at most `limit`; or the hold if there are none.
 
-    A clock's first tick is the floored minimum alone (or, where that is ahead of them, the last boundary that both
-    clocks have passed); later ones are every boundary after the last tick.
+    A clock's first tick is one boundary: the one that its minimum has reached, or the last boundary that the leader's
+    and the store's own clocks have passed if that is earlier. Later ticks are all boundaries after the last tick.
     """
-    held = evaluate(sight)
+    held = evaluate(inputs)
     if held is not None:
         return held
-    upto = min(sight.watermark_boundary_ms, sight.wall_clock_boundary_ms)
-    last = sight.state.last_tick_ms
+    upto = min(inputs.watermark_boundary_ms, inputs.wall_clock_boundary_ms)
+    last = inputs.state.last_tick_ms
     if last is None:
         return range(upto, upto + 1)
-    return boundary.boundaries_between(last, upto, sight.interval_ms, limit)
+    return boundary.boundaries_between(last, upto, inputs.interval_ms, limit)
 
 
-def records(clock: str, sight: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
-    """The tick-log records for the boundaries that are due: each names the one before it and carries the state."""
-    excluded = sight.roster.present_exclusions()
-    state: ClockState = replace(sight.state, topics=dict(sight.roster.topics), config_digest=config_digest)
+def make_records(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
+    """The tick-log records for the due boundaries. Each tick names the one before it and carries the new state."""
+    excluded = inputs.roster.present_exclusions()
+    state: ClockState = replace(inputs.state, topics=dict(inputs.roster.topics), config_digest=config_digest)
     made = []
     for at_ms in due:
-        tick = Tick(clock, at_ms, state.last_tick_ms, sight.interval_ms, emitted_at_ms, excluded)
+        tick = Tick(clock, at_ms, state.last_tick_ms, inputs.interval_ms, emitted_at_ms, excluded)
         state = replace(state, last_tick_ms=at_ms, last_emitted_ms=emitted_at_ms)
         made.append(Record(clock, state, tick))
     return made

@@ -1,7 +1,7 @@
-"""The reasons for which a clock waits, each a small rule over what the leader sees.
+"""Holds: the reasons why a clock emits no tick. Each reason is a small rule over the leader's inputs.
 
-A rule answers with the hold it stands for, or None. The rules are asked in the order of `RULES`: first what somebody
-wants, then what makes the reading itself worthless, then who is behind.
+The rules are evaluated in the order of `RULES`: first operator overrides and conflicts, then conditions that make the
+minimum meaningless, then partitions that are behind.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from clocksvc.clock.tick import partition_from_wire, partition_to_wire
 
 
 class Reason(StrEnum):
-    """Why no tick comes."""
+    """Why no tick is emitted."""
 
     PARTITION_UNREPORTED = "partition_unreported"
     PARTITION_BEHIND = "partition_behind"
@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
-"""Reasons that are part of a healthy clock's day until `hold_after` has passed; all others show at once."""
+"""Reasons that also occur while a clock is healthy. They become visible after `hold_after`, all others at once."""
 
 
 _NOT_REPORTED = (
@@ -47,10 +47,12 @@ _NOT_REPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why a clock stands still. `detail` is a sentence for people; programs read `reason` and `partitions`.
+    """Why a clock emits no tick.
 
-    `reason` is a Reason, except where a leader of a newer version gave one that this version does not know.
-    `transient` is one that ends by itself within seconds: it shows only if it doesn't.
+    Attributes:
+        reason: a Reason, or a plain string where a leader of a newer version gave a reason unknown here.
+        detail: a sentence for people. Programs read `reason` and `partitions`.
+        transient: the condition normally ends within seconds, so the hold becomes visible only after `hold_after`.
     """
 
     reason: Reason | str
@@ -59,33 +61,34 @@ class Hold:
     transient: bool = False
 
     def is_visible(self, quiet_ms: float, hold_after_ms: int) -> bool:
-        """Whether this is a hold yet, when no tick has come for `quiet_ms`."""
+        """Whether readers see this hold when no tick has been emitted for `quiet_ms`."""
         at_once = self.reason not in DELAYED_REASONS and not self.transient
         return at_once or quiet_ms >= hold_after_ms
 
     def to_wire(self) -> dict[str, Any]:
-        """As JSON, without `since`, which outlives the leader that says this."""
+        """The hold as JSON, without `since`: readers compute that, because it outlives a leader."""
         partitions = [partition_to_wire(partition) for partition in self.partitions]
         return {"reason": str(self.reason), "partitions": partitions, "detail": self.detail}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Hold":
-        """The reverse of `to_wire`; a reason that is not known stays as it came, so that its hold still shows."""
+        """The reverse of `to_wire`. An unknown reason is kept as it is, so that the hold is still visible."""
         partitions = tuple(partition_from_wire(item) for item in wire["partitions"])
-        word = wire["reason"]
-        return cls(next((reason for reason in Reason if reason.value == word), word), partitions, wire["detail"])
+        name = wire["reason"]
+        return cls(next((reason for reason in Reason if reason.value == name), name), partitions, wire["detail"])
 
 
 @dataclass(frozen=True, slots=True)
 class HoldInputs:
-    """What a leader sees at one moment; all times in milliseconds.
+    """What a leader knows at one moment. All times are milliseconds.
 
     Attributes:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown.
-        out_of_orderness_ms: what is subtracted to compare.
-        leader_now_ms, store_now_ms: the two clocks that must have passed a boundary.
-        digests: the configuration digests of all replicas alive.
-        all_replicas_announced: whether every replica alive had time to announce itself since the store last lost that.
+        out_of_orderness_ms: is subtracted from `lowest_ms` before it is compared with a boundary.
+        leader_now_ms, store_now_ms: the leader's and the store's own clocks; both must have passed a boundary.
+        digests: the configuration digests of all live replicas.
+        all_replicas_announced: every live replica had time to announce itself since the store last lost
+            announcements.
     """
 
     state: ClockState
@@ -100,70 +103,71 @@ class HoldInputs:
 
     @property
     def watermark_boundary_ms(self) -> int:
-        """The boundary that the minimum has reached; 0 while it is unknown."""
+        """The boundary that the minimum of all partitions has reached; 0 while it is unknown."""
         if self.lowest_ms is None:
             return 0
-        return max(0, boundary.floor(self.lowest_ms - self.out_of_orderness_ms, self.interval_ms))
+        return max(0, boundary.reached(self.lowest_ms, self.out_of_orderness_ms, self.interval_ms))
 
     @property
     def wall_clock_boundary_ms(self) -> int:
-        """The last boundary that both clocks have passed."""
+        """The last boundary that both the leader's and the store's own clocks have passed."""
         return boundary.floor(min(self.leader_now_ms, self.store_now_ms), self.interval_ms)
 
 
-def paused(sight: HoldInputs) -> Hold | None:
-    """Somebody told the clock to stand still."""
-    pause = sight.state.pause
+def paused(inputs: HoldInputs) -> Hold | None:
+    """An operator paused the clock."""
+    pause = inputs.state.pause
     return Hold(Reason.PAUSED, detail=f"paused by {pause.by}: {pause.reason}") if pause else None
 
 
-def config_conflict(sight: HoldInputs) -> Hold | None:
-    """Replicas are alive that would make different ticks."""
-    if len(sight.digests) < 2:
+def config_conflict(inputs: HoldInputs) -> Hold | None:
+    """Live replicas have configurations with which they would make different ticks."""
+    if len(inputs.digests) < 2:
         return None
     return Hold(
         Reason.CONFIG_CONFLICT,
-        detail=f"replicas with {len(sight.digests)} different configurations of this clock are alive: "
-        + ", ".join(sorted(sight.digests)),
+        detail=f"live replicas have {len(inputs.digests)} different configurations of this clock: "
+        + ", ".join(sorted(inputs.digests)),
     )
 
 
-def topic_missing(sight: HoldInputs) -> Hold | None:
-    """A configured topic that Kafka does not list: it may have partitions that nobody counts."""
-    missing = sight.roster.missing
+def topic_missing(inputs: HoldInputs) -> Hold | None:
+    """Kafka does not list a configured topic, so its partitions may be incomplete on the roster."""
+    missing = inputs.roster.missing
     return Hold(Reason.TOPIC_MISSING, detail=f"Kafka does not list {', '.join(missing)}") if missing else None
 
 
-def partition_unreported(sight: HoldInputs) -> Hold | None:
-    """Unknown is not zero, and not "whatever is there"."""
-    if sight.roster.required_count() == 0:
+def partition_unreported(inputs: HoldInputs) -> Hold | None:
+    """A partition is unknown, or all are excluded. Unknown is not zero: such a clock has no minimum."""
+    if inputs.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report")
-    if sight.lowest_ms is None:
+    if inputs.lowest_ms is None:
         return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_REPORTED)
     return None
 
 
-def partition_behind(sight: HoldInputs) -> Hold | None:
+def partition_behind(inputs: HoldInputs) -> Hold | None:
     """The slowest partition has not reached the next boundary."""
-    if sight.watermark_boundary_ms > (sight.state.last_tick_ms or 0):
+    if inputs.watermark_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
     return Hold(Reason.PARTITION_BEHIND, detail="the slowest partition has not reached the next boundary")
 
 
-def ahead_of_time(sight: HoldInputs) -> Hold | None:
+def ahead_of_time(inputs: HoldInputs) -> Hold | None:
     """The minimum is ahead of the leader's or the store's own clock."""
-    if sight.wall_clock_boundary_ms > (sight.state.last_tick_ms or 0):
+    if inputs.wall_clock_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
     return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
 
 
-def announcements_incomplete(sight: HoldInputs) -> Hold | None:
-    """In a store that was emptied, another configuration could go unseen until its replicas announce themselves."""
-    if sight.all_replicas_announced:
+def announcements_incomplete(inputs: HoldInputs) -> Hold | None:
+    """The store was emptied, so a replica with another configuration may not have announced itself yet."""
+    if inputs.all_replicas_announced:
         return None
     return Hold(
         Reason.CONFIG_CONFLICT,
-        detail="the store has not kept the replicas' announcements for long enough to tell whether all of them agree",
+        detail="the store lost the announcements of replicas; waiting until each live replica has announced its "
+        "configuration again",
         transient=True,
     )
 
@@ -179,6 +183,6 @@ RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
 )
 
 
-def evaluate(sight: HoldInputs) -> Hold | None:
-    """The first rule that holds; None where a tick can come."""
-    return next((found for rule in RULES if (found := rule(sight)) is not None), None)
+def evaluate(inputs: HoldInputs) -> Hold | None:
+    """The hold of the first rule that applies; None if a tick can be emitted."""
+    return next((found for rule in RULES if (found := rule(inputs)) is not None), None)

@@ -1,20 +1,19 @@
-"""A record of the tick log: a tick or a control record, each with the clock's whole state.
+"""A record of the tick log: its content, its encoding, and the chain that tick records form.
 
-One record is enough for a new leader: the state stands under the same fields whatever the record's type.
+A record is a tick or a control record. Both carry the clock's complete state under the same fields, so a new leader
+needs only the last record.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
-from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 
 FORMAT = 1
@@ -23,33 +22,15 @@ RecordType = Literal["tick", "control"]
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
-    """A partition that an operator took off the roster: who, when, why."""
-
-    partition: Partition
-    by: str
-    at_ms: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The clock was told to stand still: who, when, why."""
-
-    by: str
-    at_ms: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ClockState:
-    """What a clock's leader must know to go on.
+    """What a leader must know to continue a clock.
 
     Attributes:
-        last_tick_ms: the last tick, or what `init` said; the next tick names it as `previous`. None before either.
+        last_tick_ms: the last tick, or the time that `init` set; the next tick names it as `previous`. None before
+            either.
         last_emitted_ms: when the last tick was emitted; None before the first.
         topics: the partition counts and topic ids of the roster that the last tick was made with.
-        config_digest: of the configuration that wrote the record.
+        config_digest: the digest of the configuration that wrote the record.
     """
 
     last_tick_ms: int | None = None
@@ -60,7 +41,7 @@ class ClockState:
     config_digest: str = ""
 
     def excluded(self) -> frozenset[Partition]:
-        """The partitions that no tick waits for."""
+        """The partitions that ticks don't wait for."""
         return frozenset(exclusion.partition for exclusion in self.exclusions)
 
 
@@ -68,8 +49,8 @@ class ClockState:
 class Record:
     """One record of a tick log; `tick` is None in a control record.
 
-    `requests` are those that a control record granted, as JSON: for people who read the log, and for the next leader,
-    who may find them unanswered.
+    `requests` are the requests that a control record granted, as JSON. People who read the log see them, and a new
+    leader knows from them which unanswered requests are done.
     """
 
     clock: str
@@ -88,8 +69,38 @@ class Record:
         return frozenset(str(request.get("id")) for request in self.requests)
 
 
-def encode(record: Record) -> bytes:
-    """The record's value: the tick's fields, then the state, as one JSON object."""
+class Message(NamedTuple):
+    """A record as Kafka stores it; `type` is the value of the `clocksvc-type` header."""
+
+    key: bytes | None
+    value: bytes | None
+    type: str | None
+
+
+def encode_message(record: Record) -> Message:
+    """The message of a record. Its key is the clock's name, so that compaction always keeps the last record."""
+    return Message(record.clock.encode(), encode_record(record), record.type)
+
+
+def decode_message(clock: str, message: Message) -> Record:
+    """The reverse of `encode_message`, for a message of this clock's tick log.
+
+    Raises:
+        UnreadableRecord: the type or format is not known to this version, or the record is another clock's.
+    """
+    if message.value is None:
+        raise UnreadableRecord("the last record of the tick log is empty (a tombstone): clocksvc writes none")
+    record = decode_record(message.type or "", message.value)
+    if record.clock != clock or message.key != clock.encode():
+        raise UnreadableRecord(
+            f"the last record of the tick log is of clock {record.clock!r} with key {message.key!r}, "
+            f"wanted {clock!r}: configure a separate tick log for each clock"
+        )
+    return record
+
+
+def encode_record(record: Record) -> bytes:
+    """The record's value: one JSON object with the tick's fields and the state."""
     body: dict[str, Any] = {"clock": record.clock} if record.tick is None else record.tick.to_wire()
     body["format"] = FORMAT
     body["state"] = _state_to_wire(record.state)
@@ -98,17 +109,17 @@ def encode(record: Record) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def decode(record_type: str, value: bytes) -> Record:
-    """The reverse of `encode`.
+def decode_record(record_type: str, value: bytes) -> Record:
+    """The reverse of `encode_record`.
 
     Raises:
-        UnreadableRecord: not a record of a type and format that this version reads.
+        UnreadableRecord: the type or format is not known to this version.
     """
     try:
         body = json.loads(value)
         if body["format"] > FORMAT or record_type not in ("tick", "control"):
             raise UnreadableRecord(
-                f"the tick log's last record has type {record_type!r} and format {body['format']!r}; "
+                f"the last record of the tick log has type {record_type!r} and format {body['format']!r}; "
                 f"this version reads 'tick' and 'control' up to format {FORMAT}: run a newer version"
             )
         tick = Tick.from_wire(body) if record_type == "tick" else None
@@ -116,51 +127,53 @@ def decode(record_type: str, value: bytes) -> Record:
         granted = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
         return Record(body["clock"], _state_from_wire(body["state"]), tick, granted)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise UnreadableRecord(f"the tick log's last record can't be read: {error!r}") from error
+        raise UnreadableRecord(f"the last record of the tick log can't be read: {error!r}") from error
 
 
-def exclusion_to_wire(exclusion: Exclusion) -> dict[str, Any]:
-    """`{"topic", "partition", "by", "at", "reason"}`."""
-    return partition_to_wire(exclusion.partition) | _said_to_wire(exclusion)
+def path_to_tick(known: Tick, state: ClockState, written: Sequence[Record]) -> list[Record]:
+    """The records between a state's last tick and a known later tick, oldest first; [] if one is missing.
 
-
-def exclusion_from_wire(wire: Mapping[str, Any]) -> Exclusion:
-    """The reverse of `exclusion_to_wire`."""
-    return Exclusion(partition_from_wire(wire), wire["by"], parse_timestamp("at", wire["at"]), wire["reason"])
-
-
-def pause_to_wire(pause: Pause) -> dict[str, Any]:
-    """`{"by", "at", "reason"}`."""
-    return _said_to_wire(pause)
-
-
-def pause_from_wire(wire: Mapping[str, Any]) -> Pause:
-    """The reverse of `pause_to_wire`."""
-    return Pause(wire["by"], parse_timestamp("at", wire["at"]), wire["reason"])
-
-
-def _said_to_wire(said: Exclusion | Pause) -> dict[str, Any]:
-    return {"by": said.by, "at": to_rfc3339(said.at_ms), "reason": said.reason}
+    Args:
+        known: the tick that ends the path.
+        state: the path begins after its last tick.
+        written: records of the log, oldest first; one record can occur several times. The newest copy that precedes
+            its successor counts. Records before the one with `state` don't count: they lack overrides that were set
+            since.
+    """
+    chain: list[Record] = []
+    wanted = known.at_ms
+    for record in reversed(written):
+        if record.state == state:
+            return []
+        tick = record.tick
+        if tick is None or tick.at_ms != wanted or (not chain and tick != known):
+            continue
+        chain.append(record)
+        if tick.previous_ms == state.last_tick_ms:
+            return chain[::-1]
+        if tick.previous_ms is None:
+            return []
+        wanted = tick.previous_ms
+    return []
 
 
 def _state_to_wire(state: ClockState) -> dict[str, Any]:
     return {
         "last_tick": _time_to_wire(state.last_tick_ms),
         "last_emitted_at": _time_to_wire(state.last_emitted_ms),
-        "exclusions": [exclusion_to_wire(exclusion) for exclusion in state.exclusions],
-        "pause": None if state.pause is None else pause_to_wire(state.pause),
-        "topics": {topic: {"id": shape.id, "partitions": shape.partitions} for topic, shape in state.topics.items()},
+        **overrides_to_wire(state.exclusions, state.pause),
+        "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
         "config_digest": state.config_digest,
     }
 
 
 def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
-    pause = wire["pause"]
+    exclusions, pause = overrides_from_wire(wire)
     return ClockState(
         last_tick_ms=_time_from_wire("last_tick", wire["last_tick"]),
         last_emitted_ms=_time_from_wire("last_emitted_at", wire["last_emitted_at"]),
-        exclusions=tuple(exclusion_from_wire(item) for item in wire["exclusions"]),
-        pause=None if pause is None else pause_from_wire(pause),
+        exclusions=exclusions,
+        pause=pause,
         topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
         config_digest=wire["config_digest"],
     )

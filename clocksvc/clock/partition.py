@@ -1,4 +1,4 @@
-"""One partition's high water: the highest record timestamp processed in it. It never goes back."""
+"""Partitions, the timestamps that consumers report for them, and what becomes of a report."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,11 @@ class Partition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Partition":
-        """From `topic:partition`; InvalidValue (a ValueError) for anything else."""
+        """From `topic:partition`.
+
+        Raises:
+            InvalidValue: the text has another form.
+        """
         match = _TEXT.fullmatch(text)
         if match is None:
             raise InvalidValue("partition", text, "wanted topic:partition, such as ingest-checkins:0")
@@ -35,7 +39,7 @@ def name_first(items: Sequence[object], limit: int) -> str:
 
 
 class Outcome(StrEnum):
-    """What became of one reported timestamp."""
+    """The outcome of one reported timestamp."""
 
     ACCEPTED = "accepted"
     UNCHANGED = "unchanged"
@@ -49,16 +53,16 @@ REJECTIONS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOR
 
 
 class PartitionTimestamp(NamedTuple):
-    """A consumer's word on one partition: the highest raw record timestamp that it processed there."""
+    """The highest raw record timestamp that a consumer has processed in a partition."""
 
     partition: Partition
     timestamp_ms: int
 
 
 def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outcome | None:
-    """Why a timestamp must not count, by the clock of whoever asks; None where it may.
+    """Why a timestamp is rejected at `now_ms`; None if it is valid.
 
-    A refused number is forgotten, so that the next ordinary record counts.
+    The caller must forget a rejected timestamp, so that the next ordinary record counts.
     """
     if timestamp_ms < 0:
         return Outcome.NO_TIMESTAMP

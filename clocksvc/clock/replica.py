@@ -1,21 +1,21 @@
-"""A replica as it announces itself, and in words what replicas disagree about. Decides nothing: see `hold.py`."""
+"""Announced replicas, and a sentence about how their configurations differ. `holds` decides what follows from it."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NAMED = 5
+from clocksvc.clock.listing import name_some
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A process that is alive and leads this clock, or would.
+    """A live process that leads a clock or is ready to.
 
     Attributes:
         holder: `host:pid`.
-        digest: of its configuration of the clock.
-        config_json: what that stands for, as `ClockSpec.config_json` gives it; empty where it did not say.
+        digest: the digest of its configuration of the clock.
+        config_json: that configuration, as `ClockSpec.config_json` gives it; empty if the replica did not publish it.
     """
 
     holder: str
@@ -24,29 +24,25 @@ class Replica:
 
 
 def describe_config_conflict(replicas: Iterable[Replica]) -> str:
-    """What differs between replicas, and who has which: a sentence for people."""
-    given = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
-    told = [(replica, fields) for replica in given if (fields := _fields(replica.config_json))]
-    names = sorted({name for _, fields in told for name in fields})
-    differing = [_who_has(name, told) for name in names if len({_word(fields, name) for _, fields in told}) > 1]
-    if not differing or len(told) < len(given):
-        differing.append(_who_has("digest", [(replica, {"digest": replica.digest}) for replica in given]))
-    return f"replicas that are alive have different configurations of this clock: {'; '.join(differing)}"
+    """A sentence that names the fields in which the replicas' configurations differ, and who has which value."""
+    listed = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
+    known = [(replica, fields) for replica in listed if (fields := _fields(replica.config_json))]
+    names = sorted({name for _, fields in known for name in fields})
+    differing = [_values(name, known) for name in names if len({_text(fields, name) for _, fields in known}) > 1]
+    if not differing or len(known) < len(listed):
+        differing.append(_values("digest", [(replica, {"digest": replica.digest}) for replica in listed]))
+    return f"live replicas have different configurations of this clock: {'; '.join(differing)}"
 
 
-def _who_has(name: str, told: Iterable[tuple[Replica, Mapping[str, Any]]]) -> str:
+def _values(name: str, known: Iterable[tuple[Replica, Mapping[str, Any]]]) -> str:
     holders: dict[str, list[str]] = {}
-    for replica, fields in told:
-        holders.setdefault(_word(fields, name), []).append(replica.holder)
-    return f"{name} is " + ", ".join(f"{word} at {_listed(who)}" for word, who in sorted(holders.items()))
+    for replica, fields in known:
+        holders.setdefault(_text(fields, name), []).append(replica.holder)
+    values = (f"{text} at {name_some(found, separator=' and ')}" for text, found in sorted(holders.items()))
+    return f"{name} is {', '.join(values)}"
 
 
-def _listed(holders: list[str]) -> str:
-    more = len(holders) - NAMED
-    return " and ".join(holders[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _word(fields: Mapping[str, Any], name: str) -> str:
+def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
         return "not set"

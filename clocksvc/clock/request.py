@@ -1,7 +1,4 @@
-"""A request of the night shift (exclude, include, pause, resume), and what it does to a clock's state.
-
-Pure values and functions: who carries a request to the leader, and who commits it, they must not know.
-"""
+"""Operator requests (exclude, include, pause, resume), their effect on a clock's state, and their results."""
 
 import json
 import re
@@ -10,30 +7,24 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue
 
 MAX_REASON_LENGTH = 500
 MAX_EXCLUSIONS = 100
-"""Every record of the tick log carries all exclusions: more of them, with long reasons, would not fit into one."""
+"""Every record of the tick log carries all exclusions. With more of them, and long reasons, it would grow too large."""
 
-_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, line ends, marks that turn the writing round, and what is no character."""
+_NOT_PRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line ends, marks that change the writing direction, and surrogates."""
 
 
 class RequestKind(StrEnum):
-    """What is asked for."""
+    """What an operator requests."""
 
     EXCLUDE = "exclude"
     INCLUDE = "include"
@@ -41,18 +32,20 @@ class RequestKind(StrEnum):
     RESUME = "resume"
 
 
-_OF_A_PARTITION = (RequestKind.EXCLUDE, RequestKind.INCLUDE)
+_PARTITION_KINDS = (RequestKind.EXCLUDE, RequestKind.INCLUDE)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asks of a clock's leader. Times in milliseconds by the store's clock.
+    """A request to a clock's leader. Times are milliseconds by the store's clock.
 
-    `kind` is a RequestKind, except where a replica of a newer version left one that this version does not know.
-    `partition` is set for exclude and include. After `expires_ms` no leader may do it.
+    Attributes:
+        kind: a RequestKind, or a plain string where a replica of a newer version wrote a kind unknown here.
+        expires_ms: the leader must not execute the request after this.
+        partition: for `exclude` and `include`; else None.
 
     Raises:
-        InvalidValue: the reason can't be one, or a partition is missing.
+        InvalidValue: the reason is not valid, or the partition is missing.
     """
 
     id: str
@@ -65,11 +58,11 @@ class Request:
 
     def __post_init__(self) -> None:
         check_reason(self.reason)
-        if self.kind in _OF_A_PARTITION and self.partition is None:
+        if self.kind in _PARTITION_KINDS and self.partition is None:
             raise InvalidValue("partition", None, f"wanted the partition to {self.kind}")
 
     def to_wire(self) -> dict[str, Any]:
-        """As JSON: in the store, and in the control record that it led to."""
+        """The request as JSON, in the store and in the control record that granted it."""
         return {
             "id": self.id,
             "kind": str(self.kind),
@@ -80,32 +73,59 @@ class Request:
         } | ({} if self.partition is None else partition_to_wire(self.partition))
 
 
+class ResultKind(StrEnum):
+    """The outcome of a request."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    NOT_DONE = "not_done"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResult:
+    """The leader's result for a request. Unless it is `done`, the request has changed nothing and never will.
+
+    Attributes:
+        exclusions, pause: the clock's overrides after the request.
+        field, value, wanted: for `rejected`: which field is wrong, its value, and what would be right.
+        detail: for `not_done`: a sentence that says why.
+    """
+
+    kind: ResultKind
+    exclusions: tuple[Exclusion, ...] = ()
+    pause: Pause | None = None
+    field: str = ""
+    value: str | int | None = None
+    wanted: str = ""
+    detail: str = ""
+
+
 def check_reason(reason: str) -> None:
-    """Raises InvalidValue unless a reason can stand in one line of a log, and says something."""
+    """Raises InvalidValue unless a reason is one non-empty line of printable characters, and not too long."""
     if not reason.strip():
-        raise InvalidValue("reason", reason, "wanted why, for whoever reads it later")
+        raise InvalidValue("reason", reason, "wanted a reason, for people who read it later")
     if len(reason) > MAX_REASON_LENGTH:
         raise InvalidValue("reason", reason, f"wanted at most {MAX_REASON_LENGTH} characters, not {len(reason)}")
-    if _NOT_IN_A_LINE.search(reason):
+    if _NOT_PRINTABLE.search(reason):
         raise InvalidValue("reason", reason, "wanted one line without control characters")
 
 
 def sort_requests(requests: Iterable[Request]) -> list[Request]:
-    """As they were made."""
+    """Sorts requests by the time at which they were made."""
     return sorted(requests, key=lambda request: (request.at_ms, request.id))
 
 
 def apply_request(state: ClockState, request: Request, roster: Roster) -> ClockState:
-    """The state with what is asked for; the same one where it is so already: then the first who asked stays named.
+    """The state after a request. If the override exists already, it is kept with its first author and reason.
 
     Raises:
-        InvalidValue: refused: names what is wrong, and what would be right.
+        InvalidValue: the request is rejected; names the wrong field and what would be right.
     """
     if request.kind == RequestKind.PAUSE:
         return replace(state, pause=state.pause or Pause(request.by, request.at_ms, request.reason))
     if request.kind == RequestKind.RESUME:
         return replace(state, pause=None)
-    if request.kind not in _OF_A_PARTITION or request.partition is None:
+    if request.kind not in _PARTITION_KINDS or request.partition is None:
         known = ", ".join(RequestKind)
         raise InvalidValue("kind", str(request.kind), f"the leader runs a version that knows only {known}")
     if request.kind == RequestKind.EXCLUDE:
@@ -118,7 +138,7 @@ def _exclude(state: ClockState, request: Request, partition: Partition, roster: 
         return state
     _check_on_roster(partition, roster)
     if len(state.exclusions) >= MAX_EXCLUSIONS:
-        wanted = f"wanted at most {MAX_EXCLUSIONS} exclusions: pause the clock, or take the topic out of it"
+        wanted = f"wanted at most {MAX_EXCLUSIONS} exclusions: pause the clock, or remove the topic from it"
         raise InvalidValue("partition", str(partition), wanted)
     made = Exclusion(partition, request.by, request.at_ms, request.reason)
     return replace(state, exclusions=(*state.exclusions, made))
@@ -132,33 +152,62 @@ def _include(state: ClockState, partition: Partition, roster: Roster) -> ClockSt
 
 
 def _check_on_roster(partition: Partition, roster: Roster) -> None:
-    shape = roster.topics.get(partition.topic)
-    if shape is None:
+    metadata = roster.topics.get(partition.topic)
+    if metadata is None:
         known = ", ".join(sorted(roster.topics)) or "none yet"
         raise InvalidValue("topic", partition.topic, f"wanted a topic of this clock that Kafka has listed: {known}")
-    if not 0 <= partition.number < shape.partitions:
-        wanted = f"wanted 0 to {shape.partitions - 1}: topic {partition.topic!r} has {shape.partitions} partitions"
+    if not 0 <= partition.number < metadata.partitions:
+        wanted = (
+            f"wanted 0 to {metadata.partitions - 1}: topic {partition.topic!r} has {metadata.partitions} partitions"
+        )
         raise InvalidValue("partition", partition.number, wanted)
 
 
-def encode(request: Request) -> str:
-    """The request as it is left in the store: ASCII."""
+def encode_request(request: Request) -> str:
+    """The request as the store keeps it: JSON in ASCII."""
     return json.dumps(request.to_wire(), separators=(",", ":"))
 
 
-def decode(text: str) -> Request | None:
-    """The reverse of `encode`; None for what is no request that this version can read."""
+def decode_request(text: str) -> Request | None:
+    """The reverse of `encode_request`; None if this version can't read it."""
     try:
         wire = json.loads(text)
-        word = wire["kind"]
+        kind = wire["kind"]
         return Request(
             id=str(wire["id"]),
-            kind=next((kind for kind in RequestKind if kind.value == word), str(word)),
+            kind=next((known for known in RequestKind if known.value == kind), str(kind)),
             by=str(wire["by"]),
             at_ms=parse_timestamp("at", wire["at"]),
             reason=str(wire["reason"]),
             expires_ms=parse_timestamp("expires_at", wire["expires_at"]),
             partition=partition_from_wire(wire) if "topic" in wire else None,
+        )
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        return None
+
+
+def encode_result(result: RequestResult) -> str:
+    """The result as the store keeps it: JSON in ASCII."""
+    return json.dumps(
+        {
+            "kind": result.kind.value,
+            **overrides_to_wire(result.exclusions, result.pause),
+            "field": result.field,
+            "value": result.value,
+            "wanted": result.wanted,
+            "detail": result.detail,
+        },
+        separators=(",", ":"),
+    )
+
+
+def decode_result(text: str) -> RequestResult | None:
+    """The reverse of `encode_result`; None if this version can't read it."""
+    try:
+        wire = json.loads(text)
+        exclusions, pause = overrides_from_wire(wire)
+        return RequestResult(
+            ResultKind(wire["kind"]), exclusions, pause, wire["field"], wire["value"], wire["wanted"], wire["detail"]
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         return None

@@ -1,6 +1,7 @@
-"""The roster: the partitions that must report. Unknown until reported; absence from a metadata reading retires none.
+"""The roster: the partitions that must report. A partition is unknown until it is reported.
 
-Only the configuration, an exclusion or a new topic id (a topic made anew) takes a partition off.
+A partition leaves the roster only by a change of the configuration, an exclusion, or a new topic id (a recreated
+topic). Absence from Kafka's metadata removes none.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,7 +12,7 @@ from clocksvc.clock.partition import Partition
 
 
 class TopicMetadata(NamedTuple):
-    """A topic as Kafka knows it: its id (a topic made anew has another) and its number of partitions."""
+    """A topic's id in Kafka (a recreated topic has another one) and its number of partitions."""
 
     id: str
     partitions: int
@@ -19,12 +20,12 @@ class TopicMetadata(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Who must report.
+    """The partitions that must report.
 
     Attributes:
-        topics: every configured topic that was ever seen, with the most partitions seen under its present id.
-        excluded: partitions that an operator took off.
-        missing: configured topics that the last metadata reading did not list; while there is one, the clock holds.
+        topics: every configured topic that was ever listed, with the most partitions listed under its present id.
+        excluded: partitions that an operator excluded.
+        missing: configured topics that are absent from the last metadata; the clock holds while there is one.
     """
 
     topics: Mapping[str, TopicMetadata]
@@ -32,19 +33,19 @@ class Roster:
     missing: tuple[str, ...] = ()
 
     def partitions(self) -> Iterator[Partition]:
-        """Every partition, excluded ones too."""
-        for topic, shape in sorted(self.topics.items()):
-            for number in range(shape.partitions):
+        """All partitions, including excluded ones."""
+        for topic, metadata in sorted(self.topics.items()):
+            for number in range(metadata.partitions):
                 yield Partition(topic, number)
 
     def present_exclusions(self) -> tuple[Partition, ...]:
-        """The excluded partitions that exist, sorted: what a tick made now has to name."""
-        counts = {topic: shape.partitions for topic, shape in self.topics.items()}
+        """The excluded partitions that exist, sorted. A tick that is made now names them."""
+        counts = {topic: metadata.partitions for topic, metadata in self.topics.items()}
         return tuple(sorted(p for p in self.excluded if 0 <= p.number < counts.get(p.topic, 0)))
 
     def required_count(self) -> int:
-        """How many partitions must have reported before a tick can come."""
-        return sum(shape.partitions for shape in self.topics.values()) - len(self.present_exclusions())
+        """The number of partitions that must have reported before a tick can be emitted."""
+        return sum(metadata.partitions for metadata in self.topics.values()) - len(self.present_exclusions())
 
 
 def merge_metadata(
@@ -56,30 +57,26 @@ def merge_metadata(
     """The roster after a metadata reading.
 
     Args:
-        remembered: the shapes known so far, from the tick log's last record and earlier readings.
-        listed: what Kafka listed now; metadata may lag, so fewer partitions under the same id count for nothing.
-        configured: the clock's topics; remembered ones that are no longer configured are dropped.
-        excluded: the partitions that an operator took off.
+        remembered: the topics known so far, from the tick log's last record and earlier readings.
+        listed: what Kafka listed now. Metadata can lag: fewer partitions under the same id are ignored.
+        configured: the clock's topics; remembered topics that are not configured any more are dropped.
+        excluded: the partitions that an operator excluded.
     """
     topics = {}
     for topic in sorted(configured):
-        known, now = remembered.get(topic), listed.get(topic)
-        shape = _newer(known, now)
-        if shape is not None:
-            topics[topic] = shape
+        merged = _newer(remembered.get(topic), listed.get(topic))
+        if merged is not None:
+            topics[topic] = merged
     missing = tuple(topic for topic in sorted(configured) if topic not in listed or listed[topic].partitions == 0)
     return Roster(topics, frozenset(excluded), missing)
 
 
 def merge_topics(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
-    """What two memories know together: the most partitions under one id, the newer memory's id where they differ."""
-    shapes = dict(older)
-    for topic, shape in newer.items():
-        known = older.get(topic, shape)
-        shapes[topic] = (
-            shape if known.id != shape.id else TopicMetadata(shape.id, max(shape.partitions, known.partitions))
-        )
-    return shapes
+    """All topics of two readings: the newer id where ids differ, else the larger number of partitions."""
+    merged = dict(older)
+    for topic, metadata in newer.items():
+        merged[topic] = _newer(older.get(topic), metadata) or metadata
+    return merged
 
 
 def _newer(known: TopicMetadata | None, now: TopicMetadata | None) -> TopicMetadata | None:

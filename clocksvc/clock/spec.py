@@ -1,4 +1,4 @@
-"""What a clock is: its name, topics, group and bounds, as configured. Times in milliseconds."""
+"""A clock's configuration: name, topics, group and limits. Times are milliseconds."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSpec:
-    """What is put into every partition so that a quiet one still moves.
+    """The records that are written to every partition, so that quiet ones move, too.
 
-    `key` and `payload` are for topics that are compacted or strictly typed.
+    `key` and `payload` are for compacted topics and for topics whose consumers require a format.
     """
 
     every_ms: int = 60_000
@@ -32,11 +32,11 @@ class HeartbeatSpec:
 class ClockSpec:
     """One configured clock.
 
-    `max_out_of_orderness_ms` None: 0 on LogAppendTime topics, 10 s on CreateTime ones. `hold_after_ms` None:
-    two intervals, at least 10 s.
+    `max_out_of_orderness_ms` None means 0 on LogAppendTime topics and 10 s on CreateTime ones. `hold_after_ms` None
+    means two intervals, at least 10 s.
 
     Raises:
-        InvalidValue: for an impossible value, named as in the configuration.
+        InvalidValue: a value is impossible; names the field as in the configuration.
     """
 
     name: str
@@ -56,17 +56,17 @@ class ClockSpec:
 
     @property
     def effective_hold_after_ms(self) -> int:
-        """How long no tick may come before that is a hold."""
+        """How long no tick may be emitted before that is a visible hold."""
         return max(2 * self.interval_ms, 10 * SECOND_MS) if self.hold_after_ms is None else self.hold_after_ms
 
     def digest(self) -> str:
-        """The same for two replicas exactly when they agree on what the clock's ticks mean."""
+        """A hash of all fields that change ticks. Two replicas may run together only if theirs are equal."""
         fields = self._agreed()
         fields["topics"] = sorted(self.topics)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def config_json(self) -> str:
-        """What the digest stands for, as JSON for people: by the configuration's names, durations such as `60s`."""
+        """The fields behind the digest as JSON, for people: named as in the configuration, durations such as `60s`."""
         fields = {
             name.removesuffix("_ms"): _seconds(value) if name.endswith("_ms") and value is not None else value
             for name, value in self._agreed().items()
@@ -82,7 +82,7 @@ class ClockSpec:
 
 
 def check_clock_name(field: str, name: str) -> None:
-    """Raises InvalidValue unless `name` can be a clock's."""
+    """Raises InvalidValue unless `name` is a valid clock name."""
     if not _NAME.fullmatch(name):
         raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
 
@@ -108,7 +108,7 @@ def _check_bounds(spec: ClockSpec) -> None:
     for field, value, days in (
         ("max_out_of_orderness", spec.max_out_of_orderness_ms, 1),
         ("max_future", spec.max_future_ms, 1),
-        ("hold_after", spec.hold_after_ms, 2),  # two intervals, what it is unless set, can be as long
+        ("hold_after", spec.hold_after_ms, 2),  # the default, two intervals, can be as long
     ):
         if value is not None and not 0 <= value <= days * DAY_MS:
             raise InvalidValue(field, _seconds(value), f"wanted 0s to {days}d")

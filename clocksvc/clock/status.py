@@ -1,16 +1,13 @@
-"""One word on how a clock is doing, from its hold and how far it is behind."""
+"""A clock's status in one word, from its hold and how far it is behind."""
 
 from enum import StrEnum
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.spec import ClockSpec
 
 
 class Status(StrEnum):
-    """How a clock is doing."""
+    """The statuses of a clock."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -30,16 +27,16 @@ def status(
     quiet_ms: int,
     rebuilding: bool = False,
 ) -> Status:
-    """How a clock is doing.
+    """A clock's status.
 
     Args:
-        spec: the clock's.
-        out_of_orderness_ms: what is subtracted from each partition, so that this much behind is on time.
+        spec: the clock's configuration.
+        out_of_orderness_ms: is subtracted from each partition, so a clock that is this much behind is on time.
         last_tick_ms: the global clock; None before the first tick.
-        hold: what holds it, where that shows already.
+        hold: the hold, if it is visible.
         now_ms: wall time.
-        quiet_ms: for how long no tick has been emitted; before the first, since the first leader started.
-        rebuilding: this replica reads the stream anew and shows nothing lower than it has shown.
+        quiet_ms: how long no tick has been emitted; before the first, how long ago the first leader started.
+        rebuilding: this replica reads the stream again, and until then shows nothing lower than it has shown.
     """
     if rebuilding:
         return Status.REBUILDING

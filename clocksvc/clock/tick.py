@@ -1,7 +1,7 @@
-"""The tick, its chain, and its wire form.
+"""The tick, its JSON, and the chain of ticks.
 
-tick(T) says: in every partition, all that stood before the record that carried the partition past T has been
-processed, at least once, by the clock's group. Each tick names the one before it; the chain is whole.
+tick(T): in every partition, all records before the one that carried the partition past T have been processed at least
+once by the clock's group. Each tick names the one before it, so a missing tick is noticed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """One boundary that the global clock has reached. Times in milliseconds since the epoch.
 
-    `previous_ms` is None for a clock's first tick. `excluded` names the partitions that were not waited for.
+    `previous_ms` is None for a clock's first tick. `excluded` are the partitions for which it did not wait.
     """
 
     clock: str
@@ -30,7 +27,7 @@ class Tick:
     excluded: tuple[Partition, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
-        """The tick as JSON: in the tick log, over HTTP, in the server-sent events."""
+        """The tick as JSON, in the tick log, over HTTP and in server-sent events."""
         return {
             "clock": self.clock,
             "time": to_rfc3339(self.at_ms),
@@ -43,10 +40,10 @@ class Tick:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Tick":
-        """The reverse of `to_wire`; unknown fields are passed over.
+        """The reverse of `to_wire`; unknown fields are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError: for anything that is no tick.
+            KeyError, TypeError, ValueError: the JSON is not a tick.
         """
         previous = wire["previous"]
         return cls(
@@ -70,10 +67,11 @@ def partition_from_wire(wire: Mapping[str, Any]) -> Partition:
 
 
 def first_chain_break(last_ms: int | None, ticks: Iterable[Tick]) -> Tick | None:
-    """The first tick that does not name the one before it; None while the chain is whole.
+    """The first tick that does not name the one before it; None if the chain is complete.
 
     Args:
-        last_ms: the tick before the first of `ticks`; None where the chain begins with them.
+        last_ms: the tick before the first of `ticks`; None if the chain begins with them.
+        ticks: in the chain's order.
     """
     for tick in ticks:
         if tick.previous_ms != last_ms or (last_ms is not None and tick.at_ms <= last_ms):

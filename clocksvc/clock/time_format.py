@@ -1,7 +1,13 @@
-"""Timestamps as people write them: RFC 3339 in UTC, or epoch seconds; inside, whole milliseconds since the epoch."""
+"""Times and durations as people write them. Inside, both are whole milliseconds.
 
+A time is RFC 3339 with an offset, or epoch seconds. A duration is `60s`, `5m`, `1h`, `7d`, `500ms`, or a number of
+seconds.
+"""
+
+import math
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Context, Decimal
 from functools import lru_cache
 
 from clocksvc.errors import InvalidValue
@@ -9,11 +15,17 @@ from clocksvc.errors import InvalidValue
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOKS_LIKE_MILLISECONDS = 10**11
 _LAST_MS = 253_402_300_799_999
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-"""`fromisoformat` alone takes more than RFC 3339: weeks, no separators, any letter between date and time."""
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,3}(\d*))?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+"""`fromisoformat` alone accepts more than RFC 3339: weeks, no separators, any letter between date and time."""
+_ROUND_UP = Context(prec=40, rounding=ROUND_CEILING)
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)?")
+_LONGEST_MS = 3650 * _UNITS_MS["d"]
+_WANTED_DURATION = "wanted a duration of at most 3650d such as 60s, 5m, 1h or 7d, or a number of seconds"
 
 
-@lru_cache(maxsize=4_096)  # a catch-up writes each time up to four times
+@lru_cache(maxsize=4_096)  # a catch-up formats each time up to four times
 def to_rfc3339(timestamp_ms: int) -> str:
     """`2026-11-22T12:00:35Z`, with milliseconds only where they are not zero."""
     moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
@@ -21,39 +33,85 @@ def to_rfc3339(timestamp_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
-def parse_timestamp(field: str, value: str | int | float) -> int:
-    """Milliseconds since the epoch from RFC 3339 with an offset, or epoch seconds.
+def parse_timestamp(field: str, value: str | int | float, *, round_up: bool = False) -> int:
+    """Milliseconds since the epoch from RFC 3339 with an offset, or from epoch seconds.
+
+    Args:
+        field: the name of the value, for errors.
+        value: the time.
+        round_up: a fraction of a millisecond gives the next millisecond. For a time up to which all must have been
+            processed: rounded down, it would be reached too early.
 
     Raises:
         InvalidValue: names `field`; also for epoch seconds above 10^11, which look like milliseconds.
     """
     if not isinstance(value, str):
-        return _from_epoch_seconds(field, value, value)
+        return _from_epoch_seconds(field, value, value, round_up)
     text = value.strip()
     try:
         number = float(text)
     except ValueError:
-        return _parse_rfc3339(field, text)
-    return _from_epoch_seconds(field, value, number)
+        return _parse_rfc3339(field, text, round_up)
+    return _from_epoch_seconds(field, text, number, round_up)
 
 
-def _parse_rfc3339(field: str, text: str) -> int:
+def _parse_rfc3339(field: str, text: str, round_up: bool) -> int:
     wanted = "wanted RFC 3339 with an offset, such as 2026-11-22T12:00:00Z, or epoch seconds"
-    if not _RFC3339.fullmatch(text.upper()):
+    match = _RFC3339.fullmatch(text.upper())
+    if match is None:
         raise InvalidValue(field, text, wanted)
     try:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
         raise InvalidValue(field, text, wanted) from None
     timestamp_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+    if round_up and match[1] and match[1].strip("0"):
+        timestamp_ms += 1
     if not 0 <= timestamp_ms <= _LAST_MS:
         raise InvalidValue(field, text, "wanted a time from 1970 to 9999")
     return timestamp_ms
 
 
-def _from_epoch_seconds(field: str, value: object, number: float) -> int:
+def _from_epoch_seconds(field: str, value: str | int | float, number: float, round_up: bool) -> int:
     if not 0 <= number < float("inf"):
         raise InvalidValue(field, value, "wanted epoch seconds, zero or more")
     if number > _LOOKS_LIKE_MILLISECONDS:
         raise InvalidValue(field, value, "looks like milliseconds: wanted epoch seconds")
+    if round_up:
+        return math.ceil(_ROUND_UP.multiply(_ROUND_UP.create_decimal(str(value)), Decimal(1000)))
     return round(number * 1000)
+
+
+def parse_duration(value: object) -> int:
+    """Milliseconds from a duration.
+
+    Raises:
+        ValueError: says what is wanted, without the value.
+    """
+    match = None if isinstance(value, bool) else _DURATION.fullmatch(_duration_text(value))
+    if match is None:
+        raise ValueError(_WANTED_DURATION)
+    duration_ms = Decimal(match[1]) * _UNITS_MS[match[2] or "s"]
+    if duration_ms > _LONGEST_MS:
+        raise ValueError(_WANTED_DURATION)
+    if duration_ms % 1:
+        raise ValueError("wanted whole milliseconds")
+    return int(duration_ms)
+
+
+def parse_whole_seconds(value: object) -> int:
+    """Milliseconds from a duration that must be whole seconds.
+
+    Raises:
+        ValueError: says what is wanted, without the value.
+    """
+    duration_ms = parse_duration(value)
+    if duration_ms % 1000:
+        raise ValueError("wanted whole seconds")
+    return duration_ms
+
+
+def _duration_text(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return ""
+    return str(value).strip() if isinstance(value, str | int | float) else ""

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clocksvc.clock.duration import parse_duration
+from clocksvc.clock.time_format import parse_duration
 from clocksvc.interfaces.time import SystemTime
 
 if TYPE_CHECKING:

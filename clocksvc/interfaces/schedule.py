@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from clocksvc.clock.duration import parse_duration
+from clocksvc.clock.time_format import parse_duration
 from clocksvc.errors import InvalidValue
 
 

@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 

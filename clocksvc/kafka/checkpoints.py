@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogRefused, TickLogUnavailable
 from clocksvc.interfaces.checkpoint_encoding import (
     decode,

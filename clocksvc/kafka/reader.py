@@ -7,8 +7,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_message import Message
-from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.kafka.client import (
     ClientLog,

@@ -10,11 +10,7 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_message import (
-    Message,
-    read_message,
-)
-from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.clock.log_record import TYPE_HEADER, Message, decode_message
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.checkpoints import Checkpoint
@@ -128,7 +124,7 @@ class KafkaTickConsumer:
 
 
 def _tick(clock: str, message: Message) -> Tick:
-    tick = read_message(clock, message).tick
+    tick = decode_message(clock, message).tick
     if tick is None:
         raise UnreadableRecord("a record of the tick log says that it is a tick, and is none")
     return tick

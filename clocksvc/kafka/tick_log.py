@@ -5,12 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from clocksvc.clock.log_message import (
-    Message,
-    message,
-    read_message,
-)
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import Message, Record, decode_message, encode_message
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import (
     KeepAlive,
@@ -100,14 +95,14 @@ class KafkaTickLog:
             self._end_hanging(reader, waiting)
             low, end = self._settled(reader, waiting, settles)
             found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, waiting), None)
-        return Tail(None if found is None else read_message(self._clock, found), low)
+        return Tail(None if found is None else decode_message(self._clock, found), low)
 
     def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         with self._reading() as reader:
             low, end = self._settled(reader, waiting)
             for found in self._newest_first(reader, low, end, _FIRST_CHUNK, waiting):
                 with suppress(UnreadableRecord):
-                    yield read_message(self._clock, found)
+                    yield decode_message(self._clock, found)
 
     def last_written(self, waiting: KeepAlive) -> list[Record]:
         with self._reading() as reader:
@@ -116,7 +111,7 @@ class KafkaTickLog:
         records = []
         for one in found:
             with suppress(UnreadableRecord):
-                records.append(read_message(self._clock, one))
+                records.append(decode_message(self._clock, one))
         return records
 
     def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
@@ -125,7 +120,9 @@ class KafkaTickLog:
         if self._writer is None:
             raise Fenced("this process does not write the tick log: fence first")
         try:
-            self._unconfirmed = self._writer.append([message(record) for record in records], self._patience(waiting))
+            self._unconfirmed = self._writer.append(
+                [encode_message(record) for record in records], self._patience(waiting)
+            )
         finally:
             self._discard_unusable()
         if any(record.tick is None for record in records):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.kafka.deadline import (
     REST_S,
     SlicedDeadline,

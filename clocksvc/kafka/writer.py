@@ -9,8 +9,7 @@ from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from clocksvc.clock.log_message import Message
-from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
 from clocksvc.kafka.client import (
     ClientLog,

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
+    path_to_tick,
 )
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterator, Mapping
 
-from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
+    path_to_tick,
 )
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata, merge_topics
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec

@@ -13,11 +13,7 @@ from clocksvc.clock.log_record import (
     ClockState,
     Record,
 )
-from clocksvc.clock.request import Request, apply_request
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import InvalidValue, TickLogUnavailable
 from clocksvc.interfaces.store import ProgressReading

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.due_ticks import (
-    advance,
-    records,
-)
+from clocksvc.clock.due_ticks import due_boundaries, make_records
 from clocksvc.clock.holds import (
     Hold,
     HoldInputs,
@@ -75,7 +72,7 @@ def take_step(
         _read_metadata(parts, term, minimum, waiting)
         return StepResult(0.0, judged=False)
     sight = _sight(parts, term, minimum)
-    due = advance(sight)
+    due = due_boundaries(sight)
     if isinstance(due, Hold):
         parts.ticklog.await_commit_marker(waiting)
         return _wait(parts, term, sight, due, _unheard_ms(minimum))
@@ -97,7 +94,7 @@ def _tick(
     observer: LeaderObserver,
     waiting: Callable[[], None],
 ) -> None:
-    made = records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
+    made = make_records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
     parts.ticklog.append(made, waiting)
     term.state, term.still_since = made[-1].state, parts.time.monotonic()
     published_ms = parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])

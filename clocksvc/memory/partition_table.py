@@ -4,14 +4,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from clocksvc.clock import boundary
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request, sort_requests
-from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.request import Request, RequestResult, sort_requests
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (

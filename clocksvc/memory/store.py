@@ -9,14 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break

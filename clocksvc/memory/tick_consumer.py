@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_message import read_message
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import Record, decode_message
 from clocksvc.errors import OpenTransaction, TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.tick_consumer import TickWithOffset
@@ -61,7 +60,7 @@ class MemoryTickConsumer:
         if log.last_stable_offset < log.end:
             raise OpenTransaction
         newest = next(log.committed_newest_first(), None)
-        return None if newest is None else read_message(self._group.clock, newest).state.last_tick_ms
+        return None if newest is None else decode_message(self._group.clock, newest).state.last_tick_ms
 
     def seek(self, after: Checkpoint | None) -> None:
         offset = None if after is None else after.offset
@@ -89,7 +88,7 @@ class MemoryTickConsumer:
             landed = entry.transaction is None or entry.transaction.committed is True
             if entry.message is None or entry.offset < place or entry.offset >= log.last_stable_offset or not landed:
                 continue
-            record: Record = read_message(self._group.clock, entry.message)
+            record: Record = decode_message(self._group.clock, entry.message)
             if record.tick is not None:
                 found.append(TickWithOffset(entry.offset, record.tick))
             if len(found) == BATCH:

@@ -10,12 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from clocksvc.clock.log_message import (
-    Message,
-    message,
-    read_message,
-)
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import Message, Record, decode_message, encode_message
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import (
     KeepAlive,
@@ -199,14 +194,14 @@ class MemoryTickLog:
         self._end_hanging()
         self._refuse_open(waiting)
         found = next(self._log.committed_newest_first(), None)
-        return Tail(None if found is None else read_message(self._clock, found), self._log.first_offset)
+        return Tail(None if found is None else decode_message(self._clock, found), self._log.first_offset)
 
     def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
         self._ask("backwards", waiting)
         self._refuse_open(waiting)
         for one in self._log.committed_newest_first():
             with suppress(UnreadableRecord):
-                yield read_message(self._clock, one)
+                yield decode_message(self._clock, one)
 
     def last_written(self, waiting: KeepAlive) -> list[Record]:
         self._ask("last_written", waiting)
@@ -215,7 +210,7 @@ class MemoryTickLog:
         for entry in self._log.entries:
             with suppress(UnreadableRecord):
                 if entry.message is not None:
-                    records.append(read_message(self._clock, entry.message))
+                    records.append(decode_message(self._clock, entry.message))
         return records
 
     def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
@@ -224,7 +219,7 @@ class MemoryTickLog:
         try:
             self._ask("append", waiting)
             self._check_epoch()
-            self._log.begin_own([message(record) for record in records])
+            self._log.begin_own([encode_message(record) for record in records])
             self._log.at("append.sent")
             self._check_epoch()
             self._commit(waiting)

@@ -4,19 +4,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from clocksvc.clock import request as requests
-from clocksvc.clock import request_result as answers
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import (
+from clocksvc.clock.request import (
+    Request,
     RequestResult,
-    overrides_from_wire,
-    overrides_to_wire,
+    decode_request,
+    decode_result,
+    encode_request,
+    encode_result,
+    sort_requests,
 )
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
@@ -50,7 +48,7 @@ def report_arguments(report: Report) -> list[Argument]:
     return arguments
 
 
-def read_request_result(report: Report, answer: Sequence[str]) -> ReportAnswer:
+def read_report_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
     """From report.lua."""
     bounds = read_bounds(answer[1:6])
     if bounds is None:
@@ -88,24 +86,24 @@ def roster_arguments(
 
 
 def request_arguments(request: Request) -> list[Argument]:
-    """For submit_request.lua."""
-    return [request.id, request.expires_ms, requests.encode(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
+    """For leave_request.lua."""
+    return [request.id, request.expires_ms, encode_request(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
 
 
 def answer_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
-    """For write_request_results.lua, after token and TTL."""
+    """For answer_requests.lua, after token and TTL."""
     for request_id, answer in given.items():
         yield request_id
-        yield answers.encode(answer)
+        yield encode_result(answer)
 
 
 def read_given_answer(text: str) -> RequestResult | None:
-    """From read_request_result.lua."""
-    return answers.decode(text)
+    """From read_answer.lua."""
+    return decode_result(text)
 
 
 def read_progress(answer: Sequence[Any]) -> ProgressReading:
-    """From read_progress.lua."""
+    """From read_minimum.lua."""
     (
         lowest_ms,
         count,
@@ -118,7 +116,7 @@ def read_progress(answer: Sequence[Any]) -> ProgressReading:
         left,
         *digests,
     ) = answer
-    found = (requests.decode(text) for text in left)
+    found = (decode_request(text) for text in left)
     return ProgressReading(
         lowest_ms=_optional(lowest_ms),
         count=int(count),
@@ -129,7 +127,7 @@ def read_progress(answer: Sequence[Any]) -> ProgressReading:
         unknown_seen_ms=int(unknown_seen_ms),
         digests=frozenset(digests),
         announcements_complete_since_ms=_optional(since_ms),
-        requests=tuple(requests.sort_requests(one for one in found if one is not None)),
+        requests=tuple(sort_requests(one for one in found if one is not None)),
     )
 
 

@@ -7,14 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.replica import Replica
-from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
@@ -89,7 +85,7 @@ class RedisStore:
     # -- reports ----------------------------------------------------------------------------------------------------
 
     def report(self, report: Report) -> ReportAnswer:
-        return wire.read_request_result(report, self._call(scripts.REPORT, wire.report_arguments(report)))
+        return wire.read_report_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
 
     # -- the lease --------------------------------------------------------------------------------------------------
 

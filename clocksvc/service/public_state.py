@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from clocksvc.clock.holds import Hold
-from clocksvc.clock.log_record import Exclusion, Pause
+from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.request_result import overrides_from_wire, overrides_to_wire
 from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339

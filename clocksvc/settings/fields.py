@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, StringConstraints
 
-from clocksvc.clock.duration import parse_duration, parse_whole_seconds
+from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 
 Path: TypeAlias = tuple[str | int, ...]
 NO_VALUE = object()

@@ -8,10 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, SecretStr
 
-from clocksvc.clock.duration import (
-    parse_duration,
-    parse_whole_seconds,
-)
+from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.settings import Settings
 from clocksvc.settings.field_types import (
     field_names,

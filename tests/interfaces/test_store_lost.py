@@ -5,11 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from clocksvc.clock.partition import Outcome
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.dev.ports import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
 from clocksvc.interfaces.store import (

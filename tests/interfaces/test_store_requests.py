@@ -4,16 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.store import (

@@ -10,8 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from clocksvc.clock.log_message import message
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import Record, encode_message
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.errors import CheckpointsUnavailable, OpenTransaction, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.checkpoints import (
@@ -82,7 +81,7 @@ class Logs:
             for records in transactions:
                 self.writers[name].append(records, word)
         self.writers["foreign"].append([tick(1)], word)
-        self.keepers["foreign"].begin_foreign([message(tick(2))])
+        self.keepers["foreign"].begin_foreign([encode_message(tick(2))])
         self.keepers["foreign"].end_foreign(committed=True)
         self.positions.acquire(word)
         self.positions.commit({OWN_KEY: Checkpoint(60_000)}, word)
@@ -135,7 +134,7 @@ def test_a_new_leader_ends_what_hangs(logs: Logs, hangs: str) -> None:
     assert log.last_written(word) == written
     log.append([tick(7)], word)
     assert log.tail(word) == Tail(tick(7), 0)
-    assert logs.keepers[hangs].seen() == [message(record) for record in (*before, tick(7))]
+    assert logs.keepers[hangs].seen() == [encode_message(record) for record in (*before, tick(7))]
 
 
 def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
@@ -208,7 +207,7 @@ def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaLogKee
     """It may be the abort with which `init` ended what hung: no marker of ours need stand between."""
     log = writer(on_kafka)
     log.append([tick(1)], word)
-    on_kafka.write_foreign(message(tick(2)))
+    on_kafka.write_foreign(encode_message(tick(2)))
     with pytest.raises(OutcomeUnknown):
         log.await_commit_marker(word)
 

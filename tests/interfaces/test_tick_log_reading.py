@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.clock.log_message import Message
 from clocksvc.clock.log_record import (
     ClockState,
+    Message,
     Record,
 )
 from clocksvc.clock.tick import Tick

@@ -14,8 +14,7 @@ from redis.exceptions import ResponseError
 
 from clocksvc.client.report_encoding import answer_from_wire
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_message import Message
-from clocksvc.clock.log_record import decode
+from clocksvc.clock.log_record import Message, decode_record
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
@@ -174,8 +173,8 @@ def test_this_reporter_writes_the_next_versions_store(on_redis: RedisKeeper) -> 
 
 def test_version_1s_records_are_read() -> None:
     """What stands in a tick log for years: the tick, the exclusion, the pause, the topics."""
-    ticked = decode("tick", (RECORDED / "tick_record_v1.json").read_bytes())
-    control = decode("control", (RECORDED / "control_record_v1.json").read_bytes())
+    ticked = decode_record("tick", (RECORDED / "tick_record_v1.json").read_bytes())
+    control = decode_record("control", (RECORDED / "control_record_v1.json").read_bytes())
 
     assert ticked.state == control.state
     assert control.tick is None

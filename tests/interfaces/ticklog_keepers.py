@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.tick_log_topic import TickLogTopic
 from clocksvc.interfaces.time import SystemTime

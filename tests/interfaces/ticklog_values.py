@@ -3,12 +3,8 @@
 import json
 from typing import Any
 
-from clocksvc.clock.log_message import Message
-from clocksvc.clock.log_record import (
-    ClockState,
-    Exclusion,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Message, Record
+from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick

@@ -3,8 +3,7 @@
 from collections import Counter
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import ResultKind
+from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.leader.init import initialise
 from clocksvc.memory.store import MemoryStore

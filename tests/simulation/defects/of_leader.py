@@ -4,10 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import RequestResult, ResultKind
 from clocksvc.leader import requests
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.lease import Lease

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from unittest.mock import patch
 
-from clocksvc.clock.log_message import read_message
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import Record, decode_message
 from clocksvc.errors import Fenced, OutcomeUnknown
 from clocksvc.interfaces.tick_log import (
     KeepAlive,
@@ -50,7 +49,7 @@ def read_to_the_high_watermark() -> Patched:
     def tail(log: MemoryTickLog, waiting: KeepAlive) -> Tail:
         log._ask("tail", waiting)
         found = [entry.message for entry in log._log.entries if entry.message is not None]
-        return Tail(read_message(log._clock, found[-1]) if found else None, log._log.first_offset)
+        return Tail(decode_message(log._clock, found[-1]) if found else None, log._log.first_offset)
 
     return together(
         patch.object(MemoryTickLog, "tail", tail), patch.object(MemoryTickLog, "_refuse_open", lambda *_: None)

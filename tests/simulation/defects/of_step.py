@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock.due_ticks import records
+from clocksvc.clock.due_ticks import make_records
 from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader import leader as leading
@@ -53,7 +53,7 @@ def _with_minimum(alter: Callable[[ProgressReading, Term], ProgressReading]) -> 
 )
 def publish_before_commit() -> Patched:
     def tick(parts: LeaderDependencies, term: Term, sight: Any, due: range, *rest: Any) -> None:
-        made = records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
+        made = make_records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
         parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
         parts.ticklog.append(made, rest[-1])
         term.state = made[-1].state

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from time import gmtime, strftime
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.memory.tick_log import (
     CommitFault,
     MemoryLog,

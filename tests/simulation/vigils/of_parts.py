@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import StoreIdentity

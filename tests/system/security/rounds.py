@@ -2,13 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from clocksvc.clock.log_record import Exclusion
+from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (
     Report,

@@ -7,11 +7,7 @@ from dataclasses import replace
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.clock.request import Request, apply_request
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick

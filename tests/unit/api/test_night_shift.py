@@ -12,11 +12,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.api import leader_requests
 from clocksvc.api.tokens import Scope, Token
-from clocksvc.clock.request import Request
-from clocksvc.clock.request_result import (
-    RequestResult,
-    ResultKind,
-)
+from clocksvc.clock.request import Request, RequestResult, ResultKind
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
 from tests.unit.api.bed import (

@@ -5,11 +5,8 @@ slowest partition has reached 12:01:05, and it is 12:01:10 by both clocks.
 """
 
 from clocksvc.clock.holds import HoldInputs
-from clocksvc.clock.log_record import (
-    ClockState,
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from tests.unit.clock.moments import (

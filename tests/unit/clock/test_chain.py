@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.chain import path_to_tick
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
+    path_to_tick,
 )
 from clocksvc.clock.tick import Tick
 from tests.interfaces.ticklog_values import (

@@ -6,20 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.due_ticks import (
-    advance,
-    records,
-)
+from clocksvc.clock.due_ticks import due_boundaries, make_records
 from clocksvc.clock.holds import (
     Hold,
     HoldInputs,
     Reason,
 )
-from clocksvc.clock.log_record import (
-    ClockState,
-    decode,
-    encode,
-)
+from clocksvc.clock.log_record import ClockState, decode_record, encode_record
 from clocksvc.clock.tick import Tick
 from tests.unit.clock.sights import ROSTER
 
@@ -68,7 +61,7 @@ def test_what_is_due_is_what_the_promise_says(sight: HoldInputs, last_ms: int | 
     """The verdict equals a walk over all multiples; where that finds none, a hold says which side is short."""
     seen = replace(sight, state=ClockState(last_tick_ms=last_ms))
 
-    verdict = advance(seen, limit)
+    verdict = due_boundaries(seen, limit)
 
     if not isinstance(verdict, Hold):
         assert list(verdict) == expected(seen, limit) != []
@@ -91,11 +84,11 @@ def test_the_chain_is_whole_whatever_happens(steps: list[tuple[HoldInputs, int]]
     ticks: list[Tick] = []
     for number, (sight, limit) in enumerate(steps):
         seen = replace(sight, state=state)
-        verdict = advance(seen, limit)
+        verdict = due_boundaries(seen, limit)
         if isinstance(verdict, Hold):
             continue
-        for record in records("checkins", seen, verdict, 1_000 * number, "digest-a"):
-            read = decode(record.type, encode(record))
+        for record in make_records("checkins", seen, verdict, 1_000 * number, "digest-a"):
+            read = decode_record(record.type, encode_record(record))
             assert read.tick is not None
             assert_follows(state.last_tick_ms, read.tick, seen)
             ticks.append(read.tick)
@@ -130,7 +123,7 @@ def test_small_batches_give_what_one_large_one_gives(rises: list[int], interval_
     for rise in rises:
         lowest += rise
         seen = HoldInputs(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, lowest, lowest)
-        while not isinstance(verdict := advance(seen, limit), Hold):
+        while not isinstance(verdict := due_boundaries(seen, limit), Hold):
             given_ms += list(verdict)
             last = given_ms[-1]
             seen = replace(seen, state=ClockState(last_tick_ms=last))

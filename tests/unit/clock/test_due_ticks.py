@@ -4,11 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clocksvc.clock.due_ticks import (
-    BATCH,
-    advance,
-    records,
-)
+from clocksvc.clock.due_ticks import MAX_TICKS_PER_TRANSACTION, due_boundaries, make_records
 from clocksvc.clock.holds import (
     Hold,
     HoldInputs,
@@ -46,7 +42,7 @@ class Case(NamedTuple):
     why: str
     sight: HoldInputs
     verdict: list[str] | Reason
-    limit: int = BATCH
+    limit: int = MAX_TICKS_PER_TRANSACTION
 
 
 FIRST_START = [
@@ -211,7 +207,7 @@ WISHES = [
 @pytest.mark.parametrize("case", FIRST_START + STEPS + TIMES + INTERVALS + TOPICS + WISHES, ids=lambda case: case.why)
 def test_the_verdict(case: Case) -> None:
     """The boundaries that are due, or the hold, are what the row says."""
-    verdict = advance(case.sight, case.limit)
+    verdict = due_boundaries(case.sight, case.limit)
 
     seen = verdict.reason if isinstance(verdict, Hold) else list(verdict)
     assert seen == (case.verdict if isinstance(case.verdict, Reason) else [at(time) for time in case.verdict])
@@ -219,7 +215,7 @@ def test_the_verdict(case: Case) -> None:
 
 def test_a_batch_is_five_hundred_ticks() -> None:
     """A clock that was away for a day goes on in transactions of five hundred ticks."""
-    verdict = advance(sight(last="00:00", lowest="23:59", leader="23:59", store="23:59"))
+    verdict = due_boundaries(sight(last="00:00", lowest="23:59", leader="23:59", store="23:59"))
 
     assert not isinstance(verdict, Hold)
     assert len(verdict) == 500
@@ -230,7 +226,7 @@ def test_each_record_names_the_tick_before_it() -> None:
     """Three ticks of one batch are a chain from the last tick on, and each record's state ends with its own tick."""
     seen = sight(lowest="12:03", leader="12:04", store="12:04")
 
-    made = records("checkins", seen, due(seen), at("12:04:00.250"), "digest-a")
+    made = make_records("checkins", seen, due(seen), at("12:04:00.250"), "digest-a")
 
     assert [record.type for record in made] == ["tick"] * 3
     ticks = [record.tick for record in made if record.tick is not None]
@@ -248,7 +244,7 @@ def test_a_first_tick_names_what_init_said(last: str | None, why: str) -> None:
     """A clock's first tick has no `previous`, or the T of `clocksvc init`."""
     seen = sight(last=last)
 
-    (made,) = records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
+    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
     assert made.tick is not None, why
     assert made.tick.at_ms == at("12:01")
@@ -259,7 +255,7 @@ def test_a_tick_names_who_was_not_waited_for() -> None:
     """Every tick made under exclusions says so, in order; one that names nothing there is not said."""
     seen = sight(roster=roster({"orders": GROWN}, excluded=(2, 0)))
 
-    (made,) = records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
+    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
     assert made.tick is not None
     assert made.tick.excluded == (ORDERS_0, ORDERS_2)
@@ -269,7 +265,7 @@ def test_a_record_carries_all_that_the_next_leader_needs() -> None:
     """Exclusions are handed on; partition counts, ids and digest are those that the tick was made with."""
     seen = sight(roster=roster({"orders": GROWN}, excluded=(1,)))
 
-    (made,) = records("checkins", seen, due(seen), at("12:01:10"), "digest-b")
+    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-b")
 
     assert made.state.exclusions == (exclusion(ORDERS_1),)
     assert made.state.topics == {"orders": GROWN}
@@ -280,18 +276,18 @@ def test_a_record_made_while_metadata_lags_forgets_no_partition() -> None:
     """The next leader starts from what was known, not from the least that was listed."""
     seen = sight(roster=roster({"orders": LAGGING}))
 
-    (made,) = records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
+    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
     assert made.state.topics == {"orders": ORDERS}
 
 
 def test_without_anything_due_there_is_no_record() -> None:
     """An empty span makes no record, and no state."""
-    assert records("checkins", sight(), range(0), at("12:01:10"), "digest-a") == []
+    assert make_records("checkins", sight(), range(0), at("12:01:10"), "digest-a") == []
 
 
 def due(seen: HoldInputs) -> range:
     """The boundaries that are due for a sight that doesn't hold."""
-    verdict = advance(seen)
+    verdict = due_boundaries(seen)
     assert not isinstance(verdict, Hold)
     return verdict

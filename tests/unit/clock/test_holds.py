@@ -50,7 +50,7 @@ CASES = [
         rules.config_conflict,
         "replicas that would make different ticks are alive",
         sight(digests=frozenset({"digest-b", "digest-a"})),
-        "2 different configurations of this clock are alive: digest-a, digest-b",
+        "live replicas have 2 different configurations of this clock: digest-a, digest-b",
     ),
     Case(rules.config_conflict, "all replicas agree", sight(), None),
     Case(rules.config_conflict, "a store that was flushed knows no replica", sight(digests=frozenset()), None),
@@ -139,7 +139,7 @@ CASES = [
         rules.announcements_incomplete,
         "a flushed store may not know yet of a replica that disagrees",
         sight(all_replicas_announced=False),
-        "to tell whether all of them agree",
+        "until each live replica has announced its configuration again",
     ),
     Case(rules.announcements_incomplete, "every replica had time to announce itself", sight(), None),
 ]

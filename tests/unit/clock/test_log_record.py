@@ -7,15 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 
-from clocksvc.clock.log_record import (
-    TYPE_HEADER,
-    ClockState,
-    Exclusion,
-    Pause,
-    Record,
-    decode,
-    encode,
-)
+from clocksvc.clock.log_record import TYPE_HEADER, ClockState, Record, decode_record, encode_record
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
@@ -64,8 +57,8 @@ TICK_WIRE: dict[str, Any] = CONTROL_WIRE | {
 def test_a_record_in_the_log(record: Record, record_type: str, wire: dict[str, Any]) -> None:
     """Fields may be added, never changed: what stands in a log for years is read by every later version."""
     assert record.type == record_type
-    assert json.loads(encode(record)) == wire
-    assert decode(record_type, json.dumps(wire).encode()) == record
+    assert json.loads(encode_record(record)) == wire
+    assert decode_record(record_type, json.dumps(wire).encode()) == record
 
 
 def test_the_header_of_the_contract() -> None:
@@ -78,16 +71,16 @@ def test_a_control_record_says_what_was_asked_for() -> None:
     asked = {"kind": "resume", "by": "ada", "at": "2026-11-22T12:03:00Z", "reason": "repaired"}
     record = replace(CONTROL, requests=(asked,))
 
-    assert json.loads(encode(record)) == CONTROL_WIRE | {"requests": [asked]}
-    assert decode("control", encode(record)) == record
-    assert decode("control", json.dumps(CONTROL_WIRE | {"requests": 7}).encode()) == CONTROL
+    assert json.loads(encode_record(record)) == CONTROL_WIRE | {"requests": [asked]}
+    assert decode_record("control", encode_record(record)) == record
+    assert decode_record("control", json.dumps(CONTROL_WIRE | {"requests": 7}).encode()) == CONTROL
 
 
 def test_a_state_before_any_tick() -> None:
     """A control record can be a log's first: nothing ticked, nobody excluded, no pause."""
     record = Record("checkins", ClockState())
 
-    assert json.loads(encode(record))["state"] == {
+    assert json.loads(encode_record(record))["state"] == {
         "last_tick": None,
         "last_emitted_at": None,
         "exclusions": [],
@@ -95,20 +88,20 @@ def test_a_state_before_any_tick() -> None:
         "topics": {},
         "config_digest": "",
     }
-    assert decode("control", encode(record)) == record
+    assert decode_record("control", encode_record(record)) == record
 
 
 @given(RECORDS)
 def test_any_record_survives_the_log(record: Record) -> None:
     """Encoded and decoded it is the same record, whatever people wrote as their reasons."""
-    assert decode(record.type, encode(record)) == record
+    assert decode_record(record.type, encode_record(record)) == record
 
 
 def test_a_newer_versions_fields_are_passed_over() -> None:
     """Fields may be added at either level within the same format."""
     wire = TICK_WIRE | {"colour": "green", "state": STATE_WIRE | {"mood": "calm"}}
 
-    assert decode("tick", json.dumps(wire).encode()) == TICK
+    assert decode_record("tick", json.dumps(wire).encode()) == TICK
 
 
 class Case(NamedTuple):
@@ -161,13 +154,13 @@ UNREADABLE = [
 def test_what_can_not_be_read_is_refused(case: Case) -> None:
     """A leader that can't read the last record holds: decode raises one error, whatever is wrong."""
     with pytest.raises(UnreadableRecord, match=case.message):
-        decode(case.record_type, case.value)
+        decode_record(case.record_type, case.value)
 
 
 def test_a_subscribers_tombstone_is_refused_too() -> None:
     """A null value (a tombstone that somebody put in) is no record."""
     with pytest.raises(UnreadableRecord):
-        decode("tick", None)  # type: ignore[arg-type]
+        decode_record("tick", None)  # type: ignore[arg-type]
 
 
 def test_who_is_excluded() -> None:

@@ -4,12 +4,8 @@ import calendar
 
 from hypothesis import strategies as st
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Exclusion,
-    Pause,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Record
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_message import message
 from clocksvc.clock.log_record import (
     ClockState,
     Record,
+    encode_message,
 )
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
@@ -70,7 +70,7 @@ class Bed:
             at_ms = (START_MIN + minute) * MINUTE
             previous = None if self.last_min is None else (START_MIN + self.last_min) * MINUTE
             state = ClockState(last_tick_ms=at_ms, last_emitted_ms=at_ms)
-            made.append(message(Record("c", state, Tick("c", at_ms, previous, MINUTE, at_ms))))
+            made.append(encode_message(Record("c", state, Tick("c", at_ms, previous, MINUTE, at_ms))))
             self.last_min = minute
         self.log.begin_own(made)
         self.log.end_own(committed=True)

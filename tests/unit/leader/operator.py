@@ -2,13 +2,9 @@
 
 import itertools
 
-from clocksvc.clock.log_record import (
-    Record,
-    decode,
-)
+from clocksvc.clock.log_record import Record, decode_record
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import Request, RequestKind
-from clocksvc.clock.request_result import RequestResult
+from clocksvc.clock.request import Request, RequestKind, RequestResult
 from clocksvc.testing import InMemoryClock
 
 LASTS_MS = 10_000
@@ -44,7 +40,7 @@ class Operator:
 
 def records(clock: InMemoryClock) -> list[Record]:
     """The tick log."""
-    return [decode(message.type or "", message.value or b"") for message in clock.log.committed()]
+    return [decode_record(message.type or "", message.value or b"") for message in clock.log.committed()]
 
 
 def controls(clock: InMemoryClock) -> list[Record]:

@@ -4,16 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.log_message import (
-    Message,
-    read_message,
-)
-from clocksvc.clock.log_record import (
-    ClockState,
-    Exclusion,
-    Pause,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Message, Record, decode_message
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.time_format import (
     parse_timestamp,
@@ -50,7 +42,7 @@ def init(clock: InMemoryClock, last_tick: str) -> Record:
 
 def written(clock: InMemoryClock) -> list[Record]:
     """Every committed record of the log, in order."""
-    return [read_message("clock", message) for message in clock.log.committed()]
+    return [decode_message("clock", message) for message in clock.log.committed()]
 
 
 def times(clock: InMemoryClock) -> list[str]:

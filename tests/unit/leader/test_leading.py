@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import decode
+from clocksvc.clock.log_record import decode_record
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import Report
@@ -213,7 +213,7 @@ def test_each_record_carries_the_state() -> None:
         clock.report(number, "2026-11-22T12:01:00Z")
 
     message = clock.log.committed()[-1]
-    record = decode("tick", message.value or b"")
+    record = decode_record("tick", message.value or b"")
 
     assert to_rfc3339(record.state.last_tick_ms or 0) == "2026-11-22T12:01:00Z"
     assert record.state.topics["events"].partitions == 3

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_message import Message
+from clocksvc.clock.log_record import Message
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import TickLogRefused

@@ -3,13 +3,9 @@
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import RequestKind
-from clocksvc.clock.request_result import ResultKind
+from clocksvc.clock.request import RequestKind, ResultKind
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.leader.leader import Phase
 from clocksvc.memory.tick_log import CommitFault

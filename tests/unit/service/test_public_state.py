@@ -7,7 +7,7 @@ import pytest
 
 from clocksvc.api import models
 from clocksvc.clock.holds import Hold, Reason
-from clocksvc.clock.log_record import Exclusion, Pause
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick

@@ -10,10 +10,7 @@ from clocksvc.api.app import create_app
 from clocksvc.api.server import Server, server
 from clocksvc.api.tokens import Token
 from clocksvc.clock.holds import Hold
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec

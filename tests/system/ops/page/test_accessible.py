@@ -8,7 +8,7 @@ from clocksvc.clock.holds import (
     Hold,
     Reason,
 )
-from clocksvc.clock.log_record import Exclusion
+from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Partition
 from tests.system.ops.page.browser import (
     DESK,

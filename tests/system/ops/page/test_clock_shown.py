@@ -7,10 +7,7 @@ from clocksvc.clock.holds import (
     Hold,
     Reason,
 )
-from clocksvc.clock.log_record import (
-    Exclusion,
-    Pause,
-)
+from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from tests.system.ops.page.browser import (
     DESK,
