@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clocksvc.client.message import is_heartbeat
     from clocksvc.client.reporter import Reporter
-    from clocksvc.client.ticks import (
-        ticks,
-        wait_until,
-    )
+    from clocksvc.client.ticks import ticks
+    from clocksvc.client.wait import wait_until
 
     __version__: str
 
@@ -22,7 +20,7 @@ _FROM = {
     "Reporter": "clocksvc.client.reporter",
     "is_heartbeat": "clocksvc.client.message",
     "ticks": "clocksvc.client.ticks",
-    "wait_until": "clocksvc.client.ticks",
+    "wait_until": "clocksvc.client.wait",
 }
 
 

@@ -12,8 +12,8 @@ from clocksvc.api.dependencies import (
     wants_json,
 )
 from clocksvc.api.problems import documented
-from clocksvc.client.report_encoding import answer_to_wire
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.interfaces.report_encoding import answer_to_wire
 from clocksvc.interfaces.store import Report
 
 router = APIRouter(tags=["reports"])

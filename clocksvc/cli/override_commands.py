@@ -68,7 +68,7 @@ class OverrideCommand:
         try:
             exclusions, pause = overrides_from_wire(answer)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc") from error
+            raise ServiceUnavailable(f"the server at {args.url} is not clocksvc") from error
         if args.json:
             print_json(answer)
             return 0

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         states = [state_from_wire(clock) for clock in (body["clocks"] if args.clock is None else [body])]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ServiceUnavailable(f"what answers at {args.url} is no clocksvc") from error
+        raise ServiceUnavailable(f"the server at {args.url} is not clocksvc") from error
     if args.json:
         print_json(body)
         return 0

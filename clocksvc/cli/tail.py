@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     """Print ticks until the process is ended."""
     check_clock_name("CLOCK", args.clock)
     after = None if args.after is None else to_rfc3339(parse_timestamp("--after", args.after))
-    following = logging.getLogger("clocksvc.follow")
-    following.setLevel(logging.INFO)
+    logger = logging.getLogger("clocksvc.ticks")
+    logger.setLevel(logging.INFO)
     notes = _Notes()
-    following.addHandler(notes)
+    logger.addHandler(notes)
     try:
         for tick in ticks(args.url, args.clock, after=after, token=service_token()):
             if args.json:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     except CursorTooOld as error:
         raise Refused(_too_old(error)) from error
     finally:
-        following.removeHandler(notes)
+        logger.removeHandler(notes)
     return 0
 
 

@@ -1,25 +1,18 @@
 """`clocksvc wait`: ends when a clock has reached a time, for `clocksvc wait … && job`."""
 
 import argparse
-import threading
-from typing import Any
 
-from clocksvc.backoff import Backoff
 from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token
 from clocksvc.client.http import (
     ServiceClient,
     ServiceResponse,
 )
-from clocksvc.client.wait import request_wait
+from clocksvc.client.wait import wait_for_boundary
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
-from clocksvc.interfaces.time import SystemTime
 
 REACHED, NOT_REACHED = 0, 3
-ASK_S = 25.0
-"""How long one request waits: proxies on the way often end those of a minute."""
-FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask until the clock is there, or the time is over."""
+    """Wait until the clock has reached the time or the time-out is over; returns the exit code."""
     check_clock_name("CLOCK", args.clock)
     until_ms = parse_timestamp("--until", args.until)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
-    answer = _Waiting(ServiceClient(args.url, service_token()), args.clock, until_ms, timeout_s).answer()
+    client = ServiceClient(args.url, service_token())
+    answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, _Notes().print)
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
@@ -54,47 +48,21 @@ def run(args: argparse.Namespace) -> int:
     return REACHED if reached else NOT_REACHED
 
 
-class _Waiting:
-    """One wait: asks again and again, and says once what it waits for."""
+class _Notes:
+    """Prints to stderr what the command waits for, once for each change of the reason."""
 
-    def __init__(self, client: ServiceClient, clock: str, until_ms: int, timeout_s: float | None) -> None:
-        self._client, self._clock, self._until_ms = client, clock, until_ms
-        self._monotonic = SystemTime().monotonic
-        self._deadline = float("inf") if timeout_s is None else self._monotonic() + timeout_s
-        self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
-        self._said: object = None
+    def __init__(self) -> None:
+        self._printed: object = None
 
-    def answer(self) -> ServiceResponse:
-        """200 with the tick, or 409 with the state when the time is over.
-
-        Raises:
-            ServiceUnavailable: nobody answers when the time is over.
-            Refused, UnknownClock: as the service says, at once.
-        """
-        while True:
-            try:
-                timeout_s = min(ASK_S, max(0.0, self._left_s()))
-                answer = request_wait(self._client, self._clock, self._until_ms, timeout_s)
-            except ServiceUnavailable as error:
-                if self._left_s() <= 0:
-                    raise
-                self._say("unavailable", f"{error_text(error)}; trying again")
-                threading.Event().wait(max(0.0, min(self._backoff.next(), self._left_s())))
-                continue
-            if answer.status != 409 or self._left_s() <= 0:
-                return answer
-            self._backoff.reset()
-            self._say(_why(answer.body), f"waiting: {answer.body['detail']}")
-
-    def _left_s(self) -> float:
-        return self._deadline - self._monotonic()
-
-    def _say(self, what: object, text: str) -> None:
-        if what != self._said:
-            self._said = what
+    def print(self, outcome: ServiceResponse | ServiceUnavailable) -> None:
+        """Print the outcome of a request after which another one follows."""
+        if isinstance(outcome, ServiceUnavailable):
+            reason: object = "unavailable"
+            text = f"{error_text(outcome)}; trying again"
+        else:
+            state = outcome.body["state"]
+            reason = state["status"], None if state["hold"] is None else state["hold"]["reason"]
+            text = f"waiting: {outcome.body['detail']}"
+        if reason != self._printed:
+            self._printed = reason
             note(f"clocksvc wait: {text}")
-
-
-def _why(problem: dict[str, Any]) -> object:
-    state = problem["state"]
-    return state["status"], None if state["hold"] is None else state["hold"]["reason"]

@@ -16,7 +16,6 @@ from clocksvc.client.progress import (
     Progress,
     max_future_ms,
 )
-from clocksvc.client.topic_check import wrong_topic
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.errors import InvalidValue, ReporterMisuse
 from clocksvc.interfaces.store import (
@@ -260,7 +259,7 @@ class ProgressTracker:
             )
 
     def _check_topic(self, bounds: ClockParameters, first: bool) -> None:
-        wrong = wrong_topic(self._clock, self._given_topic, self._topic, bounds.topics)
+        wrong = _topic_error(self._clock, self._given_topic, self._topic, bounds.topics)
         if wrong is not None:
             logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})
             if first:  # a change of configuration later on breaks no consumer that runs
@@ -280,3 +279,21 @@ def _integer(field: str, value: SupportsIndex) -> int:
         return operator.index(value)
     except TypeError:
         raise InvalidValue(field, value, "wanted an integer") from None
+
+
+def _topic_error(clock: str, given: str | None, seen: str | None, topics: Sequence[str]) -> str | None:
+    """Why the reporter observes the wrong topic; None if it does not. A partition's number alone has no meaning.
+
+    Args:
+        given: the topic given to the reporter, if any.
+        seen: the topic of the first message, if any; used if no topic is given.
+        topics: the clock's topics.
+    """
+    listed = ", ".join(topics)
+    if given is not None:
+        return None if given in topics else f"topic {given!r} is not one of clock {clock}: {listed}"
+    if len(topics) != 1:
+        return f"clock {clock} has several topics ({listed}): wanted Reporter(…, topic=…), one reporter for each topic"
+    if seen is not None and seen != topics[0]:
+        return f"messages of topic {seen!r} were observed, but clock {clock} has topic {topics[0]!r}"
+    return None

@@ -1,23 +1,19 @@
-"""The sink that posts reports to the HTTP service, which stands in front of a store."""
+"""Where a Reporter sends its reports: the store, or the HTTP service."""
 
 from typing import cast
 
 from clocksvc.client.http import ServiceClient
-from clocksvc.client.report_encoding import (
-    answer_from_wire,
-    report_to_wire,
-)
-from clocksvc.errors import ServiceUnavailable
-from clocksvc.interfaces.store import (
-    Report,
-    ReportAnswer,
-)
+from clocksvc.errors import InvalidValue, ServiceUnavailable
+from clocksvc.interfaces.report_encoding import answer_from_wire, report_to_wire
+from clocksvc.interfaces.store import Report, ReportAnswer, ReportSink
+from clocksvc.redaction import without_password
 
 TIMEOUT_S = 10.0
+SAME_SETTINGS_HINT = "is the service running, and are URL, database, prefix and clock's name the same as its own?"
 
 
 class HttpReportSink:
-    """Posts reports to the service."""
+    """Posts reports to the HTTP service. Each call blocks for up to 10 s."""
 
     def __init__(self, client: ServiceClient, clock: str) -> None:
         self._client = client
@@ -28,7 +24,29 @@ class HttpReportSink:
         try:
             return answer_from_wire(cast("dict[str, object]", body))
         except (KeyError, TypeError, ValueError) as error:
-            raise ServiceUnavailable(f"the service's answer to a report makes no sense: {error!r}") from error
+            raise ServiceUnavailable(f"the service's answer to a report is not valid: {error!r}") from error
 
     def close(self) -> None:
         self._client.close()
+
+
+def open_report_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str]:
+    """The sink for a URL, and a text for the log: the address, and what to check if the clock is unknown there.
+
+    It does not connect before the first report.
+
+    Raises:
+        InvalidValue: the URL or the token is not valid.
+    """
+    shown = without_password(url)
+    if url.startswith(("http://", "https://")):
+        hint = "has it had a leader yet? See `clocksvc status`"
+        return HttpReportSink(ServiceClient(url, token), clock), f"{shown}: {hint}"
+    if "://" not in url:
+        raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
+    if token is not None:
+        raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
+    from clocksvc.redis.store import open_store  # not at the top: reports over HTTP need no redis-py
+
+    store = open_store(url, clock)
+    return store, f"{shown} (prefix {store.prefix}): {SAME_SETTINGS_HINT}"

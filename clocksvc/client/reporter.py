@@ -12,14 +12,13 @@ from contextlib import suppress
 from types import TracebackType
 
 from clocksvc.backoff import Backoff
-from clocksvc.client.http import ServiceClient
 from clocksvc.client.message import (
     Message,
     TopicPartition,
 )
 from clocksvc.client.progress_tracker import ProgressTracker
 from clocksvc.client.report_sender import ReportSender
-from clocksvc.client.report_sink import HttpReportSink
+from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
 from clocksvc.client.report_thread import (
     ReportThread,
     forget_threads,
@@ -33,13 +32,11 @@ from clocksvc.interfaces.time import (
     SystemTime,
     Time,
 )
-from clocksvc.redaction import without_password
 
 REVOKE_TIMEOUT_S = 2.0
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 
 _CLOSED = "this reporter is closed"
-_SAME = "is the service running, and are URL, database, prefix and clock's name the same as its own?"
 
 
 class Reporter:
@@ -87,7 +84,9 @@ class Reporter:
         self._closed = False
 
         def create_parts() -> tuple[ProgressTracker, ReportSender]:
-            own_sink, where = (sink, f"the given sink: {_SAME}") if sink else _open_sink(url, clock, token)
+            own_sink, where = (
+                (sink, f"the given sink: {SAME_SETTINGS_HINT}") if sink else open_report_sink(url, clock, token)
+            )
             tracker, backoff = (
                 ProgressTracker(clock, group, topic, self._time),
                 Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng),
@@ -258,23 +257,6 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _open_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str]:
-    """The sink that a URL stands for, which makes no contact yet; where it is, and what to ask if it knows nothing."""
-    shown = without_password(url)
-    if url.startswith(("http://", "https://")):
-        return HttpReportSink(
-            ServiceClient(url, token), clock
-        ), f"{shown}: has it had a leader yet? See `clocksvc status`"
-    if "://" not in url:
-        raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
-    if token is not None:
-        raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
-    from clocksvc.redis.store import open_store  # here, so that who reports over HTTP loads no redis
-
-    store = open_store(url, clock)
-    return store, f"{shown} (prefix {store.prefix}): {_SAME}"
 
 
 def _is_of(message: Message, topic: str | None) -> bool:

@@ -8,34 +8,23 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from datetime import datetime
 
 from clocksvc.backoff import Backoff
 from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
-from clocksvc.client.wait import request_wait
+from clocksvc.client.wait import Moment, moment_ms
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, ServiceUnavailable, Unavailable
-from clocksvc.interfaces.time import SystemTime
 
-logger = logging.getLogger("clocksvc.follow")
-
-Moment = datetime | str | int | float
-"""A point in time: an aware datetime, RFC 3339 with an offset, or epoch seconds."""
+logger = logging.getLogger("clocksvc.ticks")
 
 STREAM_IDLE_TIMEOUT_S = 40.0
 """A stream that says nothing for so long is dead: the service writes at least a comment every 15 s."""
-WAIT_S = 55.0
-"""The longest that the service holds one request."""
 MAX_CONSECUTIVE_GAPS = 5
 """How many connections in a row may begin with a tick that does not follow before that is an error."""
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
-_TIME = SystemTime()
 
 
 def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> Iterator[Tick]:
@@ -62,69 +51,12 @@ def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: st
     return TickStream(ServiceClient(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
 
 
-def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
-    """Wait until everything before a time has been processed: until the first boundary at or after it is ticked.
-
-    Args:
-        url, clock, token: as for `ticks`.
-        until: the time.
-        timeout: seconds to wait at most; 0 only asks, None waits for ever.
-
-    Returns:
-        True once it is reached; False when it was not reached in time.
-
-    Raises:
-        ServiceUnavailable: the time is up, and the service, asked last, did not answer, or something else did in its
-            place: it is not known.
-        UnknownClock, Refused, InvalidValue: as for `ticks`.
-    """
-    check_clock_name("clock", clock)
-    until_ms = _moment_ms("until", until)
-    if timeout is not None and not timeout >= 0:
-        raise InvalidValue("timeout", timeout, "wanted seconds, zero or more, or None")
-    deadline = None if timeout is None else _TIME.monotonic() + timeout
-    client, backoff = ServiceClient(url, token), Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
-    try:
-        while True:
-            asked_at, left_s = _TIME.monotonic(), _left_s(deadline)
-            error: Unavailable | None = None
-            try:
-                if request_wait(client, clock, until_ms, min(WAIT_S, left_s)).status != 409:
-                    return True
-            except Unavailable as raised:
-                error = raised
-            if _left_s(deadline) <= 0:
-                if error is not None:
-                    raise error
-                return False
-            if error is None and _TIME.monotonic() - asked_at > 1:
-                backoff.reset()
-            else:  # it did not answer, or did not hold the request
-                time.sleep(min(backoff.next(), _left_s(deadline)))
-    finally:
-        client.close()
-
-
-def _left_s(deadline: float | None) -> float:
-    return float("inf") if deadline is None else max(0.0, deadline - _TIME.monotonic())
-
-
 def _after_ms(clock: str, after: Moment | Tick) -> int:
     if not isinstance(after, Tick):
-        return _moment_ms("after", after)
+        return moment_ms("after", after)
     if after.clock != clock:
         raise InvalidValue("after", after, f"wanted a tick of clock {clock!r}")
     return after.at_ms
-
-
-def _moment_ms(field: str, moment: Moment) -> int:
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise InvalidValue(field, moment.isoformat(), "wanted a datetime with a time zone")
-        return parse_timestamp(field, moment.timestamp())
-    if isinstance(moment, bool) or not isinstance(moment, str | int | float):
-        raise InvalidValue(field, moment, "wanted a datetime with a time zone, RFC 3339, or epoch seconds")
-    return parse_timestamp(field, moment)
 
 
 class TickStream:

@@ -1,48 +1,161 @@
-"""One question to the service's `/wait`: has a clock reached a time? Both the Python call and the command line ask it.
+"""Waits until a clock has reached a time: `wait_until`, and the loop that it shares with `clocksvc wait`.
 
-It believes nothing but a tick of that clock at that time or later: a job starts on this answer. It asks once.
+Callers start jobs when a wait ends, so only a valid tick of the right clock, at the time or later, counts as an answer.
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from clocksvc.backoff import Backoff
 from clocksvc.client.http import (
     Params,
     ServiceClient,
     ServiceResponse,
 )
+from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import Refused, ServiceUnavailable
+from clocksvc.clock.time_format import (
+    parse_timestamp,
+    to_rfc3339,
+)
+from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable
+from clocksvc.interfaces.time import SystemTime
 
-GRACE_S = 10.0
-"""How much longer than the service was asked to wait its answer may take."""
+Moment = datetime | str | int | float
+"""A point in time: an aware datetime, RFC 3339 with an offset, or epoch seconds."""
 
+REQUEST_WAIT_S = 25.0
+"""The longest wait of a single request: proxies often end requests after a minute or less."""
+RESPONSE_GRACE_S = 10.0
+"""How much longer than its own wait a request may take."""
+
+_RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
+_WAITED_S = 1.0
+"""A request that took longer than this was held by the service; after a faster one the loop backs off."""
 _NOT_REACHED = "clock-not-reached"
 _SHOWN = 200
-"""So many characters of a wrong answer are named."""
+"""An error shows this many characters of a wrong answer."""
+_TIME = SystemTime()
+
+
+def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
+    """Wait until everything before a time has been processed.
+
+    Blocks until the first boundary at or after `until` is ticked, or until the timeout is over. While the service is
+    unavailable it retries, with back-offs of up to 5 s.
+
+    Args:
+        url: the address of the service: `http(s)://host:port`.
+        clock: the name of the clock.
+        until: the time: an aware datetime, RFC 3339 with an offset, or epoch seconds.
+        timeout: the longest wait in seconds; 0 asks once, None waits without a limit. The last request may take up to
+            10 s longer.
+        token: an API token with the scope `read`, if the service requires one.
+
+    Returns:
+        True if the clock has reached `until`; False if the timeout is over and it has not.
+
+    Raises:
+        ServiceUnavailable: the timeout is over and the last request failed, so the state of the clock is not known.
+        UnknownClock: the service has no such clock. Raised at once.
+        Refused: the service rejects the request, for example because of the token. Raised at once.
+        InvalidValue: an argument is not valid.
+    """
+    check_clock_name("clock", clock)
+    until_ms = moment_ms("until", until)
+    if timeout is not None and not timeout >= 0:
+        raise InvalidValue("timeout", timeout, "wanted seconds, zero or more, or None")
+    client = ServiceClient(url, token)
+    try:
+        return wait_for_boundary(client, clock, until_ms, timeout).status != 409
+    finally:
+        client.close()
+
+
+def wait_for_boundary(
+    client: ServiceClient,
+    clock: str,
+    until_ms: int,
+    timeout_s: float | None,
+    on_retry: Callable[[ServiceResponse | ServiceUnavailable], None] = lambda outcome: None,
+) -> ServiceResponse:
+    """Ask the service until the clock has reached a time or the timeout is over. Blocks for that long.
+
+    Args:
+        timeout_s: the longest wait; 0 asks once, None waits without a limit.
+        on_retry: called with the outcome of each request after which another one follows.
+
+    Returns:
+        Status 200 with the tick, or 409 with the state of the clock at the end of the timeout.
+
+    Raises:
+        ServiceUnavailable: the last request before the end of the timeout failed.
+        UnknownClock, Refused: as for `request_wait`; at once.
+    """
+    deadline = float("inf") if timeout_s is None else _TIME.monotonic() + timeout_s
+    backoff = Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
+    while True:
+        started_at = _TIME.monotonic()
+        outcome: ServiceResponse | ServiceUnavailable
+        try:
+            outcome = request_wait(client, clock, until_ms, min(REQUEST_WAIT_S, max(0.0, deadline - started_at)))
+            if outcome.status != 409:
+                return outcome
+        except ServiceUnavailable as error:
+            outcome = error
+        now = _TIME.monotonic()
+        if now >= deadline:
+            if isinstance(outcome, ServiceUnavailable):
+                raise outcome
+            return outcome
+        on_retry(outcome)
+        if isinstance(outcome, ServiceResponse) and now - started_at > _WAITED_S:
+            backoff.reset()
+        else:
+            time.sleep(max(0.0, min(backoff.next(), deadline - now)))
 
 
 def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: float) -> ServiceResponse:
-    """The service's answer after `timeout_s` at the latest: 200 with the tick, or 409 with state and holders.
+    """Send one request to the service's `/wait`. Blocks for at most `timeout_s` and 10 s.
+
+    Returns:
+        Status 200 with the tick, or 409 with the state of the clock and the partitions that hold it.
 
     Raises:
-        ServiceUnavailable: no answer, or one that is not the service's, such as a proxy's page with status 200.
-        UnknownClock, Refused: as the service says.
+        ServiceUnavailable: no response, or not one of clocksvc, such as a proxy's page with status 200.
+        UnknownClock: the service has no such clock.
+        Refused: the service rejects the request.
     """
     path, until = f"/v1/clocks/{clock}/wait", to_rfc3339(until_ms)
     params: Params = {"until": until, "timeout": round(timeout_s, 3)}
-    answer = client.get(path, params, timeout_s=timeout_s + GRACE_S, accept=(409,))
-    if answer.status == 409:
-        if not str(answer.body.get("type")).endswith(_NOT_REACHED):
-            raise Refused(f"{path}: {answer.body.get('detail', 'status 409')}")
-    elif not _is_reached(answer.body, clock, until_ms):
+    response = client.get(path, params, timeout_s=timeout_s + RESPONSE_GRACE_S, accept=(409,))
+    if response.status == 409:
+        if not str(response.body.get("type")).endswith(_NOT_REACHED):
+            raise Refused(f"{path}: {response.body.get('detail', 'status 409')}")
+    elif not _is_reached(response.body, clock, until_ms):
         raise ServiceUnavailable(
-            f"{path}: what answers there is no clocksvc: wanted a tick of clock {clock!r} at {until} or later, "
-            f"status {answer.status} came with {_shown(answer.body)}"
+            f"{path}: the server is not clocksvc: wanted a tick of clock {clock!r} at {until} or later, got "
+            f"status {response.status} with {_shown(response.body)}"
         )
-    return answer
+    return response
+
+
+def moment_ms(field: str, moment: Moment) -> int:
+    """Milliseconds since the epoch.
+
+    Raises:
+        InvalidValue: names `field`.
+    """
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise InvalidValue(field, moment.isoformat(), "wanted a datetime with a time zone")
+        return parse_timestamp(field, moment.timestamp())
+    if isinstance(moment, bool) or not isinstance(moment, str | int | float):
+        raise InvalidValue(field, moment, "wanted a datetime with a time zone, RFC 3339, or epoch seconds")
+    return parse_timestamp(field, moment)
 
 
 def _is_reached(body: Mapping[str, Any], clock: str, until_ms: int) -> bool:

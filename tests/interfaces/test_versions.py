@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from clocksvc.client.report_encoding import answer_from_wire
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Message, decode_record
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
@@ -20,6 +19,7 @@ from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch
+from clocksvc.interfaces.report_encoding import answer_from_wire
 from clocksvc.interfaces.store import (
     ClockParameters,
     Report,

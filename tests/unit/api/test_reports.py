@@ -205,7 +205,7 @@ def test_every_refusal_can_be_reported(client: TestClient) -> None:
 
 def test_the_pythons_own_sink_understands_the_answer(bed: Bed, client: TestClient) -> None:
     """What the service answers can be read back into what the store said."""
-    from clocksvc.client.report_encoding import answer_from_wire
+    from clocksvc.interfaces.report_encoding import answer_from_wire
 
     answer = client.post(URL, json={"group": GROUP, "reports": []}).json()
 

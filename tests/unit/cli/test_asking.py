@@ -225,7 +225,7 @@ def test_what_is_no_clocksvc_is_not_believed(
         thread.join()
 
     assert code == 1
-    assert "is no clocksvc" in capsys.readouterr().err
+    assert "is not clocksvc" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

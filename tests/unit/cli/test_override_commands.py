@@ -186,7 +186,7 @@ def test_another_server(capsys: Captured) -> None:
     with HttpStub(lambda _: Reply(body={"ok": True})) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
-    assert "no clocksvc" in capsys.readouterr().err
+    assert "not clocksvc" in capsys.readouterr().err
 
 
 def test_the_token_says_who(bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

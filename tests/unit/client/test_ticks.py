@@ -280,7 +280,7 @@ def test_waiting_ends_when_the_time_is_reached() -> None:
     with HttpStub(reached_after(3)) as stub:
         assert wait_until(stub.url, "checkins", START + 60, token="s3cret")
     assert [asked.query["until"] for asked in stub.asked] == [rfc3339(START + 60)] * 3
-    assert all(0 < float(asked.query["timeout"]) <= 55 for asked in stub.asked)
+    assert all(0 < float(asked.query["timeout"]) <= 25 for asked in stub.asked)
     assert stub.asked[0].headers["authorization"] == "Bearer s3cret"
 
 
@@ -315,7 +315,7 @@ def test_waiting_goes_on_through_trouble() -> None:
 )
 def test_only_a_tick_of_the_clock_at_the_time_or_later_ends_waiting(page: Reply, named: str) -> None:
     """A proxy's page with status 200 starts nobody's job; the error names what came instead."""
-    with HttpStub(Script(page)) as stub, pytest.raises(ServiceUnavailable, match="is no clocksvc") as raised:
+    with HttpStub(Script(page)) as stub, pytest.raises(ServiceUnavailable, match="is not clocksvc") as raised:
         wait_until(stub.url, "checkins", START + 60, timeout=0)
 
     assert f"at {rfc3339(START + 60)} or later" in str(raised.value)
