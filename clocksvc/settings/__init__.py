@@ -1,6 +1,6 @@
-"""The configuration: one YAML file, overlaid by the environment, checked whole before anything starts.
+"""The configuration: one YAML file and the environment, validated completely before anything starts.
 
-Must not connect anywhere, nor read the process's environment by itself: both come in as arguments of `load`.
+Must not connect anywhere, nor read the environment of the process: `load` takes it as an argument.
 """
 
 from clocksvc.settings.api import ApiSettings, TokenSettings, check_bind

@@ -1,4 +1,4 @@
-"""Where the HTTP service listens, and who may ask it what. Must not judge a request: that is the API's."""
+"""The sections `api` and `api.tokens`: the address of the HTTP service and the permissions of its callers."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from clocksvc.errors import InvalidValue
 from clocksvc.settings.fields import FieldError, Port, Secret, Section, Text, raise_errors
 
-# What `Authorization: Bearer` can carry.
+# Characters that `Authorization: Bearer` allows.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
 _ANY_PORT, _LAST_PORT = 0, 65_535
 
@@ -23,7 +23,7 @@ def _parse_clocks(value: object) -> object:
 
 
 class TokenSettings(Section):
-    """One caller. `clocks` None: all of them."""
+    """A caller of the service. `clocks` None: all clocks."""
 
     name: Text = Field(description="a name for the caller")
     token: Secret | None = None
@@ -43,7 +43,7 @@ class TokenSettings(Section):
 
 
 class ApiSettings(Section):
-    """Port 0 is any free one."""
+    """`port` 0: any free port."""
 
     host: Text = "127.0.0.1"
     port: Port = 8080
@@ -53,7 +53,7 @@ class ApiSettings(Section):
     def _check(self) -> "ApiSettings":
         errors = []
         if not _ANY_PORT <= self.port <= _LAST_PORT:
-            errors.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free one", self.port))
+            errors.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free port", self.port))
         names: dict[str, int] = {}
         tokens: dict[str, int] = {}
         for index, token in enumerate(self.tokens):
@@ -61,21 +61,21 @@ class ApiSettings(Section):
                 errors.append(FieldError(("tokens", index, "name"), "wanted each name once", token.name))
             first = tokens.setdefault(token.token.get_secret_value() if token.token else "", index)
             if first != index:
-                wanted = f"wanted a token of its own: api.tokens.{first} has the same"
+                wanted = f"wanted another token: api.tokens.{first} has the same"
                 errors.append(FieldError(("tokens", index, "token"), wanted, token.token))
         raise_errors(errors)
         return self
 
 
 def check_bind(api: ApiSettings, insecure: bool) -> None:
-    """Nobody beyond this machine is served without tokens, unless `--insecure` says so.
+    """Check that an address that other machines can reach has tokens, unless `insecure`.
 
     Raises:
-        InvalidValue: names `api.host`.
+        InvalidValue: there are no tokens; names `api.host`.
     """
     if api.tokens or insecure or _is_loopback(api.host):
         return
-    wanted = "wanted a loopback address such as 127.0.0.1 while api.tokens is empty; add tokens, or say --insecure"
+    wanted = "wanted a loopback address such as 127.0.0.1 while api.tokens is empty; add tokens, or use --insecure"
     raise InvalidValue("api.host", api.host, wanted)
 
 

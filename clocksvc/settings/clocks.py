@@ -1,6 +1,6 @@
-"""The clocks as configured. What makes a clock's values possible is the core's business (ClockSpec); this asks it.
+"""The section `clocks`.
 
-Must not hold a rule about one clock that ClockSpec could hold.
+ClockSpec checks the values of a clock; here are only the checks across clocks, and those of YAML types.
 """
 
 from typing import Annotated, Any
@@ -16,12 +16,12 @@ from clocksvc.interfaces.checkpoints import (
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 
-# By the field that ClockSpec refused: what stands in for it, so that the clock's other fields are judged as well.
+# Replaces a field that ClockSpec has rejected, so that the clock's other fields are checked as well.
 _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
     "clocks": {"name": "clock"},
-    "topics": {"topics": ("stand-in",)},
-    "tick_log": {"tick_log": "stand-in-ticks"},
-    "group": {"group": "stand-in"},
+    "topics": {"topics": ("placeholder",)},
+    "tick_log": {"tick_log": "placeholder-ticks"},
+    "group": {"group": "placeholder"},
     "interval": {"interval_ms": DAY_MS},
     "max_out_of_orderness": {"max_out_of_orderness_ms": None},
     "max_future": {"max_future_ms": 0},
@@ -32,7 +32,7 @@ _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
 
 
 class HeartbeatSettings(Section):
-    """What is put into every partition of a clock's topics."""
+    """The heartbeats that are sent to every partition of a clock's topics. `every` in milliseconds."""
 
     every: WholeSeconds = 60_000
     key: bytes | None = None
@@ -40,7 +40,7 @@ class HeartbeatSettings(Section):
 
 
 class ClockSettings(Section):
-    """One clock. Durations in milliseconds; `name` is the key that the clock stands under."""
+    """One clock. Durations in milliseconds; `name` is the clock's key in the section."""
 
     name: str = Field(exclude=True, repr=False, description="a name")
     topics: tuple[str, ...] = Field(description="the list of topics that the clock watches")
@@ -68,11 +68,11 @@ class ClockSettings(Section):
 
     @property
     def tick_log_topic(self) -> str:
-        """The topic that keeps the ticks: `tick_log`, or `<name>-ticks`."""
+        """The topic with the ticks: `tick_log`, or `<name>-ticks`."""
         return f"{self.name}-ticks" if self.tick_log is None else self.tick_log
 
     def spec(self) -> ClockSpec:
-        """What the core knows of this clock."""
+        """The clock as the core takes it."""
         return ClockSpec(**self._spec_arguments())
 
     def _spec_arguments(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class ClockSettings(Section):
         }
 
     def _every(self, heartbeat: HeartbeatSettings) -> int:
-        # A short interval alone must not be refused for a default that nobody wrote.
+        # An interval shorter than the default of `every` is no error: the default is then the interval.
         written = "every" in heartbeat.model_fields_set
         return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
 
@@ -113,7 +113,7 @@ def _core_errors(arguments: dict[str, Any]) -> list[FieldError]:
 
 
 def add_names(clocks: object) -> object:
-    """Each clock's mapping with the name that it stands under; anything else as it is, for the fields to refuse."""
+    """Put each clock's key into its mapping as `name`. Other values stay as they are: the fields reject them."""
     if not isinstance(clocks, dict):
         return clocks
     errors = []
@@ -121,13 +121,17 @@ def add_names(clocks: object) -> object:
         if not isinstance(name, str):
             errors.append(FieldError((str(name),), "wanted text as a clock's name: put it in quotes"))
         elif isinstance(clock, dict) and "name" in clock:
-            errors.append(FieldError((name, "name"), "unknown field: a clock's name is the key that it stands under"))
+            errors.append(FieldError((name, "name"), "unknown field: a clock's name is its key under `clocks`"))
     raise_errors(errors)
     return {name: {**clock, "name": name} if isinstance(clock, dict) else clock for name, clock in clocks.items()}
 
 
 def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
-    """Raises Findings unless there is a clock, and each has topics and ids that nobody else writes with."""
+    """Check that there is a clock, and that no tick log collides with another topic or transactional id.
+
+    Raises:
+        FieldErrors: names each clock and field.
+    """
     if not clocks:
         raise FieldErrors([FieldError((), "wanted at least one clock")])
     errors: list[FieldError] = []
@@ -137,7 +141,7 @@ def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
         log, path = clock.tick_log_topic, (name, "tick_log")
         owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
         if owner != name:
-            errors.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} keeps its ticks there", log))
+            errors.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} writes its ticks there", log))
         if watcher != name:
             errors.append(FieldError(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
     raise_errors(errors + _dispatcher_errors(clocks))
@@ -146,20 +150,18 @@ def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
 
 def _dispatcher_errors(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
-    kept = {checkpoint_topic(log): owner for log, owner in logs.items()}
-    fences = {f"{log}.{dispatcher}": owner for log, owner in logs.items() for dispatcher in DISPATCHERS}
+    checkpoints = {checkpoint_topic(log): owner for log, owner in logs.items()}
+    transactional_ids = {f"{log}.{dispatcher}": owner for log, owner in logs.items() for dispatcher in DISPATCHERS}
     errors = []
     for name, clock in clocks.items():
         log = clock.tick_log_topic
-        if log in kept:
-            reason = f"wanted a topic of its own: the dispatchers of clock {kept[log]!r} keep their checkpoints there"
-            errors.append(FieldError((name, "tick_log"), reason, log))
-        if log in fences:
-            reason = f"wanted another name: as a transactional id a dispatcher of clock {fences[log]!r} has it"
-            errors.append(FieldError((name, "tick_log"), reason, log))
-        for topic in kept.keys() & set(clock.topics):
-            reason = (
-                f"wanted topics of records: the dispatchers of clock {kept[topic]!r} keep their checkpoints in this one"
-            )
-            errors.append(FieldError((name, "topics"), reason, topic))
+        if log in checkpoints:
+            reason = f"the dispatchers of clock {checkpoints[log]!r} store their checkpoints there"
+            errors.append(FieldError((name, "tick_log"), f"wanted a topic of its own: {reason}", log))
+        if log in transactional_ids:
+            reason = f"a dispatcher of clock {transactional_ids[log]!r} has it as its transactional id"
+            errors.append(FieldError((name, "tick_log"), f"wanted another name: {reason}", log))
+        for topic in checkpoints.keys() & set(clock.topics):
+            reason = f"the dispatchers of clock {checkpoints[topic]!r} store their checkpoints in this one"
+            errors.append(FieldError((name, "topics"), f"wanted topics with records: {reason}", topic))
     return errors

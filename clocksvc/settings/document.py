@@ -1,6 +1,6 @@
-"""The YAML text as plain data. A key that stands twice in one mapping is refused. Must not know any field.
+"""YAML text as plain data. Knows no field.
 
-No error repeats the text around it, which may hold a secret.
+Errors give the position, never the text, which may contain a secret.
 """
 
 import re
@@ -10,14 +10,14 @@ import yaml
 
 
 class InvalidYaml(ValueError):
-    """The text is no YAML that can be taken as plain data: says where and why, not what stands there."""
+    """The text is not YAML that can be read as plain data. The message gives the position and the reason."""
 
 
 def read_yaml(text: str) -> Any:
-    """Mappings, lists and scalars; None for an empty document.
+    """Read mappings, lists and scalars; None for an empty document.
 
     Raises:
-        NotYaml: for anything else.
+        InvalidYaml: the text is anything else, or a mapping has a key twice.
     """
     try:
         return yaml.load(text, _Loader)
@@ -26,32 +26,32 @@ def read_yaml(text: str) -> Any:
     except RecursionError:
         raise InvalidYaml("it is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
-        # PyYAML's constructors raise these for a scalar that is not what its tag or its look says.
-        raise InvalidYaml("a value is not of the kind that it looks like: put it in quotes") from None
+        # PyYAML's constructors raise these for a scalar that does not match its tag or its form, such as 2024-13-45.
+        raise InvalidYaml("a value looks like another type, such as a date, but is none: put it in quotes") from None
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
-    """Looks for repeated keys before merge keys are resolved, which may repeat them rightly."""
+    """Rejects duplicate keys. It does so before merge keys (`<<`) are resolved, which may repeat a key."""
 
     def compose_mapping_node(self, anchor: str | None) -> Any:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                problem = f"the key {key.value[:80]!r} stands twice in one mapping"
+                problem = f"the key {key.value[:80]!r} occurs twice in one mapping"
                 raise _DuplicateKey(problem=problem, problem_mark=key.start_mark)
             seen.add((key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)))
         return node
 
 
 class _DuplicateKey(yaml.MarkedYAMLError):  # type: ignore[misc]  # PyYAML carries no types
-    """Its problem holds a key, never a value."""
+    """A duplicate key. Its message contains a key, never a value."""
 
 
 def _describe(error: Any) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "it holds a character that YAML does not allow"
+    problem = getattr(error, "problem", None) or "it contains a character that YAML does not allow"
     if not isinstance(error, _DuplicateKey):
-        # `<scalar>` says what kind of thing was found; anything else in quotes is the text itself.
+        # `<scalar>` is the type of a token; anything else in quotes is text of the document.
         problem = re.sub(r"'(?!<[^'<>]*>')[^']*'|\"[^\"]*\"", "…", problem)
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)

@@ -1,6 +1,9 @@
-"""The environment laid over the file: `CLOCKSVC_REDIS__URL` is `redis.url`.
+"""Settings from environment variables: `CLOCKSVC_REDIS__URL` sets `redis.url`.
 
-Must not read `os.environ`: the variables are an argument. Values are judged by the sections, not here.
+Must not read `os.environ`: the variables are an argument. The sections validate the values.
+
+pydantic-settings does not replace this module: it has no names with dots or dashes, no list elements by number, ignores
+unknown variables, does not tell which variable set a field, and stops at the first value that it can't parse.
 """
 
 import re
@@ -25,17 +28,17 @@ from clocksvc.settings.problems import Problems
 
 PREFIX = "CLOCKSVC_"
 NOT_SETTINGS = frozenset({"CLOCKSVC_CONFIG", "CLOCKSVC_URL", "CLOCKSVC_TOKEN", "CLOCKSVC_DEV_CACHE"})
-# What Kubernetes tells every pod about a service whose name begins with clocksvc.
+# Variables that Kubernetes sets in every pod for a service whose name begins with clocksvc.
 _INJECTED = re.compile(r"CLOCKSVC_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 _INJECTED_PORT = re.compile(r"CLOCKSVC_(?:\w+_)?PORT")
 _INJECTED_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 def variables_by_path(environ: Mapping[str, str], data: object, problems: Problems) -> dict[Path, str]:
-    """Which variable sets which path. A variable with our prefix that sets nothing is a problem.
+    """The variable that sets each path. A variable with the prefix CLOCKSVC_ that sets no field is a problem.
 
     Args:
-        data: the file's content, for the clocks' names.
+        data: the content of the file, for the names of its clocks.
     """
     found: dict[Path, str] = {}
     for variable in sorted(environ, key=lambda name: [(len(part), part) for part in name.split("__")]):
@@ -50,7 +53,7 @@ def variables_by_path(environ: Mapping[str, str], data: object, problems: Proble
         if path is None:
             problems.add_text(f"{variable}: unknown variable: {_explain_unknown(segments)}")
         elif path in found:
-            problems.add_text(f"{variable}: {found[path]} sets the same field: wanted one of the two")
+            problems.add_text(f"{variable}: it sets the same field as {found[path]}: wanted one of the two")
         else:
             found[path] = variable
     return found
@@ -59,7 +62,11 @@ def variables_by_path(environ: Mapping[str, str], data: object, problems: Proble
 def apply_environment(
     data: object, found: Mapping[Path, str], environ: Mapping[str, str], problems: Problems
 ) -> object:
-    """The file's content with the variables' values in their places; `data` itself stays as it is."""
+    """A copy of `data`, the content of the file, with the values of the variables.
+
+    Args:
+        found: the variable that sets each path.
+    """
     file_clocks = get(data, ("clocks",))
     for path, variable in found.items():
         other = _secret_counterpart(path)
@@ -73,8 +80,8 @@ def apply_environment(
             problems.add_text(f"{variable}: not valid YAML: {error}")
         if path[0] == "clocks" and len(path) > 1 and isinstance(file_clocks, dict) and path[1] not in file_clocks:
             known = [name for name in file_clocks if isinstance(name, str)]
-            text = f" (the file has no clock {path[1]!r}, only {variable} names it{suggestion(str(path[1]), known)})"
-            problems.note(path[:2], text)
+            text = f" (the file has no clock {path[1]!r}; it comes from {variable}{suggestion(str(path[1]), known)})"
+            problems.add_hint(path[:2], text)
     return data
 
 
@@ -85,7 +92,7 @@ def _is_injected(variable: str, value: str) -> bool:
 
 
 def _path(segments: list[str], data: object) -> Path | None:
-    """None where a segment stands below a plain value."""
+    """The path of a variable; None if there is no such field."""
     path: Path = ()
     kind: Kind = Settings
     for segment in segments:
@@ -118,8 +125,8 @@ def _explain_unknown(segments: list[str]) -> str:
     for length in range(len(segments), 0, -1):
         path = _path(segments[:length], {})
         if path is not None:
-            wanted = "a number, from 0" if is_list(kind_at(path)) else "nothing more"
-            return f"after {PREFIX}{'__'.join(segments[:length])} wanted {wanted}"
+            known = f"{PREFIX}{'__'.join(segments[:length])}"
+            return f"wanted a number, from 0, after {known}" if is_list(kind_at(path)) else f"{known} has no fields"
     return "no such field"
 
 
@@ -143,7 +150,7 @@ def _accepts_all(path: Path) -> bool:
 
 
 def _secret_counterpart(path: Path) -> Path | None:
-    """`password` for `password_file` and the reverse: a variable takes the place of both in the file."""
+    """`password` for `password_file` and the reverse: a variable replaces both of them in the file."""
     last = path[-1]
     if not isinstance(last, str) or len(path) < 2:
         return None
@@ -161,11 +168,11 @@ def _all_variables() -> Iterator[str]:
 
 
 class IndexGap(ValueError):
-    """A list's index that leaves a gap."""
+    """An index beyond the end of a list."""
 
 
 def get(data: object, path: Path) -> Any:
-    """The value at `path`; None where there is nothing."""
+    """The value at `path`; None if there is none."""
     for segment in path:
         if isinstance(data, dict):
             data = data.get(segment)
@@ -177,12 +184,12 @@ def get(data: object, path: Path) -> Any:
 
 
 def put(data: object, path: Path, value: object) -> object:
-    """A copy of `data` with `value` at `path`, mappings and lists on the way made where nothing is.
+    """A copy of `data` with `value` at `path`. Missing mappings and lists on the path are created.
 
-    What stands in the way and is neither stays: whoever checks the data refuses it.
+    If a scalar is on the path, the copy has no `value`; validation rejects the scalar.
 
     Raises:
-        NoSuchPlace: for an index beyond a list's end.
+        IndexGap: an index is beyond the end of a list.
     """
     if not path:
         return value
@@ -190,7 +197,7 @@ def put(data: object, path: Path, value: object) -> object:
     if isinstance(head, int) and (data is None or isinstance(data, list)):
         items = list(data or [])
         if head > len(items):
-            raise IndexGap(f"wanted an index of at most {len(items)}, the list's next")
+            raise IndexGap(f"wanted an index of at most {len(items)}, the next one of the list")
         return [*items[:head], put(items[head] if head < len(items) else None, rest, value), *items[head + 1 :]]
     if isinstance(head, str) and (data is None or isinstance(data, dict)):
         mapping = data or {}
@@ -199,7 +206,7 @@ def put(data: object, path: Path, value: object) -> object:
 
 
 def remove(data: object, path: Path) -> object:
-    """A copy of `data` with nothing at `path`, whose last segment is a mapping's key."""
+    """A copy of `data` without the key at the end of `path`."""
     parent = get(data, path[:-1])
     if not isinstance(parent, dict) or path[-1] not in parent:
         return data

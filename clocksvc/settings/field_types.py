@@ -1,6 +1,6 @@
-"""What stands where in the configuration: from a path to the kind of value there.
+"""The type of the field at a path of the configuration.
 
-A kind is a type annotation. Must not look at values.
+A kind is a type annotation without its validators and its "or None". Must not look at values.
 """
 
 import types
@@ -16,7 +16,7 @@ Kind: TypeAlias = Any
 
 
 def kind_at(path: Path) -> Kind:
-    """The kind of value at `path`, without its "or null"; None where nothing can stand."""
+    """The kind of value at `path`; None if there is no such field."""
     kind: Kind = Settings
     for segment in path:
         kind = child(kind, segment)
@@ -48,7 +48,7 @@ def unwrap(annotation: Kind) -> Kind:
 
 
 def may_be_null(section: Kind, name: object) -> bool:
-    """Whether this is a section's field that may be null."""
+    """Whether `section` has a field of this name that may be null."""
     return is_section(section) and name in field_names(section) and _has_null(section.model_fields[name].annotation)
 
 
@@ -57,22 +57,22 @@ def _has_null(annotation: Kind) -> bool:
 
 
 def field_names(section: Kind) -> list[str]:
-    """The fields of a section that a user may write."""
+    """The fields of a section that a user may set."""
     return [name for name, field in section.model_fields.items() if not field.exclude]
 
 
 def is_section(kind: Kind) -> bool:
-    """A fixed set of fields."""
+    """Whether the kind is a fixed set of fields."""
     return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def is_list(kind: Kind) -> bool:
-    """Some of one kind, in order."""
+    """Whether the kind is a list."""
     return _origin(kind) is tuple
 
 
 def is_mapping(kind: Kind) -> bool:
-    """Some of one kind, by name: the clocks."""
+    """Whether the kind is a mapping with the user's own keys, such as the clocks."""
     return _origin(kind) is dict
 
 

@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of: strict fields, secrets, and findings of a section's own checks.
+"""Base types of all sections: strict fields, secrets, durations, and the errors of a section's own checks.
 
 Must not know any section.
 """
@@ -14,18 +14,18 @@ from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 
 Path: TypeAlias = tuple[str | int, ...]
 NO_VALUE = object()
-"""In place of a value where showing one would say nothing, or too much."""
+"""In place of a value that must not or need not be shown."""
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown fields are refused, nothing changes after the start."""
+    """A section of the configuration. Rejects unknown fields; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that a section's own check refuses: where (relative to the section), why, and the value to show."""
+    """An error of a section's own check: the path relative to the section, the reason, the value to show."""
 
     path: Path
     reason: str
@@ -33,7 +33,7 @@ class FieldError:
 
 
 class FieldErrors(ValueError):
-    """What a validator raises when it may find several things at once."""
+    """Raised by a validator that can find several errors at once."""
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
@@ -41,7 +41,7 @@ class FieldErrors(ValueError):
 
 
 def raise_errors(errors: list[FieldError]) -> None:
-    """Raises Findings if there are any."""
+    """Raise FieldErrors if there are any."""
     if errors:
         raise FieldErrors(errors)
 
@@ -68,7 +68,7 @@ WholeSeconds = Annotated[int, BeforeValidator(parse_whole_seconds)]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean 'url'?`, or nothing where no known name is near."""
+    """`: did you mean 'url'?`, or an empty text if no known name is similar."""
     by_lower_case = {one.lower(): one for one in known}
     near = get_close_matches(name[:200].lower(), by_lower_case, n=1, cutoff=0.6)
     return f": did you mean {by_lower_case[near[0]]!r}?" if near else ""

@@ -1,6 +1,7 @@
-"""The Kafka section: any setting of librdkafka, under its own name, except those that would break a promise.
+"""The section `kafka`: any setting of librdkafka under its own name, except those that would break a promise.
 
-Must not import a Kafka client: whether a setting's value is possible is for the client to say when it is made.
+`KNOWN_SETTINGS` is for suggestions and variables; it need not be complete, because librdkafka rejects unknown settings.
+Must not import a Kafka client: `kafka.settings_check` lets librdkafka check the values.
 """
 
 import math
@@ -54,15 +55,15 @@ topic.metadata.refresh.interval.ms topic.metadata.refresh.sparse transaction.tim
 """
 KNOWN_SETTINGS = frozenset(_NAMES.split())
 
-_REPLICAS = "a tick is given once all in-sync replicas have it"
-_COMMITTED = "ticks are read as committed, by position, and no group's offsets are touched"
+_REPLICAS = "a tick is published only after all in-sync replicas have it"
+_COMMITTED = "ticks are read as committed and by offset, and no offsets of a group are changed"
 _OUTCOME = "every record's delivery is checked"
 _FORBIDDEN = {
     "acks": _REPLICAS,
     "request.required.acks": _REPLICAS,
-    "enable.idempotence": "a tick stands once in the tick log",
-    "enable.gapless.guarantee": "a tick stands once in the tick log",
-    "transactional.id": "the tick log's name is its fence against an old leader",
+    "enable.idempotence": "the tick log must have each tick once",
+    "enable.gapless.guarantee": "the tick log must have each tick once",
+    "transactional.id": "it is the name of the tick log, which fences an old leader",
     "isolation.level": _COMMITTED,
     "group.id": _COMMITTED,
     "group.instance.id": _COMMITTED,
@@ -70,11 +71,11 @@ _FORBIDDEN = {
     "auto.commit.enable": _COMMITTED,
     "enable.auto.offset.store": _COMMITTED,
     "auto.offset.reset": _COMMITTED,
-    "allow.auto.create.topics": "a topic that Kafka doesn't list holds the clock, it is not created",
+    "allow.auto.create.topics": "a missing topic holds the clock and is not created",
     "delivery.report.only.error": _OUTCOME,
     "produce.offset.report": _OUTCOME,
-    "test.mock.num.brokers": "ticks are kept by a real Kafka",
-    "metadata.broker.list": "it is another name for bootstrap.servers: write that",
+    "test.mock.num.brokers": "ticks need a real Kafka",
+    "metadata.broker.list": "it is another name of bootstrap.servers: use that name",
 }
 _SECRET_WORDS = frozenset({"password", "passphrase", "secret", "pem", "token"})
 _NEAR = 0.75
@@ -85,7 +86,7 @@ _DEFAULTS = {"bootstrap.servers": "localhost:9092"}
 
 
 class KafkaSettings(RootModel[dict[str, SecretStr]]):
-    """librdkafka's settings as text. All are kept as secrets: nobody needs to know which of them is one."""
+    """librdkafka's settings as text. All of them are stored as secrets, so that none is shown by mistake."""
 
     @field_validator("root", mode="before")
     @classmethod
@@ -96,7 +97,7 @@ class KafkaSettings(RootModel[dict[str, SecretStr]]):
         return {**_DEFAULTS, **{name: _as_text(setting) for name, setting in value.items()}}
 
     def reveal(self) -> dict[str, str]:
-        """Name and value of every setting."""
+        """Name and value of every setting, secrets in plain text."""
         return {name: value.get_secret_value() for name, value in self.root.items()}
 
 
@@ -105,7 +106,7 @@ def _setting_error(name: Any, value: object) -> FieldError | None:
         return FieldError((str(name),), "wanted the name of a librdkafka setting")
     reason = forbidden_reason(name)
     if reason is not None:
-        return FieldError((name,), f"not yours to set: {reason}")
+        return FieldError((name,), f"can't be set: {reason}")
     if name.endswith("_file") and is_secret(name.removesuffix("_file")):
         return FieldError((name,), "wanted the path of a file", value)
     meant = similar_setting(name)
@@ -118,7 +119,9 @@ def _setting_error(name: Any, value: object) -> FieldError | None:
 
 def _value_error(name: str, value: object) -> FieldError | None:
     if isinstance(value, Mapping):
-        return FieldError((name,), f"wanted text, a number, true or false: names are written whole, as {name}.…", value)
+        return FieldError(
+            (name,), f"wanted text, a number, true or false: write the full name of a setting, as in {name}.…", value
+        )
     huge = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
     if not isinstance(value, str | int | float | SecretStr) or huge or _is_not_finite(value):
         return FieldError((name,), "wanted text, a number, true or false", value)
@@ -147,9 +150,9 @@ def setting_for_variable(variable: str) -> str:
 
 
 def forbidden_reason(name: str) -> str | None:
-    """Why this setting is not the user's; None where it is."""
+    """Why a user can't set this; None if they can."""
     if name.endswith("_cb"):
-        return "a callback is set by a program, not in a file"
+        return "a callback is code"
     return _FORBIDDEN.get(name)
 
 
@@ -164,7 +167,7 @@ def is_setting_name(name: str) -> bool:
 
 
 def similar_setting(name: str) -> str | None:
-    """The known setting that was meant where separators or one word are wrong; None for what may be a newer setting."""
+    """The known setting that differs only in separators or in one similar word; None if there is none."""
     if name in KNOWN_SETTINGS:
         return None
     written = re.sub(r"[^a-z0-9]", ".", name.lower())

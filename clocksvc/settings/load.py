@@ -1,4 +1,4 @@
-"""From a file and the environment to Settings, or to one error with everything that is wrong.
+"""Builds Settings from a file, the environment and secret files; one error lists all problems.
 
 Must not read `os.environ`, nor connect anywhere.
 """
@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def read_text(path: str) -> str:
-    """A whole file.
+    """The content of a file.
 
     Raises:
         OSError, ValueError: it can't be read, or is not UTF-8.
@@ -34,13 +34,14 @@ def read_text(path: str) -> str:
 
 
 def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = read_text) -> Settings:
-    """The configuration from `path`, else from the file that `CLOCKSVC_CONFIG` names, else from `environ` alone.
+    """Load the configuration from `path`, or from the file in `CLOCKSVC_CONFIG`, and from `environ`.
 
     Args:
-        read_file: reads the configuration and the secrets' files; may raise OSError and ValueError.
+        path: None: the file in `CLOCKSVC_CONFIG`; if that is not set either, `environ` alone.
+        read_file: reads the configuration and the secret files; may raise OSError and ValueError.
 
     Raises:
-        SettingsError: names everything that is wrong.
+        SettingsError: lists all problems.
     """
     source = path or environ.get("CLOCKSVC_CONFIG") or None
     data = {} if source is None else _read_document(source, read_file)
@@ -53,10 +54,13 @@ def settings_from(
     read_file: ReadFile = read_text,
     source: str | None = None,
 ) -> Settings:
-    """The configuration from plain data, as YAML gives it, and `environ`.
+    """Build the configuration from plain data, as read from YAML, and `environ`.
+
+    Args:
+        source: the name of the file, for the error.
 
     Raises:
-        SettingsError: names everything that is wrong.
+        SettingsError: lists all problems.
     """
     origins: dict[tuple[str | int, ...], str] = {}
     problems = Problems(origins)
@@ -67,7 +71,7 @@ def settings_from(
     settings = _validate(data, problems)
     problems.raise_if_any(source)
     if settings is None:
-        raise SettingsError(["it was refused without a reason"], source)
+        raise SettingsError(["it was rejected without a reason"], source)
     return settings
 
 
@@ -91,7 +95,7 @@ def _read_document(source: str, read_file: ReadFile) -> object:
 
 
 def read_secret_files(data: Any, kind: Kind, read: ReadFile, problems: Problems, path: Path = ()) -> Any:
-    """A copy of `data` with every secret that is given as a file in its own field; a trailing newline is no part."""
+    """A copy of `data` in which each `<secret>_file` sets `<secret>` to the file's content, without its newline."""
     if kind is None:
         return data
     if isinstance(data, dict):
@@ -120,7 +124,7 @@ def _secrets_in_files(kind: Kind, data: dict[Any, Any]) -> list[str]:
 def _read_secret(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: Path) -> None:
     file, name = data[secret + _FILE], (*path, secret + _FILE)
     if data.get(secret) is not None:
-        problems.add((*path, secret), f"given twice: wanted {secret} or {secret}{_FILE}")
+        problems.add((*path, secret), f"set twice: wanted {secret} or {secret}{_FILE}")
         return
     try:
         data[secret] = read(file).rstrip("\r\n")

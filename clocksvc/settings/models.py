@@ -1,6 +1,6 @@
-"""The configuration as a whole: the sections, what must hold between them, and what the parts take from it.
+"""The complete configuration: its sections, the checks across them, and the values that other packages take from it.
 
-Must not read files or the environment: that is `load`.
+Must not read files or the environment: `load` does.
 """
 
 from typing import Annotated, Any
@@ -29,13 +29,13 @@ from clocksvc.settings.tasks import (
 
 
 class MetricsSettings(Section):
-    """`per_partition` False: no series for each partition, for topics that are too wide for that."""
+    """`per_partition` False: no series for each partition, for topics with very many partitions."""
 
     per_partition: bool = True
 
 
 class Settings(Section):
-    """Everything that can be configured. No secret shows in its repr or in `model_dump`."""
+    """The complete configuration. Neither its repr nor `model_dump` shows a secret."""
 
     redis: RedisSettings = RedisSettings()
     kafka: KafkaSettings = KafkaSettings({})
@@ -55,7 +55,7 @@ class Settings(Section):
     def _check_across_sections(self) -> "Settings":
         errors = []
         if self.redis.cluster and self.celery.broker_url is None:
-            wanted = "wanted a broker's URL, because a Redis cluster (redis.cluster) can't be one"
+            wanted = "wanted a broker's URL, because Celery can't use a Redis cluster (redis.cluster)"
             errors.append(FieldError(("celery", "broker_url"), wanted, None))
         for index, token in enumerate(self.api.tokens):
             for position, clock in enumerate(token.clocks or ()):
@@ -67,7 +67,7 @@ class Settings(Section):
         return self
 
     def clock_specs(self) -> dict[str, ClockSpec]:
-        """Every clock by its name."""
+        """The clocks by name."""
         return {name: clock.spec() for name, clock in self.clocks.items()}
 
     def routes(self) -> Routes:
@@ -77,7 +77,7 @@ class Settings(Section):
         return Routes(destinations, self.route_overrides, platform)
 
     def platform_task(self, task: TickTaskSettings) -> PlatformTask | None:
-        """What the task platform is told of a task; None where it goes to a queue of Celery's."""
+        """The task as the task platform takes it; None if it goes to a Celery queue."""
         routes = self.routes()
         topic, namespace = routes.topic(task.route), routes.namespace(task.route)
         if topic is None or namespace is None or self.taskbroker.application is None:
@@ -93,11 +93,11 @@ class Settings(Section):
         )
 
     def kafka_settings(self) -> dict[str, str]:
-        """What every Kafka client is given, secrets in the clear. The keepers add what the promises need."""
+        """The settings of every Kafka client, secrets in plain text. `clocksvc.kafka` adds its own."""
         return self.kafka.reveal()
 
     def celery_broker(self) -> tuple[str, dict[str, Any]]:
-        """The broker's URL, password in the clear, and Celery's `broker_transport_options`."""
+        """The broker's URL, with its password in plain text, and Celery's `broker_transport_options`."""
         if self.celery.broker_url is not None:
             return self.celery.broker_url.get_secret_value(), {}
         return broker_from_redis(self.redis)

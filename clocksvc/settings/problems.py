@@ -1,6 +1,6 @@
-"""Everything that is wrong with a configuration, each with its full path, so that one start shows all of it.
+"""Collects the problems of a configuration with their full paths, so that one start shows all of them.
 
-Must not show a secret: a value is shown only where a known field that holds no secret stands, and then in short.
+Must not show a secret: the value of an unknown field or a secret is never shown; other values are shortened.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,10 +39,10 @@ _LONGEST = 100
 
 
 class Problems:
-    """Collects what is wrong; `raise_any` ends the start.
+    """The problems found so far.
 
     Args:
-        origins: the environment variable of each path that was set by one.
+        origins: the environment variable that has set a path.
     """
 
     def __init__(self, origins: Mapping[Path, str]) -> None:
@@ -52,32 +52,32 @@ class Problems:
         self._hints: dict[Path, str] = {}
 
     def add(self, path: Path, reason: str, value: object = NO_VALUE) -> None:
-        """One problem, unless the path is settled already."""
+        """Add a problem, unless the path is marked as reported."""
         if path in self._reported:
             return
-        note = next((text for start, text in self._hints.items() if path[: len(start)] == start), "")
+        hint = next((text for start, text in self._hints.items() if path[: len(start)] == start), "")
         shown = "" if value is NO_VALUE else f"{_shown(path, value)} is not valid: "
-        self._texts.append(f"{self._name(path)}: {shown}{reason}{note}")
+        self._texts.append(f"{self._name(path)}: {shown}{reason}{hint}")
 
     def add_text(self, text: str) -> None:
-        """A problem that has no path."""
+        """Add a problem that has no path."""
         self._texts.append(text)
 
     def mark_reported(self, path: Path) -> None:
-        """What is wrong at `path` has been said; later problems there would only be its echo."""
+        """Drop later problems at `path`: they would follow from one that was added."""
         self._reported.add(path)
 
-    def note(self, path: Path, text: str) -> None:
-        """Say `text` as well with every problem at or below `path`."""
+    def add_hint(self, path: Path, text: str) -> None:
+        """Append `text` to every later problem at or below `path`."""
         self._hints[path] = text
 
     def add_validation_error(self, error: ValidationError) -> None:
-        """All that the sections refuse."""
+        """Add all errors of the sections."""
         for detail in error.errors(include_url=False):
             self._add_details(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
 
     def raise_if_any(self, source: str | None) -> None:
-        """Raises SettingsError if anything was added."""
+        """Raise SettingsError if there are problems."""
         if self._texts:
             raise SettingsError(self._texts, source)
 
@@ -96,7 +96,7 @@ class Problems:
             self.add(path, str(error), value)
         else:
             quotes = ": put it in quotes" if kind == "string_type" and _is_scalar(value) else ""
-            self.add(path, _REASONS.get(kind, f"wanted something else ({kind})") + quotes, value)
+            self.add(path, _REASONS.get(kind, f"wanted another value ({kind})") + quotes, value)
 
     def _name(self, path: Path) -> str:
         name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"

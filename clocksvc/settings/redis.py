@@ -1,4 +1,4 @@
-"""Where the store is: one Redis, a Sentinel's, or a cluster's. Must not connect, nor import redis."""
+"""The section `redis`: one server, Sentinels or a cluster; and its URL as Celery's broker. Must not connect."""
 
 import re
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ def _node(text: str) -> Node | None:
 
 
 class SentinelSettings(Section):
-    """Who knows where the store's primary is. `username` and `password` are the sentinels' own."""
+    """The Sentinels that know the primary. `username` and `password` are those of the Sentinels."""
 
-    service: Text = Field(description="the name that the sentinels know the primary by")
-    nodes: tuple[Text, ...] = Field(description="the sentinels, a list of host:port")
+    service: Text = Field(description="the name of the primary at the Sentinels")
+    nodes: tuple[Text, ...] = Field(description="the Sentinels, a list of host:port")
     username: Text | None = None
     password: Secret | None = None
     password_file: Text | None = None
@@ -38,12 +38,12 @@ class SentinelSettings(Section):
         return self
 
     def addresses(self) -> tuple[Node, ...]:
-        """Host and port of every sentinel."""
+        """Host and port of every Sentinel."""
         return tuple(node for node in map(_node, self.nodes) if node is not None)
 
 
 class RedisSettings(Section):
-    """With `sentinel`, the URL's host and port count for nothing: its scheme, credentials and database do."""
+    """With `sentinel`, only scheme, credentials and database of the URL are used."""
 
     url: Secret = SecretStr("redis://localhost:6379/0")
     url_file: Text | None = None
@@ -88,14 +88,14 @@ class RedisSettings(Section):
             ("password", self.password, address.password),
         ):
             if own is not None and other is not None:
-                yield FieldError((name,), "wanted it once: redis.url has one too", own)
+                yield FieldError((name,), f"set twice: redis.url has a {name} too", own)
 
     def _tls_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
             if getattr(self, name) is not None and not address.tls:
-                yield FieldError((name,), "wanted only where redis.url is a rediss:// one", getattr(self, name))
+                yield FieldError((name,), "wanted only with a rediss:// URL in redis.url", getattr(self, name))
         if self.ssl_key_file is not None and self.ssl_cert_file is None:
-            yield FieldError(("ssl_key_file",), "wanted with redis.ssl_cert_file", self.ssl_key_file)
+            yield FieldError(("ssl_key_file",), "wanted only with redis.ssl_cert_file", self.ssl_key_file)
 
     def address(self) -> RedisAddress:
         """Where to connect and how to log in: the URL with the other fields applied."""
@@ -123,10 +123,10 @@ class RedisSettings(Section):
 
 
 def _parse_url(url: str) -> RedisAddress:
-    """A plain URL, without the parameters for which there are fields.
+    """Parse a URL without parameters: there are fields for them.
 
     Raises:
-        ValueError: says what is wanted, without the URL.
+        ValueError: the message does not contain the URL.
     """
     try:
         address = parse_redis_url(url)
@@ -138,7 +138,7 @@ def _parse_url(url: str) -> RedisAddress:
 
 
 def broker_from_redis(redis: RedisSettings) -> tuple[str, dict[str, Any]]:
-    """The store's Redis as a broker: URL (with its password) and transport options. Not for a cluster."""
+    """The URL (with its password) and the transport options of the store's Redis as a broker. Not for a cluster."""
     address = redis.address()
     # Without ssl_cert_reqs the broker's certificate would not be verified.
     tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", **address.tls_files()} if address.tls else {}

@@ -1,4 +1,7 @@
-"""What is sent at each tick, and where it goes. Must not import Celery: it gives names, in the core's terms."""
+"""The sections `celery`, `tasks`, `namespaces`, `route_overrides` and `taskbroker`: tasks of ticks and their queues.
+
+Must not import Celery.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -15,7 +18,7 @@ from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
 
 PROCESSING_DEADLINE_MS = 10_000
-"""As the task platform's own client has it for tasks that say nothing."""
+"""The default of the task platform's own client."""
 
 _PLATFORM_ONLY = ("processing_deadline", "expires")
 
@@ -31,7 +34,7 @@ Count = Annotated[int, BeforeValidator(_parse_count)]
 
 
 class CelerySettings(Section):
-    """`broker_url` None: the store's Redis is the broker as well."""
+    """`broker_url` None: the store's Redis is the broker."""
 
     broker_url: Secret | None = None
     broker_url_file: Text | None = None
@@ -45,7 +48,7 @@ class CelerySettings(Section):
 
 
 class NamespaceSettings(Section):
-    """Where a namespace's tasks go: a queue of Celery's, or a topic of the task platform. Durations in ms."""
+    """The Celery queue or the task platform's topic for the tasks of a namespace. Durations in milliseconds."""
 
     queue: Text | None = None
     topic: Text | None = None
@@ -56,13 +59,13 @@ class NamespaceSettings(Section):
     def _check(self) -> "NamespaceSettings":
         errors = []
         if self.queue is None and self.topic is None:
-            errors.append(FieldError(("queue",), "missing: wanted a queue, or the task platform's `topic` instead"))
+            errors.append(FieldError(("queue",), "missing: wanted `queue`, or `topic` for the task platform"))
         if self.queue is not None and self.topic is not None:
             errors.append(FieldError(("topic",), "wanted either a queue or a topic", self.topic))
         for name in _PLATFORM_ONLY:
             value = getattr(self, name)
             if self.topic is None and name in self.model_fields_set:
-                errors.append(FieldError((name,), "wanted only beside `topic`: Celery's tasks say this themselves"))
+                errors.append(FieldError((name,), "wanted only with `topic`: Celery tasks set this themselves"))
             elif value is not None and value < 1000:
                 errors.append(FieldError((name,), "wanted at least 1s", value))
         raise_errors(errors)
@@ -70,12 +73,12 @@ class NamespaceSettings(Section):
 
     @property
     def destination(self) -> str:
-        """The queue's or the topic's name."""
+        """The name of the queue or topic."""
         return self.queue or self.topic or ""
 
 
 class TickTaskSettings(Section):
-    """A task that is sent at each tick of a clock. `name` is what it is routed by; the task's own unless set."""
+    """A task that is sent at each tick of a clock. It is routed by `name`, or by `task` if that is not set."""
 
     task: Text = Field(description="a Celery task's name")
     name: Text | None = None
@@ -92,7 +95,7 @@ class TickTaskSettings(Section):
 
     @property
     def route(self) -> str:
-        """The dotted name by which a queue is chosen."""
+        """The dotted name that selects the queue."""
         return self.task if self.name is None else self.name
 
     def entry(self) -> Entry:
@@ -102,14 +105,18 @@ class TickTaskSettings(Section):
 
 
 class TaskbrokerSettings(Section):
-    """What the platform is told of every task, and what is known of its brokers."""
+    """The application that every task names, and the number of taskbrokers that read a topic."""
 
     application: Text | None = None
     replicas: dict[Text, Count] = Field(default_factory=dict)
 
 
 def check_unique_tasks(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettings, ...]:
-    """Raises Findings where a task stands twice: its tick would be sent once all the same."""
+    """Check that each task occurs once: a second entry would have no effect.
+
+    Raises:
+        FieldErrors: names the second entry.
+    """
     first: dict[str, int] = {}
     errors = [
         FieldError((index, "task"), "wanted each task once", task.task)
@@ -121,7 +128,11 @@ def check_unique_tasks(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSet
 
 
 def check_route_names(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Raises Findings for a name that no dotted name can be below."""
+    """Check that each key is a dotted name.
+
+    Raises:
+        FieldErrors: names each key that is not.
+    """
     raise_errors(
         [
             FieldError((name,), "wanted a dotted name such as ingest.errors")
@@ -133,11 +144,11 @@ def check_route_names(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def taskbroker_errors(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
-    """What does not fit between the platform and the routes that lead to it."""
+    """Contradictions between the section `taskbroker` and the routes to topics."""
     topics = routes.topics()
     if topics and taskbroker.application is None:
         wanted = f"wanted the application's name, because tasks go to topic {topics[0]!r}"
         yield FieldError(("taskbroker", "application"), wanted, None)
     for topic in taskbroker.replicas.keys() - set(topics):
-        wanted = f"wanted a topic that a namespace or an override goes to{suggestion(topic, topics)}"
+        wanted = f"wanted a topic of a namespace or an override{suggestion(topic, topics)}"
         yield FieldError(("taskbroker", "replicas", topic), wanted)

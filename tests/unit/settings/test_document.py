@@ -14,13 +14,13 @@ pytestmark = pytest.mark.core
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3", "not valid YAML: line 3, column 1: the key 'a' stands twice in one mapping"),
-        ("redis: {url: a, url: b}", "not valid YAML: line 1, column 17: the key 'url' stands twice in one mapping"),
+        ("a: 1\nb: 2\na: 3", "not valid YAML: line 3, column 1: the key 'a' occurs twice in one mapping"),
+        ("redis: {url: a, url: b}", "not valid YAML: line 1, column 17: the key 'url' occurs twice in one mapping"),
         (f"redis: {{password: *{SECRET}}}", "not valid YAML: line 1, column 19: found undefined alias …"),
         (f"redis: {{password: !{SECRET} x}}", "not valid YAML: line 1, column 19: could not determine a constructor"),
         (f"redis: [{SECRET}", "not valid YAML: line 1, column"),
-        ("a: 2024-13-45", "not valid YAML: a value is not of the kind that it looks like"),
-        ("a: !!bool x", "not valid YAML: a value is not of the kind that it looks like"),
+        ("a: 2024-13-45", "not valid YAML: a value looks like another type, such as a date, but is none"),
+        ("a: !!bool x", "not valid YAML: a value looks like another type, such as a date, but is none"),
         ("a: \x00", "not valid YAML: "),
         ("[" * 5_000, "not valid YAML: it is nested too deeply"),
         ("--- 1\n--- 2", "not valid YAML: line 2, column 1: but found another document"),

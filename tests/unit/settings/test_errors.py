@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "a name inside a clock": (
         with_clock(name="x"),
-        "clocks.checkins.name: unknown field: a clock's name is the key that it stands under",
+        "clocks.checkins.name: unknown field: a clock's name is its key under `clocks`",
     ),
     "no clocks": ({}, "clocks: missing: wanted at least one clock"),
     "an empty list of clocks": ({"clocks": {}}, "clocks: wanted at least one clock"),
@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "a tick log of two clocks": (
         {"clocks": {"a": {**CLOCK, "tick_log": "b-ticks"}, "b": CLOCK}},
-        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a topic of its own: clock 'a' keeps its ticks there",
+        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a topic of its own: clock 'a' writes its ticks there",
     ),
     "a tick log that another clock watches": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
@@ -76,22 +76,22 @@ REFUSED: dict[str, tuple[object, str]] = {
     "a tick log where a dispatcher keeps positions": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-checkpoints"}}},
         "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a topic of its own: "
-        "the dispatchers of clock 'a' keep their checkpoints there",
+        "the dispatchers of clock 'a' store their checkpoints there",
     ),
     "a tick log with the transactional id of a beat": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks.beat"}}},
         "clocks.b.tick_log: 'a-ticks.beat' is not valid: wanted another name: "
-        "as a transactional id a dispatcher of clock 'a' has it",
+        "a dispatcher of clock 'a' has it as its transactional id",
     ),
     "a tick log with the transactional id of the dispatcher of tick tasks": (
         {"clocks": {"b": {**CLOCK, "tick_log": "a-ticks.tasks"}, "a": CLOCK}},
         "clocks.b.tick_log: 'a-ticks.tasks' is not valid: wanted another name: "
-        "as a transactional id a dispatcher of clock 'a' has it",
+        "a dispatcher of clock 'a' has it as its transactional id",
     ),
     "a watched topic where a dispatcher keeps positions": (
         with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
-        "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics of records: "
-        "the dispatchers of clock 'checkins' keep their checkpoints in this one",
+        "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics with records: "
+        "the dispatchers of clock 'checkins' store their checkpoints in this one",
     ),
     "a tick log that its clock watches": (
         with_clock(topics=["checkins-ticks"]),
@@ -113,11 +113,11 @@ REFUSED: dict[str, tuple[object, str]] = {
     "a prefix": (with_section("redis", {"prefix": "{a}"}), "redis.prefix: '{a}' is not valid: wanted 1 to 64 of a-z"),
     "two passwords": (
         with_section("redis", {"url": "redis://:a@h", "password": SECRET}),
-        "redis.password: the value (not shown) is not valid: wanted it once: redis.url has one too",
+        "redis.password: the value (not shown) is not valid: set twice: redis.url has a password too",
     ),
     "a password and its file": (
         with_section("redis", {"password": SECRET, "password_file": "/f"}),
-        "redis.password: given twice: wanted password or password_file",
+        "redis.password: set twice: wanted password or password_file",
     ),
     "a password that is a number": (
         with_section("redis", {"password": 1234567}),
@@ -129,11 +129,11 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "TLS files without TLS": (
         with_section("redis", {"ssl_ca_file": "/ca"}),
-        "redis.ssl_ca_file: '/ca' is not valid: wanted only where redis.url is a rediss:// one",
+        "redis.ssl_ca_file: '/ca' is not valid: wanted only with a rediss:// URL in redis.url",
     ),
     "a key without a certificate": (
         with_section("redis", {"url": "rediss://h", "ssl_key_file": "/k"}),
-        "redis.ssl_key_file: '/k' is not valid: wanted with redis.ssl_cert_file",
+        "redis.ssl_key_file: '/k' is not valid: wanted only with redis.ssl_cert_file",
     ),
     "a cluster's database": (
         {**with_section("redis", {"url": "redis://h/1", "cluster": True}), "celery": {"broker_url": "redis://b"}},
@@ -148,7 +148,8 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "a cluster without a broker": (
         with_section("redis", {"cluster": True}),
-        "celery.broker_url: the value (not shown) is not valid: wanted a broker's URL, because a Redis cluster",
+        "celery.broker_url: the value (not shown) is not valid: "
+        "wanted a broker's URL, because Celery can't use a Redis cluster",
     ),
     "a sentinel's address": (
         with_section("redis", {"sentinel": {"service": "s", "nodes": ["a:b"]}}),
@@ -164,7 +165,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "a port": (
         with_section("api", {"port": 65536}),
-        "api.port: 65536 is not valid: wanted 1 to 65535, or 0 for any free one",
+        "api.port: 65536 is not valid: wanted 1 to 65535, or 0 for any free port",
     ),
     "a switch as port": (with_section("api", {"port": True}), "api.port: true is not valid: wanted a whole number"),
     "a short token": (
@@ -203,7 +204,7 @@ REFUSED: dict[str, tuple[object, str]] = {
         with_section(
             "api", {"tokens": [{"name": str(i) + "n", "token": SECRET, "scopes": ["read"]} for i in range(2)]}
         ),
-        "api.tokens.1.token: the value (not shown) is not valid: wanted a token of its own: api.tokens.0 has the same",
+        "api.tokens.1.token: the value (not shown) is not valid: wanted another token: api.tokens.0 has the same",
     ),
     "a misspelt Kafka setting": (
         with_section("kafka", {"sasl.mechansim": "PLAIN"}),
@@ -223,7 +224,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     ),
     "a callback": (
         with_section("kafka", {"error_cb": "print"}),
-        "kafka.error_cb: not yours to set: a callback is set by",
+        "kafka.error_cb: can't be set: a callback is code",
     ),
 }
 

@@ -40,7 +40,7 @@ def test_settings_that_break_a_promise_are_refused(name: str) -> None:
     (from_file,) = problems_of(with_section("kafka", {name: "1"}))
     (from_environment,) = problems_of(MINIMAL, {variable: "1"})
 
-    assert from_file.startswith(f"kafka.{name}: not yours to set: ")
+    assert from_file.startswith(f"kafka.{name}: can't be set: ")
     assert from_environment == from_file.replace(f"kafka.{name}", f"kafka.{name} ({variable})")
 
 

@@ -67,12 +67,12 @@ def test_the_environment_can_say_it() -> None:
 @pytest.mark.parametrize(
     ("sections", "problem"),
     [
-        ({"namespaces": {"a": {}}, "taskbroker": {}}, "namespaces.a.queue: missing: wanted a queue"),
+        ({"namespaces": {"a": {}}, "taskbroker": {}}, "namespaces.a.queue: missing: wanted `queue`"),
         (
             {"namespaces": {"a": {"queue": "q", "topic": "t"}}},
             "namespaces.a.topic: 't' is not valid: wanted either a queue or a topic",
         ),
-        ({"namespaces": {"a": {"queue": "q", "expires": "1h"}}}, "namespaces.a.expires: wanted only beside `topic`"),
+        ({"namespaces": {"a": {"queue": "q", "expires": "1h"}}}, "namespaces.a.expires: wanted only with `topic`"),
         (
             {"namespaces": {"a": {"topic": "t", "processing_deadline": 0}}},
             "namespaces.a.processing_deadline: 0 is not valid: wanted at least 1s",
@@ -84,7 +84,7 @@ def test_the_environment_can_say_it() -> None:
         ({"taskbroker": {}}, "taskbroker.application: null is not valid: wanted the application's name"),
         (
             {"taskbroker": {"application": "shop", "replicas": {"taskworker-ingets": 2}}},
-            "taskbroker.replicas.taskworker-ingets: wanted a topic that a namespace or an override goes to"
+            "taskbroker.replicas.taskworker-ingets: wanted a topic of a namespace or an override"
             ": did you mean 'taskworker-ingest'?",
         ),
         *(
