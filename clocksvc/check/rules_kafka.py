@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from clocksvc.check.finding import Finding, ok, problem, warning
-from clocksvc.clock.partition import Partition, name_first
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.cluster_facts import (
     ClusterFacts,
@@ -17,7 +18,6 @@ from clocksvc.interfaces.tick_log_topic import (
 )
 
 FLOOR = (3, 7)
-NAMED = 5
 TICK_LOG_NEEDS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 """What a leader does with its log, in Kafka's names. Its transactional id can't be tried: that cuts a leader off."""
 
@@ -82,7 +82,7 @@ def _members(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
         to_do = f"correct clocks.{spec.name}.group or .topics, or what the consumers subscribe to"
         return [problem(part, text, to_do, spec.name)]
     if unread:
-        named = name_first(unread, NAMED)
+        named = name_first(unread)
         text = f"has {members}, but {len(unread)} of {len(partitions)} partitions are nobody's: {named}"
         return [warning(part, text, "see whether a rebalance is going on; if it stays, restart consumers", spec.name)]
     return [ok(part, f"has {members}, which read all {len(partitions)} partitions", spec.name)]
@@ -92,7 +92,7 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
     without = sorted(set(partitions) - set(facts.committed))
     if not without:
         return [ok(part, "has committed offsets for every partition", spec.name)] if partitions else []
-    text = f"has committed no offset for {len(without)} of {len(partitions)} partitions: {name_first(without, NAMED)}"
+    text = f"has committed no offset for {len(without)} of {len(partitions)} partitions: {name_first(without)}"
     to_do = (
         "put records or heartbeats into them, so that their consumers come to report; offsets kept outside Kafka need "
         "nothing"

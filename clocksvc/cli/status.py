@@ -7,7 +7,8 @@ from clocksvc.cli.console import add_json, add_url, columns, print_json, service
 from clocksvc.cli.override_commands import override_lines
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.partition import Partition, name_first
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
@@ -18,7 +19,6 @@ from clocksvc.service.public_state import (
     state_from_wire,
 )
 
-NAMED = 5
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
 
 
@@ -81,7 +81,7 @@ def hold_text(state: PublicState) -> str:
     assert state.hold is not None
     since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
     detail = f": {state.hold.detail}" if state.hold.detail else ""
-    named = name_first(state.hold.partitions, NAMED)
+    named = name_first(state.hold.partitions)
     return f"{state.clock}: {state.hold.reason}{since}{detail}" + (f" ({named})" if named else "")
 
 

@@ -6,7 +6,8 @@ It only listens to answers and logs; one thread calls it.
 import logging
 from collections.abc import Container
 
-from clocksvc.clock.partition import Outcome, Partition, name_first
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.interfaces.store import (
     Report,
     ReportAnswer,
@@ -17,7 +18,6 @@ logger = logging.getLogger("clocksvc.reporter")
 LOG_CLOCK_AFTER_S = 5.0
 LOG_CLOCK_EVERY_S = 60.0
 LOG_PARTITIONS_AFTER_S = 60.0
-MAX_LISTED = 5
 
 
 class UnknownPartitionLog:
@@ -81,9 +81,9 @@ class UnknownPartitionLog:
             logger.warning(
                 "clock %r has not known %s for %.0f s: are they of the topics, and in the Kafka, that its service "
                 "watches?",
-                *(self._clock, name_first(sorted(fresh), MAX_LISTED), LOG_PARTITIONS_AFTER_S),
+                *(self._clock, name_first(sorted(fresh)), LOG_PARTITIONS_AFTER_S),
                 extra=extra,
             )
         known = [partition for partition in over if partition.number in observed]
         if known:
-            logger.info("clock %r knows %s now", self._clock, name_first(sorted(known), MAX_LISTED), extra=extra)
+            logger.info("clock %r knows %s now", self._clock, name_first(sorted(known)), extra=extra)

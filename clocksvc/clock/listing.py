@@ -1,12 +1,11 @@
-"""Lists in sentences for people: the first few items, then how many more there are."""
+"""Lists in messages for people: the first few items, then the number of the others."""
 
 from collections.abc import Sequence
 
 MAX_NAMED = 5
-"""The number of items that a sentence names, unless it says otherwise."""
 
 
-def name_some(items: Sequence[object], limit: int = MAX_NAMED, separator: str = ", ") -> str:
-    """`a, b, c and 3 more`: the first `limit` items, then the number of the others."""
-    more = len(items) - limit
-    return separator.join(str(item) for item in items[:limit]) + (f" and {more} more" if more > 0 else "")
+def name_first(items: Sequence[object], separator: str = ", ") -> str:
+    """`a, b, c, d, e and 3 more`: at most `MAX_NAMED` items as text; "" for none."""
+    more = len(items) - MAX_NAMED
+    return separator.join(map(str, items[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")

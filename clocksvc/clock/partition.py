@@ -1,7 +1,6 @@
 """Partitions, the timestamps that consumers report for them, and what becomes of a report."""
 
 import re
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -30,12 +29,6 @@ class Partition(NamedTuple):
         if match is None:
             raise InvalidValue("partition", text, "wanted topic:partition, such as ingest-checkins:0")
         return cls(match[1], int(match[2]))
-
-
-def name_first(items: Sequence[object], limit: int) -> str:
-    """The first items as text, for messages: `a, b and 3 more`; "" for none."""
-    more = len(items) - limit
-    return ", ".join(map(str, items[:limit])) + (f" and {more} more" if more > 0 else "")
 
 
 class Outcome(StrEnum):

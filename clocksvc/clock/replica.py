@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clocksvc.clock.listing import name_some
+from clocksvc.clock.listing import name_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def _values(name: str, known: Iterable[tuple[Replica, Mapping[str, Any]]]) -> st
     holders: dict[str, list[str]] = {}
     for replica, fields in known:
         holders.setdefault(_text(fields, name), []).append(replica.holder)
-    values = (f"{text} at {name_some(found, separator=' and ')}" for text, found in sorted(holders.items()))
+    values = (f"{text} at {name_first(found, separator=' and ')}" for text, found in sorted(holders.items()))
     return f"{name} is {', '.join(values)}"
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from clocksvc.clock.partition import Partition, name_first
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import PartitionClock
 
 SILENT_MS = 30_000
 """Consumers repeat every partition they have read every 10 s: who says nothing for longer is gone, or reads nothing."""
-NAMED = 10
 
 
 def silence(behind: Sequence[PartitionClock], now_ms: int) -> str:
@@ -26,8 +26,8 @@ def silence(behind: Sequence[PartitionClock], now_ms: int) -> str:
     if silent:
         words.append(
             f"not reported for more than {SILENT_MS // 1000} s (is there a consumer that has them?): "
-            + name_first(silent, NAMED)
+            + name_first(silent)
         )
     if reporting:
-        words.append(f"reported lately, but quiet or not processed further: {name_first(reporting, NAMED)}")
+        words.append(f"reported lately, but quiet or not processed further: {name_first(reporting)}")
     return "".join(f"; {part}" for part in words)
