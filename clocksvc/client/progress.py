@@ -93,5 +93,4 @@ def trusted_until(bounds: ClockParameters | None, now_ms: int) -> int:
 
 
 def _next_boundary(timestamp_ms: int, bounds: ClockParameters) -> int:
-    reached_ms = timestamp_ms - bounds.out_of_orderness_ms
-    return boundary.next_boundary(reached_ms, bounds.interval_ms) + bounds.out_of_orderness_ms
+    return boundary.next_threshold(timestamp_ms, bounds.out_of_orderness_ms, bounds.interval_ms)

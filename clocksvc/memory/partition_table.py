@@ -112,7 +112,7 @@ class State:
         lowest_ms = self.lowest_ms()
         if lowest_ms is None or self.parameters is None:
             return False
-        reached_ms = boundary.floor(lowest_ms - self.parameters.out_of_orderness_ms, self.parameters.interval_ms)
+        reached_ms = boundary.reached(lowest_ms, self.parameters.out_of_orderness_ms, self.parameters.interval_ms)
         return reached_ms > (self.chain_end_ms() or 0)
 
     def clock_of(self, partition: Partition) -> PartitionClock:
@@ -167,8 +167,9 @@ class State:
         for topic, shape in self.topics.items():
             numbers = [raw_ms for one, raw_ms in self.clocks.items() if one.topic == topic and raw_ms is not None]
             if self.parameters is not None and numbers and roster.topics.get(topic, shape).id != shape.id:
-                late_ms = self.parameters.out_of_orderness_ms
-                anew[topic] = boundary.next_boundary(max(numbers) - late_ms, self.parameters.interval_ms) + late_ms
+                anew[topic] = boundary.next_threshold(
+                    max(numbers), self.parameters.out_of_orderness_ms, self.parameters.interval_ms
+                )
         return anew
 
     def leave(self, request: Request, now_ms: int) -> bool:
