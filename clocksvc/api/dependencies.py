@@ -94,13 +94,13 @@ def asks(*known: str) -> Any:
     return Depends(check)
 
 
-def time_argument(name: str, value: str | None) -> int | None:
+def time_argument(name: str, value: str | None, *, round_up: bool = False) -> int | None:
     """Milliseconds since the epoch from a time in the address; None where there is none.
 
     Raises:
         InvalidValue: names the parameter.
     """
-    return None if value is None else parse_timestamp(name, value)
+    return None if value is None else parse_timestamp(name, value, round_up=round_up)
 
 
 def is_head(request: Request) -> bool:

@@ -53,7 +53,7 @@ async def wait(
 
     Else, after `timeout`, 409 with the clock's state and the partitions that hold it: so that
     `curl -f …/wait?until=… && job` starts the job only when all before that time has been processed."""
-    until_ms = time_argument("until", until)
+    until_ms = time_argument("until", until, round_up=True)
     assert until_ms is not None
     tick = await _wait_for(live, until_ms, 0.0 if is_head(request) else timeout_s)
     if tick is not None:
@@ -95,5 +95,5 @@ def _why(state: PublicState) -> str:
     if hold is None:
         return str(state.status)
     since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
-    named = name_first(hold.partitions, NAMED)
+    named = name_first(hold.partitions)
     return f"{state.status}, {hold.reason}{since}" + (f" ({named})" if named else "")

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Wait until the clock has reached the time or the time-out is over; returns the exit code."""
     check_clock_name("CLOCK", args.clock)
-    until_ms = parse_timestamp("--until", args.until)
+    until_ms = parse_timestamp("--until", args.until, round_up=True)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
     client = ServiceClient(args.url, service_token())
     answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, _Notes().print)

@@ -50,7 +50,8 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
     Args:
         url: the address of the service: `http(s)://host:port`.
         clock: the name of the clock.
-        until: the time: an aware datetime, RFC 3339 with an offset, or epoch seconds.
+        until: the time: an aware datetime, RFC 3339 with an offset, or epoch seconds. It is rounded up to the
+            millisecond.
         timeout: the longest wait in seconds; 0 asks once, None waits without a limit. The last request may take up to
             10 s longer.
         token: an API token with the scope `read`, if the service requires one.
@@ -65,7 +66,7 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
         InvalidValue: an argument is not valid.
     """
     check_clock_name("clock", clock)
-    until_ms = moment_ms("until", until)
+    until_ms = moment_ms("until", until, round_up=True)
     if timeout is not None and not timeout >= 0:
         raise InvalidValue("timeout", timeout, "wanted seconds, zero or more, or None")
     client = ServiceClient(url, token)
@@ -143,19 +144,15 @@ def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: fl
     return response
 
 
-def moment_ms(field: str, moment: Moment) -> int:
+def moment_ms(field: str, moment: Moment, *, round_up: bool = False) -> int:
     """Milliseconds since the epoch.
 
     Raises:
         InvalidValue: names `field`.
     """
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise InvalidValue(field, moment.isoformat(), "wanted a datetime with a time zone")
-        return parse_timestamp(field, moment.timestamp())
-    if isinstance(moment, bool) or not isinstance(moment, str | int | float):
+    if isinstance(moment, bool) or not isinstance(moment, datetime | str | int | float):
         raise InvalidValue(field, moment, "wanted a datetime with a time zone, RFC 3339, or epoch seconds")
-    return parse_timestamp(field, moment)
+    return parse_timestamp(field, moment, round_up=round_up)
 
 
 def _is_reached(body: Mapping[str, Any], clock: str, until_ms: int) -> bool:

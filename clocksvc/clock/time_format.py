@@ -13,6 +13,7 @@ from functools import lru_cache
 from clocksvc.errors import InvalidValue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _LOOKS_LIKE_MILLISECONDS = 10**11
 _LAST_MS = 253_402_300_799_999
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,3}(\d*))?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -33,8 +34,8 @@ def to_rfc3339(timestamp_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
-def parse_timestamp(field: str, value: str | int | float, *, round_up: bool = False) -> int:
-    """Milliseconds since the epoch from RFC 3339 with an offset, or from epoch seconds.
+def parse_timestamp(field: str, value: str | int | float | datetime, *, round_up: bool = False) -> int:
+    """Milliseconds since the epoch from RFC 3339 with an offset, epoch seconds, or a datetime with a time zone.
 
     Args:
         field: the name of the value, for errors.
@@ -45,6 +46,10 @@ def parse_timestamp(field: str, value: str | int | float, *, round_up: bool = Fa
     Raises:
         InvalidValue: names `field`; also for epoch seconds above 10^11, which look like milliseconds.
     """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidValue(field, value.isoformat(), "wanted a datetime with a time zone")
+        return _from_datetime(field, value.isoformat(), value, round_up)
     if not isinstance(value, str):
         return _from_epoch_seconds(field, value, value, round_up)
     text = value.strip()
@@ -64,8 +69,13 @@ def _parse_rfc3339(field: str, text: str, round_up: bool) -> int:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
         raise InvalidValue(field, text, wanted) from None
-    timestamp_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
-    if round_up and match[1] and match[1].strip("0"):
+    below_ms = (match[1] or "").strip("0")  # a datetime drops digits below a microsecond
+    return _from_datetime(field, text, moment, round_up, bool(below_ms))
+
+
+def _from_datetime(field: str, text: str, moment: datetime, round_up: bool, below_ms: bool = False) -> int:
+    timestamp_ms, rest = divmod(moment - _EPOCH, _MILLISECOND)
+    if round_up and (rest or below_ms):
         timestamp_ms += 1
     if not 0 <= timestamp_ms <= _LAST_MS:
         raise InvalidValue(field, text, "wanted a time from 1970 to 9999")

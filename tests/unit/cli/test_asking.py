@@ -160,6 +160,11 @@ def test_wait_for_what_is_reached(served: Served, until: str, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["time"] == "2026-11-22T11:02:00Z"
 
 
+def test_wait_rounds_up(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fraction of a millisecond after the last tick is not reached."""
+    assert main(["wait", "checkins", "--until", f"{NOON - 3_480}.0001", "--timeout", "0"]) == 3
+
+
 def test_wait_for_what_is_not_reached(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 3 when the time is over, with the reason; as JSON with state and holders."""
     bed.say(Hold(Reason.PARTITION_BEHIND))

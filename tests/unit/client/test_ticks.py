@@ -284,6 +284,15 @@ def test_waiting_ends_when_the_time_is_reached() -> None:
     assert stub.asked[0].headers["authorization"] == "Bearer s3cret"
 
 
+def test_the_time_is_rounded_up_to_the_millisecond() -> None:
+    """Rounded down, it would be reached too early: a fraction of a millisecond asks for the next one."""
+    moments = (datetime.fromtimestamp(START, UTC).replace(microsecond=1), START + 0.0001, f"{START}.0001")
+    for moment in moments:
+        with HttpStub(reached_after(1)) as stub:
+            assert wait_until(stub.url, "checkins", moment)
+        assert [asked.query["until"] for asked in stub.asked] == [rfc3339(START).replace("Z", ".001Z")]
+
+
 def test_waiting_ends_when_the_time_is_up() -> None:
     """Then it is false; with a timeout of 0 after one question."""
     with HttpStub(reached_after(10**6)) as stub:

@@ -2,6 +2,8 @@
 
 import calendar
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
@@ -25,7 +27,7 @@ class Read(NamedTuple):
     """What somebody wrote, and the milliseconds it means."""
 
     why: str
-    value: str | int | float
+    value: str | int | float | datetime
     expected_ms: int
 
 
@@ -51,6 +53,38 @@ READ = [
 def test_what_is_read(case: Read) -> None:
     """The value means the milliseconds that the row says."""
     assert parse_timestamp("until", case.value) == case.expected_ms
+
+
+ROUNDED_UP = [
+    Read("whole milliseconds stay", "2026-11-22T12:00:35.249Z", at("12:00:35.249")),
+    Read("zeros below a millisecond are none", "2026-11-22T12:00:35.249000000Z", at("12:00:35.249")),
+    Read("microseconds give the next millisecond", "2026-11-22T12:00:35.249001Z", at("12:00:35.250")),
+    Read("so do nanoseconds", "2026-11-22T12:00:35.249000001Z", at("12:00:35.250")),
+    Read("epoch seconds as text", f"{at('12:00:35') // 1000}.2490001", at("12:00:35.250")),
+    Read("epoch seconds as text, whole milliseconds", f"{at('12:00:35') // 1000}.249", at("12:00:35.249")),
+    Read("more digits than a float has", f"{at('12:00:35') // 1000}.{'0' * 60}1", at("12:00:35.001")),
+    Read("epoch seconds as a number", at("12:00:35") / 1000 + 0.0625, at("12:00:35.063")),
+    Read("a number that a float can't hold exactly stays", at("12:00:35.249") / 1000, at("12:00:35.249")),
+    Read("the smallest number above the epoch", 1e-300, 1),
+    Read("a number below every float", "1e-999999999999999999999", 1),
+    Read("the epoch itself", "0", 0),
+    Read("a datetime with microseconds", datetime(2026, 11, 22, 12, 0, 35, 249_001, UTC), at("12:00:35.250")),
+    Read("a datetime of whole milliseconds", datetime(2026, 11, 22, 12, 0, 35, 249_000, UTC), at("12:00:35.249")),
+]
+
+
+@pytest.mark.parametrize("case", ROUNDED_UP, ids=lambda case: case.why)
+def test_round_up(case: Read) -> None:
+    """A fraction of a millisecond gives the next one."""
+    assert parse_timestamp("until", case.value, round_up=True) == case.expected_ms
+
+
+@given(st.decimals(0, 10**11, allow_nan=False, places=9))
+def test_rounded_up_is_the_first_millisecond_at_or_after(seconds: Decimal) -> None:
+    """As text: exact, with as many digits as given."""
+    timestamp_ms = parse_timestamp("until", str(seconds), round_up=True)
+
+    assert timestamp_ms - 1 < seconds * 1000 <= timestamp_ms
 
 
 class Refused(NamedTuple):
