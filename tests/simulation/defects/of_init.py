@@ -13,7 +13,7 @@ Patched = AbstractContextManager[object]
     "init takes a time before ticks that log or store know",
     Promise.NEVER_BACK,
     "back",
-    directed="unit/cli/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
+    directed="unit/leader/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
 )
 def init_goes_back() -> Patched:
     return patch.object(init, "_check_not_before", lambda *_: None)
