@@ -8,12 +8,12 @@ from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import MetadataUnavailable, UnreadableRecord
-from clocksvc.interfaces.cluster_facts import (
+from clocksvc.interfaces.time import Time
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka.cluster_facts import (
     NewestRecord,
     TopicFacts,
 )
-from clocksvc.interfaces.time import Time
-from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.settings import Settings
 
@@ -63,7 +63,7 @@ def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Tim
         to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
         yield problem(f"tick log {spec.tick_log}", str(error), to_do, spec.name)
         return
-    if facts is None and (refusal := inspector.refusal_to_create(spec.tick_log)):
+    if facts is None and (refusal := inspector.why_not_creatable(spec.tick_log)):
         yield rules_kafka.judge_creation(spec, refusal)
         return
     yield from rules_kafka.judge_ticklog(spec, facts, brokers)
@@ -78,7 +78,7 @@ def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts 
         except MetadataUnavailable as error:
             text = f"its last record can't be read: {error}"
             return problem(f"tick log {spec.tick_log}", text, "allow this user Read on the topic", spec.name)
-    stamp_ms = None if newest is None else newest.stamp_ms
+    stamp_ms = None if newest is None else newest.appended_ms
     return rules_time.judge_brokers(spec.name, stamp_ms, _emitted_ms(spec, newest), time.now_ms())
 
 

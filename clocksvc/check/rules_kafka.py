@@ -6,15 +6,15 @@ from clocksvc.check.finding import Finding, ok, problem, warning
 from clocksvc.clock.listing import name_first
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.cluster_facts import (
-    ClusterFacts,
-    GroupFacts,
-    TopicFacts,
-)
 from clocksvc.interfaces.tick_log_topic import (
     TickLogTopic,
     problems,
     warnings,
+)
+from clocksvc.kafka.cluster_facts import (
+    ClusterFacts,
+    GroupFacts,
+    TopicFacts,
 )
 
 FLOOR = (3, 7)

@@ -6,8 +6,8 @@ from clocksvc.check.finding import Finding, ok, problem, span, warning
 from clocksvc.check.out_of_orderness import measure
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
-from clocksvc.interfaces.cluster_facts import TopicFacts
 from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka.cluster_facts import TopicFacts
 
 SHORT_RETENTION_MS = 3_600_000
 LOOKS_LIKE_SECONDS = 10**11

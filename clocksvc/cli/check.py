@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
     from clocksvc.interfaces.time import SystemTime
-    from clocksvc.kafka.settings_check import check_settings
+    from clocksvc.kafka.admin import check_settings
 
     findings: list[Finding]
     try:

@@ -23,7 +23,7 @@ from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import ask_servers
 from clocksvc.cli.console import add_config, load_settings
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
-from clocksvc.kafka.settings_check import check_settings
+from clocksvc.kafka.admin import check_settings
 from clocksvc.metrics import Metrics
 from clocksvc.service import bootstrap
 from clocksvc.service.log_format import (

@@ -1,4 +1,4 @@
-"""What a tick log's topic must look like, as words for whoever has to change it. Asks no broker."""
+"""The settings that a tick log's topic must have, and what to change where it differs. Does no I/O."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,12 @@ MIN_INSYNC = 2
 
 @dataclass(frozen=True, slots=True)
 class TickLogTopic:
-    """A tick log's topic as the brokers describe it.
+    """A topic of a tick log, or of checkpoints, as brokers describe it.
 
     Attributes:
-        replication: the fewest replicas that a partition has.
-        brokers: how many there are, so that one broker is not asked for three replicas.
+        kind: what error messages call the topic.
+        replication: the smallest number of replicas of a partition.
+        brokers: how many brokers the cluster has. Fewer than three can't keep three replicas.
     """
 
     topic: str
@@ -26,10 +27,14 @@ class TickLogTopic:
     replication: int = 1
     min_insync: int = 1
     brokers: int = 1
+    kind: str = "tick log"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.topic!r}"
 
 
 def wanted_config(brokers: int) -> dict[str, str]:
-    """The topic settings that a tick log is created with."""
+    """The topic settings with which a tick log is created."""
     return {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
@@ -38,67 +43,67 @@ def wanted_config(brokers: int) -> dict[str, str]:
     }
 
 
-def problems(shape: TickLogTopic) -> list[str]:
-    """Why this topic could lose ticks; empty when it can't. A clock does not run on a topic with one."""
+def problems(topic: TickLogTopic) -> list[str]:
+    """Why this topic could lose records, each as `WHAT IS WRONG: WHAT TO DO`. A clock does not run on such a topic."""
     found = []
-    if shape.partitions != 1:
+    if topic.partitions != 1:
         found.append(
-            f"tick log {shape.topic!r} has {shape.partitions} partitions, wanted 1, so that its ticks have one order: "
-            f"partitions can't be taken away, so make another topic, or delete this one if it holds no ticks "
-            f"(kafka-topics --delete --topic {shape.topic}); a missing one is created as it should be"
+            f"{topic} has {topic.partitions} partitions, wanted 1, so that its records have one order: Kafka can't "
+            f"remove partitions, so configure another topic, or delete this one if it is empty (kafka-topics --delete "
+            f"--topic {topic.topic}); clocksvc creates a missing topic with the right settings"
         )
-    policies = {policy.strip() for policy in shape.cleanup_policy.split(",")}
+    policies = {policy.strip() for policy in topic.cleanup_policy.split(",")}
     if "delete" in policies:
         found.append(
-            f"tick log {shape.topic!r} has cleanup.policy={shape.cleanup_policy}, which can delete the last tick: "
-            f"{_alter(shape, 'cleanup.policy', 'compact')}"
+            f"{topic} has cleanup.policy={topic.cleanup_policy}, which can delete its newest record: "
+            f"{_alter(topic, 'cleanup.policy', 'compact')}"
         )
     return found
 
 
-def warnings(shape: TickLogTopic) -> list[str]:
-    """What loses no tick but is not as it should be."""
+def warnings(topic: TickLogTopic) -> list[str]:
+    """Settings that lose no record but should be changed, in the form of `problems`."""
     found = []
-    if shape.timestamp_type != "LogAppendTime":
+    if topic.timestamp_type != "LogAppendTime":
         found.append(
-            f"tick log {shape.topic!r} has message.timestamp.type={shape.timestamp_type}: "
-            f"{_alter(shape, 'message.timestamp.type', 'LogAppendTime')}"
+            f"{topic} has message.timestamp.type={topic.timestamp_type}: "
+            f"{_alter(topic, 'message.timestamp.type', 'LogAppendTime')}"
         )
-    if shape.min_compaction_lag_ms < MIN_COMPACTION_LAG_MS:
+    if topic.min_compaction_lag_ms < MIN_COMPACTION_LAG_MS:
         found.append(
-            f"tick log {shape.topic!r} has min.compaction.lag.ms={shape.min_compaction_lag_ms}, so ticks younger than "
-            f"30 days can be compacted away and late subscribers miss them: "
-            f"{_alter(shape, 'min.compaction.lag.ms', str(MIN_COMPACTION_LAG_MS))}"
+            f"{topic} has min.compaction.lag.ms={topic.min_compaction_lag_ms}, so ticks younger than 30 days can be "
+            f"compacted away before a subscriber reads them: "
+            f"{_alter(topic, 'min.compaction.lag.ms', str(MIN_COMPACTION_LAG_MS))}"
         )
-    return found + _durability(shape)
+    return found + _durability(topic)
 
 
-def raise_if_unsafe(shape: TickLogTopic) -> None:
-    """Raises TickLogRefused, in the words of `problems`, when there are any."""
-    found = problems(shape)
+def raise_if_unsafe(topic: TickLogTopic) -> None:
+    """Raise TickLogRefused with all `problems` of a topic, if it has any."""
+    found = problems(topic)
     if found:
         raise TickLogRefused("; ".join(found))
 
 
-def _durability(shape: TickLogTopic) -> list[str]:
-    if shape.brokers < REPLICATION:
-        return [] if shape.brokers == 1 else [f"{shape.brokers} brokers can't keep 3 replicas of a tick log"]
+def _durability(topic: TickLogTopic) -> list[str]:
+    if topic.brokers < REPLICATION:
+        return [] if topic.brokers == 1 else [f"{topic.brokers} brokers can't keep 3 replicas of a {topic.kind}"]
     found = []
-    if shape.replication < REPLICATION:
+    if topic.replication < REPLICATION:
         found.append(
-            f"tick log {shape.topic!r} has {shape.replication} replicas, wanted {REPLICATION}: a broker's loss can "
-            f"stop or lose ticks (kafka-reassign-partitions)"
+            f"{topic} has {topic.replication} replicas, wanted {REPLICATION}: a broker's loss can stop or lose ticks "
+            f"(kafka-reassign-partitions)"
         )
-    elif shape.min_insync < MIN_INSYNC:
+    elif topic.min_insync < MIN_INSYNC:
         found.append(
-            f"tick log {shape.topic!r} has min.insync.replicas={shape.min_insync}: "
-            f"{_alter(shape, 'min.insync.replicas', str(MIN_INSYNC))}"
+            f"{topic} has min.insync.replicas={topic.min_insync}: "
+            f"{_alter(topic, 'min.insync.replicas', str(MIN_INSYNC))}"
         )
     return found
 
 
-def _alter(shape: TickLogTopic, name: str, value: str) -> str:
+def _alter(topic: TickLogTopic, name: str, value: str) -> str:
     return (
         f"change it with kafka-configs --bootstrap-server ADDRESS --alter --entity-type topics "
-        f"--entity-name {shape.topic} --add-config {name}={value}"
+        f"--entity-name {topic.topic} --add-config {name}={value}"
     )

@@ -1,128 +1,118 @@
-"""The log's topic: what it looks like, and its creation."""
+"""Requests to Kafka's admin API: one client that waits in bounded time and raises clocksvc's errors."""
 
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from typing import Any, Self, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
-from clocksvc.errors import TickLogUnavailable
-from clocksvc.interfaces.tick_log_topic import (
-    REPLICATION,
-    TickLogTopic,
-    wanted_config,
-)
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-)
-from clocksvc.kafka.deadline import (
-    REST_S,
-    SlicedDeadline,
-)
-from clocksvc.kafka.errors import (
-    error_of,
-    translated,
-)
+from clocksvc.errors import SettingsError, Unavailable
+from clocksvc.kafka.client import ClientLog, client_settings
+from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.errors import NO_ACLS, NO_ANSWER, describe_error, error_of, translate_errors
+from clocksvc.redaction import without_password
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
 class Admin:
-    """The log's topic: what it looks like, and its creation, with `config` of the number of brokers. A context manager,
-    for one use.
+    """An AdminClient. Safe to use from several threads.
 
-    Leaving it drops the client here and now. With a question still open its own thread could be the one that collects
-    it as garbage (from the traceback of whoever gave up), and librdkafka aborts the process when that happens.
+    Close it, or use it as a context manager, unless all of its requests have been answered: librdkafka aborts the
+    process if a client with an open request is garbage-collected on the client's own thread. That happens if a
+    traceback or a future keeps the last reference. `close` drops the client at once, in the caller's thread.
+
+    Args:
+        settings: librdkafka settings from the configuration.
+        unavailable: the error that every failure raises.
     """
 
-    def __init__(
-        self,
-        topic: str,
-        settings: Mapping[str, str],
-        timeout_s: float,
-        patience: SlicedDeadline,
-        config: Callable[[int], Mapping[str, str]] = wanted_config,
-    ) -> None:
-        self._topic, self._timeout_s, self._patience, self._config = topic, timeout_s, patience, config
+    def __init__(self, settings: Mapping[str, str], unavailable: type[Unavailable]) -> None:
+        self._servers = settings.get("bootstrap.servers", "")
+        self._unavailable = unavailable
+        self._lock = threading.Lock()
         self._log = ClientLog()
-        with translated("Kafka can't be asked about the tick log"):
+        with translate_errors(unavailable, "librdkafka rejects the Kafka settings"):
             self._client = AdminClient(client_settings(settings), logger=self._log)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the client. Call it once; no other method works afterwards."""
         del self._client
 
-    def describe(self) -> TickLogTopic | None:
-        named, resource = TopicCollection([self._topic]), ConfigResource(ResourceType.TOPIC, self._topic)
-        topic = self._known("Read and Write", lambda: self._client.describe_topics(named, **self._timeout()))
-        config = topic and self._known(
-            "DescribeConfigs", lambda: self._client.describe_configs([resource], **self._timeout())
-        )
-        if topic is None or config is None:
-            return None
-        return TickLogTopic(
-            topic=self._topic,
-            partitions=len(topic.partitions),
-            # What a broker does not tell is taken as Kafka's own default.
-            cleanup_policy=_setting(config, "cleanup.policy", "delete"),
-            timestamp_type=_setting(config, "message.timestamp.type", "CreateTime"),
-            min_compaction_lag_ms=int(_setting(config, "min.compaction.lag.ms", "0")),
-            replication=min((len(partition.replicas) for partition in topic.partitions), default=0),
-            min_insync=int(_setting(config, "min.insync.replicas", "1")),
-            brokers=self._brokers(),
-        )
+    def ask(
+        self, request: Callable[[AdminClient], Mapping[K, "Future[T]"]], deadline: SlicedDeadline
+    ) -> dict[K, "Future[T]"]:
+        """Send requests, and block until each has succeeded or failed.
 
-    def create(self) -> TickLogTopic:
-        """Make the topic, or find that somebody else did, and wait until it is known."""
-        brokers = self._brokers()
-        new = NewTopic(self._topic, 1, min(brokers, REPLICATION), config=dict(self._config(brokers)))
-        with translated(f"the tick log {self._topic!r} can't be created", self._right("Create")):
-            try:
-                self._answer(self._client.create_topics([new], **self._timeout())[self._topic])
-            except KafkaException as raised:
-                if error_of(raised).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
-        for slice_s in self._patience:
-            shape = self.describe()
-            if shape is not None:
-                return shape
-            self._client.poll(min(REST_S, slice_s))
-        raise TickLogUnavailable(f"the tick log {self._topic!r} was created and is not known yet")
+        Give the requests a `request_timeout` shorter than the deadline, so that none stays open.
 
-    def _brokers(self) -> int:
-        with translated("Kafka does not say how many brokers there are"):
-            return len(self._answer(self._client.describe_cluster(**self._timeout())).nodes)
+        Returns:
+            The finished futures. See `error_code` and `result`.
 
-    def _known(self, right: str, ask: Callable[[], Mapping[Any, Future[Any]]]) -> Any:
-        """The answer about the one topic that was asked about; None where Kafka does not list it."""
-        with translated(f"Kafka does not describe the tick log {self._topic!r}", self._right(right)):
-            try:
-                (future,) = ask().values()
-                return self._answer(future)
-            except KafkaException as raised:
-                if error_of(raised).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    return None
-                raise
+        Raises:
+            The class `unavailable`: a request is not finished at the deadline.
+        """
+        with self._lock, translate_errors(self._unavailable, "librdkafka rejects a request"):
+            self._client.poll(0)
+            self._log.last = ""
+            futures = dict(request(self._client))
+        open_futures = set(futures.values())
+        for slice_s in deadline:
+            open_futures = wait(open_futures, slice_s).not_done
+            if not open_futures:
+                break
+        self._client.poll(0)  # delivers log lines, which explain a rejected certificate or password
+        if open_futures:
+            raise self._no_answer()
+        return futures
 
-    def _answer(self, future: "Future[T]") -> T:
-        for slice_s in self._patience:
-            with suppress(TimeoutError):
-                return future.result(slice_s)
-        self._client.poll(0)  # serves the client's log, which tells of a refused certificate or password
-        raise TickLogUnavailable("Kafka does not answer" + (f": {self._log.last}" if self._log.last else ""))
+    def result(self, future: "Future[T]", failure: str, acls: Mapping[str, str] = NO_ACLS) -> T:
+        """The result of a finished future.
 
-    def _right(self, operations: str) -> dict[str, str]:
-        return {"Topic": f"{operations} on topic {self._topic}"}
+        Args:
+            failure: what failed, for the error's text.
+            acls: the permissions that the request needs; see `explain_missing_acl`.
 
-    def _timeout(self) -> dict[str, float]:
-        return {"request_timeout": self._timeout_s}
+        Raises:
+            The class `unavailable`: the request failed.
+        """
+        try:
+            return future.result(0)
+        except KafkaException as raised:
+            if error_of(raised).code() in NO_ANSWER:
+                raise self._no_answer() from raised
+            raise self._unavailable(f"{failure}: {describe_error(raised, acls)}") from raised
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another attempt."""
+        self._client.poll(seconds)
+
+    def _no_answer(self) -> Unavailable:
+        reason = f": {self._log.last}" if self._log.last else ""
+        return self._unavailable(f"Kafka does not answer at {self._servers}{reason}")
 
 
-def _setting(config: Mapping[str, Any], name: str, default: str) -> str:
-    entry = config.get(name)
-    return default if entry is None or entry.value is None else str(entry.value)
+def config_values(entries: Mapping[str, Any]) -> dict[str, str]:
+    """The values in an answer to DescribeConfigs. Settings that the broker does not list or hides are absent."""
+    return {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
+
+
+def check_settings(settings: Mapping[str, str]) -> None:
+    """Check settings by creating a client: only librdkafka knows all of its settings. Connects to no broker.
+
+    Raises:
+        SettingsError: a setting is unknown, a value is not valid, or a file can't be read.
+    """
+    try:
+        AdminClient(client_settings(settings), logger=ClientLog())
+    except KafkaException as raised:
+        raise SettingsError([f"kafka: {without_password(describe_error(raised))}"]) from raised

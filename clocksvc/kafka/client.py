@@ -1,8 +1,7 @@
-"""What every Kafka client of ours is set to, where its log goes, and what is missing where Kafka refuses something.
-Imports no Kafka client.
+"""Shared librdkafka settings, log forwarding, transactional ids and ACL hints. Does not import confluent_kafka.
 
-librdkafka's own lines go to the logger `clocksvc.kafka`, never to stderr. They are warnings at most: whether a lost
-connection or a fenced producer matters is for those to say who hold the clock.
+librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr, as warnings at most: only the caller knows
+whether a lost connection or a fenced producer is an error.
 """
 
 import logging
@@ -13,15 +12,15 @@ from typing import Any
 _logger = logging.getLogger("clocksvc.kafka")
 
 _THREAD = re.compile(r"^\[thrd:[^\]]*\]: ")
-_REFUSED = "authorization failed"
+_NOT_AUTHORIZED = "authorization failed"
 
 
 class ClientLog:
-    """Takes one client's log lines where librdkafka's Python client wants a `logging.Logger`.
+    """Forwards the log lines of one client. Pass it as `logger` to a confluent_kafka client.
 
     Attributes:
-        last: the last line, for an error that tells less: a refused certificate or password is told nowhere else.
-            Lines come only while the client is polled. Empty it before a question whose failure it is to explain.
+        last: the newest line. librdkafka reports a rejected certificate or password only in its log. Lines arrive only
+            while the client is polled. Reset it before a request whose failure it is to explain.
     """
 
     def __init__(self) -> None:
@@ -36,31 +35,45 @@ class ClientLog:
         )
 
 
-def client_settings(settings: Mapping[str, str], **ours: Any) -> dict[str, Any]:
-    """librdkafka settings for one client: the user's, then ours, which win.
+def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]:
+    """librdkafka settings for one client: the user's settings, overridden by `fixed`.
 
     Args:
-        settings: the user's: addresses, TLS, SASL, and whatever else they set.
-        ours: with an underscore where librdkafka has a dot.
+        settings: the user's: addresses, TLS, SASL and any other librdkafka setting.
+        fixed: with an underscore where librdkafka has a dot.
     """
-    fixed = {name.replace("_", "."): value for name, value in ours.items()}
-    return {"log_level": 4, **settings, **fixed, "allow.auto.create.topics": False, "error_cb": _note_error}
+    overrides = {name.replace("_", "."): value for name, value in fixed.items()}
+    return {"log_level": 4, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
 
 
-def explain_missing_acl(text: str, rights: Mapping[str, str]) -> str:
-    """Kafka's words, and where it refused something, the right that the user lacks.
+def leader_transactional_id(tick_log: str) -> str:
+    """The transactional id with which leaders write a tick log."""
+    return f"clocksvc.{tick_log}"
+
+
+def dispatcher_id(tick_log: str, dispatcher: str) -> str:
+    """The transactional id and the consumer group of a dispatcher.
+
+    A topic's name can't contain a colon, so ids of different tick logs, dispatchers and leaders always differ.
+    """
+    return f"clocksvc.{tick_log}:{dispatcher}"
+
+
+def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
+    """Kafka's error text, with the missing permission if the request was not authorized.
 
     Args:
         text: such as `Broker: Topic authorization failed`.
-        rights: such as `Write on topic x`, by the first word of the resource's kind: `Topic`, `Transactional`, `Group`.
+        acls: the permissions that the request needs, such as `Write on topic x`, by the first word of the resource's
+            type: `Topic`, `Transactional`, `Group`.
     """
-    if _REFUSED not in text.lower():
+    if _NOT_AUTHORIZED not in text.lower():
         return text
-    named = [right for kind, right in rights.items() if f"{kind} " in text]
-    right = next(iter(named or rights.values()), "a right that docs/security.md lists")
-    return f"{text.rstrip('. ')}: the Kafka user lacks {right}"
+    matching = [acl for resource, acl in acls.items() if f"{resource} " in text]
+    acl = next(iter(matching or acls.values()), "a permission that docs/security.md lists")
+    return f"{text.rstrip('. ')}: the Kafka user lacks {acl}"
 
 
-def _note_error(error: object) -> None:
-    # Must not raise: it would come out of an unrelated poll. What matters comes back from the call that failed, too.
+def _log_error(error: object) -> None:
+    # Must not raise: the exception would come out of an unrelated poll. The failed call reports the error, too.
     _logger.debug("kafka client error", extra={"detail": str(error)})

@@ -1,4 +1,4 @@
-"""Waiting for brokers in slices, so that whoever waits can renew a lease, or raise to give up. Never sleeps."""
+"""A deadline that calls a keep-alive once a second while its user waits for brokers. It never sleeps."""
 
 from collections.abc import Iterator
 
@@ -6,31 +6,32 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 
 SLICE_S = 1.0
-REST_S = 0.05
-"""Between two questions, where a failure comes at once."""
+PAUSE_S = 0.05
+"""The pause between two attempts of a request that fails at once."""
 
 
 class SlicedDeadline:
-    """A deadline, and a word to whoever waits for it, once a second.
+    """Splits a wait into slices of at most one second, and calls `keep_alive` between them.
 
-    Iterating gives the seconds that the next call may block, again and again, until the deadline has passed;
-    `waiting` is called in between, and what it raises gets through. Several loops may share one patience.
+    Iterate over it: each value is the number of seconds that the next call may block. The iteration ends at the
+    deadline. What `keep_alive` raises ends the wait: a leader renews its lease there, or gives up. Several loops may
+    share one deadline.
     """
 
-    def __init__(self, time: Time, timeout_s: float, waiting: KeepAlive) -> None:
+    def __init__(self, time: Time, timeout_s: float, keep_alive: KeepAlive = lambda: None) -> None:
         self._time = time
-        self._waiting = waiting
+        self._keep_alive = keep_alive
         now = time.monotonic()
         self._deadline = now + timeout_s
-        self._next_word = now + SLICE_S
+        self._next_keep_alive = now + SLICE_S
 
     def __iter__(self) -> Iterator[float]:
         while True:
             now = self._time.monotonic()
-            if now >= self._next_word:
-                self._waiting()
-                self._next_word = self._time.monotonic() + SLICE_S
+            if now >= self._next_keep_alive:
+                self._keep_alive()
+                self._next_keep_alive = self._time.monotonic() + SLICE_S
             elif now >= self._deadline:
                 return
             else:
-                yield min(self._next_word, self._deadline) - now
+                yield min(self._next_keep_alive, self._deadline) - now

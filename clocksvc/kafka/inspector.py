@@ -1,10 +1,9 @@
-"""Reads a Kafka cluster's facts for `clocksvc check`. It writes nothing, joins no group and creates no topic."""
+"""Reads facts about a Kafka cluster for `clocksvc check`. It writes nothing, joins no group and creates no topic."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from difflib import get_close_matches
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from confluent_kafka import (
     Consumer,
@@ -25,165 +24,152 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
-from clocksvc.interfaces.cluster_facts import (
-    ClusterFacts,
-    GroupFacts,
-    NewestRecord,
-    TopicFacts,
-)
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-)
+from clocksvc.kafka.admin import Admin, config_values
+from clocksvc.kafka.client import ClientLog, client_settings
+from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, NewestRecord, TopicFacts
+from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.errors import NOT_AUTHORIZED, UNKNOWN_TOPIC, describe_error, error_code, translate_errors
 
+K = TypeVar("K")
 T = TypeVar("T")
 
-ASK_S = 4.0
+REQUEST_TIMEOUT_S = 4.0
+_MARGIN_S = 1.0
 NEWEST_OFFSETS = 20
-"""How far back a log's newest record is looked for: transactions' markers take offsets too."""
+"""How many offsets back the newest record is looked for: transaction markers take offsets, too."""
 
 FETCH_BYTES = 256 * 1024
-PAUSE_S = 0.2
+_RETRY_PAUSE_S = 0.2
 
-_UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
-_DENIED = (
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-)
-_MOVING = (
+_COORDINATOR_MOVES = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError._WAIT_COORD,
-)
+}
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_APPENDED = 2
-"""confluent_kafka's number for a record that the broker stamped."""
+_LOG_APPEND_TIME = 2
+"""confluent_kafka's number of the timestamp type LogAppendTime."""
 
 
 class KafkaInspector:
-    """One cluster, looked at from outside: a context manager, for one look. Every call blocks for a few seconds at most
-    and raises MetadataUnavailable with Kafka's own words when it does not answer.
+    """Describes one cluster. Use it as a context manager, once.
 
-    Leaving it drops the client here and now. With a question still open its own thread could be the one that collects
-    it as garbage, and librdkafka aborts the process when that happens.
+    Every method blocks for a few seconds at most.
+
+    Raises:
+        MetadataUnavailable: from every method, with Kafka's reason: no answer, or not authorized.
     """
 
     def __init__(self, settings: Mapping[str, str], time: Time) -> None:
         self._settings = settings
         self._time = time
-        self._last_error = ""
-        try:
-            ours: dict[str, Any] = {**client_settings(settings), "error_cb": self._note_error}
-            self._admin = AdminClient(ours, logger=ClientLog())
-        except KafkaException as error:
-            raise MetadataUnavailable(f"kafka: librdkafka refuses the settings: {_words(error)}") from error
+        self._admin = Admin(settings, MetadataUnavailable)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self._admin
+        self._admin.close()
 
     def cluster(self) -> ClusterFacts:
-        """Which cluster it is."""
-        described = self._result(self._admin.describe_cluster(request_timeout=ASK_S))
+        """The cluster's id, size and version."""
+        described = self._result(
+            lambda client: {None: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)},
+            "Kafka does not describe the cluster",
+        )
         broker = ConfigResource(ResourceType.BROKER, str(described.nodes[0].id))
-        protocol: str | None = None
-        try:
-            protocol = self._config(broker).get("inter.broker.protocol.version")
-        except MetadataUnavailable:  # no right to read a broker's settings: then its version is not known
-            protocol = None
+        protocol = self._config(broker).get("inter.broker.protocol.version")
         return ClusterFacts(described.cluster_id, len(described.nodes), protocol)
 
     def topic(self, name: str) -> TopicFacts | None:
-        """One topic; None where Kafka does not list it. Settings that it does not tell are None."""
-        asked = self._admin.describe_topics(
-            TopicCollection([name]), include_authorized_operations=True, request_timeout=ASK_S
+        """One topic; None if it does not exist."""
+        names = TopicCollection([name])
+        future = self._ask(
+            lambda client: client.describe_topics(
+                names, include_authorized_operations=True, request_timeout=REQUEST_TIMEOUT_S
+            )
         )
-        try:
-            described = self._answer(asked[name])
-        except KafkaException as error:
-            if error.args[0].code() in _UNKNOWN_TOPIC:
-                return None
-            raise MetadataUnavailable(_words(error)) from error
-        try:
-            config = self._config(ConfigResource(ResourceType.TOPIC, name))
-        except MetadataUnavailable:  # no right to read a topic's settings
-            config = {}
-        stamps = config.get("message.timestamp.type")
+        if error_code(future) in UNKNOWN_TOPIC:
+            return None
+        acls = {"Topic": f"Describe on topic {name}"}
+        described: Any = self._admin.result(future, f"Kafka does not describe topic {name!r}", acls)
+        config = self._config(ConfigResource(ResourceType.TOPIC, name))
+        timestamp_type = config.get("message.timestamp.type")
+        operations = described.authorized_operations
         return TopicFacts(
             partitions=len(described.partitions),
-            timestamp_type=None if stamps is None else TimestampType(stamps),
+            timestamp_type=None if timestamp_type is None else TimestampType(timestamp_type),
             after_max_ms=_number(config, "message.timestamp.after.max.ms"),
             retention_ms=_number(config, "retention.ms"),
             cleanup_policy=config.get("cleanup.policy"),
             min_compaction_lag_ms=_number(config, "min.compaction.lag.ms"),
             replication=min((len(one.replicas) for one in described.partitions), default=1),
             min_insync=_number(config, "min.insync.replicas"),
-            allowed=None if not described.authorized_operations else _names(described.authorized_operations),
+            allowed=frozenset(operation.name for operation in operations) if operations else None,
         )
 
-    def refusal_to_create(self, name: str) -> str | None:
-        """Why this user may not create a topic, in Kafka's words; None where it may. Nothing is created."""
+    def why_not_creatable(self, name: str) -> str | None:
+        """The reason why this user may not create a topic; None if it may. Creates nothing."""
         new = NewTopic(name, 1)
-        try:
-            self._answer(self._admin.create_topics([new], validate_only=True, request_timeout=ASK_S)[name])
-        except KafkaException as error:
-            return _words(error) if error.args[0].code() in _DENIED else None
-        return None
+        future = self._ask(
+            lambda client: client.create_topics([new], validate_only=True, request_timeout=REQUEST_TIMEOUT_S)
+        )
+        if error_code(future) not in NOT_AUTHORIZED:
+            return None
+        raised = cast(KafkaException, future.exception(0))
+        return describe_error(raised, {"Topic": f"Create on topic {name}"})
 
     def group(self, name: str) -> GroupFacts | None:
-        """One consumer group: its members, what they have, and its offsets; None where this user may not look at it."""
-        state, members, assigned = "DEAD", 0, set()
-        try:
-            described = self._of_coordinator(
-                lambda: self._admin.describe_consumer_groups([name], request_timeout=ASK_S)[name]
-            )
+        """One consumer group, with its members, assignment and offsets; None if this user may not describe it."""
+        state, members, assigned = "DEAD", 0, frozenset[Partition]()
+        future = self._ask_coordinator(
+            lambda client: client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
+        )
+        code = error_code(future)
+        if code in NOT_AUTHORIZED:
+            return None
+        if code != KafkaError.GROUP_ID_NOT_FOUND:
+            described = self._admin.result(future, f"Kafka does not describe group {name!r}")
             state, members = described.state.name, len(described.members)
-            assigned = {_partition(one) for member in described.members for one in member.assignment.topic_partitions}
-        except KafkaException as error:
-            if error.args[0].code() in _DENIED:
-                return None
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise MetadataUnavailable(_words(error)) from error
-        found = GroupFacts(state, members, frozenset(assigned), self._committed(name))
+            assigned = frozenset(
+                _partition(one) for member in described.members for one in member.assignment.topic_partitions
+            )
+        found = GroupFacts(state, members, assigned, self._committed(name))
         return found if found.known else GroupFacts(state, similar=self._similar_groups(name))
 
-    def sample(self, partitions: Collection[Partition], newest: int, deadline_s: float) -> dict[Partition, list[int]]:
+    def sample(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> dict[Partition, list[int]]:
         """The timestamps (ms, -1 for none) of each partition's newest records, in order of offset.
 
         Args:
-            newest: at most so many records a partition.
-            deadline_s: after so many seconds what was read by then is enough.
+            newest: how many records of each partition.
+            timeout_s: after that, the records read so far are returned.
         """
         ends = self._offsets(partitions, _LATEST)
         starts = self._offsets(partitions, _EARLIEST)
         begins = {p: max(starts.get(p, 0), end - newest) for p, end in ends.items() if end > starts.get(p, 0)}
-        read: dict[Partition, list[int]] = {partition: [] for partition in partitions}
-        for message in self._read(begins, self._time.monotonic() + deadline_s):
-            read[_partition(message)].append(message.timestamp()[1])
-        return read
+        timestamps: dict[Partition, list[int]] = {partition: [] for partition in partitions}
+        for message in self._read(begins, timeout_s):
+            timestamps[_partition(message)].append(message.timestamp()[1])
+        return timestamps
 
-    def newest(self, topic: str, deadline_s: float) -> NewestRecord | None:
-        """The newest committed record of a topic's partition 0; None where none is found near its end."""
+    def newest(self, topic: str, timeout_s: float) -> NewestRecord | None:
+        """The newest committed record of partition 0; None if there is none among the last offsets."""
         partition = Partition(topic, 0)
         end = self._offsets([partition], _LATEST).get(partition, 0)
         start = self._offsets([partition], _EARLIEST).get(partition, 0)
         begin = max(start, end - NEWEST_OFFSETS)
-        messages = self._read({partition: begin} if end > begin else {}, self._time.monotonic() + deadline_s)
+        messages = self._read({partition: begin} if end > begin else {}, timeout_s)
         if not messages:
             return None
         last = messages[-1]
-        kind, stamp_ms = last.timestamp()
-        headers = dict(last.headers() or [])
-        record_type = headers.get(TYPE_HEADER)
+        timestamp_type, timestamp_ms = last.timestamp()
+        record_type = dict(last.headers() or []).get(TYPE_HEADER)
         return NewestRecord(
-            stamp_ms if kind == _APPENDED else None,
+            timestamp_ms if timestamp_type == _LOG_APPEND_TIME else None,
             last.key(),
             last.value(),
             None if record_type is None else record_type.decode(errors="replace"),
@@ -191,18 +177,19 @@ class KafkaInspector:
 
     def _committed(self, group: str) -> dict[Partition, int]:
         wanted = [ConsumerGroupTopicPartitions(group)]
-        try:
-            found = self._of_coordinator(
-                lambda: self._admin.list_consumer_group_offsets(wanted, request_timeout=ASK_S)[group]
-            )
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise MetadataUnavailable(_words(error)) from error
+        future = self._ask_coordinator(
+            lambda client: client.list_consumer_group_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S)
+        )
+        if error_code(future) == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        found = self._admin.result(future, f"Kafka does not list the offsets of group {group!r}")
         return {_partition(one): one.offset for one in found.topic_partitions if one.offset >= 0}
 
     def _similar_groups(self, name: str) -> tuple[str, ...]:
-        listed = self._result(self._admin.list_consumer_groups(request_timeout=ASK_S))
+        listed = self._result(
+            lambda client: {None: client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)},
+            "Kafka does not list its groups",
+        )
         names = [group.group_id for group in listed.valid or []]
         return tuple(get_close_matches(name, names, n=3, cutoff=0.6))
 
@@ -210,24 +197,33 @@ class KafkaInspector:
         if not partitions:
             return {}
         wanted = {TopicPartition(partition.topic, partition.number): which for partition in partitions}
-        asked = self._admin.list_offsets(wanted, request_timeout=ASK_S)
-        return {_partition(one): self._result(future).offset for one, future in asked.items()}
+        futures = self._ask_all(lambda client: client.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S))
+        return {
+            _partition(one): self._admin.result(
+                future,
+                f"Kafka does not list the offsets of topic {one.topic!r}",
+                {"Topic": f"Read on topic {one.topic}"},
+            ).offset
+            for one, future in futures.items()
+        }
 
-    def _read(self, begins: Mapping[Partition, int], deadline: float) -> list[Any]:
-        """Every record from these offsets to the partitions' ends, or what was read by the deadline."""
+    def _read(self, begins: Mapping[Partition, int], timeout_s: float) -> list[Any]:
+        """All records from these offsets to the partitions' ends, or those that were read before the timeout."""
         if not begins:
             return []
-        consumer = Consumer(
-            client_settings(
-                self._settings,
-                group_id="clocksvc-check",  # librdkafka wants one; nothing is joined or committed
-                enable_auto_commit=False,
-                enable_partition_eof=True,
-                isolation_level="read_committed",
-                fetch_message_max_bytes=FETCH_BYTES,
-            ),
-            logger=ClientLog(),
-        )
+        deadline = self._time.monotonic() + timeout_s
+        with translate_errors(MetadataUnavailable, "a consumer can't be created"):
+            consumer = Consumer(
+                client_settings(
+                    self._settings,
+                    group_id="clocksvc-check",  # required by librdkafka; nothing is joined or committed
+                    enable_auto_commit=False,
+                    enable_partition_eof=True,
+                    isolation_level="read_committed",
+                    fetch_message_max_bytes=FETCH_BYTES,
+                ),
+                logger=ClientLog(),
+            )
         try:
             consumer.assign([TopicPartition(p.topic, p.number, offset) for p, offset in begins.items()])
             return self._read_to_ends(consumer, len(begins), deadline)
@@ -246,44 +242,35 @@ class KafkaInspector:
         return messages
 
     def _config(self, resource: ConfigResource) -> dict[str, str]:
-        entries = self._result(self._admin.describe_configs([resource], request_timeout=ASK_S)[resource])
-        return {name: entry.value for name, entry in entries.items() if entry.value is not None}
-
-    def _result(self, future: "Future[T]") -> T:
+        """The settings of a broker or topic; empty if this user may not read them."""
         try:
-            return self._answer(future)
-        except KafkaException as error:
-            raise MetadataUnavailable(_words(error)) from error
+            entries = self._result(
+                lambda client: client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S),
+                "Kafka does not describe settings",
+            )
+        except MetadataUnavailable:
+            return {}
+        return config_values(entries)
 
-    def _of_coordinator(self, ask: Callable[[], "Future[T]"]) -> T:
-        """Asked again while the group's coordinator moves, or starts: on a new cluster it has just been made."""
-        deadline = self._time.monotonic() + ASK_S
-        while True:
-            try:
-                return self._answer(ask())
-            except KafkaException as error:
-                if error.args[0].code() not in _MOVING or self._time.monotonic() > deadline:
-                    raise
-                self._admin.poll(PAUSE_S)
+    def _result(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]], failure: str) -> T:
+        return self._admin.result(self._ask(request), failure)
 
-    def _answer(self, future: "Future[T]") -> T:
-        try:
-            return future.result(ASK_S + 1.0)
-        except FutureTimeoutError as error:
-            raise self._no_answer() from error
-        except KafkaException as error:
-            if error.args[0].code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
-                raise self._no_answer() from error
-            raise
+    def _ask(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]]) -> "Future[T]":
+        """The future of a single request."""
+        (future,) = self._ask_all(request).values()
+        return future
 
-    def _no_answer(self) -> MetadataUnavailable:
-        self._admin.poll(0.1)  # serves the callback that tells why
-        reason = f": {self._last_error}" if self._last_error else ""
-        return MetadataUnavailable(f"Kafka does not answer at {self._settings['bootstrap.servers']}{reason}")
+    def _ask_all(self, request: Callable[[AdminClient], Mapping[K, "Future[T]"]]) -> dict[K, "Future[T]"]:
+        return self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
 
-    def _note_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_error = error.str()
+    def _ask_coordinator(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]]) -> "Future[T]":
+        """As `_ask`, with retries while the group's coordinator moves or starts, as in a new cluster."""
+        deadline = self._time.monotonic() + REQUEST_TIMEOUT_S
+        future = self._ask(request)
+        while error_code(future) in _COORDINATOR_MOVES and self._time.monotonic() <= deadline:
+            self._admin.pause(_RETRY_PAUSE_S)
+            future = self._ask(request)
+        return future
 
 
 def _partition(one: Any) -> Partition:
@@ -291,15 +278,6 @@ def _partition(one: Any) -> Partition:
     return Partition(topic() if callable(topic) else topic, number() if callable(number) else number)
 
 
-def _names(operations: Collection[Any]) -> frozenset[str]:
-    return frozenset(operation.name for operation in operations)
-
-
 def _number(config: Mapping[str, str], name: str) -> int | None:
     value = config.get(name)
     return None if value is None else int(value)
-
-
-def _words(error: KafkaException) -> str:
-    text: str = error.args[0].str()
-    return f"{text.strip()} ({error.args[0].name()})"

@@ -1,4 +1,4 @@
-"""Reading the log by offsets, from what its leader knows now. Draws no conclusions."""
+"""Reads an internal topic by offset, as its partition leader knows it now. Interprets nothing."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,104 +8,46 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from clocksvc.clock.log_record import TYPE_HEADER, Message
-from clocksvc.errors import TickLogUnavailable
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-)
-from clocksvc.kafka.deadline import (
-    REST_S,
-    SlicedDeadline,
-)
-from clocksvc.kafka.errors import (
-    describe_error,
-    translated,
-)
+from clocksvc.kafka.client import ClientLog, client_settings
+from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
+from clocksvc.kafka.errors import describe_error, translate_errors
+from clocksvc.kafka.internal_topic import InternalTopic
 
-_GIVES_NO_DATA = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
+_NOT_READABLE = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
 
 
 class Reader:
-    """Two consumers of the log, one for each isolation level. Assigned by hand: the group is never joined."""
+    """Two consumers of one topic, one for each isolation level. They assign the partition themselves and join no group.
 
-    def __init__(self, topic: str, settings: Mapping[str, str]) -> None:
+    All methods with a deadline block until then at most, and raise the topic's `unavailable` error if brokers do not
+    answer or the topic can't be read.
+    """
+
+    def __init__(self, topic: InternalTopic, settings: Mapping[str, str]) -> None:
         self._topic = topic
-        self._may_read = {"Topic": f"Read on topic {topic}"}
+        self._acls = topic.acls("Read")
         self._committed = self._consumer(settings, "read_committed")
         self._uncommitted = self._consumer(settings, "read_uncommitted")
 
-    def watermarks(self, patience: SlicedDeadline) -> tuple[int, int, int]:
-        """The log's beginning, its last stable offset, its high watermark, as its leader knows them now."""
-        low, stable = self._ask(self._committed, patience)
-        return low, stable, self.end(patience)
+    def watermarks(self, deadline: SlicedDeadline) -> tuple[int, int, int]:
+        """The low watermark, the last stable offset and the high watermark, as the partition leader knows them now."""
+        low, stable = self._watermarks(self._committed, deadline)
+        return low, stable, self.end(deadline)
 
-    def end(self, patience: SlicedDeadline) -> int:
-        """The log's high watermark, as its leader knows it now."""
-        return self._ask(self._uncommitted, patience)[1]
+    def end(self, deadline: SlicedDeadline) -> int:
+        """The high watermark, as the partition leader knows it now."""
+        return self._watermarks(self._uncommitted, deadline)[1]
 
-    def _ask(self, consumer: Consumer, patience: SlicedDeadline) -> tuple[int, int]:
-        failure = None
-        for slice_s in patience:
-            try:
-                low, end = consumer.get_watermark_offsets(
-                    TopicPartition(self._topic, 0), timeout=slice_s / 2, cached=False
-                )
-                return low, end
-            except KafkaException as raised:
-                failure = raised
-                self.rest(min(REST_S, slice_s))
-                self._learn_anew(slice_s / 4)
-        raise TickLogUnavailable(f"the tick log's end is not known: {self._reason(failure)}") from failure
+    def read(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
+        """All committed records from `start` to before `end`, which must not be above the last stable offset."""
+        return self._read(self._committed, start, end, deadline)
 
-    def read(self, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
-        """All committed records from `start` to before `end`, which must not be beyond the last stable offset."""
-        return self._read(self._committed, start, end, patience)
+    def read_uncommitted(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
+        """All records from `start` to before `end`, also those of aborted and open transactions."""
+        return self._read(self._uncommitted, start, end, deadline)
 
-    def read_uncommitted(self, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
-        """All records from `start` to before `end`, whatever became of their transactions."""
-        return self._read(self._uncommitted, start, end, patience)
-
-    def _read(self, consumer: Consumer, start: int, end: int, patience: SlicedDeadline) -> list[Message]:
-        found: list[Message] = []
-        failure = None
-        consumer.assign([TopicPartition(self._topic, 0, start)])
-        try:
-            for slice_s in patience:
-                got = consumer.poll(slice_s)
-                if got is None:
-                    continue
-                error, offset = got.error(), cast(int, got.offset())
-                if error is None and offset < end:
-                    found.append(_message(got))
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    failure = KafkaException(error)
-                    if error.code() in _GIVES_NO_DATA:
-                        break
-                elif offset >= (end if error is not None else end - 1):
-                    return found
-        except KafkaException as raised:
-            failure = raised
-        finally:
-            consumer.unassign()
-        why = describe_error(failure, self._may_read)
-        raise TickLogUnavailable(f"the tick log can't be read to its end: {why}") from failure
-
-    def _learn_anew(self, timeout_s: float) -> None:
-        """Ask who leads the log: a client that was idle meanwhile goes on asking whoever did, and may wait for ever."""
-        for consumer in (self._committed, self._uncommitted):
-            with suppress(KafkaException):
-                consumer.list_topics(self._topic, timeout=timeout_s)
-
-    def _reason(self, failure: KafkaException | None) -> str:
-        """What Kafka says about the topic, where it says anything: the consumer knows only that it found nothing."""
-        try:
-            listed = self._committed.list_topics(self._topic, timeout=REST_S).topics[self._topic].error
-        except KafkaException:
-            listed = None
-        return describe_error(failure if listed is None else KafkaException(listed), self._may_read)
-
-    def rest(self, seconds: float) -> None:
-        """Wait a little, serving what the clients want to log."""
+    def pause(self, seconds: float) -> None:
+        """Wait, and deliver the log lines of both clients."""
         self._uncommitted.poll(0)
         self._committed.poll(seconds)
 
@@ -113,23 +55,78 @@ class Reader:
         self._committed.close()
         self._uncommitted.close()
 
+    def _watermarks(self, consumer: Consumer, deadline: SlicedDeadline) -> tuple[int, int]:
+        failure = None
+        for slice_s in deadline:
+            try:
+                low, end = consumer.get_watermark_offsets(
+                    TopicPartition(self._topic.name, 0), timeout=slice_s / 2, cached=False
+                )
+                return low, end
+            except KafkaException as raised:
+                failure = raised
+                self.pause(min(PAUSE_S, slice_s))
+                self._refresh_metadata(slice_s / 4)
+        raise self._topic.unavailable(
+            f"the end of the {self._topic} is not known: {self._reason(failure)}"
+        ) from failure
+
+    def _read(self, consumer: Consumer, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
+        found: list[Message] = []
+        failure = None
+        consumer.assign([TopicPartition(self._topic.name, 0, start)])
+        try:
+            for slice_s in deadline:
+                polled = consumer.poll(slice_s)
+                if polled is None:
+                    continue
+                error, offset = polled.error(), cast(int, polled.offset())
+                if error is None and offset < end:
+                    found.append(_message(polled))
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    failure = KafkaException(error)
+                    if error.code() in _NOT_READABLE:
+                        break
+                elif offset >= (end if error is not None else end - 1):
+                    return found
+        except KafkaException as raised:
+            failure = raised
+        finally:
+            consumer.unassign()
+        why = describe_error(failure, self._acls)
+        raise self._topic.unavailable(f"the {self._topic} can't be read to its end: {why}") from failure
+
+    def _refresh_metadata(self, timeout_s: float) -> None:
+        """Look up the partition leader: an idle client goes on asking the former leader, which may never answer."""
+        for consumer in (self._committed, self._uncommitted):
+            with suppress(KafkaException):
+                consumer.list_topics(self._topic.name, timeout=timeout_s)
+
+    def _reason(self, failure: KafkaException | None) -> str:
+        """Kafka's error about the topic, if it has one: the consumer's own error does not tell why it found nothing."""
+        try:
+            listed = self._committed.list_topics(self._topic.name, timeout=PAUSE_S).topics[self._topic.name].error
+        except KafkaException:
+            listed = None
+        return describe_error(failure if listed is None else KafkaException(listed), self._acls)
+
     def _consumer(self, settings: Mapping[str, str], isolation_level: str) -> Consumer:
-        ours = client_settings(
+        fixed = client_settings(
             settings,
             group_id="clocksvc",
             isolation_level=isolation_level,
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="error",
-            # The log's end is behind its last marker: with a wait there, each reading would take as long.
+            # Each read goes to the end of the topic, where a broker would wait that long for more records.
             fetch_wait_max_ms=0,
             check_crcs=True,
         )
-        with translated("the tick log's reader can't be made"):
-            return Consumer(ours, logger=ClientLog())
+        with translate_errors(self._topic.unavailable, f"a consumer of the {self._topic} can't be created"):
+            return Consumer(fixed, logger=ClientLog())
 
 
-def _message(got: KafkaMessage) -> Message:
-    headers = cast("list[tuple[str, bytes | None]]", got.headers() or [])
+def _message(polled: KafkaMessage) -> Message:
+    headers = cast("list[tuple[str, bytes | None]]", polled.headers() or [])
     types = [value for name, value in headers if name == TYPE_HEADER and value is not None]
-    return Message(got.key(), got.value(), types[-1].decode(errors="replace") if types else None)
+    return Message(polled.key(), polled.value(), types[-1].decode(errors="replace") if types else None)

@@ -1,41 +1,47 @@
-"""Due tasks go to Sentry's task platform: as a record of the Kafka topic that a pool's taskbrokers read.
+"""Sends due tasks to Sentry's task platform, as records of the Kafka topics that its taskbrokers read.
 
-A record's value is the serialised activation; it has no key, so that tasks spread over the topic's partitions. What a
-record says is the business of `activation`.
+A record's value is a serialized `TaskActivation`. It has no key, so that tasks spread over the topic's partitions.
 """
 
+import uuid
 from collections.abc import Mapping
-from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from clocksvc.errors import InvalidValue, MetadataUnavailable, TaskQueueUnavailable
+from clocksvc.errors import InvalidValue, MetadataUnavailable, SettingsError, TaskQueueUnavailable
 from clocksvc.interfaces.platform_task import PlatformTask
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-    explain_missing_acl,
-)
-from clocksvc.kafka.taskbroker_message import encode
+from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
+from clocksvc.kafka.errors import error_of
+
+try:
+    import msgpack
+    from sentry_protos.taskbroker.v1.taskbroker_pb2 import ON_ATTEMPTS_EXCEEDED_DISCARD, RetryState, TaskActivation
+except ModuleNotFoundError as error:
+    raise SettingsError(
+        [
+            f"namespaces: a `topic` needs {error.name}, which the extra 'taskbroker' brings: "
+            "pip install 'clocksvc[taskbroker]'"
+        ]
+    ) from error
 
 TIMEOUT_S = 6.0
 CHECK_EVERY_S = 60.0
-_LONGER_S = 2.0
-"""The client ends a delivery that takes too long by itself; so much later nothing more is to be heard of it."""
-_REFUSED_FOR_GOOD = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+_MARGIN_S = 2.0
+"""librdkafka ends a delivery after its timeout; this much later at the latest its report has arrived."""
+_NOT_RETRIABLE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
 class TaskbrokerQueue:
-    """A Broker. Only one thread may use it; makes its client with the first task.
+    """A TaskQueue. Only one thread may use it. Connects with the first task.
 
     Args:
-        tasks: what to send, by the entry's name.
-        replicas: how many taskbrokers share a topic's partitions; one where nothing is said.
-        topics: whom to ask for partitions.
-        settings: librdkafka's, as the user set them.
+        tasks: what to send, by the name of the schedule's entry.
+        replicas: how many taskbrokers share the partitions of a topic; one unless given.
+        topics: answers how many partitions a topic has.
+        settings: librdkafka settings from the configuration.
     """
 
     def __init__(
@@ -53,61 +59,88 @@ class TaskbrokerQueue:
         self._log = ClientLog()
         self._producer: Producer | None = None
 
-    def send(self, sending: DueTask) -> None:
-        task = self._tasks[sending.entry]
-        self._check(task.topic)
-        value = encode(task, sending, self._time.now_ms())
-        outcome: list[KafkaError | None] = []
+    def send(self, due_task: DueTask) -> None:
+        task = self._tasks[due_task.entry]
+        self._check_partitions(task.topic)
+        value = encode(task, due_task, self._time.now_ms())
+        deliveries: list[KafkaError | None] = []
         try:
-            producer = self._producing()
-            producer.produce(task.topic, value, on_delivery=lambda error, _: outcome.append(error))
-            until = self._time.monotonic() + self._timeout_s + _LONGER_S
-            while not outcome and self._time.monotonic() < until:
+            producer = self._open_producer()
+            producer.produce(task.topic, value, on_delivery=lambda error, _: deliveries.append(error))
+            until = self._time.monotonic() + self._timeout_s + _MARGIN_S
+            while not deliveries and self._time.monotonic() < until:
                 producer.poll(until - self._time.monotonic())
         except KafkaException as raised:
-            raise _refusal(task, cast(KafkaError, raised.args[0]), "") from raised
+            raise _translate(task, error_of(raised), "") from raised
         except BufferError as raised:
-            raise TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {raised}") from raised
-        error = outcome[0] if outcome else KafkaError(KafkaError._TIMED_OUT)
+            raise TaskQueueUnavailable(f"topic {task.topic!r} accepts no task: {raised}") from raised
+        error = deliveries[0] if deliveries else KafkaError(KafkaError._TIMED_OUT)
         if error is not None:
-            raise _refusal(task, error, self._log.last)
+            raise _translate(task, error, self._log.last)
 
-    def _check(self, topic: str) -> None:
-        """Now and then whether the topic's partitions can be shared out evenly: they can be added to at any time."""
+    def _check_partitions(self, topic: str) -> None:
+        """Check, once a minute, that taskbrokers can share the topic's partitions evenly: partitions can be added."""
         now = self._time.monotonic()
         if topic in self._checked and now < self._checked[topic] + CHECK_EVERY_S:
             return
         try:
-            shape = self._topics.describe([topic]).topics.get(topic)
+            metadata = self._topics.describe([topic]).topics.get(topic)
         except MetadataUnavailable as error:
             raise TaskQueueUnavailable(str(error)) from error
         replicas = self._replicas.get(topic, 1)
-        if shape is None:
+        if metadata is None:
             raise TaskQueueUnavailable(
-                f"topic {topic!r} is not there: create it, with a multiple of {replicas} partitions "
+                f"topic {topic!r} does not exist: create it, with a multiple of {replicas} partitions "
                 f"(taskbroker.replicas.{topic})"
             )
-        if shape.partitions % replicas:
+        if metadata.partitions % replicas:
             raise TaskQueueUnavailable(
-                f"topic {topic!r} has {shape.partitions} partitions, which {replicas} taskbrokers can't share evenly: "
-                f"wanted a multiple of taskbroker.replicas.{topic}"
+                f"topic {topic!r} has {metadata.partitions} partitions, which {replicas} taskbrokers can't share "
+                f"evenly: wanted a multiple of taskbroker.replicas.{topic}"
             )
         self._checked[topic] = now
 
-    def _producing(self) -> Producer:
+    def _open_producer(self) -> Producer:
         if self._producer is None:
-            # Not idempotent: a double is told by its id anyway, and such a producer can break for good.
-            ours = client_settings(
+            # Not idempotent: duplicates have the same task id anyway, and an idempotent producer can fail for good.
+            fixed = client_settings(
                 self._settings, acks="all", linger_ms=0, message_timeout_ms=int(self._timeout_s * 1000)
             )
-            self._producer = Producer(ours, logger=self._log)
+            self._producer = Producer(fixed, logger=self._log)
         self._log.last = ""
         return self._producer
 
 
-def _refusal(task: PlatformTask, error: KafkaError, told: str) -> TaskQueueUnavailable | InvalidValue:
-    if error.code() in _REFUSED_FOR_GOOD:
-        return InvalidValue(f"task {task.name!r}", task.topic, f"wanted what the topic takes: {error.str()}")
-    why = told if told and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
-    rights = {"Topic": f"Write on topic {task.topic}"}
-    return TaskQueueUnavailable(f"topic {task.topic!r} takes no task: {explain_missing_acl(why, rights)}")
+def encode(task: PlatformTask, due_task: DueTask, now_ms: int) -> bytes:
+    """The serialized message: the task, with the tick as its only argument.
+
+    The arguments are MessagePack in `parameters_bytes`. The JSON in `parameters` is deprecated, the two exclude each
+    other, and the platform's workers read the former first. The message allows one attempt: a task that needs retries
+    configures them in the worker.
+
+    Args:
+        now_ms: the time from which `expires_s` counts.
+    """
+    arguments = {"args": [due_task.tick.to_wire()], "kwargs": {}}
+    activation = TaskActivation(
+        id=uuid.UUID(due_task.id).hex,
+        application=task.application,
+        namespace=task.namespace,
+        taskname=task.name,
+        parameters_bytes=msgpack.packb(arguments),
+        headers=due_task.headers,
+        retry_state=RetryState(attempts=0, max_attempts=1, on_attempts_exceeded=ON_ATTEMPTS_EXCEEDED_DISCARD),
+        processing_deadline_duration=task.processing_deadline_s,
+        expires=task.expires_s,
+    )
+    activation.received_at.FromMilliseconds(now_ms)
+    message: bytes = activation.SerializeToString(deterministic=True)
+    return message
+
+
+def _translate(task: PlatformTask, error: KafkaError, log_line: str) -> TaskQueueUnavailable | InvalidValue:
+    if error.code() in _NOT_RETRIABLE:
+        return InvalidValue(f"task {task.name!r}", task.topic, f"wanted what the topic accepts: {error.str()}")
+    why = log_line if log_line and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
+    acls = {"Topic": f"Write on topic {task.topic}"}
+    return TaskQueueUnavailable(f"topic {task.topic!r} accepts no task: {explain_missing_acl(why, acls)}")

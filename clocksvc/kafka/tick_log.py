@@ -1,4 +1,4 @@
-"""The tick log in Kafka, as its leader sees it. Holds one writer and one reader; knows no ticks."""
+"""The tick log in Kafka: one writer and one reader of its topic."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,24 +7,13 @@ from functools import partial
 
 from clocksvc.clock.log_record import Message, Record, decode_message, encode_message
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-)
-from clocksvc.interfaces.tick_log_topic import (
-    TickLogTopic,
-    raise_if_unsafe,
-)
+from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from clocksvc.interfaces.time import Time
-from clocksvc.kafka.admin import Admin
+from clocksvc.kafka.client import leader_transactional_id
 from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
-from clocksvc.kafka.transactions import (
-    MARKER_TIMEOUT_S,
-    HangingTransactionResolver,
-    marked,
-    settle,
-)
+from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, marked, settle
 from clocksvc.kafka.writer import Writer
 
 logger = logging.getLogger("clocksvc.ticklogs")
@@ -36,20 +25,25 @@ _TAIL_CHUNK = 16
 _FIRST_CHUNK = 1_000
 _LAST_CHUNK = 10_000
 _LAST_WRITTEN = 10_000
-"""Transactions of one writer follow each other: of two at most the end can be forgotten, and one has 500 ticks. The
-rest is for attempts to commit them again that failed on the way."""
+"""At most two transactions of a writer can lose their ends, each of at most 500 ticks. The rest is for failed attempts
+to commit them again."""
+
+
+def tick_log_topic(name: str) -> InternalTopic:
+    """A tick log's topic, as errors name it."""
+    return InternalTopic(name, "tick log", TickLogUnavailable)
 
 
 class KafkaTickLog:
-    """One clock's tick log in Kafka: a TickLog.
+    """One clock's tick log: a TickLog.
 
     Args:
-        topic: the tick log's topic.
-        clock: whose ticks it keeps.
-        settings: librdkafka's, as the user set them.
+        topic: the name of the tick log's topic.
+        clock: the clock whose ticks it keeps.
+        settings: librdkafka settings from the configuration.
         time: for deadlines.
-        timeout_s: how long a call waits for the brokers before it gives up.
-        settle_s: how long somebody else's transaction may be open before `tail` says so.
+        timeout_s: how long a call waits for brokers.
+        settle_s: how long reads wait for the end of another writer's transaction.
     """
 
     def __init__(
@@ -61,7 +55,7 @@ class KafkaTickLog:
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic, self._clock, self._settings, self._time = topic, clock, settings, time
+        self._topic, self._clock, self._settings, self._time = tick_log_topic(topic), clock, settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
@@ -72,68 +66,62 @@ class KafkaTickLog:
     def writable(self) -> bool:
         return self._writer is not None and self._writer.usable
 
-    def describe(self, waiting: KeepAlive) -> TickLogTopic | None:
-        """The topic as it is; None where there is none. Raises TickLogUnavailable."""
-        with self._admin(waiting) as admin:
-            return admin.describe()
+    def ensure_topic(self, keep_alive: KeepAlive) -> None:
+        ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive))
 
-    def ensure_topic(self, waiting: KeepAlive) -> None:
-        with self._admin(waiting) as admin:
-            raise_if_unsafe(admin.describe() or admin.create())
-
-    def fence(self, waiting: KeepAlive) -> None:
+    def fence(self, keep_alive: KeepAlive) -> None:
         self._discard_writer()
-        self._writer = Writer(self._topic, f"clocksvc.{self._topic}", self._settings, self._timeout_s)
+        self._writer = Writer(self._topic, leader_transactional_id(self._topic.name), self._settings, self._timeout_s)
         try:
-            self._writer.fence(self._patience(waiting))
+            self._writer.fence(self._deadline(keep_alive))
         finally:
             self._discard_unusable()
 
-    def tail(self, waiting: KeepAlive) -> Tail:
+    def tail(self, keep_alive: KeepAlive) -> Tail:
         with self._reading() as reader:
-            settles = SlicedDeadline(self._time, self._settle_s, waiting)
-            self._end_hanging(reader, waiting)
-            low, end = self._settled(reader, waiting, settles)
-            found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, waiting), None)
+            settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
+            self._end_hanging(reader, keep_alive)
+            low, end = self._settled(reader, keep_alive, settle_deadline)
+            found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, keep_alive), None)
         return Tail(None if found is None else decode_message(self._clock, found), low)
 
-    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
+    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
         with self._reading() as reader:
-            low, end = self._settled(reader, waiting)
-            for found in self._newest_first(reader, low, end, _FIRST_CHUNK, waiting):
+            low, end = self._settled(reader, keep_alive)
+            for found in self._newest_first(reader, low, end, _FIRST_CHUNK, keep_alive):
                 with suppress(UnreadableRecord):
                     yield decode_message(self._clock, found)
 
-    def last_written(self, waiting: KeepAlive) -> list[Record]:
+    def last_written(self, keep_alive: KeepAlive) -> list[Record]:
         with self._reading() as reader:
-            low, end = self._settled(reader, waiting)
-            found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._patience(waiting))
+            low, end = self._settled(reader, keep_alive)
+            found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._deadline(keep_alive))
         records = []
         for one in found:
             with suppress(UnreadableRecord):
                 records.append(decode_message(self._clock, one))
         return records
 
-    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
         if not records:
             return
         if self._writer is None:
-            raise Fenced("this process does not write the tick log: fence first")
+            raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
         try:
             self._unconfirmed = self._writer.append(
-                [encode_message(record) for record in records], self._patience(waiting)
+                [encode_message(record) for record in records], self._deadline(keep_alive)
             )
         finally:
             self._discard_unusable()
         if any(record.tick is None for record in records):
-            self.await_commit_marker(waiting)
+            self.await_commit_marker(keep_alive)
 
-    def await_commit_marker(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
         last, self._unconfirmed = self._unconfirmed, None
         if last is None:
             return
         try:
-            self._until_marked(last, waiting)
+            self._until_marked(last, keep_alive)
         except BaseException:
             self._discard_writer()
             raise
@@ -142,50 +130,52 @@ class KafkaTickLog:
         self._discard_writer()
         self._close_reader()
 
-    def _until_marked(self, last: int, waiting: KeepAlive) -> None:
-        ask = partial(self._patience, waiting)
+    def _until_marked(self, last: int, keep_alive: KeepAlive) -> None:
+        ask = partial(self._deadline, keep_alive)
         try:
             with self._reading() as reader:
-                # Whatever else stands there, a fence of `init` has aborted what had no marker, or a stranger wrote.
+                # Anything else means that `init` fenced and aborted the transaction, or that a foreign producer wrote.
                 if marked(reader, last, ask(), ask) and reader.end(ask()) == last + 2:
                     return
         except TickLogUnavailable as error:
-            raise OutcomeUnknown(f"whether a commit is in the tick log is not known: {error}") from error
-        raise OutcomeUnknown("a commit to the tick log was answered and is not in it, or not at its end")
+            raise OutcomeUnknown(f"it is not known whether a commit is in the {self._topic}: {error}") from error
+        raise OutcomeUnknown(f"a commit was answered and is not in the {self._topic}, or not at its end")
 
-    def _end_hanging(self, reader: Reader, waiting: KeepAlive) -> None:
+    def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
             return
-        ask = partial(self._patience, waiting)
+        ask = partial(self._deadline, keep_alive)
         try:
             offset = self._hanging.end(
-                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, waiting), ask
+                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive), ask
             )
         finally:
             self._discard_unusable()
         if offset is not None:
             logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": offset})
 
-    def _settled(self, reader: Reader, waiting: KeepAlive, settles: SlicedDeadline | None = None) -> tuple[int, int]:
-        """The log's beginning and end, once no transaction is open."""
-        wait = settles or SlicedDeadline(self._time, self._settle_s, waiting)
-        ends = settle(reader, wait, partial(self._patience, waiting))
+    def _settled(
+        self, reader: Reader, keep_alive: KeepAlive, settle_deadline: SlicedDeadline | None = None
+    ) -> tuple[int, int]:
+        """The log's first and end offset, once no transaction is open."""
+        wait = settle_deadline or SlicedDeadline(self._time, self._settle_s, keep_alive)
+        ends = settle(reader, wait, partial(self._deadline, keep_alive))
         if ends is None:
             raise OpenTransaction(
-                f"somebody else's transaction is open on the tick log {self._topic!r}, where nobody but clocksvc may "
-                f"write: end it, or find it with kafka-transactions find-hanging and abort it"
+                f"another writer's transaction is open on the {self._topic}, which only clocksvc may write: end it, or "
+                f"find it with kafka-transactions find-hanging and abort it"
             )
         return ends
 
-    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, waiting: KeepAlive) -> Iterator[Message]:
+    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, keep_alive: KeepAlive) -> Iterator[Message]:
         while end > low:
             start = max(low, end - chunk)
-            yield from reversed(reader.read(start, end, self._patience(waiting)))
+            yield from reversed(reader.read(start, end, self._deadline(keep_alive)))
             end, chunk = start, min(2 * chunk, _LAST_CHUNK)
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
-        """The connections to read by, kept for the next time unless they failed."""
+        """The reader, which is kept for later calls unless it fails."""
         if self._reader is None:
             self._reader = Reader(self._topic, self._settings)
         try:
@@ -208,8 +198,5 @@ class KafkaTickLog:
         if writer is not None:
             writer.discard()
 
-    def _admin(self, waiting: KeepAlive) -> Admin:
-        return Admin(self._topic, self._settings, self._timeout_s, self._patience(waiting))
-
-    def _patience(self, waiting: KeepAlive) -> SlicedDeadline:
-        return SlicedDeadline(self._time, self._timeout_s, waiting)
+    def _deadline(self, keep_alive: KeepAlive) -> SlicedDeadline:
+        return SlicedDeadline(self._time, self._timeout_s, keep_alive)

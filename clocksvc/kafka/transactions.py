@@ -1,93 +1,93 @@
-"""Waiting until a commit is whole, or no transaction is open on a topic; ending one of our own that nobody ends."""
+"""Waits for the end of transactions on a topic, and ends our own transaction if its coordinator forgot it."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
 from clocksvc.clock.log_record import Message
-from clocksvc.kafka.deadline import (
-    REST_S,
-    SlicedDeadline,
-)
+from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.writer import Writer
 
 MARKER_TIMEOUT_S = 1.0
-"""What is open for longer after a fence hangs: a marker lands a few ms after its commit returned."""
+"""A transaction that is still open so long after a fence hangs: a marker follows its commit within a few ms."""
 
-_SHORT_RESTS, _SHORT_REST_S = 50, 0.0005
+_SHORT_PAUSES, _SHORT_PAUSE_S = 50, 0.0005
 
-Ask = Callable[[], SlicedDeadline]
-"""Makes the patience for one question to the brokers, or for one wait."""
+NewDeadline = Callable[[], SlicedDeadline]
+"""Creates the deadline of one request or one wait."""
 
 
-def settle(reader: Reader, wait: SlicedDeadline, ask: Ask) -> tuple[int, int] | None:
-    """The topic's beginning and end, once no transaction is open; None where one still is when `wait` is over.
+def settle(reader: Reader, wait: SlicedDeadline, ask: NewDeadline) -> tuple[int, int] | None:
+    """Wait until no transaction is open. The topic's first and end offset, or None if one is still open at `wait`.
 
     Raises:
-        TickLogUnavailable: no answer.
+        The topic's `unavailable` error: no answer.
     """
-    for _ in _rounds(reader, wait):
+    for _ in _attempts(reader, wait):
         low, stable, high = reader.watermarks(ask())
         if stable == high:
             return low, stable
     return None
 
 
-def marked(reader: Reader, last: int, wait: SlicedDeadline, ask: Ask) -> bool:
-    """Whether anything, the marker at best, stands behind a transaction's last record before `wait` is over.
+def marked(reader: Reader, last: int, wait: SlicedDeadline, ask: NewDeadline) -> bool:
+    """Wait until anything follows a transaction's last record: normally its marker. False if not so at `wait`.
 
     Raises:
-        TickLogUnavailable: no answer.
+        The topic's `unavailable` error: no answer.
     """
-    return any(0 <= last < reader.end(ask()) - 1 for _ in _rounds(reader, wait))
+    return any(0 <= last < reader.end(ask()) - 1 for _ in _attempts(reader, wait))
 
 
-def ended(reader: Reader, last: int, wait: SlicedDeadline, ask: Ask) -> bool:
-    """Whether the transaction of a record is over, on a topic of several writers; False where it, or one that began
-    before it, is still open when `wait` is over. Raises as `marked` does."""
-    return any(0 <= last < reader.watermarks(ask())[1] for _ in _rounds(reader, wait))
+def ended(reader: Reader, last: int, wait: SlicedDeadline, ask: NewDeadline) -> bool:
+    """Wait until a record's transaction has ended, on a topic with several writers.
+
+    False if it, or a transaction that began before it, is still open at `wait`. Raises as `marked` does.
+    """
+    return any(0 <= last < reader.watermarks(ask())[1] for _ in _attempts(reader, wait))
 
 
 class HangingTransactionResolver:
     """Ends a transaction of our own that no coordinator will end.
 
-    A broker that is killed between a commit and its marker, and learns late of its topics when it starts again, takes
-    the topic for deleted and the commit for done (Kafka 4.3). The topic then seems to end there, for ever. An aborted
-    transaction of the same id ends it: what it held is not committed, and stays where it was written.
+    A broker can forget a commit (Kafka 4.3): it was killed between the commit and its marker, and after its restart it
+    considers the topic deleted until it has loaded its metadata. The topic's last stable offset then never advances. A
+    new transaction of the same transactional id ends the old one when it is aborted. The old records are not committed,
+    and remain in the topic.
 
     Args:
-        filler: the record of that transaction: nobody sees it.
+        filler: the record of the aborted transaction. No consumer sees it.
     """
 
     def __init__(self, filler: Message) -> None:
         self._filler = filler
-        self._others_from: int | None = None
+        self._foreign_from: int | None = None
 
-    def end(self, reader: Reader, writer: Writer, lands: Ask, ask: Ask) -> int | None:
-        """The offset where it began; None where nothing hung, or what is open is somebody else's.
+    def end(self, reader: Reader, writer: Writer, marker_wait: NewDeadline, ask: NewDeadline) -> int | None:
+        """End a hanging transaction, and return its first offset. None if nothing hangs, or another writer's does.
 
-        Call it after a fence. Of somebody else's it is tried once: the topic must not grow with each attempt.
+        Call it after a fence. Tries only once for another writer's transaction, so that the topic does not grow.
 
         Raises:
-            Fenced: somebody fenced this writer.
-            TickLogUnavailable: no answer; it may be ended all the same.
+            Fenced: a newer writer fenced this one.
+            The topic's `unavailable` error: no answer. The transaction may have ended.
         """
-        if settle(reader, lands(), ask) is not None:
+        if settle(reader, marker_wait(), ask) is not None:
             return None
         _, stable, high = reader.watermarks(ask())
-        if stable in (high, self._others_from):
+        if stable in (high, self._foreign_from):
             return None
         filler = writer.end_hanging(self._filler, ask())
-        if not marked(reader, filler, lands(), ask):
+        if not marked(reader, filler, marker_wait(), ask):
             return None
-        ours = settle(reader, lands(), ask) is not None or reader.watermarks(ask())[1] > stable
-        self._others_from = None if ours else stable
-        return stable if ours else None
+        own = settle(reader, marker_wait(), ask) is not None or reader.watermarks(ask())[1] > stable
+        self._foreign_from = None if own else stable
+        return stable if own else None
 
 
-def _rounds(reader: Reader, wait: SlicedDeadline) -> Iterator[None]:
-    """One at least, however long `wait` has been over; what is not there soon is asked for less often."""
+def _attempts(reader: Reader, wait: SlicedDeadline) -> Iterator[None]:
+    """At least one, even if `wait` is over. Later attempts have longer pauses between them."""
     yield
-    for rest_s, _ in zip(chain(repeat(_SHORT_REST_S, _SHORT_RESTS), repeat(REST_S)), wait, strict=False):
-        reader.rest(rest_s)
+    for pause_s, _ in zip(chain(repeat(_SHORT_PAUSE_S, _SHORT_PAUSES), repeat(PAUSE_S)), wait, strict=False):
+        reader.pause(pause_s)
         yield

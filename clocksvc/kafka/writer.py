@@ -1,6 +1,6 @@
-"""One transactional producer: it fences its elders, and commits records in one transaction.
+"""A transactional producer of an internal topic: it fences earlier producers, and commits records in transactions.
 
-A writer whose outcome is open, or that was interrupted, must never write again: `usable` says so.
+After a commit without an answer, or an interruption, a writer must not write again: see `usable`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,62 +10,58 @@ from typing import cast
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.clock.log_record import TYPE_HEADER, Message
-from clocksvc.errors import Fenced, OutcomeUnknown, TickLogUnavailable
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-    explain_missing_acl,
-)
-from clocksvc.kafka.deadline import (
-    REST_S,
-    SlicedDeadline,
-)
-from clocksvc.kafka.errors import (
-    describe_error,
-    error_of,
-    is_fenced,
-    translated,
-)
+from clocksvc.errors import Fenced, OutcomeUnknown
+from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
+from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
+from clocksvc.kafka.errors import describe_error, error_of, is_fenced, translate_errors
+from clocksvc.kafka.internal_topic import InternalTopic
 
-_LONGER_S = 4.0
-"""How much longer than our patience the brokers keep a dead writer's transaction open."""
+_TRANSACTION_MARGIN_S = 4.0
+"""How much longer than our own timeout brokers keep the open transaction of a dead writer."""
 
-_Outcome = tuple[KafkaError | None, int]
-"""Of one record: why it was not taken, or the offset that it has."""
+_Delivery = tuple[KafkaError | None, int]
+"""The delivery report of one record: its error, or None and its offset."""
 
 
 class _MustAbort(Exception):
-    """The transaction failed before its commit: why, in words."""
+    """The transaction failed before its commit. The message is the reason."""
 
 
 class Writer:
-    """One producer, from its making to its discarding."""
+    """One producer. To write again after it became unusable, create another one.
 
-    def __init__(self, topic: str, transactional_id: str, settings: Mapping[str, str], timeout_s: float) -> None:
+    Attributes:
+        usable: True after `fence`, until the writer is fenced, interrupted, or has a transaction of unknown outcome.
+    """
+
+    def __init__(
+        self, topic: InternalTopic, transactional_id: str, settings: Mapping[str, str], timeout_s: float
+    ) -> None:
         self._topic = topic
-        self._rights = {
-            "Topic": f"Write on topic {topic}",
-            "Transactional": f"Write on transactional id {transactional_id}",
-        }
+        self._acls = topic.acls("Write") | {"Transactional": f"Write on transactional id {transactional_id}"}
         self._log = ClientLog()
         self.usable = False
-        ours = client_settings(
+        fixed = client_settings(
             settings,
             transactional_id=transactional_id,
-            transaction_timeout_ms=int((timeout_s + _LONGER_S) * 1000),
+            transaction_timeout_ms=int((timeout_s + _TRANSACTION_MARGIN_S) * 1000),
             message_timeout_ms=int(timeout_s * 1000),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
         )
-        with translated("the tick log's writer can't be made"):
-            self._producer = Producer(ours, logger=self._log)
+        with translate_errors(topic.unavailable, f"a producer for the {topic} can't be created"):
+            self._producer = Producer(fixed, logger=self._log)
 
-    def fence(self, patience: SlicedDeadline) -> None:
-        """Cut off whoever wrote before. Raises TickLogUnavailable."""
-        self._connect(patience)
+    def fence(self, deadline: SlicedDeadline) -> None:
+        """Fence all earlier producers with this transactional id. Blocks until the deadline at most.
+
+        Raises:
+            The topic's `unavailable` error: no answer, or not authorized.
+        """
+        self._connect(deadline)
         failure = None
-        for slice_s in patience:
+        for slice_s in deadline:
             try:
                 self._producer.init_transactions(slice_s)
                 self.usable = True
@@ -74,136 +70,146 @@ class Writer:
                 failure = raised
                 if not error_of(raised).retriable():
                     break
-        why = describe_error(failure, self._rights)
-        raise TickLogUnavailable(f"the tick log's writer can't be fenced in: {why}") from failure
+        why = describe_error(failure, self._acls)
+        raise self._topic.unavailable(f"earlier writers of the {self._topic} can't be fenced: {why}") from failure
 
-    def append(self, messages: Sequence[Message], patience: SlicedDeadline) -> int:
-        """Commit records in one transaction; the last one's offset. Raises as TickLog.append does.
+    def append(self, messages: Sequence[Message], deadline: SlicedDeadline) -> int:
+        """Commit records in one transaction, and return the offset of the last one.
 
-        The commit is decided when this returns; its marker may land in the topic a little later.
+        The commit is decided when this returns. Its marker may be written to the topic a little later.
+
+        Raises:
+            Fenced, OutcomeUnknown: see `TickLog.append`.
+            The topic's `unavailable` error: nothing was committed.
         """
-        if not self.usable:
-            raise Fenced("this process does not write the tick log: fence first")
-        self.usable = False
+        self._begin_use()
         try:
-            last = self._send(messages, patience)
-            self._commit(patience)
+            last = self._send(messages, deadline)
+            self._commit(deadline)
         except _MustAbort as failure:
-            self.usable = self._aborted(patience)
-            raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
+            self.usable = self._abort(deadline)
+            raise self._topic.unavailable(f"the {self._topic} accepts no records: {failure}") from failure
         self.usable = True
         return last
 
-    def end_hanging(self, filler: Message, patience: SlicedDeadline) -> int:
-        """Abort a transaction with a record in it: nobody sees the record, and the marker behind it ends on this topic
-        whatever an earlier transaction of the same id left open. The record's offset. Raises as `append` does."""
-        if not self.usable:
-            raise Fenced("this process does not write the tick log: fence first")
-        self.usable = False
+    def end_hanging(self, filler: Message, deadline: SlicedDeadline) -> int:
+        """Abort a transaction of one record, and return the record's offset.
+
+        No consumer sees the record. The abort marker also ends any earlier transaction of the same transactional id
+        that is still open on this topic. Raises as `append` does.
+        """
+        self._begin_use()
         try:
-            offset = self._send([filler], patience)
+            offset = self._send([filler], deadline)
         except _MustAbort as failure:
-            self._aborted(patience)
-            raise TickLogUnavailable(f"the tick log takes no records: {failure}") from failure
-        self.usable = self._aborted(patience)
+            self._abort(deadline)
+            raise self._topic.unavailable(f"the {self._topic} accepts no records: {failure}") from failure
+        self.usable = self._abort(deadline)
         if not self.usable:
-            raise TickLogUnavailable("the tick log takes no records: an abort got no answer")
+            raise self._topic.unavailable(f"the {self._topic} accepts no records: no answer to an abort")
         return offset
 
     def discard(self) -> None:
-        """Drop what is still queued, without waiting for brokers."""
+        """Drop queued records. Does not wait for brokers."""
         self.usable = False
         with suppress(KafkaException):
             self._producer.purge(blocking=False)
 
-    def _connect(self, patience: SlicedDeadline) -> None:
-        """Connect before init_transactions is asked: it waits half a second where it finds no connection.
+    def _begin_use(self) -> None:
+        if not self.usable:
+            raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
+        self.usable = False
 
-        Two answers: the first comes over the bootstrap connection, which is then dropped for the brokers' own.
+    def _connect(self, deadline: SlicedDeadline) -> None:
+        """Connect before init_transactions, which waits half a second if there is no connection.
+
+        Needs two answers: the first comes over the bootstrap connection, which is then replaced by the broker's own.
         """
         answers = 0
-        for slice_s in patience:
+        for slice_s in deadline:
             try:
-                self._producer.list_topics(self._topic, timeout=slice_s)
+                self._producer.list_topics(self._topic.name, timeout=slice_s)
                 answers += 1
                 if answers == 2:
                     return
             except KafkaException:
-                self._producer.poll(min(REST_S, slice_s))
+                self._producer.poll(min(PAUSE_S, slice_s))
 
-    def _send(self, messages: Sequence[Message], patience: SlicedDeadline) -> int:
-        """Begin a transaction and return the last record's offset once the brokers have them all."""
+    def _send(self, messages: Sequence[Message], deadline: SlicedDeadline) -> int:
+        """Begin a transaction, send all records, wait for their delivery, and return the last offset."""
         self._log.last = ""
-        outcomes: list[_Outcome] = []
+        deliveries: list[_Delivery] = []
         try:
             self._producer.begin_transaction()
             for one in messages:
-                self._produce(one, outcomes, patience)
-            # Not flush: it goes on calling back after a fatal error, which confuses the Python client.
-            for slice_s in patience:
-                if len(outcomes) == len(messages):
+                self._produce(one, deliveries, deadline)
+            # Not flush(): it calls back after a fatal error, too, which the Python client does not expect.
+            for slice_s in deadline:
+                if len(deliveries) == len(messages):
                     break
                 self._producer.poll(slice_s)
         except KafkaException as raised:
-            raise self._failed(raised) from raised
-        failures = [error for error, _ in outcomes if error is not None]
+            raise self._failure(raised) from raised
+        failures = [error for error, _ in deliveries if error is not None]
         if failures:
-            raise _MustAbort(self._why(failures[0]))
-        if len(outcomes) < len(messages):
+            raise _MustAbort(self._reason(failures[0]))
+        if len(deliveries) < len(messages):
             raise _MustAbort("no answer")
-        return outcomes[-1][1]
+        return deliveries[-1][1]
 
-    def _produce(self, one: Message, outcomes: list[_Outcome], patience: SlicedDeadline) -> None:
-        for slice_s in patience:
+    def _produce(self, one: Message, deliveries: list[_Delivery], deadline: SlicedDeadline) -> None:
+        for slice_s in deadline:
             try:
                 self._producer.produce(
-                    self._topic,
+                    self._topic.name,
                     one.value,
                     one.key,
                     partition=0,
                     headers=None if one.type is None else {TYPE_HEADER: one.type},
-                    on_delivery=lambda error, sent: outcomes.append((error, cast(int, sent.offset()))),
+                    on_delivery=lambda error, sent: deliveries.append((error, cast(int, sent.offset()))),
                 )
                 return
             except BufferError:
                 self._producer.poll(slice_s)
         raise _MustAbort("no answer")
 
-    def _commit(self, patience: SlicedDeadline) -> None:
+    def _commit(self, deadline: SlicedDeadline) -> None:
         failure = None
-        for slice_s in patience:
+        for slice_s in deadline:
             try:
                 self._producer.commit_transaction(slice_s)
                 return
             except KafkaException as raised:
-                asked_before, failure = failure is not None, raised
+                is_retry, failure = failure is not None, raised
                 if error_of(raised).retriable():
                     continue
-                # After a late answer, what the first request did is open, even when this one finds us fenced.
-                if not asked_before and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
-                    raise self._failed(raised) from raised
+                # After a request without an answer, its effect is unknown, even if the retry finds this writer fenced.
+                if not is_retry and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
+                    raise self._failure(raised) from raised
                 break
-        raise OutcomeUnknown(
-            f"a commit to the tick log got no answer: {describe_error(failure, self._rights)}"
-        ) from failure
+        why = describe_error(failure, self._acls)
+        raise OutcomeUnknown(f"no answer to a commit on the {self._topic}: {why}") from failure
 
-    def _aborted(self, patience: SlicedDeadline) -> bool:
-        """True when the transaction is aborted and the producer can go on."""
-        for slice_s in patience:
+    def _abort(self, deadline: SlicedDeadline) -> bool:
+        """Abort the transaction. True if the producer can be used again."""
+        for slice_s in deadline:
             try:
                 self._producer.abort_transaction(slice_s)
                 return True
             except KafkaException as raised:
                 if is_fenced(raised):
-                    raise Fenced from raised
+                    raise self._fenced() from raised
                 if not error_of(raised).retriable():
                     break
         return False
 
-    def _why(self, undelivered: KafkaError) -> str:
-        # Purged: the transaction failed before its records were sent, and only the client's log says of what.
+    def _reason(self, undelivered: KafkaError) -> str:
+        # If records were purged, the transaction failed before they were sent: only the client's log tells why.
         purged = undelivered.code() == KafkaError._PURGE_QUEUE and self._log.last
-        return explain_missing_acl(self._log.last if purged else undelivered.str(), self._rights)
+        return explain_missing_acl(self._log.last if purged else undelivered.str(), self._acls)
 
-    def _failed(self, raised: KafkaException) -> Exception:
-        return Fenced() if is_fenced(raised) else _MustAbort(describe_error(raised, self._rights))
+    def _failure(self, raised: KafkaException) -> Exception:
+        return self._fenced() if is_fenced(raised) else _MustAbort(describe_error(raised, self._acls))
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"a newer writer of the {self._topic} has fenced this one")

@@ -59,19 +59,10 @@ def test_the_created_topic_keeps_the_last_record_for_ever(on_kafka: KafkaLogKeep
     log = on_kafka.process()
     log.ensure_topic(word)
     config = on_kafka.config()
-    shape = log.describe(word)
 
     names = ("cleanup.policy", "min.compaction.lag.ms", "message.timestamp.type", "min.insync.replicas")
     assert [config[name] for name in names] == ["compact", "2592000000", "LogAppendTime", "1"]
-    assert shape is not None
-    assert (shape.partitions, shape.replication, shape.brokers) == (1, 1, 1)
-
-
-@pytest.mark.servers
-def test_a_missing_topic_is_described_as_missing(on_kafka: KafkaLogKeeper) -> None:
-    """`describe` looks and creates nothing."""
-    assert on_kafka.process().describe(word) is None
-    assert on_kafka.topic not in on_kafka.topics()
+    assert on_kafka.replicas() == [1]
 
 
 def test_a_log_of_two_partitions_is_refused(keeper: LogKeeper) -> None:

@@ -56,9 +56,13 @@ def _no_answer(_: Reader, __: SlicedDeadline) -> NoReturn:
     raise TickLogUnavailable("no broker answers")
 
 
+def _no_checkpoints(_: Reader, __: SlicedDeadline) -> NoReturn:
+    raise CheckpointsUnavailable("no broker answers")
+
+
 NO_MARKER: dict[str, Callable[[Reader, SlicedDeadline], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
 OPEN: dict[str, Callable[[Reader, SlicedDeadline], tuple[int, int, int]]] = {
-    "no answer": _no_answer,
+    "no answer": _no_checkpoints,
     "another dispatcher's behind it": lambda _, __: (0, 0, 9),
 }
 """What a reader is told after the commit of one record to an empty topic."""
@@ -149,7 +153,7 @@ def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
 def test_a_writer_that_waits_is_told(logs: Logs) -> None:
     """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
     log = logs.writers["unconfirmed"]
-    with pytest.raises(OutcomeUnknown, match="was answered and is not in it"):
+    with pytest.raises(OutcomeUnknown, match="was answered and is not in the tick log"):
         log.await_commit_marker(word)
 
     assert not log.writable
@@ -197,7 +201,7 @@ def test_a_move_whose_transaction_stays_open_is_in_doubt(
         with pytest.raises(OutcomeUnknown):
             positions.commit({OWN_KEY: Checkpoint(60_000)}, word)
 
-    with pytest.raises(CheckpointsUnavailable, match="does not hold"):
+    with pytest.raises(CheckpointsUnavailable, match="is not the writer"):
         positions.commit({OWN_KEY: Checkpoint(120_000)}, word)
     assert positions.acquire(word) == {OWN_KEY: Checkpoint(60_000)}
     positions.close()

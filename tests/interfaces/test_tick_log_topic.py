@@ -33,7 +33,7 @@ def test_a_log_is_made_as_safe_as_there_are_brokers(brokers: int, min_insync: st
     ("changed", "said"),
     [
         ({"partitions": 3}, "has 3 partitions, wanted 1"),
-        ({"cleanup_policy": "delete"}, "has cleanup.policy=delete, which can delete the last tick"),
+        ({"cleanup_policy": "delete"}, "has cleanup.policy=delete, which can delete its newest record"),
         ({"cleanup_policy": "compact, delete"}, "has cleanup.policy=compact, delete"),
     ],
 )

@@ -176,6 +176,11 @@ class KafkaLogKeeper:
         (future,) = self._admin.describe_configs([ConfigResource(ResourceType.TOPIC, self.topic)]).values()
         return {name: entry.value for name, entry in future.result().items()}
 
+    def replicas(self) -> list[int]:
+        """The number of replicas of each partition of the topic."""
+        partitions = self._admin.list_topics(self.topic, timeout=10.0).topics[self.topic].partitions
+        return [len(partition.replicas) for partition in partitions.values()]
+
     def topics(self) -> set[str]:
         """Every topic of the cluster."""
         return set(self._admin.list_topics(timeout=10.0).topics)

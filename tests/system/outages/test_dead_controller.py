@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from clocksvc.errors import MetadataUnavailable
-from clocksvc.kafka import topics as kafka
+from clocksvc.kafka import admin
 from clocksvc.kafka.topics import KafkaTopics
 
 
@@ -52,7 +52,7 @@ def test_a_controller_that_is_gone_costs_one_answer(monkeypatch: pytest.MonkeyPa
     """librdkafka's admin client waits for the controller it knew, though two brokers of three are well: the next
     question goes by a new client. While answers come, one client does."""
     cluster = Cluster()
-    monkeypatch.setattr(kafka, "AdminClient", cluster.client)
+    monkeypatch.setattr(admin, "AdminClient", cluster.client)
     topics = KafkaTopics({})
     topics.describe([])
     topics.describe([])

@@ -12,12 +12,12 @@ from clocksvc.check.out_of_orderness import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
-from clocksvc.interfaces.cluster_facts import (
+from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka.cluster_facts import (
     ClusterFacts,
     GroupFacts,
     TopicFacts,
 )
-from clocksvc.interfaces.topics import TimestampType
 from clocksvc.redis.diagnostics import RedisFacts
 
 pytestmark = pytest.mark.core
@@ -175,7 +175,7 @@ GOOD_LOG = TopicFacts(1, APPEND, None, -1, "compact", 30 * 24 * HOUR_MS, 3, 2)
         (GOOD_LOG, OK, "cleanup.policy=compact"),
         (replace(GOOD_LOG, partitions=3), PROBLEM, "has 3 partitions"),
         (replace(GOOD_LOG, cleanup_policy="delete"), PROBLEM, "cleanup.policy=compact"),
-        (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete the last tick"),
+        (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete its newest record"),
         (replace(GOOD_LOG, timestamp_type=CREATE), WARNING, "message.timestamp.type=LogAppendTime"),
         (replace(GOOD_LOG, min_compaction_lag_ms=0), WARNING, "min.compaction.lag.ms="),
         (replace(GOOD_LOG, replication=1), WARNING, "kafka-reassign-partitions"),

@@ -145,7 +145,7 @@ def test_partitions_that_are_added_are_seen(bed: Bed) -> None:
 def test_a_topic_that_is_not_there_is_not_made(bed: Bed) -> None:
     """What is missing is said."""
     missing = Bed(bed.bootstrap, f"{bed.topic}-missing", bed.time)
-    with pytest.raises(TaskQueueUnavailable, match=r"is not there: create it, with a multiple of 3 partitions"):
+    with pytest.raises(TaskQueueUnavailable, match=r"does not exist: create it, with a multiple of 3 partitions"):
         missing.broker(3).send(sending(0))
 
     assert missing.topic not in AdminClient({"bootstrap.servers": bed.bootstrap}).list_topics(timeout=20).topics
@@ -157,7 +157,7 @@ def test_what_is_too_large_is_refused_for_good(bed: Bed) -> None:
     task = PlatformTask(bed.topic, "shop", "ingest", "x" * 2000, 10)
     broker = TaskbrokerQueue({"e": task}, {}, KafkaTopics(settings), settings, bed.time)
 
-    with pytest.raises(InvalidValue, match="wanted what the topic takes"):
+    with pytest.raises(InvalidValue, match="wanted what the topic accepts"):
         broker.send(sending(0))
 
 

@@ -13,7 +13,7 @@ from clocksvc.interfaces.platform_task import (
     namespace_of,
 )
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.kafka.taskbroker_message import encode
+from clocksvc.kafka.taskbroker import encode
 from tests.unit.kafka.wire import (
     number,
     packed,
@@ -148,7 +148,7 @@ sys.modules[{missing!r}] = None
 import clocksvc.jobs.routing_task_queue, clocksvc.service.bootstrap
 from clocksvc.errors import SettingsError
 try:
-    import clocksvc.kafka.taskbroker_message
+    import clocksvc.kafka.taskbroker
 except SettingsError as error:
     print(error)
 """

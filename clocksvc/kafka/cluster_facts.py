@@ -1,0 +1,87 @@
+"""Facts about a Kafka cluster, as values: what `KafkaInspector` reads for `clocksvc check`. Imports no Kafka client."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.topics import TimestampType
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """A cluster.
+
+    Attributes:
+        protocol: the brokers' `inter.broker.protocol.version`, which shows their version; None from Kafka 4.0 on, and
+            if the user may not read it.
+    """
+
+    cluster_id: str
+    brokers: int
+    protocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """A topic. Settings that Kafka does not list are None.
+
+    Attributes:
+        after_max_ms: `message.timestamp.after.max.ms`: how far a timestamp may be ahead of the broker's clock.
+        retention_ms: -1 for no limit.
+        replication: the smallest number of replicas of a partition.
+        allowed: the operations that this user may do, by Kafka's names (`READ`, `DESCRIBE_CONFIGS`); None if Kafka does
+            not list them.
+    """
+
+    partitions: int
+    timestamp_type: TimestampType | None = None
+    after_max_ms: int | None = None
+    retention_ms: int | None = None
+    cleanup_policy: str | None = None
+    min_compaction_lag_ms: int | None = None
+    replication: int = 1
+    min_insync: int | None = None
+    allowed: frozenset[str] | None = None
+
+    def lacks(self, *operations: str) -> list[str]:
+        """Those of `operations` that this user may not do; empty if Kafka does not list what it may do."""
+        return [] if self.allowed is None else [one for one in operations if one not in self.allowed]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """A consumer group.
+
+    Attributes:
+        state: Kafka's name for it; `DEAD` for a group that does not exist.
+        members: the number of consumers.
+        assigned: the partitions assigned to them.
+        committed: the committed offsets.
+        similar: if this group does not exist: existing groups with similar names.
+    """
+
+    state: str
+    members: int = 0
+    assigned: frozenset[Partition] = frozenset()
+    committed: Mapping[Partition, int] = field(default_factory=dict)
+    similar: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """True if the group exists: it has members or committed offsets."""
+        return self.members > 0 or bool(self.committed) or self.state not in ("DEAD", "UNKNOWN")
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRecord:
+    """The newest committed record of a topic.
+
+    Attributes:
+        appended_ms: the broker's time when it appended the record; None unless the topic has LogAppendTime.
+        type: the value of the header `clocksvc-type`.
+    """
+
+    appended_ms: int | None
+    key: bytes | None
+    value: bytes | None
+    type: str | None

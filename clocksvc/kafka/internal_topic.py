@@ -1,0 +1,118 @@
+"""The topics that clocksvc itself writes, tick logs and checkpoints: their creation and the check of their settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from clocksvc.errors import Unavailable
+from clocksvc.interfaces.tick_log_topic import REPLICATION, TickLogTopic, raise_if_unsafe, wanted_config
+from clocksvc.kafka.admin import Admin, config_values
+from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
+from clocksvc.kafka.errors import UNKNOWN_TOPIC, error_code
+
+
+@dataclass(frozen=True, slots=True)
+class InternalTopic:
+    """A topic of one partition that clocksvc writes, as error messages name it.
+
+    Attributes:
+        kind: such as `tick log`.
+        unavailable: the error that is raised when the topic can't be read or written.
+    """
+
+    name: str
+    kind: str
+    unavailable: type[Unavailable]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}"
+
+    def acls(self, operations: str) -> dict[str, str]:
+        """The permissions that a request needs; see `explain_missing_acl`."""
+        return {"Topic": f"{operations} on topic {self.name}"}
+
+
+def ensure_topic(
+    topic: InternalTopic,
+    settings: Mapping[str, str],
+    timeout_s: float,
+    deadline: SlicedDeadline,
+    config: Callable[[int], Mapping[str, str]] = wanted_config,
+) -> None:
+    """Create the topic if it does not exist, wait until brokers list it, and check its settings.
+
+    Args:
+        timeout_s: of one request.
+        config: the settings of a new topic, for a number of brokers.
+
+    Raises:
+        TickLogRefused: the topic's settings could lose records.
+        The topic's `unavailable` error: no answer, or not authorized.
+    """
+    with Admin(settings, topic.unavailable) as admin:
+        requests = _Requests(admin, topic, timeout_s, deadline)
+        raise_if_unsafe(requests.describe() or requests.create(config))
+
+
+class _Requests:
+    """The requests about one topic, with a common deadline."""
+
+    def __init__(self, admin: Admin, topic: InternalTopic, timeout_s: float, deadline: SlicedDeadline) -> None:
+        self._admin, self._topic, self._timeout_s, self._deadline = admin, topic, timeout_s, deadline
+
+    def describe(self) -> TickLogTopic | None:
+        """The topic as brokers describe it; None if it does not exist."""
+        names = TopicCollection([self._topic.name])
+        topic = self._describe(
+            "Read and Write", lambda client: client.describe_topics(names, request_timeout=self._timeout_s)
+        )
+        resource = ConfigResource(ResourceType.TOPIC, self._topic.name)
+        config = topic and self._describe(
+            "DescribeConfigs", lambda client: client.describe_configs([resource], request_timeout=self._timeout_s)
+        )
+        if topic is None or config is None:
+            return None
+        values = config_values(config)
+        return TickLogTopic(
+            topic=self._topic.name,
+            kind=self._topic.kind,
+            partitions=len(topic.partitions),
+            # Kafka's defaults, for settings that the broker does not list.
+            cleanup_policy=values.get("cleanup.policy", "delete"),
+            timestamp_type=values.get("message.timestamp.type", "CreateTime"),
+            min_compaction_lag_ms=int(values.get("min.compaction.lag.ms", "0")),
+            replication=min((len(partition.replicas) for partition in topic.partitions), default=0),
+            min_insync=int(values.get("min.insync.replicas", "1")),
+            brokers=self._brokers(),
+        )
+
+    def create(self, config: Callable[[int], Mapping[str, str]]) -> TickLogTopic:
+        """Create the topic, unless another process has created it meanwhile, and wait until brokers list it."""
+        brokers = self._brokers()
+        new = NewTopic(self._topic.name, 1, min(brokers, REPLICATION), config=dict(config(brokers)))
+        (future,) = self._admin.ask(
+            lambda client: client.create_topics([new], request_timeout=self._timeout_s), self._deadline
+        ).values()
+        if error_code(future) != KafkaError.TOPIC_ALREADY_EXISTS:
+            self._admin.result(future, f"the {self._topic} can't be created", self._topic.acls("Create"))
+        for slice_s in self._deadline:
+            described = self.describe()
+            if described is not None:
+                return described
+            self._admin.pause(min(PAUSE_S, slice_s))
+        raise self._topic.unavailable(f"the {self._topic} was created, but brokers do not list it yet")
+
+    def _brokers(self) -> int:
+        (future,) = self._admin.ask(
+            lambda client: {None: client.describe_cluster(request_timeout=self._timeout_s)}, self._deadline
+        ).values()
+        return len(self._admin.result(future, "Kafka does not list its brokers").nodes)
+
+    def _describe(self, operations: str, request: Callable[[AdminClient], Mapping[Any, Any]]) -> Any:
+        (future,) = self._admin.ask(request, self._deadline).values()
+        if error_code(future) in UNKNOWN_TOPIC:
+            return None
+        return self._admin.result(future, f"Kafka does not describe the {self._topic}", self._topic.acls(operations))
