@@ -1,6 +1,9 @@
 """clocksvc: a global clock for partitioned Kafka topics. Has everything before T been processed?
 
-Everything is loaded when it is first used: `import clocksvc` loads neither a client nor the service.
+`Reporter` reports how far a consumer has processed its partitions. `ticks` yields a clock's ticks, `wait_until` waits
+for one, and `is_heartbeat` recognizes the records that keep quiet partitions moving.
+
+All names are imported on first use: `import clocksvc` itself loads neither a client nor the service.
 """
 
 from importlib import import_module

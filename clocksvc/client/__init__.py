@@ -1,1 +1,1 @@
-"""What applications embed: the reporter, `ticks`, `wait_until`, and their HTTP client."""
+"""The Python client for applications: Reporter, `ticks`, `wait_until`, and the HTTP client that they use."""

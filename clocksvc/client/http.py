@@ -1,6 +1,6 @@
-"""The HTTP client of the service: for reports by `http(s)://`, ticks, waits, and the command line.
+"""The HTTP client of the service: for reports, ticks, waits, and the command line.
 
-Every failure is one of `clocksvc.errors`. Must not retry by itself, and show no token.
+All failures are raised as errors of `clocksvc.errors`, without the token. There are no retries here.
 """
 
 import json
@@ -29,21 +29,21 @@ Params = Mapping[str, str | int | float | None]
 
 
 class ServiceResponse(NamedTuple):
-    """A status and the JSON that came with it; {} where none did."""
+    """A status and the JSON object of the body; {} if the body is not one."""
 
     status: int
     body: dict[str, Any]
 
 
 class ServiceClient:
-    """Talks to one service. Safe to use from several threads; connects when first used.
+    """Sends requests to one service. Thread-safe. Connects when it is first used.
 
     Args:
-        url: `http(s)://host:port`, with a path where the service stands behind one.
-        token: sent as a bearer token; None for none.
+        url: `http(s)://host:port`, with a path if a proxy requires one.
+        token: sent as a bearer token; None for no token.
 
     Raises:
-        InvalidValue: the URL or the token can't be used.
+        InvalidValue: the URL or the token is not valid.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -61,37 +61,39 @@ class ServiceClient:
         timeout_s: float = READ_TIMEOUT_S,
         accept: tuple[int, ...] = (),
     ) -> ServiceResponse:
-        """GET a path, for a JSON object.
+        """GET a path and return the JSON object.
+
+        Blocks for up to 5 s while it connects, and up to `timeout_s` for the response.
 
         Args:
-            params: the query; those that are None are left out.
-            timeout_s: for the answer to begin, and between its parts.
-            accept: statuses beside 2xx that are an answer, not an error.
+            params: the query; parameters that are None are left out.
+            timeout_s: the limit until the response begins, and between its parts.
+            accept: statuses other than 2xx that are returned, not raised.
 
         Raises:
-            Refused: the service refuses the request for good: credentials, scope, or what was asked.
-            UnknownClock: the service has no such clock (or no such path).
-            ServiceUnavailable: no answer, or one that says to come back later.
+            Refused: the service rejects the request, for example because of the token or an invalid parameter.
+            UnknownClock: the service has no such clock, or no such path.
+            ServiceUnavailable: no response, or one that asks to retry later.
         """
-        return self._ask("GET", path, params, None, timeout_s, accept)
+        return self._request("GET", path, params, None, timeout_s, accept)
 
     def post(self, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
-        """POST JSON, for the JSON object of a 2xx. Raises like `get`."""
+        """POST JSON and return the JSON object of a 2xx. Blocks and raises like `get`."""
         return self.send("POST", path, body, timeout_s=timeout_s)
 
     def send(self, method: str, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
-        """Send JSON by a method such as DELETE, for the JSON object of a 2xx. Raises like `get`."""
-        return self._ask(method, path, None, json.dumps(body).encode(), timeout_s, ()).body
+        """Send JSON by a method such as DELETE and return the JSON object of a 2xx. Blocks and raises like `get`."""
+        return self._request(method, path, None, json.dumps(body).encode(), timeout_s, ()).body
 
     @contextmanager
     def events(
         self, path: str, params: Params | None = None, *, last_id: str | None = None, idle_timeout_s: float
     ) -> Iterator[Iterator[Event]]:
-        """Server-sent events of a path, until the service ends them. Raises like `get`, on entering and within.
+        """The server-sent events of a path, until the service ends the stream. Raises like `get`, also while iterating.
 
         Args:
-            last_id: where to go on: the id of the last event seen.
-            idle_timeout_s: how long nothing may come, not even a comment, before the connection counts as lost.
+            last_id: the id of the last event received, to resume after it.
+            idle_timeout_s: the connection counts as lost if nothing comes for this long, not even a comment.
         """
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
@@ -103,14 +105,14 @@ class ServiceClient:
                     raise _error(ServiceResponse(response.status, _json(response.data)), path)
                 yield read_events(_parts(response))
             finally:
-                response.close()  # not given back to the pool: there is more to come on it
+                response.close()  # not reusable: the rest of the stream is still in it
                 response.release_conn()
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -145,7 +147,7 @@ class ServiceClient:
             body=body,
             headers=self._headers | dict(headers),
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
-            redirect=False,  # a token goes to the host that it was given for, and nowhere else
+            redirect=False,  # the token must not be sent to another host
             preload_content=False,
         )
 
@@ -178,27 +180,27 @@ def _translated(base: str) -> Iterator[None]:
 
 
 def is_connection_refused(error: BaseException) -> bool:
-    """Whether an error of this client says that there was nobody to connect to."""
+    """Whether an error of this client means that it could not connect."""
     return isinstance(error, ServiceUnavailable) and isinstance(
         error.__cause__, NewConnectionError | ConnectTimeoutError
     )
 
 
 def is_unauthenticated(error: BaseException) -> bool:
-    """Whether an error of this client says that the service wants a token, or another one."""
+    """Whether an error of this client means that the token is missing or wrong."""
     return isinstance(error, _Unauthenticated)
 
 
 class _Unauthenticated(Refused):
-    """The service wants a token that it knows."""
+    """The token is missing or not known."""
 
 
 def _reason(error: Exception) -> str:
-    """What the operating system says where it says anything; nobody's `repr`."""
-    below = next((one for one in (error, error.__cause__, *error.args) if isinstance(one, OSError)), None)
-    if below is None and isinstance(error, ProtocolError):
+    """The operating system's text if there is one, otherwise the error's, without the `repr` of a connection."""
+    cause = next((each for each in (error, error.__cause__, *error.args) if isinstance(each, OSError)), None)
+    if cause is None and isinstance(error, ProtocolError):
         return "connection lost"
-    text = _REPR.sub("", str(error)) if below is None else below.strerror or str(below)
+    text = _REPR.sub("", str(error)) if cause is None else cause.strerror or str(cause)
     return text[:1].lower() + text[1:]
 
 
@@ -211,10 +213,10 @@ def _json(data: bytes) -> dict[str, Any]:
 
 
 def _error(answer: ServiceResponse, path: str) -> Exception:
-    """The error that a status stands for, with what the problem details say."""
+    """The error for a status, with the text of the problem details."""
     status, problem = answer
-    said = problem.get("detail") or problem.get("title") or f"status {status}"
-    message = f"{path}: {said} (status {status})"
+    detail = problem.get("detail") or problem.get("title") or f"status {status}"
+    message = f"{path}: {detail} (status {status})"
     if status == 404:
         return UnknownClock(message)
     if status in (408, 425, 429) or status >= 500:
@@ -222,7 +224,7 @@ def _error(answer: ServiceResponse, path: str) -> Exception:
     if status == 401:
         return _Unauthenticated(message)
     if 300 <= status < 400:
-        return Refused(f"{path}: the service redirects (status {status}): wanted its own address")
+        return Refused(f"{path}: the service redirects (status {status}): wanted its final address")
     return Refused(message)
 
 

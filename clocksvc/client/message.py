@@ -1,4 +1,4 @@
-"""What a consumer hands over: anything shaped like a confluent-kafka Message. Must load no Kafka client."""
+"""The messages that a Reporter accepts: objects like those of confluent-kafka. Does not import a Kafka client."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,23 +14,23 @@ class HasHeaders(Protocol):
 
 
 class Message(Protocol):
-    """A record as confluent-kafka gives it, or an event in its place."""
+    """A record as confluent-kafka returns it, or an error event."""
 
     def topic(self) -> str | None:
         """The topic's name."""
 
     def partition(self) -> Any:
-        """The partition's number; None for some events."""
+        """The number of the partition; None for some events."""
 
     def timestamp(self) -> Any:
-        """The pair of timestamp type and milliseconds since the epoch; -1 where there is none."""
+        """The timestamp type and the milliseconds since the epoch; -1 for no timestamp."""
 
     def error(self) -> Any:
-        """None for a record; an event has an error."""
+        """None for a record, an error for an event."""
 
 
 class TopicPartition(Protocol):
-    """A partition as confluent-kafka hands it to the callbacks of a rebalance."""
+    """A partition as confluent-kafka passes it to the callbacks of a rebalance."""
 
     @property
     def topic(self) -> str:
@@ -42,6 +42,13 @@ class TopicPartition(Protocol):
 
 
 def is_heartbeat(message: HasHeaders) -> bool:
-    """Whether a record is a heartbeat: drop it, after observing it like every other record."""
+    """Whether a record is a heartbeat of clocksvc.
+
+    Heartbeats keep quiet partitions moving. Observe them like all other records, but do not process them. Does not
+    block.
+
+    Args:
+        message: a Kafka message, such as confluent-kafka's; its `headers()` returns pairs of name and value, or None.
+    """
     headers: Sequence[tuple[str, object]] = message.headers() or ()
     return any(name == HEARTBEAT_HEADER for name, _ in headers)

@@ -1,7 +1,6 @@
-"""What a consumer embeds: it tells a clock how far each partition has been processed.
+"""The Reporter, which a consumer embeds to report how far it has processed each partition.
 
-Report a record only after its effects are durable. Nothing here waits for a store, except `flush`, `close` and
-`on_revoke`, each with a deadline.
+Only `flush`, `close` and `on_revoke` wait for the store, each with a timeout.
 """
 
 import os
@@ -40,27 +39,29 @@ _CLOSED = "this reporter is closed"
 
 
 class Reporter:
-    """Reports one consumer's progress to one clock. Safe to use from several threads.
+    """Reports the progress of one consumer to one clock. Thread-safe.
 
-    A record costs a look-up and a comparison. The store is written by a thread of this reporter's own: once a partition
-    crosses one of the clock's boundaries, and every 10 s to repeat all. What can't be sent is kept, one number a
-    partition, and sent later; trouble with the store is logged (`clocksvc.reporter`) and never raised. After a fork the
-    child's reporter starts anew.
+    Observe every record after its effects are durable: a clock may tick as soon as all partitions are reported.
+    `observe` and `observe_many` do not block and do no I/O. A background thread sends reports: when a partition
+    crosses a boundary of the clock, and everything again every 10 s. If the store is unavailable, the highest
+    timestamp of each partition is kept and sent later; such errors are logged (`clocksvc.reporter`), not raised.
+    Creating a Reporter does not connect. After a fork, the reporter in the child process starts without progress.
 
     Args:
-        url: `redis://…` (also `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; `?prefix=` where the
-            service's keys have another prefix) writes the store, `http(s)://…` reports to the service.
-        clock: the clock's name.
-        group: the consumer group that processes the records; the clock counts only the group that it is configured for.
-        topic: whose partitions are observed; needed for a clock of several topics, one reporter for each.
-        token: for `http(s)://`, one with the scope `report`.
-        sink: in the place of the one that `url` stands for, which then counts for nothing. `close` closes it.
-        time: where the time comes from.
+        url: `redis://…` writes to the store (also `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; with
+            `?prefix=` if the service uses another prefix than `clocksvc`); `http(s)://…` reports to the service.
+        clock: the name of the clock.
+        group: the consumer group that processes the records. The clock counts only its configured group.
+        topic: the topic of the observed partitions. Required if the clock has several topics: create one reporter for
+            each.
+        token: for `http(s)://`, an API token with the scope `report`.
+        sink: used instead of the sink for `url`. `close` closes it.
+        time: the source of the time.
         rng: for the jitter of retries.
-        start: False for no thread: then `step` must be called by whoever made this reporter, from one thread.
+        start: False for no thread; then one thread of the caller must call `step`.
 
     Raises:
-        InvalidValue: an argument is wrong.
+        InvalidValue: an argument is not valid.
     """
 
     def __init__(
@@ -104,26 +105,28 @@ class Reporter:
         self._tracker, self._sender = self._create_parts()
         self._progress = self._tracker.progress
         self._thread = ReportThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
-        # The thread knows nothing of this object, so that a reporter that nobody holds any more can go.
+        # The thread has no reference to this object, so an unreferenced reporter can be collected.
         self._finalizer = None if self._thread is None else weakref.finalize(self, self._thread.stop)
         if self._finalizer is not None:
-            self._finalizer.atexit = False  # the threads see to that themselves, together
+            self._finalizer.atexit = False  # report_thread stops all threads together at exit
 
     # -- the hot path -------------------------------------------------------------------------------------------------
     #
-    # No lock: CPython switches threads only at calls and at the end of a loop's turn, and there is none of these
-    # between a comparison with `high_ms` and the assignment after it. Without a GIL two threads on one partition could
-    # leave the lower of two tracker there: too low is late, never early, and the next record mends it.
+    # No lock: CPython switches threads only at calls and at the end of a loop iteration, and neither happens between
+    # the comparison with `high_ms` and the assignment after it. Without a GIL, two threads on one partition could store
+    # the lower of two timestamps. That makes ticks late, never early, and the next record corrects it.
 
     def observe(self, partition: int, timestamp_ms: int) -> None:
-        """A record was processed.
+        """Observe a processed record. Does not block.
 
         Args:
-            partition: its partition in the reporter's topic.
-            timestamp_ms: its timestamp, as Kafka has it: milliseconds since the epoch, -1 for none.
+            partition: the number of its partition in the reporter's topic.
+            timestamp_ms: the record's timestamp in milliseconds since the epoch, -1 for none, as in Kafka.
 
         Raises:
-            ReporterMisuse: the clock has several topics and the reporter was made for none of them, or it is closed.
+            ReporterMisuse: the reporter is closed; or the clock has several topics and the reporter has no `topic`, or
+                not one of them.
+            InvalidValue: not a partition number, or not an integer.
         """
         try:
             progress = self._progress[partition]
@@ -139,14 +142,18 @@ class Reporter:
             self._observe_slow_path(partition, timestamp_ms)
 
     def observe_many(self, messages: Iterable[Message]) -> None:
-        """Records were processed: anything shaped like confluent-kafka's messages, such as all of one `consume`.
+        """Observe processed records, such as all messages of one `consume` call. Does not block.
 
-        Messages with an error are passed over. Those of another topic never count: when one would move the clock,
-        stands first or last, or comes with any record that needs a second look, ReporterMisuse names both topics, after
-        all others of the batch have been observed.
+        Messages with an error are ignored. Messages of another topic never count. They raise ReporterMisuse, after the
+        rest of the batch is observed, if they are noticed: if one is the first or the last of the batch, if its
+        timestamp is the highest of its partition, or if any message of the batch crosses a boundary or is late.
+
+        Args:
+            messages: confluent-kafka's messages, or objects with the same `topic()`, `partition()`, `timestamp()` and
+                `error()`.
 
         Raises:
-            ReporterMisuse: as `observe`, and for messages of another topic.
+            ReporterMisuse: as for `observe`, and for messages of another topic.
         """
         batch = messages if isinstance(messages, list) else list(messages)
         topic = self._topic or self._claim_topic(batch)
@@ -191,36 +198,43 @@ class Reporter:
                 return self._topic
         return None
 
-    # -- a consumer's rebalances: what confluent-kafka's `subscribe` calls --------------------------------------------
+    # -- rebalances: callbacks for confluent-kafka's `subscribe` ------------------------------------------------------
 
     def on_assign(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are assigned to this consumer: begin anew with them."""
+        """Partitions are assigned to this consumer: start them without progress. Does not block."""
         self._forget(partitions)
         if self._thread is not None and not self._closed:
             self._thread.start()
 
     def on_revoke(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are taken away: report what was processed, in one attempt of at most 2 s, then forget them."""
+        """Partitions are revoked: report their progress, then forget them.
+
+        Blocks for up to 2 s, for one attempt to report. Never raises because of the store.
+        """
         with suppress(ClocksvcError):
             self._flush(REVOKE_TIMEOUT_S, keep_trying=False)
         self._forget(partitions)
 
     def on_lost(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are another consumer's already: forget them. Whoever has them now reports what he processes."""
+        """Partitions belong to another consumer already: forget them without a report. Does not block."""
         self._forget(partitions)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
         self._tracker.forget(Partition(item.topic, item.partition) for item in partitions)
 
-    # -- the end ------------------------------------------------------------------------------------------------------
+    # -- flush and close ----------------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until all that was observed before this call has been answered; False when the time was up before.
+        """Wait until everything observed before this call is reported and answered.
 
-        An answer may be a refusal, or that the clock does not know a partition yet.
+        Blocks for up to `timeout_s` seconds and retries failed reports in that time. Any answer counts, also a
+        rejection or `unknown` for a partition.
+
+        Returns:
+            True if everything is answered; False after the timeout.
 
         Raises:
-            ReporterMisuse: as `observe`.
+            ReporterMisuse: as for `observe`.
         """
         return self._flush(timeout_s, keep_trying=True)
 
@@ -230,7 +244,11 @@ class Reporter:
         return self._sender.flush(timeout_s, stepping=self._thread is None, keep_trying=keep_trying)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Flush and end; whether all was answered. Never raises; a second call does nothing."""
+        """Flush, end the thread and close the connection. Blocks for up to `timeout_s` seconds. Never raises.
+
+        Returns:
+            True if everything is answered, or the reporter was closed before.
+        """
         if self._closed:
             return True
         deadline = self._time.monotonic() + timeout_s
@@ -247,7 +265,7 @@ class Reporter:
         return answered
 
     def step(self) -> float:
-        """Of a reporter made with `start=False`: send what is due; seconds to wait at most before the next step."""
+        """For `start=False`: send what is due; returns the seconds until the next step. Blocks while the store does."""
         return self._sender.step()
 
     def __enter__(self) -> "Reporter":
@@ -276,7 +294,7 @@ _reporters: "weakref.WeakSet[Reporter]" = weakref.WeakSet()
 
 
 def _begin_anew() -> None:
-    """In a child after a fork: the parent's connections are not ours, its thread and locks are gone or stuck."""
+    """In a child after a fork: connections belong to the parent, its thread is gone, and locks may stay locked."""
     forget_threads()
     for reporter in list(_reporters):
         if reporter._finalizer is not None:

@@ -1,13 +1,13 @@
-"""Server-sent events, read as the HTML standard says. No I/O of its own."""
+"""A parser of server-sent events, as the HTML standard defines them. No I/O."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-_MARK = b"\xef\xbb\xbf"  # a byte order mark, that may stand first
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, allowed at the beginning
 
 
 class Event(NamedTuple):
-    """One event. `id` is the last one given, by this event or an earlier one; "" before the first."""
+    """One event. `id` is its id or, if it has none, that of the last event that had one; "" before the first."""
 
     kind: str
     id: str
@@ -15,7 +15,7 @@ class Event(NamedTuple):
 
 
 def read_events(parts: Iterable[bytes]) -> Iterator[Event]:
-    """Events from the parts of a body, cut anywhere. Comments are passed over, an unfinished last event dropped."""
+    """The events of a body that comes in parts. Ignores comments, and an incomplete event at the end."""
     kind, last_id, data = "", "", list[str]()
     for line in _lines(parts):
         if not line:
@@ -34,18 +34,18 @@ def read_events(parts: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _lines(parts: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines; each ends with CR LF, LF or CR."""
-    rest, begun = b"", False
+    """Complete lines; each ends with CR LF, LF or CR."""
+    rest, started = b"", False
     for part in parts:
         rest += part
-        if not begun:
+        if not started:
             if _MARK.startswith(rest):
                 continue
-            rest, begun = rest.removeprefix(_MARK), True
-        # A CR at the end may be half of a CR LF: it waits for the next part.
-        held = b"\r" if rest.endswith(b"\r") else b""
-        whole = rest.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = whole.split(b"\n")
-        rest += held
+            rest, started = rest.removeprefix(_MARK), True
+        # A CR at the end may be half of a CR LF, so it is kept for the next part.
+        kept = b"\r" if rest.endswith(b"\r") else b""
+        complete = rest.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = complete.split(b"\n")
+        rest += kept
         for line in lines:
             yield line.decode(errors="replace")

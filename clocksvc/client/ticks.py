@@ -1,7 +1,6 @@
-"""What a subscriber embeds: a clock's ticks as they come, and waiting until a clock has reached a time.
+"""`ticks`: a clock's ticks as they are published, over HTTP, with reconnects.
 
-Both talk HTTP and reconnect by themselves, for as long as it takes. They pass over no tick, and raise only what another
-attempt would not mend.
+It never skips a tick, and raises only errors that a retry can't resolve.
 """
 
 import json
@@ -21,31 +20,33 @@ from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, ServiceUnav
 logger = logging.getLogger("clocksvc.ticks")
 
 STREAM_IDLE_TIMEOUT_S = 40.0
-"""A stream that says nothing for so long is dead: the service writes at least a comment every 15 s."""
+"""A stream counts as lost after this long without data: the service writes at least a comment every 15 s."""
 MAX_CONSECUTIVE_GAPS = 5
-"""How many connections in a row may begin with a tick that does not follow before that is an error."""
+"""After this many connections in a row with a gap in the chain of ticks, ChainBroken is raised."""
 _RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 
 
 def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> Iterator[Tick]:
-    """A clock's ticks, for ever: each once, in order, none missing.
+    """Yield a clock's ticks without end: each tick once, in order, with none missing.
 
-    A lost connection is made anew, and goes on behind the last tick that was given. To go on after a restart, keep
-    `tick.at_ms` once a tick's work is done, and pass `after=at_ms / 1000`, or the tick itself where you have it.
+    `next` blocks until the next tick is published. A lost connection is opened again and resumes after the last tick
+    yielded; this is logged (`clocksvc.ticks`), not raised. To resume after a restart, store `tick.at_ms` when the
+    tick's work is done and pass `after=at_ms / 1000`. Closing the iterator closes the connection.
 
     Args:
-        url: the service: `http(s)://host:port`.
-        clock: the clock's name.
-        after: give the ticks after this time (an aware datetime, RFC 3339, epoch seconds) or after this Tick, one of
-            the same clock; 0 for all from the clock's first, None for those that come from now on.
-        token: one with the scope `read`, where the service wants one.
+        url: the address of the service: `http(s)://host:port`.
+        clock: the name of the clock.
+        after: yield the ticks after this time (an aware datetime, RFC 3339 with an offset, or epoch seconds) or after
+            this Tick of the same clock. 0 begins with the clock's first tick, None with the next tick from now on.
+        token: an API token with the scope `read`, if the service requires one.
 
     Raises:
-        CursorTooOld: ticks after `after`, or after the last one given, are no longer kept. They are never passed over
-            silently: to go on without them, call again with `after=error.oldest_previous_ms / 1000` (0 for None).
-        UnknownClock, Refused: the service has no such clock, or refuses the request.
-        ChainBroken: the service gives a tick that does not follow the last one, again and again.
-        InvalidValue: an argument is wrong. At once, not with the first tick.
+        InvalidValue: an argument is not valid. Raised by the call itself; all other errors by `next`.
+        CursorTooOld: ticks after `after`, or after the last one yielded, are no longer kept. To continue without them,
+            call again with `after=error.oldest_previous_ms / 1000` (0 if that is None).
+        UnknownClock: the service has no such clock.
+        Refused: the service rejects the request, for example because of the token.
+        ChainBroken: five connections in a row had a tick that does not follow the last one.
     """
     check_clock_name("clock", clock)
     return TickStream(ServiceClient(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
@@ -60,17 +61,17 @@ def _after_ms(clock: str, after: Moment | Tick) -> int:
 
 
 class TickStream:
-    """One subscriber's way along a clock's ticks. `last_ms` is the cursor: the last tick given, or where to begin."""
+    """One subscriber's stream of a clock's ticks. `_last_ms` is the cursor: the last tick yielded, or the start."""
 
     def __init__(self, client: ServiceClient, clock: str, after_ms: int | None) -> None:
         self._client, self._clock = client, clock
         self._last_ms = after_ms
-        self._given = self._lost = False
+        self._yielded = self._lost = False
         self._gaps = 0
         self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
 
     def ticks(self) -> Iterator[Tick]:
-        """See `ticks` above."""
+        """See the function `ticks`."""
         try:
             while True:
                 try:
@@ -84,23 +85,23 @@ class TickStream:
             self._client.close()
 
     def _one_connection(self) -> Iterator[Tick]:
-        """Raises ServiceUnavailable in the end, when nothing worse happens."""
+        """The ticks of one connection. Raises ServiceUnavailable when it ends."""
         params = {"after": None if self._last_ms is None else to_rfc3339(self._last_ms)}
         path = f"/v1/clocks/{self._clock}/ticks/stream"
         with self._client.events(path, params, idle_timeout_s=STREAM_IDLE_TIMEOUT_S) as events:
             for event in events:
                 tick = self._read(event)
                 if self._lost:
-                    logger.info("stream back", extra={"clock": self._clock})
+                    logger.info("stream resumed", extra={"clock": self._clock})
                 self._lost = False
                 if tick is not None:
-                    self._last_ms, self._given, self._gaps = tick.at_ms, True, 0
+                    self._last_ms, self._yielded, self._gaps = tick.at_ms, True, 0
                     self._backoff.reset()
                     yield tick
         raise ServiceUnavailable("the service ended the stream")
 
     def _read(self, event: Event) -> Tick | None:
-        """The tick to give, if this event brings one."""
+        """The tick to yield, if the event has one."""
         try:
             if event.kind == "state":
                 if self._last_ms is None:
@@ -110,17 +111,17 @@ class TickStream:
                 raise self._too_old(Tick.from_wire(json.loads(event.data)["oldest"]))
             return self._checked(Tick.from_wire(json.loads(event.data))) if event.kind == "tick" else None
         except (KeyError, TypeError, ValueError) as error:
-            raise ServiceUnavailable(f"an event of the stream makes no sense: {error!r}") from error
+            raise ServiceUnavailable(f"an event of the stream is not valid: {error!r}") from error
 
     def _checked(self, tick: Tick) -> Tick | None:
         last_ms = self._last_ms
         if last_ms is None or last_ms == 0:
             return tick
         if tick.at_ms <= last_ms:
-            return None  # given already
-        # A tick that was given must be the one before; a time from elsewhere may lie between two ticks.
+            return None  # yielded before
+        # After a yielded tick, the next one must name it. A start given by the caller may be between two ticks.
         follows = tick.previous_ms == last_ms or (
-            not self._given and (tick.previous_ms is None or tick.previous_ms <= last_ms)
+            not self._yielded and (tick.previous_ms is None or tick.previous_ms <= last_ms)
         )
         if follows:
             return tick

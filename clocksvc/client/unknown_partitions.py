@@ -1,6 +1,6 @@
-"""What the store does not know: a clock, or partitions of it. Said once it lasts, and once more when it is over.
+"""Logs that the store does not know a clock or partitions of it, once this lasts, and once when it is over.
 
-It only listens to answers and logs; one thread calls it.
+One thread calls it.
 """
 
 import logging
@@ -21,11 +21,11 @@ LOG_PARTITIONS_AFTER_S = 60.0
 
 
 class UnknownPartitionLog:
-    """What one reporter is not known for. Times are monotonic seconds.
+    """The log of one reporter. Times are monotonic seconds.
 
     Args:
         clock: the clock's name.
-        where: the store's address, and what may be wrong when it knows nothing, in words.
+        where: the store's address, and what to check if it does not know the clock.
     """
 
     def __init__(self, clock: str, where: str) -> None:
@@ -36,7 +36,7 @@ class UnknownPartitionLog:
         self._logged: set[Partition] = set()
 
     def record(self, report: Report, answer: ReportAnswer, now: float) -> None:
-        """Take an answer in."""
+        """Record an answer."""
         if answer.parameters is None:
             if self._clock_unknown_since is None:
                 self._clock_unknown_since = now
@@ -49,7 +49,7 @@ class UnknownPartitionLog:
                 self._unknown_since.pop(partition, None)
 
     def log_changes(self, observed: Container[int], now: float) -> None:
-        """Say what is due. `observed` has the numbers of the partitions that are this consumer's still."""
+        """Log what has changed. `observed` has the numbers of the partitions that this consumer still reads."""
         self._log_clock_changes(now)
         for partition in [partition for partition in self._unknown_since if partition.number not in observed]:
             del self._unknown_since[partition]
@@ -67,7 +67,7 @@ class UnknownPartitionLog:
         if now >= due_at:
             self._clock_logged_at = now
             extra = {"clock": self._clock}
-            logger.warning("nothing is known of clock %r at %s", self._clock, self._where, extra=extra)
+            logger.warning("clock %r is unknown at %s", self._clock, self._where, extra=extra)
 
     def _log_partition_changes(self, observed: Container[int], now: float) -> None:
         over = {partition for partition in self._logged if partition not in self._unknown_since}
@@ -79,11 +79,11 @@ class UnknownPartitionLog:
         extra = {"clock": self._clock}
         if fresh:
             logger.warning(
-                "clock %r has not known %s for %.0f s: are they of the topics, and in the Kafka, that its service "
-                "watches?",
-                *(self._clock, name_first(sorted(fresh)), LOG_PARTITIONS_AFTER_S),
+                "clock %r: partitions unknown for %.0f s: %s; does its service watch these topics, in the same Kafka "
+                "cluster?",
+                *(self._clock, LOG_PARTITIONS_AFTER_S, name_first(sorted(fresh))),
                 extra=extra,
             )
         known = [partition for partition in over if partition.number in observed]
         if known:
-            logger.info("clock %r knows %s now", self._clock, name_first(sorted(known)), extra=extra)
+            logger.info("clock %r: partitions known now: %s", self._clock, name_first(sorted(known)), extra=extra)

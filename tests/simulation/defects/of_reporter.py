@@ -65,10 +65,12 @@ def refusal_by_the_store_ignored() -> Patched:
 def overtaken_number_refused() -> Patched:
     look_at = ProgressTracker._recheck
 
-    def refuse(self: ProgressTracker, partition: int, progress: Progress, bounds: ClockParameters, now_ms: int) -> None:
-        if progress.ahead_ms > now_ms + bounds.max_future_ms:
+    def refuse(
+        self: ProgressTracker, partition: int, progress: Progress, parameters: ClockParameters, now_ms: int
+    ) -> None:
+        if progress.ahead_ms > now_ms + parameters.max_future_ms:
             progress.mark_rejected(progress.ahead_ms)
-        look_at(self, partition, progress, bounds, now_ms)
+        look_at(self, partition, progress, parameters, now_ms)
 
     return patch.object(ProgressTracker, "_recheck", refuse)
 
@@ -84,9 +86,9 @@ def far_ahead_accepted() -> Patched:
     mark = MemoryStore.claim
 
     def unbounded(
-        store: MemoryStore, token: str, marks: StoreIdentity, bounds: ClockParameters, started_ms: int
+        store: MemoryStore, token: str, marks: StoreIdentity, parameters: ClockParameters, started_ms: int
     ) -> None:
-        mark(store, token, marks, replace(bounds, max_future_ms=2**50), started_ms)
+        mark(store, token, marks, replace(parameters, max_future_ms=2**50), started_ms)
 
     return patch.object(MemoryStore, "claim", unbounded)
 
@@ -125,13 +127,13 @@ def reports_rounded_up() -> Patched:
 
     def round_up(self: ProgressTracker, items: Sequence[ReportItem]) -> Report | None:
         given = report(self, items)
-        if given is None or self.bounds is None:
+        if given is None or self.parameters is None:
             return given
-        step_ms = self.bounds.interval_ms
-        readings = [
+        step_ms = self.parameters.interval_ms
+        timestamps = [
             PartitionTimestamp(partition, -(-at_ms // step_ms) * step_ms) for partition, at_ms in given.timestamps
         ]
-        return replace(given, timestamps=tuple(readings))
+        return replace(given, timestamps=tuple(timestamps))
 
     return patch.object(ProgressTracker, "report", round_up)
 

@@ -127,7 +127,10 @@ def test_trouble_with_the_store_is_kept_from_the_consumer(caplog: pytest.LogCapt
         assert stepped.pass_time(5.1)[0] == {0: NOW_MS + 9_000}
 
     assert 12 <= attempts <= 60 / 2.5  # the back-off ends at 5 s, of which jitter takes up to half
-    assert [record.message.split(":")[0] for record in caplog.records] == ["store lost", "store back"]
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "reports can't be sent",
+        "reports are sent again",
+    ]
 
 
 def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +142,7 @@ def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytes
 
     assert stepped.pass_time(1) == [{0: NOW_MS}]
 
-    (lost,) = (record for record in caplog.records if record.message.startswith("store lost"))
+    (lost,) = (record for record in caplog.records if record.message.startswith("reports can't be sent"))
 
     assert lost.exc_info is not None
 

@@ -82,7 +82,7 @@ def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFi
         stepped.observe(-1)
         stepped.observe(NOW_MS + HALF_AN_HOUR_MS, partition=1)
 
-    assert [record.message for record in caplog.records] == ["timestamp refused"] * 2
+    assert [record.message for record in caplog.records] == ["timestamp rejected"] * 2
 
 
 def test_a_timestamp_a_little_ahead_counts() -> None:

@@ -111,5 +111,5 @@ def test_a_service_that_refuses_breaks_no_consumer(reply: Reply, caplog: pytest.
         reporter.observe(0, now_ms())
         reporter.close(0.1)
 
-    assert [record.message.split(":")[0] for record in caplog.records] == ["store lost"]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["reports can't be sent"]
     assert "s3cret" not in caplog.text

@@ -47,7 +47,7 @@ def test_a_clock_that_nobody_knows_is_said(caplog: pytest.LogCaptureFixture) -> 
     stepped.pass_time(50)
 
     (warning,) = said(caplog, logging.WARNING)
-    assert warning.startswith("nothing is known of clock 'checkins' at ")
+    assert warning.startswith("clock 'checkins' is unknown at ")
 
     stepped.pass_time(130)
 
@@ -71,7 +71,7 @@ def test_a_clock_that_is_known_no_more_is_said(caplog: pytest.LogCaptureFixture)
     stepped.pass_time(50)
 
     (warning,) = said(caplog, logging.WARNING)
-    assert "nothing is known of clock" in warning
+    assert "clock 'checkins' is unknown" in warning
 
 
 def test_partitions_that_stay_unknown_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -89,12 +89,12 @@ def test_partitions_that_stay_unknown_are_said_once(caplog: pytest.LogCaptureFix
     stepped.pass_time(300)
 
     (warning,) = said(caplog, logging.WARNING)
-    assert warning.startswith("clock 'checkins' has not known checkins:2, checkins:3 for 60 s: ")
+    assert warning.startswith("clock 'checkins': partitions unknown for 60 s: checkins:2, checkins:3; ")
 
     stepped.desk.outcome = lambda reading: Outcome.ACCEPTED
     stepped.pass_time(60)
 
-    assert said(caplog, logging.INFO) == ["clock 'checkins' knows checkins:2, checkins:3 now"]
+    assert said(caplog, logging.INFO) == ["clock 'checkins': partitions known now: checkins:2, checkins:3"]
 
 
 def test_a_partition_that_was_taken_away_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,7 +120,7 @@ def test_the_address_is_named_without_its_password(
     (warning,) = said(caplog, logging.WARNING)
     address = f"{at.replace('://', '://default:***@')}/4?prefix={key_prefix} (prefix {key_prefix})"
     assert warning == (
-        f"nothing is known of clock 'chekins' at {address}: is the service running, and are URL, database, prefix and "
+        f"clock 'chekins' is unknown at {address}: is the service running, and are URL, database, prefix and "
         "clock's name the same as its own?"
     )
 
@@ -129,4 +129,4 @@ def test_the_address_is_named_without_its_password(
         stepped_for(7, stub.url)
 
     (warning,) = said(caplog, logging.WARNING)
-    assert warning.startswith(f"nothing is known of clock 'chekins' at {stub.url}: has it had a leader yet?")
+    assert warning.startswith(f"clock 'chekins' is unknown at {stub.url}: has it had a leader yet?")
