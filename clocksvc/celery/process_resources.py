@@ -3,13 +3,13 @@
 Clients don't survive a fork: a pool process opens its own, and never touches, not even to close, its parent's.
 """
 
-import os
 import threading
 
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.topics import Topics
+from clocksvc.runtime.fork import PerProcess
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
@@ -27,7 +27,7 @@ class ProcessResources:
     def __init__(self, settings: Settings) -> None:
         self._specs: dict[str, ClockSpec] = dict(settings.clock_specs())
         self._settings = settings
-        self._opened: dict[int, _Opened] = {}
+        self._opened = PerProcess(_Opened)
 
     def spec(self, clock: str) -> ClockSpec:
         """A configured clock by name; UnknownClock for any other."""
@@ -37,7 +37,7 @@ class ProcessResources:
 
     def store(self, spec: ClockSpec) -> Store:
         """This process's store of a clock."""
-        opened = self._of_this_process()
+        opened = self._opened.get()
         with opened.lock:
             if spec.name not in opened.stores:
                 opened.stores[spec.name] = wiring.open_store(self._settings, spec)
@@ -45,7 +45,7 @@ class ProcessResources:
 
     def topics(self) -> Topics:
         """This process's topics."""
-        opened = self._of_this_process()
+        opened = self._opened.get()
         with opened.lock:
             if opened.topics is None:
                 opened.topics = wiring.open_topics(self._settings)
@@ -53,13 +53,10 @@ class ProcessResources:
 
     def close(self) -> None:
         """Close what this process opened."""
-        opened = self._opened.pop(os.getpid(), None)
+        opened = self._opened.take()
         if opened is None:
             return
         for store in opened.stores.values():
             store.close()
         if opened.topics is not None:
             opened.topics.close()
-
-    def _of_this_process(self) -> _Opened:
-        return self._opened.setdefault(os.getpid(), _Opened())

@@ -4,7 +4,6 @@ It decides nothing: what is due, and up to where all was sent, is the dispatcher
 """
 
 import logging
-import threading
 from collections.abc import Mapping
 
 from celery import Celery
@@ -18,13 +17,13 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.metrics import Destination
 from clocksvc.jobs.routing_task_queue import RoutingTaskQueue
+from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service import bootstrap as wiring
 from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
 STEP_S = 1.0
-CRASH_BACK_OFF_S = 5.0
 LEAVE_S = 10.0
 
 
@@ -37,9 +36,8 @@ class TickTasks:
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(spec, *self._parts(spec)), name=f"tasks-{spec.name}", daemon=True)
+            _Dispatching(settings, spec, *self._parts(spec)).thread()
             for spec in settings.clock_specs().values()
             if settings.clocks[spec.name].tasks
         ]
@@ -51,31 +49,10 @@ class TickTasks:
 
     def stop(self) -> None:
         """Finish what is under way, and hand the turns on."""
-        self._stop.set()
+        for thread in self._threads:
+            thread.stop()
         for thread in self._threads:
             thread.join(LEAVE_S)
-
-    def _run(self, spec: ClockSpec, broker: TaskQueue, destinations: Mapping[str, Destination]) -> None:
-        entries = [task.entry() for task in self._settings.clocks[spec.name].tasks]
-        while not self._stop.is_set():
-            try:
-                self._send(
-                    wiring.open_dispatcher(
-                        self._settings, spec, TICK_TASKS, entries, broker, destinations, SystemTime()
-                    )
-                )
-            except Exception:
-                logger.exception("dispatcher failed", extra={"clock": spec.name, "dispatcher": TICK_TASKS})
-                self._stop.wait(CRASH_BACK_OFF_S)
-
-    def _send(self, dispatcher: TaskDispatcher) -> None:
-        try:
-            while not self._stop.is_set():
-                wait_s = dispatcher.step(STEP_S)
-                if wait_s > 0:
-                    self._stop.wait(wait_s)
-        finally:
-            dispatcher.close()
 
     def _parts(self, spec: ClockSpec) -> tuple[TaskQueue, Mapping[str, Destination]]:
         routes, messages, platform, destinations = self._settings.routes(), {}, {}, {}
@@ -91,3 +68,36 @@ class TickTasks:
         if platform:
             brokers |= dict.fromkeys(platform, wiring.open_taskbroker(self._settings, platform, SystemTime()))
         return RoutingTaskQueue(brokers), destinations
+
+
+class _Dispatching:
+    """One clock's dispatcher, opened at the first step, and again after an unexpected exception."""
+
+    def __init__(
+        self, settings: Settings, spec: ClockSpec, broker: TaskQueue, destinations: Mapping[str, Destination]
+    ) -> None:
+        self._settings, self._spec, self._broker, self._destinations = settings, spec, broker, destinations
+        self._dispatcher: TaskDispatcher | None = None
+
+    def thread(self) -> WorkerThread:
+        """A thread that sends this clock's tasks until it is stopped."""
+        extra = {"clock": self._spec.name, "dispatcher": TICK_TASKS}
+        return WorkerThread(
+            f"tasks-{self._spec.name}", self._step, log=logger, extra=extra, on_crash=self._close, finish=self._close
+        )
+
+    def _step(self) -> float:
+        if self._dispatcher is None:
+            self._dispatcher = self._open()
+        return self._dispatcher.step(STEP_S)
+
+    def _open(self) -> TaskDispatcher:
+        entries = [task.entry() for task in self._settings.clocks[self._spec.name].tasks]
+        return wiring.open_dispatcher(
+            self._settings, self._spec, TICK_TASKS, entries, self._broker, self._destinations, SystemTime()
+        )
+
+    def _close(self) -> None:
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            dispatcher.close()

@@ -10,8 +10,8 @@ import logging
 import resource
 import signal
 import socket
-import threading
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -25,6 +25,8 @@ from clocksvc.cli.console import add_config, load_settings
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.kafka.admin import check_settings
 from clocksvc.metrics import Metrics
+from clocksvc.runtime.backoff import CONNECTION, Backoff
+from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service import bootstrap
 from clocksvc.service.log_format import (
     FORMATS,
@@ -35,7 +37,6 @@ from clocksvc.settings import ApiSettings, Settings, check_bind
 
 logger = logging.getLogger("clocksvc.service")
 
-CHECK_AGAIN_S = 5.0
 BACKLOG = 2048
 MAX_FILES = 1_048_576
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -85,15 +86,15 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         metrics.watch_streams(lambda: {name: (live.streams, live.streams_dropped) for name, live in clocks.items()})
         app.state.closing.on_set(service.leave)
         http = server(app, settings.api.host, settings.api.port)
-        ended = threading.Event()
-        _on_signals(http, ended)
-        threading.Thread(target=_check_redis, args=(settings, ended), name="check-redis", daemon=True).start()
+        _on_signals(http)
+        checking = WorkerThread("check-redis", partial(_check_redis, settings, Backoff(CONNECTION)), log=logger)
+        checking.start()
         service.start()
         logger.info("serving", extra={"host": host, "port": port, "clocks": sorted(service.views)})
         try:
             http.run(sockets=[listener])
         finally:
-            ended.set()
+            checking.stop()
             service.stop()
             logger.info("ended")
 
@@ -139,29 +140,29 @@ def _tokens(api: ApiSettings) -> list[Token]:
     ]
 
 
-def _on_signals(http: Any, ended: threading.Event) -> None:
+def _on_signals(http: Any) -> None:
     """Handle signals before uvicorn does, and after it: at its end uvicorn raises them again."""
 
     def end(_: int, __: FrameType | None) -> None:
         http.should_exit = True
-        ended.set()
 
     for one in _SIGNALS:
         signal.signal(one, end)
 
 
-def _check_redis(settings: Settings, ended: threading.Event) -> None:
-    """Log once, as soon as Redis answers, which of its settings can lose the state of a clock."""
-    while not ended.is_set():
-        try:
-            for found in ask_servers(bootstrap.open_connection(settings)):
-                if found.level is not Level.OK:
-                    detail = f"{found.part}: {found.text}; {found.to_do}"
-                    logger.warning("redis settings can lose clock state", extra={"detail": detail})
-        except Unavailable:
-            ended.wait(CHECK_AGAIN_S)
-        except ClocksvcError as error:
-            logger.warning("redis could not be checked", extra={"detail": str(error)})
-            return
-        else:
-            return
+def _check_redis(settings: Settings, backoff: Backoff) -> float | None:
+    """Log once, as soon as Redis answers, which of its settings can lose the state of a clock.
+
+    Returns:
+        The seconds until the next attempt; None if there is nothing left to do.
+    """
+    try:
+        for found in ask_servers(bootstrap.open_connection(settings)):
+            if found.level is not Level.OK:
+                detail = f"{found.part}: {found.text}; {found.to_do}"
+                logger.warning("redis settings can lose clock state", extra={"detail": detail})
+    except Unavailable:
+        return backoff.next()
+    except ClocksvcError as error:
+        logger.warning("redis could not be checked", extra={"detail": str(error)})
+    return None

@@ -7,7 +7,6 @@ the sink, so a slow store does not block the consumer.
 import logging
 import threading
 
-from clocksvc.backoff import Backoff
 from clocksvc.client.progress_tracker import (
     ProgressTracker,
     Selection,
@@ -16,6 +15,7 @@ from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.interfaces.store import ReportSink
 from clocksvc.interfaces.time import Time
+from clocksvc.runtime.backoff import Backoff
 
 logger = logging.getLogger("clocksvc.reporter")
 

@@ -1,4 +1,4 @@
-"""The thread that steps a sender, and what becomes of it when its reporter, or the whole process, ends."""
+"""The thread that steps a ReportSender, and what happens to it when its reporter or the whole process ends."""
 
 import atexit
 import logging
@@ -9,25 +9,27 @@ from contextlib import suppress
 from clocksvc.client.report_sender import ReportSender
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.runtime.fork import PerProcess
+from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.reporter")
 
 AT_EXIT_S = 5.0
-"""How long the end of the interpreter waits for what is still unsent."""
+"""How long the end of the interpreter waits for reports that are not sent yet."""
 
 
 class ReportThread:
-    """Steps one sender until it is stopped. A daemon, so that a store that hangs keeps no process alive."""
+    """Steps one sender until it is stopped; then sends what is left, in one attempt, and closes the sink."""
 
     def __init__(self, sender: ReportSender, name: str) -> None:
         self._sender = sender
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        self._thread = WorkerThread(name, sender.step, log=logger, wake=sender.wake, finish=self._send_rest)
         self._lock = threading.Lock()
         self._begun = False
 
     def start(self) -> None:
-        """Start, unless it was started or stopped before. Where no thread can be had, the next call tries again."""
+        """Start, unless it was started or stopped before. If the system has no more threads, the next call retries."""
         if self._begun:
             return
         with self._lock:
@@ -36,55 +38,40 @@ class ReportThread:
             try:
                 self._thread.start()
             except RuntimeError as error:
-                logger.error("reports can't be sent: %s", error, extra={"thread": self._thread.name})
+                logger.error("reports can't be sent: %s", error, extra={"worker": self._name})
                 return
             self._begun = True
-            _running.add(self)
+            _running.get().add(self)
 
     def stop(self) -> None:
-        """Let it try once more to send what is unsent, free the sink, and end. Does not wait."""
+        """Send what is unsent, in one attempt, close the sink and end. Does not wait."""
         with self._lock:
-            self._stopping = True
+            self._thread.stop()
             if not self._begun:
                 self._begun = True
                 self._sender.close()
-        self._sender.wake.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until it has ended; False when the time was up before."""
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, timeout_s))
-        return not self._thread.is_alive()
+        """Wait until it has ended; False if that took longer."""
+        return self._thread.join(timeout_s)
 
-    def _run(self) -> None:
-        sender = self._sender
-        while not self._stopping:
-            sender.wake.clear()
-            wait_s = sender.step()
-            if not self._stopping:
-                sender.wake.wait(min(wait_s, threading.TIMEOUT_MAX))
+    def _send_rest(self) -> None:
         with suppress(ClocksvcError):
-            sender.flush(0, stepping=True, keep_trying=False)
-        sender.close()
+            self._sender.flush(0, stepping=True, keep_trying=False)
+        self._sender.close()
 
 
-_running: "weakref.WeakSet[ReportThread]" = weakref.WeakSet()
+_running: "PerProcess[weakref.WeakSet[ReportThread]]" = PerProcess(weakref.WeakSet)
 
 
-def forget_threads() -> None:
-    """In a child after a fork: none of the parent's threads lives here."""
-    global _running
-    _running = weakref.WeakSet()
-
-
-def _finish() -> None:
+def _stop_all() -> None:
     time = SystemTime()
     deadline = time.monotonic() + AT_EXIT_S
-    threads = list(_running)
+    threads = list(_running.get())
     for thread in threads:
         thread.stop()
     for thread in threads:
         thread.join(deadline - time.monotonic())
 
 
-atexit.register(_finish)
+atexit.register(_stop_all)

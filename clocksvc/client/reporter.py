@@ -3,14 +3,12 @@
 Only `flush`, `close` and `on_revoke` wait for the store, each with a timeout.
 """
 
-import os
 import random
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from clocksvc.backoff import Backoff
 from clocksvc.client.message import (
     Message,
     TopicPartition,
@@ -18,10 +16,7 @@ from clocksvc.client.message import (
 from clocksvc.client.progress_tracker import ProgressTracker
 from clocksvc.client.report_sender import ReportSender
 from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
-from clocksvc.client.report_thread import (
-    ReportThread,
-    forget_threads,
-)
+from clocksvc.client.report_thread import ReportThread
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
@@ -31,9 +26,10 @@ from clocksvc.interfaces.time import (
     SystemTime,
     Time,
 )
+from clocksvc.runtime.backoff import CONNECTION, Backoff
+from clocksvc.runtime.fork import after_fork
 
 REVOKE_TIMEOUT_S = 2.0
-_RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 
 _CLOSED = "this reporter is closed"
 
@@ -90,7 +86,7 @@ class Reporter:
             )
             tracker, backoff = (
                 ProgressTracker(clock, group, topic, self._time),
-                Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S, rng),
+                Backoff(CONNECTION, rng),
             )
             return tracker, ReportSender(
                 clock, tracker, own_sink, self._time, backoff, UnknownPartitionLog(clock, where)
@@ -98,7 +94,7 @@ class Reporter:
 
         self._create_parts = create_parts
         self._begin()
-        _reporters.add(self)
+        after_fork(self, Reporter._restart_in_child)
 
     def _begin(self) -> None:
         self._topic = self._given_topic
@@ -109,6 +105,13 @@ class Reporter:
         self._finalizer = None if self._thread is None else weakref.finalize(self, self._thread.stop)
         if self._finalizer is not None:
             self._finalizer.atexit = False  # report_thread stops all threads together at exit
+
+    def _restart_in_child(self) -> None:
+        """After a fork: connections belong to the parent, the thread does not exist here, locks may stay locked."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if not self._closed:
+            self._begin()
 
     # -- the hot path -------------------------------------------------------------------------------------------------
     #
@@ -288,19 +291,3 @@ def _refuse_other_topics(batch: Sequence[Message], topic: str | None) -> None:
                 f"a message of topic {message.topic()!r} was observed by a reporter for topic {topic!r}: "
                 "wanted one reporter for each topic"
             )
-
-
-_reporters: "weakref.WeakSet[Reporter]" = weakref.WeakSet()
-
-
-def _begin_anew() -> None:
-    """In a child after a fork: connections belong to the parent, its thread is gone, and locks may stay locked."""
-    forget_threads()
-    for reporter in list(_reporters):
-        if reporter._finalizer is not None:
-            reporter._finalizer.detach()
-        if not reporter._closed:
-            reporter._begin()
-
-
-os.register_at_fork(after_in_child=_begin_anew)

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Iterator
 
-from clocksvc.backoff import Backoff
 from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
 from clocksvc.client.wait import Moment, moment_ms
@@ -16,6 +15,7 @@ from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, ServiceUnavailable, Unavailable
+from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 logger = logging.getLogger("clocksvc.ticks")
 
@@ -23,7 +23,6 @@ STREAM_IDLE_TIMEOUT_S = 40.0
 """A stream counts as lost after this long without data: the service writes at least a comment every 15 s."""
 MAX_CONSECUTIVE_GAPS = 5
 """After this many connections in a row with a gap in the chain of ticks, ChainBroken is raised."""
-_RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 
 
 def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> Iterator[Tick]:
@@ -68,7 +67,7 @@ class TickStream:
         self._last_ms = after_ms
         self._yielded = self._lost = False
         self._gaps = 0
-        self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
+        self._backoff = Backoff(CONNECTION)
 
     def ticks(self) -> Iterator[Tick]:
         """See the function `ticks`."""

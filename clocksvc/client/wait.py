@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from clocksvc.backoff import Backoff
 from clocksvc.client.http import (
     Params,
     ServiceClient,
@@ -23,6 +22,7 @@ from clocksvc.clock.time_format import (
 )
 from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 Moment = datetime | str | int | float
 """A point in time: an aware datetime, RFC 3339 with an offset, or epoch seconds."""
@@ -32,7 +32,6 @@ REQUEST_WAIT_S = 25.0
 RESPONSE_GRACE_S = 10.0
 """How much longer than its own wait a request may take."""
 
-_RETRY_FIRST_S, _RETRY_LIMIT_S = 0.1, 5.0
 _WAITED_S = 1.0
 """A request that took longer than this was held by the service; after a faster one the loop backs off."""
 _NOT_REACHED = "clock-not-reached"
@@ -97,7 +96,7 @@ def wait_for_boundary(
         UnknownClock, Refused: as for `request_wait`; at once.
     """
     deadline = float("inf") if timeout_s is None else _TIME.monotonic() + timeout_s
-    backoff = Backoff(_RETRY_FIRST_S, _RETRY_LIMIT_S)
+    backoff = Backoff(CONNECTION)
     while True:
         started_at = _TIME.monotonic()
         outcome: ServiceResponse | ServiceUnavailable

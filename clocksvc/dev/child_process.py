@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.runtime.fork import after_fork
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL_SECONDS = 0.02
@@ -72,7 +72,7 @@ class ChildProcess:
                 env=self._environ,
                 start_new_session=True,
             )
-        _guards.add(guard)
+        after_fork(guard, _close_pipe)
         self._guard = guard
         with _pipe(guard.stdout) as answers:
             word, _, rest = answers.readline().decode(errors="replace").strip().partition(" ")
@@ -150,14 +150,7 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     return end
 
 
-_guards: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
-
-
-def _close_guard_pipes() -> None:
-    """A forked child would keep the guards' pipes open, and the servers alive after this process has ended."""
-    for guard in _guards:
-        if guard.stdin is not None:
-            guard.stdin.close()
-
-
-os.register_at_fork(after_in_child=_close_guard_pipes)
+def _close_pipe(guard: subprocess.Popen[bytes]) -> None:
+    """In a child after a fork: with the pipe open there, the server would outlive the process that started it."""
+    if guard.stdin is not None:
+        guard.stdin.close()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clocksvc.backoff import Backoff
 from clocksvc.errors import (
     Fenced,
     InvalidValue,
@@ -38,13 +37,13 @@ from clocksvc.jobs.due_tasks import (
     Due,
     plan,
 )
+from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
 SAVE_EVERY = 100
 GATHER_AT_MOST = 100_000
 """So many ticks of a backlog are seen at once, more than a day of a clock of 1 s: of these the last one is known."""
-FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 5.0
 OUTCOMES = ("sent", "expired", "rejected")
 """The outcome of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
@@ -119,7 +118,7 @@ class TaskDispatcher:
         self._clock, self._name, self._entries = clock, name, tuple(entries)
         self._subscription, self._positions, self._broker, self._time = subscription, positions, broker, time
         self._observer = observer or NoDispatcherObserver()
-        self._backoff = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S)
+        self._backoff = Backoff(CONNECTION)
         self._turn: _Assignment | None = None
 
     def step(self, timeout_s: float = 1.0) -> float:

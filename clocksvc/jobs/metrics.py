@@ -18,6 +18,7 @@ from clocksvc.interfaces.store import (
     TaskCounterKey,
 )
 from clocksvc.jobs.dispatcher import OUTCOMES
+from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
@@ -50,8 +51,9 @@ class DispatcherMetrics:
         self._news = False
         self._silent_steps = 0
         self._away = False
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = WorkerThread(
+            f"tally-{clock}", self._step_and_wait, log=logger, extra={"clock": clock}, finish=self.step
+        )
 
     def sent(self, entry: Entry, outcome: str) -> None:
         with self._lock:
@@ -65,14 +67,12 @@ class DispatcherMetrics:
 
     def start(self) -> None:
         """Write from now on, in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name=f"tally-{self._clock}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         # It may run in a signal's handler, in the middle of anything above: it takes no lock that those hold.
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join(LEAVE_S)
+        self._thread.stop()
+        self._thread.join(LEAVE_S)
 
     def step(self) -> None:
         """Write what is new; and every now and then what is not."""
@@ -97,10 +97,9 @@ class DispatcherMetrics:
             logger.warning("counts wait for the store", extra={"clock": self._clock, "detail": str(error)})
         self._away = True
 
-    def _run(self) -> None:
-        while not self._closing.wait(EVERY_S):
-            self.step()
+    def _step_and_wait(self) -> float:
         self.step()
+        return EVERY_S
 
     def _zeros(self) -> Counter[TaskCounterKey]:
         places = set(self._destinations.values())

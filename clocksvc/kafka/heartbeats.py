@@ -10,10 +10,9 @@ from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
 from clocksvc.kafka.errors import describe_error, error_of
+from clocksvc.runtime.backoff import FRESH_PARTITION, Backoff
 
 _POLL_S = 0.05
-_FIRST_BACKOFF_S = 0.1
-_MAX_BACKOFF_S = 1.0
 _METADATA_TIMEOUT_S = 2.0
 _MESSAGE_TIMEOUT_MS = 30_000
 """A heartbeat that is not delivered by then is dropped: a newer one follows."""
@@ -52,16 +51,15 @@ class HeartbeatProducer:
         except KafkaException as raised:
             return dict.fromkeys(partitions, describe_error(raised))
         batch = _HeartbeatBatch(producer, partitions, timestamp_ms, key, payload)
-        backoff_s = _FIRST_BACKOFF_S
+        backoff = Backoff(FRESH_PARTITION)
         batch.send()
-        next_send = self._time.monotonic() + backoff_s
+        next_send = self._time.monotonic() + backoff.next()
         while batch.is_open and (now := self._time.monotonic()) < deadline:
             if batch.unsent and now >= next_send:
                 topics = {partition.topic for partition in batch.unsent}
                 _refresh_metadata(producer, topics, min(deadline - now, _METADATA_TIMEOUT_S))
                 batch.send()
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
-                next_send = self._time.monotonic() + backoff_s
+                next_send = self._time.monotonic() + backoff.next()
             producer.poll(min(_POLL_S, deadline - now))
         return batch.outcomes()
 

@@ -1,77 +1,58 @@
-"""The thread in which a leader steps: between steps it waits for the store's wake-up, or for as long as a step says."""
+"""The thread that steps a leader. Between two steps it waits until the store notifies it, or the next step is due."""
 
 import logging
-import sys
 import threading
 
 from clocksvc.errors import Unavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.leader.leader import Leader, Phase
+from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.leader")
 
-CRASH_BACK_OFF_S = 1.0
-TURN_S = 0.0001
-"""CPython's 5 ms would make each of another clock's dozen waits for the interpreter that long while one clock works
-through a backlog."""
-
 
 class LeaderThread:
-    """Runs one clock's leader until it is told to stop."""
+    """Runs one clock's leader until it is stopped. After an unexpected exception the leader starts over."""
 
     def __init__(self, clock: str, leader: Leader, store: Store) -> None:
         self._leader = leader
         self._store = store
         self._clock = clock
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"leader-{clock}", daemon=True)
+        self._thread = WorkerThread(
+            f"leader-{clock}",
+            self._step_and_wait,
+            log=logger,
+            extra={"clock": clock},
+            on_crash=leader.start_over,
+            finish=leader.leave,
+        )
 
     def start(self) -> None:
-        """Begin. From now on the process's threads take turns often enough for several clocks."""
-        sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell the thread to finish its step and to leave; `join` waits for it. Returns at once."""
-        self._stop.set()
-        # In a thread of its own: a store that does not answer must not delay the other clocks' leaving.
-        threading.Thread(target=self._wake, name=f"wake-{self._clock}", daemon=True).start()
+        """Ask the leader to finish its step and to release the lease; `join` waits for that. Returns at once."""
+        self._thread.stop()
+        # In a thread of its own: a store that does not answer must not delay the other clocks' leaders.
+        threading.Thread(target=self._notify, name=f"wake-{self._clock}", daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until the lease is given up; False when that took longer."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Wait until the lease is released; False if that took longer."""
+        return self._thread.join(timeout_s)
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         try:
             self._store.notify()
         except Unavailable:
-            logger.debug("no wake-up, the store is unavailable", extra={"clock": self._clock})
+            logger.debug("store unavailable, leader not notified", extra={"clock": self._clock})
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._wait(self._leader.step())
-            except Exception:
-                # A defect of ours must not end the clock without a word: begin again with nothing in hand, say why.
-                logger.exception("leader's step failed", extra={"clock": self._clock})
-                self._start_over()
-                self._stop.wait(CRASH_BACK_OFF_S)
-        self._leader.leave()
-
-    def _start_over(self) -> None:
+    def _step_and_wait(self) -> float:
+        wait_s = self._leader.step()
+        if wait_s <= 0 or self._leader.phase is not Phase.LEADING:
+            return wait_s
         try:
-            self._leader.start_over()
-        except Exception:
-            logger.exception("leader can't start over", extra={"clock": self._clock})
-
-    def _wait(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        if self._leader.phase is not Phase.LEADING:
-            self._stop.wait(seconds)
-            return
-        try:
-            self._store.wait_for_notification(seconds)
+            self._store.wait_for_notification(wait_s)
         except Unavailable:
-            self._stop.wait(seconds)
+            return wait_s
+        return 0.0

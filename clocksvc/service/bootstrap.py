@@ -3,11 +3,9 @@
 import logging
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.platform_task import PlatformTask
@@ -35,6 +33,8 @@ from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connection import Connection
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import RedisAddress
+from clocksvc.runtime.fork import PerProcess
+from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
 from clocksvc.settings import Settings
@@ -55,15 +55,16 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-@cache
-def _connection(redis: RedisAddress, process: int) -> Connection:
-    """One connection for each Redis and process: a pool that all clocks share, and that a fork does not inherit."""
-    return Connection(redis)
+_connections: PerProcess[dict[RedisAddress, Connection]] = PerProcess(dict)
+"""One pool of connections for each Redis, which all clocks of a process share."""
 
 
 def open_connection(settings: Settings) -> Connection:
     """This process's connection to the configured Redis; it makes no contact yet."""
-    return _connection(settings.redis.address(), os.getpid())
+    address, connections = settings.redis.address(), _connections.get()
+    if address not in connections:
+        connections.setdefault(address, Connection(address))
+    return connections[address]
 
 
 def open_store(settings: Settings, spec: ClockSpec) -> Store:
@@ -116,14 +117,14 @@ class _Running:
     view: ClockView
     leader: LeaderThread
     feed: Feed
-    feed_thread: threading.Thread
+    feed_thread: WorkerThread
 
 
 class Service:
     """Leaders and feeds of all clocks in one process; the API reads its views."""
 
     def __init__(self, settings: Settings, observer: LeaderObserver) -> None:
-        self._stop_feeds = threading.Event()
+        self._leaving = False
         self._topics = open_topics(settings)
         self._stores: list[Store] = []
         self._time = SystemTime()
@@ -137,9 +138,8 @@ class Service:
         parts = LeaderDependencies(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
         leader = Leader(parts, holder_name(), observer)
         feed = Feed(spec.name, store, time)
-        thread = threading.Thread(target=feed.run, args=(self._stop_feeds,), name=f"feed-{spec.name}", daemon=True)
         view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
-        return _Running(view, LeaderThread(spec.name, leader, store), feed, thread)
+        return _Running(view, LeaderThread(spec.name, leader, store), feed, feed.thread())
 
     @property
     def views(self) -> Mapping[str, ClockView]:
@@ -154,10 +154,11 @@ class Service:
 
     def leave(self) -> None:
         """Tell every leader to finish its step and to give its lease up, and the feeds to end. Returns at once."""
-        if self._stop_feeds.is_set():
+        if self._leaving:
             return
-        self._stop_feeds.set()
+        self._leaving = True
         for running in self._clocks.values():
+            running.feed_thread.stop()
             running.leader.stop()
 
     def stop(self) -> None:
@@ -165,11 +166,11 @@ class Service:
         self.leave()
         deadline = self._time.monotonic() + LEAVE_S
         for name, running in self._clocks.items():
-            if not running.leader.join(max(0.0, deadline - self._time.monotonic())):
+            if not running.leader.join(deadline - self._time.monotonic()):
                 logger.warning("leader did not finish its step in time", extra={"clock": name})
         deadline = self._time.monotonic() + LEAVE_S
         for running in self._clocks.values():
-            running.feed_thread.join(max(0.0, deadline - self._time.monotonic()))
+            running.feed_thread.join(deadline - self._time.monotonic())
         for store in self._stores:
             store.close()
         self._topics.close()

@@ -16,6 +16,7 @@ from clocksvc.errors import ClocksvcError, InvalidValue, MetadataUnavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
+from clocksvc.runtime.backoff import QUEUED_RETRY
 
 logger = logging.getLogger("clocksvc.heartbeat")
 
@@ -26,8 +27,6 @@ rounds."""
 SHORTEST_LIFE_MS = 60_000
 PUT_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 2.0
-_FIRST_BACK_OFF_S = 1.0
-_LONGEST_BACK_OFF_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def retry_after_s(spec: ClockSpec, made: Round, due_ms: int, now_ms: int, tries:
     """How long to wait before a round that is not whole is put once more, after `tries` of them; None to let it be."""
     if made.whole or made.expired:
         return None
-    wait_s = min(_FIRST_BACK_OFF_S * 2.0 ** min(tries - 1, 10), _LONGEST_BACK_OFF_S)
+    wait_s = QUEUED_RETRY.delay_s(tries)
     expires_ms = due_ms + life_ms(_switched_on(spec))
     return wait_s if now_ms + wait_s * 1000 < expires_ms else None
 

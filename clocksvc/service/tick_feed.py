@@ -5,26 +5,24 @@ guess, and gives no ticks with a gap between them. It writes nothing.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
-from clocksvc.backoff import Backoff
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
+from clocksvc.runtime.backoff import FEED, Backoff
+from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.tick_buffer import Ring
 
 logger = logging.getLogger("clocksvc.feed")
 
 KEEP = 2_000
-FIRST_BACK_OFF_S = 0.1
-LONGEST_BACK_OFF_S = 2.0
 STALLED_AFTER_S = 15.0
 
 
 class Feed:
-    """Follows the store's stream of one clock. One thread steps it (`run`), any thread reads it.
+    """Follows the store's stream of one clock. One thread steps it (`thread`), any thread reads it.
 
     Attributes:
         ready: it has read the store at least once.
@@ -39,6 +37,7 @@ class Feed:
         self._keep = keep
         self._ring = Ring(keep)
         self._subscribers: list[Callable[[], None]] = []
+        self._backoff = Backoff(FEED)
         self._stepped_at: float | None = None
         self._broken = False
         self._sure = False
@@ -104,21 +103,25 @@ class Feed:
 
     # -- following --------------------------------------------------------------------------------------------------
 
-    def run(self, stop: threading.Event) -> None:
-        """Step until `stop` is set. Trouble is met with a back-off; none ends this."""
-        backoff, pause_s = Backoff(FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S), 0.0
-        while not stop.wait(pause_s):
-            try:
-                self.step()
-            except Exception:
-                if self.store_ok:
-                    logger.exception("feed failed", extra={"clock": self._clock})
-                self.store_ok = False
-            if self._broken or not self.store_ok:
-                pause_s = backoff.next()
-            else:
-                backoff.reset()
-                pause_s = 0.0
+    def thread(self) -> WorkerThread:
+        """A thread that steps this feed until it is stopped."""
+        return WorkerThread(
+            f"feed-{self._clock}",
+            self._step_and_back_off,
+            log=logger,
+            extra={"clock": self._clock},
+            on_crash=self._mark_unread,
+        )
+
+    def _step_and_back_off(self) -> float:
+        self.step()
+        if self._broken or not self.store_ok:
+            return self._backoff.next()
+        self._backoff.reset()
+        return 0.0
+
+    def _mark_unread(self) -> None:
+        self.store_ok = False
 
     def step(self, timeout_s: float = 1.0) -> None:
         """One read of the store, which blocks for `timeout_s` at most while there is nothing new."""

@@ -71,7 +71,7 @@ def _ticks(bench: Bench) -> list[float]:
 @contextmanager
 def _service(bench: Bench) -> Iterator[str]:
     """The bench's leader, a feed and the API in this process, as `clocksvc serve` has them; its address."""
-    stop, feed, name = threading.Event(), Feed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
+    feed, name = Feed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
     metrics.watch([view := ClockView(bench.spec, bench.store, feed, SystemTime())])
     metrics.leading(name, True)
@@ -79,23 +79,20 @@ def _service(bench: Bench) -> Iterator[str]:
     leader = LeaderThread(name, bench.leader, bench.store)
     with ExitStack() as ending:
         listener = ending.enter_context(listen(0))
-        threads = [
-            threading.Thread(target=feed.run, args=(stop,), daemon=True),
-            threading.Thread(target=http.run, args=([listener],), daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        following, serving = feed.thread(), threading.Thread(target=http.run, args=([listener],), daemon=True)
+        following.start()
+        serving.start()
         leader.start()
         eventually(lambda: bench.leader.phase is Phase.LEADING, within=30, what="a leader")
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             http.should_exit = True
-            stop.set()
+            following.stop()
             leader.stop()
             leader.join(10)
-            for thread in threads:
-                thread.join(10)
+            following.join(10)
+            serving.join(10)
             bench.store.close()
 
 

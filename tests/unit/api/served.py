@@ -53,11 +53,11 @@ def serving(*beds: Bed, tokens: Sequence[Token] = ()) -> Iterator[Served]:
     """Serve these clocks until the end of the block."""
     app = create_app({bed.spec.name: bed.view for bed in beds}, tokens=tokens, version="0.1.0")
     running = server(app, "127.0.0.1", 0)
-    stop = threading.Event()
-    feeds = [threading.Thread(target=bed.feed.run, args=(stop,), daemon=True) for bed in beds]
+    feeds = [bed.feed.thread() for bed in beds]
     thread = threading.Thread(target=running.run, daemon=True)
-    for each in (*feeds, thread):
-        each.start()
+    for feed in feeds:
+        feed.start()
+    thread.start()
     try:
         eventually(lambda: running.started, what="the server to start")
         for bed in beds:
@@ -68,8 +68,10 @@ def serving(*beds: Bed, tokens: Sequence[Token] = ()) -> Iterator[Served]:
         served.stop()
     finally:
         running.should_exit = True
-        stop.set()
+        for feed in feeds:
+            feed.stop()
         for bed in beds:
             bed.store.broken = True  # ends a read that waits for ticks
-        for each in (*feeds, thread):
-            each.join(20)
+        for feed in feeds:
+            feed.join(20)
+        thread.join(20)

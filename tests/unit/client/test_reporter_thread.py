@@ -62,6 +62,25 @@ def test_a_store_that_hangs_blocks_no_consumer() -> None:
         assert desk.last() == {partition: NOW_MS - 8 + partition for partition in range(7)}
 
 
+def test_a_system_without_threads_breaks_no_consumer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the next call that needs the thread tries again."""
+    desk = Desk()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with reporter_at(desk) as reporter:
+        with monkeypatch.context() as exhausted:
+            exhausted.setattr(threading.Thread, "start", fail)
+            reporter.observe(0, NOW_MS)
+        assert caplog.messages == ["reports can't be sent: can't start new thread"]
+
+        assert reporter.flush(10)
+        assert desk.last() == {0: NOW_MS}
+
+
 def test_flush_covers_what_all_threads_observed_before_it() -> None:
     """The highest number of each partition has been answered when it returns, whichever thread brought it."""
     desk = Desk()

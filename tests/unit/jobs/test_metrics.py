@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Mapping
 
+import pytest
+
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.schedule import (
     EachTick,
@@ -152,3 +154,28 @@ def test_positions_are_kept_for_longer_than_a_stop() -> None:
     (_, expires_ms) = store.copy_state().dispatchers["beat"]
 
     assert expires_ms - store.now_ms() >= 7 * DAY_MS
+
+
+def test_an_unexpected_exception_does_not_end_the_writing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the store is written after that."""
+
+    class FailsOnce(CountedStore):
+        def count_tasks(
+            self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+        ) -> None:
+            if not self.writes:
+                self.writes = 1
+                raise ZeroDivisionError
+            super().count_tasks(sender, handled, at_ms, ttl_ms)
+
+    store = FailsOnce()
+    tally = tally_on(store)
+    tally.stands(START_MIN * MINUTE)
+    tally.start()
+    eventually(lambda: "unexpected error, the thread continues" in caplog.messages, what="the exception to be logged")
+    tally.stands((START_MIN + 1) * MINUTE)
+
+    eventually(
+        lambda: store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 1) * MINUTE}, what="the position"
+    )
+    tally.close()

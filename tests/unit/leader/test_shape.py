@@ -109,7 +109,7 @@ def test_announcements_that_never_stay_are_a_hold() -> None:
 
     assert times(clock) == minutes(1, 2, 3)
     assert hold_of(clock)[0] is Reason.CONFIG_CONFLICT
-    assert "to tell whether all of them agree" in detail_of(clock)
+    assert "until each live replica has announced its configuration again" in detail_of(clock)
     pass_time(clock, 4, clock.leader)
     assert times(clock) == minutes(1, 2, 3, 4, 5)
 

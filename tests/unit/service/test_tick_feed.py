@@ -1,6 +1,5 @@
 """The feed: what was shown stays shown, no tick is missed, and nothing with a gap is given."""
 
-import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -234,8 +233,7 @@ def test_reached_names_the_first_tick_at_or_after() -> None:
 def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
     """No answer, an answer that makes no sense: it goes on once that is over, and ends when told."""
     bed = Bed()
-    stop = threading.Event()
-    thread = threading.Thread(target=bed.feed.run, args=(stop,))
+    thread = bed.feed.thread()
     thread.start()
     try:
         bed.publish(*ticks(1))
@@ -247,9 +245,9 @@ def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
         eventually(lambda: bed.feed.last == after(ticks(1)[0])[0], what="the tick after the outage")
         assert bed.feed.store_ok
     finally:
-        stop.set()
-        thread.join(10)
-    assert not thread.is_alive()
+        thread.stop()
+        ended = thread.join(10)
+    assert ended
 
 
 class Nonsense(MemoryStore):
@@ -268,17 +266,16 @@ def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
     bed = Bed()
     store = Nonsense("checkins", bed.time)
     feed = Feed("checkins", store, bed.time)
-    stop = threading.Event()
-    thread = threading.Thread(target=feed.run, args=(stop,))
+    thread = feed.thread()
     thread.start()
     try:
         eventually(lambda: not feed.store_ok, what="the trouble to be seen")
         store.senseless = False
         eventually(lambda: feed.ready and feed.store_ok, what="the feed to go on")
     finally:
-        stop.set()
-        thread.join(10)
-    assert not thread.is_alive()
+        thread.stop()
+        ended = thread.join(10)
+    assert ended
 
 
 def test_a_feed_that_nobody_steps_is_stalled() -> None:

@@ -143,8 +143,7 @@ def show(*stages: Stage, tokens: Sequence[Token] = (), port: int = 0) -> Shown:
 @contextmanager
 def feeding(*stages: Stage) -> Iterator[None]:
     """Let the clocks' feeds run, whatever becomes of the servers in front of them."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=stage.feed.run, args=(stop,), daemon=True) for stage in stages]
+    threads = [stage.feed.thread() for stage in stages]
     for thread in threads:
         thread.start()
     try:
@@ -152,7 +151,8 @@ def feeding(*stages: Stage) -> Iterator[None]:
             eventually(lambda stage=stage: stage.feed.ready, what="the feed to have read")  # type: ignore[misc]
         yield
     finally:
-        stop.set()
+        for thread in threads:
+            thread.stop()
         for stage in stages:
             stage.store.broken = True  # ends a read that waits for ticks
         for thread in threads:

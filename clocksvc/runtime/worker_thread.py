@@ -1,0 +1,106 @@
+"""A thread that repeats one piece of work until it is stopped. An unexpected exception does not end it."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from clocksvc.runtime.backoff import CRASH, Backoff
+
+
+class WorkerThread:
+    """Calls `body` in a thread, again and again, until `stop`.
+
+    The rule for exceptions: `body` handles the errors that it expects. Any other exception is logged with its
+    traceback and counted; then `on_crash` resets what `body` works with, and after a back-off (`backoff.CRASH`) the
+    thread continues.
+
+    The thread is a daemon: a call that blocks for ever can't keep the process alive. It does not exist in a child
+    process after a fork: the child must create a new WorkerThread (see `fork.after_fork`).
+
+    Attributes:
+        crashes: how many unexpected exceptions there have been.
+
+    Args:
+        name: the thread's name, which its log lines carry too.
+        body: does one piece of work; returns the seconds to wait before the next call, or None to end the thread.
+        log: where exceptions are logged.
+        extra: further fields for these log lines.
+        wake: ends the wait between two calls when set; `body` is then responsible for nothing being lost: it is
+            cleared before each call. It does not shorten the back-off after an exception.
+        on_crash: called in the thread after an unexpected exception, before the back-off.
+        finish: called in the thread when it ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[], float | None],
+        *,
+        log: logging.Logger,
+        extra: dict[str, str] | None = None,
+        wake: threading.Event | None = None,
+        on_crash: Callable[[], None] | None = None,
+        finish: Callable[[], None] | None = None,
+    ) -> None:
+        self.crashes = 0
+        self._body, self._on_crash, self._finish = body, on_crash, finish
+        self._log, self._extra = log, {"worker": name, **(extra or {})}
+        self._stopping = threading.Event()
+        self._wake = self._stopping if wake is None else wake
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread, at most once.
+
+        Raises:
+            RuntimeError: it was started before, or the system has no more threads.
+        """
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the call of `body` that is running; `join` waits for that. Takes no locks of
+        the caller, so that signal handlers may call it."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end, at most so long; True if it has ended, or was never started."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout_s))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        backoff = Backoff(CRASH)
+        while not self._stopping.is_set():
+            if self._wake is not self._stopping:
+                self._wake.clear()
+            try:
+                wait_s = self._body()
+            except Exception:
+                self._crashed("unexpected error, the thread continues")
+                self._guarded(self._on_crash)
+                self._stopping.wait(backoff.next())
+                continue
+            backoff.reset()
+            if wait_s is None:
+                break
+            # `stop` may have set the event before it was cleared above.
+            if wait_s > 0 and not self._stopping.is_set():
+                self._wake.wait(min(wait_s, threading.TIMEOUT_MAX))
+        self._guarded(self._finish)
+
+    def _guarded(self, call: Callable[[], None] | None) -> None:
+        if call is not None:
+            try:
+                call()
+            except Exception:
+                self._crashed("unexpected error while a thread resets or ends")
+
+    def _crashed(self, message: str) -> None:
+        self.crashes += 1
+        self._log.exception(message, extra=self._extra)
