@@ -50,14 +50,14 @@ def report_arguments(report: Report) -> list[Argument]:
 
 def read_report_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
     """From report.lua."""
-    bounds = read_bounds(answer[1:6])
+    bounds = read_parameters(answer[1:6])
     if bounds is None:
         return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, _optional(answer[6]))
     return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
 
 
-def mark_arguments(identity: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
-    """For mark.lua, after the token."""
+def claim_arguments(identity: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
+    """For claim.lua, after the token."""
     return [
         identity.cluster_id,
         identity.format,
@@ -69,7 +69,7 @@ def mark_arguments(identity: StoreIdentity, bounds: ClockParameters) -> list[Arg
     ]
 
 
-def read_bounds(answer: Sequence[str]) -> ClockParameters | None:
+def read_parameters(answer: Sequence[str]) -> ClockParameters | None:
     """From group, topics, interval, out-of-orderness and max future; None where they are empty."""
     if not answer or not answer[0]:
         return None
@@ -86,24 +86,24 @@ def roster_arguments(
 
 
 def request_arguments(request: Request) -> list[Argument]:
-    """For leave_request.lua."""
+    """For submit_request.lua."""
     return [request.id, request.expires_ms, encode_request(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
 
 
-def answer_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
-    """For answer_requests.lua, after token and TTL."""
+def request_result_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
+    """For write_request_results.lua, after token and TTL."""
     for request_id, answer in given.items():
         yield request_id
         yield encode_result(answer)
 
 
-def read_given_answer(text: str) -> RequestResult | None:
-    """From read_answer.lua."""
+def read_request_result(text: str) -> RequestResult | None:
+    """From read_request_result.lua."""
     return decode_result(text)
 
 
 def read_progress(answer: Sequence[Any]) -> ProgressReading:
-    """From read_minimum.lua."""
+    """From read_progress.lua."""
     (
         lowest_ms,
         count,
@@ -145,7 +145,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
     exclusions, pause = _read_standing(standing)
     return Snapshot(
         now_ms=int(now_ms),
-        parameters=read_bounds(bounds),
+        parameters=read_parameters(bounds),
         leader_status=leader_status or None,
         leader=holder or None,
         started_ms=_optional(started_ms),
@@ -153,7 +153,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         known=int(required) - int(unknown),
         unknown=int(unknown),
         excluded=int(excluded),
-        slowest=tuple(read_lines(slowest)),
+        slowest=tuple(read_partition_clocks(slowest)),
         exclusions=exclusions,
         pause=pause,
     )
@@ -166,12 +166,12 @@ def _read_standing(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
         return (), None  # no leader has written it, or none of a version that did
 
 
-def read_lines(answer: Sequence[str]) -> list[PartitionClock]:
-    """From the scripts that use lines.lua."""
-    return [_read_line(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+def read_partition_clocks(answer: Sequence[str]) -> list[PartitionClock]:
+    """From the scripts that use partition_lines.lua."""
+    return [_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
 
 
-def _read_line(member: str, score: str, reported: str, refused: str, excluded: str) -> PartitionClock:
+def _read_partition_clock(member: str, score: str, reported: str, refused: str, excluded: str) -> PartitionClock:
     raw_ms = None if score in ("", "-inf") else int(float(score))
     return PartitionClock(
         Partition.parse(member),

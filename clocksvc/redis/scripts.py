@@ -66,71 +66,71 @@ REPORT = Script(
     ("state", "roster", "excluded", "reported", "refused", "ticks", "wake", "counters"),
     uses=("clock",),
 )
-TAKE_LEASE = Script("take_lease", ("lease",))
+ACQUIRE_LEASE = Script("acquire_lease", ("lease",))
 RELEASE_LEASE = Script("release_lease", ("lease",), uses=("clock",))
 ANNOUNCE = Script("announce", ("replicas", "heard"), uses=("clock",))
 REPLICAS = Script("replicas", ("replicas", "heard"), uses=("clock",))
-MARK = Script("mark", ("lease", "state"), uses=("clock",))
+CLAIM = Script("claim", ("lease", "state"), uses=("clock",))
 WRITE_ROSTER = Script(
     "write_roster",
     ("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "refused"),
     uses=("clock",),
 )
-READ_MINIMUM = Script(
-    "read_minimum",
+READ_PROGRESS = Script(
+    "read_progress",
     ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests", "heard"),
     uses=("clock",),
 )
-ANSWER_REQUESTS = Script("answer_requests", ("lease", "requests", "answers"), uses=("clock",))
-LEAVE_REQUEST = Script("leave_request", ("requests", "answers", "wake"), uses=("clock",))
-WITHDRAW_REQUEST = Script("withdraw_request", ("requests",))
-READ_ANSWER = Script("read_answer", ("answers",), uses=("clock",))
+WRITE_REQUEST_RESULTS = Script("write_request_results", ("lease", "requests", "answers"), uses=("clock",))
+SUBMIT_REQUEST = Script("submit_request", ("requests", "answers", "wake"), uses=("clock",))
+CANCEL_REQUEST = Script("cancel_request", ("requests",))
+READ_REQUEST_RESULT = Script("read_request_result", ("answers",), uses=("clock",))
 PUBLISH = Script("publish", ("lease", "ticks", "state", "roster", "wake"), uses=("clock", "append"))
-STAGE = Script("stage", ("lease", "ticks-new"), uses=("clock", "append"))
-SWAP = Script("swap", ("lease", "ticks-new", "ticks", "state", "roster", "wake"), uses=("clock",))
-SAY = Script("say", ("lease", "verdict"), uses=("clock",))
-WAKE = Script("wake", ("wake",), uses=("clock",))
+STAGE_REBUILD = Script("stage_rebuild", ("lease", "ticks-new"), uses=("clock", "append"))
+SWAP_REBUILD = Script("swap_rebuild", ("lease", "ticks-new", "ticks", "state", "roster", "wake"), uses=("clock",))
+PUBLISH_STATUS = Script("publish_status", ("lease", "verdict"), uses=("clock",))
+NOTIFY = Script("notify", ("wake",), uses=("clock",))
 SNAPSHOT = Script(
     "snapshot",
     ("state", "roster", "excluded", "reported", "refused", "ticks", "lease", "verdict"),
-    uses=("clock", "lines"),
+    uses=("clock", "partition_lines"),
 )
-PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "refused"), uses=("lines",))
-BEHIND = Script("behind", ("roster", "reported", "refused"), uses=("lines",))
+PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "refused"), uses=("partition_lines",))
+LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "refused"), uses=("partition_lines",))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",))
 COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))
-NOTE_FINISHED = Script("note_finished", ("finished",), uses=("clock",))
-IS_DOUBLE = Script("is_double", ("finished", "counters"), uses=("clock",))
+MARK_TASK_DONE = Script("mark_task_done", ("finished",), uses=("clock",))
+IS_TASK_DONE = Script("is_task_done", ("finished", "counters"), uses=("clock",))
 NOW = Script("now", ("state",), uses=("clock",))
 TRIAL = Script("trial", ("trial",))
 
 ALL = (
     REPORT,
-    TAKE_LEASE,
+    ACQUIRE_LEASE,
     RELEASE_LEASE,
     ANNOUNCE,
     REPLICAS,
-    MARK,
+    CLAIM,
     WRITE_ROSTER,
-    READ_MINIMUM,
-    ANSWER_REQUESTS,
-    LEAVE_REQUEST,
-    WITHDRAW_REQUEST,
-    READ_ANSWER,
+    READ_PROGRESS,
+    WRITE_REQUEST_RESULTS,
+    SUBMIT_REQUEST,
+    CANCEL_REQUEST,
+    READ_REQUEST_RESULT,
     PUBLISH,
-    STAGE,
-    SWAP,
-    SAY,
-    WAKE,
+    STAGE_REBUILD,
+    SWAP_REBUILD,
+    PUBLISH_STATUS,
+    NOTIFY,
     SNAPSHOT,
     PARTITIONS,
-    BEHIND,
+    LAGGING_PARTITIONS,
     COUNT_HEARTBEATS,
     COUNT_TASKS,
     COUNTERS,
-    NOTE_FINISHED,
-    IS_DOUBLE,
+    MARK_TASK_DONE,
+    IS_TASK_DONE,
     NOW,
     TRIAL,
 )

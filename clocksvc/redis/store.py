@@ -90,7 +90,7 @@ class RedisStore:
     # -- the lease --------------------------------------------------------------------------------------------------
 
     def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
-        return bool(self._call(scripts.TAKE_LEASE, (token, holder, ttl_ms)))
+        return bool(self._call(scripts.ACQUIRE_LEASE, (token, holder, ttl_ms)))
 
     def release_lease(self, token: str) -> None:
         self._call(scripts.RELEASE_LEASE, (token,))
@@ -104,7 +104,7 @@ class RedisStore:
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
-        self._call(scripts.MARK, (token, *wire.mark_arguments(identity, parameters), started_ms))
+        self._call(scripts.CLAIM, (token, *wire.claim_arguments(identity, parameters), started_ms))
 
     def write_roster(
         self,
@@ -117,10 +117,10 @@ class RedisStore:
         self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
 
     def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
-        return wire.read_progress(self._call(scripts.READ_MINIMUM, (token, ttl_ms)))
+        return wire.read_progress(self._call(scripts.READ_PROGRESS, (token, ttl_ms)))
 
     def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
-        self._call(scripts.ANSWER_REQUESTS, (token, ttl_ms, *wire.answer_arguments(answers)))
+        self._call(scripts.WRITE_REQUEST_RESULTS, (token, ttl_ms, *wire.request_result_arguments(answers)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         previous_ms = ticks[0].previous_ms if ticks else None
@@ -133,11 +133,11 @@ class RedisStore:
     def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
         for start in range(0, max(1, len(ticks)), _REBUILD_CHUNK):
             chunk = wire.tick_arguments(ticks[start : start + _REBUILD_CHUNK])
-            self._call(scripts.STAGE, (token, int(start == 0), _REBUILD_TTL_MS, *chunk))
-        self._call(scripts.SWAP, (token, len(ticks), wire.optional_ms(last_ms)))
+            self._call(scripts.STAGE_REBUILD, (token, int(start == 0), _REBUILD_TTL_MS, *chunk))
+        self._call(scripts.SWAP_REBUILD, (token, len(ticks), wire.optional_ms(last_ms)))
 
     def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
-        self._call(scripts.SAY, (token, leader_status, ttl_ms))
+        self._call(scripts.PUBLISH_STATUS, (token, leader_status, ttl_ms))
 
     def wait_for_notification(self, timeout_s: float) -> bool:
         with self._redis() as redis:
@@ -146,18 +146,18 @@ class RedisStore:
             return any(redis.blpop([self._wake], timeout=block_s) for block_s in self._blocks(timeout_s))
 
     def notify(self) -> None:
-        self._call(scripts.WAKE)
+        self._call(scripts.NOTIFY)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
-        return bool(self._call(scripts.LEAVE_REQUEST, wire.request_arguments(request)))
+        return bool(self._call(scripts.SUBMIT_REQUEST, wire.request_arguments(request)))
 
     def cancel_request(self, request_id: str) -> bool:
-        return bool(self._call(scripts.WITHDRAW_REQUEST, (request_id,)))
+        return bool(self._call(scripts.CANCEL_REQUEST, (request_id,)))
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
-        return wire.read_given_answer(self._call(scripts.READ_ANSWER, (request_id,)))
+        return wire.read_request_result(self._call(scripts.READ_REQUEST_RESULT, (request_id,)))
 
     # -- readers ----------------------------------------------------------------------------------------------------
 
@@ -192,10 +192,12 @@ class RedisStore:
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         after_topic, after_number = after or ("", -1)
-        return wire.read_lines(self._call(scripts.PARTITIONS, (after_topic, after_number, limit, topic or "")))
+        return wire.read_partition_clocks(
+            self._call(scripts.PARTITIONS, (after_topic, after_number, limit, topic or ""))
+        )
 
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
-        return wire.read_lines(self._call(scripts.BEHIND, (before_ms, limit)))
+        return wire.read_partition_clocks(self._call(scripts.LAGGING_PARTITIONS, (before_ms, limit)))
 
     # -- counters ---------------------------------------------------------------------------------------------------
 
@@ -214,10 +216,10 @@ class RedisStore:
     # -- tasks that have been run -----------------------------------------------------------------------------------
 
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
-        self._call(scripts.NOTE_FINISHED, (task_id, kept_ms, most))
+        self._call(scripts.MARK_TASK_DONE, (task_id, kept_ms, most))
 
     def is_task_done(self, task_id: str) -> bool:
-        return bool(self._call(scripts.IS_DOUBLE, (task_id,)))
+        return bool(self._call(scripts.IS_TASK_DONE, (task_id,)))
 
     def now_ms(self) -> int:
         return int(self._call(scripts.NOW))

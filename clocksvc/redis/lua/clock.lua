@@ -33,7 +33,7 @@ local function lowest(roster)
 end
 
 -- Ask for the leader's attention.
-local function wake(list)
+local function notify(list)
   if redis.call('EXISTS', list) == 0 then
     redis.call('RPUSH', list, 1)
     redis.call('PEXPIRE', list, 60000)
@@ -53,6 +53,6 @@ local function note_crossing(state, roster, list, end_ms, now_ms)
   local reached = minimum - bounds[2]
   if reached - reached % bounds[1] > (end_ms or 0) then
     redis.call('HSET', state, 'crossed_ms', now_ms)
-    wake(list)
+    notify(list)
   end
 end

@@ -5,7 +5,7 @@
 -- KEYS[4] reported (hash)    when each was last reported
 -- KEYS[5] refused (hash)     why each one's newest report was refused
 -- ARGV[1] after this topic, '' from the beginning, [2] and number, [3] how many at most, [4] of this topic, '' of all
--- Returns lines: see lines.lua.
+-- Returns lines: see partition_lines.lua.
 
 -- Whether a topic stands before another by its bytes; Lua's own < would ask the server's locale.
 local function before(one, other)

@@ -153,7 +153,7 @@ if late > 0 then
 end
 if counts['unknown'] then
   redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
-  wake(KEYS[7])
+  notify(KEYS[7])
 end
 if not state[7] and not foreign then
   note_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)

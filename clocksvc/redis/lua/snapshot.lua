@@ -10,7 +10,7 @@
 -- ARGV[1] how many of the slowest partitions
 -- Returns {now ms, last tick's ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest,
 -- standing}, where
--- bounds = {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, {} without; slowest: see lines.lua.
+-- bounds = {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, {} without; slowest: see partition_lines.lua.
 -- What is missing is ''.
 
 local state = redis.call(

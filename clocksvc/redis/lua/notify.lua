@@ -2,5 +2,5 @@
 -- KEYS[1] wake (list)   the leader's wake-up
 -- Returns 1.
 
-wake(KEYS[1])
+notify(KEYS[1])
 return 1

@@ -7,7 +7,7 @@
 
 local now_ms = store_now()
 if redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[2], ARGV[1]) then
-  wake(KEYS[3])
+  notify(KEYS[3])
   return 1
 end
 if tonumber(ARGV[2]) <= now_ms then
@@ -32,5 +32,5 @@ if #ended > 0 then
   redis.call('HDEL', KEYS[1], unpack(ended))
 end
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', last_ms + ARGV[5]))
-wake(KEYS[3])
+notify(KEYS[3])
 return 1

@@ -3,7 +3,7 @@
 -- KEYS[2] reported (hash)   when each was last reported
 -- KEYS[3] refused (hash)    why each one's newest report was refused
 -- ARGV[1] raw timestamp ms, [2] how many at most
--- Returns lines: see lines.lua.
+-- Returns lines: see partition_lines.lua.
 
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 return lines_with_scores(found, KEYS[2], KEYS[3])
