@@ -55,7 +55,7 @@ class View:
     def state(self) -> PublicState:
         return self.public
 
-    def unready(self) -> str:
+    def readiness_error(self) -> str:
         return self.trouble
 
 

@@ -1,1 +1,1 @@
-"""The HTTP service: one file a resource. It reads views and feeds, and passes reports on; it decides nothing."""
+"""The HTTP service: routes in one module per resource, the web pages, and the server."""

@@ -1,4 +1,4 @@
-"""The HTTP service as one ASGI application."""
+"""The HTTP service as a FastAPI application."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,22 +8,19 @@ from fastapi.openapi.utils import get_openapi
 
 from clocksvc.api import (
     clocks,
-    docs,
-    errors,
-    exclusions,
+    overrides,
+    pages,
     partitions,
-    pause,
     probes,
     reports,
-    status_page,
     stream,
     ticks,
-    wait,
 )
 from clocksvc.api.async_clock import (
     AsyncClock,
     ShutdownSignal,
 )
+from clocksvc.api.exception_handlers import add_exception_handlers
 from clocksvc.api.models import problem_schema
 from clocksvc.api.request_guard import RequestGuardMiddleware
 from clocksvc.api.tokens import Token, Tokens
@@ -31,17 +28,17 @@ from clocksvc.service.clock_view import ClockView
 
 _DESCRIPTION = """\
 Has everything before T been processed? clocksvc answers for partitioned Kafka topics: *tick(T)* says that in every
-partition all that stood before T has been processed.
+partition everything before T has been processed.
 
-A number carries its unit in its name; `time` is RFC 3339 in UTC. Time arguments take RFC 3339 or epoch seconds.
-Unknown parameters are refused. Errors are RFC 9457 problem details, told apart by `type`."""
+A number has its unit in its name; `time` is RFC 3339 in UTC. Time arguments take RFC 3339 or epoch seconds.
+Unknown parameters are rejected. Errors are RFC 9457 problem details, identified by `type`."""
 
 _TAGS = [
-    {"name": "clocks", "description": "How far the clocks are, and why one stands still."},
-    {"name": "ticks", "description": "Every boundary once, in order: as a list, by long poll, as a stream."},
-    {"name": "night shift", "description": "Ticks without a partition that is dead, and a clock that stands still."},
+    {"name": "clocks", "description": "How far the clocks are, and why one holds."},
+    {"name": "ticks", "description": "Every boundary once, in order: as a list, by long poll or as a stream."},
+    {"name": "operator overrides", "description": "Exclude a partition that is dead, or pause a clock."},
     {"name": "reports", "description": "For consumers in languages other than Python."},
-    {"name": "probes", "description": "For those who run the service."},
+    {"name": "probes", "description": "For those who operate the service."},
 ]
 
 
@@ -52,10 +49,14 @@ def create_app(
     metrics: Callable[[], tuple[bytes, str]] | None = None,
     version: str,
 ) -> FastAPI:
-    """The application over these clocks, whose feeds somebody else runs.
+    """The application for these clocks. The caller runs their feeds.
 
-    Without tokens everybody may do everything. `metrics` gives the body and media type of `/metrics`, and may block.
-    `app.state.closing.set()`, from any thread, ends long polls and streams, so that a server can end; see `Server`.
+    Args:
+        tokens: without tokens every request is allowed.
+        metrics: returns the body and media type of `/metrics`; may block. None: no such route.
+
+    `app.state.closing.set()`, from any thread, ends long polls and streams, so that a server can shut down; see
+    `Server`.
     """
     app = FastAPI(
         title="clocksvc",
@@ -69,11 +70,11 @@ def create_app(
     )
     app.state.closing = ShutdownSignal()
     app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, partitions, ticks, stream, wait, exclusions, pause, reports, probes, status_page, docs):
+    for resource in (clocks, partitions, ticks, stream, overrides, reports, probes, pages):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))
-    errors.handle(app)
+    add_exception_handlers(app)
     app.add_middleware(RequestGuardMiddleware, tokens=Tokens(tokens))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -81,7 +82,7 @@ def create_app(
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        made = get_openapi(
+        openapi = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
@@ -89,6 +90,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
             routes=app.routes,
         )
-        made["components"]["schemas"]["Problem"] = problem_schema()
-        app.openapi_schema = made
+        openapi["components"]["schemas"]["Problem"] = problem_schema()
+        app.openapi_schema = openapi
     return app.openapi_schema

@@ -1,7 +1,7 @@
-"""Where the feed's thread meets the event loop: each clock's changes as one asyncio event that all its clients share.
+"""A clock for the event loop: changes of the feed's thread become one asyncio event that all clients of a clock share.
 
-A client costs a cursor and a wait. A tick is written as JSON once, however many clients get it. Whatever may block
-runs in threads that belong to one clock, so that one clock's trouble never delays another's.
+A waiting client costs a cursor and a wait. A tick is encoded once for all clients. Blocking calls run in threads that
+belong to one clock, so that a slow store of one clock never delays another.
 """
 
 import asyncio
@@ -21,38 +21,38 @@ T = TypeVar("T")
 
 logger = logging.getLogger("clocksvc.api")
 
-THREADS = 16
-_KEPT_TEXTS = 4_096
+THREADS_PER_CLOCK = 16
+_MAX_ENCODED_TICKS = 4_096
 
 
 class ShutdownSignal:
-    """Set, from any thread, when the service ends: everyone who waits then finishes."""
+    """Set when the service shuts down: long polls and streams then end. Thread-safe."""
 
     def __init__(self) -> None:
         self._set = False
-        self._wakers: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """End all waits, now and from now on."""
+        """End all waits; later ones end at once."""
         self._set = True
-        for wake in self._wakers:
-            wake()
+        for callback in self._callbacks:
+            callback()
 
     def is_set(self) -> bool:
-        """Whether the service ends."""
+        """Whether the service shuts down."""
         return self._set
 
-    def on_set(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once it is set."""
-        self._wakers.append(wake)
+    def on_set(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, from the thread that calls `set`, once it is set."""
+        self._callbacks.append(callback)
 
 
 class AsyncClock:
-    """One clock for the event loop. Only that loop's thread may call it, except where said.
+    """One clock for the event loop. Only the loop's thread may call it.
 
     Attributes:
-        streams: how many streams are open now.
-        streams_dropped: how many were ended because their client took nothing. Any thread may read both.
+        streams: the number of open streams. Any thread may read it.
+        streams_dropped: the number of streams closed because the client stopped reading. Any thread may read it.
     """
 
     def __init__(self, view: ClockView, closing: ShutdownSignal) -> None:
@@ -61,27 +61,27 @@ class AsyncClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._limiter: anyio.CapacityLimiter | None = None
-        self._texts: dict[int, tuple[Tick, str, bytes]] = {}
+        self._encoded: dict[int, tuple[Tick, str, bytes]] = {}
         self.streams = self.streams_dropped = 0
-        self.feed.on_change(self._wake)
-        closing.on_set(self._wake)
+        self.feed.on_change(self._notify)
+        closing.on_set(self._notify)
 
     def bind(self) -> None:
-        """Belong to the running loop."""
+        """Use the running event loop from now on."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._changed, self._limiter = loop, asyncio.Event(), anyio.CapacityLimiter(THREADS)
+            self._loop, self._changed, self._limiter = loop, asyncio.Event(), anyio.CapacityLimiter(THREADS_PER_CLOCK)
 
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """What a call that may block returns, from one of this clock's threads."""
+    async def run_blocking(self, call: Callable[[], T]) -> T:
+        """Run a call that may block in one of this clock's threads, and return its result."""
         return await anyio.to_thread.run_sync(call, limiter=self._limiter)
 
     def change(self) -> asyncio.Event:
-        """Set at the next change. Take it, look at the clock, then wait for it: nothing is missed in between."""
+        """An event that is set at the next change. Get it before reading the clock: then no change is missed."""
         return self._changed
 
     async def wait(self, change: asyncio.Event, timeout_s: float) -> bool:
-        """Whether the change came in time."""
+        """Wait for a change; False if none came within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await change.wait()
@@ -93,57 +93,57 @@ class AsyncClock:
         """As `Feed.newest`."""
         if self.feed.last is not None:
             return self.feed.newest(limit)
-        return await self.blocking(lambda: self.feed.newest(limit))
+        return await self.run_blocking(lambda: self.feed.newest(limit))
 
     async def ticks_after(self, cursor_ms: int, limit: int) -> list[Tick]:
         """As `Feed.ticks_after`."""
         ticks = self.feed.in_memory_after(cursor_ms, limit)
         if ticks is not None:
             return ticks
-        return await self.blocking(lambda: self.feed.ticks_after(cursor_ms, limit))
+        return await self.run_blocking(lambda: self.feed.ticks_after(cursor_ms, limit))
 
     async def reached(self, until_ms: int) -> Tick | None:
         """As `Feed.reached`."""
         ticks = self.feed.in_memory_after(max(0, until_ms - 1), 1)
         if ticks is not None:
             return ticks[0] if ticks else None
-        return await self.blocking(lambda: self.feed.reached(until_ms))
+        return await self.run_blocking(lambda: self.feed.reached(until_ms))
 
     def stream_dropped(self) -> None:
-        """Count a stream that was ended because its client took nothing."""
+        """Count a stream that was closed because its client stopped reading."""
         self.streams_dropped += 1
-        logger.info("stream dropped: its client takes nothing", extra={"clock": self.view.spec.name})
+        logger.info("stream dropped: the client stopped reading", extra={"clock": self.view.spec.name})
 
     def as_json(self, tick: Tick) -> str:
-        """The tick's wire form, written once."""
-        return self._text(tick)[1]
+        """The tick as JSON."""
+        return self._encode(tick)[1]
 
     def as_event(self, tick: Tick) -> bytes:
-        """The tick's server-sent event, written once."""
-        return self._text(tick)[2]
+        """The tick as a server-sent event."""
+        return self._encode(tick)[2]
 
-    def _text(self, tick: Tick) -> tuple[Tick, str, bytes]:
-        known = self._texts.get(tick.at_ms)
-        if known is not None and known[0] == tick:
-            return known
+    def _encode(self, tick: Tick) -> tuple[Tick, str, bytes]:
+        cached = self._encoded.get(tick.at_ms)
+        if cached is not None and cached[0] == tick:
+            return cached
         text = json.dumps(tick.to_wire(), separators=(",", ":"))
-        made = tick, text, format_sse_event(data_str=text, event="tick", id=str(tick.at_ms // 1000))
-        if len(self._texts) >= _KEPT_TEXTS:
-            del self._texts[next(iter(self._texts))]
-        self._texts[tick.at_ms] = made
-        return made
+        encoded = tick, text, format_sse_event(data_str=text, event="tick", id=str(tick.at_ms // 1000))
+        if len(self._encoded) >= _MAX_ENCODED_TICKS:
+            del self._encoded[next(iter(self._encoded))]
+        self._encoded[tick.at_ms] = encoded
+        return encoded
 
-    def _wake(self) -> None:
-        """From any thread."""
+    def _notify(self) -> None:
+        """Called from any thread."""
         loop = self._loop
         if loop is None or loop.is_closed():
             return
         try:
-            loop.call_soon_threadsafe(self._renew)
+            loop.call_soon_threadsafe(self._set_changed)
         except RuntimeError:
-            # The loop was closed between the question and the call: nobody waits any more.
+            # The loop was closed after the check: no client waits any more.
             return
 
-    def _renew(self) -> None:
-        before, self._changed = self._changed, asyncio.Event()
-        before.set()
+    def _set_changed(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -1,23 +1,22 @@
-"""`/v1/clocks`: every clock, and one."""
+"""`/v1/clocks`: the state of all clocks, and of one."""
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
+    AnyCaller,
     ReadClock,
-    asks,
-    caller_of,
+    allow_parameters,
 )
 from clocksvc.api.problems import documented
-from clocksvc.api.tokens import Caller, Scope
+from clocksvc.api.tokens import Scope
 from clocksvc.service.public_state import state_to_wire
 
-router = APIRouter(tags=["clocks"])
+router = APIRouter(tags=["clocks"], dependencies=[allow_parameters()])
 
 
 @router.get(
@@ -26,15 +25,14 @@ router = APIRouter(tags=["clocks"])
     summary="Every clock",
     response_model=models.Clocks,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID),
-    dependencies=[asks()],
 )
-async def clocks(request: Request, caller: Annotated[Caller, Depends(caller_of)]) -> Response:
-    """The clocks that the caller may see, by name, each as `GET /v1/clocks/{clock}` gives it."""
+async def list_clocks(request: Request, caller: AnyCaller) -> Response:
+    """The clocks that the caller may see, by name, each as in `GET /v1/clocks/{clock}`."""
     caller.check_scope(Scope.READ)
-    seen: list[AsyncClock] = [live for name, live in sorted(request.app.state.clocks.items()) if caller.sees(name)]
-    for live in seen:
-        live.bind()
-    states = await asyncio.gather(*(live.blocking(live.view.state) for live in seen))
+    clocks: list[AsyncClock] = [clock for name, clock in sorted(request.app.state.clocks.items()) if caller.sees(name)]
+    for clock in clocks:
+        clock.bind()
+    states = await asyncio.gather(*(clock.run_blocking(clock.view.state) for clock in clocks))
     return JSONResponse({"clocks": [state_to_wire(state) for state in states]})
 
 
@@ -44,10 +42,9 @@ async def clocks(request: Request, caller: Annotated[Caller, Depends(caller_of)]
     summary="One clock",
     response_model=models.ClockState,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.UNKNOWN_CLOCK, problems.INVALID),
-    dependencies=[asks()],
 )
-async def clock(live: ReadClock) -> Response:
-    """Has everything before T been processed? `time` says so for every T up to it; `hold` says why it stands still.
+async def get_clock(clock: ReadClock) -> Response:
+    """The state of the clock. Everything before `time` has been processed; `hold` is why the clock does not move.
 
-    It also answers while the store is out of reach: with the last tick shown and the hold `store_unavailable`."""
-    return JSONResponse(state_to_wire(await live.blocking(live.view.state)))
+    While the store does not answer, the state has the last tick shown and the hold `store_unavailable`."""
+    return JSONResponse(state_to_wire(await clock.run_blocking(clock.view.state)))

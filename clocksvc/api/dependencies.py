@@ -1,4 +1,4 @@
-"""What routes are asked with: the clock in the address, times, and nothing that a route does not know."""
+"""FastAPI dependencies that routes share: the clock of the path, the caller, times, and checks of the request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -16,18 +16,18 @@ from clocksvc.api.request_guard import (
 from clocksvc.api.tokens import Caller, Scope
 from clocksvc.clock.time_format import parse_timestamp
 
-LONGEST_WAIT_S = 55.0
+MAX_TIMEOUT_S = 55.0
 
 _bearer = HTTPBearer(
     auto_error=False,
-    description="Needed where tokens are configured. Scopes: `read`, `report`, `admin`; for all clocks or some.",
+    description="Required if tokens are configured. Scopes: `read`, `report`, `admin`; for all clocks or some.",
 )
 
 ClockName = Annotated[str, Path(description="The clock's name.", examples=["checkins"])]
 AfterTime = Annotated[
     str | None,
     Query(
-        description="Give what comes after this time: RFC 3339 (`+` written as `%2B`) or epoch seconds.",
+        description="Return what follows this time: RFC 3339 (`+` written as `%2B`) or epoch seconds.",
         examples=["2026-11-22T12:00:00Z", "1795348800"],
     ),
 ]
@@ -35,58 +35,61 @@ Timeout = Annotated[
     float,
     Query(
         ge=0,
-        le=LONGEST_WAIT_S,
+        le=MAX_TIMEOUT_S,
         alias="timeout",
         allow_inf_nan=False,
-        description="Hold the request for so many seconds at most.",
+        description="How long the request waits at most, in seconds.",
     ),
 ]
 
 
-async def caller_of(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> Caller:
-    """Who asks; the gate has checked the token already."""
+async def authenticated_caller(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> Caller:
+    """A dependency: the caller. `RequestGuardMiddleware` has checked the token already."""
     caller: Caller = request.scope[CALLER]
     return caller
 
 
-def one_clock(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
-    """A dependency: the clock in the address, if the caller has this scope for it."""
+AnyCaller = Annotated[Caller, Depends(authenticated_caller)]
+
+
+def clock_with_scope(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
+    """A dependency: the clock of the path. 403 if the caller lacks this scope for it, 404 if there is no such clock."""
 
     async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(_bearer)] = None) -> AsyncClock:
         caller: Caller = request.scope[CALLER]
         caller.check(scope, clock)
-        live: AsyncClock | None = request.app.state.clocks.get(clock)
-        if live is None:
-            raise Problem(problems.UNKNOWN_CLOCK, f"no clock {problems.shown(clock)!r} is configured here")
-        live.bind()
-        return live
+        found: AsyncClock | None = request.app.state.clocks.get(clock)
+        if found is None:
+            raise Problem(problems.UNKNOWN_CLOCK, f"no clock {problems.truncated(clock)!r} is configured here")
+        found.bind()
+        return found
 
     return find
 
 
-ReadClock = Annotated[AsyncClock, Depends(one_clock(Scope.READ))]
-ReportClock = Annotated[AsyncClock, Depends(one_clock(Scope.REPORT))]
-AdminClock = Annotated[AsyncClock, Depends(one_clock(Scope.ADMIN))]
+ReadClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.READ))]
+ReportClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.REPORT))]
+AdminClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.ADMIN))]
 
 
-async def wants_json(request: Request) -> None:
-    """Refuses a body of another type by name; as bytes it would only look malformed."""
+async def require_json(request: Request) -> None:
+    """A dependency: 415 for a body of another media type, which FastAPI would only call malformed."""
     given = request.headers.get("content-type", "")
     essence = given.partition(";")[0].strip().lower()
     if essence != "application/json":
-        detail = f"wanted 'Content-Type: application/json', not {problems.shown(given)!r}"
+        detail = f"wanted 'Content-Type: application/json', not {problems.truncated(given)!r}"
         raise Problem(problems.NOT_JSON, detail)
 
 
-def asks(*known: str) -> Any:
-    """A dependency that refuses query parameters which the route does not know, or which are there twice."""
+def allow_parameters(*known: str) -> Any:
+    """A dependency: 422 for a query parameter that the route does not have, or that occurs twice."""
 
     async def check(request: Request) -> None:
         wanted = f"not a parameter of this address: wanted one of {', '.join(known)}" if known else "wanted none here"
         seen = set()
         for name, value in request.query_params.multi_items():
             if name not in known:
-                raise problems.invalid(str(problems.shown(name)), value, wanted)
+                raise problems.invalid(str(problems.truncated(name)), value, wanted)
             if name in seen:
                 raise problems.invalid(name, value, "wanted this parameter once")
             seen.add(name)
@@ -95,7 +98,7 @@ def asks(*known: str) -> Any:
 
 
 def time_argument(name: str, value: str | None, *, round_up: bool = False) -> int | None:
-    """Milliseconds since the epoch from a time in the address; None where there is none.
+    """A time parameter in milliseconds since the epoch; None if it is absent.
 
     Raises:
         InvalidValue: names the parameter.
@@ -104,5 +107,5 @@ def time_argument(name: str, value: str | None, *, round_up: bool = False) -> in
 
 
 def is_head(request: Request) -> bool:
-    """Whether only the headers are wanted: then nothing waits."""
+    """Whether this is a HEAD request. Such a request must not wait."""
     return bool(request.scope.get(HEAD))

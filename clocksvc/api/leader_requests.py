@@ -1,6 +1,7 @@
-"""Asking a clock's leader: leaves a request in the store, waits for the answer, and says what is known of the outcome.
+"""Sends a request to a clock's leader: writes it to the store, waits for the result, and reports what is known of it.
 
-This replica may lead the clock or not: it only asks. Whoever can't be sure that nothing has changed says so.
+Any replica can send a request, whether it leads the clock or not. If a change can't be ruled out, the outcome is
+reported as unknown.
 """
 
 import asyncio
@@ -21,11 +22,10 @@ from clocksvc.errors import StoreUnavailable
 logger = logging.getLogger("clocksvc.api")
 
 EXPIRES_MS = 10_000
-LONGER_S = 5.0
-"""How much longer than its end is waited for the answer to a request that a leader has seen."""
-_LOOK_EVERY_S = 0.05
-_RETRY = {"Retry-After": "1"}
-_ASKED = (
+EXTRA_WAIT_S = 5.0
+"""How long to wait, after a request has expired, for its result if a leader has read it before."""
+_POLL_EVERY_S = 0.05
+RESPONSES = problems.documented(
     problems.UNAUTHENTICATED,
     problems.FORBIDDEN,
     problems.UNKNOWN_CLOCK,
@@ -36,108 +36,110 @@ _ASKED = (
     problems.NOT_DONE,
     problems.OUTCOME_UNKNOWN,
 )
-RESPONSES = problems.documented(*_ASKED)
-"""What every route that asks the leader can answer with."""
+"""The documented problems of every route that calls `request_leader`."""
 
 
-async def ask_leader(
-    live: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None = None
+async def request_leader(
+    clock: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None = None
 ) -> Response:
-    """200 with what is excluded and paused now, once what is asked for is committed, or was so already.
+    """200 with the clock's exclusions and pause, once the request is committed or if it was in effect already.
+
+    Waits at most 15 s for the leader.
 
     Raises:
-        Problem: refused, not done (nothing has changed), or the outcome is not known.
-        InvalidValue: the reason can't be one; nothing was asked.
+        Problem: rejected (422), not done (503: nothing has changed), or the outcome is not known (504).
+        InvalidValue: the reason is not valid; no request was sent.
     """
-    clock = live.view.spec.name
-    request = await live.blocking(lambda: _request(live, caller, kind, reason, partition))
-    extra = {"clock": clock, "request": request.to_wire()}
+    name = clock.view.spec.name
+    request = await clock.run_blocking(lambda: _make_request(clock, caller, kind, reason, partition))
+    extra = {"clock": name, "request": request.to_wire()}
     logger.info("request made", extra=extra)
     try:
-        answer = await _Asked(live, request).answer()
+        result = await _PendingRequest(clock, request).send()
     except Problem as problem:
         logger.warning("request failed", extra=extra | {"detail": problem.detail})
         raise
-    await live.blocking(live.view.look_anew)
-    if answer.kind is ResultKind.REJECTED:
-        raise problems.invalid(answer.field, answer.value, answer.wanted)
-    if answer.kind is ResultKind.NOT_DONE:
-        raise _not_done(answer.detail)
-    return JSONResponse({"clock": clock, **overrides_to_wire(answer.exclusions, answer.pause)})
+    await clock.run_blocking(clock.view.invalidate)
+    if result.kind is ResultKind.REJECTED:
+        raise problems.invalid(result.field, result.value, result.wanted)
+    if result.kind is ResultKind.NOT_DONE:
+        raise _not_done(result.detail)
+    return JSONResponse({"clock": name, **overrides_to_wire(result.exclusions, result.pause)})
 
 
-def _request(live: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None) -> Request:
+def _make_request(
+    clock: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None
+) -> Request:
     try:
-        snapshot = live.view.store.snapshot()
+        snapshot = clock.view.store.snapshot()
     except StoreUnavailable as error:
-        raise Problem(problems.STORE_UNAVAILABLE, f"{error}: nothing has changed", headers=_RETRY) from error
+        raise Problem(problems.STORE_UNAVAILABLE, f"{error}: nothing has changed") from error
     if snapshot.leader is None:
-        raise _not_done(f"no process leads clock {live.view.spec.name!r}")
+        raise _not_done(f"no process leads clock {clock.view.spec.name!r}")
     now_ms = snapshot.now_ms
     return Request(uuid.uuid4().hex, kind, caller.name, now_ms, reason.strip(), now_ms + EXPIRES_MS, partition)
 
 
-class _Asked:
-    """One request on its way, and what is known of it."""
+class _PendingRequest:
+    """One request to the leader."""
 
-    def __init__(self, live: AsyncClock, request: Request) -> None:
-        self._live, self._store, self._request = live, live.view.store, request
-        self._trouble = ""
+    def __init__(self, clock: AsyncClock, request: Request) -> None:
+        self._clock, self._store, self._request = clock, clock.view.store, request
+        self._store_error = ""
 
-    async def answer(self) -> RequestResult:
-        """The leader's answer.
+    async def send(self) -> RequestResult:
+        """Submit the request and return the leader's result.
 
         Raises:
-            Problem: it is withdrawn, or its outcome is not known.
+            Problem: the request is cancelled, or its outcome is not known.
         """
-        await self._leave()
-        answer = await self._look(EXPIRES_MS / 1000, until_closing=True)
-        if answer is not None:
-            return answer
-        if await self._withdraw():
-            ends = self._live.closing.is_set()
-            raise _not_done("this replica ends" if ends else f"the leader did not come to it{self._trouble}")
-        answer = await self._look(LONGER_S)
-        if answer is not None:
-            return answer
-        raise _unknown(self._live.view.spec.name)
+        await self._submit()
+        result = await self._poll(EXPIRES_MS / 1000, until_closing=True)
+        if result is not None:
+            return result
+        if await self._cancel():
+            closing = self._clock.closing.is_set()
+            raise _not_done("this replica shuts down" if closing else f"the leader did not answer{self._store_error}")
+        result = await self._poll(EXTRA_WAIT_S)
+        if result is not None:
+            return result
+        raise _outcome_unknown(self._clock.view.spec.name)
 
-    async def _leave(self) -> None:
+    async def _submit(self) -> None:
         try:
-            left = await self._live.blocking(lambda: self._store.submit_request(self._request))
+            submitted = await self._clock.run_blocking(lambda: self._store.submit_request(self._request))
         except StoreUnavailable as error:
-            if await self._withdraw():
+            if await self._cancel():
                 raise _not_done(str(error)) from error
-            raise _unknown(self._live.view.spec.name) from error
-        if not left:
+            raise _outcome_unknown(self._clock.view.spec.name) from error
+        if not submitted:
             raise _not_done("too many requests wait for the leader")
 
-    async def _look(self, seconds: float, *, until_closing: bool = False) -> RequestResult | None:
+    async def _poll(self, seconds: float, *, until_closing: bool = False) -> RequestResult | None:
         now = asyncio.get_running_loop().time
         deadline = now() + seconds
-        while now() < deadline and not (until_closing and self._live.closing.is_set()):
+        while now() < deadline and not (until_closing and self._clock.closing.is_set()):
             try:
-                answer = await self._live.blocking(lambda: self._store.read_request_result(self._request.id))
+                result = await self._clock.run_blocking(lambda: self._store.read_request_result(self._request.id))
             except StoreUnavailable as error:
-                self._trouble = f": {error}"
+                self._store_error = f": {error}"
             else:
-                self._trouble = ""
-                if answer is not None:
-                    return answer
-            await asyncio.sleep(_LOOK_EVERY_S)
+                self._store_error = ""
+                if result is not None:
+                    return result
+            await asyncio.sleep(_POLL_EVERY_S)
         return None
 
-    async def _withdraw(self) -> bool:
+    async def _cancel(self) -> bool:
         try:
-            return await self._live.blocking(lambda: self._store.cancel_request(self._request.id))
+            return await self._clock.run_blocking(lambda: self._store.cancel_request(self._request.id))
         except StoreUnavailable:
             return False
 
 
 def _not_done(why: str) -> Problem:
-    return Problem(problems.NOT_DONE, f"{why}: nothing has changed; ask again, it is safe", headers=_RETRY)
+    return Problem(problems.NOT_DONE, f"{why}: nothing has changed; it is safe to send the request again")
 
 
-def _unknown(clock: str) -> Problem:
-    detail = problems.OUTCOME_UNKNOWN.example.replace("checkins", clock)
-    return Problem(problems.OUTCOME_UNKNOWN, detail)
+def _outcome_unknown(clock: str) -> Problem:
+    return Problem(problems.OUTCOME_UNKNOWN, problems.OUTCOME_UNKNOWN.example.replace("checkins", clock))

@@ -1,21 +1,20 @@
-"""`/livez`, `/readyz`, `/metrics`: what those ask who run the service."""
+"""`/livez`, `/readyz` and `/metrics`: for those who operate the service."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import (
-    asks,
-    caller_of,
+    AnyCaller,
+    allow_parameters,
 )
 from clocksvc.api.problems import Problem, documented
-from clocksvc.api.tokens import Caller, Scope
+from clocksvc.api.tokens import Scope
 
 router = APIRouter(tags=["probes"])
 
@@ -26,7 +25,7 @@ router = APIRouter(tags=["probes"])
     summary="Is the process alive?",
     response_model=models.Probe,
     responses=documented(problems.INVALID),
-    dependencies=[asks()],
+    dependencies=[allow_parameters()],
 )
 async def livez() -> Response:
     """Needs no token."""
@@ -39,34 +38,34 @@ async def livez() -> Response:
     summary="Can this replica answer?",
     response_model=models.Probe,
     responses=documented(problems.INVALID, problems.NOT_READY),
-    dependencies=[asks()],
+    dependencies=[allow_parameters()],
 )
 async def readyz(request: Request) -> Response:
-    """Not before it has read every clock's ticks once, nor when it lost them while the store answers. A store or Kafka
-    out of reach leaves it ready: it can answer with the hold. Needs no token."""
+    """503 until the replica has read the ticks of every clock once, and when it has lost them while the store answers.
+    It is ready while the store or Kafka can't be reached, because it can answer with the hold. Needs no token."""
     clocks: dict[str, AsyncClock] = request.app.state.clocks
-    found = await asyncio.gather(*(_trouble(live) for live in clocks.values()))
-    troubles = {name: trouble for name, trouble in zip(clocks, found, strict=True) if trouble}
-    if troubles:
-        detail = "; ".join(f"{trouble}: {name}" for name, trouble in troubles.items())
-        raise Problem(problems.NOT_READY, detail, {"clocks": troubles}, {"Retry-After": "1"})
+    found = await asyncio.gather(*(_readiness_error(clock) for clock in clocks.values()))
+    errors = {name: error for name, error in zip(clocks, found, strict=True) if error}
+    if errors:
+        detail = "; ".join(f"{error}: {name}" for name, error in errors.items())
+        raise Problem(problems.NOT_READY, detail, {"clocks": errors})
     return JSONResponse({"status": "ready"})
 
 
-async def _trouble(live: AsyncClock) -> str:
-    live.bind()
-    if live.closing.is_set():
+async def _readiness_error(clock: AsyncClock) -> str:
+    clock.bind()
+    if clock.closing.is_set():
         return "shutting down"
-    if live.feed.ready and live.feed.store_ok and not live.feed.stalled:
-        return ""  # without a thread: this is asked every two seconds
-    return await live.blocking(live.view.unready)
+    if clock.feed.ready and clock.feed.store_ok and not clock.feed.stalled:
+        return ""  # the usual case, without a thread
+    return await clock.run_blocking(clock.view.readiness_error)
 
 
 def metrics_route(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
-    """The route of `/metrics`; `metrics` may block."""
-    made = APIRouter(tags=["probes"])
+    """The route `/metrics`. `metrics` returns the body and its media type; it runs in a thread and may block."""
+    router = APIRouter(tags=["probes"])
 
-    @made.get(
+    @router.get(
         "/metrics",
         operation_id="metrics",
         summary="Metrics for Prometheus",
@@ -75,12 +74,12 @@ def metrics_route(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
             200: {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
             **documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID),
         },
-        dependencies=[asks()],
+        dependencies=[allow_parameters()],
     )
-    async def expose(caller: Annotated[Caller, Depends(caller_of)]) -> Response:
+    async def expose(caller: AnyCaller) -> Response:
         """Needs the scope `read` for all clocks."""
         caller.check(Scope.READ)
         content, media_type = await run_in_threadpool(metrics)
         return Response(content, headers={"Content-Type": media_type})
 
-    return made
+    return router

@@ -1,4 +1,4 @@
-"""Every error that the HTTP service answers with, as RFC 9457 problem details. One catalogue, also for the OpenAPI."""
+"""RFC 9457 problem details: the catalogue of all errors of the HTTP service. The OpenAPI documents the same kinds."""
 
 import json
 from collections.abc import Mapping
@@ -9,22 +9,30 @@ from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:clocksvc:problem:"
-_SHOWN = 200
+_MAX_VALUE_LENGTH = 200
+_RETRY: Mapping[str, str] = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of problem. `example` is the detail that the OpenAPI shows."""
+    """One kind of problem.
+
+    Attributes:
+        example: the detail in the OpenAPI, and the detail of a problem that has none of its own.
+        members: further members of the example in the OpenAPI.
+        headers: of every response of this kind.
+    """
 
     name: str
     status: int
     title: str
     example: str
     members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
-        """The `type` by which programs tell problems apart."""
+        """The `type` member: programs tell problems apart by it."""
         return _TYPE_PREFIX + self.name
 
 
@@ -40,7 +48,7 @@ INVALID = Kind(
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A token is needed", "wanted the header 'Authorization: Bearer TOKEN'")
 FORBIDDEN = Kind("forbidden", 403, "The token does not allow this", "token 'grafana' lacks the scope 'report'")
 UNKNOWN_CLOCK = Kind("unknown-clock", 404, "No such clock", "no clock 'chekins' is configured here")
-NOT_FOUND = Kind("not-found", 404, "No such address", "there is nothing at /v1/clock; the API is described at /docs")
+NOT_FOUND = Kind("not-found", 404, "No such address", "there is nothing at /v1/clock; see /docs for the API")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "wanted GET, HEAD")
 NOT_REACHED = Kind(
     "clock-not-reached",
@@ -56,62 +64,76 @@ CURSOR_TOO_OLD = Kind(
     "ticks after 2026-11-01T00:00:00Z are no longer kept: the oldest kept one is 2026-11-22T12:00:00Z",
     {"cursor": "2026-11-01T00:00:00Z", "cursor_seconds": 1793491200, "oldest": _A_TICK},
 )
-BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "wanted at most 1048576 bytes")
+BODY_TOO_LARGE = Kind(
+    "body-too-large",
+    413,
+    "The body is too large",
+    "wanted at most 1048576 bytes",
+    headers={"Connection": "close"},
+)
 NOT_JSON = Kind("unsupported-media-type", 415, "The body is not JSON", "wanted 'Content-Type: application/json'")
 REBUILDING = Kind(
     "rebuilding",
     503,
-    "This replica reads the ticks anew",
-    "The store's stream is being made anew: nothing lower than what was shown is shown meanwhile.",
+    "This replica reads the ticks again",
+    "The store's stream of ticks is being rebuilt; until then no earlier tick is shown.",
+    headers=_RETRY,
 )
-STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store does not answer", "The store (Redis) does not answer.")
+STORE_UNAVAILABLE = Kind(
+    "store-unavailable", 503, "The store does not answer", "The store (Redis) does not answer.", headers=_RETRY
+)
 STORE_MISMATCH = Kind(
     "store-mismatch",
     503,
-    "The store is not this service's",
-    "The store belongs to another Kafka cluster or speaks another format.",
+    "The store belongs to another installation",
+    "The store belongs to another Kafka cluster, or has another format.",
+    headers=_RETRY,
 )
 NOT_DONE = Kind(
     "not-done",
     503,
     "Nothing has changed",
-    "no process leads clock 'checkins': nothing has changed; ask again, it is safe",
+    "no process leads clock 'checkins': nothing has changed; it is safe to send the request again",
+    headers=_RETRY,
 )
 OUTCOME_UNKNOWN = Kind(
     "outcome-unknown",
     504,
-    "What became of it is not known",
-    "the leader of clock 'checkins' has not answered: it may have happened, or happen within seconds; look at "
-    "exclusions and pause of GET /v1/clocks/checkins, or ask again: that is safe",
+    "The outcome is not known",
+    "the leader of clock 'checkins' has not answered: the change may have been made, or may follow within seconds; "
+    "see exclusions and pause of GET /v1/clocks/checkins, or send the request again: that is safe",
 )
-SHUTTING_DOWN = Kind("shutting-down", 503, "This replica ends", "ask again: another replica answers")
+SHUTTING_DOWN = Kind(
+    "shutting-down", 503, "This replica shuts down", "send the request again: another replica answers", headers=_RETRY
+)
 NOT_READY = Kind(
     "not-ready",
     503,
     "This replica is not ready",
     "not read yet: checkins",
     {"clocks": {"checkins": "not read yet"}},
+    headers=_RETRY,
 )
-INTERNAL = Kind("internal-error", 500, "Something went wrong here", "the service's log says what")
-OTHER = Kind("http-error", 400, "The request can't be answered", "")
+INTERNAL = Kind("internal-error", 500, "Internal error", "see the log of the service")
+OTHER = Kind("http-error", 400, "The request failed", "")
 
 
 class Problem(Exception):
-    """An error to answer with."""
+    """An error response. Without `detail` it has its kind's example as detail."""
 
     def __init__(
         self,
         kind: Kind,
-        detail: str,
+        detail: str | None = None,
         members: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.kind, self.detail = kind, detail
-        self.members, self.headers = dict(members or {}), dict(headers or {})
+        self.kind, self.detail = kind, kind.example if detail is None else detail
+        super().__init__(self.detail)
+        self.members, self.headers = dict(members or {}), {**kind.headers, **(headers or {})}
 
     def response(self, status: int | None = None) -> Response:
-        """The answer; `status` only where it is not the kind's."""
+        """The response; `status` replaces the kind's status."""
         body = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -119,35 +141,38 @@ class Problem(Exception):
             "detail": self.detail,
             **self.members,
         }
-        # ASCII only: a value that is shown may hold what UTF-8 can't.
+        # ASCII only: a value of the request may contain lone surrogates, which UTF-8 can't encode.
         content = json.dumps(body, separators=(",", ":")).encode()
         return Response(content, body["status"], self.headers, MEDIA_TYPE)
 
 
 def invalid(field_name: str, value: object, wanted: str) -> Problem:
-    """One field is wrong."""
-    return invalids([{"field": field_name, "value": shown(value), "wanted": wanted}])
+    """A problem (422) with one invalid field."""
+    return invalids([{"field": field_name, "value": truncated(value), "wanted": wanted}])
 
 
 def invalids(errors: list[dict[str, Any]]) -> Problem:
-    """Fields are wrong: `errors` has `field`, `value` (see `shown`) and `wanted` of each."""
-    said = [f"{error['field']}: {error['value']!r} is not valid: {error['wanted']}" for error in errors[:3]]
-    return Problem(INVALID, "; ".join(said), {"errors": errors[:20]})
+    """A problem (422) with several invalid fields.
+
+    `errors` has `field`, `value` (see `truncated`) and `wanted` of each. The detail names 3 of them, the response 20.
+    """
+    texts = [f"{error['field']}: {error['value']!r} is not valid: {error['wanted']}" for error in errors[:3]]
+    return Problem(INVALID, "; ".join(texts), {"errors": errors[:20]})
 
 
-def shown(value: object) -> str | int | bool | None:
-    """A refused value as it may be shown: short, and always JSON."""
+def truncated(value: object) -> str | int | bool | None:
+    """A value of the request for an error message: at most 200 characters, and always valid JSON."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**53):
         return value
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[:_MAX_VALUE_LENGTH] + "…"
 
 
 def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI wants as `responses`, for the problems that a route can answer with."""
-    found: dict[int | str, dict[str, Any]] = {}
+    """FastAPI's `responses` for the problems that a route can answer with."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
-        said = found.setdefault(
+        response = responses.setdefault(
             kind.status,
             {
                 "description": kind.title,
@@ -155,7 +180,7 @@ def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
             },
         )
         body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": kind.example, **kind.members}
-        said["content"][MEDIA_TYPE]["examples"][kind.name] = {"summary": kind.title, "value": body}
-        if kind.title not in said["description"]:
-            said["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
-    return found
+        response["content"][MEDIA_TYPE]["examples"][kind.name] = {"summary": kind.title, "value": body}
+        if kind.title not in response["description"]:
+            response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+    return responses

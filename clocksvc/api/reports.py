@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/reports`: reports of consumers in any language, passed on to the store."""
+"""`/v1/clocks/{clock}/reports`: writes the reports of consumers in any language to the store."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from clocksvc.api import models, problems
 from clocksvc.api.dependencies import (
     ReportClock,
-    asks,
-    wants_json,
+    allow_parameters,
+    require_json,
 )
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
@@ -34,30 +34,29 @@ router = APIRouter(tags=["reports"])
         problems.STORE_UNAVAILABLE,
         problems.STORE_MISMATCH,
     ),
-    dependencies=[Depends(wants_json), asks()],
+    dependencies=[Depends(require_json), allow_parameters()],
 )
-async def report(live: ReportClock, body: models.Report) -> Response:
+async def report(clock: ReportClock, body: models.Report) -> Response:
     """Send the highest record timestamp processed in each partition, after its effects are durable. Repeat it every
-    10 s, and an `unknown` one after a second; forget what was refused.
+    10 s, and after 1 s if its outcome is `unknown`; forget a timestamp that was rejected.
 
-    One malformed field refuses the whole report. The answer has the global clock, and an outcome for each."""
+    One malformed field rejects the whole report. The response has the global clock, and an outcome for each item."""
     sent = _report(body)
-    answer = await live.blocking(lambda: live.view.store.report(sent))
-    last = live.feed.last
-    known = [answer.last_tick_ms, None if last is None else last.at_ms]
-    shown_ms = max((at_ms for at_ms in known if at_ms is not None), default=None)
-    shown = replace(answer, last_tick_ms=shown_ms)
-    return JSONResponse(answer_to_wire(live.view.spec.name, sent.timestamps, shown))
+    answer = await clock.run_blocking(lambda: clock.view.store.report(sent))
+    last = clock.feed.last
+    ticks_ms = [answer.last_tick_ms, None if last is None else last.at_ms]
+    answer = replace(answer, last_tick_ms=max((at_ms for at_ms in ticks_ms if at_ms is not None), default=None))
+    return JSONResponse(answer_to_wire(clock.view.spec.name, sent.timestamps, answer))
 
 
 def _report(body: models.Report) -> Report:
     return Report(
         group=body.group,
-        timestamps=tuple(_reading(item) for item in body.reports),
-        rejected=tuple((_reading(item), Outcome(item.outcome)) for item in body.refusals),
+        timestamps=tuple(_timestamp(item) for item in body.reports),
+        rejected=tuple((_timestamp(item), Outcome(item.outcome)) for item in body.refusals),
         late_records=body.late_records,
     )
 
 
-def _reading(item: models.Reading) -> PartitionTimestamp:
+def _timestamp(item: models.ReportItem) -> PartitionTimestamp:
     return PartitionTimestamp(Partition(item.topic, item.partition), item.timestamp_ms)

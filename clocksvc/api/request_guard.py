@@ -1,6 +1,6 @@
-"""What every request passes before its route: who asks, how much is sent, HEAD as GET without a body.
+"""ASGI middleware in front of all routes: authentication, the limit of the body's size, and HEAD.
 
-Plain ASGI, so that it adds nothing to a stream's cost.
+It is plain ASGI rather than Starlette's BaseHTTPMiddleware, which would copy every chunk of a stream.
 """
 
 from fastapi import HTTPException
@@ -13,14 +13,16 @@ from clocksvc.api.tokens import Tokens
 
 MAX_BODY_BYTES = 1024 * 1024
 CALLER = "clocksvc.caller"
+"""The key of the authenticated `Caller` in the request's scope."""
 HEAD = "clocksvc.head"
+"""The key that marks a HEAD request in its scope: routes see the method GET."""
 
 _OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
 _OPEN_BELOW = ("/docs/", "/status/")
 
 
 class RequestGuardMiddleware:
-    """The first thing that a request meets."""
+    """Rejects requests without a valid token (401) or with too large a body (413), and answers HEAD as GET."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
@@ -34,25 +36,25 @@ class RequestGuardMiddleware:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", HEAD: True}, _without_body(send)
         try:
-            self._admit(scope)
+            self._check(scope)
         except Problem as problem:
             await problem.response()(scope, receive, send)
         else:
-            await self._app(scope, _counted(receive), send)
+            await self._app(scope, _limited(receive), send)
 
-    def _admit(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
-            raise Problem(problems.BODY_TOO_LARGE, problems.BODY_TOO_LARGE.example, headers={"Connection": "close"})
+            raise Problem(problems.BODY_TOO_LARGE)
         path = scope["path"]
         if path not in _OPEN and not path.startswith(_OPEN_BELOW):
             given = [value for name, value in scope["headers"] if name == b"authorization"]
-            scope[CALLER] = self._tokens.caller(given)
+            scope[CALLER] = self._tokens.authenticate(given)
 
 
-def _counted(receive: Receive) -> Receive:
-    """FastAPI has a limit too, but answers it in plain text."""
+def _limited(receive: Receive) -> Receive:
+    """Raise HTTPException 413 once a body without Content-Length exceeds the limit."""
     received = 0
 
     async def receiving() -> Message:
@@ -67,20 +69,20 @@ def _counted(receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("Cache-Control", "no-store")
             headers.setdefault("X-Content-Type-Options", "nosniff")
         await send(message)
 
-    return sent
+    return sending
 
 
 def _without_body(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await send(message)
 
-    return sent
+    return sending

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/ticks`: ticks as a list, or as soon as there are some."""
+"""`/v1/clocks/{clock}/ticks`: ticks as a list or by long poll; `…/wait`: answers once the clock has reached a time."""
 
 import asyncio
 from typing import Annotated
@@ -12,13 +12,16 @@ from clocksvc.api.dependencies import (
     AfterTime,
     ReadClock,
     Timeout,
-    asks,
+    allow_parameters,
     is_head,
     time_argument,
 )
 from clocksvc.api.problems import Problem, documented
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.service.public_state import PublicState, public_partition_to_wire, state_to_wire
 
 router = APIRouter(tags=["ticks"])
 
@@ -38,35 +41,110 @@ router = APIRouter(tags=["ticks"])
         problems.STORE_UNAVAILABLE,
         problems.SHUTTING_DOWN,
     ),
-    dependencies=[asks("after", "limit", "timeout")],
+    dependencies=[allow_parameters("after", "limit", "timeout")],
 )
-async def ticks(
+async def list_ticks(
     request: Request,
-    live: ReadClock,
+    clock: ReadClock,
     after: AfterTime = None,
-    limit: Annotated[int, Query(ge=1, le=1_000, description="How many at most.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="The maximum number of ticks.")] = 100,
     timeout_s: Timeout = 0.0,
 ) -> Response:
-    """Without `after` the newest ones; with it those that follow, none missing. Ask again with `after=next`.
+    """Without `after` the newest ticks; with it the ticks that follow, none missing. Continue with `after=next`.
 
-    `timeout` holds the request until there is a tick to give. A cursor of which ticks are no longer kept is refused."""
+    With `timeout` the request waits until there is a tick. A cursor whose following ticks are no longer kept is
+    rejected with 410."""
     cursor_ms = time_argument("after", after)
-    if timeout_s > 0 and live.closing.is_set():
-        raise Problem(problems.SHUTTING_DOWN, problems.SHUTTING_DOWN.example, headers={"Retry-After": "1"})
-    found = await _wait_for_ticks(live, cursor_ms, limit, 0.0 if is_head(request) else timeout_s)
+    if timeout_s > 0 and clock.closing.is_set():
+        raise Problem(problems.SHUTTING_DOWN)
+    found = await _wait_for_ticks(clock, cursor_ms, limit, 0.0 if is_head(request) else timeout_s)
     last_ms = found[-1].at_ms if found else cursor_ms
     following = "null" if last_ms is None else f'"{to_rfc3339(last_ms)}"'
-    listed = ",".join(live.as_json(tick) for tick in found)
+    listed = ",".join(clock.as_json(tick) for tick in found)
     return Response(f'{{"ticks":[{listed}],"next":{following}}}', media_type="application/json")
 
 
-async def _wait_for_ticks(live: AsyncClock, cursor_ms: int | None, limit: int, timeout_s: float) -> list[Tick]:
+@router.get(
+    "/v1/clocks/{clock}/wait",
+    operation_id="waitUntil",
+    summary="Wait until everything before a time has been processed",
+    response_model=models.Tick,
+    responses=documented(
+        problems.UNAUTHENTICATED,
+        problems.FORBIDDEN,
+        problems.UNKNOWN_CLOCK,
+        problems.NOT_REACHED,
+        problems.INVALID,
+        problems.SHUTTING_DOWN,
+    ),
+    dependencies=[allow_parameters("until", "timeout")],
+)
+async def wait_until(
+    request: Request,
+    clock: ReadClock,
+    until: Annotated[
+        str,
+        Query(description="RFC 3339 (`+` written as `%2B`) or epoch seconds.", examples=["2026-11-22T12:05:00Z"]),
+    ],
+    timeout_s: Timeout = 30.0,
+) -> Response:
+    """200 with the tick, as soon as the first boundary at or after `until` is ticked.
+
+    After `timeout` 409, with the clock's state and the partitions that hold it. It is never a 2xx before that tick, so
+    that `curl -f …/wait?until=… && job` starts the job only when everything before `until` has been processed."""
+    until_ms = time_argument("until", until, round_up=True)
+    assert until_ms is not None
+    tick = await _wait_until_reached(clock, until_ms, 0.0 if is_head(request) else timeout_s)
+    if tick is not None:
+        return Response(clock.as_json(tick), media_type="application/json")
+    if clock.closing.is_set():
+        raise Problem(problems.SHUTTING_DOWN)
+    raise _not_reached(await clock.run_blocking(clock.view.state), until_ms)
+
+
+async def _wait_for_ticks(clock: AsyncClock, cursor_ms: int | None, limit: int, timeout_s: float) -> list[Tick]:
     now = asyncio.get_running_loop().time
     deadline = now() + timeout_s
     while True:
-        change = live.change()
-        found = await live.newest(limit) if cursor_ms is None else await live.ticks_after(cursor_ms, limit)
+        change = clock.change()
+        found = await clock.newest(limit) if cursor_ms is None else await clock.ticks_after(cursor_ms, limit)
         left_s = deadline - now()
-        if found or left_s <= 0 or live.closing.is_set():
+        if found or left_s <= 0 or clock.closing.is_set():
             return found
-        await live.wait(change, left_s)
+        await clock.wait(change, left_s)
+
+
+async def _wait_until_reached(clock: AsyncClock, until_ms: int, timeout_s: float) -> Tick | None:
+    now = asyncio.get_running_loop().time
+    deadline = now() + timeout_s
+    while True:
+        change = clock.change()
+        tick = await clock.reached(until_ms)
+        left_s = deadline - now()
+        if tick is not None or left_s <= 0 or clock.closing.is_set():
+            return tick
+        await clock.wait(change, left_s)
+
+
+def _not_reached(state: PublicState, until_ms: int) -> Problem:
+    until = to_rfc3339(until_ms)
+    holders = [
+        public_partition_to_wire(partition)
+        for partition in state.slowest
+        if partition.clock_ms is None or partition.clock_ms < until_ms
+    ]
+    at = "has no tick yet" if state.last_tick is None else f"is at {to_rfc3339(state.last_tick.at_ms)}"
+    detail = f"clock '{state.clock}' {at} and has not reached {until}: {_why(state)}"
+    return Problem(problems.NOT_REACHED, detail, {"until": until, "state": state_to_wire(state), "holders": holders})
+
+
+def _why(state: PublicState) -> str:
+    """The status, and the pause or the hold with its partitions."""
+    hold, pause = state.hold, state.pause
+    if pause is not None and state.status is Status.PAUSED:
+        return f"paused by {pause.by} at {to_rfc3339(pause.at_ms)}: {pause.reason}"
+    if hold is None:
+        return str(state.status)
+    since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
+    named = name_first(hold.partitions)
+    return f"{state.status}, {hold.reason}{since}" + (f" ({named})" if named else "")

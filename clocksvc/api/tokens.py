@@ -1,4 +1,4 @@
-"""Who may ask what: bearer tokens with scopes, each for all clocks or for some. Never logs or shows a token."""
+"""Bearer tokens: each has scopes, and applies to all clocks or to some. A token is never logged or shown."""
 
 import hmac
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _SCHEME = b"bearer "
 
 
 class Scope(StrEnum):
-    """What a token allows. `admin` implies `read`; nothing else implies anything."""
+    """What a token allows. `admin` implies `read`; the other scopes imply nothing."""
 
     READ = "read"
     REPORT = "report"
@@ -21,7 +21,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A configured token. `clocks` None: all of them."""
+    """A configured token. `clocks` None: all clocks."""
 
     name: str
     secret: str = field(repr=False)
@@ -31,23 +31,23 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, without the secret."""
+    """The token that a request was authenticated with, without its secret."""
 
     name: str
     scopes: frozenset[Scope]
     clocks: frozenset[str] | None = None
 
     def sees(self, clock: str) -> bool:
-        """Whether the caller may know of a clock."""
+        """Whether the token applies to a clock."""
         return self.clocks is None or clock in self.clocks
 
     def check_scope(self, scope: Scope) -> None:
-        """Raises Problem (403) unless the caller may do this to some clock."""
+        """Raise Problem (403) unless the token has this scope for at least one clock."""
         if scope not in self.scopes and not (scope is Scope.READ and Scope.ADMIN in self.scopes):
             raise self._forbidden(f"lacks the scope '{scope}'")
 
     def check(self, scope: Scope, clock: str | None = None) -> None:
-        """Raises Problem (403) unless the caller may do this to this clock, or, without one, to all clocks."""
+        """Raise Problem (403) unless the token has this scope for this clock; without a clock, for all clocks."""
         self.check_scope(scope)
         if clock is None and self.clocks is not None:
             raise self._forbidden("is for some clocks only")
@@ -59,30 +59,30 @@ class Caller:
         return Problem(problems.FORBIDDEN, f"token '{self.name}' {why}", headers={"WWW-Authenticate": challenge})
 
 
-ANYBODY = Caller("anybody", frozenset(Scope))
-"""The caller where no tokens are configured."""
+ANONYMOUS = Caller("anonymous", frozenset(Scope))
+"""The caller if no tokens are configured."""
 
 
 class Tokens:
     """The configured tokens."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
-        self._known = [(token.secret.encode(), Caller(token.name, token.scopes, token.clocks)) for token in tokens]
+        self._callers = [(token.secret.encode(), Caller(token.name, token.scopes, token.clocks)) for token in tokens]
 
-    def caller(self, authorizations: Sequence[bytes]) -> Caller:
-        """Who sent a request with these Authorization headers.
+    def authenticate(self, authorizations: Sequence[bytes]) -> Caller:
+        """The caller of a request with these Authorization headers.
 
         Raises:
-            Problem: 401, when tokens are configured and this is none of them.
+            Problem: 401 if tokens are configured and the request has none of them.
         """
-        if not self._known:
-            return ANYBODY
+        if not self._callers:
+            return ANONYMOUS
         if len(authorizations) != 1 or authorizations[0][: len(_SCHEME)].lower() != _SCHEME:
             raise _unauthenticated(problems.UNAUTHENTICATED.example)
         given = authorizations[0][len(_SCHEME) :].strip()
         found = None
-        # Every token is compared, so that the time taken tells nothing.
-        for secret, caller in self._known:
+        # Every token is compared, so that the time taken does not depend on which one matches.
+        for secret, caller in self._callers:
             if hmac.compare_digest(secret, given):
                 found = caller
         if found is None:

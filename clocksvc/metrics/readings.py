@@ -60,7 +60,7 @@ class View(Protocol):
     def state(self) -> PublicState:
         """The clock's public state."""
 
-    def unready(self) -> str:
+    def readiness_error(self) -> str:
         """Why this replica can't answer for the clock; "" where it can."""
 
 
@@ -84,7 +84,7 @@ def read(view: View, leads: bool, per_partition: bool = True) -> Page:
     clock = view.spec.name
     readings = list(_configured(view.spec))
     try:
-        readings.append(Reading(READY, (clock,), float(not view.unready())))
+        readings.append(Reading(READY, (clock,), float(not view.readiness_error())))
         state = view.state()
     except ClocksvcError as error:
         logger.warning("scrape without a clock's state", extra={"clock": clock, "error": str(error)})

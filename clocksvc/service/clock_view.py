@@ -29,7 +29,7 @@ from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState
 from clocksvc.service.tick_feed import Feed
 
-FRESH_S = 0.25
+VIEW_MAX_AGE_S = 0.25
 
 
 class PartitionPage(NamedTuple):
@@ -71,12 +71,12 @@ class ClockView:
         """The store's snapshot, at most 0.25 s old, however many ask, and never older than the last tick shown: no
         partition may seem to be behind the clock. None when the store did not answer."""
         with self._reading:
-            if self._time.monotonic() - self._read_at >= FRESH_S or self._precedes_last_tick():
+            if self._time.monotonic() - self._read_at >= VIEW_MAX_AGE_S or self._precedes_last_tick():
                 self._read_snapshot()
                 self._read_at = self._time.monotonic()
             return self._snapshot
 
-    def look_anew(self) -> None:
+    def invalidate(self) -> None:
         """Let whoever asks next see the store as it is by then: something changed. Waits for a reading under way."""
         with self._reading:
             self._read_at = float("-inf")
@@ -117,7 +117,7 @@ class ClockView:
             heartbeats=self._heartbeats(),
         )
 
-    def unready(self) -> str:
+    def readiness_error(self) -> str:
         """Why this replica can't answer for the clock; "" where it can, if only with a hold."""
         if not self.feed.ready:
             return "not read yet"

@@ -84,7 +84,7 @@ class Feed:
         if self._ring.last() is None:
             return []
         in_memory = self._ring.after(cursor_ms, limit)
-        return self._kept_after(cursor_ms, limit) if in_memory is None else in_memory
+        return self._read_stored_after(cursor_ms, limit) if in_memory is None else in_memory
 
     def reached(self, until_ms: int) -> Tick | None:
         """The first tick at or after a time, or the oldest known after that; None when the clock is not there yet."""
@@ -214,11 +214,11 @@ class Feed:
     def _has_no_tick(self) -> bool:
         return self._a_leader_was_here() and self._store.last_tick() is None
 
-    def _kept_after(self, cursor_ms: int, limit: int) -> list[Tick]:
+    def _read_stored_after(self, cursor_ms: int, limit: int) -> list[Tick]:
         shown = self._ring.last()
         kept = self._store.ticks_after(cursor_ms, limit)
         if not _follows(cursor_ms, kept):
-            raise self._no_such_cursor(cursor_ms)
+            raise self._cursor_error(cursor_ms)
         reaches = len(kept) == limit or (shown is not None and kept[-1].at_ms >= shown.at_ms)
         if not reaches or not self._agrees(kept):
             raise Rebuilding
@@ -233,7 +233,7 @@ class Feed:
         joined = next(tick for tick in kept if tick.at_ms >= first.at_ms)
         return (joined.at_ms, joined.previous_ms) == (first.at_ms, first.previous_ms)
 
-    def _no_such_cursor(self, cursor_ms: int) -> CursorTooOld | Rebuilding:
+    def _cursor_error(self, cursor_ms: int) -> CursorTooOld | Rebuilding:
         oldest, first = self._store.first_tick(), self._ring.first()
         if oldest is None or first is None:
             return Rebuilding()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.core
         ('{"a": 1}', '{"a": 1, "b": 2}', False),
         ("one\ntwo", "zero\none\ntwo", True),
         ("one\ntwo", "one", False),
-        ("out by ops at 2026-11-22T03:12:45.120Z: disk", "out by anybody at 2027-01-01T00:00:00Z: disk", True),
+        ("out by ops at 2026-11-22T03:12:45.120Z: disk", "out by anonymous at 2027-01-01T00:00:00Z: disk", True),
         ("out by ops at 2026-11-22T03:12:45.120Z: disk", "out by ops at 2026-11-22T03:12:45.120Z: fire", False),
     ],
 )

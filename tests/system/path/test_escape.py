@@ -138,19 +138,20 @@ def test_a_dead_partition_is_excluded_and_taken_back_in(night: Night) -> None:
 
         state = scene.until_reached(held_s + 3)
         (exclusion,) = state["exclusions"]
-        assert exclusion == dead | {"by": "anybody", "at": exclusion["at"], "reason": WHY}
+        assert exclusion == dead | {"by": "anonymous", "at": exclusion["at"], "reason": WHY}
         assert (state["partitions"], state["last_tick"]["excluded"]) == (
             {"known": 1, "unknown": 0, "excluded": 1},
             [dead],
         )
-        line = f"{scene.clock}: {scene.topic}:1 excluded by anybody at {exclusion['at']}: {WHY}"
+        line = f"{scene.clock}: {scene.topic}:1 excluded by anonymous at {exclusion['at']}: {WHY}"
         assert line in printed
         assert line in command(night.installation, "status", scene.clock)
         for url in night.urls:
             assert metric(url, "clocksvc_partitions", clock=scene.clock, state="excluded") == 1
         (control,) = controls(scene)
         assert control["state"]["exclusions"] == [exclusion]
-        assert [(one["kind"], one["by"], one["reason"]) for one in control["requests"]] == [("exclude", "anybody", WHY)]
+        requests = [(one["kind"], one["by"], one["reason"]) for one in control["requests"]]
+        assert requests == [("exclude", "anonymous", WHY)]
 
         night.flush()
         reached_s = scene.until_reached(scene.time_s() + 3)["timestamp_seconds"]
@@ -191,9 +192,9 @@ def test_a_paused_clock_stands_still_until_it_is_resumed(night: Night) -> None:
         paused = scene.until(lambda state: state["status"] == "paused", "the pause to show")
         paused_s = paused["timestamp_seconds"]
         pause = paused["pause"]
-        assert pause == {"by": "anybody", "at": pause["at"], "reason": WHY}
+        assert pause == {"by": "anonymous", "at": pause["at"], "reason": WHY}
         assert (paused["hold"]["reason"], paused["hold"]["since"]) == ("paused", paused["last_tick"]["emitted_at"])
-        line = f"{scene.clock}: paused by anybody at {pause['at']}: {WHY}"
+        line = f"{scene.clock}: paused by anonymous at {pause['at']}: {WHY}"
         assert line in printed
         assert line in command(night.installation, "status")
         assert metric(night.urls[0], "clocksvc_holding", clock=scene.clock, reason="paused") == 1

@@ -27,7 +27,7 @@ from tests.unit.api.contract import problem_name
 ONE = "/v1/clocks/checkins"
 WHY = "Festplatte tot, INC-4711 \U0001f62d"
 DEAD = {"topic": TOPIC, "partition": 1, "reason": WHY}
-SAID = {"by": "anybody", "at": "2026-11-22T12:00:01Z", "reason": WHY}
+SAID = {"by": "anonymous", "at": "2026-11-22T12:00:01Z", "reason": WHY}
 EXCLUDED = {"topic": TOPIC, "partition": 1, **SAID}
 CALLS = [("POST", "exclusions", DEAD), ("DELETE", "exclusions", DEAD)]
 CALLS += [("POST", "pause", {"reason": WHY}), ("POST", "resume", {"reason": WHY})]
@@ -38,7 +38,7 @@ ADMIN, READ, OTHERS = "admin-token-012345", "read-token-0123456", "others-token-
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that last a tenth of a second."""
     monkeypatch.setattr(leader_requests, "EXPIRES_MS", 100)
-    monkeypatch.setattr(leader_requests, "LONGER_S", 0.1)
+    monkeypatch.setattr(leader_requests, "EXTRA_WAIT_S", 0.1)
 
 
 def ask(client: TestClient, method: str, resource: str, body: Any, **how: Any) -> httpx2.Response:
@@ -167,7 +167,7 @@ def test_a_leader_that_does_not_come_to_it(bed: Bed, client: TestClient) -> None
 def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client: TestClient) -> None:
     """Whoever reads the clock's state may wait for the store at that moment: an answer never waits for that on the
     event loop, which belongs to all clients and clocks."""
-    look, on_the_loop = bed.view.look_anew, []
+    look, on_the_loop = bed.view.invalidate, []
 
     def watched() -> None:
         with suppress(RuntimeError):
@@ -175,7 +175,7 @@ def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client:
         look()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.view, "look_anew", watched)
+        patch.setattr(bed.view, "invalidate", watched)
         assert ask(client, "POST", "pause", {"reason": WHY}).status_code == 200
 
     assert on_the_loop == []
@@ -315,5 +315,5 @@ def test_a_replica_that_ends_keeps_nobody_waiting(ending: TestClient, bed: Bed) 
 
     assert monotonic() - began < leader_requests.EXPIRES_MS / 2_000
     assert problem_name(answer) == "not-done"
-    assert "this replica ends: nothing has changed" in answer.json()["detail"]
+    assert "this replica shuts down: nothing has changed" in answer.json()["detail"]
     assert bed.store.copy_state().requests == {}

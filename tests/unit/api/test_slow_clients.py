@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from clocksvc.api import connection as connections
+from clocksvc.api import server as connections
 from clocksvc.api.async_clock import AsyncClock
 from tests.unit.api.bed import (
     NOON,
@@ -50,8 +50,8 @@ def live(served: Served) -> AsyncClock:
 def test_a_stream_that_nobody_reads_is_dropped_and_counted(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that takes nothing for 30 s (here 0.5 s) while ticks wait for it loses the connection; one that reads
     beside it gets every tick."""
-    assert connections.TAKEN_WITHIN_S == 30
-    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.5)
+    assert connections.WRITE_STALL_TIMEOUT_S == 30
+    monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.5)
     chain = ticks(3_000)
     bed.publish(chain[0])
     with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as deaf:
@@ -73,7 +73,7 @@ def test_a_stream_that_nobody_reads_is_dropped_and_counted(bed: Bed, monkeypatch
 
 def test_a_dropped_client_goes_on_behind_what_it_saw(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cursor is all that it needs: nothing is missing, nothing comes twice."""
-    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.2)
+    monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.2)
     chain = ticks(2_000)
     bed.publish(*chain)
     with serving(bed) as served:
@@ -92,7 +92,7 @@ def test_a_dropped_client_goes_on_behind_what_it_saw(bed: Bed, monkeypatch: pyte
 
 def test_a_slow_client_that_goes_on_reading_is_kept(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow is not deaf: whoever takes a little now and then gets all of a page, however long that takes."""
-    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 1.5)
+    monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 1.5)
     bed.publish(*ticks(1_000))
     pace = threading.Event()
     with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as slow:
@@ -107,7 +107,7 @@ def test_a_slow_client_that_goes_on_reading_is_kept(bed: Bed, monkeypatch: pytes
 
 def test_an_answer_that_nobody_takes_is_let_go(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only streams: of pages of many sizes, on connections that end with them, none is held for ever."""
-    monkeypatch.setattr(connections, "TAKEN_WITHIN_S", 0.3)
+    monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.3)
     bed.publish(*ticks(1_000))
     with serving(bed) as served, ExitStack() as clients:
         for limit in range(250, 1_001, 150):
@@ -130,8 +130,8 @@ def test_an_answer_that_nobody_takes_is_let_go(bed: Bed, monkeypatch: pytest.Mon
 )
 def test_half_a_head_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """10 s (here 0.3 s) from the first byte to the end of the headers, whether or not bytes trickle in meanwhile."""
-    assert connections.HEAD_WITHIN_S == 10
-    monkeypatch.setattr(connections, "HEAD_WITHIN_S", 0.3)
+    assert connections.HEADERS_TIMEOUT_S == 10
+    monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 0.3)
     with serving(bed) as served, connected(served.port) as slow:
         slow.sendall(sent)
         began = time.monotonic()
@@ -145,8 +145,8 @@ def test_half_a_head_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.Monke
 )
 def test_half_a_body_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
     """30 s (here 0.3 s) from the end of the headers to the end of the body, chunks that go on for ever included."""
-    assert connections.BODY_WITHIN_S == 30
-    monkeypatch.setattr(connections, "BODY_WITHIN_S", 0.3)
+    assert connections.BODY_TIMEOUT_S == 30
+    monkeypatch.setattr(connections, "BODY_TIMEOUT_S", 0.3)
     head = f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     with serving(bed) as served, connected(served.port) as slow:
         slow.sendall((head + framing).encode())
@@ -155,7 +155,7 @@ def test_half_a_body_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.Monke
 
 def test_a_body_is_waited_for_no_longer_after_its_answer(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused before it was read: the rest of it holds no connection."""
-    monkeypatch.setattr(connections, "BODY_WITHIN_S", 0.3)
+    monkeypatch.setattr(connections, "BODY_TIMEOUT_S", 0.3)
     with serving(bed) as served, connected(served.port) as slow:
         slow.sendall(b"POST /v1/clocks HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert b" 405 " in slow.recv(65_536)
@@ -180,7 +180,7 @@ def _trickle(connection: socket.socket, byte: bytes) -> None:
 
 def test_a_thousand_half_requests_delay_nobody(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """While they are held, and while they are let go, a probe is answered at once."""
-    monkeypatch.setattr(connections, "HEAD_WITHIN_S", 2.0)
+    monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 2.0)
     bed.publish(*ticks(2))
     with serving(bed) as served:
         held = asyncio.run(_half_open(served, 1_000))

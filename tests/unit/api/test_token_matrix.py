@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from clocksvc.api import status_page
+from clocksvc.api import pages
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
 from tests.unit.api.bed import (
@@ -22,9 +22,7 @@ from tests.unit.api.bed import (
 )
 
 OPEN = {"/", "/livez", "/readyz", "/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"}
-OPEN |= {f"/status/{one.name}" for one in (Path(status_page.__file__).parent / "status").iterdir()} - {
-    "/status/index.html"
-}
+OPEN |= {f"/status/{one.name}" for one in (Path(pages.__file__).parent / "status").iterdir()} - {"/status/index.html"}
 ALL_CLOCKS = {"/metrics"}
 OWN, OTHER, MISSING = "checkins", "payments", "nosuch"
 SCOPES = [set(chosen) for size in (1, 2, 3) for chosen in itertools.combinations(("read", "report", "admin"), size)]

@@ -28,7 +28,7 @@ from tests.unit.api.served import (
 SECRET = "a-token-of-sixteen-characters"
 WHY = ["--reason", "disk of broker 3 died"]
 DEAD = f"{TOPIC}:1"
-SAID = "by anybody at 2026-11-22T12:00:00Z: disk of broker 3 died"
+SAID = "by anonymous at 2026-11-22T12:00:00Z: disk of broker 3 died"
 COMMANDS = [["exclude", "checkins", DEAD], ["include", "checkins", DEAD], ["pause", "checkins"], ["resume", "checkins"]]
 Captured = pytest.CaptureFixture[str]
 
@@ -84,7 +84,7 @@ def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
         f"checkins: paused {SAID}",
     ]
     bed.time.advance(1)
-    bed.say(Hold(Reason.PAUSED, detail="paused by anybody: disk of broker 3 died"))
+    bed.say(Hold(Reason.PAUSED, detail="paused by anonymous: disk of broker 3 died"))
     bed.time.advance(1)
     assert main(["status"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]

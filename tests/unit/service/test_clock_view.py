@@ -101,13 +101,13 @@ def test_a_replica_that_cant_answer_says_why() -> None:
     clock = a_clock_with_ticks()
     feed = Feed("clock", clock.store, clock.time)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
-    before = replica.unready()
+    before = replica.readiness_error()
     feed.step(0)
-    after = replica.unready()
+    after = replica.readiness_error()
 
     clock.time.advance(20)
-    lost = replica.unready()
+    lost = replica.readiness_error()
     clock.store.broken = True
-    replica.look_anew()
+    replica.invalidate()
 
-    assert (before, after, lost, replica.unready()) == ("not read yet", "", "lost while the store answers", "")
+    assert (before, after, lost, replica.readiness_error()) == ("not read yet", "", "lost while the store answers", "")

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from clocksvc.api import compact_partitions
+from clocksvc.api.partitions import MAX_COMPACT_PARTITIONS, compact_page
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.service.clock_view import PartitionPage
@@ -37,7 +37,7 @@ def pages(partitions: list[PublicPartition]) -> list[dict[str, Any]]:
     """All pages, as a client gets them that asks until `next` is null; each at most 60 kB."""
     found, left = [], partitions
     while True:
-        text = compact_partitions.page(PartitionPage(NOW_MS, left[: compact_partitions.MOST + 1]))
+        text = compact_page(PartitionPage(NOW_MS, left[: MAX_COMPACT_PARTITIONS + 1]))
         assert len(text.encode()) <= 60_000
         page = json.loads(text)
         found.append(page)
@@ -110,8 +110,8 @@ def test_no_page_is_larger_whatever_is_on_it() -> None:
 
 def test_an_exact_page_is_the_last() -> None:
     """No empty page follows."""
-    assert len(pages(partition_clocks("t", compact_partitions.MOST, NOW_MS))) == 1
-    assert len(pages(partition_clocks("t", compact_partitions.MOST + 1, NOW_MS))) == 2
+    assert len(pages(partition_clocks("t", MAX_COMPACT_PARTITIONS, NOW_MS))) == 1
+    assert len(pages(partition_clocks("t", MAX_COMPACT_PARTITIONS + 1, NOW_MS))) == 2
     assert pages([]) == [{"now_ms": NOW_MS, "runs": [], "next": None}]
 
 

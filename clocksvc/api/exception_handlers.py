@@ -1,4 +1,4 @@
-"""From whatever is raised to the problem that is answered. The only place that knows both."""
+"""Turns exceptions into problem details: those of clocksvc, of FastAPI's validation and of Starlette."""
 
 import logging
 import re
@@ -18,20 +18,19 @@ from clocksvc.errors import ClocksvcError, CursorTooOld, InvalidValue, Rebuildin
 
 logger = logging.getLogger("clocksvc.api")
 
-_RETRY = {"Retry-After": "1"}
 _PARAMETER = re.compile(r"\{\w+\}")
 
 
-def handle(app: FastAPI) -> None:
-    """Answer every error of this app with problem details."""
-    app.add_exception_handler(Problem, _answer)
-    app.add_exception_handler(ClocksvcError, _answer)
-    app.add_exception_handler(RequestValidationError, _answer)
-    app.add_exception_handler(HTTPException, _answer)
-    app.add_exception_handler(Exception, _unexpected)
+def add_exception_handlers(app: FastAPI) -> None:
+    """Answer every exception of this app's routes with problem details."""
+    app.add_exception_handler(Problem, _respond)
+    app.add_exception_handler(ClocksvcError, _respond)
+    app.add_exception_handler(RequestValidationError, _respond)
+    app.add_exception_handler(HTTPException, _respond)
+    app.add_exception_handler(Exception, _respond_unexpected)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def _respond(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     if isinstance(error, RequestValidationError):
@@ -39,27 +38,27 @@ async def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _http(request, error)
     assert isinstance(error, ClocksvcError)
-    return _ours(error).response()
+    return _clocksvc_problem(error).response()
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _respond_unexpected(request: Request, error: Exception) -> Response:
     logger.error("request failed", exc_info=error, extra={"path": request.url.path, "method": request.method})
-    return Problem(problems.INTERNAL, problems.INTERNAL.example).response()
+    return Problem(problems.INTERNAL).response()
 
 
-def _ours(error: ClocksvcError) -> Problem:
+def _clocksvc_problem(error: ClocksvcError) -> Problem:
     if isinstance(error, InvalidValue):
         return problems.invalid(error.field, error.value, error.wanted)
     if isinstance(error, CursorTooOld):
         return _cursor_too_old(error)
     if isinstance(error, Rebuilding):
-        return Problem(problems.REBUILDING, str(error), headers=_RETRY)
+        return Problem(problems.REBUILDING, str(error))
     if isinstance(error, StoreMismatch):
-        return Problem(problems.STORE_MISMATCH, str(error), headers=_RETRY)
+        return Problem(problems.STORE_MISMATCH, str(error))
     if isinstance(error, Unavailable):
-        return Problem(problems.STORE_UNAVAILABLE, str(error), headers=_RETRY)
+        return Problem(problems.STORE_UNAVAILABLE, str(error))
     logger.error("request failed", exc_info=error)
-    return Problem(problems.INTERNAL, problems.INTERNAL.example)
+    return Problem(problems.INTERNAL)
 
 
 def _cursor_too_old(error: CursorTooOld) -> Problem:
@@ -90,7 +89,7 @@ def _field(error: Any) -> str:
 
 
 def _value(error: Any) -> Any:
-    return None if error["type"] == "json_invalid" else problems.shown(error.get("input"))
+    return None if error["type"] == "json_invalid" else problems.truncated(error.get("input"))
 
 
 def _wanted(error: Any) -> str:
@@ -99,25 +98,23 @@ def _wanted(error: Any) -> str:
     return str(error["msg"])
 
 
-def _allowed(request: Request, found: str) -> str:
-    """The methods of an address. The framework names those of one route only, where an address has several."""
+def _allowed_methods(request: Request, default: str) -> str:
+    """The methods of the request's path. Starlette names only those of one route, although a path may have several."""
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     here = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
-    return ", ".join(sorted(method.upper() for method in next(here, {}))) or found
+    return ", ".join(sorted(method.upper() for method in next(here, {}))) or default
 
 
 def _http(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
-        # FastAPI's word for a body that its JSON parser can't take.
+        # FastAPI raises 400 for a body that its JSON parser can't decode.
         return problems.invalid("body", None, "wanted JSON in UTF-8").response()
     if error.status_code == 404:
-        detail = f"there is nothing at {problems.shown(request.url.path)}; the API is described at /docs"
+        detail = f"there is nothing at {problems.truncated(request.url.path)}; see /docs for the API"
         return Problem(problems.NOT_FOUND, detail).response()
     if error.status_code == 405:
-        allowed = _allowed(request, (error.headers or {}).get("Allow", "")).replace("GET", "GET, HEAD")
+        allowed = _allowed_methods(request, (error.headers or {}).get("Allow", "")).replace("GET", "GET, HEAD")
         return Problem(problems.METHOD_NOT_ALLOWED, f"wanted {allowed}", headers={"Allow": allowed}).response()
     if error.status_code == 413:
-        return Problem(
-            problems.BODY_TOO_LARGE, problems.BODY_TOO_LARGE.example, headers={"Connection": "close"}
-        ).response()
+        return Problem(problems.BODY_TOO_LARGE).response()
     return Problem(problems.OTHER, error.detail).response(error.status_code)
