@@ -16,7 +16,7 @@ pytestmark = pytest.mark.core
 
 def test_every_reason_of_a_hold_is_explained() -> None:
     """docs/concepts.md has a line for each that there is, and for no other."""
-    section = text_of("docs/concepts.md").partition("### Why a clock stands still")[2].partition("\n## ")[0]
+    section = text_of("docs/concepts.md").partition("### Why a clock holds")[2].partition("\n## ")[0]
     named = [name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"\w+", cell)]
 
     assert sorted(named) == sorted(reason.value for reason in Reason)
