@@ -16,7 +16,6 @@ OWN_KEY = ""
 
 BEAT, TICK_TASKS = "beat", "tasks"
 """The names of two dispatchers: an app's beat, unless named otherwise, and the one in the service's own beat."""
-DISPATCHERS = (BEAT, TICK_TASKS)
 
 
 def checkpoint_topic(tick_log: str) -> str:

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.checkpoints import (
-    DISPATCHERS,
     checkpoint_topic,
 )
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
@@ -127,7 +126,7 @@ def add_names(clocks: object) -> object:
 
 
 def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
-    """Check that there is a clock, and that no tick log collides with another topic or transactional id.
+    """Check that there is a clock, and that no tick log is also another topic of a clock.
 
     Raises:
         FieldErrors: names each clock and field.
@@ -151,16 +150,12 @@ def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
 def _dispatcher_errors(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
     checkpoints = {checkpoint_topic(log): owner for log, owner in logs.items()}
-    transactional_ids = {f"{log}.{dispatcher}": owner for log, owner in logs.items() for dispatcher in DISPATCHERS}
     errors = []
     for name, clock in clocks.items():
         log = clock.tick_log_topic
         if log in checkpoints:
             reason = f"the dispatchers of clock {checkpoints[log]!r} store their checkpoints there"
             errors.append(FieldError((name, "tick_log"), f"wanted a topic of its own: {reason}", log))
-        if log in transactional_ids:
-            reason = f"a dispatcher of clock {transactional_ids[log]!r} has it as its transactional id"
-            errors.append(FieldError((name, "tick_log"), f"wanted another name: {reason}", log))
         for topic in checkpoints.keys() & set(clock.topics):
             reason = f"the dispatchers of clock {checkpoints[topic]!r} store their checkpoints in this one"
             errors.append(FieldError((name, "topics"), f"wanted topics with records: {reason}", topic))

@@ -17,6 +17,7 @@ from clocksvc.memory.checkpoints import (
     MemoryCheckpoints,
     MemoryCheckpointTopic,
 )
+from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.ticklog_values import Word
 
 Open = Callable[[str], Checkpoints]
@@ -137,3 +138,21 @@ def test_a_long_topic_is_read_in_pieces(bootstrap: str, monkeypatch: pytest.Monk
         monkeypatch.setattr("clocksvc.kafka.checkpoints.CHUNK", chunk)
         assert made.acquire(Word()) == {OWN_KEY: Checkpoint(7), "entry 7": ENTRY}
     made.close()
+
+
+@pytest.mark.servers
+def test_an_outage_does_not_name_the_tick_log(faulty_kafka: FaultyKafka) -> None:
+    """Its errors name the checkpoint topic, so that the reader looks at the right one."""
+    log = f"log-{uuid.uuid4().hex[:12]}"
+    checkpoints = KafkaCheckpoints(log, "beat", {"bootstrap.servers": faulty_kafka.bootstrap}, SystemTime(), 2.0, 2.0)
+    checkpoints.acquire(Word())
+    faulty_kafka.wire.stall()
+    with pytest.raises((CheckpointsUnavailable, OutcomeUnknown)) as committed:
+        checkpoints.commit({OWN_KEY: AT}, Word())
+    with pytest.raises(CheckpointsUnavailable) as acquired:
+        checkpoints.acquire(Word())
+    faulty_kafka.wire.heal()
+    checkpoints.close()
+
+    assert f"checkpoint topic '{log}-checkpoints'" in str(committed.value)
+    assert not [error for error in (committed, acquired) if "tick log" in str(error.value)]

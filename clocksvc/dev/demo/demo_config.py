@@ -11,6 +11,7 @@ from clocksvc.interfaces.checkpoints import (
     BEAT,
     checkpoint_topic,
 )
+from clocksvc.kafka.client import dispatcher_id
 from clocksvc.settings import Settings, settings_from
 
 CLOCK = "demo"
@@ -61,7 +62,7 @@ class DemoConfig:
     @property
     def dispatcher_group(self) -> str:
         """The consumer group of the beat that follows the clock; clocksvc names it."""
-        return f"clocksvc.{self.tick_log}.{BEAT}"
+        return dispatcher_id(self.tick_log, BEAT)
 
     @property
     def jobs_queue(self) -> str:

@@ -78,16 +78,6 @@ REFUSED: dict[str, tuple[object, str]] = {
         "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a topic of its own: "
         "the dispatchers of clock 'a' store their checkpoints there",
     ),
-    "a tick log with the transactional id of a beat": (
-        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks.beat"}}},
-        "clocks.b.tick_log: 'a-ticks.beat' is not valid: wanted another name: "
-        "a dispatcher of clock 'a' has it as its transactional id",
-    ),
-    "a tick log with the transactional id of the dispatcher of tick tasks": (
-        {"clocks": {"b": {**CLOCK, "tick_log": "a-ticks.tasks"}, "a": CLOCK}},
-        "clocks.b.tick_log: 'a-ticks.tasks' is not valid: wanted another name: "
-        "a dispatcher of clock 'a' has it as its transactional id",
-    ),
     "a watched topic where a dispatcher keeps positions": (
         with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
         "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics with records: "

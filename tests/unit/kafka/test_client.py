@@ -1,0 +1,82 @@
+"""Transactional ids, log forwarding and ACL hints, without a broker."""
+
+import itertools
+import logging
+
+import pytest
+
+from clocksvc.kafka.client import (
+    ClientLog,
+    client_settings,
+    dispatcher_id,
+    explain_missing_acl,
+    leader_transactional_id,
+)
+
+pytestmark = pytest.mark.core
+
+NAMES = ("a", "b", "a.b", "a-b", "b-c", "a.b.c", "a-checkpoints", "a-ticks", "a-ticks.beat", "beat", "tasks", "b.beat")
+
+
+def test_transactional_ids_are_all_different() -> None:
+    """A leader or dispatcher never fences another one, regardless of the names of tick logs and dispatchers.
+
+    If a dot joined them, the dispatcher `b.c` of the log `a` would have the id of the dispatcher `c` of the log `a.b`,
+    and the dispatcher `beat` of the log `a-ticks` the id of the leader of the log `a-ticks.beat`.
+    """
+    ids = [leader_transactional_id(log) for log in NAMES]
+    ids += [dispatcher_id(log, dispatcher) for log, dispatcher in itertools.product(NAMES, NAMES)]
+
+    assert len(set(ids)) == len(NAMES) + len(NAMES) ** 2
+    assert all(one.startswith("clocksvc.") for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "explained"),
+    [
+        ("Broker: Unknown topic or partition", "Broker: Unknown topic or partition"),
+        (
+            "Broker: Topic authorization failed",
+            "Broker: Topic authorization failed: the Kafka user lacks Write on topic t",
+        ),
+        (
+            "Broker: Transactional Id authorization failed.",
+            "Broker: Transactional Id authorization failed: the Kafka user lacks Write on transactional id i",
+        ),
+        (
+            "Broker: Cluster authorization failed",
+            "Broker: Cluster authorization failed: the Kafka user lacks Write on topic t",
+        ),
+    ],
+)
+def test_a_missing_permission_is_named(text: str, explained: str) -> None:
+    """The one for the resource in Kafka's error, else the first."""
+    assert (
+        explain_missing_acl(text, {"Topic": "Write on topic t", "Transactional": "Write on transactional id i"})
+        == explained
+    )
+
+
+def test_without_a_known_permission_the_document_is_named() -> None:
+    """docs/security.md lists all of them."""
+    assert explain_missing_acl("Group authorization failed", {}).endswith(
+        "lacks a permission that docs/security.md lists"
+    )
+
+
+def test_settings_of_clocksvc_override_the_users() -> None:
+    """Except for the log level, which the user may change."""
+    made = client_settings({"acks": "1", "log_level": "7", "client.id": "x"}, acks="all", linger_ms=0)
+
+    assert (made["acks"], made["linger.ms"], made["log_level"], made["client.id"]) == ("all", 0, "7", "x")
+    assert made["allow.auto.create.topics"] is False
+
+
+def test_log_lines_are_warnings_at_most(caplog: pytest.LogCaptureFixture) -> None:
+    """The newest one is kept for an error message, without the name of librdkafka's thread."""
+    log = ClientLog()
+    with caplog.at_level(logging.DEBUG, "clocksvc.kafka"):
+        log.log(logging.CRITICAL, "", "FAIL", "rdkafka#1", "[thrd:main]: it failed")
+
+    assert log.last == "it failed"
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
