@@ -1,17 +1,17 @@
-"""The Celery app that puts heartbeats: `celery -A clocksvc worker`, `celery -A clocksvc beat`.
+"""Celery integration: clocksvc's own app for heartbeats, and what users' Celery apps import.
 
-Celery finds `app` here by its own rule. The app is built from the configuration when it is first asked for, and never
-made the current one: importing anything else from here reads no configuration and leaves a user's own app alone.
-No module here may be named `app`: it would hide the app from Celery.
+`celery -A clocksvc worker` and `celery -A clocksvc beat` find the attribute `app` here. It is built from the
+configuration at its first use and never set as the current app. Importing other names reads no configuration and does
+not affect a user's own app. No module of this package may be named `app`: it would hide the attribute.
 """
 
 import os
 import threading
 from typing import TYPE_CHECKING
 
-from clocksvc.celery.health import add_health_file
+from clocksvc.celery.heartbeat_schedule import EpochSchedule, HeartbeatScheduler
 from clocksvc.celery.on_tick import on_tick
-from clocksvc.celery.schedule import EpochSchedule, HeartbeatScheduler
+from clocksvc.celery.worker import add_health_file
 from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ["ClockScheduler", "EpochSchedule", "HeartbeatScheduler", "add_health_file", "is_duplicate", "on_tick"]
 
-_building = threading.Lock()
+_build_lock = threading.Lock()
 
 
 def __getattr__(name: str) -> object:
-    if name == "ClockScheduler":  # needs Kafka, which a user's worker does not
+    if name == "ClockScheduler":  # imports Kafka clients, which a user's worker does not need
         from clocksvc.celery.clock_scheduler import ClockScheduler
 
         return ClockScheduler
-    if name == "is_duplicate":  # from then on, tasks that end well are looked at
+    if name == "is_duplicate":  # connects a signal for all tasks of the process
         from clocksvc.celery.duplicates import is_duplicate
 
         return is_duplicate
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with _building:
+    with _build_lock:
         if "app" not in globals():
-            globals()["app"] = _built()
+            globals()["app"] = _build()
     return globals()["app"]
 
 
-def _built() -> "Celery":
+def _build() -> "Celery":
     import click
 
     from clocksvc import settings

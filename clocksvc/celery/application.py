@@ -1,22 +1,25 @@
-"""The Celery app, from the settings: its configuration, its one task, and a beat entry for each clock.
+"""clocksvc's own Celery app: its configuration, the heartbeat task, and one beat entry for each clock with heartbeats.
 
-It decides nothing about heartbeats: it carries a clock's name and a due time from beat to a worker.
+The app carries a clock's name and a due time from beat to a worker; it has no logic of heartbeats.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery, signals
+from celery.app.log import Logging
 from celery.beat import BeatLazyFunc
 
-from clocksvc.celery.health import add_health_file
-from clocksvc.celery.schedule import EpochSchedule
-from clocksvc.celery.task import NAME, register
+from clocksvc.celery.heartbeat_schedule import EpochSchedule
+from clocksvc.celery.heartbeat_task import NAME, register
 from clocksvc.celery.tick_tasks import TickTasks
+from clocksvc.celery.worker import add_health_file
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import heartbeats as heartbeat
+from clocksvc.service.log_format import JsonFormatter, TextFormatter
 from clocksvc.settings import Settings
 
 QUEUE = "clocksvc"
@@ -31,43 +34,57 @@ _REDIS_OPTIONS = {
 }
 
 
-class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
-    """A Celery app whose workers don't look for each other: they have nothing to tell, and start a second sooner."""
+class ServiceLogging(Logging):  # type: ignore[misc]  # Celery carries no types
+    """Celery's log set-up with the service's formats: text on a terminal, JSON otherwise."""
 
-    log_cls = "clocksvc.celery.log_setup:Lines"
+    def setup_handlers(self, logger: logging.Logger, *args: Any, **kwargs: Any) -> logging.Logger:
+        """Called by Celery to add a logger's handler."""
+        super().setup_handlers(logger, *args, **kwargs)
+        for handler in logger.handlers:
+            stream = getattr(handler, "stream", None)
+            on_terminal = stream is not None and stream.isatty()
+            handler.setFormatter(TextFormatter() if on_terminal else JsonFormatter())
+        return logger
+
+
+class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
+    """A Celery app whose workers run without gossip and mingle, which they don't need: they start a second sooner."""
+
+    log_cls = f"{__name__}:ServiceLogging"
 
     def Worker(self, **options: Any) -> Any:  # Celery's name
-        """What `celery worker` runs."""
-        alone = {"without_gossip": True, "without_mingle": True}
-        return self.subclass_with_self("celery.apps.worker:Worker")(**(options | alone))
+        """The class behind `celery worker`."""
+        fixed = {"without_gossip": True, "without_mingle": True}
+        return self.subclass_with_self("celery.apps.worker:Worker")(**(options | fixed))
 
 
 def build(settings: Settings) -> Celery:
-    """An app of its own: not the current one, no result backend, nothing read from a user's Celery configuration."""
+    """Build the app. It is not set as the current app, has no result backend, and ignores a user's configuration."""
     app = HeartbeatApp("clocksvc", set_as_current=False, fixups=set(), config_source=configuration(settings))
     register(app, settings)
-    _send_beside_beat(app, settings)
+    _start_tick_tasks_with_beat(app, settings)
     add_health_file(app)
     return app
 
 
-def _send_beside_beat(app: Celery, settings: Settings) -> None:
-    """Let the app's beat, and no other one of the process, send what the configuration wants at each tick."""
+def _start_tick_tasks_with_beat(app: Celery, settings: Settings) -> None:
+    """Send the tasks of `clocks.*.tasks` while this app's beat runs."""
 
-    def begin(sender: Any, **_: Any) -> None:
+    def start(sender: Any, **_: Any) -> None:
         if sender.app is app:
             try:
                 tick_tasks = TickTasks(app, settings)
             except SettingsError as error:
-                raise SystemExit(f"clocksvc: {error}") from None  # Celery logs any other exception, and goes on
+                # Celery logs any other exception and continues.
+                raise SystemExit(f"clocksvc: {error}") from None
             tick_tasks.start()
             sender.scheduler.on_close(tick_tasks.stop)
 
-    signals.beat_init.connect(begin, weak=False)
+    signals.beat_init.connect(start, weak=False)
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Celery's settings, in Celery's names."""
+    """The app's Celery settings."""
     broker_url, transport_options = settings.celery_broker()
     return _broker(broker_url, transport_options) | {
         "task_default_queue": QUEUE,
@@ -79,21 +96,21 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_expires": None,
         "enable_utc": True,
         "timezone": "UTC",
-        "worker_consumer": "clocksvc.celery.consumer:ReconnectSafeConsumer",
+        "worker_consumer": "clocksvc.celery.worker:ReconnectSafeConsumer",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
-        # A user's `celery control`, and events of a user's workers on the same broker, are not for this app's worker.
+        # Exchanges of its own: a user's workers on the same broker must not receive this app's control and events.
         "control_exchange": QUEUE,
         "event_exchange": f"{QUEUE}ev",
         "event_queue_prefix": f"{QUEUE}ev",
-        "beat_scheduler": "clocksvc.celery.schedule:HeartbeatScheduler",
+        "beat_scheduler": "clocksvc.celery.heartbeat_schedule:HeartbeatScheduler",
         "beat_max_loop_interval": 5,
         "beat_schedule": beat_schedule(settings.clock_specs().values()),
     }
 
 
 def beat_schedule(specs: Iterable[ClockSpec]) -> dict[str, dict[str, Any]]:
-    """One entry for each clock with heartbeats. The due time is found when a task is sent, not when beat starts."""
+    """One entry for each clock with heartbeats. The due time is computed when a task is sent."""
     entries = {}
     for spec in specs:
         beats = spec.heartbeat
@@ -112,7 +129,7 @@ def _due_seconds(beats: HeartbeatSpec) -> float:
 
 
 def _broker(url: str, transport_options: dict[str, Any]) -> dict[str, Any]:
-    """A broker that is away is asked again for ever, with a back-off; a lost task comes back within the minute."""
+    """Reconnect to a lost broker without limit, with backoff. Redis redelivers a dead worker's task after 2 minutes."""
     defaults = _REDIS_OPTIONS if url.startswith(_REDIS_SCHEMES) else {}
     return {
         "broker_url": url,

@@ -1,73 +1,82 @@
-"""`celery -A app beat -S clocksvc.celery:ClockScheduler`: an ordinary beat schedule whose "now" is the global clock.
+"""`celery -A app beat -S clocksvc.celery:ClockScheduler`: beat with the global clock in place of the wall clock.
 
-The entry for 02:00 is sent once everything before 02:00 has been processed. It decides nothing about ticks, and keeps
-nothing itself: what is due, and up to where all was sent, is the dispatcher's.
+The entry for 02:00 is sent once everything before 02:00 has been processed. This module translates beat entries and
+`@on_tick` tasks into schedules; a `TaskDispatcher` decides what is due and keeps the checkpoint.
 """
 
 import os
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from celery import Celery
 from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler
 
 from clocksvc import settings as configuration
-from clocksvc.celery.broker import CeleryBroker
-from clocksvc.celery.clock_schedules import by_the_clock
-from clocksvc.celery.destination import destination
-from clocksvc.celery.message import Arguments, TaskMessage, with_tick
-from clocksvc.celery.on_tick import MARK, TICK_PREFIX, OnTick
+from clocksvc.celery.on_tick import ATTRIBUTE, TICK_PREFIX, OnTick
+from clocksvc.celery.recurrence import recurrence_of
+from clocksvc.celery.task_queue import Arguments, CeleryTaskQueue, TaskMessage, destination_of, tick_arguments
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.checkpoints import (
-    BEAT,
-    TICK_TASKS,
-)
-from clocksvc.interfaces.schedule import Entry as DispatcherEntry
-from clocksvc.interfaces.schedule import parse_backlog
+from clocksvc.interfaces.checkpoints import BEAT, TICK_TASKS
+from clocksvc.interfaces.schedule import Schedule, parse_catch_up
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.jobs.dispatcher import TaskDispatcher
-from clocksvc.service import bootstrap as wiring
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
 CLOCK = "clocksvc_clock"
 DISPATCHER = "clocksvc_dispatcher"
-STEP_S = 1.0
+"""Names of the app's settings."""
 
+STEP_S = 1.0
 _DISPATCHER_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}")
 
 
+class ScheduledTask(NamedTuple):
+    """A schedule and what is sent for it."""
+
+    schedule: Schedule
+    message: TaskMessage
+
+
 class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no types
-    """A beat entry that may also say `catch_up` (`all` or `last`) and `max_age` (`1h`)."""
+    """A beat entry with two more options: `catch_up` (`all` or `last`) and `max_age` (such as `1h`)."""
 
     def __init__(self, *args: Any, catch_up: str = "all", max_age: str | None = None, **named: Any) -> None:
         super().__init__(*args, **named)
         self.catch_up, self.max_age = catch_up, max_age
 
-    def by_the_clock(self, interval_ms: int) -> DispatcherEntry:
-        """This entry for a dispatcher. Raises InvalidValue, naming the entry."""
+    def scheduled(self, interval_ms: int) -> ScheduledTask:
+        """This entry for a clock with this interval.
+
+        Raises:
+            InvalidValue: names the entry.
+        """
         if not self.name or self.name.startswith(TICK_PREFIX):
-            raise InvalidValue("beat_schedule", self.name, f"wanted a name, and none that begins with {TICK_PREFIX!r}")
-        catch_up, max_age_ms = parse_backlog(f"beat_schedule[{self.name!r}]", self.catch_up, self.max_age)
-        return DispatcherEntry(self.name, by_the_clock(self.name, self.schedule, interval_ms), catch_up, max_age_ms)
+            raise InvalidValue("beat_schedule", self.name, f"wanted a name that does not begin with {TICK_PREFIX!r}")
+        catch_up, max_age_ms = parse_catch_up(f"beat_schedule[{self.name!r}]", self.catch_up, self.max_age)
+        recurrence = recurrence_of(self.name, self.schedule, interval_ms)
+        return ScheduledTask(Schedule(self.name, recurrence, catch_up, max_age_ms), self._message())
 
-    def message(self) -> TaskMessage:
-        """What is sent when it is due."""
-
+    def _message(self) -> TaskMessage:
         def arguments(_: Tick) -> Arguments:
-            return _evaluated(self.args), {name: _evaluated_one(value) for name, value in self.kwargs.items()}
+            args = tuple(_evaluated(value) for value in self.args or ())
+            return args, {name: _evaluated(value) for name, value in self.kwargs.items()}
 
         return TaskMessage(self.task, arguments, self.options)
 
 
 class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
-    """Celery's scheduler by a clock. The configuration is `CLOCKSVC_CONFIG`'s; the clock is the app's setting
-    `clocksvc_clock`, which may be left out where only one is configured. Apps with beats of their own on one clock
-    name them apart by `clocksvc_dispatcher`.
+    """A Celery beat scheduler that follows a clock.
+
+    The configuration is read from `CLOCKSVC_CONFIG`. The app's setting `clocksvc_clock` names the clock; it can be
+    omitted if one clock is configured. Apps whose beats follow the same clock need different names in the setting
+    `clocksvc_dispatcher`.
 
     Raises, when beat starts:
-        SettingsError, InvalidValue: what is wrong with configuration, clock or an entry's schedule, by name.
+        SettingsError, InvalidValue: name the wrong field, clock or entry.
     """
 
     Entry = ClockEntry
@@ -75,21 +84,21 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
     _dispatcher: TaskDispatcher | None = None
 
     def setup_schedule(self) -> None:
-        """Celery's hook: read and judge the entries."""
+        """Called by Celery: reads and checks the entries."""
         super().setup_schedule()
-        settings = configuration.load(None, os.environ)
-        spec, self._name = clock_of(self.app, settings), dispatcher_name(self.app)
-        scheduled = [(entry.by_the_clock(spec.interval_ms), entry.message()) for entry in self.schedule.values()]
-        self._planned = settings, spec, scheduled + on_tick_entries(self.app, settings, spec)
+        self._settings = configuration.load(None, os.environ)
+        self._spec, self._name = clock_of(self.app, self._settings), dispatcher_name(self.app)
+        entries = [entry.scheduled(self._spec.interval_ms) for entry in self.schedule.values()]
+        self._tasks = [*entries, *tasks_on_tick(self.app, self._settings, self._spec)]
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Celery's hook: send what is due; seconds until the next call."""
+        """Called by Celery: sends due tasks. Returns the seconds until the next call."""
         if self._dispatcher is None:
-            self._dispatcher = self._opened(*self._planned)
+            self._dispatcher = self._open(self._tasks)
         return self._dispatcher.step(STEP_S)
 
     def close(self) -> None:
-        """Celery's hook: another process takes over at once."""
+        """Called by Celery: another process can take over at once."""
         dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None:
             dispatcher.close()
@@ -97,20 +106,25 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
 
     @property
     def info(self) -> str:
-        """Celery's hook: a line of beat's banner."""
+        """A line of beat's banner."""
         return "    . by the global clock"
 
-    def _opened(
-        self, settings: Settings, spec: ClockSpec, planned: list[tuple[DispatcherEntry, TaskMessage]]
-    ) -> TaskDispatcher:
-        entries, messages = [entry for entry, _ in planned], {entry.name: message for entry, message in planned}
-        routes, broker = settings.routes(), CeleryBroker(self.app, messages)
-        destinations = {name: destination(self.app, routes, message) for name, message in messages.items()}
-        return wiring.open_dispatcher(settings, spec, self._name, entries, broker, destinations, SystemTime())
+    def _open(self, tasks: Sequence[ScheduledTask]) -> TaskDispatcher:
+        messages = {task.schedule.name: task.message for task in tasks}
+        routes, queue = self._settings.routes(), CeleryTaskQueue(self.app, messages)
+        destinations = {name: destination_of(self.app, routes, message) for name, message in messages.items()}
+        schedules = [task.schedule for task in tasks]
+        return bootstrap.open_dispatcher(
+            self._settings, self._spec, self._name, schedules, queue, destinations, SystemTime()
+        )
 
 
 def clock_of(app: Celery, settings: Settings) -> ClockSpec:
-    """The clock that an app's beat goes by. Raises InvalidValue."""
+    """The clock that an app's beat follows.
+
+    Raises:
+        InvalidValue: the app names no configured clock.
+    """
     specs = settings.clock_specs()
     name = app.conf.get(CLOCK)
     if name is None and len(specs) == 1:
@@ -121,38 +135,39 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
 
 
 def dispatcher_name(app: Celery) -> str:
-    """What an app's beat is named. Raises InvalidValue."""
+    """The name of an app's dispatcher.
+
+    Raises:
+        InvalidValue: the name has other characters, is too long, or is reserved.
+    """
     name = app.conf.get(DISPATCHER)
     if name is None:
         return BEAT
-    # With a slash, positions and task ids of two dispatchers could be the same.
+    # A slash is not allowed: it separates the parts of checkpoint keys and task ids.
     if not isinstance(name, str) or not _DISPATCHER_NAME.fullmatch(name) or name == TICK_TASKS:
         wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"
         raise InvalidValue(DISPATCHER, name, wanted)
     return name
 
 
-def on_tick_entries(app: Celery, settings: Settings, spec: ClockSpec) -> list[tuple[DispatcherEntry, TaskMessage]]:
-    """The app's tasks that are marked for a clock, and what is sent for each: the tick, to the queue of its name.
+def tasks_on_tick(app: Celery, settings: Settings, spec: ClockSpec) -> list[ScheduledTask]:
+    """The app's tasks that are decorated with `@on_tick` for this clock.
 
     Raises:
-        InvalidValue: a name goes to a topic, where no worker of Celery's gets anything from.
+        InvalidValue: a task's name is routed to a topic: Celery workers don't read topics.
     """
     routes, found = settings.routes(), []
     for name, task in sorted(app.tasks.items()):
-        marked = getattr(task, MARK, None)
+        marked = getattr(task, ATTRIBUTE, None)
         if isinstance(marked, OnTick) and marked.clock == spec.name:
             queue = routes.queue(marked.name)
             if queue is None:
                 wanted = f"wanted a name that goes to a queue: its route is topic {routes.topic(marked.name)!r}"
                 raise InvalidValue("on_tick.name", marked.name, wanted)
-            found.append((marked.entry(name), TaskMessage(name, with_tick, {"queue": queue}, marked.name)))
+            message = TaskMessage(name, tick_arguments, {"queue": queue}, marked.name)
+            found.append(ScheduledTask(marked.schedule(name), message))
     return found
 
 
-def _evaluated(args: Any) -> tuple[Any, ...]:
-    return tuple(_evaluated_one(value) for value in args or ())
-
-
-def _evaluated_one(value: Any) -> Any:
+def _evaluated(value: Any) -> Any:
     return value() if isinstance(value, BeatLazyFunc) else value

@@ -1,7 +1,7 @@
-"""`is_duplicate(self)`: whether a task by the clock comes again that has been run to its end.
+"""`is_duplicate(self)`: whether a task that a clock sent has already succeeded.
 
-A task is remembered when it ends well, never before: one that died half way, failed, or is retried is run again. The
-memory is the store's, which may lose it: then a redelivery is run again, too. It is loaded by those who ask for it.
+A task is recorded in the store when it succeeds, not before: a task that failed, was retried or died is run again. If
+the store loses the record, a redelivery is run again too. Importing this module connects a Celery signal.
 """
 
 import logging
@@ -19,13 +19,13 @@ from clocksvc.interfaces.task_queue import CLOCK_HEADER
 
 logger = logging.getLogger("clocksvc.celery")
 
-KEPT_MS = 7 * DAY_MS
-MOST = 100_000
-_ANSWER = "clocksvc_is_duplicate"
+RETENTION_MS = 7 * DAY_MS
+MAX_REMEMBERED = 100_000
+_RESULT = "clocksvc_is_duplicate"
 
 
 def is_duplicate(task: Any) -> bool:
-    """Whether this run of a task repeats one that has ended well; counts it. Ask first, and do nothing then:
+    """Whether this run repeats one that has succeeded; such runs are counted. Call it first, and return if True:
 
         @app.task(bind=True)
         def bills(self):
@@ -33,11 +33,11 @@ def is_duplicate(task: Any) -> bool:
                 return
             ...
 
-    A task that no clock sent is none. Without an answer of the store (2 s) there is no knowing: False. Whoever has
-    asked is remembered once the run has ended without an exception.
+    False for a task that no clock sent, and if the store does not answer within 2 s. A run that called this function
+    is recorded when it ends without an exception.
 
     Args:
-        task: the bound task. The configuration is `CLOCKSVC_CONFIG`'s.
+        task: the bound task. The configuration is read from `CLOCKSVC_CONFIG`.
 
     Raises:
         SettingsError, UnknownClock: this worker's configuration is wrong, or lacks the clock that sent the task.
@@ -46,14 +46,14 @@ def is_duplicate(task: Any) -> bool:
     clock = (request.headers or {}).get(CLOCK_HEADER)
     if clock is None or request.id is None:
         return False
-    if getattr(request, _ANSWER, None) is None:
-        setattr(request, _ANSWER, _ask(clock, request.id))
-    return bool(getattr(request, _ANSWER))
+    if getattr(request, _RESULT, None) is None:
+        setattr(request, _RESULT, _check(clock, request.id))
+    return bool(getattr(request, _RESULT))
 
 
-def _ask(clock: str, task_id: str) -> bool:
-    keepers = _keepers()
-    store = keepers.store(keepers.spec(clock))
+def _check(clock: str, task_id: str) -> bool:
+    resources = _resources()
+    store = resources.store(resources.spec(clock))
     try:
         return store.is_task_done(task_id)
     except StoreUnavailable as error:
@@ -62,13 +62,13 @@ def _ask(clock: str, task_id: str) -> bool:
 
 
 @signals.task_success.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery carries no types
-def _note(sender: Any, **_: Any) -> None:
+def _record(sender: Any, **_: Any) -> None:
     request = sender.request
-    if getattr(request, _ANSWER, None) is not False:
+    if getattr(request, _RESULT, None) is not False:
         return
-    clock, keepers = request.headers[CLOCK_HEADER], _keepers()
+    clock, resources = request.headers[CLOCK_HEADER], _resources()
     try:
-        keepers.store(keepers.spec(clock)).mark_task_done(request.id, KEPT_MS, MOST)
+        resources.store(resources.spec(clock)).mark_task_done(request.id, RETENTION_MS, MAX_REMEMBERED)
     except ClocksvcError as error:
         _warn("finished task not recorded", clock, request.id, error)
 
@@ -78,5 +78,5 @@ def _warn(message: str, clock: str, task_id: str, error: Exception) -> None:
 
 
 @cache
-def _keepers() -> ProcessResources:
+def _resources() -> ProcessResources:
     return ProcessResources(settings.load(None, os.environ))

@@ -1,6 +1,6 @@
-"""The stores and topics of one worker process, opened when the process first needs them.
+"""The stores and topics of a worker process, opened at their first use.
 
-Clients don't survive a fork: a pool process opens its own, and never touches, not even to close, its parent's.
+Clients don't survive a fork: each pool process opens its own, and never uses or closes those of its parent.
 """
 
 import threading
@@ -10,11 +10,11 @@ from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.topics import Topics
 from clocksvc.runtime.fork import PerProcess
-from clocksvc.service import bootstrap as wiring
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
 
-class _Opened:
+class _Clients:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.stores: dict[str, Store] = {}
@@ -22,41 +22,45 @@ class _Opened:
 
 
 class ProcessResources:
-    """What rounds of heartbeats need, by clock. Safe to use from several threads and after a fork."""
+    """A process's stores, by clock, and its topics. Safe to use from several threads and after a fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._specs: dict[str, ClockSpec] = dict(settings.clock_specs())
         self._settings = settings
-        self._opened = PerProcess(_Opened)
+        self._clients = PerProcess(_Clients)
 
     def spec(self, clock: str) -> ClockSpec:
-        """A configured clock by name; UnknownClock for any other."""
+        """A configured clock by name.
+
+        Raises:
+            UnknownClock: no such clock is configured.
+        """
         if clock not in self._specs:
             raise UnknownClock(f"no clock {clock!r} is configured here: wanted one of {', '.join(self._specs)}")
         return self._specs[clock]
 
     def store(self, spec: ClockSpec) -> Store:
-        """This process's store of a clock."""
-        opened = self._opened.get()
-        with opened.lock:
-            if spec.name not in opened.stores:
-                opened.stores[spec.name] = wiring.open_store(self._settings, spec)
-            return opened.stores[spec.name]
+        """The store of a clock."""
+        clients = self._clients.get()
+        with clients.lock:
+            if spec.name not in clients.stores:
+                clients.stores[spec.name] = bootstrap.open_store(self._settings, spec)
+            return clients.stores[spec.name]
 
     def topics(self) -> Topics:
-        """This process's topics."""
-        opened = self._opened.get()
-        with opened.lock:
-            if opened.topics is None:
-                opened.topics = wiring.open_topics(self._settings)
-            return opened.topics
+        """The topics of the configured Kafka."""
+        clients = self._clients.get()
+        with clients.lock:
+            if clients.topics is None:
+                clients.topics = bootstrap.open_topics(self._settings)
+            return clients.topics
 
     def close(self) -> None:
-        """Close what this process opened."""
-        opened = self._opened.take()
-        if opened is None:
+        """Close what this process clients."""
+        clients = self._clients.take()
+        if clients is None:
             return
-        for store in opened.stores.values():
+        for store in clients.stores.values():
             store.close()
-        if opened.topics is not None:
-            opened.topics.close()
+        if clients.topics is not None:
+            clients.topics.close()

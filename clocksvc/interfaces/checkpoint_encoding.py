@@ -23,7 +23,7 @@ def encode(position: Checkpoint | None) -> bytes | None:
     """A position's value; None, which compaction removes, for one that was taken away."""
     if position is None:
         return None
-    body = {"format": FORMAT, "at_ms": position.at_ms, "offset": position.offset, "schedule": position.schedule}
+    body = {"format": FORMAT, "at_ms": position.at_ms, "offset": position.offset, "fingerprint": position.fingerprint}
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -38,6 +38,6 @@ def decode(value: bytes) -> Checkpoint:
         if body["format"] > FORMAT:
             raise UnreadableRecord(f"a position has format {body['format']}, this version reads up to {FORMAT}")
         offset = body["offset"]
-        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["schedule"]))
+        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableRecord(f"a position can't be read: {error!r}") from error

@@ -35,7 +35,7 @@ class Checkpoint:
 
     at_ms: int
     offset: int | None = None
-    schedule: str = ""
+    fingerprint: str = ""
 
 
 class Checkpoints(Protocol):

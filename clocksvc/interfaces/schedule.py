@@ -1,4 +1,4 @@
-"""An entry: something that is sent by the clock, by a schedule of its own. Pure."""
+"""Schedules: what a dispatcher sends, at which due times, and what happens to missed due times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,43 +10,57 @@ from clocksvc.errors import InvalidValue
 
 
 class CatchUp(StrEnum):
-    """What becomes of due times that were missed."""
+    """Which of several missed due times are sent: all in order, or only the last."""
 
     ALL = "all"
     LAST = "last"
 
 
-class Schedule(Protocol):
-    """When an entry is due, in the clock's time."""
+class Recurrence(Protocol):
+    """The due times of a schedule, in the clock's time."""
 
     def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
-        """The due times after one moment and not after another, ascending; in ms since the epoch."""
+        """Due times in `(after_ms, upto_ms]`, ascending; ms since the epoch."""
 
-    def words(self) -> str:
-        """The schedule in words: the same words, the same due times."""
+    def fingerprint(self) -> str:
+        """A text that identifies the due times: two recurrences with the same fingerprint have the same due times."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a dispatcher.
+class EachTick:
+    """A Recurrence that is due at each tick. `upto_ms` must be a tick: only that one is given."""
+
+    def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
+        if upto_ms > after_ms:
+            yield upto_ms
+
+    def fingerprint(self) -> str:
+        return "each tick"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One schedule of a dispatcher.
 
     Attributes:
-        name: of which each is there once.
-        catch_up: of several due times that are sent together, each in order, or only the last.
-        max_age_ms: what was due longer ago than this, by the wall clock, is not sent any more; None sends all.
+        name: unique within its dispatcher, and not empty.
+        max_age_ms: due times older than this, by the wall clock, are not sent; None: no limit.
     """
 
     name: str
-    schedule: Schedule
+    recurrence: Recurrence
     catch_up: CatchUp = CatchUp.ALL
     max_age_ms: int | None = None
 
 
-def parse_backlog(field: str, catch_up: object, max_age: object) -> tuple[CatchUp, int | None]:
-    """What people write about missed due times: `all` or `last`, and an age such as `1h` or None.
+def parse_catch_up(field: str, catch_up: object, max_age: object) -> tuple[CatchUp, int | None]:
+    """Parse the options `catch_up` (`all` or `last`) and `max_age` (a duration such as `1h`, or None).
+
+    Returns:
+        The mode, and the age in ms.
 
     Raises:
-        InvalidValue: names the field as `<field>.catch_up` or `<field>.max_age`.
+        InvalidValue: names the option as `<field>.catch_up` or `<field>.max_age`.
     """
     if catch_up not in tuple(CatchUp):
         raise InvalidValue(f"{field}.catch_up", catch_up, "wanted 'all' or 'last'")
@@ -55,15 +69,3 @@ def parse_backlog(field: str, catch_up: object, max_age: object) -> tuple[CatchU
     except ValueError as error:
         raise InvalidValue(f"{field}.max_age", max_age, str(error)) from None
     return CatchUp(str(catch_up)), max_age_ms
-
-
-@dataclass(frozen=True, slots=True)
-class EachTick:
-    """Due at each tick. Its due times are the ticks themselves, so it is asked about one tick at a time."""
-
-    def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
-        if upto_ms > after_ms:
-            yield upto_ms
-
-    def words(self) -> str:
-        return "each tick"

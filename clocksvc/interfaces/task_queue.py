@@ -1,4 +1,4 @@
-"""Where due tasks are handed on: a task queue's broker."""
+"""The interface to a task queue: a broker of Celery, or Sentry's task platform."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ DUE_HEADER = "clocksvc-due"
 TICK_HEADER = "clocksvc-tick"
 CLOCK_HEADER = "clocksvc-clock"
 
-_IDS = uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11")
+_NAMESPACE = uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +19,25 @@ class DueTask:
     """One task to be sent.
 
     Attributes:
-        entry: by whose schedule.
-        due_ms: when it was due, in the clock's time; at or before the tick.
-        tick: the tick at which it goes.
+        schedule: the schedule's name.
+        due_ms: the due time, in the clock's time; at or before the tick.
+        tick: the first tick at or after the due time.
     """
 
     clock: str
     dispatcher: str
-    entry: str
+    schedule: str
     due_ms: int
     tick: Tick
 
     @property
     def id(self) -> str:
-        """The same whenever and by whomever this is sent: a double can be told by it. A UUID."""
-        return str(uuid.uuid5(_IDS, f"{self.clock}/{self.dispatcher}/{self.entry}/{self.due_ms}"))
+        """A UUID made from clock, dispatcher, schedule and due time. A repeated send has the same id."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self.clock}/{self.dispatcher}/{self.schedule}/{self.due_ms}"))
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a task is told beside its arguments: clock, due time and tick; times in RFC 3339."""
+        """The message headers: clock, due time and tick; times in RFC 3339."""
         return {
             CLOCK_HEADER: self.clock,
             DUE_HEADER: to_rfc3339(self.due_ms),
@@ -46,11 +46,12 @@ class DueTask:
 
 
 class TaskQueue(Protocol):
-    """A broker of tasks."""
+    """A queue that accepts due tasks."""
 
-    def send(self, sending: DueTask) -> None:
-        """Hand one task on; it is the broker's when this returns. May block for as long as the broker's time-out.
+    def send(self, task: DueTask) -> None:
+        """Enqueue one task; when this returns, the queue has it. Blocks for at most the queue's own timeout.
 
         Raises:
-            TaskQueueUnavailable: it may have been taken or not; sending it again does no harm.
+            TaskQueueUnavailable: the outcome is unknown; the task can be sent again under the same id.
+            InvalidValue: the queue rejects this task, and would reject it again.
         """

@@ -1,6 +1,7 @@
-"""Where a task goes: by the most specific name that has a route. Pure.
+"""Routing: from the dotted name of a task to a Celery queue, or to a topic of Sentry's task platform.
 
-Names are dotted paths, from a namespace down: `ingest`, `ingest.errors`, `ingest.errors.close_minute`.
+Names are dotted paths that begin with a namespace: `ingest`, `ingest.errors`, `ingest.errors.close_minute`. The most
+specific name that has a route wins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -8,14 +9,33 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformTask:
+    """A task of Sentry's task platform, and its topic.
+
+    Attributes:
+        topic: of the processing pool that runs it.
+        application, namespace, name: together they identify the task for a worker.
+        processing_deadline_s: the longest run of one execution. expires_s: an execution that has not begun by then is
+            dropped; None: never.
+    """
+
+    topic: str
+    application: str
+    namespace: str
+    name: str
+    processing_deadline_s: int
+    expires_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """Destinations by name.
 
     Attributes:
-        namespaces: the destination of each namespace. overrides: destinations of narrower names; they win.
-        platform: the namespaces whose destinations, by override too, are topics of the task platform; all others are
-            queues.
-        default: the queue where everything else goes.
+        namespaces: the destination of each namespace. overrides: destinations of more specific names; they win.
+        platform: the namespaces whose destinations, overrides included, are topics of the task platform. All other
+            destinations are queues.
+        default: the queue of names without a route.
     """
 
     namespaces: Mapping[str, str] = field(default_factory=dict)
@@ -24,32 +44,32 @@ class Routes:
     default: str = "clocksvc-tasks"
 
     def queue(self, name: str) -> str | None:
-        """The queue of a dotted name; None where it goes to a topic."""
+        """The queue of a dotted name; None if it goes to a topic."""
         return None if self._to_topic(name) else self._destination(name)
 
     def topic(self, name: str) -> str | None:
-        """The topic of a dotted name; None where it goes to a queue."""
+        """The topic of a dotted name; None if it goes to a queue."""
         return self._destination(name) if self._to_topic(name) else None
 
     def namespace(self, name: str) -> str | None:
-        """The namespace that a dotted name is in: the most specific one; None where it is in none."""
-        return next((above for above in _upwards(name) if above in self.namespaces), None)
+        """The most specific configured namespace of a dotted name; None without one."""
+        return next((prefix for prefix in _prefixes(name) if prefix in self.namespaces), None)
 
-    def namespace_or_first(self, name: str) -> str:
-        """The namespace that a dotted name is in; where it is in none, its first part."""
+    def namespace_label(self, name: str) -> str:
+        """The metric label `namespace` of a dotted name: its configured namespace, else its first part."""
         return self.namespace(name) or name.partition(".")[0]
 
     def queues(self) -> list[str]:
-        """Every queue that anything can go to, sorted."""
-        return sorted({self.default, *(one for name, one in self._all() if not self._to_topic(name))})
+        """All queues in use, sorted."""
+        return sorted({self.default, *(target for name, target in self._all() if not self._to_topic(name))})
 
     def topics(self) -> list[str]:
-        """Every topic that anything can go to, sorted."""
-        return sorted({one for name, one in self._all() if self._to_topic(name)})
+        """All topics in use, sorted."""
+        return sorted({target for name, target in self._all() if self._to_topic(name)})
 
     def _destination(self, name: str) -> str:
         routes = {**self.namespaces, **self.overrides}
-        return next((routes[above] for above in _upwards(name) if above in routes), self.default)
+        return next((routes[prefix] for prefix in _prefixes(name) if prefix in routes), self.default)
 
     def _to_topic(self, name: str) -> bool:
         return self.namespace(name) in self.platform
@@ -58,8 +78,14 @@ class Routes:
         yield from {**self.namespaces, **self.overrides}.items()
 
 
-def _upwards(name: str) -> Iterator[str]:
-    """The name itself, the one above it, and so on."""
+def worker_namespace(route: str) -> str:
+    """The namespace in which a platform worker looks up a task: the dotted name without its last part, if it has
+    several parts."""
+    return route.rpartition(".")[0] or route
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """A dotted name and its prefixes, longest first."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         yield ".".join(parts[:count])

@@ -1,7 +1,7 @@
-"""What sends tasks by a clock: follows its tick log, hands due tasks to a broker, and moves its position afterwards.
+"""Follows a clock's tick log, enqueues due tasks, and commits a checkpoint afterwards.
 
-At least once: a crash between the two sends again what was sent, under the same ids. Any number of processes may run
-one dispatcher; one has the turn, and a process that lost it unawares is stopped by the fencing of the positions.
+Delivery is at least once: after a crash between enqueueing and the commit, the same tasks are sent again under the same
+ids. Several processes can run one dispatcher; one is active at a time, and the commit of another one is fenced.
 """
 
 import logging
@@ -23,7 +23,7 @@ from clocksvc.interfaces.checkpoints import (
     Checkpoint,
     Checkpoints,
 )
-from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import (
     DueTask,
     TaskQueue,
@@ -34,40 +34,40 @@ from clocksvc.interfaces.tick_consumer import (
 )
 from clocksvc.interfaces.time import Time
 from clocksvc.jobs.due_tasks import (
-    Due,
-    plan,
+    Occurrence,
+    due_tasks,
 )
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
-SAVE_EVERY = 100
-GATHER_AT_MOST = 100_000
-"""So many ticks of a backlog are seen at once, more than a day of a clock of 1 s: of these the last one is known."""
+COMMIT_EVERY_TICKS = 100
+MAX_BACKLOG_TICKS = 100_000
+"""The longest backlog whose last due time is known before the first is sent: more than a day at an interval of 1 s."""
 OUTCOMES = ("sent", "expired", "rejected")
 """The outcome of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
 
 class DispatcherObserver(Protocol):
-    """Who is told what a dispatcher does. Must not block or raise."""
+    """Receives the progress of a dispatcher. Must not block or raise."""
 
-    def sent(self, entry: Entry, outcome: str) -> None:
-        """One due time is dealt with, with one of `OUTCOMES`."""
+    def count(self, schedule: Schedule, outcome: str) -> None:
+        """One due time was processed, with one of `OUTCOMES`."""
 
-    def stands(self, at_ms: int | None) -> None:
-        """Up to where everything was sent; None while another process has the turn, or it is not known."""
+    def checkpoint(self, at_ms: int | None) -> None:
+        """The tick up to which everything was sent; None if unknown, or if another process is active."""
 
     def close(self) -> None:
-        """The dispatcher has ended; may take a moment."""
+        """The dispatcher was closed. May block for a moment."""
 
 
 class NoDispatcherObserver:
-    """Nobody watches."""
+    """Ignores everything."""
 
-    def sent(self, entry: Entry, outcome: str) -> None:
+    def count(self, schedule: Schedule, outcome: str) -> None:
         pass
 
-    def stands(self, at_ms: int | None) -> None:
+    def checkpoint(self, at_ms: int | None) -> None:
         pass
 
     def close(self) -> None:
@@ -76,137 +76,156 @@ class NoDispatcherObserver:
 
 @dataclass(slots=True)
 class _Assignment:
-    """What a dispatcher holds in its hands during its turn. `at` None: before the clock's first tick.
+    """The state of the active process, for as long as its assignment of the tick log lasts.
 
-    `anchored`: the first tick read has to be the one at `at`, or its offset is not what it was.
+    Attributes:
+        since_ms: by schedule name, the time from which on it is due.
+        checkpoint: the tick up to which everything was sent; None before the clock's first tick.
+        backlog_until_ms: the clock's last tick when the assignment began.
+        pending: ticks that were read and not yet sent.
+        sent: ids of the first pending tick's tasks that are done.
+        uncommitted: number of ticks since the last commit.
+        verify_offset: the first tick read must be the checkpoint's; otherwise the checkpoint's offset is wrong.
     """
 
-    number: int
+    epoch: int
     since_ms: dict[str, int]
-    at: Checkpoint | None
+    checkpoint: Checkpoint | None
     backlog_until_ms: int
     pending: list[TickWithOffset] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
-    unsaved: int = 0
-    anchored: bool = False
+    uncommitted: int = 0
+    verify_offset: bool = False
 
     @property
     def at_ms(self) -> int | None:
-        """Up to where everything was sent."""
-        return None if self.at is None else self.at.at_ms
+        """The checkpoint's tick."""
+        return None if self.checkpoint is None else self.checkpoint.at_ms
+
+    @property
+    def backlog_incomplete(self) -> bool:
+        """Whether ticks of the backlog remain to be read before the first of them is sent."""
+        reached_ms = self.pending[-1].tick.at_ms if self.pending else 0
+        return len(self.pending) < MAX_BACKLOG_TICKS and reached_ms < self.backlog_until_ms
 
 
 class TaskDispatcher:
-    """One dispatcher of one clock in this process. Not thread safe: one thread steps it.
+    """One process of a clock's dispatcher. Not thread safe: one thread calls `step`.
 
     Args:
-        clock, name: positions and task ids belong to both.
-        entries: each name once; a name is never the empty one.
+        clock, name: identify the checkpoint and the task ids.
+        schedules: names are unique and not empty.
     """
 
     def __init__(
         self,
         clock: str,
         name: str,
-        entries: Sequence[Entry],
-        subscription: TickConsumer,
-        positions: Checkpoints,
-        broker: TaskQueue,
+        schedules: Sequence[Schedule],
+        consumer: TickConsumer,
+        checkpoints: Checkpoints,
+        queue: TaskQueue,
         time: Time,
         observer: DispatcherObserver | None = None,
     ) -> None:
-        self._clock, self._name, self._entries = clock, name, tuple(entries)
-        self._subscription, self._positions, self._broker, self._time = subscription, positions, broker, time
+        self._clock, self._name, self._schedules = clock, name, tuple(schedules)
+        self._consumer, self._checkpoints, self._queue, self._time = consumer, checkpoints, queue, time
         self._observer = observer or NoDispatcherObserver()
         self._backoff = Backoff(CONNECTION)
-        self._turn: _Assignment | None = None
+        self._assignment: _Assignment | None = None
 
     def step(self, timeout_s: float = 1.0) -> float:
-        """Send what is due, or wait for it for `timeout_s` at most; seconds until the next step is wanted."""
+        """Send what is due, or wait for a tick for at most `timeout_s`. Outages are logged and not raised.
+
+        Returns:
+            Seconds to wait before the next call.
+        """
         try:
             self._advance(timeout_s)
         except TaskQueueUnavailable as error:
-            return self._again(error)
+            return self._retry_later(error)
         except (Fenced, OutcomeUnknown, OpenTransaction, UnreadableRecord, Unavailable) as error:
-            self._turn = None
-            self._observer.stands(None)
-            return self._again(error)
+            self._assignment = None
+            self._observer.checkpoint(None)
+            return self._retry_later(error)
         self._backoff.reset()
         return 0.0
 
     def close(self) -> None:
-        """Give the turn to another process."""
-        self._turn = None
-        self._subscription.close()
-        self._positions.close()
+        """Leave, so that another process becomes active. Safe in a signal handler, during a `step`."""
+        self._assignment = None
+        self._consumer.close()
+        self._checkpoints.close()
         self._observer.close()
 
-    def _again(self, error: Exception) -> float:
+    def _retry_later(self, error: Exception) -> float:
         wait_s = self._backoff.next()
         logger.warning("dispatcher retries", extra=self._extra(detail=f"{type(error).__name__}: {error}", in_s=wait_s))
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:
-        number = self._subscription.assignment_epoch
-        if number is None:
-            if self._turn is not None:
+        epoch = self._consumer.assignment_epoch
+        if epoch is None:
+            if self._assignment is not None:
                 logger.info("another process dispatches", extra=self._extra())
-                self._observer.stands(None)
-            self._turn = None
-            self._subscription.poll(timeout_s)
-        elif self._turn is None or self._turn.number != number:
-            self._turn = self._begin(number)
-        elif self._gathered(self._turn, timeout_s):
-            self._send(self._turn)
+                self._observer.checkpoint(None)
+            self._assignment = None
+            self._consumer.poll(timeout_s)
+        elif self._assignment is None or self._assignment.epoch != epoch:
+            self._assignment = self._start_assignment(epoch)
+        elif self._fetch_batch(self._assignment, timeout_s):
+            self._send_batch(self._assignment)
 
-    # -- the beginning of a turn ------------------------------------------------------------------------------------
+    # -- a new assignment -------------------------------------------------------------------------------------------
 
-    def _begin(self, number: int) -> _Assignment:
-        known = self._positions.acquire(_nothing)
-        last_ms = self._subscription.last_tick_ms(_nothing)
-        at = known.get(OWN_KEY)
-        moves: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in self._names()}
+    def _start_assignment(self, epoch: int) -> _Assignment:
+        """Fence other processes, read the checkpoint, and register new or changed schedules."""
+        known = self._checkpoints.acquire(_no_keep_alive)
+        last_ms = self._consumer.last_tick_ms(_no_keep_alive)
+        checkpoint = known.get(OWN_KEY)
+        names = {schedule.name for schedule in self._schedules}
+        changes: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in names}
         if not known and last_ms is not None:
-            at = moves[OWN_KEY] = Checkpoint(last_ms)
+            checkpoint = changes[OWN_KEY] = Checkpoint(last_ms)
         since_ms = {}
-        for entry in self._entries:
-            position = known.get(entry.name)
-            if position is None or position.schedule != entry.schedule.words():
-                # What is new, or is due at other times now, is not due for time before it existed.
-                position = moves[entry.name] = Checkpoint(last_ms or 0, schedule=entry.schedule.words())
-            since_ms[entry.name] = position.at_ms
-        if moves:
-            self._positions.commit(moves, _nothing)
-        self._subscription.seek(at)
-        turn = _Assignment(number, since_ms, at, last_ms or 0, anchored=at is not None and at.offset is not None)
-        logger.info("dispatching", extra=self._extra(after_ms=turn.at_ms, changed=sorted(moves)))
-        self._observer.stands(turn.at_ms)
-        return turn
-
-    def _names(self) -> set[str]:
-        return {entry.name for entry in self._entries}
+        for schedule in self._schedules:
+            fingerprint = schedule.recurrence.fingerprint()
+            registered = known.get(schedule.name)
+            if registered is None or registered.fingerprint != fingerprint:
+                # A schedule that is new, or has new due times, is not due before the clock's present time.
+                registered = changes[schedule.name] = Checkpoint(last_ms or 0, fingerprint=fingerprint)
+            since_ms[schedule.name] = registered.at_ms
+        if changes:
+            self._checkpoints.commit(changes, _no_keep_alive)
+        self._consumer.seek(checkpoint)
+        verify_offset = checkpoint is not None and checkpoint.offset is not None
+        assignment = _Assignment(epoch, since_ms, checkpoint, last_ms or 0, verify_offset=verify_offset)
+        logger.info("dispatching", extra=self._extra(after_ms=assignment.at_ms, changed=sorted(changes)))
+        self._observer.checkpoint(assignment.at_ms)
+        return assignment
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 
-    def _gathered(self, turn: _Assignment, timeout_s: float) -> bool:
-        """Read on; whether there are ticks to be sent: of a backlog all, so that the last due time of it is known."""
-        for found in self._subscription.poll(0.0 if turn.pending and not self._behind(turn) else timeout_s):
-            if turn.anchored and found.tick.at_ms != turn.at_ms:
+    def _fetch_batch(self, assignment: _Assignment, timeout_s: float) -> bool:
+        """Read ticks into `pending`. True if they can be sent: a backlog is read completely before."""
+        must_wait = not assignment.pending or assignment.backlog_incomplete
+        for found in self._consumer.poll(timeout_s if must_wait else 0.0):
+            if assignment.verify_offset and found.tick.at_ms != assignment.at_ms:
                 logger.warning("checkpoint offset no longer matches the tick log", extra=self._extra())
-                self._search(turn)
+                self._seek_by_time(assignment)
                 return False
-            turn.anchored = False
-            self._take(turn, found)
-        return bool(turn.pending) and not self._behind(turn)
+            assignment.verify_offset = False
+            self._append(assignment, found)
+        return bool(assignment.pending) and not assignment.backlog_incomplete
 
-    def _search(self, turn: _Assignment) -> None:
-        """The remembered offset is not the right one (any more): look for the position's time from the beginning."""
-        turn.anchored = False
-        turn.pending.clear()
-        self._subscription.seek(None)
+    def _seek_by_time(self, assignment: _Assignment) -> None:
+        """Read the tick log from its beginning; ticks up to the checkpoint's time are skipped."""
+        assignment.verify_offset = False
+        assignment.pending.clear()
+        self._consumer.seek(None)
 
-    def _take(self, turn: _Assignment, found: TickWithOffset) -> None:
-        before_ms = turn.pending[-1].tick.at_ms if turn.pending else turn.at_ms
+    def _append(self, assignment: _Assignment, found: TickWithOffset) -> None:
+        before_ms = assignment.pending[-1].tick.at_ms if assignment.pending else assignment.at_ms
         if before_ms is not None and found.tick.at_ms <= before_ms:
             return
         previous_ms = found.tick.previous_ms
@@ -214,62 +233,60 @@ class TaskDispatcher:
             logger.warning(
                 "ticks were removed from the tick log", extra=self._extra(after_ms=before_ms, to_ms=previous_ms)
             )
-        turn.pending.append(found)
+        assignment.pending.append(found)
 
-    def _behind(self, turn: _Assignment) -> bool:
-        reached_ms = turn.pending[-1].tick.at_ms if turn.pending else 0
-        return len(turn.pending) < GATHER_AT_MOST and reached_ms < turn.backlog_until_ms
+    # -- tasks ------------------------------------------------------------------------------------------------------
 
-    def _send(self, turn: _Assignment) -> None:
+    def _send_batch(self, assignment: _Assignment) -> None:
         try:
-            self._send_pending(turn)
+            self._send_pending(assignment)
         except Exception:
-            # Not when the process is told to end: then the positions may be closed already, and that would hide it.
-            self._save(turn)
+            # Not for SystemExit and the like: `close` may have closed the checkpoints already, and a commit would fail
+            # with an error that hides the first one.
+            self._commit(assignment)
             raise
-        self._save(turn)
+        self._commit(assignment)
 
-    def _send_pending(self, turn: _Assignment) -> None:
-        offsets = {found.tick.at_ms: found.offset for found in turn.pending}
-        ticks = [found.tick for found in turn.pending]
-        for tick, due in plan(self._entries, turn.since_ms, turn.at_ms, ticks, self._time.now_ms()):
-            for one in due:
-                self._send_one(turn, one)
-            turn.sent.clear()
-            turn.at = Checkpoint(tick.at_ms, offsets[tick.at_ms])
-            turn.pending.pop(0)
-            turn.unsaved += 1
-            if turn.unsaved >= SAVE_EVERY:
-                self._save(turn)
+    def _send_pending(self, assignment: _Assignment) -> None:
+        offsets = {found.tick.at_ms: found.offset for found in assignment.pending}
+        ticks = [found.tick for found in assignment.pending]
+        now_ms = self._time.now_ms()
+        for tick, occurrences in due_tasks(self._schedules, assignment.since_ms, assignment.at_ms, ticks, now_ms):
+            for occurrence in occurrences:
+                self._send_one(assignment, occurrence)
+            assignment.sent.clear()
+            assignment.checkpoint = Checkpoint(tick.at_ms, offsets[tick.at_ms])
+            assignment.pending.pop(0)
+            assignment.uncommitted += 1
+            if assignment.uncommitted >= COMMIT_EVERY_TICKS:
+                self._commit(assignment)
 
-    def _send_one(self, turn: _Assignment, due: Due) -> None:
-        sending = DueTask(self._clock, self._name, due.entry.name, due.at_ms, due.tick)
-        if sending.id in turn.sent:
+    def _send_one(self, assignment: _Assignment, due: Occurrence) -> None:
+        task = DueTask(self._clock, self._name, due.schedule.name, due.due_ms, due.tick)
+        if task.id in assignment.sent:
             return
-        outcome = "expired"
-        if not due.expired:
-            outcome = self._handed_on(sending)
-        turn.sent.add(sending.id)
-        self._observer.sent(due.entry, outcome)
+        outcome = "expired" if due.expired else self._enqueue(task)
+        assignment.sent.add(task.id)
+        self._observer.count(due.schedule, outcome)
 
-    def _handed_on(self, sending: DueTask) -> str:
+    def _enqueue(self, task: DueTask) -> str:
         try:
-            self._broker.send(sending)
+            self._queue.send(task)
         except InvalidValue as error:
-            # It would be refused for ever, and must not hold the others up.
-            logger.error("task rejected", extra=self._extra(entry=sending.entry, id=sending.id, detail=str(error)))
+            # A retry would fail the same way, and would block all other tasks.
+            logger.error("task rejected", extra=self._extra(schedule=task.schedule, id=task.id, detail=str(error)))
             return "rejected"
         return "sent"
 
-    def _save(self, turn: _Assignment) -> None:
-        if turn.unsaved and turn.at is not None:
-            self._positions.commit({OWN_KEY: turn.at}, _nothing)
-            turn.unsaved = 0
-            self._observer.stands(turn.at.at_ms)
+    def _commit(self, assignment: _Assignment) -> None:
+        if assignment.uncommitted and assignment.checkpoint is not None:
+            self._checkpoints.commit({OWN_KEY: assignment.checkpoint}, _no_keep_alive)
+            assignment.uncommitted = 0
+            self._observer.checkpoint(assignment.checkpoint.at_ms)
 
     def _extra(self, **details: object) -> dict[str, object]:
         return {"clock": self._clock, "dispatcher": self._name, **details}
 
 
-def _nothing() -> None:
+def _no_keep_alive() -> None:
     return None

@@ -1,55 +1,62 @@
-"""From the ticks that came to what has to be sent, in order. Pure: no I/O, no reading of time."""
+"""Computes which schedules are due at which tick. No I/O, no reading of time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.schedule import (
-    CatchUp,
-    Entry,
-)
+from clocksvc.interfaces.schedule import CatchUp, Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """An entry is due at `at_ms`, which `tick` is the first to reach. `expired`: too long ago to be sent."""
+class Occurrence:
+    """One due time of a schedule.
 
-    entry: Entry
-    at_ms: int
+    Attributes:
+        tick: the first tick at or after the due time.
+        expired: older than the schedule's `max_age_ms`, so not to be sent.
+    """
+
+    schedule: Schedule
+    due_ms: int
     tick: Tick
     expired: bool = False
 
 
-def plan(
-    entries: Sequence[Entry], since_ms: Mapping[str, int], after_ms: int | None, ticks: Sequence[Tick], now_ms: int
-) -> list[tuple[Tick, list[Due]]]:
-    """For each tick, in order, what is due at it.
+def due_tasks(
+    schedules: Sequence[Schedule], since_ms: Mapping[str, int], after_ms: int | None, ticks: Sequence[Tick], now_ms: int
+) -> list[tuple[Tick, list[Occurrence]]]:
+    """For each tick, in order, the occurrences to be sent with it, by due time.
 
     Args:
-        since_ms: for each entry, the tick before which it did not exist.
-        after_ms: the tick up to which all was sent; None before the first: then a tick covers its own interval.
-        ticks: those after it, ascending.
+        since_ms: for each schedule's name, the time from which on it is due.
+        after_ms: the tick up to which everything was sent; None before the clock's first tick, which then covers its
+            own interval.
+        ticks: the ticks after it, ascending.
         now_ms: the wall clock's time, for `max_age_ms`.
     """
-    found: list[tuple[Tick, list[Due]]] = []
+    found: list[tuple[Tick, list[Occurrence]]] = []
     for tick in ticks:
         begin_ms = tick.at_ms - tick.interval_ms if after_ms is None else after_ms
-        due = [one for entry in entries for one in _due(entry, max(begin_ms, since_ms[entry.name]), tick, now_ms)]
-        found.append((tick, sorted(due, key=lambda one: one.at_ms)))
+        due = [
+            occurrence
+            for schedule in schedules
+            for occurrence in _occurrences(schedule, max(begin_ms, since_ms[schedule.name]), tick, now_ms)
+        ]
+        found.append((tick, sorted(due, key=lambda occurrence: occurrence.due_ms)))
         after_ms = tick.at_ms
-    return _collapsed(found)
+    return _catch_up(found)
 
 
-def _due(entry: Entry, after_ms: int, tick: Tick, now_ms: int) -> Iterable[Due]:
-    oldest_ms = None if entry.max_age_ms is None else now_ms - entry.max_age_ms
-    for at_ms in entry.schedule.due(after_ms, tick.at_ms):
-        yield Due(entry, at_ms, tick, expired=oldest_ms is not None and at_ms < oldest_ms)
+def _occurrences(schedule: Schedule, after_ms: int, tick: Tick, now_ms: int) -> Iterator[Occurrence]:
+    oldest_ms = None if schedule.max_age_ms is None else now_ms - schedule.max_age_ms
+    for due_ms in schedule.recurrence.due(after_ms, tick.at_ms):
+        yield Occurrence(schedule, due_ms, tick, expired=oldest_ms is not None and due_ms < oldest_ms)
 
 
-def _collapsed(found: list[tuple[Tick, list[Due]]]) -> list[tuple[Tick, list[Due]]]:
-    """Of each entry that wants only the last one of several, that one."""
-    last = {one.entry.name: one for _, due in found for one in due if one.entry.catch_up is CatchUp.LAST}
+def _catch_up(found: list[tuple[Tick, list[Occurrence]]]) -> list[tuple[Tick, list[Occurrence]]]:
+    """Keep only the last occurrence of each schedule with `CatchUp.LAST`."""
+    last = {one.schedule.name: one for _, due in found for one in due if one.schedule.catch_up is CatchUp.LAST}
     return [
-        (tick, [one for one in due if one.entry.catch_up is CatchUp.ALL or last[one.entry.name] is one])
+        (tick, [one for one in due if one.schedule.catch_up is CatchUp.ALL or last[one.schedule.name] is one])
         for tick, due in found
     ]

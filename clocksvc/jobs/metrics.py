@@ -1,7 +1,6 @@
-"""What a dispatcher did and where it stands, on its way to the store: counted here, written by a thread of its own.
+"""Counters and checkpoint of a dispatcher, buffered in memory and written to the store by a thread.
 
-Nothing that happens to the store delays or fails sending: what was counted while it was away is written later, or is
-lost with the process. It sends nothing and knows no schedule.
+A slow or lost store never delays the dispatcher: counts are written later, or are lost if the process ends first.
 """
 
 import logging
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.store import (
     Store,
     TaskCounterKey,
@@ -22,25 +21,25 @@ from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
-EVERY_S = 1.0
+WRITE_INTERVAL_S = 1.0
 REPEAT_STEPS = 10
-"""Without news the position is written again after so many steps: a store that was emptied knows it again."""
-KEPT_MS = 7 * DAY_MS
-LEAVE_S = 3.0
+"""An unchanged checkpoint is written again after so many steps, in case the store has lost its data."""
+RETENTION_MS = 7 * DAY_MS
+CLOSE_TIMEOUT_S = 3.0
 
 
 class Destination(NamedTuple):
-    """Where an entry's tasks go. `queue` may be a topic; "" where it is not known beforehand."""
+    """The metric labels of a schedule's tasks. `queue` can be a topic's name; "" if it is not known in advance."""
 
     namespace: str
     queue: str
 
 
 class DispatcherMetrics:
-    """One dispatcher's DispatcherObserver. `step` belongs to one thread; everything else may be called from another.
+    """A DispatcherObserver. Only one thread may call `step`; the other methods may be called from another one.
 
     Args:
-        destinations: by the entry's name, all of the dispatcher's.
+        destinations: by the schedule's name, for all schedules of the dispatcher.
     """
 
     def __init__(self, clock: str, dispatcher: str, destinations: Mapping[str, Destination], store: Store) -> None:
@@ -48,59 +47,59 @@ class DispatcherMetrics:
         self._lock = threading.Lock()
         self._counts = self._zeros()
         self._at_ms: int | None = None
-        self._news = False
-        self._silent_steps = 0
-        self._away = False
+        self._changed = False
+        self._unchanged_steps = 0
+        self._store_failed = False
         self._thread = WorkerThread(
-            f"tally-{clock}", self._step_and_wait, log=logger, extra={"clock": clock}, finish=self.step
+            f"dispatcher-metrics-{clock}", self._step_and_wait, log=logger, extra={"clock": clock}, finish=self.step
         )
 
-    def sent(self, entry: Entry, outcome: str) -> None:
+    def count(self, schedule: Schedule, outcome: str) -> None:
         with self._lock:
-            self._counts[TaskCounterKey(*self._destinations[entry.name], outcome)] += 1
-            self._news = True
+            self._counts[TaskCounterKey(*self._destinations[schedule.name], outcome)] += 1
+            self._changed = True
 
-    def stands(self, at_ms: int | None) -> None:
+    def checkpoint(self, at_ms: int | None) -> None:
         with self._lock:
             self._at_ms = at_ms
-            self._news = True
+            self._changed = True
 
     def start(self) -> None:
-        """Write from now on, in a thread of its own."""
+        """Start the thread that writes once a second."""
         self._thread.start()
 
     def close(self) -> None:
-        # It may run in a signal's handler, in the middle of anything above: it takes no lock that those hold.
+        # It can run in a signal handler, in the middle of any other method: it must not take their lock.
         self._thread.stop()
-        self._thread.join(LEAVE_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def step(self) -> None:
-        """Write what is new; and every now and then what is not."""
+        """Write what has changed; every `REPEAT_STEPS` steps, write an unchanged checkpoint too."""
         with self._lock:
-            self._silent_steps += 1
-            if not self._news and (self._at_ms is None or self._silent_steps < REPEAT_STEPS):
+            self._unchanged_steps += 1
+            if not self._changed and (self._at_ms is None or self._unchanged_steps < REPEAT_STEPS):
                 return
             counts, self._counts, at_ms = self._counts, self._zeros(), self._at_ms
-            self._news, self._silent_steps = False, 0
+            self._changed, self._unchanged_steps = False, 0
         try:
-            self._store.count_tasks(self._dispatcher, counts, at_ms, KEPT_MS)
+            self._store.count_tasks(self._dispatcher, counts, at_ms, RETENTION_MS)
         except ClocksvcError as error:
-            self._keep(counts, error)
+            self._restore(counts, error)
         else:
-            self._away = False
+            self._store_failed = False
 
-    def _keep(self, counts: Counter[TaskCounterKey], error: ClocksvcError) -> None:
+    def _restore(self, counts: Counter[TaskCounterKey], error: ClocksvcError) -> None:
         with self._lock:
             self._counts.update(counts)
-            self._news = True
-        if not self._away:
-            logger.warning("counts wait for the store", extra={"clock": self._clock, "detail": str(error)})
-        self._away = True
+            self._changed = True
+        if not self._store_failed:
+            logger.warning("dispatcher metrics not written", extra={"clock": self._clock, "detail": str(error)})
+        self._store_failed = True
 
     def _step_and_wait(self) -> float:
         self.step()
-        return EVERY_S
+        return WRITE_INTERVAL_S
 
     def _zeros(self) -> Counter[TaskCounterKey]:
-        places = set(self._destinations.values())
-        return Counter({TaskCounterKey(*place, outcome): 0 for place in places for outcome in OUTCOMES})
+        destinations = set(self._destinations.values())
+        return Counter({TaskCounterKey(*labels, outcome): 0 for labels in destinations for outcome in OUTCOMES})

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.errors import InvalidValue, MetadataUnavailable, SettingsError, TaskQueueUnavailable
-from clocksvc.interfaces.platform_task import PlatformTask
 from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
@@ -38,7 +38,7 @@ class TaskbrokerQueue:
     """A TaskQueue. Only one thread may use it. Connects with the first task.
 
     Args:
-        tasks: what to send, by the name of the schedule's entry.
+        tasks: what to send, by the schedule's name.
         replicas: how many taskbrokers share the partitions of a topic; one unless given.
         topics: answers how many partitions a topic has.
         settings: librdkafka settings from the configuration.
@@ -59,24 +59,24 @@ class TaskbrokerQueue:
         self._log = ClientLog()
         self._producer: Producer | None = None
 
-    def send(self, due_task: DueTask) -> None:
-        task = self._tasks[due_task.entry]
-        self._check_partitions(task.topic)
-        value = encode(task, due_task, self._time.now_ms())
+    def send(self, task: DueTask) -> None:
+        target = self._tasks[task.schedule]
+        self._check_partitions(target.topic)
+        value = encode(target, task, self._time.now_ms())
         deliveries: list[KafkaError | None] = []
         try:
             producer = self._open_producer()
-            producer.produce(task.topic, value, on_delivery=lambda error, _: deliveries.append(error))
+            producer.produce(target.topic, value, on_delivery=lambda error, _: deliveries.append(error))
             until = self._time.monotonic() + self._timeout_s + _MARGIN_S
             while not deliveries and self._time.monotonic() < until:
                 producer.poll(until - self._time.monotonic())
         except KafkaException as raised:
-            raise _translate(task, error_of(raised), "") from raised
+            raise _translate(target, error_of(raised), "") from raised
         except BufferError as raised:
-            raise TaskQueueUnavailable(f"topic {task.topic!r} accepts no task: {raised}") from raised
+            raise TaskQueueUnavailable(f"topic {target.topic!r} accepts no task: {raised}") from raised
         error = deliveries[0] if deliveries else KafkaError(KafkaError._TIMED_OUT)
         if error is not None:
-            raise _translate(task, error, self._log.last)
+            raise _translate(target, error, self._log.last)
 
     def _check_partitions(self, topic: str) -> None:
         """Check, once a minute, that taskbrokers can share the topic's partitions evenly: partitions can be added."""
@@ -111,7 +111,7 @@ class TaskbrokerQueue:
         return self._producer
 
 
-def encode(task: PlatformTask, due_task: DueTask, now_ms: int) -> bytes:
+def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
     """The serialized message: the task, with the tick as its only argument.
 
     The arguments are MessagePack in `parameters_bytes`. The JSON in `parameters` is deprecated, the two exclude each
@@ -121,26 +121,26 @@ def encode(task: PlatformTask, due_task: DueTask, now_ms: int) -> bytes:
     Args:
         now_ms: the time from which `expires_s` counts.
     """
-    arguments = {"args": [due_task.tick.to_wire()], "kwargs": {}}
+    arguments = {"args": [task.tick.to_wire()], "kwargs": {}}
     activation = TaskActivation(
-        id=uuid.UUID(due_task.id).hex,
-        application=task.application,
-        namespace=task.namespace,
-        taskname=task.name,
+        id=uuid.UUID(task.id).hex,
+        application=target.application,
+        namespace=target.namespace,
+        taskname=target.name,
         parameters_bytes=msgpack.packb(arguments),
-        headers=due_task.headers,
+        headers=task.headers,
         retry_state=RetryState(attempts=0, max_attempts=1, on_attempts_exceeded=ON_ATTEMPTS_EXCEEDED_DISCARD),
-        processing_deadline_duration=task.processing_deadline_s,
-        expires=task.expires_s,
+        processing_deadline_duration=target.processing_deadline_s,
+        expires=target.expires_s,
     )
     activation.received_at.FromMilliseconds(now_ms)
     message: bytes = activation.SerializeToString(deterministic=True)
     return message
 
 
-def _translate(task: PlatformTask, error: KafkaError, log_line: str) -> TaskQueueUnavailable | InvalidValue:
+def _translate(target: PlatformTask, error: KafkaError, log_line: str) -> TaskQueueUnavailable | InvalidValue:
     if error.code() in _NOT_RETRIABLE:
-        return InvalidValue(f"task {task.name!r}", task.topic, f"wanted what the topic accepts: {error.str()}")
+        return InvalidValue(f"task {target.name!r}", target.topic, f"wanted what the topic accepts: {error.str()}")
     why = log_line if log_line and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
-    acls = {"Topic": f"Write on topic {task.topic}"}
-    return TaskQueueUnavailable(f"topic {task.topic!r} accepts no task: {explain_missing_acl(why, acls)}")
+    acls = {"Topic": f"Write on topic {target.topic}"}
+    return TaskQueueUnavailable(f"topic {target.topic!r} accepts no task: {explain_missing_acl(why, acls)}")

@@ -219,7 +219,7 @@ class State:
             task_duplicates=self.task_duplicates,
         )
 
-    def stands(self, dispatcher: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
+    def record_checkpoint(self, dispatcher: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
         """Note where a dispatcher stands, and forget those that have been silent for long."""
         self.dispatchers = {name: one for name, one in self.dispatchers.items() if now_ms < one[1]}
         self.dispatchers[dispatcher] = max(at_ms, self.dispatchers.get(dispatcher, (at_ms, 0))[0]), expires_ms

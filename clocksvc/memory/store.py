@@ -329,7 +329,7 @@ class MemoryStore:
                 state.tasks.setdefault(dispatcher, Counter()).update(handled)
             if at_ms is not None:
                 now_ms = self._time.now_ms()
-                state.stands(dispatcher, at_ms, now_ms, now_ms + ttl_ms)
+                state.record_checkpoint(dispatcher, at_ms, now_ms, now_ms + ttl_ms)
 
     def counters(self) -> Counters:
         with self._answering() as state:

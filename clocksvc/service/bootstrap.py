@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.platform_task import PlatformTask
-from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
+from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import (
     SystemTime,
@@ -86,27 +86,30 @@ def open_dispatcher(
     settings: Settings,
     spec: ClockSpec,
     name: str,
-    entries: Sequence[Entry],
-    broker: TaskQueue,
+    schedules: Sequence[Schedule],
+    queue: TaskQueue,
     destinations: Mapping[str, Destination],
     time: Time,
 ) -> TaskDispatcher:
-    """One process of a clock's dispatcher, whose counts go to the store. Close it to give its turn to another one."""
+    """One process of a clock's dispatcher, with its metrics in the store. Close it so that another can take over."""
     kafka = settings.kafka_settings()
-    subscription = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
-    positions = KafkaCheckpoints(spec.tick_log, name, kafka, time)
-    tally = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
-    tally.start()
-    return TaskDispatcher(spec.name, name, entries, subscription, positions, broker, time, tally)
+    consumer = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
+    checkpoints = KafkaCheckpoints(spec.tick_log, name, kafka, time)
+    metrics = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
+    metrics.start()
+    return TaskDispatcher(spec.name, name, schedules, consumer, checkpoints, queue, time, metrics)
 
 
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:
-    """Sentry's task platform, for the entries that go there, by name; it makes no contact yet.
+    """Sentry's task platform as a task queue. It does not connect before the first task.
+
+    Args:
+        tasks: by the schedule's name.
 
     Raises:
         SettingsError: its packages are not installed.
     """
-    # The packages come with an extra of their own, which hardly anybody needs.
+    # Needs the packages of the extra `taskbroker`.
     from clocksvc.kafka.taskbroker import TaskbrokerQueue
 
     return TaskbrokerQueue(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.platform_task import (
+from clocksvc.interfaces.task_routes import (
     PlatformTask,
-    namespace_of,
+    Routes,
+    worker_namespace,
 )
-from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
 from clocksvc.settings.fields import FieldError, Section, Text, raise_errors, suggestion
@@ -86,7 +86,7 @@ class Settings(Section):
         return PlatformTask(
             topic=topic,
             application=self.taskbroker.application,
-            namespace=namespace_of(task.route),
+            namespace=worker_namespace(task.route),
             name=task.task,
             processing_deadline_s=settings.processing_deadline // 1000,
             expires_s=None if settings.expires is None else settings.expires // 1000,

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.schedule import (
     EachTick,
-    Entry,
-    parse_backlog,
+    Schedule,
+    parse_catch_up,
 )
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
@@ -88,7 +88,7 @@ class TickTaskSettings(Section):
     @model_validator(mode="after")
     def _check(self) -> "TickTaskSettings":
         try:
-            parse_backlog("task", self.catch_up, self.max_age)
+            parse_catch_up("task", self.catch_up, self.max_age)
         except InvalidValue as error:
             raise_errors([FieldError((error.field.removeprefix("task."),), error.wanted, error.value)])
         return self
@@ -98,10 +98,10 @@ class TickTaskSettings(Section):
         """The dotted name that selects the queue."""
         return self.task if self.name is None else self.name
 
-    def entry(self) -> Entry:
-        """The dispatcher's entry for it."""
-        catch_up, max_age_ms = parse_backlog("task", self.catch_up, self.max_age)
-        return Entry(self.task, EachTick(), catch_up, max_age_ms)
+    def schedule(self) -> Schedule:
+        """The schedule of this task, named after it."""
+        catch_up, max_age_ms = parse_catch_up("task", self.catch_up, self.max_age)
+        return Schedule(self.task, EachTick(), catch_up, max_age_ms)
 
 
 class TaskbrokerSettings(Section):

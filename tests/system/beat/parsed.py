@@ -15,7 +15,7 @@ from celery.bin.celery import celery
 from kombu.utils.imports import symbol_by_name
 
 from clocksvc import settings
-from clocksvc.celery.clock_scheduler import clock_of, on_tick_entries
+from clocksvc.celery.clock_scheduler import clock_of, tasks_on_tick
 
 
 def told_worker(**options: Any) -> None:
@@ -29,7 +29,7 @@ def told_beat(**options: Any) -> None:
     scheduler = symbol_by_name(options["scheduler"])(app, lazy=True)  # type: ignore[no-untyped-call]
     scheduler.setup_schedule()
     given = settings.load(None, os.environ)
-    each_tick = {message.task: message.options for _, message in on_tick_entries(app, given, clock_of(app, given))}
+    each_tick = {message.task: message.options for _, message in tasks_on_tick(app, given, clock_of(app, given))}
     entries = {name: [entry.catch_up, entry.max_age] for name, entry in scheduler.schedule.items()}
     print(json.dumps({"entries": entries, "each_tick": each_tick}))
 

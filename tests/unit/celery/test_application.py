@@ -54,7 +54,7 @@ def test_json_and_no_results() -> None:
 
     assert (conf.task_serializer, conf.accept_content) == ("json", ["json"])
     assert (conf.task_ignore_result, conf.result_backend) == (True, None)
-    assert conf.beat_scheduler == "clocksvc.celery.schedule:HeartbeatScheduler"
+    assert conf.beat_scheduler == "clocksvc.celery.heartbeat_schedule:HeartbeatScheduler"
 
 
 def test_beat_has_an_entry_for_each_clock_with_heartbeats() -> None:

@@ -38,12 +38,12 @@ def configure(tmp_path: Path, key_prefix: str, monkeypatch: pytest.MonkeyPatch) 
         }
         config.write_text(yaml.safe_dump(document))
         monkeypatch.setenv("CLOCKSVC_CONFIG", str(config))
-        duplicates._keepers.cache_clear()
+        duplicates._resources.cache_clear()
         settings = load(None, os.environ)
         return open_store(settings, settings.clock_specs()["checkins"])
 
     yield written
-    duplicates._keepers.cache_clear()
+    duplicates._resources.cache_clear()
 
 
 @pytest.fixture
@@ -57,17 +57,17 @@ class Task:
     def __init__(self) -> None:
         self.runs: list[str] = []
         self.failing: Exception | None = None
-        app = Celery("doubles", set_as_current=False, broker="memory://")
+        app = Celery("duplicates", set_as_current=False, broker="memory://")
 
         def run(task: Any) -> None:
             self._run(task)
 
-        self._task = app.task(bind=True, shared=False, name="doubles.task")(run)
+        self._task = app.task(bind=True, shared=False, name="duplicates.task")(run)
 
     def _run(self, task: Any) -> None:
         if is_duplicate(task):
             assert is_duplicate(task)
-            self.runs.append("double")
+            self.runs.append("duplicate")
             return
         assert not is_duplicate(task)
         self.runs.append("run")
@@ -88,7 +88,7 @@ def test_a_redelivery_of_a_finished_task_is_a_double(store: Store) -> None:
     for task_id in ("a", "a", "b", "a"):
         task.come(task_id)
 
-    assert task.runs == ["run", "double", "run", "double"]
+    assert task.runs == ["run", "duplicate", "run", "duplicate"]
     assert store.counters().task_duplicates == 2
 
 
@@ -102,7 +102,7 @@ def test_a_task_that_did_not_end_well_is_run_again(store: Store, error: Exceptio
     task.come("a")
     task.come("a")
 
-    assert task.runs == ["run", "run", "double"]
+    assert task.runs == ["run", "run", "duplicate"]
 
 
 def test_a_task_that_died_half_way_is_run_again(store: Store) -> None:
@@ -111,7 +111,7 @@ def test_a_task_that_died_half_way_is_run_again(store: Store) -> None:
 import os
 from celery import Celery
 from clocksvc.celery import is_duplicate
-app = Celery("doubles", set_as_current=False, broker="memory://")
+app = Celery("duplicates", set_as_current=False, broker="memory://")
 @app.task(bind=True)
 def task(self):
     assert not is_duplicate(self)
@@ -168,11 +168,11 @@ def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyP
         except (UnknownClock, SettingsError) as error:
             said.append(error)
 
-    app = Celery("doubles", set_as_current=False, broker="memory://")
-    task = app.task(bind=True, shared=False, name="doubles.wrong")(run)
+    app = Celery("duplicates", set_as_current=False, broker="memory://")
+    task = app.task(bind=True, shared=False, name="duplicates.wrong")(run)
     task.apply(task_id="a", headers={"clocksvc-clock": "other"})
     monkeypatch.setenv("CLOCKSVC_CONFIG", "/nowhere.yaml")
-    duplicates._keepers.cache_clear()
+    duplicates._resources.cache_clear()
     task.apply(task_id="a", headers=HEADERS)
 
     assert [type(error) for error in said] == [UnknownClock, SettingsError]

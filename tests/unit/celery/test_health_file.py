@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clocksvc.celery.health import EVERY_S
+from clocksvc.celery.worker import TOUCH_INTERVAL_S
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.waiting import eventually
 
@@ -46,13 +46,15 @@ def test_the_file_is_young_while_tasks_are_taken(worker: tuple[subprocess.Popen[
     process, file, valkey = worker
     eventually(file.exists, within=30, what="the file")
     first = file.stat().st_mtime
-    eventually(lambda: file.stat().st_mtime > first, within=4 * EVERY_S, what="the file to be touched again")
+    eventually(lambda: file.stat().st_mtime > first, within=4 * TOUCH_INTERVAL_S, what="the file to be touched again")
 
     valkey.stop()
-    eventually(lambda: age_s(file) > 2 * EVERY_S, within=6 * EVERY_S, what="the file to grow old")
+    eventually(lambda: age_s(file) > 2 * TOUCH_INTERVAL_S, within=6 * TOUCH_INTERVAL_S, what="the file to grow old")
     valkey.start()
     valkey.wait_ready()
-    eventually(lambda: age_s(file) < EVERY_S, within=60, what="the file to be touched again with the broker back")
+    eventually(
+        lambda: age_s(file) < TOUCH_INTERVAL_S, within=60, what="the file to be touched again with the broker back"
+    )
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0

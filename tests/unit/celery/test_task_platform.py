@@ -10,7 +10,7 @@ import yaml
 from celery import Celery
 
 from clocksvc.celery import on_tick
-from clocksvc.celery.clock_scheduler import on_tick_entries
+from clocksvc.celery.clock_scheduler import tasks_on_tick
 from clocksvc.errors import InvalidValue
 from clocksvc.settings import settings_from
 from tests.unit.settings.sample_config import CLOCK
@@ -35,7 +35,7 @@ def test_a_task_of_celerys_can_not_go_to_a_topic() -> None:
     settings = settings_from(CONFIGURED)
 
     with pytest.raises(InvalidValue) as raised:
-        on_tick_entries(app, settings, settings.clock_specs()["checkins"])
+        tasks_on_tick(app, settings, settings.clock_specs()["checkins"])
 
     assert str(raised.value) == (
         "on_tick.name: 'ingest.errors.close' is not valid: "

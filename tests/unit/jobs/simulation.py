@@ -15,7 +15,7 @@ from clocksvc.errors import TaskQueueUnavailable
 from clocksvc.interfaces.schedule import (
     CatchUp,
     EachTick,
-    Entry,
+    Schedule,
 )
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import TaskDispatcher
@@ -50,14 +50,14 @@ class Every:
         step = self.minutes * MINUTE_S * 1000
         return iter(range((after_ms // step + 1) * step, upto_ms + 1, step))
 
-    def words(self) -> str:
+    def fingerprint(self) -> str:
         return f"every {self.minutes} minutes"
 
 
 ENTRIES = [
-    *(Entry(f"every-{minutes}", Every(minutes)) for minutes in PERIODS),
-    Entry("each", EachTick()),
-    Entry("last", EachTick(), CatchUp.LAST),
+    *(Schedule(f"every-{minutes}", Every(minutes)) for minutes in PERIODS),
+    Schedule("each", EachTick()),
+    Schedule("last", EachTick(), CatchUp.LAST),
 ]
 
 
@@ -89,7 +89,7 @@ class Outcome:
 
     ticks: int = 0
     sent: int = 0
-    doubles: int = 0
+    duplicates: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -233,17 +233,17 @@ class Simulation:
     def _judge(self, began_ms: int) -> None:
         ticks = [at_ms for at_ms in self._committed() if at_ms > began_ms]
         self.outcome.ticks, self.outcome.sent = len(ticks), len(self.taken)
-        self.outcome.doubles = len(self.taken) - len({one.id for one in self.taken})
+        self.outcome.duplicates = len(self.taken) - len({one.id for one in self.taken})
         wrong = self.outcome.wrong
         got: dict[str, list[int]] = {entry.name: [] for entry in ENTRIES}
         ids: dict[tuple[str, int], str] = {}
         for one in self.taken:
-            if ids.setdefault((one.entry, one.due_ms), one.id) != one.id:
-                wrong.append(f"{one.entry} of {one.due_ms} came under two ids")
+            if ids.setdefault((one.schedule, one.due_ms), one.id) != one.id:
+                wrong.append(f"{one.schedule} of {one.due_ms} came under two ids")
             if one.due_ms > one.tick.at_ms:
-                wrong.append(f"early: {one.entry} of {one.due_ms} with tick {one.tick.at_ms}")
-            if one.due_ms > began_ms and one.due_ms not in got[one.entry]:
-                got[one.entry].append(one.due_ms)
+                wrong.append(f"early: {one.schedule} of {one.due_ms} with tick {one.tick.at_ms}")
+            if one.due_ms > began_ms and one.due_ms not in got[one.schedule]:
+                got[one.schedule].append(one.due_ms)
         wanted = {f"every-{n}": [at_ms for at_ms in ticks if at_ms % (n * MINUTE_S * 1000) == 0] for n in PERIODS}
         wanted["each"] = ticks
         for name, due in wanted.items():

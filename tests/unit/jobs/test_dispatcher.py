@@ -8,11 +8,11 @@ from clocksvc.interfaces.checkpoint_encoding import key
 from clocksvc.interfaces.schedule import (
     CatchUp,
     EachTick,
-    Entry,
+    Schedule,
 )
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.memory.tick_log import CommitFault
-from tests.unit.jobs.sender_bed import (
+from tests.unit.jobs.dispatcher_fixture import (
     START_MIN,
     Bed,
 )
@@ -21,7 +21,7 @@ from tests.unit.jobs.test_due_tasks import (
     At,
 )
 
-EACH = Entry("each", EachTick())
+EACH = Schedule("each", EachTick())
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Minutely(At):
 def test_a_tick_sends_what_is_due_at_it() -> None:
     """Nothing before the tick; with the tick, its due time and an id of its own."""
     bed = Bed()
-    dispatcher = bed.dispatcher([Entry("two", Minutely((2,)))])
+    dispatcher = bed.dispatcher([Schedule("two", Minutely((2,)))])
     bed.tick(0, 1)
     bed.run(dispatcher)
     assert bed.broker.taken == []
@@ -52,7 +52,7 @@ def test_a_tick_sends_what_is_due_at_it() -> None:
 def test_a_stop_is_made_up_for() -> None:
     """In order; or with the last due time only, where an entry wants that."""
     bed = Bed()
-    entries = [EACH, Entry("last", EachTick(), CatchUp.LAST)]
+    entries = [EACH, Schedule("last", EachTick(), CatchUp.LAST)]
     bed.tick(0)
     first = bed.dispatcher(entries)
     bed.run(first)
@@ -69,12 +69,12 @@ def test_a_new_entry_is_not_due_for_time_before_it_existed() -> None:
     """Nor is one whose schedule was changed; one that was there before goes on."""
     bed = Bed()
     bed.tick(0)
-    first = bed.dispatcher([EACH, Entry("changed", Minutely((1, 2, 3)))])
+    first = bed.dispatcher([EACH, Schedule("changed", Minutely((1, 2, 3)))])
     bed.run(first)
     first.close()
     bed.tick(1, 2)
 
-    bed.run(second := bed.dispatcher([EACH, Entry("new", EachTick()), Entry("changed", Minutely((1, 2, 3, 4)))]))
+    bed.run(second := bed.dispatcher([EACH, Schedule("new", EachTick()), Schedule("changed", Minutely((1, 2, 3, 4)))]))
     bed.tick(3)
     bed.run(second)
 
@@ -87,7 +87,7 @@ def test_a_removed_entry_is_forgotten() -> None:
     """When it comes back it is a new one."""
     bed = Bed()
     bed.tick(0)
-    for entries in ([EACH, Entry("gone", EachTick())], [EACH]):
+    for entries in ([EACH, Schedule("gone", EachTick())], [EACH]):
         dispatcher = bed.dispatcher(entries)
         bed.run(dispatcher)
         dispatcher.close()
@@ -151,7 +151,7 @@ def test_a_broker_that_is_away_holds_everything_up_and_loses_nothing() -> None:
     """Entries of the same tick that were taken before are not sent again by the same process."""
     bed = Bed()
     bed.tick(0)
-    dispatcher = bed.dispatcher([EACH, Entry("other", EachTick())])
+    dispatcher = bed.dispatcher([EACH, Schedule("other", EachTick())])
     bed.run(dispatcher)
     bed.tick(1, 2)
     bed.broker.failing = 3
@@ -166,7 +166,7 @@ def test_a_task_that_no_broker_takes_does_not_hold_the_others_up() -> None:
     bed = Bed()
     bed.tick(0)
     bed.broker.refusing.add("bad")
-    dispatcher = bed.dispatcher([Entry("bad", EachTick()), EACH])
+    dispatcher = bed.dispatcher([Schedule("bad", EachTick()), EACH])
     bed.run(dispatcher)
     bed.tick(1, 2)
     bed.run(dispatcher)
@@ -211,7 +211,7 @@ def test_a_crash_before_the_first_position_loses_no_tick() -> None:
     bed.tick(7)
     bed.tick(8)
 
-    bed.run(bed.dispatcher([EACH, Entry("new", EachTick())]))
+    bed.run(bed.dispatcher([EACH, Schedule("new", EachTick())]))
 
     assert bed.broker.due("each") == [7, 8]
     assert bed.broker.due("new") == []
@@ -246,7 +246,7 @@ def test_of_a_long_backlog_only_the_last_run_is_sent() -> None:
     """Of more than a night of a clock of 1 s, too."""
     bed = Bed()
     bed.tick(0)
-    entries = [Entry("last", EachTick(), CatchUp.LAST)]
+    entries = [Schedule("last", EachTick(), CatchUp.LAST)]
     first = bed.dispatcher(entries)
     bed.run(first)
     first.close()

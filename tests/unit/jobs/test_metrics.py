@@ -8,7 +8,7 @@ import pytest
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.schedule import (
     EachTick,
-    Entry,
+    Schedule,
 )
 from clocksvc.interfaces.store import TaskCounterKey
 from clocksvc.jobs.metrics import (
@@ -18,16 +18,16 @@ from clocksvc.jobs.metrics import (
 )
 from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
-from tests.unit.jobs.sender_bed import (
+from tests.unit.jobs.dispatcher_fixture import (
     START_MIN,
     Bed,
 )
 from tests.unit.jobs.test_due_tasks import MINUTE
 from tests.waiting import eventually
 
-EACH = Entry("each", EachTick())
-OLD = Entry("old", EachTick(), max_age_ms=1)
-BAD = Entry("bad", EachTick())
+EACH = Schedule("each", EachTick())
+OLD = Schedule("old", EachTick(), max_age_ms=1)
+BAD = Schedule("bad", EachTick())
 DESTINATIONS = {
     "each": Destination("ingest", "fast"),
     "old": Destination("ingest", "slow"),
@@ -93,7 +93,7 @@ def test_without_news_the_store_is_left_alone() -> None:
     tally.step()
     assert store.writes == 0
 
-    tally.stands(START_MIN * MINUTE)
+    tally.checkpoint(START_MIN * MINUTE)
     tally.step()
     store.wipe()
     for _ in range(REPEAT_STEPS):
@@ -101,7 +101,7 @@ def test_without_news_the_store_is_left_alone() -> None:
     assert store.writes == 2
     assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
-    tally.stands(None)
+    tally.checkpoint(None)
     for _ in range(3 * REPEAT_STEPS):
         tally.step()
     assert store.writes == 3
@@ -113,8 +113,8 @@ def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
     tally = tally_on(store)
     store.broken = True
     for minute in range(3):
-        tally.sent(EACH, "sent")
-        tally.stands((START_MIN + minute) * MINUTE)
+        tally.count(EACH, "sent")
+        tally.checkpoint((START_MIN + minute) * MINUTE)
         tally.step()
     store.broken = False
     tally.step()
@@ -149,7 +149,7 @@ def test_positions_are_kept_for_longer_than_a_stop() -> None:
     """So that a metric shows how far a dispatcher that is gone is behind."""
     store = CountedStore()
     tally = tally_on(store)
-    tally.stands(START_MIN * MINUTE)
+    tally.checkpoint(START_MIN * MINUTE)
     tally.step()
     (_, expires_ms) = store.copy_state().dispatchers["beat"]
 
@@ -170,10 +170,10 @@ def test_an_unexpected_exception_does_not_end_the_writing(caplog: pytest.LogCapt
 
     store = FailsOnce()
     tally = tally_on(store)
-    tally.stands(START_MIN * MINUTE)
+    tally.checkpoint(START_MIN * MINUTE)
     tally.start()
     eventually(lambda: "unexpected error, the thread continues" in caplog.messages, what="the exception to be logged")
-    tally.stands((START_MIN + 1) * MINUTE)
+    tally.checkpoint((START_MIN + 1) * MINUTE)
 
     eventually(
         lambda: store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 1) * MINUTE}, what="the position"

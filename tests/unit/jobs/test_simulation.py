@@ -19,7 +19,7 @@ def test_no_seed_loses_or_invents_a_task() -> None:
     faults = sum((one.faults for one in outcomes), Counter[str]())
     assert sum(one.ticks for one in outcomes) > 100 * SEEDS
     assert min(faults[name] for name in ("crash", "flush_store", "give_the_turn_away", "lose_an_answer")) > SEEDS
-    assert sum(one.doubles for one in outcomes) > 0
+    assert sum(one.duplicates for one in outcomes) > 0
 
 
 def test_a_position_that_is_moved_before_its_task_is_sent_loses_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

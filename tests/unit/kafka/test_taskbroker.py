@@ -12,8 +12,8 @@ from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.ports import free_ports
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
-from clocksvc.interfaces.platform_task import PlatformTask
 from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.taskbroker import (
     CHECK_EVERY_S,

@@ -8,11 +8,8 @@ import pytest
 from sentry_protos.taskbroker.v1 import taskbroker_pb2
 
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.platform_task import (
-    PlatformTask,
-    namespace_of,
-)
 from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.interfaces.task_routes import PlatformTask, worker_namespace
 from clocksvc.kafka.taskbroker import encode
 from tests.unit.kafka.wire import (
     number,
@@ -136,7 +133,7 @@ def test_a_double_says_the_same() -> None:
 )
 def test_a_namespace_is_a_name_without_its_last_part(route: str, namespace: str) -> None:
     """It does not change with the routes: a worker knows the task under it."""
-    assert namespace_of(route) == namespace
+    assert worker_namespace(route) == namespace
 
 
 @pytest.mark.parametrize("missing", ["msgpack", "sentry_protos"])
@@ -145,7 +142,7 @@ def test_a_missing_package_is_told_with_its_extra(missing: str) -> None:
     script = f"""
 import sys
 sys.modules[{missing!r}] = None
-import clocksvc.jobs.routing_task_queue, clocksvc.service.bootstrap
+import clocksvc.celery.task_queue, clocksvc.service.bootstrap
 from clocksvc.errors import SettingsError
 try:
     import clocksvc.kafka.taskbroker

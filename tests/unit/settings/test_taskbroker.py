@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clocksvc.interfaces.platform_task import PlatformTask
+from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.settings import settings_from
 from tests.unit.settings.sample_config import (
     CLOCK,

@@ -13,10 +13,8 @@ from celery.beat import BeatLazyFunc
 from kombu.exceptions import OperationalError
 
 from clocksvc.celery import ClockScheduler, on_tick
-from clocksvc.celery.broker import CeleryBroker
-from clocksvc.celery.clock_scheduler import on_tick_entries
-from clocksvc.celery.destination import destination
-from clocksvc.celery.message import TaskMessage, with_tick
+from clocksvc.celery.clock_scheduler import tasks_on_tick
+from clocksvc.celery.task_queue import CeleryTaskQueue, TaskMessage, destination_of, tick_arguments
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError, InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
@@ -27,7 +25,7 @@ pytestmark = pytest.mark.core
 
 MINUTE_MS = 60_000
 TICK = Tick("checkins", 10 * MINUTE_MS, 9 * MINUTE_MS, MINUTE_MS, 10 * MINUTE_MS)
-SENDING = DueTask("checkins", "beat", "e", TICK.at_ms, TICK)
+DUE_TASK = DueTask("checkins", "beat", "e", TICK.at_ms, TICK)
 EVERY = {"task": "shop.bills", "schedule": timedelta(minutes=1)}
 ROUTES = Routes({"ingest": "ingest"}, {"ingest.errors": "slow"})
 
@@ -78,10 +76,10 @@ def test_two_tasks_may_be_routed_by_one_name(app: Celery) -> None:
         on_tick("checkins", name="ingest.errors")(app.task(name=name, shared=False)(close))
     settings = load(None, os.environ)
 
-    found = on_tick_entries(app, settings, settings.clock_specs()["checkins"])
+    found = tasks_on_tick(app, settings, settings.clock_specs()["checkins"])
 
-    assert len({entry.name for entry, _ in found}) == 2
-    assert {message.task for _, message in found} == {"shop.one", "shop.two"}
+    assert len({task.schedule.name for task in found}) == 2
+    assert {task.message.task for task in found} == {"shop.one", "shop.two"}
 
 
 def test_a_mark_below_the_task_is_refused() -> None:
@@ -115,7 +113,7 @@ def test_what_is_counted_is_where_celery_sends(
     app.conf.update(conf)
     app.task(name="shop.bills", shared=False, **task)(close)
 
-    assert destination(app, ROUTES, TaskMessage("shop.bills", with_tick, options, route)) == expected
+    assert destination_of(app, ROUTES, TaskMessage("shop.bills", tick_arguments, options, route)) == expected
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -146,7 +144,7 @@ def test_what_is_only_the_brokers_trouble_is_tried_again(
     monkeypatch.setattr(app, "send_task", raising(error))
 
     with pytest.raises(expected):
-        CeleryBroker(app, {"e": TaskMessage("shop.bills", with_tick)}).send(SENDING)
+        CeleryTaskQueue(app, {"e": TaskMessage("shop.bills", tick_arguments)}).send(DUE_TASK)
 
 
 def test_arguments_that_raise_are_refused() -> None:
@@ -155,4 +153,4 @@ def test_arguments_that_raise_are_refused() -> None:
     lazy = BeatLazyFunc(raising(KeyError("day")))
 
     with pytest.raises(InvalidValue, match="KeyError"):
-        CeleryBroker(app, {"e": TaskMessage("shop.bills", lambda _: ((lazy(),), {}))}).send(SENDING)
+        CeleryTaskQueue(app, {"e": TaskMessage("shop.bills", lambda _: ((lazy(),), {}))}).send(DUE_TASK)

@@ -10,10 +10,10 @@ import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from clocksvc.celery.clock_schedules import (
-    CrontabDue,
-    IntervalDue,
-    by_the_clock,
+from clocksvc.celery.recurrence import (
+    CrontabRecurrence,
+    IntervalRecurrence,
+    recurrence_of,
 )
 from clocksvc.errors import InvalidValue
 
@@ -116,7 +116,7 @@ def test_due_times_are_those_that_celery_gives(first: int) -> None:
         zone = rng.choice(ZONES)
         app = app_in(zone)
         cron, start_ms = random_crontab(rng, app), random_start(rng, zone)
-        due = CrontabDue(cron)
+        due = CrontabRecurrence(cron)
 
         until_ms = start_ms + rng.choice([1, 1, 2]) * 1_440 * MINUTE_MS
         ours = list(due.due(start_ms, until_ms))
@@ -143,13 +143,13 @@ def test_asking_in_steps_gives_the_same_as_asking_at_once(begin: str) -> None:
     assert len(at_once) > 60
 
 
-def _sevens() -> CrontabDue:
-    return CrontabDue(with_app(app_in("Europe/Berlin"), minute="*/7"))
+def _sevens() -> CrontabRecurrence:
+    return CrontabRecurrence(with_app(app_in("Europe/Berlin"), minute="*/7"))
 
 
 def test_an_interval_is_due_at_its_multiples() -> None:
     """As ticks are: since the epoch."""
-    assert list(IntervalDue(300_000).due(300_000, 900_000)) == [600_000, 900_000]
+    assert list(IntervalRecurrence(300_000).due(300_000, 900_000)) == [600_000, 900_000]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_an_interval_is_due_at_its_multiples() -> None:
 def test_what_can_not_go_by_the_clock_is_refused_by_name(given: Any, wanted: str) -> None:
     """With what would be right."""
     with pytest.raises(InvalidValue) as refused:
-        by_the_clock("bills", given, MINUTE_MS)
+        recurrence_of("bills", given, MINUTE_MS)
 
     assert "beat_schedule['bills']" in str(refused.value)
     assert wanted in str(refused.value)
@@ -173,7 +173,7 @@ def test_what_can_not_go_by_the_clock_is_refused_by_name(given: Any, wanted: str
 def test_another_schedule_or_zone_reads_otherwise() -> None:
     """So that a changed entry is seen to be another one; an unchanged one is not."""
     words = [
-        by_the_clock("e", with_app(app_in(zone), minute=minute), MINUTE_MS).words()
+        recurrence_of("e", with_app(app_in(zone), minute=minute), MINUTE_MS).fingerprint()
         for minute, zone in [("1", "UTC"), ("1", "UTC"), ("2", "UTC"), ("1", "Europe/Berlin")]
     ]
 

@@ -1,5 +1,4 @@
-"""The task `clocksvc.heartbeat`. It holds no logic of its own: what a round is, and when it is put once more, says
-`clocksvc.heartbeat`."""
+"""The Celery task `clocksvc.heartbeat`: sends one round of heartbeats, by `clocksvc.service.heartbeats`."""
 
 import logging
 from typing import Any
@@ -19,14 +18,14 @@ NAME = "clocksvc.heartbeat"
 
 
 def register(app: Celery, settings: Settings) -> None:
-    """Give the app its task, and count the messages that Celery drops because they expired in the queue."""
-    keepers = ProcessResources(settings)
+    """Register the task, and count the messages that Celery drops because they expired in the queue."""
+    resources = ProcessResources(settings)
 
     def run(task: Any, clock: str, due_seconds: float) -> None:
         try:
-            retry_s = put_round(keepers, clock, due_seconds, tries=task.request.retries + 1)
+            retry_s = send_round(resources, clock, due_seconds, tries=task.request.retries + 1)
         except UnknownClock:
-            _warn_not_ours(clock)
+            _warn_unknown_clock(clock)
             return
         if retry_s is not None:
             raise task.retry(countdown=retry_s)
@@ -34,7 +33,7 @@ def register(app: Celery, settings: Settings) -> None:
     task = app.task(
         name=NAME,
         bind=True,
-        shared=False,  # a shared task would turn up in every other app of the process
+        shared=False,  # a shared task would be registered in every app of the process
         max_retries=None,
         ignore_result=True,
         acks_late=True,
@@ -45,35 +44,38 @@ def register(app: Celery, settings: Settings) -> None:
         if not expired:
             return
         try:
-            spec = keepers.spec(request.args[0])
+            spec = resources.spec(request.args[0])
         except UnknownClock:
-            _warn_not_ours(request.args[0])
+            _warn_unknown_clock(request.args[0])
             return
-        heartbeat.expire(spec, keepers.store(spec))
+        heartbeat.expire(spec, resources.store(spec))
 
     def close(**_: Any) -> None:
-        keepers.close()
+        resources.close()
 
     signals.task_revoked.connect(count_expired, sender=task, weak=False)
     signals.worker_process_shutdown.connect(close, weak=False)
     signals.worker_shutdown.connect(close, weak=False)
 
 
-def put_round(keepers: ProcessResources, clock: str, due_seconds: float, tries: int) -> float | None:
-    """One round for a clock by name; seconds until it has to be put once more, or None.
+def send_round(resources: ProcessResources, clock: str, due_seconds: float, tries: int) -> float | None:
+    """Send one round of heartbeats for a clock.
+
+    Returns:
+        Seconds until a retry, or None if the round needs no retry.
 
     Raises:
         UnknownClock, InvalidValue: the message does not fit this worker's configuration.
     """
     due_ms = parse_timestamp("due_seconds", due_seconds)
-    spec = keepers.spec(clock)
+    spec = resources.spec(clock)
     time = SystemTime()
-    made = heartbeat.beat(spec, keepers.store(spec), keepers.topics(), time, due_ms)
-    return heartbeat.retry_after_s(spec, made, due_ms, time.now_ms(), tries)
+    result = heartbeat.beat(spec, resources.store(spec), resources.topics(), time, due_ms)
+    return heartbeat.retry_after_s(spec, result, due_ms, time.now_ms(), tries)
 
 
-def _warn_not_ours(clock: str) -> None:
-    """Not tried again: every worker of this installation would say the same of it."""
+def _warn_unknown_clock(clock: str) -> None:
+    # No retry: all workers of this installation have the same configuration.
     logger.warning(
         "heartbeat lost, no such clock is configured here: another installation, or a beat with another configuration, "
         "uses this Celery broker; give each its own celery.broker_url, or another Redis database",

@@ -1,6 +1,6 @@
-"""When heartbeats are due: on each multiple of `every` since the epoch, by beat's in-memory scheduler.
+"""The due times of heartbeats: a Celery schedule of multiples of `every` since the epoch, and beat's scheduler.
 
-`crontab` knows only minutes, and plain intervals are not aligned. Nothing here knows clocks, topics or settings.
+Celery's `crontab` has a resolution of a minute, and its intervals are not aligned to the epoch.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def remaining_ms(last_ms: int, now_ms: int, every_ms: int) -> int:
-    """How long until the first multiple of `every_ms` after the last run; 0 when it has passed."""
+    """The time until the first multiple of `every_ms` after the last run; 0 if it has passed."""
     return max(0, boundary.next_boundary(last_ms, every_ms) - now_ms)
 
 
 class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
-    """Due on each multiple of `every_ms` since the epoch. Multiples that were missed are due once, together."""
+    """Due at each multiple of `every_ms` since the epoch. Several missed multiples are due once."""
 
     def __init__(self, every_ms: int, time: Time | None = None) -> None:
         self.every_ms = every_ms
@@ -42,7 +42,7 @@ class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no ty
         return remaining_ms(last_ms, self._time.now_ms(), self.every_ms)
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Celery's question: (is it due, seconds until it is to be asked again)."""
+        """Called by Celery. Returns whether a run is due, and the seconds until the next check."""
         left_ms = self.remaining(last_run_at)
         if left_ms:
             return schedstate(is_due=False, next=left_ms / 1000)
@@ -67,43 +67,43 @@ def _nothing() -> None:
 
 
 class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
-    """Celery's in-memory scheduler: nothing on disk.
+    """Celery's in-memory scheduler with three changes.
 
-    It differs in three things. It wakes just after a moment, where Celery's wakes 10 ms before and spins. It plans anew
-    after each message, so that one that was slow to send makes the next no later. And it plans anew when the wall clock
-    was set back, where Celery's sleeps until its old plan.
+    It wakes just after a due time; Celery's wakes 10 ms before it and polls. It recomputes all due times after each
+    message, so a slow send does not delay the next one. It also recomputes them if the wall clock was set back, where
+    Celery's would sleep until the old due time.
     """
 
     time: Time = SystemTime()
     _latest_ms = 0
-    _ended: Callable[[], None] = staticmethod(_nothing)
+    _on_close: Callable[[], None] = staticmethod(_nothing)
 
     def adjust(self, n: float | None, drift: float = _NEVER_EARLY_S) -> Any:
-        """Seconds from now at which an entry is looked at."""
+        """Called by Celery: the delay until a due time, made a little longer instead of shorter."""
         return super().adjust(n, drift)
 
-    def on_close(self, ended: Callable[[], None]) -> None:
-        """Call `ended`, once, when beat ends."""
-        self._ended = ended
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Set the function to be called once when beat ends."""
+        self._on_close = callback
 
     def close(self) -> None:
-        """Celery's hook, called more than once: beat ends."""
-        ended, self._ended = self._ended, _nothing
-        ended()
+        """Called by Celery when beat ends, possibly more than once."""
+        callback, self._on_close = self._on_close, _nothing
+        callback()
         super().close()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what is due; seconds until the next look."""
+        """Called by Celery: sends due messages. Returns the seconds until the next call."""
         now_ms = self.time.now_ms()
         if now_ms < self._latest_ms:
-            self._forget_the_future()
+            self._clamp_last_runs()
         self._latest_ms = now_ms
         wait_s = super().tick(*args, **kwargs)
         if not wait_s:
             self._heap = None
         return wait_s
 
-    def _forget_the_future(self) -> None:
+    def _clamp_last_runs(self) -> None:
         for entry in self.schedule.values():
             entry.last_run_at = min(entry.last_run_at, entry.default_now())
         self._heap = None

@@ -10,7 +10,7 @@ from clocksvc.clock.log_record import (
 )
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
-from clocksvc.interfaces.schedule import Entry
+from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import (
     DispatcherObserver,
@@ -40,7 +40,7 @@ class NotingBroker:
     refusing: set[str] = field(default_factory=set)
 
     def send(self, sending: DueTask) -> None:
-        if sending.entry in self.refusing:
+        if sending.schedule in self.refusing:
             raise InvalidValue("args", object(), "wanted JSON")
         if self.failing:
             self.failing -= 1
@@ -49,7 +49,7 @@ class NotingBroker:
 
     def due(self, entry: str) -> list[int]:
         """The minutes after the start at which an entry's tasks were due, as they were sent."""
-        return [round(one.due_ms / MINUTE) - START_MIN for one in self.taken if one.entry == entry]
+        return [round(one.due_ms / MINUTE) - START_MIN for one in self.taken if one.schedule == entry]
 
 
 class Bed:
@@ -76,7 +76,7 @@ class Bed:
         self.log.end_own(committed=True)
 
     def dispatcher(
-        self, entries: Sequence[Entry], name: str = "beat", observer: DispatcherObserver | None = None
+        self, entries: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
     ) -> TaskDispatcher:
         """One more process of the dispatcher."""
         subscription, positions = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)

@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 from celery.beat import BeatLazyFunc
 
-from clocksvc.celery.schedule import EpochSchedule, HeartbeatScheduler, remaining_ms
+from clocksvc.celery.heartbeat_schedule import EpochSchedule, HeartbeatScheduler, remaining_ms
 
 pytestmark = pytest.mark.core
 
@@ -71,7 +71,7 @@ def test_schedules_compare_by_interval() -> None:
     assert repr(EpochSchedule(1_500)) == "<each multiple of 1.5 s since the epoch>"
 
 
-class DueTask(HeartbeatScheduler):
+class RecordingScheduler(HeartbeatScheduler):
     """Beat's scheduler, with a list in the broker's place."""
 
     time: Wall
@@ -109,7 +109,7 @@ class DueTask(HeartbeatScheduler):
 def test_beat_sends_each_multiple_once() -> None:
     """Through Celery's own loop: one message for each multiple, never before it, at most a few ms after it."""
     wall = Wall(MULTIPLE_MS + 1_300)
-    beat = DueTask(wall, 2_000)
+    beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 10)
 
     assert beat.sent == [MULTIPLE_MS + 2_000 * number for number in range(1, 6)]
@@ -119,7 +119,7 @@ def test_beat_sends_each_multiple_once() -> None:
 def test_beat_survives_a_clock_that_is_set_back() -> None:
     """When the wall clock is set back an hour, heartbeats go on with its next multiple, not an hour later."""
     wall = Wall(MULTIPLE_MS + 3_600_500)
-    beat = DueTask(wall, 2_000)
+    beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 4)
     wall.at_ms = MULTIPLE_MS + 100
     beat.sent.clear()
@@ -131,7 +131,7 @@ def test_beat_survives_a_clock_that_is_set_back() -> None:
 def test_beat_makes_good_after_a_pause_once() -> None:
     """After a pause of many intervals one message goes out, for the newest multiple; then the rhythm goes on."""
     wall = Wall(MULTIPLE_MS + 500)
-    beat = DueTask(wall, 2_000)
+    beat = RecordingScheduler(wall, 2_000)
     beat.tick()
     wall.at_ms = MULTIPLE_MS + 100_700
     beat.run(wall, 2)
@@ -142,7 +142,7 @@ def test_beat_makes_good_after_a_pause_once() -> None:
 def test_a_slow_message_makes_the_next_no_later() -> None:
     """A message that takes long to send (the broker was away) holds the next one up only until it is sent."""
     wall = Wall(MULTIPLE_MS + 1_500)
-    beat = DueTask(wall, 2_000)
+    beat = RecordingScheduler(wall, 2_000)
     beat.slow_ms = 2_900
     beat.run(wall, 4)
 

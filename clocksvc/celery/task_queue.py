@@ -1,0 +1,112 @@
+"""Sends due tasks through a Celery app."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import EncodeError
+
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import InvalidValue, TaskQueueUnavailable
+from clocksvc.interfaces.task_queue import DueTask, TaskQueue
+from clocksvc.interfaces.task_routes import Routes
+from clocksvc.jobs.metrics import Destination
+
+logger = logging.getLogger("clocksvc.dispatcher")
+
+Arguments = tuple[Any, Any]
+"""Positional and keyword arguments of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage:
+    """What is sent for a schedule.
+
+    Attributes:
+        task: the task's name.
+        arguments: returns the arguments for a tick.
+        options: of Celery's `apply_async`.
+        route: the dotted name for routing; "": the task's name.
+    """
+
+    task: str
+    arguments: Callable[[Tick], Arguments]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    route: str = ""
+
+
+def tick_arguments(tick: Tick) -> Arguments:
+    """The arguments of a task that takes the tick, as JSON, and nothing else."""
+    return (tick.to_wire(),), {}
+
+
+class CeleryTaskQueue:
+    """A TaskQueue: a message with the due task's id and headers, sent to the broker of a Celery app.
+
+    Args:
+        messages: by the schedule's name.
+    """
+
+    def __init__(self, app: Celery, messages: Mapping[str, TaskMessage]) -> None:
+        self._app, self._messages = app, messages
+
+    def send(self, task: DueTask) -> None:
+        message = self._messages[task.schedule]
+        options = dict(message.options)
+        options["headers"] = {**(options.get("headers") or {}), **task.headers}
+        try:
+            arguments = message.arguments(task.tick)
+        except Exception as error:  # raised by a function of the user
+            raise _rejection(task, message, error) from error
+        try:
+            self._publish(message.task, arguments, {**options, "task_id": task.id})
+        except (EncodeError, TypeError, ValueError) as error:
+            raise _rejection(task, message, error) from error
+        except Exception as error:
+            # Some transports and result backends raise errors that kombu doesn't translate, such as a full Redis.
+            raise TaskQueueUnavailable(f"the Celery broker is unavailable: {type(error).__name__}: {error}") from error
+
+    def _publish(self, name: str, arguments: Arguments, options: dict[str, Any]) -> None:
+        task = self._app.tasks.get(name)
+        if task is None:
+            self._app.send_task(name, *arguments, **options)
+        else:
+            task.apply_async(*arguments, **options)
+
+
+class RoutingTaskQueue:
+    """A TaskQueue that sends each schedule's tasks to a task queue of its own.
+
+    Args:
+        queues: by the schedule's name.
+    """
+
+    def __init__(self, queues: Mapping[str, TaskQueue]) -> None:
+        self._queues = queues
+
+    def send(self, task: DueTask) -> None:
+        self._queues[task.schedule].send(task)
+
+
+def destination_of(app: Celery, routes: Routes, message: TaskMessage) -> Destination:
+    """The metric labels of a message, from Celery's own routing.
+
+    The queue is "" if a router of the app fails without the task's arguments.
+    """
+    task = app.tasks.get(message.task)
+    task_options = {name: getattr(task, name, None) for name in ("queue", "exchange", "routing_key")}
+    options = {**{name: value for name, value in task_options.items() if value is not None}, **message.options}
+    try:
+        routed = app.amqp.Router().route(options, message.task)
+    except Exception as error:
+        logger.info("queue not known in advance", extra={"task": message.task, "detail": repr(error)})
+        routed = {}
+    queue = routed.get("routing_key" if options.get("exchange") else "queue") or ""
+    return Destination(routes.namespace_label(message.route or message.task), str(getattr(queue, "name", queue)))
+
+
+def _rejection(task: DueTask, message: TaskMessage, error: Exception) -> InvalidValue:
+    wanted = f"wanted a message that can be sent: {type(error).__name__}: {error}"
+    return InvalidValue(f"schedule {task.schedule!r}", message.task, wanted)
