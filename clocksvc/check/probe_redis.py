@@ -13,7 +13,7 @@ from clocksvc.interfaces.store import Snapshot
 from clocksvc.interfaces.time import Time
 from clocksvc.redis.connection import Connection
 from clocksvc.redis.diagnostics import missing_commands, read_facts
-from clocksvc.service import bootstrap as wiring
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
 PASSES = frozenset({Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.PAUSED})
@@ -26,7 +26,7 @@ def ask_redis(settings: Settings, time: Time) -> Iterator[Finding]:
     Raises:
         StoreUnavailable: no answer.
     """
-    yield from ask_servers(wiring.open_connection(settings))
+    yield from ask_servers(bootstrap.open_connection(settings))
     specs = settings.clock_specs()
     for spec in specs.values():
         yield from _clock(settings, spec)
@@ -44,7 +44,7 @@ def ask_servers(connection: Connection) -> Iterator[Finding]:
 
 
 def _skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> Finding:
-    store = wiring.open_store(settings, next(iter(specs.values())))
+    store = bootstrap.open_store(settings, next(iter(specs.values())))
     before_ms = time.now_ms()
     store_ms = store.now_ms()
     ahead_ms = store_ms - (before_ms + time.now_ms()) // 2
@@ -55,11 +55,11 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
     part, prefix = f"clock {spec.name}", settings.redis.prefix
     keys = f"keys {prefix}:*"
     try:
-        if denied := missing_commands(wiring.open_connection(settings), prefix, spec.name):
+        if denied := missing_commands(bootstrap.open_connection(settings), prefix, spec.name):
             text = f"the Redis user may not run {', '.join(denied)} on {keys}"
             allowed = " ".join(f"+{command.lower()}" for command in denied)
             yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the whole list)", spec.name)
-        snapshot = wiring.open_store(settings, spec).snapshot()
+        snapshot = bootstrap.open_store(settings, spec).snapshot()
     except ClocksvcError as error:
         to_do = f"allow the Redis user what docs/security.md lists, on {keys}"
         yield problem(part, f"its state can't be read: {error}", to_do, spec.name)

@@ -74,6 +74,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
     check_bind(settings.api, insecure)
     check_settings(settings.kafka_settings())
     _allow_many_files()
+    bootstrap.set_switch_interval()
     with _listen(settings.api) as listener:
         host, port = listener.getsockname()[:2]
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)

@@ -24,6 +24,7 @@ from clocksvc.memory.tick_log import (
 )
 from clocksvc.memory.topics import MemoryTopics
 from clocksvc.redis.store import open_store
+from clocksvc.service.bootstrap import set_switch_interval
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
 from tests.system.path.installation import wall_ms
 from tests.waiting import eventually
@@ -125,6 +126,7 @@ def bench_step(redis_url: str) -> list[Figure]:
 
 def bench_backlog(bootstrap: str, redis_url: str) -> list[Figure]:
     """A backlog of 40,000 ticks into log and stream, while another clock ticks."""
+    set_switch_interval()
     busy, other = Bench(redis_url, 1, bootstrap), Bench(redis_url, 1, bootstrap)
     threads = [LeaderThread(bench.spec.name, bench.leader, bench.store) for bench in (busy, other)]
     for thread in threads:

@@ -15,6 +15,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.metrics import Metrics
+from clocksvc.service.bootstrap import set_switch_interval
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
 from tests.bench.bench_leader import Bench
@@ -71,6 +72,7 @@ def _ticks(bench: Bench) -> list[float]:
 @contextmanager
 def _service(bench: Bench) -> Iterator[str]:
     """The bench's leader, a feed and the API in this process, as `clocksvc serve` has them; its address."""
+    set_switch_interval()
     feed, name = Feed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
     metrics.watch([view := ClockView(bench.spec, bench.store, feed, SystemTime())])

@@ -63,6 +63,7 @@ class InProcessService:
 
     def start(self) -> None:
         """Start the leader and the HTTP server."""
+        bootstrap.set_switch_interval()
         self._service.start()
         self._thread.start()
 

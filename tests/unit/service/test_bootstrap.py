@@ -1,10 +1,16 @@
 """What the settings say of Redis is what its client is given."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from clocksvc.service import bootstrap as wiring
+from clocksvc.cli.serve import serve
+from clocksvc.errors import InvalidValue
+from clocksvc.leader.parts import NoObserver
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings, settings_from
 
 pytestmark = pytest.mark.core
@@ -19,7 +25,7 @@ def settings(**redis: Any) -> Settings:
 
 def options(configured: Settings) -> dict[str, Any]:
     """What the client's connections are made with. No connection is made."""
-    client: Any = wiring.open_connection(configured).client()
+    client: Any = bootstrap.open_connection(configured).client()
     found: dict[str, Any] = client.connection_pool.connection_kwargs
     return found
 
@@ -59,7 +65,7 @@ def test_sentinel() -> None:
         sentinel={"service": "mymaster", "nodes": ["one:26379", "two"], "password": "sentinel"},
     )
 
-    client: Any = wiring.open_connection(configured).client()
+    client: Any = bootstrap.open_connection(configured).client()
 
     pool = client.connection_pool
     asked = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
@@ -75,5 +81,38 @@ def test_clocks_share_one_client() -> None:
     """One pool for each Redis and process, however many clocks; another Redis has its own."""
     one, same, other = settings(url="redis://a/0"), settings(url="redis://a/0"), settings(url="redis://b/0")
 
-    assert wiring.open_connection(one) is wiring.open_connection(same)
-    assert wiring.open_connection(one) is not wiring.open_connection(other)
+    assert bootstrap.open_connection(one) is bootstrap.open_connection(same)
+    assert bootstrap.open_connection(one) is not bootstrap.open_connection(other)
+
+
+@pytest.fixture
+def switch_interval() -> Iterator[None]:
+    """CPython's default, which comes back after the test."""
+    sys.setswitchinterval(0.005)
+    yield
+    sys.setswitchinterval(0.005)
+
+
+@pytest.mark.usefixtures("switch_interval")
+def test_only_a_program_changes_the_switch_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`clocksvc serve` does. A service that is embedded, and its threads, leave the process as it is."""
+    service = bootstrap.Service(settings(url="redis://127.0.0.1:1/0"), NoObserver())
+    service.start()
+    service.leave()
+    embedded_s = sys.getswitchinterval()
+
+    monkeypatch.setattr("clocksvc.cli.serve._listen", Mock(side_effect=InvalidValue("api.port", 1, "a free one")))
+    with pytest.raises(InvalidValue):
+        serve(settings(url="redis://127.0.0.1:1/0"))
+
+    assert embedded_s == pytest.approx(0.005)
+    assert sys.getswitchinterval() == pytest.approx(0.0001)
+
+
+@pytest.mark.usefixtures("switch_interval")
+def test_a_shorter_switch_interval_stays() -> None:
+    """The program's own choice wins."""
+    sys.setswitchinterval(0.00005)
+    bootstrap.set_switch_interval()
+
+    assert sys.getswitchinterval() < 0.00006
