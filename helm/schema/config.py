@@ -1,4 +1,4 @@
-"""The schema of `config` and of `secrets`, read from `clocksvc.settings`: fields, kinds, and the papers' own words."""
+"""The schema of `config` and `secrets`: fields and types from `clocksvc.settings`, descriptions from its document."""
 
 import re
 from functools import cache
@@ -20,7 +20,7 @@ from clocksvc.settings.field_types import (
 from clocksvc.settings.kafka import KNOWN_SETTINGS, KafkaSettings, forbidden_reason, is_secret
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 
-_PAPER = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"
+_DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"
 _DURATION: Schema = {
     "anyOf": [{"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?(ms|s|m|h|d)?$"}, {"type": "number", "minimum": 0}]
 }
@@ -34,30 +34,30 @@ _URLS: dict[str, Schema] = {
         "not": {"type": "string", "pattern": "password="},
     },
 }
-"""Secrets, because they can hold a password; without one they may stand in a ConfigMap."""
-_EXACTLY: dict[str, Schema] = {
+"""Secrets that may be in a ConfigMap if they contain no password."""
+_EXPLICIT: dict[str, Schema] = {
     "api.port": PORT,
     "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
     "clocks.<name>.tasks.<n>.catch_up": {"type": "string", "enum": ["all", "last"]},
     "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
 }
-_REQUIRED_HERE = {"redis.url"}
-"""Have a default that means nothing in a cluster: null says that nobody has given them."""
+_NULL_IS_UNSET = {"redis.url"}
+"""Their default is of no use in a cluster: null in values.yaml means that they must be set."""
 
 
 def config() -> Schema:
-    """Every setting of the code but the secrets."""
-    return _of(Settings, "")
+    """The schema of all settings except secrets."""
+    return _schema_of(Settings, "")
 
 
 def overrides() -> Schema:
-    """What beats and workers may have of their own: where and as whom they connect."""
+    """The schema of the connection settings that beats and workers can override."""
     sections = ("redis", "kafka", "celery")
     return closed({name: {"$ref": f"#/properties/config/properties/{name}"} for name in sections})
 
 
 def secrets(*, tokens: bool) -> Schema:
-    """A key of a Secret for every secret of the code."""
+    """The schema of the references to keys of Secrets, one for every secret setting."""
     key = or_null(closed({"name": {**TEXT, "minLength": 1}, "key": {**TEXT, "minLength": 1}}, ["name", "key"]))
     every: dict[str, Schema] = {
         "redis": closed({"url": key, "password": key, "sentinel": closed({"password": key})}),
@@ -67,18 +67,18 @@ def secrets(*, tokens: bool) -> Schema:
     return closed(every | ({"tokens": named(key, _TOKEN)} if tokens else {}))
 
 
-def _of(kind: Any, path: str) -> Schema:
+def _schema_of(kind: Any, path: str) -> Schema:
     if kind is KafkaSettings:
         return _kafka()
     if is_section(kind):
         return _section(kind, path)
     if is_list(kind):
         item = get_args(kind)[0]
-        return listed(_of(unwrap(item), f"{path}.<n>") if is_section(unwrap(item)) else _leaf(item))
+        return listed(_schema_of(unwrap(item), f"{path}.<n>") if is_section(unwrap(item)) else _leaf(item))
     if is_mapping(kind):
         value = unwrap(get_args(kind)[1])
-        inner = _of(value, f"{path}.<name>") if is_section(value) else _leaf(value)
-        # Null takes away what another file of values has.
+        inner = _schema_of(value, f"{path}.<name>") if is_section(value) else _leaf(value)
+        # Null removes a section that another values file has.
         return named(or_null(inner) if is_section(value) else inner, _CLOCK if path == "clocks" else None)
     return _leaf(kind)
 
@@ -89,13 +89,13 @@ def _section(kind: Any, path: str) -> Schema:
         here, info = f"{path}.{name}".lstrip("."), kind.model_fields[name]
         if unwrap(info.annotation) is SecretStr and here not in _URLS:
             continue
-        schema = _URLS.get(here) or _EXACTLY.get(here)
+        schema = _URLS.get(here) or _EXPLICIT.get(here)
         if schema is None:
             whole = unwrap(info.annotation)
             plain = not (is_section(whole) or is_list(whole) or is_mapping(whole) or whole is KafkaSettings)
-            schema = _leaf(info.annotation, info.metadata) if plain else _of(whole, here)
-        schema = {**schema, **_described(here)}
-        fields[name] = or_null(schema) if type(None) in get_args(info.annotation) or here in _REQUIRED_HERE else schema
+            schema = _leaf(info.annotation, info.metadata) if plain else _schema_of(whole, here)
+        schema = {**schema, **_description(here)}
+        fields[name] = or_null(schema) if type(None) in get_args(info.annotation) or here in _NULL_IS_UNSET else schema
         if info.is_required() and path:
             required.append(name)
     return closed(fields, required)
@@ -133,10 +133,12 @@ def _origin(annotation: Any) -> object:
 
 
 @cache
-def _meanings() -> dict[str, str]:
-    rows = re.findall(r"^\| `([a-z_.<>]+)` \|[^|]*\|[^|]*\|[^|]*\|([^|]*)\|$", _PAPER.read_text(encoding="utf-8"), re.M)
+def _descriptions() -> dict[str, str]:
+    rows = re.findall(
+        r"^\| `([a-z_.<>]+)` \|[^|]*\|[^|]*\|[^|]*\|([^|]*)\|$", _DOCUMENT.read_text(encoding="utf-8"), re.M
+    )
     return {path: meaning.strip() for path, meaning in rows}
 
 
-def _described(path: str) -> Schema:
-    return {"description": _meanings()[path]} if path in _meanings() else {}
+def _description(path: str) -> Schema:
+    return {"description": _descriptions()[path]} if path in _descriptions() else {}

@@ -1,6 +1,6 @@
-"""What the tests of the configuration begin with. Must not judge anything itself."""
+"""Sample configurations, and helpers that load them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -14,31 +14,35 @@ TOKEN = "0123456789abcdef"
 SECRET = "hunter2-hunter2-hunter2"
 
 
-def read_fake_file(files: Mapping[str, str], path: str) -> str:
-    """A file's text, from memory; a missing one is missed as on a disk."""
-    if path not in files:
-        raise FileNotFoundError(2, "No such file or directory")
-    return files[path]
+def file_reader(files: Mapping[str, str]) -> Callable[[str], str]:
+    """A function that reads these files, and raises FileNotFoundError for any other path."""
+
+    def read(path: str) -> str:
+        if path not in files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return files[path]
+
+    return read
 
 
 def loaded(text: str, environ: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the text of a file, with other files beside it."""
+    """Load the text of a configuration file; `files` are other files by path."""
     every = {"clocksvc.yaml": text, **(files or {})}
-    return load("clocksvc.yaml", environ or {}, lambda path: read_fake_file(every, path))
+    return load("clocksvc.yaml", environ or {}, file_reader(every))
 
 
 def with_section(section: str, value: object) -> dict[str, Any]:
-    """The smallest configuration and one section more."""
+    """The smallest configuration with one more section."""
     return {**MINIMAL, section: value}
 
 
 def with_clock(**fields: object) -> dict[str, Any]:
-    """One clock with these fields besides what it needs."""
+    """A configuration of one clock with these fields and the required ones."""
     return {"clocks": {"checkins": {**CLOCK, **fields}}}
 
 
 def problems_of(data: object, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Everything that is said against it."""
+    """The problems of an invalid configuration."""
     with pytest.raises(SettingsError) as raised:
-        settings_from(data, environ or {}, lambda path: read_fake_file({}, path))
+        settings_from(data, environ or {}, file_reader({}))
     return raised.value.problems

@@ -1,4 +1,4 @@
-"""Where to connect to, and where to listen."""
+"""Addresses: of Redis, of Celery's broker, and the address to listen on."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.core
 def test_the_stores_address(
     url: str, extra: dict[str, str], tls: bool, host: str, port: int, database: int, username: str, password: str
 ) -> None:
-    """The URL taken apart, with user and password from wherever they stand; its repr shows no password."""
+    """The URL is parsed; user and password come from the URL or from their fields; its repr shows no password."""
     address = settings_from(with_section("redis", {"url": url, **extra})).redis.address()
 
     assert (address.tls, address.nodes, address.database) == (tls, ((host, port),), database)
@@ -35,7 +35,7 @@ def test_the_stores_address(
     assert "password" not in repr(address)
 
 
-def _read_by_celery(url: str) -> Any:
+def _parsed_by_celery(url: str) -> Any:
     return Connection(url)  # type: ignore[no-untyped-call]  # kombu's is not typed
 
 
@@ -45,7 +45,7 @@ def test_the_broker_is_the_stores_redis() -> None:
 
     url, _ = settings_from(with_section("redis", redis)).celery_broker()
 
-    broker = _read_by_celery(url)
+    broker = _parsed_by_celery(url)
     assert (broker.transport_cls, broker.hostname, broker.port, broker.virtual_host) == ("rediss", "h", 1, "3")
     assert (broker.userid, broker.password) == ("u", "p/@")
     assert broker.ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
@@ -54,7 +54,7 @@ def test_the_broker_is_the_stores_redis() -> None:
 
 
 def test_the_broker_is_built_from_sentinels() -> None:
-    """Every sentinel is an alternative that carries the primary's credentials; the sentinels' own go beside."""
+    """Every Sentinel is an alternative URL with the primary's credentials; the Sentinels' own are transport options."""
     sentinel = {"service": "main", "nodes": ["a:1", "b", "[::1]:3"], "username": "su", "password": "sp"}
     redis = {"url": "redis://ignored:9/2", "password": "p/@", "sentinel": sentinel}
 
@@ -62,27 +62,27 @@ def test_the_broker_is_built_from_sentinels() -> None:
 
     assert options == {"master_name": "main", "sentinel_kwargs": {"username": "su", "password": "sp"}}
     for alternative, host, port in zip(url.split(";"), ["a", "b", "::1"], [1, 26379, 3], strict=True):
-        broker = _read_by_celery(alternative)
+        broker = _parsed_by_celery(alternative)
         assert (broker.transport_cls, broker.hostname, broker.port) == ("sentinel", host, port)
         assert (broker.virtual_host, broker.password, broker.ssl) == ("2", "p/@", False)
 
 
-def test_a_broker_of_its_own() -> None:
-    """What is set counts, for a cluster too."""
+def test_a_separate_broker() -> None:
+    """A configured URL is used, also with a Redis cluster."""
     data = {**with_section("redis", {"cluster": True}), "celery": {"broker_url": "amqp://u:p@h//"}}
 
     assert settings_from(data).celery_broker() == ("amqp://u:p@h//", {})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "::1", "[::1]"])
-def test_this_machine_needs_no_tokens(host: str) -> None:
-    """A loopback address may be served to anybody."""
+def test_loopback_needs_no_tokens(host: str) -> None:
+    """A loopback address can be served without tokens."""
     check_bind(settings_from(with_section("api", {"host": host})).api, insecure=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.1.example.com"])
-def test_beyond_this_machine_only_with_tokens_or_insecure(host: str) -> None:
-    """Else the start is refused, with the ways out."""
+def test_other_addresses_need_tokens_or_insecure(host: str) -> None:
+    """Without both, the start fails; the error names both."""
     token = {"name": "n", "token": TOKEN, "scopes": ["read"]}
     api = settings_from(with_section("api", {"host": host})).api
 

@@ -1,4 +1,4 @@
-"""The YAML text itself, before any field is looked at."""
+"""The YAML text itself, before any field is validated."""
 
 import pytest
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3", "not valid YAML: line 3, column 1: the key 'a' occurs twice in one mapping"),
         ("redis: {url: a, url: b}", "not valid YAML: line 1, column 17: the key 'url' occurs twice in one mapping"),
@@ -26,18 +26,18 @@ pytestmark = pytest.mark.core
         ("--- 1\n--- 2", "not valid YAML: line 2, column 1: but found another document"),
     ],
 )
-def test_text_that_is_no_yaml_is_refused_without_showing_it(text: str, said: str) -> None:
-    """The error says where and why, never what stands there."""
+def test_invalid_yaml_is_rejected_without_showing_it(text: str, message: str) -> None:
+    """The error gives position and reason, never the text."""
     with pytest.raises(SettingsError) as raised:
         loaded(text)
 
     (problem,) = raised.value.problems
-    assert problem.startswith(said)
+    assert problem.startswith(message)
     assert SECRET not in problem
 
 
-def test_merge_keys_are_not_repeated_keys() -> None:
-    """YAML's `<<` may bring a key that the mapping has, which then counts."""
+def test_merge_keys_are_not_duplicate_keys() -> None:
+    """YAML's `<<` may repeat a key of the mapping; the mapping's own value is used."""
     settings = loaded("""
         clocks:
           one: &one {topics: [a], group: g, interval: 5m}
@@ -48,7 +48,7 @@ def test_merge_keys_are_not_repeated_keys() -> None:
     assert [spec.interval_ms for spec in settings.clock_specs().values()] == [300_000, 600_000, 600_000]
 
 
-def test_data_that_hold_themselves_are_refused() -> None:
-    """YAML's anchors can make a list its own element."""
+def test_recursive_data_is_rejected() -> None:
+    """With YAML anchors a list can contain itself."""
     with pytest.raises(SettingsError):
         loaded("clocks: &c {checkins: *c}\nredis: &r [*r]\nkafka: &k {a.b: *k}\napi: {tokens: &t [*t]}")

@@ -1,4 +1,4 @@
-"""docs/configuration.md and the example say what the code does."""
+"""docs/configuration.md and the example file match the code."""
 
 import re
 from typing import Any, get_args
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.core
 
 
 def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, object]]:
-    """(path, default) of every field a user can write, `<name>` and `<n>` for what is repeated."""
+    """(path, default) of every field that a user can set; `<name>` and `<n>` stand for keys and indexes."""
     found: list[tuple[str, object]] = []
     repeated = {"clocks": ".<name>", "tokens": ".<n>", "tasks": ".<n>", "namespaces": ".<name>"}
     for name, info in model.model_fields.items():
@@ -43,7 +43,7 @@ DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize(("path", "default"), [*_fields(Settings), ("kafka.bootstrap.servers", "localhost:9092")])
 def test_every_field_is_documented(path: str, default: Any) -> None:
-    """With its type, its default, its variable and its meaning."""
+    """With type, default, variable and meaning."""
     rows = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{path}` |")]
     assert len(rows) == 1, f"docs/configuration.md has {len(rows)} rows for {path}"
     _, kind, written, variable, meaning = (cell.strip() for cell in rows[0].strip("|").split("|"))
@@ -63,7 +63,7 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
 
 @pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL))
 def test_every_documented_example_loads(text: str) -> None:
-    """As it stands, with something in the files that it names."""
+    """Unchanged, with content in the files that it names."""
     paths = re.findall(r"_file: (/run/secrets/[a-z-]+)", text)
     secrets = {path: path.removeprefix("/run/secrets/") + TOKEN for path in paths}
 
@@ -71,7 +71,7 @@ def test_every_documented_example_loads(text: str) -> None:
 
 
 def test_the_example_file_loads_and_shows_the_defaults() -> None:
-    """It says in full what the smallest file says by leaving it out."""
+    """It sets every field to its default."""
     text = (ROOT / "examples" / "clocksvc.yaml").read_text(encoding="utf-8")
     smallest = "clocks: {checkins: {topics: [ingest-checkins], group: checkins-consumer}}"
 

@@ -1,4 +1,4 @@
-"""The environment over the file."""
+"""Environment variables override the file."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.core
 
 @dataclass
 class Case:
-    """A file, the environment over it, and a field's value then."""
+    """A file, variables, and the value of a field after both."""
 
     environ: dict[str, str]
     path: str
@@ -30,7 +30,7 @@ class Case:
     file: dict[str, Any] = field(default_factory=lambda: MINIMAL)
 
 
-LAID = {
+CASES = {
     "over a default": Case({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p"),
     "over the file": Case({"CLOCKSVC_REDIS__PREFIX": "p"}, "redis.prefix", "p", with_section("redis", {"prefix": "q"})),
     "beside the file": Case({"CLOCKSVC_API__PORT": "1"}, "redis.prefix", "q", with_section("redis", {"prefix": "q"})),
@@ -72,21 +72,21 @@ LAID = {
 }
 
 
-@pytest.mark.parametrize("laid", LAID.values(), ids=LAID)
-def test_the_environment_counts_more_than_the_file(laid: Case) -> None:
-    """Any field, by its path in upper case; the file's data stay as they were."""
-    before = yaml.safe_dump(laid.file)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_environment_overrides_the_file(case: Case) -> None:
+    """Any field, by its path in upper case; the data of the file is not changed."""
+    before = yaml.safe_dump(case.file)
 
-    value: Any = settings_from(laid.file, laid.environ)
-    for segment in laid.path.split("."):
+    value: Any = settings_from(case.file, case.environ)
+    for segment in case.path.split("."):
         value = value[segment] if isinstance(value, dict) else getattr(value, segment)
 
-    assert value == laid.value
-    assert yaml.safe_dump(laid.file) == before
+    assert value == case.value
+    assert yaml.safe_dump(case.file) == before
 
 
 def test_tokens_from_the_environment() -> None:
-    """A list's elements have numbers; the list's next number adds one; `all` is every clock."""
+    """List elements are set by number; the next number adds one; `all` means every clock."""
     first = {"name": "a", "token": TOKEN, "scopes": ["read"], "clocks": ["checkins"]}
     environ = {f"CLOCKSVC_API__TOKENS__{n}__NAME": f"n{n}" for n in range(1, 12)}
     environ |= {f"CLOCKSVC_API__TOKENS__{n}__TOKEN": f"{TOKEN}{n}" for n in range(1, 12)}
@@ -117,13 +117,13 @@ def test_tokens_from_the_environment() -> None:
         {"PATH": "x", "REDIS_URL": "x", "MY_CLOCKSVC_X": "x", "CLOCKSVCX": "x"},
     ],
 )
-def test_variables_that_are_not_settings_are_passed_over(environ: dict[str, str]) -> None:
-    """What Kubernetes injects for a service of this name, what the command line reads, and what is not ours."""
+def test_variables_that_are_not_settings_are_ignored(environ: dict[str, str]) -> None:
+    """Variables that Kubernetes injects, those of the command line, and those without the prefix."""
     assert settings_from(MINIMAL, environ) == settings_from(MINIMAL)
 
 
 @pytest.mark.parametrize(
-    ("environ", "said"),
+    ("environ", "message"),
     [
         ({"CLOCKSVC_PORT": "8080"}, "CLOCKSVC_PORT: unknown variable: did you mean 'CLOCKSVC_API__PORT'?"),
         ({"CLOCKSVC_REDIS_URL": SECRET}, "CLOCKSVC_REDIS_URL: unknown variable: did you mean 'CLOCKSVC_REDIS__URL'?"),
@@ -161,9 +161,9 @@ def test_variables_that_are_not_settings_are_passed_over(environ: dict[str, str]
         ),
     ],
 )
-def test_variables_that_are_wrong_are_refused_by_name(environ: dict[str, str], said: str) -> None:
-    """A variable with our prefix is a setting or a mistake; the error names the variable."""
+def test_invalid_variables_are_rejected_by_name(environ: dict[str, str], message: str) -> None:
+    """A variable with the prefix that sets no field is an error; the error names the variable."""
     (problem,) = problems_of(MINIMAL, environ)
 
-    assert problem.startswith(said)
+    assert problem.startswith(message)
     assert SECRET not in problem

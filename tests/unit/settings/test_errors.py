@@ -1,4 +1,4 @@
-"""What is said about a configuration that is wrong: all of it at once, by name, and no secret."""
+"""Errors of an invalid configuration: all at once, with the field, without secrets."""
 
 import pytest
 
@@ -17,8 +17,8 @@ from tests.unit.settings.sample_config import (
 pytestmark = pytest.mark.core
 
 
-# What is wrong, and the whole of what is said about it.
-REFUSED: dict[str, tuple[object, str]] = {
+# An invalid configuration, and the beginning of its only problem.
+CASES: dict[str, tuple[object, str]] = {
     "a typo at the top": ({**MINIMAL, "rediss": {}}, "rediss: unknown field: did you mean 'redis'?"),
     "a typo in a section": (with_section("redis", {"urll": SECRET}), "redis.urll: unknown field: did you mean 'url'?"),
     "a typo in a clock": (
@@ -73,12 +73,12 @@ REFUSED: dict[str, tuple[object, str]] = {
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
         "clocks.a.tick_log: 'a-ticks' is not valid: wanted a topic that no clock watches: clock 'b' does",
     ),
-    "a tick log where a dispatcher keeps positions": (
+    "a tick log where a dispatcher stores checkpoints": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-checkpoints"}}},
         "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a topic of its own: "
         "the dispatchers of clock 'a' store their checkpoints there",
     ),
-    "a watched topic where a dispatcher keeps positions": (
+    "a watched topic where a dispatcher stores checkpoints": (
         with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
         "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics with records: "
         "the dispatchers of clock 'checkins' store their checkpoints in this one",
@@ -219,17 +219,17 @@ REFUSED: dict[str, tuple[object, str]] = {
 }
 
 
-@pytest.mark.parametrize(("data", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_wrong_is_refused_by_name(data: object, said: str) -> None:
-    """One problem, with its full path, the value unless it could be a secret, and what would be right."""
+@pytest.mark.parametrize(("data", "message"), CASES.values(), ids=CASES)
+def test_an_invalid_value_is_rejected_by_name(data: object, message: str) -> None:
+    """One problem, with the full path, the value (unless it may be a secret) and what would be right."""
     (problem,) = problems_of(data)
 
-    assert problem.startswith(said)
+    assert problem.startswith(message)
     assert SECRET[:15] not in problem
 
 
-def test_everything_wrong_is_said_at_once() -> None:
-    """Problems of all sections and of several clocks come in one error, with the file's name."""
+def test_all_problems_are_reported_at_once() -> None:
+    """Problems of all sections and of several clocks are in one error, with the name of the file."""
     text = """
         redis: {prefix: "a b"}
         kafka: {acks: 0, error_cb: x}

@@ -1,4 +1,4 @@
-"""librdkafka's settings: which are taken, under which names, and which are refused."""
+"""librdkafka's settings: which are accepted, under which names, and which are rejected."""
 
 import confluent_kafka
 import pytest
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.core
         "test.mock.num.brokers",
     ],
 )
-def test_settings_that_break_a_promise_are_refused(name: str) -> None:
+def test_settings_that_break_a_promise_are_rejected(name: str) -> None:
     """From the file and from the environment, with the reason."""
     variable = f"CLOCKSVC_KAFKA__{name.upper().replace('.', '_')}"
 
@@ -57,14 +57,14 @@ def test_settings_that_break_a_promise_are_refused(name: str) -> None:
     ],
 )
 def test_kafka_settings_from_the_environment(variable: str, name: str) -> None:
-    """An underscore is a dot, but in the names that have one themselves."""
+    """An underscore is a dot, except in names that have an underscore."""
     settings = settings_from(MINIMAL, {f"CLOCKSVC_KAFKA__{variable}": "6"})
 
     assert settings.kafka_settings()[name] == "6"
 
 
 def test_kafka_settings_become_text() -> None:
-    """Numbers and switches are written as librdkafka reads them."""
+    """Numbers and booleans are written as librdkafka reads them."""
     data = with_section(
         "kafka", {"socket.timeout.ms": 6000, "log.connection.close": False, "sasl.password": "x", "a.b": 0.5}
     )
@@ -79,13 +79,13 @@ def test_kafka_settings_become_text() -> None:
 
 
 def test_known_kafka_names_are_librdkafkas() -> None:
-    """Each name that is suggested or mapped is a setting of the installed librdkafka."""
-    unknown = [name for name in sorted(KNOWN_SETTINGS) if "No such configuration property" in _said_by_librdkafka(name)]
+    """Every known name is a setting of the installed librdkafka."""
+    unknown = [name for name in sorted(KNOWN_SETTINGS) if "No such configuration property" in _librdkafka_error(name)]
 
     assert unknown == []
 
 
-def _said_by_librdkafka(name: str) -> str:
+def _librdkafka_error(name: str) -> str:
     try:
         confluent_kafka.Producer({name: "~"})
     except (confluent_kafka.KafkaException, TypeError) as error:

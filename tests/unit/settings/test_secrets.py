@@ -6,7 +6,7 @@ from clocksvc.settings import Settings, settings_from
 from tests.unit.settings.sample_config import (
     MINIMAL,
     TOKEN,
-    read_fake_file,
+    file_reader,
     with_section,
 )
 
@@ -47,27 +47,23 @@ def _revealed(settings: Settings, path: str) -> str:
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_every_secret_can_be_a_file_and_never_shows(path: str) -> None:
-    """The file's content without its last newline is the secret; neither repr nor dump tell it."""
+    """The secret is the file's content without its final newline; neither repr nor dump show it."""
     section, fields, secret = SECRETS[path]
 
-    settings = settings_from(
-        with_section(section, fields), {}, lambda path: read_fake_file({"/s": secret + "\n"}, path)
-    )
+    settings = settings_from(with_section(section, fields), {}, file_reader({"/s": secret + "\n"}))
 
     assert _revealed(settings, path) == secret
     assert "s3cr3t" not in repr(settings) + str(settings) + str(settings.model_dump()) + settings.model_dump_json()
 
 
-def test_the_environment_replaces_a_secret_however_it_was_written() -> None:
-    """A password in a variable beats the file's `password_file`, and the reverse."""
+def test_a_variable_replaces_a_secret_and_its_file() -> None:
+    """A password in a variable overrides `password_file` in the configuration file, and the reverse."""
     files = {"/s": "from-file"}
-    by_file, plainly = with_section("redis", {"password_file": "/gone"}), with_section("redis", {"password": "old"})
+    by_file, in_text = with_section("redis", {"password_file": "/gone"}), with_section("redis", {"password": "old"})
 
-    one = settings_from(by_file, {"CLOCKSVC_REDIS__PASSWORD": "new"}, lambda path: read_fake_file(files, path))
-    other = settings_from(plainly, {"CLOCKSVC_REDIS__PASSWORD_FILE": "/s"}, lambda path: read_fake_file(files, path))
-    kafka = settings_from(
-        MINIMAL, {"CLOCKSVC_KAFKA__SASL_PASSWORD_FILE": "/s"}, lambda path: read_fake_file(files, path)
-    )
+    one = settings_from(by_file, {"CLOCKSVC_REDIS__PASSWORD": "new"}, file_reader(files))
+    other = settings_from(in_text, {"CLOCKSVC_REDIS__PASSWORD_FILE": "/s"}, file_reader(files))
+    kafka = settings_from(MINIMAL, {"CLOCKSVC_KAFKA__SASL_PASSWORD_FILE": "/s"}, file_reader(files))
 
     assert (_revealed(one, "redis.password"), _revealed(other, "redis.password")) == ("new", "from-file")
     assert kafka.kafka_settings()["sasl.password"] == "from-file"

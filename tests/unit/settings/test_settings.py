@@ -1,4 +1,4 @@
-"""The configuration as a user meets it: the file, its defaults, and what the parts take from it."""
+"""The file, its defaults, and the values that other packages take from it."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.core
 
 
 def test_the_smallest_file_gives_every_default() -> None:
-    """A clock needs topics and a group; the rest is as documented."""
+    """A clock needs topics and a group; all other fields have the documented defaults."""
     settings = settings_from(MINIMAL)
 
     assert settings.clock_specs() == {
@@ -43,7 +43,7 @@ def test_the_smallest_file_gives_every_default() -> None:
 
 
 def test_every_field_of_a_clock_arrives() -> None:
-    """What the file says of a clock is what the core is told, in milliseconds and bytes."""
+    """All fields of a clock reach the core, in milliseconds and bytes."""
     settings = loaded("""
         clocks:
           eu-checkins:
@@ -91,15 +91,15 @@ def test_durations(written: object, milliseconds: int) -> None:
     "written",
     ["soon", "", "1w", "-1s", -1, True, [], {}, "1e3", "0.0001s", float("nan"), float("inf"), 10**30, "1h30m", "１s"],
 )
-def test_what_is_no_duration_is_refused(written: object) -> None:
-    """Anything else is refused by its path, never guessed at."""
+def test_invalid_durations_are_rejected(written: object) -> None:
+    """Anything else is rejected, with its path."""
     (problem,) = problems_of(with_clock(max_future=written))
 
     assert problem.startswith("clocks.checkins.max_future: ")
 
 
 def test_heartbeats_are_on_unless_null() -> None:
-    """Absent or empty: one a minute. `null` switches them off."""
+    """Absent or empty: one a minute. `null` disables them."""
     specs = settings_from(
         {
             "clocks": {
@@ -113,13 +113,13 @@ def test_heartbeats_are_on_unless_null() -> None:
     assert [spec.heartbeat for spec in specs.values()] == [HeartbeatSpec(60_000), HeartbeatSpec(60_000), None]
 
 
-def test_a_short_interval_alone_is_no_mistake() -> None:
-    """A clock of one second loads without a word on heartbeats, and has them."""
+def test_a_short_interval_alone_is_valid() -> None:
+    """A clock with an interval of one second needs no field for heartbeats, and has them."""
     assert settings_from(with_clock(interval="1s")).clock_specs()["checkins"].heartbeat is not None
 
 
 def test_where_the_file_comes_from(tmp_path: Path) -> None:
-    """The path given, else CLOCKSVC_CONFIG, else the environment alone; what can't be read is said."""
+    """From the path, else CLOCKSVC_CONFIG, else the environment alone; a file that can't be read is an error."""
     one, other, binary = tmp_path / "one.yaml", tmp_path / "other.yaml", tmp_path / "binary"
     one.write_text("clocks: {one: {topics: [a], group: g}}")
     other.write_text("clocks: {other: {topics: [a], group: g}}")
@@ -136,8 +136,8 @@ def test_where_the_file_comes_from(tmp_path: Path) -> None:
         load(str(binary), {})
 
 
-def test_settings_do_not_change() -> None:
-    """What was checked at the start is what holds."""
+def test_settings_are_immutable() -> None:
+    """Values that were validated can't change."""
     settings = settings_from(MINIMAL)
 
     with pytest.raises(ValueError, match="frozen"):

@@ -1,5 +1,5 @@
-"""A valid document with one leaf changed, by the file or by the environment: it loads, or what is said names the place
-and shows no secret, neither the changed one nor any other."""
+"""A valid configuration with one change, in the file or the environment: it loads, or the error names the field and
+shows no secret, neither the changed one nor another."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.environment import put
 from tests.unit.settings.sample_config import (
+    file_reader,
     loaded,
-    read_fake_file,
 )
 
 pytestmark = pytest.mark.core
 
 LEAK = "Leak4711"
-"""Stands in every secret, and in every value that is put in a secret's place."""
+"""Part of every secret, and of every value that replaces one."""
 
 Path = tuple[str | int, ...]
 
@@ -80,11 +80,11 @@ SECRETS: set[Path] = {
 
 
 INTERVAL: Path = ("clocks", "checkins", "interval")
-"""The measure of how far apart heartbeats may be."""
+"""The upper limit of `heartbeat.every`, whose error names it."""
 
 
 def leaves(data: object, path: Path = ()) -> Iterator[Path]:
-    """The place of every scalar, and of every list and mapping around it."""
+    """The path of every scalar, list and mapping."""
     if path:
         yield path
     below = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
@@ -92,7 +92,7 @@ def leaves(data: object, path: Path = ()) -> Iterator[Path]:
         yield from leaves(value, (*path, segment))
 
 
-PLACES = sorted(leaves(DOCUMENT), key=str)
+PATHS = sorted(leaves(DOCUMENT), key=str)
 _TEXTS = st.sampled_from([LEAK, f"x://u:{LEAK}@h:99999/?{LEAK}", f"{LEAK}\n{LEAK}", f"[{LEAK}", f"{{{LEAK}: 1"])
 _SCALARS = (
     st.none()
@@ -104,7 +104,7 @@ _SCALARS = (
     | st.dates()
     | st.integers(4_300, 5_000).map(lambda digits: 10**digits)
 )
-_JUNK = st.recursive(
+_VALUES = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=2),
     max_leaves=4,
@@ -113,15 +113,15 @@ _LEAKS = _TEXTS | st.lists(_TEXTS, min_size=1, max_size=2) | st.dictionaries(st.
 
 
 def outcome(load: Callable[[], Settings]) -> Settings | SettingsError:
-    """What comes of it; no other exception is caught."""
+    """The settings or the SettingsError; no other exception is caught."""
     try:
         return load()
     except SettingsError as error:
         return error
 
 
-def said(load: Callable[[], Settings]) -> tuple[str, ...]:
-    """Everything that is said against it; nothing when it loads. No secret shows either way."""
+def checked_problems(load: Callable[[], Settings]) -> tuple[str, ...]:
+    """All problems; empty if it loads. Fails if a secret shows in either case."""
     made = outcome(load)
     if isinstance(made, SettingsError):
         assert made.problems
@@ -132,7 +132,7 @@ def said(load: Callable[[], Settings]) -> tuple[str, ...]:
 
 
 def names(problem: str, path: Path) -> bool:
-    """Whether a problem stands at a place, above or below it; or elsewhere, and says that the place is its measure."""
+    """Whether a problem names the path, or one above or below it; or another path and this one as its limit."""
     if problem.endswith(f", the {path[-1]}"):
         return True
     at = problem.split(": ")[0].split(" (")[0]
@@ -141,18 +141,18 @@ def names(problem: str, path: Path) -> bool:
 
 
 def from_data(data: object, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    """What is said of plain data."""
-    return said(lambda: settings_from(data, environ or {}, lambda path: read_fake_file({}, path)))
+    """All problems of plain data."""
+    return checked_problems(lambda: settings_from(data, environ or {}, file_reader({})))
 
 
 def test_the_document_is_valid() -> None:
-    """Else nothing that follows would say anything."""
+    """All other tests change one value of it."""
     assert from_data(DOCUMENT) == ()
 
 
-@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
-def test_no_value_in_a_secrets_place_is_shown(path: Path) -> None:
-    """A list, a mapping, a broken URL where text is wanted: at secrets and around them, nothing of it is told."""
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
+def test_a_value_in_place_of_a_secret_is_not_shown(path: Path) -> None:
+    """A list, a mapping or a broken URL instead of a secret, or of the section around it, is never shown."""
     if not any(secret[: len(path)] == path for secret in SECRETS):
         return
     for value in ([LEAK], {"a": LEAK}, [[LEAK]], f"x://u:{LEAK}@h:99999", f"{LEAK}\x00", LEAK.encode(), {LEAK: 1}):
@@ -161,28 +161,28 @@ def test_no_value_in_a_secrets_place_is_shown(path: Path) -> None:
 
 
 @hypothesis_settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(path=st.sampled_from(PLACES), junk=_JUNK)
-@example(path=INTERVAL, junk="1s")
-def test_one_changed_leaf_is_named(path: Path, junk: object) -> None:
-    """Something that is said stands at the changed place; every other secret stays unsaid."""
-    problems = from_data(put(DOCUMENT, path, junk))
+@given(path=st.sampled_from(PATHS), value=_VALUES)
+@example(path=INTERVAL, value="1s")
+def test_a_changed_value_is_named(path: Path, value: object) -> None:
+    """A problem names the changed field; no other secret is shown."""
+    problems = from_data(put(DOCUMENT, path, value))
 
-    assert not problems or any(names(problem, path) for problem in problems), (path, junk, problems)
+    assert not problems or any(names(problem, path) for problem in problems), (path, value, problems)
 
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(path=st.sampled_from(sorted(SECRETS, key=str)), leak=_LEAKS)
 def test_a_changed_secret_is_named_and_not_shown(path: Path, leak: object) -> None:
-    """Whatever stands in its place."""
+    """For any value in its place."""
     problems = from_data(put(DOCUMENT, path, leak))
 
     assert not problems or any(names(problem, path) for problem in problems), (path, leak, problems)
 
 
 @hypothesis_settings(max_examples=200, deadline=None)
-@given(path=st.sampled_from([p for p in PLACES if isinstance(p[-1], str)]), more=st.text("abcxyz_", min_size=1))
-def test_one_misspelt_field_is_named(path: Path, more: str) -> None:
-    """An unknown field beside the known ones; the value that it stands for is not told."""
+@given(path=st.sampled_from([p for p in PATHS if isinstance(p[-1], str)]), more=st.text("abcxyz_", min_size=1))
+def test_a_misspelt_field_is_named(path: Path, more: str) -> None:
+    """An unknown field is named; its value is not shown."""
     unknown = (*path[:-1], f"{path[-1]}{more}")
     problems = from_data(put(DOCUMENT, unknown, f"secret-{LEAK}"))
 
@@ -192,12 +192,12 @@ def test_one_misspelt_field_is_named(path: Path, more: str) -> None:
 
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(
-    path=st.sampled_from([p for p in PLACES if "." not in str(p[-1])]),
+    path=st.sampled_from([p for p in PATHS if "." not in str(p[-1])]),
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | _TEXTS,
 )
 @example(path=INTERVAL, text="1")
-def test_one_variable_is_named(path: Path, text: str) -> None:
-    """The same by the environment: the variable stands beside the field. Where no secret may stand, none is put."""
+def test_a_variable_is_named(path: Path, text: str) -> None:
+    """The same with a variable: the error names it, or the field. Only secret fields get a secret."""
     inside_secret = any(secret[: len(path)] == path for secret in SECRETS)
     text = text if inside_secret else text.replace(LEAK, "x")
     variable = "CLOCKSVC_" + "__".join(str(segment).replace("-", "_") for segment in path).upper()
@@ -211,18 +211,18 @@ def test_one_variable_is_named(path: Path, text: str) -> None:
 @given(
     where=st.integers(0, 100_000), what=st.text("{}[]:,&*!?|>-<'\"#%@` \n\tab0", max_size=4), long=st.integers(0, 20)
 )
-def test_a_torn_file_is_refused_or_loads(where: int, what: str, long: int) -> None:
-    """Text put in, or cut out, anywhere: settings or SettingsError. What is no YAML is not quoted."""
+def test_a_damaged_file_loads_or_is_rejected(where: int, what: str, long: int) -> None:
+    """Text inserted or removed anywhere: settings or SettingsError. Invalid YAML is not quoted."""
     text = _text()
     where %= len(text)
 
-    said = str(outcome(lambda: loaded(text[:where] + what + text[where + long :])))
+    shown = str(outcome(lambda: loaded(text[:where] + what + text[where + long :])))
 
-    assert "not valid YAML" not in said or "hunter2" not in said
+    assert "not valid YAML" not in shown or "hunter2" not in shown
 
 
 def _text() -> str:
-    """A file with a secret, whose every byte may be changed."""
+    """A file with secrets."""
     return """\
 redis: {url: "redis://redis:6379/0", password: hunter2-hunter2}
 kafka:

@@ -1,4 +1,4 @@
-"""Namespaces whose tasks go to the task platform, as a user configures them."""
+"""The configuration of namespaces whose tasks go to the task platform."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ TASKS = [{"task": "shop.close", "name": "ingest.errors.close"}, {"task": "shop.b
 
 
 def configured(**sections: Any) -> dict[str, Any]:
-    """A clock with two tasks, one of which goes to a topic."""
+    """A configuration with two tasks; one of them goes to a topic."""
     return {
         "clocks": {"checkins": {**CLOCK, "tasks": TASKS}},
         "namespaces": {"ingest": {"topic": "taskworker-ingest"}, "billing": {"queue": "billing"}},
@@ -27,20 +27,20 @@ def configured(**sections: Any) -> dict[str, Any]:
     }
 
 
-def of_platform(data: dict[str, Any]) -> list[PlatformTask | None]:
+def platform_tasks(data: dict[str, Any]) -> list[PlatformTask | None]:
     settings = settings_from(data)
     return [settings.platform_task(task) for task in settings.clocks["checkins"].tasks]
 
 
 def test_a_namespace_with_a_topic_goes_to_the_platform() -> None:
-    """With the platform's defaults; the other namespace's tasks remain Celery's."""
+    """With the platform's defaults; tasks of the other namespace go to Celery."""
     wanted = PlatformTask("taskworker-ingest", "shop", "ingest.errors", "shop.close", 10, None)
 
-    assert of_platform(configured()) == [wanted, None]
+    assert platform_tasks(configured()) == [wanted, None]
 
 
-def test_what_a_namespace_says_holds_below_its_overrides() -> None:
-    """An override moves a task to another topic, and changes nothing else."""
+def test_fields_of_a_namespace_apply_to_its_overrides() -> None:
+    """An override changes the topic of a task and nothing else."""
     data = configured(
         namespaces={"ingest": {"topic": "t", "processing_deadline": "5m", "expires": "1h"}},
         route_overrides={"ingest.errors": "taskworker-slow"},
@@ -48,12 +48,12 @@ def test_what_a_namespace_says_holds_below_its_overrides() -> None:
     )
 
     wanted = PlatformTask("taskworker-slow", "shop", "ingest.errors", "shop.close", 300, 3600)
-    assert of_platform(data) == [wanted, None]
+    assert platform_tasks(data) == [wanted, None]
     assert settings_from(data).routes().topics() == ["t", "taskworker-slow"]
 
 
-def test_the_environment_can_say_it() -> None:
-    """Replicas by topic, as of any mapping."""
+def test_taskbroker_from_the_environment() -> None:
+    """Replicas by topic, as in any mapping."""
     environ = {
         "CLOCKSVC_NAMESPACES__INGEST__TOPIC": "taskworker-ingest",
         "CLOCKSVC_TASKBROKER__APPLICATION": "shop",
@@ -96,8 +96,8 @@ def test_the_environment_can_say_it() -> None:
         ),
     ],
 )
-def test_what_can_not_be_is_refused_by_name(sections: dict[str, Any], problem: str) -> None:
-    """Alone, with what would be right."""
-    (told,) = problems_of(configured(**sections))
+def test_an_invalid_value_is_rejected_by_name(sections: dict[str, Any], problem: str) -> None:
+    """One problem, with what would be right."""
+    (message,) = problems_of(configured(**sections))
 
-    assert told.startswith(problem)
+    assert message.startswith(problem)
