@@ -1,1 +1,1 @@
-"""All that talks to Redis. Only this package imports `redis`."""
+"""Everything that talks to Redis. Only this package imports `redis`."""

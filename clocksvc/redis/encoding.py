@@ -1,4 +1,4 @@
-"""Between the promise's values and what the scripts take and give. No I/O."""
+"""Encodes the arguments of the scripts and decodes their results. No I/O."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ _REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 
 def report_arguments(report: Report) -> list[Argument]:
-    """For report.lua."""
+    """The arguments of report.lua."""
     arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.timestamps)]
     for (topic, number), timestamp_ms in report.timestamps:
         arguments += (f"{topic}:{number}", timestamp_ms)
@@ -49,28 +49,28 @@ def report_arguments(report: Report) -> list[Argument]:
 
 
 def read_report_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
-    """From report.lua."""
-    bounds = read_parameters(answer[1:6])
-    if bounds is None:
+    """Decode the result of report.lua."""
+    parameters = read_parameters(answer[1:6])
+    if parameters is None:
         return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, _optional(answer[6]))
-    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), bounds, _optional(answer[6]))
+    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), parameters, _optional(answer[6]))
 
 
-def claim_arguments(identity: StoreIdentity, bounds: ClockParameters) -> list[Argument]:
-    """For claim.lua, after the token."""
+def claim_arguments(identity: StoreIdentity, parameters: ClockParameters) -> list[Argument]:
+    """The arguments of claim.lua, after the token."""
     return [
         identity.cluster_id,
         identity.format,
-        bounds.group,
-        json.dumps(bounds.topics),
-        bounds.interval_ms,
-        bounds.out_of_orderness_ms,
-        bounds.max_future_ms,
+        parameters.group,
+        json.dumps(parameters.topics),
+        parameters.interval_ms,
+        parameters.out_of_orderness_ms,
+        parameters.max_future_ms,
     ]
 
 
 def read_parameters(answer: Sequence[str]) -> ClockParameters | None:
-    """From group, topics, interval, out-of-orderness and max future; None where they are empty."""
+    """Decode group, topics, interval, out-of-orderness and max future; None if they are empty."""
     if not answer or not answer[0]:
         return None
     return ClockParameters(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
@@ -79,31 +79,31 @@ def read_parameters(answer: Sequence[str]) -> ClockParameters | None:
 def roster_arguments(
     roster: Roster, generation: int, exclusions: Sequence[Exclusion], pause: Pause | None
 ) -> list[Argument]:
-    """For write_roster.lua, after the token."""
+    """The arguments of write_roster.lua, after the token."""
     topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
-    standing = json.dumps(overrides_to_wire(exclusions, pause))
-    return [generation, json.dumps(topics), standing, *map(str, roster.present_exclusions())]
+    overrides = json.dumps(overrides_to_wire(exclusions, pause))
+    return [generation, json.dumps(topics), overrides, *map(str, roster.present_exclusions())]
 
 
 def request_arguments(request: Request) -> list[Argument]:
-    """For submit_request.lua."""
+    """The arguments of submit_request.lua."""
     return [request.id, request.expires_ms, encode_request(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
 
 
 def request_result_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
-    """For write_request_results.lua, after token and TTL."""
+    """The arguments of write_request_results.lua, after token and TTL."""
     for request_id, answer in given.items():
         yield request_id
         yield encode_result(answer)
 
 
 def read_request_result(text: str) -> RequestResult | None:
-    """From read_request_result.lua."""
+    """Decode the result of read_request_result.lua."""
     return decode_result(text)
 
 
 def read_progress(answer: Sequence[Any]) -> ProgressReading:
-    """From read_progress.lua."""
+    """Decode the result of read_progress.lua."""
     (
         lowest_ms,
         count,
@@ -132,20 +132,30 @@ def read_progress(answer: Sequence[Any]) -> ProgressReading:
 
 
 def read_replicas(answer: Sequence[str]) -> list[Replica]:
-    """From replicas.lua."""
+    """Decode the result of replicas.lua."""
     named = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
     return [Replica(name.partition(" ")[0], digest, config_json) for name, digest, config_json in named]
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:
-    """From snapshot.lua."""
-    now_ms, last_tick_ms, holder, leader_status, started_ms, required, unknown, excluded, bounds, slowest, standing = (
-        answer
-    )
-    exclusions, pause = _read_standing(standing)
+    """Decode the result of snapshot.lua."""
+    (
+        now_ms,
+        last_tick_ms,
+        holder,
+        leader_status,
+        started_ms,
+        required,
+        unknown,
+        excluded,
+        parameters,
+        slowest,
+        overrides,
+    ) = answer
+    exclusions, pause = _read_overrides(overrides)
     return Snapshot(
         now_ms=int(now_ms),
-        parameters=read_parameters(bounds),
+        parameters=read_parameters(parameters),
         leader_status=leader_status or None,
         leader=holder or None,
         started_ms=_optional(started_ms),
@@ -159,15 +169,15 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
     )
 
 
-def _read_standing(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
+def _read_overrides(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
     try:
         return overrides_from_wire(json.loads(text))
     except (LookupError, TypeError, ValueError):
-        return (), None  # no leader has written it, or none of a version that did
+        return (), None  # not written yet
 
 
 def read_partition_clocks(answer: Sequence[str]) -> list[PartitionClock]:
-    """From the scripts that use partition_lines.lua."""
+    """Decode the items of partition_lines.lua."""
     return [_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
 
 
@@ -183,7 +193,7 @@ def _read_partition_clock(member: str, score: str, reported: str, refused: str, 
 
 
 def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
-    """For append.lua."""
+    """The arguments of append.lua."""
     for tick in ticks:
         yield f"{tick.at_ms // 1000}-0"
         yield optional_ms(tick.previous_ms)
@@ -193,7 +203,7 @@ def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
 
 
 def read_ticks(clock: str, entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[Tick]:
-    """From entries of the stream."""
+    """Decode entries of the stream."""
     return [_read_tick(clock, entry_id, fields) for entry_id, fields in entries]
 
 
@@ -210,19 +220,19 @@ def _read_tick(clock: str, entry_id: str, fields: Mapping[str, str]) -> Tick:
 
 
 def optional_ms(at_ms: int | None) -> Argument:
-    """A time that may be missing: '' then."""
+    """The argument for an optional time: '' for None."""
     return "" if at_ms is None else at_ms
 
 
 def after_id(after_ms: int) -> str:
-    """A stream id after that of every tick up to a time, and before that of the next."""
+    """A stream id between the last tick up to a time and the next tick."""
     return f"{max(0, after_ms // 1000)}-{2**64 - 1}"
 
 
 def task_arguments(
     dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
 ) -> Iterator[Argument]:
-    """For count_tasks.lua."""
+    """The arguments of count_tasks.lua."""
     yield from (dispatcher, optional_ms(at_ms), ttl_ms)
     for what, count in handled.items():
         yield json.dumps([dispatcher, *what])
@@ -230,7 +240,7 @@ def task_arguments(
 
 
 def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
-    """From counters.lua."""
+    """Decode the result of counters.lua."""
     fields, positions = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
     return Counters(
         reports=_with_prefix(fields, _REPORTS),

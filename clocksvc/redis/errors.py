@@ -1,4 +1,4 @@
-"""From what redis raises to what the promise says. Nothing of redis escapes, and no password."""
+"""Translates redis-py's errors to the errors of the store interface. No message has a password."""
 
 import re
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ _SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
     "STOREMISMATCH": StoreMismatch,
     "CHAINBROKEN": ChainBroken,
 }
-_CREDENTIALS = "Redis refuses the credentials: check user name and password"
-_NO_PERMISSION = "the Redis user lacks a permission (clocksvc check names all that it lacks)"
+_CREDENTIALS = "Redis rejects the credentials: check user name and password"
+_NO_PERMISSION = "the Redis user lacks a permission (`clocksvc check` lists the missing ones)"
 _NO_KEY = "the Redis user lacks a permission on one of the clock's keys (ACL LOG names it)"
 _READ_ONLY = "Redis is a read-only replica: use its master's address, or Sentinel"
 _FULL = "Redis is out of memory (maxmemory)"
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
-    # The most specific first: many are subclasses of others.
+    # The most specific class first: many are subclasses of others.
     (AuthenticationError, _CREDENTIALS),
     (AuthenticationWrongNumberOfArgsError, _CREDENTIALS),
     (AuthorizationError, _CREDENTIALS),
@@ -48,9 +48,9 @@ _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
     (RedisClusterException, "the Redis cluster can't be reached"),
 )
 _INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
-"""Before Redis 7, what a command inside a script answers stands at the end of another error."""
+"""Before Redis 7, the error of a command inside a script is at the end of another error."""
 _HUNG_UP = "Connection closed by server"
-_MAYBE_TLS = " (if it always does so: it may want rediss://, or a certificate of ours)"
+_MAYBE_TLS = " (if this always happens: the server may require rediss://, or a client certificate)"
 _DENIED_INSIDE_A_SCRIPT = re.compile("ACL failure in script|user executing the script can't")
 _DENIED_A_KEY = re.compile("access (a key|one of the keys|at least one of the keys|the '[^']*' key)")
 _ANSWERS = {
@@ -59,15 +59,15 @@ _ANSWERS = {
     "BUSY": "Redis is busy running a script",
     "NOAUTH": _CREDENTIALS,
     "WRONGPASS": _CREDENTIALS,
-    "MISCONF": "Redis refuses writes because it can't save to disk",
-    "NOREPLICAS": "Redis refuses writes because it lacks replicas",
-    "WRONGTYPE": "another program has written under this clock's keys: give clocksvc a prefix of its own",
+    "MISCONF": "Redis rejects writes because it can't save to disk",
+    "NOREPLICAS": "Redis rejects writes because it lacks replicas",
+    "WRONGTYPE": "another program has written to this clock's keys: give clocksvc its own prefix",
 }
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises the promise's errors in place of redis's, with the cause kept."""
+    """Translate redis-py's errors; the original error is the cause."""
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:
@@ -92,5 +92,5 @@ def _meaning(error: Exception, code: str) -> str:
         if _DENIED_INSIDE_A_SCRIPT.search(str(error)):
             return _NO_PERMISSION
         inside = _INSIDE_A_SCRIPT.search(str(error))
-        return _ANSWERS.get(inside[1] if inside else code, "Redis refuses a command")
+        return _ANSWERS.get(inside[1] if inside else code, "Redis rejects a command")
     return "Redis can't be reached"

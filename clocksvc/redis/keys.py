@@ -1,4 +1,4 @@
-"""Every Redis key of a clock: what it is, who writes it, and how it ends. There are no others; a test says so.
+"""All Redis keys of a clock: type, writer, lifetime and meaning. A test checks that there are no others.
 
 All keys of a clock share a hash tag, so that in a cluster they live on one node and one script may use them.
 """
@@ -11,18 +11,18 @@ class Key:
     """One key of a clock.
 
     Attributes:
-        name: its last part; the whole key is `{prefix}:{{{clock}}}:{name}`, the clock's name in braces.
-        type: as TYPE answers.
+        name: the last part; the complete key is `{prefix}:{{{clock}}}:{name}`, with the clock's name in braces.
+        type: the type, as TYPE returns it.
         expires: whether it always has a TTL.
-        life: how it ends, or what bounds it.
-        writer: who writes it.
-        meaning: what it holds.
+        lifetime: how it ends, or what limits its size.
+        writer: the parts of clocksvc that write it.
+        meaning: its contents.
     """
 
     name: str
     type: str
     expires: bool
-    life: str
+    lifetime: str
     writer: str
     meaning: str
 
@@ -34,17 +34,17 @@ KEYS = (
         False,
         "stays; at most 17 fields",
         "leader; reports write crossed_ms and unknown_seen_ms",
-        "marks (cluster_id, format), bounds (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
+        "identity (cluster_id, format), parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), generation, excluded_count, "
-        "base_ms (what the first tick must name), crossed_ms, unknown_seen_ms, "
-        "standing (who excluded and paused, when and why, JSON), "
-        "anew (topics made anew: what is reported of their unknown partitions counts from this time in ms on, JSON)",
+        "base_ms (`previous` of the first tick), crossed_ms, unknown_seen_ms, "
+        "standing (operator overrides, JSON), "
+        "recreated (recreated topics: timestamps of their unknown partitions count from this time in ms, JSON)",
     ),
     Key(
         "roster",
         "zset",
         False,
-        "stays; one member a partition; replaced whole",
+        "stays; one member for each partition; replaced at once",
         "leader; reports raise scores",
         "the partitions that must report, topic:partition, with their raw timestamp in ms; -inf is unknown",
     ),
@@ -52,31 +52,31 @@ KEYS = (
         "excluded",
         "zset",
         False,
-        "stays; one member an excluded partition; replaced whole",
+        "stays; one member for each excluded partition; replaced at once",
         "leader; reports raise scores",
-        "the partitions that an operator took off, as in roster",
+        "the partitions that an operator excluded, as in roster",
     ),
     Key(
         "reported",
         "hash",
         False,
-        "stays; one field a partition; those that left the roster are dropped with it",
+        "stays; one field for each partition; dropped when the partition leaves the roster",
         "reports",
-        "when each partition was last reported, by the store's time in ms",
+        "when each partition was last reported, by the server's time in ms",
     ),
     Key(
         "refused",
         "hash",
         False,
-        "stays; at most one field a partition; dropped when a report of it counts, or with the roster",
+        "stays; at most one field for each partition; dropped when a report is accepted, or with the roster",
         "reports",
-        "why each partition's newest report was refused: an outcome",
+        "why each partition's last report was rejected: an outcome",
     ),
     Key(
         "ticks",
         "stream",
         False,
-        "stays; entries emitted longer ago than recent_ticks are trimmed, never the last",
+        "stays; ticks emitted longer ago than recent_ticks are removed, never the last",
         "leader",
         "recent ticks: id <seconds>-0, p previous in ms or empty, i interval in s, e emitted at in ms, x exclusions",
     ),
@@ -92,7 +92,7 @@ KEYS = (
         "roster-new",
         "zset",
         False,
-        "inside one script: renamed to roster by the script that made it",
+        "inside one script: renamed to roster by the script that created it",
         "leader",
         "the roster while it is being replaced",
     ),
@@ -100,7 +100,7 @@ KEYS = (
         "excluded-new",
         "zset",
         False,
-        "inside one script: renamed to excluded by the script that made it",
+        "inside one script: renamed to excluded by the script that created it",
         "leader",
         "the excluded partitions while they are being replaced",
     ),
@@ -110,62 +110,62 @@ KEYS = (
         True,
         "the lease's ttl_ms after it was last renewed",
         "leader",
-        "who leads: token, holder, ttl_ms",
+        "the leader: token, holder, ttl_ms",
     ),
     Key(
         "verdict",
         "string",
         True,
-        "as long as the leader says, half a minute",
+        "half a minute, set by the leader",
         "leader",
-        "what the leader last said about the clock, JSON",
+        "the leader's last status of the clock, JSON",
     ),
     Key(
         "replicas",
         "hash",
         True,
-        "with the last announcement; each field carries its own end",
+        "with the last announcement; each field has its own expiry",
         "every replica",
-        "the replicas alive: '<expires ms> <configuration digest>'",
+        "the live replicas: '<expires ms> <configuration digest>'",
     ),
     Key(
         "heard",
         "hash",
         True,
-        "with replicas; one field a configuration of a replica alive, and since",
+        "with replicas; one field for each configuration of a live replica, and since",
         "every replica",
-        "since: from when on no announcement was lost, in ms; what each configuration digest stands for, JSON",
+        "since: no announcement was lost after this time, in ms; the configuration of each digest, JSON",
     ),
     Key(
         "wake",
         "list",
         True,
-        "one minute, or taken by the leader; at most one element",
+        "one minute, or until the leader pops it; at most one element",
         "reports, replicas",
-        "somebody wants the leader's attention",
+        "the notification that the leader waits for",
     ),
     Key(
         "requests",
         "hash",
         True,
-        "a minute after the last request's end; at most 64 fields, each until it is answered or withdrawn",
-        "every replica; the leader marks and removes",
-        "requests to the leader by id: '<expires ms> <1 once a leader has seen it, else 0> <JSON>'",
+        "a minute after the last request expires; at most 64 fields, each until it is answered or cancelled",
+        "every replica; the leader marks and removes requests",
+        "requests to the leader by id: '<expires ms> <1 if a leader has read it, else 0> <JSON>'",
     ),
     Key(
         "answers",
         "hash",
         True,
-        "with the last answer; each field carries its own end",
+        "with the last answer; each field has its own expiry",
         "leader",
-        "the leader's answers by the request's id: '<expires ms> <JSON>'",
+        "the leader's answers by request id: '<expires ms> <JSON>'",
     ),
     Key(
         "counters",
         "hash",
         False,
         "stays; about 15 fields, and one for each dispatcher, namespace, queue and outcome",
-        "reports, heartbeat workers, dispatchers, workers that ask for doubles",
+        "reports, heartbeat workers, dispatchers, workers that check for duplicates",
         "reports:<outcome>, heartbeats:<outcome>, late_records, heartbeat_success_ms, "
         "tasks:<JSON [dispatcher, namespace, queue, outcome]>, task_duplicates",
     ),
@@ -173,29 +173,29 @@ KEYS = (
         "dispatchers",
         "hash",
         True,
-        "with the last field, a week after it was written; each field carries its own end",
+        "with the last field, a week after it was written; each field has its own expiry",
         "dispatchers",
-        "up to where each dispatcher has sent everything: '<expires ms> <position ms>'",
+        "the checkpoint of each dispatcher: '<expires ms> <checkpoint ms>'",
     ),
     Key(
         "finished",
         "zset",
         True,
         "with the last member, a week after it was written; at most 100,000 members",
-        "workers that ask for doubles",
-        "the ids of tasks that have been run to their end, with the time in ms until which that is remembered",
+        "workers that check for duplicates",
+        "the ids of completed tasks, with the end of their retention in ms",
     ),
     Key(
         "trial",
         "list",
         False,
-        "inside one script: removed by the script that made it",
+        "inside one script: removed by the script that created it",
         "clocksvc check",
-        "what permissions are tried on",
+        "permissions are tested on it",
     ),
 )
 
 
 def key(prefix: str, clock: str, name: str) -> str:
-    """The whole key."""
+    """The complete key."""
     return f"{prefix}:{{{clock}}}:{name}"

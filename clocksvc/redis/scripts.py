@@ -21,12 +21,14 @@ Argument = str | int
 
 @dataclass(frozen=True)
 class Script:
-    """One operation.
+    """One Lua script.
 
     Attributes:
-        name: of its file, without `.lua`.
-        keys: the names of its KEYS, in order, as in keys.py.
-        uses: files put in front of it, with functions that several scripts share.
+        name: the name of its file, without `.lua`.
+        keys: the names of its KEYS in order, as in keys.py.
+        uses: files with shared functions, prepended to it.
+        text: the complete text.
+        sha: the SHA-1 of the text, for EVALSHA.
     """
 
     name: str
@@ -42,13 +44,13 @@ class Script:
 
 
 class Scripts:
-    """Runs scripts on one clock's keys."""
+    """Calls scripts on the keys of one clock."""
 
     def __init__(self, prefix: str, clock: str) -> None:
         self._keys = {script: [key(prefix, clock, name) for name in script.keys] for script in ALL}
 
     def call(self, client: RedisClient, script: Script, arguments: Iterable[Argument] = ()) -> Any:
-        """What the script returns, as RESP2 has it. Raises what redis raises: translate it."""
+        """Call a script; returns its RESP2 result. Blocks for one request. Raises redis-py's errors."""
         keys = self._keys[script]
         sent: Sequence[Any] = [*keys, *arguments]
         try:

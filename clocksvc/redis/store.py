@@ -1,6 +1,6 @@
-"""The Redis keeper of the store's promise: each method is one script or one command on one clock's keys.
+"""The store interface on Redis: each method is one script or one command on the keys of one clock.
 
-It holds no state of the clock: that would be a second truth. Reads and writes go to the master only.
+It caches no state of the clock. All reads and writes go to the master.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,11 +53,11 @@ _SHORTEST_BLOCK_S = 0.01
 class RedisStore:
     """One clock's volatile state in Redis.
 
-    A wait for a wake-up or a tick blocks the connection for half its time-out at once, again and again: so a server
-    that has gone is noticed, and a wait is never taken for one.
+    A wait for a notification or a tick is a series of blocking commands, each for half of the connection's timeout: a
+    lost server is noticed in time, and a long wait is not mistaken for one.
 
     Attributes:
-        prefix: of its keys.
+        prefix: the prefix of the keys.
     """
 
     def __init__(
@@ -75,19 +75,19 @@ class RedisStore:
         self._recent_ticks_ms = recent_ticks_ms
         self._owns_connection = owns_connection
         self._scripts = Scripts(prefix, clock)
-        self._ticks, self._wake = (key(prefix, clock, name) for name in ("ticks", "wake"))
+        self._ticks, self._notification = (key(prefix, clock, name) for name in ("ticks", "wake"))
         self._monotonic = SystemTime().monotonic
 
     def close(self) -> None:
         if self._owns_connection:
             self._connection.close()
 
-    # -- reports ----------------------------------------------------------------------------------------------------
+    # -- reports ------------------------------------------------------------------------------------------------------
 
     def report(self, report: Report) -> ReportAnswer:
         return wire.read_report_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
 
-    # -- the lease --------------------------------------------------------------------------------------------------
+    # -- lease --------------------------------------------------------------------------------------------------------
 
     def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
         return bool(self._call(scripts.ACQUIRE_LEASE, (token, holder, ttl_ms)))
@@ -101,7 +101,7 @@ class RedisStore:
     def replicas(self) -> list[Replica]:
         return wire.read_replicas(self._call(scripts.REPLICAS))
 
-    # -- a leader's writes ------------------------------------------------------------------------------------------
+    # -- writes of the leader -----------------------------------------------------------------------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
         self._call(scripts.CLAIM, (token, *wire.claim_arguments(identity, parameters), started_ms))
@@ -142,13 +142,13 @@ class RedisStore:
     def wait_for_notification(self, timeout_s: float) -> bool:
         with self._redis() as redis:
             if timeout_s <= 0:
-                return bool(redis.lpop(self._wake))
-            return any(redis.blpop([self._wake], timeout=block_s) for block_s in self._blocks(timeout_s))
+                return bool(redis.lpop(self._notification))
+            return any(redis.blpop([self._notification], timeout=block_s) for block_s in self._blocks(timeout_s))
 
     def notify(self) -> None:
         self._call(scripts.NOTIFY)
 
-    # -- requests to the leader -------------------------------------------------------------------------------------
+    # -- requests to the leader ---------------------------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
         return bool(self._call(scripts.SUBMIT_REQUEST, wire.request_arguments(request)))
@@ -159,7 +159,7 @@ class RedisStore:
     def read_request_result(self, request_id: str) -> RequestResult | None:
         return wire.read_request_result(self._call(scripts.READ_REQUEST_RESULT, (request_id,)))
 
-    # -- readers ----------------------------------------------------------------------------------------------------
+    # -- readers ------------------------------------------------------------------------------------------------------
 
     def last_tick(self) -> Tick | None:
         return next(iter(self.newest_ticks(1)), None)
@@ -199,7 +199,7 @@ class RedisStore:
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
         return wire.read_partition_clocks(self._call(scripts.LAGGING_PARTITIONS, (before_ms, limit)))
 
-    # -- counters ---------------------------------------------------------------------------------------------------
+    # -- counters -----------------------------------------------------------------------------------------------------
 
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
         counted = [item for outcome in outcomes.items() for item in outcome]
@@ -213,7 +213,7 @@ class RedisStore:
     def counters(self) -> Counters:
         return wire.read_counters(self._call(scripts.COUNTERS))
 
-    # -- tasks that have been run -----------------------------------------------------------------------------------
+    # -- completed tasks ----------------------------------------------------------------------------------------------
 
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
         self._call(scripts.MARK_TASK_DONE, (task_id, kept_ms, most))
@@ -224,7 +224,7 @@ class RedisStore:
     def now_ms(self) -> int:
         return int(self._call(scripts.NOW))
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    # -- inside -------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _redis(self) -> Iterator[Any]:

@@ -253,7 +253,7 @@ def test_wrong_password_is_told_without_it(own: ValkeyServer, admin: Redis) -> N
         ("-OOM command not allowed when used memory > 'maxmemory'.", "out of memory"),
         ("-READONLY You can't write against a read only replica.", "read-only replica"),
         ("-NOREPLICAS Not enough good replicas to write.", "lacks replicas"),
-        ("-LOADING", "refuses a command"),
+        ("-LOADING", "rejects a command"),
     ],
 )
 def test_older_servers_words_are_understood(answer: str, says: str) -> None:

@@ -1,7 +1,7 @@
--- Take the lease unless somebody else holds it; who holds it already has it renewed.
+-- Acquire or renew the lease, unless another token has it.
 -- KEYS[1] lease (hash)   token, holder, ttl_ms; expires
 -- ARGV[1] token, [2] holder, [3] TTL ms
--- Returns 1 when the token holds the lease now, else 0.
+-- Returns 1 if the token has the lease now, else 0.
 
 local token = redis.call('HGET', KEYS[1], 'token')
 if token and token ~= ARGV[1] then

@@ -1,15 +1,14 @@
--- Say that a replica with a configuration digest is alive, and forget those that no longer are.
--- KEYS[1] replicas (hash)   replica to '<expires ms> <digest>'; expires with the last of them. Replicas of version 1
---                           read and write it too: nothing else may stand in it
--- KEYS[2] heard (hash)      since: from when on no announcement was lost, ms; digest to what it stands for; expires
---                           with the other
--- ARGV[1] replica, [2] digest, [3] TTL ms; 0 takes the announcement back, [4] what the digest stands for
--- Returns how many are alive.
+-- Announce a live replica with its configuration digest, and remove the replicas that have expired.
+-- KEYS[1] replicas (hash)   replica to '<expires ms> <digest>', nothing else; expires with the last of them
+-- KEYS[2] heard (hash)      since: no announcement was lost after this time, ms; digest to its configuration; expires
+--                           with replicas
+-- ARGV[1] replica, [2] digest, [3] TTL ms, 0 to withdraw the announcement, [4] the configuration, JSON
+-- Returns the number of live replicas.
 
 local now_ms = store_now()
 if tonumber(ARGV[3]) > 0 then
   local since_ms = tonumber(redis.call('HGET', KEYS[2], 'since') or '')
-  -- After now: this clock was set back, and would keep everybody waiting until it is there again.
+  -- A time in the future means that the server's clock was set back; without a reset, leaders would wait for it.
   if redis.call('EXISTS', KEYS[1]) == 0 or not since_ms or since_ms > now_ms then
     redis.call('HSET', KEYS[2], 'since', now_ms)
   end

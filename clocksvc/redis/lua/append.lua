@@ -1,6 +1,6 @@
--- Append ticks to a stream. Put in front of the scripts that say so in scripts.py.
+-- Appends ticks to a stream. Prepended to scripts as listed in scripts.py.
 
--- ARGV from `first` on: five items a tick: stream id, previous ms or '', interval s, emitted ms, exclusions or ''.
+-- ARGV from `first`: for each tick stream id, previous ms or '', interval s, emitted ms, exclusions or ''.
 local function append(stream, first)
   for i = first, #ARGV, 5 do
     if ARGV[i + 4] == '' then

@@ -1,8 +1,8 @@
--- Mark an unmarked store as a Kafka cluster's, and write the clock's bounds.
+-- Claim an unclaimed store for a Kafka cluster, and write the clock's parameters.
 -- KEYS[1] lease (hash)   token
--- KEYS[2] state (hash)   cluster_id, format, the bounds, started_ms
+-- KEYS[2] state (hash)   cluster_id, format, the clock's parameters, started_ms
 -- ARGV[1] token, [2] cluster id, [3] format, [4] group, [5] topics as JSON, [6] interval ms, [7] out-of-orderness ms,
--- ARGV[8] max future ms, [9] when this leader started, ms
+-- ARGV[8] max future ms, [9] the leader's start, ms
 -- Returns 1. Errors: LEASELOST, STOREMISMATCH.
 
 if not leads(KEYS[1], ARGV[1]) then

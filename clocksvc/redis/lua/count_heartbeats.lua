@@ -1,6 +1,6 @@
 -- Add to the heartbeat counters.
 -- KEYS[1] counters (hash)   heartbeats:<outcome>, heartbeat_success_ms
--- ARGV[1] 1 when a round reached every partition, else 0; [2…] outcome, number
+-- ARGV[1] 1 if heartbeats were written to all partitions, else 0; [2…] outcome, number
 -- Returns 1.
 
 for i = 2, #ARGV, 2 do

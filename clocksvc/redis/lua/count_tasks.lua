@@ -1,7 +1,7 @@
--- Add to a dispatcher's counters, and note up to where it has sent everything.
--- KEYS[1] counters (hash)   tasks:<JSON [dispatcher, namespace, queue, outcome]>
--- KEYS[2] dispatchers (hash)    dispatcher to '<expires ms> <position ms>'; expires with the last of them
--- ARGV[1] dispatcher, [2] position ms, '' for none, [3] TTL ms of the position; [4…] JSON, number
+-- Add to a dispatcher's counters, and store its checkpoint.
+-- KEYS[1] counters (hash)      tasks:<JSON [dispatcher, namespace, queue, outcome]>
+-- KEYS[2] dispatchers (hash)   dispatcher to '<expires ms> <checkpoint ms>'; expires with the last of them
+-- ARGV[1] dispatcher, [2] checkpoint ms or '', [3] TTL of the checkpoint ms; [4…] JSON, number
 -- Returns 1.
 
 for i = 4, #ARGV, 2 do

@@ -1,7 +1,7 @@
--- All that is counted.
--- KEYS[1] counters (hash)   read whole
--- KEYS[2] dispatchers (hash)    dispatcher to '<expires ms> <position ms>'
--- Returns two lists: names and values of the counters; dispatchers and their positions in ms.
+-- All counters, and the checkpoints of all dispatchers.
+-- KEYS[1] counters (hash)      all fields
+-- KEYS[2] dispatchers (hash)   dispatcher to '<expires ms> <checkpoint ms>'
+-- Returns two lists: names and values of the counters; dispatchers and their checkpoints, ms.
 
 local now_ms, dispatchers, positions = store_now(), redis.call('HGETALL', KEYS[2]), {}
 for i = 1, #dispatchers, 2 do

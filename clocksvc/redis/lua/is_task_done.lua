@@ -1,7 +1,7 @@
--- Whether a task has been run to its end before; counts it then.
--- KEYS[1] finished (zset)   id, with the time in ms until which it is remembered
+-- Whether a task is done already; if so, counts a duplicate.
+-- KEYS[1] finished (zset)   task id with the end of its retention, ms
 -- KEYS[2] counters (hash)   task_duplicates
--- ARGV[1] id
+-- ARGV[1] task id
 -- Returns 1 or 0.
 
 local until_ms = redis.call('ZSCORE', KEYS[1], ARGV[1])

@@ -1,9 +1,9 @@
--- Partitions on the roster that are unknown or below a timestamp, lowest first.
+-- The partitions of the roster that are unknown or below a timestamp, lowest first.
 -- KEYS[1] roster (zset)     partitions that must report
--- KEYS[2] reported (hash)   when each was last reported
--- KEYS[3] refused (hash)    why each one's newest report was refused
--- ARGV[1] raw timestamp ms, [2] how many at most
--- Returns lines: see partition_lines.lua.
+-- KEYS[2] reported (hash)   when each was last reported, ms
+-- KEYS[3] refused (hash)    why the last report of each was rejected
+-- ARGV[1] raw timestamp ms, [2] the maximum number
+-- Returns five items for each partition: see partition_lines.lua.
 
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 return lines_with_scores(found, KEYS[2], KEYS[3])

@@ -1,7 +1,7 @@
--- Remember that a task has been run to its end.
--- KEYS[1] finished (zset)   id, with the time in ms until which it is remembered; expires with the last of them
--- ARGV[1] id, [2] for how long, ms, [3] how many are remembered at most
--- Returns how many are.
+-- Store that a task is done.
+-- KEYS[1] finished (zset)   task id with the end of its retention, ms; expires with the last of them
+-- ARGV[1] task id, [2] retention ms, [3] the maximum number of ids
+-- Returns the number of stored ids.
 
 local now_ms = store_now()
 redis.call('ZADD', KEYS[1], string.format('%.0f', now_ms + ARGV[2]), ARGV[1])

@@ -1,5 +1,5 @@
--- Ask for the leader's attention.
--- KEYS[1] wake (list)   the leader's wake-up
+-- Notify the leader.
+-- KEYS[1] wake (list)   the leader's notification
 -- Returns 1.
 
 notify(KEYS[1])

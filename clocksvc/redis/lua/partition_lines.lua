@@ -1,7 +1,7 @@
--- Lines of the list of partitions. Put in front of the scripts that say so in scripts.py.
+-- Partitions as five items each. Prepended to scripts as listed in scripts.py.
 
--- Five items a partition: member, raw timestamp ('' or -inf: unknown), when reported, why refused, 1 if excluded.
--- members: text; scores: text, false where missing; excluded: members that are, as a set.
+-- The five items: member, raw timestamp ('' or -inf for unknown), when reported, why rejected, '1' if excluded.
+-- members: list of text; scores: list of text, or false if missing; excluded: set of members.
 local function lines(members, scores, excluded, reported_key, refused_key)
   local answer = {}
   for from = 1, #members, 1000 do
@@ -20,7 +20,7 @@ local function lines(members, scores, excluded, reported_key, refused_key)
   return answer
 end
 
--- The same for what ZRANGE … WITHSCORES gave.
+-- The same for the result of ZRANGE … WITHSCORES.
 local function lines_with_scores(found, reported_key, refused_key)
   local members, scores = {}, {}
   for i = 1, #found, 2 do

@@ -1,13 +1,14 @@
--- A page of the list of partitions, in order of topic and number.
--- KEYS[1] state (hash)       the roster's topics in order, with their partitions
+-- A page of all partitions, ordered by topic and number.
+-- KEYS[1] state (hash)       the roster's topics in order, with their numbers of partitions
 -- KEYS[2] roster (zset)      partitions that must report
--- KEYS[3] excluded (zset)    partitions that need not
--- KEYS[4] reported (hash)    when each was last reported
--- KEYS[5] refused (hash)     why each one's newest report was refused
--- ARGV[1] after this topic, '' from the beginning, [2] and number, [3] how many at most, [4] of this topic, '' of all
--- Returns lines: see partition_lines.lua.
+-- KEYS[3] excluded (zset)    excluded partitions
+-- KEYS[4] reported (hash)    when each was last reported, ms
+-- KEYS[5] refused (hash)     why the last report of each was rejected
+-- ARGV[1] topic and [2] number after which the page begins, '' and -1 for the first page, [3] the maximum number,
+-- ARGV[4] only this topic, '' for all
+-- Returns five items for each partition: see partition_lines.lua.
 
--- Whether a topic stands before another by its bytes; Lua's own < would ask the server's locale.
+-- Compares topics by bytes; Lua's < would use the server's locale.
 local function before(one, other)
   for i = 1, math.min(#one, #other) do
     local a, b = string.byte(one, i), string.byte(other, i)
@@ -18,7 +19,7 @@ local function before(one, other)
   return #one < #other
 end
 
--- The first number to show of a topic, for a page after ARGV[1] and ARGV[2].
+-- The first partition of a topic on this page.
 local function first_number(topic, partitions)
   if ARGV[1] == '' or before(ARGV[1], topic) then
     return 0

@@ -1,12 +1,12 @@
--- Append ticks to the recent ones if the stream ends with the first one's previous; trim those that are too old.
+-- Append ticks if the first one follows the end of the stream; remove the oldest ticks.
 -- KEYS[1] lease (hash)     token
 -- KEYS[2] ticks (stream)   recent ticks
--- KEYS[3] state (hash)     base_ms; crossed_ms is cleared, or set anew where the next boundary waits already
+-- KEYS[3] state (hash)     base_ms; crossed_ms is cleared, or set again if the next boundary is reached already
 -- KEYS[4] roster (zset)    partitions that must report
--- KEYS[5] wake (list)      the leader's wake-up
--- ARGV[1] token, [2] what the chain must end with, ms, '' for nothing, [3] for how long ticks are kept, ms
--- ARGV[4…] five items a tick: see append.lua
--- Returns the store's time, ms. Errors: LEASELOST, CHAINBROKEN.
+-- KEYS[5] wake (list)      the leader's notification
+-- ARGV[1] token, [2] the expected end of the stream, ms, '' for an empty one, [3] retention of ticks, ms
+-- ARGV[4…] five items for each tick: see append.lua
+-- Returns the server's time, ms. Errors: LEASELOST, CHAINBROKEN.
 
 local TRIM_AT_ONCE = 200
 if not leads(KEYS[1], ARGV[1]) then
@@ -32,7 +32,7 @@ local function emitted_ms(entry)
   end
 end
 
--- Drop the oldest ticks, at most so many more at once than have come, and never the last one.
+-- Remove the ticks emitted before the horizon: at most TRIM_AT_ONCE more than were appended, and never the last one.
 local function trim(horizon_ms)
   if emitted_ms(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
     return

@@ -1,7 +1,7 @@
--- Leave the leader's verdict for readers.
+-- Publish the leader's status for readers.
 -- KEYS[1] lease (hash)       token
 -- KEYS[2] verdict (string)   JSON; expires
--- ARGV[1] token, [2] verdict, [3] TTL ms
+-- ARGV[1] token, [2] status, JSON, [3] TTL ms
 -- Returns 1. Errors: LEASELOST.
 
 if not leads(KEYS[1], ARGV[1]) then

@@ -1,15 +1,15 @@
--- What a leader needs for one step; renews its lease, and hands out the requests that wait.
+-- The state that a leader needs for one step. Renews its lease and returns the pending requests.
 -- KEYS[1] lease (hash)      token; ttl_ms is written
 -- KEYS[2] state (hash)      generation, excluded_count, base_ms, crossed_ms, unknown_seen_ms
 -- KEYS[3] roster (zset)     partitions that must report
--- KEYS[4] excluded (zset)   partitions that need not
+-- KEYS[4] excluded (zset)   excluded partitions
 -- KEYS[5] replicas (hash)   replica to '<expires ms> <digest>'
 -- KEYS[6] ticks (stream)    recent ticks
--- KEYS[7] requests (hash)   id to '<expires ms> <1 once a leader has seen it, else 0> <JSON>'
+-- KEYS[7] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
 -- KEYS[8] heard (hash)      since, ms
 -- ARGV[1] token, [2] TTL ms
--- Returns {lowest raw ms or '', count, generation, now ms, end of the chain ms or '', crossed ms or '', unknown seen ms,
--- since when no announcement was lost ms or '', {request JSON…}, digest alive…}.
+-- Returns {lowest raw ms or '', number of partitions, generation, now ms, end of the stream ms or '', crossed ms or '',
+-- unknown seen ms, announcements complete since ms or '', {request JSON…}, digest of each live replica…}.
 -- Errors: LEASELOST, STORELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
@@ -25,7 +25,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 local now_ms = store_now()
 
--- The requests that wait, from now on marked as seen, and those that a leader has seen before.
+-- The pending requests, marked as read from now on, and those that a leader has read before.
 local function hand_out()
   local requests, handed = redis.call('HGETALL', KEYS[7]), {}
   for i = 1, #requests, 2 do

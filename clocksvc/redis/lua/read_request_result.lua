@@ -1,7 +1,7 @@
--- The leader's answer to a request.
+-- The result of a request.
 -- KEYS[1] answers (hash)   id to '<expires ms> <JSON>'
 -- ARGV[1] id
--- Returns JSON, or '' without an answer.
+-- Returns JSON, or '' if there is no result.
 
 local answer = redis.call('HGET', KEYS[1], ARGV[1])
 if answer then

@@ -1,7 +1,7 @@
--- The replicas alive.
+-- The live replicas.
 -- KEYS[1] replicas (hash)   replica to '<expires ms> <digest>'
--- KEYS[2] heard (hash)      digest to what it stands for
--- Returns three items a replica: its name, digest, what the digest stands for, '' where nobody said it.
+-- KEYS[2] heard (hash)      digest to its configuration, JSON
+-- Returns three items for each replica: name, digest, configuration or ''.
 
 local now_ms = store_now()
 local replicas, answer = redis.call('HGETALL', KEYS[1]), {}

@@ -1,21 +1,22 @@
--- Keep each partition's highest raw timestamp; count outcomes; wake the leader when the minimum crosses a boundary.
--- KEYS[1] state (hash)       bounds and format; crossed_ms and unknown_seen_ms are written
+-- Store the highest raw timestamp of each partition, count outcomes, and notify the leader when the minimum crosses a
+-- boundary.
+-- KEYS[1] state (hash)       the clock's parameters and format; crossed_ms and unknown_seen_ms are written
 -- KEYS[2] roster (zset)      partitions that must report, score = raw ms
--- KEYS[3] excluded (zset)    partitions that need not, the same
--- KEYS[4] reported (hash)    when each was last reported
--- KEYS[5] refused (hash)     why each one's newest report was refused
+-- KEYS[3] excluded (zset)    excluded partitions, the same
+-- KEYS[4] reported (hash)    when each was last reported, ms
+-- KEYS[5] refused (hash)     why the last report of each was rejected
 -- KEYS[6] ticks (stream)     recent ticks
--- KEYS[7] wake (list)        the leader's wake-up
+-- KEYS[7] wake (list)        the leader's notification
 -- KEYS[8] counters (hash)    by outcome
--- ARGV[1] the reporter's format, [2] its group, [3] late records, [4] how many readings
--- ARGV[5…] readings: member, raw timestamp ms; after them refusals: member, outcome
+-- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] number of timestamps
+-- ARGV[5…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
 -- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms},
--- all but the last '' where there are no bounds. Errors: STOREMISMATCH.
+-- all but the last '' before the clock's parameters are written. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
 local state = redis.call(
   'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
-  'crossed_ms', 'anew')
+  'crossed_ms', 'recreated')
 local last_ms = last_tick(KEYS[6])
 if not state[1] then
   return {'', '', '', '', '', '', last_ms or ''}
@@ -30,15 +31,15 @@ local latest_ms = now_ms + state[6]
 local foreign = state[2] ~= ARGV[2]
 local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
 local has_refused = redis.call('EXISTS', KEYS[5]) == 1
-local anew = state[8] and cjson.decode(state[8])
+local recreated = state[8] and cjson.decode(state[8])
 local outcomes, counts = {}, {}
 
--- Whether a reading of an unknown partition is a consumer's who has not noticed that its topic was made anew.
+-- Whether a timestamp of an unknown partition is from a consumer that does not know yet that its topic was recreated.
 local function outdated(member, timestamp)
-  return anew and timestamp < (anew[string.match(member, '^(.*):')] or 0)
+  return recreated and timestamp < (recreated[string.match(member, '^(.*):')] or 0)
 end
 
--- What becomes of one reading; `known` is the score before it, false or nil where the partition is on neither roster.
+-- The outcome of one timestamp. `known` is the score before it; false or nil if the partition is not known.
 local function judge(member, known, timestamp)
   if foreign then
     return 'foreign_group'
@@ -54,7 +55,7 @@ local function judge(member, known, timestamp)
   return 'accepted'
 end
 
--- The scores of the members in ARGV[from], ARGV[from + 2], … on the roster and among the excluded.
+-- The scores of the members in ARGV[from], ARGV[from + 2], … in roster and in excluded.
 local function scores(from, upto)
   local members = {}
   for i = from, upto, 2 do
@@ -64,7 +65,7 @@ local function scores(from, upto)
   return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
 end
 
--- Write what is refused now, and forget what no longer is: member to outcome, or to false.
+-- Store rejections and remove old ones. `verdicts`: member to outcome, or to false if accepted.
 local function note_refusals(verdicts)
   local refused, cleared = {}, {}
   for member, outcome in pairs(verdicts) do
@@ -119,7 +120,7 @@ local function receive(from, upto)
   note_refusals(verdicts)
 end
 
--- Refusals that the reporter itself decided: counted, and shown for partitions that exist.
+-- Rejections by the reporter: counted, and stored for partitions that exist.
 local function receive_refusals(from, upto)
   local required, spared = scores(from, upto)
   local verdicts = {}

@@ -1,17 +1,17 @@
--- A clock as a reader sees it, at one moment.
--- KEYS[1] state (hash)        bounds, started_ms, standing
+-- The state of a clock for readers, at one moment.
+-- KEYS[1] state (hash)        the clock's parameters, started_ms, standing
 -- KEYS[2] roster (zset)       partitions that must report
--- KEYS[3] excluded (zset)     partitions that need not
--- KEYS[4] reported (hash)     when each was last reported
--- KEYS[5] refused (hash)      why each one's newest report was refused
+-- KEYS[3] excluded (zset)     excluded partitions
+-- KEYS[4] reported (hash)     when each was last reported, ms
+-- KEYS[5] refused (hash)      why the last report of each was rejected
 -- KEYS[6] ticks (stream)      recent ticks
 -- KEYS[7] lease (hash)        holder
--- KEYS[8] verdict (string)    JSON
--- ARGV[1] how many of the slowest partitions
--- Returns {now ms, last tick's ms, holder, verdict, started_ms, required, unknown, excluded, bounds, slowest,
--- standing}, where
--- bounds = {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, {} without; slowest: see partition_lines.lua.
--- What is missing is ''.
+-- KEYS[8] verdict (string)    the leader's status, JSON
+-- ARGV[1] the number of slowest partitions
+-- Returns {now ms, last tick ms, holder, leader status, started_ms, required, unknown, excluded, parameters, slowest,
+-- operator overrides}, with '' for missing values.
+-- parameters: {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, or {}.
+-- slowest: see partition_lines.lua.
 
 local state = redis.call(
   'HMGET', KEYS[1], 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'started_ms',

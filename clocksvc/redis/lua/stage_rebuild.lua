@@ -1,9 +1,9 @@
--- Append ticks to the stream that is being rebuilt, and keep the lease meanwhile.
+-- Append ticks to the stream that is being rebuilt, and renew the lease.
 -- KEYS[1] lease (hash)         token, ttl_ms
--- KEYS[2] ticks-new (stream)   the stream in the making
--- ARGV[1] token, [2] 1 for the first call, which begins with an empty stream, [3] the stream's TTL, ms
--- ARGV[4…] five items a tick: see append.lua
--- Returns how many ticks there are. Errors: LEASELOST.
+-- KEYS[2] ticks-new (stream)   the stream that is being rebuilt
+-- ARGV[1] token, [2] 1 for the first call, which empties the stream, [3] the stream's TTL, ms
+-- ARGV[4…] five items for each tick: see append.lua
+-- Returns the number of ticks in the stream. Errors: LEASELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST

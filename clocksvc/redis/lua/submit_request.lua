@@ -1,9 +1,9 @@
--- Leave a request for the leader, and wake it.
--- KEYS[1] requests (hash)   id to '<expires ms> <1 once a leader has seen it, else 0> <JSON>'; expires
+-- Submit a request to the leader, and notify it.
+-- KEYS[1] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'; expires
 -- KEYS[2] answers (hash)    id to '<expires ms> <JSON>'
--- KEYS[3] wake (list)       the leader's wake-up
--- ARGV[1] id, [2] expires ms, [3] JSON, [4] how many may wait, [5] for how long they are kept after their end, ms
--- Returns 1 when it is left, or was before, or is answered; 0 when it has expired or too many wait.
+-- KEYS[3] wake (list)       the leader's notification
+-- ARGV[1] id, [2] expires ms, [3] JSON, [4] the maximum number of pending requests, [5] retention after expiry ms
+-- Returns 1 if it is submitted, was submitted before, or is answered; 0 if it has expired or too many are pending.
 
 local now_ms = store_now()
 if redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[2], ARGV[1]) then

@@ -1,11 +1,11 @@
--- Put the rebuilt stream in the present one's place.
+-- Replace the stream by the rebuilt one.
 -- KEYS[1] lease (hash)         token
 -- KEYS[2] ticks-new (stream)   the rebuilt stream
 -- KEYS[3] ticks (stream)       replaced
--- KEYS[4] state (hash)         base_ms is written; crossed_ms is cleared, or set anew where the next boundary waits already
+-- KEYS[4] state (hash)         base_ms is written; crossed_ms is cleared, or set if the next boundary is reached
 -- KEYS[5] roster (zset)        partitions that must report
--- KEYS[6] wake (list)          the leader's wake-up
--- ARGV[1] token, [2] how many ticks the rebuilt stream must hold, [3] what the next tick must name, ms, or ''
+-- KEYS[6] wake (list)          the leader's notification
+-- ARGV[1] token, [2] the expected number of ticks in the rebuilt stream, [3] the end of the chain, ms, or ''
 -- Returns 1. Errors: LEASELOST, STORELOST.
 
 if not leads(KEYS[1], ARGV[1]) then

@@ -1,6 +1,6 @@
--- Try every command of the other scripts and of the store, each so that it changes nothing.
--- KEYS[1] trial (list)   nothing is there before, and nothing after
--- Returns the commands that the user who asks may not run.
+-- Try every command of the other scripts and of the store. All keys that it writes are removed.
+-- KEYS[1] trial (list)   does not exist before and after
+-- Returns the commands that the user may not run.
 
 local key = KEYS[1]
 local trials = {
@@ -16,7 +16,7 @@ local trials = {
 local undone = {{'HSETNX', key, 'f', 'v'}, {'RPUSH', key, 'v'}}
 local denied = {}
 
--- Redis 7 and Valkey name the command; Redis 6.2 says only that the user executing the script can't.
+-- The error of Redis 7 and Valkey names the command; that of Redis 6.2 only says that the user can't run it.
 local function may(trial)
   local answer = redis.pcall(unpack(trial))
   local err = type(answer) == 'table' and answer.err or ''

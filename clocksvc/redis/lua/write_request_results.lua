@@ -1,9 +1,9 @@
--- Put answers in the place of requests.
+-- Write the results of requests and remove the requests.
 -- KEYS[1] lease (hash)      token
--- KEYS[2] requests (hash)   loses those that are answered
+-- KEYS[2] requests (hash)   the answered ones are removed
 -- KEYS[3] answers (hash)    id to '<expires ms> <JSON>'; expires with the last of them
 -- ARGV[1] token, [2] TTL ms, [3…] id, JSON
--- Returns how many answers there are. Errors: LEASELOST.
+-- Returns the number of stored results. Errors: LEASELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST

@@ -1,15 +1,15 @@
--- Write the whole roster at once; a partition keeps its timestamp where its topic's id is the one written before.
+-- Replace the roster. A partition keeps its timestamp if the id of its topic has not changed.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          roster, generation, excluded_count, standing, anew are written
+-- KEYS[2] state (hash)          roster, generation, excluded_count, standing, recreated are written
 -- KEYS[3] roster (zset)         replaced
 -- KEYS[4] excluded (zset)       replaced
--- KEYS[5] roster-new (zset)     the roster in the making
--- KEYS[6] excluded-new (zset)   the excluded ones in the making
--- KEYS[7] reported (hash)       loses the partitions that left or are made anew
+-- KEYS[5] roster-new (zset)     the new roster
+-- KEYS[6] excluded-new (zset)   the new excluded partitions
+-- KEYS[7] reported (hash)       partitions that were removed or recreated are dropped
 -- KEYS[8] refused (hash)        the same
--- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4] JSON of who excluded and paused,
--- ARGV[5…] members that are excluded
--- Returns how many must report. Errors: LEASELOST.
+-- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4] operator overrides, JSON,
+-- ARGV[5…] excluded members
+-- Returns the number of partitions that must report. Errors: LEASELOST.
 
 local CHUNK = 1000
 if not leads(KEYS[1], ARGV[1]) then
@@ -24,10 +24,10 @@ end
 for i = 5, #ARGV do
   excluded[ARGV[i]] = true
 end
-local remembered = redis.call('HGET', KEYS[2], 'anew')
-local anew = cjson.decode(remembered or '{}')
+local remembered = redis.call('HGET', KEYS[2], 'recreated')
+local recreated = cjson.decode(remembered or '{}')
 local had_excluded = redis.call('EXISTS', KEYS[4]) == 1
--- Left behind only by a run that failed. No DEL for nothing: the first write must be one that full memory refuses.
+-- Left by a failed run. DEL only if needed: the first write must be one that fails when memory is full.
 if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then
   redis.call('DEL', KEYS[5], KEYS[6])
 end
@@ -40,7 +40,7 @@ local function names(topic, from, upto)
   return members
 end
 
--- Put members into the roster, or among the excluded; `kept` says whether what they reported still counts.
+-- Add members to the new roster or to the new excluded ones. `kept`: their timestamps still count.
 local function put(members, kept)
   local known = kept and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
   local spared = kept and had_excluded and redis.call('ZMSCORE', KEYS[4], unpack(members)) or {}
@@ -58,7 +58,7 @@ local function put(members, kept)
   end
 end
 
--- Drop what is shown about a topic's partitions from a number on.
+-- Drop the reported and rejected fields of a topic's partitions, beginning with a number.
 local function forget(topic, from, partitions)
   for number = from, partitions - 1, CHUNK do
     local members = names(topic, number, math.min(number + CHUNK, partitions) - 1)
@@ -67,8 +67,8 @@ local function forget(topic, from, partitions)
   end
 end
 
--- The boundary after all that was reported of a topic, ms; nil where nothing was. From there on readings count of the
--- topic that took its name: others repeat what was processed of the old one.
+-- The boundary after everything reported of a topic, ms; nil if nothing was. Timestamps of the topic that took its name
+-- count from there: lower ones come from consumers of the old topic.
 local function beyond(topic, partitions)
   local highest
   for number = 0, partitions - 1, CHUNK do
@@ -95,7 +95,7 @@ for _, shape in ipairs(topics) do
     put(names(topic, number, math.min(number + CHUNK, partitions) - 1), same)
   end
   if old and not same then
-    anew[topic] = beyond(topic, old.partitions) or anew[topic]
+    recreated[topic] = beyond(topic, old.partitions) or recreated[topic]
   end
   if old then
     forget(topic, same and partitions or 0, old.partitions)
@@ -103,7 +103,7 @@ for _, shape in ipairs(topics) do
   end
 end
 for topic, old in pairs(before) do
-  anew[topic] = nil
+  recreated[topic] = nil
   forget(topic, 0, old.partitions)
 end
 if not written then
@@ -120,9 +120,9 @@ end
 redis.call(
   'HSET', KEYS[2], 'roster', ARGV[3], 'generation', ARGV[2], 'excluded_count', redis.call('ZCARD', KEYS[4]),
   'standing', ARGV[4])
-if next(anew) then
-  redis.call('HSET', KEYS[2], 'anew', cjson.encode(anew))
+if next(recreated) then
+  redis.call('HSET', KEYS[2], 'recreated', cjson.encode(recreated))
 elseif remembered then
-  redis.call('HDEL', KEYS[2], 'anew')
+  redis.call('HDEL', KEYS[2], 'recreated')
 end
 return redis.call('ZCARD', KEYS[3])

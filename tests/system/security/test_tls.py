@@ -88,7 +88,7 @@ def test_certificate_of_ours_where_the_server_wants_one(place: Place) -> None:
         settings = place.settings(place.strict, **given)
         assert open_store(settings, settings.clock_specs()[CLOCK]).now_ms() > 0
 
-    assert "may want rediss://, or a certificate of ours" in trouble(place.settings(place.strict))
+    assert "may require rediss://, or a client certificate" in trouble(place.settings(place.strict))
 
 
 def test_certificates_that_are_not_right_are_refused(place: Place) -> None:
@@ -97,7 +97,7 @@ def test_certificates_that_are_not_right_are_refused(place: Place) -> None:
     assert "certificate verify failed" in trouble(place.settings(place.usual, ssl_ca_file=None))
     assert "mismatch" in trouble(place.settings(place.elsewhere))
     plain = f"redis://{LOOPBACK}:{place.usual}/0"
-    assert "may want rediss://" in trouble(place.settings(place.usual, url=plain, ssl_ca_file=None))
+    assert "may require rediss://" in trouble(place.settings(place.usual, url=plain, ssl_ca_file=None))
 
 
 def test_a_reporter_says_it_in_its_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:

@@ -180,7 +180,7 @@ def test_wrong_password(place: Workplace, capsys: pytest.CaptureFixture[str]) ->
         code, findings = check(place, capsys)
 
     assert code == 1
-    assert "refuses the credentials" in about(findings, "redis", "problem")
+    assert "rejects the credentials" in about(findings, "redis", "problem")
     assert "top-secret" not in json.dumps(findings)
 
 
