@@ -1,4 +1,4 @@
-"""A page of `/metrics` over views made by hand, read as Prometheus reads it. It judges nothing."""
+"""The text of `/metrics` for clocks whose state a test sets, parsed by Prometheus's own parser."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -27,8 +27,8 @@ SPEC = ClockSpec("checkins", ("ingest",), "consumers", "ticks", heartbeat=Heartb
 
 
 @dataclass
-class Fixed:
-    """A wall clock that stands still."""
+class FrozenTime:
+    """A wall clock that does not move."""
 
     at_ms: int = NOW_MS
 
@@ -40,16 +40,16 @@ class Fixed:
 
 
 @dataclass
-class View:
-    """A clock's view whose state the test sets."""
+class FakeClockView:
+    """A clock whose state the test sets."""
 
     spec: ClockSpec = SPEC
-    store: Store = field(default_factory=lambda: MemoryStore("checkins", Fixed()))
+    store: Store = field(default_factory=lambda: MemoryStore("checkins", FrozenTime()))
     public: PublicState = field(default_factory=public_state)
     trouble: str = ""
 
     def change(self, **fields: Any) -> None:
-        """Give these fields of the state other values."""
+        """Change these fields of the state."""
         self.public = replace(self.public, **fields)
 
     def state(self) -> PublicState:
@@ -60,7 +60,7 @@ class View:
 
 
 def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = (), topic_id: str = "id") -> None:
-    """Make a leader write a roster of so many partitions of `ingest`."""
+    """Write a roster of `partitions` partitions of topic `ingest`, as a leader does."""
     assert store.acquire_lease(TOKEN, "a:1", 60_000)
     store.claim(
         TOKEN, StoreIdentity("cluster"), ClockParameters("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS
@@ -69,13 +69,13 @@ def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = 
 
 
 def report(store: Store, *numbers: int, timestamp_ms: int = NOW_MS, **more: Any) -> None:
-    """Report these partitions of `ingest`."""
+    """Report these partitions of topic `ingest`."""
     readings = tuple(PartitionTimestamp(Partition("ingest", number), timestamp_ms) for number in numbers)
     store.report(Report(more.pop("group", "consumers"), readings, **more))
 
 
-def watching(*views: View, leads: bool = True, per_partition: bool = True) -> Metrics:
-    """Metrics over these views, of a process that leads their clocks or not."""
+def watching(*views: FakeClockView, leads: bool = True, per_partition: bool = True) -> Metrics:
+    """Metrics of a process that has these clocks, and leads them or not."""
     metrics = Metrics((view.spec.name for view in views), per_partition=per_partition)
     metrics.watch(views)
     for view in views:
@@ -84,12 +84,12 @@ def watching(*views: View, leads: bool = True, per_partition: bool = True) -> Me
 
 
 def scrape(metrics: Metrics) -> list[Sample]:
-    """Every sample on the page, as Prometheus's own parser reads it."""
+    """Every sample."""
     page, content_type = metrics.render()
     assert content_type.startswith("text/plain; version=")
     return [sample for family in text_string_to_metric_families(page.decode()) for sample in family.samples]
 
 
 def values(metrics: Metrics, name: str, label: str = "clock") -> dict[str, float]:
-    """A metric's values by one of its labels."""
+    """The values of a metric, by one of its labels."""
     return {sample.labels[label]: sample.value for sample in scrape(metrics) if sample.name == name}

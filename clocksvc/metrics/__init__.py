@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: one catalogue, equal to what `/metrics` shows and to `docs/metrics.md`.
+"""Metrics for Prometheus: the catalogue, what is read of each clock, and the text of `/metrics`.
 
-What is not known is absent: never NaN, never 0. Nothing but what this process did itself is kept between two scrapes.
+A value that is not known is absent: never NaN, never 0. Only what this process counted itself is kept between scrapes.
 """
 
 from clocksvc.metrics.exposition import Metrics

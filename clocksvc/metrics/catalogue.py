@@ -1,4 +1,4 @@
-"""Every metric, once: name, type, labels, meaning, and which replica exports it. Data only."""
+"""The catalogue of all metrics: name, type, labels, help text, and which replica exports them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Literal
 
 
 class Exporter(StrEnum):
-    """Which replicas export a metric's series."""
+    """The replicas that export a metric."""
 
     EVERY_REPLICA = "every replica"
     LEADER = "leader"
@@ -33,7 +33,7 @@ LAST_TICK_EMITTED = Metric(
     "clocksvc_last_tick_emitted_timestamp_seconds",
     "gauge",
     ("clock",),
-    "When the last tick was emitted, by the clock of whoever led then. Absent before the first.",
+    "When the last tick was emitted, by its leader's wall clock. Absent before the first.",
 )
 PARTITION_CLOCK = Metric(
     "clocksvc_partition_clock_timestamp_seconds",
@@ -46,19 +46,19 @@ HOLDING = Metric(
     "clocksvc_holding",
     "gauge",
     ("clock", "reason"),
-    "1 for the reason for which the clock stands still, 0 for all others.",
+    "1 for the reason of the clock's hold, 0 for all others.",
 )
 HOLDING_PARTITION = Metric(
     "clocksvc_holding_partition",
     "gauge",
     ("clock", "topic", "partition"),
-    "1 for each partition that holds the clock, the slowest 10 of them. All others are absent.",
+    "1 for each partition that holds the clock, at most the slowest 10. All others are absent.",
 )
 PARTITIONS = Metric(
     "clocksvc_partitions",
     "gauge",
     ("clock", "state"),
-    "Partitions by state: known, unknown (nobody has reported them) or excluded.",
+    "Partitions by state: known, unknown (not reported yet) or excluded.",
 )
 TICKS = Metric(
     "clocksvc_ticks_total",
@@ -76,13 +76,13 @@ LEADER = Metric(
     "clocksvc_leader",
     "gauge",
     ("clock",),
-    "1 where this process leads the clock, else 0.",
+    "1 if this process leads the clock, else 0.",
 )
 READY = Metric(
     "clocksvc_ready",
     "gauge",
     ("clock",),
-    "1 where this process can answer for the clock, as /readyz says of all of them together, else 0.",
+    "1 if this process can answer for the clock, else 0; /readyz is this for all clocks together.",
 )
 INTERVAL = Metric(
     "clocksvc_interval_seconds",
@@ -94,7 +94,7 @@ HOLD_AFTER = Metric(
     "clocksvc_hold_after_seconds",
     "gauge",
     ("clock",),
-    "For so long no tick may come before that is a hold, as configured.",
+    "How long no tick may follow before that is a hold, as configured.",
 )
 OUT_OF_ORDERNESS = Metric(
     "clocksvc_max_out_of_orderness_seconds",
@@ -134,7 +134,7 @@ HEARTBEAT_EVERY = Metric(
     "clocksvc_heartbeat_every_seconds",
     "gauge",
     ("clock",),
-    "From one round of heartbeats to the next, as configured. Absent where they are off.",
+    "The time between two rounds of heartbeats, as configured. Absent if heartbeats are off.",
 )
 TASKS = Metric(
     "clocksvc_tasks_total",
@@ -161,19 +161,19 @@ STREAMS = Metric(
     "clocksvc_streams",
     "gauge",
     ("clock",),
-    "Streams of server-sent events that are open at this process.",
+    "Open streams of server-sent events of this process.",
 )
 STREAMS_DROPPED = Metric(
     "clocksvc_streams_dropped_total",
     "counter",
     ("clock",),
-    "Streams that this process ended because their client took nothing for 30 s while ticks waited for it.",
+    "Streams that this process closed because the client stopped reading for 30 s.",
 )
 BUILD_INFO = Metric(
     "clocksvc_build_info",
     "gauge",
     ("version",),
-    "Always 1; the label says which version this process runs.",
+    "Always 1; the label is the version of this process.",
 )
 
 CATALOGUE = (

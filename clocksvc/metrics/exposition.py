@@ -1,7 +1,10 @@
-"""The page that Prometheus scrapes. It reads all clocks at once, so that one slow store delays no other's series."""
+"""`/metrics`: what this process has counted itself, and what it reads of its clocks, as Prometheus's text format."""
 
+import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,10 +16,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
     CATALOGUE,
+    LATENCY_BUCKETS_S,
     LEADER,
     PARTITION_CLOCK,
     STREAMS,
@@ -24,45 +27,56 @@ from clocksvc.metrics.catalogue import (
     TICK_LATENCY,
     TICKS,
 )
-from clocksvc.metrics.observed import Observed
-from clocksvc.metrics.readings import Page, Reading, View, read
+from clocksvc.metrics.readings import ClockReadings, ClockSource, Reading, read
 
 _SIMPLE_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
-_CLOCKS_AT_ONCE = 16
+_MAX_THREADS = 16
+_PARTITION_CLOCK_HEAD = (
+    f"# HELP {PARTITION_CLOCK.name} {PARTITION_CLOCK.help}\n# TYPE {PARTITION_CLOCK.name} {PARTITION_CLOCK.type}\n"
+)
 
 
 class Metrics:
-    """All metrics of one process: an observer of its leaders, and the page. Safe to use from several threads.
+    """All metrics of one process. It is a LeaderObserver, and renders `/metrics`. Thread-safe.
 
-    Without `per_partition` the page has no partition clocks; the partitions that hold a clock are named all the same.
+    Without `per_partition` there are no partition clocks; partitions that hold a clock are named all the same.
     """
 
     def __init__(self, clocks: Iterable[str], *, per_partition: bool = True) -> None:
-        self._observed = Observed(clocks)
+        self._lock = threading.Lock()
+        self._led = {clock: _LedClock() for clock in clocks}
         self._per_partition = per_partition
-        self._views: tuple[View, ...] = ()
+        self._sources: tuple[ClockSource, ...] = ()
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
     def leading(self, clock: str, yes: bool) -> None:
-        """A LeaderObserver's: this process began or ceased to lead."""
-        self._observed.leading(clock, yes)
+        """This process began or ceased to lead a clock."""
+        with self._lock:
+            self._led[clock].leads = yes
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
-        """A LeaderObserver's: ticks were committed and published."""
-        self._observed.ticked(clock, count, latency_s)
+        """This process committed and published ticks; `latency_s` None if it is not known."""
+        with self._lock:
+            led = self._led[clock]
+            led.ticks += count
+            if latency_s is not None:
+                led.latencies.observe(max(0.0, latency_s))
 
-    def watch(self, views: Iterable[View]) -> None:
-        """The clocks whose state is read at each scrape; each must have been named at the beginning."""
-        self._views = tuple(views)
+    def watch(self, sources: Iterable[ClockSource]) -> None:
+        """Set the clocks that are read at each scrape. Each must be one of `clocks`."""
+        self._sources = tuple(sources)
 
     def watch_streams(self, streams: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
-        """What is asked at each scrape for the streams that are open, and for those that were dropped, by clock."""
+        """Set a function that returns, by clock, the number of open streams and of those dropped so far."""
         self._streams = streams
 
     def render(self) -> tuple[bytes, str]:
-        """The page and its content type. Blocks for as long as a store's time-out; raises for no outage."""
-        led = self._observed.read()
-        pages = self._read_views({clock for clock, own in led.items() if own.leads})
+        """The body of `/metrics` and its content type. Blocks at most for the stores' timeout; raises for no outage.
+
+        All clocks are read at once, so that a slow store delays no other clock.
+        """
+        led = self._read_led()
+        clocks = self._read_sources({clock for clock, own in led.items() if own.leads})
         histogram = HistogramMetricFamily(TICK_LATENCY.name, TICK_LATENCY.help, labels=TICK_LATENCY.labels)
         readings = [Reading(BUILD_INFO, (version("clocksvc"),), 1)]
         for clock, own in led.items():
@@ -70,20 +84,56 @@ class Metrics:
             readings += Reading(LEADER, (clock,), float(own.leads)), Reading(TICKS, (clock,), own.ticks)
         for clock, (open_now, dropped) in self._streams().items():
             readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
-        for page in pages:
-            readings += page.readings
-        lines = partition_clocks.text(line for page in pages for line in page.partition_clocks)
+        for one in clocks:
+            readings += one.readings
+        lines = _PARTITION_CLOCK_HEAD + "".join(line for one in clocks for line in one.partition_clocks)
         return generate_latest(_Families(readings, histogram)) + lines.encode(), CONTENT_TYPE_LATEST
 
-    def _read_views(self, led: set[str]) -> list[Page]:
-        if not self._views:
+    def _read_led(self) -> dict[str, "_LedClock"]:
+        with self._lock:
+            return {
+                clock: _LedClock(led.leads, led.ticks, _Latencies(list(led.latencies.counts), led.latencies.sum_s))
+                for clock, led in self._led.items()
+            }
+
+    def _read_sources(self, led: set[str]) -> list[ClockReadings]:
+        if not self._sources:
             return []
-        with ThreadPoolExecutor(min(len(self._views), _CLOCKS_AT_ONCE), "metrics") as pool:
-            return list(pool.map(lambda view: read(view, view.spec.name in led, self._per_partition), self._views))
+        with ThreadPoolExecutor(min(len(self._sources), _MAX_THREADS), "metrics") as pool:
+            return list(pool.map(lambda one: read(one, one.spec.name in led, self._per_partition), self._sources))
+
+
+@dataclass(slots=True)
+class _Latencies:
+    """A histogram: observations by bucket, the last one above all bounds, and their sum in seconds."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, latency_s: float) -> None:
+        self.counts[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
+        self.sum_s += latency_s
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Prometheus's buckets: the upper bound as text, and the number of observations up to it."""
+        buckets, total = [], 0
+        for bound, count in zip([*map(str, LATENCY_BUCKETS_S), "+Inf"], self.counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets
+
+
+@dataclass(slots=True)
+class _LedClock:
+    """What this process has counted of one clock as its leader."""
+
+    leads: bool = False
+    ticks: int = 0
+    latencies: _Latencies = field(default_factory=_Latencies)
 
 
 class _Families(CollectorRegistry):
-    """One scrape's families but the partition clocks, in the form that prometheus_client asks for."""
+    """The families of one scrape except partition clocks, in the form that prometheus_client wants."""
 
     def __init__(self, readings: Iterable[Reading], histogram: HistogramMetricFamily) -> None:
         super().__init__()
@@ -94,10 +144,10 @@ class _Families(CollectorRegistry):
         }
         for one, labels, value in readings:
             simple[one.name].add_metric(labels, value)
-        self._made: list[Metric] = [
+        self._families: list[Metric] = [
             simple.get(one.name, histogram) for one in CATALOGUE if one.name != PARTITION_CLOCK.name
         ]
 
     def collect(self) -> Iterable[Metric]:
-        """All of them, in the catalogue's order."""
-        return self._made
+        """All families, in the catalogue's order."""
+        return self._families

@@ -1,6 +1,6 @@
-"""What a scrape reads of one clock: plain readings, made anew each time, so that no series outlives its partition.
+"""Reads the metrics of one clock at each scrape, so that no series outlives its partition.
 
-A part that does not answer leaves its readings out; it fails nothing else.
+If the store does not answer, its metrics are absent; the others are not affected.
 """
 
 import logging
@@ -13,9 +13,9 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (
     Counters,
+    PartitionClock,
     Store,
 )
-from clocksvc.metrics import partition_clocks
 from clocksvc.metrics.catalogue import (
     DISPATCHER_CHECKPOINT,
     GLOBAL_CLOCK,
@@ -29,6 +29,7 @@ from clocksvc.metrics.catalogue import (
     LAST_TICK_EMITTED,
     LATE_RECORDS,
     OUT_OF_ORDERNESS,
+    PARTITION_CLOCK,
     PARTITIONS,
     READY,
     REPORTS,
@@ -36,18 +37,20 @@ from clocksvc.metrics.catalogue import (
     TASKS,
     Metric,
 )
-from clocksvc.service import heartbeats as heartbeat
+from clocksvc.service.heartbeats import OUTCOMES as HEARTBEAT_OUTCOMES
 from clocksvc.service.public_state import PublicState
 
 T = TypeVar("T")
 
 logger = logging.getLogger("clocksvc.metrics")
 
-HOLDERS_NAMED = 10
+MAX_HOLDING_PARTITIONS = 10
+PAGE_SIZE = 500
+"""One page keeps Redis busy for about 2 ms: a leader's step waits no longer than that."""
 
 
-class View(Protocol):
-    """A clock as this replica sees it."""
+class ClockSource(Protocol):
+    """What is read of one clock: `ClockView` has it."""
 
     @property
     def spec(self) -> ClockSpec:
@@ -65,44 +68,49 @@ class View(Protocol):
 
 
 class Reading(NamedTuple):
-    """One sample: the labels' values in the catalogue's order."""
+    """One sample; `labels` has the labels' values in the catalogue's order."""
 
     metric: Metric
     labels: tuple[str, ...]
     value: float
 
 
-class Page(NamedTuple):
-    """One clock's part of a scrape: its readings, and the samples of its partition clocks as lines of text."""
+class ClockReadings(NamedTuple):
+    """The samples of one clock; `partition_clocks` are lines of Prometheus's text format."""
 
     readings: list[Reading]
     partition_clocks: list[str]
 
 
-def read(view: View, leads: bool, per_partition: bool = True) -> Page:
-    """Everything that is known of a clock now; what only the leader exports where this process leads."""
-    clock = view.spec.name
-    readings = list(_configured(view.spec))
+def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockReadings:
+    """All metrics of a clock. Blocks at most for the store's timeout; raises for no outage.
+
+    Args:
+        leads: whether this process leads the clock: only then it exports what the store counts.
+        per_partition: whether to export partition clocks.
+    """
+    clock = source.spec.name
+    readings = list(_configured(source.spec))
     try:
-        readings.append(Reading(READY, (clock,), float(not view.readiness_error())))
-        state = view.state()
+        readings.append(Reading(READY, (clock,), float(not source.readiness_error())))
+        state = source.state()
     except ClocksvcError as error:
-        logger.warning("scrape without a clock's state", extra={"clock": clock, "error": str(error)})
-        return Page(readings, [])
+        logger.warning("scrape without the clock's state", extra={"clock": clock, "error": str(error)})
+        return ClockReadings(readings, [])
     readings += _state(clock, state)
     if not leads or (state.hold is not None and state.hold.reason is Reason.STORE_UNAVAILABLE):
-        return Page(readings, [])
-    lines = _if_answered(view, partition_clocks.lines) if per_partition else []
-    return Page(readings + _if_answered(view, _counters), lines)
+        return ClockReadings(readings, [])
+    lines = _all_or_none(source, _partition_clock_lines) if per_partition else []
+    return ClockReadings(readings + _all_or_none(source, _counters), lines)
 
 
-def _if_answered(view: View, part: Callable[[str, Store], Iterable[T]]) -> list[T]:
-    """All of a part or none: half of it would make a wrong minimum."""
-    clock = view.spec.name
+def _all_or_none(source: ClockSource, part: Callable[[str, Store], Iterable[T]]) -> list[T]:
+    """A part of the metrics; none of it if the store fails: half of it would give a wrong minimum."""
+    clock = source.spec.name
     try:
-        return list(part(clock, view.store))
+        return list(part(clock, source.store))
     except ClocksvcError as error:
-        logger.warning("scrape without what the store knows", extra={"clock": clock, "error": str(error)})
+        logger.warning("scrape without the store's metrics", extra={"clock": clock, "error": str(error)})
         return []
 
 
@@ -129,10 +137,10 @@ def _state(clock: str, state: PublicState) -> Iterator[Reading]:
 
 def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
     reason = None if hold is None else str(hold.reason)
-    # A newer version's leader may give a reason that is not known here: it holds the clock all the same.
+    # A leader of a newer version may give a reason that this version does not know: it has its series, too.
     for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
         yield Reading(HOLDING, (clock, one), float(one == reason))
-    for partition in () if hold is None else hold.partitions[:HOLDERS_NAMED]:
+    for partition in () if hold is None else hold.partitions[:MAX_HOLDING_PARTITIONS]:
         yield Reading(HOLDING_PARTITION, (clock, partition.topic, str(partition.number)), 1)
 
 
@@ -140,7 +148,7 @@ def _counters(clock: str, store: Store) -> Iterator[Reading]:
     counters = store.counters()
     for outcome, count in (dict.fromkeys(Outcome, 0) | dict(counters.reports)).items():
         yield Reading(REPORTS, (clock, str(outcome)), count)
-    for outcome, count in (dict.fromkeys(heartbeat.OUTCOMES, 0) | dict(counters.heartbeats)).items():
+    for outcome, count in (dict.fromkeys(HEARTBEAT_OUTCOMES, 0) | dict(counters.heartbeats)).items():
         yield Reading(HEARTBEATS, (clock, outcome), count)
     yield Reading(LATE_RECORDS, (clock,), counters.late_records)
     if counters.heartbeat_success_ms is not None:
@@ -155,3 +163,31 @@ def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
     for dispatcher, at_ms in counters.dispatcher_checkpoints_ms.items():
         yield Reading(DISPATCHER_CHECKPOINT, (clock, dispatcher), at_ms / 1000)
     yield Reading(TASK_DUPLICATES, (clock,), counters.task_duplicates)
+
+
+def _partition_clock_lines(clock: str, store: Store) -> Iterator[str]:
+    """A clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
+
+    They are written as text, because 10,000 of prometheus_client's objects would block the interpreter three times as
+    long.
+    """
+    parameters = store.snapshot().parameters
+    if parameters is None:
+        return
+    # The names of clocks and topics have no character that needs escaping.
+    start, late_ms = f'{PARTITION_CLOCK.name}{{clock="{clock}",partition="', parameters.out_of_orderness_ms
+    for line in _all_partitions(store):
+        if line.raw_ms is not None and not line.excluded:
+            partition = line.partition
+            yield f'{start}{partition.number}",topic="{partition.topic}"}} {_seconds(line.raw_ms - late_ms)}\n'
+
+
+def _seconds(at_ms: int) -> str:
+    return f"{at_ms // 1000}.{at_ms % 1000:03}" if at_ms > 0 else "0"
+
+
+def _all_partitions(store: Store) -> Iterator[PartitionClock]:
+    page = store.partitions(None, PAGE_SIZE)
+    while page:
+        yield from page
+        page = store.partitions(page[-1].partition, PAGE_SIZE) if len(page) == PAGE_SIZE else []

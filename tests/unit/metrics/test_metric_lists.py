@@ -1,4 +1,4 @@
-"""One list of metrics: in code, on `/metrics`, in dashboards and rules, in the documents."""
+"""Code, `/metrics`, dashboards, alert rules and documents name the same metrics."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from clocksvc.metrics.catalogue import CATALOGUE
-from tests.metrics_page import View, watching
+from tests.metrics_page import FakeClockView, watching
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.core
@@ -22,7 +22,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IN_CODE = {metric.name: set(metric.labels) for metric in CATALOGUE}
 OF_TARGETS = {"job", "instance", "namespace", "cluster"}
 NO_METRICS = {"clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"}
-"""Settings of a Celery app and attributes: they begin as metrics do."""
+"""Settings of a Celery app, and attributes, whose names begin like metrics."""
 
 _NAME = re.compile(r"\bclocksvc_[a-z_]+")
 _SELECTOR = re.compile(r"\b(clocksvc_[a-z_]+)(?:\{([^}]*)\})?")
@@ -30,13 +30,13 @@ _MATCHER = re.compile(r'(\w+)(?:=~|!~|!=|=)"')
 
 
 def metric_of(name: str) -> str:
-    """A series' metric: a histogram has several."""
+    """The metric of a series: a histogram has several series."""
     whole = re.sub(r"_(bucket|sum|count)$", "", name)
     return whole if whole in IN_CODE else name
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in plain data."""
+    """Every string in JSON or YAML data."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -45,7 +45,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def asked(paths: list[Path]) -> list[tuple[str, set[str]]]:
-    """The metrics that these files ask Prometheus for, each with the labels that it is chosen by."""
+    """The metrics that these files query, each with the labels of its selectors."""
     found = []
     for path in paths:
         text = path.read_text(encoding="utf-8")
@@ -61,21 +61,21 @@ def named(paths: list[Path]) -> set[str]:
 
 
 def test_what_is_served_is_what_the_code_lists() -> None:
-    """Name by name."""
-    page = watching(View()).render()[0].decode()
+    """`/metrics` has exactly the catalogue's names."""
+    page = watching(FakeClockView()).render()[0].decode()
 
     assert set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) == IN_CODE.keys()
 
 
 def test_what_is_documented_is_what_the_code_lists() -> None:
-    """The table of docs/metrics.md, row by row."""
+    """The table of docs/metrics.md has a row for each metric."""
     document = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
     assert re.findall(r"^\| `(clocksvc_\w+)`", document, re.MULTILINE) == list(IN_CODE)
 
 
 def test_what_is_asked_for_is_what_the_code_lists() -> None:
-    """Dashboards and rules together use every metric, and none that nobody exports."""
+    """Dashboards and rules together use every metric, and only exported ones."""
     assert len(DASHBOARDS) >= 2
     assert RULES
 
@@ -83,7 +83,7 @@ def test_what_is_asked_for_is_what_the_code_lists() -> None:
 
 
 def test_what_is_chosen_by_is_a_label() -> None:
-    """No matcher of dashboards or rules names a label that its metric does not have."""
+    """Every label in a selector of dashboards or rules is a label of its metric."""
     wrong = [
         (name, label)
         for name, labels in asked([*DASHBOARDS, *RULES])
@@ -95,5 +95,5 @@ def test_what_is_chosen_by_is_a_label() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_document_names_another(document: Path) -> None:
-    """In running text and queries."""
+    """Every metric named in a document exists."""
     assert named([document]) <= IN_CODE.keys()

@@ -1,4 +1,4 @@
-"""Metrics: one catalogue, in code, on the page and in the document; nothing stale, nothing made up."""
+"""Metrics: `/metrics` and the document match the catalogue, and values are never stale, NaN or invented."""
 
 import re
 
@@ -20,7 +20,7 @@ from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.service.public_state import PartitionCounts
-from tests.metrics_page import NOW_MS, SPEC, Fixed, View, report, scrape, values, watching, write_roster
+from tests.metrics_page import NOW_MS, SPEC, FakeClockView, FrozenTime, report, scrape, values, watching, write_roster
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.core
@@ -29,18 +29,18 @@ DOCUMENT = ROOT / "docs" / "metrics.md"
 
 
 def names_on_page(metrics: Metrics) -> dict[str, str]:
-    """Type by name, from the page's `# TYPE` lines."""
+    """Types by name, from the `# TYPE` lines."""
     page = metrics.render()[0].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
 
 
 def test_catalogue_equals_page() -> None:
-    """What the page says it has is what the catalogue lists: names and types."""
-    assert names_on_page(watching(View())) == {metric.name: metric.type for metric in CATALOGUE}
+    """`/metrics` has exactly the names and types of the catalogue."""
+    assert names_on_page(watching(FakeClockView())) == {metric.name: metric.type for metric in CATALOGUE}
 
 
 def test_catalogue_equals_document() -> None:
-    """The document lists the catalogue's metrics, each with type, labels, exporter and meaning."""
+    """The document lists every metric of the catalogue with its type, labels, exporter and meaning."""
     rows = [
         line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `clocksvc_")
     ]
@@ -51,8 +51,8 @@ def test_catalogue_equals_document() -> None:
 
 
 def drive_everything() -> Metrics:
-    """A process in which everything that is measured has happened."""
-    view = View()
+    """A process in which every metric has a value."""
+    view = FakeClockView()
     view.change(
         last_tick=Tick("checkins", NOW_MS - 60_000, None, 60_000, NOW_MS),
         max_out_of_orderness_ms=10_000,
@@ -73,7 +73,7 @@ def drive_everything() -> Metrics:
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_each_metric_comes_above_zero(metric: Metric) -> None:
-    """Each metric has a series above zero when what it counts has happened, with exactly its labels."""
+    """Each metric has a series above zero with exactly its labels, once it has something to count."""
     name = metric.name + ("_count" if metric.type == "histogram" else "")
     samples = [sample for sample in scrape(drive_everything()) if sample.name == name]
 
@@ -82,7 +82,7 @@ def test_each_metric_comes_above_zero(metric: Metric) -> None:
 
 
 def test_every_sample_belongs_to_the_catalogue() -> None:
-    """No sample has a name beyond the catalogue's: no `_created`, nothing of a library's own."""
+    """No sample has a name outside the catalogue: no `_created`, no metrics of a library."""
     histogram = {"_bucket", "_sum", "_count"}
     allowed = {
         metric.name + suffix for metric in CATALOGUE for suffix in (histogram if metric.type == "histogram" else {""})
@@ -91,8 +91,8 @@ def test_every_sample_belongs_to_the_catalogue() -> None:
 
 
 def test_nothing_is_nan_and_unknown_is_absent() -> None:
-    """A clock of which nothing is known has no clock's series at all, rather than zeros or NaN."""
-    metrics = watching(View())
+    """A clock of which nothing is known has no series of its state, rather than zeros or NaN."""
+    metrics = watching(FakeClockView())
     samples = scrape(metrics)
 
     assert all(sample.value == sample.value for sample in samples)
@@ -107,8 +107,8 @@ def test_nothing_is_nan_and_unknown_is_absent() -> None:
 
 
 def test_partition_clock_is_less_the_out_of_orderness() -> None:
-    """A partition clock is the reported time less what may be out of order; unknown and excluded ones are absent."""
-    view = View()
+    """A partition clock is the reported time less the out-of-orderness; unknown and excluded ones are absent."""
+    view = FakeClockView()
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0)
 
@@ -118,8 +118,8 @@ def test_partition_clock_is_less_the_out_of_orderness() -> None:
 
 
 def test_no_series_outlives_its_partition() -> None:
-    """The series of partitions that are gone are gone at the next scrape."""
-    view = View()
+    """A partition that is removed has no series at the next scrape."""
+    view = FakeClockView()
     write_roster(view.store, 3)
     report(view.store, 0, 1, 2)
     metrics = watching(view)
@@ -132,8 +132,8 @@ def test_no_series_outlives_its_partition() -> None:
 
 
 def test_holding_has_a_series_for_every_reason() -> None:
-    """Exactly the reason that holds is 1; every other one is 0, so that an alert can see it end."""
-    view = View()
+    """The reason of the hold is 1 and every other one is 0, so that an alert can see the hold end."""
+    view = FakeClockView()
     view.change(hold=Hold(Reason.NO_LEADER))
     holding = values(watching(view, leads=False), "clocksvc_holding", "reason")
 
@@ -144,8 +144,8 @@ def test_holding_has_a_series_for_every_reason() -> None:
 
 
 def test_a_reason_that_is_not_known_holds_too() -> None:
-    """While versions differ, a newer leader's reason has its series as long as it holds."""
-    view = View()
+    """During an upgrade, a reason of the newer version has a series while it holds the clock."""
+    view = FakeClockView()
     view.change(hold=Hold("moon_phase"))
     holding = values(watching(view), "clocksvc_holding", "reason")
 
@@ -153,16 +153,16 @@ def test_a_reason_that_is_not_known_holds_too() -> None:
 
 
 def test_outcomes_begin_at_zero() -> None:
-    """Every known outcome has a series once the store answers, so that the first one counted is an increase."""
-    metrics = watching(View())
+    """Every known outcome has a series once the store answers, so that the first event is an increase."""
+    metrics = watching(FakeClockView())
 
     assert values(metrics, "clocksvc_reports_total", "outcome") == dict.fromkeys((one.value for one in Outcome), 0.0)
     assert values(metrics, "clocksvc_heartbeats_total", "outcome") == {"delivered": 0, "failed": 0, "expired": 0}
 
 
 def test_outcomes_are_counted_apart() -> None:
-    """A refused report is counted under its own outcome."""
-    view = View()
+    """A rejected timestamp is counted under its own outcome."""
+    view = FakeClockView()
     write_roster(view.store, 1)
     report(view.store, 0, timestamp_ms=NOW_MS + 3_600_000)
     report(view.store, 0, group="strangers")
@@ -173,8 +173,8 @@ def test_outcomes_are_counted_apart() -> None:
 
 
 def test_tasks_are_counted_apart() -> None:
-    """By dispatcher, namespace, queue and outcome; a zero is shown, so that the first one is an increase."""
-    view = View()
+    """By dispatcher, namespace, queue and outcome; zeros are exported, so that the first event is an increase."""
+    view = FakeClockView()
     slow, fast = TaskCounterKey("ingest", "slow", "sent"), TaskCounterKey("ingest", "fast", "expired")
     view.store.count_tasks("beat", {slow: 2, fast: 0}, NOW_MS, 60_000)
     view.store.count_tasks("tasks", {slow: 1}, None, 60_000)
@@ -196,7 +196,7 @@ def test_tasks_are_counted_apart() -> None:
 
 
 def test_only_the_leader_exports_what_the_store_counts() -> None:
-    """A standby exports its view and that it does not lead; counters and partition clocks are the leader's."""
+    """A standby exports its view of the clock; only the leader exports counters and partition clocks."""
     metrics = drive_everything()
     metrics.leading("checkins", False)
     samples = scrape(metrics)
@@ -208,7 +208,7 @@ def test_only_the_leader_exports_what_the_store_counts() -> None:
 
 
 class BreaksWhilePaging(MemoryStore):
-    """A store that does not answer when it is asked for the second page of partitions."""
+    """A store that fails at the second page of partitions."""
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         self.broken = after is not None
@@ -216,17 +216,17 @@ class BreaksWhilePaging(MemoryStore):
 
 
 class BreaksAtOnce(MemoryStore):
-    """A store that does not answer when it is asked for its snapshot."""
+    """A store that fails at the snapshot."""
 
     def snapshot(self) -> Snapshot:
         self.broken = True
         return super().snapshot()
 
 
-@pytest.mark.parametrize("keeper", [BreaksAtOnce, BreaksWhilePaging])
-def test_an_outage_of_the_store_fails_no_scrape(keeper: type[MemoryStore]) -> None:
-    """What the store alone knows is absent, whole; what this process and its view know is there."""
-    view = View(store=keeper("checkins", Fixed()))
+@pytest.mark.parametrize("store", [BreaksAtOnce, BreaksWhilePaging])
+def test_an_outage_of_the_store_fails_no_scrape(store: type[MemoryStore]) -> None:
+    """All metrics of the store are absent; those of this process and its view are exported."""
+    view = FakeClockView(store=store("checkins", FrozenTime()))
     view.change(last_tick=Tick("checkins", 60_000, None, 60_000, 60_000))
     write_roster(view.store, 3_000)
     report(view.store, *range(3_000))
@@ -238,7 +238,7 @@ def test_an_outage_of_the_store_fails_no_scrape(keeper: type[MemoryStore]) -> No
 
 
 def test_latency_buckets_count_up() -> None:
-    """Latencies fall into buckets from a millisecond to a minute; a tick without a known latency is only counted."""
+    """Latency buckets reach from 1 ms to 1 min; a tick without a known latency is only counted."""
     metrics = Metrics(["checkins"])
     for latency_s in (0.0005, 0.004, 0.004, 300.0):
         metrics.ticked("checkins", 1, latency_s)
@@ -254,9 +254,9 @@ def test_latency_buckets_count_up() -> None:
 
 
 def test_clocks_do_not_mix() -> None:
-    """Each clock has its own series, and one clock's silent store leaves the other's alone."""
-    silent = MemoryStore("checkins", Fixed())
-    views = [View(SPEC, silent), View(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
+    """Each clock has its own series; an outage of one clock's store does not affect another clock."""
+    silent = MemoryStore("checkins", FrozenTime())
+    views = [FakeClockView(SPEC, silent), FakeClockView(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
     metrics = watching(*views)
     metrics.ticked("bills", 3, None)
     silent.broken = True

@@ -1,4 +1,4 @@
-"""A scrape of 10,000 partitions: what it costs this process, and that it delays no tick. `make bench ARGS=scrape`
+"""A scrape of 10,000 partitions: its processor time, and that it delays no tick. `make bench ARGS=scrape`
 measures the same from outside, with real servers."""
 
 import threading
@@ -12,21 +12,21 @@ from clocksvc.interfaces.store import PartitionClock
 from clocksvc.memory.store import MemoryStore
 from clocksvc.redis.store import open_store
 from clocksvc.testing import InMemoryClock
-from tests.metrics_page import Fixed, View, report, watching, write_roster
+from tests.metrics_page import FakeClockView, FrozenTime, report, watching, write_roster
 
 PARTITIONS = 10_000
 CPU_S = 0.2
-"""The machine may be busy with other things: what counts is what this process does."""
+"""Processor time of this process: the machine may be busy."""
 
 
 @pytest.mark.servers
 def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefix: str) -> None:
-    """From a real Valkey to the page, in processor time."""
+    """Reading from a real Valkey and rendering take less than 200 ms of processor time."""
     store = open_store(f"{redis_url}?prefix={key_prefix}", "checkins")
     write_roster(store, PARTITIONS)
     for first in range(0, PARTITIONS, 1_000):
         report(store, *range(first, first + 1_000))
-    metrics = watching(View(store=store))
+    metrics = watching(FakeClockView(store=store))
 
     took = []
     for _ in range(3):
@@ -40,10 +40,10 @@ def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefi
 
 
 class Stuck(MemoryStore):
-    """A store that gives no page of partitions until it is told to."""
+    """A store whose `partitions` blocks until `go_on` is set."""
 
     def __init__(self) -> None:
-        super().__init__("checkins", Fixed())
+        super().__init__("checkins", FrozenTime())
         self.asked, self.go_on = threading.Event(), threading.Event()
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
@@ -54,11 +54,11 @@ class Stuck(MemoryStore):
 
 @pytest.mark.core
 def test_ticks_come_while_a_scrape_is_under_way() -> None:
-    """However long a scrape takes, the leader of the same process waits for no part of it."""
+    """A slow scrape does not delay the leader of the same process."""
     clock, stuck = InMemoryClock(), Stuck()
     write_roster(stuck, 1)
     report(stuck, 0)
-    metrics = watching(View(store=stuck))
+    metrics = watching(FakeClockView(store=stuck))
 
     with ThreadPoolExecutor(1) as pool:
         scrape = pool.submit(metrics.render)

@@ -1,4 +1,4 @@
-"""What a page says of one clock beside its time: who holds it, what is configured, whether this replica can answer."""
+"""The metrics of one clock: its hold, its configuration, its last tick and its readiness."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.service.public_state import PartitionCounts
-from tests.metrics_page import NOW_MS, View, report, scrape, values, watching, write_roster
+from tests.metrics_page import NOW_MS, FakeClockView, report, scrape, values, watching, write_roster
 
 pytestmark = pytest.mark.core
 
@@ -24,8 +24,8 @@ def held(reason: Reason, *numbers: int) -> Hold:
 
 
 def test_the_partitions_that_hold_are_named_while_they_do() -> None:
-    """By every replica; no series of them is left once the hold is over."""
-    view = View()
+    """Every replica exports the holding partitions, and drops their series when the hold ends."""
+    view = FakeClockView()
     metrics = watching(view, leads=False)
     view.change(hold=held(Reason.PARTITION_BEHIND, 7, 3))
     during = values(metrics, HOLDERS, "partition")
@@ -38,24 +38,24 @@ def test_the_partitions_that_hold_are_named_while_they_do() -> None:
 
 
 def test_not_more_than_ten_are_named() -> None:
-    """A consumer that is gone with 4,096 partitions is no reason for as many series, and as many alerts."""
-    view = View()
+    """A lost consumer with 4,096 partitions must not cause as many series and alerts."""
+    view = FakeClockView()
     view.change(hold=held(Reason.PARTITION_UNREPORTED, *range(100, 200)))
 
     assert list(values(watching(view), HOLDERS, "partition")) == [str(number) for number in range(100, 110)]
 
 
 def test_a_hold_without_partitions_names_none() -> None:
-    """Nobody's fault is not somebody's."""
-    view = View()
+    """A hold that names no partition has no series of partitions."""
+    view = FakeClockView()
     view.change(hold=held(Reason.STORE_UNAVAILABLE))
 
     assert values(watching(view), HOLDERS, "partition") == {}
 
 
 def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
-    """`metrics.per_partition: false` leaves out the partition clocks alone: holders are named, all else is counted."""
-    view = View()
+    """`metrics.per_partition: false` leaves out partition clocks only; holding partitions are still named."""
+    view = FakeClockView()
     write_roster(view.store, 100)
     report(view.store, *range(99))
     view.change(hold=held(Reason.PARTITION_UNREPORTED, 99))
@@ -69,16 +69,16 @@ def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
 
 
 def test_a_topic_whose_name_needs_care() -> None:
-    """Every character that Kafka lets into a topic's name comes through as it is."""
-    view = View()
+    """Every character that Kafka allows in a topic's name is exported unchanged."""
+    view = FakeClockView()
     view.change(hold=Hold(Reason.PARTITION_BEHIND, (Partition("a.B-9_c", 0),)))
 
     assert values(watching(view), HOLDERS, "topic") == {"a.B-9_c": 1.0}
 
 
 def test_a_partition_clock_is_exact_to_the_millisecond() -> None:
-    """And never below zero."""
-    view = View()
+    """A partition clock has three decimals, and is never below zero."""
+    view = FakeClockView()
     write_roster(view.store, 3)
     report(view.store, 0, timestamp_ms=NOW_MS + 10_007)
     report(view.store, 1, timestamp_ms=NOW_MS - 1)
@@ -90,9 +90,9 @@ def test_a_partition_clock_is_exact_to_the_millisecond() -> None:
 
 
 def test_what_is_configured_is_there_from_the_beginning() -> None:
-    """Interval, hold and heartbeats, in seconds: alerts compare with them, whatever is out of reach."""
+    """Interval, hold_after and heartbeats, in seconds, are exported even if the store and Kafka can't be reached."""
     silent = ClockSpec("bills", ("invoices",), "cutter", "bill-ticks", interval_ms=3_600_000, hold_after_ms=500)
-    metrics = watching(View(), View(silent))
+    metrics = watching(FakeClockView(), FakeClockView(silent))
 
     assert values(metrics, "clocksvc_interval_seconds") == {"checkins": 60, "bills": 3_600}
     assert values(metrics, "clocksvc_hold_after_seconds") == {"checkins": 120, "bills": 0.5}
@@ -100,8 +100,8 @@ def test_what_is_configured_is_there_from_the_beginning() -> None:
 
 
 def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
-    """`max_out_of_orderness` unless set depends on the topics."""
-    view = View()
+    """Unless configured, `max_out_of_orderness` depends on the topics."""
+    view = FakeClockView()
     before = values(watching(view), "clocksvc_max_out_of_orderness_seconds")
     view.change(max_out_of_orderness_ms=0)
 
@@ -109,8 +109,8 @@ def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
 
 
 def test_the_last_tick_says_when_it_was_emitted() -> None:
-    """So that a clock that catches up can be told from one that stands still."""
-    view = View()
+    """It tells a clock that catches up from one that is stopped."""
+    view = FakeClockView()
     before = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
     view.change(last_tick=Tick("checkins", NOW_MS, None, 60_000, NOW_MS + 1))
 
@@ -119,7 +119,9 @@ def test_the_last_tick_says_when_it_was_emitted() -> None:
 
 
 def test_a_replica_that_cant_answer_says_so_by_clock() -> None:
-    """0 for the clock whose feed it lost, 1 for the others."""
-    lost = View(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"), trouble="lost while the store answers")
+    """`clocksvc_ready` is 0 for the clock whose feed is lost, and 1 for the others."""
+    lost = FakeClockView(
+        ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"), trouble="lost while the store answers"
+    )
 
-    assert values(watching(View(), lost), "clocksvc_ready") == {"checkins": 1.0, "bills": 0.0}
+    assert values(watching(FakeClockView(), lost), "clocksvc_ready") == {"checkins": 1.0, "bills": 0.0}
