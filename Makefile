@@ -1,26 +1,28 @@
-# Two commands matter: `make run` shows a complete clocksvc at work, `make test` proves it. Both set up what they need.
+# `make run` shows a complete clocksvc at work, `make test` runs its tests. Both install what they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 2000
 MINUTES ?= 5
+# A file runs in one process: its tests share servers. Long files come first.
+PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-ops check format bench simulate defects outages cluster dashboards schema clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(STAMP)  ## a complete clocksvc, live in this terminal: Kafka, Valkey, service, Celery, producers, consumers
+run: $(STAMP)  ## a complete clocksvc in this terminal: Kafka, Valkey, service, Celery, producers, consumers
 	@$(BIN)/clocksvc dev $(ARGS)
 
-test: $(STAMP)  ## every test; real servers are started by the tests themselves
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore=tests/system/ops $(ARGS)
+test: $(STAMP)  ## all tests but test-ops, and the 25 slowest; the tests start their servers
+	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 4 --ignore=tests/system/ops $(ARGS)
 
-test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container, with Chromium, Prometheus and helm: gets them first
+test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container; downloads Chromium, Prometheus and helm
 	@$(BIN)/python -m tests.system.ops.fetch
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/system/ops $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 3 tests/system/ops $(ARGS)
 
 check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layers
 	@$(BIN)/ruff format --check .
@@ -28,7 +30,7 @@ check: $(STAMP)  ## format, lint, strict types over package, tests and helm, lay
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-format: $(STAMP)  ## put the code into its one format
+format: $(STAMP)  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -41,19 +43,19 @@ simulate: $(STAMP)  ## many seeds of the simulation: make simulate SEEDS=2000
 defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make defects SEEDS=2000
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
 
-outages: $(STAMP)  ## faults upon a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
+outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
 cluster: $(STAMP)  ## the chart on a real Kubernetes API server: installed, upgraded, rolled back; builds it first (5 minutes)
 	@$(BIN)/python -m tests.system.ops.cluster $(ARGS)
 
-dashboards: $(STAMP)  ## write the chart's Grafana dashboards anew from helm/dashboards
+dashboards: $(STAMP)  ## write the chart's Grafana dashboards from helm/dashboards
 	@$(BIN)/python -m helm.dashboards $(ARGS)
 
-schema: $(STAMP)  ## write the chart's values.schema.json anew from the settings
+schema: $(STAMP)  ## write the chart's values.schema.json from the settings
 	@$(BIN)/python -m helm.schema $(ARGS)
 
-clean:  ## take away what was installed here
+clean:  ## remove what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 $(STAMP): requirements.txt requirements-test.txt pyproject.toml

@@ -22,7 +22,7 @@ from tests.system.beat.scene import (
     Scene,
     Sent,
 )
-from tests.system.path.installation import wall_ms
+from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
 PAIRS = int(os.environ.get("PAIRS", "200"))

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from clocksvc import Reporter
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.system.path.installation import (
+from tests.system.installation import (
     Installation,
     create_topic,
     wall_ms,

@@ -26,7 +26,7 @@ from clocksvc.memory.topics import MemoryTopics
 from clocksvc.redis.store import open_store
 from clocksvc.service.bootstrap import set_switch_interval
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
-from tests.system.path.installation import wall_ms
+from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
 TOPIC = "bench"

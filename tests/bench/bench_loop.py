@@ -12,7 +12,7 @@ from clocksvc import Reporter
 from tests.bench.bench_latency import Stream
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.system.path.installation import (
+from tests.system.installation import (
     Installation,
     wall_ms,
 )

@@ -22,7 +22,7 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.redis.store import open_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
-from tests.system.path.installation import (
+from tests.system.installation import (
     create_topic,
     wall_ms,
 )

@@ -21,7 +21,7 @@ from clocksvc.service.tick_feed import Feed
 from tests.bench.bench_leader import Bench
 from tests.bench.bench_loop import Prober
 from tests.bench.figures import Figure, Spread, percentile
-from tests.system.path.installation import wall_ms
+from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
 PARTITIONS = 10_000

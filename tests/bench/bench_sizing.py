@@ -19,7 +19,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 from tests.bench.bench_leader import Bench
 from tests.bench.figures import Figure
 from tests.bench.redis_load import WINDOW_S, watched
-from tests.system.path.installation import (
+from tests.system.installation import (
     Installation,
     create_topic,
     wall_ms,
@@ -49,13 +49,13 @@ def _placed(folder: Path, kafka: KafkaServer, redis_url: str, name: str, interva
     create_topic(kafka.bootstrap, run_name, PARTITIONS, "LogAppendTime")
     (folder / run_name).mkdir()
     clock = {"topics": [run_name], "group": "g", "interval": interval, "tick_log": f"{run_name}-ticks"}
-    placed = Installation(folder / run_name, kafka.bootstrap, redis_url, run_name, {CLOCK: clock})
-    try:
-        placed.start_service()
+    replicas = ("serve", "second")
+    with Installation(
+        folder / run_name, kafka.bootstrap, redis_url, run_name, {CLOCK: clock}, replicas=replicas
+    ) as placed:
+        placed.start_replica()
         eventually(lambda: placed.state(CLOCK)["leader"], within=20, what="a leader")
         yield placed
-    finally:
-        placed.close()
 
 
 def _service(folder: Path, kafka: KafkaServer, redis_url: str, clocks: int) -> Figure:
@@ -67,10 +67,9 @@ def _service(folder: Path, kafka: KafkaServer, redis_url: str, clocks: int) -> F
     settings = {
         clock: {"topics": [name], "group": "g", "interval": "1s", "tick_log": f"{name}-{clock}"} for clock in named
     }
-    placed = Installation(folder / name, kafka.bootstrap, redis_url, name, settings)
     with ExitStack() as stack:
-        stack.callback(placed.close)
-        placed.start_service()
+        placed = stack.enter_context(Installation(folder / name, kafka.bootstrap, redis_url, name, settings))
+        placed.start_replica()
         stop = threading.Event()
         for clock in named:
             thread = threading.Thread(target=_consume, args=(placed, range(16), False, stop, clock))
@@ -99,12 +98,12 @@ def _resident_mib(pid: int) -> float:
 
 def _resting(placed: Installation) -> Iterator[Figure]:
     """A clock between two boundaries: reported, and with nothing to do."""
-    with Reporter(f"{placed.redis_url}?prefix={placed.prefix}", CLOCK, group="g", topic=placed.prefix) as reporter:
+    with Reporter(placed.report_url, CLOCK, group="g", topic=placed.prefix) as reporter:
         for partition in range(PARTITIONS):
             reporter.observe(partition, wall_ms())
         eventually(lambda: placed.state(CLOCK)["status"] == "running", within=30, what="the clock to run")
     yield Figure(f"one replica, {PARTITIONS} partitions", watched(placed.redis_url).each(WINDOW_S, "second"))
-    placed.start("second", "clocksvc.cli.main", "serve", "--port", "0")
+    placed.start_replica("second", wait=False)
     eventually(lambda: _announced(placed) == 2, within=30, what="another replica")
     two = watched(placed.redis_url)
     yield Figure("two replicas", two.each(WINDOW_S, "second"))
@@ -146,8 +145,7 @@ def _ticking(placed: Installation, consumers: int, spread: bool, kafka: KafkaSer
 
 
 def _consume(placed: Installation, own: range, spread: bool, stop: threading.Event, clock: str = CLOCK) -> None:
-    url = f"{placed.redis_url}?prefix={placed.prefix}"
-    with Reporter(url, clock, group="g", topic=placed.prefix) as reporter:
+    with Reporter(placed.report_url, clock, group="g", topic=placed.prefix) as reporter:
         for turn in itertools.count():
             if stop.wait(0.05 if not spread else 1 / len(own)):
                 return

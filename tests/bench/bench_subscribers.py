@@ -16,11 +16,11 @@ from typing import Any
 from clocksvc import Reporter
 from tests.bench.figures import Figure, percentile
 from tests.bench.served import served
-from tests.system.path.installation import (
+from tests.system.evidence import read_tick_log
+from tests.system.installation import (
     Installation,
     wall_ms,
 )
-from tests.system.path.notes import read_tick_log
 from tests.waiting import eventually
 
 TICKS = int(os.environ.get("TICKS", "60"))
@@ -47,7 +47,7 @@ def _measure(installation: Installation, name: str, clients: int, interval_s: in
     with _reporting(installation, name):
         eventually(lambda: installation.state(CLOCK)["status"] == "running", within=60, what="the clock to run")
         before_kib = _resident_kib(pid)
-        with _crowd(installation.port, clients, interval_s) as crowd:
+        with _crowd(installation.ports["serve"], clients, interval_s) as crowd:
             begin_s = installation.state(CLOCK)["timestamp_seconds"]
             cpu_s = _cpu_s(pid)
             last_s = begin_s + TICKS * interval_s

@@ -2,27 +2,26 @@
 for whoever asks about one."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.ports import LOOPBACK, free_ports
-from tests.interfaces.wire import KafkaWire
+from tests.tcp_proxy import KafkaProxy
 
 
 @dataclass(frozen=True)
 class FaultyKafka:
     """`stranger` are client settings of somebody who may do nothing."""
 
-    wire: KafkaWire
+    proxy: KafkaProxy
     stranger: dict[str, str]
 
     @property
     def bootstrap(self) -> str:
         """The address, over the wire."""
-        return self.wire.bootstrap
+        return self.proxy.address
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +52,6 @@ def faulty_kafka() -> Iterator[FaultyKafka]:
     }
     with (
         KafkaServer(port=client, controller_port=controller, properties=properties),
-        closing(KafkaWire(over_wire, client)) as wire,
+        KafkaProxy(client, port=over_wire) as proxy,
     ):
-        yield FaultyKafka(wire, stranger)
+        yield FaultyKafka(proxy, stranger)

@@ -146,12 +146,12 @@ def test_an_outage_does_not_name_the_tick_log(faulty_kafka: FaultyKafka) -> None
     log = f"log-{uuid.uuid4().hex[:12]}"
     checkpoints = KafkaCheckpoints(log, "beat", {"bootstrap.servers": faulty_kafka.bootstrap}, SystemTime(), 2.0, 2.0)
     checkpoints.acquire(Word())
-    faulty_kafka.wire.stall()
+    faulty_kafka.proxy.stall()
     with pytest.raises((CheckpointsUnavailable, OutcomeUnknown)) as committed:
         checkpoints.commit({OWN_KEY: AT}, Word())
     with pytest.raises(CheckpointsUnavailable) as acquired:
         checkpoints.acquire(Word())
-    faulty_kafka.wire.heal()
+    faulty_kafka.proxy.heal()
     checkpoints.close()
 
     assert f"checkpoint topic '{log}-checkpoints'" in str(committed.value)

@@ -263,16 +263,16 @@ class FaultyKafkaLogKeeper(KafkaLogKeeper):
 
     def __init__(self, kafka: FaultyKafka) -> None:
         super().__init__(kafka.bootstrap)
-        self._wire = kafka.wire
+        self._proxy = kafka.proxy
 
     def stall(self) -> None:
-        self._wire.stall()
+        self._proxy.stall()
 
     def lose_commits(self, *, lands: bool) -> None:
-        self._wire.lose_commits("response" if lands else "request")
+        self._proxy.lose_commits("response" if lands else "request")
 
     def heal(self) -> None:
-        self._wire.heal()
+        self._proxy.heal()
 
     def free(self) -> None:
         self.heal()

@@ -95,7 +95,7 @@ class KafkaTopicsKeeper:
     """The Kafka keeper, over a wire that fails on demand."""
 
     def __init__(self, kafka: FaultyKafka) -> None:
-        self._wire = kafka.wire
+        self._proxy = kafka.proxy
         self._settings: dict[str, str] = {"bootstrap.servers": kafka.bootstrap}
         self._quiet: dict[str, str | int | float | bool] = {**self._settings, "log_level": 0}
         self._admin = AdminClient(self._quiet)
@@ -139,10 +139,10 @@ class KafkaTopicsKeeper:
         return found
 
     def stall(self) -> None:
-        self._wire.stall()
+        self._proxy.stall()
 
     def heal(self) -> None:
-        self._wire.heal()
+        self._proxy.heal()
 
     def free(self) -> None:
         self.heal()

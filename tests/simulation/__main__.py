@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.simulation.covered import Covered
+from tests.simulation.branch_coverage import BranchCoverage
 from tests.simulation.run import FAULTS, STEPS, Failure, Result, Simulation
 
 CHUNK = 50
@@ -21,7 +21,7 @@ SHOWN = 10
 
 @dataclass
 class Totals:
-    """What many seeds did; `failed` has each failure's first line by seed."""
+    """The results of many seeds; `failed` has the first line of each failure, by seed."""
 
     seeds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -29,18 +29,18 @@ class Totals:
     failed: dict[int, str] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
-        """One seed more."""
+        """Add one seed."""
         self.seeds += 1
         self.counts.update(result.counts)
         self.counts.update({f"fault {name}": count for name, count in result.faults.items()})
         self.counts.update({f"hold {reason}": count for reason, count in result.holds.items()})
-        self.counts.update({f"people, {word}": count for word, count in result.told.items()})
+        self.counts.update({f"operators, {word}": count for word, count in result.told.items()})
         size = {"steps": result.counts["steps"], "faults": result.faults.total(), "takeovers": result.takeovers}
         for name, number in size.items():
             self.least[name] = min(number, self.least.get(name, number))
 
     def merge(self, other: "Totals") -> None:
-        """What another process did."""
+        """Add the results of another process."""
         self.seeds += other.seeds
         self.counts.update(other.counts)
         self.failed.update(other.failed)
@@ -71,7 +71,7 @@ def _in_parallel(first: int, seeds: int, jobs: int) -> Iterator[Totals]:
 
 
 def replay(seed: int, *, trace: bool) -> int:
-    """One seed, step by step if wanted; 1 when it broke a promise."""
+    """Run one seed, with a trace if wanted. Returns 1 if it broke a promise."""
     logging.disable(logging.CRITICAL)
     simulation = Simulation(seed, traced=trace)
     failure: Failure | None = None
@@ -80,13 +80,13 @@ def replay(seed: int, *, trace: bool) -> int:
     except Failure as found:
         failure = found
     if trace:
-        print(simulation.hub.story())
+        print(simulation.scheduler.story())
     print(failure or f"seed {seed} breaks no promise: {dict(simulation.result.counts)}")
     return int(failure is not None)
 
 
 def main() -> int:
-    """Run seeds; 1 when one of them broke a promise."""
+    """Run seeds. Returns 1 if one of them broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first", type=int, default=1)
@@ -104,7 +104,7 @@ def main() -> int:
             print(f"\r{totals.seeds + len(totals.failed)} of {args.seeds}", end="", file=sys.stderr, flush=True)
     _tell(totals, args.seeds, time.monotonic() - began, args.jobs)
     if args.sample:
-        covered = Covered(Path(__file__).resolve().parents[2] / "clocksvc" / "leader")
+        covered = BranchCoverage(Path(__file__).resolve().parents[2] / "clocksvc" / "leader")
         with covered:
             run_seeds(range(args.first, args.first + min(args.sample, args.seeds)))
         print(f"\nbranches of the leader that {min(args.sample, args.seeds)} of these seeds took:\n{covered.table()}")

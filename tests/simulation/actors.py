@@ -1,5 +1,5 @@
-"""The simulated processes: replicas of the service, consumers, producers, heartbeats, clients, people. Each runs the
-product's real code."""
+"""The simulated processes: replicas of the service, consumers, producers, heartbeats, clients, operators. Each runs the
+product's code."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,17 +18,24 @@ from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.tick_feed import Feed
 from tests.simulation.consumer import Consumer
-from tests.simulation.hub import Hub, SimulatedTime
-from tests.simulation.keepers import BlownUp, Link, SeenLog, SeenStore, SeenTopics, Watcher
+from tests.simulation.environment import CLOCK, Environment
+from tests.simulation.intercepted import (
+    InjectedCrash,
+    InterceptedStore,
+    InterceptedTickLog,
+    InterceptedTopics,
+    Link,
+    Watcher,
+)
+from tests.simulation.operators import InitRun, OverrideRequest
 from tests.simulation.oracle import Oracle, Witness
-from tests.simulation.people import Asking, Init
+from tests.simulation.scheduler import Scheduler, SimulatedTime
 from tests.simulation.subscriber import Subscriber
 from tests.simulation.viewer import Viewer
 from tests.simulation.violation import Violation
-from tests.simulation.world import CLOCK, World
 
 HEARD_MS = 2_300
-"""So often a replica that is well announces itself."""
+"""How often a healthy replica announces itself."""
 
 
 @dataclass
@@ -44,16 +51,16 @@ class Replica:
 
 
 class Processes:
-    """Starts and ends the processes of one world.
+    """Starts and ends the processes of one simulation.
 
     Attributes:
         replicas, consumers, feeds: those alive, by name.
         takeovers: how often another process led than before.
-        told: what people were told, and how often.
+        told: the answers that operators got, with counts.
     """
 
-    def __init__(self, hub: Hub, world: World, oracle: Oracle) -> None:
-        self._hub, self._world, self._oracle = hub, world, oracle
+    def __init__(self, scheduler: Scheduler, environment: Environment, oracle: Oracle) -> None:
+        self._scheduler, self._environment, self._oracle = scheduler, environment, oracle
         self.replicas: dict[str, Replica] = {}
         self.consumers: dict[str, Consumer] = {}
         self.feeds: dict[str, Feed] = {}
@@ -61,112 +68,114 @@ class Processes:
         self.takeovers = self.heartbeats = 0
         self.told: Counter[str] = Counter()
         self._announced: dict[str, int] = {}
-        self.beat_link, self.beat_time = Link(), SimulatedTime(hub)
+        self.beat_link, self.beat_time = Link(), SimulatedTime(scheduler)
         self._leads_now = ""
         self._shown: dict[str, int] = {}
-        self._keep = hub.rng.choice((5, 2_000))
+        self._keep = scheduler.rng.choice((5, 2_000))
         self._count = 0
-        self.viewer = Viewer(hub, world, oracle)
-        hub.spawn("viewer", self.viewer.live)
+        self.viewer = Viewer(scheduler, environment, oracle)
+        scheduler.spawn("viewer", self.viewer.live)
 
     # -- the service --------------------------------------------------------------------------------------------------
 
     def start_replica(self, spec: ClockSpec | None = None, skew_ms: int = 0) -> str:
-        """A process of the service."""
-        hub, world = self._hub, self._world
-        replica = Replica(self._name("leader"), spec or world.spec, SimulatedTime(hub, skew_ms))
+        """Start a process of the service."""
+        scheduler, environment = self._scheduler, self._environment
+        replica = Replica(self._name("leader"), spec or environment.spec, SimulatedTime(scheduler, skew_ms))
         self.replicas[replica.name] = replica
-        witness = Witness(replica.spec, replica.time, world.out_of_orderness_ms or 0)
+        witness = Witness(replica.spec, replica.time, environment.out_of_orderness_ms or 0)
         self._oracle.witnesses[replica.name] = witness
-        store = SeenStore(hub, world.store, replica.link, "store", self._watched(replica.name, witness))
-        topics = SeenTopics(hub, world.topics, replica.link, witness.read)
+        store = InterceptedStore(
+            scheduler, environment.store, replica.link, "store", self._watchers(replica.name, witness)
+        )
+        topics = InterceptedTopics(scheduler, environment.topics, replica.link, witness.read)
         parts = LeaderDependencies(
             replica.spec, store, self._ticklog(replica.name, replica.link), topics, replica.time, self._new_id
         )
         leader = Leader(parts, replica.name, _Leading(self, replica))
-        hub.spawn(replica.name, lambda: self._lead(replica, leader, store))
+        scheduler.spawn(replica.name, lambda: self._lead(replica, leader, store))
         self._start_feed(replica)
         return replica.name
 
     def kill_replica(self, name: str) -> None:
         """SIGKILL."""
-        self._hub.kill(name)
+        self._scheduler.kill(name)
         self.replicas.pop(name, None)
         self.feeds.pop(name, None)
 
     def leads(self) -> str | None:
-        """Who believes that it leads, if anybody does."""
+        """The process that believes it leads; None if none does."""
         return next((name for name, replica in self.replicas.items() if replica.leading), None)
 
     def began(self, replica: Replica, yes: bool) -> None:
-        """A leader says that it begins or ceases to lead."""
+        """A leader reports that it begins or ceases to lead."""
         replica.leading = yes
         if yes and self._leads_now != replica.name:
             self.takeovers += bool(self._leads_now)
             self._leads_now = replica.name
 
-    def _lead(self, replica: Replica, leader: Leader, store: SeenStore) -> None:
-        """What the leader's thread does."""
-        hub = self._hub
+    def _lead(self, replica: Replica, leader: Leader, store: InterceptedStore) -> None:
+        """The body of a leader's thread."""
+        scheduler = self._scheduler
         while not replica.leaving:
             try:
                 wait_s = leader.step()
-            except BlownUp:
-                with suppress(BlownUp):
+            except InjectedCrash:
+                with suppress(InjectedCrash):
                     leader.start_over()
                 wait_s = 1.0
             if leader.phase is not Phase.LEADING or wait_s <= 0:
-                hub.wait(max(wait_s, 0.0), lambda: replica.leaving)
+                scheduler.wait(max(wait_s, 0.0), lambda: replica.leaving)
                 continue
             try:
                 store.wait_for_notification(wait_s)
-            except (StoreUnavailable, BlownUp):
-                hub.wait(wait_s)
-        with suppress(BlownUp):
+            except (StoreUnavailable, InjectedCrash):
+                scheduler.wait(wait_s)
+        with suppress(InjectedCrash):
             leader.leave()
         self.replicas.pop(replica.name, None)
         self.feeds.pop(replica.name, None)
-        hub.act(lambda: hub.kill(replica.name))
+        scheduler.act(lambda: scheduler.kill(replica.name))
 
     def _ticklog(self, process: str, link: Link) -> MemoryTickLog:
-        world = self._world
+        environment = self._environment
 
         def fenced() -> None:
             self._oracle.check()
-            world.fenced_by = process
+            environment.fenced_by = process
 
         def wrote() -> None:
-            world.writing = process
+            environment.writing = process
 
-        log = SeenLog(self._hub, world.log, link, fenced, wrote)
+        log = InterceptedTickLog(self._scheduler, environment.log, link, fenced, wrote)
         return MemoryTickLog(log.as_log(), CLOCK)
 
-    def _watched(self, name: str, witness: Witness) -> dict[str, Watcher]:
-        store, hub, oracle = self._world.store, self._hub, self._oracle
+    def _watchers(self, name: str, witness: Witness) -> dict[str, Watcher]:
+        store, scheduler, oracle = self._environment.store, self._scheduler, self._oracle
 
         def read_progress(call: Callable[[], object], args: tuple[object, ...]) -> object:
             minimum = call()
-            witness.minimum_at = hub.moment()
-            witness.store_ms = now_ms = self._world.time.now_ms()
+            witness.minimum_at = scheduler.moment()
+            witness.store_ms = now_ms = self._environment.time.now_ms()
             announced = {told[0].digest for told in store._state.replicas.values() if now_ms < told[1]}
             witness.disagreed = len(announced) > 1 or self._somebody_disagrees(witness.spec)
             return minimum
 
         def announce(call: Callable[[], object], args: tuple[object, ...]) -> object:
             answer = call()
-            self._announced[str(args[0]).partition(" ")[0]] = hub.now_ms
+            self._announced[str(args[0]).partition(" ")[0]] = scheduler.now_ms
             return answer
 
         def publish(call: Callable[[], object], args: tuple[object, ...]) -> object:
-            self._maybe_take_snapshot(always=self._world.snapshot_before_publish)
+            self._maybe_take_snapshot(always=self._environment.snapshot_before_publish)
             return call()
 
         def write_roster(call: Callable[[], object], args: tuple[object, ...]) -> object:
-            self._maybe_take_snapshot(always=self._world.snapshot_before_roster)
+            self._maybe_take_snapshot(always=self._environment.snapshot_before_roster)
             before, ids = dict(store._state.clocks), {name: shape.id for name, shape in store._state.topics.items()}
             answer = call()
             after = store._state
-            self._world.store_forgot(set(self._world.topic_names) - set(after.topics))
+            self._environment.store_forgot(set(self._environment.topic_names) - set(after.topics))
             for partition, known_ms in before.items():
                 shape = after.topics.get(partition.topic)
                 same = shape is not None and shape.id == ids.get(partition.topic) and partition in after.clocks
@@ -175,7 +184,7 @@ class Processes:
             return answer
 
         def write_request_results(call: Callable[[], object], args: tuple[Any, ...]) -> object:
-            if self._world.fenced_by != name:
+            if self._environment.fenced_by != name:
                 oracle.standing.answered_by_an_old_leader(args[1])
             return call()
 
@@ -193,8 +202,8 @@ class Processes:
         }
 
     def _start_feed(self, replica: Replica) -> None:
-        hub, name, store = self._hub, replica.name, self._world.store
-        feed = Feed(CLOCK, SeenStore(hub, store, replica.link, "feed"), replica.time, keep=self._keep)
+        scheduler, name, store = self._scheduler, replica.name, self._environment.store
+        feed = Feed(CLOCK, InterceptedStore(scheduler, store, replica.link, "feed"), replica.time, keep=self._keep)
         self.feeds[name] = feed
         shown = 0
 
@@ -215,118 +224,122 @@ class Processes:
                     self._shown[name] = shown = last.at_ms
                 elif shown:
                     raise Violation(f"back: {name} showed {shown} and now nothing")
-                hub.wait(1.0, None if feed.rebuilding else beyond)
+                scheduler.wait(1.0, None if feed.rebuilding else beyond)
 
-        hub.spawn(name, follow)
+        scheduler.spawn(name, follow)
 
-    # -- those who use it ---------------------------------------------------------------------------------------------
+    # -- users of the service ------------------------------------------------------------------------------------------
 
     def start_consumer(self, skew_ms: int = 0) -> str:
-        """A process of the group."""
+        """Start a consumer of the group."""
         name = self._name("consumer")
-        consumer = Consumer(name, self._hub, self._world, self._oracle, SimulatedTime(self._hub, skew_ms))
+        consumer = Consumer(
+            name, self._scheduler, self._environment, self._oracle, SimulatedTime(self._scheduler, skew_ms)
+        )
         self.consumers[name] = consumer
         consumer.start()
         self.rebalance()
         return name
 
     def start_canary(self) -> None:
-        """A process of another group, which reads from the end."""
+        """Start a consumer of another group, which reads from the end."""
         name = self._name("canary")
-        consumer = Consumer(name, self._hub, self._world, self._oracle, SimulatedTime(self._hub), "canary")
-        consumer.watch_from_the_end(self._world.partitions())
+        consumer = Consumer(
+            name, self._scheduler, self._environment, self._oracle, SimulatedTime(self._scheduler), "canary"
+        )
+        consumer.watch_from_the_end(self._environment.partitions())
 
     def kill_consumer(self, name: str) -> None:
-        """SIGKILL; the group gives its partitions to the others."""
-        self._hub.kill(name)
+        """SIGKILL; the group reassigns its partitions."""
+        self._scheduler.kill(name)
         self.consumers.pop(name, None)
         self.rebalance()
 
     def rebalance(self) -> None:
-        """The group coordinator hands every partition to a living consumer, anew."""
-        world, names = self._world, sorted(self.consumers)
-        for partition in world.partitions():
-            world.owners.pop(partition, None)
-            if names and partition not in world.cut:
-                world.owners[partition] = self._hub.rng.choice(names)
+        """The group coordinator assigns every partition to a living consumer again."""
+        environment, names = self._environment, sorted(self.consumers)
+        for partition in environment.partitions():
+            environment.owners.pop(partition, None)
+            if names and partition not in environment.cut:
+                environment.owners[partition] = self._scheduler.rng.choice(names)
 
     def start_subscriber(self) -> None:
-        """A client of the HTTP API."""
+        """Start a client of the HTTP API."""
         name = self._name("subscriber")
-        subscriber = Subscriber(name, self._hub, self._world, self._oracle, self.feeds, self._shown)
+        subscriber = Subscriber(name, self._scheduler, self._environment, self._oracle, self.feeds, self._shown)
         self.subscribers.append(subscriber)
-        self._hub.spawn(name, subscriber.live)
+        self._scheduler.spawn(name, subscriber.live)
 
     def start_producer(self) -> None:
-        """Honest producers."""
-        hub, world = self._hub, self._world
+        """Start honest producers."""
+        scheduler, environment = self._scheduler, self._environment
 
         def produce() -> None:
             while True:
-                for partition in world.partitions():
-                    if partition not in world.muted and hub.rng.random() < 0.7:
-                        world.produce(partition)
-                hub.wait(0.4 if hub.calm else hub.rng.uniform(0.1, 0.6))
+                for partition in environment.partitions():
+                    if partition not in environment.muted and scheduler.rng.random() < 0.7:
+                        environment.produce(partition)
+                scheduler.wait(0.4 if scheduler.calm else scheduler.rng.uniform(0.1, 0.6))
 
-        hub.spawn("producer", produce)
+        scheduler.spawn("producer", produce)
 
     def start_heartbeats(self) -> None:
-        """Celery's beat and a worker: one round after the other."""
-        hub, world, link, time = self._hub, self._world, self.beat_link, self.beat_time
-        spec = world.spec
+        """Start Celery's beat and a worker: one round of heartbeats after the other."""
+        scheduler, environment, link, time = self._scheduler, self._environment, self.beat_link, self.beat_time
+        spec = environment.spec
         assert spec.heartbeat is not None
         every = spec.heartbeat
 
         def now_ms(call: Callable[[], object], args: tuple[object, ...]) -> object:
             answer = call()
-            world.store_told_time = not link.answers_lost
+            environment.store_told_time = not link.answers_lost
             return answer
 
-        store = SeenStore(hub, world.store, link, "beat", {"now_ms": now_ms})
-        topics = SeenTopics(hub, world.topics, link, beat=partial(world.beaten, time))
+        store = InterceptedStore(scheduler, environment.store, link, "beat", {"now_ms": now_ms})
+        topics = InterceptedTopics(scheduler, environment.topics, link, beat=partial(environment.beaten, time))
 
         def beat() -> None:
             while True:
                 due_ms, tries = heartbeat.due_ms(every, time.now_ms()), 0
                 while True:
-                    world.store_told_time = False
+                    environment.store_told_time = False
                     made, tries = heartbeat.beat(spec, store, topics, time, due_ms), tries + 1
                     self.heartbeats += len(made.delivered)
                     again_s = heartbeat.retry_after_s(spec, made, due_ms, time.now_ms(), tries)
                     if again_s is None or tries > 2:
                         break
-                    hub.wait(again_s)
-                hub.wait(1.0)
+                    scheduler.wait(again_s)
+                scheduler.wait(1.0)
 
-        hub.spawn("heartbeat", beat)
+        scheduler.spawn("heartbeat", beat)
 
     def init(self, last_tick_ms: int) -> None:
-        """Somebody runs `clocksvc init` once."""
+        """Run `clocksvc init` once."""
         name = self._name("init")
         self._oracle.operators.add(name)
-        init = Init(self._hub, self._world, self._ticklog(name, Link()), self.told)
-        self._hub.spawn(name, lambda: init.run(last_tick_ms))
+        init = InitRun(self._scheduler, self._environment, self._ticklog(name, Link()), self.told)
+        self._scheduler.spawn(name, lambda: init.run(last_tick_ms))
 
     def ask(self, kind: RequestKind, partition: Partition | None = None) -> None:
-        """Somebody asks the leader, through some replica."""
+        """Send a request to the leader, through one of the replicas."""
         names = sorted(self.replicas)
         if names:
-            link = self.replicas[self._hub.rng.choice(names)].link
-            asking = Asking(self._hub, self._world.store, link, self._oracle, self.told)
-            self._hub.spawn(self._name("asking"), lambda: asking.run(kind, partition))
+            link = self.replicas[self._scheduler.rng.choice(names)].link
+            asking = OverrideRequest(self._scheduler, self._environment.store, link, self._oracle, self.told)
+            self._scheduler.spawn(self._name("asking"), lambda: asking.run(kind, partition))
 
     def _maybe_take_snapshot(self, *, always: bool) -> None:
-        """Right before a write: what comes back from this lacks nothing but that."""
-        if always or (not self._hub.calm and self._hub.rng.random() < 0.12):
-            self._world.take_snapshot()
+        """Right before a write: a snapshot from here lacks only that write."""
+        if always or (not self._scheduler.calm and self._scheduler.rng.random() < 0.12):
+            self._environment.take_snapshot()
 
     def announcements_expired(self) -> None:
-        """The store's clock has jumped ahead: what was announced before is over there, and nobody can tell."""
+        """The store's clock has jumped ahead: earlier announcements have expired there, unnoticed."""
         self._announced.clear()
 
     def _somebody_disagrees(self, spec: ClockSpec) -> bool:
-        """Another replica is alive, was heard just now, and is configured otherwise: whatever the store still knows."""
-        heard_ms = self._hub.now_ms - HEARD_MS
+        """Another replica is alive, announced itself just now, and has another configuration."""
+        heard_ms = self._scheduler.now_ms - HEARD_MS
         return any(
             replica.spec.interval_ms != spec.interval_ms and self._announced.get(name, 0) > heard_ms
             for name, replica in self.replicas.items()
@@ -338,7 +351,7 @@ class Processes:
         return f"{kind}-{self._count}"
 
     def _new_id(self) -> str:
-        return f"{self._hub.rng.getrandbits(128):032x}"
+        return f"{self._scheduler.rng.getrandbits(128):032x}"
 
 
 class _Leading:

@@ -1,5 +1,5 @@
 """A subscriber as the HTTP list, stream and wait serve it: it resumes with its last cursor at any replica, and must get
-every tick once, in order, or be told of a reset."""
+every tick once, in order, or a reset."""
 
 from collections import Counter
 from functools import partial
@@ -7,17 +7,17 @@ from functools import partial
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.service.tick_feed import Feed
-from tests.simulation.hub import Hub
+from tests.simulation.environment import Environment
 from tests.simulation.oracle import Oracle
+from tests.simulation.scheduler import Scheduler
 from tests.simulation.violation import Violation
-from tests.simulation.world import World
 
 BATCH = 7
 
 
 class Subscriber:
-    """One client. `feeds` are the replicas that are alive, by process, and `shown` what they show last; it may go from
-    one to another at any time.
+    """One client. `feeds` are the living replicas, by process, and `shown` what they showed last; it may change
+    replicas at any time.
 
     Attributes:
         cursor_ms: the last tick it got, or where its stream began; None before it has begun.
@@ -25,26 +25,38 @@ class Subscriber:
     """
 
     def __init__(
-        self, name: str, hub: Hub, world: World, oracle: Oracle, feeds: dict[str, Feed], shown: dict[str, int]
+        self,
+        name: str,
+        scheduler: Scheduler,
+        environment: Environment,
+        oracle: Oracle,
+        feeds: dict[str, Feed],
+        shown: dict[str, int],
     ) -> None:
         self.name = name
-        self._hub, self._world, self._oracle, self._feeds, self._shown = hub, world, oracle, feeds, shown
+        self._scheduler, self._environment, self._oracle, self._feeds, self._shown = (
+            scheduler,
+            environment,
+            oracle,
+            feeds,
+            shown,
+        )
         self.cursor_ms: int | None = None
         self.counts: Counter[str] = Counter()
         self._got: list[int] = []
 
     def live(self) -> None:
-        """For ever: connect somewhere, follow for a while, come back elsewhere."""
+        """Connect to a replica, follow for a while, come back at another one, for ever."""
         while True:
             names = sorted(self._feeds)
             if not names:
-                self._hub.wait(0.3)
+                self._scheduler.wait(0.3)
                 continue
-            where = self._hub.rng.choice(names)
+            where = self._scheduler.rng.choice(names)
             try:
                 self._connect(self._feeds[where], where)
             except (Rebuilding, StoreUnavailable):
-                self._hub.wait(0.3)
+                self._scheduler.wait(0.3)
 
     def _connect(self, feed: Feed, where: str) -> None:
         feed.newest(1)
@@ -55,11 +67,11 @@ class Subscriber:
             self._maybe_go_back()
             self.counts["resumes"] += 1
             self._read(feed, where, 1)
-        for _ in range(self._hub.rng.randrange(1, 8)):
+        for _ in range(self._scheduler.rng.randrange(1, 8)):
             self._read(feed, where, BATCH)
-            if self._hub.rng.random() < 0.1:
+            if self._scheduler.rng.random() < 0.1:
                 self._ask_whether_reached(feed, where)
-            self._hub.wait(1.0, partial(self._shows_more, where, self.cursor_ms or 0))
+            self._scheduler.wait(1.0, partial(self._shows_more, where, self.cursor_ms or 0))
             if self._feeds.get(where) is not feed:
                 return
 
@@ -67,14 +79,14 @@ class Subscriber:
         return self._shown.get(where, 0) > got_ms
 
     def _maybe_go_back(self) -> None:
-        """A client that died before it wrote down how far it was."""
-        if self._got and self._hub.rng.random() < 0.3:
-            del self._got[max(1, len(self._got) - self._hub.rng.randrange(1, 12)) :]
+        """A client that died before it saved its position."""
+        if self._got and self._scheduler.rng.random() < 0.3:
+            del self._got[max(1, len(self._got) - self._scheduler.rng.randrange(1, 12)) :]
             self.cursor_ms = self._got[-1]
 
     def _read(self, feed: Feed, where: str, limit: int) -> None:
         assert self.cursor_ms is not None
-        if self._hub.stopped(where):
+        if self._scheduler.stopped(where):
             raise StoreUnavailable
         before = self._oracle.stream_changes
         try:
@@ -100,19 +112,19 @@ class Subscriber:
                 error = again
         if not oldest:
             raise Violation(
-                f"lost: {where} refuses {self.name}'s cursor {error.cursor_ms} and has no tick to begin with"
+                f"lost: {where} rejects {self.name}'s cursor {error.cursor_ms} and has no tick to begin with"
             )
         self.counts["resets"] += 1
-        self._hub.say(f"{self.name} is reset from {self.cursor_ms} to {previous_ms}")
+        self._scheduler.say(f"{self.name} is reset from {self.cursor_ms} to {previous_ms}")
         self.cursor_ms = previous_ms
         self._got.clear()
 
     def _judge_reset(self, where: str, error: CursorTooOld, *, moved: bool) -> None:
-        """Nothing that is kept may be refused."""
-        kept = self._world.store._state.ticks
+        """A cursor that is still kept must not be rejected."""
+        kept = self._environment.store._state.ticks
         cursor_ms = self.cursor_ms or 0
         if kept and (kept[0].previous_ms or 0) <= cursor_ms <= kept[-1].at_ms and not moved:
-            raise Violation(f"lost: {where} refuses the cursor {cursor_ms} although the store keeps what follows it")
+            raise Violation(f"lost: {where} rejects the cursor {cursor_ms} although the store keeps what follows it")
         if (error.oldest_previous_ms or 0) <= cursor_ms:
             raise Violation(f"lost: {where} resets {self.name} from {cursor_ms} to {error.oldest_previous_ms}")
 
@@ -130,14 +142,15 @@ class Subscriber:
         self.counts["ticks"] += 1
 
     def _may_follow(self, previous_ms: int | None, cursor_ms: int) -> bool:
-        """A chain's beginning follows nothing; where log and store lost it both, another one may run beside it."""
+        """The beginning of a chain has no previous tick; if log and store both lost it, another chain may run beside
+        it."""
         if self._oracle.lost_for_good:
             return previous_ms is None or previous_ms < cursor_ms
         return previous_ms is None and cursor_ms == 0
 
     def _ask_whether_reached(self, feed: Feed, where: str) -> None:
-        """What the HTTP wait asks: never a tick before the time."""
-        until_ms = self._hub.now_ms - self._hub.rng.randrange(20_000)
+        """The HTTP wait: it must not return before the time is ticked."""
+        until_ms = self._scheduler.now_ms - self._scheduler.rng.randrange(20_000)
         found = feed.in_memory_after(max(0, until_ms - 1), 1)
         tick = feed.reached(until_ms) if found is None else next(iter(found), None)
         if tick is None:

@@ -1,7 +1,7 @@
-"""The net has no hole: each deliberate defect is found, by a seed that is known to find it or by a directed test.
+"""Each deliberate defect is found, by a seed that is known to find it or by a directed test.
 
-A change of the simulation, or of the steps that the product takes, makes other worlds of the same seeds. Then one of
-the first seeds finds what is found often; `make defects ARGS=--write` finds the seeds anew, and what is found rarely.
+A change of the simulation, or of the steps of the product, changes what a seed does. Then one of the first seeds still
+finds the defects that are found often; `make defects ARGS=--write` searches all seeds again.
 """
 
 import pytest
@@ -17,7 +17,7 @@ DIRECTED = [name for name, defect in DEFECTS.items() if defect.directed]
 
 @pytest.mark.parametrize("name", OFTEN)
 def test_a_seed_finds_the_defect(name: str) -> None:
-    """The judge says what went wrong, in words that fit the defect, and has no complaint about the product itself."""
+    """The message fits the defect, and the same seed finds nothing in the product itself."""
     hunted = hunt(DEFECTS[name], [SEEDS[name], *range(1, 81)])
 
     assert hunted.seed is not None, hunted.other

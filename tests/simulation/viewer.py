@@ -1,54 +1,54 @@
-"""Somebody who looks at the clock's state all the time, through the product's view: is it ever silent?"""
+"""A viewer of the clock's state, through the product's view: is it ever silent?"""
 
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
-from tests.simulation.hub import Hub, SimulatedTime
-from tests.simulation.keepers import Link, SeenStore
+from tests.simulation.environment import CLOCK, HOLD_AFTER_MS, Environment
+from tests.simulation.intercepted import InterceptedStore, Link
 from tests.simulation.oracle import Oracle
+from tests.simulation.scheduler import Scheduler, SimulatedTime
 from tests.simulation.violation import Violation
-from tests.simulation.world import CLOCK, HOLD_AFTER_MS, World
 
 EVERY_S = 0.5
 SILENT_MS = 12_000
-"""After the last fault: a lease's end, an election, one who gives Kafka up and steps back, the next election."""
+"""After the last fault: a lease's end, an election, a leader that loses Kafka and steps back, the next election."""
 
 
 class Viewer:
-    """Looks through a feed and a view of its own.
+    """Reads the state through a feed and a view of its own.
 
     Attributes:
-        hold: the hold shown last: reason and partitions. holds: how often each reason was seen.
-        quiet_since_ms: since when nobody has broken anything.
+        hold: the reason of the hold shown last. holds: how often each reason was seen.
+        quiet_since_ms: the time of the last fault.
     """
 
-    def __init__(self, hub: Hub, world: World, oracle: Oracle) -> None:
-        self._hub, self._oracle = hub, oracle
-        time = SimulatedTime(hub)
-        store = SeenStore(hub, world.store, Link(), "viewer")
+    def __init__(self, scheduler: Scheduler, environment: Environment, oracle: Oracle) -> None:
+        self._scheduler, self._oracle = scheduler, oracle
+        time = SimulatedTime(scheduler)
+        store = InterceptedStore(scheduler, environment.store, Link(), "viewer")
         self.feed = Feed(CLOCK, store, time)
-        self._view = ClockView(world.spec, store, self.feed, time)
+        self._view = ClockView(environment.spec, store, self.feed, time)
         self.hold: str | None = None
         self.partitions: set[tuple[str, int]] = set()
         self.holds: dict[str, int] = {}
         self.status = ""
         self.looked_at_ms = 0
-        self.quiet_since_ms = hub.now_ms
+        self.quiet_since_ms = scheduler.now_ms
         self._silent_since_ms: int | None = None
 
     def live(self) -> None:
-        """For ever."""
+        """Look every half a second, for ever."""
         while True:
             self.feed.step(0)
             if self.feed.last is not None:
                 self._oracle.judge_shown(self.feed.last, "viewer")
             self._look()
-            self._hub.wait(EVERY_S)
+            self._scheduler.wait(EVERY_S)
 
     def _look(self) -> None:
         state = self._view.state()
         hold, last = state.hold, self.feed.last
         before, self.hold = self.hold, None if hold is None else str(hold.reason)
-        self.status, self.looked_at_ms = str(state.status), self._hub.now_ms
+        self.status, self.looked_at_ms = str(state.status), self._scheduler.now_ms
         self.partitions = set() if hold is None else set(hold.partitions)
         if self.hold is not None and self.hold != before:
             self.holds[self.hold] = self.holds.get(self.hold, 0) + 1
@@ -59,8 +59,8 @@ class Viewer:
         self._judge_silence()
 
     def _judge_silence(self) -> None:
-        """Once the clock has stood still for long, in a calm moment, a hold must be shown."""
-        now_ms = self._hub.now_ms
+        """Once the clock has been stopped for long, in a calm moment, a hold must be shown."""
+        now_ms = self._scheduler.now_ms
         stands = now_ms - self._oracle.committed_at_ms > HOLD_AFTER_MS
         if not stands or self.hold is not None:
             self._silent_since_ms = None

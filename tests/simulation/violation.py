@@ -1,4 +1,4 @@
-"""What every judge says when a promise was broken."""
+"""The exception for a broken promise."""
 
 
 class Violation(AssertionError):

@@ -11,7 +11,7 @@ from tests.simulation.defects.hunt import KEPT, Hunted, hunt, kept
 
 
 def main() -> int:
-    """Hunt each defect; 1 when one is not found."""
+    """Search each defect. Returns 1 if one is not found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", action="append", choices=sorted(DEFECTS), help="just this one; may be repeated")
     parser.add_argument("--first", type=int, default=1)
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="keep the seeds that found something, for the tests")
     args = parser.parse_args()
     names = args.name or list(DEFECTS)
-    print(f"{'defect':<38} {'seeds':>6}  what the judge said")
+    print(f"{'defect':<38} {'seeds':>6}  message")
     hunted = []
     for one in _hunt_all(names, range(args.first, args.first + args.seeds), args.jobs):
         hunted.append(one)
@@ -31,7 +31,7 @@ def main() -> int:
     most = max((one.tried for one in seeded), default=0)
     print(
         f"{len(hunted)} defects: {len(seeded)} found by seeds, none after more than {most}; "
-        f"{len(hunted) - len(seeded) - len(missed)} by a directed test alone; {len(missed)} not found"
+        f"{len(hunted) - len(seeded) - len(missed)} only by a directed test; {len(missed)} not found"
     )
     return 1 if missed else 0
 
@@ -53,7 +53,7 @@ def _line(one: Hunted) -> str:
     if one.directed is False:
         told.append(f"NOT found by {DEFECTS[one.name].directed}")
     if one.other:
-        told.append(f"({len(one.other)} other complaints, such as {one.other[0]})")
+        told.append(f"({len(one.other)} other messages, such as {one.other[0]})")
     seeds = str(one.tried) if one.seed is not None else "-" if one.found else "NOT FOUND"
     return f"{one.name:<38} {seeds:>6}  {' '.join(told)}"
 

@@ -1,34 +1,34 @@
 """All deliberate defects, in the order of the table."""
 
 from tests.simulation.defects import (
-    of_core,
-    of_feed,
-    of_heartbeat,
-    of_init,
-    of_leader,
-    of_log,
-    of_recovery,
-    of_reporter,
-    of_roster,
-    of_step,
-    of_store,
-    of_view,
+    clock_view_defects,
+    core_defects,
+    feed_defects,
+    heartbeat_defects,
+    init_defects,
+    leader_defects,
+    recovery_defects,
+    reporter_defects,
+    roster_defects,
+    step_defects,
+    store_defects,
+    tick_log_defects,
 )
 from tests.simulation.defects.defect import Defect
 
 MODULES = (
-    of_core,
-    of_step,
-    of_recovery,
-    of_roster,
-    of_leader,
-    of_log,
-    of_store,
-    of_reporter,
-    of_heartbeat,
-    of_init,
-    of_feed,
-    of_view,
+    core_defects,
+    step_defects,
+    recovery_defects,
+    roster_defects,
+    leader_defects,
+    tick_log_defects,
+    store_defects,
+    reporter_defects,
+    heartbeat_defects,
+    init_defects,
+    feed_defects,
+    clock_view_defects,
 )
 
 DEFECTS: dict[str, Defect] = {

@@ -1,4 +1,4 @@
-"""What a deliberate defect is, and what it takes to write one as a few lines."""
+"""What a deliberate defect is, and helpers to write one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,7 +10,7 @@ Patch = Callable[[], AbstractContextManager[object]]
 
 
 class Promise(StrEnum):
-    """What a defect breaks."""
+    """The promise that a defect breaks."""
 
     NEVER_EARLY = "never early"
     NEVER_LOST = "never lost, never twice, in order"
@@ -22,15 +22,15 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One way to get the product wrong.
+    """One deliberate bug in the product.
 
     Attributes:
         name: for the command line and the table.
-        does: what the product then does, in a sentence.
+        does: what the product does then, in a sentence.
         breaks: the promise that this breaks.
-        words: what the judge's complaint may begin with. In other words it would be about something else.
-        patch: makes the defect, for as long as the context lasts.
-        directed: the id of a test that finds it without chance; "" where none does.
+        words: the beginnings of messages that fit the defect.
+        patch: makes the defect, for the duration of the context.
+        directed: the id of a test that always finds it; "" if there is none.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Defect:
 
 
 def defect(does: str, breaks: Promise, *words: str, directed: str = "") -> Callable[[Patch], Defect]:
-    """Make a defect of a function that gives its patch; the defect is called as the function is."""
+    """Make a defect from a function that returns its patch. The function's name is the defect's name."""
 
     def make(patch: Patch) -> Defect:
         name = getattr(patch, "__name__", "").replace("_", "-")
@@ -69,5 +69,5 @@ class _Altered:
 
 
 def altered(keeper: object, **instead: Callable[..., object]) -> Any:
-    """A keeper of which some methods are others."""
+    """An implementation with some methods replaced."""
     return _Altered(keeper, instead)

@@ -1,4 +1,4 @@
-"""Running one test of the suite by its id, as pytest would, with the defect in the product. Needs no servers."""
+"""Runs one test by its id, as pytest would, with the defect in the product. Needs no servers."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -24,13 +24,13 @@ def run_directed(test_id: str) -> None:
 def proves(test_id: str, defect: Defect) -> bool:
     """Whether a test passes without a defect and fails with it."""
     run_directed(test_id)
-    try:
-        with defect.patch():
+    with defect.patch():  # outside of the try: a patch that can't be applied proves nothing
+        try:
             run_directed(test_id)
-    except BaseException as error:  # pytest's own failures are no Exceptions
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        return True
+        except BaseException as error:  # pytest's own failures are not Exceptions
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            return True
     return False
 
 

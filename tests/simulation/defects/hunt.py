@@ -1,4 +1,4 @@
-"""Hunting one defect: by seeds, until one finds it, and by the test that is directed at it."""
+"""Searches one defect: by seeds, until one finds it, and by its directed test."""
 
 import signal
 import tomllib
@@ -17,19 +17,19 @@ PATIENCE_S = 20
 
 
 def kept() -> dict[str, int]:
-    """The first seed that finds each defect, as it was when the simulation last changed."""
+    """The first seed that finds each defect, as of the last change of the simulation."""
     return tomllib.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Hunted:
-    """What became of one defect.
+    """The result of the search for one defect.
 
     Attributes:
-        tried: how many seeds were run. seed: the one that found it, None where none did.
-        words: what the judge said.
-        other: seeds at which it said something else, which counts for nothing.
-        directed: whether the directed test finds it too; None where there is none.
+        tried: how many seeds were run. seed: the one that found it; None if none did.
+        words: the message.
+        other: seeds with a message that does not fit; they do not count.
+        directed: whether the directed test finds it too; None if there is none.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Hunted:
 
     @property
     def found(self) -> bool:
-        """Whether anything finds it."""
+        """Whether a seed or the directed test finds it."""
         return self.seed is not None or bool(self.directed)
 
 
 def hunt(defect: Defect, seeds: Iterable[int]) -> Hunted:
-    """The first seed that finds a defect, in words that fit it, while the product itself passes that seed."""
+    """The first seed that finds a defect with a fitting message, and finds nothing in the product itself."""
     proved = proves(defect.directed, defect) if defect.directed else None
     tried, other = 0, list[str]()
     for seed in seeds:
@@ -61,14 +61,14 @@ def hunt(defect: Defect, seeds: Iterable[int]) -> Hunted:
 
 
 def complaint(seed: int, defect: Defect | None = None) -> str | None:
-    """What the judge says of a seed, with a defect in the product or without; None where it is content."""
+    """The message of a seed, with a defect in the product or without; None if no promise is broken."""
     try:
         with _patience(), nullcontext() if defect is None else defect.patch():
             Simulation(seed).run()
     except Failure as failure:
         return str(failure).splitlines()[0]
     except Exception as error:
-        # Not a judgement: a process of the simulation broke in a way that no judge has words for.
+        # not a violation: a process of the simulation failed with another exception
         return f"{type(error).__name__}: {error}"
     except _Stuck:
         return f"stuck: the seed takes longer than {PATIENCE_S} s"
@@ -76,7 +76,7 @@ def complaint(seed: int, defect: Defect | None = None) -> str | None:
 
 
 class _Stuck(BaseException):
-    """Nobody in the product may catch it."""
+    """A BaseException, so that no code of the product catches it."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.system.beat.app import (
     app,
 )
 from tests.system.beat.scene import Sent
-from tests.system.path.notes import TickWithOffset
+from tests.system.evidence import TickWithOffset
 
 
 def celery_runs(fields: dict[str, str], since_ms: int, until_ms: int) -> list[int]:

@@ -1,27 +1,22 @@
 """A clock of 60 s that is driven through past hours, two beats that go by it, and a worker: all real."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from confluent_kafka import Producer
 
-from tests.system.path.installation import (
+from tests.system.consumer import ConsumerThread
+from tests.system.evidence import (
+    TickWithOffset,
+    read_tick_log,
+)
+from tests.system.installation import (
     Installation,
     create_topic,
     wall_ms,
-)
-from tests.system.path.member import Member
-from tests.system.path.notes import (
-    TickWithOffset,
-    read_tick_log,
 )
 from tests.waiting import eventually
 
@@ -83,21 +78,19 @@ class Scene:
         self.start_ms = self.at_ms = start_ms // MINUTE_MS * MINUTE_MS
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         self._environ = {
-            **os.environ,
-            "CLOCKSVC_CONFIG": str(self.installation.config),
             "BROKER": redis_url,
             "NOTES": str(self.notes),
             "BLOCK": str(folder / "block"),
         }
         self._bootstrap = bootstrap
         self._group = f"{run}-group"
-        self._member: Member | None = None
+        self._member: ConsumerThread | None = None
         self.kills = 0
 
     def __enter__(self) -> "Scene":
-        self.installation.start_service()
-        url = f"{self.installation.redis_url}?prefix={self.installation.prefix}"
-        self._member = Member(self._bootstrap, self.topic, self._group, url, "story", "earliest")
+        self.installation.start_replica()
+        url = self.installation.report_url
+        self._member = ConsumerThread(self._bootstrap, self.topic, self._group, url, "story")
         self.drive(0)
         self.until_ticked()
         return self
@@ -119,9 +112,7 @@ class Scene:
 
     def kill(self, name: str) -> None:
         """SIGKILL a process."""
-        process = self.installation.processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        self.installation.kill(name)
         self.kills += 1
 
     def start_senders(self, name: str = "dispatchers") -> None:
@@ -130,8 +121,7 @@ class Scene:
 
     def configure(self, **sections: Any) -> None:
         """Write sections of the configuration anew, for whatever is started from now on."""
-        settings = yaml.safe_load(self.installation.config.read_text())
-        self.installation.config.write_text(yaml.safe_dump({**settings, **sections}))
+        self.installation.configure(**sections)
 
     @property
     def block(self) -> Path:
@@ -139,13 +129,7 @@ class Scene:
         return self.installation.folder / "block"
 
     def _celery(self, name: str, *arguments: str, app: str | None = None) -> None:
-        with open(self.installation.folder / f"{name}.log", "ab") as log:
-            self.installation.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", app or self._app, *arguments],
-                env=self._environ,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self.installation.start(name, "celery", "-A", app or self._app, *arguments, environ=self._environ)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

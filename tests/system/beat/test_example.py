@@ -15,15 +15,15 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import httpx2
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests import http_client
 from tests.repository import ROOT
-from tests.system.path.installation import create_topic
+from tests.system.installation import create_topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -93,7 +93,7 @@ class Shop:
 
     def clock(self) -> datetime | None:
         """The clock's time, as the service tells it."""
-        found = httpx2.get(f"http://127.0.0.1:{self.port}/v1/clocks/shop", timeout=10).json()["time"]
+        found = http_client.get(f"http://127.0.0.1:{self.port}/v1/clocks/shop", timeout=10).json()["time"]
         return None if found is None else datetime.fromisoformat(found)
 
     def check_in(self, till: int, at: datetime, cents: int) -> None:

@@ -15,7 +15,7 @@ from tests.system.beat.scene import (
     Scene,
     parse_ms,
 )
-from tests.system.path.installation import create_topic
+from tests.system.installation import create_topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path

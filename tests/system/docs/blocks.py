@@ -1,7 +1,4 @@
-"""Reads the documents as somebody does who copies from them: fenced blocks, and the commands that stand in them.
-
-It judges nothing.
-"""
+"""Reads the documents: fenced blocks, and the commands in them and in running text."""
 
 import re
 import shlex
@@ -26,10 +23,10 @@ _FILE = re.compile(r"# (?P<name>[\w.-]+\.(?:py|ya?ml))\b")
 
 
 class Block(NamedTuple):
-    """What stands between fences.
+    """A fenced block.
 
-    `name` is what the document calls it: by a comment `<!-- example: name -->` before it, by a file's name in its first
-    line, else the first line itself.
+    `name` comes from a comment `<!-- example: name -->` before the block, else from a file name in its first line, else
+    it is the first line.
     """
 
     document: str
@@ -39,13 +36,13 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The file that it is to be written to, where it says so."""
+        """The file that the block is the content of, if its first line names one."""
         found = _FILE.match(self.text)
         return None if found is None else found["name"]
 
 
 class Command(NamedTuple):
-    """What is to be typed, and what the document shows below it."""
+    """A command, and the output that the document shows below it."""
 
     document: str
     text: str
@@ -53,7 +50,7 @@ class Command(NamedTuple):
 
 
 def text_of(document: str) -> str:
-    """The whole page."""
+    """The text of a page."""
     return (ROOT / document).read_text(encoding="utf-8")
 
 
@@ -77,7 +74,7 @@ def commands(document: str) -> list[Command]:
 
 
 def commands_in(block: Block) -> Iterator[Command]:
-    """The commands of a block: behind `$ ` in `console`, each line in `sh`; none in other languages."""
+    """The commands of a block: after `$ ` in `console`, each line in `sh`; none in other languages."""
     if block.language not in ("console", "sh"):
         return
     lines = block.text.splitlines()
@@ -98,6 +95,6 @@ def commands_in(block: Block) -> Iterator[Command]:
 def _goes_on(typed: str) -> bool:
     try:
         shlex.split(typed, comments=True)
-    except ValueError:  # a quote is open
+    except ValueError:  # within quotes
         return True
     return typed.endswith("\\")

@@ -1,4 +1,4 @@
-"""Links and headings of Markdown, as GitHub makes anchors of them. It judges nothing."""
+"""Links and headings of Markdown, with GitHub's anchors."""
 
 import re
 
@@ -8,7 +8,7 @@ _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
 def prose(page: str) -> str:
-    """A page without what stands between fences."""
+    """A page without its fenced blocks."""
     return _FENCED.sub("", page)
 
 
@@ -18,7 +18,7 @@ def links(page: str) -> list[str]:
 
 
 def anchors(page: str) -> set[str]:
-    """What a link to this page can have behind its `#`."""
+    """The anchors of a page, for links to `PAGE#ANCHOR`."""
     found: set[str] = set()
     for heading in _HEADING.findall(prose(page)):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()

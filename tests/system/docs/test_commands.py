@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ is run, one after the other, in what the quick start has made."""
+"""Every command of the README and of docs/ is run, one after the other, in the quick start's installation."""
 
 import signal
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from tests.system.docs.blocks import (
     blocks,
     commands,
 )
-from tests.system.docs.looks import missing
-from tests.system.docs.site import (
+from tests.system.docs.documented_installation import (
     TIMEOUT_S,
-    DocumentedSite,
+    DocumentedInstallation,
     filled_in,
 )
-from tests.system.docs.ways import (
+from tests.system.docs.handling import (
     Follow,
     Run,
-    way,
+    handling,
 )
+from tests.system.docs.output_comparison import missing
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -31,11 +31,11 @@ ALL = [command for document in DOCUMENTS for command in commands(document)]
 
 
 def once(kind: type[Run] | type[Follow]) -> list[Command]:
-    """Those that go one way; what is typed on several pages, once: where a page shows what comes, as there."""
+    """The commands with one kind of handling. One that is on several pages once: from a page that shows its output."""
     chosen: dict[str, Command] = {}
     for one in ALL:
         typed = filled_in(one.text)
-        if isinstance(way(one), kind) and (typed not in chosen or one.shown):
+        if isinstance(handling(one), kind) and (typed not in chosen or one.shown):
             chosen[typed] = one
     return list(chosen.values())
 
@@ -44,59 +44,61 @@ RUN, FOLLOWED = once(Run), once(Follow)
 
 
 def named(command: Command) -> str:
-    """A test's name."""
+    """The name of a command's test."""
     return f"{command.document}: {command.text.splitlines()[0][:60]}"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[DocumentedSite]:
-    """docs/quick-start.md, done from its top to its first tick."""
-    folder = tmp_path_factory.mktemp("site")
+def documented(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[DocumentedInstallation]:
+    """docs/quick-start.md from the top to the first tick."""
+    folder = tmp_path_factory.mktemp("documented")
     with ValkeyServer() as valkey:
-        made = DocumentedSite(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}")
+        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}")
         try:
-            made.play("docs/quick-start.md")
+            made.set_up("docs/quick-start.md")
             yield made
         finally:
             made.close()
 
 
-def test_the_quick_start_comes_to_its_first_tick(site: DocumentedSite) -> None:
-    """Its files and commands, typed as they stand: four partitions that only heartbeats move, and the clock ticks."""
-    eventually(lambda: site.time_s() > 0, within=TIMEOUT_S, what="the first tick")
-    site.moves()
+def test_the_quick_start_comes_to_its_first_tick(documented: DocumentedInstallation) -> None:
+    """With its files and commands as they are: only heartbeats advance the four partitions, and the clock ticks."""
+    eventually(lambda: documented.time_s() > 0, within=TIMEOUT_S, what="the first tick")
+    documented.until_ticking()
 
 
 @pytest.mark.parametrize("command", RUN, ids=named)
-def test_it_runs(site: DocumentedSite, command: Command) -> None:
-    """It ends as it must, and prints what is shown."""
-    run = way(command)
+def test_it_runs(documented: DocumentedInstallation, command: Command) -> None:
+    """The exit code is right, and the output is as shown."""
+    run = handling(command)
     assert isinstance(run, Run)
     number = str(RUN.index(command))
-    environ = {name: value.format(prefix=site.prefix, number=number) for name, value in run.environ}
+    environ = {name: value.format(prefix=documented.prefix, number=number) for name, value in run.environ}
 
-    done = site.run(command.text, environ)
+    done = documented.run(command.text, environ)
 
     assert done.returncode == run.code, done.stdout + done.stderr
-    assert site.named(run.says) in done.stdout
-    assert missing(site.named(command.shown), done.stdout) == []
+    assert documented.named(run.says) in done.stdout
+    assert missing(documented.named(command.shown), done.stdout) == []
 
 
 @pytest.mark.parametrize("command", FOLLOWED, ids=named)
-def test_it_runs_on(site: DocumentedSite, command: Command) -> None:
-    """It writes what it is for, until it is told to end."""
-    follow = way(command)
+def test_it_keeps_running(documented: DocumentedInstallation, command: Command) -> None:
+    """It writes what it should, until it is ended."""
+    follow = handling(command)
     assert isinstance(follow, Follow)
 
-    site.start(command.text, dict(follow.environ))
+    documented.start(command.text, dict(follow.environ))
 
     eventually(
-        lambda: site.said(command.text, follow.says), within=TIMEOUT_S, what=f"{command.text} to say {follow.says}"
+        lambda: documented.wrote(command.text, follow.says),
+        within=TIMEOUT_S,
+        what=f"{command.text} to write {follow.says}",
     )
-    site.end(command.text)
+    documented.end(command.text)
 
 
-FOLLOWERS_OWN = """\
+FOLLOWER_PREAMBLE = """\
 seen = []
 close_the_hour = lambda: print("closed")
 load_position = lambda: None
@@ -108,7 +110,7 @@ def save_position(at_s):
         raise SystemExit(print("kept", *seen))
 
 """
-"""What the README's reader has of his own."""
+"""Names that the README's example leaves to its reader."""
 
 
 def example(name: str) -> str:
@@ -117,11 +119,11 @@ def example(name: str) -> str:
     return block.text
 
 
-def test_the_readmes_follower(site: DocumentedSite) -> None:
-    """It waits for a time, then gets ticks one after the other, and keeps how far it came."""
-    site.write("follow.py", f"{FOLLOWERS_OWN}{example('follow')}")
+def test_the_readmes_follower(documented: DocumentedInstallation) -> None:
+    """It waits for a time, then gets ticks one after the other, and saves its position."""
+    documented.write("follow.py", f"{FOLLOWER_PREAMBLE}{example('follow')}")
 
-    done = site.run("python follow.py")
+    done = documented.run("python follow.py")
 
     assert done.returncode == 0, done.stderr
     closed, *missed, kept = done.stdout.splitlines()
@@ -130,23 +132,23 @@ def test_the_readmes_follower(site: DocumentedSite) -> None:
     assert second == first + 1
 
 
-def test_the_readmes_consumer(site: DocumentedSite) -> None:
-    """In the place of the quick start's: the clock goes on, by what it reports; Ctrl-C and SIGTERM end it, cleanly."""
-    site.end("python consumer.py")
-    site.write("readme.py", f"handle = print\n{example('consumer')}")
+def test_the_readmes_consumer(documented: DocumentedInstallation) -> None:
+    """Instead of the quick start's: its reports advance the clock; Ctrl-C and SIGTERM end it with exit code 0."""
+    documented.end("python consumer.py")
+    documented.write("readme.py", f"handle = print\n{example('consumer')}")
     for how in (signal.SIGINT, signal.SIGTERM):
-        site.start("python readme.py")
-        site.moves()
+        documented.start("python readme.py")
+        documented.until_ticking()
 
-        assert site.end("python readme.py", how) == 0
-        assert "Traceback" not in site.output("python readme.py")
+        assert documented.end("python readme.py", how) == 0
+        assert "Traceback" not in documented.output("python readme.py")
 
 
-def test_the_keys_of_a_clock_may_go(site: DocumentedSite) -> None:
-    """What is to be typed to delete them finds them all."""
+def test_the_keys_of_a_clock_may_go(documented: DocumentedInstallation) -> None:
+    """The command that deletes them finds them all."""
     (typed,) = [
         command.text for command in commands("docs/operations.md") if command.text.startswith("redis-cli unlink")
     ]
-    done = site.run(typed)
+    done = documented.run(typed)
 
     assert int(done.stdout) > 5

@@ -1,4 +1,4 @@
-"""Every piece of YAML in the documents is read by what it is written for."""
+"""Every YAML block in the documents is valid for the program that reads it."""
 
 import json
 from typing import Any
@@ -26,14 +26,14 @@ ELSEWHERE = {
     "docs/configuration.md": "tests/unit/settings/test_documented.py::test_every_documented_example_loads",
     "docs/jobs.md": "tests/system/beat/test_documented.py::test_every_configuration_loads",
 }
-"""Pages whose configurations tests of their own load, every one."""
+"""Pages whose configurations are loaded by other tests."""
 
 ALL = [block for document in DOCUMENTS for block in blocks(document, "yaml") if document not in ELSEWHERE]
 SCHEMA = json.loads((ROOT / "helm" / "clocksvc" / "values.schema.json").read_text(encoding="utf-8"))
 
 
 def kind(block: Block) -> str:
-    """What a block is, by its outermost fields."""
+    """The kind of a block, by its top-level fields."""
     fields = set(yaml.safe_load(block.text))
     if fields <= set(Settings.model_fields):
         return "settings"
@@ -49,14 +49,14 @@ def of(wanted: str) -> list[Block]:
     return [block for block in ALL if kind(block) == wanted]
 
 
-def test_every_piece_is_read_by_something() -> None:
-    """A kind of YAML that nobody knows here is found here."""
+def test_every_block_is_of_a_known_kind() -> None:
+    """A block of another kind would not be checked."""
     assert [f"{block.document}: {kind(block)}" for block in ALL if kind(block).startswith("unknown")] == []
 
 
 @pytest.mark.parametrize("block", of("settings"), ids=lambda block: f"{block.document}: {block.name}")
 def test_a_configuration_loads(block: Block) -> None:
-    """As it stands, with something in the files that it names."""
+    """Unchanged, with content in the files that it names."""
     data: dict[str, Any] = yaml.safe_load(block.text)
     tokens = [token["token_file"] for token in data.get("api", {}).get("tokens", [])]
     secrets = {path: f"{path.rpartition('/')[2]}-{TOKEN}" for path in [*tokens, *_paths(data)]}
@@ -72,12 +72,12 @@ def _paths(data: object) -> list[str]:
 
 @pytest.mark.parametrize("block", of("values"), ids=lambda block: f"{block.document}: {block.name}")
 def test_values_are_the_charts(block: Block) -> None:
-    """By its own schema, which refuses typos. tests/system/ops/docs renders the chart with them."""
+    """By the chart's schema, which rejects unknown fields. tests/system/ops/docs renders the chart with them."""
     jsonschema.Draft7Validator(SCHEMA).validate(yaml.safe_load(block.text))
 
 
 @pytest.mark.parametrize("block", of("probes"), ids=lambda block: f"{block.document}: {block.name}")
-def test_probes_ask_what_there_is(block: Block) -> None:
+def test_probes_use_the_api(block: Block) -> None:
     """Paths of the API, on its port."""
     paths = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()["paths"]
     for probe in (value for name, value in yaml.safe_load(block.text).items() if name.endswith("Probe")):
@@ -87,6 +87,6 @@ def test_probes_ask_what_there_is(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("prometheus"), ids=lambda block: f"{block.document}: {block.name}")
 def test_a_scrape_is_of_this_service(block: Block) -> None:
-    """Its port; promtool itself reads it in tests/system/ops/docs."""
+    """Its port; promtool reads it in tests/system/ops/docs."""
     (job,) = yaml.safe_load(block.text)["scrape_configs"]
     assert {target.rpartition(":")[2] for one in job["static_configs"] for target in one["targets"]} == {"8080"}

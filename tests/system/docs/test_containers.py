@@ -1,4 +1,4 @@
-"""What the documents' docker commands name is in compose.yaml, and what they run inside is a command of clocksvc."""
+"""The documents' docker commands name what is in compose.yaml, and run commands of clocksvc."""
 
 import argparse
 import importlib
@@ -14,20 +14,20 @@ from tests.system.docs.blocks import (
     DOCUMENTS,
     commands,
 )
-from tests.system.docs.ways import (
+from tests.system.docs.handling import (
     DOCKER,
-    way,
+    handling,
 )
 
 pytestmark = pytest.mark.core
 
-TYPED = sorted({one.text for document in DOCUMENTS for one in commands(document) if way(one) is DOCKER})
+TYPED = sorted({one.text for document in DOCUMENTS for one in commands(document) if handling(one) is DOCKER})
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 PROFILES = {profile for service in COMPOSE["services"].values() for profile in service.get("profiles", [])}
 
 
 def compose_parser() -> argparse.ArgumentParser:
-    """As much of `docker compose` as the documents use."""
+    """The options of `docker compose` that the documents use."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--profile", choices=sorted(PROFILES))
     parts = parser.add_subparsers(dest="part", required=True)
@@ -43,7 +43,7 @@ def compose_parser() -> argparse.ArgumentParser:
 
 @pytest.mark.parametrize("typed", [typed for typed in TYPED if typed.startswith("docker compose ")])
 def test_compose_has_what_is_named(typed: str) -> None:
-    """Its services and profiles; and inside of a service, a command of ours with options that it has."""
+    """Services and profiles exist; a command inside a container is one of clocksvc, with valid options."""
     asked = compose_parser().parse_args(shlex.split(typed)[2:])
 
     if asked.part == "exec":
@@ -56,7 +56,7 @@ def test_compose_has_what_is_named(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", [typed for typed in TYPED if not typed.startswith("docker compose ")])
 def test_the_image_is_built_here_and_run_by_its_name(typed: str) -> None:
-    """One image, from this folder, under the name that compose.yaml gives it."""
+    """One image, built from this folder, with the name in compose.yaml."""
     _, verb, *arguments = shlex.split(typed)
     image = COMPOSE["services"]["clocksvc"]["image"]
 

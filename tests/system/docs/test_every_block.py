@@ -15,12 +15,12 @@ from tests.system.docs.blocks import (
     blocks,
     commands,
 )
-from tests.system.docs.ways import (
+from tests.system.docs.handling import (
     RULES,
     Elsewhere,
     Target,
+    handling,
     rule,
-    way,
 )
 
 pytestmark = pytest.mark.core
@@ -61,7 +61,7 @@ JUDGED = {
 
 def test_every_command_is_in_the_table() -> None:
     """A new one that nobody classified is found here."""
-    assert [command for command in EVERY if way(command) is None] == []
+    assert [command for command in EVERY if handling(command) is None] == []
 
 
 def test_every_row_of_the_table_is_of_use() -> None:
@@ -103,7 +103,7 @@ def test_what_is_judged_elsewhere_is(test: str) -> None:
     assert function in {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("typed", sorted({command.text for command in EVERY if isinstance(way(command), Target)}))
+@pytest.mark.parametrize("typed", sorted({command.text for command in EVERY if isinstance(handling(command), Target)}))
 def test_make_has_the_target(typed: str) -> None:
     """It knows what it would do."""
     done = subprocess.run([*shlex.split(typed), "-n"], cwd=ROOT, capture_output=True, text=True)

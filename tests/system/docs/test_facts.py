@@ -1,4 +1,4 @@
-"""What the pages list is what the code has, and what they calculate is what they show."""
+"""The pages list what the code has, and their calculated numbers are right."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.core
 
 
 def test_every_reason_of_a_hold_is_explained() -> None:
-    """docs/concepts.md has a line for each that there is, and for no other."""
+    """docs/concepts.md has a line for each reason, and no other line."""
     section = text_of("docs/concepts.md").partition("### Why a clock holds")[2].partition("\n## ")[0]
     named = [name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"\w+", cell)]
 
@@ -23,7 +23,7 @@ def test_every_reason_of_a_hold_is_explained() -> None:
 
 
 def test_sizes_are_what_the_formulas_say() -> None:
-    """The table of docs/sizing.md, calculated anew with the functions that stand above it."""
+    """The table of docs/sizing.md, calculated with the functions above it."""
     (block,) = blocks("docs/sizing.md", "python")
     formulas: dict[str, Callable[..., float]] = {}
     exec(compile(block.text, block.name, "exec"), formulas)

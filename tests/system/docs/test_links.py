@@ -1,4 +1,4 @@
-"""Every link in the documents leads somewhere, every picture can be seen in both themes, and no page is forgotten."""
+"""Every link has a target, every picture has colours for both themes, and every page is in the index."""
 
 import re
 from pathlib import Path
@@ -24,18 +24,18 @@ OURS = re.compile(r"https?://(localhost|127\.0\.0\.1)[:/]")
 FOREIGN = {
     "https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md",
 }
-"""Addresses outside that a page may name. Nothing asks them: the tests stay on this machine."""
+"""External addresses that a page may link to. They are not requested."""
 
 
 def target(page: str, link: str) -> tuple[Path, str]:
-    """The file that a link means, and its anchor."""
+    """The file and the anchor of a link."""
     path, _, anchor = link.partition("#")
     return ((ROOT / page).parent / path).resolve() if path else ROOT / page, anchor
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page: str) -> None:
-    """To a file of this repository, and to a heading that it has."""
+def test_every_link_has_a_target(page: str) -> None:
+    """A file of this repository, and a heading in it."""
     wrong = []
     for link in links(text_of(page)):
         if "://" in link:
@@ -59,8 +59,8 @@ def test_every_page_is_in_the_index() -> None:
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
-def test_a_picture_is_for_everybody(picture: Path) -> None:
-    """A title and a description, colours for light and dark, nothing from elsewhere, and a page that shows it."""
+def test_a_picture_is_accessible(picture: Path) -> None:
+    """A title and a description, colours for light and dark, nothing external, and a page that shows it."""
     text = picture.read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)
     name = "{http://www.w3.org/2000/svg}"
@@ -75,5 +75,5 @@ def test_a_picture_is_for_everybody(picture: Path) -> None:
 
 
 def _coloured(style: str) -> set[str]:
-    """What a part of a style sheet gives a colour to."""
+    """The selectors with a colour in a part of a style sheet."""
     return {name for name, rules in re.findall(r"([\w.]+) \{([^{}]*)\}", style) if "#" in rules}

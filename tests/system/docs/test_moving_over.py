@@ -17,11 +17,11 @@ from tests.system.docs.blocks import (
     commands,
     commands_in,
 )
-from tests.system.docs.site import (
+from tests.system.docs.documented_installation import (
     TIMEOUT_S,
-    DocumentedSite,
+    DocumentedInstallation,
 )
-from tests.system.path.installation import create_topic
+from tests.system.installation import create_topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -41,9 +41,11 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, bootstrap: str, valkey: ValkeyServer, key_prefix: str) -> Iterator[DocumentedSite]:
+def documented(
+    tmp_path: Path, bootstrap: str, valkey: ValkeyServer, key_prefix: str
+) -> Iterator[DocumentedInstallation]:
     """The page's names in servers of this test; minutes are minutes here."""
-    made = DocumentedSite(tmp_path, bootstrap, valkey.url, key_prefix)
+    made = DocumentedInstallation(tmp_path, bootstrap, valkey.url, key_prefix)
     made.names |= {"monitors-clock-tick": f"{key_prefix}-old-ticks"}
     del made.environ["CLOCKSVC_CLOCKS__CHECKINS__INTERVAL"], made.environ["CLOCKSVC_CLOCKS__CHECKINS__TICK_LOG"]
     create_topic(bootstrap, made.named("ingest-checkins"), PARTITIONS, "LogAppendTime")
@@ -51,59 +53,61 @@ def site(tmp_path: Path, bootstrap: str, valkey: ValkeyServer, key_prefix: str) 
     made.close()
 
 
-def serve(site: DocumentedSite, block: int, clock: str) -> None:
+def serve(documented: DocumentedInstallation, block: int, clock: str) -> None:
     """The service with one of the page's configurations, and a tick log of this test's own."""
-    site.write("clocksvc.yaml", blocks(PAGE, "yaml")[block].text)
-    site.environ[f"CLOCKSVC_CLOCKS__{clock.upper().replace('-', '_')}__TICK_LOG"] = f"{site.prefix}-{clock}-ticks"
-    site.environ["CLOCKSVC_CONFIG"] = "clocksvc.yaml"
+    documented.write("clocksvc.yaml", blocks(PAGE, "yaml")[block].text)
+    documented.environ[f"CLOCKSVC_CLOCKS__{clock.upper().replace('-', '_')}__TICK_LOG"] = (
+        f"{documented.prefix}-{clock}-ticks"
+    )
+    documented.environ["CLOCKSVC_CONFIG"] = "clocksvc.yaml"
 
 
-def report(site: DocumentedSite, redis_url: str, clock: str, *times_s: int) -> None:
+def report(documented: DocumentedInstallation, redis_url: str, clock: str, *times_s: int) -> None:
     """A consumer of both partitions, which has come to each of these times, one after the other."""
     with Reporter(redis_url, clock, group="checkins-consumer") as reporter:
         for at_s in times_s:
             for partition in range(PARTITIONS):
                 reporter.observe(partition, at_s * 1000)
-            ticked(site, clock, at_s)
+            ticked(documented, clock, at_s)
 
 
-def ticked(site: DocumentedSite, clock: str, at_s: int) -> None:
+def ticked(documented: DocumentedInstallation, clock: str, at_s: int) -> None:
     """Wait for a tick."""
-    eventually(lambda: at_s in ticks(site, clock), within=TIMEOUT_S, what=f"the tick {at_s}")
+    eventually(lambda: at_s in ticks(documented, clock), within=TIMEOUT_S, what=f"the tick {at_s}")
 
 
-def ticks(site: DocumentedSite, clock: str) -> list[int]:
+def ticks(documented: DocumentedInstallation, clock: str) -> list[int]:
     """The ticks that the service has given."""
-    done = site.run(f"curl -sf 'localhost:8080/v1/clocks/{clock}/ticks'")
+    done = documented.run(f"curl -sf 'localhost:8080/v1/clocks/{clock}/ticks'")
     return [tick["timestamp_seconds"] for tick in json.loads(done.stdout)["ticks"]]
 
 
-def old_ticks(site: DocumentedSite, *times_s: int) -> None:
+def old_ticks(documented: DocumentedInstallation, *times_s: int) -> None:
     """What a clock of the published kind has dispatched."""
-    topic = site.named("monitors-clock-tick")
-    create_topic(site.names["localhost:9092"], topic, 1, "LogAppendTime")
-    producer = Producer({"bootstrap.servers": site.names["localhost:9092"]})
+    topic = documented.named("monitors-clock-tick")
+    create_topic(documented.names["localhost:9092"], topic, 1, "LogAppendTime")
+    producer = Producer({"bootstrap.servers": documented.names["localhost:9092"]})
     for at_s in times_s:
         producer.produce(topic, json.dumps({"ts": at_s}))
     assert producer.flush(TIMEOUT_S) == 0
 
 
-def test_compared_tick_by_tick(site: DocumentedSite, valkey: ValkeyServer) -> None:
+def test_compared_tick_by_tick(documented: DocumentedInstallation, valkey: ValkeyServer) -> None:
     """The old clock lost one minute, told one twice, two in the wrong order, and one too early: each is named."""
-    serve(site, 0, "checkins-trial")
-    site.start("clocksvc serve")
-    eventually(lambda: ticks(site, "checkins-trial") == [], within=TIMEOUT_S, what="the service")
-    report(site, valkey.url, "checkins-trial", *range(BEGIN, BEGIN + 6 * MINUTE, MINUTE))
+    serve(documented, 0, "checkins-trial")
+    documented.start("clocksvc serve")
+    eventually(lambda: ticks(documented, "checkins-trial") == [], within=TIMEOUT_S, what="the service")
+    report(documented, valkey.url, "checkins-trial", *range(BEGIN, BEGIN + 6 * MINUTE, MINUTE))
     minute = [BEGIN + number * MINUTE for number in range(8)]
-    old_ticks(site, minute[0], minute[1], minute[1], minute[4], minute[3], minute[5], minute[6])
+    old_ticks(documented, minute[0], minute[1], minute[1], minute[4], minute[3], minute[5], minute[6])
     (program,) = blocks(PAGE, "python")
-    site.write("compare.py", program.text)
+    documented.write("compare.py", program.text)
     (command,) = [command.text for command in commands(PAGE) if command.text.startswith("python compare.py")]
     span = f"python compare.py {BEGIN} {minute[7]}"
 
-    assert "checkins-trial  " in site.run("clocksvc status checkins-trial").stdout
+    assert "checkins-trial  " in documented.run("clocksvc status checkins-trial").stdout
 
-    done = site.run(re.sub(r"python compare\.py \d+ \d+", span, command))
+    done = documented.run(re.sub(r"python compare\.py \d+ \d+", span, command))
 
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
@@ -114,21 +118,21 @@ def test_compared_tick_by_tick(site: DocumentedSite, valkey: ValkeyServer) -> No
     assert re.search(r"^later here by -?\d+\.\d{3} s", done.stdout, re.MULTILINE)
 
 
-def test_moved_over_without_a_lost_minute(site: DocumentedSite, valkey: ValkeyServer) -> None:
+def test_moved_over_without_a_lost_minute(documented: DocumentedInstallation, valkey: ValkeyServer) -> None:
     """Consumers first, `init` where the old clock ended, then the service: every minute since, and none before."""
     _, get, init, back = [command for block in blocks(PAGE) for command in commands_in(block)]
     with redis.Redis.from_url(valkey.url) as client:
         client.set("sentry.monitors.last_tasks_ts", BEGIN)
-    serve(site, 1, "checkins")
+    serve(documented, 1, "checkins")
     with Reporter(valkey.url, "checkins", group="checkins-consumer") as reporter:
         for partition in range(PARTITIONS):
             reporter.observe(partition, (BEGIN + 3 * MINUTE + 5) * 1000)
 
-        assert site.run(get.text).stdout.strip() == str(BEGIN) == get.shown.strip('"')
-        done = site.run(init.text)
+        assert documented.run(get.text).stdout.strip() == str(BEGIN) == get.shown.strip('"')
+        done = documented.run(init.text)
         assert done.returncode == 0, done.stderr
-        site.start("clocksvc serve")
+        documented.start("clocksvc serve")
 
         wanted = [BEGIN + number * MINUTE for number in (1, 2, 3)]
-        eventually(lambda: ticks(site, "checkins") == wanted, within=TIMEOUT_S, what=f"the ticks {wanted}")
-    assert site.run(back.text).stdout.strip() == "OK"
+        eventually(lambda: ticks(documented, "checkins") == wanted, within=TIMEOUT_S, what=f"the ticks {wanted}")
+    assert documented.run(back.text).stdout.strip() == "OK"

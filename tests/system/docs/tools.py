@@ -1,7 +1,6 @@
-"""`python -m tests.system.docs.tools PROGRAM …`: stands in for Kafka's and Redis's own command-line programs.
+"""`python -m tests.system.docs.tools PROGRAM …`: replaces the command-line programs of Kafka and Redis.
 
-The tests' servers come without them. It takes the options that the documents use, refuses all others, and does for
-real what they say.
+The tests' servers come without them. It takes only the options that the documents use, and really does what they do.
 """
 
 import argparse
@@ -15,7 +14,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 
 REDIS_URL = "DOCS_REDIS_URL"
-"""Names the Redis that answers on the address that redis-cli asks unless told otherwise."""
+"""The environment variable with the URL of the Redis at redis-cli's default address."""
 
 
 def kafka_configs(arguments: list[str]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import httpx2
 import yaml
 
 from clocksvc.dev.child_server import ChildServer
+from tests import http_client
 
 SCRAPE_EVERY_S = 1
 
@@ -67,7 +67,7 @@ class PrometheusServer(ChildServer):
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
     def _ask(self, what: str, **arguments: Any) -> Any:
-        answer = httpx2.get(f"{self.url}/api/v1/{what}", params=arguments, timeout=10)
+        answer = http_client.get(f"{self.url}/api/v1/{what}", params=arguments, timeout=10)
         assert answer.status_code == 200, f"{arguments}: {answer.text}"
         return answer.json()["data"]
 

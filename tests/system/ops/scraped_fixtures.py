@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.ops.scraped import Scraped
+    from tests.system.ops.scraped import ScrapedInstallation
 
 
 @pytest.fixture(scope="session")
-def scraped(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, prometheus: Path) -> Iterator["Scraped"]:
+def scraped(
+    tmp_path_factory: pytest.TempPathFactory, bootstrap: str, prometheus: Path
+) -> Iterator["ScrapedInstallation"]:
     """A real installation under load, with a hold, and the real Prometheus that scrapes it."""
-    from tests.system.ops.scraped import Scraped  # every run of the tests loads this plugin, few start the installation
+    from tests.system.ops.scraped import (
+        ScrapedInstallation,
+    )  # every run of the tests loads this plugin, few start the installation
 
-    with Scraped(tmp_path_factory.mktemp("scraped"), bootstrap, prometheus) as installation:
+    with ScrapedInstallation(tmp_path_factory.mktemp("scraped"), bootstrap, prometheus) as installation:
         yield installation

@@ -1,6 +1,6 @@
-"""`make outages MINUTES=5`: faults of every kind upon a real installation, and what the observers saw.
+"""`make outages MINUTES=5`: faults of every kind in a real installation, and what the observers saw.
 
-First one broker and every kind of fault, then a cluster of three, whose leaders of the tick log are killed.
+First every kind of fault with one broker, then a cluster of three, where brokers that lead a tick log are killed.
 """
 
 import argparse
@@ -19,57 +19,51 @@ from tests.system.outages.rounds.goals import (
     Goals,
     parse,
 )
-from tests.system.outages.rounds.report import (
-    Outcome,
-    tell,
-)
-from tests.system.outages.rounds.rounds import (
-    one_broker,
-    three_brokers,
-)
+from tests.system.outages.rounds.report import Outcome, report
+from tests.system.outages.rounds.setups import one_broker, three_brokers
 
 KILLS_IN_CLUSTER = 10
 
 
 def main() -> int:
-    """Play the rounds; 1 when something was wrong: then the folder with all logs is kept."""
+    """Run the rounds. Returns 1 if something was wrong; the folder with all logs is kept then."""
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="clocksvc-outages-"))
     print(f"seed {options.seed}; logs in {folder}", flush=True)
     outcomes = []
     if not options.cluster:
-        outcomes.append(_play_one_broker(options, _made(folder / "one")))
+        outcomes.append(_run_one_broker(options, _make(folder / "one")))
     if options.cluster_kills:
-        outcomes.append(_play_three_brokers(options, _made(folder / "three")))
+        outcomes.append(_run_three_brokers(options, _make(folder / "three")))
     wrong = [text for outcome in outcomes for text in outcome.wrong()]
     if wrong:
-        print(f"\n{len(wrong)} things were wrong, see {folder}:", *wrong[:50], sep="\n  ")
+        print(f"\n{len(wrong)} errors, see {folder}:", *wrong[:50], sep="\n  ")
         return 1
     if not options.keep:
         shutil.rmtree(folder)
-    print("\nnothing was wrong")
+    print("\nno errors")
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.system.outages", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="for so long at least; 5 unless --until is given")
+    parser.add_argument("--minutes", type=float, help="run at least this long; 5 unless --until is given")
     parser.add_argument(
         "--until", default="", type=parse, help="kill=200,stop=20,…: kinds or groups of kinds, by count"
     )
-    parser.add_argument("--kinds", default=",".join(KINDS), help="these kinds of faults alone (with one broker)")
-    parser.add_argument("--cluster", action="store_true", help="the cluster of three brokers alone")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="only these kinds of faults (with one broker)")
+    parser.add_argument("--cluster", action="store_true", help="only the cluster of three brokers")
     parser.add_argument(
-        "--cluster-kills", type=int, default=KILLS_IN_CLUSTER, help="brokers to kill there; 0 leaves the cluster out"
+        "--cluster-kills", type=int, default=KILLS_IN_CLUSTER, help="brokers to kill in the cluster; 0: no cluster"
     )
-    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs, whatever comes out")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs in any case")
     parser.add_argument("--partitions", type=int, default=32)
     parser.add_argument("--consumers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     return parser.parse_args()
 
 
-def _play_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
+def _run_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
     kinds = {name: KINDS[name] for name in options.kinds.split(",")}
     minutes = options.minutes if options.minutes is not None else (0.0 if options.until else 5.0)
     enough = _enough(minutes)
@@ -78,24 +72,24 @@ def _play_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
         options.seed,
         enough,
         Goals(kinds, options.until),
-        _say,
+        _progress,
         partitions=options.partitions,
         consumers=options.consumers,
         kinds=kinds,
     )
-    print(tell(outcome), flush=True)
+    print(report(outcome), flush=True)
     return outcome
 
 
-def _play_three_brokers(options: argparse.Namespace, folder: Path) -> Outcome:
+def _run_three_brokers(options: argparse.Namespace, folder: Path) -> Outcome:
     goals = Goals(IN_CLUSTER, {"kill-leading-broker": options.cluster_kills})
-    outcome = three_brokers(folder, options.seed, _enough(0.0), goals, _say)
-    print(tell(outcome), flush=True)
+    outcome = three_brokers(folder, options.seed, _enough(0.0), goals, _progress)
+    print(report(outcome), flush=True)
     return outcome
 
 
 def _enough(minutes: float) -> Callable[[Goals], bool]:
-    """So long, counted from the first fault on, and with every goal reached."""
+    """True after this time since the first fault, once every goal is reached."""
     began: list[float] = []
 
     def enough(goals: Goals) -> bool:
@@ -105,12 +99,12 @@ def _enough(minutes: float) -> Callable[[Goals], bool]:
     return enough
 
 
-def _made(folder: Path) -> Path:
+def _make(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-def _say(text: str) -> None:
+def _progress(text: str) -> None:
     if sys.stdout.isatty() or int(text.split()[0]) % 20 == 0:
         print(text, flush=True)
 

@@ -1,8 +1,8 @@
-"""Kafka loses what the tick log held, or leaves open what became of it: the clock says so, and never guesses."""
+"""Kafka loses records of the tick log, or the outcome of a commit is unknown: the clock shows it, and never guesses."""
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,265 +22,245 @@ from tests.interfaces.log_files import (
     cut_marker,
     cut_transactions,
 )
-from tests.interfaces.wire import (
-    KafkaWire,
-    Loses,
-)
-from tests.system.outages.loss import (
-    Loss,
-    WatchedScene,
-)
-from tests.system.path.doors import command
-from tests.system.path.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
-from tests.system.path.scene import PATIENCE_S
+from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
+from tests.system.installation import Installation, wall_ms
+from tests.system.outages.recovery import PARTITIONS, Recovery
+from tests.tcp_proxy import KafkaProxy, Loses
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-LOST = ("crashed", "shortened", "hanging", "truncated", "remade", "foreign")
+LOST = ("crashed", "shortened", "hanging", "truncated", "recreated", "foreign")
 CLOCKS = ("committing", *LOST)
 SHORTER_BY = 2
 HOUR_S = 3_600
 
 
 @dataclass
-class Site:
-    """A service that reaches a Kafka of its own over a wire; everybody else reaches it directly."""
+class ProxiedKafka:
+    """A service that reaches its own Kafka through a proxy; all other clients reach it directly."""
 
     kafka: KafkaServer
-    wire: KafkaWire
+    proxy: KafkaProxy
     installation: Installation
-    run: str
+    clocks: dict[str, ClockFixture]
     admin: AdminClient
 
-    def losses(self, guests: ExitStack, *clocks: str) -> dict[str, Loss]:
-        """Clocks that run, until their guests leave."""
-        scenes = {clock: WatchedScene(self.run, clock).of(self.installation) for clock in clocks}
-        losses = {clock: Loss(guests.enter_context(scene)) for clock, scene in scenes.items()}
-        for loss in losses.values():
-            loss.begin()
-        return losses
+    def recoveries(self, stack: ExitStack, *names: str) -> dict[str, Recovery]:
+        """Clocks that run, with consumers and producers until the stack is closed."""
+        recoveries = {name: Recovery(stack.enter_context(self.clocks[name])) for name in names}
+        for recovery in recoveries.values():
+            recovery.begin()
+        return recoveries
 
-    def end_service(self) -> None:
-        """SIGKILL."""
-        process = self.installation.processes.pop("serve")
-        process.kill()
-        process.wait(10)
-
-    def said(self, message: str, clock: str = "committing") -> int:
+    def logged(self, message: str, clock: str = "committing") -> int:
         """How often the service has logged a message about a clock."""
         lines = (self.installation.folder / "serve.log").read_text().splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return sum((line["message"], line.get("clock")) == (message, clock) for line in told)
+        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return sum((entry["message"], entry.get("clock")) == (message, clock) for entry in entries)
 
-    def log_folder(self, loss: Loss) -> Path:
-        """Where the broker keeps a clock's tick log."""
-        return self.kafka.directory / "data" / f"{loss.scene.tick_log}-0"
+    def log_folder(self, recovery: Recovery) -> Path:
+        """The broker's directory of a clock's tick log."""
+        return self.kafka.directory / "data" / f"{recovery.clock.tick_log}-0"
 
     def restart_kafka(self) -> None:
-        """After a kill."""
+        """Start Kafka again after a kill."""
         self.kafka.start()
         self.kafka.wait_ready()
 
     def truncate(self, topic: str) -> None:
-        """Delete all records of a topic. Where it is only compacted, a broker deletes none."""
+        """Delete all records of a topic. A broker refuses that for a topic that is only compacted."""
         self._set_policy(topic, "delete")
         eventually(lambda: self._deleted(topic), what="the broker to delete records")
         self._set_policy(topic, "compact")
 
     def delete(self, topic: str) -> None:
         """Delete a topic."""
-        self.admin.delete_topics([topic])[topic].result(PATIENCE_S)
+        self.admin.delete_topics([topic])[topic].result(WITHIN_S)
         eventually(lambda: topic not in self.admin.list_topics(timeout=10).topics, what="the topic to be gone")
 
-    def open_transaction(self, loss: Loss) -> Producer:
-        """Somebody else's open transaction on a tick log, with a copy of its last tick that is an hour ahead."""
+    def open_transaction(self, recovery: Recovery) -> Producer:
+        """Another client's open transaction on a tick log, with a copy of its last tick that is an hour ahead."""
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "transactional.id": "outsider"})
-        producer.init_transactions(PATIENCE_S)
+        producer.init_transactions(WITHIN_S)
         producer.begin_transaction()
-        last = loss.log()[-1].wire
+        last = recovery.log()[-1].wire
         forged = {**last, "timestamp_seconds": last["timestamp_seconds"] + HOUR_S}
-        producer.produce(
-            loss.scene.tick_log, json.dumps(forged).encode(), loss.scene.clock, headers={"clocksvc-type": b"tick"}
-        )
-        assert producer.flush(PATIENCE_S) == 0
+        clock = recovery.clock
+        producer.produce(clock.tick_log, json.dumps(forged).encode(), clock.name, headers={"clocksvc-type": b"tick"})
+        assert producer.flush(WITHIN_S) == 0
         return producer
 
     def _set_policy(self, topic: str, policy: str) -> None:
         entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         (future,) = self.admin.incremental_alter_configs([resource]).values()
-        future.result(PATIENCE_S)
+        future.result(WITHIN_S)
 
     def _deleted(self, topic: str) -> bool:
         (future,) = self.admin.delete_records([TopicPartition(topic, 0, OFFSET_END)]).values()
-        return bool(future.result(PATIENCE_S).low_watermark > 0)
+        return bool(future.result(WITHIN_S).low_watermark > 0)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Site]:
-    """A service with a clock for each loss."""
+def proxied(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[ProxiedKafka]:
+    """A service with a clock for each recovery."""
     run = f"log{wall_ms() % 10**8}"
-    client, controller, wired, wire_port = free_ports(4)
+    client, controller, internal, proxy_port = free_ports(4)
     direct = f"PLAINTEXT://{LOOPBACK}:{client}"
     properties = {
-        "listeners": f"{direct},WIRED://{LOOPBACK}:{wired},CONTROLLER://{LOOPBACK}:{controller}",
-        "advertised.listeners": f"{direct},WIRED://{LOOPBACK}:{wire_port}",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,WIRED:PLAINTEXT",
+        "listeners": f"{direct},PROXIED://{LOOPBACK}:{internal},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"{direct},PROXIED://{LOOPBACK}:{proxy_port}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
     }
-    scenes = [WatchedScene(run, clock) for clock in CLOCKS]
+    clocks = {name: ClockFixture(run, name, len(PARTITIONS)) for name in CLOCKS}
+    folder = tmp_path_factory.mktemp("log")
     with (
         KafkaServer(port=client, controller_port=controller, properties=properties) as kafka,
-        closing(KafkaWire(wire_port, wired)) as wire,
+        KafkaProxy(internal, port=proxy_port) as proxy,
+        running(
+            folder,
+            kafka.bootstrap,
+            redis_url,
+            run,
+            *clocks.values(),
+            sections={"kafka": {"bootstrap.servers": proxy.address}},
+        ) as installation,
     ):
-        for scene in scenes:
-            create_topic(kafka.bootstrap, scene.topic, scene.partitions, scene.timestamp_type)
-        clocks = {scene.clock: scene.settings() for scene in scenes}
-        installation = Installation(tmp_path_factory.mktemp("log"), wire.bootstrap, redis_url, run, clocks)
-        installation.bootstrap = kafka.bootstrap
-        try:
-            installation.start_service()
-            yield Site(kafka, wire, installation, run, AdminClient({"bootstrap.servers": kafka.bootstrap}))
-        finally:
-            installation.close()
+        yield ProxiedKafka(kafka, proxy, installation, clocks, AdminClient({"bootstrap.servers": kafka.bootstrap}))
 
 
 @pytest.fixture(scope="module")
-def committing(site: Site) -> Iterator[Loss]:
+def committing(proxied: ProxiedKafka) -> Iterator[Recovery]:
     """A clock that runs."""
-    with ExitStack() as guests:
-        yield site.losses(guests, "committing")["committing"]
+    with ExitStack() as stack:
+        yield proxied.recoveries(stack, "committing")["committing"]
 
 
 @pytest.fixture(scope="module")
-def crashed(site: Site) -> Iterator[dict[str, Loss]]:
-    """Clocks whose broker was killed and started again; of one's log it lost the last ticks."""
-    with ExitStack() as guests:
-        losses = site.losses(guests, *LOST)
-        shortened = losses["shortened"]
-        shortened.scene.until_reached(shortened.log()[0].at_ms // 1000 + SHORTER_BY)
-        shortened.fall_silent()
-        shortened.scene.until_held("partition_behind")
+def crashed(proxied: ProxiedKafka) -> Iterator[dict[str, Recovery]]:
+    """Clocks whose broker was killed and started again. It lost the last ticks of one of their logs."""
+    with ExitStack() as stack:
+        recoveries = proxied.recoveries(stack, *LOST)
+        shortened = recoveries["shortened"]
+        shortened.clock.until_reached(shortened.log()[0].at_ms // 1000 + SHORTER_BY)
+        shortened.stop_producing()
+        shortened.clock.until_held("partition_behind")
         shortened.keep_log()
-        site.kafka.kill()
-        losses["crashed"].scene.until_held("metadata_unavailable", "ticklog_unavailable")
-        cut_transactions(site.log_folder(shortened), SHORTER_BY)
-        site.restart_kafka()
-        shortened.be_loud()
-        yield losses
+        proxied.kafka.kill()
+        recoveries["crashed"].clock.until_held("metadata_unavailable", "ticklog_unavailable")
+        cut_transactions(proxied.log_folder(shortened), SHORTER_BY)
+        proxied.restart_kafka()
+        shortened.produce()
+        yield recoveries
 
 
 @pytest.fixture(scope="module")
-def damaged(site: Site, crashed: dict[str, Loss]) -> Iterator[dict[str, Loss]]:
-    """Clocks whose tick logs were emptied, deleted, written to by somebody else, and left without the end of their last
-    transaction, while no service ran."""
-    losses = {clock: crashed[clock] for clock in ("truncated", "remade", "foreign", "hanging")}
-    for loss in losses.values():
-        loss.scene.until_running()
-        loss.fall_silent()
-    for loss in losses.values():
-        loss.scene.until_held("partition_behind")
-        loss.keep_log()
-    site.end_service()
-    site.kafka.kill()
-    cut_marker(site.log_folder(losses["hanging"]))
-    site.restart_kafka()
-    site.truncate(losses["truncated"].scene.tick_log)
-    site.delete(losses["remade"].scene.tick_log)
-    outsider = site.open_transaction(losses["foreign"])
-    site.installation.start_service()
-    for loss in losses.values():
-        loss.be_loud()
-    yield losses
+def damaged(proxied: ProxiedKafka, crashed: dict[str, Recovery]) -> Iterator[dict[str, Recovery]]:
+    """Clocks whose tick logs were emptied, deleted, written by another client, and left without the last commit marker,
+    while no service ran."""
+    recoveries = {clock: crashed[clock] for clock in ("truncated", "recreated", "foreign", "hanging")}
+    for recovery in recoveries.values():
+        recovery.clock.until_running()
+        recovery.stop_producing()
+    for recovery in recoveries.values():
+        recovery.clock.until_held("partition_behind")
+        recovery.keep_log()
+    proxied.installation.kill("serve")
+    proxied.kafka.kill()
+    cut_marker(proxied.log_folder(recoveries["hanging"]))
+    proxied.restart_kafka()
+    proxied.truncate(recoveries["truncated"].clock.tick_log)
+    proxied.delete(recoveries["recreated"].clock.tick_log)
+    outsider = proxied.open_transaction(recoveries["foreign"])
+    proxied.installation.start_replica()
+    for recovery in recoveries.values():
+        recovery.produce()
+    yield recoveries
     del outsider
 
 
-def begin_anew(loss: Loss, held: dict[str, object]) -> None:
-    """The way out of ticklog_truncated: `clocksvc init` with the last tick that was shown."""
-    clock, last = loss.scene.clock, str(held["time"])
-    assert command(loss.scene.installation, "init", clock, "--last-tick", last).startswith(
-        f"{clock}: begins after {last}"
-    )
+def init(recovery: Recovery, held: dict[str, object]) -> None:
+    """What an operator does about ticklog_truncated: `clocksvc init` with the last tick that was shown."""
+    name, last = recovery.clock.name, str(held["time"])
+    printed = recovery.clock.installation.command("init", name, "--last-tick", last)
+    assert printed.startswith(f"{name}: begins after {last}")
 
 
 @pytest.mark.parametrize("loses", ["response", "request"])
-def test_a_commit_whose_outcome_is_unknown(site: Site, committing: Loss, loses: Loses) -> None:
-    """The connection is cut between a commit and its answer, or before the commit arrives: the log knows which, and
-    each tick comes once."""
-    unknown, led = site.said("commit's outcome unknown"), site.said("leading")
-    site.wire.lose_commits(loses)
+def test_a_commit_whose_outcome_is_unknown(proxied: ProxiedKafka, committing: Recovery, loses: Loses) -> None:
+    """The connection is cut between a commit and its response, or before the commit arrives: the log decides, and each
+    tick comes once."""
+    unknown, led = proxied.logged("commit's outcome unknown"), proxied.logged("leading")
+    proxied.proxy.lose_commits(loses)
 
-    # The wire is healed no sooner than the service knows, or the producer that it gave up would still settle it.
+    # Healed only once the service knows of it, or the old producer would still learn the outcome.
     eventually(
-        lambda: site.said("commit's outcome unknown") > unknown, within=PATIENCE_S, what="a commit without an answer"
+        lambda: proxied.logged("commit's outcome unknown") > unknown, within=WITHIN_S, what="a commit without an answer"
     )
-    eventually(lambda: site.said("leading") > led, within=PATIENCE_S, what="the service to know what became of it")
-    site.wire.heal()
+    eventually(lambda: proxied.logged("leading") > led, within=WITHIN_S, what="the service to learn the outcome")
+    proxied.proxy.heal()
 
-    committing.goes_on()
-
-
-def test_an_unclean_broker_restart(crashed: dict[str, Loss]) -> None:
-    """SIGKILL of the broker takes nothing that was committed: the clock goes on by itself."""
-    crashed["crashed"].goes_on()
+    committing.check()
 
 
-def test_a_tail_that_a_broker_lost(crashed: dict[str, Loss]) -> None:
-    """What the store knows and the log lost after a crash is a hold, and `init` the way out."""
-    loss = crashed["shortened"]
+def test_an_unclean_broker_restart(crashed: dict[str, Recovery]) -> None:
+    """SIGKILL of the broker loses nothing that was committed: the clock goes on by itself."""
+    crashed["crashed"].check()
 
-    held = loss.scene.until_held("ticklog_truncated")
-    begin_anew(loss, held)
+
+def test_a_tail_that_a_broker_lost(crashed: dict[str, Recovery]) -> None:
+    """A tick that the store knows and the log lost in a crash is a hold, and `init` resolves it."""
+    recovery = crashed["shortened"]
+
+    held = recovery.clock.until_held("ticklog_truncated")
+    init(recovery, held)
 
     assert f"the store knows tick {held['time']}" in held["hold"]["detail"]
     assert "clocksvc init shortened --last-tick" in held["hold"]["detail"]
-    loss.goes_on()
+    recovery.check()
 
 
-def test_truncated(damaged: dict[str, Loss]) -> None:
-    """A log all of whose records were deleted is no log that was never written."""
-    loss = damaged["truncated"]
+def test_truncated(damaged: dict[str, Recovery]) -> None:
+    """A log whose records were all deleted is not taken for a new log."""
+    recovery = damaged["truncated"]
 
-    held = loss.scene.until_held("ticklog_truncated")
-    begin_anew(loss, held)
+    held = recovery.clock.until_held("ticklog_truncated")
+    init(recovery, held)
 
     assert "begins at offset" in held["hold"]["detail"]
     assert "clocksvc init" in held["hold"]["detail"]
-    loss.goes_on()
+    recovery.check()
 
 
-def test_recreated(damaged: dict[str, Loss]) -> None:
-    """A log that was deleted and is there again, empty, is no first start while the store knows a tick."""
-    loss = damaged["remade"]
+def test_recreated(damaged: dict[str, Recovery]) -> None:
+    """A log that was deleted and recreated empty is not taken for a first start while the store knows a tick."""
+    recovery = damaged["recreated"]
 
-    held = loss.scene.until_held("ticklog_truncated")
-    begin_anew(loss, held)
+    held = recovery.clock.until_held("ticklog_truncated")
+    init(recovery, held)
 
     assert "the tick log ends empty" in held["hold"]["detail"]
-    loss.goes_on()
+    recovery.check()
 
 
-def test_an_open_foreign_transaction(site: Site, damaged: dict[str, Loss]) -> None:
-    """Nothing is concluded from a log in which somebody else's transaction is open; its end is the way out."""
-    loss = damaged["foreign"]
+def test_an_open_foreign_transaction(proxied: ProxiedKafka, damaged: dict[str, Recovery]) -> None:
+    """No tick is emitted while another client's transaction is open in the log; its end resolves the hold."""
+    recovery = damaged["foreign"]
 
-    held = loss.scene.until_held("ticklog_open_transaction")
-    loss.until_processed(wall_ms())
-    later = loss.scene.time_s()
-    Producer({"bootstrap.servers": site.kafka.bootstrap, "transactional.id": "outsider"}).init_transactions(PATIENCE_S)
+    held = recovery.clock.until_held("ticklog_open_transaction")
+    recovery.until_processed(wall_ms())
+    later = recovery.clock.time_s()
+    Producer({"bootstrap.servers": proxied.kafka.bootstrap, "transactional.id": "outsider"}).init_transactions(WITHIN_S)
 
     assert "kafka-transactions" in held["hold"]["detail"]
     assert later == held["timestamp_seconds"]
-    loss.goes_on()
+    recovery.check()
 
 
-def test_a_commit_whose_end_a_broker_forgot(site: Site, damaged: dict[str, Loss]) -> None:
-    """A leader ends the transaction, commits once more what was shown, and goes on: nothing is lost or twice."""
-    damaged["hanging"].goes_on()
+def test_a_commit_whose_end_a_broker_forgot(proxied: ProxiedKafka, damaged: dict[str, Recovery]) -> None:
+    """A leader ends the transaction, repeats the commit of what was shown, and goes on: nothing is lost or twice."""
+    damaged["hanging"].check()
 
-    assert site.said("hanging transaction ended", "hanging") >= 1
-    assert site.said("forgotten commit repeated", "hanging") == 1
+    assert proxied.logged("hanging transaction ended", "hanging") >= 1
+    assert proxied.logged("forgotten commit repeated", "hanging") == 1

@@ -1,6 +1,6 @@
-"""A short round of outages with real parts: nothing lost, twice, early or backwards, and the clocks live.
+"""A short round of outages with real processes: nothing lost, twice, early or backwards, and the clocks go on.
 
-`make outages MINUTES=…` does the same for as long as one likes.
+`make outages MINUTES=…` runs longer rounds.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.outages.rounds.faults import KINDS
 from tests.system.outages.rounds.goals import Goals
-from tests.system.outages.rounds.rounds import (
+from tests.system.outages.rounds.setups import (
     FAST,
     STEADY,
     one_broker,
@@ -36,32 +36,32 @@ class InTurn(Goals):
 
 
 def done(goals: Goals) -> bool:
-    """Every fault has come."""
+    """Whether every fault was injected."""
     return not goals.left()
 
 
 def test_one_of_each_of_the_worst(tmp_path: Path) -> None:
-    """Six kinds of faults upon two replicas and two consumers, one after the other."""
+    """Six kinds of faults, one after the other, with two replicas and two consumers."""
     goals = InTurn(WORST)
 
     outcome = one_broker(tmp_path, 1, done, goals, lambda _: None, partitions=8, consumers=2, together=0.0)
 
-    verdict = outcome.verdicts[STEADY]
+    findings = outcome.findings[STEADY]
     assert outcome.wrong() == []
     assert goals.seen == Counter(WORST)
-    assert len(verdict.log) > 20
-    assert len(verdict.streamed) > 20
-    assert len(verdict.notes) > 1_000
+    assert len(findings.log) > 20
+    assert len(findings.streamed) > 20
+    assert len(findings.notes) > 1_000
 
 
 def test_the_tick_logs_leader_dies_in_a_cluster_of_three(tmp_path: Path) -> None:
-    """While ticks are committed without a pause; two brokers of three are enough to go on."""
+    """While ticks are committed without a pause: the clocks go on with two brokers of three."""
     goals = Goals({"kill-leading-broker": (None, 1)}, {"kill-leading-broker": 1})
 
     outcome = three_brokers(tmp_path, 1, done, goals, lambda _: None, partitions=4, consumers=1)
 
     assert outcome.wrong() == []
-    assert len(outcome.verdicts[STEADY].log) > 5
-    assert len(outcome.verdicts[FAST].log) > 500
+    assert len(outcome.findings[STEADY].log) > 5
+    assert len(outcome.findings[FAST].log) > 500
     assert outcome.amid_commits[FAST] == 1
-    assert all(len(verdict.notes) > 50 for verdict in outcome.verdicts.values())
+    assert all(len(findings.notes) > 50 for findings in outcome.findings.values())

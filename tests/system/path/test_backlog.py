@@ -1,24 +1,14 @@
-"""A clock that has far to go goes there one tick after another, and delays no other."""
+"""A clock with a backlog emits its ticks one by one, and does not delay other clocks."""
 
 import itertools
 from collections.abc import Iterator
 
-import httpx2
 import pytest
 
-from tests.system.path.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
-from tests.system.path.notes import (
-    broken_links,
-    early_ticks,
-)
-from tests.system.path.scene import (
-    PATIENCE_S,
-    Scene,
-)
+from tests import http_client
+from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
+from tests.system.evidence import broken_links, early_ticks
+from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -29,27 +19,23 @@ PAGE = 1_000
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url: str) -> Iterator[tuple[Scene, Scene]]:
-    """A service with two clocks: one that will have a backlog, one that must not notice."""
+def clocks(
+    tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url: str
+) -> Iterator[tuple[ClockFixture, ClockFixture]]:
+    """Two clocks of one service: one for a backlog, and one that must not be delayed."""
     run = f"backlog{wall_ms() % 10**8}"
-    long, steady = Scene(run, "long", 2, "CreateTime"), Scene(run, "steady", 2)
-    for scene in (long, steady):
-        create_topic(bootstrap, scene.topic, scene.partitions, scene.timestamp_type)
-    clocks = {"long": long.settings(max_out_of_orderness="0s"), "steady": steady.settings()}
-    installation = Installation(tmp_path_factory.mktemp("backlog"), bootstrap, redis_url, run, clocks)
-    try:
-        installation.start_service()
-        yield long.of(installation), steady.of(installation)
-    finally:
-        installation.close()
+    long = ClockFixture(run, "long", 2, "CreateTime", max_out_of_orderness="0s")
+    steady = ClockFixture(run, "steady", 2)
+    with running(tmp_path_factory.mktemp("backlog"), bootstrap, redis_url, run, long, steady):
+        yield long, steady
 
 
 def pages(url: str, after_s: int) -> list[int]:
-    """All ticks after a time as lists give them, page by page, in epoch seconds."""
+    """All ticks after a time, from the pages of the list, in epoch seconds."""
     ticks: list[int] = []
     after: int | str = after_s
     while True:
-        page = httpx2.get(url, params={"after": after, "limit": PAGE}, timeout=10).json()
+        page = http_client.get(url, params={"after": after, "limit": PAGE}, timeout=10).json()
         if not page["ticks"]:
             return ticks
         ticks += [tick["timestamp_seconds"] for tick in page["ticks"]]
@@ -61,15 +47,15 @@ def largest_gap(moments: list[float]) -> float:
     return max(later - earlier for earlier, later in itertools.pairwise(moments))
 
 
-def test_a_backlog_comes_out_tick_by_tick_while_another_clock_goes_on(scenes: tuple[Scene, Scene]) -> None:
-    """10,000 intervals at once are 10,000 ticks in order: in the tick log, in lists, and on a stream that is lost and
-    resumed. Another clock's ticks come meanwhile as if nothing happened."""
-    with scenes[0] as long, scenes[1] as steady:
+def test_a_backlog_is_ticked_one_by_one_while_another_clock_goes_on(clocks: tuple[ClockFixture, ClockFixture]) -> None:
+    """A jump of 10,000 intervals gives 10,000 ticks in order: in the tick log, in lists, and on a stream that is
+    interrupted and resumed. Meanwhile the ticks of another clock come on time."""
+    with clocks[0] as long, clocks[1] as steady:
         start_s = wall_ms() // 1000 - INTERVALS - 10
         end_s = start_s + INTERVALS
         wanted = list(range(start_s + 1, end_s + 1))
-        member, bystander = long.member(), steady.member()
-        steady.writer(0, 1)
+        consumer, bystander = long.consumer(), steady.consumer()
+        steady.producer(0, 1)
         beside = steady.follow()
         long.write({0: start_s * 1000, 1: start_s * 1000})
         long.until_reached(start_s)
@@ -80,7 +66,7 @@ def test_a_backlog_comes_out_tick_by_tick_while_another_clock_goes_on(scenes: tu
         long.write({0: end_s * 1000, 1: end_s * 1000})
 
         eventually(
-            lambda: len(follower.arrived) >= INTERVALS, within=2 * PATIENCE_S, what=f"{INTERVALS} ticks on the stream"
+            lambda: len(follower.arrived) >= INTERVALS, within=2 * WITHIN_S, what=f"{INTERVALS} ticks on the stream"
         )
         done_s = wall_ms() // 1000
         assert follower.ticks() == wanted
@@ -89,7 +75,7 @@ def test_a_backlog_comes_out_tick_by_tick_while_another_clock_goes_on(scenes: tu
         ticks = long.log()
         assert [tick.at_ms // 1000 for tick in ticks] == [start_s, *wanted]
         assert broken_links(ticks, 1_000) == []
-        assert early_ticks(ticks, member.notes, 2, 0) == []
+        assert early_ticks(ticks, consumer.notes, 2, 0) == []
 
         steady.until_reached(done_s)
         eventually(lambda: beside.ticks()[-1] >= done_s, what="the other clock's stream to go on")

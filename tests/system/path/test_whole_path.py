@@ -1,4 +1,4 @@
-"""Reports in, ticks out, with real parts: every tick once, in order, none early, by the consumers' own notes."""
+"""Reports in, ticks out, with real processes: every tick once, in order, none early, by the consumers' own notes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.path.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
-from tests.system.path.notes import (
-    Listener,
+from tests.system.evidence import (
     Note,
     TickWithOffset,
     broken_links,
@@ -22,7 +16,9 @@ from tests.system.path.notes import (
     read_notes,
     read_tick_log,
 )
-from tests.system.path.producers import Producers
+from tests.system.installation import Installation, create_topic, wall_ms
+from tests.system.producers import UnevenProducers
+from tests.system.stream_follower import StreamFollower
 from tests.waiting import eventually
 
 TICKS = 50
@@ -34,7 +30,7 @@ BEHIND_S = {WIDE: 3, CREATED: 13}
 
 @dataclass
 class Evidence:
-    """What was seen of one clock."""
+    """What was observed of one clock."""
 
     ticks: list[TickWithOffset]
     notes: list[Note]
@@ -61,15 +57,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url
         }
         for clock, topic in topics.items()
     }
-    installation = Installation(folder, bootstrap, redis_url, run, clocks)
-    try:
+    with Installation(folder, bootstrap, redis_url, run, clocks) as installation:
         yield _run(installation, topics)
-    finally:
-        installation.close()
 
 
 def _run(installation: Installation, topics: dict[str, str]) -> dict[str, Evidence]:
-    installation.start_service()
+    installation.start_replica()
     installation.start_celery()
     notes: dict[str, list[Path]] = {clock: [] for clock in topics}
 
@@ -79,15 +72,15 @@ def _run(installation: Installation, topics: dict[str, str]) -> dict[str, Eviden
 
     for clock in (WIDE, WIDE, WIDE, CREATED, CREATED):
         consume(clock)
-    listeners = {clock: Listener(f"{installation.url}/v1/clocks/{clock}/ticks/stream") for clock in topics}
+    followers = {clock: StreamFollower([installation.url], clock) for clock in topics}
     producers = [
-        Producers(installation.bootstrap, topics[WIDE], PARTITIONS[WIDE], [0]),
-        Producers(installation.bootstrap, topics[CREATED], PARTITIONS[CREATED], [0, 0, 2_000]),
+        UnevenProducers(installation.bootstrap, topics[WIDE], PARTITIONS[WIDE], [0]),
+        UnevenProducers(installation.bootstrap, topics[CREATED], PARTITIONS[CREATED], [0, 0, 2_000]),
     ]
 
     def ticked(count: int) -> bool:
         installation.check_alive()
-        return all(len(listener.ticks()) >= count for listener in listeners.values())
+        return all(len(follower.ticks()) >= count for follower in followers.values())
 
     try:
         eventually(lambda: ticked(TICKS // 2), within=60, what=f"{TICKS // 2} ticks of each clock")
@@ -102,17 +95,18 @@ def _run(installation: Installation, topics: dict[str, str]) -> dict[str, Eviden
         states = {clock: installation.state(clock) for clock in topics}
     finally:
         for producer in producers:
-            producer.stop()
+            producer.close()
     for name in [name for name in installation.processes if name.split("-")[0] in topics]:
         assert installation.end(name) == 0
-    for listener in listeners.values():
-        listener.stop()
+    for follower in followers.values():
+        follower.stop()
+    assert [follower.connections for follower in followers.values()] == [1, 1]
     assert all(producer.sent > 1_000 for producer in producers)
     return {
         clock: Evidence(
             ticks=read_tick_log(installation.bootstrap, f"{topics[clock]}-ticks"),
             notes=read_notes(notes[clock]),
-            streamed=listeners[clock].ticks(),
+            streamed=followers[clock].ticks(),
             behind_seconds=states[clock]["behind_seconds"],
             state=states[clock],
         )
@@ -132,7 +126,7 @@ def test_each_tick_once_in_order(evidence: dict[str, Evidence], clock: str) -> N
 
 @pytest.mark.parametrize("clock", [WIDE, CREATED])
 def test_the_stream_shows_what_the_log_holds(evidence: dict[str, Evidence], clock: str) -> None:
-    """A client of server-sent events saw a whole stretch of the tick log, each tick once."""
+    """A client of server-sent events saw consecutive ticks of the tick log, each once."""
     logged = [tick.at_ms // 1000 for tick in evidence[clock].ticks]
     streamed = evidence[clock].streamed
 
@@ -144,7 +138,7 @@ def test_the_stream_shows_what_the_log_holds(evidence: dict[str, Evidence], cloc
 
 @pytest.mark.parametrize("clock", [WIDE, CREATED])
 def test_none_is_early(evidence: dict[str, Evidence], clock: str) -> None:
-    """No tick stands in the log before every partition was processed past it, by what consumers wrote down first."""
+    """No tick was appended before every partition was processed past it, by the consumers' notes."""
     seen = evidence[clock]
 
     assert len(seen.notes) > 1_000
@@ -153,7 +147,7 @@ def test_none_is_early(evidence: dict[str, Evidence], clock: str) -> None:
 
 @pytest.mark.parametrize("clock", [WIDE, CREATED])
 def test_no_record_comes_after_its_tick(evidence: dict[str, Evidence], clock: str) -> None:
-    """No record is processed for the first time after a tick above its timestamp, fast producer or not."""
+    """No record is processed for the first time after a tick above its timestamp, with a fast producer too."""
     seen = evidence[clock]
 
     assert late_first_records(seen.ticks, seen.notes) == []
@@ -161,7 +155,7 @@ def test_no_record_comes_after_its_tick(evidence: dict[str, Evidence], clock: st
 
 @pytest.mark.parametrize("clock", [WIDE, CREATED])
 def test_quiet_partitions_do_not_hold_it(evidence: dict[str, Evidence], clock: str) -> None:
-    """Heartbeats keep partitions moving that get no records: at the end the clock is seconds behind, no more."""
+    """Heartbeats advance partitions that get no records: at the end the clock is only seconds behind."""
     seen = evidence[clock]
     quiet = {number for number in range(PARTITIONS[clock]) if number % 7 == 0}
     spoke = {note.partition for note in seen.notes if not note.heartbeat}

@@ -1,6 +1,7 @@
-"""Certificates for one test run: an authority and what it signs, made by the program `openssl` in a test's folder."""
+"""Certificates of a test: an authority and the certificates it signs, made with the program `openssl`."""
 
 import shutil
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,20 @@ _CA_USAGE = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cR
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key, PEM files; `both` has the two in one."""
+    """A certificate and its key, PEM files; `both` contains the two."""
 
     certificate: Path
     key: Path
     both: Path
+
+    def server_context(self, clients: Path | None = None) -> ssl.SSLContext:
+        """For a TLS server; clients need a certificate signed by the authority in `clients`, if given."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.both)
+        if clients is not None:
+            context.load_verify_locations(clients)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
 
 class Authority:

@@ -1,5 +1,4 @@
-"""A Kafka that lets nobody in without TLS, a password and permissions; the tests' own admin comes by a listener of its
-own, where it may do everything."""
+"""A Kafka with TLS, passwords and ACLs. The tests administer it through a second listener, with all rights."""
 
 import secrets
 from collections.abc import Iterable, Mapping
@@ -29,7 +28,7 @@ _WAIT_S = 30
 
 
 class SecuredKafka(KafkaServer):
-    """One node: SASL_SSL with passwords for its clients, ACLs for everybody but the tests' admin."""
+    """One node: SASL_SSL with passwords and ACLs for all clients but the tests' admin."""
 
     def __init__(self, authority: Authority, users: Iterable[str]) -> None:
         plain, controller, secured = free_ports(3)
@@ -56,7 +55,7 @@ class SecuredKafka(KafkaServer):
         )
 
     def settings(self, user: str) -> dict[str, str]:
-        """librdkafka's settings for a user."""
+        """librdkafka settings for a user."""
         return {
             "bootstrap.servers": self.secured,
             "security.protocol": "SASL_SSL",
@@ -67,7 +66,7 @@ class SecuredKafka(KafkaServer):
         }
 
     def allow(self, acls: Iterable[KafkaAcl]) -> None:
-        """Exactly these permissions from now on; those that stay are there all the while."""
+        """Exactly these permissions from now on. Those that stay are not interrupted."""
         wanted = set(acls)
         gone, new = self._allowed - wanted, wanted - self._allowed
         for answer in self._admin.delete_acls([_filter(acl) for acl in gone]).values() if gone else ():
@@ -77,17 +76,17 @@ class SecuredKafka(KafkaServer):
         self._allowed = wanted
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
-        """As an administrator does."""
+        """Create a topic as administrator."""
         self._admin.create_topics([NewTopic(name, partitions, 1, config=dict(config))])[name].result(_WAIT_S)
 
     def delete_topic(self, name: str) -> None:
-        """And wait until nobody knows it any more."""
+        """Delete a topic as administrator, and wait until it is gone."""
         admin = self._admin
         admin.delete_topics([name])[name].result(_WAIT_S)
         eventually(lambda: name not in admin.list_topics(timeout=5).topics, what=f"{name} to be gone")
 
     @cached_property
-    def _admin(self) -> Any:  # kept: an answer that comes after its client has gone is an error
+    def _admin(self) -> Any:  # kept: a late response to a closed client is an error
         return AdminClient({"bootstrap.servers": self.bootstrap})
 
 

@@ -1,4 +1,4 @@
-"""docs/security.md lists exactly what Celery's worker and beat need of a Redis that is broker and store in one."""
+"""docs/security.md lists exactly the permissions of Celery's worker and beat for a Redis that is broker and store."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from clocksvc.celery.application import build
 from clocksvc.redis.store import open_store
 from clocksvc.settings import Settings
 from tests.interfaces.store_values import CLOCK
-from tests.system.security import rounds
-from tests.system.security.broker_round import first_trouble
+from tests.system.security import redis_operations
+from tests.system.security.broker_operations import first_error
 from tests.system.security.certificates import Authority
 from tests.system.security.document import redis_user
 from tests.system.security.secured_redis import SecuredRedis
@@ -20,18 +20,18 @@ NAME, RULES = redis_user("The heartbeat worker's user")
 REMOVABLE = [rule for rule in RULES if rule[0] in "+~&"]
 QUIET = {"&/0.clocksvcev/*", "+publish", "+script|exists", "+exists", "+punsubscribe", "+srem", "+zrangebyscore"}
 NO_MATTER = {"client|setinfo", "client"}
-"""A client names itself; refused, it goes on."""
+"""A client names itself; this is optional."""
 
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredRedis]:
-    """One for this module."""
+    """Shared by this module."""
     with SecuredRedis(Authority(tmp_path_factory.mktemp("broker"), "authority")) as secured:
         yield secured
 
 
 def work(redis: SecuredRedis, rules: list[str]) -> tuple[list[str], set[str]]:
-    """Do a worker's and a beat's work with these rules: what they say, and what the server refused."""
+    """Run all operations of a worker and a beat with these rules: their errors, and what the server rejected."""
     redis.admin.flushall()
     redis.admin.script_flush()
     redis.admin.zadd("_kombu.binding_deadlines", {"a worker's that is gone": 1})
@@ -39,23 +39,23 @@ def work(redis: SecuredRedis, rules: list[str]) -> tuple[list[str], set[str]]:
     redis.allow(NAME, rules)
     url = redis.plain_url(NAME)
     clock = {CLOCK: {"topics": ["orders"], "group": "g"}}
-    said = first_trouble(build(Settings.model_validate({"redis": {"url": url}, "clocks": clock})))
+    said = first_error(build(Settings.model_validate({"redis": {"url": url}, "clocks": clock})))
     store = open_store(url, CLOCK)
-    troubles = rounds.troubles(rounds.a_worker(store))
+    troubles = redis_operations.errors(redis_operations.a_worker(store))
     store.close()
     denied = {entry["object"] for entry in redis.admin.acl_log(count=100)} - NO_MATTER
     return [*troubles, *([said] if said else [])], denied
 
 
 def test_worker_and_beat_need_nothing_else(redis: SecuredRedis) -> None:
-    """A task is sent, taken, given back, lost, restored and done; a round is counted; the server refuses nothing."""
+    """A task is sent, taken, requeued, lost, restored and done; heartbeats are counted; the server rejects nothing."""
     assert work(redis, RULES) == ([], set())
 
 
 @pytest.mark.parametrize("rule", REMOVABLE)
-def test_worker_and_beat_say_what_they_lack(redis: SecuredRedis, rule: str) -> None:
-    """Each permission is needed: its lack is an error, and named in the server's own log; where tidying up and signs
-    of life are forbidden, only there."""
+def test_worker_and_beat_name_what_they_lack(redis: SecuredRedis, rule: str) -> None:
+    """Each permission is needed: without it there is an error, and the server's ACL log names it. Without those for
+    cleaning up and for events, only the ACL log does."""
     said, denied = work(redis, [one for one in RULES if one != rule])
 
     assert rule[1:] in denied if rule[0] == "+" else denied

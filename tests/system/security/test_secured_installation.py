@@ -1,6 +1,6 @@
-"""The whole with TLS, passwords, and exactly the permissions that docs/security.md lists; then without each of them.
+"""With TLS, passwords, and exactly the permissions of docs/security.md everything works; without one, errors name it.
 
-Tests run in the file's order: before the first one nobody has ever led the clock.
+Tests run in the order of the file: before the first one, the clock has never been led.
 """
 
 import json
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
@@ -21,13 +20,14 @@ from clocksvc.service.bootstrap import (
     open_store,
     open_topics,
 )
-from tests.system.path.member import Member
+from tests import http_client
+from tests.system.consumer import ConsumerThread
 from tests.system.security.certificates import Authority
 from tests.system.security.document import (
     KafkaAcl,
     redis_user,
 )
-from tests.system.security.site import (
+from tests.system.security.secured_installation import (
     ALL_ACLS,
     CHECK_ACLS,
     CLOCK,
@@ -40,14 +40,14 @@ from tests.system.security.site import (
     TOPIC,
     WORKER,
     WORKER_ACLS,
-    Site,
-    site,
+    SecuredInstallation,
+    secured_installation,
 )
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-PATIENCE_S = 30.0
+WITHIN_S = 30.0
 TO_CREATE = next(acl for acl in SERVICE_ACLS if acl.operation == "CREATE")
 FOR_TIMESTAMPS = next(acl for acl in SERVICE_ACLS if (acl.operation, acl.name) == ("DESCRIBE_CONFIGS", TOPIC))
 HOLDING = [acl for acl in SERVICE_ACLS if acl not in (TO_CREATE, FOR_TIMESTAMPS)]
@@ -55,32 +55,32 @@ REASONS = {TOPIC: "metadata_unavailable", TICK_LOG: "ticklog_unavailable"}
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for this module, with worker and beat."""
-    with site(tmp_path_factory.mktemp("secured")) as made:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredInstallation]:
+    """Shared by this module, with worker and beat."""
+    with secured_installation(tmp_path_factory.mktemp("secured")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def member(secured: Site) -> Iterator[Member]:
-    """The clock's one consumer, all the while."""
-    made = secured.member()
+def consumer(secured: SecuredInstallation) -> Iterator[ConsumerThread]:
+    """The clock's only consumer, for the whole module."""
+    made = secured.consumer()
     yield made
     made.close()
 
 
 def without(*gone: KafkaAcl) -> list[KafkaAcl]:
-    """All permissions but some; what only check needs is gone too, because it brings Describe along."""
+    """All permissions but some, and but those that only `check` needs, because they imply Describe."""
     return [acl for acl in ALL_ACLS if acl not in (*gone, *CHECK_ACLS)]
 
 
 def right(acl: KafkaAcl) -> str:
-    """As an error names it."""
+    """A permission as an error names it."""
     return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {acl.name}"
 
 
 def held_for(service: Service, words: str) -> dict[str, Any]:
-    """The first hold, as the API shows it, whose detail has these words."""
+    """The first hold, as the API shows it, whose detail contains these words."""
     seen: list[dict[str, Any]] = []
 
     def named() -> dict[str, Any] | None:
@@ -89,24 +89,24 @@ def held_for(service: Service, words: str) -> dict[str, Any]:
         return seen[-1] if words in seen[-1].get("detail", "") else None
 
     try:
-        return eventually(named, within=PATIENCE_S, what=f"a hold that names {words}") or {}
+        return eventually(named, within=WITHIN_S, what=f"a hold that names {words}") or {}
     except AssertionError as error:
         raise AssertionError(f"{error}; seen: {seen[-2:]}") from error
 
 
-def runs_on(service: Service) -> None:
-    """Return once the clock has given a tick that it had not given before, and nothing holds it."""
+def until_ticking(service: Service) -> None:
+    """Wait until the clock emits a new tick and is not held."""
     last = service.views[CLOCK].state().last_tick
 
     def ticked() -> bool:
         state = service.views[CLOCK].state()
         return state.last_tick is not None and state.last_tick != last and state.hold is None
 
-    eventually(ticked, within=PATIENCE_S, what="the clock to go on")
+    eventually(ticked, within=WITHIN_S, what="the clock to go on")
 
 
-def check(secured: Site, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
-    """`clocksvc check`: its exit code, and every finding that is not ok, with its advice."""
+def check(secured: SecuredInstallation, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """`clocksvc check`: the exit code, and each finding that is not ok, with its advice."""
     capsys.readouterr()
     code = main(["check", "--json", "--config", str(secured.file(SERVICE))])
     findings = json.loads(capsys.readouterr().out)["findings"]
@@ -114,48 +114,50 @@ def check(secured: Site, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[
 
 
 def test_without_create_the_tick_log_is_awaited(
-    secured: Site, member: Member, capsys: pytest.CaptureFixture[str]
+    secured: SecuredInstallation, consumer: ConsumerThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The hold names the right, and check does; once it is there, the clock begins by itself."""
+    """The hold and `check` name the permission; once it is granted, the clock starts by itself."""
     with secured.allowing(without(TO_CREATE)), secured.leading() as service:
         hold = held_for(service, right(TO_CREATE))
         code, said = check(secured, capsys)
         secured.kafka.allow(ALL_ACLS)
-        runs_on(service)
+        until_ticking(service)
 
     assert hold["reason"] == "ticklog_unavailable"
     assert code == 1
     assert any("can't be created" in one and "allow this user Create" in one for one in said), said
 
 
-def test_the_whole_runs_with_exactly_these(secured: Site, member: Member, capsys: pytest.CaptureFixture[str]) -> None:
-    """Heartbeats by Celery, a consumer that reports to Redis, a service that gives ticks, and check with nothing to
-    say; neither Redis nor a log tells of anything refused."""
+def test_the_whole_runs_with_exactly_these(
+    secured: SecuredInstallation, consumer: ConsumerThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Heartbeats by Celery, a consumer that reports to Redis, a service that emits ticks, and a `check` without
+    findings; neither Redis nor a log shows a rejected command."""
     url, asked = f"http://127.0.0.1:{secured.port}/v1/clocks/{CLOCK}", {"Authorization": f"Bearer {secured.token}"}
 
     def ticked_up_to() -> int:
-        state = httpx2.get(url, headers=asked, timeout=5).json()
+        state = http_client.get(url, headers=asked, timeout=5).json()
         return 0 if state["hold"] else state["timestamp_seconds"] or 0
 
     secured.redis.admin.acl_log_reset()
-    with secured.running("serve", SERVICE, "clocksvc.cli.main", "serve") as output:
-        first = eventually(ticked_up_to, within=PATIENCE_S, what="the clock to run")
-        eventually(lambda: ticked_up_to() >= first + 3, within=PATIENCE_S, what="three more ticks")
+    with secured.running("serve", SERVICE, "clocksvc.cli.main", "serve") as serve:
+        first = eventually(ticked_up_to, within=WITHIN_S, what="the clock to run")
+        eventually(lambda: ticked_up_to() >= first + 3, within=WITHIN_S, what="three more ticks")
         found = check(secured, capsys)
     refused = {entry["object"] for entry in secured.redis.admin.acl_log(count=100)}
 
     assert found == (0, [])
     assert refused <= {"client|setinfo"}
-    assert "authorization failed" not in output.read_text()
-    assert any(note.heartbeat for note in member.notes)
-    assert secured.wrong(member) == []
+    assert "authorization failed" not in serve.output()
+    assert any(note.heartbeat for note in consumer.notes)
+    assert secured.wrong_with(consumer) == []
 
 
 @pytest.mark.parametrize("acl", HOLDING, ids=str)
-def test_the_service_says_what_it_lacks(
-    secured: Site, member: Member, capsys: pytest.CaptureFixture[str], acl: KafkaAcl
+def test_the_service_names_what_it_lacks(
+    secured: SecuredInstallation, consumer: ConsumerThread, capsys: pytest.CaptureFixture[str], acl: KafkaAcl
 ) -> None:
-    """A hold with a reason and the right's name; and check names it too."""
+    """A hold with a reason and the permission's name; `check` names it too."""
     with secured.allowing(without(acl)), secured.leading() as service:
         hold = held_for(service, right(acl))
         code, said = check(secured, capsys)
@@ -169,21 +171,23 @@ def test_the_service_says_what_it_lacks(
 
 
 @pytest.mark.parametrize("rule", ["+xadd", "~clocksvc:*"])
-def test_a_redis_right_is_taken_from_a_running_service(secured: Site, member: Member, rule: str) -> None:
-    """The hold says so, whatever else the store still answers; when the right is back, so is every tick."""
+def test_a_redis_permission_is_revoked_from_a_running_service(
+    secured: SecuredInstallation, consumer: ConsumerThread, rule: str
+) -> None:
+    """The hold names it, though the store still answers other commands; once it is granted again, every tick comes."""
     user, rules = redis_user("The service's user")
     named = f"'{rule[1:]}'" if rule[0] == "+" else "one of the clock's keys"
     with secured.leading() as service:
-        runs_on(service)
+        until_ticking(service)
         secured.redis.allow(user, [one for one in rules if one != rule])
         try:
             hold = held_for(service, named)
         finally:
             secured.redis.allow(user, rules)
-        runs_on(service)
+        until_ticking(service)
 
     assert hold["reason"] == "store_unavailable"
-    assert secured.wrong(member) == []
+    assert secured.wrong_with(consumer) == []
 
 
 @pytest.mark.parametrize(
@@ -197,8 +201,10 @@ def test_a_redis_right_is_taken_from_a_running_service(secured: Site, member: Me
     ],
     ids=str,
 )
-def test_what_check_alone_needs(secured: Site, capsys: pytest.CaptureFixture[str], gone: KafkaAcl, named: str) -> None:
-    """One warning, which names the right; the exit code stays 0."""
+def test_what_check_alone_needs(
+    secured: SecuredInstallation, capsys: pytest.CaptureFixture[str], gone: KafkaAcl, named: str
+) -> None:
+    """One warning, which names the permission; the exit code stays 0."""
     with secured.allowing([acl for acl in ALL_ACLS if acl != gone]):
         code, said = check(secured, capsys)
 
@@ -207,8 +213,10 @@ def test_what_check_alone_needs(secured: Site, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("acl", WORKER_ACLS, ids=str)
-def test_the_worker_says_what_it_lacks(secured: Site, caplog: pytest.LogCaptureFixture, acl: KafkaAcl) -> None:
-    """A round that fails for every partition, with a warning that names the right."""
+def test_the_worker_names_what_it_lacks(
+    secured: SecuredInstallation, caplog: pytest.LogCaptureFixture, acl: KafkaAcl
+) -> None:
+    """Heartbeats fail for every partition, with a warning that names the permission."""
     settings = secured.settings(WORKER)
     spec = settings.clock_specs()[CLOCK]
     store, topics, time = open_store(settings, spec), open_topics(settings), SystemTime()
@@ -223,35 +231,35 @@ def test_the_worker_says_what_it_lacks(secured: Site, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("acl", CONSUMER_ACLS, ids=str)
-def test_a_consumer_is_told_by_kafka(secured: Site, acl: KafkaAcl) -> None:
-    """A consumer gets Kafka's own error; clocksvc adds nothing that it would need."""
+def test_a_consumer_gets_kafkas_error(secured: SecuredInstallation, acl: KafkaAcl) -> None:
+    """clocksvc adds no permission that a consumer needs."""
     consumer = Consumer({**secured.kafka.settings(CONSUMER), "group.id": GROUP, "log_level": 0})
     if acl.kind == "GROUP":
         consumer.subscribe([TOPIC])
-    else:  # without a rebalance with the clock's own consumer
+    else:  # no rebalance with the clock's own consumer
         consumer.assign([TopicPartition(TOPIC, 0, 0)])
 
-    def told() -> str:
+    def consumer_error() -> str:
         got = consumer.poll(1.0)
         error = None if got is None else got.error()
         return "" if error is None else error.str()
 
     with secured.allowing(without(acl)):
-        said = eventually(told, within=PATIENCE_S, what="an error")
+        said = eventually(consumer_error, within=WITHIN_S, what="an error")
     consumer.close()
 
     assert f"{acl.kind.title()} authorization failed" in said
 
 
-def test_what_is_wrong_with_tls_or_passwords_is_said(secured: Site) -> None:
-    """In Kafka's words, or the TLS library's: no time-out without a reason."""
+def test_errors_of_tls_and_passwords_are_named(secured: SecuredInstallation) -> None:
+    """The error is Kafka's, or the TLS library's: no time-out without a reason."""
     other = Authority(secured.authority.certificate.parent, "other")
     wrong = {
         "Authentication failed": {"sasl.password": "not-this-one"},
         "certificate verify failed": {"ssl.ca.location": str(other.certificate)},
         "certificate verify failed: broker": {
             "bootstrap.servers": secured.kafka.secured.replace("127.0.0.1", "localhost"),
-            "broker.address.family": "v4",  # nobody listens on the other, which would be as true a word
+            "broker.address.family": "v4",  # the broker does not listen on IPv6, which would be another error
         },
         "mechanism": {"sasl.mechanism": "SCRAM-SHA-512"},
     }
@@ -263,23 +271,23 @@ def test_what_is_wrong_with_tls_or_passwords_is_said(secured: Site) -> None:
         topics.close()
         return str(refused.value)
 
-    def told(words: str, settings: dict[str, str]) -> str:
-        """On a busy machine a client may be asked before it has come to its words."""
+    def said_in_time(words: str, settings: dict[str, str]) -> str:
+        """On a busy machine a client may time out before it has the error."""
         for _ in range(2):
             if words in (answer := said(settings)):
                 return answer
         return said(settings)
 
     with ThreadPoolExecutor(4) as pool:
-        answers = dict(zip(wrong, pool.map(told, wrong, wrong.values()), strict=True))
+        answers = dict(zip(wrong, pool.map(said_in_time, wrong, wrong.values()), strict=True))
 
     assert {words: words in answer for words, answer in answers.items()} == dict.fromkeys(wrong, True), answers
     assert not any("not-this-one" in answer for answer in answers.values())
 
 
-def test_after_all_that_no_tick_is_lost_or_early(secured: Site, member: Member) -> None:
-    """The clock goes on where it stood before the first right was taken away."""
+def test_after_all_that_no_tick_is_lost_or_early(secured: SecuredInstallation, consumer: ConsumerThread) -> None:
+    """The clock goes on where it was before the first permission was revoked."""
     with secured.leading() as service:
-        runs_on(service)
+        until_ticking(service)
 
-    assert secured.wrong(member) == []
+    assert secured.wrong_with(consumer) == []

@@ -1,6 +1,6 @@
-"""Redis over TLS: what the client trusts and shows, and what it says when either is wrong.
+"""Redis over TLS: certificates on both sides, and the errors if one is wrong.
 
-The server's side is a proxy of the tests' own, because the Valkey at hand is built without TLS.
+TLS ends at a proxy, because the Valkey of the tests is built without TLS.
 """
 
 import logging
@@ -29,50 +29,51 @@ from tests.system.security.certificates import (
     Authority,
     Pair,
 )
-from tests.system.security.tls_proxy import TlsProxy
+from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.servers
 
 
-class Place:
-    """A Valkey behind three proxies: one wants a client's certificate, one has a certificate for another host."""
+class TlsServers:
+    """A Valkey behind three proxies: `strict` wants a client's certificate, `elsewhere` has one for another host."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.authority, self.other = Authority(folder, "authority"), Authority(folder, "other")
         self.client: Pair = self.authority.sign("client")
         self.server = stack.enter_context(ValkeyServer())
         ours, elsewhere = self.authority.sign("redis"), self.authority.sign("elsewhere", "DNS:redis.example.com")
-        self.usual = stack.enter_context(TlsProxy(self.server.port, ours)).port
-        self.strict = stack.enter_context(TlsProxy(self.server.port, ours, self.authority.certificate)).port
-        self.elsewhere = stack.enter_context(TlsProxy(self.server.port, elsewhere)).port
+        contexts = (ours.server_context(), ours.server_context(self.authority.certificate), elsewhere.server_context())
+        self.usual, self.strict, self.elsewhere = (
+            stack.enter_context(TcpProxy(self.server.port, tls=context)).port for context in contexts
+        )
 
     def settings(self, port: int, **redis: Any) -> Settings:
-        """A configuration that trusts the authority, unless it says otherwise."""
+        """A configuration that trusts the authority unless `redis` overrides it."""
         section = {"url": f"rediss://{LOOPBACK}:{port}/0", "ssl_ca_file": str(self.authority.certificate), **redis}
         clocks = {CLOCK: {"topics": ["orders"], "group": GROUP}}
         return Settings.model_validate({"redis": section, "clocks": clocks})
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One for this module."""
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServers]:
+    """Shared by this module."""
     with ExitStack() as stack:
-        yield Place(tmp_path_factory.mktemp("tls"), stack)
+        yield TlsServers(tmp_path_factory.mktemp("tls"), stack)
 
 
-def trouble(settings: Settings) -> str:
-    """Why the store can't be reached: what a hold's detail and `clocksvc check` say."""
+def store_error(settings: Settings) -> str:
+    """The error of the store, as a hold's detail and `clocksvc check` show it."""
     with pytest.raises(StoreUnavailable) as raised:
         open_store(settings, settings.clock_specs()[CLOCK]).now_ms()
     return str(raised.value)
 
 
-def test_service_and_reporter_over_tls(place: Place) -> None:
-    """Both trust the authority, and a report counts."""
-    settings = place.settings(place.usual)
+def test_service_and_reporter_over_tls(servers: TlsServers) -> None:
+    """Both trust the authority, and a report is accepted."""
+    settings = servers.settings(servers.usual)
     store = open_store(settings, settings.clock_specs()[CLOCK])
     lead(store)
-    url = f"rediss://{LOOPBACK}:{place.usual}/0?ssl_ca_certs={place.authority.certificate}"
+    url = f"rediss://{LOOPBACK}:{servers.usual}/0?ssl_ca_certs={servers.authority.certificate}"
     with Reporter(url, CLOCK, group=GROUP, topic="orders") as reporter:
         reporter.observe(0, RECENTLY)
         assert reporter.flush(10)
@@ -81,28 +82,30 @@ def test_service_and_reporter_over_tls(place: Place) -> None:
     assert len(ROSTER.topics) == 2
 
 
-def test_certificate_of_ours_where_the_server_wants_one(place: Place) -> None:
-    """With it in two files or in one, all goes well; without, the server hangs up: an error says what it can mean."""
-    files = {"ssl_cert_file": str(place.client.certificate), "ssl_key_file": str(place.client.key)}
-    for given in (files, {"ssl_cert_file": str(place.client.both)}):
-        settings = place.settings(place.strict, **given)
+def test_a_client_certificate_if_the_server_wants_one(servers: TlsServers) -> None:
+    """It may be in two files or in one. Without it the server closes the connection, and the error names the cause."""
+    files = {"ssl_cert_file": str(servers.client.certificate), "ssl_key_file": str(servers.client.key)}
+    for given in (files, {"ssl_cert_file": str(servers.client.both)}):
+        settings = servers.settings(servers.strict, **given)
         assert open_store(settings, settings.clock_specs()[CLOCK]).now_ms() > 0
 
-    assert "may require rediss://, or a client certificate" in trouble(place.settings(place.strict))
+    assert "may require rediss://, or a client certificate" in store_error(servers.settings(servers.strict))
 
 
-def test_certificates_that_are_not_right_are_refused(place: Place) -> None:
-    """Signed by nobody we trust, or for another host; and no TLS where there must be."""
-    assert "certificate verify failed" in trouble(place.settings(place.usual, ssl_ca_file=str(place.other.certificate)))
-    assert "certificate verify failed" in trouble(place.settings(place.usual, ssl_ca_file=None))
-    assert "mismatch" in trouble(place.settings(place.elsewhere))
-    plain = f"redis://{LOOPBACK}:{place.usual}/0"
-    assert "may require rediss://" in trouble(place.settings(place.usual, url=plain, ssl_ca_file=None))
+def test_wrong_certificates_are_rejected(servers: TlsServers) -> None:
+    """Signed by an unknown authority, or for another host; and a connection without TLS."""
+    assert "certificate verify failed" in store_error(
+        servers.settings(servers.usual, ssl_ca_file=str(servers.other.certificate))
+    )
+    assert "certificate verify failed" in store_error(servers.settings(servers.usual, ssl_ca_file=None))
+    assert "mismatch" in store_error(servers.settings(servers.elsewhere))
+    plain = f"redis://{LOOPBACK}:{servers.usual}/0"
+    assert "may require rediss://" in store_error(servers.settings(servers.usual, url=plain, ssl_ca_file=None))
 
 
-def test_a_reporter_says_it_in_its_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """And the consumer goes on."""
-    url = f"rediss://{LOOPBACK}:{place.usual}/0?ssl_ca_certs={place.other.certificate}"
+def test_a_reporter_logs_the_error(servers: TlsServers, caplog: pytest.LogCaptureFixture) -> None:
+    """The consumer goes on."""
+    url = f"rediss://{LOOPBACK}:{servers.usual}/0?ssl_ca_certs={servers.other.certificate}"
     reporter = Reporter(url, CLOCK, group=GROUP, topic="orders")
     with caplog.at_level(logging.WARNING):
         reporter.observe(0, RECENTLY)
@@ -114,13 +117,13 @@ def test_a_reporter_says_it_in_its_log(place: Place, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.filterwarnings("default")  # Celery leaves connections to the collector
-def test_celery_over_tls(place: Place) -> None:
-    """The broker that is made of the store's settings verifies the certificate as the store does."""
-    sent = build(place.settings(place.usual))
+def test_celery_over_tls(servers: TlsServers) -> None:
+    """A broker URL made from the store's settings verifies the certificate as the store does."""
+    sent = build(servers.settings(servers.usual))
     with sent.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=10)
         assert connection.connected
 
-    refused = build(place.settings(place.usual, ssl_ca_file=str(place.other.certificate)))
+    refused = build(servers.settings(servers.usual, ssl_ca_file=str(servers.other.certificate)))
     with refused.connection_for_write() as connection, pytest.raises(Exception, match="certificate verify failed"):
         connection.connect()

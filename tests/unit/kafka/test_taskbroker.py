@@ -20,7 +20,7 @@ from clocksvc.kafka.taskbroker import (
     TaskbrokerQueue,
 )
 from clocksvc.kafka.topics import KafkaTopics
-from tests.system.path.installation import (
+from tests.system.installation import (
     create_topic,
     wall_ms,
 )

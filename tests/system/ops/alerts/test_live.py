@@ -9,7 +9,7 @@ from tests.system.ops.alerts.given import (
     rules,
     selectors,
 )
-from tests.system.ops.scraped import Scraped
+from tests.system.ops.scraped import ScrapedInstallation
 from tests.waiting import eventually
 
 WITHIN_S = 20.0
@@ -24,7 +24,7 @@ QUERIES = sorted(
 ASKED = sorted({selector for rule in rules().values() for selector in selectors(rule["expr"])})
 
 
-def active(scraped: Scraped) -> dict[str, list[dict[str, str]]]:
+def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
     """The labels of what is pending or fires, by alert."""
     return {
         rule["name"]: [alert["labels"] for alert in rule["alerts"]]
@@ -33,7 +33,7 @@ def active(scraped: Scraped) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def test_every_rule_is_evaluated(scraped: Scraped) -> None:
+def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
     """Without an error: Prometheus calls each of them healthy."""
 
     def evaluated() -> dict[str, str]:
@@ -46,7 +46,7 @@ def test_every_rule_is_evaluated(scraped: Scraped) -> None:
 
 
 @pytest.mark.parametrize("selector", ASKED)
-def test_whatever_a_rule_asks_for_is_there(scraped: Scraped, selector: str) -> None:
+def test_whatever_a_rule_asks_for_is_there(scraped: ScrapedInstallation, selector: str) -> None:
     """Every name with its labels has series: a rule over something that nobody exports would be quiet for ever."""
     scraped.until(f"count({selector})", selector, WITHIN_S)
 
@@ -61,7 +61,7 @@ def test_whatever_a_rule_asks_for_is_there(scraped: Scraped, selector: str) -> N
         ("ClocksvcPartitionExcluded", {"clock": "orders"}),
     ],
 )
-def test_what_is_wrong_there_is_seen(scraped: Scraped, alert: str, labels: dict[str, str]) -> None:
+def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, labels: dict[str, str]) -> None:
     """Pending at once (promtool waits the minutes until it fires), with the names that a person needs."""
     eventually(
         lambda: any(labels.items() <= one.items() for one in active(scraped).get(alert, [])),
@@ -70,7 +70,7 @@ def test_what_is_wrong_there_is_seen(scraped: Scraped, alert: str, labels: dict[
     )
 
 
-def test_what_is_in_order_there_is_quiet(scraped: Scraped) -> None:
+def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
     """No alert but those of what was done to the two clocks."""
     done = {
         "ClocksvcPartitionHolding",
@@ -84,6 +84,6 @@ def test_what_is_in_order_there_is_quiet(scraped: Scraped) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_of_the_runbook_is_answered(scraped: Scraped, query: str) -> None:
+def test_a_query_of_the_runbook_is_answered(scraped: ScrapedInstallation, query: str) -> None:
     """Each can be copied as it stands; it may have nothing to tell."""
     scraped.prometheus.query(query)

@@ -19,7 +19,7 @@ from tests.system.ops.dashboards.asked import (
 from tests.system.ops.prometheus_server import Series
 from tests.system.ops.scraped import (
     RULES,
-    Scraped,
+    ScrapedInstallation,
 )
 from tests.waiting import eventually
 
@@ -31,7 +31,7 @@ NOBODYS = {"job": ["clocksvc"], "clock": ["nobodys"]}
 WITHIN_S = 15.0
 
 
-def answer(scraped: Scraped, asked: Asked, values: dict[str, list[str]]) -> list[Series]:
+def answer(scraped: ScrapedInstallation, asked: Asked, values: dict[str, list[str]]) -> list[Series]:
     """What Grafana would be given."""
     now_s = math.floor(time.time())
     range_s = now_s - scraped.began_s
@@ -42,7 +42,9 @@ def answer(scraped: Scraped, asked: Asked, values: dict[str, list[str]]) -> list
     return scraped.prometheus.query_range(expression, now_s - range_s, now_s, STEP_S)
 
 
-def by_title(scraped: Scraped, dashboard: str, title: str, name: str = "A", clock: str = "orders") -> list[Series]:
+def by_title(
+    scraped: ScrapedInstallation, dashboard: str, title: str, name: str = "A", clock: str = "orders"
+) -> list[Series]:
     """The answer to one query of a panel."""
     found = [one for one in QUERIES if (one.dashboard, one.panel, one.name) == (dashboard, title, name)]
     assert len(found) == 1, f"{title} {name} is {len(found)} queries of {dashboard}"
@@ -51,7 +53,7 @@ def by_title(scraped: Scraped, dashboard: str, title: str, name: str = "A", cloc
 
 
 @pytest.mark.parametrize("asked", QUERIES, ids=str)
-def test_it_has_data(scraped: Scraped, asked: Asked) -> None:
+def test_it_has_data(scraped: ScrapedInstallation, asked: Asked) -> None:
     """Under a load, with a late record, a refusal, an exclusion and a change of leader, or else in a hold: data, and
     no NaN."""
     series = eventually(
@@ -62,13 +64,13 @@ def test_it_has_data(scraped: Scraped, asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("asked", OF_A_CLOCK, ids=str)
-def test_it_says_nothing_of_what_is_not_known(scraped: Scraped, asked: Asked) -> None:
+def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, asked: Asked) -> None:
     """A clock that nobody exports is not shown as one that stands at 0, nor as one without a hold."""
     assert answer(scraped, asked, NOBODYS) == []
 
 
 @pytest.mark.parametrize("dashboard", NAMES)
-def test_variables_offer_what_there_is(scraped: Scraped, dashboard: str) -> None:
+def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: str) -> None:
     """Job, clocks and topics are read from Prometheus."""
     offered = {
         name: scraped.prometheus.label_values(label, filled_in(selector, chosen(dashboard, CHOSEN)))
@@ -81,7 +83,7 @@ def test_variables_offer_what_there_is(scraped: Scraped, dashboard: str) -> None
     assert offered == {"job": ["clocksvc"], "clock": ["orders", "parcels"], **topics}
 
 
-def test_a_hold_is_told_with_its_reason(scraped: Scraped) -> None:
+def test_a_hold_is_told_with_its_reason(scraped: ScrapedInstallation) -> None:
     """The state of a clock is its reason, or that there is none; the fleet has a row for each clock."""
     held = by_title(scraped, "clock", "State", clock="parcels")
     moving = by_title(scraped, "clock", "State", clock="orders")
@@ -96,7 +98,7 @@ def test_a_hold_is_told_with_its_reason(scraped: Scraped) -> None:
     assert by_title(scraped, "fleet", "Held")[0].value == 1
 
 
-def test_the_holder_comes_first(scraped: Scraped) -> None:
+def test_the_holder_comes_first(scraped: ScrapedInstallation) -> None:
     """Of the held clock's partitions the one that holds it is furthest behind, in the list and in the picture."""
     listed = by_title(scraped, "clock", "Top holders", "behind", clock="parcels")
     drawn = by_title(scraped, "clock", "Partition clocks", clock="parcels")
@@ -107,7 +109,7 @@ def test_the_holder_comes_first(scraped: Scraped) -> None:
     assert drawn[1].value > drawn[0].value + 1
 
 
-def test_one_leads_and_a_change_is_counted(scraped: Scraped) -> None:
+def test_one_leads_and_a_change_is_counted(scraped: ScrapedInstallation) -> None:
     """The leader is named, by its instance; the hand-over that there was is seen."""
     leads = by_title(scraped, "clock", "Leader")
 
@@ -121,7 +123,7 @@ def test_one_leads_and_a_change_is_counted(scraped: Scraped) -> None:
     assert by_title(scraped, "fleet", "Without one leader")[0].value == 0
 
 
-def test_late_and_refused_records_are_counted(scraped: Scraped) -> None:
+def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> None:
     """One of each was sent: Prometheus' estimate is near one, in the clock's dashboard and in the fleet's."""
     told = {
         "late": by_title(scraped, "clock", "Late in this time")[0].value,
@@ -138,7 +140,7 @@ def test_late_and_refused_records_are_counted(scraped: Scraped) -> None:
     assert {name: value for name, value in told.items() if not 0.5 <= value <= 2} == {}
 
 
-def test_exclusions_and_times(scraped: Scraped) -> None:
+def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
     """An excluded partition is counted, the clock is seconds behind, its time is now in milliseconds."""
     partitions = {one.labels["state"]: one.value for one in by_title(scraped, "clock", "Partitions")}
 
@@ -148,7 +150,7 @@ def test_exclusions_and_times(scraped: Scraped) -> None:
     assert 0 <= by_title(scraped, "clock", "Last heartbeat")[0].value < 30
 
 
-def test_the_charts_rules_are_evaluated(scraped: Scraped) -> None:
+def test_the_charts_rules_are_evaluated(scraped: ScrapedInstallation) -> None:
     """The real Prometheus evaluates the chart's own rules beside the scrapes without an error."""
     assert RULES, "helm/clocksvc/rules has no files"
 

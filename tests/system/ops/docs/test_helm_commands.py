@@ -14,12 +14,12 @@ from tests.system.docs.blocks import (
     blocks,
     commands,
 )
-from tests.system.docs.ways import (
+from tests.system.docs.handling import (
     HELM,
-    way,
+    handling,
 )
 
-TYPED = [command for document in DOCUMENTS for command in commands(document) if way(command) is HELM]
+TYPED = [command for document in DOCUMENTS for command in commands(document) if handling(command) is HELM]
 CLUSTERS_OWN = {"--create-namespace", "--install", "--wait", "--atomic", "--reuse-values", "--reset-then-reuse-values"}
 """Options without a value that say something to a cluster and nothing of what is rendered."""
 WITH_VALUE = {"--timeout", "--history-max"}

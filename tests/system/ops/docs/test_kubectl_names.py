@@ -14,12 +14,12 @@ from tests.system.docs.blocks import (
     Command,
     commands,
 )
-from tests.system.docs.ways import (
+from tests.system.docs.handling import (
     KUBECTL,
-    way,
+    handling,
 )
 
-TYPED = [command for document in DOCUMENTS for command in commands(document) if way(command) is KUBECTL]
+TYPED = [command for document in DOCUMENTS for command in commands(document) if handling(command) is KUBECTL]
 CHART = ROOT / "helm" / "clocksvc"
 SMALLEST = CHART / "examples" / "smallest.yaml"
 

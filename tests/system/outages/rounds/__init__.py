@@ -1,1 +1,1 @@
-"""Outages for real: processes killed and stopped, servers gone, wires cut; observers know nothing of the product."""
+"""Rounds of outages: processes killed and stopped, servers gone, connections cut; observers share no code with us."""

@@ -1,7 +1,7 @@
-"""The Kafka of a world: one broker with a wire for each replica, or a cluster of three.
+"""The Kafka of a round: one broker with a proxy for each replica, or a cluster of three.
 
-In the cluster replication is 3, and two must have a record before it counts: topics, tick logs, group offsets and the
-state of transactions alike, so that it goes on without any one of them.
+In the cluster, topics, tick logs, group offsets and the state of transactions have replication 3 and two in-sync
+replicas at least, so that it works without any one broker.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,21 +13,21 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.dev.kafka_server import KafkaServer, random_cluster_id
 from clocksvc.dev.ports import LOOPBACK, free_ports
-from tests.system.outages.rounds.wire import Wire
+from tests.tcp_proxy import TcpProxy
 
 NODES = 3
 
 
 class Brokers(Protocol):
-    """What a world needs to know of its Kafka."""
+    """What a round needs to know of its Kafka."""
 
     replication: int
-    wires: Mapping[str, Wire]
-    """A replica's own way to Kafka, by the replica's name; empty where there is none."""
+    proxies: Mapping[str, TcpProxy]
+    """The proxy of each replica, by the replica's name; empty if there are none."""
 
     @property
     def bootstrap(self) -> str:
-        """The address for everybody else."""
+        """The address for all other clients."""
 
 
 class Single:
@@ -35,8 +35,8 @@ class Single:
 
     replication = 1
 
-    def __init__(self, node: KafkaServer, wires: Mapping[str, Wire]) -> None:
-        self.node, self.wires = node, wires
+    def __init__(self, node: KafkaServer, proxies: Mapping[str, TcpProxy]) -> None:
+        self.node, self.proxies = node, proxies
 
     @property
     def bootstrap(self) -> str:
@@ -47,7 +47,7 @@ class Cluster:
     """Three nodes, broker and controller each, by id."""
 
     replication = NODES
-    wires: Mapping[str, Wire] = {}
+    proxies: Mapping[str, TcpProxy] = {}
 
     def __init__(self, nodes: dict[int, KafkaServer]) -> None:
         self.nodes = nodes
@@ -57,12 +57,12 @@ class Cluster:
         return ",".join(node.bootstrap for node in self.nodes.values())
 
     def leader_of(self, topic: str) -> int | None:
-        """The node that leads a topic's first partition now; None while nobody does."""
+        """The node that leads a topic's first partition; None while there is none."""
         listed = self._topics().get(topic)
         leader = -1 if listed is None else listed.partitions[0].leader
         return leader if leader in self.nodes else None
 
-    def whole(self) -> bool:
+    def in_sync(self) -> bool:
         """Whether every node is in sync for every partition."""
         partitions = [each for topic in self._topics().values() for each in topic.partitions.values()]
         return bool(partitions) and all(len(each.isrs) == len(each.replicas) for each in partitions)
@@ -75,23 +75,25 @@ class Cluster:
 
 @contextmanager
 def single(replicas: Sequence[str]) -> Iterator[Single]:
-    """A running broker that tells each replica to come by the replica's own wire."""
+    """A running broker that advertises to each replica the replica's own proxy."""
     client, controller, *own = free_ports(2 + len(replicas))
     with ExitStack() as stack:
-        wires = {name: stack.enter_context(Wire(port)) for name, port in zip(replicas, own, strict=True)}
+        proxies = {name: stack.enter_context(TcpProxy(port)) for name, port in zip(replicas, own, strict=True)}
         names = [f"REPLICA{number}" for number in range(len(replicas))]
         inside = [f"{name}://{LOOPBACK}:{port}" for name, port in zip(names, own, strict=True)]
-        outside = [f"{name}://{LOOPBACK}:{wires[replica].port}" for name, replica in zip(names, replicas, strict=True)]
-        everybody = f"PLAINTEXT://{LOOPBACK}:{client}"
+        outside = [
+            f"{name}://{LOOPBACK}:{proxies[replica].port}" for name, replica in zip(names, replicas, strict=True)
+        ]
+        direct = f"PLAINTEXT://{LOOPBACK}:{client}"
         properties = {
-            "listeners": ",".join([everybody, f"CONTROLLER://{LOOPBACK}:{controller}", *inside]),
-            "advertised.listeners": ",".join([everybody, *outside]),
+            "listeners": ",".join([direct, f"CONTROLLER://{LOOPBACK}:{controller}", *inside]),
+            "advertised.listeners": ",".join([direct, *outside]),
             "listener.security.protocol.map": ",".join(
                 f"{name}:PLAINTEXT" for name in ["PLAINTEXT", "CONTROLLER", *names]
             ),
         }
         server = KafkaServer(port=client, controller_port=controller, properties=properties)
-        yield Single(stack.enter_context(server), wires)
+        yield Single(stack.enter_context(server), proxies)
 
 
 @contextmanager

@@ -1,16 +1,16 @@
-"""How long clocks stood still, by kind of fault: at the client of the stream, and in the tick log. Pure."""
+"""How long clocks were stalled, by kind of fault: at the client of the stream, and in the tick log. No I/O."""
 
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tests.system.outages.rounds.world import Fault
-from tests.system.path.notes import TickWithOffset
+from tests.system.evidence import TickWithOffset
+from tests.system.outages.rounds.supervised_installation import Fault
 
 AT_WORK_MS = 2_500
-"""A clock whose last tick is no older was running."""
+"""A clock whose last tick was no older was running."""
 SHOWS_WITHIN_MS = 5_000
-"""So long after its fault at most a standstill begins that is the fault's own."""
+"""A stall that begins later than this after a fault is not counted for it."""
 
 AMID_MS = 1_000
 """Several times as long as a busy machine needs for one commit."""

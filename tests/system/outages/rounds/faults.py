@@ -1,4 +1,4 @@
-"""Faults by kind. Each brings one upon a world, mends what it broke, and returns; a new tick need not have come yet."""
+"""Faults by kind. Each injects one, repairs what it broke, and returns; a new tick need not have come yet."""
 
 import random
 import shutil
@@ -12,154 +12,151 @@ from tests.system.outages.rounds.brokers import (
     Cluster,
     Single,
 )
-from tests.system.outages.rounds.wire import Wire
-from tests.system.outages.rounds.world import (
+from tests.system.outages.rounds.supervised_installation import (
     REPLICAS,
-    World,
+    SupervisedInstallation,
 )
+from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 
 LEASE_S = 3.0
-WHOLE_WITHIN_S = 60.0
+IN_SYNC_WITHIN_S = 60.0
 SLOW_S = 0.1
 IN_FLIGHT_S = 2.0
-"""What is shown so soon after a broker's end may have been written before."""
+"""Ticks shown so soon after a broker's end may have been written before it."""
 WITHOUT_IT_S = 40.0
 AT_THE_LEADER = 0.75
-"""How often a wire that fails is the leader's."""
+"""How often the proxy that fails is the leader's."""
 
-Bring = Callable[[World, random.Random], None]
-Kinds = Mapping[str, tuple[Bring, int]]
+Inject = Callable[[SupervisedInstallation, random.Random], None]
+Kinds = Mapping[str, tuple[Inject, int]]
 """Each with its weight."""
 
 
-def kill_leader(world: World, rng: random.Random) -> None:
+def kill_leader(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of the replica that leads."""
-    _kill(world, world.until_leader(), rng)
+    _kill(target, target.until_leader(), rng)
 
 
-def kill_standby(world: World, rng: random.Random) -> None:
+def kill_standby(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of the replica that does not lead."""
-    leader = world.until_leader()
-    _kill(world, next(each for each in REPLICAS if each != leader), rng)
+    leader = target.until_leader()
+    _kill(target, next(each for each in REPLICAS if each != leader), rng)
 
 
-def kill_consumer(world: World, rng: random.Random) -> None:
+def kill_consumer(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of a consumer; its partitions go to the others."""
-    _kill(world, rng.choice(sorted(world.consumers)), rng)
+    _kill(target, rng.choice(sorted(target.consumers)), rng)
 
 
-def kill_worker(world: World, rng: random.Random) -> None:
+def kill_worker(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of the Celery worker."""
-    _kill(world, "worker", rng)
+    _kill(target, "worker", rng)
 
 
-def kill_beat(world: World, rng: random.Random) -> None:
+def kill_beat(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of Celery's beat."""
-    _kill(world, "beat", rng)
+    _kill(target, "beat", rng)
 
 
-def end_leader(world: World, _: random.Random) -> None:
+def end_leader(target: SupervisedInstallation, _: random.Random) -> None:
     """SIGTERM of the replica that leads."""
-    name = world.until_leader()
-    world.strike()
-    world.end(name)
-    world.restart(name)
+    name = target.until_leader()
+    target.strike()
+    target.end(name)
+    target.restart(name)
 
 
-def stop_leader(world: World, rng: random.Random) -> None:
-    """SIGSTOP of the leader for longer than its lease, then SIGCONT: somebody else leads by then."""
-    leader = world.until_leader()
-    world.strike()
-    pid = world.freeze(leader)
-    try:
-        world.pause(LEASE_S + rng.uniform(0.5, 3.0))
-    finally:
-        world.thaw(pid)
+def stop_leader(target: SupervisedInstallation, rng: random.Random) -> None:
+    """SIGSTOP of the leader for longer than its lease, then SIGCONT: the other replica leads by then."""
+    leader = target.until_leader()
+    target.strike()
+    with target.stopped(leader):
+        target.pause(LEASE_S + rng.uniform(0.5, 3.0))
 
 
-def flush_store(world: World, _: random.Random) -> None:
+def flush_store(target: SupervisedInstallation, _: random.Random) -> None:
     """FLUSHALL."""
-    with redis.Redis.from_url(world.valkey.url) as client:
+    with redis.Redis.from_url(target.valkey.url) as client:
         client.flushall()
 
 
-def restart_store_empty(world: World, rng: random.Random) -> None:
-    """Redis is killed and comes back with nothing."""
-    _restart_store(world, rng, None)
+def restart_store_empty(target: SupervisedInstallation, rng: random.Random) -> None:
+    """Redis is killed and restarts empty."""
+    _restart_store(target, rng, None)
 
 
-def roll_store_back(world: World, rng: random.Random) -> None:
-    """Redis is killed and comes back from a snapshot some seconds old."""
-    with redis.Redis.from_url(world.valkey.url) as client:
+def roll_store_back(target: SupervisedInstallation, rng: random.Random) -> None:
+    """Redis is killed and restarts from a snapshot some seconds old."""
+    with redis.Redis.from_url(target.valkey.url) as client:
         client.save()
-    kept = _snapshot(world.valkey).with_suffix(".kept")
-    shutil.copy(_snapshot(world.valkey), kept)
-    world.pause(rng.uniform(1.0, 6.0))
-    _restart_store(world, rng, kept)
+    kept = _snapshot(target.valkey).with_suffix(".kept")
+    shutil.copy(_snapshot(target.valkey), kept)
+    target.pause(rng.uniform(1.0, 6.0))
+    _restart_store(target, rng, kept)
 
 
-def kill_broker(world: World, rng: random.Random) -> None:
+def kill_broker(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of the one broker, and a restart on its data."""
-    assert isinstance(world.kafka, Single)
-    world.kafka.node.kill()
-    world.pause(rng.choice([0.0, rng.uniform(0.5, 3.0)]))
-    world.kafka.node.start()
-    world.kafka.node.wait_ready()
+    assert isinstance(target.kafka, Single)
+    target.kafka.node.kill()
+    target.pause(rng.choice([0.0, rng.uniform(0.5, 3.0)]))
+    target.kafka.node.start()
+    target.kafka.node.wait_ready()
 
 
-def kill_leading_broker(world: World, rng: random.Random) -> None:
-    """SIGKILL of the broker that leads a clock's tick log, in a cluster of three that is whole. It comes back
-    once every clock ticks without it."""
-    brokers, tick_log = world.kafka, rng.choice(world.clocks).tick_log
+def kill_leading_broker(target: SupervisedInstallation, rng: random.Random) -> None:
+    """SIGKILL of the broker that leads a clock's tick log, in a cluster of three that is in sync. It is restarted once
+    every clock ticks without it."""
+    brokers, tick_log = target.kafka, rng.choice(target.clocks).tick_log
     assert isinstance(brokers, Cluster)
-    eventually(brokers.whole, within=WHOLE_WITHIN_S, what="the cluster to be whole")
-    node = brokers.nodes[eventually(lambda: brokers.leader_of(tick_log), within=WHOLE_WITHIN_S) or 0]
-    world.pause(rng.uniform(0.0, 1.0))  # anywhere between two ticks
-    world.strike()
+    eventually(brokers.in_sync, within=IN_SYNC_WITHIN_S, what="the cluster to be in sync")
+    node = brokers.nodes[eventually(lambda: brokers.leader_of(tick_log), within=IN_SYNC_WITHIN_S) or 0]
+    target.pause(rng.uniform(0.0, 1.0))  # anywhere between two ticks
+    target.strike()
     node.kill()
-    world.until_ticked(world.faults[-1].at + IN_FLIGHT_S, within=WITHOUT_IT_S)
+    target.until_ticked(target.faults[-1].at + IN_FLIGHT_S, within=WITHOUT_IT_S)
     node.start()
     node.wait_ready()
 
 
-def _kill(world: World, name: str, rng: random.Random) -> None:
-    """Some supervisors start a process anew at once, some after a while."""
-    world.strike()
-    world.kill(name)
-    world.pause(rng.choice([0.0, rng.uniform(0.0, 1.5)]))
-    world.restart(name)
+def _kill(target: SupervisedInstallation, name: str, rng: random.Random) -> None:
+    """Some supervisors restart a process at once, some after a while."""
+    target.strike()
+    target.kill(name)
+    target.pause(rng.choice([0.0, rng.uniform(0.0, 1.5)]))
+    target.restart(name)
 
 
-def _restart_store(world: World, rng: random.Random, snapshot: Path | None) -> None:
-    world.strike()
-    world.valkey.kill()
-    _snapshot(world.valkey).unlink(missing_ok=True)
+def _restart_store(target: SupervisedInstallation, rng: random.Random, snapshot: Path | None) -> None:
+    target.strike()
+    target.valkey.kill()
+    _snapshot(target.valkey).unlink(missing_ok=True)
     if snapshot is not None:
-        shutil.copy(snapshot, _snapshot(world.valkey))
-    world.pause(rng.choice([0.0, rng.uniform(0.0, LEASE_S + 1)]))
-    world.valkey.start()
-    world.valkey.wait_ready()
+        shutil.copy(snapshot, _snapshot(target.valkey))
+    target.pause(rng.choice([0.0, rng.uniform(0.0, LEASE_S + 1)]))
+    target.valkey.start()
+    target.valkey.wait_ready()
 
 
 def _snapshot(valkey: ValkeyServer) -> Path:
     return valkey.directory / "dump.rdb"
 
 
-def _through(wires: str, spoil: Callable[[Wire], None]) -> Bring:
-    """One replica's way to the store, or to Kafka, is spoilt for a while; the other one's is not."""
+def _through(proxies: str, fail: Callable[[TcpProxy], None]) -> Inject:
+    """One replica's connections to Redis, or to Kafka, fail for a while."""
 
-    def bring(world: World, rng: random.Random) -> None:
-        leader = world.until_leader()
+    def inject(target: SupervisedInstallation, rng: random.Random) -> None:
+        leader = target.until_leader()
         other = next(each for each in REPLICAS if each != leader)
         name = leader if rng.random() < AT_THE_LEADER else other
-        wire = world.store_wires[name] if wires == "store" else world.kafka.wires[name]
-        world.strike()
-        spoil(wire)
-        world.pause(rng.uniform(0.5, 2 * LEASE_S))
-        wire.heal()
+        proxy = target.store_proxies[name] if proxies == "store" else target.kafka.proxies[name]
+        target.strike()
+        fail(proxy)
+        target.pause(rng.uniform(0.5, 2 * LEASE_S))
+        proxy.heal()
 
-    return bring
+    return inject
 
 
 KINDS: Kinds = {
@@ -174,14 +171,14 @@ KINDS: Kinds = {
     "restart-store-empty": (restart_store_empty, 1),
     "roll-store-back": (roll_store_back, 1),
     "kill-broker": (kill_broker, 1),
-    "cut-store": (_through("store", Wire.cut), 1),
-    "stall-store": (_through("store", Wire.stall), 1),
-    "slow-store": (_through("store", lambda wire: wire.slow_down(SLOW_S)), 1),
-    "half-close-store": (_through("store", Wire.half_close), 1),
-    "cut-kafka": (_through("kafka", Wire.cut), 1),
-    "stall-kafka": (_through("kafka", Wire.stall), 1),
-    "slow-kafka": (_through("kafka", lambda wire: wire.slow_down(SLOW_S)), 1),
-    "half-close-kafka": (_through("kafka", Wire.half_close), 1),
+    "cut-store": (_through("store", TcpProxy.cut), 1),
+    "stall-store": (_through("store", TcpProxy.stall), 1),
+    "slow-store": (_through("store", lambda proxy: proxy.slow_down(SLOW_S)), 1),
+    "half-close-store": (_through("store", TcpProxy.half_close), 1),
+    "cut-kafka": (_through("kafka", TcpProxy.cut), 1),
+    "stall-kafka": (_through("kafka", TcpProxy.stall), 1),
+    "slow-kafka": (_through("kafka", lambda proxy: proxy.slow_down(SLOW_S)), 1),
+    "half-close-kafka": (_through("kafka", TcpProxy.half_close), 1),
 }
 
 IN_CLUSTER: Kinds = {"kill-leading-broker": (kill_leading_broker, 1)}
@@ -194,4 +191,4 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "broker": ("kill-broker", "kill-leading-broker"),
     "wire": tuple(name for name in KINDS if name.endswith(("-store", "-kafka"))),
 }
-"""Short words for goals."""
+"""Names of groups for goals."""

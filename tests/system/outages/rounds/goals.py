@@ -1,4 +1,4 @@
-"""What a round is to reach: so many minutes, so many faults of a kind; and which fault comes next. No I/O."""
+"""How many faults of each kind a round must have, and which fault comes next. No I/O."""
 
 import random
 from collections import Counter
@@ -8,11 +8,11 @@ from typing import Any
 from tests.system.outages.rounds.faults import GROUPS
 
 _ANY = 0.15
-"""How often any kind comes, though goals are open."""
+"""How often any kind is chosen while goals are open."""
 
 
 class Goals:
-    """`wanted` counts by kind or group (`GROUPS`), of these `kinds` (name to anything and weight)."""
+    """`wanted`: counts by kind or group (`GROUPS`). `kinds`: name to anything and weight."""
 
     def __init__(self, kinds: Mapping[str, tuple[Any, int]], wanted: Mapping[str, int]) -> None:
         self._weights = {name: weight for name, (_, weight) in kinds.items()}
@@ -26,14 +26,14 @@ class Goals:
         return members
 
     def left(self) -> dict[str, int]:
-        """What is still to come, by goal."""
+        """How many faults are missing, by goal."""
         missing = {
             name: count - sum(self.seen[kind] for kind in members) for name, (members, count) in self._wanted.items()
         }
         return {name: count for name, count in missing.items() if count > 0}
 
     def choose(self, rng: random.Random) -> str:
-        """The next kind: by what is missing, else by weight."""
+        """The next kind: one that is missing, else by weight."""
         left, kinds = self.left(), list(self._weights)
         if left and rng.random() >= _ANY:
             goal = rng.choices(list(left), list(left.values()))[0]
@@ -42,6 +42,6 @@ class Goals:
 
 
 def parse(text: str) -> dict[str, int]:
-    """`kill=200,flush=20` as counts. Raises ValueError where it is no such list."""
+    """`kill=200,flush=20` as counts. Raises ValueError for anything else."""
     pairs = (part.partition("=") for part in text.split(",") if part)
     return {name: int(count) for name, _, count in pairs}

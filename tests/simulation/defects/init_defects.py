@@ -1,0 +1,29 @@
+"""Defects of `clocksvc init`, the way out after a tick log has lost ticks."""
+
+from contextlib import AbstractContextManager
+from unittest.mock import patch
+
+from clocksvc.leader import init
+from tests.simulation.defects.defect import Promise, defect
+
+Patched = AbstractContextManager[object]
+
+
+@defect(
+    "init accepts a time before ticks that log or store know",
+    Promise.NEVER_BACK,
+    "back",
+    directed="unit/leader/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
+)
+def init_goes_back() -> Patched:
+    return patch.object(init, "_check_not_before", lambda *_: None)
+
+
+@defect(
+    "init skips boundaries of a clock whose log lost nothing",
+    Promise.NEVER_LOST,
+    "lost",
+    directed="unit/leader/test_log_trouble.py::test_a_refused_init_disturbs_nobody",
+)
+def init_on_a_sound_log() -> Patched:
+    return patch.object(init, "_check_log", lambda *_: None)

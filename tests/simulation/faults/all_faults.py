@@ -1,0 +1,62 @@
+"""All faults, and how often each comes."""
+
+import random
+
+from tests.simulation.faults import (
+    kafka_faults,
+    operator_faults,
+    process_faults,
+    report_faults,
+    store_faults,
+    tick_log_faults,
+)
+from tests.simulation.faults.at_call import catch_at_call
+from tests.simulation.faults.fault_context import Fault
+
+WEIGHTS: dict[Fault, float] = {
+    process_faults.crash_leader: 3,
+    process_faults.terminate_leader: 1,
+    process_faults.pause_leader: 3,
+    process_faults.crash_step_of_leader: 0.5,
+    process_faults.crash_consumer: 1.5,
+    process_faults.pause_consumer: 1.5,
+    process_faults.rebalance: 1.5,
+    process_faults.jump: 1.5,
+    process_faults.lose_a_long_night: 0.04,
+    catch_at_call: 12,
+    store_faults.wipe_store: 2,
+    store_faults.roll_store_back: 2,
+    store_faults.roll_store_back_soon: 2,
+    store_faults.lose_a_tick_before_the_next: 1.5,
+    store_faults.break_store: 1,
+    store_faults.cut_store: 1.5,
+    store_faults.lose_answers: 2,
+    store_faults.lose_wake_up: 0.7,
+    report_faults.delay_reports: 2.5,
+    report_faults.watch_from_the_end: 0.7,
+    report_faults.poison: 2,
+    report_faults.mute: 2,
+    report_faults.cut_partition: 2,
+    report_faults.lose_heartbeats: 0.7,
+    report_faults.skew: 2,
+    tick_log_faults.break_log: 1,
+    kafka_faults.break_metadata: 1,
+    kafka_faults.cut_kafka: 2,
+    tick_log_faults.lose_commit_answer: 3,
+    tick_log_faults.open_transaction: 1.5,
+    kafka_faults.hide_topic: 2,
+    kafka_faults.add_partition: 2,
+    kafka_faults.lag_after_growth: 2,
+    kafka_faults.remake_topic: 1,
+    tick_log_faults.truncate_log: 1,
+    tick_log_faults.lose_log: 0.8,
+    operator_faults.run_init: 0.8,
+    operator_faults.ask_the_leader: 4,
+    operator_faults.reconfigure: 1,
+}
+FAULTS, _FREQUENT = tuple(WEIGHTS), tuple(WEIGHTS.values())
+
+
+def choose(rng: random.Random) -> Fault:
+    """A fault, by weight."""
+    return rng.choices(FAULTS, _FREQUENT)[0]

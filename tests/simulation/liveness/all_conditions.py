@@ -1,0 +1,47 @@
+"""All conditions; those that are listed several times come more often."""
+
+from tests.simulation.liveness import (
+    clock_skew_conditions,
+    component_conditions,
+    loss_conditions,
+    partition_conditions,
+    process_conditions,
+)
+from tests.simulation.liveness.expectation import LivenessCondition
+
+LIVENESS_CONDITIONS: tuple[LivenessCondition, ...] = (
+    partition_conditions.partition_cut,
+    partition_conditions.partition_cut,
+    partition_conditions.partition_cut,
+    partition_conditions.nobody_reads,
+    partition_conditions.topic_hidden,
+    component_conditions.store_down,
+    component_conditions.log_down,
+    component_conditions.metadata_down,
+    component_conditions.kafka_down,
+    component_conditions.transaction_open,
+    component_conditions.log_lost,
+    component_conditions.log_lost,
+    component_conditions.log_unreadable,
+    component_conditions.log_misshapen,
+    component_conditions.store_of_others,
+    component_conditions.replicas_disagree,
+    component_conditions.nobody_leads,
+    clock_skew_conditions.stores_clock_back,
+    clock_skew_conditions.leaders_clock_back,
+    clock_skew_conditions.consumers_clock_back,
+    partition_conditions.partition_forgotten,
+    partition_conditions.partition_forgotten,
+    partition_conditions.roster_rolled_back,
+    partition_conditions.roster_rolled_back,
+    partition_conditions.topic_recreated,
+    partition_conditions.topic_recreated,
+    component_conditions.paused,
+    loss_conditions.wiped_while_quiet,
+    loss_conditions.rolled_back_while_holding,
+    process_conditions.partition_excluded,
+    process_conditions.leader_without_kafka,
+    process_conditions.leader_without_store,
+    process_conditions.leader_asleep,
+    process_conditions.transaction_of_others,
+)

@@ -1,0 +1,148 @@
+"""How the tests handle each command of the documents. A command without a row in the table fails a test."""
+
+import re
+from dataclasses import dataclass
+
+from tests.system.docs.blocks import Command
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run it to its end in the documented installation.
+
+    Attributes:
+        code: the exit code.
+        says: a text that the output must contain, besides what the document shows.
+        environ: added to the installation's environment.
+    """
+
+    code: int = 0
+    says: str = ""
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Start it in the documented installation, and end it once it has written a text."""
+
+    says: str
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The documented installation itself is made with it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target of the Makefile: `make --dry-run` accepts it."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another test runs it: `path::function`."""
+
+    test: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """No test runs it, for a reason."""
+
+    reason: str
+
+
+Handling = Run | Follow | Setup | Target | Elsewhere | NotRun
+
+FRESH = (
+    ("CLOCKSVC_CLOCKS__CHECKINS__TICK_LOG", "{prefix}-fresh-{number}"),
+    ("CLOCKSVC_REDIS__PREFIX", "{prefix}-fresh-{number}"),
+)
+"""A new tick log and new keys: `init` is for a clock without a tick, and the installation's clock has some."""
+ANY_PORT = (("CLOCKSVC_API__PORT", "0"),)
+
+JOBS = Elsewhere("tests/system/beat/test_documented.py::test_every_command_is_one")
+README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
+SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
+MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
+COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
+INSTALLS = NotRun("it downloads; a test checks that the extras exist and that the clone is a package")
+HELM = NotRun("there is no cluster; tests/system/ops/docs renders the chart with the same arguments")
+KUBECTL = NotRun("there is no cluster; tests/system/ops/docs looks up the names in the rendered chart")
+DOCKER = NotRun(
+    "there is no container engine; test_containers.py looks up the names, tests/system/ops/container runs the "
+    "containers' commands as processes"
+)
+KAFKAS_OWN = NotRun("Kafka's own tools are not in the tests' Kafka; written by their documentation")
+NAMED = NotRun("it is only named; other places have it with its arguments")
+
+RULES: list[tuple[str, str, Handling]] = [
+    # document, command (regular expressions that match in full), handling; the first match counts
+    (r"docs/jobs\.md", r"(celery|export|test) .*", JOBS),
+    (r"README\.md", r"celery -A shop .*", README_JOBS),
+    (r"examples/shop/README\.md", r".*", SHOP),
+    (r"docs/moving-over\.md", r"(python compare\.py|redis-cli|clocksvc init) .*", MOVING),
+    (r".*", r"make [\w-]+( [A-Z]+=(\S+|\"[^\"]*\"))*", Target()),
+    (r".*", r"pip install .*", INSTALLS),
+    (r"docs/quick-start\.md", r"python3 -m venv venv|\. venv/bin/activate", NotRun("the tests have an environment")),
+    (
+        r"docs/quick-start\.md",
+        r"(export|clocksvc check|clocksvc serve|python topic\.py|python consumer\.py).*",
+        Setup(),
+    ),
+    (r"docs/quick-start\.md", r"python -c .*", Run()),
+    (r".*", r"clocksvc serve", Setup()),
+    (r".*", r"(CLOCKSVC_CONFIG=clocksvc\.yaml )?celery -A clocksvc (worker|beat)( --loglevel INFO)?", Setup()),
+    (r".*", r"clocksvc init|clocksvc wait … && \./job|celery beat|celery -A clocksvc|helm (test|uninstall)", NAMED),
+    (r"docs/production\.md", r"celery -A clocksvc worker --concurrency 2 .*", Follow("concurrency: 2 (prefork)")),
+    (r".*", r"export CLOCKSVC_URL=.*", Run()),
+    (r".*", r"clocksvc check( --config clocksvc\.yaml)?", Run(says="configuration")),
+    (r"README\.md", r"clocksvc serve --config clocksvc\.yaml", Follow("serving", ANY_PORT)),
+    (r".*", r"clocksvc status checkins-trial", COMPARED),
+    (r".*", r"clocksvc status( checkins| CLOCK)?", Run(says="running")),
+    (r".*", r"clocksvc heartbeat( CLOCK)?", Run(says="checkins")),
+    (r".*", r"clocksvc (exclude|include) CLOCK TOPIC:PARTITION --reason \"…\"", Run(says="ingest-checkins:3")),
+    (r".*", r"clocksvc (pause|resume) CLOCK --reason \"?…\"?", Run(says="checkins")),
+    (r".*", r"clocksvc init CLOCK --last-tick T", Run(says="checkins", environ=FRESH)),
+    (r".*", r"clocksvc tail checkins", Follow("  tick ")),
+    (r".*", r"clocksvc wait checkins --until \S+ && \./nightly-job", Run(says="the job runs")),
+    (r".*", r"clocksvc wait checkins --until \S+ && echo .*", Run(says="everything before noon")),
+    (r".*", r"clocksvc (exclude|include) checkins ingest-checkins:3 --reason .*", Run(says="ingest-checkins:3")),
+    (r"docs/operations\.md", r"clocksvc init checkins --last-tick \S+", Run(says="checkins", environ=FRESH)),
+    (r".*", r"curl -f 'localhost:8080/v1/clocks/checkins/wait.* && \./nightly-job", Run(says="the job runs")),
+    (r".*", r"curl -N '?localhost:8080/v1/clocks/checkins/ticks/stream.*", Follow("event: tick")),
+    (r".*", r"curl -X POST localhost:8080/v1/clocks/checkins/(reports|exclusions) .*", Run()),
+    (r"docs/http\.md", r"curl localhost:8080/v1/clocks/checkins/partitions/brief", Run()),
+    (r"docs/production\.md", r"kafka-configs\.sh .*", Run(says="Completed updating config")),
+    (r".*", r"redis-cli config set .*", Run(says="OK")),
+    (r".*", r"redis-cli info memory", Run(says="maxmemory_policy")),
+    (r".*", r"redis-cli info replication", Run(says="master")),
+    (r".*", r"redis-cli unlink .*", Elsewhere("tests/system/docs/test_commands.py::test_the_keys_of_a_clock_may_go")),
+    (r".*", r"curl -s HOST:PORT/readyz", Run(says="ready")),
+    (r".*", r"date -u|openssl rand -hex 32", Run()),
+    (r".*", r"chronyc tracking", NotRun("not every machine has this program")),
+    (r".*", r"kafka-(cluster|consumer-groups|get-offsets|topics|transactions)\.sh .*", KAFKAS_OWN),
+    (
+        r"helm/.*",
+        r"python -m helm\.dashboards",
+        Elsewhere("tests/unit/helm/test_fresh.py::test_another_process_writes_the_same"),
+    ),
+    (r".*", r"helm .*", HELM),
+    (r".*", r"kubectl .*", KUBECTL),
+    (r".*", r"docker .*", DOCKER),
+]
+
+
+def handling(command: Command) -> Handling | None:
+    """How a command is handled; None without a row."""
+    found = rule(command)
+    return None if found is None else RULES[found][2]
+
+
+def rule(command: Command) -> int | None:
+    """The index of a command's row."""
+    for index, (document, text, _) in enumerate(RULES):
+        if re.fullmatch(document, command.document) and re.fullmatch(text, command.text, re.DOTALL):
+            return index
+    return None

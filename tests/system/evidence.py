@@ -1,0 +1,140 @@
+"""What happened to a clock, and the checks over it: the notes of consumers and the ticks in the tick log.
+
+Shares no code with the service: raw Kafka, raw JSON, raw lines.
+"""
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, TopicPartition
+
+
+class Note(NamedTuple):
+    """One processed record, as its consumer noted it before it reported. `wall_ms` is the consumer's time."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    wall_ms: int
+    heartbeat: bool
+
+
+class TickWithOffset(NamedTuple):
+    """One tick of the tick log. `appended_ms` is the broker's time, `wire` the record's JSON."""
+
+    at_ms: int
+    previous_ms: int | None
+    appended_ms: int
+    wire: dict[str, Any]
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds since the epoch from RFC 3339."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def read_notes(files: Iterable[Path]) -> list[Note]:
+    """All notes of consumer processes, by time. A last line that is incomplete is left out: its consumer was killed."""
+    notes = []
+    for file in files:
+        text = file.read_text() if file.exists() else ""
+        for line in text[: text.rfind("\n") + 1].splitlines():
+            partition, offset, timestamp_ms, wall_ms, heartbeat = (int(word) for word in line.split())
+            notes.append(Note(partition, offset, timestamp_ms, wall_ms, bool(heartbeat)))
+    return by_time(notes)
+
+
+def by_time(notes: Iterable[Note]) -> list[Note]:
+    """Notes in the order of processing."""
+    return sorted(notes, key=lambda note: note.wall_ms)
+
+
+def read_tick_log(bootstrap: str, topic: str) -> list[TickWithOffset]:
+    """Every committed tick of a tick log, in the order of the log."""
+    return [_parse_tick(wire, appended_ms) for kind, wire, appended_ms in _records(bootstrap, topic) if kind == b"tick"]
+
+
+def read_controls(bootstrap: str, topic: str) -> list[dict[str, Any]]:
+    """Every committed control record of a tick log, in the order of the log."""
+    return [wire for kind, wire, _ in _records(bootstrap, topic) if kind == b"control"]
+
+
+def _records(bootstrap: str, topic: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
+    """The committed records: type, JSON and the broker's time in ms."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "evidence",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    while True:
+        message = consumer.poll(10.0)
+        assert message is not None, "the end of the tick log did not come"
+        if message.error() is not None:
+            break
+        kind = dict(message.headers() or []).get("clocksvc-type")
+        yield kind, json.loads(message.value() or b"null"), message.timestamp()[1]
+    consumer.close()
+
+
+def _parse_tick(wire: dict[str, Any], appended_ms: int) -> TickWithOffset:
+    at_ms, previous = parse_ms(wire["time"]), wire["previous"]
+    assert at_ms == wire["timestamp_seconds"] * 1000
+    return TickWithOffset(at_ms, None if previous is None else parse_ms(previous), appended_ms, wire)
+
+
+def broken_links(ticks: list[TickWithOffset], interval_ms: int | None = None) -> list[str]:
+    """What is wrong with a chain of ticks: lost, twice, out of order, or a wrong `previous`. Empty if it is complete.
+
+    Without an interval, each tick must be the smallest multiple of its own interval after the tick before it.
+    """
+    wrong = []
+    for before, tick in itertools.pairwise(ticks):
+        own_ms = interval_ms or tick.wire["interval_seconds"] * 1000
+        due_ms = before.at_ms + own_ms if interval_ms else before.at_ms - before.at_ms % own_ms + own_ms
+        if tick.at_ms != due_ms:
+            wrong.append(f"{tick.at_ms} follows {before.at_ms} with an interval of {own_ms} ms, not {due_ms}")
+        if tick.previous_ms != before.at_ms:
+            wrong.append(f"{tick.at_ms} names {tick.previous_ms} as the previous one, not {before.at_ms}")
+    return wrong
+
+
+def early_ticks(ticks: list[TickWithOffset], notes: list[Note], partitions: int, slack_ms: int) -> list[str]:
+    """Ticks that were appended before every partition was processed up to them plus `slack_ms`, by the notes."""
+    reached: dict[int, int] = defaultdict(lambda: -1)
+    wrong = []
+    pending = iter(notes)
+    note = next(pending, None)
+    for tick in ticks:
+        while note is not None and note.wall_ms <= tick.appended_ms:
+            reached[note.partition] = max(reached[note.partition], note.timestamp_ms)
+            note = next(pending, None)
+        behind = [number for number in range(partitions) if reached[number] < tick.at_ms + slack_ms]
+        if behind:
+            wrong.append(f"tick {tick.at_ms} at {tick.appended_ms} while partitions {behind[:5]} were behind")
+    return wrong
+
+
+def late_first_records(ticks: list[TickWithOffset], notes: list[Note]) -> list[str]:
+    """Records that were processed for the first time after a tick above their timestamp."""
+    seen: set[tuple[int, int]] = set()
+    wrong = []
+    given = iter(ticks)
+    last, following = 0, next(given, None)
+    for note in notes:
+        while following is not None and following.appended_ms < note.wall_ms:
+            last, following = following.at_ms, next(given, None)
+        if (note.partition, note.offset) not in seen and note.timestamp_ms < last:
+            wrong.append(f"record {note.partition}:{note.offset} of {note.timestamp_ms} after tick {last}")
+        seen.add((note.partition, note.offset))
+    return wrong

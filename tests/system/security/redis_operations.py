@@ -1,0 +1,114 @@
+"""Every operation of each Redis user, once, so that any missing permission shows."""
+
+from collections.abc import Callable, Iterator
+
+from clocksvc.clock.overrides import Exclusion
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
+from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.store import (
+    Report,
+    Store,
+    TaskCounterKey,
+)
+from tests.interfaces.store_values import (
+    BASE,
+    BOUNDS,
+    GROUP,
+    HOLDER,
+    IDENTITY,
+    MINUTE,
+    ORDERS_0,
+    ORDERS_1,
+    PAYMENTS_0,
+    RECENTLY,
+    ROSTER,
+    STARTED,
+    TOKEN,
+    answer,
+    chain,
+    send,
+    tick,
+)
+
+LEASE_MS = 60_000
+GONE = Partition("nowhere", 0)
+
+Step = Callable[[], object]
+
+
+def errors(steps: Iterator[Step]) -> list[str]:
+    """The errors of all steps that fail."""
+    found = []
+    for step in steps:
+        try:
+            step()
+        except ClocksvcError as error:
+            found.append(str(error))
+    return found
+
+
+def a_service(store: Store, now_ms: int) -> Iterator[Step]:
+    """The operations of a leader, a feed and the API, on an empty store."""
+    excluded = [Exclusion(ORDERS_1, "ann", now_ms, "broken disk")]
+    late = Request("r1", RequestKind.PAUSE, "ann", now_ms, "a migration", now_ms + MINUTE)
+    old = chain(1, 3, None, RECENTLY - 30 * 24 * 60 * MINUTE)
+    yield lambda: store.announce("replica-a", "digest", LEASE_MS)
+    yield lambda: store.announce("replica-b", "digest", 1)
+    yield lambda: store.replicas()
+    yield lambda: store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    yield lambda: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
+    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
+    yield lambda: store.rebuild(TOKEN, [], None)
+    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 1)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 2, excluded)
+    yield from a_reporter(store)
+    yield lambda: store.write_roster(TOKEN, ROSTER, 3)
+    yield lambda: store.read_progress(TOKEN, LEASE_MS)
+    yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
+    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
+    yield lambda: store.submit_request(late)
+    yield lambda: store.read_progress(TOKEN, LEASE_MS)
+    yield lambda: store.write_request_results(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)
+    yield lambda: store.read_request_result("r1")
+    yield lambda: store.cancel_request("r1")
+    yield lambda: store.notify()
+    yield lambda: store.wait_for_notification(0)
+    yield lambda: store.wait_for_notification(0.01)
+    yield lambda: store.snapshot()
+    yield lambda: store.partitions(None, 10)
+    yield lambda: store.lagging_partitions(now_ms, 10)
+    yield lambda: store.newest_ticks(10)
+    yield lambda: store.ticks_after(BASE, 10)
+    yield lambda: store.follow(BASE, 0.01)
+    yield lambda: store.counters()
+    yield from a_worker(store)
+    yield from a_duplicate_check(store)
+    yield lambda: store.counters()
+    yield lambda: store.release_lease(TOKEN)
+
+
+def a_reporter(store: Store) -> Iterator[Step]:
+    """A consumer's reports: accepted, rejected, of an unknown partition, and across a boundary."""
+    late = Report(GROUP, (), ((PartitionTimestamp(ORDERS_0, -1), Outcome.NO_TIMESTAMP),), 1)
+    yield lambda: send(store, (GONE, BASE))
+    yield lambda: send(store, (ORDERS_0, RECENTLY + 10 * MINUTE))
+    yield lambda: store.report(late)
+    yield lambda: answer(store, *((one, BASE + 10 * MINUTE) for one in (ORDERS_0, ORDERS_1, PAYMENTS_0)))
+
+
+def a_worker(store: Store) -> Iterator[Step]:
+    """The operations of a round of heartbeats, and of a task dispatcher."""
+    sent = {TaskCounterKey("billing", "billing", "sent"): 1}
+    yield lambda: store.now_ms()
+    yield lambda: store.count_heartbeats({"delivered": 3}, success=True)
+    yield lambda: store.count_tasks("gone", sent, BASE, 0)
+    yield lambda: store.count_tasks("beat", sent, BASE, LEASE_MS)
+
+
+def a_duplicate_check(store: Store) -> Iterator[Step]:
+    """The operations of a worker that recognises duplicates; more tasks are done than are remembered."""
+    yield lambda: store.mark_task_done("one", LEASE_MS, 1)
+    yield lambda: store.mark_task_done("other", LEASE_MS, 1)
+    yield lambda: store.is_task_done("other")
