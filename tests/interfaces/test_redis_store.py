@@ -249,7 +249,7 @@ def test_wrong_password_is_told_without_it(own: ValkeyServer, admin: Redis) -> N
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", "prefix of its own"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "its own prefix"),
         ("-OOM command not allowed when used memory > 'maxmemory'.", "out of memory"),
         ("-READONLY You can't write against a read only replica.", "read-only replica"),
         ("-NOREPLICAS Not enough good replicas to write.", "lacks replicas"),
@@ -270,7 +270,7 @@ def test_foreign_keys_under_our_names_are_told(on_redis: RedisKeeper) -> None:
     """Another program's key of another type is an error in words."""
     on_redis.raw.set(f"{on_redis.prefix}:{{{CLOCK}}}:state", "mine")
 
-    with pytest.raises(StoreUnavailable, match="prefix of its own"):
+    with pytest.raises(StoreUnavailable, match="its own prefix"):
         on_redis.store.snapshot()
     on_redis.wipe()
 
