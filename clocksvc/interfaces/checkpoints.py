@@ -12,25 +12,25 @@ from typing import Protocol
 from clocksvc.interfaces.tick_log import KeepAlive
 
 OWN_KEY = ""
-"""The key of the dispatcher's own position, beside those of its entries."""
+"""The key of the dispatcher's own checkpoint; the other keys are the names of its schedules."""
 
 BEAT, TICK_TASKS = "beat", "tasks"
 """The names of two dispatchers: an app's beat, unless named otherwise, and the one in the service's own beat."""
 
 
 def checkpoint_topic(tick_log: str) -> str:
-    """The Kafka topic that keeps the positions of all dispatchers of the clock whose tick log this is."""
+    """The Kafka topic with the checkpoints of all dispatchers of the clock with this tick log."""
     return f"{tick_log}-checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One position.
+    """The checkpoint of a dispatcher, or the registration of one of its schedules.
 
     Attributes:
-        at_ms: the tick up to which everything was sent; for an entry, the tick before which it did not exist.
-        offset: of that tick in the tick log, where it is known: where to go on reading.
-        schedule: an entry's schedule in words: another one is another entry.
+        at_ms: the tick up to which everything was sent; of a schedule, the tick from which on it is due.
+        offset: the offset of that tick in the tick log, if known.
+        fingerprint: of a schedule's recurrence; a changed one makes it a new schedule. "" for a dispatcher.
     """
 
     at_ms: int
@@ -39,24 +39,24 @@ class Checkpoint:
 
 
 class Checkpoints(Protocol):
-    """The positions of one dispatcher, by entry; its own under `OWN_KEY`."""
+    """The checkpoint of one dispatcher, under `OWN_KEY`, and the registrations of its schedules, by name."""
 
     def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
-        """Become the only writer, and read all positions: whoever wrote before is fenced when this returns.
+        """Become the only writer and read all checkpoints. When this returns, earlier writers are fenced.
 
         Raises:
-            CheckpointsUnavailable: no answer, or another dispatcher's transaction is open for longer than it can live.
-            UnreadableRecord: a position of a format that this version does not read.
+            CheckpointsUnavailable: no answer, or another dispatcher's transaction stayed open beyond its timeout.
+            UnreadableRecord: a checkpoint has a format that this version does not read.
         """
 
-    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
-        """Write positions, all or none; None takes one away.
+    def commit(self, checkpoints: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+        """Write checkpoints atomically; None deletes one.
 
         Raises:
-            Fenced: another process holds them now; nothing was written.
-            OutcomeUnknown: the answer did not come; the next `hold` tells.
+            Fenced: another process has acquired them; nothing was written.
+            OutcomeUnknown: no answer came; the next `acquire` reads what was written.
             CheckpointsUnavailable: nothing was written.
         """
 
     def close(self) -> None:
-        """Free connections. May be called at any time, more than once."""
+        """Close connections. Can be called at any time, and more than once."""

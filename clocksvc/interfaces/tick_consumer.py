@@ -1,7 +1,7 @@
-"""One dispatcher's turn at a clock's tick log: of all its processes one has it at a time, and reads committed ticks.
+"""Assigns a clock's tick log to one process of a dispatcher at a time, which reads committed ticks.
 
-Who has the turn is decided by the keeper (Kafka's consumer groups). It can be wrong for a while about a process that
-was asleep: what makes the turn sure is the fencing of the positions.
+The implementation decides which process has the assignment, as a Kafka consumer group does. A process that was
+suspended can believe for a while that it still has it; fencing of the checkpoints makes this harmless.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,36 +12,36 @@ from clocksvc.interfaces.tick_log import KeepAlive
 
 
 class TickWithOffset(NamedTuple):
-    """A tick and where it stands in the tick log."""
+    """A tick and its offset in the tick log."""
 
     offset: int
     tick: Tick
 
 
 class TickConsumer(Protocol):
-    """One process's membership. Only one thread may use it."""
+    """The membership of one process. Only one thread may use it."""
 
     @property
     def assignment_epoch(self) -> int | None:
-        """Another number for each turn that this process gets; None while another process has it."""
+        """A number that differs for each assignment of this process; None while it has no assignment."""
 
     def last_tick_ms(self, waiting: KeepAlive) -> int | None:
-        """Where the clock stands by its tick log now; None before its first tick.
+        """The last tick in the tick log; None before the clock's first tick.
 
         Raises:
-            Unavailable, OpenTransaction: not known now.
+            Unavailable, OpenTransaction: it can't be read now.
         """
 
     def seek(self, after: Checkpoint | None) -> None:
-        """Read from where a position's tick stood, that one first; from the beginning where that is not known or
-        outside of the log. Only in one's turn."""
+        """Continue at a checkpoint's tick, which is read again; at the beginning of the log if its offset is unknown or
+        not in the log. To be called during an assignment only."""
 
     def poll(self, timeout_s: float) -> list[TickWithOffset]:
-        """The next ticks, ascending, as soon as there are any; [] after `timeout_s`, or while it is not one's turn.
+        """The next ticks, ascending. Blocks for up to `timeout_s`, then returns []; without an assignment returns [].
 
         Raises:
             TickLogUnavailable: the log can't be read.
         """
 
     def close(self) -> None:
-        """Leave: another process gets the turn at once."""
+        """Leave, so that another process gets the assignment at once."""

@@ -1,4 +1,4 @@
-"""What reads the shop's check-ins: writes them down, commits, and reports how far it is. `python consumer.py`"""
+"""Consumes the shop's check-ins: stores them, commits, and reports its progress. `python consumer.py`"""
 
 import json
 import os
@@ -22,7 +22,7 @@ SETTINGS = {
 
 
 def row(message):
-    """A check-in as the ledger keeps it; its time is the record's."""
+    """A check-in as a row of the ledger; its time is the record's timestamp."""
     found = json.loads(message.value())
     return message.partition(), message.offset(), message.timestamp()[1], found["till"], found["cents"]
 

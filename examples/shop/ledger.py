@@ -1,7 +1,7 @@
-"""The shop's ledger, a file of SQLite: what was checked in, what was missed, what was billed.
+"""The shop's ledger, an SQLite file: check-ins, missed check-ins and bills.
 
-Everything is written under a key of its own, so that it does no harm when it is done twice: Kafka and Celery both
-promise "at least once". `python ledger.py` prints what stands in it.
+Kafka and Celery deliver at least once, so all writes are idempotent: each row has a primary key.
+`python ledger.py` prints the ledger.
 """
 
 import os
@@ -21,20 +21,20 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 def opened() -> sqlite3.Connection:
-    """The ledger: the file that SHOP_LEDGER names, else shop.db."""
+    """Open the ledger: the file named by SHOP_LEDGER, else shop.db."""
     ledger = sqlite3.connect(os.environ.get("SHOP_LEDGER", "shop.db"), timeout=30)
     ledger.executescript(_TABLES)
     return ledger
 
 
 def check_in(ledger: sqlite3.Connection, rows: Iterable[tuple[int, int, int, str, int]]) -> None:
-    """Note check-ins: (partition, offset, at_ms, till, cents) each. Durable when this returns."""
+    """Store check-ins: rows of (partition, offset, at_ms, till, cents). Durable when this returns."""
     with ledger:
         ledger.executemany("INSERT OR IGNORE INTO checkins VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def mark_missed(begin_ms: int, end_ms: int) -> None:
-    """Who was there in the hour before, and did not check in between the two."""
+    """Store the tills that checked in during the hour before `begin_ms`, and not from `begin_ms` to `end_ms`."""
     with closing(opened()) as ledger, ledger:
         ledger.execute(
             "INSERT OR IGNORE INTO missed SELECT ?1, till FROM checkins WHERE at_ms >= ?1 - ?3 AND at_ms < ?1 EXCEPT "
@@ -44,7 +44,7 @@ def mark_missed(begin_ms: int, end_ms: int) -> None:
 
 
 def bill(night_ms: int) -> None:
-    """What each till took in the 24 hours before."""
+    """Store each till's takings of the 24 hours before."""
     with closing(opened()) as ledger, ledger:
         ledger.execute(
             "INSERT OR IGNORE INTO bills "

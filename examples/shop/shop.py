@@ -1,6 +1,6 @@
-"""The shop's Celery app: a bill each night, and a look each minute for tills that did not check in.
+"""The shop's Celery app: bills each night, and each minute a search for tills that did not check in.
 
-Both go by the clock `shop`: when everything before their time has been processed, and not before.
+Both follow the clock `shop`: they are sent once everything before their time has been processed.
 """
 
 import os
@@ -22,14 +22,14 @@ app.conf.beat_schedule = {
 
 @app.task(bind=True)
 def bills(self):
-    """Sent once everything before 04:00 has been processed; the header says which 04:00."""
+    """Sent once everything before 04:00 has been processed. The header has the date."""
     ledger.bill(_ms(self.request.headers["clocksvc-due"]))
 
 
 @on_tick("shop", name="minutes.mark_missed")
 @app.task
 def mark_missed(tick):
-    """Sent at each tick: the minute that ends with it is complete."""
+    """Sent at each tick: the minute that ends at the tick is complete."""
     end_ms = _ms(tick["time"])
     ledger.mark_missed(end_ms - tick["interval_seconds"] * 1000, end_ms)
 

@@ -181,7 +181,7 @@ def start(shop: Shop) -> None:
     for command in running:
         shop.start(command)
     beat = next(command for command in running if "beat" in command)
-    eventually(lambda: shop.said(beat, "sending"), within=60, what="beat to go by the clock")
+    eventually(lambda: shop.said(beat, "dispatching"), within=60, what="beat to go by the clock")
 
 
 def test_the_shop(shop: Shop) -> None:

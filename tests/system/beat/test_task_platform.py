@@ -62,7 +62,9 @@ def test_each_tick_becomes_an_activation(scene: Scene, bootstrap: str, key_prefi
     scene.start_senders()
     begun_ms = scene.at_ms
     eventually(
-        lambda: '"sending"' in scene.installation.output("dispatchers"), within=WITHIN_S, what="the dispatcher's turn"
+        lambda: '"dispatching"' in scene.installation.output("dispatchers"),
+        within=WITHIN_S,
+        what="the dispatcher's turn",
     )
     scene.drive(2)
     wanted = f"wanted a multiple of taskbroker.replicas.{key_prefix}"

@@ -1,4 +1,4 @@
-"""A dispatcher over in-memory keepers: a tick log that is written by hand, a broker that notes and can fail."""
+"""A dispatcher over in-memory implementations: a tick log written by the test, and a task queue that can fail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,58 +32,58 @@ START_MIN = 29_922_240  # 2026-11-22T12:00Z
 
 
 @dataclass
-class NotingBroker:
-    """Takes every task, unless it is told otherwise."""
+class RecordingTaskQueue:
+    """Accepts every task. `failing` tasks fail first; tasks of schedules in `rejecting` are rejected."""
 
-    taken: list[DueTask] = field(default_factory=list)
+    tasks: list[DueTask] = field(default_factory=list)
     failing: int = 0
-    refusing: set[str] = field(default_factory=set)
+    rejecting: set[str] = field(default_factory=set)
 
-    def send(self, sending: DueTask) -> None:
-        if sending.schedule in self.refusing:
+    def send(self, task: DueTask) -> None:
+        if task.schedule in self.rejecting:
             raise InvalidValue("args", object(), "wanted JSON")
         if self.failing:
             self.failing -= 1
             raise TaskQueueUnavailable
-        self.taken.append(sending)
+        self.tasks.append(task)
 
-    def due(self, entry: str) -> list[int]:
-        """The minutes after the start at which an entry's tasks were due, as they were sent."""
-        return [round(one.due_ms / MINUTE) - START_MIN for one in self.taken if one.schedule == entry]
+    def due(self, schedule: str) -> list[int]:
+        """The due times of a schedule's tasks, in minutes after the start, in the order of sending."""
+        return [round(one.due_ms / MINUTE) - START_MIN for one in self.tasks if one.schedule == schedule]
 
 
-class Bed:
-    """One clock's log and positions, and the processes of one dispatcher."""
+class DispatcherFixture:
+    """A clock's tick log and checkpoints, and the processes of one dispatcher."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.group = MemoryGroup(self.log, "c")
         self.topic = MemoryCheckpointTopic()
-        self.broker = NotingBroker()
+        self.queue = RecordingTaskQueue()
         self.time = ManualTime(START_MIN * 60)
         self.last_min: int | None = None
 
     def tick(self, *minutes: int) -> None:
         """The leader commits the ticks of these minutes after the start, in one transaction."""
-        made = []
+        messages = []
         for minute in minutes:
             at_ms = (START_MIN + minute) * MINUTE
             previous = None if self.last_min is None else (START_MIN + self.last_min) * MINUTE
             state = ClockState(last_tick_ms=at_ms, last_emitted_ms=at_ms)
-            made.append(encode_message(Record("c", state, Tick("c", at_ms, previous, MINUTE, at_ms))))
+            messages.append(encode_message(Record("c", state, Tick("c", at_ms, previous, MINUTE, at_ms))))
             self.last_min = minute
-        self.log.begin_own(made)
+        self.log.begin_own(messages)
         self.log.end_own(committed=True)
 
     def dispatcher(
-        self, entries: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
+        self, schedules: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
     ) -> TaskDispatcher:
-        """One more process of the dispatcher."""
-        subscription, positions = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)
-        return TaskDispatcher("c", name, entries, subscription, positions, self.broker, self.time, observer)
+        """Start another process of the dispatcher."""
+        consumer, checkpoints = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)
+        return TaskDispatcher("c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
-        """Let each do some steps."""
+        """Run some steps of each dispatcher in turn."""
         for _ in range(steps):
             for dispatcher in dispatchers:
                 dispatcher.step(0.0)

@@ -33,16 +33,16 @@ from clocksvc.testing import InMemoryClock
 MINUTE_S = 60
 STEPS = 500
 PERIODS = (1, 2, 3, 5, 7)
-"""Each entry is due every so many minutes; `each` at each tick; `last` as each, but of several only the last."""
+"""One schedule for each period, in minutes. Also `each`, due at each tick, and `last`, the same with `CatchUp.LAST`."""
 
 
 class Crash(BaseException):
-    """SIGKILL, between two calls."""
+    """SIGKILL between two calls."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """Due at the multiples of some minutes."""
+    """A Recurrence that is due at multiples of a number of minutes."""
 
     minutes: int
 
@@ -54,21 +54,21 @@ class Every:
         return f"every {self.minutes} minutes"
 
 
-ENTRIES = [
+SCHEDULES = [
     *(Schedule(f"every-{minutes}", Every(minutes)) for minutes in PERIODS),
     Schedule("each", EachTick()),
     Schedule("last", EachTick(), CatchUp.LAST),
 ]
 
 
-class Fragile:
-    """A keeper as one process uses it: the process may die before and after each call."""
+class CrashingProxy:
+    """Forwards calls; the process can crash before and after each of them."""
 
-    def __init__(self, keeper: Any, dies: Callable[[], bool]) -> None:
-        self._keeper, self._dies = keeper, dies
+    def __init__(self, target: Any, dies: Callable[[], bool]) -> None:
+        self._target, self._dies = target, dies
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._keeper, name)
+        found = getattr(self._target, name)
         if not callable(found):
             return found
 
@@ -85,95 +85,95 @@ class Fragile:
 
 @dataclass
 class Outcome:
-    """What one seed did, and what was wrong."""
+    """Counts and errors of one seed."""
 
     ticks: int = 0
     sent: int = 0
     duplicates: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 class Simulation:
-    """One world from one seed."""
+    """One run, determined by its seed."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.clock = InMemoryClock(interval_seconds=MINUTE_S)
         self.group = MemoryGroup(self.clock.log, self.clock.spec.name)
         self.topic = MemoryCheckpointTopic()
-        self.taken: list[DueTask] = []
-        self.broker_down = False
-        self.mortal = True
+        self.sent: list[DueTask] = []
+        self.queue_down = False
+        self.crashes_allowed = True
         self.outcome = Outcome()
         self.processes: list[tuple[TaskDispatcher, MemoryTickConsumer]] = []
 
     def run(self) -> Outcome:
-        """Faults for a while, then calm, then judgement."""
-        self._reported()
+        """Run with faults, then without, then check the results."""
+        self._advance_clock()
         for _ in range(2):
             self._start()
-        self._until_first_turn()
-        began_ms = self._last_ms()
+        self._until_first_task()
+        first_ms = self._last_ms()
         for _ in range(STEPS):
             self._fault() if self.rng.random() < 0.1 else self._act()
-        self._calm()
-        self._judge(began_ms)
+        self._recover()
+        self._check(first_ms)
         return self.outcome
 
-    # -- the broker -----------------------------------------------------------------------------------------------
+    # -- the task queue -----------------------------------------------------------------------------------------------
 
-    def send(self, sending: DueTask) -> None:
-        """The broker's side: a task can be taken although its dispatcher hears of a failure."""
-        if self.broker_down and self.rng.random() < 0.7:
+    def send(self, task: DueTask) -> None:
+        """The task queue: during an outage a task can be accepted although the call fails."""
+        if self.queue_down and self.rng.random() < 0.7:
             raise TaskQueueUnavailable
-        self.taken.append(sending)
-        if self.broker_down:
+        self.sent.append(task)
+        if self.queue_down:
             raise TaskQueueUnavailable
 
-    # -- who acts -------------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------------------------
 
     def _act(self) -> None:
         if self.rng.random() < 0.4:
-            self._reported()
+            self._advance_clock()
         else:
             self._step(self.rng.randrange(len(self.processes)))
 
-    def _reported(self) -> None:
-        """Some minutes pass, and consumers say so; the leader is in trouble if its keepers are."""
+    def _advance_clock(self) -> None:
+        """Let some minutes pass, with reports of the consumers, so that the leader emits ticks."""
         self.clock.time.advance(MINUTE_S * self.rng.choice([1, 1, 1, 2, 6]))
         if self.clock.log.unavailable:
             return
-        for _ in range(4):  # after a loss of the store: the lease, recovery, the roster, who is heard
+        for _ in range(4):  # after a loss of the store: lease, recovery, roster, announcements
             self.clock.report(0, self.clock.time.now_ms() / 1000)
             self.clock.time.advance(1)
 
     def _step(self, number: int) -> None:
-        dispatcher, subscription = self.processes[number]
+        dispatcher, consumer = self.processes[number]
         try:
             dispatcher.step(0.0)
         except Crash:
             self.outcome.faults["crash"] += 1
-            self.group.leave(subscription)
+            self.group.leave(consumer)
             del self.processes[number]
             self._start()
 
     def _start(self) -> None:
-        subscription = MemoryTickConsumer(self.group)
+        consumer = MemoryTickConsumer(self.group)
 
         def dies() -> bool:
-            return self.mortal and self.rng.random() < 0.01
+            return self.crashes_allowed and self.rng.random() < 0.01
 
         dispatcher = TaskDispatcher(
             self.clock.spec.name,
             "beat",
-            ENTRIES,
-            Fragile(subscription, dies),
-            Fragile(MemoryCheckpoints(self.topic, "beat"), dies),
-            Fragile(self, dies),
+            SCHEDULES,
+            CrashingProxy(consumer, dies),
+            CrashingProxy(MemoryCheckpoints(self.topic, "beat"), dies),
+            CrashingProxy(self, dies),
             self.clock.time,
         )
-        self.processes.append((dispatcher, subscription))
+        self.processes.append((dispatcher, consumer))
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -186,38 +186,38 @@ class Simulation:
         """FLUSHALL."""
         self.clock.store.wipe()
 
-    def give_the_turn_away(self) -> None:
-        """A rebalance: whoever had it learns of it later."""
+    def reassign(self) -> None:
+        """A rebalance; the process that loses the assignment notices later."""
         self.group.give(self.rng.choice(self.group.members))
 
-    def lose_an_answer(self) -> None:
-        """A position is written, or not, and nobody says which."""
+    def lose_a_commit_answer(self) -> None:
+        """A commit gets no answer; it may have succeeded."""
         self.topic.commit_faults.append(self.rng.choice(list(CommitFault)))
 
-    def toggle_positions(self) -> None:
-        """The positions can't be had; or they can again."""
+    def toggle_checkpoints(self) -> None:
+        """Begin or end an outage of the checkpoints."""
         self.topic.unavailable = not self.topic.unavailable
 
-    def toggle_broker(self) -> None:
-        """The broker is in trouble; or it is well again."""
-        self.broker_down = not self.broker_down
+    def toggle_queue(self) -> None:
+        """Begin or end an outage of the task queue."""
+        self.queue_down = not self.queue_down
 
     def toggle_log(self) -> None:
-        """The tick log can't be read or written; or it can again."""
+        """Begin or end an outage of the tick log."""
         self.clock.log.unavailable = not self.clock.log.unavailable
 
-    # -- judgement ------------------------------------------------------------------------------------------------
+    # -- the check ------------------------------------------------------------------------------------------------
 
-    def _until_first_turn(self) -> None:
-        while not self.taken:
-            self._reported()
+    def _until_first_task(self) -> None:
+        while not self.sent:
+            self._advance_clock()
             self._step(self.rng.randrange(len(self.processes)))
 
-    def _calm(self) -> None:
-        self.mortal = self.broker_down = self.topic.unavailable = self.clock.log.unavailable = False
+    def _recover(self) -> None:
+        self.crashes_allowed = self.queue_down = self.topic.unavailable = self.clock.log.unavailable = False
         self.topic.commit_faults.clear()
         for _ in range(3):
-            self._reported()
+            self._advance_clock()
         for _ in range(60):
             for number in range(len(self.processes)):
                 self._step(number)
@@ -226,42 +226,43 @@ class Simulation:
         return max(self._committed(), default=0)
 
     def _committed(self) -> list[int]:
-
         values = [json.loads(one.value or b"") for one in self.clock.log.committed() if one.type == "tick"]
         return [int(value["timestamp_seconds"]) * 1000 for value in values]
 
-    def _judge(self, began_ms: int) -> None:
-        ticks = [at_ms for at_ms in self._committed() if at_ms > began_ms]
-        self.outcome.ticks, self.outcome.sent = len(ticks), len(self.taken)
-        self.outcome.duplicates = len(self.taken) - len({one.id for one in self.taken})
-        wrong = self.outcome.wrong
-        got: dict[str, list[int]] = {entry.name: [] for entry in ENTRIES}
+    def _check(self, first_ms: int) -> None:
+        ticks = [at_ms for at_ms in self._committed() if at_ms > first_ms]
+        self.outcome.ticks, self.outcome.sent = len(ticks), len(self.sent)
+        self.outcome.duplicates = len(self.sent) - len({one.id for one in self.sent})
+        errors = self.outcome.errors
+        received: dict[str, list[int]] = {schedule.name: [] for schedule in SCHEDULES}
         ids: dict[tuple[str, int], str] = {}
-        for one in self.taken:
+        for one in self.sent:
             if ids.setdefault((one.schedule, one.due_ms), one.id) != one.id:
-                wrong.append(f"{one.schedule} of {one.due_ms} came under two ids")
+                errors.append(f"{one.schedule} of {one.due_ms} has two ids")
             if one.due_ms > one.tick.at_ms:
-                wrong.append(f"early: {one.schedule} of {one.due_ms} with tick {one.tick.at_ms}")
-            if one.due_ms > began_ms and one.due_ms not in got[one.schedule]:
-                got[one.schedule].append(one.due_ms)
-        wanted = {f"every-{n}": [at_ms for at_ms in ticks if at_ms % (n * MINUTE_S * 1000) == 0] for n in PERIODS}
-        wanted["each"] = ticks
-        for name, due in wanted.items():
-            if got[name] != due:
-                wrong.append(f"{name}: lost {sorted(set(due) - set(got[name]))}, added {set(got[name]) - set(due)}")
-        last = got["last"]
+                errors.append(f"early: {one.schedule} of {one.due_ms} with tick {one.tick.at_ms}")
+            if one.due_ms > first_ms and one.due_ms not in received[one.schedule]:
+                received[one.schedule].append(one.due_ms)
+        expected = {f"every-{n}": [at_ms for at_ms in ticks if at_ms % (n * MINUTE_S * 1000) == 0] for n in PERIODS}
+        expected["each"] = ticks
+        for name, due in expected.items():
+            if received[name] != due:
+                errors.append(
+                    f"{name}: lost {sorted(set(due) - set(received[name]))}, added {set(received[name]) - set(due)}"
+                )
+        last = received["last"]
         if last != sorted(last) or not set(last) <= set(ticks) or last[-1:] != ticks[-1:]:
-            wrong.append(f"last: {last[-3:]} of {ticks[-3:]}")
+            errors.append(f"last: {last[-3:]} of {ticks[-3:]}")
 
 
 _FAULTS: dict[str, Callable[[Simulation], None]] = {
     fault.__name__: fault
     for fault in (
         Simulation.flush_store,
-        Simulation.give_the_turn_away,
-        Simulation.lose_an_answer,
-        Simulation.toggle_positions,
-        Simulation.toggle_broker,
+        Simulation.reassign,
+        Simulation.lose_a_commit_answer,
+        Simulation.toggle_checkpoints,
+        Simulation.toggle_queue,
         Simulation.toggle_log,
     )
 }

@@ -1,4 +1,4 @@
-"""A dispatcher's counts on their way to the store: few writes, nothing lost to an outage, and nobody waits for them."""
+"""DispatcherMetrics: few writes to the store, no counts lost in an outage, and the dispatcher never waits."""
 
 import threading
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
 from tests.unit.jobs.dispatcher_fixture import (
     START_MIN,
-    Bed,
+    DispatcherFixture,
 )
 from tests.unit.jobs.test_due_tasks import MINUTE
 from tests.waiting import eventually
@@ -34,47 +34,49 @@ DESTINATIONS = {
     "bad": Destination("bills", "fast"),
 }
 ZEROS = {
-    TaskCounterKey(*place, outcome): 0 for place in DESTINATIONS.values() for outcome in ("sent", "expired", "rejected")
+    TaskCounterKey(*labels, outcome): 0
+    for labels in DESTINATIONS.values()
+    for outcome in ("sent", "expired", "rejected")
 }
 
 
-class CountedStore(MemoryStore):
-    """Notes how often it is written; `hold` makes it hang."""
+class CountingStore(MemoryStore):
+    """Counts the writes. Blocks while `unblocked` is not set."""
 
     def __init__(self) -> None:
         super().__init__("c", ManualTime(START_MIN * 60))
         self.writes = 0
-        self.hold = threading.Event()
-        self.hold.set()
+        self.unblocked = threading.Event()
+        self.unblocked.set()
 
     def count_tasks(
         self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
     ) -> None:
         self.writes += 1
-        assert self.hold.wait(30)
+        assert self.unblocked.wait(30)
         super().count_tasks(dispatcher, handled, at_ms, ttl_ms)
 
 
-def tally_on(store: MemoryStore) -> DispatcherMetrics:
+def metrics_on(store: MemoryStore) -> DispatcherMetrics:
     return DispatcherMetrics("c", "beat", DESTINATIONS, store)
 
 
-def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
-    """Sent, stale and refused apart, by namespace and queue, with the position; each counter is there from 0 on."""
-    bed, store = Bed(), CountedStore()
-    tally = tally_on(store)
-    bed.broker.refusing.add("bad")
-    bed.tick(0)
-    dispatcher = bed.dispatcher([EACH, OLD, BAD], observer=tally)
-    bed.run(dispatcher)
-    tally.step()
+def test_outcomes_are_counted_by_namespace_and_queue() -> None:
+    """The checkpoint is written too. Every counter exists from the beginning, with 0."""
+    fixture, store = DispatcherFixture(), CountingStore()
+    metrics = metrics_on(store)
+    fixture.queue.rejecting.add("bad")
+    fixture.tick(0)
+    dispatcher = fixture.dispatcher([EACH, OLD, BAD], observer=metrics)
+    fixture.run(dispatcher)
+    metrics.step()
     assert store.counters().tasks == {"beat": ZEROS}
     assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
-    bed.tick(1, 2)
-    bed.time.advance(600)
-    bed.run(dispatcher)
-    tally.step()
+    fixture.tick(1, 2)
+    fixture.time.advance(600)
+    fixture.run(dispatcher)
+    metrics.step()
 
     counted = {what: count for what, count in store.counters().tasks["beat"].items() if count}
     assert counted == {
@@ -86,96 +88,96 @@ def test_what_a_sender_does_is_counted_by_where_it_goes() -> None:
     assert store.writes == 2
 
 
-def test_without_news_the_store_is_left_alone() -> None:
-    """But for the position, now and then: an emptied store knows it again. Without the turn not even that."""
-    store = CountedStore()
-    tally = tally_on(store)
-    tally.step()
+def test_nothing_is_written_without_a_change() -> None:
+    """Except for the checkpoint, at times: the store may have lost it. A process without assignment writes nothing."""
+    store = CountingStore()
+    metrics = metrics_on(store)
+    metrics.step()
     assert store.writes == 0
 
-    tally.checkpoint(START_MIN * MINUTE)
-    tally.step()
+    metrics.checkpoint(START_MIN * MINUTE)
+    metrics.step()
     store.wipe()
     for _ in range(REPEAT_STEPS):
-        tally.step()
+        metrics.step()
     assert store.writes == 2
     assert store.counters().dispatcher_checkpoints_ms == {"beat": START_MIN * MINUTE}
 
-    tally.checkpoint(None)
+    metrics.checkpoint(None)
     for _ in range(3 * REPEAT_STEPS):
-        tally.step()
+        metrics.step()
     assert store.writes == 3
 
 
-def test_what_is_counted_while_the_store_is_away_is_written_later() -> None:
-    """Once, with the newest position."""
-    store = CountedStore()
-    tally = tally_on(store)
+def test_counts_of_an_outage_are_written_later() -> None:
+    """Once, with the newest checkpoint."""
+    store = CountingStore()
+    metrics = metrics_on(store)
     store.broken = True
     for minute in range(3):
-        tally.count(EACH, "sent")
-        tally.checkpoint((START_MIN + minute) * MINUTE)
-        tally.step()
+        metrics.count(EACH, "sent")
+        metrics.checkpoint((START_MIN + minute) * MINUTE)
+        metrics.step()
     store.broken = False
-    tally.step()
-    tally.step()
+    metrics.step()
+    metrics.step()
 
     assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 3
     assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 2) * MINUTE}
 
 
-def test_a_store_that_hangs_holds_no_sender_up() -> None:
-    """Its thread waits; the dispatcher goes on, and what was counted meanwhile comes with the end."""
-    bed, store = Bed(), CountedStore()
-    store.hold.clear()
-    tally = tally_on(store)
-    tally.start()
-    bed.tick(0)
-    dispatcher = bed.dispatcher([EACH], observer=tally)
-    bed.run(dispatcher)
+def test_a_blocked_store_does_not_delay_the_dispatcher() -> None:
+    """Only the thread waits; `close` writes what was counted meanwhile."""
+    fixture, store = DispatcherFixture(), CountingStore()
+    store.unblocked.clear()
+    metrics = metrics_on(store)
+    metrics.start()
+    fixture.tick(0)
+    dispatcher = fixture.dispatcher([EACH], observer=metrics)
+    fixture.run(dispatcher)
     eventually(lambda: store.writes == 1, what="a write")
 
-    bed.tick(*range(1, 6))
-    bed.run(dispatcher)
-    assert bed.broker.due("each") == [1, 2, 3, 4, 5]
+    fixture.tick(*range(1, 6))
+    fixture.run(dispatcher)
+    assert fixture.queue.due("each") == [1, 2, 3, 4, 5]
 
-    store.hold.set()
+    store.unblocked.set()
     dispatcher.close()
     assert store.counters().tasks["beat"][TaskCounterKey("ingest", "fast", "sent")] == 5
     assert store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 5) * MINUTE}
 
 
-def test_positions_are_kept_for_longer_than_a_stop() -> None:
-    """So that a metric shows how far a dispatcher that is gone is behind."""
-    store = CountedStore()
-    tally = tally_on(store)
-    tally.checkpoint(START_MIN * MINUTE)
-    tally.step()
+def test_the_checkpoint_is_kept_for_a_week() -> None:
+    """So the metrics show how far behind a stopped dispatcher is."""
+    store = CountingStore()
+    metrics = metrics_on(store)
+    metrics.checkpoint(START_MIN * MINUTE)
+    metrics.step()
     (_, expires_ms) = store.copy_state().dispatchers["beat"]
 
     assert expires_ms - store.now_ms() >= 7 * DAY_MS
 
 
-def test_an_unexpected_exception_does_not_end_the_writing(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the store is written after that."""
+def test_an_unexpected_exception_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the thread writes again."""
 
-    class FailsOnce(CountedStore):
+    class FailsOnce(CountingStore):
         def count_tasks(
-            self, sender: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+            self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
         ) -> None:
             if not self.writes:
                 self.writes = 1
                 raise ZeroDivisionError
-            super().count_tasks(sender, handled, at_ms, ttl_ms)
+            super().count_tasks(dispatcher, handled, at_ms, ttl_ms)
 
     store = FailsOnce()
-    tally = tally_on(store)
-    tally.checkpoint(START_MIN * MINUTE)
-    tally.start()
+    metrics = metrics_on(store)
+    metrics.checkpoint(START_MIN * MINUTE)
+    metrics.start()
     eventually(lambda: "unexpected error, the thread continues" in caplog.messages, what="the exception to be logged")
-    tally.checkpoint((START_MIN + 1) * MINUTE)
+    metrics.checkpoint((START_MIN + 1) * MINUTE)
 
     eventually(
-        lambda: store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 1) * MINUTE}, what="the position"
+        lambda: store.counters().dispatcher_checkpoints_ms == {"beat": (START_MIN + 1) * MINUTE}, what="the checkpoint"
     )
-    tally.close()
+    metrics.close()
