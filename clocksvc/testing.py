@@ -41,6 +41,10 @@ class ManualTime:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def set(self, now: str | int | float) -> None:
+        """Set the wall clock, forward or back. The monotonic clock does not change."""
+        self._now_ms = parse_timestamp("now", now)
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now_ms += round(seconds * 1000)

@@ -19,6 +19,7 @@ from clocksvc.interfaces.store import (
 from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.service.public_state import PublicState
+from clocksvc.testing import ManualTime
 from tests.public_states import public_state
 
 NOW_MS = 1_764_000_000_000
@@ -27,24 +28,11 @@ SPEC = ClockSpec("checkins", ("ingest",), "consumers", "ticks", heartbeat=Heartb
 
 
 @dataclass
-class FrozenTime:
-    """A wall clock that does not move."""
-
-    at_ms: int = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        return self.at_ms / 1000
-
-
-@dataclass
 class FakeClockView:
     """A clock whose state the test sets."""
 
     spec: ClockSpec = SPEC
-    store: Store = field(default_factory=lambda: MemoryStore("checkins", FrozenTime()))
+    store: Store = field(default_factory=lambda: MemoryStore("checkins", ManualTime(NOW_MS / 1000)))
     public: PublicState = field(default_factory=public_state)
     trouble: str = ""
 

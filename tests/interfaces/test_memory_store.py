@@ -6,6 +6,7 @@ from clocksvc.clock.partition import Outcome
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.memory.store import MemoryStore
+from clocksvc.testing import ManualTime
 from tests.interfaces.store_values import (
     BASE,
     CLOCK,
@@ -19,19 +20,6 @@ from tests.interfaces.store_values import (
     raw,
     send,
 )
-
-
-class SetTime:
-    """A store's clock that a test sets."""
-
-    def __init__(self, now_ms: int) -> None:
-        self.now = now_ms
-
-    def now_ms(self) -> int:
-        return self.now
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 def test_rolled_back_to_a_snapshot() -> None:
@@ -52,16 +40,16 @@ def test_rolled_back_to_a_snapshot() -> None:
 
 def test_lease_and_future_follow_the_stores_own_clock() -> None:
     """A store whose clock is behind refuses more, and keeps a lease longer: it is asked for no other time."""
-    time = SetTime(BASE)
+    time = ManualTime(BASE / 1000)
     store = MemoryStore(CLOCK, time)
     lead(store, SINGLE)
 
     assert store.now_ms() == BASE
     assert send(store, (ORDERS_0, BASE + MINUTE + 1)) == (Outcome.TOO_FAR_AHEAD,)
     assert send(store, (ORDERS_0, BASE + MINUTE)) == (Outcome.ACCEPTED,)
-    time.now = BASE + LEASE_MS - 1
+    time.set((BASE + LEASE_MS - 1) / 1000)
     assert store.snapshot().leader is not None
-    time.now = BASE + LEASE_MS
+    time.set((BASE + LEASE_MS) / 1000)
     assert store.snapshot().leader is None
 
 
@@ -89,13 +77,13 @@ def test_store_that_breaks_ends_a_wait() -> None:
 
 def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
     """What it heard `since` a time that is now far ahead counts from the next announcement on."""
-    time = SetTime(BASE)
+    time = ManualTime(BASE / 1000)
     store = MemoryStore(CLOCK, time)
     store.wipe()
     store.announce("a", "digest", LEASE_MS)
-    time.now = BASE - 60 * MINUTE
+    time.set((BASE - 60 * MINUTE) / 1000)
     lead(store, SINGLE)
 
     store.announce("a", "digest", LEASE_MS)
 
-    assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms == time.now
+    assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms == time.now_ms()

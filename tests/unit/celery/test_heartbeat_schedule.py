@@ -8,6 +8,7 @@ from celery import Celery
 from celery.beat import BeatLazyFunc
 
 from clocksvc.celery.heartbeat_schedule import EpochSchedule, HeartbeatScheduler, remaining_ms
+from clocksvc.testing import ManualTime
 
 pytestmark = pytest.mark.core
 
@@ -15,17 +16,9 @@ MULTIPLE_MS = 1_764_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Wall:
-    """A wall clock that stands where it is put."""
-
-    def __init__(self, at_ms: int = MULTIPLE_MS) -> None:
-        self.at_ms = at_ms
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        return self.at_ms / 1000
+def wall_at(at_ms: int) -> ManualTime:
+    """A wall clock at a time in ms."""
+    return ManualTime(at_ms / 1000)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +45,7 @@ def test_remaining(last_ms: int, now_ms: int, left_ms: int) -> None:
 )
 def test_is_due_answers_as_celery_asks(now_ms: int, due: bool, next_s: float) -> None:
     """Celery learns whether the entry is due and, to the millisecond, when the next multiple comes."""
-    schedule = EpochSchedule(60_000, Wall(now_ms))
+    schedule = EpochSchedule(60_000, wall_at(now_ms))
     last_run_at = EPOCH + timedelta(milliseconds=MULTIPLE_MS + 5)
 
     assert tuple(schedule.is_due(last_run_at)) == (due, next_s)
@@ -60,7 +53,7 @@ def test_is_due_answers_as_celery_asks(now_ms: int, due: bool, next_s: float) ->
 
 def test_now_is_an_aware_time() -> None:
     """What Celery stores as the last run is UTC, to the millisecond."""
-    assert EpochSchedule(1_000, Wall(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
+    assert EpochSchedule(1_000, wall_at(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
 
 
 def test_schedules_compare_by_interval() -> None:
@@ -74,9 +67,9 @@ def test_schedules_compare_by_interval() -> None:
 class RecordingScheduler(HeartbeatScheduler):
     """Beat's scheduler, with a list in the broker's place."""
 
-    time: Wall
+    time: ManualTime
 
-    def __init__(self, wall: Wall, every_ms: int) -> None:
+    def __init__(self, wall: ManualTime, every_ms: int) -> None:
         self.time = wall
         self.sent: list[int] = []
         self.sent_at: list[int] = []
@@ -84,7 +77,7 @@ class RecordingScheduler(HeartbeatScheduler):
         entry = {
             "task": "t",
             "schedule": EpochSchedule(every_ms, wall),
-            "args": (BeatLazyFunc(lambda: wall.at_ms // every_ms * every_ms),),
+            "args": (BeatLazyFunc(lambda: wall.now_ms() // every_ms * every_ms),),
         }
         conf = {"beat_schedule": {"entry": entry}, "beat_max_loop_interval": 5, "result_expires": None}
         super().__init__(Celery("test", set_as_current=False, fixups=set(), changes=conf))
@@ -95,20 +88,20 @@ class RecordingScheduler(HeartbeatScheduler):
 
     def send_task(self, name: str, args: list[int], *rest: object, **options: object) -> None:
         self.sent += args
-        self.sent_at.append(self.time.at_ms)
-        self.time.at_ms += self.slow_ms
+        self.sent_at.append(self.time.now_ms())
+        self.time.advance(self.slow_ms / 1000)
         self.slow_ms = 0
 
-    def run(self, wall: Wall, seconds: float) -> None:
+    def run(self, wall: ManualTime, seconds: float) -> None:
         """Let beat live for so long: it sleeps exactly as long as it says."""
-        until_ms = wall.at_ms + round(seconds * 1000)
-        while wall.at_ms < until_ms:
-            wall.at_ms += max(1, round(self.tick() * 1000))
+        until_ms = wall.now_ms() + round(seconds * 1000)
+        while wall.now_ms() < until_ms:
+            wall.advance(max(1, round(self.tick() * 1000)) / 1000)
 
 
 def test_beat_sends_each_multiple_once() -> None:
     """Through Celery's own loop: one message for each multiple, never before it, at most a few ms after it."""
-    wall = Wall(MULTIPLE_MS + 1_300)
+    wall = wall_at(MULTIPLE_MS + 1_300)
     beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 10)
 
@@ -118,10 +111,10 @@ def test_beat_sends_each_multiple_once() -> None:
 
 def test_beat_survives_a_clock_that_is_set_back() -> None:
     """When the wall clock is set back an hour, heartbeats go on with its next multiple, not an hour later."""
-    wall = Wall(MULTIPLE_MS + 3_600_500)
+    wall = wall_at(MULTIPLE_MS + 3_600_500)
     beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 4)
-    wall.at_ms = MULTIPLE_MS + 100
+    wall.set((MULTIPLE_MS + 100) / 1000)
     beat.sent.clear()
     beat.run(wall, 5)
 
@@ -130,10 +123,10 @@ def test_beat_survives_a_clock_that_is_set_back() -> None:
 
 def test_beat_makes_good_after_a_pause_once() -> None:
     """After a pause of many intervals one message goes out, for the newest multiple; then the rhythm goes on."""
-    wall = Wall(MULTIPLE_MS + 500)
+    wall = wall_at(MULTIPLE_MS + 500)
     beat = RecordingScheduler(wall, 2_000)
     beat.tick()
-    wall.at_ms = MULTIPLE_MS + 100_700
+    wall.set((MULTIPLE_MS + 100_700) / 1000)
     beat.run(wall, 2)
 
     assert beat.sent == [MULTIPLE_MS + 100_000, MULTIPLE_MS + 102_000]
@@ -141,7 +134,7 @@ def test_beat_makes_good_after_a_pause_once() -> None:
 
 def test_a_slow_message_makes_the_next_no_later() -> None:
     """A message that takes long to send (the broker was away) holds the next one up only until it is sent."""
-    wall = Wall(MULTIPLE_MS + 1_500)
+    wall = wall_at(MULTIPLE_MS + 1_500)
     beat = RecordingScheduler(wall, 2_000)
     beat.slow_ms = 2_900
     beat.run(wall, 4)

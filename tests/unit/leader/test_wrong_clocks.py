@@ -11,15 +11,6 @@ from clocksvc.testing import InMemoryClock, ManualTime
 from tests.unit.leader.looks import hold_of
 
 
-class _Wrong(ManualTime):
-    """A clock that can be set back or forth, while its monotonic one goes on."""
-
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
-
-
 def _led_by(clock: InMemoryClock, time: ManualTime, holder: str) -> Leader:
     ids = iter(f"{number:012x}{ord(holder[0]):020x}" for number in range(1, 100))
     parts = LeaderDependencies(
@@ -30,12 +21,12 @@ def _led_by(clock: InMemoryClock, time: ManualTime, holder: str) -> Leader:
 
 def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
     """Its last tick is then in its future: that it is quiet shows by the time that has passed."""
-    clock, time = InMemoryClock(interval_seconds=1), _Wrong()
+    clock, time = InMemoryClock(interval_seconds=1), ManualTime()
     clock.leader = _led_by(clock, time, "wrong:1")
     clock.report(0, "2026-11-22T11:59:59Z")
     assert len(clock.ticks()) == 1
 
-    time.ahead_ms = -300_000
+    time.set("2026-11-22T11:55:00Z")
     for _ in range(15):
         clock.time.advance(1)
         time.advance(1)
@@ -48,13 +39,13 @@ def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
 
 def test_a_store_that_forgot_the_leaders_own_word_hides_no_conflict() -> None:
     """The store's clock jumps ahead: the leader's announcement is over there, another configuration's is not."""
-    clock, time = InMemoryClock(interval_seconds=1), _Wrong()
+    clock, time = InMemoryClock(interval_seconds=1), ManualTime()
     clock.store = MemoryStore(clock.spec.name, time)
     clock.leader = _led_by(clock, clock.time, "leader:1")
     clock.report(0, "2026-11-22T11:59:58Z")
     assert len(clock.ticks()) == 1
 
-    time.ahead_ms = 8_000
+    time.set("2026-11-22T12:00:08Z")
     clock.store.acquire_lease(f"{2:012x}{ord('l'):020x}", "leader:1", 3_000)
     clock.store.announce("other:2 x", "another", 6_000)
     clock.report(0, "2026-11-22T11:59:59Z")

@@ -20,7 +20,8 @@ from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.service.public_state import PartitionCounts
-from tests.metrics_page import NOW_MS, SPEC, FakeClockView, FrozenTime, report, scrape, values, watching, write_roster
+from clocksvc.testing import ManualTime
+from tests.metrics_page import NOW_MS, SPEC, FakeClockView, report, scrape, values, watching, write_roster
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.core
@@ -226,7 +227,7 @@ class BreaksAtOnce(MemoryStore):
 @pytest.mark.parametrize("store", [BreaksAtOnce, BreaksWhilePaging])
 def test_an_outage_of_the_store_fails_no_scrape(store: type[MemoryStore]) -> None:
     """All metrics of the store are absent; those of this process and its view are exported."""
-    view = FakeClockView(store=store("checkins", FrozenTime()))
+    view = FakeClockView(store=store("checkins", ManualTime(NOW_MS / 1000)))
     view.change(last_tick=Tick("checkins", 60_000, None, 60_000, 60_000))
     write_roster(view.store, 3_000)
     report(view.store, *range(3_000))
@@ -255,7 +256,7 @@ def test_latency_buckets_count_up() -> None:
 
 def test_clocks_do_not_mix() -> None:
     """Each clock has its own series; an outage of one clock's store does not affect another clock."""
-    silent = MemoryStore("checkins", FrozenTime())
+    silent = MemoryStore("checkins", ManualTime(NOW_MS / 1000))
     views = [FakeClockView(SPEC, silent), FakeClockView(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
     metrics = watching(*views)
     metrics.ticked("bills", 3, None)

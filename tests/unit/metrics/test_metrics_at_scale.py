@@ -11,8 +11,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import PartitionClock
 from clocksvc.memory.store import MemoryStore
 from clocksvc.redis.store import open_store
-from clocksvc.testing import InMemoryClock
-from tests.metrics_page import FakeClockView, FrozenTime, report, watching, write_roster
+from clocksvc.testing import InMemoryClock, ManualTime
+from tests.metrics_page import NOW_MS, FakeClockView, report, watching, write_roster
 
 PARTITIONS = 10_000
 CPU_S = 0.2
@@ -43,7 +43,7 @@ class Stuck(MemoryStore):
     """A store whose `partitions` blocks until `go_on` is set."""
 
     def __init__(self) -> None:
-        super().__init__("checkins", FrozenTime())
+        super().__init__("checkins", ManualTime(NOW_MS / 1000))
         self.asked, self.go_on = threading.Event(), threading.Event()
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:

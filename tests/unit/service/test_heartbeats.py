@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from clocksvc.interfaces.topics import (
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.topics import MemoryTopics
 from clocksvc.service import heartbeats as heartbeat
+from clocksvc.testing import ManualTime
 
 pytestmark = pytest.mark.core
 
@@ -25,44 +26,32 @@ MINUTE_MS = 60_000
 SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", "ticks", heartbeat=HeartbeatSpec())
 
 
-@dataclass
-class Wall:
-    """A wall clock that stands where it is put; its monotonic one moves by 0.25 s each time it is asked."""
-
-    at_ms: int = NOW_MS
-    asked: float = 0.0
-
-    def now_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic(self) -> float:
-        self.asked += 0.25
-        return self.asked
-
-
 class Cluster(MemoryTopics):
     """A cluster that may not tell some topics."""
 
     forbidden: Collection[str] = ()
     asked: int = 0
+    slow: ManualTime | None = None
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
         self.asked += 1
+        if self.slow is not None:
+            self.slow.advance(0.25)
         if any(topic in self.forbidden for topic in topics):
             raise MetadataUnavailable("not authorized")
         return super().describe(topics)
 
 
 @pytest.fixture
-def wall() -> Wall:
+def wall() -> ManualTime:
     """The worker's clock; the store's stands at NOW_MS."""
-    return Wall()
+    return ManualTime(NOW_MS / 1000)
 
 
 @pytest.fixture
 def store() -> MemoryStore:
     """The clock's store."""
-    return MemoryStore("checkins", Wall())
+    return MemoryStore("checkins", ManualTime(NOW_MS / 1000))
 
 
 @pytest.fixture
@@ -82,7 +71,7 @@ def timestamps(topics: MemoryTopics) -> dict[Partition, list[int]]:
     return {partition: [record.timestamp_ms for record in topics.records(partition)] for partition in ALL}
 
 
-def test_every_partition_gets_one(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_every_partition_gets_one(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """One record with the header lands in every partition, and the round is counted as a success."""
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
@@ -93,7 +82,7 @@ def test_every_partition_gets_one(wall: Wall, store: MemoryStore, topics: Cluste
     assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 3}, NOW_MS)
 
 
-def test_partitions_come_from_kafka(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_partitions_come_from_kafka(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """A partition that was added since the last round gets its heartbeat with no change of configuration."""
     topics.add_partitions("retries", 1)
 
@@ -103,12 +92,12 @@ def test_partitions_come_from_kafka(wall: Wall, store: MemoryStore, topics: Clus
 @pytest.mark.parametrize(("own_ms", "wanted_ms"), [(NOW_MS - 5_000, NOW_MS - 5_000), (NOW_MS + 5_000, NOW_MS)])
 def test_timestamp_is_the_earlier_clock(own_ms: int, wanted_ms: int, store: MemoryStore, topics: Cluster) -> None:
     """A worker whose clock is ahead can't run the global clock forward: the earlier of the two clocks counts."""
-    heartbeat.beat(SPEC, store, topics, Wall(own_ms), NOW_MS)
+    heartbeat.beat(SPEC, store, topics, ManualTime(own_ms / 1000), NOW_MS)
 
     assert timestamps(topics)[ALL[0]] == [wanted_ms]
 
 
-def test_key_and_payload(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_key_and_payload(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """Compacted or strictly typed topics get the key and payload that were configured."""
     spec = replace(SPEC, heartbeat=HeartbeatSpec(key=b"k", payload=b"{}"))
     heartbeat.beat(spec, store, topics, wall, NOW_MS)
@@ -117,7 +106,7 @@ def test_key_and_payload(wall: Wall, store: MemoryStore, topics: Cluster) -> Non
 
 
 def test_a_store_out_of_reach_stops_no_heartbeat(
-    wall: Wall, store: MemoryStore, topics: Cluster, caplog: pytest.LogCaptureFixture
+    wall: ManualTime, store: MemoryStore, topics: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the store the worker's own clock counts, every partition gets its record, the lost count is logged."""
     store.broken = True
@@ -129,7 +118,7 @@ def test_a_store_out_of_reach_stops_no_heartbeat(
     assert caplog.messages == ["store out of reach, heartbeats not counted"]
 
 
-def test_a_store_lost_meanwhile_loses_the_count_alone(wall: Wall, topics: Cluster) -> None:
+def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: Cluster) -> None:
     """A store that told the time but can't count any more makes the round no less whole."""
 
     class Forgetful(MemoryStore):
@@ -137,12 +126,12 @@ def test_a_store_lost_meanwhile_loses_the_count_alone(wall: Wall, topics: Cluste
             self.broken = True
             super().count_heartbeats(outcomes, success=success)
 
-    made = heartbeat.beat(SPEC, Forgetful("checkins", Wall()), topics, wall, NOW_MS)
+    made = heartbeat.beat(SPEC, Forgetful("checkins", ManualTime(NOW_MS / 1000)), topics, wall, NOW_MS)
 
     assert (made.whole, made.counted) == (True, False)
 
 
-def test_a_failed_partition_stops_no_other(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_a_failed_partition_stops_no_other(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """Deliveries are checked one by one; a round with a failure is no success, and says why."""
     topics.failing[ALL[1]] = "no leader"
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -152,7 +141,7 @@ def test_a_failed_partition_stops_no_other(wall: Wall, store: MemoryStore, topic
     assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 2, "failed": 1}, None)
 
 
-def test_a_missing_topic_is_a_failure(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_a_missing_topic_is_a_failure(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """A configured topic that Kafka does not list fails by name; the other topic gets its records."""
     topics.delete("retries")
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -161,7 +150,7 @@ def test_a_missing_topic_is_a_failure(wall: Wall, store: MemoryStore, topics: Cl
     assert dict(store.counters().heartbeats) == {"delivered": 2, "failed": 1}
 
 
-def test_an_unreadable_topic_stops_no_other(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_an_unreadable_topic_stops_no_other(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """A topic that may not be described fails with Kafka's reason; the other topic gets its records."""
     topics.forbidden = ["ingest"]
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -169,9 +158,10 @@ def test_an_unreadable_topic_stops_no_other(wall: Wall, store: MemoryStore, topi
     assert (made.delivered, dict(made.unread)) == (ALL[2:], {"ingest": "not authorized"})
 
 
-def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: Wall, store: MemoryStore) -> None:
+def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, store: MemoryStore) -> None:
     """With Kafka away, a clock of a hundred topics does not wait for each of them."""
     topics = Cluster()
+    topics.slow = wall
     names = tuple(f"topic-{number}" for number in range(100))
     topics.forbidden = names
     made = heartbeat.beat(replace(SPEC, topics=names), store, topics, wall, NOW_MS)
@@ -191,7 +181,7 @@ def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: Wall, store: M
     ],
 )
 def test_an_old_round_expires(
-    every_ms: int, age_ms: int, expired: bool, wall: Wall, store: MemoryStore, topics: Cluster
+    every_ms: int, age_ms: int, expired: bool, wall: ManualTime, store: MemoryStore, topics: Cluster
 ) -> None:
     """A round that waited longer than max(every, 60 s) puts nothing, and is counted as expired."""
     spec = replace(SPEC, interval_ms=600_000, heartbeat=HeartbeatSpec(every_ms))
@@ -201,14 +191,14 @@ def test_an_old_round_expires(
     assert dict(store.counters().heartbeats) == ({"expired": 1} if expired else {"delivered": 3})
 
 
-def test_an_expired_round_is_no_success(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_an_expired_round_is_no_success(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """The time of the last success stays where it was when a round expires."""
     heartbeat.beat(SPEC, store, topics, wall, NOW_MS - 61_000)
 
     assert store.counters().heartbeat_success_ms is None
 
 
-def test_heartbeats_that_are_off(wall: Wall, store: MemoryStore, topics: Cluster) -> None:
+def test_heartbeats_that_are_off(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
     """A clock without heartbeats gets none by accident: the error names the setting."""
     with pytest.raises(InvalidValue, match=r"clocks\.checkins\.heartbeat"):
         heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)
