@@ -1,4 +1,4 @@
-"""`clocksvc check`: what new users get wrong, found before it holds a clock, with what to do about it.
+"""`clocksvc check`: finds mistakes in an installation before they hold a clock, and says what to do about each.
 
-`rules_*` judge facts and ask nobody; `run` asks, each part in its own thread and in bounded time.
+`probe_*` read facts from Redis, Kafka and this machine, in bounded time; `rules_*` evaluate facts and do no I/O.
 """

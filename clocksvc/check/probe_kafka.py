@@ -1,8 +1,8 @@
-"""What the configured Kafka says of itself and of every clock's topics, tick log and group. It writes nothing."""
+"""Reads the facts about the configured Kafka, and each clock's topics, tick log and group. Writes nothing."""
 
 from collections.abc import Iterator
 
-from clocksvc.check import rules_kafka, rules_time, rules_topic
+from clocksvc.check import rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, problem
 from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.partition import Partition
@@ -10,34 +10,31 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import MetadataUnavailable, UnreadableRecord
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import (
-    NewestRecord,
-    TopicFacts,
-)
+from clocksvc.kafka.cluster_facts import NewestRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.settings import Settings
 
-SAMPLE_S = 5.0
-NEWEST_S = 2.0
-RECORDS_A_PARTITION = 1_000
-RECORDS_IN_ALL = 50_000
-"""So many records are read for the samples of all clocks: a second or two of one broker's time."""
+SAMPLES_TIMEOUT_S = 5.0
+NEWEST_TIMEOUT_S = 2.0
+RECORDS_PER_PARTITION = 1_000
+MAX_RECORDS = 50_000
+"""How many records are read for the samples of all clocks: one or two seconds of a broker's time."""
 
 
-def ask_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
+def probe_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
     """The findings on Kafka.
 
     Raises:
         MetadataUnavailable: no answer.
     """
     with KafkaInspector(settings.kafka_settings(), time) as inspector:
-        yield from _look(inspector, settings, time)
+        yield from _probe(inspector, settings, time)
 
 
-def _look(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
+def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
     cluster = inspector.cluster()
-    yield from rules_kafka.judge_cluster(cluster)
-    unstamped: list[tuple[ClockSpec, str, int]] = []
+    yield from rules_kafka.evaluate_cluster(cluster)
+    create_time_topics: list[tuple[ClockSpec, str, int]] = []
     for spec in settings.clock_specs().values():
         partitions: list[Partition] = []
         for topic in spec.topics:
@@ -46,40 +43,40 @@ def _look(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator
             except MetadataUnavailable as error:
                 yield problem(f"topic {topic}", str(error), "allow this user Describe on the topic", spec.name)
                 continue
-            yield from rules_topic.judge(spec, topic, facts)
+            yield from rules_topic.evaluate_topic(spec, topic, facts)
             if facts is not None:
                 partitions += _partitions(topic, facts.partitions)
                 if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
-                    unstamped.append((spec, topic, facts.partitions))
-        yield from _ticklog(inspector, spec, cluster.brokers, time)
+                    create_time_topics.append((spec, topic, facts.partitions))
+        yield from _tick_log(inspector, spec, cluster.brokers, time)
         yield from _group(inspector, spec, partitions)
-    yield from _samples(inspector, unstamped, time)
+    yield from _samples(inspector, create_time_topics, time)
 
 
-def _ticklog(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Time) -> Iterator[Finding]:
+def _tick_log(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Time) -> Iterator[Finding]:
     try:
         facts = inspector.topic(spec.tick_log)
     except MetadataUnavailable as error:
         to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
         yield problem(f"tick log {spec.tick_log}", str(error), to_do, spec.name)
         return
-    if facts is None and (refusal := inspector.why_not_creatable(spec.tick_log)):
-        yield rules_kafka.judge_creation(spec, refusal)
+    if facts is None and (reason := inspector.why_not_creatable(spec.tick_log)):
+        yield rules_kafka.tick_log_not_creatable(spec, reason)
         return
-    yield from rules_kafka.judge_ticklog(spec, facts, brokers)
-    yield _brokers_skew(inspector, spec, facts, time)
+    yield from rules_kafka.evaluate_tick_log(spec, facts, brokers)
+    yield _broker_time(inspector, spec, facts, time)
 
 
-def _brokers_skew(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
+def _broker_time(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
     newest: NewestRecord | None = None
     if facts is not None and facts.partitions == 1 and not facts.lacks("READ"):
         try:
-            newest = inspector.newest(spec.tick_log, NEWEST_S)
+            newest = inspector.newest(spec.tick_log, NEWEST_TIMEOUT_S)
         except MetadataUnavailable as error:
             text = f"its last record can't be read: {error}"
             return problem(f"tick log {spec.tick_log}", text, "allow this user Read on the topic", spec.name)
-    stamp_ms = None if newest is None else newest.appended_ms
-    return rules_time.judge_brokers(spec.name, stamp_ms, _emitted_ms(spec, newest), time.now_ms())
+    appended_ms = None if newest is None else newest.appended_ms
+    return rules_kafka.evaluate_broker_time(spec.name, appended_ms, _emitted_ms(spec, newest), time.now_ms())
 
 
 def _emitted_ms(spec: ClockSpec, newest: NewestRecord | None) -> int | None:
@@ -98,13 +95,13 @@ def _group(inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partitio
     except MetadataUnavailable as error:
         yield problem(f"group {spec.group}", str(error), "allow this user Describe on the group", spec.name)
         return
-    yield from rules_kafka.judge_group(spec, facts, partitions)
+    yield from rules_kafka.evaluate_group(spec, facts, partitions)
 
 
 def _samples(inspector: KafkaInspector, topics: list[tuple[ClockSpec, str, int]], time: Time) -> Iterator[Finding]:
-    deadline = time.monotonic() + SAMPLE_S
-    in_all = sum(count for _, _, count in topics)
-    newest = max(10, min(RECORDS_A_PARTITION, RECORDS_IN_ALL // max(1, in_all)))
+    deadline = time.monotonic() + SAMPLES_TIMEOUT_S
+    total = sum(count for _, _, count in topics)
+    newest = max(10, min(RECORDS_PER_PARTITION, MAX_RECORDS // max(1, total)))
     for spec, topic, count in topics:
         partitions = _partitions(topic, count)
         try:
@@ -112,7 +109,7 @@ def _samples(inspector: KafkaInspector, topics: list[tuple[ClockSpec, str, int]]
         except MetadataUnavailable as error:
             yield problem(f"topic {topic}", f"can't be read: {error}", "allow this user Read on the topic", spec.name)
             continue
-        yield from rules_topic.judge_sample(spec, topic, sample, time.now_ms())
+        yield from rules_topic.evaluate_sample(spec, topic, sample, time.now_ms())
 
 
 def _partitions(topic: str, count: int) -> list[Partition]:

@@ -1,4 +1,4 @@
-"""Whether this machine can serve: bind, tokens, port."""
+"""Tests whether `clocksvc serve` can start on this machine: address, tokens and port."""
 
 import http.client
 import json
@@ -10,12 +10,12 @@ from clocksvc.check.finding import Finding, ok, problem, warning
 from clocksvc.errors import InvalidValue
 from clocksvc.settings import Settings, check_bind
 
-ANSWER_S = 2.0
+HTTP_TIMEOUT_S = 2.0
 _NO_ANSWER = (OSError, http.client.HTTPException, LookupError, TypeError, ValueError)
 
 
-def ask_service(settings: Settings) -> Iterator[Finding]:
-    """The findings on bind, tokens and port."""
+def probe_service(settings: Settings) -> Iterator[Finding]:
+    """The findings on address, tokens and port."""
     try:
         check_bind(settings.api, insecure=False)
     except InvalidValue as error:
@@ -27,37 +27,37 @@ def ask_service(settings: Settings) -> Iterator[Finding]:
 
 def _tokens(count: int) -> str:
     if count == 0:
-        return "no tokens, and bound to this machine: open to whoever is on it"
+        return "no tokens, and bound to this machine only: all its users have access"
     return f"{count} token{'s' * (count != 1)}"
 
 
 def _port(host: str, port: int, clocks: Collection[str]) -> Finding:
     part = f"port {port}"
     if port == 0:
-        return ok(part, "any free port will do")
+        return ok(part, "any free port is used")
     try:
         _try_to_bind(host, port)
     except OSError as error:
         if _is_clocksvc(host, port):
-            return _served(part, host, port, clocks)
+            return _compare_clocks(part, host, port, clocks)
         text = f"clocksvc can't listen on {host}:{port}: {error.strerror or error}"
-        return problem(part, text, "end what uses it, or set api.host and api.port to what is free")
+        return problem(part, text, "stop the process that uses it, or set api.host and api.port to a free address")
     return ok(part, f"{host}:{port} is free")
 
 
-def _served(part: str, host: str, port: int, clocks: Collection[str]) -> Finding:
-    """No token is shown to what listens there: it may be anybody's."""
+def _compare_clocks(part: str, host: str, port: int, clocks: Collection[str]) -> Finding:
+    """Whether a running clocksvc serves the configured clocks. Sends no token: the other process may not be trusted."""
     try:
-        served = [str(clock["clock"]) for clock in _asked(host, port, "/v1/clocks")["clocks"]]
+        served = [str(clock["clock"]) for clock in _get(host, port, "/v1/clocks")["clocks"]]
     except _NO_ANSWER:
-        return ok(part, "a clocksvc serves there already; which clocks, it does not say without a token")
+        return ok(part, "a clocksvc is already running there; without a token it does not list its clocks")
     if set(clocks) <= set(served):
-        return ok(part, "a clocksvc serves there already, and these clocks")
+        return ok(part, "a clocksvc is already running there, with these clocks")
     text = (
-        f"another clocksvc serves there: clocks {', '.join(served) or 'none'}, not "
-        f"{', '.join(sorted(set(clocks) - set(served)))}; clocksvc serve would refuse the port"
+        f"another clocksvc is running there, with the clocks {', '.join(served) or 'none'}, without "
+        f"{', '.join(sorted(set(clocks) - set(served)))}; clocksvc serve could not listen on the port"
     )
-    return warning(part, text, "end it, or set api.port to one that is free")
+    return warning(part, text, "stop it, or set api.port to a free port")
 
 
 def _try_to_bind(host: str, port: int) -> None:
@@ -68,17 +68,17 @@ def _try_to_bind(host: str, port: int) -> None:
 
 
 def _is_clocksvc(host: str, port: int) -> bool:
-    """Whether what listens there describes itself as a clocksvc."""
+    """True if the OpenAPI document there is a clocksvc's."""
     try:
-        return "clocksvc" in str(_asked(host, port, "/openapi.json")["info"]["title"]).lower()
+        return "clocksvc" in str(_get(host, port, "/openapi.json")["info"]["title"]).lower()
     except _NO_ANSWER:
         return False
 
 
-def _asked(host: str, port: int, path: str) -> Any:
-    """JSON; raises some of `_NO_ANSWER`, as does what looks into it."""
+def _get(host: str, port: int, path: str) -> Any:
+    """The JSON at a path. Raises one of `_NO_ANSWER`; so does a look-up in unexpected JSON."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    connection = http.client.HTTPConnection(reachable, port, timeout=ANSWER_S)
+    connection = http.client.HTTPConnection(reachable, port, timeout=HTTP_TIMEOUT_S)
     try:
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())

@@ -20,7 +20,7 @@ from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.check.finding import Level
-from clocksvc.check.probe_redis import ask_servers
+from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.cli.console import add_config, load_settings
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.kafka.admin import check_settings
@@ -158,7 +158,7 @@ def _check_redis(settings: Settings, backoff: Backoff) -> float | None:
         The seconds until the next attempt; None if there is nothing left to do.
     """
     try:
-        for found in ask_servers(bootstrap.open_connection(settings)):
+        for found in probe_redis_servers(bootstrap.open_connection(settings)):
             if found.level is not Level.OK:
                 detail = f"{found.part}: {found.text}; {found.to_do}"
                 logger.warning("redis settings can lose clock state", extra={"detail": detail})

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from clocksvc.check.finding import Finding, Level
-from clocksvc.check.probe_redis import ask_servers
+from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
 from clocksvc.redis.connection import Connection
@@ -41,7 +41,7 @@ def connected(address: RedisAddress) -> Iterator[Connection]:
 
 def trouble(connection: Connection) -> list[Finding]:
     """The findings that are not OK."""
-    return [finding for finding in ask_servers(connection) if finding.level is not Level.OK]
+    return [finding for finding in probe_redis_servers(connection) if finding.level is not Level.OK]
 
 
 def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str) -> None:
@@ -120,9 +120,9 @@ def test_a_sound_server_gives_no_warning() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "harm"),
-    [("allkeys-lru", "drop rosters"), ("volatile-ttl", "drop leases"), ("noeviction", None)],
+    [("allkeys-lru", "evict rosters"), ("volatile-ttl", "evict leases"), ("noeviction", None)],
 )
-def test_eviction_that_could_drop_keys_gives_a_warning(policy: str, harm: str | None) -> None:
+def test_eviction_that_could_lose_keys_gives_a_warning(policy: str, harm: str | None) -> None:
     """Each policy with its effect, with and without a memory limit."""
     with ValkeyServer(maxmemory_policy=policy) as server, connected(parse_redis_url(server.url)) as connection:
         unlimited = trouble(connection)

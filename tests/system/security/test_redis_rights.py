@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clocksvc.check.finding import Level
-from clocksvc.check.probe_redis import ask_redis
+from clocksvc.check.probe_redis import probe_redis
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import (
@@ -83,7 +83,7 @@ def checked(url: str) -> str:
     settings = Settings.model_validate({"redis": {"url": url}, "clocks": clock})
     found = []
     try:
-        for one in ask_redis(settings, SystemTime()):
+        for one in probe_redis(settings, SystemTime()):
             found += [] if one.level is Level.OK else [f"{one.text} → {one.to_do}"]
     except ClocksvcError as error:
         found.append(str(error))

@@ -22,7 +22,7 @@ Findings = list[dict[str, str | None]]
 
 
 def check(place: Workplace, capsys: pytest.CaptureFixture[str]) -> tuple[int, Findings]:
-    """Run it; the exit code and the findings."""
+    """Run it, and return its exit code and its findings."""
     capsys.readouterr()
     code = main(["check", "--json", *place.write()])
     findings: Findings = json.loads(capsys.readouterr().out)["findings"]
@@ -30,7 +30,7 @@ def check(place: Workplace, capsys: pytest.CaptureFixture[str]) -> tuple[int, Fi
 
 
 def about(findings: Findings, part: str, level: str) -> str:
-    """What was found of one part, on one level: sentences with their advice."""
+    """The findings of one part and level: texts with their advice."""
     return " | ".join(
         f"{one['text']} → {one['to_do']}" for one in findings if (one["part"], one["level"]) == (part, level)
     )
@@ -43,7 +43,7 @@ def problems(findings: Findings) -> list[str | None]:
 
 @pytest.mark.servers
 def test_new_installation_without_its_topics(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """The topic is missing: a problem with what to do; the tick log will be made, the group is not known yet."""
+    """The missing topic is a problem; the tick log will be created, and the group does not exist yet."""
     code, findings = check(place, capsys)
 
     assert code == 1
@@ -55,12 +55,12 @@ def test_new_installation_without_its_topics(place: Workplace, capsys: pytest.Ca
     assert "answers: " in about(findings, "redis", "ok")
     assert "agree" in about(findings, "clock skew", "ok")
     assert "is free" in about(findings, f"port {place.port}", "ok")
-    assert "nobody leads it now" in about(findings, "clock checkins", "ok")
+    assert "no process leads it now" in about(findings, "clock checkins", "ok")
 
 
 @pytest.mark.servers
-def test_create_time_topic_with_disorder(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A value for max_out_of_orderness comes from the records; nothing is written to the topic for it."""
+def test_create_time_topic_with_records_out_of_order(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The records determine the recommended max_out_of_orderness; check writes none."""
     place.create_topic(partitions=1, message_timestamp_type="CreateTime", message_timestamp_after_max_ms="3600000")
     now_ms = time.time_ns() // 1_000_000
     producer = Producer({"bootstrap.servers": place.bootstrap})
@@ -86,7 +86,7 @@ def test_create_time_topic_with_disorder(place: Workplace, capsys: pytest.Captur
 
 @pytest.mark.servers
 def test_timestamps_in_seconds(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """The unit that people get wrong first."""
+    """The most common wrong unit."""
     place.create_topic(partitions=1, message_timestamp_type="CreateTime")
     producer = Producer({"bootstrap.servers": place.bootstrap})
     producer.produce(place.topic, b"x", partition=0, timestamp=int(time.time()))
@@ -100,7 +100,7 @@ def test_timestamps_in_seconds(place: Workplace, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.servers
 def test_group_that_reads_the_topic(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Members, their partitions and offsets are seen; a partition without an offset is a warning."""
+    """Members, their partitions and offsets are read; a partition without an offset is a warning."""
     place.create_topic(message_timestamp_type="LogAppendTime")
     producer = Producer({"bootstrap.servers": place.bootstrap})
     producer.produce(place.topic, b"x", partition=0)
@@ -124,7 +124,7 @@ def test_group_that_reads_the_topic(place: Workplace, capsys: pytest.CaptureFixt
 
 @pytest.mark.servers
 def test_misspelt_group_and_group_that_reads_elsewhere(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """What Kafka knows under a similar name is offered; a group on other topics only is a problem."""
+    """Similar names of existing groups are listed; a group that reads only other topics is a problem."""
     place.create_topic(message_timestamp_type="LogAppendTime")
     place.create_topic(f"{place.prefix}-other", message_timestamp_type="LogAppendTime")
     consumer = Consumer({"bootstrap.servers": place.bootstrap, "group.id": place.group})
@@ -146,7 +146,7 @@ def test_misspelt_group_and_group_that_reads_elsewhere(place: Workplace, capsys:
 
 @pytest.mark.servers
 def test_tick_log_of_a_shape_that_loses_ticks(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Three partitions and a deleting policy: each a problem of its own."""
+    """Three partitions and a deleting policy are two problems."""
     place.create_topic(message_timestamp_type="LogAppendTime")
     place.create_topic(place.log, partitions=3, cleanup_policy="delete")
 
@@ -159,7 +159,7 @@ def test_tick_log_of_a_shape_that_loses_ticks(place: Workplace, capsys: pytest.C
 
 @pytest.mark.servers
 def test_redis_that_can_drop_keys(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """An eviction policy is a warning with the command that changes it; a clock's leases are among what it drops."""
+    """An eviction policy is a warning with the command that changes it."""
     place.create_topic(message_timestamp_type="LogAppendTime")
     with ValkeyServer(maxmemory_policy="allkeys-lru", options={"maxmemory": "100mb"}) as valkey:
         place.settings["redis"]["url"] = valkey.url
@@ -173,7 +173,7 @@ def test_redis_that_can_drop_keys(place: Workplace, capsys: pytest.CaptureFixtur
 
 @pytest.mark.servers
 def test_wrong_password(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Said in words, and the password is not shown."""
+    """A problem that does not show the password."""
     with ValkeyServer(password="the right one") as valkey:
         place.settings["redis"]["url"] = valkey.url.replace("the%20right%20one", "top-secret")
 
@@ -185,7 +185,7 @@ def test_wrong_password(place: Workplace, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_all_parts_down(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each part's own problem, within bounded time."""
+    """One problem for each server, within bounded time."""
     began = time.monotonic()
 
     code, findings = check(folder_only, capsys)
@@ -198,7 +198,7 @@ def test_all_parts_down(folder_only: Workplace, capsys: pytest.CaptureFixture[st
 
 
 def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every mistake is a finding that names its field; nothing else is looked at."""
+    """Every mistake is a finding that names its field; nothing else is tested."""
     folder_only.clock["intervall"] = "1s"
     folder_only.settings["redis"]["prefix"] = "{}"
 
@@ -212,7 +212,7 @@ def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.
 
 
 def test_setting_that_librdkafka_refuses(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only librdkafka knows all of its settings; it is asked before anything else."""
+    """Only librdkafka knows all of its settings; it checks them first."""
     folder_only.settings["kafka"]["security.protocol"] = "carrier-pigeon"
 
     code, findings = check(folder_only, capsys)
@@ -222,7 +222,7 @@ def test_setting_that_librdkafka_refuses(folder_only: Workplace, capsys: pytest.
 
 
 def test_address_that_is_open_to_all(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """serve would refuse to start: check says so before."""
+    """serve would not start, which check reports before."""
     folder_only.settings["api"]["host"] = "0.0.0.0"
 
     code, findings = check(folder_only, capsys)
@@ -232,7 +232,7 @@ def test_address_that_is_open_to_all(folder_only: Workplace, capsys: pytest.Capt
 
 
 def test_port_that_is_taken(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """By something that is no clocksvc."""
+    """By another program."""
     import socket
 
     with socket.create_server(("127.0.0.1", folder_only.port)):
@@ -243,21 +243,23 @@ def test_port_that_is_taken(folder_only: Workplace, capsys: pytest.CaptureFixtur
 
 
 def test_port_on_which_another_clocksvc_serves(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """One that serves these clocks is fine; one that serves others is named with what it serves."""
+    """A service with these clocks is no problem; one with other clocks is a warning that lists them."""
     with serving(Bed()) as served:
         part, folder_only.settings["api"]["port"] = f"port {served.port}", served.port
         _, findings = check(folder_only, capsys)
-        assert "and these clocks" in about(findings, part, "ok")
+        assert "with these clocks" in about(findings, part, "ok")
 
         folder_only.settings["clocks"] = {"bills": folder_only.clock}
         _, findings = check(folder_only, capsys)
 
-    assert "another clocksvc serves there: clocks checkins, not bills" in about(findings, part, "warning")
+    assert "another clocksvc is running there, with the clocks checkins, without bills" in about(
+        findings, part, "warning"
+    )
     assert problems(findings) == ["redis", "kafka"]
 
 
 def test_text_for_people(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each finding, the advice below it, and a count at the end."""
+    """A line for each finding, the advice below it, and the counts at the end."""
     code = main(["check", *folder_only.write()])
 
     lines = capsys.readouterr().out.splitlines()
@@ -270,7 +272,7 @@ def test_text_for_people(folder_only: Workplace, capsys: pytest.CaptureFixture[s
 def test_without_a_configuration(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A file that is not there is a finding that names it; without one it is said how to name one."""
+    """A missing file is a finding that names it; without a file, the finding says how to configure one."""
     monkeypatch.delenv("CLOCKSVC_CONFIG", raising=False)
     nowhere = str(tmp_path / "nowhere.yaml")
 
@@ -281,24 +283,24 @@ def test_without_a_configuration(
     assert "neither --config nor CLOCKSVC_CONFIG is set" in capsys.readouterr().out
 
 
-def test_a_look_at_kafka_leaves_no_client_behind() -> None:
-    """However it ends: librdkafka aborts the process when a client with an open question is collected as garbage on
-    its own thread, and a traceback that somebody keeps is enough to bring that about."""
+def test_an_inspection_of_kafka_leaves_no_client_behind() -> None:
+    """Even if it fails, and its traceback is kept: librdkafka aborts the process if a client with an open request is
+    garbage-collected on its own thread."""
     gc.collect()
     before = admin_clients()
     with pytest.raises(InterruptedError) as kept:
-        interrupted_look()
+        interrupted_inspection()
 
     assert (admin_clients(), kept.value.args) == (before, (before + 1,))
 
 
-def interrupted_look() -> None:
-    """Raises InterruptedError with the number of clients that were alive during the look."""
+def interrupted_inspection() -> None:
+    """Raises InterruptedError with the number of clients that were alive during the inspection."""
     with KafkaInspector({"bootstrap.servers": "127.0.0.1:1"}, SystemTime()) as inspector:
         assert inspector
         raise InterruptedError(admin_clients())
 
 
 def admin_clients() -> int:
-    """How many are alive."""
+    """The number of clients that are alive."""
     return sum(isinstance(one, AdminClient) for one in gc.get_objects())

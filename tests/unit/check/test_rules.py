@@ -1,15 +1,12 @@
-"""What `clocksvc check` says about facts: each rule in a table of cases, with the level and a word of the advice."""
+"""The rules of `clocksvc check`: facts in a table, with the level and some words of the finding."""
 
 from dataclasses import replace
 
 import pytest
 
-from clocksvc.check import rules_kafka, rules_redis, rules_time, rules_topic
-from clocksvc.check.finding import Finding, Level, ok, problem, span, warning, worst
-from clocksvc.check.out_of_orderness import (
-    Disorder,
-    measure,
-)
+from clocksvc.check import rules_kafka, rules_redis, rules_topic
+from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
+from clocksvc.check.rules_topic import OutOfOrderness, measure
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.topics import TimestampType
@@ -30,8 +27,8 @@ NOW_MS = 1_795_348_800_000
 HOUR_MS = 3_600_000
 
 
-def said(findings: list[Finding], level: Level) -> str:
-    """All sentences of a level."""
+def texts_of(findings: list[Finding], level: Level) -> str:
+    """The texts of all findings of a level, with their advice."""
     return " | ".join(f"{one.text} → {one.to_do}" for one in findings if one.level is level)
 
 
@@ -44,8 +41,8 @@ def said(findings: list[Finding], level: Level) -> str:
         (RedisFacts("", "Redis 5.0", "5.0", "master", "noeviction"), PROBLEM, "6.2 or later"),
         (RedisFacts("", "Redis 10.0.1", "10.0.1", "master", "noeviction"), OK, "noeviction"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "slave", "noeviction"), PROBLEM, "the master's address"),
-        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lru", 1000, 10), WARNING, "drop rosters"),
-        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "volatile-ttl", 1000, 10), WARNING, "drop leases"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lru", 1000, 10), WARNING, "evict rosters"),
+        (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "volatile-ttl", 1000, 10), WARNING, "evict leases"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "allkeys-lfu"), WARNING, "no maxmemory"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "noeviction", 1000, 900), WARNING, "90% of maxmemory"),
         (RedisFacts("", "Redis 7.4.0", "7.4.0", "master", "noeviction", 1000, 100), OK, "noeviction"),
@@ -53,11 +50,11 @@ def said(findings: list[Finding], level: Level) -> str:
     ],
 )
 def test_redis(facts: RedisFacts, level: Level, words: str) -> None:
-    """Old versions and replicas can't work; policies that evict lose state on a bad day."""
-    findings = rules_redis.judge(facts)
+    """Old versions and replicas do not work; eviction policies can lose state."""
+    findings = rules_redis.evaluate_server(facts)
 
     assert worst(findings) is level
-    assert words in said(findings, level)
+    assert words in texts_of(findings, level)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +62,8 @@ def test_redis(facts: RedisFacts, level: Level, words: str) -> None:
     [(None, OK), ("3.7-IV4", OK), ("3.6-IV2", PROBLEM), ("2.8", PROBLEM), ("3.10", OK), ("odd", OK)],
 )
 def test_kafka_version(protocol: str | None, level: Level) -> None:
-    """From 4.0 on brokers don't tell a protocol any more: that is new enough."""
-    assert worst(rules_kafka.judge_cluster(ClusterFacts("abc", 3, protocol))) is level
+    """Brokers from 4.0 on have no such setting, and are new enough."""
+    assert worst(rules_kafka.evaluate_cluster(ClusterFacts("abc", 3, protocol))) is level
 
 
 GOOD_TOPIC = TopicFacts(3, APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
@@ -91,28 +88,28 @@ GOOD_TOPIC = TopicFacts(3, APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
     ],
 )
 def test_watched_topic(facts: TopicFacts | None, level: Level, words: str) -> None:
-    """Existence, who stamps, how far ahead, how long kept, and whether a heartbeat gets in."""
-    findings = rules_topic.judge(SPEC, "ingest", facts)
+    """Existence, timestamp type, limit of timestamps, retention, and whether Kafka accepts heartbeats."""
+    findings = rules_topic.evaluate_topic(SPEC, "ingest", facts)
 
     assert worst(findings) is level
-    assert words in said(findings, level)
+    assert words in texts_of(findings, level)
 
 
 @pytest.mark.parametrize("heartbeat", [None, HeartbeatSpec(key=b"clocksvc")])
 def test_compacted_topic_with_a_key_or_without_heartbeats(heartbeat: HeartbeatSpec | None) -> None:
-    """Nothing without a key is put there, so nothing is refused."""
+    """Kafka rejects no record, because none without a key is sent."""
     spec = replace(SPEC, heartbeat=heartbeat)
 
-    assert worst(rules_topic.judge(spec, "ingest", replace(GOOD_TOPIC, cleanup_policy="compact"))) is OK
+    assert worst(rules_topic.evaluate_topic(spec, "ingest", replace(GOOD_TOPIC, cleanup_policy="compact"))) is OK
 
 
 @pytest.mark.parametrize(
     ("timestamps", "level", "words"),
     [
         ([], OK, "no records"),
-        ([NOW_MS, NOW_MS + 1, NOW_MS], OK, "the worst 0.001s"),
-        ([NOW_MS] * 100, OK, "1s would too"),
-        ([NOW_MS] * 99, OK, "max_out_of_orderness 10s covers that"),
+        ([NOW_MS, NOW_MS + 1, NOW_MS], OK, "the maximum is 0.001s"),
+        ([NOW_MS] * 100, OK, "1s would, too"),
+        ([NOW_MS] * 99, OK, "max_out_of_orderness 10s covers this"),
         ([NOW_MS + 12_000, NOW_MS], WARNING, "max_out_of_orderness to 15s or more"),
         ([-1, NOW_MS], PROBLEM, "no timestamp"),
         ([NOW_MS // 1000], PROBLEM, "look like seconds"),
@@ -122,43 +119,47 @@ def test_compacted_topic_with_a_key_or_without_heartbeats(heartbeat: HeartbeatSp
     ],
 )
 def test_sampled_records(timestamps: list[int], level: Level, words: str) -> None:
-    """Units, clocks of producers, and the disorder against what is configured or the default of 10 s."""
-    findings = rules_topic.judge_sample(SPEC, "ingest", {PARTITIONS[0]: timestamps, PARTITIONS[1]: []}, NOW_MS)
+    """Units, producers' clocks, and the out-of-orderness against the configured value or the default of 10 s."""
+    findings = rules_topic.evaluate_sample(SPEC, "ingest", {PARTITIONS[0]: timestamps, PARTITIONS[1]: []}, NOW_MS)
 
     assert worst(findings) is level
-    assert words in said(findings, level)
+    assert words in texts_of(findings, level)
 
 
 def test_configured_out_of_orderness_is_what_counts() -> None:
-    """Not the default, where a value is set."""
+    """The default does not count if a value is set."""
     sample = {PARTITIONS[0]: [NOW_MS + 3_000, NOW_MS]}
 
-    assert worst(rules_topic.judge_sample(SPEC, "ingest", sample, NOW_MS)) is OK
+    assert worst(rules_topic.evaluate_sample(SPEC, "ingest", sample, NOW_MS)) is OK
     strict = replace(SPEC, max_out_of_orderness_ms=1_000)
-    assert "to 5s or more" in said(rules_topic.judge_sample(strict, "ingest", sample, NOW_MS), WARNING)
+    assert "to 5s or more" in texts_of(rules_topic.evaluate_sample(strict, "ingest", sample, NOW_MS), WARNING)
 
 
 @pytest.mark.parametrize(
     ("partitions", "seen", "recommended_s"),
     [
-        ([], Disorder(0, 0, 0, 0), 0),
-        ([[1, 2, 3]], Disorder(3, 0, 0, 0), 0),
-        ([[5_000, 3_800, 6_000, 5_900]], Disorder(4, 2, 1_200, 1_200), 2),
-        # Each partition has a running maximum of its own.
-        ([[9_000_000], [1_000]], Disorder(2, 0, 0, 0), 0),
-        ([[2_000, -1, 1_000]], Disorder(2, 1, 1_000, 1_000), 1),
-        # One stray among many does not set the recommendation.
-        ([[100_000_000, *[99_999_000] * 199, 0, *[100_000_000] * 100]], Disorder(301, 200, 1_000, 100_000_000), 1),
-        ([[8_000_000, 0]], Disorder(2, 1, 8_000_000, 8_000_000), 3 * 3600),
+        ([], OutOfOrderness(0, 0, 0, 0), 0),
+        ([[1, 2, 3]], OutOfOrderness(3, 0, 0, 0), 0),
+        ([[5_000, 3_800, 6_000, 5_900]], OutOfOrderness(4, 2, 1_200, 1_200), 2),
+        # Each partition has its own running maximum.
+        ([[9_000_000], [1_000]], OutOfOrderness(2, 0, 0, 0), 0),
+        ([[2_000, -1, 1_000]], OutOfOrderness(2, 1, 1_000, 1_000), 1),
+        # One outlier does not determine the recommendation.
+        (
+            [[100_000_000, *[99_999_000] * 199, 0, *[100_000_000] * 100]],
+            OutOfOrderness(301, 200, 1_000, 100_000_000),
+            1,
+        ),
+        ([[8_000_000, 0]], OutOfOrderness(2, 1, 8_000_000, 8_000_000), 3 * 3600),
     ],
 )
-def test_disorder(partitions: list[list[int]], seen: Disorder, recommended_s: int) -> None:
-    """How far behind the highest timestamp before them records come, and the handy number that covers it."""
+def test_out_of_orderness(partitions: list[list[int]], seen: OutOfOrderness, recommended_s: int) -> None:
+    """How far records are behind the highest timestamp before them, and the common duration that covers it."""
     measured = measure(partitions)
 
-    assert (measured.records, measured.behind, measured.p99_ms, measured.max_ms) == (
+    assert (measured.records, measured.late, measured.p99_ms, measured.max_ms) == (
         seen.records,
-        seen.behind,
+        seen.late,
         seen.p99_ms,
         seen.max_ms,
     )
@@ -182,11 +183,11 @@ GOOD_LOG = TopicFacts(1, APPEND, None, -1, "compact", 30 * 24 * HOUR_MS, 3, 2)
     ],
 )
 def test_tick_log(facts: TopicFacts | None, level: Level, words: str) -> None:
-    """The tick log's own rules decide; check gives them a level."""
-    findings = rules_kafka.judge_ticklog(SPEC, facts, brokers=3)
+    """Evaluated by `tick_log_topic`; check adds a level."""
+    findings = rules_kafka.evaluate_tick_log(SPEC, facts, brokers=3)
 
     assert worst(findings) is level
-    assert words in said(findings, level)
+    assert words in texts_of(findings, level)
     assert all(one.to_do for one in findings if one.level is not OK)
 
 
@@ -204,7 +205,7 @@ COMMITTED = dict.fromkeys(PARTITIONS, 7)
         (
             GroupFacts("STABLE", 1, ALL - {PARTITIONS[2]}, COMMITTED),
             WARNING,
-            "1 of 3 partitions are nobody's: ingest:2",
+            "1 of 3 partitions are not assigned: ingest:2",
         ),
         (GroupFacts("STABLE", 1, frozenset({Partition("other", 0)}), {}), PROBLEM, "it reads other"),
         (GroupFacts("STABLE", 1, frozenset(), {}), PROBLEM, "none of which reads ingest"),
@@ -213,16 +214,16 @@ COMMITTED = dict.fromkeys(PARTITIONS, 7)
     ],
 )
 def test_group(facts: GroupFacts, level: Level, words: str) -> None:
-    """The group must be there and read these topics: a misspelt one holds the clock for ever."""
-    findings = rules_kafka.judge_group(SPEC, facts, PARTITIONS)
+    """The group must exist and read these topics: a wrong name holds the clock for ever."""
+    findings = rules_kafka.evaluate_group(SPEC, facts, PARTITIONS)
 
     assert worst(findings) is level
-    assert words in said(findings, level)
+    assert words in texts_of(findings, level)
 
 
 def test_group_of_topics_that_are_missing() -> None:
-    """Without partitions nothing is said of who reads them: the missing topic is the finding."""
-    assert worst(rules_kafka.judge_group(SPEC, GroupFacts("STABLE", 1, ALL, COMMITTED), [])) is OK
+    """Without partitions there is no finding on the group: the missing topic is one."""
+    assert worst(rules_kafka.evaluate_group(SPEC, GroupFacts("STABLE", 1, ALL, COMMITTED), [])) is OK
 
 
 @pytest.mark.parametrize(
@@ -237,34 +238,34 @@ def test_group_of_topics_that_are_missing() -> None:
     ],
 )
 def test_store_clock(ahead_ms: int, level: Level, words: str) -> None:
-    """A store that is behind by `max_future` refuses every good report; less only delays ticks."""
-    finding = rules_time.judge_store(ahead_ms, max_future_ms=60_000)
+    """A store that is behind by `max_future` rejects every correct report; less only delays ticks."""
+    finding = rules_redis.evaluate_store_time(ahead_ms, max_future_ms=60_000)
 
     assert finding.level is level
     assert words in finding.text
 
 
 @pytest.mark.parametrize(
-    ("stamp_ms", "emitted_ms", "level", "words"),
+    ("appended_ms", "emitted_ms", "level", "words"),
     [
-        (None, None, OK, "can't be known without writing"),
-        (NOW_MS, None, OK, "can't be known without writing"),
+        (None, None, OK, "can't be compared"),
+        (NOW_MS, None, OK, "can't be compared"),
         (NOW_MS - 5_000, NOW_MS - 5_010, OK, "agreed within a second"),
         (NOW_MS - 5_000, NOW_MS - 9_000, WARNING, "4.0 s ahead of the leader's"),
         (NOW_MS - 9_000, NOW_MS - 5_000, WARNING, "4.0 s behind the leader's"),
         (NOW_MS + 8_000, NOW_MS + 8_000, WARNING, "8.0 s ahead of this machine's"),
     ],
 )
-def test_brokers_clock(stamp_ms: int | None, emitted_ms: int | None, level: Level, words: str) -> None:
-    """Known from the last tick alone, because nothing may be written to find out."""
-    finding = rules_time.judge_brokers("checkins", stamp_ms, emitted_ms, NOW_MS)
+def test_brokers_clock(appended_ms: int | None, emitted_ms: int | None, level: Level, words: str) -> None:
+    """Compared by the last tick, because check writes no record."""
+    finding = rules_kafka.evaluate_broker_time("checkins", appended_ms, emitted_ms, NOW_MS)
 
     assert finding.level is level
     assert words in finding.text
 
 
 def test_worst_and_wire() -> None:
-    """The exit code follows the worst finding; JSON has every field, null where there is nothing."""
+    """The exit code depends on the worst finding; JSON has every field, null if it is empty."""
     assert worst([]) is OK
     assert worst([ok("a", "b"), warning("a", "b", "c")]) is WARNING
     assert worst([problem("a", "b", "c"), ok("a", "b"), warning("a", "b", "c")]) is PROBLEM
@@ -282,5 +283,5 @@ def test_worst_and_wire() -> None:
     [(0, "0s"), (500, "0.5s"), (60_000, "1m"), (90_000, "90s"), (HOUR_MS, "1h"), (86_400_000, "1d")],
 )
 def test_durations_as_the_configuration_writes_them(value_ms: int, text: str) -> None:
-    """So that advice can be copied."""
-    assert span(value_ms) == text
+    """So that users can copy the advice."""
+    assert format_duration(value_ms) == text
