@@ -1,4 +1,4 @@
-"""What only the Redis store can get wrong: its keys, its scripts, and what a real server answers when it can't."""
+"""What is specific to the Redis store: its keys, its scripts, and the errors of a real server."""
 
 import re
 import threading
@@ -66,7 +66,7 @@ def admin(own: ValkeyServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def own_store(own: ValkeyServer) -> Iterator[Store]:
-    """A store on that server, of a clock that is led."""
+    """A store on that server, for a clock with a leader."""
     store = open_store(own.url, CLOCK)
     lead(store, SINGLE)
     yield store
@@ -74,7 +74,7 @@ def own_store(own: ValkeyServer) -> Iterator[Store]:
 
 
 def test_all_keys_of_a_clock_are_in_one_slot() -> None:
-    """So that one script may use them in a cluster; two clocks may live in two slots."""
+    """So one script can use them in a cluster; two clocks can be in two slots."""
     slots = {name: {key_slot(key("clocksvc", name, each.name).encode()) for each in KEYS} for name in ("a", "b")}
 
     assert {name: len(found) for name, found in slots.items()} == {"a": 1, "b": 1}
@@ -82,8 +82,8 @@ def test_all_keys_of_a_clock_are_in_one_slot() -> None:
 
 
 @pytest.mark.parametrize("script", scripts.ALL, ids=lambda script: script.name)
-def test_script_says_which_keys_it_is_given(script: scripts.Script) -> None:
-    """Its header lists KEYS, with their types, as they are passed, and each of them is used."""
+def test_script_header_lists_its_keys(script: scripts.Script) -> None:
+    """Its header lists all KEYS in order, with their types, and the script uses each of them."""
     text = (PACKAGE / f"{script.name}.lua").read_text()
     types = {each.name: each.type for each in KEYS}
 
@@ -96,21 +96,21 @@ def test_script_says_which_keys_it_is_given(script: scripts.Script) -> None:
 
 
 def test_every_script_file_is_called() -> None:
-    """No file lies about unused."""
+    """There are no unused files."""
     named = {script.name for script in scripts.ALL} | {used for script in scripts.ALL for used in script.uses}
 
     assert {path.stem for path in PACKAGE.glob("*.lua")} == named
 
 
-def test_scripts_come_back_after_the_server_forgot_them(own_store: Store, admin: Redis) -> None:
-    """SCRIPT FLUSH, or another node after a failover: the call goes through all the same."""
+def test_scripts_are_sent_again_after_the_server_lost_them(own_store: Store, admin: Redis) -> None:
+    """After SCRIPT FLUSH, or on another node after a failover, the call succeeds."""
     admin.script_flush()
 
     assert send(own_store, (ORDERS_0, BASE)) == (Outcome.ACCEPTED,)
 
 
 def test_partly_lost_roster_is_noticed(on_redis: RedisKeeper) -> None:
-    """The count is that of the members that are there, not one that was written down."""
+    """The count is that of the members, not a stored one."""
     lead(on_redis.store)
     on_redis.raw.zrem(f"{on_redis.prefix}:{{{CLOCK}}}:roster", "orders:1")
 
@@ -118,7 +118,7 @@ def test_partly_lost_roster_is_noticed(on_redis: RedisKeeper) -> None:
 
 
 def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
-    """Excluded partitions that an eviction took are a loss, so that the roster is written anew."""
+    """Evicted exclusions are a loss, so the leader writes the roster again."""
     lead(on_redis.store, Roster(ROSTER.topics, frozenset({ORDERS_0})))
     on_redis.raw.delete(f"{on_redis.prefix}:{{{CLOCK}}}:excluded")
 
@@ -128,7 +128,7 @@ def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
 
 @pytest.mark.parametrize("junk", ["", "mine", "9999999999999 0 {}", "9999999999999 2 x", "1 1 []"])
 def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> None:
-    """What somebody else wrote, or a version that this one does not understand, is passed over."""
+    """Requests in an unknown format are ignored."""
     lead(on_redis.store)
     asked = Request("r", RequestKind.PAUSE, "ada", 0, "why", on_redis.store.now_ms() + 60_000)
     on_redis.store.submit_request(asked)
@@ -139,7 +139,7 @@ def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> No
 
 
 def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None:
-    """A stream of which a part was lost while it was being rebuilt never takes the place of the old one."""
+    """A stream that lost ticks during its rebuild never replaces the old one."""
     store = on_redis.store
     lead(store)
     store.publish(TOKEN, chain(0, 3, None))
@@ -163,7 +163,7 @@ def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None
 
 
 def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
-    """However long it takes, it makes progress, and so the lease lasts its own time from each part on."""
+    """Each part of a long rebuild renews the lease."""
     store = on_redis.store
     lead(store)
     store.read_progress(TOKEN, 5_000)
@@ -175,7 +175,7 @@ def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
 
 
 def test_exclusions_far_apart_leave_no_trace(on_redis: RedisKeeper) -> None:
-    """A roster without partitions, and one without exclusions, leave no empty keys behind."""
+    """A roster without partitions or exclusions leaves no empty keys."""
     lead(on_redis.store, Roster(ROSTER.topics, frozenset({ORDERS_0})))
     on_redis.store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 0)}), 2)
 
@@ -183,7 +183,7 @@ def test_exclusions_far_apart_leave_no_trace(on_redis: RedisKeeper) -> None:
 
 
 def test_report_to_a_clock_that_is_not_there_leaves_nothing(on_redis: RedisKeeper) -> None:
-    """A consumer with a mistyped clock must not fill Redis."""
+    """A consumer with a mistyped clock must not write to Redis."""
     send(on_redis.store, (ORDERS_0, BASE))
 
     assert on_redis.key_names() == []
@@ -198,10 +198,10 @@ def test_report_to_a_clock_that_is_not_there_leaves_nothing(on_redis: RedisKeepe
     ],
     ids=["OOM", "READONLY", "NOAUTH"],
 )
-def test_servers_refusal_is_translated(
+def test_errors_of_the_server_are_translated(
     own: ValkeyServer, own_store: Store, admin: Redis, configure: tuple[str, ...], says: str
 ) -> None:
-    """What Redis refuses is StoreUnavailable, in words, with the cause kept and no half of a write done."""
+    """A rejection by Redis is StoreUnavailable with a plain text and its cause, and nothing is written partly."""
     own_store.close()
     server: Any = admin
     server.execute_command(*configure)
@@ -215,7 +215,7 @@ def test_servers_refusal_is_translated(
 
 
 def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> None:
-    """A write that needs memory is refused before its first effect."""
+    """A write that needs memory fails before its first effect."""
     send(own_store, (ORDERS_0, BASE))
     admin.config_set("maxmemory", 1)
     grown = Roster({"orders": TopicMetadata("id-o", 3)})
@@ -234,8 +234,8 @@ def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> N
     assert own_store.read_progress(TOKEN, LEASE_MS).generation == 1
 
 
-def test_wrong_password_is_told_without_it(own: ValkeyServer, admin: Redis) -> None:
-    """The message says what to check, and holds no password."""
+def test_wrong_password_is_reported_without_it(own: ValkeyServer, admin: Redis) -> None:
+    """The message says what to check, without the password."""
     admin.config_set("requirepass", "s3cret")
     store = open_store(own.url.replace("redis://", "redis://:hunter2@"), CLOCK)
 
@@ -256,8 +256,8 @@ def test_wrong_password_is_told_without_it(own: ValkeyServer, admin: Redis) -> N
         ("-LOADING", "rejects a command"),
     ],
 )
-def test_older_servers_words_are_understood(answer: str, says: str) -> None:
-    """Redis 6.2 wraps what a command inside a script answers in an error of its own."""
+def test_errors_of_older_servers_are_translated(answer: str, says: str) -> None:
+    """Redis 6.2 wraps the error of a command inside a script in another error."""
     wrapped = f"Error running script (call to f_935f36066807): @user_script:106: {answer}"
 
     with pytest.raises(StoreUnavailable, match=says) as raised, translated():
@@ -266,8 +266,8 @@ def test_older_servers_words_are_understood(answer: str, says: str) -> None:
     assert isinstance(raised.value.__cause__, ResponseError)
 
 
-def test_foreign_keys_under_our_names_are_told(on_redis: RedisKeeper) -> None:
-    """Another program's key of another type is an error in words."""
+def test_foreign_keys_with_our_names_are_reported(on_redis: RedisKeeper) -> None:
+    """A key of another type, from another program, is an error with a plain text."""
     on_redis.raw.set(f"{on_redis.prefix}:{{{CLOCK}}}:state", "mine")
 
     with pytest.raises(StoreUnavailable, match="its own prefix"):
@@ -275,8 +275,8 @@ def test_foreign_keys_under_our_names_are_told(on_redis: RedisKeeper) -> None:
     on_redis.wipe()
 
 
-def test_killed_server_is_noticed_by_who_waits(own: ValkeyServer, own_store: Store) -> None:
-    """A follower that waits is told within seconds that the server is gone, and a later call works once it is back."""
+def test_killed_server_ends_a_wait(own: ValkeyServer, own_store: Store) -> None:
+    """A waiting follower fails within seconds, and a later call works when the server is back."""
     raised: list[Exception] = []
 
     def follow() -> None:
@@ -299,7 +299,7 @@ def test_killed_server_is_noticed_by_who_waits(own: ValkeyServer, own_store: Sto
 
 
 def test_server_that_hangs_fails_in_seconds(own_store: Store, admin: Redis) -> None:
-    """No answer is an answer after the time-out, and it is not waited for a second time."""
+    """It fails after the timeout, without a retry."""
     monotonic = SystemTime().monotonic
     own_store.now_ms()
     admin.client_pause(6_000)
@@ -312,7 +312,7 @@ def test_server_that_hangs_fails_in_seconds(own_store: Store, admin: Redis) -> N
 
 
 def test_a_cluster_keeps_a_clock() -> None:
-    """The whole life of a clock on a cluster's node, by a cluster's client."""
+    """All operations of a clock on a cluster's node, with a cluster client."""
     with one_node_cluster() as node:
         store = open_store(node.url.replace("redis://", "redis+cluster://"), CLOCK)
         lead(store, SINGLE)
@@ -330,7 +330,7 @@ def test_a_cluster_keeps_a_clock() -> None:
 
 
 def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None:
-    """Making the connection waits for nobody; its use says that the store is unavailable."""
+    """Creating the connection does not block; using it raises StoreUnavailable."""
     own.kill()
     connection = Connection(parse_redis_url(own.url.replace("redis://", "redis+cluster://")))
     store = open_store(own.url.replace("redis://", "redis+cluster://"), CLOCK)

@@ -164,7 +164,7 @@ def one_number_for_all_partitions() -> Patched:
     Promise.ALIVE,
     "dead",
     "untold",
-    directed="unit/client/test_reporter.py::test_a_store_that_forgot_is_told_again_each_second",
+    directed="unit/client/test_reporter.py::test_a_store_that_lost_a_partition_gets_it_again_each_second",
 )
 def unsent_reports_dropped() -> Patched:
     select = ProgressTracker.select

@@ -28,7 +28,7 @@ ELEVEN = NOON - 3_600
 
 
 def test_a_subscriber_gets_every_tick_of_two_replicas() -> None:
-    """One replica ends, the next goes on: each tick once, in order, from the cursor that the subscriber kept."""
+    """One replica ends and the next one continues: each tick once, in order, from the subscriber's cursor."""
     bed, chain = Bed(), chain_of(300)
     bed.publish(*chain[:250])
     with serving(bed) as served:
@@ -43,7 +43,7 @@ def test_a_subscriber_gets_every_tick_of_two_replicas() -> None:
 
 
 def test_a_live_subscriber_gets_what_comes() -> None:
-    """From when it is connected, nothing of the past; from then on every tick."""
+    """No tick from before the connection, and every tick after it."""
     bed, got = Bed(), list[Tick]()
     chain = chain_of(3)
     bed.publish(*chain)
@@ -81,7 +81,7 @@ def test_a_cursor_that_is_too_old_is_an_error_with_the_way_on() -> None:
 
 
 def test_waiting_for_a_time() -> None:
-    """Until the first boundary at or after it is ticked."""
+    """It ends when the first boundary at or after the time is ticked."""
     bed = Bed()
     bed.publish(*chain_of(2))
     with serving(bed) as served:
@@ -96,7 +96,7 @@ def test_waiting_for_a_time() -> None:
 
 
 def test_reports_by_http() -> None:
-    """Numbers, refusals and late records arrive in the store."""
+    """Timestamps, rejections and late records arrive in the store."""
     bed = Bed()
     bed.publish(*chain_of(1))
     with serving(bed) as served, Reporter(served.url, "checkins", group=GROUP, time=bed.time) as reporter:
@@ -119,7 +119,7 @@ def test_reports_by_http() -> None:
 
 
 def test_a_token_without_scope_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """A subscriber hears of it at once; a consumer goes on, and the log says why its clock will not."""
+    """A subscriber gets an error at once; a consumer continues, and its log has the reason."""
     bed = Bed()
     token = Token("grafana", "secret-of-grafana", frozenset({Scope.READ}), None)
     with serving(bed, tokens=[token]) as served, caplog.at_level(logging.ERROR):

@@ -1,4 +1,4 @@
-"""The HTTP client: what it sends, and which error each answer becomes."""
+"""The HTTP client: its requests, and the error for each response."""
 
 import socket
 import threading
@@ -16,8 +16,8 @@ from tests.http_stub import Asked, HttpStub, Reply, problem
 pytestmark = pytest.mark.core
 
 
-def test_a_question_carries_token_and_query() -> None:
-    """The token in its header alone; parameters that are None are left out; a path in the URL is kept."""
+def test_a_request_has_token_and_query() -> None:
+    """The token is only in its header; parameters that are None are left out; a path in the URL is kept."""
     with HttpStub(lambda asked: Reply(body={"ok": 1})) as stub:
         client = ServiceClient(stub.url + "/behind/", "s3cret")
         answer = client.get("/v1/clocks", {"after": "2026-11-22T12:00:00+01:00", "limit": 3, "topic": None})
@@ -31,7 +31,7 @@ def test_a_question_carries_token_and_query() -> None:
 
 
 def test_a_body_goes_as_json() -> None:
-    """With its type said."""
+    """With its content type."""
     with HttpStub(lambda asked: Reply(201, {"echo": asked.body})) as stub:
         assert ServiceClient(stub.url).post("/v1/things", {"a": [1]}) == {"echo": {"a": [1]}}
     assert stub.asked[0].headers["content-type"] == "application/json"
@@ -52,8 +52,8 @@ def test_a_body_goes_as_json() -> None:
     ],
     ids=lambda value: str(value.status) if isinstance(value, Reply) else "",
 )
-def test_an_answer_that_is_no_success_is_an_error(reply: Reply, error: type[ClocksvcError]) -> None:
-    """What to do about it is in the type; what the service said is in the message, the token is not."""
+def test_a_response_that_is_no_success_is_an_error(reply: Reply, error: type[ClocksvcError]) -> None:
+    """The type says how to react; the message has the service's text, but not the token."""
     with HttpStub(lambda asked: reply) as stub, pytest.raises(error) as raised:
         ServiceClient(stub.url, "s3cret").get("/v1/clocks/checkins")
 
@@ -63,16 +63,16 @@ def test_an_answer_that_is_no_success_is_an_error(reply: Reply, error: type[Cloc
     assert len(stub.asked) == 1
 
 
-def test_a_status_that_is_expected_is_an_answer() -> None:
-    """Where the caller can read it."""
+def test_an_accepted_status_is_returned() -> None:
+    """The caller gets it."""
     with HttpStub(lambda asked: problem(409, "clock-not-reached")) as stub:
         answer = ServiceClient(stub.url).get("/v1/clocks/checkins/wait", accept=(409,))
 
     assert (answer.status, answer.body["title"]) == (409, "clock-not-reached")
 
 
-def test_no_answer_is_unavailable() -> None:
-    """Nobody there, a connection that ends at once, and one that says nothing."""
+def test_no_response_is_unavailable() -> None:
+    """No listener, and a connection that ends at once."""
     with HttpStub(lambda asked: Reply()) as stub:
         gone = stub.url
 
@@ -87,16 +87,16 @@ def test_no_answer_is_unavailable() -> None:
     assert is_connection_refused(refused.value)
 
 
-def test_a_name_that_nobody_knows_is_unavailable() -> None:
-    """In the system's words, without any object's `repr`."""
+def test_an_unknown_host_is_unavailable() -> None:
+    """With the system's text, without the `repr` of an object."""
     with pytest.raises(ServiceUnavailable, match=r"^no clocksvc answers at http://nowhere\.invalid: ") as raised:
         ServiceClient("http://nowhere.invalid").get("/")
 
     assert "Connection(" not in str(raised.value)
 
 
-def test_an_answer_that_takes_too_long_is_unavailable() -> None:
-    """Somebody listens there."""
+def test_a_response_that_takes_too_long_is_unavailable() -> None:
+    """Something listens there, so it is not a refused connection."""
     with (
         socket.create_server(("127.0.0.1", 0)) as mute,
         pytest.raises(ServiceUnavailable, match=r"does not answer: timed out") as raised,
@@ -118,8 +118,8 @@ def test_an_answer_that_takes_too_long_is_unavailable() -> None:
         "http://[",
     ],
 )
-def test_what_is_no_base_url_is_refused(url: str) -> None:
-    """With what is wanted, and without a password."""
+def test_an_invalid_base_url_raises(url: str) -> None:
+    """The error says what is wanted, without the password."""
     with pytest.raises(InvalidValue, match="wanted http://host:port") as raised:
         ServiceClient(url)
 
@@ -127,8 +127,8 @@ def test_what_is_no_base_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nfeed", "ключ"])
-def test_what_is_no_token_is_refused(token: str) -> None:
-    """Before it becomes a broken header; and it is not shown."""
+def test_an_invalid_token_raises(token: str) -> None:
+    """It would make a broken header; the error does not contain it."""
     with pytest.raises(InvalidValue, match="token") as raised:
         ServiceClient("http://host", token)
 
@@ -136,7 +136,7 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 
 
 def test_events_come_as_they_are_sent() -> None:
-    """One by one, before the answer has ended; the headers ask for them, and say where to go on."""
+    """One by one, before the response has ended; the headers ask for events and contain the last id."""
 
     def parts() -> Iterator[bytes]:
         yield b"event: tick\nid: 1\nda"
@@ -158,8 +158,8 @@ def test_events_come_as_they_are_sent() -> None:
     assert stub.asked[0].headers["last-event-id"] == "0"
 
 
-def test_a_stream_that_falls_silent_is_unavailable() -> None:
-    """Nothing, not even a comment, for longer than the client will wait."""
+def test_an_idle_stream_is_unavailable() -> None:
+    """No data, not even a comment, for longer than the idle timeout."""
     never = threading.Event()
 
     def parts() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a reporter sends, and when; seen from the sink, with time moved by hand."""
+"""What a reporter sends and when, observed at the sink, with a manual clock."""
 
 import logging
 
@@ -10,33 +10,33 @@ from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome
 from clocksvc.errors import InvalidValue, StoreUnavailable
 from clocksvc.interfaces.store import ClockParameters
-from tests.unit.client.report_desk import (
-    BOUNDS,
+from tests.unit.client.fake_sink import (
     MINUTE_MS,
     NOW_MS,
+    PARAMETERS,
     TOPIC,
-    Desk,
-    StepResult,
+    FakeSink,
+    SteppedReporter,
 )
 
 pytestmark = pytest.mark.core
 
 
-def test_bounds_are_asked_for_each_second_until_they_are_there() -> None:
-    """Before a leader has written the clock's bounds only empty reports go out; then, at once, all that was seen."""
-    stepped = StepResult(Desk(bounds=None), acquainted=False)
+def test_parameters_are_requested_each_second_until_they_arrive() -> None:
+    """Before a leader has written the clock's parameters, reports are empty; afterwards everything is sent at once."""
+    stepped = SteppedReporter(FakeSink(parameters=None), has_parameters=False)
     stepped.reporter.observe(0, NOW_MS - 5)
 
     assert stepped.pass_time(2.5) == []
 
-    stepped.desk.bounds = BOUNDS
+    stepped.sink.parameters = PARAMETERS
 
     assert stepped.pass_time(1) == [{0: NOW_MS - 5}]
 
 
 def test_a_record_within_the_interval_is_not_written() -> None:
-    """Between boundaries nothing is sent, and the boundary's report has the exact highest timestamp."""
-    stepped = StepResult()
+    """Nothing is sent between boundaries. The report at a boundary has the exact highest timestamp."""
+    stepped = SteppedReporter()
 
     assert stepped.observe(NOW_MS - 3 * MINUTE_MS + 10) == [{0: NOW_MS - 3 * MINUTE_MS + 10}]
     assert stepped.observe(NOW_MS - 3 * MINUTE_MS + 700, NOW_MS - 2 * MINUTE_MS - 1) == []
@@ -44,8 +44,8 @@ def test_a_record_within_the_interval_is_not_written() -> None:
 
 
 def test_a_boundary_is_crossed_in_raw_terms() -> None:
-    """With an out-of-orderness of 10 s the report is due once a record stands 10 s past the boundary."""
-    stepped = StepResult(Desk(ClockParameters("workers", (TOPIC,), MINUTE_MS, 10_000, MINUTE_MS)))
+    """With an out-of-orderness of 10 s, a report is due at a record 10 s after the boundary."""
+    stepped = SteppedReporter(FakeSink(ClockParameters("workers", (TOPIC,), MINUTE_MS, 10_000, MINUTE_MS)))
     stepped.observe(NOW_MS - 60_000)
 
     assert stepped.observe(NOW_MS - 50_001) == []
@@ -55,12 +55,12 @@ def test_a_boundary_is_crossed_in_raw_terms() -> None:
 
 
 def test_all_is_repeated_every_ten_seconds() -> None:
-    """So that a store that lost everything knows it again."""
-    stepped = StepResult()
+    """This restores a store that lost its data."""
+    stepped = SteppedReporter()
     for partition in range(3):
         stepped.reporter.observe(partition, NOW_MS + partition)
     stepped.step()
-    stepped.desk.take()
+    stepped.sink.take_sent()
     stepped.reporter.observe(1, NOW_MS + 50)
 
     assert stepped.pass_time(11) == [{0: NOW_MS, 1: NOW_MS + 50, 2: NOW_MS + 2}]
@@ -68,61 +68,61 @@ def test_all_is_repeated_every_ten_seconds() -> None:
 
 
 def test_partitions_that_cross_together_go_in_one_report() -> None:
-    """A report carries all that crossed since the last one, and nothing else."""
-    stepped = StepResult()
+    """A report has the partitions that crossed a boundary since the last report, and no others."""
+    stepped = SteppedReporter()
     for partition in range(4):
         stepped.observe(NOW_MS - MINUTE_MS, partition=partition)
     for partition in (1, 3):
         stepped.reporter.observe(partition, NOW_MS)
     stepped.step()
 
-    assert stepped.desk.take() == [{1: NOW_MS, 3: NOW_MS}]
+    assert stepped.sink.take_sent() == [{1: NOW_MS, 3: NOW_MS}]
 
 
 def test_a_report_carries_a_thousand_partitions_at_most() -> None:
-    """More go in several reports, one after the other."""
-    stepped = StepResult()
+    """More partitions are sent in several reports."""
+    stepped = SteppedReporter()
     for partition in range(2_500):
         stepped.reporter.observe(partition, NOW_MS)
     stepped.step()
 
-    assert [len(sent) for sent in stepped.desk.take()] == [1_000, 1_000, 500]
+    assert [len(sent) for sent in stepped.sink.take_sent()] == [1_000, 1_000, 500]
 
 
 def test_an_unknown_partition_is_repeated_a_second_later() -> None:
-    """Until the roster knows it; the others are not repeated with it."""
-    stepped = StepResult()
-    stepped.desk.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number == 1 else Outcome.ACCEPTED
+    """It is repeated until it is known; other partitions are not repeated with it."""
+    stepped = SteppedReporter()
+    stepped.sink.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number == 1 else Outcome.ACCEPTED
     stepped.reporter.observe(0, NOW_MS)
     stepped.observe(NOW_MS, partition=1)
 
     assert stepped.pass_time(2.5) == [{1: NOW_MS}, {1: NOW_MS}]
 
-    stepped.desk.outcome = lambda reading: Outcome.ACCEPTED
+    stepped.sink.outcome = lambda reading: Outcome.ACCEPTED
 
     assert stepped.pass_time(1) == [{1: NOW_MS}]
     assert stepped.pass_time(5) == []
 
 
-def test_a_store_that_forgot_is_told_again_each_second() -> None:
-    """A partition that was accepted and is unknown at the next repeat counts as never told."""
-    stepped = StepResult()
+def test_a_store_that_lost_a_partition_gets_it_again_each_second() -> None:
+    """A partition that was accepted and is unknown at the next repetition counts as unreported."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS)
-    stepped.desk.outcome = lambda reading: Outcome.UNKNOWN
+    stepped.sink.outcome = lambda reading: Outcome.UNKNOWN
     stepped.pass_time(10)
 
     assert stepped.pass_time(3) == [{0: NOW_MS}] * 3
 
 
-def test_trouble_with_the_store_is_kept_from_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
-    """No observation raises or waits; the newest number of each partition is sent once the store is back."""
-    stepped = StepResult()
-    stepped.desk.trouble = StoreUnavailable()
+def test_store_errors_do_not_reach_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
+    """Observations neither raise nor block; the highest timestamps are sent when the store is available."""
+    stepped = SteppedReporter()
+    stepped.sink.error = StoreUnavailable()
     with caplog.at_level(logging.INFO, "clocksvc.reporter"):
         for minute in range(10):
             stepped.observe(NOW_MS + minute * 1_000 - MINUTE_MS, NOW_MS + minute * 1_000)
         attempts = len(stepped.pass_time(60))
-        stepped.desk.trouble = None
+        stepped.sink.error = None
 
         assert stepped.pass_time(5.1)[0] == {0: NOW_MS + 9_000}
 
@@ -133,12 +133,12 @@ def test_trouble_with_the_store_is_kept_from_the_consumer(caplog: pytest.LogCapt
     ]
 
 
-def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged with its traceback, and the reporter tries again."""
-    stepped = StepResult()
-    stepped.desk.trouble = ZeroDivisionError("never seen before")
+def test_an_unexpected_error_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its traceback, and the reporter retries."""
+    stepped = SteppedReporter()
+    stepped.sink.error = ZeroDivisionError("never seen before")
     stepped.observe(NOW_MS)
-    stepped.desk.trouble = None
+    stepped.sink.error = None
 
     assert stepped.pass_time(1) == [{0: NOW_MS}]
 
@@ -147,11 +147,11 @@ def test_an_error_that_nobody_thought_of_is_trouble_like_any_other(caplog: pytes
     assert lost.exc_info is not None
 
 
-def test_bounds_that_change_are_followed() -> None:
-    """A clock that is configured anew, with an interval of a second, gets a report for each second."""
-    stepped = StepResult()
+def test_changed_parameters_are_used() -> None:
+    """After the interval changes to one second, a report is sent for each second."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS)
-    stepped.desk.bounds = ClockParameters("workers", (TOPIC,), 1_000, 0, MINUTE_MS)
+    stepped.sink.parameters = ClockParameters("workers", (TOPIC,), 1_000, 0, MINUTE_MS)
     stepped.pass_time(10)
 
     assert stepped.observe(NOW_MS + 1_000) == [{0: NOW_MS + 1_000}]
@@ -159,8 +159,8 @@ def test_bounds_that_change_are_followed() -> None:
     assert stepped.observe(NOW_MS + 2_000) == [{0: NOW_MS + 2_000}]
 
 
-def test_a_wrong_argument_is_refused_by_name() -> None:
-    """At once, without showing a secret."""
+def test_an_invalid_argument_is_named() -> None:
+    """The error is raised at once and has no secret."""
     for url, token, field in [
         ("localhost", None, "url"),
         ("ftp://host", None, "url"),
@@ -181,25 +181,25 @@ def test_a_wrong_argument_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(("partition", "timestamp"), [(-1, NOW_MS), ("0", NOW_MS), (0, 1.5), (0, None)])
-def test_what_is_no_partition_or_timestamp_is_refused(partition: object, timestamp: object) -> None:
-    """A partition's number and whole milliseconds are wanted."""
+def test_invalid_partitions_and_timestamps_raise(partition: object, timestamp: object) -> None:
+    """Partition numbers and integer milliseconds are required."""
     with pytest.raises(InvalidValue, match=r"^(partition|timestamp_ms): "):
-        StepResult().reporter.observe(partition, timestamp)  # type: ignore[arg-type]
+        SteppedReporter().reporter.observe(partition, timestamp)  # type: ignore[arg-type]
 
 
-HAPPENINGS = st.one_of(
+EVENTS = st.one_of(
     st.tuples(st.just("observe"), st.integers(0, 2), st.integers(-200_000, 200_000)),
     st.tuples(st.just("pass"), st.integers(0, 15_000), st.just(0)),
     st.tuples(st.just("break"), st.booleans(), st.just(0)),
 )
 
 
-@given(st.lists(HAPPENINGS, max_size=60))
-def test_what_is_told_is_the_highest_that_was_not_refused(happenings: list[tuple[str, int, int]]) -> None:
-    """Whatever the order of records, pauses and failures: once the store answers it has the exact number."""
-    stepped = StepResult()
+@given(st.lists(EVENTS, max_size=60))
+def test_the_highest_timestamp_that_is_not_rejected_is_sent(events: list[tuple[str, int, int]]) -> None:
+    """For any order of records, pauses and failures: the store finally has the exact highest timestamp."""
+    stepped = SteppedReporter()
     expected: dict[int, int] = {}
-    for what, first, second in happenings:
+    for what, first, second in events:
         if what == "observe":
             now_ms = stepped.time.now_ms()
             stepped.reporter.observe(first, now_ms + second)
@@ -209,9 +209,9 @@ def test_what_is_told_is_the_highest_that_was_not_refused(happenings: list[tuple
             stepped.time.advance(first / 1000)
             stepped.reporter.step()
         else:
-            stepped.desk.trouble = StoreUnavailable() if first else None
-    stepped.desk.trouble = None
+            stepped.sink.error = StoreUnavailable() if first else None
+    stepped.sink.error = None
     stepped.pass_time(30)
-    told = stepped.pass_time(10)
+    sent = stepped.pass_time(10)
 
-    assert told == ([expected] if expected else [])
+    assert sent == ([expected] if expected else [])

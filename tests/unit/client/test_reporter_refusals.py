@@ -1,4 +1,4 @@
-"""What a reporter does with timestamps that can't be right, records that come late, and a foreign group."""
+"""Invalid timestamps, late records, and reports of a foreign group."""
 
 import logging
 from unittest.mock import patch
@@ -10,13 +10,13 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     Report,
 )
-from tests.unit.client.report_desk import (
+from tests.unit.client.fake_sink import (
     MINUTE_MS,
     NOW_MS,
     TOPIC,
-    Assigned,
-    Desk,
-    StepResult,
+    AssignedPartition,
+    FakeSink,
+    SteppedReporter,
 )
 
 pytestmark = pytest.mark.core
@@ -24,26 +24,26 @@ pytestmark = pytest.mark.core
 HALF_AN_HOUR_MS = 30 * MINUTE_MS
 
 
-def refusals(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
-    """(partition, timestamp, outcome) of all refusals that were told."""
+def rejections(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
+    """(partition, timestamp, outcome) of all reported rejections."""
     return [(reading.partition.number, reading.timestamp_ms, why) for each in reports for reading, why in each.rejected]
 
 
-def told_within(stepped: StepResult, seconds: float) -> list[Report]:
-    """Every report of the next seconds, whole."""
+def reports_within(stepped: SteppedReporter, seconds: float) -> list[Report]:
+    """All reports of the next seconds."""
     reports: list[Report] = []
-    stepped.desk.reports.clear()
+    stepped.sink.reports.clear()
     for _ in range(round(seconds * 2)):
         stepped.time.advance(0.5)
         stepped.step()
-        reports += stepped.desk.reports
-        stepped.desk.reports.clear()
+        reports += stepped.sink.reports
+        stepped.sink.reports.clear()
     return reports
 
 
 def test_a_timestamp_far_ahead_is_forgotten() -> None:
-    """One broken producer hides no good record: the next boundary of its partition is reported on time."""
-    stepped = StepResult()
+    """One broken producer does not hide valid records: the next boundary of its partition is reported on time."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS - MINUTE_MS)
 
     assert stepped.observe(NOW_MS + HALF_AN_HOUR_MS) == []
@@ -52,23 +52,23 @@ def test_a_timestamp_far_ahead_is_forgotten() -> None:
 
 
 def test_a_refusal_is_told_to_the_store_within_a_second() -> None:
-    """Once for each partition, the latest, so that it is counted and can be named; then it is told no more."""
-    stepped = StepResult()
+    """The latest rejection of each partition is reported once, so that it is counted and shown."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS)
     stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS)
     stepped.reporter.observe(0, NOW_MS + HALF_AN_HOUR_MS + 7)
     stepped.reporter.observe(1, -1)
 
-    assert refusals(told_within(stepped, 1.5)) == [
+    assert rejections(reports_within(stepped, 1.5)) == [
         (0, NOW_MS + HALF_AN_HOUR_MS + 7, Outcome.TOO_FAR_AHEAD),
         (1, -1, Outcome.NO_TIMESTAMP),
     ]
-    assert refusals(told_within(stepped, 30)) == []
+    assert rejections(reports_within(stepped, 30)) == []
 
 
 def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None:
-    """Before and after good ones."""
-    stepped = StepResult()
+    """Valid records before and after it count."""
+    stepped = SteppedReporter()
     stepped.observe(-1)
 
     assert stepped.observe(NOW_MS - MINUTE_MS, -1) == [{0: NOW_MS - MINUTE_MS}]
@@ -76,8 +76,8 @@ def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None
 
 
 def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFixture) -> None:
-    """A line for the change, none for each record."""
-    stepped = StepResult()
+    """One line for each partition, not for each record."""
+    stepped = SteppedReporter()
     for _ in range(50):
         stepped.observe(-1)
         stepped.observe(NOW_MS + HALF_AN_HOUR_MS, partition=1)
@@ -86,19 +86,19 @@ def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFi
 
 
 def test_a_timestamp_a_little_ahead_counts() -> None:
-    """Up to `max_future`; producers are not always on time."""
-    stepped = StepResult()
+    """Up to `max_future`, because the clocks of producers differ."""
+    stepped = SteppedReporter()
 
     assert stepped.observe(NOW_MS + 2_000) == [{0: NOW_MS + 2_000}]
     assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
     assert stepped.observe(NOW_MS + MINUTE_MS + 1) == []
-    assert refusals(told_within(stepped, 2)) == [(0, NOW_MS + MINUTE_MS + 1, Outcome.TOO_FAR_AHEAD)]
+    assert rejections(reports_within(stepped, 2)) == [(0, NOW_MS + MINUTE_MS + 1, Outcome.TOO_FAR_AHEAD)]
 
 
 def test_what_was_seen_beside_a_doubtful_timestamp_is_not_hidden() -> None:
-    """The store, whose clock is behind ours, refuses what we let pass: the good records around it are reported."""
-    stepped = StepResult()
-    stepped.desk.outcome = _not_after(NOW_MS + 40_000)
+    """A store whose clock is behind rejects a timestamp that passed here: valid records around it count."""
+    stepped = SteppedReporter()
+    stepped.sink.outcome = _not_after(NOW_MS + 40_000)
     stepped.observe(NOW_MS - MINUTE_MS)
 
     assert stepped.observe(NOW_MS - 5, NOW_MS + 59_000, NOW_MS - 3) == [{0: NOW_MS + 59_000}]
@@ -107,9 +107,9 @@ def test_what_was_seen_beside_a_doubtful_timestamp_is_not_hidden() -> None:
 
 
 def test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted() -> None:
-    """Even one that looked good here: the next ordinary record counts again."""
-    stepped = StepResult()
-    stepped.desk.outcome = _not_after(NOW_MS)
+    """Also one that passed the local checks: the next valid record counts again."""
+    stepped = SteppedReporter()
+    stepped.sink.outcome = _not_after(NOW_MS)
     stepped.observe(NOW_MS - 2 * MINUTE_MS)
 
     assert stepped.observe(NOW_MS + 5_000)[0] == {0: NOW_MS + 5_000}
@@ -121,9 +121,9 @@ def test_a_number_that_the_store_refuses_falls_back_to_the_last_accepted() -> No
 
 
 def test_a_store_that_refuses_all_is_not_run_down() -> None:
-    """With clocks that disagree by a lot each record could cause a report: ten a second are enough."""
-    stepped = StepResult()
-    stepped.desk.outcome = lambda reading: Outcome.TOO_FAR_AHEAD
+    """If the clocks differ a lot, each record could cause a report: at most about ten a second are sent."""
+    stepped = SteppedReporter()
+    stepped.sink.outcome = lambda reading: Outcome.TOO_FAR_AHEAD
     sent = 0
     for millisecond in range(1_000):
         sent += len(stepped.observe(NOW_MS + millisecond))
@@ -133,35 +133,35 @@ def test_a_store_that_refuses_all_is_not_run_down() -> None:
 
 
 def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
-    """A clock with a `max_future` of 5 s: a number 20 s ahead is refused once that is known, a good one is not."""
-    bounds = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, 5_000)
-    stepped = StepResult(Desk(bounds), acquainted=False)
+    """With a `max_future` of 5 s, a timestamp 20 s ahead is rejected once the limit is known; a valid one is not."""
+    parameters = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, 5_000)
+    stepped = SteppedReporter(FakeSink(parameters), has_parameters=False)
     for timestamp_ms in (NOW_MS - 9, NOW_MS + 20_000, NOW_MS - 8, NOW_MS + HALF_AN_HOUR_MS):
         stepped.reporter.observe(0, timestamp_ms)
     stepped.reporter.observe(1, NOW_MS + 4_000)
     stepped.step()
 
-    assert stepped.desk.last() == {0: NOW_MS - 8, 1: NOW_MS + 4_000}
-    assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in refusals(stepped.desk.reports)
+    assert stepped.sink.last_sent() == {0: NOW_MS - 8, 1: NOW_MS + 4_000}
+    assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in rejections(stepped.sink.reports)
 
 
 def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> None:
-    """Before the bounds are known a number is a little ahead, then a higher one is on time, then our clock is set back
-    by minutes: the higher one is told, and nothing is refused."""
-    stepped = StepResult(acquainted=False)
+    """Before the parameters are known, a timestamp is a little ahead, then a higher one is on time, then the local
+    clock is set back by minutes: the higher one is reported, and nothing is rejected."""
+    stepped = SteppedReporter(has_parameters=False)
     stepped.reporter.observe(0, NOW_MS + 500)
     stepped.time.advance(2)
     stepped.reporter.observe(0, NOW_MS + 1_900)
     with patch.object(stepped.time, "now_ms", return_value=NOW_MS - 5 * MINUTE_MS):
         stepped.step()
 
-    assert stepped.desk.last() == {0: NOW_MS + 1_900}
-    assert refusals(stepped.desk.reports) == []
+    assert stepped.sink.last_sent() == {0: NOW_MS + 1_900}
+    assert rejections(stepped.sink.reports) == []
 
 
 def test_what_is_ahead_counts_when_its_time_has_come() -> None:
-    """A number within `max_future` is reported like any other, and what is older than it then counts no more."""
-    stepped = StepResult()
+    """A timestamp within `max_future` is reported like any other; lower ones do not count after it."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS + 50_000)
 
     assert stepped.observe(NOW_MS + 31_000, NOW_MS) == []
@@ -169,57 +169,59 @@ def test_what_is_ahead_counts_when_its_time_has_come() -> None:
 
 
 def test_late_records_are_counted() -> None:
-    """Late is a record before a tick that is already given; one merely out of order is not late."""
-    stepped = StepResult(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
+    """A record is late if it is before the last tick; a record that is only out of order is not."""
+    stepped = SteppedReporter(FakeSink(last_tick_ms=NOW_MS - MINUTE_MS))
     stepped.observe(NOW_MS - 10)
     for timestamp_ms in (NOW_MS - 50, NOW_MS - MINUTE_MS, NOW_MS - MINUTE_MS - 1, NOW_MS - 9, NOW_MS - 90_000):
         stepped.reporter.observe(0, timestamp_ms)
 
-    assert sum(report.late_records for report in told_within(stepped, 10)) == 2
-    assert sum(report.late_records for report in told_within(stepped, 30)) == 0
+    assert sum(report.late_records for report in reports_within(stepped, 10)) == 2
+    assert sum(report.late_records for report in reports_within(stepped, 30)) == 0
 
 
 def test_late_records_are_counted_after_a_rebalance() -> None:
-    """A partition that was just assigned is read from before the last tick: all of that is late, rising or not."""
-    stepped = StepResult(Desk(last_tick_ms=NOW_MS))
+    """A newly assigned partition is read from before the last tick: all these records are late, rising or not."""
+    stepped = SteppedReporter(FakeSink(last_tick_ms=NOW_MS))
     stepped.observe(NOW_MS + 5)
-    stepped.reporter.on_assign(None, [Assigned(0)])
+    stepped.reporter.on_assign(None, [AssignedPartition(0)])
     for timestamp_ms in (NOW_MS - 40, NOW_MS - 30, NOW_MS - 35, NOW_MS, NOW_MS + 1, NOW_MS - 1):
         stepped.reporter.observe(0, timestamp_ms)
 
-    assert sum(report.late_records for report in told_within(stepped, 10)) == 4
+    assert sum(report.late_records for report in reports_within(stepped, 10)) == 4
 
 
 def test_late_records_count_by_the_last_tick_known() -> None:
-    """What the tick is, an answer says; a store that forgot it changes nothing."""
-    stepped = StepResult()
+    """Answers contain the last tick; an answer without it changes nothing."""
+    stepped = SteppedReporter()
     stepped.observe(NOW_MS - 10)
-    stepped.desk.last_tick_ms = NOW_MS - MINUTE_MS
+    stepped.sink.last_tick_ms = NOW_MS - MINUTE_MS
     stepped.pass_time(10)
-    stepped.desk.last_tick_ms = None
+    stepped.sink.last_tick_ms = None
     stepped.pass_time(10)
     stepped.reporter.observe(0, NOW_MS - MINUTE_MS - 1)
 
-    assert sum(report.late_records for report in told_within(stepped, 10)) == 1
+    assert sum(report.late_records for report in reports_within(stepped, 10)) == 1
 
 
 def test_refusals_and_late_records_outlive_trouble() -> None:
-    """They are told once, when the store answers again."""
-    stepped = StepResult(Desk(last_tick_ms=NOW_MS - MINUTE_MS))
-    stepped.desk.trouble = TimeoutError()
+    """They are reported once, when the store is available again."""
+    stepped = SteppedReporter(FakeSink(last_tick_ms=NOW_MS - MINUTE_MS))
+    stepped.sink.error = TimeoutError()
     stepped.observe(NOW_MS, NOW_MS - MINUTE_MS - 1, -1)
     stepped.pass_time(20)
-    stepped.desk.trouble = None
-    reports = told_within(stepped, 20)
+    stepped.sink.error = None
+    reports = reports_within(stepped, 20)
 
-    assert refusals(reports) == [(0, -1, Outcome.NO_TIMESTAMP)]
+    assert rejections(reports) == [(0, -1, Outcome.NO_TIMESTAMP)]
     assert sum(report.late_records for report in reports) == 1
 
 
 def test_a_foreign_group_is_logged_once_and_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The error names both groups; the reporter goes on, so that the store can count what it refuses."""
-    stepped = StepResult(Desk(ClockParameters("others", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)), acquainted=False)
-    stepped.desk.outcome = lambda reading: Outcome.FOREIGN_GROUP
+    """The error names both groups; the reporter continues, so that the store can count its rejections."""
+    stepped = SteppedReporter(
+        FakeSink(ClockParameters("others", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)), has_parameters=False
+    )
+    stepped.sink.outcome = lambda reading: Outcome.FOREIGN_GROUP
     stepped.observe(NOW_MS)
 
     assert stepped.pass_time(20) == [{0: NOW_MS}, {0: NOW_MS}]

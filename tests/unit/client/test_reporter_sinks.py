@@ -1,4 +1,4 @@
-"""The two places where a Reporter sends its numbers by URL: a Redis, and the HTTP service."""
+"""The two sinks that a Reporter opens by URL: Redis, and the HTTP service."""
 
 import logging
 import time
@@ -14,24 +14,24 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.redis.store import open_store
 from tests.http_stub import Asked, HttpStub, Reply, problem
-from tests.unit.client.report_desk import TOPIC
+from tests.unit.client.fake_sink import TOPIC
 from tests.waiting import eventually
 
-BOUNDS = ClockParameters("workers", (TOPIC,), 60_000, 250, 60_000)
+PARAMETERS = ClockParameters("workers", (TOPIC,), 60_000, 250, 60_000)
 
 
 def now_ms() -> int:
-    """Wall time."""
+    """The wall time."""
     return time.time_ns() // 1_000_000
 
 
 @pytest.mark.servers
 def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
-    """Under the prefix that the URL gives; what the store did not know at first arrives a second later."""
+    """It uses the prefix in the URL; a partition unknown at first arrives a second later."""
     url = f"{redis_url}?prefix={key_prefix}"
     store = open_store(url, "checkins")
     store.acquire_lease("token", "a leader", 60_000)
-    store.claim("token", StoreIdentity("cluster"), BOUNDS, now_ms())
+    store.claim("token", StoreIdentity("cluster"), PARAMETERS, now_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 2)}), 1)
     at_ms = now_ms()
     with Reporter(url, "checkins", group="workers") as reporter:
@@ -56,10 +56,10 @@ def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
 
 
 def service(asked: Asked) -> Reply:
-    """The service as the contract has it, for a clock of one partition."""
+    """The service's reports route, for a clock of one partition."""
     said = {0: "accepted"}
     outcomes = [{**item, "outcome": said.get(item["partition"], "unknown")} for item in asked.body["reports"]]
-    bounds = {
+    parameters = {
         "group": "workers",
         "topics": [TOPIC],
         "interval_seconds": 60,
@@ -67,12 +67,12 @@ def service(asked: Asked) -> Reply:
         "max_future_seconds": 60.0,
     }
     ticked = (now_ms() - 60_000) // 60_000 * 60
-    return Reply(body={"clock": "checkins", "timestamp_seconds": ticked, "reports": outcomes, "bounds": bounds})
+    return Reply(body={"clock": "checkins", "timestamp_seconds": ticked, "reports": outcomes, "bounds": parameters})
 
 
 @pytest.mark.core
 def test_an_http_url_posts_reports() -> None:
-    """To the clock's address, with the token, in the words of the contract; refusals and late records with them."""
+    """The requests have the path, the token and the JSON of the contract, with rejections and late records."""
     at_ms = now_ms()
     with HttpStub(service) as stub:
         with Reporter(stub.url, "checkins", group="workers", token="s3cret") as reporter:
@@ -102,8 +102,8 @@ def test_an_http_url_posts_reports() -> None:
 @pytest.mark.parametrize(
     "reply", [problem(401, "unauthenticated"), problem(404, "unknown-clock"), Reply(body={}), Reply(500, "oh")]
 )
-def test_a_service_that_refuses_breaks_no_consumer(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, once for each change; the token is not."""
+def test_a_service_that_rejects_reports_breaks_no_consumer(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once for each change, without the token."""
     with caplog.at_level(logging.INFO), HttpStub(lambda asked: reply) as stub:
         reporter = Reporter(stub.url, "checkins", group="workers", token="s3cret")
         reporter.observe(0, now_ms())

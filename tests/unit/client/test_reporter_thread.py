@@ -1,4 +1,4 @@
-"""A reporter with its own thread: many threads, flush and close, forks, and the end of the process."""
+"""A reporter with its own thread: concurrency, flush, close, forks, and the end of the process."""
 
 import gc
 import subprocess
@@ -15,76 +15,76 @@ from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.errors import ReporterMisuse, StoreUnavailable
 from clocksvc.testing import ManualTime
 from tests.http_stub import Asked, HttpStub, Reply
-from tests.unit.client.report_desk import (
+from tests.unit.client.fake_sink import (
     NOW_MS,
     TOPIC,
-    Assigned,
-    Desk,
+    AssignedPartition,
+    FakeSink,
 )
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
 
 
-def reporter_at(desk: Desk) -> Reporter:
-    """One that runs by itself. Its wall time stands still at NOW_MS; waiting is real."""
-    return Reporter("memory://", "checkins", group="workers", topic=TOPIC, sink=desk, time=_StandingTime())
+def reporter_at(sink: FakeSink) -> Reporter:
+    """A reporter with a thread. Its wall time stays at NOW_MS; its monotonic time is real."""
+    return Reporter("memory://", "checkins", group="workers", topic=TOPIC, sink=sink, time=_FixedWallTime())
 
 
-class _StandingTime(ManualTime):
+class _FixedWallTime(ManualTime):
     def monotonic(self) -> float:
         return time.monotonic()
 
 
 def test_it_sends_by_itself() -> None:
-    """Nothing but observing is needed."""
-    desk = Desk()
-    with reporter_at(desk) as reporter:
+    """Observing records is enough."""
+    sink = FakeSink()
+    with reporter_at(sink) as reporter:
         reporter.observe(0, NOW_MS)
 
-        eventually(lambda: desk.last() == {0: NOW_MS})
+        eventually(lambda: sink.last_sent() == {0: NOW_MS})
 
 
 def test_a_store_that_hangs_blocks_no_consumer() -> None:
-    """Records go on being observed while a report gets no answer; the newest number goes out afterwards."""
-    desk = Desk()
-    with reporter_at(desk) as reporter:
-        desk.hold()
+    """Records can be observed while a report has no answer; the highest timestamp is sent afterwards."""
+    sink = FakeSink()
+    with reporter_at(sink) as reporter:
+        sink.block()
         for millisecond in range(60_000):
             reporter.observe(millisecond % 8, NOW_MS - 60_000 + millisecond)
-        reporter.on_lost(None, [Assigned(7)])
+        reporter.on_lost(None, [AssignedPartition(7)])
 
         assert not reporter.flush(0.05)
 
-        desk.release()
+        sink.unblock()
 
         assert reporter.flush(10)
-        assert desk.last() == {partition: NOW_MS - 8 + partition for partition in range(7)}
+        assert sink.last_sent() == {partition: NOW_MS - 8 + partition for partition in range(7)}
 
 
 def test_a_system_without_threads_breaks_no_consumer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the next call that needs the thread tries again."""
-    desk = Desk()
+    """The failure is logged, and the next call that needs the thread retries."""
+    sink = FakeSink()
 
     def fail(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    with reporter_at(desk) as reporter:
+    with reporter_at(sink) as reporter:
         with monkeypatch.context() as exhausted:
             exhausted.setattr(threading.Thread, "start", fail)
             reporter.observe(0, NOW_MS)
         assert caplog.messages == ["reports can't be sent: can't start new thread"]
 
         assert reporter.flush(10)
-        assert desk.last() == {0: NOW_MS}
+        assert sink.last_sent() == {0: NOW_MS}
 
 
 def test_flush_covers_what_all_threads_observed_before_it() -> None:
-    """The highest number of each partition has been answered when it returns, whichever thread brought it."""
-    desk = Desk()
-    with reporter_at(desk) as reporter:
+    """When it returns, the highest timestamp of each partition is answered, from any thread."""
+    sink = FakeSink()
+    with reporter_at(sink) as reporter:
 
         def observe(thread: int) -> None:
             for millisecond in range(thread, 40_000, 4):
@@ -97,62 +97,62 @@ def test_flush_covers_what_all_threads_observed_before_it() -> None:
             thread.join()
 
         assert reporter.flush(10)
-        assert desk.last() == {0: NOW_MS - 1, 1: NOW_MS - 3, 2: NOW_MS - 2}
+        assert sink.last_sent() == {0: NOW_MS - 1, 1: NOW_MS - 3, 2: NOW_MS - 2}
 
 
 def test_flush_is_satisfied_with_any_answer() -> None:
-    """Also with a refusal, and with a partition that is not known yet."""
+    """Also by a rejection, and by `unknown`."""
     for outcome in Outcome:
-        desk = Desk()
-        desk.outcome = _always(outcome)
-        with reporter_at(desk) as reporter:
+        sink = FakeSink()
+        sink.outcome = _always(outcome)
+        with reporter_at(sink) as reporter:
             reporter.observe(0, NOW_MS)
 
             assert reporter.flush(10)
 
 
-def test_flush_goes_on_through_trouble() -> None:
-    """It is over once the store is back."""
-    desk = Desk()
-    desk.trouble = StoreUnavailable()
-    with reporter_at(desk) as reporter:
+def test_flush_retries_after_errors() -> None:
+    """It returns when the store is available again."""
+    sink = FakeSink()
+    sink.error = StoreUnavailable()
+    with reporter_at(sink) as reporter:
         reporter.observe(0, NOW_MS)
 
-        def mend() -> None:
-            eventually(lambda: len(desk.reports) > 2)
-            desk.trouble = None
+        def recover() -> None:
+            eventually(lambda: len(sink.reports) > 2)
+            sink.error = None
 
-        threading.Thread(target=mend).start()
+        threading.Thread(target=recover).start()
 
         assert reporter.flush(10)
 
 
 def test_flush_says_when_the_time_was_up() -> None:
-    """False for a clock that no leader has begun, and with nothing to tell True at once."""
-    desk = Desk(bounds=None)
-    with reporter_at(desk) as reporter:
+    """False for a clock without a leader; True at once if there is nothing to report."""
+    sink = FakeSink(parameters=None)
+    with reporter_at(sink) as reporter:
         assert reporter.flush(10)
 
         reporter.observe(0, NOW_MS)
 
         assert not reporter.flush(0.05)
 
-        desk.bounds = Desk().bounds
+        sink.parameters = FakeSink().parameters
 
         assert reporter.flush(10)
 
 
-def test_close_tells_the_last_number_and_ends_all() -> None:
-    """The thread is gone and the sink closed; a second call does nothing; observing is an error from then on."""
-    desk = Desk()
-    reporter = reporter_at(desk)
+def test_close_sends_the_last_timestamp_and_ends_the_thread() -> None:
+    """The thread has ended and the sink is closed; a second call does nothing; observing raises from then on."""
+    sink = FakeSink()
+    reporter = reporter_at(sink)
     reporter.observe(0, NOW_MS)
     reporter.observe(0, NOW_MS + 1)
 
     assert reporter.close()
     assert reporter.close()
-    assert desk.last() == {0: NOW_MS + 1}
-    assert desk.closed
+    assert sink.last_sent() == {0: NOW_MS + 1}
+    assert sink.closed
     with pytest.raises(ReporterMisuse, match="closed"):
         reporter.observe(0, NOW_MS + 2)
     with pytest.raises(ReporterMisuse, match="closed"):
@@ -160,41 +160,41 @@ def test_close_tells_the_last_number_and_ends_all() -> None:
 
 
 def test_a_rebalance_after_close_is_no_error() -> None:
-    """A consumer that is closed behind its reporter still revokes."""
-    reporter = reporter_at(Desk())
+    """A consumer that is closed after its reporter still revokes its partitions."""
+    reporter = reporter_at(FakeSink())
     reporter.close()
-    reporter.on_revoke(None, [Assigned(0)])
-    reporter.on_lost(None, [Assigned(0)])
-    reporter.on_assign(None, [Assigned(0)])
+    reporter.on_revoke(None, [AssignedPartition(0)])
+    reporter.on_lost(None, [AssignedPartition(0)])
+    reporter.on_assign(None, [AssignedPartition(0)])
 
 
 def test_close_keeps_its_deadline() -> None:
-    """Whatever the store does; and says that not all was answered."""
-    desk = Desk()
-    reporter = reporter_at(desk)
-    desk.hold()
+    """Also if the store hangs; it returns False."""
+    sink = FakeSink()
+    reporter = reporter_at(sink)
+    sink.block()
     reporter.observe(0, NOW_MS)
 
     assert not reporter.close(0.1)
 
-    desk.release()
-    eventually(lambda: desk.closed)
+    sink.unblock()
+    eventually(lambda: sink.closed)
 
 
-def test_a_reporter_that_nobody_holds_is_gone_with_its_thread() -> None:
-    """What it had not sent yet is tried once more."""
-    desk = Desk()
-    reporter = reporter_at(desk)
+def test_an_unreferenced_reporter_is_collected_with_its_thread() -> None:
+    """It tries once to send what is unsent."""
+    sink = FakeSink()
+    reporter = reporter_at(sink)
     reporter.observe(0, NOW_MS)
-    eventually(lambda: desk.last() == {0: NOW_MS})
+    eventually(lambda: sink.last_sent() == {0: NOW_MS})
     reporter.observe(0, NOW_MS + 1)
     gone = weakref.ref(reporter)
     del reporter
     gc.collect()
 
     assert gone() is None
-    eventually(lambda: desk.closed)
-    assert desk.last() == {0: NOW_MS + 1}
+    eventually(lambda: sink.closed)
+    assert sink.last_sent() == {0: NOW_MS + 1}
 
 
 _BEGIN = """
@@ -206,7 +206,7 @@ reporter = Reporter(sys.argv[1], "checkins", group="workers")
 
 
 def run(script: str, url: str) -> None:
-    """A program of a user's, in a process of its own, that must end well within half a minute."""
+    """Run a user's program in its own process; it must end without an error within half a minute."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _BEGIN + script, url],  # 3.12 warns of any fork
         capture_output=True,
@@ -219,20 +219,20 @@ def run(script: str, url: str) -> None:
 
 
 def accepting(asked: Asked) -> Reply:
-    """The service, content with all."""
+    """A service that accepts everything."""
     reports = [{**item, "outcome": "accepted"} for item in asked.body["reports"]]
-    bounds = {
+    parameters = {
         "group": "workers",
         "topics": [TOPIC],
         "interval_seconds": 60,
         "max_out_of_orderness_seconds": 0,
         "max_future_seconds": 60,
     }
-    return Reply(body={"clock": "checkins", "timestamp_seconds": None, "reports": reports, "bounds": bounds})
+    return Reply(body={"clock": "checkins", "timestamp_seconds": None, "reports": reports, "bounds": parameters})
 
 
-def test_a_process_that_ends_tells_the_last_number() -> None:
-    """Without `close`, when the interpreter ends."""
+def test_a_process_that_ends_sends_the_last_timestamp() -> None:
+    """Without `close`, at the end of the interpreter."""
     with HttpStub(accepting) as stub:
         run("reporter.observe(0, now_ms)\nreporter.observe(0, now_ms + 1)\nreporter.observe(1, now_ms + 1)", stub.url)
         last = {item["partition"]: item["timestamp_ms"] for asked in stub.asked for item in asked.body["reports"]}
@@ -242,7 +242,7 @@ def test_a_process_that_ends_tells_the_last_number() -> None:
 
 
 def test_a_process_ends_though_the_store_hangs() -> None:
-    """After a few seconds the last number is given up."""
+    """After a few seconds the last timestamp is dropped."""
     never = threading.Event()
 
     def hang(asked: Asked) -> Reply:
@@ -254,8 +254,8 @@ def test_a_process_ends_though_the_store_hangs() -> None:
         never.set()
 
 
-def test_a_child_after_a_fork_starts_anew() -> None:
-    """It reports its own partitions by its own connection and thread; the parent goes on as before."""
+def test_a_child_after_a_fork_starts_without_progress() -> None:
+    """It reports its own partitions over its own connection and thread; the parent continues as before."""
     script = """
 reporter.observe(0, now_ms)
 assert reporter.flush(10)

@@ -1,4 +1,4 @@
-"""Server-sent events are read as the HTML standard says, however the body is cut."""
+"""Server-sent events are parsed as the HTML standard defines, for any division of the body."""
 
 from itertools import pairwise
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.core
 )
 @given(cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_events_are_read_however_the_body_is_cut(body: bytes, events: list[Event], cuts: list[int]) -> None:
-    """The parts of a body may end anywhere: within a character, between CR and LF."""
+    """The parts of a body may end anywhere: within a character, or between CR and LF."""
     places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
     parts = [body[start:end] for start, end in pairwise(places)]
 

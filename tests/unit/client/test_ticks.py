@@ -1,4 +1,4 @@
-"""Following a clock: each tick once, in order, none missing, through every trouble; and waiting for a time."""
+"""`ticks`: each tick once, in order, none missing, despite any failure; and `wait_until`."""
 
 import json
 import threading
@@ -24,16 +24,16 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.core
 
 START = 1_795_348_800
-"""2026-11-22T12:00:00Z, in seconds. The clock of these tests ticks each minute."""
+"""2026-11-22T12:00:00Z, in seconds. The clock of these tests ticks every minute."""
 
 
 def rfc3339(seconds: int) -> str:
-    """As the service writes times."""
+    """A time as the service writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def wire_tick(minute: int, previous: int | None = -1) -> dict[str, object]:
-    """The tick `minute` minutes after START; `previous` (in minutes) is the minute before unless said."""
+    """The tick `minute` minutes after START; `previous` is in minutes, by default the minute before."""
     before = minute - 1 if previous == -1 else previous
     return {
         "clock": "checkins",
@@ -52,7 +52,7 @@ def event(kind: str, at: int, data: object) -> bytes:
 
 
 def tick_event(minute: int, previous: int | None = -1) -> bytes:
-    """A tick's event."""
+    """The event of a tick."""
     return event("tick", START + 60 * minute, wire_tick(minute, previous))
 
 
@@ -62,7 +62,7 @@ def state_event(at: int) -> bytes:
 
 
 class Script:
-    """Answers the first question with the first reply, and so on; the last one again and again."""
+    """Answers the first request with the first reply, and so on; repeats the last reply."""
 
     def __init__(self, *replies: Reply | list[bytes]) -> None:
         self._replies = [reply if isinstance(reply, Reply) else Reply(parts=reply) for reply in replies]
@@ -72,18 +72,18 @@ class Script:
 
 
 def cursors(stub: HttpStub) -> list[str | None]:
-    """Where each connection asked to begin."""
+    """The cursor of each connection."""
     return [asked.query.get("after") for asked in stub.asked]
 
 
 def minutes(stub: HttpStub, number: int, **arguments: object) -> list[int]:
-    """The first ticks that a subscriber gets, in minutes after START."""
+    """The first ticks of a subscriber, in minutes after START."""
     found = islice(ticks(stub.url, "checkins", **arguments), number)  # type: ignore[arg-type]
     return [(tick.at_ms // 1000 - START) // 60 for tick in found]
 
 
 def test_ticks_come_as_values() -> None:
-    """With times in milliseconds."""
+    """Times are in milliseconds."""
     with HttpStub(Script([state_event(START), tick_event(1)])) as stub:
         (tick,) = islice(ticks(stub.url, "checkins"), 1)
 
@@ -92,8 +92,8 @@ def test_ticks_come_as_values() -> None:
     assert stub.asked[0].path == "/v1/clocks/checkins/ticks/stream"
 
 
-def test_a_lost_connection_goes_on_behind_the_last_tick() -> None:
-    """However often it is lost, by an end or by an error; a tick that comes twice is given once."""
+def test_a_lost_connection_resumes_after_the_last_tick() -> None:
+    """Also after several losses, by an end or by an error; a tick that comes twice is yielded once."""
     with HttpStub(
         Script(
             [state_event(START), tick_event(1), tick_event(2)],
@@ -106,14 +106,14 @@ def test_a_lost_connection_goes_on_behind_the_last_tick() -> None:
     ) as stub:
         assert minutes(stub, 4, token="s3cret") == [1, 2, 3, 4]
 
-    behind_2, behind_3 = rfc3339(START + 120), rfc3339(START + 180)
+    after_2, after_3 = rfc3339(START + 120), rfc3339(START + 180)
 
-    assert cursors(stub) == [None, behind_2, behind_2, behind_2, behind_2, behind_3]
+    assert cursors(stub) == [None, after_2, after_2, after_2, after_2, after_3]
     assert {asked.headers["authorization"] for asked in stub.asked} == {"Bearer s3cret"}
 
 
 def test_a_live_stream_that_is_lost_before_its_first_tick_misses_none() -> None:
-    """It goes on from where it began, also before a clock's first tick."""
+    """It resumes from its start, also before a clock's first tick."""
     with HttpStub(Script([state_event(START)], [state_event(START), tick_event(1), tick_event(2)])) as stub:
         assert minutes(stub, 2) == [1, 2]
         assert cursors(stub) == [None, rfc3339(START)]
@@ -123,8 +123,8 @@ def test_a_live_stream_that_is_lost_before_its_first_tick_misses_none() -> None:
         assert cursors(stub) == [None, rfc3339(0)]
 
 
-def test_a_service_that_is_not_there_yet_is_waited_for() -> None:
-    """With a back-off; the subscriber needs no loop of its own."""
+def test_it_waits_for_a_service_that_is_not_up_yet() -> None:
+    """It retries with a back-off; the subscriber needs no loop."""
     with HttpStub(lambda asked: Reply()) as stub:
         port = stub.port
     found: list[int] = []
@@ -155,7 +155,7 @@ def test_after_takes_every_form_of_time(after: object, asked: str) -> None:
 
 
 def test_after_takes_a_tick() -> None:
-    """Of this clock; it goes on behind it."""
+    """A tick of this clock; the stream resumes after it."""
     with HttpStub(Script([state_event(START + 60), tick_event(2)])) as stub:
         assert minutes(stub, 1, after=Tick.from_wire(wire_tick(1))) == [2]
     assert cursors(stub) == [rfc3339(START + 60)]
@@ -165,16 +165,16 @@ def test_after_takes_a_tick() -> None:
 
 
 @pytest.mark.parametrize("after", [datetime(2026, 11, 22), "noon", START * 1000, -1, True, [START]])  # noqa: DTZ001
-def test_what_is_no_time_is_refused_at_once(after: object) -> None:
-    """By name, and before the first tick is asked for."""
+def test_an_invalid_time_raises_at_once(after: object) -> None:
+    """The call itself raises, with the name of the argument."""
     with pytest.raises(InvalidValue, match="after"):
         ticks("http://127.0.0.1:1", "checkins", after=after)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="clock"):
         ticks("http://127.0.0.1:1", "No Clock")
 
 
-def test_a_tick_that_does_not_follow_is_not_given() -> None:
-    """The stream is asked again, from the last tick that was given."""
+def test_a_tick_that_does_not_follow_is_not_yielded() -> None:
+    """It reconnects and resumes after the last tick yielded."""
     with HttpStub(
         Script(
             [state_event(START), tick_event(1), tick_event(3)],
@@ -186,32 +186,32 @@ def test_a_tick_that_does_not_follow_is_not_given() -> None:
 
 
 def test_a_chain_that_stays_broken_is_an_error() -> None:
-    """After a few attempts: standing still for ever would be silent."""
+    """After a few attempts, because endless retries would hide the failure."""
     with HttpStub(Script([state_event(START), tick_event(1)], [state_event(START + 60), tick_event(3)])) as stub:
-        following = ticks(stub.url, "checkins")
-        next(following)
+        stream = ticks(stub.url, "checkins")
+        next(stream)
 
         with pytest.raises(ChainBroken, match=r"12:03:00Z does not follow 2026-11-22T12:01:00Z"):
-            next(following)
+            next(stream)
 
 
 def test_a_cursor_between_two_ticks_is_good() -> None:
-    """A time from elsewhere need not be a tick's; the first tick after it is the right one."""
+    """A time from another source need not be that of a tick; the first tick after it follows."""
     with HttpStub(Script([state_event(START + 90), tick_event(2), tick_event(3)])) as stub:
         assert minutes(stub, 2, after=START + 90) == [2, 3]
 
 
 @pytest.mark.parametrize("given", [0, 1])
 def test_a_cursor_too_old_is_an_error(given: int) -> None:
-    """Never passed over: it says from where one can go on, at the beginning of a stream and in its midst."""
+    """Ticks are never skipped silently: the error has the cursor to resume from, at the start of a stream and later."""
     reset = event("reset", START + 540, {"cursor": rfc3339(START), "oldest": wire_tick(10)})
     before = [state_event(START), *(tick_event(minute) for minute in range(1, given + 1))]
     with HttpStub(Script([*(before if given else []), reset, tick_event(10)])) as stub:
-        following = ticks(stub.url, "checkins", after=START)
+        stream = ticks(stub.url, "checkins", after=START)
         for _ in range(given):
-            next(following)
+            next(stream)
         with pytest.raises(CursorTooOld) as raised:
-            next(following)
+            next(stream)
 
     error = raised.value
 
@@ -227,8 +227,8 @@ def test_a_cursor_too_old_is_an_error(given: int) -> None:
         (problem(404, "unknown-clock"), UnknownClock),
     ],
 )
-def test_what_no_attempt_would_mend_is_an_error_at_once(reply: Reply, error: type[Exception]) -> None:
-    """Credentials and unknown clocks: one question, no retries."""
+def test_errors_that_a_retry_cannot_resolve_are_raised_at_once(reply: Reply, error: type[Exception]) -> None:
+    """Credentials and unknown clocks: one request, no retries."""
     with HttpStub(lambda asked: reply) as stub:
         with pytest.raises(error):
             next(ticks(stub.url, "checkins"))
@@ -238,8 +238,8 @@ def test_what_no_attempt_would_mend_is_an_error_at_once(reply: Reply, error: typ
         assert len(stub.asked) == 2
 
 
-def test_what_makes_no_sense_is_asked_again() -> None:
-    """An event cut in half by a proxy, or of a kind that a newer service sends."""
+def test_after_an_invalid_event_it_reconnects() -> None:
+    """An event cut in half by a proxy, or an unknown kind of event."""
     with HttpStub(
         Script(
             [state_event(START), b'event: tick\ndata: {"clock\n\n'],
@@ -262,21 +262,21 @@ def test_a_subscriber_that_stops_hangs_up() -> None:
             hung_up.set()
 
     with HttpStub(lambda asked: Reply(parts=forever())) as stub:
-        following = ticks(stub.url, "checkins")
-        next(following)
-        following.close()  # type: ignore[attr-defined]
+        stream = ticks(stub.url, "checkins")
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
 
         assert hung_up.wait(10)
 
 
 def reached_after(questions: int) -> Callable[[Asked], Reply]:
-    """A service whose clock has reached the time at the n-th question, and answers earlier ones at once."""
+    """A service whose clock has reached the time at the n-th request; it answers earlier ones at once."""
     seen = iter(range(1, 1_000))
     return lambda asked: Reply(body=wire_tick(1)) if next(seen) >= questions else problem(409, "clock-not-reached")
 
 
 def test_waiting_ends_when_the_time_is_reached() -> None:
-    """However often the service has to be asked."""
+    """Also if it takes several requests."""
     with HttpStub(reached_after(3)) as stub:
         assert wait_until(stub.url, "checkins", START + 60, token="s3cret")
     assert [asked.query["until"] for asked in stub.asked] == [rfc3339(START + 60)] * 3
@@ -293,16 +293,16 @@ def test_the_time_is_rounded_up_to_the_millisecond() -> None:
         assert [asked.query["until"] for asked in stub.asked] == [rfc3339(START).replace("Z", ".001Z")]
 
 
-def test_waiting_ends_when_the_time_is_up() -> None:
-    """Then it is false; with a timeout of 0 after one question."""
+def test_waiting_ends_at_the_timeout() -> None:
+    """It returns False; with a timeout of 0 after one request."""
     with HttpStub(reached_after(10**6)) as stub:
         assert not wait_until(stub.url, "checkins", START, timeout=0)
         assert [asked.query["timeout"] for asked in stub.asked] == ["0.0"]
         assert not wait_until(stub.url, "checkins", START, timeout=0.3)
 
 
-def test_waiting_goes_on_through_trouble() -> None:
-    """A service that does not answer now is asked again; if that is its last word, it is not known."""
+def test_waiting_retries_after_errors() -> None:
+    """An unavailable service is asked again; if the last request fails, the result is not known."""
     with HttpStub(Script(problem(503, "shutting-down"), Reply(500, "oh"), Reply(body=wire_tick(1)))) as stub:
         assert wait_until(stub.url, "checkins", START, timeout=30)
     with HttpStub(Script(problem(503, "shutting-down"))) as stub, pytest.raises(ServiceUnavailable):
@@ -323,7 +323,7 @@ def test_waiting_goes_on_through_trouble() -> None:
     ids=["a login page", "no content", "a list", "other JSON", "a tick before", "another clock's tick", "half a tick"],
 )
 def test_only_a_tick_of_the_clock_at_the_time_or_later_ends_waiting(page: Reply, named: str) -> None:
-    """A proxy's page with status 200 starts nobody's job; the error names what came instead."""
+    """A proxy's page with status 200 must not start a job; the error shows the response."""
     with HttpStub(Script(page)) as stub, pytest.raises(ServiceUnavailable, match="is not clocksvc") as raised:
         wait_until(stub.url, "checkins", START + 60, timeout=0)
 
@@ -335,7 +335,7 @@ def test_only_a_tick_of_the_clock_at_the_time_or_later_ends_waiting(page: Reply,
 
 
 def test_another_conflict_is_not_taken_for_a_clock_not_reached() -> None:
-    """Only the problem of that name says so."""
+    """Only the problem `clock-not-reached` means that."""
     with (
         HttpStub(lambda asked: problem(409, "something-else", "no way")) as stub,
         pytest.raises(Refused, match="no way"),
@@ -344,7 +344,7 @@ def test_another_conflict_is_not_taken_for_a_clock_not_reached() -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan")])
-def test_a_timeout_that_is_none_is_refused(timeout: float) -> None:
-    """By name."""
+def test_an_invalid_timeout_raises(timeout: float) -> None:
+    """The error names the argument."""
     with pytest.raises(InvalidValue, match="timeout"):
         wait_until("http://127.0.0.1:1", "checkins", START, timeout=timeout)

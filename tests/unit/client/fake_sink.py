@@ -1,4 +1,4 @@
-"""A sink for reporters under test: it keeps what it is sent and answers as it is told. It judges nothing by itself."""
+"""A sink for reporters under test: it records reports and returns configured answers. It checks nothing."""
 
 import threading
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from clocksvc.interfaces.store import (
 from clocksvc.testing import ManualTime
 
 NOW_MS = 1_795_348_800_000
-"""2026-11-22T12:00:00Z, where ManualTime begins: a boundary of every interval used here."""
+"""2026-11-22T12:00:00Z, where ManualTime begins. It is a boundary of all intervals in these tests."""
 MINUTE_MS = 60_000
 TOPIC = "checkins"
 
-BOUNDS = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)
+PARAMETERS = ClockParameters("workers", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)
 
 
-class Desk:
-    """A sink. `trouble` is raised instead of an answer; `hold()` keeps every answer back until `release()`."""
+class FakeSink:
+    """A sink. If `error` is set, it is raised instead of an answer. `block()` delays answers until `unblock()`."""
 
-    def __init__(self, bounds: ClockParameters | None = BOUNDS, last_tick_ms: int | None = None) -> None:
-        self.bounds = bounds
+    def __init__(self, parameters: ClockParameters | None = PARAMETERS, last_tick_ms: int | None = None) -> None:
+        self.parameters = parameters
         self.last_tick_ms = last_tick_ms
         self.outcome: Callable[[PartitionTimestamp], Outcome] = lambda reading: Outcome.ACCEPTED
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
         self.reports: list[Report] = []
         self.closed = False
         self._open = threading.Event()
@@ -38,79 +38,83 @@ class Desk:
     def report(self, report: Report) -> ReportAnswer:
         self._open.wait(30)
         self.reports.append(report)
-        if self.trouble is not None:
-            raise self.trouble
-        if self.bounds is None:
+        if self.error is not None:
+            raise self.error
+        if self.parameters is None:
             return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, self.last_tick_ms)
-        return ReportAnswer(tuple(map(self.outcome, report.timestamps)), self.bounds, self.last_tick_ms)
+        return ReportAnswer(tuple(map(self.outcome, report.timestamps)), self.parameters, self.last_tick_ms)
 
     def close(self) -> None:
         self.closed = True
 
-    def hold(self) -> None:
-        """Do not answer for now."""
+    def block(self) -> None:
+        """Delay all answers."""
         self._open.clear()
 
-    def release(self) -> None:
-        """Answer again."""
+    def unblock(self) -> None:
+        """Stop delaying answers."""
         self._open.set()
 
-    def last(self) -> dict[int, int]:
-        """What was sent last of each partition."""
+    def last_sent(self) -> dict[int, int]:
+        """The timestamp sent last for each partition."""
         return {partition.number: at_ms for report in self.reports for partition, at_ms in report.timestamps}
 
-    def take(self) -> list[dict[int, int]]:
-        """What was sent since the last call: partition to number, for each report that had any."""
+    def take_sent(self) -> list[dict[int, int]]:
+        """The reports since the last call that have timestamps, each as partition to timestamp."""
         sent = [{partition.number: at_ms for partition, at_ms in report.timestamps} for report in self.reports]
         self.reports.clear()
         return [each for each in sent if each]
 
 
-class StepResult:
-    """A reporter without a thread, at its desk, in a time that moves by hand."""
+class SteppedReporter:
+    """A reporter with a fake sink and a manual clock, and without a thread.
 
-    def __init__(self, desk: Desk | None = None, *, topic: str | None = TOPIC, acquainted: bool = True) -> None:
-        self.desk = desk or Desk()
+    Args:
+        has_parameters: whether the reporter has received the clock's parameters already.
+    """
+
+    def __init__(self, sink: FakeSink | None = None, *, topic: str | None = TOPIC, has_parameters: bool = True) -> None:
+        self.sink = sink or FakeSink()
         self.time = ManualTime()
         self.reporter = Reporter(
-            "memory://", "checkins", group="workers", topic=topic, sink=self.desk, time=self.time, start=False
+            "memory://", "checkins", group="workers", topic=topic, sink=self.sink, time=self.time, start=False
         )
-        if acquainted:
+        if has_parameters:
             self.step()
-            self.desk.reports.clear()
+            self.sink.reports.clear()
 
     def step(self) -> None:
-        """All that is due now."""
+        """Send everything that is due now."""
         for _ in range(20):
             if self.reporter.step() > 0:
                 return
-        raise AssertionError("the reporter never comes to rest")
+        raise AssertionError("the reporter always has another step due")
 
     def pass_time(self, seconds: float) -> list[dict[int, int]]:
-        """Let time pass, doing what falls due on the way; what was sent."""
+        """Advance the time and send what becomes due on the way; returns what was sent."""
         end = self.time.monotonic() + seconds
         while (left := end - self.time.monotonic()) > 0:
             self.time.advance(min(left, max(0.001, self.reporter.step())))
         self.step()
-        return self.desk.take()
+        return self.sink.take_sent()
 
     def observe(self, *timestamps_ms: int, partition: int = 0) -> list[dict[int, int]]:
-        """Observe, step; what was sent."""
+        """Observe records and step; returns what was sent."""
         for timestamp_ms in timestamps_ms:
             self.reporter.observe(partition, timestamp_ms)
         self.step()
-        return self.desk.take()
+        return self.sink.take_sent()
 
 
-class Assigned:
-    """What confluent-kafka hands to the callbacks of a rebalance."""
+class AssignedPartition:
+    """A partition as confluent-kafka passes it to the callbacks of a rebalance."""
 
     def __init__(self, partition: int, topic: str = TOPIC) -> None:
         self.topic, self.partition = topic, partition
 
 
 def message(partition: int, timestamp_ms: int, topic: str = TOPIC, error: KafkaError | None = None) -> Message:
-    """A record as a consumer gets it, each with a topic string of its own."""
+    """A record as confluent-kafka returns it; each has a topic string of its own."""
     return Message(
         topic="".join(list(topic)), partition=partition, value=b"x", timestamp=(1, timestamp_ms), error=error
     )
