@@ -16,8 +16,8 @@ from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.interfaces.topics import TimestampType
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.tick_log import (
     MemoryLog,

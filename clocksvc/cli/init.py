@@ -1,4 +1,4 @@
-"""`clocksvc init`: writes to a clock's tick log where the clock begins (`clocksvc.leader.init`)."""
+"""`clocksvc init`: writes to a clock's tick log where the clock begins (`clocksvc.leader.set_first_tick`)."""
 
 import argparse
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Commit the record and print the next tick."""
     from clocksvc.interfaces.time import SystemTime
-    from clocksvc.leader.init import FIELD, initialise
+    from clocksvc.leader.set_first_tick import FIELD, set_first_tick
     from clocksvc.service import bootstrap
 
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     spec = specs[args.clock]
     ticklog = bootstrap.open_ticklog(settings, spec, time)
     try:
-        initialise(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)
+        set_first_tick(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)
     finally:
         ticklog.close()
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))

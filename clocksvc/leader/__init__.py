@@ -1,1 +1,1 @@
-"""The one process that writes a clock's tick log at a time: lease, recovery, and one step after another."""
+"""The leader of a clock: acquires the lease, recovers from the tick log, then emits ticks step by step."""

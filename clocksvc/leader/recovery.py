@@ -1,4 +1,4 @@
-"""How a new leader learns where the clock stands: the tick log is the truth, the store is made to agree with it."""
+"""How a new leader finds the clock's state. The tick log is the source of truth; the store is made to agree with it."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -27,40 +27,40 @@ from clocksvc.interfaces.topics import (
     TimestampType,
     Topics,
 )
-from clocksvc.leader.parts import LeaderDependencies
+from clocksvc.leader.context import LeaderDependencies
 
 logger = logging.getLogger("clocksvc.leader")
 
 PUBLISH_BATCH = 1_000
 
 
-def read_last(parts: LeaderDependencies, waiting: KeepAlive) -> Record:
-    """The tick log's last committed record, which has the clock's state; of a log never written, one with none.
+def read_last_record(parts: LeaderDependencies, keep_alive: KeepAlive) -> Record:
+    """The tick log's last committed record, which contains the clock's state. An empty log gives an empty state.
 
-    A tick that the store knows was published, so its commit was answered. Where a broker forgot that commit and what it
-    wrote is still there, it is committed again.
+    A tick in the store was published, so the broker had acknowledged its commit. If the broker lost that commit, and
+    its records are still in the log, they are committed again.
 
     Raises:
-        TickLogTruncated: the log lost ticks: it begins above 0 with nothing in it, or the store knows a later tick.
+        TickLogTruncated: the log lost ticks: it is empty but begins above offset 0, or the store has a later tick.
         Fenced, OutcomeUnknown: as `TickLog.append`.
         OpenTransaction, UnreadableRecord, TickLogUnavailable: as `TickLog.tail`.
-        StoreUnavailable: the store's word is needed too.
+        StoreUnavailable: the store does not answer.
     """
-    tail = parts.ticklog.tail(waiting)
+    tail = parts.ticklog.tail(keep_alive)
     known = parts.store.last_tick()
     last = _last_of(parts.spec.name, tail)
     state = last.state
     if known is not None and known.at_ms > (state.last_tick_ms or 0):
-        forgotten = path_to_tick(known, state, parts.ticklog.last_written(waiting))
-        if forgotten:
-            logger.warning("forgotten commit repeated", extra={"clock": parts.spec.name, "ticks": len(forgotten)})
-            parts.ticklog.append(forgotten, waiting)
-            return forgotten[-1]
+        lost = path_to_tick(known, state, parts.ticklog.last_written(keep_alive))
+        if lost:
+            logger.warning("lost commit repeated", extra={"clock": parts.spec.name, "ticks": len(lost)})
+            parts.ticklog.append(lost, keep_alive)
+            return lost[-1]
         raise TickLogTruncated(
-            f"the store knows tick {to_rfc3339(known.at_ms)}, the tick log ends "
-            + ("empty" if state.last_tick_ms is None else f"at {to_rfc3339(state.last_tick_ms)}")
-            + f": see what happened to it, then run clocksvc init {parts.spec.name} --last-tick T, T being the tick "
-            "that the store knows, or a later one"
+            f"the store has tick {to_rfc3339(known.at_ms)}, but the tick log "
+            + ("has no tick" if state.last_tick_ms is None else f"ends at {to_rfc3339(state.last_tick_ms)}")
+            + f": find out what happened to the topic, then run clocksvc init {parts.spec.name} --last-tick T, where T "
+            "is that tick or a later one"
         )
     return last
 
@@ -70,31 +70,31 @@ def _last_of(clock: str, tail: Tail) -> Record:
         return tail.record
     if tail.first_offset > 0:
         raise TickLogTruncated(
-            f"the tick log begins at offset {tail.first_offset} and holds no record: see what happened to it, then run "
-            "clocksvc init CLOCK --last-tick T, T being the last tick that was given"
+            f"the tick log begins at offset {tail.first_offset} and has no record: find out what happened to the "
+            f"topic, then run clocksvc init {clock} --last-tick T, where T is the last tick that was emitted"
         )
     return Record(clock, ClockState())
 
 
-def reconcile(parts: LeaderDependencies, token: str, state: ClockState, waiting: KeepAlive) -> None:
-    """Make the store's stream end as the log does: append what is missing, or rebuild it where the chains differ."""
+def reconcile(parts: LeaderDependencies, token: str, state: ClockState, keep_alive: KeepAlive) -> None:
+    """Make the store's stream end like the tick log: append missing ticks, or rebuild it if the chains differ."""
     known = parts.store.last_tick()
     if known is None and state.last_tick_ms is None:
-        parts.store.rebuild(token, [], None)  # where `init` was told otherwise once, the log that said so is gone
+        parts.store.rebuild(token, [], None)  # a last tick from an earlier `clocksvc init` is gone with its log
         return
     horizon_ms = parts.store.now_ms() - parts.spec.recent_ticks_ms
     missing: list[Tick] = []
-    for tick in _chain(parts.ticklog.backwards(waiting), state):
+    for tick in _chain(parts.ticklog.backwards(keep_alive), state):
         if known is not None and tick.at_ms == known.at_ms and tick.previous_ms == known.previous_ms:
-            _append(parts.store, token, missing[::-1], waiting)
+            _append(parts.store, token, missing[::-1], keep_alive)
             return
         if missing and tick.emitted_at_ms < horizon_ms:
             break
         missing.append(tick)
         if len(missing) % PUBLISH_BATCH == 0:
-            waiting()
+            keep_alive()
     if not missing and known is not None and known.at_ms == state.last_tick_ms:
-        return  # `init` named the last tick that the store knows: what is kept stays
+        return  # `clocksvc init` named the last tick of the store: the stream is right
     parts.store.rebuild(token, missing[::-1], state.last_tick_ms)
 
 
@@ -109,32 +109,32 @@ def _chain(newest_first: Iterator[Record], state: ClockState) -> Iterator[Tick]:
         expected_ms = record.tick.previous_ms
 
 
-def _append(store: Store, token: str, ticks: list[Tick], waiting: KeepAlive) -> None:
+def _append(store: Store, token: str, ticks: list[Tick], keep_alive: KeepAlive) -> None:
     for start in range(0, len(ticks), PUBLISH_BATCH):
-        waiting()
+        keep_alive()
         store.publish(token, ticks[start : start + PUBLISH_BATCH])
 
 
 def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: str) -> ClockParameters:
-    """Mark the store as this cluster's and leave the clock's bounds in it.
+    """Claim the store for this Kafka cluster and write the clock's parameters to it.
 
     Raises:
-        StoreMismatch: the store is another's.
-        MetadataUnavailable: Kafka does not say who stamps the records.
+        StoreMismatch: the store belongs to another cluster or format.
+        MetadataUnavailable: Kafka does not answer, or does not give the topics' timestamp types.
     """
-    bounds = resolve_bounds(parts.spec, parts.topics)
+    parameters = resolve_parameters(parts.spec, parts.topics)
     try:
-        parts.store.claim(token, StoreIdentity(cluster_id), bounds, started_ms)
+        parts.store.claim(token, StoreIdentity(cluster_id), parameters, started_ms)
     except StoreMismatch as error:
         raise StoreMismatch(
-            f"{error}: give this clock a redis.url or redis.prefix of its own; only if nobody else uses these keys "
-            "(Kafka was made anew, say), delete them"
+            f"{error}: give this clock its own redis.url or redis.prefix. If no other installation uses these keys, "
+            "for example because Kafka was recreated, delete them"
         ) from error
-    return bounds
+    return parameters
 
 
-def resolve_bounds(spec: ClockSpec, topics: Topics) -> ClockParameters:
-    """The clock's bounds: unless set, nothing is out of order where brokers stamp the records of every topic."""
+def resolve_parameters(spec: ClockSpec, topics: Topics) -> ClockParameters:
+    """The clock's parameters. `max_out_of_orderness`, unless set, is 0 if all topics use LogAppendTime, else 10 s."""
     out_of_orderness_ms = spec.max_out_of_orderness_ms
     if out_of_orderness_ms is None:
         types = topics.timestamp_types(spec.topics)
@@ -146,6 +146,8 @@ def resolve_bounds(spec: ClockSpec, topics: Topics) -> ClockParameters:
 def read_roster(
     parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
 ) -> Roster:
-    """The roster after a metadata reading. What was `seen` before, in this term or in an earlier one of this process,
-    and what the tick log knows counts even where metadata lags."""
+    """The roster from new metadata, merged with all topics seen earlier by this process and those in the tick log.
+
+    So a broker whose metadata lag can't remove a partition.
+    """
     return merge_metadata(merge_topics(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())

@@ -1,12 +1,12 @@
-"""What a leader does about requests: one control record for all that wait, committed and fenced like ticks, and only
-then the answers.
+"""How a leader handles requests: one control record for all that are pending, committed and fenced like ticks; after
+that the results.
 
-A request that a leader took and did not come to answer is settled by the tick log: if its last record granted it, it is
-done, whatever others that came after it have made of the state.
+If a leader dies before it writes the results, the tick log decides: the requests that are listed in its last record
+are done, even if later requests in the same record undo them.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from clocksvc.clock.log_record import (
@@ -17,79 +17,87 @@ from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_req
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import InvalidValue, TickLogUnavailable
 from clocksvc.interfaces.store import ProgressReading
-from clocksvc.leader.parts import LeaderDependencies
-from clocksvc.leader.term import Term, adopt_roster
+from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.leader.context import LeaderDependencies, Term, adopt_roster
 
 logger = logging.getLogger("clocksvc.leader")
 
-ANSWER_KEPT_MS = 60_000
+RESULT_TTL_MS = 60_000
 
 
 @dataclass(slots=True)
 class RequestBatch:
-    """What requests come to: the state after all of them; those that change it; what the others are answered."""
+    """The effect of several requests.
+
+    Attributes:
+        state: the clock's state after all of them.
+        accepted: those that change the state, in order.
+        results: the results of the others, by request id.
+    """
 
     state: ClockState
-    granted: list[Request] = field(default_factory=list)
-    answers: dict[str, RequestResult] = field(default_factory=dict)
+    accepted: list[Request] = field(default_factory=list)
+    results: dict[str, RequestResult] = field(default_factory=dict)
 
 
-def settle(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> RequestBatch:
-    """Settle requests one after the other, by the store's time: one that has expired changes nothing any more."""
-    settled = RequestBatch(state)
+def apply_requests(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> RequestBatch:
+    """Apply requests one after the other. One that has expired by the store's time changes nothing."""
+    batch = RequestBatch(state)
     for request in requests:
         try:
-            after = apply_request(settled.state, request, roster)
-        except InvalidValue as wrong:
-            settled.answers[request.id] = _refusal(wrong)
+            after = apply_request(batch.state, request, roster)
+        except InvalidValue as error:
+            batch.results[request.id] = _rejection(error)
             continue
-        if after == settled.state:
-            settled.answers[request.id] = RequestResult(ResultKind.DONE)
+        if after == batch.state:
+            batch.results[request.id] = RequestResult(ResultKind.DONE)
         elif request.expires_ms <= now_ms:
-            settled.answers[request.id] = RequestResult(ResultKind.NOT_DONE, detail="no leader came to it in time")
+            batch.results[request.id] = RequestResult(ResultKind.NOT_DONE, detail="no leader handled it in time")
         else:
-            settled.granted.append(request)
-            settled.state = after
-    return settled
+            batch.accepted.append(request)
+            batch.state = after
+    return batch
 
 
-def serve_requests(
-    parts: LeaderDependencies, term: Term, minimum: ProgressReading, waiting: Callable[[], None]
-) -> None:
-    """Commit what is asked for, show it, and answer. Raises as store and tick log do: the requests stay then."""
-    unanswered = [request.id for request in minimum.requests if request.id in term.granted]
+def serve_requests(parts: LeaderDependencies, term: Term, progress: ProgressReading, keep_alive: KeepAlive) -> None:
+    """Commit the pending requests, show their effect in the store, and write their results.
+
+    Raises:
+        ClocksvcError: as store and tick log raise it. The requests stay pending.
+    """
+    unanswered = [request.id for request in progress.requests if request.id in term.committed_request_ids]
     if unanswered:
-        # On their own: the next record of requests takes the place of the one that knows of these.
+        # Before any other request: the next control record replaces the one that lists these.
         _answer(parts, term, dict.fromkeys(unanswered, RequestResult(ResultKind.DONE)))
         return
-    settled = settle(term.state, minimum.requests, term.roster, minimum.now_ms)
-    if settled.granted:
-        _commit(parts, term, settled, waiting)
+    batch = apply_requests(term.state, progress.requests, term.roster, progress.now_ms)
+    if batch.accepted:
+        _commit(parts, term, batch, keep_alive)
         adopt_roster(parts, term, replace(term.roster, excluded=term.state.excluded()))
-    done = dict.fromkeys((request.id for request in settled.granted), RequestResult(ResultKind.DONE))
-    _answer(parts, term, settled.answers | done)
+    done = dict.fromkeys((request.id for request in batch.accepted), RequestResult(ResultKind.DONE))
+    _answer(parts, term, batch.results | done)
 
 
-def _commit(parts: LeaderDependencies, term: Term, settled: RequestBatch, waiting: Callable[[], None]) -> None:
-    granted = tuple(request.to_wire() for request in settled.granted)
+def _commit(parts: LeaderDependencies, term: Term, batch: RequestBatch, keep_alive: KeepAlive) -> None:
+    accepted = tuple(request.to_wire() for request in batch.accepted)
     try:
-        parts.ticklog.append([Record(parts.spec.name, settled.state, requests=granted)], waiting)
+        parts.ticklog.append([Record(parts.spec.name, batch.state, requests=accepted)], keep_alive)
     except TickLogUnavailable as error:
-        # Nothing was committed, for certain: who asked need not wait until it expires, and not wonder either.
+        # Certainly nothing was committed, so the result is known now and not only when the requests expire.
         failed = RequestResult(ResultKind.NOT_DONE, detail=str(error))
-        _answer(parts, term, dict.fromkeys((request.id for request in settled.granted), failed))
+        _answer(parts, term, dict.fromkeys((request.id for request in batch.accepted), failed))
         raise
-    term.state = settled.state
-    for one in granted:
-        logger.info("request granted", extra={"clock": parts.spec.name, "request": one})
+    term.state = batch.state
+    for one in accepted:
+        logger.info("request committed", extra={"clock": parts.spec.name, "request": one})
 
 
-def _answer(parts: LeaderDependencies, term: Term, answers: dict[str, RequestResult]) -> None:
+def _answer(parts: LeaderDependencies, term: Term, results: dict[str, RequestResult]) -> None:
     state = term.state
-    shown = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in answers.items()}
-    parts.store.write_request_results(term.token, shown, ANSWER_KEPT_MS)
+    written = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in results.items()}
+    parts.store.write_request_results(term.token, written, RESULT_TTL_MS)
 
 
-def _refusal(wrong: InvalidValue) -> RequestResult:
-    value = wrong.value if isinstance(wrong.value, int) else str(wrong.value)
-    return RequestResult(ResultKind.REJECTED, field=wrong.field, value=value, wanted=wrong.wanted)
+def _rejection(error: InvalidValue) -> RequestResult:
+    value = error.value if isinstance(error.value, int) else str(error.value)
+    return RequestResult(ResultKind.REJECTED, field=error.field, value=value, wanted=error.wanted)

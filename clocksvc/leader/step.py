@@ -1,10 +1,10 @@
-"""One step of a leader: minimum, boundaries, metadata once more, commit, and only then publish.
+"""One step of a leader: read progress, find the due boundaries, read metadata again, commit, and only then publish.
 
-The order is the promise: metadata that began before the minimum could miss a partition; a tick that is published
-before its commit could be lost.
+The order matters. Metadata from before the progress reading could miss a partition. A tick that is published before
+its commit could be lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
@@ -14,40 +14,47 @@ from clocksvc.clock.holds import (
     HoldInputs,
     Reason,
 )
+from clocksvc.clock.listing import name_first
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.replica import describe_config_conflict
 from clocksvc.clock.roster import merge_topics
 from clocksvc.errors import ChainBroken
-from clocksvc.interfaces.store import ProgressReading
+from clocksvc.interfaces.store import PartitionClock, ProgressReading
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata
-from clocksvc.leader.lease import HEARD_AFTER_MS, LEASE_MS
-from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver, Term, adopt_roster
+from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS, LEASE_MS
 from clocksvc.leader.recovery import claim, read_roster
 from clocksvc.leader.requests import serve_requests
-from clocksvc.leader.silence import silence
-from clocksvc.leader.term import Term, adopt_roster
 
 IDLE_S = 1.0
 METADATA_EVERY_S = 30.0
-METADATA_EVERY_WHILE_STILL_S = 3.0
-"""Where no tick has come for `hold_after`: it may be Kafka that is away, and then that must be said."""
+METADATA_EVERY_WHILE_IDLE_S = 3.0
+"""When there has been no tick for `hold_after`: Kafka may be out of reach, and the hold must show that."""
 METADATA_AT_MOST_EVERY_S = 1.0
 NAMED_PARTITIONS = 100
+SILENT_MS = 30_000
+"""Consumers repeat the report of each of their partitions every 10 s. After 30 s without one the hold asks whether any
+consumer has the partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How a step ended: how long to wait for a wake-up, and what holds the clock, where that shows already.
+    """The result of a step.
 
-    A step that did not come to `judge` the clock says nothing about a hold.
+    Attributes:
+        wait_s: the time until the next step, unless the store notifies the leader earlier.
+        hold: why the clock is stopped, if readers see that already.
+        evaluated: False if the step ended before it evaluated the clock; then `hold` says nothing.
     """
 
     wait_s: float
     hold: Hold | None = None
-    judged: bool = True
+    evaluated: bool = True
 
 
 def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
-    """A metadata reading that begins now. What it shows stays known, whatever becomes of the step."""
+    """Request metadata now. The term keeps what they show, even if the step fails later."""
     began_at = parts.time.monotonic()
     metadata = parts.topics.describe(parts.spec.topics)
     term.metadata_at = began_at
@@ -55,124 +62,153 @@ def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
     return metadata
 
 
-def take_step(
-    parts: LeaderDependencies, term: Term, observer: LeaderObserver, waiting: Callable[[], None]
-) -> StepResult:
-    """One step. Raises what store, tick log and topics raise; nothing is left half done by that."""
-    minimum = parts.store.read_progress(term.token, LEASE_MS)
-    if minimum.last_tick_ms != term.state.last_tick_ms:
+def take_step(parts: LeaderDependencies, term: Term, observer: LeaderObserver, keep_alive: KeepAlive) -> StepResult:
+    """Take one step. Blocks for as long as store, tick log and topics do.
+
+    Raises:
+        ClocksvcError: as store, tick log and topics raise it. The next step, or the next leader, continues safely.
+    """
+    progress = parts.store.read_progress(term.token, LEASE_MS)
+    if progress.last_tick_ms != term.state.last_tick_ms:
         raise ChainBroken("the store's stream does not end with the last tick: it was rolled back")
-    if minimum.generation != term.generation or minimum.count != term.roster.required_count():
+    if progress.generation != term.generation or progress.count != term.roster.required_count():
         adopt_roster(parts, term, term.roster)
-        return StepResult(0.0, judged=False)
-    if minimum.requests:
-        serve_requests(parts, term, minimum, waiting)
-        return StepResult(0.0, judged=False)
-    if _metadata_due(parts, term, minimum):
-        _read_metadata(parts, term, minimum, waiting)
-        return StepResult(0.0, judged=False)
-    sight = _sight(parts, term, minimum)
-    due = due_boundaries(sight)
+        return StepResult(0.0, evaluated=False)
+    if progress.requests:
+        serve_requests(parts, term, progress, keep_alive)
+        return StepResult(0.0, evaluated=False)
+    if _metadata_due(parts, term, progress):
+        _refresh_metadata(parts, term, progress, keep_alive)
+        return StepResult(0.0, evaluated=False)
+    inputs = _hold_inputs(parts, term, progress)
+    due = due_boundaries(inputs)
     if isinstance(due, Hold):
-        parts.ticklog.await_commit_marker(waiting)
-        return _wait(parts, term, sight, due, _unheard_ms(minimum))
+        parts.ticklog.await_commit_marker(keep_alive)
+        return _wait(parts, term, inputs, due, _announcements_missing_ms(progress))
     metadata = ask_metadata(parts, term)
     roster = read_roster(parts, term.seen, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
-        return StepResult(0.0, judged=False)
-    _tick(parts, term, sight, due, minimum, observer, waiting)
+        return StepResult(0.0, evaluated=False)
+    _tick(parts, term, inputs, due, progress, observer, keep_alive)
     return StepResult(0.0)
 
 
 def _tick(
     parts: LeaderDependencies,
     term: Term,
-    sight: HoldInputs,
+    inputs: HoldInputs,
     due: range,
-    minimum: ProgressReading,
+    progress: ProgressReading,
     observer: LeaderObserver,
-    waiting: Callable[[], None],
+    keep_alive: KeepAlive,
 ) -> None:
-    made = make_records(parts.spec.name, sight, due, sight.leader_now_ms, term.config_digest)
-    parts.ticklog.append(made, waiting)
-    term.state, term.still_since = made[-1].state, parts.time.monotonic()
+    made = make_records(parts.spec.name, inputs, due, inputs.leader_now_ms, term.config_digest)
+    parts.ticklog.append(made, keep_alive)
+    term.state, term.idle_since = made[-1].state, parts.time.monotonic()
     published_ms = parts.store.publish(term.token, [record.tick for record in made if record.tick is not None])
-    boundary_crossed_at_ms = minimum.boundary_crossed_at_ms
-    latency_s = None if boundary_crossed_at_ms is None else max(0, published_ms - boundary_crossed_at_ms) / 1000
+    crossed_ms = progress.boundary_crossed_at_ms
+    latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
     observer.ticked(parts.spec.name, len(made), latency_s)
 
 
-def _sight(parts: LeaderDependencies, term: Term, minimum: ProgressReading) -> HoldInputs:
+def _hold_inputs(parts: LeaderDependencies, term: Term, progress: ProgressReading) -> HoldInputs:
     return HoldInputs(
         state=term.state,
         roster=term.roster,
-        lowest_ms=minimum.lowest_ms,
+        lowest_ms=progress.lowest_ms,
         interval_ms=parts.spec.interval_ms,
-        out_of_orderness_ms=term.bounds.out_of_orderness_ms,
+        out_of_orderness_ms=term.parameters.out_of_orderness_ms,
         leader_now_ms=parts.time.now_ms(),
-        store_now_ms=minimum.now_ms,
-        digests=minimum.digests | {term.config_digest},  # ours counts, whatever the store has kept of it
-        all_replicas_announced=_unheard_ms(minimum) == 0,
+        store_now_ms=progress.now_ms,
+        digests=progress.digests | {term.config_digest},  # this replica's counts even if the store has lost it
+        all_replicas_announced=_announcements_missing_ms(progress) == 0,
     )
 
 
-def _unheard_ms(minimum: ProgressReading) -> int:
-    """For how long another replica may still not have announced itself again to a store that lost announcements."""
-    since_ms = (
-        minimum.now_ms if minimum.announcements_complete_since_ms is None else minimum.announcements_complete_since_ms
-    )
-    return max(0, since_ms + HEARD_AFTER_MS - minimum.now_ms)
+def _announcements_missing_ms(progress: ProgressReading) -> int:
+    """How long to wait until every live replica has announced itself, after the store lost the announcements."""
+    since_ms = progress.announcements_complete_since_ms
+    if since_ms is None:
+        return ANNOUNCEMENTS_COMPLETE_AFTER_MS
+    return max(0, since_ms + ANNOUNCEMENTS_COMPLETE_AFTER_MS - progress.now_ms)
 
 
-def _metadata_due(parts: LeaderDependencies, term: Term, minimum: ProgressReading) -> bool:
+def _metadata_due(parts: LeaderDependencies, term: Term, progress: ProgressReading) -> bool:
     age_s = parts.time.monotonic() - term.metadata_at
-    wanted = bool(term.roster.missing) or minimum.unknown_seen_ms > term.metadata_wanted_ms
-    still = (parts.time.monotonic() - term.still_since) * 1000 >= parts.spec.effective_hold_after_ms
-    every_s = METADATA_EVERY_WHILE_STILL_S if still else METADATA_EVERY_S
+    wanted = bool(term.roster.missing) or progress.unknown_seen_ms > term.metadata_wanted_ms
+    idle = (parts.time.monotonic() - term.idle_since) * 1000 >= parts.spec.effective_hold_after_ms
+    every_s = METADATA_EVERY_WHILE_IDLE_S if idle else METADATA_EVERY_S
     return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
 
-def _read_metadata(
-    parts: LeaderDependencies, term: Term, minimum: ProgressReading, waiting: Callable[[], None]
-) -> None:
+def _refresh_metadata(parts: LeaderDependencies, term: Term, progress: ProgressReading, keep_alive: KeepAlive) -> None:
     metadata = ask_metadata(parts, term)
-    term.metadata_wanted_ms = minimum.unknown_seen_ms
-    waiting()
-    term.bounds = claim(parts, term.token, term.started_ms, metadata.cluster_id)
+    term.metadata_wanted_ms = progress.unknown_seen_ms
+    keep_alive()
+    term.parameters = claim(parts, term.token, term.started_ms, metadata.cluster_id)
     roster = read_roster(parts, term.seen, term.state, metadata)
     if roster != term.roster:
         adopt_roster(parts, term, roster)
 
 
-def _wait(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold, unheard_ms: int) -> StepResult:
-    wait_s = min(IDLE_S, unheard_ms / 1000) if unheard_ms else IDLE_S
-    if held.reason is Reason.AHEAD_OF_TIME:
-        passes_ms = sight.wall_clock_boundary_ms + sight.interval_ms - min(sight.leader_now_ms, sight.store_now_ms)
+def _wait(
+    parts: LeaderDependencies, term: Term, inputs: HoldInputs, hold: Hold, announcements_missing_ms: int
+) -> StepResult:
+    wait_s = min(IDLE_S, announcements_missing_ms / 1000) if announcements_missing_ms else IDLE_S
+    if hold.reason is Reason.AHEAD_OF_TIME:
+        passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms - min(inputs.leader_now_ms, inputs.store_now_ms)
         wait_s = min(wait_s, passes_ms / 1000)
-    if not held.is_visible(_quiet_ms(parts, term, sight), parts.spec.effective_hold_after_ms):
+    if not hold.is_visible(_quiet_ms(parts, term, inputs), parts.spec.effective_hold_after_ms):
         return StepResult(wait_s)
-    if held.reason is Reason.CONFIG_CONFLICT and len(sight.digests) > 1:
-        return StepResult(wait_s, replace(held, detail=describe_config_conflict(parts.store.replicas())))
-    return StepResult(wait_s, _name_partitions(parts, term, sight, held))
+    if hold.reason is Reason.CONFIG_CONFLICT and len(inputs.digests) > 1:
+        return StepResult(wait_s, replace(hold, detail=describe_config_conflict(parts.store.replicas())))
+    return StepResult(wait_s, _name_partitions(parts, term, inputs, hold))
 
 
-def _quiet_ms(parts: LeaderDependencies, term: Term, sight: HoldInputs) -> float:
-    """For how long no tick has come. Wall time alone would say nothing for hours where this clock was set back, or the
-    last leader's was ahead."""
-    by_wall_ms = sight.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
-    return max(by_wall_ms, (parts.time.monotonic() - term.still_since) * 1000)
+def _quiet_ms(parts: LeaderDependencies, term: Term, inputs: HoldInputs) -> float:
+    """How long there has been no tick.
+
+    Wall time alone is not enough: if this machine's clock was set back, or the last leader's clock was ahead, no hold
+    would show for that long.
+    """
+    by_wall_ms = inputs.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
+    return max(by_wall_ms, (parts.time.monotonic() - term.idle_since) * 1000)
 
 
-def _name_partitions(parts: LeaderDependencies, term: Term, sight: HoldInputs, held: Hold) -> Hold:
-    if held.reason not in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
-        return held
-    next_ms = boundary.next_boundary(sight.state.last_tick_ms or 0, sight.interval_ms)
-    behind = parts.store.lagging_partitions(next_ms + sight.out_of_orderness_ms, NAMED_PARTITIONS)
-    if held.reason is Reason.PARTITION_UNREPORTED:
-        behind = [line for line in behind if line.raw_ms is None]
-    named = tuple(line.partition for line in behind)
-    if not behind or any(line.rejected is None for line in behind):
-        return Hold(held.reason, named, held.detail + silence(behind, sight.store_now_ms))
-    outcomes = ", ".join(sorted({str(line.rejected) for line in behind}))
+def _name_partitions(parts: LeaderDependencies, term: Term, inputs: HoldInputs, hold: Hold) -> Hold:
+    if hold.reason not in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
+        return hold
+    next_ms = boundary.next_boundary(inputs.state.last_tick_ms or 0, inputs.interval_ms)
+    lagging = parts.store.lagging_partitions(next_ms + inputs.out_of_orderness_ms, NAMED_PARTITIONS)
+    if hold.reason is Reason.PARTITION_UNREPORTED:
+        lagging = [line for line in lagging if line.raw_ms is None]
+    named = tuple(line.partition for line in lagging)
+    if not lagging or any(line.rejected is None for line in lagging):
+        detail = hold.detail + describe_silent_partitions(lagging, inputs.store_now_ms)
+        return Hold(hold.reason, named, detail)
+    outcomes = ", ".join(sorted({str(line.rejected) for line in lagging}))
     return Hold(Reason.REPORTS_REJECTED, named, f"the newest reports on these partitions were rejected: {outcomes}")
+
+
+def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -> str:
+    """A text for a hold's detail: which lagging partitions no consumer reports, and which are reported.
+
+    Args:
+        now_ms: the store's time.
+
+    Returns:
+        A text that continues the detail; empty if no partition has ever been reported.
+    """
+    silent: list[Partition] = []
+    reporting: list[Partition] = []
+    for line in lagging:
+        if line.reported_ms is not None:
+            (silent if now_ms - line.reported_ms > SILENT_MS else reporting).append(line.partition)
+    texts = []
+    if silent:
+        question = "is there a consumer that has them?"
+        texts.append(f"not reported for more than {SILENT_MS // 1000} s ({question}): {name_first(silent)}")
+    if reporting:
+        texts.append(f"reported lately, but quiet or not processed further: {name_first(reporting)}")
+    return "".join(f"; {text}" for text in texts)

@@ -28,8 +28,8 @@ from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connection import Connection
 from clocksvc.redis.store import RedisStore

@@ -15,8 +15,8 @@ from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.tick_log import KafkaTickLog
+from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.memory.tick_log import (
     MemoryLog,

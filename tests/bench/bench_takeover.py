@@ -55,7 +55,7 @@ def _end(installation: Installation, name: str, by: signal.Signals) -> Takeover:
     gone_ms = wall_ms()
     logs = [installation.folder / f"{other}.log" for other in REPLICAS if other != name]
     leading_ms = eventually(lambda: _logged(logs, "leading", signalled_ms), within=60, what="another leader")
-    taken_ms = _logged(logs, "lease taken", signalled_ms)
+    taken_ms = _logged(logs, "lease acquired", signalled_ms)
     assert leading_ms is not None
     assert taken_ms is not None
     return Takeover(signalled_ms, taken_ms, leading_ms, gone_ms, code)

@@ -12,8 +12,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import StoreUnavailable
+from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.tick_feed import Feed

@@ -5,7 +5,7 @@ from collections import Counter
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
-from clocksvc.leader.init import initialise
+from clocksvc.leader.set_first_tick import set_first_tick
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.tick_log import MemoryTickLog
 from tests.simulation.environment import Environment
@@ -29,7 +29,7 @@ class InitRun:
         """Run once; a rejection is an answer."""
         store = InterceptedStore(self._scheduler, self._environment.store, Link(), "init")
         try:
-            initialise(self._environment.spec, store, self._ticklog, SimulatedTime(self._scheduler), last_tick_ms)
+            set_first_tick(self._environment.spec, store, self._ticklog, SimulatedTime(self._scheduler), last_tick_ms)
             self._told["init: done"] += 1
         except ClocksvcError as error:
             self._told[f"init: {type(error).__name__}"] += 1

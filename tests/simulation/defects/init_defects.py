@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-from clocksvc.leader import init
+from clocksvc.leader import set_first_tick
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
@@ -13,10 +13,10 @@ Patched = AbstractContextManager[object]
     "init accepts a time before ticks that log or store know",
     Promise.NEVER_BACK,
     "back",
-    directed="unit/leader/test_init.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
+    directed="unit/leader/test_set_first_tick.py::test_never_goes_back_behind_a_tick_that_the_store_knows",
 )
 def init_goes_back() -> Patched:
-    return patch.object(init, "_check_not_before", lambda *_: None)
+    return patch.object(set_first_tick, "_check_not_before", lambda *_: None)
 
 
 @defect(
@@ -26,4 +26,4 @@ def init_goes_back() -> Patched:
     directed="unit/leader/test_log_trouble.py::test_a_refused_init_disturbs_nobody",
 )
 def init_on_a_sound_log() -> Patched:
-    return patch.object(init, "_check_log", lambda *_: None)
+    return patch.object(set_first_tick, "_check_log", lambda *_: None)

@@ -6,10 +6,9 @@ from unittest.mock import patch
 
 from clocksvc.clock.request import RequestResult, ResultKind
 from clocksvc.leader import requests
+from clocksvc.leader.context import LeaderDependencies, Term
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.lease import Lease
-from clocksvc.leader.parts import LeaderDependencies
-from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
@@ -43,8 +42,8 @@ def announced_once() -> Patched:
     directed="unit/leader/test_leading.py::test_who_is_behind_is_named_after_a_while",
 )
 def hold_not_said() -> Patched:
-    say = Leader._say
-    return patch.object(Leader, "_say", lambda leader, hold: say(leader, None))
+    say = Leader._publish_status
+    return patch.object(Leader, "_publish_status", lambda leader, hold: say(leader, None))
 
 
 @defect(
@@ -54,7 +53,7 @@ def hold_not_said() -> Patched:
     directed="unit/leader/test_verdict.py::test_a_hold_that_lasts_is_said_again_before_the_store_forgets_it",
 )
 def verdict_not_repeated() -> Patched:
-    say = Leader._say
+    say = Leader._publish_status
     said: dict[int, Any] = {}
 
     def say_once(leader: Leader, hold: Any) -> None:
@@ -62,7 +61,7 @@ def verdict_not_repeated() -> Patched:
             said[id(leader)] = (leader, hold)
             say(leader, hold)
 
-    return patch.object(Leader, "_say", say_once)
+    return patch.object(Leader, "_publish_status", say_once)
 
 
 @defect(
@@ -74,12 +73,12 @@ def verdict_not_repeated() -> Patched:
     directed="unit/leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
 )
 def hold_never_taken_back() -> Patched:
-    say = Leader._say
+    say = Leader._publish_status
 
     def stick(leader: Leader, hold: Any) -> None:
         say(leader, leader._hold if hold is None else hold)
 
-    return patch.object(Leader, "_say", stick)
+    return patch.object(Leader, "_publish_status", stick)
 
 
 @defect(
@@ -93,7 +92,7 @@ def request_answered_before_the_commit() -> Patched:
 
     def answer_first(parts: LeaderDependencies, held: Term, settled: requests.RequestBatch, *rest: Any) -> None:
         requests._answer(
-            parts, held, dict.fromkeys((one.id for one in settled.granted), RequestResult(ResultKind.DONE))
+            parts, held, dict.fromkeys((one.id for one in settled.accepted), RequestResult(ResultKind.DONE))
         )
         commit(parts, held, settled, *rest)
 
@@ -107,5 +106,7 @@ def request_answered_before_the_commit() -> Patched:
     directed="unit/leader/test_requests.py::test_an_unknown_outcome_that_outlasts_the_request",
 )
 def expired_request_granted() -> Patched:
-    settle = requests.settle
-    return patch.object(requests, "settle", lambda state, asked, roster, now_ms: settle(state, asked, roster, 0))
+    settle = requests.apply_requests
+    return patch.object(
+        requests, "apply_requests", lambda state, asked, roster, now_ms: settle(state, asked, roster, 0)
+    )

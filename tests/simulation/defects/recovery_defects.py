@@ -13,7 +13,7 @@ from clocksvc.clock.log_record import (
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery
-from clocksvc.leader.parts import LeaderDependencies
+from clocksvc.leader.context import LeaderDependencies
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
@@ -33,7 +33,7 @@ def _first(topics: Mapping[str, TopicMetadata] = MappingProxyType({})) -> Record
     directed="unit/leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
 )
 def recovery_from_the_store() -> Patched:
-    read_last = recovery.read_last
+    read_last = recovery.read_last_record
 
     def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last, known = read_last(parts, waiting), parts.store.last_tick()
@@ -41,7 +41,7 @@ def recovery_from_the_store() -> Patched:
             return last
         return replace(last, state=replace(last.state, last_tick_ms=known.at_ms, last_emitted_ms=known.emitted_at_ms))
 
-    return patch.object(leading, "read_last", read)
+    return patch.object(leading, "read_last_record", read)
 
 
 @defect(
@@ -53,13 +53,13 @@ def recovery_from_the_store() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def first_start_on_an_empty_store() -> Patched:
-    read_last = recovery.read_last
+    read_last = recovery.read_last_record
 
     def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last = read_last(parts, waiting)
         return _first(last.state.topics) if parts.store.last_tick() is None else last
 
-    return patch.object(leading, "read_last", read)
+    return patch.object(leading, "read_last_record", read)
 
 
 @defect(
@@ -72,7 +72,9 @@ def first_start_on_an_empty_store() -> Patched:
     directed="unit/leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def first_start_on_an_emptied_log() -> Patched:
-    return patch.object(leading, "read_last", lambda parts, waiting: parts.ticklog.tail(waiting).record or _first())
+    return patch.object(
+        leading, "read_last_record", lambda parts, waiting: parts.ticklog.tail(waiting).record or _first()
+    )
 
 
 @defect(
@@ -100,7 +102,7 @@ def later_tick_of_the_store_cut_back() -> Patched:
     def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         return recovery._last_of(parts.spec.name, parts.ticklog.tail(waiting))
 
-    return patch.object(leading, "read_last", read)
+    return patch.object(leading, "read_last_record", read)
 
 
 @defect(
@@ -143,13 +145,13 @@ def stream_rebuilt_without_history() -> Patched:
     directed="unit/leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
 )
 def pause_forgotten_at_takeover() -> Patched:
-    read_last = recovery.read_last
+    read_last = recovery.read_last_record
 
     def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
         last = read_last(parts, waiting)
         return replace(last, state=replace(last.state, pause=None))
 
-    return patch.object(leading, "read_last", read)
+    return patch.object(leading, "read_last_record", read)
 
 
 @defect(

@@ -9,11 +9,10 @@ from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.topics import ClusterMetadata
+from clocksvc.leader import context, recovery, requests, step
 from clocksvc.leader import leader as leading
-from clocksvc.leader import recovery, requests, step, term
+from clocksvc.leader.context import LeaderDependencies, Term
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import LeaderDependencies
-from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.step_defects import no_generation_and_count_check
 
@@ -113,7 +112,7 @@ def roster_of_the_log_forgotten() -> Patched:
     directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
 )
 def roster_one_by_one() -> Patched:
-    adopt = term.adopt_roster
+    adopt = context.adopt_roster
 
     def adopt_slowly(parts: LeaderDependencies, held: Term, roster: Roster) -> None:
         generation = int(parts.new_id()[:12], 16)

@@ -11,9 +11,8 @@ from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import step
-from clocksvc.leader.parts import LeaderDependencies, LeaderObserver
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver, Term
 from clocksvc.leader.step import StepResult
-from clocksvc.leader.term import Term
 from tests.simulation.defects.defect import Promise, altered, defect
 
 Patched = AbstractContextManager[object]

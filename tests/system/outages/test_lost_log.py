@@ -240,7 +240,7 @@ def test_recreated(damaged: dict[str, Recovery]) -> None:
     held = recovery.clock.until_held("ticklog_truncated")
     init(recovery, held)
 
-    assert "the tick log ends empty" in held["hold"]["detail"]
+    assert "the tick log has no tick" in held["hold"]["detail"]
     recovery.check()
 
 
@@ -263,4 +263,4 @@ def test_a_commit_whose_end_a_broker_forgot(proxied: ProxiedKafka, damaged: dict
     damaged["hanging"].check()
 
     assert proxied.logged("hanging transaction ended", "hanging") >= 1
-    assert proxied.logged("forgotten commit repeated", "hanging") == 1
+    assert proxied.logged("lost commit repeated", "hanging") == 1

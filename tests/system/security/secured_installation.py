@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from clocksvc.dev.ports import free_ports
-from clocksvc.leader.parts import NoObserver
+from clocksvc.leader.context import NoObserver
 from clocksvc.service.bootstrap import Service
 from clocksvc.settings import Settings, load
 from tests.process import Process, module

@@ -9,8 +9,8 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import Topics
+from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.testing import InMemoryClock
 

@@ -1,8 +1,10 @@
 """The lease: kept through whatever takes long, given to another replica by a leader that gets no further."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from clocksvc.api.leader_requests import EXPIRES_MS
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.partition import Partition, PartitionTimestamp
@@ -17,12 +19,15 @@ from clocksvc.interfaces.topics import (
     ClusterMetadata,
     TimestampType,
 )
+from clocksvc.kafka.deadline import SLICE_S
+from clocksvc.leader import lease
 from clocksvc.leader.leader import Phase
 from clocksvc.memory.tick_log import (
     MemoryLog,
     MemoryTickLog,
 )
 from clocksvc.memory.topics import MemoryTopics
+from clocksvc.redis.connection import Connection
 from clocksvc.testing import InMemoryClock, ManualTime
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
@@ -156,3 +161,18 @@ def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
     pass_time(clock, 20, old, new)
 
     assert phase_of(new) is Phase.LEADING
+
+
+def test_durations_keep_their_order_if_the_lease_changes() -> None:
+    """What the other durations rely on: renewals in time, a standby's turn, and no failover that readers see."""
+    lease_s = lease.LEASE_MS / 1000
+    store_timeout_s = inspect.signature(Connection).parameters["timeout_s"].default
+
+    assert store_timeout_s + lease.RENEW_EVERY_S < lease_s
+    assert lease_s >= 3 * SLICE_S
+    assert lease_s + lease.CLAIM_EVERY_S < lease.STEP_BACK_S
+    assert 2 * lease.HOLD_RETRY_S < lease.STUCK_TIMEOUT_S
+    assert lease.ANNOUNCE_EVERY_S + lease.CLAIM_EVERY_S < lease.ANNOUNCEMENTS_COMPLETE_AFTER_MS / 1000
+    assert 2 * lease.ANNOUNCE_EVERY_S < lease.ANNOUNCEMENT_TTL_MS / 1000
+    assert lease.STUCK_TIMEOUT_S + lease_s < EXPIRES_MS / 1000
+    assert 2 * lease.PUBLISH_STATUS_EVERY_S + lease.STUCK_TIMEOUT_S + lease_s < lease.STATUS_TTL_MS / 1000

@@ -10,8 +10,8 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import TickLogRefused
 from clocksvc.interfaces.store import Report
-from clocksvc.leader.init import initialise
 from clocksvc.leader.leader import Phase
+from clocksvc.leader.set_first_tick import set_first_tick
 from clocksvc.memory.tick_log import (
     CommitFault,
     MemoryTickLog,
@@ -29,7 +29,7 @@ from tests.unit.leader.looks import (
 def init_at(clock: InMemoryClock, minute: int) -> None:
     """`clocksvc init CLOCK --last-tick T`, for a minute after 12:00."""
     last_tick_ms = parse_timestamp("T", minutes(minute)[0])
-    initialise(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, last_tick_ms)
+    set_first_tick(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, last_tick_ms)
 
 
 def test_a_log_made_anew_after_init_is_a_first_start() -> None:
@@ -145,7 +145,7 @@ def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> No
     clock = a_clock_with_ticks(2)
     clock.log.forget_end()
     clock.leader.leave()
-    with pytest.raises(TickLogRefused, match=r"^a broker forgot .* start the service, .* up to 2026-11-22T12:02:00Z"):
+    with pytest.raises(TickLogRefused, match=r"^a broker lost a commit .* up to 2026-11-22T12:02:00Z"):
         init_at(clock, 10)
     clock.leader = clock.new_leader("next")
     pass_time(clock, 6, clock.leader)

@@ -6,7 +6,7 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
-from clocksvc.leader.parts import NoObserver
+from clocksvc.leader.context import NoObserver
 from clocksvc.testing import InMemoryClock
 from tests.preconditions import require
 from tests.unit.leader.looks import minutes, pass_time, times

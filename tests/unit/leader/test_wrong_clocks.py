@@ -3,8 +3,8 @@
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.interfaces.store import Report
+from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader
-from clocksvc.leader.parts import LeaderDependencies
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.testing import InMemoryClock, ManualTime

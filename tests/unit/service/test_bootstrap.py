@@ -9,7 +9,7 @@ import pytest
 
 from clocksvc.cli.serve import serve
 from clocksvc.errors import InvalidValue
-from clocksvc.leader.parts import NoObserver
+from clocksvc.leader.context import NoObserver
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings, settings_from
 

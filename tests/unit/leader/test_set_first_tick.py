@@ -20,7 +20,7 @@ from clocksvc.errors import (
     TickLogUnavailable,
     UnreadableRecord,
 )
-from clocksvc.leader.init import ATTEMPTS, initialise
+from clocksvc.leader.set_first_tick import ATTEMPTS, set_first_tick
 from clocksvc.memory.tick_log import (
     CommitFault,
     MemoryTickLog,
@@ -37,7 +37,7 @@ def ms(clock_time: str) -> int:
 
 def init(clock: InMemoryClock, last_tick: str) -> Record:
     """What the command does, over this clock's keepers."""
-    return initialise(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, ms(last_tick))
+    return set_first_tick(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, ms(last_tick))
 
 
 def written(clock: InMemoryClock) -> list[Record]:
@@ -142,7 +142,7 @@ def test_future_is_what_one_of_the_clocks_has_not_passed() -> None:
     slow_store = InMemoryClock().store
 
     with pytest.raises(InvalidValue, match="future"):
-        initialise(clock.spec, slow_store, MemoryTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
+        set_first_tick(clock.spec, slow_store, MemoryTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
 
 
 def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
@@ -167,7 +167,7 @@ def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> N
     tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
     clock.log.recreate()
 
-    with pytest.raises(InvalidValue, match=r"the store knows 2026-11-22T11:57:00Z already"):
+    with pytest.raises(InvalidValue, match=r"the store already has tick 2026-11-22T11:57:00Z"):
         init(clock, last_tick)
 
 
@@ -216,7 +216,7 @@ def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
 
     assert init(clock, "11:55:00").state.last_tick_ms == ms("11:55:00")
     assert init(clock, "11:56:00").state.last_tick_ms == ms("11:56:00")
-    with pytest.raises(InvalidValue, match="the tick log knows 2026-11-22T11:56:00Z already"):
+    with pytest.raises(InvalidValue, match="the tick log already has tick 2026-11-22T11:56:00Z"):
         init(clock, "11:55:00")
 
 
@@ -225,7 +225,7 @@ def test_refuses_to_guess_what_it_can_not_read() -> None:
     clock = InMemoryClock()
     clock.log.write_foreign(Message(b"clock", b'{"format": 99}', "tick"))
 
-    with pytest.raises(UnreadableRecord, match=r"newer version.*delete the topic 'clock-ticks' and run init again"):
+    with pytest.raises(UnreadableRecord, match=r"newer version.*delete the topic 'clock-ticks' and run"):
         init(clock, "11:55:00")
 
 
