@@ -1,11 +1,11 @@
-"""For tests, yours and ours: time that moves by hand, and a whole clock in memory with the real leader in it.
+"""For tests of applications: a clock for time that a test moves, and a complete in-memory clock with the real leader.
 
     clock = InMemoryClock(topic="orders", partitions=2)
     clock.report(0, "2026-11-22T12:01:07Z")
     clock.report(1, "2026-11-22T12:01:03Z")
     assert [tick.at_ms for tick in clock.ticks()] == [...]
 
-Nothing here needs a server, and nothing waits.
+It needs no server and does not block.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
@@ -29,7 +30,7 @@ _MOST_STEPS = 10_000
 
 
 class ManualTime:
-    """A Time that stands still until it is moved."""
+    """A `Time` that changes only when a test moves it."""
 
     def __init__(self, now: str | int | float = "2026-11-22T12:00:00Z") -> None:
         self._now_ms = parse_timestamp("now", now)
@@ -46,18 +47,22 @@ class ManualTime:
         self._now_ms = parse_timestamp("now", now)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move both clocks forward."""
         self._now_ms += round(seconds * 1000)
         self._monotonic += seconds
 
 
 class InMemoryClock:
-    """One clock with all its keepers in memory, led by the real leader.
+    """One clock over in-memory implementations, led by the real leader.
 
     Attributes:
-        time: moves by hand; store and leader share it.
-        store, log, topics: the keepers, to look at or to break.
+        time: the clock of store and leader; `time.advance` moves it.
+        store, log, topics: the implementations.
     """
+
+    store: MemoryStore
+    log: MemoryLog
+    topics: MemoryTopics
 
     def __init__(
         self,
@@ -78,37 +83,48 @@ class InMemoryClock:
             max_out_of_orderness_ms=round(max_out_of_orderness_seconds * 1000),
         )
         self.time = ManualTime(now)
-        self.store = MemoryStore(self.spec.name, self.time, self.spec.recent_ticks_ms)
-        self.log = MemoryLog()
-        self.topics = MemoryTopics("memory")
+        self.make_parts()
         self.topics.create(topic, partitions, timestamp_type)
         self._ids = itertools.count(1)
         self.leader = self.new_leader("leader")
 
+    def make_parts(self) -> None:
+        """Make `store`, `log` and `topics`. Subclasses may make others, for example with faults."""
+        self.store = MemoryStore(self.spec.name, self.time, self.spec.recent_ticks_ms)
+        self.log = MemoryLog()
+        self.topics = MemoryTopics("memory")
+
+    def new_tick_log(self) -> TickLog:
+        """The tick log as another process uses it."""
+        return MemoryTickLog(self.log, self.spec.name)
+
     def new_leader(self, holder: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None) -> Leader:
-        """Another replica's leader over the same keepers, to take over or to stand by."""
+        """The leader of another replica over the same implementations, as a standby or a successor."""
         spec = spec or self.spec
-        ticklog = MemoryTickLog(self.log, spec.name)
-        parts = LeaderDependencies(spec, self.store, ticklog, self.topics, self.time, self._new_id)
+        parts = LeaderDependencies(spec, self.store, self.new_tick_log(), self.topics, self.time, self._new_id)
         return Leader(parts, holder, observer)
 
     def report(self, partition: int, timestamp: str | int | float, *, topic: str | None = None) -> Outcome:
-        """A consumer's word on one partition, and all that follows from it."""
+        """Report a processed timestamp as a consumer does, and run the leader until it has handled the report."""
         self.settle()
-        reading = PartitionTimestamp(
+        processed = PartitionTimestamp(
             Partition(topic or self.spec.topics[0], partition), parse_timestamp("timestamp", timestamp)
         )
-        outcome = self.store.report(Report(self.spec.group, (reading,))).outcomes[0]
+        outcome = self.store.report(Report(self.spec.group, (processed,))).outcomes[0]
         self.settle()
         return outcome
 
     def settle(self, leader: Leader | None = None) -> None:
-        """Let the leader step until it would wait. Time stands still meanwhile."""
+        """Run the leader until it would wait. Time does not change meanwhile.
+
+        Raises:
+            AssertionError: the leader does not come to a point where it would wait.
+        """
         leader = leader or self.leader
         for _ in range(_MOST_STEPS):
             if leader.step() > 0:
                 return
-        raise AssertionError("the leader does not come to rest")
+        raise AssertionError("the leader does not stop stepping")
 
     def ticks(self) -> list[Tick]:
         """All kept ticks, ascending."""

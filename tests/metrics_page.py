@@ -16,10 +16,10 @@ from clocksvc.interfaces.store import (
     Store,
     StoreIdentity,
 )
-from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.service.public_state import PublicState
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 from tests.public_states import public_state
 
 NOW_MS = 1_764_000_000_000
@@ -32,7 +32,7 @@ class FakeClockView:
     """A clock whose state the test sets."""
 
     spec: ClockSpec = SPEC
-    store: Store = field(default_factory=lambda: MemoryStore("checkins", ManualTime(NOW_MS / 1000)))
+    store: Store = field(default_factory=lambda: FaultyStore("checkins", ManualTime(NOW_MS / 1000)))
     public: PublicState = field(default_factory=public_state)
     trouble: str = ""
 

@@ -6,8 +6,8 @@ from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, proble
 from clocksvc.clock.listing import name_first
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.tick_log_topic import TickLogTopic, problems, warnings
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, TopicFacts
+from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
 MIN_VERSION = (3, 7)
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")

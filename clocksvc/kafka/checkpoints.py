@@ -1,22 +1,23 @@
 """Checkpoints in Kafka: a compacted topic of one partition for each tick log, shared by the clock's dispatchers."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 
 from clocksvc.clock.log_record import Message
-from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogRefused
-from clocksvc.interfaces.checkpoint_encoding import decode, encode, entry_of, key
+from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogRefused, UnreadableRecord
 from clocksvc.interfaces.checkpoints import Checkpoint, checkpoint_topic
 from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.interfaces.tick_log_topic import wanted_config
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import dispatcher_id
 from clocksvc.kafka.deadline import SlicedDeadline
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
+from clocksvc.kafka.tick_log_topic import wanted_config
 from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, ended, settle
 from clocksvc.kafka.writer import Writer
 
+FORMAT = 1
 TIMEOUT_S = 6.0
 SETTLE_S = 15.0
 """Longer than brokers keep a dead dispatcher's transaction open: until it ends, newer checkpoints can't be read."""
@@ -139,3 +140,43 @@ class KafkaCheckpoints:
 def _wanted_config(brokers: int) -> dict[str, str]:
     """A tick log's settings, but old checkpoints are compacted within hours: `acquire` reads the whole topic."""
     return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
+
+
+def key(dispatcher: str, entry: str) -> bytes:
+    """The record key `dispatcher/entry`; `entry` is empty for the dispatcher's own checkpoint."""
+    return f"{dispatcher}/{entry}".encode()
+
+
+def entry_of(dispatcher: str, found: bytes | None) -> str | None:
+    """The reverse of `key`; None if the key belongs to another dispatcher."""
+    prefix = f"{dispatcher}/".encode()
+    return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None
+
+
+def encode(checkpoint: Checkpoint | None) -> bytes | None:
+    """A record value; None, a tombstone, for a deleted checkpoint."""
+    if checkpoint is None:
+        return None
+    body = {
+        "format": FORMAT,
+        "at_ms": checkpoint.at_ms,
+        "offset": checkpoint.offset,
+        "fingerprint": checkpoint.fingerprint,
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def decode(value: bytes) -> Checkpoint:
+    """The reverse of `encode`.
+
+    Raises:
+        UnreadableRecord: the value is not a checkpoint in a format that this version reads.
+    """
+    try:
+        body = json.loads(value)
+        if body["format"] > FORMAT:
+            raise UnreadableRecord(f"a checkpoint has format {body['format']}, this version reads up to {FORMAT}")
+        offset = body["offset"]
+        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableRecord(f"a checkpoint can't be read: {error!r}") from error

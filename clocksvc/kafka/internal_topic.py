@@ -8,10 +8,10 @@ from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from clocksvc.errors import Unavailable
-from clocksvc.interfaces.tick_log_topic import REPLICATION, TickLogTopic, raise_if_unsafe, wanted_config
 from clocksvc.kafka.admin import Admin, config_values
 from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
 from clocksvc.kafka.errors import UNKNOWN_TOPIC, error_code
+from clocksvc.kafka.tick_log_topic import REPLICATION, TickLogTopic, raise_if_unsafe, wanted_config
 
 
 @dataclass(frozen=True, slots=True)

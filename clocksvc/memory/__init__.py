@@ -1,1 +1,1 @@
-"""The interfaces in memory: for tests, and for users' own tests."""
+"""The interfaces in memory, for users' tests and for clocksvc's own. They never fail; `tests/faulty` adds faults."""

@@ -1,9 +1,8 @@
-"""The in-memory keeper of the store's promise: for tests, for the simulation, and for users' own tests.
+"""A store in memory, for one process.
 
-It must behave as the Redis keeper does in everything that the promise says; one suite runs over both.
+It gives the same answers as the Redis store; the tests in `tests/interfaces` run over both.
 """
 
-import copy
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
-from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
+from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch
 from clocksvc.interfaces.store import (
     FORMAT,
     ClockParameters,
@@ -40,11 +39,15 @@ _SLOWEST = 10
 
 
 class MemoryStore:
-    """One clock's volatile state in this process. `time` is the store's own clock, which a simulation may skew.
+    """A `Store` for one clock. Safe to use from several threads.
 
-    `wipe`, `copy_state` with `restore`, and `broken` do to it what can happen to a Redis: a flush, a roll-back to an
-    old snapshot, no answer. A new one counts as one in which every replica has long been heard: nobody who tests with
-    it has to wait for that. The two methods that block wait in real time, and not at all with a time-out of 0.
+    All replicas count as announced from the beginning, so nothing waits for their announcements. The two methods that
+    block wait in real time, and not at all with a timeout of 0.
+
+    Args:
+        clock: the clock's name.
+        time: the store's own clock.
+        recent_ticks_ms: how long ticks are kept.
     """
 
     def __init__(self, clock: str, time: Time, recent_ticks_ms: int = 7 * DAY_MS) -> None:
@@ -53,36 +56,6 @@ class MemoryStore:
         self._recent_ticks_ms = recent_ticks_ms
         self._changed = threading.Condition()
         self._state = State(announcements_complete_since_ms=0)
-        self._broken = False
-
-    # -- what can happen to a store ---------------------------------------------------------------------------------
-
-    @property
-    def broken(self) -> bool:
-        """While true, every method raises StoreUnavailable."""
-        return self._broken
-
-    @broken.setter
-    def broken(self, broken: bool) -> None:
-        with self._changed:
-            self._broken = broken
-            self._changed.notify_all()
-
-    def wipe(self) -> None:
-        """Lose everything, as FLUSHALL does."""
-        self.restore(State())
-
-    def copy_state(self) -> State:
-        """All that it holds now, for `restore`."""
-        with self._changed:
-            return copy.deepcopy(self._state)
-
-    def restore(self, state: State) -> None:
-        """Roll back to what `copy_state` gave."""
-        with self._changed:
-            self._state = copy.deepcopy(state)
-            self._state.announcements_complete_since_ms = None
-            self._changed.notify_all()
 
     def close(self) -> None:
         """Nothing to free."""
@@ -357,8 +330,6 @@ class MemoryStore:
     @contextmanager
     def _answering(self) -> Iterator[State]:
         with self._changed:
-            if self._broken:
-                raise StoreUnavailable
             yield self._state
 
     @contextmanager
@@ -372,7 +343,7 @@ class MemoryStore:
     def _wait(self, condition: Callable[[State], bool], timeout_s: float) -> None:
         with self._answering():
             if timeout_s > 0:
-                self._changed.wait_for(lambda: self._broken or condition(self._state), timeout_s)
+                self._changed.wait_for(lambda: condition(self._state), timeout_s)
 
     def _note_crossing(self, state: State) -> None:
         if state.boundary_crossed_at_ms is None and state.boundary_waits():

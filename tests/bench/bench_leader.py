@@ -18,14 +18,11 @@ from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
-from clocksvc.memory.topics import MemoryTopics
 from clocksvc.redis.store import open_store
 from clocksvc.service.bootstrap import set_switch_interval
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
+from tests.faulty.topics import FaultyTopics
 from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
@@ -47,7 +44,7 @@ class Bench:
             max_out_of_orderness_ms=0,
         )
         self.partitions = partitions
-        self.topics = MemoryTopics("bench")
+        self.topics = FaultyTopics("bench")
         self.topics.create(TOPIC, partitions, TimestampType.LOG_APPEND_TIME)
         self.store: Store = open_store(f"{redis_url}?prefix={run}", self.spec.name)
         self.latencies: list[float] = []
@@ -59,7 +56,7 @@ class Bench:
 
     def _ticklog(self, bootstrap: str | None) -> TickLog:
         if bootstrap is None:
-            return MemoryTickLog(MemoryLog(), self.spec.name)
+            return FaultyTickLog(FaultyLog(), self.spec.name)
         return KafkaTickLog(self.spec.tick_log, self.spec.name, {"bootstrap.servers": bootstrap}, SystemTime())
 
     def leading(self, clock: str, yes: bool) -> None:

@@ -8,11 +8,11 @@ from redis import Redis
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.memory.store import MemoryStore
 from clocksvc.redis.connection import Connection
 from clocksvc.redis.keys import KEYS
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import parse_redis_url
+from tests.faulty.store import FaultyStore
 from tests.interfaces.store_values import CLOCK
 
 WEEK_MS = 7 * DAY_MS
@@ -36,10 +36,10 @@ class MemoryKeeper:
     """The in-memory keeper."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore(CLOCK, SystemTime())
+        self.store = FaultyStore(CLOCK, SystemTime())
 
     def reopen(self, recent_ticks_ms: int) -> Store:
-        self.store = MemoryStore(CLOCK, SystemTime(), recent_ticks_ms)
+        self.store = FaultyStore(CLOCK, SystemTime(), recent_ticks_ms)
         return self.store
 
     def wipe(self) -> None:

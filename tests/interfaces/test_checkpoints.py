@@ -13,10 +13,7 @@ from clocksvc.interfaces.checkpoints import (
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
-from clocksvc.memory.checkpoints import (
-    MemoryCheckpoints,
-    MemoryCheckpointTopic,
-)
+from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.ticklog_values import Word
 
@@ -29,8 +26,8 @@ ENTRY = Checkpoint(0, None, "every minute")
 def opened(request: pytest.FixtureRequest) -> Open:
     """One more process's way to a dispatcher's positions, by each keeper."""
     if request.param == "memory":
-        topic = MemoryCheckpointTopic()
-        return lambda dispatcher: MemoryCheckpoints(topic, dispatcher)
+        topic = FaultyCheckpointTopic()
+        return lambda dispatcher: FaultyCheckpoints(topic, dispatcher)
     bootstrap, log = request.getfixturevalue("bootstrap"), f"log-{uuid.uuid4().hex[:12]}"
 
     def open_one(dispatcher: str) -> Checkpoints:
@@ -103,9 +100,9 @@ def test_an_entry_may_have_any_name(opened: Open) -> None:
 
 def test_a_broker_that_is_away_is_said() -> None:
     """By a name of its own."""
-    topic = MemoryCheckpointTopic(unavailable=True)
+    topic = FaultyCheckpointTopic(unavailable=True)
     with pytest.raises(CheckpointsUnavailable):
-        MemoryCheckpoints(topic, "beat").acquire(Word())
+        FaultyCheckpoints(topic, "beat").acquire(Word())
 
 
 @pytest.mark.servers

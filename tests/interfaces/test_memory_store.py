@@ -5,8 +5,8 @@ from threading import Thread
 from clocksvc.clock.partition import Outcome
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 from tests.interfaces.store_values import (
     BASE,
     CLOCK,
@@ -24,7 +24,7 @@ from tests.interfaces.store_values import (
 
 def test_rolled_back_to_a_snapshot() -> None:
     """Everything is as it was, as after a restart from an old dump; the snapshot itself stays as it is."""
-    store = MemoryStore(CLOCK, SystemTime())
+    store = FaultyStore(CLOCK, SystemTime())
     lead(store, SINGLE)
     send(store, (ORDERS_0, BASE))
     store.publish(TOKEN, chain(0, 1, None))
@@ -41,7 +41,7 @@ def test_rolled_back_to_a_snapshot() -> None:
 def test_lease_and_future_follow_the_stores_own_clock() -> None:
     """A store whose clock is behind refuses more, and keeps a lease longer: it is asked for no other time."""
     time = ManualTime(BASE / 1000)
-    store = MemoryStore(CLOCK, time)
+    store = FaultyStore(CLOCK, time)
     lead(store, SINGLE)
 
     assert store.now_ms() == BASE
@@ -55,7 +55,7 @@ def test_lease_and_future_follow_the_stores_own_clock() -> None:
 
 def test_store_that_breaks_ends_a_wait() -> None:
     """Who waits is told that the store is gone, and nobody waits on for nothing."""
-    store = MemoryStore(CLOCK, SystemTime())
+    store = FaultyStore(CLOCK, SystemTime())
     ended: list[object] = []
 
     def follow() -> None:
@@ -78,7 +78,7 @@ def test_store_that_breaks_ends_a_wait() -> None:
 def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
     """What it heard `since` a time that is now far ahead counts from the next announcement on."""
     time = ManualTime(BASE / 1000)
-    store = MemoryStore(CLOCK, time)
+    store = FaultyStore(CLOCK, time)
     store.wipe()
     store.announce("a", "digest", LEASE_MS)
     time.set((BASE - 60 * MINUTE) / 1000)

@@ -13,8 +13,8 @@ from clocksvc.interfaces.store import (
     Store,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.memory.store import MemoryStore
 from clocksvc.redis.store import open_store
+from tests.faulty.store import FaultyStore
 from tests.interfaces.store_keepers import StoreKeeper
 from tests.interfaces.store_values import (
     BASE,
@@ -176,7 +176,7 @@ def test_emptied_store_may_become_another_clusters(keeper: StoreKeeper, store: S
 def unreachable(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store that does not answer, for each keeper: switched off, or nobody listens."""
     if request.param == "memory":
-        memory = MemoryStore(CLOCK, SystemTime())
+        memory = FaultyStore(CLOCK, SystemTime())
         memory.broken = True
         yield memory
         return

@@ -6,8 +6,8 @@ from clocksvc.interfaces.store import (
     Store,
     TaskCounterKey,
 )
-from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 from tests.interfaces.store_keepers import StoreKeeper
 from tests.interfaces.store_values import (
     BASE,
@@ -91,7 +91,7 @@ def test_a_flush_forgets_finished_tasks(keeper: StoreKeeper, store: Store) -> No
 def test_the_memory_keeper_forgets_by_its_own_clock() -> None:
     """Nothing is kept for longer than it was told, in a simulation's time."""
     time = ManualTime(BASE // 1000)
-    store = MemoryStore(CLOCK, time)
+    store = FaultyStore(CLOCK, time)
     store.mark_task_done("a", DAY_MS, MOST)
     store.count_tasks("beat", {}, BASE, DAY_MS)
     time.advance(DAY_MS // 1000)

@@ -11,10 +11,8 @@ from clocksvc.interfaces.tick_consumer import (
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
-from clocksvc.memory.tick_consumer import (
-    MemoryGroup,
-    MemoryTickConsumer,
-)
+from clocksvc.memory.tick_consumer import MemoryGroup
+from tests.faulty.tick_consumer import FaultyTickConsumer
 from tests.interfaces.ticklog_keepers import (
     KafkaLogKeeper,
     LogKeeper,
@@ -74,7 +72,7 @@ def bed(request: pytest.FixtureRequest) -> Bed:
 def _memory() -> Bed:
     keeper = MemoryLogKeeper()
     group = MemoryGroup(keeper._log, CLOCK)
-    return Bed(keeper, lambda: MemoryTickConsumer(group))
+    return Bed(keeper, lambda: FaultyTickConsumer(group, keeper._log))
 
 
 def _kafka(request: pytest.FixtureRequest) -> Bed:

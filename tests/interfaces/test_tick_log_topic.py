@@ -5,13 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.errors import TickLogRefused
-from clocksvc.interfaces.tick_log_topic import (
-    TickLogTopic,
-    problems,
-    raise_if_unsafe,
-    wanted_config,
-    warnings,
-)
+from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, raise_if_unsafe, wanted_config, warnings
 
 pytestmark = pytest.mark.core
 

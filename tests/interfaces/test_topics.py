@@ -10,10 +10,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.topics import KafkaTopics
-from clocksvc.memory.topics import (
-    MemoryTopics,
-    TopicRecord,
-)
+from clocksvc.memory.topics import TopicRecord
+from tests.faulty.topics import FaultyTopics
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.topic_keepers import (
     KafkaTopicsKeeper,
@@ -256,7 +254,7 @@ def test_a_setting_that_librdkafka_refuses_is_said() -> None:
 @pytest.mark.core
 def test_memory_can_lag() -> None:
     """Metadata shows fewer partitions than there are, or none of the topic."""
-    topics = MemoryTopics()
+    topics = FaultyTopics()
     shape = topics.create("t", 4)
     seen = []
     for listed in (2, 0, None):
@@ -269,7 +267,7 @@ def test_memory_can_lag() -> None:
 @pytest.mark.core
 def test_memory_can_refuse_a_heartbeat_and_stamp_records() -> None:
     """A partition can fail by name, a topic's timestamp type can be withheld, and a broker can stamp."""
-    topics = MemoryTopics(append_time_ms=7_000)
+    topics = FaultyTopics(append_time_ms=7_000)
     topics.create("t", 2, TimestampType.LOG_APPEND_TIME)
     topics.hide_timestamp_type("t")
     topics.failing[Partition("t", 0)] = "no leader"

@@ -25,7 +25,7 @@ from clocksvc.interfaces.store import (
     Report,
     StoreIdentity,
 )
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.interfaces.store_keepers import RedisKeeper
 from tests.interfaces.store_values import (
     BASE,
@@ -77,7 +77,7 @@ class Version1:
         return self.call(argv)[0].split()
 
 
-def write(clock: InMemoryClock, body: dict[str, Any]) -> None:
+def write(clock: FaultyClock, body: dict[str, Any]) -> None:
     """A service of another version writes a clock's last record."""
     clock.log.write_foreign(Message(clock.spec.name.encode(), json.dumps(body).encode(), "tick"))
 

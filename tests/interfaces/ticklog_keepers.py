@@ -19,14 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from clocksvc.clock.log_record import Message
 from clocksvc.interfaces.tick_log import TickLog
-from clocksvc.interfaces.tick_log_topic import TickLogTopic
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
-from clocksvc.memory.tick_log import (
-    CommitFault,
-    MemoryLog,
-    MemoryTickLog,
-)
+from clocksvc.kafka.tick_log_topic import TickLogTopic
+from tests.faulty.commits import CommitFault
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.ticklog_values import (
     CLOCK,
@@ -92,10 +89,10 @@ class MemoryLogKeeper:
 
     def __init__(self) -> None:
         self.topic = f"{CLOCK}-ticks"
-        self._log = MemoryLog()
+        self._log = FaultyLog()
 
     def process(self) -> TickLog:
-        return MemoryTickLog(self._log, CLOCK)
+        return FaultyTickLog(self._log, CLOCK)
 
     def seen(self) -> list[Message]:
         return self._log.committed()

@@ -15,10 +15,8 @@ from clocksvc.interfaces.topics import (
     Topics,
 )
 from clocksvc.kafka.topics import KafkaTopics
-from clocksvc.memory.topics import (
-    MemoryTopics,
-    TopicRecord,
-)
+from clocksvc.memory.topics import TopicRecord
+from tests.faulty.topics import FaultyTopics
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.waiting import eventually
 
@@ -60,7 +58,7 @@ class MemoryTopicsKeeper:
     """The in-memory keeper."""
 
     def __init__(self) -> None:
-        self.memory = MemoryTopics("cluster-1")
+        self.memory = FaultyTopics("cluster-1")
         self.topics: Topics = self.memory
 
     def name(self) -> str:
@@ -76,7 +74,7 @@ class MemoryTopicsKeeper:
         self.memory.delete(name)
 
     def add_partitions(self, name: str, total: int) -> None:
-        self.memory.add_partitions(name, total - self.memory.shape(name).partitions)
+        self.memory.add_partitions(name, total - self.memory.metadata(name).partitions)
 
     def records(self, partition: Partition) -> list[TopicRecord]:
         return self.memory.records(partition)

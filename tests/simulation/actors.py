@@ -14,9 +14,9 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import StoreUnavailable
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.memory.tick_log import MemoryTickLog
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.tick_feed import Feed
+from tests.faulty.tick_log import FaultyTickLog
 from tests.simulation.consumer import Consumer
 from tests.simulation.environment import CLOCK, Environment
 from tests.simulation.intercepted import (
@@ -137,7 +137,7 @@ class Processes:
         self.feeds.pop(replica.name, None)
         scheduler.act(lambda: scheduler.kill(replica.name))
 
-    def _ticklog(self, process: str, link: Link) -> MemoryTickLog:
+    def _ticklog(self, process: str, link: Link) -> FaultyTickLog:
         environment = self._environment
 
         def fenced() -> None:
@@ -148,7 +148,7 @@ class Processes:
             environment.writing = process
 
         log = InterceptedTickLog(self._scheduler, environment.log, link, fenced, wrote)
-        return MemoryTickLog(log.as_log(), CLOCK)
+        return FaultyTickLog(log.as_log(), CLOCK)
 
     def _watchers(self, name: str, witness: Witness) -> dict[str, Watcher]:
         store, scheduler, oracle = self._environment.store, self._scheduler, self._oracle

@@ -10,15 +10,10 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.memory.partition_table import State
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    Transaction,
-)
-from clocksvc.memory.topics import (
-    MemoryTopics,
-    TopicRecord,
-)
+from clocksvc.memory.topics import TopicRecord
+from tests.faulty.store import FaultyStore
+from tests.faulty.tick_log import FaultyLog, Transaction
+from tests.faulty.topics import FaultyTopics
 from tests.simulation.scheduler import Scheduler, SimulatedTime
 from tests.simulation.violation import Violation
 
@@ -121,9 +116,9 @@ class Environment:
         self.jitter_ms = 1 if append_time else JITTER_MS
         self.append_time = append_time
         self.recent_ms = rng.choice((4_000, 15_000, 86_400_000))
-        self.store = MemoryStore(CLOCK, self.time, self.recent_ms)
-        self.log = MemoryLog(topic_id="log-1")
-        self.topics = MemoryTopics("cluster")
+        self.store = FaultyStore(CLOCK, self.time, self.recent_ms)
+        self.log = FaultyLog(topic_id="log-1")
+        self.topics = FaultyTopics("cluster")
         self.truths: dict[tuple[str, int], Truth] = {}
         self.owners: dict[Partition, str] = {}
         self.muted: set[Partition] = set()
@@ -236,7 +231,7 @@ class Environment:
 
     def _list_partitions(self) -> None:
         self._partitions = [
-            Partition(name, number) for name in self._ids for number in range(self.topics.shape(name).partitions)
+            Partition(name, number) for name in self._ids for number in range(self.topics.metadata(name).partitions)
         ]
         present = set(self._partitions)
         for gone in [partition for partition in self.owners if partition not in present]:

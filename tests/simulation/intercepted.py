@@ -13,9 +13,9 @@ from clocksvc.interfaces.topics import (
     ClusterMetadata,
     TimestampType,
 )
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import MemoryLog
-from clocksvc.memory.topics import MemoryTopics
+from tests.faulty.store import FaultyStore
+from tests.faulty.tick_log import FaultyLog
+from tests.faulty.topics import FaultyTopics
 from tests.simulation.scheduler import Scheduler
 
 
@@ -53,7 +53,7 @@ class InterceptedStore:
     def __init__(
         self,
         scheduler: Scheduler,
-        store: MemoryStore,
+        store: FaultyStore,
         link: Link,
         name: str,
         watchers: Mapping[str, "Watcher"] | None = None,
@@ -110,7 +110,7 @@ class InterceptedTickLog:
     """The brokers' side of a tick log as one process sees it, in place of a MemoryLog for MemoryTickLog."""
 
     def __init__(
-        self, scheduler: Scheduler, log: MemoryLog, link: Link, fenced: Callable[[], None], wrote: Callable[[], None]
+        self, scheduler: Scheduler, log: FaultyLog, link: Link, fenced: Callable[[], None], wrote: Callable[[], None]
     ) -> None:
         self._scheduler, self._log, self._link = scheduler, log, link
         self._fenced, self._wrote = fenced, wrote
@@ -147,9 +147,9 @@ class InterceptedTickLog:
         self._wrote()
         self._log.begin_own(messages)
 
-    def as_log(self) -> MemoryLog:
+    def as_log(self) -> FaultyLog:
         """For MemoryTickLog."""
-        return cast(MemoryLog, self)
+        return cast(FaultyLog, self)
 
 
 class InterceptedTopics:
@@ -158,7 +158,7 @@ class InterceptedTopics:
     def __init__(
         self,
         scheduler: Scheduler,
-        topics: MemoryTopics,
+        topics: FaultyTopics,
         link: Link,
         described: Callable[[int, Mapping[str, TopicMetadata]], None] = lambda began, shapes: None,
         beat: Callable[[Collection[Partition], int], None] = lambda partitions, timestamp_ms: None,

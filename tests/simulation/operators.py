@@ -6,8 +6,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.leader.set_first_tick import set_first_tick
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import MemoryTickLog
+from tests.faulty.store import FaultyStore
+from tests.faulty.tick_log import FaultyTickLog
 from tests.simulation.environment import Environment
 from tests.simulation.intercepted import InterceptedStore, Link
 from tests.simulation.oracle import Oracle
@@ -21,7 +21,7 @@ class InitRun:
     """One run of `clocksvc init`."""
 
     def __init__(
-        self, scheduler: Scheduler, environment: Environment, ticklog: MemoryTickLog, told: Counter[str]
+        self, scheduler: Scheduler, environment: Environment, ticklog: FaultyTickLog, told: Counter[str]
     ) -> None:
         self._scheduler, self._environment, self._ticklog, self._told = scheduler, environment, ticklog, told
 
@@ -40,7 +40,7 @@ class OverrideRequest:
     """One request to the leader, as `clocksvc/api/leader_requests.py` makes it."""
 
     def __init__(
-        self, scheduler: Scheduler, store: MemoryStore, link: Link, oracle: Oracle, told: Counter[str]
+        self, scheduler: Scheduler, store: FaultyStore, link: Link, oracle: Oracle, told: Counter[str]
     ) -> None:
         self._scheduler, self._oracle, self._told = scheduler, oracle, told
         self._store = InterceptedStore(scheduler, store, link, "asking")

@@ -11,7 +11,7 @@ from clocksvc.clock.log_record import Message
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.memory.tick_log import Entry
+from tests.faulty.tick_log import Entry
 from tests.simulation.environment import CLOCK, MAX_FUTURE_MS, Environment, Truth
 from tests.simulation.expected_overrides import ExpectedOverrides
 from tests.simulation.scheduler import SimulatedTime

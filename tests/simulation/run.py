@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.request import RequestKind
 from clocksvc.errors import ClocksvcError
-from clocksvc.memory.tick_log import CommitFault
+from tests.faulty.commits import CommitFault
 from tests.simulation.actors import Processes
 from tests.simulation.environment import HOLD_AFTER_MS, Environment
 from tests.simulation.faults.all_faults import choose

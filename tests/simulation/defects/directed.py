@@ -6,11 +6,11 @@ from itertools import product
 from typing import Any
 
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.interfaces.store_values import CLOCK
 from tests.simulation.defects.defect import Defect
 
-_FIXTURES: dict[str, Callable[[], object]] = {"store": lambda: MemoryStore(CLOCK, SystemTime())}
+_FIXTURES: dict[str, Callable[[], object]] = {"store": lambda: FaultyStore(CLOCK, SystemTime())}
 
 
 def run_directed(test_id: str) -> None:

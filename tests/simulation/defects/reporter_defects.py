@@ -20,7 +20,7 @@ from clocksvc.interfaces.store import (
     Report,
     StoreIdentity,
 )
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
@@ -83,14 +83,14 @@ def overtaken_number_refused() -> Patched:
     directed="unit/leader/test_leading.py::test_refused_reports_are_named",
 )
 def far_ahead_accepted() -> Patched:
-    mark = MemoryStore.claim
+    mark = FaultyStore.claim
 
     def unbounded(
-        store: MemoryStore, token: str, marks: StoreIdentity, parameters: ClockParameters, started_ms: int
+        store: FaultyStore, token: str, marks: StoreIdentity, parameters: ClockParameters, started_ms: int
     ) -> None:
         mark(store, token, marks, replace(parameters, max_future_ms=2**50), started_ms)
 
-    return patch.object(MemoryStore, "claim", unbounded)
+    return patch.object(FaultyStore, "claim", unbounded)
 
 
 @defect(

@@ -20,13 +20,13 @@ from clocksvc.interfaces.store import (
     ReportAnswer,
 )
 from clocksvc.memory.partition_table import State
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.step_defects import no_generation_and_count_check
 
 Patched = AbstractContextManager[object]
 
-_receive, _replace_roster, _report = State.receive, State.replace_roster, MemoryStore.report
+_receive, _replace_roster, _report = State.receive, State.replace_roster, FaultyStore.report
 
 
 @defect(
@@ -125,11 +125,11 @@ def far_ahead_accepted_by_the_store() -> Patched:
     directed="interfaces/test_store_reports.py::test_another_groups_report_is_refused_whole",
 )
 def foreign_group_accepted() -> Patched:
-    def report(store: MemoryStore, given: Report) -> ReportAnswer:
+    def report(store: FaultyStore, given: Report) -> ReportAnswer:
         bounds = store._state.parameters
         return _report(store, given if bounds is None else replace(given, group=bounds.group))
 
-    return patch.object(MemoryStore, "report", report)
+    return patch.object(FaultyStore, "report", report)
 
 
 @defect(
@@ -170,7 +170,7 @@ def roster_forgets_reports() -> Patched:
     return patch.object(State, "replace_roster", forget)
 
 
-def _publish_anything(store: MemoryStore, token: str, ticks: Sequence[Tick]) -> int:
+def _publish_anything(store: FaultyStore, token: str, ticks: Sequence[Tick]) -> int:
     with store._leading(token) as state:
         state.ticks.extend(ticks)
         state.boundary_crossed_at_ms = None
@@ -187,11 +187,11 @@ def _publish_anything(store: MemoryStore, token: str, ticks: Sequence[Tick]) -> 
     directed="interfaces/test_store_ticks.py::test_broken_chain_is_refused_whole",
 )
 def publish_without_previous() -> Patched:
-    return patch.object(MemoryStore, "publish", _publish_anything)
+    return patch.object(FaultyStore, "publish", _publish_anything)
 
 
 @contextmanager
-def _whoever_leads(store: MemoryStore, token: str) -> Iterator[State]:
+def _whoever_leads(store: FaultyStore, token: str) -> Iterator[State]:
     with store._answering() as state:
         yield state
 
@@ -202,4 +202,4 @@ def _whoever_leads(store: MemoryStore, token: str) -> Iterator[State]:
     directed="interfaces/test_store_lease.py::test_every_write_of_a_leader_checks_its_token",
 )
 def token_not_checked() -> Patched:
-    return patch.object(MemoryStore, "_leading", _whoever_leads)
+    return patch.object(FaultyStore, "_leading", _whoever_leads)

@@ -10,15 +10,12 @@ from clocksvc.interfaces.tick_log import (
     KeepAlive,
     Tail,
 )
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
 
-_append, _fence = MemoryTickLog.append, MemoryTickLog.fence
+_append, _fence = FaultyTickLog.append, FaultyTickLog.fence
 
 
 @defect(
@@ -30,11 +27,11 @@ _append, _fence = MemoryTickLog.append, MemoryTickLog.fence
     directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
 )
 def no_fencing() -> Patched:
-    def check(log: MemoryTickLog) -> None:
+    def check(log: FaultyTickLog) -> None:
         if log._epoch is None:
             raise Fenced
 
-    return patch.object(MemoryTickLog, "_check_epoch", check)
+    return patch.object(FaultyTickLog, "_check_epoch", check)
 
 
 @defect(
@@ -46,13 +43,13 @@ def no_fencing() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def read_to_the_high_watermark() -> Patched:
-    def tail(log: MemoryTickLog, waiting: KeepAlive) -> Tail:
+    def tail(log: FaultyTickLog, waiting: KeepAlive) -> Tail:
         log._ask("tail", waiting)
         found = [entry.message for entry in log._log.entries if entry.message is not None]
         return Tail(decode_message(log._clock, found[-1]) if found else None, log._log.first_offset)
 
     return together(
-        patch.object(MemoryTickLog, "tail", tail), patch.object(MemoryTickLog, "_refuse_open", lambda *_: None)
+        patch.object(FaultyTickLog, "tail", tail), patch.object(FaultyTickLog, "_refuse_open", lambda *_: None)
     )
 
 
@@ -65,7 +62,7 @@ def read_to_the_high_watermark() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def open_transaction_ignored() -> Patched:
-    return patch.object(MemoryTickLog, "_refuse_open", lambda *_: None)
+    return patch.object(FaultyTickLog, "_refuse_open", lambda *_: None)
 
 
 @defect(
@@ -75,11 +72,11 @@ def open_transaction_ignored() -> Patched:
     directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def open_transaction_not_aborted() -> Patched:
-    def fence(log: MemoryLog) -> int:
+    def fence(log: FaultyLog) -> int:
         log.epoch += 1
         return log.epoch
 
-    return patch.object(MemoryLog, "fence", fence)
+    return patch.object(FaultyLog, "fence", fence)
 
 
 @defect(
@@ -89,9 +86,9 @@ def open_transaction_not_aborted() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
 )
 def fenced_producer_reused() -> Patched:
-    fenced: dict[MemoryTickLog, int | None] = {}
+    fenced: dict[FaultyTickLog, int | None] = {}
 
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         epoch = log._epoch
         try:
             _append(log, records, waiting)
@@ -99,13 +96,13 @@ def fenced_producer_reused() -> Patched:
             fenced[log] = log._epoch = epoch
             raise
 
-    def fence(log: MemoryTickLog, waiting: KeepAlive) -> None:
+    def fence(log: FaultyTickLog, waiting: KeepAlive) -> None:
         if log in fenced:
             log._epoch = fenced[log]
         else:
             _fence(log, waiting)
 
-    return together(patch.object(MemoryTickLog, "append", append), patch.object(MemoryTickLog, "fence", fence))
+    return together(patch.object(FaultyTickLog, "append", append), patch.object(FaultyTickLog, "fence", fence))
 
 
 @defect(
@@ -115,14 +112,14 @@ def fenced_producer_reused() -> Patched:
     directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_repeated() -> Patched:
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         try:
             _append(log, records, waiting)
         except OutcomeUnknown:
             log.fence(waiting)
             _append(log, records, waiting)
 
-    return patch.object(MemoryTickLog, "append", append)
+    return patch.object(FaultyTickLog, "append", append)
 
 
 @defect(
@@ -133,10 +130,10 @@ def unknown_outcome_repeated() -> Patched:
     directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
 )
 def unknown_outcome_taken_for_success() -> Patched:
-    def append(log: MemoryTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
         epoch = log._epoch
         with suppress(OutcomeUnknown):
             _append(log, records, waiting)
         log._epoch = epoch
 
-    return patch.object(MemoryTickLog, "append", append)
+    return patch.object(FaultyTickLog, "append", append)

@@ -10,7 +10,7 @@ def hide_topic(context: FaultContext) -> None:
     """Metadata lags, for all or for one process: it shows none of a topic, or fewer partitions than before, or all
     again."""
     environment, name = context.environment, context.some(context.environment.topic_names)
-    fewer = max(0, environment.topics.shape(name).partitions - 1)
+    fewer = max(0, environment.topics.metadata(name).partitions - 1)
     shown = context.rng.choice((0, fewer, fewer))
     replica = context.some(context.processes.replicas)
     if replica is not None and context.rng.random() < 0.5:
@@ -25,7 +25,7 @@ def hide_topic(context: FaultContext) -> None:
 def add_partition(context: FaultContext) -> None:
     """A partition is added and written at once; the group notices sooner or later."""
     name = context.some(context.environment.topic_names)
-    if context.environment.topics.shape(name).partitions < MOST_PARTITIONS:
+    if context.environment.topics.metadata(name).partitions < MOST_PARTITIONS:
         partition = context.environment.add_partition(name)
         for _ in range(context.rng.randrange(3)):
             context.environment.produce(partition)
@@ -36,7 +36,7 @@ def remake_topic(context: FaultContext) -> None:
     """A topic is deleted and recreated, with as many partitions or fewer, under another id."""
     name = context.some(context.environment.topic_names)
     context.environment.make_topic(
-        name, context.rng.randrange(1, context.environment.topics.shape(name).partitions + 1)
+        name, context.rng.randrange(1, context.environment.topics.metadata(name).partitions + 1)
     )
     context.processes.rebalance()
 
@@ -57,7 +57,7 @@ def lag_after_growth(context: FaultContext) -> None:
     """A partition is added; it is seen, and in half of the cases ticked with; then its consumer stops, metadata no
     longer shows it, and the leader's term ends."""
     environment, scheduler, name = context.environment, context.scheduler, context.some(context.environment.topic_names)
-    if environment.topics.shape(name).partitions >= MOST_PARTITIONS:
+    if environment.topics.metadata(name).partitions >= MOST_PARTITIONS:
         return
     partition, read_at_first = environment.add_partition(name), context.rng.random() < 0.5
     environment.produce(partition)

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from time import gmtime, strftime
 
 from clocksvc.clock.log_record import Message
-from clocksvc.memory.tick_log import (
-    CommitFault,
-    MemoryLog,
-)
+from tests.faulty.commits import CommitFault
+from tests.faulty.tick_log import FaultyLog
 from tests.simulation.environment import CLOCK, Environment
 from tests.simulation.faults.fault_context import FaultContext, for_a_while
 from tests.simulation.faults.process_faults import crash_leader
@@ -112,7 +110,7 @@ def lose_log(context: FaultContext) -> None:
         crash_leader(context)
 
 
-def _last_ticks(log: MemoryLog) -> list[Message]:
+def _last_ticks(log: FaultyLog) -> list[Message]:
     """The ticks of the transaction at the end of the log. Control records are never forgotten: their answers are sent
     once their marker is in the log."""
     if not log.entries or log.entries[-1].message is not None:

@@ -9,8 +9,8 @@ from clocksvc.clock.log_record import Message
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import StoreIdentity
-from clocksvc.interfaces.tick_log_topic import TickLogTopic
-from clocksvc.memory.tick_log import Entry
+from clocksvc.kafka.tick_log_topic import TickLogTopic
+from tests.faulty.tick_log import Entry
 from tests.simulation.environment import Environment
 from tests.simulation.faults.fault_context import FaultContext
 from tests.simulation.faults.tick_log_faults import begin_foreign

@@ -105,7 +105,7 @@ def topic_recreated(context: FaultContext) -> Expectation:
         if _a_report_is_pending(context, recreated):
             context.scheduler.later(0.05, recreate)  # a first report can't be told from one on the new topic
             return
-        environment.make_topic(recreated, environment.topics.shape(recreated).partitions)
+        environment.make_topic(recreated, environment.topics.metadata(recreated).partitions)
         environment.muted.update(partition for partition in environment.partitions() if partition.topic == recreated)
         context.processes.beat_link.kafka_cut = True
         bring_consumers_back(context)

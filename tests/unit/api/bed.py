@@ -17,13 +17,13 @@ from clocksvc.interfaces.store import (
     Report,
     StoreIdentity,
 )
-from clocksvc.memory.store import MemoryStore
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import (
     KEEP,
     Feed,
 )
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 
 NOON = 1_795_348_800
 """2026-11-22T12:00:00Z, in seconds; the beds' time begins there."""
@@ -34,7 +34,7 @@ _FOR_EVER_MS = 10**12
 ROSTER = Roster({TOPIC: TopicMetadata("topic-1", 2)})
 
 
-class AnsweringStore(MemoryStore):
+class AnsweringStore(FaultyStore):
     """A store whose leader answers a request as soon as it is left; `answers` False: one that never comes to it."""
 
     answers = True

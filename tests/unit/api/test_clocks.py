@@ -9,7 +9,7 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import Snapshot
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.unit.api.bed import (
     NOON,
     TOPIC,
@@ -184,7 +184,7 @@ def test_a_replica_that_has_not_read_yet_shows_no_first_tick(bed: Bed, client_of
     assert (state["status"], state["time"]) == ("rebuilding", None)
 
 
-class Counting(MemoryStore):
+class Counting(FaultyStore):
     """A store that counts how often its snapshot is read."""
 
     reads = 0

@@ -3,7 +3,7 @@
 from fastapi.testclient import TestClient
 
 from clocksvc.interfaces.store import Snapshot
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.unit.api.bed import (
     Bed,
     ticks,
@@ -50,7 +50,7 @@ def test_it_stays_ready_while_the_stream_is_made_anew(bed: Bed, client: TestClie
     assert client.get("/readyz").status_code == 200
 
 
-class Halved(MemoryStore):
+class Halved(FaultyStore):
     """A store that answers one connection and not the other."""
 
     def snapshot(self) -> Snapshot:

@@ -13,7 +13,7 @@ from clocksvc.interfaces.store import (
     Report,
     ReportAnswer,
 )
-from clocksvc.memory.store import MemoryStore
+from tests.faulty.store import FaultyStore
 from tests.unit.api.bed import (
     GROUP,
     NOON,
@@ -57,14 +57,14 @@ BODIES = {"report": {"group": GROUP, "reports": []}, "exclude": DEAD, "include":
 OLD = f"?after={ELEVEN}"
 
 
-class Foreign(MemoryStore):
+class Foreign(FaultyStore):
     """A store of another format."""
 
     def report(self, report: Report) -> ReportAnswer:
         raise StoreMismatch
 
 
-class Flushed(MemoryStore):
+class Flushed(FaultyStore):
     """A store that is emptied as soon as a request is left, and does not say whether it was."""
 
     def submit_request(self, request: Request) -> bool:
@@ -209,7 +209,7 @@ def test_problems_of_bodies_and_ends_happen(client_of: ClientOf, kept: Bed) -> N
 OTHER_TYPE = "unsupported-media-type"
 
 
-class Surprising(MemoryStore):
+class Surprising(FaultyStore):
     """A store that fails as nobody foresaw."""
 
     def report(self, report: Report) -> ReportAnswer:

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.client.reporter import Reporter
 from clocksvc.errors import ReporterMisuse
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import pass_time
 
 
@@ -17,7 +17,7 @@ from tests.unit.leader.looks import pass_time
 )
 def test_a_restarted_consumer_never_crashes_because_the_clock_got_a_topic() -> None:
     """A change of the clock's configuration never raises in a consumer's loop after its first answer."""
-    clock = InMemoryClock(now="2026-11-22T12:00:00Z")
+    clock = FaultyClock(now="2026-11-22T12:00:00Z")
     clock.settle()
     clock.leader.leave()
     clock.topics.create("more", 1)

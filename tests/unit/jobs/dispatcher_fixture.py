@@ -16,16 +16,11 @@ from clocksvc.jobs.dispatcher import (
     DispatcherObserver,
     TaskDispatcher,
 )
-from clocksvc.memory.checkpoints import (
-    MemoryCheckpoints,
-    MemoryCheckpointTopic,
-)
-from clocksvc.memory.tick_consumer import (
-    MemoryGroup,
-    MemoryTickConsumer,
-)
-from clocksvc.memory.tick_log import MemoryLog
+from clocksvc.memory.tick_consumer import MemoryGroup
 from clocksvc.testing import ManualTime
+from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic
+from tests.faulty.tick_consumer import FaultyTickConsumer
+from tests.faulty.tick_log import FaultyLog
 
 MINUTE = 60_000
 START_MIN = 29_922_240  # 2026-11-22T12:00Z
@@ -56,9 +51,9 @@ class DispatcherFixture:
     """A clock's tick log and checkpoints, and the processes of one dispatcher."""
 
     def __init__(self) -> None:
-        self.log = MemoryLog()
+        self.log = FaultyLog()
         self.group = MemoryGroup(self.log, "c")
-        self.topic = MemoryCheckpointTopic()
+        self.topic = FaultyCheckpointTopic()
         self.queue = RecordingTaskQueue()
         self.time = ManualTime(START_MIN * 60)
         self.last_min: int | None = None
@@ -79,7 +74,7 @@ class DispatcherFixture:
         self, schedules: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
-        consumer, checkpoints = MemoryTickConsumer(self.group), MemoryCheckpoints(self.topic, name)
+        consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, name)
         return TaskDispatcher("c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:

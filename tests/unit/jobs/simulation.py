@@ -19,16 +19,11 @@ from clocksvc.interfaces.schedule import (
 )
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import TaskDispatcher
-from clocksvc.memory.checkpoints import (
-    MemoryCheckpoints,
-    MemoryCheckpointTopic,
-)
-from clocksvc.memory.tick_consumer import (
-    MemoryGroup,
-    MemoryTickConsumer,
-)
-from clocksvc.memory.tick_log import CommitFault
-from clocksvc.testing import InMemoryClock
+from clocksvc.memory.tick_consumer import MemoryGroup
+from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic
+from tests.faulty.clock import FaultyClock
+from tests.faulty.commits import CommitFault
+from tests.faulty.tick_consumer import FaultyTickConsumer
 
 MINUTE_S = 60
 STEPS = 500
@@ -99,14 +94,14 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.clock = InMemoryClock(interval_seconds=MINUTE_S)
+        self.clock = FaultyClock(interval_seconds=MINUTE_S)
         self.group = MemoryGroup(self.clock.log, self.clock.spec.name)
-        self.topic = MemoryCheckpointTopic()
+        self.topic = FaultyCheckpointTopic()
         self.sent: list[DueTask] = []
         self.queue_down = False
         self.crashes_allowed = True
         self.outcome = Outcome()
-        self.processes: list[tuple[TaskDispatcher, MemoryTickConsumer]] = []
+        self.processes: list[tuple[TaskDispatcher, FaultyTickConsumer]] = []
 
     def run(self) -> Outcome:
         """Run with faults, then without, then check the results."""
@@ -159,7 +154,7 @@ class Simulation:
             self._start()
 
     def _start(self) -> None:
-        consumer = MemoryTickConsumer(self.group)
+        consumer = FaultyTickConsumer(self.group, self.clock.log)
 
         def dies() -> bool:
             return self.crashes_allowed and self.rng.random() < 0.01
@@ -169,7 +164,7 @@ class Simulation:
             "beat",
             SCHEDULES,
             CrashingProxy(consumer, dies),
-            CrashingProxy(MemoryCheckpoints(self.topic, "beat"), dies),
+            CrashingProxy(FaultyCheckpoints(self.topic, "beat"), dies),
             CrashingProxy(self, dies),
             self.clock.time,
         )
@@ -188,7 +183,7 @@ class Simulation:
 
     def reassign(self) -> None:
         """A rebalance; the process that loses the assignment notices later."""
-        self.group.give(self.rng.choice(self.group.members))
+        self.group.assign(self.rng.choice(self.group.members))
 
     def lose_a_commit_answer(self) -> None:
         """A commit gets no answer; it may have succeeded."""

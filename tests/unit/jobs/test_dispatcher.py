@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from clocksvc.interfaces.checkpoint_encoding import key
 from clocksvc.interfaces.schedule import (
     CatchUp,
     EachTick,
     Schedule,
 )
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.memory.tick_log import CommitFault
+from tests.faulty.commits import CommitFault
 from tests.unit.jobs.dispatcher_fixture import (
     START_MIN,
     DispatcherFixture,
@@ -94,7 +93,7 @@ def test_a_removed_schedule_is_deleted_from_the_checkpoints() -> None:
         fixture.run(dispatcher)
         dispatcher.close()
 
-    assert key("beat", "gone") not in fixture.topic.values
+    assert "gone" not in fixture.topic.checkpoints["beat"]
 
 
 def test_a_crash_between_sending_and_the_commit_sends_again_under_the_same_id() -> None:
@@ -123,7 +122,7 @@ def test_a_suspended_process_that_lost_its_assignment_is_fenced() -> None:
     asleep = fixture.dispatcher([EACH])
     fixture.run(asleep)
     other = fixture.dispatcher([EACH])
-    fixture.group.give(fixture.group.members[1])
+    fixture.group.assign(fixture.group.members[1])
     fixture.tick(1, 2)
     fixture.run(other)
 

@@ -16,8 +16,8 @@ from clocksvc.jobs.metrics import (
     Destination,
     DispatcherMetrics,
 )
-from clocksvc.memory.store import MemoryStore
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 from tests.unit.jobs.dispatcher_fixture import (
     START_MIN,
     DispatcherFixture,
@@ -40,7 +40,7 @@ ZEROS = {
 }
 
 
-class CountingStore(MemoryStore):
+class CountingStore(FaultyStore):
     """Counts the writes. Blocks while `unblocked` is not set."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class CountingStore(MemoryStore):
         super().count_tasks(dispatcher, handled, at_ms, ttl_ms)
 
 
-def metrics_on(store: MemoryStore) -> DispatcherMetrics:
+def metrics_on(store: FaultyStore) -> DispatcherMetrics:
     return DispatcherMetrics("c", "beat", DESTINATIONS, store)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.memory.checkpoints import MemoryCheckpoints
+from tests.faulty.checkpoints import FaultyCheckpoints
 from tests.unit.jobs.simulation import Simulation
 
 SEEDS = 60
@@ -24,14 +24,14 @@ def test_no_seed_loses_or_invents_a_task() -> None:
 
 def test_a_checkpoint_committed_before_its_tasks_are_sent_loses_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deliberate defect, which the check finds."""
-    acquire = MemoryCheckpoints.acquire
+    acquire = FaultyCheckpoints.acquire
 
-    def one_tick_ahead(self: MemoryCheckpoints, waiting: object) -> dict[str, Checkpoint]:
+    def one_tick_ahead(self: FaultyCheckpoints, waiting: object) -> dict[str, Checkpoint]:
         found = dict(acquire(self, lambda: None))
         if "" in found:
             found[""] = Checkpoint(found[""].at_ms + 60_000)
         return found
 
-    monkeypatch.setattr(MemoryCheckpoints, "acquire", one_tick_ahead)
+    monkeypatch.setattr(FaultyCheckpoints, "acquire", one_tick_ahead)
 
     assert any("lost" in text for seed in range(20) for text in Simulation(seed).run().errors)

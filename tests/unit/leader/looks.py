@@ -11,20 +11,20 @@ from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import Topics
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.memory.tick_log import MemoryTickLog
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.tick_log import FaultyTickLog
 
 
-def a_clock_with_ticks(count: int = 3) -> InMemoryClock:
+def a_clock_with_ticks(count: int = 3) -> FaultyClock:
     """A clock of one partition that has given ticks for 12:01, 12:02, …"""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     for minute in range(1, count + 1):
         clock.report(0, f"2026-11-22T12:0{minute}:00Z")
     return clock
 
 
 def another_leader(
-    clock: InMemoryClock,
+    clock: FaultyClock,
     holder: str,
     *,
     ticklog: TickLog | None = None,
@@ -32,14 +32,14 @@ def another_leader(
     spec: ClockSpec | None = None,
 ) -> Leader:
     """Another replica's leader over the same store, with a way of its own to tick log or topics where one is given."""
-    log = ticklog or MemoryTickLog(clock.log, clock.spec.name)
+    log = ticklog or FaultyTickLog(clock.log, clock.spec.name)
     parts = LeaderDependencies(
         spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex
     )
     return Leader(parts, holder)
 
 
-def pass_time(clock: InMemoryClock, seconds: float, *leaders: Leader) -> None:
+def pass_time(clock: FaultyClock, seconds: float, *leaders: Leader) -> None:
     """Let leaders step while time passes."""
     for _ in range(round(seconds / 0.25)):
         clock.time.advance(0.25)
@@ -52,12 +52,12 @@ def minutes(*numbers: int) -> list[str]:
     return [f"2026-11-22T12:{minute:02d}:00Z" for minute in numbers]
 
 
-def times(clock: InMemoryClock) -> list[str]:
+def times(clock: FaultyClock) -> list[str]:
     """The kept ticks' times."""
     return [to_rfc3339(tick.at_ms) for tick in clock.ticks()]
 
 
-def hold_of(clock: InMemoryClock) -> tuple[Reason | None, tuple[Partition, ...]]:
+def hold_of(clock: FaultyClock) -> tuple[Reason | None, tuple[Partition, ...]]:
     """What the leader said last: the reason of its hold and the partitions that it names."""
     verdict = clock.store.snapshot().leader_status
     hold = None if verdict is None else json.loads(verdict)["hold"]

@@ -5,7 +5,7 @@ import itertools
 from clocksvc.clock.log_record import Record, decode_record
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, RequestResult
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 
 LASTS_MS = 10_000
 
@@ -13,7 +13,7 @@ LASTS_MS = 10_000
 class Operator:
     """Asks one clock's leader. What follows from it happens when the leader steps."""
 
-    def __init__(self, clock: InMemoryClock) -> None:
+    def __init__(self, clock: FaultyClock) -> None:
         self._clock = clock
         self._ids = (f"r{number}" for number in itertools.count(1))
 
@@ -38,11 +38,11 @@ class Operator:
         return self._clock.store.read_request_result(request_id)
 
 
-def records(clock: InMemoryClock) -> list[Record]:
+def records(clock: FaultyClock) -> list[Record]:
     """The tick log."""
     return [decode_record(message.type or "", message.value or b"") for message in clock.log.committed()]
 
 
-def controls(clock: InMemoryClock) -> list[Record]:
+def controls(clock: FaultyClock) -> list[Record]:
     """The tick log's control records."""
     return [record for record in records(clock) if record.type == "control"]

@@ -7,7 +7,7 @@ import pytest
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.looks import minutes, pass_time, times
 
@@ -19,7 +19,7 @@ from tests.unit.leader.looks import minutes, pass_time, times
 )
 def test_only_the_present_group_counts() -> None:
     """No tick comes before the present group has reported every partition, however far another group was."""
-    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:20:00Z")
     clock.report(1, "2026-11-22T12:20:00Z")
     clock.report(2, "2026-11-22T12:01:00Z")

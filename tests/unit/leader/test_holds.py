@@ -7,7 +7,7 @@ import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     hold_of,
@@ -41,7 +41,7 @@ def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
 )
 def test_a_refusal_does_not_hide_who_was_never_reported(refused: Sequence[int], reason: Reason) -> None:
     """Refusals are the reason only where every partition that holds had one; all that hold are named either way."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     for number in refused:
         clock.report(number, "2026-11-22T13:30:00Z")
     pass_time(clock, 1, clock.leader)

@@ -10,7 +10,7 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     hold_of,
     phase_of,
@@ -20,7 +20,7 @@ from tests.unit.leader.looks import (
 
 def test_first_tick_is_the_floored_minimum() -> None:
     """The first tick comes once all partitions have been reported, at the floored minimum, with no previous one."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:05:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:05:00Z")
 
     clock.report(0, "2026-11-22T12:03:30Z")
     assert times(clock) == []
@@ -32,7 +32,7 @@ def test_first_tick_is_the_floored_minimum() -> None:
 
 def test_skipped_boundaries_are_ticked_one_by_one() -> None:
     """A minimum that jumps over several boundaries gives a tick for each, each naming the one before it."""
-    clock = InMemoryClock(now="2026-11-22T12:10:00Z")
+    clock = FaultyClock(now="2026-11-22T12:10:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
 
     clock.report(0, "2026-11-22T12:04:59.999Z")
@@ -43,7 +43,7 @@ def test_skipped_boundaries_are_ticked_one_by_one() -> None:
 
 def test_a_long_jump_goes_out_in_batches() -> None:
     """2,500 boundaries at once become 2,500 ticks, at most 500 in a transaction."""
-    clock = InMemoryClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
+    clock = FaultyClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
     clock.report(0, "2026-11-22T12:00:00Z")
 
     clock.report(0, "2026-11-22T12:41:40Z")
@@ -55,7 +55,7 @@ def test_a_long_jump_goes_out_in_batches() -> None:
 
 def test_out_of_orderness_is_subtracted_to_compare() -> None:
     """With 10 s of out-of-orderness a partition passes 12:01:00 with a record of 12:01:10, not before."""
-    clock = InMemoryClock(max_out_of_orderness_seconds=10, now="2026-11-22T12:05:00Z")
+    clock = FaultyClock(max_out_of_orderness_seconds=10, now="2026-11-22T12:05:00Z")
     clock.report(0, "2026-11-22T12:00:10Z")
 
     clock.report(0, "2026-11-22T12:01:09.999Z")
@@ -67,7 +67,7 @@ def test_out_of_orderness_is_subtracted_to_compare() -> None:
 
 def test_no_tick_before_its_time() -> None:
     """A minimum ahead of the clocks of leader and store waits until they have passed the boundary."""
-    clock = InMemoryClock(now="2026-11-22T12:00:30Z")
+    clock = FaultyClock(now="2026-11-22T12:00:30Z")
     clock.report(0, "2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T12:01:20Z")
     assert times(clock) == ["2026-11-22T12:00:00Z"]
@@ -83,7 +83,7 @@ def test_no_tick_before_its_time() -> None:
 
 def test_a_new_partition_holds_until_its_first_report() -> None:
     """A partition that Kafka lists and nobody has reported is unknown: it holds the clock, and the API says so."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.topics.add_partitions("events", 1)
 
@@ -98,7 +98,7 @@ def test_a_new_partition_holds_until_its_first_report() -> None:
 
 def test_a_report_on_an_unknown_partition_makes_the_leader_look() -> None:
     """A report that names a partition off the roster is answered `unknown`; a second later it is on the roster."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.topics.add_partitions("events", 1)
 
@@ -111,7 +111,7 @@ def test_a_report_on_an_unknown_partition_makes_the_leader_look() -> None:
 
 def test_metadata_is_read_after_the_minimum() -> None:
     """A partition that appears between the minimum and the commit is waited for."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
     read_progress = clock.store.read_progress
@@ -131,7 +131,7 @@ def test_metadata_is_read_after_the_minimum() -> None:
 
 def test_a_topic_made_anew_is_unknown() -> None:
     """Another topic id under the same name: all its partitions are unknown again."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:00Z")
     clock.topics.create("events", 1)
@@ -143,7 +143,7 @@ def test_a_topic_made_anew_is_unknown() -> None:
 
 def test_absence_retires_nothing() -> None:
     """A topic that Kafka does not list holds the clock by name, and goes on where it stood when it is back."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:00Z")
     clock.topics.hide("events", 0)
@@ -162,7 +162,7 @@ def test_absence_retires_nothing() -> None:
 
 def test_who_is_behind_is_named_after_a_while() -> None:
     """A partition that stands still is no hold at once; after `hold_after` it is, with its name."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:00Z")
     clock.report(0, "2026-11-22T12:09:00Z")
@@ -176,7 +176,7 @@ def test_who_is_behind_is_named_after_a_while() -> None:
 
 def test_refused_reports_are_named() -> None:
     """Where the newest report on the partition behind was refused, that is the reason."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     assert clock.report(0, "2026-11-22T13:30:00Z") is Outcome.TOO_FAR_AHEAD
     clock.time.advance(120)
@@ -189,7 +189,7 @@ def test_refused_reports_are_named() -> None:
 
 def test_two_configurations_hold_each_other() -> None:
     """While replicas with different configurations are alive there is no tick; when one is gone, the other goes on."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     other = clock.new_leader("other", replace(clock.spec, interval_ms=300_000))
     other.step()
@@ -208,7 +208,7 @@ def test_two_configurations_hold_each_other() -> None:
 
 def test_each_record_carries_the_state() -> None:
     """The log's last record is enough for a successor: last tick, partition counts, digest."""
-    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
 
@@ -222,7 +222,7 @@ def test_each_record_carries_the_state() -> None:
 
 def test_a_leaving_leader_gives_the_lease_up() -> None:
     """Another replica leads at its next step, without waiting for the lease to expire."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     other = clock.new_leader("other")
     other.step()

@@ -22,13 +22,11 @@ from clocksvc.interfaces.topics import (
 from clocksvc.kafka.deadline import SLICE_S
 from clocksvc.leader import lease
 from clocksvc.leader.leader import Phase
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
-from clocksvc.memory.topics import MemoryTopics
 from clocksvc.redis.connection import Connection
-from clocksvc.testing import InMemoryClock, ManualTime
+from clocksvc.testing import ManualTime
+from tests.faulty.clock import FaultyClock
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
+from tests.faulty.topics import FaultyTopics
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     another_leader,
@@ -40,10 +38,10 @@ from tests.unit.leader.looks import (
 )
 
 
-class SlowToRead(MemoryTickLog):
+class SlowToRead(FaultyTickLog):
     """A tick log of which a thousand records take 0.9 s to read: less than a keeper may be silent for."""
 
-    def __init__(self, log: MemoryLog, clock: str, time: ManualTime) -> None:
+    def __init__(self, log: FaultyLog, clock: str, time: ManualTime) -> None:
         super().__init__(log, clock)
         self._time = time
 
@@ -54,7 +52,7 @@ class SlowToRead(MemoryTickLog):
             yield record
 
 
-class SlowTopics(MemoryTopics):
+class SlowTopics(FaultyTopics):
     """A cluster that needs 1.7 s for each answer about topics: less than is waited for one."""
 
     def __init__(self, time: ManualTime) -> None:
@@ -70,7 +68,7 @@ class SlowTopics(MemoryTopics):
         return super().timestamp_types(topics)
 
 
-class OlderVersion(MemoryTickLog):
+class OlderVersion(FaultyTickLog):
     """What a replica of an older version makes of a log whose last record is of a newer format."""
 
     def tail(self, waiting: KeepAlive) -> Tail:
@@ -80,7 +78,7 @@ class OlderVersion(MemoryTickLog):
 
 def test_a_rebuild_may_take_longer_than_a_lease() -> None:
     """After a FLUSHALL a long log takes 4.5 s to read back: the leader stays one, and the stream is whole again."""
-    clock = InMemoryClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
+    clock = FaultyClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
     clock.report(0, "2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T13:23:20Z")
     before = times(clock)
@@ -98,7 +96,7 @@ def test_a_rebuild_may_take_longer_than_a_lease() -> None:
 
 def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
     """Two questions to Kafka that take longer than a lease together, each answered in time: the clock is led."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     topics = SlowTopics(clock.time)
     topics.create("events", 1, TimestampType.LOG_APPEND_TIME)
     leader = another_leader(clock, "slow", topics=topics, spec=replace(clock.spec, max_out_of_orderness_ms=None))
@@ -116,7 +114,7 @@ def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
 
 def test_without_kafka_a_quiet_clock_holds_too_and_its_lease_goes_round() -> None:
     """With a tick a day nothing is due when Kafka goes away: the hold shows without a gap, and others get a try."""
-    clock = InMemoryClock(interval_seconds=86_400, now="2026-11-22T12:00:00Z")
+    clock = FaultyClock(interval_seconds=86_400, now="2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T11:00:00Z")
     clock.topics.unavailable = clock.log.unavailable = True
     first, other = clock.leader, clock.new_leader("other")
@@ -136,9 +134,9 @@ def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> Non
     """It got the lease while the right replica was away, and can't use it: the clock comes back with that one."""
     clock = a_clock_with_ticks()
     clock.leader.leave()
-    elsewhere = MemoryTopics("another")
+    elsewhere = FaultyTopics("another")
     elsewhere.create("events", 1)
-    foreign = another_leader(clock, "foreign", ticklog=MemoryTickLog(MemoryLog(), "clock"), topics=elsewhere)
+    foreign = another_leader(clock, "foreign", ticklog=FaultyTickLog(FaultyLog(), "clock"), topics=elsewhere)
     clock.settle(foreign)
     assert hold_of(clock)[0] is Reason.STORE_MISMATCH
     right = clock.new_leader("right")

@@ -12,11 +12,9 @@ from clocksvc.errors import TickLogRefused
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.set_first_tick import set_first_tick
-from clocksvc.memory.tick_log import (
-    CommitFault,
-    MemoryTickLog,
-)
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.commits import CommitFault
+from tests.faulty.tick_log import FaultyTickLog
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     hold_of,
@@ -26,15 +24,15 @@ from tests.unit.leader.looks import (
 )
 
 
-def init_at(clock: InMemoryClock, minute: int) -> None:
+def init_at(clock: FaultyClock, minute: int) -> None:
     """`clocksvc init CLOCK --last-tick T`, for a minute after 12:00."""
     last_tick_ms = parse_timestamp("T", minutes(minute)[0])
-    set_first_tick(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, last_tick_ms)
+    set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, last_tick_ms)
 
 
 def test_a_log_made_anew_after_init_is_a_first_start() -> None:
     """What init once said is gone with the log that said it: the clock begins at its first minimum."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     init_at(clock, 5)
     clock.settle()
     clock.log.recreate()
@@ -63,7 +61,7 @@ def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
     assert times(clock) == minutes(1, 2, 3, 4, 5)
 
 
-def logged_times(clock: InMemoryClock) -> list[str]:
+def logged_times(clock: FaultyClock) -> list[str]:
     """What a subscriber of the tick log got."""
     return [json.loads(one.value or b"")["time"] for one in clock.log.committed()]
 
@@ -128,7 +126,7 @@ def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: Commi
 
 def test_init_ends_what_hangs() -> None:
     """An init whose commit a broker forgot can be given again, and holds."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.leader.leave()
     init_at(clock, 5)
     clock.log.forget_end()

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
 
 
-def logged(clock: InMemoryClock) -> list[str]:
+def logged(clock: FaultyClock) -> list[str]:
     """The times of the committed ticks."""
     return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
 

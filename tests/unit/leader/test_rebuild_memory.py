@@ -15,12 +15,9 @@ from clocksvc.interfaces.tick_log import (
     Tail,
 )
 from clocksvc.leader.leader import Phase
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.store import FaultyStore
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.unit.leader.looks import another_leader
 
 FIRST_MS = 1_795_348_800_000
@@ -33,11 +30,11 @@ def record(number: int) -> Record:
     return Record("clock", ClockState(at_ms, at_ms), Tick("clock", at_ms, previous_ms, 1000, at_ms))
 
 
-class LongTickLog(MemoryTickLog):
+class LongTickLog(FaultyTickLog):
     """A tick log of many ticks, none of which it keeps in memory."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(MemoryLog(), "clock")
+        super().__init__(FaultyLog(), "clock")
         self._count = count
 
     def tail(self, waiting: KeepAlive) -> Tail:
@@ -47,7 +44,7 @@ class LongTickLog(MemoryTickLog):
         return map(record, range(self._count, 0, -1))
 
 
-class OutsideStore(MemoryStore):
+class OutsideStore(FaultyStore):
     """A store that keeps its ticks outside of this process."""
 
     def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
@@ -56,7 +53,7 @@ class OutsideStore(MemoryStore):
 
 def peak_bytes(count: int) -> int:
     """The most memory that a leader has allocated at once until it leads, with so many ticks in the tick log."""
-    clock = InMemoryClock(interval_seconds=1, now=(FIRST_MS + count * 1000) / 1000)
+    clock = FaultyClock(interval_seconds=1, now=(FIRST_MS + count * 1000) / 1000)
     clock.store = OutsideStore("clock", clock.time)
     leader = another_leader(clock, "leader", ticklog=LongTickLog(count))
     tracemalloc.start()

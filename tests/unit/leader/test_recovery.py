@@ -8,8 +8,8 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Phase
-from clocksvc.memory.tick_log import CommitFault
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.commits import CommitFault
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     hold_of,
@@ -20,7 +20,7 @@ from tests.unit.leader.looks import (
 )
 
 
-def logged(clock: InMemoryClock) -> list[str]:
+def logged(clock: FaultyClock) -> list[str]:
     """The times of the committed ticks, read from the log's bytes."""
     return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
 

@@ -8,8 +8,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind, ResultKind
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.leader.leader import Phase
-from clocksvc.memory.tick_log import CommitFault
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.commits import CommitFault
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     hold_of,
@@ -31,9 +31,9 @@ DONE, REFUSED, NOT_DONE = ResultKind.DONE, ResultKind.REJECTED, ResultKind.NOT_D
 EVENTS_1 = Partition("events", 1)
 
 
-def two_partitions() -> InMemoryClock:
+def two_partitions() -> FaultyClock:
     """A clock of two partitions that has ticked 12:01; partition 1 has stood still since, partition 0 is at 12:04."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:30Z")
     clock.report(0, "2026-11-22T12:04:00Z")
@@ -41,7 +41,7 @@ def two_partitions() -> InMemoryClock:
     return clock
 
 
-def by_now(clock: InMemoryClock, reason: str = "a disk died") -> Exclusion:
+def by_now(clock: FaultyClock, reason: str = "a disk died") -> Exclusion:
     """Partition 1, excluded now."""
     return Exclusion(EVENTS_1, "ada", clock.time.now_ms(), reason)
 
@@ -202,7 +202,7 @@ def test_there_and_back_stands_in_the_log() -> None:
 
 def test_before_the_first_tick() -> None:
     """A partition that never was reported is excluded: the first tick comes without it, as a chain's first."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     operator = Operator(clock)
     operator.ask(PAUSE)
@@ -479,7 +479,7 @@ def test_a_pause_keeps_ticks_from_a_store_that_was_rolled_back() -> None:
     assert [to_rfc3339(record.state.last_tick_ms or 0) for record in controls(clock)] == minutes(4)
 
 
-def _token(clock: InMemoryClock) -> str:
+def _token(clock: FaultyClock) -> str:
     lease = clock.store.copy_state().lease
     assert lease is not None
     return lease.token

@@ -7,7 +7,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.leader import Phase
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     another_leader,
@@ -21,7 +21,7 @@ from tests.unit.leader.looks import (
 class _LastingOneReading:
     """Topics of which, once armed, one reading more shows all: then the store does not answer, and metadata lags."""
 
-    def __init__(self, clock: InMemoryClock) -> None:
+    def __init__(self, clock: FaultyClock) -> None:
         self.armed = False
         self._clock = clock
 
@@ -56,7 +56,7 @@ def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
 
 def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
     """What this process has seen counts in its next term too, even where the log does not know it yet."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.settle()
     clock.topics.hide("events", 1)
     clock.log.fence()
@@ -73,7 +73,7 @@ def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
 def test_what_a_recovery_read_outlives_its_failure() -> None:
     """A recovery that gets no further than the tick log has read of two partitions; the next one, in a lag, of one.
     Nothing else knows of the second: still there is no tick without it."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.log.begin_foreign()
     clock.settle()
     assert hold_of(clock)[0] is Reason.TICKLOG_OPEN_TRANSACTION
@@ -113,7 +113,7 @@ def test_what_a_leader_read_outlives_its_term() -> None:
 def test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log() -> None:
     """A replica remembers a topic as it was before it was made anew, with 6 partitions; the log knows that, and
     metadata lags: there is no tick without all 6."""
-    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
     asleep, other = clock.leader, clock.new_leader("other")

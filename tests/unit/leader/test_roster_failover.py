@@ -4,7 +4,7 @@ import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.looks import hold_of, minutes, pass_time, times
 
@@ -17,7 +17,7 @@ from tests.unit.leader.looks import hold_of, minutes, pass_time, times
 )
 def test_a_partition_on_any_roster_is_never_forgotten(flushed: bool) -> None:
     """No tick comes without a partition that any leader has put on the roster, even if the store is lost too."""
-    clock = InMemoryClock(partitions=3, now="2026-11-22T12:10:00Z")
+    clock = FaultyClock(partitions=3, now="2026-11-22T12:10:00Z")
     for partition in range(3):
         clock.report(partition, "2026-11-22T12:01:00Z")
     clock.topics.add_partitions("events", 1)

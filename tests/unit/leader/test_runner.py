@@ -6,8 +6,8 @@ import pytest
 
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.memory.store import MemoryStore
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.store import FaultyStore
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     minutes,
@@ -20,7 +20,7 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.core
 
 
-def started(clock: InMemoryClock) -> LeaderThread:
+def started(clock: FaultyClock) -> LeaderThread:
     """The clock's leader, leading in a thread."""
     thread = LeaderThread("clock", clock.leader, clock.store)
     thread.start()
@@ -30,7 +30,7 @@ def started(clock: InMemoryClock) -> LeaderThread:
 
 def test_a_leader_that_is_told_to_stop_gives_the_lease_up() -> None:
     """`join` says so, and another replica leads at its next steps."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     thread = started(clock)
     successor = clock.new_leader("successor")
 
@@ -43,15 +43,15 @@ def test_a_leader_that_is_told_to_stop_gives_the_lease_up() -> None:
 
 def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer does not keep the next clock from being told."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     thread = started(clock)
     answers, answered = threading.Event(), threading.Event()
 
-    def black_hole(_: MemoryStore) -> None:
+    def black_hole(_: FaultyStore) -> None:
         answers.wait(20)
         answered.set()
 
-    monkeypatch.setattr(MemoryStore, "notify", black_hole)
+    monkeypatch.setattr(FaultyStore, "notify", black_hole)
     thread.stop()
     left = thread.join(10)
     unanswered = not answered.is_set()
@@ -64,7 +64,7 @@ def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """What nobody foresaw is logged with its traceback, and the leader begins anew, with the lease."""
-    clock = InMemoryClock(now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
     read_progress = clock.store.read_progress
 
     def fail_once(token: str, ttl_ms: int) -> object:

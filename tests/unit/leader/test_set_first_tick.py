@@ -21,11 +21,9 @@ from clocksvc.errors import (
     UnreadableRecord,
 )
 from clocksvc.leader.set_first_tick import ATTEMPTS, set_first_tick
-from clocksvc.memory.tick_log import (
-    CommitFault,
-    MemoryTickLog,
-)
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.commits import CommitFault
+from tests.faulty.tick_log import FaultyTickLog
 
 pytestmark = pytest.mark.core
 
@@ -35,22 +33,22 @@ def ms(clock_time: str) -> int:
     return parse_timestamp("time", f"2026-11-22T{clock_time}Z")
 
 
-def init(clock: InMemoryClock, last_tick: str) -> Record:
+def init(clock: FaultyClock, last_tick: str) -> Record:
     """What the command does, over this clock's keepers."""
-    return set_first_tick(clock.spec, clock.store, MemoryTickLog(clock.log, "clock"), clock.time, ms(last_tick))
+    return set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, ms(last_tick))
 
 
-def written(clock: InMemoryClock) -> list[Record]:
+def written(clock: FaultyClock) -> list[Record]:
     """Every committed record of the log, in order."""
     return [decode_message("clock", message) for message in clock.log.committed()]
 
 
-def times(clock: InMemoryClock) -> list[str]:
+def times(clock: FaultyClock) -> list[str]:
     """The kept ticks' times of the day."""
     return [to_rfc3339(tick.at_ms)[11:-1] for tick in clock.ticks()]
 
 
-def tick_through(clock: InMemoryClock, *reports: str) -> None:
+def tick_through(clock: FaultyClock, *reports: str) -> None:
     """Report these times on the clock's one partition."""
     for report in reports:
         clock.report(0, f"2026-11-22T{report}Z")
@@ -58,7 +56,7 @@ def tick_through(clock: InMemoryClock, *reports: str) -> None:
 
 def test_first_tick_is_the_boundary_after_what_init_said() -> None:
     """T becomes the first tick's `previous`: every boundary from there on is ticked, however late the first report."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     init(clock, "11:55:00")
 
     tick_through(clock, "11:58:30")
@@ -69,7 +67,7 @@ def test_first_tick_is_the_boundary_after_what_init_said() -> None:
 
 def test_no_tick_appears() -> None:
     """The log gets one control record and nothing else; the stream stays empty."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
 
     record = init(clock, "11:55:00")
     clock.settle()
@@ -82,7 +80,7 @@ def test_no_tick_appears() -> None:
 
 def test_running_leader_takes_it_up() -> None:
     """A leader that waits for its first report is fenced by init; when it comes back it begins after T."""
-    clock = InMemoryClock(partitions=2)
+    clock = FaultyClock(partitions=2)
     clock.report(0, "2026-11-22T11:58:30Z")
     init(clock, "11:55:00")
 
@@ -97,7 +95,7 @@ def test_running_leader_takes_it_up() -> None:
 
 def test_log_that_is_missing_is_created() -> None:
     """init may come before the first leader: it makes the topic as a leader would."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     assert clock.log.shape is None
 
     init(clock, "11:55:00")
@@ -107,7 +105,7 @@ def test_log_that_is_missing_is_created() -> None:
 
 def test_refuses_a_log_with_a_last_tick() -> None:
     """A clock that has ticked goes on by itself; nothing is written."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     tick_through(clock, "11:58:30")
     before = written(clock)
 
@@ -126,7 +124,7 @@ def test_refuses_a_log_with_a_last_tick() -> None:
 )
 def test_refuses_a_time_that_can_be_no_tick(last_tick: str, wanted: str) -> None:
     """The message names the argument, the value, and times that would do."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
 
     with pytest.raises(InvalidValue, match=wanted) as refused:
         init(clock, last_tick)
@@ -137,17 +135,17 @@ def test_refuses_a_time_that_can_be_no_tick(last_tick: str, wanted: str) -> None
 
 def test_future_is_what_one_of_the_clocks_has_not_passed() -> None:
     """A store whose clock is behind decides as well: no tick may be ahead of it."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     clock.time.advance(120)
-    slow_store = InMemoryClock().store
+    slow_store = FaultyClock().store
 
     with pytest.raises(InvalidValue, match="future"):
-        set_first_tick(clock.spec, slow_store, MemoryTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
+        set_first_tick(clock.spec, slow_store, FaultyTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
 
 
 def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
     """Held as ticklog_truncated: init at the store's last tick, or later, and the clock goes on from there."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
     clock.log.lose_tail(2)
     clock.leader = clock.new_leader("second")
@@ -163,7 +161,7 @@ def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
 @pytest.mark.parametrize("last_tick", ["11:54:00", "11:56:00"])
 def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> None:
     """Ticks that were given may have been acted upon, though the log has lost them."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
     clock.log.recreate()
 
@@ -173,7 +171,7 @@ def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> N
 
 def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
     """A log whose records were all deleted, and a store that was flushed: only a person knows where the clock stood."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     tick_through(clock, "11:55:10")
     clock.log.truncate_before(clock.log.end)
     clock.store.wipe()
@@ -190,7 +188,7 @@ def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
 
 def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
     """What operators have decided outlives the loss of ticks."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     tick_through(clock, "11:57:10")
     kept = ClockState(
         last_tick_ms=ms("11:56:00"),
@@ -200,7 +198,7 @@ def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
         topics=dict(clock.topics.describe(["events"]).topics),
     )
     clock.log.recreate()
-    log = MemoryTickLog(clock.log, "clock")
+    log = FaultyTickLog(clock.log, "clock")
     log.fence(lambda: None)
     log.append([Record("clock", kept)], lambda: None)
 
@@ -211,7 +209,7 @@ def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
 
 def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
     """T is not a tick yet; but consumers may have been told of it as the global clock, which never goes back."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     init(clock, "11:55:00")
 
     assert init(clock, "11:55:00").state.last_tick_ms == ms("11:55:00")
@@ -222,7 +220,7 @@ def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
 
 def test_refuses_to_guess_what_it_can_not_read() -> None:
     """A record of a newer version may be a later tick: it says how to get out instead."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     clock.log.write_foreign(Message(b"clock", b'{"format": 99}', "tick"))
 
     with pytest.raises(UnreadableRecord, match=r"newer version.*delete the topic 'clock-ticks' and run"):
@@ -231,7 +229,7 @@ def test_refuses_to_guess_what_it_can_not_read() -> None:
 
 def test_needs_the_store_because_it_may_know_a_later_tick() -> None:
     """Unknown is not nothing."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     clock.store.broken = True
 
     with pytest.raises(StoreUnavailable):
@@ -242,14 +240,14 @@ def test_needs_the_store_because_it_may_know_a_later_tick() -> None:
 
 def test_says_when_the_log_is_out_of_reach() -> None:
     """No retries by itself: whoever runs init sees why it did not work."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     clock.log.unavailable = True
 
     with pytest.raises(TickLogUnavailable):
         init(clock, "11:55:00")
 
 
-def fence_at_each(clock: InMemoryClock, times_left: int) -> None:
+def fence_at_each(clock: FaultyClock, times_left: int) -> None:
     """A running leader fences whoever is about to commit, so many times."""
     left = [times_left]
 
@@ -263,7 +261,7 @@ def fence_at_each(clock: InMemoryClock, times_left: int) -> None:
 
 def test_tries_again_when_a_leader_fences_it() -> None:
     """Up to the last attempt, and the record stands in the log once."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     fence_at_each(clock, ATTEMPTS - 1)
 
     record = init(clock, "11:55:00")
@@ -273,7 +271,7 @@ def test_tries_again_when_a_leader_fences_it() -> None:
 
 def test_gives_up_when_it_is_fenced_every_time() -> None:
     """Somebody else insists: that is for a person to look at."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     fence_at_each(clock, ATTEMPTS)
 
     with pytest.raises(Fenced):
@@ -286,7 +284,7 @@ def test_gives_up_when_it_is_fenced_every_time() -> None:
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_commit_without_an_answer_is_looked_up(fault: CommitFault, truncated: bool) -> None:
     """Whether it landed or not, the record stands in the log once in the end."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     if truncated:
         tick_through(clock, "11:55:10", "11:56:10")
         clock.log.lose_tail(2)
@@ -300,7 +298,7 @@ def test_commit_without_an_answer_is_looked_up(fault: CommitFault, truncated: bo
 
 def test_says_so_when_the_outcome_stays_unknown() -> None:
     """At the last attempt there is nobody left to look it up."""
-    clock = InMemoryClock()
+    clock = FaultyClock()
     clock.log.commit_faults += [CommitFault.LOST] * ATTEMPTS
 
     with pytest.raises(OutcomeUnknown):

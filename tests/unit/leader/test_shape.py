@@ -10,7 +10,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.leader.leader import Leader, Phase
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     another_leader,
@@ -21,13 +21,13 @@ from tests.unit.leader.looks import (
 )
 
 
-def detail_of(clock: InMemoryClock) -> str:
+def detail_of(clock: FaultyClock) -> str:
     """What the leader's hold says to people."""
     hold = json.loads(clock.store.snapshot().leader_status or "{}")["hold"]
     return "" if hold is None else str(hold["detail"])
 
 
-def handed_over(clock: InMemoryClock, spec: ClockSpec) -> Leader:
+def handed_over(clock: FaultyClock, spec: ClockSpec) -> Leader:
     """The clock with another configuration, led by a process that began while the old one still led it."""
     before, after = clock.leader, another_leader(clock, "new:2", spec=spec)
     clock.settle(after)
@@ -117,7 +117,7 @@ def test_announcements_that_never_stay_are_a_hold() -> None:
 def test_a_dead_consumers_partitions_are_told_from_quiet_ones() -> None:
     """Of the partitions that hold the clock, those that no consumer has reported for 30 s are named apart from those
     that are reported again and again and stand still."""
-    clock = InMemoryClock(partitions=3, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
     for _ in range(14):
@@ -133,7 +133,7 @@ def test_a_dead_consumers_partitions_are_told_from_quiet_ones() -> None:
 
 def test_a_topic_that_may_not_be_read_for_a_while() -> None:
     """Kafka refuses to describe the topic: a hold at once, no tick, nothing retired; then every skipped one comes."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     for number in range(2):
         clock.report(number, "2026-11-22T12:01:00Z")
     clock.topics.unavailable = True
@@ -153,7 +153,7 @@ def test_a_topic_that_may_not_be_read_for_a_while() -> None:
 def test_a_repeat_from_before_a_topic_was_made_anew_counts_for_nothing() -> None:
     """A consumer that has not noticed repeats how far it was in the deleted topic: that says nothing of the new one,
     however far ahead of the clock it was. What it processes in the new topic counts."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:30:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:09:10Z")
     clock.report(1, "2026-11-22T12:01:00Z")
     clock.topics.create("events", 1)

@@ -11,19 +11,16 @@ from clocksvc.errors import OutcomeUnknown
 from clocksvc.interfaces.store import Report
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.leader.leader import Phase
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
 from clocksvc.testing import ManualTime
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.preconditions import require
 from tests.unit.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, times
 
 
-class UnansweredTickLog(MemoryTickLog):
+class UnansweredTickLog(FaultyTickLog):
     """A tick log whose commits wait 6 s for an answer, in vain."""
 
-    def __init__(self, log: MemoryLog, time: ManualTime) -> None:
+    def __init__(self, log: FaultyLog, time: ManualTime) -> None:
         super().__init__(log, "clock")
         self._time = time
 

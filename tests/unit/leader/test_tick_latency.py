@@ -7,7 +7,7 @@ from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.context import NoObserver
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.looks import minutes, pass_time, times
 from tests.unit.leader.operator import Operator
@@ -30,7 +30,7 @@ class Latencies(NoObserver):
 )
 def test_a_pause_is_no_latency() -> None:
     """The tick after a pause has the latency of its step, or none: the pause is not counted."""
-    clock, latencies = InMemoryClock(now="2026-11-22T12:10:00Z"), Latencies()
+    clock, latencies = FaultyClock(now="2026-11-22T12:10:00Z"), Latencies()
     clock.leader = clock.new_leader("leader", observer=latencies)
     operator = Operator(clock)
     clock.report(0, "2026-11-22T12:01:00Z")
@@ -51,7 +51,7 @@ def test_a_pause_is_no_latency() -> None:
 )
 def test_the_report_that_completes_a_boundary_notifies_the_leader() -> None:
     """Also where the boundary seemed complete before, and the roster grew: the latency begins with this report."""
-    clock, latencies = InMemoryClock(partitions=2, now="2026-11-22T12:10:00Z"), Latencies()
+    clock, latencies = FaultyClock(partitions=2, now="2026-11-22T12:10:00Z"), Latencies()
     clock.leader = clock.new_leader("leader", observer=latencies)
     for partition in range(2):
         clock.report(partition, "2026-11-22T12:01:00Z")

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 
 
@@ -19,7 +19,7 @@ from tests.preconditions import require
 def test_create_time_gets_its_out_of_orderness(interval_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timestamp type is read again every 30 s at any interval: a CreateTime topic gets an out-of-orderness of
     10 s."""
-    clock = InMemoryClock(interval_seconds=interval_seconds, now="2026-11-22T12:00:00Z")
+    clock = FaultyClock(interval_seconds=interval_seconds, now="2026-11-22T12:00:00Z")
     clock.leader = clock.new_leader("leader", replace(clock.spec, max_out_of_orderness_ms=None))
 
     def report_every_second(seconds: int) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.interfaces.topics import ClusterMetadata
-from clocksvc.memory.topics import MemoryTopics
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
+from tests.faulty.topics import FaultyTopics
 from tests.unit.leader.looks import minutes, pass_time, times
 
 ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
-class TopicsWithoutIds(MemoryTopics):
+class TopicsWithoutIds(FaultyTopics):
     """Topics of a broker that knows no topic ids."""
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
@@ -30,7 +30,7 @@ class TopicsWithoutIds(MemoryTopics):
 )
 def test_a_topic_without_an_id_is_a_hold() -> None:
     """Without an id a recreated topic cannot be recognised: the clock gives no tick, and its hold names the topic."""
-    clock = InMemoryClock(partitions=2, now="2026-11-22T12:10:00Z")
+    clock = FaultyClock(partitions=2, now="2026-11-22T12:10:00Z")
     clock.topics = TopicsWithoutIds("memory")
     clock.topics.create("events", 2)
     clock.leader = clock.new_leader("leader")

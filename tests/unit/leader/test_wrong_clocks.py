@@ -5,23 +5,24 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import MemoryTickLog
-from clocksvc.testing import InMemoryClock, ManualTime
+from clocksvc.testing import ManualTime
+from tests.faulty.clock import FaultyClock
+from tests.faulty.store import FaultyStore
+from tests.faulty.tick_log import FaultyTickLog
 from tests.unit.leader.looks import hold_of
 
 
-def _led_by(clock: InMemoryClock, time: ManualTime, holder: str) -> Leader:
+def _led_by(clock: FaultyClock, time: ManualTime, holder: str) -> Leader:
     ids = iter(f"{number:012x}{ord(holder[0]):020x}" for number in range(1, 100))
     parts = LeaderDependencies(
-        clock.spec, clock.store, MemoryTickLog(clock.log, clock.spec.name), clock.topics, time, lambda: next(ids)
+        clock.spec, clock.store, FaultyTickLog(clock.log, clock.spec.name), clock.topics, time, lambda: next(ids)
     )
     return Leader(parts, holder)
 
 
 def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
     """Its last tick is then in its future: that it is quiet shows by the time that has passed."""
-    clock, time = InMemoryClock(interval_seconds=1), ManualTime()
+    clock, time = FaultyClock(interval_seconds=1), ManualTime()
     clock.leader = _led_by(clock, time, "wrong:1")
     clock.report(0, "2026-11-22T11:59:59Z")
     assert len(clock.ticks()) == 1
@@ -39,8 +40,8 @@ def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
 
 def test_a_store_that_forgot_the_leaders_own_word_hides_no_conflict() -> None:
     """The store's clock jumps ahead: the leader's announcement is over there, another configuration's is not."""
-    clock, time = InMemoryClock(interval_seconds=1), ManualTime()
-    clock.store = MemoryStore(clock.spec.name, time)
+    clock, time = FaultyClock(interval_seconds=1), ManualTime()
+    clock.store = FaultyStore(clock.spec.name, time)
     clock.leader = _led_by(clock, clock.time, "leader:1")
     clock.report(0, "2026-11-22T11:59:58Z")
     assert len(clock.ticks()) == 1

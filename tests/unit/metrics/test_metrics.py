@@ -16,11 +16,11 @@ from clocksvc.interfaces.store import (
     Snapshot,
     TaskCounterKey,
 )
-from clocksvc.memory.store import MemoryStore
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.service.public_state import PartitionCounts
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
 from tests.metrics_page import NOW_MS, SPEC, FakeClockView, report, scrape, values, watching, write_roster
 from tests.repository import ROOT
 
@@ -208,7 +208,7 @@ def test_only_the_leader_exports_what_the_store_counts() -> None:
     assert values(metrics, "clocksvc_leader") == {"checkins": 0.0}
 
 
-class BreaksWhilePaging(MemoryStore):
+class BreaksWhilePaging(FaultyStore):
     """A store that fails at the second page of partitions."""
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
@@ -216,7 +216,7 @@ class BreaksWhilePaging(MemoryStore):
         return super().partitions(after, limit, topic)
 
 
-class BreaksAtOnce(MemoryStore):
+class BreaksAtOnce(FaultyStore):
     """A store that fails at the snapshot."""
 
     def snapshot(self) -> Snapshot:
@@ -225,7 +225,7 @@ class BreaksAtOnce(MemoryStore):
 
 
 @pytest.mark.parametrize("store", [BreaksAtOnce, BreaksWhilePaging])
-def test_an_outage_of_the_store_fails_no_scrape(store: type[MemoryStore]) -> None:
+def test_an_outage_of_the_store_fails_no_scrape(store: type[FaultyStore]) -> None:
     """All metrics of the store are absent; those of this process and its view are exported."""
     view = FakeClockView(store=store("checkins", ManualTime(NOW_MS / 1000)))
     view.change(last_tick=Tick("checkins", 60_000, None, 60_000, 60_000))
@@ -256,7 +256,7 @@ def test_latency_buckets_count_up() -> None:
 
 def test_clocks_do_not_mix() -> None:
     """Each clock has its own series; an outage of one clock's store does not affect another clock."""
-    silent = MemoryStore("checkins", ManualTime(NOW_MS / 1000))
+    silent = FaultyStore("checkins", ManualTime(NOW_MS / 1000))
     views = [FakeClockView(SPEC, silent), FakeClockView(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
     metrics = watching(*views)
     metrics.ticked("bills", 3, None)

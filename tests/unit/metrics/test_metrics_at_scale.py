@@ -9,9 +9,10 @@ import pytest
 
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import PartitionClock
-from clocksvc.memory.store import MemoryStore
 from clocksvc.redis.store import open_store
-from clocksvc.testing import InMemoryClock, ManualTime
+from clocksvc.testing import ManualTime
+from tests.faulty.clock import FaultyClock
+from tests.faulty.store import FaultyStore
 from tests.metrics_page import NOW_MS, FakeClockView, report, watching, write_roster
 
 PARTITIONS = 10_000
@@ -39,7 +40,7 @@ def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefi
     assert min(took) < CPU_S
 
 
-class Stuck(MemoryStore):
+class Stuck(FaultyStore):
     """A store whose `partitions` blocks until `go_on` is set."""
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Stuck(MemoryStore):
 @pytest.mark.core
 def test_ticks_come_while_a_scrape_is_under_way() -> None:
     """A slow scrape does not delay the leader of the same process."""
-    clock, stuck = InMemoryClock(), Stuck()
+    clock, stuck = FaultyClock(), Stuck()
     write_roster(stuck, 1)
     report(stuck, 0)
     metrics = watching(FakeClockView(store=stuck))

@@ -9,7 +9,7 @@ from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import Feed
-from clocksvc.testing import InMemoryClock
+from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
     pass_time,
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.core
 FOR_EVER_MS = 10**12
 
 
-def a_replica(clock: InMemoryClock) -> ClockView:
+def a_replica(clock: FaultyClock) -> ClockView:
     """A replica that has just read the clock."""
     feed = Feed("clock", clock.store, clock.time)
     feed.step(0)
@@ -35,7 +35,7 @@ def times(replica: ClockView) -> tuple[str, str]:
 
 def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -> None:
     """With Kafka down at the very first start, the clock holds since that start."""
-    clock = InMemoryClock(now="2026-11-22T12:00:00Z")
+    clock = FaultyClock(now="2026-11-22T12:00:00Z")
     clock.log.unavailable = clock.topics.unavailable = True
     clock.settle()
     pass_time(clock, 3, clock.leader)

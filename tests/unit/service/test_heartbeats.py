@@ -14,10 +14,10 @@ from clocksvc.interfaces.topics import (
     HEARTBEAT_HEADER,
     ClusterMetadata,
 )
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.topics import MemoryTopics
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
+from tests.faulty.topics import FaultyTopics
 
 pytestmark = pytest.mark.core
 
@@ -26,7 +26,7 @@ MINUTE_MS = 60_000
 SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", "ticks", heartbeat=HeartbeatSpec())
 
 
-class Cluster(MemoryTopics):
+class Cluster(FaultyTopics):
     """A cluster that may not tell some topics."""
 
     forbidden: Collection[str] = ()
@@ -49,9 +49,9 @@ def wall() -> ManualTime:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
+def store() -> FaultyStore:
     """The clock's store."""
-    return MemoryStore("checkins", ManualTime(NOW_MS / 1000))
+    return FaultyStore("checkins", ManualTime(NOW_MS / 1000))
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def topics() -> Cluster:
 ALL = (Partition("ingest", 0), Partition("ingest", 1), Partition("retries", 0))
 
 
-def timestamps(topics: MemoryTopics) -> dict[Partition, list[int]]:
+def timestamps(topics: FaultyTopics) -> dict[Partition, list[int]]:
     """The timestamps that stand in each partition."""
     return {partition: [record.timestamp_ms for record in topics.records(partition)] for partition in ALL}
 
 
-def test_every_partition_gets_one(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_every_partition_gets_one(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """One record with the header lands in every partition, and the round is counted as a success."""
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
@@ -82,7 +82,7 @@ def test_every_partition_gets_one(wall: ManualTime, store: MemoryStore, topics: 
     assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 3}, NOW_MS)
 
 
-def test_partitions_come_from_kafka(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_partitions_come_from_kafka(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """A partition that was added since the last round gets its heartbeat with no change of configuration."""
     topics.add_partitions("retries", 1)
 
@@ -90,14 +90,14 @@ def test_partitions_come_from_kafka(wall: ManualTime, store: MemoryStore, topics
 
 
 @pytest.mark.parametrize(("own_ms", "wanted_ms"), [(NOW_MS - 5_000, NOW_MS - 5_000), (NOW_MS + 5_000, NOW_MS)])
-def test_timestamp_is_the_earlier_clock(own_ms: int, wanted_ms: int, store: MemoryStore, topics: Cluster) -> None:
+def test_timestamp_is_the_earlier_clock(own_ms: int, wanted_ms: int, store: FaultyStore, topics: Cluster) -> None:
     """A worker whose clock is ahead can't run the global clock forward: the earlier of the two clocks counts."""
     heartbeat.beat(SPEC, store, topics, ManualTime(own_ms / 1000), NOW_MS)
 
     assert timestamps(topics)[ALL[0]] == [wanted_ms]
 
 
-def test_key_and_payload(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_key_and_payload(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """Compacted or strictly typed topics get the key and payload that were configured."""
     spec = replace(SPEC, heartbeat=HeartbeatSpec(key=b"k", payload=b"{}"))
     heartbeat.beat(spec, store, topics, wall, NOW_MS)
@@ -106,7 +106,7 @@ def test_key_and_payload(wall: ManualTime, store: MemoryStore, topics: Cluster) 
 
 
 def test_a_store_out_of_reach_stops_no_heartbeat(
-    wall: ManualTime, store: MemoryStore, topics: Cluster, caplog: pytest.LogCaptureFixture
+    wall: ManualTime, store: FaultyStore, topics: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the store the worker's own clock counts, every partition gets its record, the lost count is logged."""
     store.broken = True
@@ -121,7 +121,7 @@ def test_a_store_out_of_reach_stops_no_heartbeat(
 def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: Cluster) -> None:
     """A store that told the time but can't count any more makes the round no less whole."""
 
-    class Forgetful(MemoryStore):
+    class Forgetful(FaultyStore):
         def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
             self.broken = True
             super().count_heartbeats(outcomes, success=success)
@@ -131,7 +131,7 @@ def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: 
     assert (made.whole, made.counted) == (True, False)
 
 
-def test_a_failed_partition_stops_no_other(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_a_failed_partition_stops_no_other(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """Deliveries are checked one by one; a round with a failure is no success, and says why."""
     topics.failing[ALL[1]] = "no leader"
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -141,7 +141,7 @@ def test_a_failed_partition_stops_no_other(wall: ManualTime, store: MemoryStore,
     assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 2, "failed": 1}, None)
 
 
-def test_a_missing_topic_is_a_failure(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_a_missing_topic_is_a_failure(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """A configured topic that Kafka does not list fails by name; the other topic gets its records."""
     topics.delete("retries")
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -150,7 +150,7 @@ def test_a_missing_topic_is_a_failure(wall: ManualTime, store: MemoryStore, topi
     assert dict(store.counters().heartbeats) == {"delivered": 2, "failed": 1}
 
 
-def test_an_unreadable_topic_stops_no_other(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_an_unreadable_topic_stops_no_other(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """A topic that may not be described fails with Kafka's reason; the other topic gets its records."""
     topics.forbidden = ["ingest"]
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -158,7 +158,7 @@ def test_an_unreadable_topic_stops_no_other(wall: ManualTime, store: MemoryStore
     assert (made.delivered, dict(made.unread)) == (ALL[2:], {"ingest": "not authorized"})
 
 
-def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, store: MemoryStore) -> None:
+def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, store: FaultyStore) -> None:
     """With Kafka away, a clock of a hundred topics does not wait for each of them."""
     topics = Cluster()
     topics.slow = wall
@@ -181,7 +181,7 @@ def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, st
     ],
 )
 def test_an_old_round_expires(
-    every_ms: int, age_ms: int, expired: bool, wall: ManualTime, store: MemoryStore, topics: Cluster
+    every_ms: int, age_ms: int, expired: bool, wall: ManualTime, store: FaultyStore, topics: Cluster
 ) -> None:
     """A round that waited longer than max(every, 60 s) puts nothing, and is counted as expired."""
     spec = replace(SPEC, interval_ms=600_000, heartbeat=HeartbeatSpec(every_ms))
@@ -191,14 +191,14 @@ def test_an_old_round_expires(
     assert dict(store.counters().heartbeats) == ({"expired": 1} if expired else {"delivered": 3})
 
 
-def test_an_expired_round_is_no_success(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_an_expired_round_is_no_success(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """The time of the last success stays where it was when a round expires."""
     heartbeat.beat(SPEC, store, topics, wall, NOW_MS - 61_000)
 
     assert store.counters().heartbeat_success_ms is None
 
 
-def test_heartbeats_that_are_off(wall: ManualTime, store: MemoryStore, topics: Cluster) -> None:
+def test_heartbeats_that_are_off(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
     """A clock without heartbeats gets none by accident: the error names the setting."""
     with pytest.raises(InvalidValue, match=r"clocks\.checkins\.heartbeat"):
         heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)

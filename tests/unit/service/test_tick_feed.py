@@ -7,8 +7,8 @@ import pytest
 
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.memory.store import MemoryStore
 from clocksvc.service.tick_feed import Feed
+from tests.faulty.store import FaultyStore
 from tests.unit.api.bed import (
     AnsweringStore,
     Bed,
@@ -250,7 +250,7 @@ def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
     assert ended
 
 
-class Nonsense(MemoryStore):
+class Nonsense(FaultyStore):
     """A store whose stream can't be read for a while."""
 
     senseless = True

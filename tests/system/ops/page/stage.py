@@ -21,9 +21,9 @@ from clocksvc.interfaces.store import (
     StoreIdentity,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.memory.store import MemoryStore
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
+from tests.faulty.store import FaultyStore
 from tests.waiting import eventually
 
 TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
@@ -45,7 +45,7 @@ class Stage:
             heartbeat=HeartbeatSpec(self.interval_ms),
         )
         self.time = SystemTime()
-        self.store = MemoryStore(name, self.time)
+        self.store = FaultyStore(name, self.time)
         self.feed = Feed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)

@@ -1,0 +1,51 @@
+"""Checkpoints in memory that can be out of reach, and whose commits can stay unanswered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown
+from clocksvc.interfaces.checkpoints import Checkpoint
+from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.memory.checkpoints import MemoryCheckpoints, MemoryCheckpointTopic
+from tests.faulty.commits import CommitFault
+
+
+@dataclass
+class FaultyCheckpointTopic(MemoryCheckpointTopic):
+    """As all processes see it.
+
+    Attributes:
+        unavailable: no broker answers.
+        commit_faults: for the next commits, in order: what happens to a commit whose answer is lost.
+    """
+
+    unavailable: bool = False
+    commit_faults: list[CommitFault] = field(default_factory=list)
+
+
+class FaultyCheckpoints(MemoryCheckpoints):
+    """`Checkpoints` over a FaultyCheckpointTopic, for one process of a dispatcher."""
+
+    _topic: FaultyCheckpointTopic
+
+    def __init__(self, topic: FaultyCheckpointTopic, dispatcher: str) -> None:
+        super().__init__(topic, dispatcher)
+
+    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+        self._check_available(waiting)
+        return super().acquire(waiting)
+
+    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+        self._check_available(waiting)
+        super().commit({}, waiting)  # raises Fenced
+        fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
+        if fault is not CommitFault.LOST:
+            super().commit(positions, waiting)
+        if fault is not None:
+            self.close()
+            raise OutcomeUnknown
+
+    def _check_available(self, waiting: KeepAlive) -> None:
+        if self._topic.unavailable:
+            waiting()
+            raise CheckpointsUnavailable
