@@ -14,7 +14,7 @@ from schemathesis.config import SchemathesisConfig
 
 from clocksvc.api.app import create_app
 from tests.unit.cli.conftest import (
-    Workplace,
+    Workspace,
     wait_ready,
 )
 
@@ -30,31 +30,31 @@ API = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_di
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap: str) -> Iterator[Workplace]:
+def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap: str) -> Iterator[Workspace]:
     """A service that leads its clock."""
-    place = Workplace(tmp_path_factory.mktemp("openapi"), redis_url, bootstrap, f"openapi-{uuid.uuid4().hex[:12]}")
-    place.settings["api"]["tokens"] = [
+    workspace = Workspace(tmp_path_factory.mktemp("openapi"), redis_url, bootstrap, f"openapi-{uuid.uuid4().hex[:12]}")
+    workspace.settings["api"]["tokens"] = [
         {"name": "all", "token": ALL, "scopes": ["read", "report", "admin"]},
         {"name": "others", "token": OTHERS, "scopes": ["read", "report", "admin"], "clocks": ["bills"]},
     ]
-    place.settings["clocks"]["bills"] = {"topics": [f"{place.topic}-of-bills"], "group": place.group}
-    place.settings["clocks"]["bills"]["tick_log"] = f"{place.log}-of-bills"
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    child = place.start("serve", *place.write())
+    workspace.settings["clocks"]["bills"] = {"topics": [f"{workspace.topic}-of-bills"], "group": workspace.group}
+    workspace.settings["clocks"]["bills"]["tick_log"] = f"{workspace.log}-of-bills"
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    child = workspace.start("serve", *workspace.write())
     try:
-        wait_ready(place)
-        yield place
+        wait_ready(workspace)
+        yield workspace
         child.terminate()
         assert child.wait(20) == 0
-        assert "Traceback" not in place.output()
+        assert "Traceback" not in workspace.output()
     finally:
-        place.close()
+        workspace.close()
 
 
 @API.exclude(operation_id="streamTicks").parametrize()
 @pytest.mark.parametrize("token", [ALL, OTHERS, None])
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_is_asked_the_answer_is_documented(case: Case[Any], token: str | None, service: Workplace) -> None:
+def test_whatever_is_asked_the_answer_is_documented(case: Case[Any], token: str | None, service: Workspace) -> None:
     """No status, media type or body that the OpenAPI does not have, and no failure of the service's own. Most questions
     are about the clock that there is, and none waits."""
     if len(str(case.path_parameters.get("clock", ""))) % 4:

@@ -1,4 +1,4 @@
-"""What tests of the command line share: a configuration in a file, its topics, and commands run as a shell would."""
+"""Fixtures for tests of the command line: a configuration file with its topics, and commands as child processes."""
 
 import os
 import signal
@@ -14,11 +14,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.ports import free_ports
+from tests.unit.api.bed import NOON, Bed, ticks
+from tests.unit.api.served import Served, serving
 from tests.waiting import eventually
 
 
-class Workplace:
-    """A folder with one configuration, for one clock `checkins` on one topic unless changed."""
+class Workspace:
+    """A folder with a configuration of one clock `checkins` on one topic, which tests can change."""
 
     def __init__(self, folder: Path, redis_url: str, bootstrap: str, prefix: str) -> None:
         self.folder, self.bootstrap, self.redis_url, self.prefix = folder, bootstrap, redis_url, prefix
@@ -42,23 +44,23 @@ class Workplace:
 
     @property
     def url(self) -> str:
-        """Where the service listens."""
+        """The address of the service."""
         return f"http://127.0.0.1:{self.port}"
 
     def write(self) -> list[str]:
-        """Write the configuration; the argument that names it."""
+        """Write the configuration. Returns the arguments that name it."""
         self.config.write_text(yaml.safe_dump(self.settings))
         return ["--config", str(self.config)]
 
     def create_topic(self, name: str | None = None, partitions: int = 2, **config: str) -> None:
-        """Make a topic; `message_timestamp_type="CreateTime"` and the like."""
+        """Create a topic; settings such as `message_timestamp_type="CreateTime"`."""
         dotted = {setting.replace("_", "."): value for setting, value in config.items()}
         new = NewTopic(name or self.topic, partitions, 1, config=dotted)
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         admin.create_topics([new])[name or self.topic].result(30)
 
     def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """A command as a child process, its output in `output.log`."""
+        """Start a command as a child process; its output goes to `output.log`."""
         with open(self.folder / "output.log", "ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "clocksvc.cli.main", *arguments],
@@ -70,11 +72,11 @@ class Workplace:
         return child
 
     def output(self) -> str:
-        """What child processes wrote."""
+        """The output of all child processes."""
         return (self.folder / "output.log").read_text()
 
     def close(self) -> None:
-        """End what still runs."""
+        """Kill the child processes that still run."""
         for child in self._children:
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)
@@ -82,27 +84,51 @@ class Workplace:
 
 
 @pytest.fixture
-def folder_only(tmp_path: Path) -> Iterator[Workplace]:
-    """A configuration whose Redis and Kafka nobody runs."""
+def offline_workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """A configuration with addresses of Redis and Kafka where nothing listens."""
     dead = free_ports(2)
-    place = Workplace(tmp_path, f"redis://127.0.0.1:{dead[0]}/0", f"127.0.0.1:{dead[1]}", "nobody")
-    yield place
-    place.close()
+    workspace = Workspace(tmp_path, f"redis://127.0.0.1:{dead[0]}/0", f"127.0.0.1:{dead[1]}", "offline")
+    yield workspace
+    workspace.close()
 
 
 @pytest.fixture
-def place(tmp_path: Path, redis_url: str, bootstrap: str, key_prefix: str) -> Iterator[Workplace]:
-    """A configuration for real servers; its topics are not there yet."""
-    place = Workplace(tmp_path, redis_url, bootstrap, key_prefix)
-    yield place
-    place.close()
+def workspace(tmp_path: Path, redis_url: str, bootstrap: str, key_prefix: str) -> Iterator[Workspace]:
+    """A configuration for real servers; its topics do not exist yet."""
+    workspace = Workspace(tmp_path, redis_url, bootstrap, key_prefix)
+    yield workspace
+    workspace.close()
 
 
-def wait_ready(place: Workplace) -> None:
-    """Until `/readyz` answers 200."""
+@pytest.fixture
+def bed() -> Bed:
+    """A clock with a leader and three ticks, the last at 11:02."""
+    bed = Bed()
+    bed.report(NOON - 3_450, NOON - 3_455)
+    bed.publish(*ticks(3))
+    return bed
+
+
+@pytest.fixture
+def served(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """The service, with its address in the environment."""
+    with serving(bed) as served:
+        monkeypatch.setenv("CLOCKSVC_URL", served.url)
+        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+        yield served
+
+
+@pytest.fixture
+def unused_url() -> str:
+    """An address where nothing listens."""
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
+
+
+def wait_ready(workspace: Workspace) -> None:
+    """Wait until `/readyz` answers 200."""
     import urllib3
 
     def ready() -> bool:
-        return urllib3.request("GET", f"{place.url}/readyz", retries=False, timeout=2).status == 200
+        return urllib3.request("GET", f"{workspace.url}/readyz", retries=False, timeout=2).status == 200
 
-    eventually(ready, within=30, what=f"the service to become ready: {place.output()}")
+    eventually(ready, within=30, what=f"the service to become ready: {workspace.output()}")

@@ -15,16 +15,16 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.inspector import KafkaInspector
 from tests.unit.api.bed import Bed
 from tests.unit.api.served import serving
-from tests.unit.cli.conftest import Workplace
+from tests.unit.cli.conftest import Workspace
 from tests.waiting import eventually
 
 Findings = list[dict[str, str | None]]
 
 
-def check(place: Workplace, capsys: pytest.CaptureFixture[str]) -> tuple[int, Findings]:
+def check(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> tuple[int, Findings]:
     """Run it, and return its exit code and its findings."""
     capsys.readouterr()
-    code = main(["check", "--json", *place.write()])
+    code = main(["check", "--json", *workspace.write()])
     findings: Findings = json.loads(capsys.readouterr().out)["findings"]
     return code, findings
 
@@ -42,129 +42,131 @@ def problems(findings: Findings) -> list[str | None]:
 
 
 @pytest.mark.servers
-def test_new_installation_without_its_topics(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_installation_without_its_topics(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The missing topic is a problem; the tick log will be created, and the group does not exist yet."""
-    code, findings = check(place, capsys)
+    code, findings = check(workspace, capsys)
 
     assert code == 1
-    assert problems(findings) == [f"topic {place.topic}"]
-    assert "does not list it" in about(findings, f"topic {place.topic}", "problem")
-    assert "creates it" in about(findings, f"tick log {place.log}", "ok")
-    assert "no such group" in about(findings, f"group {place.group}", "warning")
+    assert problems(findings) == [f"topic {workspace.topic}"]
+    assert "does not list it" in about(findings, f"topic {workspace.topic}", "problem")
+    assert "creates it" in about(findings, f"tick log {workspace.log}", "ok")
+    assert "no such group" in about(findings, f"group {workspace.group}", "warning")
     assert "answers: cluster" in about(findings, "kafka", "ok")
     assert "answers: " in about(findings, "redis", "ok")
     assert "agree" in about(findings, "clock skew", "ok")
-    assert "is free" in about(findings, f"port {place.port}", "ok")
+    assert "is free" in about(findings, f"port {workspace.port}", "ok")
     assert "no process leads it now" in about(findings, "clock checkins", "ok")
 
 
 @pytest.mark.servers
-def test_create_time_topic_with_records_out_of_order(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_time_topic_with_records_out_of_order(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The records determine the recommended max_out_of_orderness; check writes none."""
-    place.create_topic(partitions=1, message_timestamp_type="CreateTime", message_timestamp_after_max_ms="3600000")
+    workspace.create_topic(partitions=1, message_timestamp_type="CreateTime", message_timestamp_after_max_ms="3600000")
     now_ms = time.time_ns() // 1_000_000
-    producer = Producer({"bootstrap.servers": place.bootstrap})
+    producer = Producer({"bootstrap.servers": workspace.bootstrap})
     for number in range(1_500):
         late_ms = 25_000 if number % 10 == 0 else 0
-        producer.produce(place.topic, b"x", partition=0, timestamp=now_ms - 100_000 + number - late_ms)
+        producer.produce(workspace.topic, b"x", partition=0, timestamp=now_ms - 100_000 + number - late_ms)
     assert producer.flush(30) == 0
 
-    code, findings = check(place, capsys)
+    code, findings = check(workspace, capsys)
 
-    part = f"topic {place.topic}"
+    part = f"topic {workspace.topic}"
     assert code == 0
     assert "of its newest 1000 records" in about(findings, part, "warning")
     assert "set clocks.checkins.max_out_of_orderness to 30s or more" in about(findings, part, "warning")
     assert "kafka-configs --bootstrap-server ADDRESS --alter" in about(findings, part, "warning")
     assert "message.timestamp.after.max.ms=60000" in about(findings, part, "warning")
-    consumer = Consumer({"bootstrap.servers": place.bootstrap, "group.id": "looks-only"})
+    consumer = Consumer({"bootstrap.servers": workspace.bootstrap, "group.id": "looks-only"})
     from confluent_kafka import TopicPartition
 
-    assert consumer.get_watermark_offsets(TopicPartition(place.topic, 0), timeout=10) == (0, 1_500)
+    assert consumer.get_watermark_offsets(TopicPartition(workspace.topic, 0), timeout=10) == (0, 1_500)
     consumer.close()
 
 
 @pytest.mark.servers
-def test_timestamps_in_seconds(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timestamps_in_seconds(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The most common wrong unit."""
-    place.create_topic(partitions=1, message_timestamp_type="CreateTime")
-    producer = Producer({"bootstrap.servers": place.bootstrap})
-    producer.produce(place.topic, b"x", partition=0, timestamp=int(time.time()))
+    workspace.create_topic(partitions=1, message_timestamp_type="CreateTime")
+    producer = Producer({"bootstrap.servers": workspace.bootstrap})
+    producer.produce(workspace.topic, b"x", partition=0, timestamp=int(time.time()))
     assert producer.flush(30) == 0
 
-    code, findings = check(place, capsys)
+    code, findings = check(workspace, capsys)
 
     assert code == 1
-    assert "look like seconds" in about(findings, f"topic {place.topic}", "problem")
+    assert "look like seconds" in about(findings, f"topic {workspace.topic}", "problem")
 
 
 @pytest.mark.servers
-def test_group_that_reads_the_topic(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_group_that_reads_the_topic(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Members, their partitions and offsets are read; a partition without an offset is a warning."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    producer = Producer({"bootstrap.servers": place.bootstrap})
-    producer.produce(place.topic, b"x", partition=0)
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    producer = Producer({"bootstrap.servers": workspace.bootstrap})
+    producer.produce(workspace.topic, b"x", partition=0)
     assert producer.flush(30) == 0
     consumer = Consumer(
-        {"bootstrap.servers": place.bootstrap, "group.id": place.group, "auto.offset.reset": "earliest"}
+        {"bootstrap.servers": workspace.bootstrap, "group.id": workspace.group, "auto.offset.reset": "earliest"}
     )
-    consumer.subscribe([place.topic])
+    consumer.subscribe([workspace.topic])
     eventually(lambda: (message := consumer.poll(0.2)) and message.error() is None, within=30, what="a record")
     consumer.commit(asynchronous=False)
 
-    code, findings = check(place, capsys)
+    code, findings = check(workspace, capsys)
     consumer.close()
 
-    part = f"group {place.group}"
+    part = f"group {workspace.group}"
     assert code == 0
     assert "1 member, which read all 2 partitions" in about(findings, part, "ok")
-    assert f"no offset for 1 of 2 partitions: {place.topic}:1" in about(findings, part, "warning")
-    assert "LogAppendTime" in about(findings, f"topic {place.topic}", "ok")
+    assert f"no offset for 1 of 2 partitions: {workspace.topic}:1" in about(findings, part, "warning")
+    assert "LogAppendTime" in about(findings, f"topic {workspace.topic}", "ok")
 
 
 @pytest.mark.servers
-def test_misspelt_group_and_group_that_reads_elsewhere(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_misspelt_group_and_group_that_reads_elsewhere(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Similar names of existing groups are listed; a group that reads only other topics is a problem."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    place.create_topic(f"{place.prefix}-other", message_timestamp_type="LogAppendTime")
-    consumer = Consumer({"bootstrap.servers": place.bootstrap, "group.id": place.group})
-    consumer.subscribe([f"{place.prefix}-other"])
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    workspace.create_topic(f"{workspace.prefix}-other", message_timestamp_type="LogAppendTime")
+    consumer = Consumer({"bootstrap.servers": workspace.bootstrap, "group.id": workspace.group})
+    consumer.subscribe([f"{workspace.prefix}-other"])
     eventually(lambda: (consumer.poll(0.1), consumer.assignment())[1], within=30, what="an assignment")
     try:
-        code, findings = check(place, capsys)
+        code, findings = check(workspace, capsys)
         assert code == 1
-        assert f"it reads {place.prefix}-other" in about(findings, f"group {place.group}", "problem")
+        assert f"it reads {workspace.prefix}-other" in about(findings, f"group {workspace.group}", "problem")
 
-        misspelt = place.group.replace("group", "gruop")
-        place.clock["group"] = misspelt
-        code, findings = check(place, capsys)
+        misspelt = workspace.group.replace("group", "gruop")
+        workspace.clock["group"] = misspelt
+        code, findings = check(workspace, capsys)
         assert code == 0
-        assert f"Kafka knows {place.group}" in about(findings, f"group {misspelt}", "warning")
+        assert f"Kafka knows {workspace.group}" in about(findings, f"group {misspelt}", "warning")
     finally:
         consumer.close()
 
 
 @pytest.mark.servers
-def test_tick_log_of_a_shape_that_loses_ticks(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tick_log_of_a_shape_that_loses_ticks(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Three partitions and a deleting policy are two problems."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    place.create_topic(place.log, partitions=3, cleanup_policy="delete")
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    workspace.create_topic(workspace.log, partitions=3, cleanup_policy="delete")
 
-    code, findings = check(place, capsys)
+    code, findings = check(workspace, capsys)
 
     assert code == 1
-    assert problems(findings) == [f"tick log {place.log}"] * 2
-    assert "cleanup.policy=compact" in about(findings, f"tick log {place.log}", "problem")
+    assert problems(findings) == [f"tick log {workspace.log}"] * 2
+    assert "cleanup.policy=compact" in about(findings, f"tick log {workspace.log}", "problem")
 
 
 @pytest.mark.servers
-def test_redis_that_can_drop_keys(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_redis_that_can_drop_keys(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """An eviction policy is a warning with the command that changes it."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
     with ValkeyServer(maxmemory_policy="allkeys-lru", options={"maxmemory": "100mb"}) as valkey:
-        place.settings["redis"]["url"] = valkey.url
+        workspace.settings["redis"]["url"] = valkey.url
 
-        code, findings = check(place, capsys)
+        code, findings = check(workspace, capsys)
 
     assert code == 0
     assert "maxmemory-policy allkeys-lru" in about(findings, "redis", "warning")
@@ -172,23 +174,23 @@ def test_redis_that_can_drop_keys(place: Workplace, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.servers
-def test_wrong_password(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_password(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """A problem that does not show the password."""
     with ValkeyServer(password="the right one") as valkey:
-        place.settings["redis"]["url"] = valkey.url.replace("the%20right%20one", "top-secret")
+        workspace.settings["redis"]["url"] = valkey.url.replace("the%20right%20one", "top-secret")
 
-        code, findings = check(place, capsys)
+        code, findings = check(workspace, capsys)
 
     assert code == 1
     assert "rejects the credentials" in about(findings, "redis", "problem")
     assert "top-secret" not in json.dumps(findings)
 
 
-def test_all_parts_down(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_parts_down(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """One problem for each server, within bounded time."""
     began = time.monotonic()
 
-    code, findings = check(folder_only, capsys)
+    code, findings = check(offline_workspace, capsys)
 
     assert time.monotonic() - began < 15
     assert code == 1
@@ -197,12 +199,12 @@ def test_all_parts_down(folder_only: Workplace, capsys: pytest.CaptureFixture[st
     assert "does not answer at 127.0.0.1" in about(findings, "kafka", "problem")
 
 
-def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuration_that_is_not_valid(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Every mistake is a finding that names its field; nothing else is tested."""
-    folder_only.clock["intervall"] = "1s"
-    folder_only.settings["redis"]["prefix"] = "{}"
+    offline_workspace.clock["intervall"] = "1s"
+    offline_workspace.settings["redis"]["prefix"] = "{}"
 
-    code, findings = check(folder_only, capsys)
+    code, findings = check(offline_workspace, capsys)
 
     assert code == 1
     assert [one["part"] for one in findings] == ["configuration", "configuration"]
@@ -211,46 +213,48 @@ def test_configuration_that_is_not_valid(folder_only: Workplace, capsys: pytest.
     assert "redis.prefix" in about(findings, "configuration", "problem")
 
 
-def test_setting_that_librdkafka_refuses(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_setting_that_librdkafka_refuses(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Only librdkafka knows all of its settings; it checks them first."""
-    folder_only.settings["kafka"]["security.protocol"] = "carrier-pigeon"
+    offline_workspace.settings["kafka"]["security.protocol"] = "carrier-pigeon"
 
-    code, findings = check(folder_only, capsys)
+    code, findings = check(offline_workspace, capsys)
 
     assert code == 1
     assert "security.protocol" in about(findings, "configuration", "problem")
 
 
-def test_address_that_is_open_to_all(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_address_that_is_open_to_all(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """serve would not start, which check reports before."""
-    folder_only.settings["api"]["host"] = "0.0.0.0"
+    offline_workspace.settings["api"]["host"] = "0.0.0.0"
 
-    code, findings = check(folder_only, capsys)
+    code, findings = check(offline_workspace, capsys)
 
     assert code == 1
     assert "api.tokens" in about(findings, "api", "problem")
 
 
-def test_port_that_is_taken(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_that_is_taken(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """By another program."""
     import socket
 
-    with socket.create_server(("127.0.0.1", folder_only.port)):
-        code, findings = check(folder_only, capsys)
+    with socket.create_server(("127.0.0.1", offline_workspace.port)):
+        code, findings = check(offline_workspace, capsys)
 
     assert code == 1
-    assert "can't listen" in about(findings, f"port {folder_only.port}", "problem")
+    assert "can't listen" in about(findings, f"port {offline_workspace.port}", "problem")
 
 
-def test_port_on_which_another_clocksvc_serves(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_on_which_another_clocksvc_serves(
+    offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A service with these clocks is no problem; one with other clocks is a warning that lists them."""
     with serving(Bed()) as served:
-        part, folder_only.settings["api"]["port"] = f"port {served.port}", served.port
-        _, findings = check(folder_only, capsys)
+        part, offline_workspace.settings["api"]["port"] = f"port {served.port}", served.port
+        _, findings = check(offline_workspace, capsys)
         assert "with these clocks" in about(findings, part, "ok")
 
-        folder_only.settings["clocks"] = {"bills": folder_only.clock}
-        _, findings = check(folder_only, capsys)
+        offline_workspace.settings["clocks"] = {"bills": offline_workspace.clock}
+        _, findings = check(offline_workspace, capsys)
 
     assert "another clocksvc is running there, with the clocks checkins, without bills" in about(
         findings, part, "warning"
@@ -258,9 +262,9 @@ def test_port_on_which_another_clocksvc_serves(folder_only: Workplace, capsys: p
     assert problems(findings) == ["redis", "kafka"]
 
 
-def test_text_for_people(folder_only: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_for_people(offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each finding, the advice below it, and the counts at the end."""
-    code = main(["check", *folder_only.write()])
+    code = main(["check", *offline_workspace.write()])
 
     lines = capsys.readouterr().out.splitlines()
     assert code == 1

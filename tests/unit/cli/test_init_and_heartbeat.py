@@ -1,4 +1,4 @@
-"""`clocksvc init` and `clocksvc heartbeat` from end to end, with real servers and a service that runs meanwhile."""
+"""`clocksvc init` and `clocksvc heartbeat` end to end, with real servers and a running service."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.store import Report
 from clocksvc.redis.store import open_store
 from tests.unit.cli.conftest import (
-    Workplace,
+    Workspace,
     wait_ready,
 )
 from tests.waiting import eventually
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.servers
 
 
 def now_s() -> int:
-    """The test's own clock, in whole seconds."""
+    """The current time in whole seconds."""
     return time.time_ns() // 1_000_000_000
 
 
-def records(place: Workplace, topic: str, count: int, partition: int = 0) -> list[Any]:
-    """The first committed records of a partition."""
+def records(workspace: Workspace, topic: str, count: int, partition: int = 0) -> list[Any]:
+    """The first `count` committed records of a partition."""
     consumer = Consumer(
-        {"bootstrap.servers": place.bootstrap, "group.id": "reads", "enable.auto.commit": False}
+        {"bootstrap.servers": workspace.bootstrap, "group.id": "reads", "enable.auto.commit": False}
         | {"isolation.level": "read_committed"}
     )
     consumer.assign([TopicPartition(topic, partition, 0)])
@@ -49,68 +49,72 @@ def records(place: Workplace, topic: str, count: int, partition: int = 0) -> lis
     return found
 
 
-def report_all(place: Workplace, timestamp_ms: int) -> None:
-    """A report of the clock's group on both partitions, once its leader has written the roster."""
-    store = open_store(place.redis_url, "checkins", place.prefix)
-    readings = tuple(PartitionTimestamp(Partition(place.topic, number), timestamp_ms) for number in range(2))
+def report_all(workspace: Workspace, timestamp_ms: int) -> None:
+    """Report a time for both partitions, after the leader has written the roster."""
+    store = open_store(workspace.redis_url, "checkins", workspace.prefix)
+    readings = tuple(PartitionTimestamp(Partition(workspace.topic, number), timestamp_ms) for number in range(2))
     expected = {Outcome.ACCEPTED, Outcome.UNCHANGED}
     eventually(
-        lambda: set(store.report(Report(place.group, readings)).outcomes) <= expected, within=30, what="the roster"
+        lambda: set(store.report(Report(workspace.group, readings)).outcomes) <= expected, within=30, what="the roster"
     )
     store.close()
 
 
-def state(place: Workplace) -> dict[str, Any]:
+def state(workspace: Workspace) -> dict[str, Any]:
     """`GET /v1/clocks/checkins`."""
-    found: dict[str, Any] = urllib3.request("GET", f"{place.url}/v1/clocks/checkins", retries=False, timeout=10).json()
+    found: dict[str, Any] = urllib3.request(
+        "GET", f"{workspace.url}/v1/clocks/checkins", retries=False, timeout=10
+    ).json()
     return found
 
 
-def test_init_before_the_first_tick(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A control record in a log of the right shape, no tick; then the clock begins with the boundary after T."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    config = place.write()
+def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """It writes a control record and no tick; then the clock begins with the boundary after T."""
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    config = workspace.write()
     begin_s = now_s() - 20
 
     assert main(["init", "checkins", "--last-tick", str(begin_s), "--json", *config]) == 0
 
-    said = json.loads(capsys.readouterr().out)
-    record = records(place, place.log, 1)[0]
+    shown = json.loads(capsys.readouterr().out)
+    record = records(workspace, workspace.log, 1)[0]
     body = json.loads(record.value())
     assert record.key() == b"checkins"
     assert dict(record.headers())["clocksvc-type"] == b"control"
-    assert body["state"]["last_tick"] == said["last_tick"]
+    assert body["state"]["last_tick"] == shown["last_tick"]
     assert "timestamp_seconds" not in body
 
-    place.start("serve", *config)
-    wait_ready(place)
-    report_all(place, (begin_s + 5) * 1000)
-    eventually(lambda: state(place)["timestamp_seconds"] == begin_s + 5, within=30, what="the ticks")
-    ticks = urllib3.request("GET", f"{place.url}/v1/clocks/checkins/ticks", retries=False).json()["ticks"]
+    workspace.start("serve", *config)
+    wait_ready(workspace)
+    report_all(workspace, (begin_s + 5) * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 5, within=30, what="the ticks")
+    ticks = urllib3.request("GET", f"{workspace.url}/v1/clocks/checkins/ticks", retries=False).json()["ticks"]
     assert [tick["timestamp_seconds"] for tick in ticks] == [begin_s + number for number in range(1, 6)]
-    assert ticks[0]["previous"] == said["last_tick"]
-    assert ticks[0]["time"] == said["next_tick"]
+    assert ticks[0]["previous"] == shown["last_tick"]
+    assert ticks[0]["time"] == shown["next_tick"]
 
     capsys.readouterr()
     assert main(["init", "checkins", "--last-tick", str(begin_s + 10), *config]) == 1
     assert "has a last tick" in capsys.readouterr().err
-    report_all(place, (begin_s + 8) * 1000)
-    eventually(lambda: state(place)["timestamp_seconds"] == begin_s + 8, within=30, what="the clock to go on")
+    report_all(workspace, (begin_s + 8) * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 8, within=30, what="the clock to go on")
 
 
-def test_init_is_the_way_out_of_a_truncated_log(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody deleted the tick log under a running leader: the clock holds, init says where it stood, it goes on."""
-    place.create_topic(message_timestamp_type="LogAppendTime")
-    config = place.write()
-    place.start("serve", *config)
-    wait_ready(place)
+def test_init_after_a_truncated_log(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tick log is deleted under a running leader: the clock holds, init sets its last tick, and it continues."""
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    config = workspace.write()
+    workspace.start("serve", *config)
+    wait_ready(workspace)
     began_s = now_s() - 30
-    report_all(place, began_s * 1000)
-    eventually(lambda: state(place)["timestamp_seconds"] == began_s, within=30, what="the first tick")
-    admin = AdminClient({"bootstrap.servers": place.bootstrap})
-    admin.delete_topics([place.log])[place.log].result(30)
-    report_all(place, (began_s + 1) * 1000)
-    eventually(lambda: (state(place)["hold"] or {}).get("reason") == "ticklog_truncated", within=60, what="the hold")
+    report_all(workspace, began_s * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == began_s, within=30, what="the first tick")
+    admin = AdminClient({"bootstrap.servers": workspace.bootstrap})
+    admin.delete_topics([workspace.log])[workspace.log].result(30)
+    report_all(workspace, (began_s + 1) * 1000)
+    eventually(
+        lambda: (state(workspace)["hold"] or {}).get("reason") == "ticklog_truncated", within=60, what="the hold"
+    )
 
     capsys.readouterr()
     assert main(["init", "checkins", "--last-tick", str(began_s - 1), *config]) == 1
@@ -118,7 +122,7 @@ def test_init_is_the_way_out_of_a_truncated_log(place: Workplace, capsys: pytest
     assert main(["init", "checkins", "--last-tick", str(began_s), *config]) == 0
     assert "the next tick is" in capsys.readouterr().out
 
-    eventually(lambda: state(place)["timestamp_seconds"] == began_s + 1, within=30, what="the clock to go on")
+    eventually(lambda: state(workspace)["timestamp_seconds"] == began_s + 1, within=30, what="the clock to go on")
 
 
 @pytest.mark.parametrize(
@@ -130,65 +134,65 @@ def test_init_is_the_way_out_of_a_truncated_log(place: Workplace, capsys: pytest
         ("checkins", "4000000000", "future"),
     ],
 )
-def test_init_of_what_can_not_be(
-    place: Workplace, clock: str, last_tick: str, words: str, capsys: pytest.CaptureFixture[str]
+def test_init_with_invalid_arguments(
+    workspace: Workspace, clock: str, last_tick: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line that names what is wrong; exit code 1."""
-    assert main(["init", clock, "--last-tick", last_tick, *place.write()]) == 1
+    """One line that names the error; exit code 1."""
+    assert main(["init", clock, "--last-tick", last_tick, *workspace.write()]) == 1
 
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert shown.count("\n") == 1
 
 
-def test_heartbeat_into_every_partition(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """One record each, marked as a heartbeat, its timestamp now; the clock without heartbeats is left out."""
-    place.create_topic(message_timestamp_type="CreateTime")
-    place.settings["clocks"]["quiet"] = place.clock | {"heartbeat": None, "tick_log": f"{place.log}-2"}
+def test_heartbeat_into_every_partition(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """One record each, marked as a heartbeat, with the current time; a clock without heartbeats gets none."""
+    workspace.create_topic(message_timestamp_type="CreateTime")
+    workspace.settings["clocks"]["quiet"] = workspace.clock | {"heartbeat": None, "tick_log": f"{workspace.log}-2"}
     before_ms = now_s() * 1000
 
-    assert main(["heartbeat", "--json", *place.write()]) == 0
+    assert main(["heartbeat", "--json", *workspace.write()]) == 0
 
     rounds = json.loads(capsys.readouterr().out)["rounds"]
     assert [(made["clock"], made["delivered"], made["failed"]) for made in rounds] == [("checkins", 2, [])]
     for partition in range(2):
-        record = records(place, place.topic, 1, partition)[0]
+        record = records(workspace, workspace.topic, 1, partition)[0]
         assert is_heartbeat(record)
         assert before_ms <= record.timestamp()[1] <= now_s() * 1000 + 1000
 
 
-def test_heartbeat_that_fails(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """A topic that is not there: named with why, exit code 1, and the other topic gets its heartbeats."""
-    place.create_topic()
-    place.clock["topics"] = [place.topic, f"{place.prefix}-missing"]
+def test_heartbeat_that_fails(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing topic is named with the reason, exit code 1; the other topic gets its heartbeats."""
+    workspace.create_topic()
+    workspace.clock["topics"] = [workspace.topic, f"{workspace.prefix}-missing"]
 
-    assert main(["heartbeat", "checkins", *place.write()]) == 1
+    assert main(["heartbeat", "checkins", *workspace.write()]) == 1
 
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "checkins: 2 heartbeats delivered"
-    assert said[1].startswith(f"checkins: topic {place.prefix}-missing failed: Kafka does not list it")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "checkins: 2 heartbeats delivered"
+    assert shown[1].startswith(f"checkins: topic {workspace.prefix}-missing failed: Kafka does not list it")
 
 
-def test_heartbeat_of_a_clock_that_wants_none(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Named although switched off: said, not passed over. So is a clock that is not configured."""
-    place.clock["heartbeat"] = None
+def test_heartbeat_of_a_clock_without_heartbeats(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clock without heartbeats is an error if it is named; so is a clock that is not configured."""
+    workspace.clock["heartbeat"] = None
 
-    assert main(["heartbeat", "checkins", *place.write()]) == 1
+    assert main(["heartbeat", "checkins", *workspace.write()]) == 1
     assert "clocks.checkins.heartbeat" in capsys.readouterr().err
-    assert main(["heartbeat", "chekins", *place.write()]) == 1
+    assert main(["heartbeat", "chekins", *workspace.write()]) == 1
     assert "no clock 'chekins' is configured" in capsys.readouterr().err
 
 
-def test_password_from_a_file(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    """The store is opened with what the settings say, beside what its URL says."""
-    place.create_topic()
-    (place.folder / "password").write_text("pa:ss@w/rd#\n")
+def test_password_from_a_file(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The store is opened with the password of the settings and the address of the URL."""
+    workspace.create_topic()
+    (workspace.folder / "password").write_text("pa:ss@w/rd#\n")
     with ValkeyServer(password="pa:ss@w/rd#") as valkey:
-        place.settings["redis"] = {
+        workspace.settings["redis"] = {
             "url": f"redis://127.0.0.1:{valkey.port}/0",
-            "password_file": str(place.folder / "password"),
+            "password_file": str(workspace.folder / "password"),
         }
 
-        assert main(["init", "checkins", "--last-tick", str(now_s() - 5), *place.write()]) == 0
+        assert main(["init", "checkins", "--last-tick", str(now_s() - 5), *workspace.write()]) == 0
 
     assert "the next tick is" in capsys.readouterr().out

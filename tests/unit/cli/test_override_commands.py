@@ -1,7 +1,6 @@
-"""`clocksvc exclude`, `include`, `pause`, `resume`, and `status` after them: what they print, and how they end."""
+"""`clocksvc exclude`, `include`, `pause`, `resume`, and `status` after them: output and exit codes."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,47 +20,37 @@ from tests.unit.api.bed import (
     ticks,
 )
 from tests.unit.api.served import (
-    Served,
     serving,
 )
 
 SECRET = "a-token-of-sixteen-characters"
 WHY = ["--reason", "disk of broker 3 died"]
 DEAD = f"{TOPIC}:1"
-SAID = "by anonymous at 2026-11-22T12:00:00Z: disk of broker 3 died"
+BY_AND_WHY = "by anonymous at 2026-11-22T12:00:00Z: disk of broker 3 died"
 COMMANDS = [["exclude", "checkins", DEAD], ["include", "checkins", DEAD], ["pause", "checkins"], ["resume", "checkins"]]
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def bed() -> Bed:
-    """A led clock whose leader answers."""
+    """A clock with a leader that answers requests."""
     return Bed()
-
-
-@pytest.fixture
-def served(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    """The service, its address in the environment."""
-    with serving(bed) as served:
-        monkeypatch.setenv("CLOCKSVC_URL", served.url)
-        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
-        yield served
 
 
 @pytest.mark.usefixtures("served")
 def test_exclude_and_include(bed: Bed, capsys: Captured) -> None:
-    """What was done, and who excluded what, when and why; `status` says it too, for one clock and for all."""
+    """It prints the outcome and each exclusion with name, time and reason; `status` prints the exclusions too."""
     assert main(["exclude", "checkins", DEAD, *WHY]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"checkins: ticks no longer wait for {DEAD}",
-        f"checkins: {DEAD} excluded {SAID}",
+        f"checkins: {DEAD} excluded {BY_AND_WHY}",
     ]
     bed.time.advance(1)
     for command in (["status"], ["status", "checkins"]):
         assert main(command) == 0
-        said = capsys.readouterr().out
-        assert f"checkins: {DEAD} excluded {SAID}" in said
-        assert "(1 excluded)" in said
+        shown = capsys.readouterr().out
+        assert f"checkins: {DEAD} excluded {BY_AND_WHY}" in shown
+        assert "(1 excluded)" in shown
 
     bed.report(NOON, NOON - 60)
     assert main(["status", "checkins"]) == 0
@@ -81,20 +70,20 @@ def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
     assert main(["pause", "checkins", *WHY]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "checkins: no tick comes until it is resumed",
-        f"checkins: paused {SAID}",
+        f"checkins: paused {BY_AND_WHY}",
     ]
     bed.time.advance(1)
     bed.say(Hold(Reason.PAUSED, detail="paused by anonymous: disk of broker 3 died"))
     bed.time.advance(1)
     assert main(["status"]) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
-    assert said == [f"checkins: paused {SAID}"]
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
+    assert shown == [f"checkins: paused {BY_AND_WHY}"]
     bed.publish(*ticks(1))
     bed.time.advance(1)
     assert main(["status"]) == 0
-    assert f"checkins: paused {SAID} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
+    assert f"checkins: paused {BY_AND_WHY} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
     assert main(["wait", "checkins", "--until", "2026-11-22T11:05:00Z", "--timeout", "0"]) == 3
-    assert capsys.readouterr().err.endswith(f"has not reached 2026-11-22T11:05:00Z: paused {SAID}\n")
+    assert capsys.readouterr().err.endswith(f"has not reached 2026-11-22T11:05:00Z: paused {BY_AND_WHY}\n")
 
     assert main(["resume", "checkins", *WHY]) == 0
     assert capsys.readouterr().out == "checkins: not paused\n"
@@ -103,7 +92,7 @@ def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_as_json(command: list[str], capsys: Captured) -> None:
-    """What the service answers, whole, on one line."""
+    """The complete answer of the service, on one line."""
     assert main([*command, *WHY, "--json"]) == 0
 
     answer = json.loads(capsys.readouterr().out)
@@ -123,8 +112,8 @@ def test_as_json(command: list[str], capsys: Captured) -> None:
         (["pause", "chekins", *WHY], "no clock 'chekins'"),
     ],
 )
-def test_what_is_refused(bed: Bed, command: list[str], says: str, capsys: Captured) -> None:
-    """One line on stderr, with what would be right, exit code 1, and nothing is changed."""
+def test_rejected_requests(bed: Bed, command: list[str], says: str, capsys: Captured) -> None:
+    """One line on stderr with what would be right, exit code 1, and no change."""
     assert main(command) == 1
 
     captured = capsys.readouterr()
@@ -137,7 +126,7 @@ def test_what_is_refused(bed: Bed, command: list[str], says: str, capsys: Captur
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["exclude", "checkins", *WHY], ["pause", *WHY], ["exclude"]])
 def test_wrong_usage(command: list[str], capsys: Captured) -> None:
-    """Without a reason, or a partition, or a clock: exit code 2."""
+    """Without a reason, a partition or a clock: exit code 2."""
     assert main(command) == 2
 
     assert "required" in capsys.readouterr().err
@@ -146,7 +135,7 @@ def test_wrong_usage(command: list[str], capsys: Captured) -> None:
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_leader(bed: Bed, command: list[str], capsys: Captured) -> None:
-    """Exit code 1, and that nothing has changed."""
+    """Exit code 1; the error says that nothing has changed."""
     bed.store.release_lease(TOKEN)
 
     assert main([*command, *WHY]) == 1
@@ -154,27 +143,27 @@ def test_without_a_leader(bed: Bed, command: list[str], capsys: Captured) -> Non
     assert "nothing has changed" in capsys.readouterr().err
 
 
-def test_nobody_answers(capsys: Captured) -> None:
-    """There is nobody who could have changed anything: the address is named."""
+def test_no_service_answers(capsys: Captured) -> None:
+    """Nothing can have changed: the error names only the address."""
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
     assert main(["pause", "checkins", *WHY, "--url", url]) == 1
 
-    said = capsys.readouterr().err
-    assert f"no clocksvc answers at {url}" in said
-    assert "not known" not in said
+    shown = capsys.readouterr().err
+    assert f"no clocksvc answers at {url}" in shown
+    assert "not known" not in shown
 
 
-def test_a_service_that_dies_meanwhile(capsys: Captured) -> None:
-    """The connection ends without an answer: that it is not known is said, and how to look."""
+def test_a_connection_that_ends_without_an_answer(capsys: Captured) -> None:
+    """The connection ends without an answer: the error says that the outcome is unknown and how to look."""
     with HttpStub(lambda _: Reply(parts=[b"{"], cut=True)) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
     assert "the outcome is unknown. Look with `clocksvc status`" in capsys.readouterr().err
 
 
-def test_an_outcome_that_is_not_known(capsys: Captured) -> None:
-    """As the service says it."""
+def test_an_unknown_outcome(capsys: Captured) -> None:
+    """The service's own text is printed."""
     with HttpStub(lambda _: problem(504, "outcome-unknown", "it may have happened")) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
@@ -182,15 +171,15 @@ def test_an_outcome_that_is_not_known(capsys: Captured) -> None:
 
 
 def test_another_server(capsys: Captured) -> None:
-    """A 200 of something else is no success."""
+    """A 200 of another server is not a success."""
     with HttpStub(lambda _: Reply(body={"ok": True})) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
     assert "not clocksvc" in capsys.readouterr().err
 
 
-def test_the_token_says_who(bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    """By environment alone; one that may only read is refused."""
+def test_the_token_gives_the_name(bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """It comes from the environment; a token with the scope read alone is rejected."""
     tokens = [Token("ops", SECRET, frozenset({Scope.ADMIN})), Token("eye", SECRET[::-1], frozenset({Scope.READ}))]
     with serving(bed, tokens=tokens) as served:
         monkeypatch.setenv("CLOCKSVC_URL", served.url)

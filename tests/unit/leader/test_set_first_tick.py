@@ -1,4 +1,4 @@
-"""`clocksvc init` over keepers in memory: what it writes, what the next leader makes of it, and what it refuses."""
+"""`leader.set_first_tick` in memory: what it writes, how the next leader continues, and what it rejects."""
 
 from dataclasses import replace
 
@@ -29,33 +29,33 @@ pytestmark = pytest.mark.core
 
 
 def ms(clock_time: str) -> int:
-    """A time of the day on which the tests play."""
+    """A time of the day of the tests, in ms."""
     return parse_timestamp("time", f"2026-11-22T{clock_time}Z")
 
 
 def init(clock: FaultyClock, last_tick: str) -> Record:
-    """What the command does, over this clock's keepers."""
+    """Run init for this clock."""
     return set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, ms(last_tick))
 
 
 def written(clock: FaultyClock) -> list[Record]:
-    """Every committed record of the log, in order."""
+    """All committed records of the log, in order."""
     return [decode_message("clock", message) for message in clock.log.committed()]
 
 
 def times(clock: FaultyClock) -> list[str]:
-    """The kept ticks' times of the day."""
+    """The times of day of the ticks."""
     return [to_rfc3339(tick.at_ms)[11:-1] for tick in clock.ticks()]
 
 
 def tick_through(clock: FaultyClock, *reports: str) -> None:
-    """Report these times on the clock's one partition."""
+    """Report these times for the clock's only partition."""
     for report in reports:
         clock.report(0, f"2026-11-22T{report}Z")
 
 
 def test_first_tick_is_the_boundary_after_what_init_said() -> None:
-    """T becomes the first tick's `previous`: every boundary from there on is ticked, however late the first report."""
+    """T is `previous` of the first tick: each boundary after it gets a tick, even if the first report is much later."""
     clock = FaultyClock()
     init(clock, "11:55:00")
 
@@ -66,7 +66,7 @@ def test_first_tick_is_the_boundary_after_what_init_said() -> None:
 
 
 def test_no_tick_appears() -> None:
-    """The log gets one control record and nothing else; the stream stays empty."""
+    """The log gets only a control record; the stream stays empty."""
     clock = FaultyClock()
 
     record = init(clock, "11:55:00")
@@ -78,8 +78,8 @@ def test_no_tick_appears() -> None:
     assert clock.ticks() == []
 
 
-def test_running_leader_takes_it_up() -> None:
-    """A leader that waits for its first report is fenced by init; when it comes back it begins after T."""
+def test_a_running_leader_continues_from_it() -> None:
+    """init fences a leader that waits for its first report; the leader comes back and begins after T."""
     clock = FaultyClock(partitions=2)
     clock.report(0, "2026-11-22T11:58:30Z")
     init(clock, "11:55:00")
@@ -93,8 +93,8 @@ def test_running_leader_takes_it_up() -> None:
     assert written(clock)[1].state.last_tick_ms == ms("11:56:00")
 
 
-def test_log_that_is_missing_is_created() -> None:
-    """init may come before the first leader: it makes the topic as a leader would."""
+def test_a_missing_log_is_created() -> None:
+    """init can run before the first leader: it creates the topic as a leader does."""
     clock = FaultyClock()
     assert clock.log.shape is None
 
@@ -103,8 +103,8 @@ def test_log_that_is_missing_is_created() -> None:
     assert clock.log.shape is not None
 
 
-def test_refuses_a_log_with_a_last_tick() -> None:
-    """A clock that has ticked goes on by itself; nothing is written."""
+def test_rejects_a_log_with_a_last_tick() -> None:
+    """A clock with ticks continues by itself; nothing is written."""
     clock = FaultyClock()
     tick_through(clock, "11:58:30")
     before = written(clock)
@@ -122,19 +122,19 @@ def test_refuses_a_log_with_a_last_tick() -> None:
         ("12:01:00", r"future: wanted at most 2026-11-22T12:00:00Z"),
     ],
 )
-def test_refuses_a_time_that_can_be_no_tick(last_tick: str, wanted: str) -> None:
-    """The message names the argument, the value, and times that would do."""
+def test_rejects_a_time_that_can_not_be_a_tick(last_tick: str, wanted: str) -> None:
+    """The error names the argument, the value and valid times."""
     clock = FaultyClock()
 
-    with pytest.raises(InvalidValue, match=wanted) as refused:
+    with pytest.raises(InvalidValue, match=wanted) as rejected:
         init(clock, last_tick)
 
-    assert refused.value.field == "--last-tick"
+    assert rejected.value.field == "--last-tick"
     assert written(clock) == []
 
 
-def test_future_is_what_one_of_the_clocks_has_not_passed() -> None:
-    """A store whose clock is behind decides as well: no tick may be ahead of it."""
+def test_both_clocks_must_have_passed_t() -> None:
+    """T must not be ahead of a slow clock of the store either."""
     clock = FaultyClock()
     clock.time.advance(120)
     slow_store = FaultyClock().store
@@ -143,8 +143,8 @@ def test_future_is_what_one_of_the_clocks_has_not_passed() -> None:
         set_first_tick(clock.spec, slow_store, FaultyTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
 
 
-def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
-    """Held as ticklog_truncated: init at the store's last tick, or later, and the clock goes on from there."""
+def test_continues_after_the_log_lost_its_last_ticks() -> None:
+    """After a hold (ticklog_truncated): init at the store's last tick or later, and the clock continues from there."""
     clock = FaultyClock()
     tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
     clock.log.lose_tail(2)
@@ -159,8 +159,8 @@ def test_is_the_way_out_where_the_log_lost_its_last_ticks() -> None:
 
 
 @pytest.mark.parametrize("last_tick", ["11:54:00", "11:56:00"])
-def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> None:
-    """Ticks that were given may have been acted upon, though the log has lost them."""
+def test_never_goes_back_before_a_tick_of_the_store(last_tick: str) -> None:
+    """Published ticks may have been used, even if the log has lost them."""
     clock = FaultyClock()
     tick_through(clock, "11:55:10", "11:56:10", "11:57:10")
     clock.log.recreate()
@@ -169,8 +169,8 @@ def test_never_goes_back_behind_a_tick_that_the_store_knows(last_tick: str) -> N
         init(clock, last_tick)
 
 
-def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
-    """A log whose records were all deleted, and a store that was flushed: only a person knows where the clock stood."""
+def test_continues_where_the_log_is_empty_and_begins_above_zero() -> None:
+    """All records of the log are deleted and the store is flushed: only a person knows the last tick."""
     clock = FaultyClock()
     tick_through(clock, "11:55:10")
     clock.log.truncate_before(clock.log.end)
@@ -187,7 +187,7 @@ def test_way_out_where_the_log_begins_above_zero_and_holds_nothing() -> None:
 
 
 def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
-    """What operators have decided outlives the loss of ticks."""
+    """Overrides survive the loss of ticks."""
     clock = FaultyClock()
     tick_through(clock, "11:57:10")
     kept = ClockState(
@@ -208,7 +208,7 @@ def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
 
 
 def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
-    """T is not a tick yet; but consumers may have been told of it as the global clock, which never goes back."""
+    """T is not a tick, but the global clock may have shown it, and the global clock never goes back."""
     clock = FaultyClock()
     init(clock, "11:55:00")
 
@@ -218,8 +218,8 @@ def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
         init(clock, "11:55:00")
 
 
-def test_refuses_to_guess_what_it_can_not_read() -> None:
-    """A record of a newer version may be a later tick: it says how to get out instead."""
+def test_rejects_a_log_that_it_can_not_read() -> None:
+    """A record of a newer version may be a later tick: the error says what to do."""
     clock = FaultyClock()
     clock.log.write_foreign(Message(b"clock", b'{"format": 99}', "tick"))
 
@@ -227,8 +227,8 @@ def test_refuses_to_guess_what_it_can_not_read() -> None:
         init(clock, "11:55:00")
 
 
-def test_needs_the_store_because_it_may_know_a_later_tick() -> None:
-    """Unknown is not nothing."""
+def test_needs_the_store() -> None:
+    """Without the store's last tick, init writes nothing."""
     clock = FaultyClock()
     clock.store.broken = True
 
@@ -238,8 +238,8 @@ def test_needs_the_store_because_it_may_know_a_later_tick() -> None:
     assert written(clock) == []
 
 
-def test_says_when_the_log_is_out_of_reach() -> None:
-    """No retries by itself: whoever runs init sees why it did not work."""
+def test_fails_when_the_log_can_not_be_reached() -> None:
+    """init does not retry: the user sees the reason."""
     clock = FaultyClock()
     clock.log.unavailable = True
 
@@ -248,7 +248,7 @@ def test_says_when_the_log_is_out_of_reach() -> None:
 
 
 def fence_at_each(clock: FaultyClock, times_left: int) -> None:
-    """A running leader fences whoever is about to commit, so many times."""
+    """Fence the next `times_left` attempts to commit, as a running leader does."""
     left = [times_left]
 
     def fence(step: str) -> None:
@@ -260,7 +260,7 @@ def fence_at_each(clock: FaultyClock, times_left: int) -> None:
 
 
 def test_tries_again_when_a_leader_fences_it() -> None:
-    """Up to the last attempt, and the record stands in the log once."""
+    """Up to the last attempt; the log has the record once."""
     clock = FaultyClock()
     fence_at_each(clock, ATTEMPTS - 1)
 
@@ -270,7 +270,7 @@ def test_tries_again_when_a_leader_fences_it() -> None:
 
 
 def test_gives_up_when_it_is_fenced_every_time() -> None:
-    """Somebody else insists: that is for a person to look at."""
+    """After the last attempt it gives up with Fenced."""
     clock = FaultyClock()
     fence_at_each(clock, ATTEMPTS)
 
@@ -282,8 +282,8 @@ def test_gives_up_when_it_is_fenced_every_time() -> None:
 
 @pytest.mark.parametrize("truncated", [False, True])
 @pytest.mark.parametrize("fault", list(CommitFault))
-def test_commit_without_an_answer_is_looked_up(fault: CommitFault, truncated: bool) -> None:
-    """Whether it landed or not, the record stands in the log once in the end."""
+def test_a_commit_without_an_answer_is_checked(fault: CommitFault, truncated: bool) -> None:
+    """Whether the first commit succeeded or not, the log has the record once."""
     clock = FaultyClock()
     if truncated:
         tick_through(clock, "11:55:10", "11:56:10")
@@ -296,8 +296,8 @@ def test_commit_without_an_answer_is_looked_up(fault: CommitFault, truncated: bo
     assert written(clock)[before:] == [record]
 
 
-def test_says_so_when_the_outcome_stays_unknown() -> None:
-    """At the last attempt there is nobody left to look it up."""
+def test_reports_an_unknown_outcome() -> None:
+    """After the last attempt the outcome stays unknown."""
     clock = FaultyClock()
     clock.log.commit_faults += [CommitFault.LOST] * ATTEMPTS
 

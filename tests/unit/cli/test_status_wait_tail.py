@@ -1,0 +1,303 @@
+"""`clocksvc status`, `tail` and `wait`: output and exit codes, with a service of clocks in memory."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clocksvc.api.tokens import Scope, Token
+from clocksvc.cli.main import main
+from clocksvc.clock.holds import (
+    Hold,
+    Reason,
+)
+from clocksvc.clock.partition import Partition
+from tests.http_stub import HttpStub, Reply
+from tests.unit.api.bed import (
+    NOON,
+    TOPIC,
+    Bed,
+    after,
+    ticks,
+)
+from tests.unit.api.served import (
+    Served,
+    serving,
+)
+from tests.unit.cli.conftest import Workspace
+from tests.waiting import eventually
+
+TOKEN = "a-token-of-sixteen-characters"
+
+
+def test_status_of_all_clocks(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each clock, with aligned columns."""
+    assert main(["status"]) == 0
+
+    head, line, *_ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER"]
+    assert line.split()[:3] == ["checkins", "2026-11-22T11:02:00Z", "catching_up"]
+    assert line.split()[-2:] == ["2/2", "host-1:4711"]
+    assert head.index("STATUS") == line.index("catching_up")
+
+
+def test_status_names_the_hold_and_the_slowest(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reason, start and partitions of the hold, as in the API."""
+    named = tuple(Partition(TOPIC, number) for number in range(7))
+    bed.say(Hold(Reason.PARTITION_BEHIND, named, "the slowest partition has not reached the next boundary"))
+    bed.time.advance(1)
+
+    assert main(["status", "checkins"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "checkins: partition_behind since 2026-11-22T11:02:02Z: the slowest partition" in shown
+    assert f"({TOPIC}:0, {TOPIC}:1, {TOPIC}:2, {TOPIC}:3, {TOPIC}:4 and 2 more)" in shown
+    slowest = [line.split()[0] for line in shown[shown.index("SLOWEST") :].splitlines()[1:]]
+    assert slowest == [f"{TOPIC}:1", f"{TOPIC}:0"]
+
+
+def test_status_where_nothing_is_known_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without tick, leader and reports it prints dashes, not zeros."""
+    with serving(Bed(led=False)) as served:
+        assert main(["status", "--url", served.url, "checkins"]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["checkins", "-", "starting", "-", "0/0", "-"]
+
+
+def test_status_as_json(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The complete answer of the service, on one line."""
+    assert main(["status", "--json"]) == 0
+    every = json.loads(capsys.readouterr().out)
+    assert main(["status", "checkins", "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+
+    assert [clock["clock"] for clock in every["clocks"]] == ["checkins"]
+    assert (one["timestamp_seconds"], one["partitions"]["known"]) == (NOON - 3_480, 2)
+
+
+@pytest.mark.parametrize("command", [["status", "chekins"], ["wait", "chekins", "--until", "0"], ["tail", "chekins"]])
+def test_unknown_clock(served: Served, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr and exit code 1, without retries."""
+    assert main(command) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"clocksvc {command[0]}: ")
+    assert "no clock 'chekins'" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_clock_names_are_checked(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """An invalid name is not sent to the service as part of a path."""
+    assert main(["status", "../livez"]) == 1
+
+    assert "CLOCK: '../livez' is not valid" in capsys.readouterr().err
+
+
+def test_no_service_answers(unused_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the address and what to do, without the `repr` of an object."""
+    assert main(["status", "--url", unused_url]) == 1
+
+    assert capsys.readouterr().err == (
+        f"clocksvc status: no clocksvc answers at {unused_url}: connection refused; start it with `clocksvc serve`, or "
+        "set its address with --url or CLOCKSVC_URL\n"
+    )
+
+
+def test_token_comes_by_environment(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not as an argument, which all users of the machine can read; an error does not show it."""
+    monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+    with serving(bed, tokens=[Token("ops", TOKEN, frozenset({Scope.READ}))]) as served:
+        assert main(["status", "--url", served.url]) == 1
+        assert capsys.readouterr().err.endswith("(status 401); set CLOCKSVC_TOKEN to one of the service's tokens\n")
+        monkeypatch.setenv("CLOCKSVC_TOKEN", TOKEN.replace("a", "b"))
+        assert main(["wait", "checkins", "--until", "0", "--url", served.url]) == 1
+        assert TOKEN.replace("a", "b") not in capsys.readouterr().err
+        monkeypatch.setenv("CLOCKSVC_TOKEN", TOKEN)
+        assert main(["status", "--url", served.url]) == 0
+
+
+@pytest.mark.parametrize("until", ["2026-11-22T11:02:00Z", "2026-11-22T12:02:00+01:00", str(NOON - 3_480)])
+def test_wait_for_a_time_that_is_reached(served: Served, until: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0 at once, and the tick."""
+    assert main(["wait", "checkins", "--until", until]) == 0
+    assert "everything before 2026-11-22T11:02:00Z is processed" in capsys.readouterr().out
+
+    assert main(["wait", "checkins", "--until", until, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["time"] == "2026-11-22T11:02:00Z"
+
+
+def test_wait_rounds_up(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fraction of a millisecond after the last tick is not reached."""
+    assert main(["wait", "checkins", "--until", f"{NOON - 3_480}.0001", "--timeout", "0"]) == 3
+
+
+def test_wait_for_a_time_that_is_not_reached(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3 after the time-out, with the reason; as JSON with state and holders."""
+    bed.say(Hold(Reason.PARTITION_BEHIND))
+    bed.time.advance(1)
+
+    assert main(["wait", "checkins", "--until", "2026-11-22T11:03:00Z", "--timeout", "0"]) == 3
+    assert "has not reached 2026-11-22T11:03:00Z: holding, partition_behind" in capsys.readouterr().err
+
+    assert main(["wait", "checkins", "--until", "2026-11-22T11:03:00Z", "--timeout", "200ms", "--json"]) == 3
+    problem = json.loads(capsys.readouterr().out)
+    assert problem["state"]["hold"]["reason"] == "partition_behind"
+    assert [holder["partition"] for holder in problem["holders"]] == [1, 0]
+
+
+def test_wait_until_it_is_reached(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with the tick, not with the time-out."""
+    codes: list[int] = []
+    waiting = threading.Thread(
+        target=lambda: codes.append(main(["wait", "checkins", "--until", "2026-11-22T11:02:30Z", "--timeout", "1m"]))
+    )
+    waiting.start()
+    bed.publish(*after(ticks(3)[-1]))
+    waiting.join(20)
+
+    assert codes == [0]
+    assert "(tick 2026-11-22T11:03:00Z)" in capsys.readouterr().out
+
+
+def test_wait_retries_while_no_service_answers(bed: Bed, unused_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No answer until the time-out is an error, not "not reached"."""
+    assert main(["wait", "checkins", "--until", "0", "--timeout", "300ms", "--url", unused_url]) == 1
+
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0].endswith("or set its address with --url or CLOCKSVC_URL; trying again")
+    assert shown[-1].endswith("or set its address with --url or CLOCKSVC_URL")
+
+
+class _AnswersAll(http.server.BaseHTTPRequestHandler):
+    """Answers every request with 200 and `body`."""
+
+    body = b"<html>Please log in</html>"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("body", [b"<html>Please log in</html>", json.dumps(ticks(1)[0].to_wire()).encode(), b"[]"])
+@pytest.mark.parametrize("command", [["status"], ["wait", "checkins", "--until", str(NOON), "--timeout", "0"]])
+def test_another_server_is_not_believed(command: list[str], body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """A proxy's page with status 200 is not a tick: no job may start because of it."""
+    with http.server.HTTPServer(("127.0.0.1", 0), type("Answers", (_AnswersAll,), {"body": body})) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        code = main([*command, "--url", f"http://127.0.0.1:{server.server_port}"])
+        server.shutdown()
+        thread.join()
+
+    assert code == 1
+    assert "is not clocksvc" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--until", "noon"], 1, "--until: 'noon' is not valid"),
+        (["--until", "1795348800000"], 1, "looks like milliseconds"),
+        (["--until", "0", "--timeout", "-1"], 1, "--timeout"),
+        (["--until", "0", "--timeout", "nan"], 1, "--timeout"),
+        (["--until", "0", "--timeout", "soon"], 1, "--timeout: 'soon' is not valid: wanted a duration"),
+        ([], 2, "--until"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing argument is 2; for an invalid value the error names field, value and what would be right."""
+    assert main(["wait", "checkins", *arguments]) == code
+
+    assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, served: Served) -> Iterator[Workspace]:
+    """Runs commands as child processes that call the service."""
+    workspace = Workspace(tmp_path, "", "", "unused")
+    yield workspace
+    workspace.close()
+
+
+def lines(workspace: Workspace) -> list[str]:
+    """The lines printed so far."""
+    return workspace.output().splitlines()
+
+
+def test_tail_from_a_tick_on(workspace: Workspace, bed: Bed) -> None:
+    """All ticks after T, then new ones, each once and in order."""
+    workspace.start("tail", "checkins", "--after", "2026-11-22T11:00:00Z", "--json")
+    eventually(lambda: len(lines(workspace)) == 2, within=20, what="the kept ticks")
+
+    bed.publish(*after(ticks(3)[-1], 2))
+
+    eventually(lambda: len(lines(workspace)) == 4, within=20, what="the new ticks")
+    assert [json.loads(line)["time"][11:16] for line in lines(workspace)] == ["11:01", "11:02", "11:03", "11:04"]
+
+
+def test_tail_for_people(workspace: Workspace, bed: Bed) -> None:
+    """Time of emission, the tick, and its delay."""
+    workspace.start("tail", "checkins", "--after", "2026-11-22T11:01:00Z")
+
+    eventually(lambda: lines(workspace), within=20, what="a tick")
+
+    assert lines(workspace) == ["2026-11-22T11:02:02Z  tick 2026-11-22T11:02:00Z  2.0 s after it"]
+
+
+def test_tail_after_a_tick_that_is_no_longer_kept(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error that says how to begin with the oldest kept tick; no tick is skipped."""
+    bed.have(after(ticks(3)[-1], 2))
+
+    with serving(bed) as served:
+        assert main(["tail", "checkins", "--after", "2026-11-22T10:00:00Z", "--url", served.url]) == 1
+
+    shown = capsys.readouterr().err
+    assert "ticks after 2026-11-22T10:00:00Z are no longer kept" in shown
+    assert "the oldest kept one is 2026-11-22T11:03:00Z; to begin with it: --after 2026-11-22T11:02:00Z" in shown
+
+
+def test_tail_reports_a_lost_connection(workspace: Workspace, unused_url: str) -> None:
+    """If no service answers, it reports that once on stderr and retries."""
+    child = workspace.start("tail", "checkins", "--url", unused_url)
+
+    eventually(lambda: "reconnecting" in workspace.output(), within=20, what="a word")
+
+    assert child.poll() is None
+    assert lines(workspace) == [
+        f"clocksvc tail: stream lost: no clocksvc answers at {unused_url}: connection refused; start it with "
+        "`clocksvc serve`, or set its address with --url or CLOCKSVC_URL; reconnecting"
+    ]
+
+
+def test_tail_reports_that_it_is_connected_again(workspace: Workspace) -> None:
+    """It reports once that the stream is back, before a tick comes; an error has no `repr` of an object."""
+    cut = threading.Event()
+    state = f"event: state\ndata: {{}}\nid: {NOON}\n\n".encode()
+
+    def stream() -> Iterator[bytes]:
+        yield state
+        cut.wait(20)
+
+    replies = [Reply(parts=[state], cut=True), Reply(parts=[b""], cut=True), Reply(parts=stream())]
+    with HttpStub(lambda _: replies.pop(0)) as stub:
+        child = workspace.start("tail", "checkins", "--url", stub.url)
+        eventually(lambda: "connected again" in workspace.output(), within=20, what="a word")
+        child.kill()
+        child.wait(10)
+        cut.set()
+
+        assert lines(workspace) == [
+            f"clocksvc tail: stream lost: the clocksvc service at {stub.url} does not answer: connection lost; "
+            "reconnecting",
+            "clocksvc tail: connected again",
+        ]
