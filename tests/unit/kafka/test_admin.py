@@ -36,7 +36,7 @@ def nowhere() -> dict[str, str]:
 
 
 def no_keep_alive() -> None:
-    """For calls that are too short to need one."""
+    """For calls that need none."""
 
 
 def failed(code: int) -> "Future[Any]":
@@ -57,7 +57,7 @@ def answered(result: Any) -> "Future[Any]":
 def test_without_an_answer_the_address_and_the_reason_are_named(
     nowhere: dict[str, str], unavailable: type[Unavailable]
 ) -> None:
-    """By librdkafka's own line, as the error that the caller has chosen, and not later than the deadline."""
+    """The reason is librdkafka's log line. The error has the caller's class, and comes before the deadline."""
     begun = time.monotonic()
     with Admin(nowhere, unavailable) as admin:
         futures = admin.ask(
@@ -82,7 +82,7 @@ def test_a_request_that_is_never_answered_ends_at_the_deadline(nowhere: dict[str
 
 
 def test_a_keep_alive_can_end_the_wait(nowhere: dict[str, str]) -> None:
-    """With its own error."""
+    """By the error that it raises."""
 
     def give_up() -> None:
         raise LeaseLost
@@ -104,7 +104,7 @@ def test_kafkas_error_is_translated_with_the_missing_permission(nowhere: dict[st
 
 
 def test_settings_that_a_broker_does_not_list_are_absent() -> None:
-    """As are those whose value it hides."""
+    """So are those whose value it hides."""
     entries = {"a": SimpleNamespace(value="1"), "b": SimpleNamespace(value=None)}
 
     assert config_values(entries) == {"a": "1"}
@@ -113,7 +113,7 @@ def test_settings_that_a_broker_does_not_list_are_absent() -> None:
 def test_a_broker_that_does_not_list_the_timestamp_type(
     nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some brokers that speak Kafka's protocol list fewer settings: the type is not known, and that is no error."""
+    """Some brokers that speak Kafka's protocol list fewer settings: the type is then not known, without an error."""
     answers = {
         "unlisted": answered({"retention.ms": SimpleNamespace(value="1")}),
         "hidden": answered({"message.timestamp.type": SimpleNamespace(value=None)}),
@@ -136,7 +136,7 @@ CALLS: dict[str, Callable[[KafkaCheckpoints], object]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_an_outage_of_checkpoints_does_not_name_the_tick_log(nowhere: dict[str, str], call: str) -> None:
-    """Whoever reads it looks at the right topic."""
+    """So that the reader looks at the right topic."""
     checkpoints = KafkaCheckpoints("a-ticks", "beat", nowhere, SystemTime(), 1.0, 1.0)
     with pytest.raises(CheckpointsUnavailable) as raised:
         CALLS[call](checkpoints)
@@ -144,8 +144,8 @@ def test_an_outage_of_checkpoints_does_not_name_the_tick_log(nowhere: dict[str, 
     assert "tick log" not in str(raised.value)
 
 
-def test_an_outage_of_the_tick_log_is_one_of_the_tick_log(nowhere: dict[str, str]) -> None:
-    """Reading it names the topic."""
+def test_an_outage_of_the_tick_log_names_it(nowhere: dict[str, str]) -> None:
+    """With its topic."""
     log = KafkaTickLog("a-ticks", "a", nowhere, SystemTime(), 1.0, 1.0)
     with pytest.raises(TickLogUnavailable, match="the end of the tick log 'a-ticks' is not known"):
         log.tail(no_keep_alive)

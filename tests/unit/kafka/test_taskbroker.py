@@ -1,4 +1,4 @@
-"""Tasks in a real Kafka topic, as a taskbroker finds them there."""
+"""Tasks in a real Kafka topic, as a taskbroker reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.servers
 BEGIN_MS = 1_795_348_800_000
 
 
-class Leaping(SystemTime):
-    """The computer's time, which a test can set forward."""
+class AdjustableTime(SystemTime):
+    """The system's time, which a test can set forward."""
 
     ahead_s = 0.0
 
@@ -40,24 +40,24 @@ class Leaping(SystemTime):
 
 
 @dataclass
-class Bed:
-    """A broker of tasks for one topic."""
+class TaskTopic:
+    """A topic for tasks, and task queues that send to it."""
 
     bootstrap: str
     topic: str
-    time: Leaping
+    time: AdjustableTime
 
-    def broker(
+    def queue(
         self, replicas: int | None = None, bootstrap: str | None = None, timeout_s: float = 6.0
     ) -> TaskbrokerQueue:
-        """One with an entry `e`."""
+        """A task queue for the task `e`."""
         settings = {"bootstrap.servers": bootstrap or self.bootstrap}
         counts: Mapping[str, int] = {} if replicas is None else {self.topic: replicas}
         tasks = {"e": PlatformTask(self.topic, "shop", "ingest", "shop.close", 10)}
         return TaskbrokerQueue(tasks, counts, KafkaTopics(settings), settings, self.time, timeout_s)
 
     def records(self, count: int) -> list[Message]:
-        """So many records, in no order across partitions; asserts that there is none more."""
+        """All records of the topic, in no order across partitions; asserts that there are `count`."""
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": "taskbroker", "enable.partition.eof": True}
         )
@@ -77,25 +77,25 @@ class Bed:
 
 
 @pytest.fixture
-def bed(bootstrap: str, key_prefix: str) -> Bed:
+def task_topic(bootstrap: str, key_prefix: str) -> TaskTopic:
     """A topic of six partitions."""
     create_topic(bootstrap, key_prefix, 6, "CreateTime")
-    return Bed(bootstrap, key_prefix, Leaping())
+    return TaskTopic(bootstrap, key_prefix, AdjustableTime())
 
 
-def sending(minute: int) -> DueTask:
+def due_task(minute: int) -> DueTask:
     at_ms = BEGIN_MS + minute * 60_000
     return DueTask("checkins", "tasks", "e", at_ms, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms + 1))
 
 
-def test_a_record_is_an_activation_without_a_key(bed: Bed) -> None:
-    """The published class reads each; all are there when `send` has returned; they spread over the partitions."""
-    broker, before_ms = bed.broker(replicas=3), wall_ms()
-    sent = [sending(minute) for minute in range(40)]
+def test_a_record_is_an_activation_without_a_key(task_topic: TaskTopic) -> None:
+    """The published class reads each. `send` returns after the delivery. Tasks spread over the partitions."""
+    queue, before_ms = task_topic.queue(replicas=3), wall_ms()
+    sent = [due_task(minute) for minute in range(40)]
     for one in sent:
-        broker.send(one)
+        queue.send(one)
 
-    records = bed.records(40)
+    records = task_topic.records(40)
 
     found = [TaskActivation.FromString(record.value() or b"") for record in records]
     assert {one.id for one in found} == {one.id.replace("-", "") for one in sent}
@@ -106,62 +106,62 @@ def test_a_record_is_an_activation_without_a_key(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize("replicas", [None, 1, 2, 3, 6])
-def test_partitions_that_can_be_shared_evenly_are_fine(bed: Bed, replicas: int | None) -> None:
-    """Nothing said is one taskbroker."""
-    bed.broker(replicas).send(sending(0))
+def test_partitions_that_can_be_shared_evenly_are_accepted(task_topic: TaskTopic, replicas: int | None) -> None:
+    """Without a setting, one taskbroker reads the topic."""
+    task_topic.queue(replicas).send(due_task(0))
 
-    bed.records(1)
+    task_topic.records(1)
 
 
 @pytest.mark.parametrize("replicas", [4, 5, 12])
-def test_partitions_that_can_not_be_shared_evenly_take_nothing(bed: Bed, replicas: int) -> None:
-    """Nothing is lost: the same task can be sent once that is put right."""
-    broker = bed.broker(replicas)
+def test_partitions_that_can_not_be_shared_evenly_are_an_error(task_topic: TaskTopic, replicas: int) -> None:
+    """No task is lost: it can be sent after the number of partitions is corrected."""
+    queue = task_topic.queue(replicas)
     with pytest.raises(TaskQueueUnavailable) as raised:
-        broker.send(sending(0))
+        queue.send(due_task(0))
     assert str(raised.value) == (
-        f"topic {bed.topic!r} has 6 partitions, which {replicas} taskbrokers can't share evenly: "
-        f"wanted a multiple of taskbroker.replicas.{bed.topic}"
+        f"topic {task_topic.topic!r} has 6 partitions, which {replicas} taskbrokers can't share evenly: "
+        f"wanted a multiple of taskbroker.replicas.{task_topic.topic}"
     )
-    bed.records(0)
+    task_topic.records(0)
 
 
-def test_partitions_that_are_added_are_seen(bed: Bed) -> None:
-    """Within a minute, and at once where they were wrong."""
-    broker = bed.broker(3)
-    broker.send(sending(0))
-    admin = AdminClient({"bootstrap.servers": bed.bootstrap})
-    admin.create_partitions([NewPartitions(bed.topic, 8)])[bed.topic].result(20)
-    bed.time.ahead_s += CHECK_EVERY_S
+def test_partitions_that_are_added_are_seen(task_topic: TaskTopic) -> None:
+    """Within a minute, and at once if the number was wrong."""
+    queue = task_topic.queue(3)
+    queue.send(due_task(0))
+    admin = AdminClient({"bootstrap.servers": task_topic.bootstrap})
+    admin.create_partitions([NewPartitions(task_topic.topic, 8)])[task_topic.topic].result(20)
+    task_topic.time.ahead_s += CHECK_EVERY_S
     with pytest.raises(TaskQueueUnavailable, match="has 8 partitions"):
-        broker.send(sending(1))
-    admin.create_partitions([NewPartitions(bed.topic, 9)])[bed.topic].result(20)
+        queue.send(due_task(1))
+    admin.create_partitions([NewPartitions(task_topic.topic, 9)])[task_topic.topic].result(20)
 
-    broker.send(sending(1))
+    queue.send(due_task(1))
 
-    bed.records(2)
+    task_topic.records(2)
 
 
-def test_a_topic_that_is_not_there_is_not_made(bed: Bed) -> None:
-    """What is missing is said."""
-    missing = Bed(bed.bootstrap, f"{bed.topic}-missing", bed.time)
+def test_a_missing_topic_is_not_created(task_topic: TaskTopic) -> None:
+    """The error says what to create."""
+    missing = TaskTopic(task_topic.bootstrap, f"{task_topic.topic}-missing", task_topic.time)
     with pytest.raises(TaskQueueUnavailable, match=r"does not exist: create it, with a multiple of 3 partitions"):
-        missing.broker(3).send(sending(0))
+        missing.queue(3).send(due_task(0))
 
-    assert missing.topic not in AdminClient({"bootstrap.servers": bed.bootstrap}).list_topics(timeout=20).topics
+    assert missing.topic not in AdminClient({"bootstrap.servers": task_topic.bootstrap}).list_topics(timeout=20).topics
 
 
-def test_what_is_too_large_is_refused_for_good(bed: Bed) -> None:
-    """It must not hold others up."""
-    settings = {"bootstrap.servers": bed.bootstrap, "message.max.bytes": "1000"}
-    task = PlatformTask(bed.topic, "shop", "ingest", "x" * 2000, 10)
-    broker = TaskbrokerQueue({"e": task}, {}, KafkaTopics(settings), settings, bed.time)
+def test_a_task_that_is_too_large_is_not_retried(task_topic: TaskTopic) -> None:
+    """It must not delay others."""
+    settings = {"bootstrap.servers": task_topic.bootstrap, "message.max.bytes": "1000"}
+    task = PlatformTask(task_topic.topic, "shop", "ingest", "x" * 2000, 10)
+    queue = TaskbrokerQueue({"e": task}, {}, KafkaTopics(settings), settings, task_topic.time)
 
     with pytest.raises(InvalidValue, match="wanted what the topic accepts"):
-        broker.send(sending(0))
+        queue.send(due_task(0))
 
 
-def test_a_kafka_out_of_reach_is_unavailable(bed: Bed) -> None:
-    """The dispatcher retries."""
+def test_an_unreachable_kafka_is_unavailable(task_topic: TaskTopic) -> None:
+    """The dispatcher tries again."""
     with pytest.raises(TaskQueueUnavailable, match="does not answer"):
-        bed.broker(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", timeout_s=1.0).send(sending(0))
+        task_topic.queue(bootstrap=f"127.0.0.1:{free_ports(1)[0]}", timeout_s=1.0).send(due_task(0))

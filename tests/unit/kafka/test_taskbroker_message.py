@@ -1,4 +1,4 @@
-"""The message for the task platform, byte for byte against the published definition."""
+"""The message for the task platform, byte for byte, against the published Protobuf definition."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import PlatformTask, worker_namespace
 from clocksvc.kafka.taskbroker import encode
-from tests.unit.kafka.wire import (
+from tests.unit.kafka.binary_formats import (
     number,
     packed,
     text,
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.core
 
 AT_MS, NOW_MS = 1_795_348_800_000, 1_795_348_800_123
 TICK = Tick("checkins", AT_MS, AT_MS - 60_000, 60_000, AT_MS + 40)
-SENDING = DueTask("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
+DUE_TASK = DueTask("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
 TASK = PlatformTask("taskworker-ingest", "shop", "ingest.checkins", "shop.close_minute", 300)
 WIRE_TICK = {
     "clock": "checkins",
@@ -57,8 +57,8 @@ NUMBERS = {
 }
 
 
-def by_hand(task: PlatformTask, expires: bytes = b"") -> bytes:
-    """What has to be written, field by field. Protobuf leaves out what is zero."""
+def expected_message(task: PlatformTask, expires: bytes = b"") -> bytes:
+    """The expected message, field by field. Protobuf omits fields that are zero."""
     headers = {
         "clocksvc-clock": "checkins",
         "clocksvc-due": "2026-11-22T12:00:00Z",
@@ -67,7 +67,7 @@ def by_hand(task: PlatformTask, expires: bytes = b"") -> bytes:
     retry_state = number(2, 1) + number(3, 1)  # one attempt, then ON_ATTEMPTS_EXCEEDED_DISCARD
     return b"".join(
         [
-            text(1, SENDING.id.replace("-", "")),
+            text(1, DUE_TASK.id.replace("-", "")),
             text(2, task.namespace),
             text(3, task.name),
             *(text(5, text(1, name) + text(2, value)) for name, value in headers.items()),
@@ -83,7 +83,7 @@ def by_hand(task: PlatformTask, expires: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("message", list(NUMBERS))
 def test_the_numbers_are_the_published_ones(message: str) -> None:
-    """What is encoded by hand here is encoded by the published definition's numbers: all of its fields are known."""
+    """The field numbers of `expected_message` are those of the published definition, which has no other fields."""
     published = taskbroker_pb2.DESCRIPTOR.message_types_by_name[message].fields
 
     assert {field.name: field.number for field in published} == NUMBERS[message]
@@ -91,22 +91,22 @@ def test_the_numbers_are_the_published_ones(message: str) -> None:
 
 
 def test_a_message_is_written_byte_for_byte() -> None:
-    """As an encoder that knows nothing but the format writes it."""
-    assert encode(TASK, SENDING, NOW_MS) == by_hand(TASK)
+    """Equal to the output of an independent encoder."""
+    assert encode(TASK, DUE_TASK, NOW_MS) == expected_message(TASK)
 
 
-def test_an_expiry_is_written_where_there_is_one() -> None:
-    """A task without one says nothing, which is not zero."""
+def test_an_expiry_is_written_if_a_task_has_one() -> None:
+    """Without one the field is absent, which differs from zero."""
     task = PlatformTask("t", "shop", "ingest", "shop.close_minute", 10, 3600)
 
-    assert encode(task, SENDING, NOW_MS) == by_hand(task, number(9, 3600))
+    assert encode(task, DUE_TASK, NOW_MS) == expected_message(task, number(9, 3600))
 
 
 def test_the_published_class_reads_it() -> None:
-    """Every field means what it says; a worker finds the tick as the only argument."""
-    activation = taskbroker_pb2.TaskActivation.FromString(encode(TASK, SENDING, NOW_MS))
+    """Every field has the expected value; the tick is the only argument."""
+    activation = taskbroker_pb2.TaskActivation.FromString(encode(TASK, DUE_TASK, NOW_MS))
 
-    assert UUID(activation.id) == UUID(SENDING.id)
+    assert UUID(activation.id) == UUID(DUE_TASK.id)
     assert activation.received_at.ToMilliseconds() == NOW_MS
     assert (activation.application, activation.namespace, activation.taskname) == (
         "shop",
@@ -117,9 +117,9 @@ def test_the_published_class_reads_it() -> None:
     assert activation.retry_state.at_most_once is False
 
 
-def test_a_double_says_the_same() -> None:
-    """Whoever sends it, whenever: all but the time from which expiry counts."""
-    first, again = (taskbroker_pb2.TaskActivation.FromString(encode(TASK, SENDING, at)) for at in (NOW_MS, NOW_MS + 9))
+def test_a_duplicate_has_the_same_content() -> None:
+    """All fields but the time from which the expiry counts."""
+    first, again = (taskbroker_pb2.TaskActivation.FromString(encode(TASK, DUE_TASK, at)) for at in (NOW_MS, NOW_MS + 9))
     assert first != again
 
     again.received_at.CopyFrom(first.received_at)
@@ -132,13 +132,13 @@ def test_a_double_says_the_same() -> None:
     [("ingest.errors.refresh", "ingest.errors"), ("ingest.refresh", "ingest"), ("refresh", "refresh")],
 )
 def test_a_namespace_is_a_name_without_its_last_part(route: str, namespace: str) -> None:
-    """It does not change with the routes: a worker knows the task under it."""
+    """It does not depend on the routes, because workers register tasks under it."""
     assert worker_namespace(route) == namespace
 
 
 @pytest.mark.parametrize("missing", ["msgpack", "sentry_protos"])
-def test_a_missing_package_is_told_with_its_extra(missing: str) -> None:
-    """By the first who needs it; nobody else does."""
+def test_a_missing_package_is_named_with_its_extra(missing: str) -> None:
+    """By the import of the task broker alone; other modules do not need it."""
     script = f"""
 import sys
 sys.modules[{missing!r}] = None

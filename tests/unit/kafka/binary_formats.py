@@ -1,4 +1,4 @@
-"""Protobuf's and MessagePack's wire formats, as far as an activation needs them. By their specifications alone."""
+"""Protobuf's and MessagePack's encodings, as far as a TaskActivation needs them, by their specifications alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ VARINT, BYTES = 0, 2
 
 
 def varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; all but the last have the eighth bit set."""
+    """Seven bits in each byte, the lowest first; all bytes but the last have the eighth bit set."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -16,18 +16,18 @@ def varint(number: int) -> bytes:
 
 
 def number(field: int, value: int) -> bytes:
-    """A field of a whole number."""
+    """An integer field."""
     return varint(field << 3 | VARINT) + varint(value)
 
 
 def text(field: int, value: bytes | str) -> bytes:
-    """A field of text, bytes or a message."""
+    """A field with text, bytes or a message."""
     raw = value.encode() if isinstance(value, str) else value
     return varint(field << 3 | BYTES) + varint(len(raw)) + raw
 
 
 def packed(value: Any) -> bytes:
-    """MessagePack: what is short enough, each in its shortest form."""
+    """A short value as MessagePack, in its shortest form."""
     if value is None:
         return b"\xc0"
     if isinstance(value, bool):
