@@ -16,12 +16,12 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.bench.figures import Figure, Spread, percentile, ratios
-from tests.system.beat.routed_app import app
-from tests.system.beat.scene import (
+from tests.system.beat.beat_installation import (
     WITHIN_S,
-    Scene,
-    Sent,
+    BeatInstallation,
+    ReceivedTask,
 )
+from tests.system.beat.routed_app import app
 from tests.system.installation import wall_ms
 from tests.waiting import eventually
 
@@ -73,30 +73,30 @@ def run(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     return [*_latency(folder / "alone", bootstrap, redis_url), *_isolation(folder / "pools", bootstrap, redis_url)]
 
 
-def _scene(folder: Path, bootstrap: str, redis_url: str, tasks: Sequence[dict[str, str]]) -> Scene:
+def _beats(folder: Path, bootstrap: str, redis_url: str, tasks: Sequence[dict[str, str]]) -> BeatInstallation:
     folder.mkdir()
-    return Scene(folder, bootstrap, redis_url, BEGIN_MS, APP, tasks, {"namespaces": NAMESPACES})
+    return BeatInstallation(folder, bootstrap, redis_url, BEGIN_MS, APP, tasks, {"namespaces": NAMESPACES})
 
 
-def _begin(scene: Scene) -> None:
+def _begin(beats: BeatInstallation) -> None:
     """Until the dispatchers are at work, and everything is warm."""
-    scene.start_senders()
-    while not scene.sent():
-        scene.drive(1)
-        scene.until_ticked()
+    beats.start_tick_tasks()
+    while not beats.received():
+        beats.advance(1)
+        beats.wait_for_ticks()
     for _ in range(WARM_UP):
-        _tick(scene)
+        _tick(beats)
 
 
-def _tick(scene: Scene, *tasks: str) -> None:
+def _tick(beats: BeatInstallation, *tasks: str) -> None:
     """One tick, and its tasks done."""
-    scene.drive(1)
+    beats.advance(1)
     for task in tasks or (PROMPT,):
-        _done(scene, task)
+        _done(beats, task)
 
 
-def _done(scene: Scene, task: str) -> None:
-    scene.until_sent(task, scene.at_ms)
+def _done(beats: BeatInstallation, task: str) -> None:
+    beats.wait_for_task(task, beats.at_ms)
 
 
 # -- latency ----------------------------------------------------------------------------------------------------------
@@ -104,21 +104,21 @@ def _done(scene: Scene, task: str) -> None:
 
 def _latency(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     app.conf.broker_url = redis_url
-    with _scene(folder, bootstrap, redis_url, TASKS[:1]) as scene:
-        scene.start_worker("worker", "prompt")
-        watcher = Watcher(bootstrap, scene.tick_log)
-        _begin(scene)
+    with _beats(folder, bootstrap, redis_url, TASKS[:1]) as beats:
+        beats.start_worker("worker", "prompt")
+        watcher = Watcher(bootstrap, beats.tick_log)
+        _begin(beats)
         for _ in range(WARM_UP):
-            _apply(scene)
-        since_ms, plain = scene.at_ms, []
+            _apply(beats)
+        since_ms, plain = beats.at_ms, []
         for turn in range(PAIRS):
             if turn % 2:
-                _tick(scene)
-            plain.append(_apply(scene))
+                _tick(beats)
+            plain.append(_apply(beats))
             if not turn % 2:
-                _tick(scene)
+                _tick(beats)
         watcher.stop()
-        ours = _by_tick(scene.sent(), PROMPT, since_ms)
+        ours = _by_tick(beats.received(), PROMPT, since_ms)
     assert len(ours) == len(plain) == PAIRS
     visible = [watcher.seen_ms[at_ms] - watcher.appended_ms[at_ms] for at_ms in ours]
     whole = [received_ms - watcher.appended_ms[at_ms] for at_ms, received_ms in ours.items()]
@@ -132,18 +132,18 @@ def _latency(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     ]
 
 
-def _apply(scene: Scene) -> float:
+def _apply(beats: BeatInstallation) -> float:
     """Ms from a plain `apply_async` to its task in the worker."""
     task_id, began_ms = str(uuid.uuid4()), wall_ms()
     app.tasks[THIRD].apply_async(({"time": "2026-03-01T00:00:00Z"},), task_id=task_id, queue="prompt")
     sent = eventually(
-        lambda: next((one for one in scene.sent() if one.id == task_id), None), within=WITHIN_S, what="a plain task"
+        lambda: next((one for one in beats.received() if one.id == task_id), None), within=WITHIN_S, what="a plain task"
     )
     assert sent is not None
     return sent.wall_ms - began_ms
 
 
-def _by_tick(sent: Sequence[Sent], task: str, since_ms: int) -> dict[int, int]:
+def _by_tick(sent: Sequence[ReceivedTask], task: str, since_ms: int) -> dict[int, int]:
     """When a task of each tick was received."""
     return {one.due_ms: one.wall_ms for one in sent if one.entry == task and one.due_ms > since_ms}
 
@@ -156,17 +156,17 @@ def _shown(took_ms: Sequence[float]) -> str:
 
 
 def _isolation(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
-    with _scene(folder, bootstrap, redis_url, TASKS) as scene:
-        scene.start_worker("prompt-worker", "prompt")
-        scene.start_worker("slow-worker", "slow")
-        watcher = Watcher(bootstrap, scene.tick_log)
-        _begin(scene)
-        _done(scene, SLOW)
+    with _beats(folder, bootstrap, redis_url, TASKS) as beats:
+        beats.start_worker("prompt-worker", "prompt")
+        beats.start_worker("slow-worker", "slow")
+        watcher = Watcher(bootstrap, beats.tick_log)
+        _begin(beats)
+        _done(beats, SLOW)
         free: list[list[int]] = []
         blocked: list[list[int]] = []
         for turn in range(ROUNDS):
             for now_blocked in (turn % 2 == 0, turn % 2 == 1):
-                (blocked if now_blocked else free).append(_round(scene, watcher, now_blocked))
+                (blocked if now_blocked else free).append(_round(beats, watcher, now_blocked))
         watcher.stop()
     medians = ratios([percentile(one, 50) for one in blocked], [percentile(one, 50) for one in free])
     count = ROUNDS * TICKS_A_ROUND
@@ -177,19 +177,19 @@ def _isolation(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
     ]
 
 
-def _round(scene: Scene, watcher: Watcher, blocked: bool) -> list[int]:
+def _round(beats: BeatInstallation, watcher: Watcher, blocked: bool) -> list[int]:
     """Some ticks; how long each took to the prompt pool. The slow one has nothing left to do at the end."""
-    since_ms = scene.at_ms
+    since_ms = beats.at_ms
     if blocked:
-        scene.block.touch()
+        beats.block.touch()
     for _ in range(TICKS_A_ROUND):
-        _tick(scene, PROMPT, THIRD)
+        _tick(beats, PROMPT, THIRD)
     if blocked:
-        assert not _by_tick(scene.sent(), SLOW, since_ms)
-        scene.block.unlink()
-    _done(scene, SLOW)
-    received = _by_tick(scene.sent(), PROMPT, since_ms)
-    assert len(received) == len(_by_tick(scene.sent(), SLOW, since_ms)) == TICKS_A_ROUND
+        assert not _by_tick(beats.received(), SLOW, since_ms)
+        beats.block.unlink()
+    _done(beats, SLOW)
+    received = _by_tick(beats.received(), PROMPT, since_ms)
+    assert len(received) == len(_by_tick(beats.received(), SLOW, since_ms)) == TICKS_A_ROUND
     return [at_ms - watcher.appended_ms[tick] for tick, at_ms in received.items()]
 
 

@@ -1,6 +1,6 @@
-"""A user's Celery app whose beat goes by a clock. Its tasks write down what they were given.
+"""A user's Celery app whose beat follows a clock. Each task appends a line of JSON to a file.
 
-Environment: BROKER is its broker's URL, NOTES a file. One line a task, as JSON.
+Environment: BROKER is the broker's URL, TASK_LOG the file.
 """
 
 import json
@@ -37,13 +37,13 @@ CRONTABS: dict[str, dict[str, str]] = {
 }
 LAST = "last-of-tens"
 SCHEDULED = (*CRONTABS, LAST)
-"""Twenty entries. `LAST` wants of several missed runs only the last one."""
+"""Twenty entries. `LAST` has `catch_up: last`."""
 
 app = Celery("beaten", broker=os.environ.get("BROKER", "memory://"), set_as_current=False)
 app.conf.update(task_ignore_result=True, timezone=ZONE, worker_prefetch_multiplier=1)
 
 
-def _note(request: Any, entry: str, due: str) -> None:
+def _append(request: Any, entry: str, due: str) -> None:
     line = {
         "entry": entry,
         "id": request.id,
@@ -53,21 +53,21 @@ def _note(request: Any, entry: str, due: str) -> None:
         "wall_ms": time.time_ns() // 1_000_000,
         "queue": (request.delivery_info or {}).get("routing_key"),
     }
-    with open(os.environ["NOTES"], "ab", buffering=0) as notes:
-        notes.write(json.dumps(line).encode() + b"\n")
+    with open(os.environ["TASK_LOG"], "ab", buffering=0) as log:
+        log.write(json.dumps(line).encode() + b"\n")
 
 
 @app.task(bind=True, name="beaten.scheduled")  # type: ignore[untyped-decorator]  # Celery carries no types
 def scheduled(self: Any, entry: str) -> None:
-    """What the beat schedule sends."""
-    _note(self.request, entry, self.request.headers["clocksvc-due"])
+    """Sent by the beat schedule."""
+    _append(self.request, entry, self.request.headers["clocksvc-due"])
 
 
 @on_tick("story", name="ingest.errors.each")
 @app.task(bind=True, name="beaten.each")  # type: ignore[untyped-decorator]  # Celery carries no types
 def each(self: Any, tick: dict[str, Any]) -> None:
-    """What each tick sends."""
-    _note(self.request, "each tick", tick["time"])
+    """Sent at each tick."""
+    _append(self.request, "each tick", tick["time"])
 
 
 app.conf.beat_schedule = {

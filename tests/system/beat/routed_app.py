@@ -1,7 +1,6 @@
-"""A user's app whose tasks the configuration sends at each tick; a worker of one queue can be blocked.
+"""A user's app with tasks that the configuration sends at each tick. Duplicates are not run.
 
-Environment: BROKER, NOTES as `tests.system.beat.app`; while the file BLOCK exists, tasks of `shop.errors` do not end.
-What has been run to its end is not run again.
+Environment: BROKER and TASK_LOG as in `tests.system.beat.app`; while the file BLOCK exists, `shop.errors` blocks.
 """
 
 import json
@@ -18,7 +17,7 @@ app = Celery("shop", broker=os.environ.get("BROKER", "memory://"), set_as_curren
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1)
 
 
-def _note(self: Any, tick: dict[str, Any]) -> None:
+def _append(self: Any, tick: dict[str, Any]) -> None:
     if is_duplicate(self):
         return
     while self.name == "shop.errors" and Path(os.environ["BLOCK"]).exists():
@@ -31,10 +30,10 @@ def _note(self: Any, tick: dict[str, Any]) -> None:
         "wall_ms": time.time_ns() // 1_000_000,
         "queue": (self.request.delivery_info or {}).get("routing_key"),
     }
-    with open(os.environ["NOTES"], "ab", buffering=0) as notes:
-        notes.write(json.dumps(line).encode() + b"\n")
+    with open(os.environ["TASK_LOG"], "ab", buffering=0) as log:
+        log.write(json.dumps(line).encode() + b"\n")
 
 
-checkins = app.task(bind=True, name="shop.checkins")(_note)
-errors = app.task(bind=True, name="shop.errors")(_note)
-billing = app.task(bind=True, name="shop.billing")(_note)
+checkins = app.task(bind=True, name="shop.checkins")(_append)
+errors = app.task(bind=True, name="shop.errors")(_append)
+billing = app.task(bind=True, name="shop.billing")(_append)

@@ -1,6 +1,6 @@
-"""Two beats are killed repeatedly while their clock moves through past hours: `python -m tests.system.beat.run`.
+"""Kills two beats repeatedly while their clock moves through past hours: `python -m tests.system.beat.run`.
 
-Prints what happened, and what was lost, twice, early or out of order; 1 when anything was.
+Prints the counts and all tasks that were lost, added, early or out of order. Exits with 1 if there was any.
 """
 
 import argparse
@@ -13,86 +13,86 @@ from pathlib import Path
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.judge import (
-    doubles,
-    wrong_with,
-)
-from tests.system.beat.scene import (
+from tests.system.beat.beat_installation import (
     BEATS,
     MINUTE_MS,
     WITHIN_S,
-    Scene,
-    Sent,
+    BeatInstallation,
+    ReceivedTask,
+)
+from tests.system.beat.task_errors import (
+    duplicates,
+    find_errors,
 )
 from tests.waiting import eventually
 
 BEGIN = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)
-"""The night in which Europe's clocks are set back."""
+"""The night in which daylight saving time ends in Europe."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round saw."""
+    """The counts and errors of one run."""
 
     ticks: int
     kills: int
     tasks: int
-    doubles: int
-    wrong: list[str]
+    duplicates: int
+    errors: list[str]
 
 
-def play(scene: Scene, ticks: int, kills: int, seed: int) -> Outcome:
-    """Drive the clock, and kill one beat or the other every now and then; at the end all must have been sent."""
+def run_with_kills(beats: BeatInstallation, ticks: int, kills: int, seed: int) -> Outcome:
+    """Advance the clock, kill one of the beats at random moments, and check all tasks at the end."""
     rng = random.Random(seed)
-    scene.start_worker()
+    beats.start_worker()
     for name in BEATS:
-        scene.start_beat(name)
-    since_ms = _begun(scene)
-    end_ms = scene.at_ms + ticks * MINUTE_MS
-    when = sorted(rng.sample(range(ticks), min(kills, ticks)))
+        beats.start_beat(name)
+    since_ms = _wait_until_caught_up(beats)
+    end_ms = beats.at_ms + ticks * MINUTE_MS
+    kill_at = sorted(rng.sample(range(ticks), min(kills, ticks)))
     done = 0
-    while scene.at_ms < end_ms:
-        step = min(rng.choice([1, 1, 1, 2, 5]), (end_ms - scene.at_ms) // MINUTE_MS)
-        scene.drive(step)
+    while beats.at_ms < end_ms:
+        step = min(rng.choice([1, 1, 1, 2, 5]), (end_ms - beats.at_ms) // MINUTE_MS)
+        beats.advance(step)
         done += step
-        scene.until_ticked()
-        while when and when[0] < done:
-            when.pop(0)
+        beats.wait_for_ticks()
+        while kill_at and kill_at[0] < done:
+            kill_at.pop(0)
             name = rng.choice(BEATS)
-            scene.kill(name)
-            scene.start_beat(name)
-            scene.until_sent("each tick", scene.at_ms)
-    wrong = wrong_at_last(scene, since_ms, end_ms)
-    sent = sent_since(scene, since_ms)
-    driven = sum(tick.at_ms > since_ms for tick in scene.log())
-    return Outcome(driven, scene.kills, len(sent), doubles(sent), wrong)
+            beats.kill(name)
+            beats.start_beat(name)
+            beats.wait_for_task("each tick", beats.at_ms)
+    errors = final_errors(beats, since_ms, end_ms)
+    received = received_since(beats, since_ms)
+    tick_count = sum(tick.at_ms > since_ms for tick in beats.ticks())
+    return Outcome(tick_count, beats.kills, len(received), duplicates(received), errors)
 
 
-def sent_since(scene: Scene, since_ms: int) -> list[Sent]:
-    """The tasks due after a time that the worker has taken."""
-    return [one for one in scene.sent() if one.due_ms > since_ms]
+def received_since(beats: BeatInstallation, since_ms: int) -> list[ReceivedTask]:
+    """The tasks due after a time that the worker has received."""
+    return [one for one in beats.received() if one.due_ms > since_ms]
 
 
-def wrong_at_last(scene: Scene, since_ms: int, end_ms: int) -> list[str]:
-    """What is wrong with the tasks due after a time, once all of its ticks have been sent, and the worker, which has
-    several queues, has had its time for what lies there."""
+def final_errors(beats: BeatInstallation, since_ms: int, end_ms: int) -> list[str]:
+    """The errors of the tasks due after a time, once the last tick's task has come and the worker, which reads several
+    queues, has had time to empty them."""
 
-    def wrong() -> list[str]:
-        return wrong_with(sent_since(scene, since_ms), scene.log(), since_ms, end_ms)
+    def errors() -> list[str]:
+        return find_errors(received_since(beats, since_ms), beats.ticks(), since_ms, end_ms)
 
-    scene.until_sent("each tick", end_ms)
+    beats.wait_for_task("each tick", end_ms)
     with suppress(AssertionError):
-        eventually(lambda: not wrong(), within=WITHIN_S)
-    return wrong()
+        eventually(lambda: not errors(), within=WITHIN_S)
+    return errors()
 
 
-def _begun(scene: Scene) -> int:
-    """Drive on until a beat has begun, and let it catch up: what is new is not due for time before it existed."""
-    while not scene.sent():
-        scene.drive(1)
-        scene.until_ticked()
-    scene.until_sent("each tick", scene.at_ms)
-    return scene.at_ms
+def _wait_until_caught_up(beats: BeatInstallation) -> int:
+    """Advance the clock until a beat sends, and let it catch up. A schedule is not due before a beat registers it."""
+    while not beats.received():
+        beats.advance(1)
+        beats.wait_for_ticks()
+    beats.wait_for_task("each tick", beats.at_ms)
+    return beats.at_ms
 
 
 def main() -> int:
@@ -105,13 +105,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="clocksvc-beat-"))
     with KafkaServer() as kafka, ValkeyServer() as valkey:
         start_ms = int(BEGIN.timestamp() * 1000)
-        with Scene(folder, kafka.bootstrap, valkey.url, start_ms) as scene:
-            outcome = play(scene, args.ticks, args.kills, args.seed)
-    print(f"{outcome.ticks} ticks, {outcome.kills} kills, {outcome.tasks} tasks, {outcome.doubles} doubles by id")
-    print(f"wrong: {len(outcome.wrong)}", *outcome.wrong, sep="\n  ")
-    if outcome.wrong:
+        with BeatInstallation(folder, kafka.bootstrap, valkey.url, start_ms) as beats:
+            outcome = run_with_kills(beats, args.ticks, args.kills, args.seed)
+    print(f"{outcome.ticks} ticks, {outcome.kills} kills, {outcome.tasks} tasks, {outcome.duplicates} duplicates")
+    print(f"errors: {len(outcome.errors)}", *outcome.errors, sep="\n  ")
+    if outcome.errors:
         print(f"logs: {folder}")
-    return int(bool(outcome.wrong))
+    return int(bool(outcome.errors))
 
 
 if __name__ == "__main__":

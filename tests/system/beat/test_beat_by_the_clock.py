@@ -1,4 +1,4 @@
-"""An ordinary beat schedule by the clock, with real parts: each due entry once, in order, none before its tick."""
+"""A beat schedule that follows the clock, with real servers: each task is sent once, in order, not before its tick."""
 
 from collections.abc import Iterator
 
@@ -9,56 +9,56 @@ from tests.system.beat.app import (
     LAST,
     SCHEDULED,
 )
+from tests.system.beat.beat_installation import (
+    MINUTE_MS,
+    BeatInstallation,
+)
 from tests.system.beat.run import (
     BEGIN,
-    play,
-    wrong_at_last,
-)
-from tests.system.beat.scene import (
-    MINUTE_MS,
-    Scene,
+    final_errors,
+    run_with_kills,
 )
 
 pytestmark = pytest.mark.path
 
 
 @pytest.fixture
-def scene(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[Scene]:
-    """A clock that begins in the night in which Europe's clocks are set back."""
+def beats(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[BeatInstallation]:
+    """A clock that begins in the night in which daylight saving time ends in Europe."""
     with ValkeyServer() as valkey:
         folder = tmp_path_factory.mktemp("beat")
-        with Scene(folder, bootstrap, valkey.url, int(BEGIN.timestamp() * 1000)) as made:
-            yield made
+        with BeatInstallation(folder, bootstrap, valkey.url, int(BEGIN.timestamp() * 1000)) as opened:
+            yield opened
 
 
-def test_beats_that_are_killed_lose_nothing(scene: Scene) -> None:
-    """Two beats, one killed now and then: Celery's own schedule says what has to come."""
-    outcome = play(scene, ticks=40, kills=3, seed=3)
+def test_killed_beats_lose_no_task(beats: BeatInstallation) -> None:
+    """Of two beats, one is killed at random moments. The expected tasks are those of Celery's own schedules."""
+    outcome = run_with_kills(beats, ticks=40, kills=3, seed=3)
 
-    assert outcome.wrong == []
+    assert outcome.errors == []
     assert (outcome.ticks, outcome.kills) == (40, 3)
     assert outcome.tasks > 100
 
 
-def test_a_stop_is_made_up_for(scene: Scene) -> None:
-    """30 ticks without any beat: all of it comes, in order; of the entry that wants only the last run, that one."""
-    play(scene, ticks=2, kills=0, seed=1)
-    since_ms, before = scene.at_ms, len(scene.sent())
+def test_missed_tasks_are_sent_after_a_stop(beats: BeatInstallation) -> None:
+    """After 30 ticks without a beat: all tasks, in order; of the entry with `catch_up: last` only the last."""
+    run_with_kills(beats, ticks=2, kills=0, seed=1)
+    since_ms, before = beats.at_ms, len(beats.received())
     for name in ("beat-1", "beat-2"):
-        scene.installation.end(name)
+        beats.installation.end(name)
     for _ in range(30):
-        scene.drive(1)
-    scene.until_ticked()
-    assert len(scene.sent()) == before
+        beats.advance(1)
+    beats.wait_for_ticks()
+    assert len(beats.received()) == before
 
-    scene.start_beat("beat-1")
+    beats.start_beat("beat-1")
 
-    assert wrong_at_last(scene, since_ms, scene.at_ms) == []
-    sent = scene.sent()[before:]
+    assert final_errors(beats, since_ms, beats.at_ms) == []
+    sent = beats.received()[before:]
     assert len([one for one in sent if one.entry == LAST]) == 1
     assert len({one.entry for one in sent}) > 10
-    for queue in {one.queue for one in sent}:  # a worker of several queues takes from each in turn
+    for queue in {one.queue for one in sent}:  # a worker of several queues reads them in turn
         in_order = [one.tick_ms for one in sent if one.queue == queue]
         assert in_order == sorted(in_order)
-    assert since_ms + 30 * MINUTE_MS == scene.at_ms
+    assert since_ms + 30 * MINUTE_MS == beats.at_ms
     assert len(SCHEDULED) == 20

@@ -1,4 +1,4 @@
-"""docs/jobs.md and what the README says of jobs: the app loads, its schedule goes by a clock, each command is one."""
+"""The app, configurations and commands in docs/jobs.md and in the README's section about jobs are valid."""
 
 import json
 import os
@@ -22,32 +22,32 @@ README = (ROOT / "README.md").read_text(encoding="utf-8").split("## Start jobs b
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """What stands between fences."""
+    """The code blocks of a language."""
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands(text: str) -> list[str]:
-    """What is to be typed, without what is said of it."""
+    """The commands of the console blocks, without comments."""
     lines = [line for block in blocks(text, "console") for line in block.splitlines()]
     return [re.sub(r"\s+# .*", "", line.removeprefix("$ ")) for line in lines]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Somebody's app and configuration, as the document has them."""
-    first, on_tick, doubles = blocks(DOCUMENT, "python")
+    """The app and the configuration of the document."""
+    first, on_tick, duplicates = blocks(DOCUMENT, "python")
     health = re.search(r"`(clocksvc\.celery\.add_health_file\(app\))`", DOCUMENT)
     assert health is not None
-    parts = [first, on_tick, doubles, "mark_missed_before = print", f"import clocksvc.celery\n{health[1]}"]
+    parts = [first, on_tick, duplicates, "mark_missed_before = print", f"import clocksvc.celery\n{health[1]}"]
     (tmp_path / "shop.py").write_text("\n".join(parts))
     (tmp_path / "clocksvc.yaml").write_text(blocks(DOCUMENT, "yaml")[0])
     return tmp_path
 
 
 def parsed(folder: Path, lines: list[str]) -> list[dict[str, Any]]:
-    """What Celery's command line makes of commands."""
+    """The commands, parsed by Celery's command line."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.system.beat.parsed"],
+        [sys.executable, "-m", "tests.system.beat.parse_commands"],
         input="".join(f"{line}\n" for line in lines),
         cwd=folder,
         env=os.environ | {"CLOCKSVC_CONFIG": "clocksvc.yaml", "PYTHONPATH": str(ROOT)},
@@ -59,17 +59,20 @@ def parsed(folder: Path, lines: list[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_every_command_is_one(folder: Path) -> None:
-    """Celery takes each with its options; the schedule goes by the clock, and each tick's task to its queue."""
-    every = commands(DOCUMENT)
-    celerys = [line for line in every if line.startswith("celery ")]
-    installed = [line for line in every if line.startswith("pip install ")]
+def test_every_command_is_valid(folder: Path) -> None:
+    """Celery accepts each command and its options, the schedule follows the clock, and tasks have the right queues."""
+    all_commands = commands(DOCUMENT)
+    celery_commands = [line for line in all_commands if line.startswith("celery ")]
+    installed = [line for line in all_commands if line.startswith("pip install ")]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert {extra for line in installed for extra in re.findall(r"clocksvc\[(\w+)\]", line)} <= set(extras)
-    others = [line for line in every if line not in celerys + installed]
-    assert others == ["export CLOCKSVC_CONFIG=clocksvc.yaml", next(line for line in every if line.startswith("test "))]
+    others = [line for line in all_commands if line not in celery_commands + installed]
+    assert others == [
+        "export CLOCKSVC_CONFIG=clocksvc.yaml",
+        next(line for line in all_commands if line.startswith("test ")),
+    ]
 
-    beat, worker, one, fast, slow = parsed(folder, celerys)
+    beat, worker, one, fast, slow = parsed(folder, celery_commands)
 
     assert beat == {
         "entries": {"bills": ["all", None], "report": ["last", "6h"]},
@@ -83,12 +86,12 @@ def test_every_command_is_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("text", blocks(DOCUMENT, "yaml"))
 def test_every_configuration_loads(text: str) -> None:
-    """As it stands."""
+    """Unchanged."""
     assert loaded(text).clocks
 
 
-def test_the_configuration_routes_as_is_said(folder: Path) -> None:
-    """The most specific name wins; what has no route goes to the queue that the document names."""
+def test_the_documented_routes_are_true(folder: Path) -> None:
+    """The most specific name decides; a name without a route goes to the documented queue."""
     settings = loaded((folder / "clocksvc.yaml").read_text())
     tasks = settings.clocks["checkins"].tasks
 
@@ -96,8 +99,8 @@ def test_the_configuration_routes_as_is_said(folder: Path) -> None:
     assert [settings.routes().queue(name) for name in ("ingest.more", "elsewhere")] == ["ingest", "clocksvc-tasks"]
 
 
-def test_the_probe_tells_young_from_old(tmp_path: Path) -> None:
-    """The command of the document, in a shell, over a file that was just touched and over an old one."""
+def test_the_probe_checks_the_files_age(tmp_path: Path) -> None:
+    """The documented command succeeds for a file that was just touched, and fails for an old one."""
     file = tmp_path / "health"
     file.touch()
     (probe,) = [line for line in commands(DOCUMENT) if line.startswith("test ")]
@@ -111,7 +114,7 @@ def test_the_probe_tells_young_from_old(tmp_path: Path) -> None:
 
 
 def test_the_readmes_jobs(folder: Path) -> None:
-    """The README's app and its commands, in few lines."""
+    """The README's app and commands are valid."""
     (text,) = blocks(README, "python")
     (folder / "shop.py").write_text(f"mark_missed_before = print\n{text}")
 

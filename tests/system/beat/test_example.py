@@ -1,6 +1,6 @@
-"""`examples/shop`, run by the commands of its README: a bill that waits for its data, and minutes that are complete.
+"""`examples/shop`, run with the commands of its README: the bill waits for late data, and each minute is complete.
 
-The heartbeats are left out: theirs is the wall clock's time, and the test drives the clock through a night of the past.
+Without heartbeats: they have the wall clock's time, but the test moves the clock through a night of the past.
 """
 
 import json
@@ -33,23 +33,23 @@ PROGRAMS = {"python": [], "celery": ["-m", "celery"], "clocksvc": ["-m", "clocks
 TOPIC = "shop-checkins"
 MINUTE = timedelta(minutes=1)
 OUT_OF_ORDER_S = 10
-"""What a clock allows on a CreateTime topic, unless set: it is so far behind its records."""
+"""The default `max_out_of_orderness` on a CreateTime topic, in seconds."""
 BEFORE, AFTER = 120, 5
-"""Minutes of the story before and after the bill is due."""
+"""Minutes before and after the bill's due time."""
 ABSENT = {30, 77, 119, 122}
 """The minutes in which the second till does not check in."""
 STOPS = 110
-"""The minute from which on the second till's partition is quiet for a while."""
+"""The minute from which on the second till's records are late."""
 
 
 def commands() -> list[str]:
-    """What the README tells to type."""
+    """The commands of the README."""
     blocks = re.findall(r"```console\n(.*?)```", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
 
 
 class Shop:
-    """The example in a folder of its own, and its processes."""
+    """A copy of the example, and its processes."""
 
     def __init__(self, folder: Path, bootstrap: str, redis_url: str) -> None:
         self.folder = folder / "shop"
@@ -67,47 +67,47 @@ class Shop:
         self._producer = Producer({"bootstrap.servers": bootstrap})
 
     def start(self, command: str) -> None:
-        """Start what a terminal of its own is for."""
+        """Start a command in the background."""
         with open(self._log(command), "wb") as log:
             self._running[command] = subprocess.Popen(
                 _arguments(command), cwd=self.folder, env=self.environ, stdout=log, stderr=subprocess.STDOUT
             )
 
     def run(self, command: str) -> str:
-        """What a command prints that ends by itself."""
+        """Run a command; its output."""
         done = subprocess.run(
             _arguments(command), cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def said(self, command: str, text: str) -> bool:
-        """Whether a command that runs has written this."""
+    def has_printed(self, command: str, text: str) -> bool:
+        """Whether a command, which must still run, has printed this text."""
         output = self._log(command).read_text(errors="replace")
         assert self._running[command].poll() is None, output
         return text in output
 
     def ledger(self) -> list[str]:
-        """What stands in it, as it is printed."""
+        """The lines that `ledger.py` prints."""
         return self.run("python ledger.py").splitlines()
 
     def clock(self) -> datetime | None:
-        """The clock's time, as the service tells it."""
+        """The clock's time, from the service."""
         found = http_client.get(f"http://127.0.0.1:{self.port}/v1/clocks/shop", timeout=10).json()["time"]
         return None if found is None else datetime.fromisoformat(found)
 
     def check_in(self, till: int, at: datetime, cents: int) -> None:
-        """A till's record, in its own partition."""
+        """Write a till's record to its partition."""
         value = json.dumps({"till": f"till-{till + 1}", "cents": cents})
         self._producer.produce(TOPIC, value, partition=till, timestamp=round(at.timestamp() * 1000))
         self._producer.poll(0)
 
-    def sent(self) -> None:
-        """Kafka has what was checked in."""
+    def flush(self) -> None:
+        """Wait until Kafka has all records."""
         assert self._producer.flush(30) == 0
 
-    def end(self) -> dict[str, int]:
-        """SIGTERM to all; how each ended."""
+    def stop(self) -> dict[str, int]:
+        """Send SIGTERM to all processes; their exit codes."""
         for process in self._running.values():
             process.terminate()
         try:
@@ -127,19 +127,19 @@ def _arguments(command: str) -> list[str]:
 
 @pytest.fixture
 def shop(tmp_path: Path, bootstrap: str) -> Iterator[Shop]:
-    """The example on servers that know nothing of it."""
+    """The example, with fresh servers and topic."""
     create_topic(bootstrap, TOPIC, 2, "CreateTime")
     with ValkeyServer() as valkey:
-        made = Shop(tmp_path, bootstrap, valkey.url)
-        yield made
-        made.end()
+        opened = Shop(tmp_path, bootstrap, valkey.url)
+        yield opened
+        opened.stop()
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.delete_topics([TOPIC, "shop-ticks", "shop-ticks-checkpoints"]).values():
         future.result(30)
 
 
 class Night:
-    """The check-ins of the two tills around 04:00 of yesterday, and what must come of them: judged here alone."""
+    """The check-ins of two tills around 04:00 of yesterday, and the expected lines of the ledger."""
 
     def __init__(self) -> None:
         today = datetime.now(ZoneInfo("Europe/Berlin")).date()
@@ -147,25 +147,25 @@ class Night:
         self.due = four.astimezone(UTC)
         self.begin = self.due - BEFORE * MINUTE
         every = set(range(BEFORE + AFTER))
-        self.there = [every, every - ABSENT]
+        self.present = [every, every - ABSENT]
 
     def moment(self, minute: int) -> datetime:
-        """When who is there checks in."""
+        """The time of the check-ins in a minute."""
         return self.begin + minute * MINUTE + timedelta(seconds=5)
 
     def check_in(self, shop: Shop, till: int, minutes: Iterable[int]) -> None:
-        """The till's records of these minutes, as far as it is there: a cent, or two, for each minute so far."""
-        for minute in sorted(self.there[till].intersection(minutes)):
+        """Write a till's records for those of these minutes in which it is present. Amounts grow with the minute."""
+        for minute in sorted(self.present[till].intersection(minutes)):
             shop.check_in(till, self.moment(minute), (1 + till) * minute)
-        shop.sent()
+        shop.flush()
 
     def missed(self) -> list[str]:
-        """What the ledger says in the end."""
+        """The expected missed check-ins."""
         return [f"missed {_text(self.begin + minute * MINUTE)} till-2" for minute in sorted(ABSENT)]
 
     def bills(self) -> list[str]:
-        """What the ledger says in the end."""
-        cents = [sum((1 + till) * minute for minute in self.there[till] if minute < BEFORE) for till in (0, 1)]
+        """The expected bills."""
+        cents = [sum((1 + till) * minute for minute in self.present[till] if minute < BEFORE) for till in (0, 1)]
         return [f"bill {_text(self.due)} till-{till + 1} {cents[till] / 100:.2f}" for till in (0, 1)]
 
 
@@ -174,28 +174,28 @@ def _text(at: datetime) -> str:
 
 
 def start(shop: Shop) -> None:
-    """What has a terminal of its own, until beat goes by the clock."""
+    """Start the README's long-running commands, without heartbeats, and wait until beat follows the clock."""
     running = [line for line in commands() if line.split()[0] in PROGRAMS and line.split()[-1] != "ledger.py"]
     running = [line for line in running if "checkin.py" not in line and "-A clocksvc" not in line]
     assert len(running) == 4
     for command in running:
         shop.start(command)
     beat = next(command for command in running if "beat" in command)
-    eventually(lambda: shop.said(beat, "dispatching"), within=60, what="beat to go by the clock")
+    eventually(lambda: shop.has_printed(beat, "dispatching"), within=60, what="beat to follow the clock")
 
 
 def test_the_shop(shop: Shop) -> None:
-    """The bill for 04:00 waits while one till's records are missing; then it and the missed minutes are exact."""
+    """The bill for 04:00 waits for the late records of one till; then bill and missed check-ins are exact."""
     night = Night()
     start(shop)
-    for till in (0, 1):  # a clock's first tick is where it stands once all partitions are known
+    for till in (0, 1):  # the first tick is emitted once all partitions have reported
         night.check_in(shop, till, {0})
     eventually(lambda: shop.clock() == night.begin - MINUTE, within=60, what="the first tick")
 
     night.check_in(shop, 0, range(1, BEFORE + AFTER))
     night.check_in(shop, 1, range(1, STOPS))
-    stands = (night.moment(STOPS - 1) - timedelta(seconds=OUT_OF_ORDER_S)).replace(second=0)
-    eventually(lambda: shop.clock() == stands, within=60, what=f"the clock to stand at {stands}")
+    expected = (night.moment(STOPS - 1) - timedelta(seconds=OUT_OF_ORDER_S)).replace(second=0)
+    eventually(lambda: shop.clock() == expected, within=60, what=f"the clock to be at {expected}")
     eventually(lambda: shop.ledger() == night.missed()[:2], within=60, what="two missed minutes, and no bill")
 
     night.check_in(shop, 1, range(STOPS, BEFORE + AFTER))
@@ -203,4 +203,4 @@ def test_the_shop(shop: Shop) -> None:
     for name in ("till-1", "till-2"):
         shop.run(f"python checkin.py {name} 12.40 {_text(last)}")
     eventually(lambda: shop.ledger() == night.missed() + night.bills(), within=60, what="the bills and all minutes")
-    assert set(shop.end().values()) == {0}
+    assert set(shop.stop().values()) == {0}

@@ -1,4 +1,4 @@
-"""The app: how Celery finds it, what it is configured to do, and that it keeps to itself."""
+"""clocksvc's Celery app: how Celery finds it, its configuration, and that it does not affect a user's app."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def settings(**sections: Any) -> Settings:
 
 
 def python(script: str, **environment: str) -> str:
-    """What a script prints in a Python of its own, where every warning is an error."""
+    """The output of a script in a new Python process, where every warning is an error."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("CLOCKSVC", "CELERY"))}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
@@ -38,8 +38,8 @@ def python(script: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_one_queue_of_its_own() -> None:
-    """The worker reads the queue `clocksvc` alone, and the task goes there however it is sent: never to `celery`."""
+def test_the_app_has_one_queue() -> None:
+    """The worker reads only the queue `clocksvc`, and the task always goes there, never to `celery`."""
     app = build(settings())
 
     assert list(app.amqp.queues.consume_from) == ["clocksvc"]
@@ -49,7 +49,7 @@ def test_one_queue_of_its_own() -> None:
 
 
 def test_json_and_no_results() -> None:
-    """Nothing is unpickled, nothing is kept about results, and nothing of beat's is kept on disk."""
+    """Nothing is unpickled, no results are kept, and beat writes nothing to disk."""
     conf = build(settings()).conf
 
     assert (conf.task_serializer, conf.accept_content) == ("json", ["json"])
@@ -58,7 +58,7 @@ def test_json_and_no_results() -> None:
 
 
 def test_beat_has_an_entry_for_each_clock_with_heartbeats() -> None:
-    """A clock without heartbeats has no entry; a message lives for max(every, 60 s)."""
+    """A clock without heartbeats has none. A message expires after max(every, 60 s)."""
     schedule = build(settings()).conf.beat_schedule
 
     assert set(schedule) == {"heartbeat-checkins"}
@@ -69,12 +69,12 @@ def test_beat_has_an_entry_for_each_clock_with_heartbeats() -> None:
 
 
 def test_the_broker_is_redis_unless_set() -> None:
-    """The store's Redis is the broker; another broker gets no options that only Redis knows."""
-    own = build(settings(redis={"url": "redis://somewhere:7000/3"})).conf
+    """The store's Redis is the broker. Another broker gets no options of Redis."""
+    default = build(settings(redis={"url": "redis://somewhere:7000/3"})).conf
     other = build(settings(celery={"broker_url": "amqp://somewhere//"})).conf
 
-    assert own.broker_url == "redis://somewhere:7000/3"
-    assert own.broker_transport_options["visibility_timeout"] > 60
+    assert default.broker_url == "redis://somewhere:7000/3"
+    assert default.broker_transport_options["visibility_timeout"] > 60
     assert (other.broker_url, other.broker_transport_options) == ("amqp://somewhere//", {})
 
 
@@ -90,15 +90,15 @@ print("clocksvc.settings" in sys.modules)
 """
 
 
-def test_importing_a_class_leaves_a_users_app_alone() -> None:
-    """An import from here neither reads a configuration nor touches a user's own app."""
+def test_importing_a_class_does_not_affect_a_users_app() -> None:
+    """The import reads no configuration either."""
     script = IMPORT.format(statement="from clocksvc.celery import EpochSchedule")
 
     assert python(script) == "False"
 
 
-def test_even_the_app_leaves_a_users_app_alone(tmp_path: Path) -> None:
-    """With our app built beside it, a user's app stays the current one and has none of our tasks."""
+def test_the_app_does_not_affect_a_users_app(tmp_path: Path) -> None:
+    """The user's app stays the current one and has no tasks of clocksvc."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t}}")
     script = IMPORT.format(statement="from clocksvc.celery import app; app.finalize()")
@@ -106,8 +106,8 @@ def test_even_the_app_leaves_a_users_app_alone(tmp_path: Path) -> None:
     assert python(script, CLOCKSVC_CONFIG=str(config)) == "True"
 
 
-def test_celery_finds_the_app_by_its_own_rule(tmp_path: Path) -> None:
-    """`-A clocksvc` is enough, also when a module of this package was imported before; it is built once."""
+def test_celery_finds_the_app(tmp_path: Path) -> None:
+    """By `-A clocksvc`, also after a module of the package was imported. It is built once."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t}}")
     script = (
@@ -119,8 +119,8 @@ def test_celery_finds_the_app_by_its_own_rule(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["worker", "beat"])
-def test_a_wrong_configuration_is_said(program: str, tmp_path: Path) -> None:
-    """Without a usable configuration `celery -A clocksvc` ends with the field's name alone, no traceback."""
+def test_a_wrong_configuration_ends_the_program(program: str, tmp_path: Path) -> None:
+    """`celery -A clocksvc` prints the field's name, without a traceback."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t, intervall: 5s}}")
     celery = Path(sys.executable).with_name("celery")
@@ -133,15 +133,15 @@ def test_a_wrong_configuration_is_said(program: str, tmp_path: Path) -> None:
         check=False,
     )
 
-    said = done.stderr.splitlines()
+    lines = done.stderr.splitlines()
     assert done.returncode == 1
-    assert said[0] == f"clocksvc: the configuration ({config}) is not valid:"
-    assert "intervall" in said[1]
-    assert len(said) == 2
+    assert lines[0] == f"clocksvc: the configuration ({config}) is not valid:"
+    assert "intervall" in lines[1]
+    assert len(lines) == 2
 
 
-def test_a_wrong_configuration_ends_no_other_program(tmp_path: Path) -> None:
-    """Whoever imports the app in a program of his own gets an error that he can catch."""
+def test_a_wrong_configuration_is_raised_in_other_programs(tmp_path: Path) -> None:
+    """A program that imports the app can catch the error."""
     script = """
 from clocksvc.errors import SettingsError
 try:

@@ -1,4 +1,4 @@
-"""What ClockScheduler makes of an app, before it sends anything: entries, names that can't be, and what is counted."""
+"""ClockScheduler's schedules, its checks of an app's settings, and the Celery task queue."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ def close(tick: dict[str, Any]) -> None:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
-    """An app on a machine whose configuration has one clock."""
+    """An app; CLOCKSVC_CONFIG has one clock."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text(yaml.safe_dump({"clocks": {"checkins": {"topics": ["t"], "group": "g"}}}))
     monkeypatch.setenv("CLOCKSVC_CONFIG", str(config))
@@ -45,16 +45,16 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
         yield made
 
 
-def test_an_ordinary_schedule_is_taken(app: Celery) -> None:
-    """With the names that a dispatcher may have."""
+def test_an_ordinary_schedule_is_accepted(app: Celery) -> None:
+    """With any of the characters that a dispatcher's name can have."""
     app.conf.clocksvc_dispatcher = "shop_EU.1-a"
 
     ClockScheduler(app)
 
 
 @pytest.mark.parametrize("name", ["tasks", "shop/eu", "", "a b", "x" * 64, 7])
-def test_a_sender_that_could_be_taken_for_another_is_refused(app: Celery, name: Any) -> None:
-    """`tasks` is the service's own: with its name, one of the two would never have a turn."""
+def test_an_ambiguous_dispatcher_name_is_rejected(app: Celery, name: Any) -> None:
+    """`tasks` is the service's dispatcher: of two with this name, one would never be active."""
     app.conf.clocksvc_dispatcher = name
 
     with pytest.raises(InvalidValue, match="clocksvc_dispatcher"):
@@ -62,16 +62,16 @@ def test_a_sender_that_could_be_taken_for_another_is_refused(app: Celery, name: 
 
 
 @pytest.mark.parametrize("name", ["", "tick:shop.close"])
-def test_an_entry_that_could_be_taken_for_another_is_refused(app: Celery, name: str) -> None:
-    """By the dispatcher's own position, or by a task for each tick."""
+def test_an_ambiguous_entry_name_is_rejected(app: Celery, name: str) -> None:
+    """It could be the key of the dispatcher's own checkpoint, or the name of a task for each tick."""
     app.conf.beat_schedule = {name: EVERY}
 
     with pytest.raises(InvalidValue, match="beat_schedule"):
         ClockScheduler(app)
 
 
-def test_two_tasks_may_be_routed_by_one_name(app: Celery) -> None:
-    """Each is sent."""
+def test_two_tasks_can_have_one_dotted_name(app: Celery) -> None:
+    """Both are sent."""
     for name in ("shop.one", "shop.two"):
         on_tick("checkins", name="ingest.errors")(app.task(name=name, shared=False)(close))
     settings = load(None, os.environ)
@@ -82,13 +82,13 @@ def test_two_tasks_may_be_routed_by_one_name(app: Celery) -> None:
     assert {task.message.task for task in found} == {"shop.one", "shop.two"}
 
 
-def test_a_mark_below_the_task_is_refused() -> None:
-    """It would be on a function that nobody looks at, and no tick would ever send it."""
+def test_on_tick_below_the_task_is_rejected() -> None:
+    """It would mark the plain function, which is never sent."""
     with pytest.raises(InvalidValue, match=r"above @app\.task"):
         on_tick("checkins", name="ingest.close")(close)
 
 
-def by_a_router(name: str, args: Any, *_: Any, **__: Any) -> dict[str, str]:
+def router(name: str, args: Any, *_: Any, **__: Any) -> dict[str, str]:
     return {"queue": f"queue-of-{args[0]}"}
 
 
@@ -102,13 +102,13 @@ def by_a_router(name: str, args: Any, *_: Any, **__: Any) -> dict[str, str]:
         ({}, {"queue": "own"}, {"queue": "slow"}, "ingest.errors", ("ingest", "slow")),
         ({"task_routes": {"shop.*": {"queue": "routed"}}}, {}, {}, "", ("shop", "routed")),
         ({}, {}, {"exchange": "e", "routing_key": "key"}, "", ("shop", "key")),
-        ({"task_routes": by_a_router}, {}, {}, "", ("shop", "")),
+        ({"task_routes": router}, {}, {}, "", ("shop", "")),
     ],
 )
-def test_what_is_counted_is_where_celery_sends(
+def test_metric_labels_are_those_of_celerys_routing(
     conf: dict[str, Any], task: dict[str, Any], options: dict[str, Any], route: str, expected: tuple[str, str]
 ) -> None:
-    """The queue by Celery's own rules, empty where it depends on the arguments; the namespace by the dotted name."""
+    """The queue is "" if it depends on the arguments. The namespace is that of the dotted name."""
     app = Celery("shop", set_as_current=False, broker="memory://")
     app.conf.update(conf)
     app.task(name="shop.bills", shared=False, **task)(close)
@@ -124,7 +124,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 class FullRedis(Exception):
-    """As redis raises it: no OSError, and none of kombu's."""
+    """As redis raises it: neither an OSError nor an error of kombu."""
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ class FullRedis(Exception):
         (TypeError("missing 1 required positional argument"), InvalidValue),
     ],
 )
-def test_what_is_only_the_brokers_trouble_is_tried_again(
+def test_broker_errors_are_retriable(
     monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[ClocksvcError]
 ) -> None:
-    """Nothing ends beat; what can never be sent is refused, so that it holds no other up."""
+    """A message that can never be sent is rejected instead. No error ends beat."""
     app = Celery("shop", set_as_current=False, broker="memory://")
     monkeypatch.setattr(app, "send_task", raising(error))
 
@@ -147,8 +147,8 @@ def test_what_is_only_the_brokers_trouble_is_tried_again(
         CeleryTaskQueue(app, {"e": TaskMessage("shop.bills", tick_arguments)}).send(DUE_TASK)
 
 
-def test_arguments_that_raise_are_refused() -> None:
-    """A user's own function, called for each sending."""
+def test_arguments_that_raise_are_rejected() -> None:
+    """They are functions of the user, called for each message."""
     app = Celery("shop", set_as_current=False, broker="memory://")
     lazy = BeatLazyFunc(raising(KeyError("day")))
 

@@ -1,4 +1,4 @@
-"""`is_duplicate`: a task that has been run to its end is known when it comes again; any other is run."""
+"""`is_duplicate`: a redelivery of a task that succeeded is recognised; any other task is run."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ Configure = Callable[[str], Store]
 
 @pytest.fixture
 def configure(tmp_path: Path, key_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    """Write a configuration for a store at a URL, as a worker is started with; the clock's store."""
+    """A function that writes a worker's configuration with the store at a URL, and returns the clock's store."""
 
     def written(url: str) -> Store:
         config = tmp_path / "clocksvc.yaml"
@@ -52,7 +52,7 @@ def store(configure: Configure, redis_url: str) -> Store:
 
 
 class Task:
-    """A bound task that asks twice, notes what it did, and ends as it is told."""
+    """A bound task that calls `is_duplicate` twice and records each run. Raises `failing`, if set."""
 
     def __init__(self) -> None:
         self.runs: list[str] = []
@@ -74,39 +74,39 @@ class Task:
         if self.failing is not None:
             raise self.failing
 
-    def come(self, task_id: str, headers: dict[str, str] | None = HEADERS) -> None:
-        """What a worker does when the task is delivered."""
+    def deliver(self, task_id: str, headers: dict[str, str] | None = HEADERS) -> None:
+        """Run the task as a worker does."""
         self._task.apply(task_id=task_id, headers=headers)
 
     def __call__(self) -> None:
         self._task()
 
 
-def test_a_redelivery_of_a_finished_task_is_a_double(store: Store) -> None:
-    """Each time; it counts once a run, however often it is asked. Another id is another task."""
+def test_a_redelivery_of_a_task_that_succeeded_is_a_duplicate(store: Store) -> None:
+    """Each time. It is counted once for each run. A task with another id is not a duplicate."""
     task = Task()
     for task_id in ("a", "a", "b", "a"):
-        task.come(task_id)
+        task.deliver(task_id)
 
     assert task.runs == ["run", "duplicate", "run", "duplicate"]
     assert store.counters().task_duplicates == 2
 
 
 @pytest.mark.parametrize("error", [ValueError("half way"), Retry("later")])
-def test_a_task_that_did_not_end_well_is_run_again(store: Store, error: Exception) -> None:
-    """One that failed, and one that is to be retried."""
+def test_a_task_that_did_not_succeed_is_run_again(store: Store, error: Exception) -> None:
+    """It failed, or is to be retried."""
     task = Task()
     task.failing = error
-    task.come("a")
+    task.deliver("a")
     task.failing = None
-    task.come("a")
-    task.come("a")
+    task.deliver("a")
+    task.deliver("a")
 
     assert task.runs == ["run", "run", "duplicate"]
 
 
-def test_a_task_that_died_half_way_is_run_again(store: Store) -> None:
-    """The process is gone before the end: nothing was noted."""
+def test_a_task_whose_process_died_is_run_again(store: Store) -> None:
+    """Nothing was recorded before its end."""
     program = f"""
 import os
 from celery import Celery
@@ -121,52 +121,52 @@ task.apply(task_id="a", headers={HEADERS})
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 9
 
     task = Task()
-    task.come("a")
+    task.deliver("a")
 
     assert task.runs == ["run"]
 
 
-def test_a_flushed_store_has_forgotten(store: Store, redis_url: str, key_prefix: str) -> None:
-    """Then a redelivery is run again, never dropped."""
+def test_after_a_flush_of_the_store_tasks_are_run_again(store: Store, redis_url: str, key_prefix: str) -> None:
+    """A redelivery is never dropped by mistake."""
     task = Task()
-    task.come("a")
+    task.deliver("a")
     with Redis.from_url(redis_url) as raw:
         assert raw.delete(f"{key_prefix}:{{checkins}}:finished") == 1
-    task.come("a")
+    task.deliver("a")
 
     assert task.runs == ["run", "run"]
 
 
 def test_without_a_store_a_task_is_run(configure: Configure) -> None:
-    """It is not known whether it was: at least once."""
+    """Its result is unknown, and delivery is at least once."""
     configure(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
     task = Task()
-    task.come("a")
-    task.come("a")
+    task.deliver("a")
+    task.deliver("a")
 
     assert task.runs == ["run", "run"]
 
 
-def test_what_no_clock_sent_is_no_double(store: Store) -> None:
-    """By hand, or called as a function: no store is asked."""
+def test_a_task_that_no_clock_sent_is_no_duplicate(store: Store) -> None:
+    """It was sent by hand, or called as a function: the store is not used."""
     task = Task()
-    task.come("a", None)
-    task.come("a", None)
+    task.deliver("a", None)
+    task.deliver("a", None)
     task()
 
     assert task.runs == ["run"] * 3
     assert store.counters().task_duplicates == 0
 
 
-def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that the worker does not know, and a worker that was started without a configuration."""
-    said: list[Exception] = []
+def test_a_wrong_configuration_is_raised(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown clock, and a worker without a configuration."""
+    raised: list[Exception] = []
 
     def run(task: Any) -> None:
         try:
             is_duplicate(task)
         except (UnknownClock, SettingsError) as error:
-            said.append(error)
+            raised.append(error)
 
     app = Celery("duplicates", set_as_current=False, broker="memory://")
     task = app.task(bind=True, shared=False, name="duplicates.wrong")(run)
@@ -175,4 +175,4 @@ def test_a_wrong_configuration_is_said(store: Store, monkeypatch: pytest.MonkeyP
     duplicates._resources.cache_clear()
     task.apply(task_id="a", headers=HEADERS)
 
-    assert [type(error) for error in said] == [UnknownClock, SettingsError]
+    assert [type(error) for error in raised] == [UnknownClock, SettingsError]

@@ -1,4 +1,4 @@
-"""When heartbeats are due: on each multiple since the epoch, whatever the wall clock does."""
+"""The due times of heartbeats: multiples since the epoch, also after the wall clock was changed."""
 
 import pickle
 from datetime import UTC, datetime, timedelta
@@ -24,18 +24,18 @@ def wall_at(at_ms: int) -> ManualTime:
 @pytest.mark.parametrize(
     ("last_ms", "now_ms", "left_ms"),
     [
-        pytest.param(0, 0, 60_000, id="just run: a whole interval"),
+        pytest.param(0, 0, 60_000, id="just run: a full interval"),
         pytest.param(0, 59_999, 1, id="a millisecond before the multiple"),
         pytest.param(0, 60_000, 0, id="at the multiple"),
-        pytest.param(59_999, 60_000, 0, id="run just before the multiple, by beat's start"),
+        pytest.param(59_999, 60_000, 0, id="run just before the multiple, when beat started"),
         pytest.param(60_000, 60_000, 60_000, id="run at the multiple: the next one"),
         pytest.param(60_007, 60_010, 59_990, id="run a little late: still aligned"),
-        pytest.param(0, 600_001, 0, id="missed ones are due once, together"),
+        pytest.param(0, 600_001, 0, id="several missed multiples are due once"),
         pytest.param(60_001, 59_999, 60_001, id="the wall clock was set back a little: not twice"),
     ],
 )
 def test_remaining(last_ms: int, now_ms: int, left_ms: int) -> None:
-    """How long until the next multiple of a minute after the last run."""
+    """The time until the next multiple of a minute after the last run."""
     assert remaining_ms(last_ms, now_ms, 60_000) == left_ms
 
 
@@ -43,8 +43,8 @@ def test_remaining(last_ms: int, now_ms: int, left_ms: int) -> None:
     ("now_ms", "due", "next_s"),
     [(MULTIPLE_MS + 20_000, False, 40.0), (MULTIPLE_MS + 60_000, True, 60.0), (MULTIPLE_MS + 61_500, True, 58.5)],
 )
-def test_is_due_answers_as_celery_asks(now_ms: int, due: bool, next_s: float) -> None:
-    """Celery learns whether the entry is due and, to the millisecond, when the next multiple comes."""
+def test_is_due(now_ms: int, due: bool, next_s: float) -> None:
+    """The result has whether the entry is due, and the time until the next multiple, to the millisecond."""
     schedule = EpochSchedule(60_000, wall_at(now_ms))
     last_run_at = EPOCH + timedelta(milliseconds=MULTIPLE_MS + 5)
 
@@ -52,12 +52,12 @@ def test_is_due_answers_as_celery_asks(now_ms: int, due: bool, next_s: float) ->
 
 
 def test_now_is_an_aware_time() -> None:
-    """What Celery stores as the last run is UTC, to the millisecond."""
+    """Celery stores it as the last run: UTC, with milliseconds."""
     assert EpochSchedule(1_000, wall_at(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
 
 
 def test_schedules_compare_by_interval() -> None:
-    """Beat must not see a change where there is none; a copy over a pickle is the same schedule."""
+    """Otherwise beat would see a change after a restart. A pickled copy is equal."""
     assert EpochSchedule(1_000) == pickle.loads(pickle.dumps(EpochSchedule(1_000)))
     assert EpochSchedule(1_000) != EpochSchedule(2_000)
     assert hash(EpochSchedule(1_000)) == hash(EpochSchedule(1_000))
@@ -65,7 +65,7 @@ def test_schedules_compare_by_interval() -> None:
 
 
 class RecordingScheduler(HeartbeatScheduler):
-    """Beat's scheduler, with a list in the broker's place."""
+    """Beat's scheduler with a list in place of the broker."""
 
     time: ManualTime
 
@@ -93,14 +93,14 @@ class RecordingScheduler(HeartbeatScheduler):
         self.slow_ms = 0
 
     def run(self, wall: ManualTime, seconds: float) -> None:
-        """Let beat live for so long: it sleeps exactly as long as it says."""
+        """Run beat for some seconds of the wall clock; each sleep takes exactly as long as beat asked for."""
         until_ms = wall.now_ms() + round(seconds * 1000)
         while wall.now_ms() < until_ms:
             wall.advance(max(1, round(self.tick() * 1000)) / 1000)
 
 
 def test_beat_sends_each_multiple_once() -> None:
-    """Through Celery's own loop: one message for each multiple, never before it, at most a few ms after it."""
+    """In Celery's own loop: one message for each multiple, never before it, and at most a few ms after it."""
     wall = wall_at(MULTIPLE_MS + 1_300)
     beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 10)
@@ -109,8 +109,8 @@ def test_beat_sends_each_multiple_once() -> None:
     assert all(0 <= at_ms - due_ms < 20 for at_ms, due_ms in zip(beat.sent_at, beat.sent, strict=True))
 
 
-def test_beat_survives_a_clock_that_is_set_back() -> None:
-    """When the wall clock is set back an hour, heartbeats go on with its next multiple, not an hour later."""
+def test_the_wall_clock_is_set_back() -> None:
+    """By an hour: heartbeats continue with its next multiple, not an hour later."""
     wall = wall_at(MULTIPLE_MS + 3_600_500)
     beat = RecordingScheduler(wall, 2_000)
     beat.run(wall, 4)
@@ -121,8 +121,8 @@ def test_beat_survives_a_clock_that_is_set_back() -> None:
     assert beat.sent == [MULTIPLE_MS + 2_000, MULTIPLE_MS + 4_000]
 
 
-def test_beat_makes_good_after_a_pause_once() -> None:
-    """After a pause of many intervals one message goes out, for the newest multiple; then the rhythm goes on."""
+def test_beat_sends_one_message_after_a_pause() -> None:
+    """For the newest of many missed multiples; then it continues as before."""
     wall = wall_at(MULTIPLE_MS + 500)
     beat = RecordingScheduler(wall, 2_000)
     beat.tick()
@@ -132,8 +132,8 @@ def test_beat_makes_good_after_a_pause_once() -> None:
     assert beat.sent == [MULTIPLE_MS + 100_000, MULTIPLE_MS + 102_000]
 
 
-def test_a_slow_message_makes_the_next_no_later() -> None:
-    """A message that takes long to send (the broker was away) holds the next one up only until it is sent."""
+def test_a_slow_send_delays_only_itself() -> None:
+    """After a slow send, such as in an outage of the broker, the next message is sent at once if it is due."""
     wall = wall_at(MULTIPLE_MS + 1_500)
     beat = RecordingScheduler(wall, 2_000)
     beat.slow_ms = 2_900

@@ -1,4 +1,4 @@
-"""When an entry is due by the clock: at the times that Celery's own schedules give, asked as beat asks them."""
+"""Recurrences of beat entries: the due times are those of Celery's own schedules, evaluated as beat does it."""
 
 import math
 import random
@@ -21,8 +21,8 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asi
 MINUTE_MS = 60_000
 
 
-class Whenever(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
-    """A schedule of a user's own, as `solar` is one of Celery's."""
+class OtherSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
+    """A user's own schedule class; Celery has others too, such as `solar`."""
 
 
 def moment(timestamp_ms: int) -> datetime:
@@ -36,7 +36,7 @@ def app_in(zone: str) -> Celery:
 
 
 def random_crontab(rng: random.Random, app: Celery) -> crontab:
-    """Of all the shapes that a field can have."""
+    """Fields have all forms that crontab allows."""
 
     def field(low: int, high: int) -> str:
         kind = rng.randrange(4)
@@ -60,14 +60,14 @@ def random_crontab(rng: random.Random, app: Celery) -> crontab:
 
 
 def with_app(app: Celery, **fields: str) -> crontab:
-    """As beat makes it: the app comes later."""
+    """As beat does: the app is set after construction."""
     cron = crontab(**fields)
     cron.app = app
     return cron
 
 
 class Beat:
-    """Celery's own schedule, asked as beat asks it: is it due, and when am I to ask again?"""
+    """Evaluates Celery's own schedule as beat does, through `is_due`."""
 
     def __init__(self, cron: crontab) -> None:
         self._cron = cron
@@ -75,7 +75,7 @@ class Beat:
         self._cron.nowfun = lambda: self._now
 
     def runs(self, since_ms: int, until_ms: int) -> list[int]:
-        """When a beat that was started at `since_ms` sends, if nothing holds it up."""
+        """When a beat that was started at `since_ms` sends, if it is never delayed."""
         found, last_ms, now_ms = [], since_ms, since_ms
         while now_ms <= until_ms:
             self._now = moment(now_ms)
@@ -88,7 +88,7 @@ class Beat:
 
 
 def quiet_day_before(start_ms: int, zone: str) -> int:
-    """Noon of a day at least two before, in which the clocks did not change."""
+    """Noon of a day at least two days earlier, without a change of daylight saving time near it."""
     day = datetime.fromtimestamp(start_ms / 1000, ZoneInfo(zone)).replace(hour=12, minute=0) - timedelta(days=2)
     while (day - timedelta(days=1)).utcoffset() != (day + timedelta(days=1)).utcoffset():
         day -= timedelta(days=1)
@@ -96,7 +96,7 @@ def quiet_day_before(start_ms: int, zone: str) -> int:
 
 
 def random_start(rng: random.Random, zone: str) -> int:
-    """Some minute; one time in three within a day of a change of the clocks."""
+    """A random minute; in one of three cases within a day of a change of daylight saving time."""
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=rng.randrange(365 * 1440))
     if rng.random() < 1 / 3:
         day = datetime(2026, 1, 1, tzinfo=ZoneInfo(zone))
@@ -107,9 +107,8 @@ def random_start(rng: random.Random, zone: str) -> int:
 
 
 @pytest.mark.parametrize("first", range(0, 1_000, 250))
-def test_due_times_are_those_that_celery_gives(first: int) -> None:
-    """1,000 random crontabs and time zones: no run of beat's is missing, none is added, around changes of the clocks
-    too."""
+def test_due_times_are_those_of_celery(first: int) -> None:
+    """For 1,000 random crontabs and time zones, also near changes of daylight saving time."""
     compared = 0
     for seed in range(first, first + 250):
         rng = random.Random(seed)
@@ -119,36 +118,36 @@ def test_due_times_are_those_that_celery_gives(first: int) -> None:
         due = CrontabRecurrence(cron)
 
         until_ms = start_ms + rng.choice([1, 1, 2]) * 1_440 * MINUTE_MS
-        ours = list(due.due(start_ms, until_ms))
-        theirs = [at_ms for at_ms in Beat(cron).runs(quiet_day_before(start_ms, zone), until_ms) if at_ms > start_ms]
-        assert ours == theirs, f"seed {seed}: {cron!r} in {zone} from {moment(start_ms)}"
-        compared += 1 + len(ours)
+        actual = list(due.due(start_ms, until_ms))
+        expected = [at_ms for at_ms in Beat(cron).runs(quiet_day_before(start_ms, zone), until_ms) if at_ms > start_ms]
+        assert actual == expected, f"seed {seed}: {cron!r} in {zone} from {moment(start_ms)}"
+        compared += 1 + len(actual)
     assert compared > 1_000
 
 
 @pytest.mark.parametrize("begin", ["2026-06-01T00:00:00", "2026-03-28T22:00:00", "2026-10-24T22:00:00"])
-def test_asking_in_steps_gives_the_same_as_asking_at_once(begin: str) -> None:
-    """However the ticks come, and wherever a dispatcher was started anew, when the clocks change too."""
+def test_due_times_do_not_depend_on_the_steps(begin: str) -> None:
+    """One call or many, with restarts in between, also near changes of daylight saving time."""
     start_ms = int(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1000)
-    at_once = list(_sevens().due(start_ms, start_ms + 600 * MINUTE_MS))
+    at_once = list(_every_seven_minutes().due(start_ms, start_ms + 600 * MINUTE_MS))
 
-    due = _sevens()
+    due = _every_seven_minutes()
     in_steps: list[int] = []
     for minute in range(600):
         if minute % 50 == 0:
-            due = _sevens()
+            due = _every_seven_minutes()
         in_steps += due.due(start_ms + minute * MINUTE_MS, start_ms + (minute + 1) * MINUTE_MS)
 
     assert in_steps == at_once
     assert len(at_once) > 60
 
 
-def _sevens() -> CrontabRecurrence:
+def _every_seven_minutes() -> CrontabRecurrence:
     return CrontabRecurrence(with_app(app_in("Europe/Berlin"), minute="*/7"))
 
 
 def test_an_interval_is_due_at_its_multiples() -> None:
-    """As ticks are: since the epoch."""
+    """Since the epoch, as ticks are."""
     assert list(IntervalRecurrence(300_000).due(300_000, 900_000)) == [600_000, 900_000]
 
 
@@ -158,24 +157,24 @@ def test_an_interval_is_due_at_its_multiples() -> None:
         (schedule(timedelta(seconds=90)), "wanted a multiple of the clock's interval, 60 s"),
         (schedule(timedelta(seconds=0)), "wanted a multiple of the clock's interval, 60 s"),
         (schedule(timedelta(microseconds=60_000_001)), "wanted a multiple of the clock's interval, 60 s"),
-        (Whenever(), "wanted a crontab or an interval"),
+        (OtherSchedule(), "wanted a crontab or an interval"),
     ],
 )
-def test_what_can_not_go_by_the_clock_is_refused_by_name(given: Any, wanted: str) -> None:
-    """With what would be right."""
-    with pytest.raises(InvalidValue) as refused:
+def test_other_schedules_are_rejected(given: Any, wanted: str) -> None:
+    """The error names the entry and says what is allowed."""
+    with pytest.raises(InvalidValue) as raised:
         recurrence_of("bills", given, MINUTE_MS)
 
-    assert "beat_schedule['bills']" in str(refused.value)
-    assert wanted in str(refused.value)
+    assert "beat_schedule['bills']" in str(raised.value)
+    assert wanted in str(raised.value)
 
 
-def test_another_schedule_or_zone_reads_otherwise() -> None:
-    """So that a changed entry is seen to be another one; an unchanged one is not."""
-    words = [
+def test_the_fingerprint_depends_on_schedule_and_zone() -> None:
+    """So a changed entry is a new schedule."""
+    fingerprints = [
         recurrence_of("e", with_app(app_in(zone), minute=minute), MINUTE_MS).fingerprint()
         for minute, zone in [("1", "UTC"), ("1", "UTC"), ("2", "UTC"), ("1", "Europe/Berlin")]
     ]
 
-    assert words[0] == words[1]
-    assert len(set(words)) == 3
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3

@@ -1,4 +1,4 @@
-"""Where Celery and the task platform meet: what is refused when beat starts."""
+"""Celery and the task platform: errors when beat starts."""
 
 import os
 import subprocess
@@ -24,8 +24,8 @@ CONFIGURED = {
 }
 
 
-def test_a_task_of_celerys_can_not_go_to_a_topic() -> None:
-    """No worker of Celery's reads it there."""
+def test_an_on_tick_task_can_not_go_to_a_topic() -> None:
+    """Celery's workers don't read topics."""
     app = Celery("shop", broker="memory://", set_as_current=False)
 
     def close(tick: object) -> None:
@@ -44,7 +44,7 @@ def test_a_task_of_celerys_can_not_go_to_a_topic() -> None:
 
 
 def test_beat_does_not_start_without_the_packages(tmp_path: Path) -> None:
-    """It says which extra brings them, instead of sending nothing."""
+    """The error names the extra to install."""
     config = tmp_path / "clocksvc.yaml"
     config.write_text(yaml.safe_dump(CONFIGURED | {"celery": {"broker_url": "memory://"}}))
     script = "import sys; sys.modules['sentry_protos'] = None; from celery.__main__ import main; main()"

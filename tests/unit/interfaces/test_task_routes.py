@@ -1,4 +1,4 @@
-"""The most specific name wins."""
+"""Routes: the most specific name decides."""
 
 import pytest
 
@@ -19,18 +19,18 @@ ROUTES = Routes({"ingest": "q-ingest", "billing": "q-billing"}, {"ingest.errors"
         ("", "clocksvc-tasks"),
     ],
 )
-def test_the_most_specific_name_has_the_say(name: str, queue: str) -> None:
-    """A name without a route takes that of the name above it; a part of a word is no name."""
+def test_the_most_specific_name_decides(name: str, queue: str) -> None:
+    """A name without a route has the route of the name above it. Only complete parts of a name count."""
     assert ROUTES.queue(name) == queue
 
 
-def test_an_override_of_a_namespace_itself_wins() -> None:
-    """So that a whole namespace can be moved without touching it."""
+def test_a_namespace_can_be_overridden() -> None:
+    """So a whole namespace can be rerouted without a change to `namespaces`."""
     assert Routes({"ingest": "a"}, {"ingest": "b"}).queue("ingest.x") == "b"
 
 
-def test_all_queues_are_known() -> None:
-    """Workers can be started for each."""
+def test_queues_are_listed() -> None:
+    """Workers must be started for all of them."""
     assert ROUTES.queues() == ["clocksvc-tasks", "q-billing", "q-ingest", "q-slow"]
     assert ROUTES.topics() == []
 
@@ -54,14 +54,14 @@ MIXED = Routes(
         ("ingestion", "clocksvc-tasks", None, None),
     ],
 )
-def test_an_override_is_what_its_namespace_is(
+def test_an_overrides_destination_is_of_its_namespaces_kind(
     name: str, queue: str | None, topic: str | None, namespace: str | None
 ) -> None:
-    """A topic below a namespace whose tasks go to topics, a queue everywhere else."""
+    """A topic in a namespace whose tasks go to topics, otherwise a queue."""
     assert (MIXED.queue(name), MIXED.topic(name), MIXED.namespace(name)) == (queue, topic, namespace)
 
 
-def test_topics_and_queues_are_told_apart() -> None:
-    """Overrides too."""
+def test_topics_and_queues_are_listed_separately() -> None:
+    """Those of overrides, too."""
     assert MIXED.topics() == ["t-ingest", "t-slow"]
     assert MIXED.queues() == ["clocksvc-tasks", "q-billing", "q-late", "q-other", "q-web"]

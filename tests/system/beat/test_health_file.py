@@ -1,4 +1,4 @@
-"""`--health-check-file-path`: the file's age says whether a worker takes tasks."""
+"""`--health-check-file-path`: the file's age shows whether a worker receives tasks."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ from clocksvc.celery.worker import TOUCH_INTERVAL_S
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.path
 
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, ValkeyServer]]:
-    """A worker with a broker of its own, and its file."""
+    """A worker with its own broker, and its file."""
     file = tmp_path / "health"
     with ValkeyServer() as valkey:
         config = tmp_path / "clocksvc.yaml"
@@ -41,8 +41,10 @@ def age_s(file: Path) -> float:
     return time.time() - file.stat().st_mtime
 
 
-def test_the_file_is_young_while_tasks_are_taken(worker: tuple[subprocess.Popen[bytes], Path, ValkeyServer]) -> None:
-    """It is touched again and again, grows old without a broker, and is gone when the worker has ended."""
+def test_the_file_is_touched_while_tasks_are_received(
+    worker: tuple[subprocess.Popen[bytes], Path, ValkeyServer],
+) -> None:
+    """It is touched repeatedly, not touched without a broker, and removed when the worker ends."""
     process, file, valkey = worker
     eventually(file.exists, within=30, what="the file")
     first = file.stat().st_mtime

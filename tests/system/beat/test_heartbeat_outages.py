@@ -1,4 +1,4 @@
-"""Celery's programs while a server is away: rounds fail and are counted, and both programs still end when told."""
+"""clocksvc's worker and beat while a server is unavailable: rounds fail and are counted, and both programs stop."""
 
 import socket
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from clocksvc.celery.application import build
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.bootstrap import open_store
-from tests.unit.celery.programs import (
-    Programs,
+from tests.system.beat.heartbeat_programs import (
+    HeartbeatPrograms,
     clock,
     seconds_to_end,
 )
@@ -22,41 +22,41 @@ pytestmark = pytest.mark.path
 
 @pytest.fixture
 def broker() -> Iterator[ValkeyServer]:
-    """A Valkey whose queue only this test fills."""
+    """A Valkey for this test alone."""
     with ValkeyServer() as server:
         yield server
 
 
 @pytest.fixture
 def silent_kafka() -> Iterator[socket.socket]:
-    """Where Kafka ought to be: connections are taken, and never answered."""
+    """A listener in place of Kafka that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(20)
         yield listener
 
 
 @pytest.fixture
-def away(tmp_path: Path, broker: ValkeyServer, silent_kafka: socket.socket) -> Iterator[Programs]:
+def programs(tmp_path: Path, broker: ValkeyServer, silent_kafka: socket.socket) -> Iterator[HeartbeatPrograms]:
     """Programs whose Kafka does not answer."""
-    made = Programs(
+    opened = HeartbeatPrograms(
         directory=tmp_path,
         bootstrap=f"127.0.0.1:{silent_kafka.getsockname()[1]}",
         redis_url=broker.url,
         prefix="away",
         clocks={"steady": clock("steady", interval="1s", every="1s")},
     )
-    yield made
-    made.close()
+    yield opened
+    opened.close()
 
 
-def send(programs: Programs) -> None:
-    """Put a task for a round that is due now into the queue."""
+def send(programs: HeartbeatPrograms) -> None:
+    """Enqueue a task for a round that is due now."""
     with build(programs.settings()) as app:
         app.send_task("clocksvc.heartbeat", args=("steady", SystemTime().now_ms() / 1000))
 
 
-def failed(programs: Programs) -> int:
-    """How many heartbeats the store has counted as failed."""
+def failed(programs: HeartbeatPrograms) -> int:
+    """The number of failed heartbeats in the store."""
     settings = programs.settings()
     store = open_store(settings, settings.clock_specs()["steady"])
     try:
@@ -65,20 +65,22 @@ def failed(programs: Programs) -> int:
         store.close()
 
 
-def test_kafka_is_away(away: Programs) -> None:
-    """Rounds that Kafka does not take are counted as failed, and a worker that waits for Kafka ends when told."""
-    worker = away.worker()
-    send(away)
-    eventually(lambda: failed(away) >= 2, within=30)
+def test_kafka_is_unavailable(programs: HeartbeatPrograms) -> None:
+    """Rounds are counted as failed, and a worker that waits for Kafka stops on SIGTERM."""
+    worker = programs.worker()
+    send(programs)
+    eventually(lambda: failed(programs) >= 2, within=30)
 
     assert "heartbeats failed" in worker.log_since_start()
     assert seconds_to_end(worker) < 5
 
 
-def test_the_broker_goes_away_during_a_round(away: Programs, broker: ValkeyServer, silent_kafka: socket.socket) -> None:
-    """A worker outlives a broker that dies while a round waits for Kafka: it takes the next messages, and ends."""
-    worker = away.worker()
-    send(away)
+def test_the_broker_dies_during_a_round(
+    programs: HeartbeatPrograms, broker: ValkeyServer, silent_kafka: socket.socket
+) -> None:
+    """The round waits for Kafka meanwhile. The worker keeps running, takes the next messages, and stops on SIGTERM."""
+    worker = programs.worker()
+    send(programs)
     silent_kafka.accept()[0].close()
     broker.kill()
     eventually(lambda: "Cannot connect" in worker.log_since_start(), within=20)
@@ -86,19 +88,19 @@ def test_the_broker_goes_away_during_a_round(away: Programs, broker: ValkeyServe
     broker.wait_ready()
     eventually(lambda: "before a message was acknowledged" in worker.log_since_start(), within=20)
     for _ in range(2):
-        before = failed(away)
-        send(away)
-        eventually(lambda more=before + 1: failed(away) >= more, within=20)  # type: ignore[misc]
+        before = failed(programs)
+        send(programs)
+        eventually(lambda more=before + 1: failed(programs) >= more, within=20)  # type: ignore[misc]
 
     assert worker.running
     assert seconds_to_end(worker) < 5
 
 
-def test_the_broker_is_away(away: Programs, broker: ValkeyServer) -> None:
-    """A worker and a beat that wait for their broker, from the start or since it went away, end when told."""
-    worker = away.worker()
+def test_the_broker_is_away(programs: HeartbeatPrograms, broker: ValkeyServer) -> None:
+    """A worker that lost its broker and a beat that never had one stop on SIGTERM."""
+    worker = programs.worker()
     broker.kill()
-    beat = away.beat()
+    beat = programs.beat()
     eventually(lambda: "Connection refused" in worker.log_since_start(), within=20)
     eventually(lambda: "Connection refused" in beat.log_since_start(), within=20)
 

@@ -1,8 +1,10 @@
-"""A real worker and a real beat over a real broker and Kafka: heartbeats come, on time, and both end when told."""
+"""clocksvc's worker and beat with a real broker and Kafka: heartbeats arrive on time, and both programs stop."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,25 +19,65 @@ from clocksvc.metrics import Metrics
 from clocksvc.service.bootstrap import open_store
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import Feed
-from tests.unit.celery.programs import (
-    Programs,
+from tests.system.beat.heartbeat_programs import (
+    HeartbeatPrograms,
     Topic,
-    create_topic,
+    clock,
     seconds_to_end,
 )
+from tests.system.installation import create_topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
 
 @pytest.fixture(scope="module")
-def worker(programs: Programs) -> ChildProcess:
-    """The one worker of this module."""
+def broker() -> Iterator[ValkeyServer]:
+    """A Valkey for this module: the queue's name is fixed."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def prefix() -> str:
+    """The prefix of this module's topics and keys."""
+    return f"celery-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def programs(
+    tmp_path_factory: pytest.TempPathFactory, bootstrap: str, broker: ValkeyServer, prefix: str
+) -> Iterator[HeartbeatPrograms]:
+    """Clocks: `steady` has a heartbeat each second, `manual` and `missing` one a day, `quiet` none.
+
+    The topic of `missing` does not exist.
+    """
+    create_topic(bootstrap, f"{prefix}-steady", 3, "CreateTime")
+    create_topic(bootstrap, f"{prefix}-manual", 2, "CreateTime")
+    opened = HeartbeatPrograms(
+        directory=Path(tmp_path_factory.mktemp("celery")),
+        bootstrap=bootstrap,
+        redis_url=broker.url,
+        prefix=prefix,
+        clocks={
+            "steady": clock(f"{prefix}-steady", interval="1s", every="1s"),
+            "manual": clock(f"{prefix}-manual", interval="1d", every="1d"),
+            "missing": clock(f"{prefix}-missing", interval="1d", every="1d"),
+            "quiet": clock(f"{prefix}-quiet", interval="1s", every=None),
+        },
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def worker(programs: HeartbeatPrograms) -> ChildProcess:
+    """The worker of this module."""
     return programs.worker()
 
 
 @pytest.fixture
-def beat(programs: Programs) -> Iterator[ChildProcess]:
+def beat(programs: HeartbeatPrograms) -> Iterator[ChildProcess]:
     """A beat for one test."""
     child = programs.beat()
     yield child
@@ -44,37 +86,39 @@ def beat(programs: Programs) -> Iterator[ChildProcess]:
 
 @pytest.fixture
 def steady(bootstrap: str, prefix: str) -> Iterator[Topic]:
-    """The topic that gets a heartbeat each second."""
+    """The topic with a heartbeat each second."""
     topic = Topic(bootstrap, f"{prefix}-steady", 3)
     yield topic
     topic.close()
 
 
-def counters(programs: Programs, clock: str) -> Counters:
-    """What the store has counted for a clock."""
+def counters(programs: HeartbeatPrograms, name: str) -> Counters:
+    """The counters of a clock in the store."""
     settings = programs.settings()
-    store = open_store(settings, settings.clock_specs()[clock])
+    store = open_store(settings, settings.clock_specs()[name])
     try:
         return store.counters()
     finally:
         store.close()
 
 
-def send(programs: Programs, clock: str, age_s: float = 0.0, expires: datetime | None = None) -> None:
-    """Put a task into the queue by hand, due so long ago."""
+def send(programs: HeartbeatPrograms, name: str, age_s: float = 0.0, expires: datetime | None = None) -> None:
+    """Enqueue a task by hand that was due `age_s` ago."""
     due_seconds = SystemTime().now_ms() / 1000 - age_s
     with build(programs.settings()) as app:
-        app.send_task("clocksvc.heartbeat", args=(clock, due_seconds), expires=expires)
+        app.send_task("clocksvc.heartbeat", args=(name, due_seconds), expires=expires)
 
 
 def queued(broker: ValkeyServer, queue: str) -> list[dict[str, object]]:
-    """The messages that wait in a queue."""
+    """The messages in a queue."""
     with redis.Redis.from_url(broker.url) as client:
         return [json.loads(message) for message in client.lrange(queue, 0, -1)]
 
 
-def test_beat_fills_one_queue_and_no_file(programs: Programs, broker: ValkeyServer, beat: ChildProcess) -> None:
-    """Beat's messages wait in `clocksvc` and nowhere else: due times in args, an expiry, JSON; nothing on disk."""
+def test_beat_writes_to_one_queue_and_no_file(
+    programs: HeartbeatPrograms, broker: ValkeyServer, beat: ChildProcess
+) -> None:
+    """Beat's messages are in the queue `clocksvc` alone, as JSON with an expiry; beat writes nothing to disk."""
     messages = eventually(lambda: len(found := queued(broker, "clocksvc")) >= 2 and found, within=15)
     assert messages
     headers = [message["headers"] for message in messages]
@@ -89,10 +133,10 @@ def test_beat_fills_one_queue_and_no_file(programs: Programs, broker: ValkeyServ
         client.delete("clocksvc")
 
 
-def test_heartbeats_come_to_every_partition_on_time(
-    programs: Programs, worker: ChildProcess, beat: ChildProcess, steady: Topic
+def test_heartbeats_arrive_in_every_partition_on_time(
+    programs: HeartbeatPrograms, worker: ChildProcess, beat: ChildProcess, steady: Topic
 ) -> None:
-    """Every partition gets records with the header, one for each second, just after it; the store counts them."""
+    """Every partition gets one record with the header just after each second; the store counts them."""
     eventually(lambda: steady.at_least(4), within=20, what="four heartbeats in every partition")
 
     for records in steady.records.values():
@@ -105,8 +149,8 @@ def test_heartbeats_come_to_every_partition_on_time(
     assert counted.heartbeat_success_ms is not None
 
 
-def test_the_leaders_metrics_show_what_workers_did(programs: Programs, worker: ChildProcess) -> None:
-    """Heartbeats that a worker put in its own process are on the page of the process that leads."""
+def test_the_leaders_metrics_include_the_workers_heartbeats(programs: HeartbeatPrograms, worker: ChildProcess) -> None:
+    """Heartbeats that a worker sent are in the metrics of the leader's process."""
     send(programs, "steady")
     settings = programs.settings()
     spec = settings.clock_specs()["steady"]
@@ -124,10 +168,10 @@ def test_the_leaders_metrics_show_what_workers_did(programs: Programs, worker: C
     store.close()
 
 
-def test_expired_rounds_are_counted_and_put_nothing(
-    programs: Programs, worker: ChildProcess, bootstrap: str, prefix: str
+def test_expired_rounds_are_counted_and_send_nothing(
+    programs: HeartbeatPrograms, worker: ChildProcess, bootstrap: str, prefix: str
 ) -> None:
-    """A round that waited too long is counted, be it Celery that drops the message or the round that is too old."""
+    """Both if Celery drops the expired message, and if the round itself is too old."""
     send(programs, "manual", age_s=90_000)
     send(programs, "manual", age_s=90_000, expires=datetime.now(UTC) - timedelta(hours=1))
     send(programs, "manual")
@@ -140,43 +184,44 @@ def test_expired_rounds_are_counted_and_put_nothing(
     topic.close()
 
 
-def test_a_failed_round_is_put_again(programs: Programs, worker: ChildProcess, bootstrap: str, prefix: str) -> None:
-    """One message for a topic that is not there yet is tried again, within its life, until the topic is there."""
+def test_a_failed_round_is_retried(
+    programs: HeartbeatPrograms, worker: ChildProcess, bootstrap: str, prefix: str
+) -> None:
+    """A message for a missing topic is retried within its TTL, until the topic exists."""
     send(programs, "missing")
     eventually(lambda: counters(programs, "missing").heartbeats.get("failed", 0) >= 2, within=20)
     assert counters(programs, "missing").heartbeat_success_ms is None
 
-    create_topic(bootstrap, f"{prefix}-missing", 1)
+    create_topic(bootstrap, f"{prefix}-missing", 1, "CreateTime")
     eventually(lambda: counters(programs, "missing").heartbeats.get("delivered", 0) == 1, within=30)
 
 
-def undone(broker: ValkeyServer) -> int:
-    """The messages that wait, and those that a worker has: a task that is to be tried again is among these."""
+def unfinished(broker: ValkeyServer) -> int:
+    """The number of messages in the queue and in the worker, including tasks that wait for a retry."""
     with redis.Redis.from_url(broker.url) as client:
         return int(client.llen("clocksvc")) + int(client.hlen("unacked"))
 
 
-def test_a_clock_that_is_not_configured_does_no_harm(
-    programs: Programs, worker: ChildProcess, broker: ValkeyServer
+def test_a_message_for_an_unknown_clock_is_dropped(
+    programs: HeartbeatPrograms, worker: ChildProcess, broker: ValkeyServer
 ) -> None:
-    """A message for an unknown clock, in time or expired, is one warning that names it and says why it comes; it is not
-    tried again, and the worker goes on."""
-    send(programs, "nobodys")
-    send(programs, "anothers", expires=datetime.now(UTC) - timedelta(hours=1))
+    """Expired or not, it causes one warning with the clock's name and the probable cause; it is not retried."""
+    send(programs, "unknown")
+    send(programs, "foreign", expires=datetime.now(UTC) - timedelta(hours=1))
 
-    eventually(lambda: worker.log_since_start().count("is configured here") == 2, within=15, what="both to be told of")
-    eventually(lambda: undone(broker) == 0, within=15, what="both to be done with")
-    told = [json.loads(line) for line in worker.log_since_start().splitlines() if "is configured here" in line]
-    assert {(line["clock"], line["level"]) for line in told} == {("nobodys", "WARNING"), ("anothers", "WARNING")}
-    assert all("another installation" in line["message"] and "traceback" not in line for line in told)
-    assert len(told) == 2
+    eventually(lambda: worker.log_since_start().count("is configured here") == 2, within=15, what="both warnings")
+    eventually(lambda: unfinished(broker) == 0, within=15, what="both tasks to be finished")
+    logged = [json.loads(line) for line in worker.log_since_start().splitlines() if "is configured here" in line]
+    assert {(line["clock"], line["level"]) for line in logged} == {("unknown", "WARNING"), ("foreign", "WARNING")}
+    assert all("another installation" in line["message"] and "traceback" not in line for line in logged)
+    assert len(logged) == 2
     assert worker.running
 
 
-def test_heartbeats_go_on_after_the_brokers_outage(
-    programs: Programs, worker: ChildProcess, beat: ChildProcess, steady: Topic, broker: ValkeyServer
+def test_heartbeats_continue_after_an_outage_of_the_broker(
+    programs: HeartbeatPrograms, worker: ChildProcess, beat: ChildProcess, steady: Topic, broker: ValkeyServer
 ) -> None:
-    """Worker and beat outlive a broker that is killed and comes back empty, and heartbeats go on."""
+    """The broker is killed and comes back empty; worker and beat keep running."""
     eventually(lambda: beat.log_since_start().count("Sending due task") > 1, within=20)
     broker.kill()
     eventually(lambda: "Connection refused" in beat.log_since_start(), within=20)
@@ -190,7 +235,7 @@ def test_heartbeats_go_on_after_the_brokers_outage(
     assert beat.running
 
 
-def test_both_end_when_told(programs: Programs, worker: ChildProcess, beat: ChildProcess) -> None:
-    """SIGTERM ends a working worker and beat within 5 s."""
+def test_sigterm_ends_both_programs(programs: HeartbeatPrograms, worker: ChildProcess, beat: ChildProcess) -> None:
+    """Within 5 s, while they are busy."""
     assert seconds_to_end(beat) < 5
     assert seconds_to_end(worker) < 5

@@ -1,4 +1,4 @@
-"""A configuration file, and Celery's own programs over it, started as a user starts them."""
+"""clocksvc's Celery programs, started with a configuration file as a user starts them."""
 
 import shutil
 import signal
@@ -11,16 +11,14 @@ from typing import Any
 
 import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.child_process import ChildProcess
 from clocksvc.settings import Settings, load
 
 
 @dataclass
-class Programs:
-    """Where Celery's programs run: a directory with a configuration, a broker, and a cluster."""
+class HeartbeatPrograms:
+    """A directory with a configuration for a broker and a Kafka cluster, and the programs started with it."""
 
     directory: Path
     bootstrap: str
@@ -43,11 +41,11 @@ class Programs:
         return self.directory / "clocksvc.yaml"
 
     def settings(self) -> Settings:
-        """The configuration, as the programs read it."""
+        """The configuration."""
         return load(str(self.config), {})
 
     def run(self, *arguments: str) -> ChildProcess:
-        """`celery -A clocksvc …`, found beside this Python; its log is `<command>.log`."""
+        """Start `celery -A clocksvc …` of this Python's environment; its log is `<command>.log`."""
         celery = str(Path(sys.executable).with_name("celery"))
         command = [shutil.which("env") or "env", f"CLOCKSVC_CONFIG={self.config}", celery, "-A", "clocksvc", *arguments]
         child = ChildProcess(arguments[0], command, log_file=self.directory / f"{arguments[0]}.log")
@@ -56,25 +54,25 @@ class Programs:
         return child
 
     def worker(self) -> ChildProcess:
-        """A worker that is ready for tasks."""
+        """Start a worker and wait until it is ready."""
         child = self.run("worker", "--loglevel", "INFO")
         child.wait_until(lambda: " ready." in child.log_since_start(), deadline_seconds=30)
         return child
 
     def beat(self) -> ChildProcess:
-        """A beat that has started."""
+        """Start a beat and wait for its first log line."""
         child = self.run("beat", "--loglevel", "INFO")
         child.wait_until(lambda: "beat: Starting" in child.log_since_start(), deadline_seconds=30)
         return child
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """Stop all programs."""
         for child in self.started:
             child.stop(timeout_seconds=5)
 
 
 def clock(topic: str, interval: str, every: str | None) -> dict[str, Any]:
-    """One clock's configuration."""
+    """The configuration of a clock."""
     return {
         "topics": [topic],
         "group": f"{topic}-group",
@@ -85,22 +83,15 @@ def clock(topic: str, interval: str, every: str | None) -> dict[str, Any]:
 
 
 def seconds_to_end(child: ChildProcess) -> float:
-    """Send SIGTERM and say how long the program took to end."""
+    """Send SIGTERM; the seconds until the program has ended."""
     began = time.monotonic()
     child.signal(signal.SIGTERM)
     child.stop(timeout_seconds=30)
     return time.monotonic() - began
 
 
-def create_topic(bootstrap: str, topic: str, partitions: int) -> None:
-    """A topic, with every partition led."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    for future in admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)]).values():
-        future.result(30)
-
-
 class Topic:
-    """A reader of every record of a topic, from the beginning."""
+    """Reads all records of a topic from the beginning."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{topic}-reader", "log_level": 0})
@@ -117,9 +108,9 @@ class Topic:
         return self.records
 
     def at_least(self, count: int) -> bool:
-        """Whether every partition has so many records."""
+        """Whether every partition has at least this number of records."""
         return all(len(records) >= count for records in self.read().values())
 
     def close(self) -> None:
-        """Leave the cluster."""
+        """Close the consumer."""
         self._consumer.close()

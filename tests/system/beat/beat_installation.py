@@ -1,4 +1,4 @@
-"""A clock of 60 s that is driven through past hours, two beats that go by it, and a worker: all real."""
+"""A real installation: a clock of 60 s that the test advances through past hours, an app's beats, and workers."""
 
 import json
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ WITHIN_S = 60.0
 BEATS = ("beat-1", "beat-2")
 
 
-class Sent(NamedTuple):
-    """One task as the worker got it."""
+class ReceivedTask(NamedTuple):
+    """One task, as the worker received it."""
 
     entry: str
     id: str
@@ -41,11 +41,13 @@ def parse_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-class Scene:
+class BeatInstallation:
     """The clock `story`, its records, and the processes of an app.
 
     Args:
-        app: the module of the user's app. tasks, routes: `tasks` of the clock and what the whole configuration adds.
+        app: the module of the user's app.
+        tasks: the clock's `tasks`.
+        routes: further sections of the configuration.
     """
 
     def __init__(
@@ -73,13 +75,13 @@ class Scene:
         self.installation = Installation(folder, bootstrap, redis_url, run, {"story": clock})
         self.configure(**(routes or {}))
         self._app = app
-        self.notes = folder / "tasks.notes"
-        self.notes.touch()
+        self.task_log = folder / "tasks.jsonl"
+        self.task_log.touch()
         self.start_ms = self.at_ms = start_ms // MINUTE_MS * MINUTE_MS
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
         self._environ = {
             "BROKER": redis_url,
-            "NOTES": str(self.notes),
+            "TASK_LOG": str(self.task_log),
             "BLOCK": str(folder / "block"),
         }
         self._bootstrap = bootstrap
@@ -87,12 +89,12 @@ class Scene:
         self._member: ConsumerThread | None = None
         self.kills = 0
 
-    def __enter__(self) -> "Scene":
+    def __enter__(self) -> "BeatInstallation":
         self.installation.start_replica()
         url = self.installation.report_url
         self._member = ConsumerThread(self._bootstrap, self.topic, self._group, url, "story")
-        self.drive(0)
-        self.until_ticked()
+        self.advance(0)
+        self.wait_for_ticks()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,32 +102,32 @@ class Scene:
             self._member.close()
         self.installation.close()
 
-    # -- who comes and goes -------------------------------------------------------------------------------------------
+    # -- processes ---------------------------------------------------------------------------------------------------
 
     def start_worker(self, name: str = "worker", queues: str = "celery,clocksvc-tasks") -> None:
-        """A worker of the app: one task at a time, in the order of the queue."""
+        """Start a worker of the app: it runs one task at a time, in the order of the queue."""
         self._celery(name, "worker", "--pool", "solo", "--loglevel", "WARNING", "-Q", queues, "-n", f"{name}@%h")
 
     def start_beat(self, name: str) -> None:
-        """A beat of the app, by the clock."""
+        """Start a beat of the app that follows the clock."""
         self._celery(name, "beat", "-S", "clocksvc.celery:ClockScheduler", "--loglevel", "INFO", "--pidfile=")
 
     def kill(self, name: str) -> None:
-        """SIGKILL a process."""
+        """Send SIGKILL to a process."""
         self.installation.kill(name)
         self.kills += 1
 
-    def start_senders(self, name: str = "dispatchers") -> None:
-        """clocksvc's own beat, which sends what the configuration wants at each tick."""
+    def start_tick_tasks(self, name: str = "dispatchers") -> None:
+        """Start clocksvc's own beat, which sends the configured `tasks` at each tick."""
         self._celery(name, "beat", "--loglevel", "INFO", "--pidfile=", app="clocksvc")
 
     def configure(self, **sections: Any) -> None:
-        """Write sections of the configuration anew, for whatever is started from now on."""
+        """Change sections of the configuration, for processes that start later."""
         self.installation.configure(**sections)
 
     @property
     def block(self) -> Path:
-        """While this file is there, tasks of `shop.errors` do not end."""
+        """While this file exists, tasks of `shop.errors` block."""
         return self.installation.folder / "block"
 
     def _celery(self, name: str, *arguments: str, app: str | None = None) -> None:
@@ -133,15 +135,15 @@ class Scene:
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def drive(self, minutes: int) -> None:
-        """Let so many minutes pass in every partition."""
+    def advance(self, minutes: int) -> None:
+        """Write records to every partition, so many minutes later than the last ones."""
         self.at_ms += minutes * MINUTE_MS
         for partition in range(PARTITIONS):
             self._producer.produce(self.topic, b"x", partition=partition, timestamp=self.at_ms + 1)
         assert self._producer.flush(10.0) == 0
 
-    def until_ticked(self) -> None:
-        """Wait until the clock stands where it was driven to."""
+    def wait_for_ticks(self) -> None:
+        """Wait until the clock has reached the time of the last records."""
         at_s = self.at_ms // 1000
         eventually(
             lambda: self.installation.state("story")["timestamp_seconds"] == at_s,
@@ -149,25 +151,32 @@ class Scene:
             what=f"the clock to reach {at_s}",
         )
 
-    # -- what is seen -------------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------------------
 
-    def sent(self) -> list[Sent]:
-        """All tasks that the worker got, in order."""
-        lines = [json.loads(line) for line in self.notes.read_text().splitlines()]
+    def received(self) -> list[ReceivedTask]:
+        """All tasks that workers received, in order."""
+        lines = [json.loads(line) for line in self.task_log.read_text().splitlines()]
         return [
-            Sent(one["entry"], one["id"], parse_ms(one["due"]), parse_ms(one["tick"]), one["wall_ms"], one["queue"])
+            ReceivedTask(
+                one["entry"], one["id"], parse_ms(one["due"]), parse_ms(one["tick"]), one["wall_ms"], one["queue"]
+            )
             for one in lines
         ]
 
-    def until_sent(self, entry: str, due_ms: int) -> None:
-        """Wait until an entry's task for a due time, or a later one, has come."""
+    def wait_for_task(self, entry: str, due_ms: int) -> None:
+        """Wait until an entry's task for this due time, or a later one, was received."""
         logs = self.installation.processes
         eventually(
-            lambda: any(one.entry == entry and one.due_ms >= due_ms for one in self.sent()),
+            lambda: any(one.entry == entry and one.due_ms >= due_ms for one in self.received()),
             within=WITHIN_S,
             what=f"{entry} of {due_ms}; {[self.installation.output(name)[-800:] for name in logs]}",
         )
 
-    def log(self) -> list[TickWithOffset]:
-        """The tick log."""
+    def ticks(self) -> list[TickWithOffset]:
+        """The ticks in the tick log."""
         return read_tick_log(self._bootstrap, self.tick_log)
+
+
+def _received(line: dict[str, Any]) -> ReceivedTask:
+    due_ms, tick_ms = parse_ms(line["due"]), parse_ms(line["tick"])
+    return ReceivedTask(line["entry"], line["id"], due_ms, tick_ms, line["wall_ms"], line["queue"])
