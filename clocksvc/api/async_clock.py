@@ -90,20 +90,20 @@ class AsyncClock:
         return True
 
     async def newest(self, limit: int) -> list[Tick]:
-        """As `Feed.newest`."""
+        """As `TickFeed.newest`."""
         if self.feed.last is not None:
             return self.feed.newest(limit)
         return await self.run_blocking(lambda: self.feed.newest(limit))
 
     async def ticks_after(self, cursor_ms: int, limit: int) -> list[Tick]:
-        """As `Feed.ticks_after`."""
+        """As `TickFeed.ticks_after`."""
         ticks = self.feed.in_memory_after(cursor_ms, limit)
         if ticks is not None:
             return ticks
         return await self.run_blocking(lambda: self.feed.ticks_after(cursor_ms, limit))
 
     async def reached(self, until_ms: int) -> Tick | None:
-        """As `Feed.reached`."""
+        """As `TickFeed.reached`."""
         ticks = self.feed.in_memory_after(max(0, until_ms - 1), 1)
         if ticks is not None:
             return ticks[0] if ticks else None

@@ -37,7 +37,7 @@ from clocksvc.redis_url import RedisAddress
 from clocksvc.runtime.fork import PerProcess
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.service")
@@ -133,7 +133,7 @@ def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time:
 class _Running:
     view: ClockView
     leader: LeaderThread
-    feed: Feed
+    feed: TickFeed
     feed_thread: WorkerThread
 
 
@@ -154,7 +154,7 @@ class Service:
         self._stores.append(store)
         parts = LeaderDependencies(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
         leader = Leader(parts, holder_name(), observer)
-        feed = Feed(spec.name, store, time)
+        feed = TickFeed(spec.name, store, time)
         view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
         return _Running(view, LeaderThread(spec.name, leader, store), feed, feed.thread())
 

@@ -27,7 +27,7 @@ from clocksvc.interfaces.store import (
 from clocksvc.interfaces.time import Time
 from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 
 VIEW_MAX_AGE_S = 0.25
 
@@ -49,7 +49,7 @@ class ClockView:
         self,
         spec: ClockSpec,
         store: Store,
-        feed: Feed,
+        feed: TickFeed,
         time: Time,
         store_trouble: Callable[[], str | None] = lambda: None,
     ) -> None:

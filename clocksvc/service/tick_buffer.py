@@ -1,7 +1,4 @@
-"""The newest ticks of one clock in memory, their chain whole: what a replica has shown. Knows no store.
-
-One thread adds, any thread reads.
-"""
+"""The newest ticks of one clock in memory, without gaps: those that a replica shows. One thread adds, any may read."""
 
 import threading
 from bisect import bisect_right
@@ -12,11 +9,11 @@ from itertools import islice
 from clocksvc.clock.tick import Tick
 
 
-class Ring:
-    """The newest ticks, at most `keep`, ascending."""
+class TickBuffer:
+    """The newest ticks, at most `size`, ascending."""
 
-    def __init__(self, keep: int) -> None:
-        self._ticks: deque[Tick] = deque(maxlen=keep)
+    def __init__(self, size: int) -> None:
+        self._ticks: deque[Tick] = deque(maxlen=size)
         self._lock = threading.Lock()
 
     def extend(self, ticks: Sequence[Tick]) -> None:
@@ -24,30 +21,33 @@ class Ring:
         with self._lock:
             self._ticks.extend(ticks)
 
-    def restart(self, ticks: Sequence[Tick]) -> None:
-        """Begin anew with a chain of later ticks."""
+    def reset(self, ticks: Sequence[Tick]) -> None:
+        """Replace all ticks by later ones."""
         with self._lock:
             self._ticks.clear()
             self._ticks.extend(ticks)
 
     def first(self) -> Tick | None:
-        """The oldest one in memory."""
+        """The oldest tick; None if there is none."""
         with self._lock:
             return self._ticks[0] if self._ticks else None
 
     def last(self) -> Tick | None:
-        """The newest one."""
+        """The newest tick; None if there is none."""
         with self._lock:
             return self._ticks[-1] if self._ticks else None
 
     def newest(self, limit: int) -> list[Tick]:
-        """The newest ones, at most `limit`, ascending."""
+        """The newest ticks, at most `limit`, ascending."""
         with self._lock:
             return list(islice(self._ticks, max(0, len(self._ticks) - limit), None))
 
     def after(self, cursor_ms: int, limit: int) -> list[Tick] | None:
-        """The ticks after a cursor, at most `limit`, ascending; None where ticks between the cursor and the oldest
-        one here may exist elsewhere."""
+        """The ticks after a cursor, at most `limit`, ascending.
+
+        Returns:
+            None if there may be ticks between the cursor and the oldest one in memory.
+        """
         with self._lock:
             if not self._ticks:
                 return None

@@ -17,7 +17,7 @@ from clocksvc.leader.runner import LeaderThread
 from clocksvc.metrics import Metrics
 from clocksvc.service.bootstrap import set_switch_interval
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.bench.bench_leader import Bench
 from tests.bench.bench_loop import Prober
 from tests.bench.figures import Figure, Spread, percentile
@@ -73,7 +73,7 @@ def _ticks(bench: Bench) -> list[float]:
 def _service(bench: Bench) -> Iterator[str]:
     """The bench's leader, a feed and the API in this process, as `clocksvc serve` has them; its address."""
     set_switch_interval()
-    feed, name = Feed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
+    feed, name = TickFeed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
     metrics.watch([view := ClockView(bench.spec, bench.store, feed, SystemTime())])
     metrics.leading(name, True)

@@ -15,7 +15,7 @@ from clocksvc.errors import StoreUnavailable
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.service import heartbeats as heartbeat
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.tick_log import FaultyTickLog
 from tests.simulation.consumer import Consumer
 from tests.simulation.environment import CLOCK, Environment
@@ -63,7 +63,7 @@ class Processes:
         self._scheduler, self._environment, self._oracle = scheduler, environment, oracle
         self.replicas: dict[str, Replica] = {}
         self.consumers: dict[str, Consumer] = {}
-        self.feeds: dict[str, Feed] = {}
+        self.feeds: dict[str, TickFeed] = {}
         self.subscribers: list[Subscriber] = []
         self.takeovers = self.heartbeats = 0
         self.told: Counter[str] = Counter()
@@ -203,7 +203,9 @@ class Processes:
 
     def _start_feed(self, replica: Replica) -> None:
         scheduler, name, store = self._scheduler, replica.name, self._environment.store
-        feed = Feed(CLOCK, InterceptedStore(scheduler, store, replica.link, "feed"), replica.time, keep=self._keep)
+        feed = TickFeed(
+            CLOCK, InterceptedStore(scheduler, store, replica.link, "feed"), replica.time, buffer_size=self._keep
+        )
         self.feeds[name] = feed
         shown = 0
 

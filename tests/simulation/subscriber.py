@@ -6,7 +6,7 @@ from functools import partial
 
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.simulation.environment import Environment
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import Scheduler
@@ -30,7 +30,7 @@ class Subscriber:
         scheduler: Scheduler,
         environment: Environment,
         oracle: Oracle,
-        feeds: dict[str, Feed],
+        feeds: dict[str, TickFeed],
         shown: dict[str, int],
     ) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Subscriber:
             except (Rebuilding, StoreUnavailable):
                 self._scheduler.wait(0.3)
 
-    def _connect(self, feed: Feed, where: str) -> None:
+    def _connect(self, feed: TickFeed, where: str) -> None:
         feed.newest(1)
         if self.cursor_ms is None:
             last = feed.last
@@ -84,7 +84,7 @@ class Subscriber:
             del self._got[max(1, len(self._got) - self._scheduler.rng.randrange(1, 12)) :]
             self.cursor_ms = self._got[-1]
 
-    def _read(self, feed: Feed, where: str, limit: int) -> None:
+    def _read(self, feed: TickFeed, where: str, limit: int) -> None:
         assert self.cursor_ms is not None
         if self._scheduler.stopped(where):
             raise StoreUnavailable
@@ -98,11 +98,11 @@ class Subscriber:
         for tick in ticks:
             self._take(tick, where)
 
-    def _ticks_after(self, feed: Feed, cursor_ms: int, limit: int) -> list[Tick]:
+    def _ticks_after(self, feed: TickFeed, cursor_ms: int, limit: int) -> list[Tick]:
         in_memory = feed.in_memory_after(cursor_ms, limit)
         return feed.ticks_after(cursor_ms, limit) if in_memory is None else in_memory
 
-    def _reset(self, feed: Feed, where: str, error: CursorTooOld) -> None:
+    def _reset(self, feed: TickFeed, where: str, error: CursorTooOld) -> None:
         while True:
             previous_ms = error.oldest_previous_ms or 0
             try:
@@ -148,7 +148,7 @@ class Subscriber:
             return previous_ms is None or previous_ms < cursor_ms
         return previous_ms is None and cursor_ms == 0
 
-    def _ask_whether_reached(self, feed: Feed, where: str) -> None:
+    def _ask_whether_reached(self, feed: TickFeed, where: str) -> None:
         """The HTTP wait: it must not return before the time is ticked."""
         until_ms = self._scheduler.now_ms - self._scheduler.rng.randrange(20_000)
         found = feed.in_memory_after(max(0, until_ms - 1), 1)

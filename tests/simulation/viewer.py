@@ -1,7 +1,7 @@
 """A viewer of the clock's state, through the product's view: is it ever silent?"""
 
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.simulation.environment import CLOCK, HOLD_AFTER_MS, Environment
 from tests.simulation.intercepted import InterceptedStore, Link
 from tests.simulation.oracle import Oracle
@@ -25,7 +25,7 @@ class Viewer:
         self._scheduler, self._oracle = scheduler, oracle
         time = SimulatedTime(scheduler)
         store = InterceptedStore(scheduler, environment.store, Link(), "viewer")
-        self.feed = Feed(CLOCK, store, time)
+        self.feed = TickFeed(CLOCK, store, time)
         self._view = ClockView(environment.spec, store, self.feed, time)
         self.hold: str | None = None
         self.partitions: set[tuple[str, int]] = set()

@@ -6,8 +6,8 @@ from unittest.mock import patch
 
 from clocksvc.clock.tick import Tick
 from clocksvc.service import tick_feed as feeds
-from clocksvc.service.tick_buffer import Ring
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_buffer import TickBuffer
+from clocksvc.service.tick_feed import TickFeed
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
@@ -20,11 +20,11 @@ Patched = AbstractContextManager[object]
     directed="unit/service/test_tick_feed_trouble.py::test_a_stream_that_ends_below_is_not_shown",
 )
 def feed_follows_the_store_back() -> Patched:
-    def compare(feed: Feed, last: Tick, stream_end: Tick | None) -> None:
+    def compare(feed: TickFeed, last: Tick, stream_end: Tick | None) -> None:
         if stream_end is None or stream_end.at_ms < last.at_ms:
-            feed._ring.restart(feed._store.newest_ticks(feed._keep))
+            feed._buffer.reset(feed._store.newest_ticks(feed._buffer_size))
 
-    return patch.object(Feed, "_compare", compare)
+    return patch.object(TickFeed, "_compare", compare)
 
 
 @defect(
@@ -34,11 +34,11 @@ def feed_follows_the_store_back() -> Patched:
     directed="unit/service/test_tick_feed_trouble.py::test_a_stream_with_a_hole_is_not_shown",
 )
 def feed_accepts_a_gap() -> Patched:
-    def follow(feed: Feed, last: Tick, timeout_s: float) -> None:
-        feed._ring.extend(feed._store.follow(last.at_ms, timeout_s))
+    def follow(feed: TickFeed, last: Tick, timeout_s: float) -> None:
+        feed._buffer.extend(feed._store.follow(last.at_ms, timeout_s))
         feed.rebuilding = False
 
-    return patch.object(Feed, "_follow", follow)
+    return patch.object(TickFeed, "_follow", follow)
 
 
 @defect(
@@ -48,11 +48,11 @@ def feed_accepts_a_gap() -> Patched:
     directed="unit/service/test_tick_feed.py::test_a_cursor_older_than_what_is_kept_is_refused",
 )
 def old_cursor_answered() -> Patched:
-    def after(ring: Ring, cursor_ms: int, limit: int) -> list[Tick]:
+    def after(ring: TickBuffer, cursor_ms: int, limit: int) -> list[Tick]:
         return [tick for tick in ring.newest(1_000_000) if tick.at_ms > cursor_ms][:limit]
 
     return together(
-        patch.object(feeds, "_follows", lambda cursor_ms, kept: bool(kept)), patch.object(Ring, "after", after)
+        patch.object(feeds, "_follows", lambda cursor_ms, kept: bool(kept)), patch.object(TickBuffer, "after", after)
     )
 
 
@@ -65,10 +65,10 @@ def old_cursor_answered() -> Patched:
     directed="unit/service/test_tick_feed.py::test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list",
 )
 def cursor_answered_from_the_store_alone() -> Patched:
-    def kept(feed: Feed, cursor_ms: int, limit: int) -> Sequence[Tick]:
+    def kept(feed: TickFeed, cursor_ms: int, limit: int) -> Sequence[Tick]:
         return feed._store.ticks_after(cursor_ms, limit)
 
-    return patch.object(Feed, "_read_stored_after", kept)
+    return patch.object(TickFeed, "_read_stored_after", kept)
 
 
 @defect(
@@ -78,8 +78,8 @@ def cursor_answered_from_the_store_alone() -> Patched:
     directed="unit/service/test_tick_feed.py::test_it_shows_history_and_what_follows",
 )
 def cursor_is_inclusive() -> Patched:
-    after = Ring.after
-    return patch.object(Ring, "after", lambda ring, cursor_ms, limit: after(ring, cursor_ms - 1, limit))
+    after = TickBuffer.after
+    return patch.object(TickBuffer, "after", lambda ring, cursor_ms, limit: after(ring, cursor_ms - 1, limit))
 
 
 @defect(
@@ -90,10 +90,10 @@ def cursor_is_inclusive() -> Patched:
     directed="unit/service/test_tick_feed_trouble.py::test_a_lost_stream_is_not_shown_and_heals",
 )
 def feed_never_recovers() -> Patched:
-    step = Feed.step
+    step = TickFeed.step
 
-    def stay(feed: Feed, timeout_s: float = 1.0) -> None:
+    def stay(feed: TickFeed, timeout_s: float = 1.0) -> None:
         if not feed.rebuilding:
             step(feed, timeout_s)
 
-    return patch.object(Feed, "step", stay)
+    return patch.object(TickFeed, "step", stay)

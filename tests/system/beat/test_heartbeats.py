@@ -18,7 +18,7 @@ from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from clocksvc.metrics import Metrics
 from clocksvc.service.bootstrap import open_store
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.system.beat.heartbeat_programs import (
     HeartbeatPrograms,
     Topic,
@@ -156,7 +156,7 @@ def test_the_leaders_metrics_include_the_workers_heartbeats(programs: HeartbeatP
     spec = settings.clock_specs()["steady"]
     store = open_store(settings, spec)
     metrics = Metrics(["steady"])
-    metrics.watch([ClockView(spec, store, Feed("steady", store, SystemTime()), SystemTime())])
+    metrics.watch([ClockView(spec, store, TickFeed("steady", store, SystemTime()), SystemTime())])
     metrics.leading("steady", True)
 
     def value(series: str) -> float:

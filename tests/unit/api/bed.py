@@ -19,8 +19,8 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import (
-    KEEP,
-    Feed,
+    BUFFER_SIZE,
+    TickFeed,
 )
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
@@ -60,11 +60,11 @@ class AnsweringStore(FaultyStore):
 class Bed:
     """One clock, `checkins` unless named, with two partitions, a tick a minute and 2 s of out-of-orderness."""
 
-    def __init__(self, name: str = "checkins", *, keep: int = KEEP, led: bool = True) -> None:
+    def __init__(self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True) -> None:
         self.spec = ClockSpec(name, (TOPIC,), GROUP, f"{name}-ticks", max_out_of_orderness_ms=2_000)
         self.time = ManualTime(NOON)
         self.store = AnsweringStore(name, self.time)
-        self.feed = Feed(name, self.store, self.time, keep=keep)
+        self.feed = TickFeed(name, self.store, self.time, buffer_size=keep)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         if led:
             self.lead()

@@ -8,7 +8,7 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.clock import FaultyClock
 from tests.unit.leader.looks import (
     a_clock_with_ticks,
@@ -22,7 +22,7 @@ FOR_EVER_MS = 10**12
 
 def a_replica(clock: FaultyClock) -> ClockView:
     """A replica that has just read the clock."""
-    feed = Feed("clock", clock.store, clock.time)
+    feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
     return ClockView(clock.spec, clock.store, feed, clock.time)
 
@@ -64,7 +64,7 @@ def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
 def test_no_partition_seems_to_be_behind_the_clock() -> None:
     """What is shown of the partitions is never older than the last tick shown, however fresh the last look was."""
     clock = a_clock_with_ticks()
-    feed = Feed("clock", clock.store, clock.time)
+    feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
     assert times(replica) == ("2026-11-22T12:03:00Z", "2026-11-22T12:03:00Z")
@@ -78,7 +78,7 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
 def test_a_store_that_only_takes_no_writes_is_said() -> None:
     """A full Redis answers readers while no process can lead: the reason is why, not that nobody does."""
     clock = a_clock_with_ticks()
-    feed = Feed("clock", clock.store, clock.time)
+    feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
     replica = ClockView(clock.spec, clock.store, feed, clock.time, lambda: clock.leader.store_trouble)
     clock.store.broken = True
@@ -99,7 +99,7 @@ def test_a_store_that_only_takes_no_writes_is_said() -> None:
 def test_a_replica_that_cant_answer_says_why() -> None:
     """Not before it has read the ticks, nor when it alone lost them; but with the store away it has a hold to tell."""
     clock = a_clock_with_ticks()
-    feed = Feed("clock", clock.store, clock.time)
+    feed = TickFeed("clock", clock.store, clock.time)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
     before = replica.readiness_error()
     feed.step(0)

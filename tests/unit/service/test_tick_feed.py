@@ -7,7 +7,7 @@ import pytest
 
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.store import FaultyStore
 from tests.unit.api.bed import (
     AnsweringStore,
@@ -92,7 +92,7 @@ def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
     bed.lead()
     if already:
         bed.publish(*ticks(already))
-    feed = Feed("checkins", store, bed.time)
+    feed = TickFeed("checkins", store, bed.time)
 
     for _ in range(3):
         feed.step(0)
@@ -265,7 +265,7 @@ def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
     """An unforeseen error in the feed's thread shows as a store that is not read, until it is over."""
     bed = Bed()
     store = Nonsense("checkins", bed.time)
-    feed = Feed("checkins", store, bed.time)
+    feed = TickFeed("checkins", store, bed.time)
     thread = feed.thread()
     thread.start()
     try:

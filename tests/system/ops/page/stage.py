@@ -22,7 +22,7 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import Feed
+from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.store import FaultyStore
 from tests.waiting import eventually
 
@@ -46,7 +46,7 @@ class Stage:
         )
         self.time = SystemTime()
         self.store = FaultyStore(name, self.time)
-        self.feed = Feed(name, self.store, self.time)
+        self.feed = TickFeed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
