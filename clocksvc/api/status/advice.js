@@ -1,41 +1,41 @@
-// What to do about a hold, in a sentence or two by its reason: for a night in which docs/runbook.md is out of reach.
+// What to do about a hold, by its reason, in one or two sentences. docs/runbook.md has more.
 
 const CONSUMERS =
-  "See the table of the slowest partitions: reported long ago (more than 30 s) means that no consumer has the partition, so start one; " +
-  "reported lately means that it is quiet (are heartbeats sent?) or that the consumer is stuck at a record: its log says where.";
+  "See the table of the slowest partitions. Reported more than 30 s ago: no consumer has the partition, so start one. " +
+  "Reported lately: the partition is quiet (are heartbeats sent?), or the consumer is stuck at a record; see its log.";
 
 const ADVICE = {
-  partition_behind: (clock) => `Look at the consumers of group ${clock.group}. ${CONSUMERS}`,
+  partition_behind: (clock) => `Check the consumers of group ${clock.group}. ${CONSUMERS}`,
   partition_unreported: (clock) =>
-    `Nobody has reported the partitions that are named. See that consumers of group ${clock.group} run and have them all; one record or heartbeat in each is enough.`,
+    `The named partitions have not been reported. Check that consumers of group ${clock.group} run and have all partitions. One record or heartbeat in each partition is enough.`,
   reports_rejected: () =>
-    "Timestamps that consumers report are refused: too far ahead of the time, or none. Find the producer whose clock is wrong; the next ordinary record counts.",
+    "The timestamps that consumers report are rejected: too far ahead, or missing. Find the producer whose clock is wrong. The next valid record counts.",
   topic_missing: (clock) =>
-    `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). Was it deleted, or the right to describe it taken away? One that is gone for good: take it out of the configuration.`,
+    `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). Was it deleted, or was the permission to describe it removed? If it is gone for good, remove it from the configuration.`,
   ahead_of_time: () =>
-    "Partitions are ahead of the leader's or Redis's own clock. Check the time on those machines (NTP); it goes on by itself once both have passed the boundary.",
+    "Partitions are ahead of the leader's or Redis's wall clock. Check the time on those machines (NTP). The clock continues by itself when both have passed the boundary.",
   metadata_unavailable: () =>
-    "Kafka does not describe the topics. Are the brokers up, and may this service describe the topics? It goes on by itself, and makes up for every tick.",
+    "Kafka does not describe the topics. Check that the brokers are up, and that this service may describe the topics. The clock continues by itself; no tick is lost.",
   store_unavailable: () =>
-    "Bring Redis back, or make room in it (maxmemory). No process needs a restart; consumers go on meanwhile, and skipped ticks come by themselves.",
+    "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers go on; the skipped ticks follow by themselves.",
   store_mismatch: () =>
-    "This Redis holds the state of another Kafka cluster. Correct redis.url or redis.prefix; where Kafka was made anew, see the runbook first.",
+    "This Redis holds the state of another Kafka cluster. Correct redis.url or redis.prefix. If Kafka was recreated, read the runbook first.",
   ticklog_unavailable: () =>
-    "Kafka takes no records for the tick log. Are the brokers up, with enough in-sync replicas, and may this service write there? It goes on by itself.",
+    "Kafka accepts no records for the tick log. Check that the brokers are up, that enough replicas are in sync, and that this service may write to it. The clock continues by itself.",
   ticklog_truncated: () =>
-    "The tick log has lost records: nothing is guessed, a person must say where to go on. See who deleted them and set cleanup.policy=compact first.",
+    "The tick log has lost records. A person must decide where to continue. First find out who deleted the records, and set cleanup.policy=compact.",
   ticklog_open_transaction: () =>
-    "Somebody else's transaction is open in the tick log. Find it with kafka-transactions.sh find-hanging, abort it, and let nobody but clocksvc write there.",
+    "Another program has an open transaction in the tick log. Find it with kafka-transactions.sh find-hanging and abort it. Only clocksvc may write to the tick log.",
   config_conflict: () =>
-    "Replicas with different configurations of this clock are alive; the line above names them. Finish the rolling update, or end those that are wrong.",
+    "Replicas with different configurations of this clock are alive; the line above names them. Finish the rolling update, or stop the wrong replicas.",
   no_leader: () =>
-    "No replica leads this clock. Do they run, and do they reach Redis and Kafka? Their logs say; one takes over within seconds.",
-  paused: () => "Nothing is broken: somebody wants this. Ask them before you let it go on; every skipped tick comes then.",
+    "No replica leads this clock. Check that replicas run and reach Redis and Kafka; see their logs. One takes over within seconds.",
+  paused: () => "Nothing is broken: an operator paused this clock. Ask them before you resume it; the skipped ticks follow then.",
 };
 
 const OTHER = () => "This reason is newer than this page: see the detail above and the leader's log.";
 
-// For a hold: {text, why, command}; why and command are null where no command helps.
+// For a hold: {text, why, command}; why and command are null if no command helps.
 export function adviceFor(clock) {
   const text = (ADVICE[clock.hold.reason] ?? OTHER)(clock);
   const [why, command] = commandFor(clock) ?? [null, null];
@@ -50,18 +50,18 @@ function commandFor(clock) {
     case "partition_unreported":
     case "reports_rejected":
       return first && [
-        "Only where ticks without it are worth more than none:",
+        "Only if ticks without this partition are better than no ticks:",
         `clocksvc exclude ${name} ${first.topic}:${first.partition} --reason "…"`,
       ];
     case "ticklog_truncated":
-      return ["Then go on after the last time shown:", `clocksvc init ${name} --last-tick ${clock.time ?? "T"}`];
+      return ["Then continue after the last time shown:", `clocksvc init ${name} --last-tick ${clock.time ?? "T"}`];
     case "paused":
-      return ["To let it go on:", `clocksvc resume ${name} --reason "…"`];
+      return ["To resume it:", `clocksvc resume ${name} --reason "…"`];
     default:
       return null;
   }
 }
 
-// What to do where the service itself is silent.
+// What to do if the service does not answer.
 export const NO_ANSWER =
-  "Do replicas run, and is there a way to them from here? Consumers go on meanwhile, and a clock loses nothing while nobody sees it.";
+  "Check that replicas run and can be reached from here. Consumers go on, and the clocks lose nothing while this page shows nothing.";

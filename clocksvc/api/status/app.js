@@ -1,12 +1,12 @@
-// The page: asks for the clocks each 5 s, follows the ticks of the one that is shown, and draws.
+// The page: requests the clocks every 5 s, follows the ticks of the selected clock, and draws.
 
-import { get, Refused } from "./api.js";
+import { get, RequestFailed } from "./api.js";
 import * as clockPanel from "./clock.js";
-import * as contact from "./contact.js";
-import { byId, say, show, tone } from "./dom.js";
+import * as connection from "./connection.js";
+import { byId, setText, setVisible, setTone } from "./dom.js";
 import * as facts from "./facts.js";
-import { first } from "./first.js";
-import * as heat from "./heat.js";
+import { first } from "./first_request.js";
+import * as partitionMap from "./partition_map.js";
 import { Holds } from "./holds.js";
 import * as overview from "./overview.js";
 import { Partitions, watch } from "./partitions.js";
@@ -17,95 +17,94 @@ import * as theme from "./theme.js";
 import * as ticks from "./ticks.js";
 import * as timeline from "./timeline.js";
 import * as token from "./token.js";
-import { severity, standsStill, verdict } from "./verdict.js";
-import { clockTime, listed, localTime, moment, named, plural, span } from "./words.js";
+import { severity, isStopped, headline } from "./headline.js";
+import { timeOfDay, nameFirst, localTime, dateTime, partitionName, plural, duration } from "./format.js";
 
-const EVERY_MS = 5_000;
+const POLL_EVERY_MS = 5_000;
 const HISTORY_AFTER_MS = 2_000;
 const FIRST_TICKS = 40;
 const LIVE_TICKS = 40;
-const MOST_TICKS = 360; // six hours of minutes, in 70 kB
+const MAX_TICKS = 360; // six hours of minutes, in 70 kB
 
-const MAY_LAG_MS = 1_000;
+const MAX_LAG_MS = 1_000; // how long a replica may need to read a tick
 
 const clocks = new Map();
-const tickedAtMs = new Map(); // by the page's own count: when a clock's last tick came by the stream
-let asked = false;
-let refusal = "";
-let fault = ""; // what went wrong when the last answer was drawn
+const tickedAtMs = new Map(); // by performance.now(): when a clock's last tick arrived by the stream
+let hasClocks = false; // whether the service has ever sent its clocks
+let rejection = ""; // the service's error, if it rejected the last request
+let drawError = ""; // the error while the last answer was drawn
 let drawing = null;
-let link = { attempt: 0, nextMs: 0 }; // null while the stream is read
-const pictures = new Map(); // of each clock that was shown
-let shown = null; // {name, partitions, holds, end()}: the clock that is shown
+let link = { attempt: 0, nextMs: 0 }; // null while the stream is connected
+const partitionsOf = new Map(); // by clock, for each clock that was selected once
+let selected = null; // {name, partitions, holds, live, end(), endTicks()}: the selected clock
 
-async function poll(question) {
-  const askedAtMs = performance.now();
+async function poll(request) {
+  const requestedAtMs = performance.now();
   let answer = null;
   try {
-    answer = await question;
+    answer = await request;
   } catch (error) {
-    if (error instanceof Refused) refusal = error.message;
+    if (error instanceof RequestFailed) rejection = error.message;
   }
   if (answer) {
-    refusal = fault = "";
-    asked = true;
-    contact.toldClocks();
+    rejection = drawError = "";
+    hasClocks = true;
+    connection.onClocks();
   }
-  setTimeout(() => poll(get("v1/clocks")), EVERY_MS);
-  guarded(() => (answer ? take(answer.clocks, askedAtMs) : drawTimes()));
+  setTimeout(() => poll(get("v1/clocks")), POLL_EVERY_MS);
+  guarded(() => (answer ? update(answer.clocks, requestedAtMs) : drawTimes()));
 }
 
-// Whatever can't be drawn, an answer of another version, say: no old all-clear stays, and the questions go on.
+// An answer that can't be drawn, such as one of another version, must not leave an old all-clear, nor stop the requests.
 function guarded(draw) {
   try {
     draw();
   } catch (error) {
-    fault = `it can't be shown: ${error.message}`;
+    drawError = error.message;
     drawTop();
   }
 }
 
-function take(states, askedAtMs) {
+function update(states, requestedAtMs) {
   const before = new Map(clocks);
   clocks.clear();
-  for (const state of states) clocks.set(state.clock, newer(before.get(state.clock), state, askedAtMs));
-  choose();
+  for (const state of states) clocks.set(state.clock, withNewestTick(before.get(state.clock), state, requestedAtMs));
+  selectClock();
   announceChanges(before);
   drawAll();
 }
 
-// A stream may have brought a later tick than a slow answer, or one of a replica that lags. What such a replica says of a
-// hold counts all the same, unless it was asked before the tick, or so soon after that it may not have read it.
-function newer(before, state, askedAtMs) {
-  if (state.timestamp_seconds !== null) contact.told((state.timestamp_seconds + state.behind_seconds) * 1000);
+// The stream may have brought a later tick than a slow answer, or than a replica that lags. The hold of such an answer
+// counts, unless the request was sent before the tick, or so soon after it that the replica may not have read the tick.
+function withNewestTick(before, state, requestedAtMs) {
+  if (state.timestamp_seconds !== null) connection.setTime((state.timestamp_seconds + state.behind_seconds) * 1000);
   const last = before?.last_tick;
   if (!last || !state.last_tick || state.timestamp_seconds >= last.timestamp_seconds) return state;
-  const outdated = askedAtMs < (tickedAtMs.get(state.clock) ?? 0) + MAY_LAG_MS;
-  return { ...state, ...reached(last), ...(outdated ? { hold: before.hold, status: before.status } : {}) };
+  const outdated = requestedAtMs < (tickedAtMs.get(state.clock) ?? 0) + MAX_LAG_MS;
+  return { ...state, ...tickFields(last), ...(outdated ? { hold: before.hold, status: before.status } : {}) };
 }
 
-const reached = (tick) => ({ time: tick.time, timestamp_seconds: tick.timestamp_seconds, last_tick: tick });
+const tickFields = (tick) => ({ time: tick.time, timestamp_seconds: tick.timestamp_seconds, last_tick: tick });
 
-// The clock in the address; else the one that needs somebody most, but none that is looked at is taken away for less than
-// one that stands still.
-function choose() {
-  // A clock's name needs no escapes: an address that has some names none.
+// Select the clock in the URL, else the most severe one; a selected clock is replaced only by one that is stopped.
+function selectClock() {
+  // The name of a clock needs no URL escapes.
   const wanted = location.hash.slice(1);
-  const name = clocks.has(wanted) ? wanted : worst();
-  if (shown?.name === name) return;
-  shown?.end();
-  shown = name === null ? null : open(name);
+  const name = clocks.has(wanted) ? wanted : mostSevere();
+  if (selected?.name === name) return;
+  selected?.end();
+  selected = name === null ? null : openClock(name);
 }
 
-function worst() {
+function mostSevere() {
   const [name] = [...clocks.keys()].sort((a, b) => severity(clocks.get(a)) - severity(clocks.get(b)));
-  const stays = clocks.has(shown?.name) && !(severity(clocks.get(name)) === 0 && severity(clocks.get(shown.name)) > 0);
-  return stays ? shown.name : (name ?? null);
+  const stays = clocks.has(selected?.name) && !(severity(clocks.get(name)) === 0 && severity(clocks.get(selected.name)) > 0);
+  return stays ? selected.name : (name ?? null);
 }
 
-function open(name) {
-  if (!pictures.has(name)) pictures.set(name, new Partitions());
-  const one = { name, partitions: pictures.get(name), holds: new Holds(), live: [] };
+function openClock(name) {
+  if (!partitionsOf.has(name)) partitionsOf.set(name, new Partitions());
+  const one = { name, partitions: partitionsOf.get(name), holds: new Holds(), live: [] };
   const endWatch = watch(name, one.partitions, drawMap);
   one.end = () => {
     endWatch();
@@ -115,13 +114,13 @@ function open(name) {
   return one;
 }
 
-// From what was given before on.
+// Read the ticks given so far, then follow the stream.
 function followTicks(one) {
   let endStream = () => {};
   let ended = false;
-  // What is hours old can wait for the picture, and for a store that is away.
+  // Older ticks are read later: the first picture comes first, and the store may be unavailable.
   const history = async () => {
-    if (!ended && !(await recall(one, MOST_TICKS))) later = setTimeout(history, EVERY_MS);
+    if (!ended && !(await loadTicks(one, MAX_TICKS))) later = setTimeout(history, POLL_EVERY_MS);
   };
   let later = setTimeout(history, HISTORY_AFTER_MS);
   one.endTicks = () => {
@@ -131,7 +130,7 @@ function followTicks(one) {
   };
   one.live = [];
   ticks.draw([]);
-  recall(one, FIRST_TICKS).then(() => {
+  loadTicks(one, FIRST_TICKS).then(() => {
     if (!ended) endStream = follow(one.name, one.holds.last?.timestamp_seconds ?? null, listener(one));
   });
 }
@@ -141,7 +140,7 @@ function listener(one) {
     state: onState,
     tick: onTick,
     reset: () => {
-      // Too much was missed to be told one by one: begin anew with the newest ones.
+      // Ticks were missed and are no longer kept: start again with the newest ones.
       one.endTicks();
       followTicks(one);
     },
@@ -152,15 +151,15 @@ function listener(one) {
   };
 }
 
-// The ticks that were given before this page was opened; whether they could be read.
-async function recall(one, limit) {
+// Read ticks that were given before this page was opened; whether that succeeded.
+async function loadTicks(one, limit) {
   try {
     const { ticks: past } = await get(`v1/clocks/${one.name}/ticks?limit=${limit}`);
-    if (shown !== one) return true;
-    // The stream may have told some of them already, or later ones.
+    if (selected !== one) return true;
+    // The stream may have brought some of them already, or later ones.
     const byTime = new Map([...past, ...one.live].map((tick) => [tick.timestamp_seconds, tick]));
     const all = [...byTime.values()].sort((a, b) => a.timestamp_seconds - b.timestamp_seconds);
-    one.holds = one.holds.anew();
+    one.holds = one.holds.withoutTicks();
     all.forEach((tick) => one.holds.addTick(tick, clocks.get(one.name).hold_after_seconds));
     one.live = all.slice(-LIVE_TICKS);
     ticks.draw(one.live);
@@ -174,45 +173,45 @@ async function recall(one, limit) {
 
 function onState(state) {
   const before = new Map(clocks);
-  clocks.set(state.clock, newer(before.get(state.clock), state, performance.now()));
+  clocks.set(state.clock, withNewestTick(before.get(state.clock), state, performance.now()));
   announceChanges(before);
   drawAll();
 }
 
 function onTick(tick) {
-  const clock = clocks.get(shown.name);
-  if (!clock || tick.clock !== shown.name || tick.timestamp_seconds <= (shown.holds.last?.timestamp_seconds ?? 0)) return;
-  contact.told(Math.max(contact.now(), Date.parse(tick.emitted_at)));
-  tickedAtMs.set(shown.name, performance.now());
-  shown.holds.addTick(tick, clock.hold_after_seconds);
-  shown.live = [...shown.live.slice(1 - LIVE_TICKS), tick];
-  clocks.set(shown.name, { ...clock, ...reached(tick), ...moving(clock) });
-  soon();
+  const clock = clocks.get(selected.name);
+  if (!clock || tick.clock !== selected.name || tick.timestamp_seconds <= (selected.holds.last?.timestamp_seconds ?? 0)) return;
+  connection.setTime(Math.max(connection.now(), Date.parse(tick.emitted_at)));
+  tickedAtMs.set(selected.name, performance.now());
+  selected.holds.addTick(tick, clock.hold_after_seconds);
+  selected.live = [...selected.live.slice(1 - LIVE_TICKS), tick];
+  clocks.set(selected.name, { ...clock, ...tickFields(tick), ...endedHold(clock) });
+  scheduleDraw();
 }
 
-// Many ticks may come at once, after an outage: they are drawn once.
-function soon() {
+// Many ticks may arrive at once after an outage: draw once.
+function scheduleDraw() {
   drawing ??= requestAnimationFrame(() => {
     drawing = null;
-    if (!shown) return;
-    ticks.draw(shown.live);
+    if (!selected) return;
+    ticks.draw(selected.live);
     drawTimes();
   });
 }
 
-// A tick is the end of a hold: the next answer says what else has changed.
-function moving(clock) {
+// A tick ends a hold; the next answer has the other changes.
+function endedHold(clock) {
   if (!clock.hold) return {};
-  announce(`${clock.clock} moves again`);
+  announce(`${clock.clock} is running again`);
   return { hold: null, status: "catching_up" };
 }
 
 function announceChanges(before) {
   for (const [name, clock] of clocks) {
     const old = before.get(name);
-    if (!old || standsStill(old) === standsStill(clock)) continue;
-    const who = clock.hold ? listed(clock.hold.partitions.map(named), 3) : "";
-    announce(clock.hold ? `${name} stands still: ${clock.hold.reason} ${who}` : `${name} moves again`);
+    if (!old || isStopped(old) === isStopped(clock)) continue;
+    const partitions = clock.hold ? nameFirst(clock.hold.partitions.map(partitionName), 3) : "";
+    announce(clock.hold ? `${name} stopped: ${clock.hold.reason} ${partitions}` : `${name} is running again`);
   }
 }
 
@@ -227,86 +226,85 @@ function drawAll() {
   if (clocks.size && !performance.getEntriesByName("clocks-shown").length) performance.mark("clocks-shown");
 }
 
-// Once a second, and whenever something has changed. It writes only the words that are other ones now.
+// Called once a second and after each change. Writes only the texts that changed.
 function drawTimes() {
   drawTop();
   drawPanel();
 }
 
 function drawPanel() {
-  const clock = clocks.get(shown?.name);
-  show(byId("Clock"), Boolean(clock));
+  const clock = clocks.get(selected?.name);
+  setVisible(byId("Clock"), Boolean(clock));
   if (!clock) return;
-  shown.holds.addState(clock);
-  const unknown = trouble();
-  clockPanel.draw(clock, contact.now(), unknown);
-  facts.draw(clock, unknown?.sinceMs ?? contact.now());
+  selected.holds.addState(clock);
+  const unknown = outage();
+  clockPanel.draw(clock, connection.now(), unknown);
+  facts.draw(clock, unknown?.sinceMs ?? connection.now());
 }
 
-// null while it is known how the clocks are; else since when it is not, why, and what to say of it.
-function trouble() {
-  const silent = contact.trouble();
-  if (silent) return { ...silent, headline: "The service does not answer" };
-  const sinceMs = contact.toldClocksMs() ?? contact.now();
-  if (token.isAsking()) return { sinceMs, why: "it wants a token", ever: asked, headline: "The service wants a token" };
-  if (!refusal && !fault) return null;
-  const headline = refusal ? "The service refuses to tell" : "The service's answer can't be shown";
-  return { sinceMs, why: refusal || fault, ever: asked, headline };
+// null while the clocks' state is known; else since when it is not, why, and the headline.
+function outage() {
+  const noAnswer = connection.outage();
+  if (noAnswer) return { ...noAnswer, headline: "The service does not answer" };
+  const sinceMs = connection.clocksReceivedMs() ?? connection.now();
+  if (token.isAsking()) return { sinceMs, why: "it requires a token", ever: hasClocks, headline: "The service requires a token" };
+  if (rejection) return { sinceMs, why: rejection, ever: hasClocks, headline: "The service rejected the request" };
+  return drawError ? { sinceMs, why: drawError, ever: hasClocks, headline: "The service's answer can't be displayed" } : null;
 }
 
-// What stands above the clock that is shown.
+// Draw what is above the selected clock.
 function drawTop() {
-  const nowMs = contact.now();
-  const unknown = trouble();
-  const [sort, text] = headline(unknown, nowMs);
-  say(byId("Verdict"), text);
-  tone(byId("Verdict"), sort);
+  const nowMs = connection.now();
+  const unknown = outage();
+  const [sort, text] = topLine(unknown, nowMs);
+  setText(byId("Headline"), text);
+  setTone(byId("Headline"), sort);
   document.body.classList.toggle("stale", Boolean(unknown));
   document.title = `${{ hold: "■ ", lost: "? ", warn: "» ", paused: "‖ " }[sort] ?? ""}${text} · clocksvc`;
-  say(byId("Now"), clockTime(nowMs));
-  say(byId("LocalNow"), localTime(nowMs));
-  show(byId("Trouble"), Boolean(unknown));
-  say(byId("Trouble"), unknown ? silence(unknown, nowMs) : "");
-  overview.draw(clocks, shown?.name, unknown?.sinceMs ?? nowMs, Boolean(unknown));
+  setText(byId("Now"), timeOfDay(nowMs));
+  setText(byId("LocalNow"), localTime(nowMs));
+  setVisible(byId("Outage"), Boolean(unknown));
+  setText(byId("Outage"), unknown ? outageText(unknown, nowMs) : "");
+  overview.draw(clocks, selected?.name, unknown?.sinceMs ?? nowMs, Boolean(unknown));
   drawLink();
 }
 
-function headline(unknown, nowMs) {
+function topLine(unknown, nowMs) {
   if (unknown) return ["lost", unknown.headline];
-  return asked ? verdict([...clocks.values()], nowMs) : ["idle", "Asking the service …"];
+  return hasClocks ? headline([...clocks.values()], nowMs) : ["idle", "Connecting to the service …"];
 }
 
-function silence({ sinceMs, why, ever }, nowMs) {
-  if (!ever) return `No answer yet (${why}). It is asked again every few seconds.`;
-  return `No answer since ${moment(sinceMs, nowMs)} UTC, for ${span((nowMs - sinceMs) / 1000)} (${why}). What is shown is from then. It is asked again every few seconds.`;
+function outageText({ sinceMs, why, ever }, nowMs) {
+  if (!ever) return `No answer yet (${why}). Retrying every few seconds.`;
+  return `No answer since ${dateTime(sinceMs, nowMs)} UTC, for ${duration((nowMs - sinceMs) / 1000)} (${why}). The page shows the state from then. Retrying every few seconds.`;
 }
 
 function drawLink() {
-  const left = link === null ? 0 : Math.max(0, Math.ceil((link.nextMs - contact.now()) / 1000));
+  const left = link === null ? 0 : Math.max(0, Math.ceil((link.nextMs - connection.now()) / 1000));
   const words = link === null ? "live" : link.attempt === 0 ? "connecting" : `reconnecting${left ? ` in ${left} s` : " now"}, ${plural(link.attempt, "attempt")}`;
-  say(byId("Link"), words);
-  tone(byId("Link"), link === null ? "ok" : "warn");
-  ticks.drawLink(link === null ? "as they come" : "the stream is away; it goes on behind the last one shown");
+  setText(byId("Link"), words);
+  setTone(byId("Link"), link === null ? "ok" : "warn");
+  ticks.drawLink(link === null ? "live" : "disconnected; resumes after the last tick shown");
 }
 
 function drawMap() {
-  const clock = clocks.get(shown?.name);
-  if (!clock || !shown.partitions.size) return;
+  const clock = clocks.get(selected?.name);
+  if (!clock || !selected.partitions.size) return;
   const hold = clockPanel.holders(clock);
-  heat.drawLegend(clock);
-  heat.draw(shown.partitions, clock, hold, contact.now());
-  table.draw(shown.partitions, hold, contact.now());
+  partitionMap.drawLegend(clock);
+  partitionMap.draw(selected.partitions, clock, hold, connection.now());
+  table.draw(selected.partitions, hold, connection.now());
 }
 
 function drawHolds() {
-  const clock = clocks.get(shown?.name);
-  if (clock) timeline.draw(shown.holds, clock, contact.now());
+  const clock = clocks.get(selected?.name);
+  if (clock) timeline.draw(selected.holds, clock, connection.now());
 }
 
 function onHover(event) {
-  const clock = clocks.get(shown?.name);
-  const words = clock && heat.under(shown.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock), contact.now());
-  say(byId("Hover"), words ?? "Point at a cell for its partition.");
+  const clock = clocks.get(selected?.name);
+  const words = clock && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock), connection.now());
+  setText(byId("Hover"), words ?? "Point at a cell for its partition.");
 }
 
 function start() {
@@ -314,12 +312,12 @@ function start() {
   token.start();
   runbook.start();
   table.start();
-  contact.onContact(() => {
-    announce(contact.trouble() ? "The service does not answer" : "The service answers again");
+  connection.onChange(() => {
+    announce(connection.outage() ? "The service does not answer" : "The service answers again");
     drawTimes();
   });
   addEventListener("hashchange", () => {
-    choose();
+    selectClock();
     drawAll();
   });
   new ResizeObserver(drawMap).observe(byId("Map").parentElement);

@@ -1,29 +1,29 @@
-// The few things that are done to the document. Must not know what a clock is.
+// Helpers for the document. Must not know of clocks.
 
 export const byId = (id) => document.getElementById(id);
 
-// An element with properties and children; strings become text, never markup.
+// Make an element with properties and children; strings become text, never markup.
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
-// Writes only what changed: an untouched node costs no layout, and no screen reader reads it again.
-export function say(element, text) {
+// Write only what changed: then there is no new layout, and screen readers don't read it again.
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-export function tone(element, name) {
+export function setTone(element, name) {
   if (element.dataset.tone !== name) element.dataset.tone = name;
 }
 
-export function show(element, yes) {
+export function setVisible(element, yes) {
   if (element.hidden === yes) element.hidden = !yes;
 }
 
-// Makes a parent's children those of these keys, in order, and leaves the ones that are there already.
-export function keyed(parent, keys, create, update) {
+// Give a parent one child for each key, in order; children that exist already are kept.
+export function updateChildren(parent, keys, create, update) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   keys.forEach((key, at) => {
     const child = known.get(key) ?? create(key);

@@ -1,4 +1,4 @@
-// Holds, read from ticks: a long gap between two emissions. Why is known of those alone that this page has seen. Pure.
+// Holds, computed from ticks: long gaps between two emissions. Their reasons are known only if this page has seen them.
 
 const WINDOW_MS = 6 * 3_600_000;
 
@@ -12,14 +12,14 @@ export class Holds {
     this.open = null;
   }
 
-  // The same, to be told the ticks once more.
-  anew() {
+  // An empty copy that keeps the reasons seen, for adding the ticks again.
+  withoutTicks() {
     const made = new Holds();
     made.seen = this.seen;
     return made;
   }
 
-  // Ticks must come in order; one that is known already is passed over.
+  // Ticks must be added in order; known ones are ignored.
   addTick(tick, holdAfterS) {
     const emittedMs = Date.parse(tick.emitted_at);
     if (this.last !== null && tick.timestamp_seconds <= this.last.timestamp_seconds) return;
@@ -31,13 +31,13 @@ export class Holds {
     this.#forget(emittedMs - WINDOW_MS);
   }
 
-  // What an answer says of the present hold.
+  // Remember the reason of a state's hold.
   addState(clock) {
     if (!clock.hold?.since) return;
     this.seen.set(Date.parse(clock.hold.since), { reason: clock.hold.reason, partitions: clock.hold.partitions });
   }
 
-  // [{fromMs, untilMs, reason, partitions}], the newest first; `untilMs` null: it goes on.
+  // [{fromMs, untilMs, reason, partitions}], the newest first; `untilMs` null: it continues.
   list(clock) {
     const found = this.gaps.map((gap) => ({ ...gap, ...this.seen.get(gap.fromMs) }));
     if (clock.hold?.since) {
@@ -48,7 +48,7 @@ export class Holds {
   }
 
   #gap(fromMs, untilMs, holdAfterS) {
-    // A hold that was seen counts, however short.
+    // A hold that this page has seen counts, even a short one.
     if (untilMs - fromMs > holdAfterS * 1000 || this.seen.has(fromMs)) this.gaps.push({ fromMs, untilMs });
   }
 

@@ -1,15 +1,15 @@
-// All clocks at a glance, the ones that need somebody first.
+// The list of all clocks, the most severe first.
 
-import { byId, keyed, make, say, show, tone } from "./dom.js";
-import { behind, severity, shortWhy, toneOf, wordOf } from "./verdict.js";
-import { clockTime, span } from "./words.js";
+import { byId, updateChildren, make, setText, setVisible, setTone } from "./dom.js";
+import { behind, severity, shortReason, toneOf, wordOf } from "./headline.js";
+import { timeOfDay, duration } from "./format.js";
 
-// One clock alone needs no overview: its panel says it all. `unknown`: it is not known how they are, `nowMs` is when it was.
+// Hidden for a single clock. `unknown`: the service does not answer; `nowMs` is then the time of its last answer.
 export function draw(clocks, selected, nowMs, unknown) {
-  show(byId("Overview"), clocks.size > 1);
+  setVisible(byId("Overview"), clocks.size > 1);
   if (clocks.size < 2) return;
   const names = [...clocks.keys()].sort((a, b) => severity(clocks.get(a)) - severity(clocks.get(b)) || (a < b ? -1 : 1));
-  keyed(byId("Clocks"), names, create, (item, name) => update(item, clocks.get(name), name === selected, nowMs, unknown));
+  updateChildren(byId("Clocks"), names, create, (item, name) => update(item, clocks.get(name), name === selected, nowMs, unknown));
 }
 
 function create(name) {
@@ -23,12 +23,12 @@ function create(name) {
 function update(item, clock, current, nowMs, unknown) {
   const link = item.firstChild;
   const [name, word, time, late, why] = link.children;
-  tone(item, unknown ? "lost" : toneOf(clock));
+  setTone(item, unknown ? "lost" : toneOf(clock));
   if (current) link.setAttribute("aria-current", "true");
   else link.removeAttribute("aria-current");
-  say(name, clock.clock);
-  say(word, unknown ? `? was ${clock.status}` : wordOf(clock));
-  say(time, clock.timestamp_seconds === null ? "no tick yet" : clockTime(clock.timestamp_seconds * 1000));
-  say(late, clock.timestamp_seconds === null ? "" : `${span(behind(clock, nowMs))} behind`);
-  say(why, shortWhy(clock, nowMs));
+  setText(name, clock.clock);
+  setText(word, unknown ? `? was ${clock.status}` : wordOf(clock));
+  setText(time, clock.timestamp_seconds === null ? "no tick yet" : timeOfDay(clock.timestamp_seconds * 1000));
+  setText(late, clock.timestamp_seconds === null ? "" : `${duration(behind(clock, nowMs))} behind`);
+  setText(why, shortReason(clock, nowMs));
 }

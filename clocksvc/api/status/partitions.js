@@ -1,15 +1,15 @@
-// Every partition clock of one clock, kept fresh: a page of at most 60 kB each 5 s, and nothing while nobody looks.
+// All partition clocks of one clock: reads a page of at most 60 kB every 5 s, and nothing while the tab is hidden.
 
 import { get } from "./api.js";
 
 const EVERY_MS = 5_000;
-const answered = new Map(); // when each clock's last page came, so that opening one again asks no earlier
+const answered = new Map(); // when each clock's last page arrived: a clock that is selected again is not read sooner
 
-// A picture of all partitions: for each topic its partitions from 0 on, with their clocks in ms (null: unknown) and marks.
+// All partitions: for each topic, from partition 0 on, their clocks in ms (null: unknown) and marks.
 export class Partitions {
   constructor() {
     this.topics = new Map();
-    this.whole = false;
+    this.complete = false;
   }
 
   get size() {
@@ -18,7 +18,7 @@ export class Partitions {
     return sum;
   }
 
-  // Calls `visit(topic, number, clockMs, mark)` for each.
+  // Call `visit(topic, number, clockMs, mark)` for each partition.
   each(visit) {
     for (const [topic, { clocks, marks }] of this.topics) {
       for (let number = 0; number < clocks.length; number += 1) visit(topic, number, clocks[number], marks[number]);
@@ -37,17 +37,17 @@ export class Partitions {
     }
   }
 
-  // What a whole round has not seen is gone.
+  // Remove the partitions that a complete round of pages did not have.
   keepOnly(fresh) {
     for (const [topic, known] of this.topics) {
       known.clocks.length = known.marks.length = fresh.get(topic) ?? 0;
       if (!fresh.has(topic)) this.topics.delete(topic);
     }
-    this.whole = true;
+    this.complete = true;
   }
 }
 
-// Reads until it is ended; `changed` is called with each page. Returns what ends it.
+// Read until the returned function is called. `changed` is called after each page.
 export function watch(clock, partitions, changed) {
   let timer = null;
   let ended = false;
@@ -56,7 +56,7 @@ export function watch(clock, partitions, changed) {
 
   async function read() {
     if (!document.hidden) await page().catch((error) => console.debug("partitions:", error.message));
-    // From answer to question, so that a slow service is asked less often.
+    // The pause begins after the answer, so that a slow service gets fewer requests.
     answered.set(clock, performance.now());
     if (!ended) timer = setTimeout(read, EVERY_MS);
   }

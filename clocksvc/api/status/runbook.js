@@ -1,6 +1,6 @@
-// The runbook's section for a reason, from the service's own copy: at night in a closed network there is no other.
+// Shows the runbook's section for a reason, from the service's copy: a closed network has no other.
 
-import { byId, make, say } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 
 let text = null;
 
@@ -9,7 +9,7 @@ export function start() {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     open(link.dataset.reason).catch((error) => {
-      say(link, `The runbook can't be read now (${error.message}): it is docs/runbook.md of the project`);
+      setText(link, `The runbook can't be read (${error.message}). It is docs/runbook.md of the project`);
     });
   });
 }
@@ -18,7 +18,7 @@ async function open(reason) {
   text ??= await read();
   const parts = sections(text);
   const found = parts.filter(({ body }) => reason && body.includes(`Reason \`${reason}\``));
-  say(byId("RunbookTitle"), found.length ? `Runbook: ${reason}` : "Runbook");
+  setText(byId("RunbookTitle"), found.length ? `Runbook: ${reason}` : "Runbook");
   byId("RunbookText").replaceChildren(...(found.length ? found : parts).flatMap(render));
   byId("RunbookBox").showModal();
 }
@@ -29,14 +29,14 @@ async function read() {
   return response.text();
 }
 
-// What stands before the first heading of the second rank, then a part for each of them.
+// The text before the first level-2 heading, then one part for each of these headings.
 function sections(markdown) {
   const [before, ...parts] = markdown.split(/^## /m);
   const split = (part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1)];
   return [before.replace(/^# /, ""), ...parts].map(split).map(([title, body]) => ({ title: title.trim(), body }));
 }
 
-// As plain as it is safe: headings, code, lists and paragraphs; whatever else stays as it was written.
+// Renders headings, code, lists and paragraphs, as text only; other markup stays as written.
 function render({ title, body }) {
   // Split by fences, every second part is code.
   const parts = body.split(/^```[^\n]*\n([\s\S]*?)^```$/m);

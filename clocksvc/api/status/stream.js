@@ -1,14 +1,15 @@
-// A clock's ticks as they come: server-sent events read with fetch, because a token travels in a header. Comes back by
-// itself, later each time, and goes on behind the last tick that it saw.
+// Follows a clock's ticks: server-sent events, read with fetch because EventSource can't send a token. Reconnects with a
+// growing delay, and resumes after the last tick that it received.
 
 import { open } from "./api.js";
-import * as contact from "./contact.js";
+import * as connection from "./connection.js";
 
-const LONGEST_WAIT_MS = 15_000;
-const SILENCE_MS = 40_000; // a comment comes every 15 s
+const MAX_DELAY_MS = 15_000;
+const IDLE_TIMEOUT_MS = 40_000; // the service sends a comment every 15 s
 
-// Begins behind the tick `cursor` (in seconds), or with what comes. Calls `on.state`, `on.tick` and `on.reset` with an event's data, and `on.link` with null while it is read, else with
-// {attempt, nextMs}: when it is tried again. Returns what ends it.
+// Begin after the tick `cursor` (in seconds), or with the next one. Calls `on.state`, `on.tick` and `on.reset` with an
+// event's data, and `on.link` with null while connected, else with {attempt, nextMs}: the time of the next attempt.
+// Returns a function that ends it.
 export function follow(clock, cursor, on) {
   const ended = new AbortController();
   run(clock, cursor, on, ended.signal);
@@ -23,7 +24,7 @@ async function run(clock, begin, on, ended) {
     try {
       const headers = cursor === null ? {} : { "Last-Event-ID": cursor };
       for await (const event of events(clock, headers, ended)) {
-        contact.heard();
+        connection.onAnswer();
         if (event.retry) retryMs = event.retry;
         if (!event.name) continue;
         on.link(null);
@@ -36,9 +37,9 @@ async function run(clock, begin, on, ended) {
       if (ended.aborted) return;
       console.debug("stream of ticks:", error.message);
     }
-    const waitMs = Math.min(LONGEST_WAIT_MS, retryMs * 2 ** attempt) * (0.8 + 0.4 * Math.random());
+    const waitMs = Math.min(MAX_DELAY_MS, retryMs * 2 ** attempt) * (0.8 + 0.4 * Math.random());
     attempt += 1;
-    on.link({ attempt, nextMs: contact.now() + waitMs });
+    on.link({ attempt, nextMs: connection.now() + waitMs });
     await pause(waitMs, ended);
   }
 }
@@ -47,7 +48,7 @@ async function* events(clock, headers, ended) {
   const attempt = new AbortController();
   const abort = () => attempt.abort();
   ended.addEventListener("abort", abort);
-  let watch = setTimeout(abort, SILENCE_MS);
+  let watch = setTimeout(abort, IDLE_TIMEOUT_MS);
   try {
     const response = await open(`v1/clocks/${clock}/ticks/stream`, () => attempt.signal, headers);
     const decoder = new TextDecoder();
@@ -56,7 +57,7 @@ async function* events(clock, headers, ended) {
       const { done, value } = await reader.read();
       if (done) return;
       clearTimeout(watch);
-      watch = setTimeout(abort, SILENCE_MS);
+      watch = setTimeout(abort, IDLE_TIMEOUT_MS);
       const blocks = (rest + decoder.decode(value, { stream: true })).replaceAll("\r\n", "\n").split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) yield parse(block);

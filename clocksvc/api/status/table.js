@@ -1,10 +1,10 @@
-// All partitions as a table, the slowest first: the map for those who don't see it. Filled only while it is open.
+// All partitions as a table, the slowest first: the accessible form of the map. Filled only while it is open.
 
-import { byId, keyed, make, say } from "./dom.js";
-import { clockTimeMs, count, date, span } from "./words.js";
+import { byId, updateChildren, make, setText } from "./dom.js";
+import { timeOfDayMs, count, date, duration } from "./format.js";
 
 const ROWS = 100;
-const NOTES = { ".": "", "?": "not reported", "!": "newest report refused", x: "excluded" };
+const NOTES = { ".": "", "?": "not reported", "!": "newest report rejected", x: "excluded" };
 let first = 0;
 let redraw = () => {};
 
@@ -22,10 +22,10 @@ export function draw(partitions, hold, nowMs) {
   lines.sort((a, b) => rank(a, hold) - rank(b, hold) || (a.clockMs ?? 0) - (b.clockMs ?? 0));
   first = Math.max(0, Math.min(first, lines.length - 1));
   const shown = new Map(lines.slice(first, first + ROWS).map((line) => [line.name, line]));
-  say(byId("TableCaption"), `${count(first + 1)} to ${count(first + shown.size)} of ${count(lines.length)}, the slowest first`);
+  setText(byId("TableCaption"), `${count(first + 1)} to ${count(first + shown.size)} of ${count(lines.length)}, the slowest first`);
   byId("TableBack").disabled = first === 0;
   byId("TableNext").disabled = first + ROWS >= lines.length;
-  keyed(byId("TableRows"), [...shown.keys()], row, (element, name) => update(element, shown.get(name), hold, nowMs));
+  updateChildren(byId("TableRows"), [...shown.keys()], row, (element, name) => update(element, shown.get(name), hold, nowMs));
 }
 
 function move(by) {
@@ -33,7 +33,7 @@ function move(by) {
   redraw();
 }
 
-// Those that hold, then unknown ones, then by their clocks; excluded ones hold nobody up.
+// Holding partitions first, then unknown ones, then by their clocks; excluded ones last.
 function rank({ name, mark, clockMs }, hold) {
   if (hold.has(name)) return 0;
   if (mark === "x") return 3;
@@ -48,8 +48,8 @@ function update(element, { name, clockMs, mark }, hold, nowMs) {
   const [title, at, late, note] = element.children;
   const holds = hold.has(name);
   element.classList.toggle("holds", holds);
-  say(title, name);
-  say(at, clockMs === null ? "not known" : date(clockMs) === date(nowMs) ? clockTimeMs(clockMs) : `${date(clockMs)} ${clockTimeMs(clockMs)}`);
-  say(late, clockMs === null ? "–" : span((nowMs - clockMs) / 1000));
-  say(note, [holds ? "◀ holds" : "", NOTES[mark]].filter(Boolean).join(", "));
+  setText(title, name);
+  setText(at, clockMs === null ? "unknown" : date(clockMs) === date(nowMs) ? timeOfDayMs(clockMs) : `${date(clockMs)} ${timeOfDayMs(clockMs)}`);
+  setText(late, clockMs === null ? "–" : duration((nowMs - clockMs) / 1000));
+  setText(note, [holds ? "◀ holds" : "", NOTES[mark]].filter(Boolean).join(", "));
 }

@@ -1,16 +1,16 @@
-// Dark or light: as the system has it, unless somebody chose.
+// Dark or light: the system's setting unless the user chose one.
 
 import { byId } from "./dom.js";
 
-const PLACE = "clocksvc-theme";
+const STORAGE_KEY = "clocksvc-theme";
 
-// Calls `changed` when the colours may have changed.
+// `changed` is called when the colours may have changed.
 export function start(changed) {
   const choice = byId("Theme");
-  choice.value = localStorage.getItem(PLACE) ?? "auto";
+  choice.value = localStorage.getItem(STORAGE_KEY) ?? "auto";
   apply(choice.value);
   choice.addEventListener("change", () => {
-    localStorage.setItem(PLACE, choice.value);
+    localStorage.setItem(STORAGE_KEY, choice.value);
     apply(choice.value);
     changed();
   });

@@ -1,25 +1,25 @@
-// The latest ticks as they come. It is no live region: a screen reader would never be silent.
+// The newest ticks. Not a live region: a screen reader would read every tick.
 
-import { byId, keyed, make, say } from "./dom.js";
-import { clockTime, clockTimeMs, plural, span } from "./words.js";
+import { byId, updateChildren, make, setText } from "./dom.js";
+import { timeOfDay, timeOfDayMs, plural, duration } from "./format.js";
 
 const SHOWN = 12;
 
-// Ticks in order; the newest is shown on top.
+// `ticks` ascending; the newest is shown on top.
 export function draw(ticks) {
   const shown = new Map(ticks.slice(-SHOWN).reverse().map((tick) => [tick.time, tick]));
-  keyed(byId("Ticks"), [...shown.keys()], (key) => create(shown.get(key)), () => {});
+  updateChildren(byId("Ticks"), [...shown.keys()], (key) => create(shown.get(key)), () => {});
 }
 
 export function drawLink(text) {
-  say(byId("TicksHow"), text);
+  setText(byId("TicksHow"), text);
 }
 
 function create(tick) {
   const emittedMs = Date.parse(tick.emitted_at);
-  const late = span(emittedMs / 1000 - tick.timestamp_seconds);
-  const item = make("li", {}, make("strong", { textContent: clockTime(tick.timestamp_seconds * 1000) }), " ");
-  item.append(make("span", { className: "muted", textContent: `at ${clockTimeMs(emittedMs)}, ${late} after` }));
+  const late = duration(emittedMs / 1000 - tick.timestamp_seconds);
+  const item = make("li", {}, make("strong", { textContent: timeOfDay(tick.timestamp_seconds * 1000) }), " ");
+  item.append(make("span", { className: "muted", textContent: `at ${timeOfDayMs(emittedMs)}, ${late} after` }));
   if (tick.excluded.length) {
     item.append(" ", make("span", { className: "without", textContent: `without ${plural(tick.excluded.length, "partition")}` }));
   }

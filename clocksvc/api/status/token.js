@@ -1,56 +1,56 @@
-// The bearer token: asked for where the API answers 401, kept for this tab alone, sent in a header and never in an address.
+// The bearer token: requested when the API answers 401, kept for this tab only, sent in a header and never in a URL.
 
-import { byId, say, show } from "./dom.js";
+import { byId, setText, setVisible } from "./dom.js";
 
-const PLACE = "clocksvc-token";
+const STORAGE_KEY = "clocksvc-token";
 let asking = null;
 
 export const headers = () => {
-  const token = sessionStorage.getItem(PLACE);
+  const token = sessionStorage.getItem(STORAGE_KEY);
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 };
 
-// Asks for a token, once however many requests want one; `refused` says what was wrong with the last. Resolves when there
-// is one.
-export function ask(refused) {
-  asking ??= dialogue(refused).finally(() => {
+// Ask the user for a token, once for all waiting requests; `rejection` says what was wrong with the last one. Resolves when
+// there is a token.
+export function ask(rejection) {
+  asking ??= askUser(rejection).finally(() => {
     asking = null;
   });
   return asking;
 }
 
-// Whether somebody is being asked.
+// Whether the user is being asked.
 export const isAsking = () => asking !== null;
 
 export function start() {
   const forget = byId("Forget");
-  show(forget, sessionStorage.getItem(PLACE) !== null);
+  setVisible(forget, sessionStorage.getItem(STORAGE_KEY) !== null);
   forget.addEventListener("click", () => {
-    sessionStorage.removeItem(PLACE);
+    sessionStorage.removeItem(STORAGE_KEY);
     location.reload();
   });
 }
 
-function dialogue(refused) {
+function askUser(rejection) {
   const box = byId("TokenBox");
   const form = byId("TokenForm");
   const text = byId("TokenText");
-  say(byId("TokenWhy"), refused ? `That one was refused: ${refused}.` : "This service tells of its clocks to those alone who have a token.");
+  setText(byId("TokenWhy"), rejection ? `The token was rejected: ${rejection}.` : "This service requires a token.");
   text.value = "";
   box.showModal();
   return new Promise((resolve) => {
-    // Escape would leave a page that shows nothing.
+    // Escape would leave an empty page.
     box.oncancel = (event) => event.preventDefault();
     form.onsubmit = (event) => {
       event.preventDefault();
       const given = text.value.trim();
       if (!/^[\x21-\x7e]+$/.test(given)) {
-        say(byId("TokenWhy"), "A token is one word of letters, digits and signs: no header can carry this one.");
+        setText(byId("TokenWhy"), "A token has only printable ASCII characters and no spaces.");
         return;
       }
-      sessionStorage.setItem(PLACE, given);
+      sessionStorage.setItem(STORAGE_KEY, given);
       text.value = "";
-      show(byId("Forget"), true);
+      setVisible(byId("Forget"), true);
       box.close();
       resolve();
     };

@@ -1,4 +1,4 @@
-"""A real Chromium, and what it says of a page: errors, requests, its own measurements."""
+"""A real Chromium, and its pages with their errors and requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESK, PHONE, WALL = (1366, 900), (390, 844), (1920, 1080)
+DESKTOP, PHONE, WALL = (1366, 900), (390, 844), (1920, 1080)
 
 
 @dataclass
-class Opened:
-    """A page, with all that went wrong on it and all that it asked for."""
+class OpenPage:
+    """A page, with the errors and requests since it was opened."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
@@ -31,30 +31,30 @@ class Opened:
 
     def __post_init__(self) -> None:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._listen)
+        self.page.on("console", self._collect)
         self.page.on("request", lambda request: self.requests.append(request))
 
-    def hurry(self) -> None:
-        """Let the page's time go on by more than the 5 s after which it asks again."""
+    def skip_to_next_poll(self) -> None:
+        """Advance the page's time by 6 s: it polls every 5 s."""
         self.page.clock.fast_forward(6_000)
 
-    def check_rules(self) -> None:
-        """Every rule of axe, those of best practice too."""
+    def check_accessibility(self) -> None:
+        """Check all rules of axe, including its best practices."""
         found = Axe().run(self.page)
         assert found.violations_count == 0, found.generate_report()
 
-    def _listen(self, said: ConsoleMessage) -> None:
-        if said.type in ("error", "warning"):
-            self.errors.append(said.text)
+    def _collect(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
 
     def text(self, name: str) -> str:
-        """What an element says, by its id."""
+        """The text of an element, by its id."""
         return self.page.locator(f"#{name}").inner_text()
 
 
 @contextmanager
 def launched(chromium: Path) -> Iterator[Browser]:
-    """One browser until the end of the block."""
+    """A browser, closed at the end of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield browser
@@ -66,19 +66,19 @@ def opened(
     browser: Browser,
     url: str,
     *,
-    size: tuple[int, int] = DESK,
+    size: tuple[int, int] = DESKTOP,
     theme: str = "light",
     wait: bool = True,
-    hurried: bool = False,
-) -> Iterator[Opened]:
-    """The page at an address, in a tab and a session of its own. `hurried`: its time can be moved on, see `hurry`."""
+    fake_time: bool = False,
+) -> Iterator[OpenPage]:
+    """Open a page in a new session. With `fake_time` the test controls the page's time, see `skip_to_next_poll`."""
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
     )
     try:
-        made = Opened(context.new_page())
-        if hurried:
+        made = OpenPage(context.new_page())
+        if fake_time:
             made.page.clock.install()
         made.page.goto(url)
         if wait:

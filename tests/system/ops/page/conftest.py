@@ -1,4 +1,4 @@
-"""One browser for all of these tests."""
+"""One browser for all tests of the page."""
 
 from collections.abc import Iterator
 from pathlib import Path

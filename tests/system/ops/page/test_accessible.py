@@ -11,67 +11,67 @@ from clocksvc.clock.holds import (
 from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Partition
 from tests.system.ops.page.browser import (
-    DESK,
+    DESKTOP,
     PHONE,
     opened,
 )
-from tests.system.ops.page.stage import (
+from tests.system.ops.page.page_clock import (
     TOPIC,
-    Stage,
-    showing,
+    PageClock,
+    page_served,
 )
 
 ORDER = ["Skip to the clock", "Theme", "API", "RunbookLink", "All partitions as a table"]
 
 
-def troubled() -> list[Stage]:
-    """Clocks of every colour: one holds and has an exclusion, one catches up, one is well."""
-    holding, late, well = (Stage(name, interval_s=60) for name in ("holding", "late", "well"))
-    for stage, ago_s in ((holding, 600), (late, 7_200), (well, 0)):
-        stage.past(60, until_s=ago_s, holds=[(40, 10)])
-        stage.report(ago_s, {1: None, 2: 100, 4: 300})
+def clocks_in_every_status() -> list[PageClock]:
+    """Three clocks: one holds and has an exclusion, one catches up, one is running."""
+    holding, late, running = (PageClock(name, interval_s=60) for name in ("holding", "late", "running"))
+    for clock, ago_s in ((holding, 600), (late, 7_200), (running, 0)):
+        clock.past(60, until_s=ago_s, holds=[(40, 10)])
+        clock.report(ago_s, {1: None, 2: 100, 4: 300})
     holding.roster([Exclusion(Partition(TOPIC, 3), "ops", holding.now_ms(), "disk died")])
-    holding.say(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 0),), "behind"))
-    return [holding, late, well]
+    holding.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 0),), "behind"))
+    return [holding, late, running]
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", DESK), ("dark", PHONE)])
+@pytest.mark.parametrize(("theme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE)])
 def test_axe_finds_nothing(browser: Browser, theme: str, size: tuple[int, int]) -> None:
-    """Of a clock that holds, with the table open, in both themes."""
-    with showing(*troubled()) as shown, opened(browser, shown.url, theme=theme, size=size) as seen:
-        expect(seen.page.locator("#Verdict")).to_contain_text("stands still: holding")
+    """axe finds no violation for a holding clock with the table open, in both themes."""
+    with page_served(*clocks_in_every_status()) as shown, opened(browser, shown.url, theme=theme, size=size) as seen:
+        expect(seen.page.locator("#Headline")).to_contain_text("stopped: holding")
         seen.page.get_by_text("All partitions as a table").click()
         expect(seen.page.locator("#TableRows tr").first).to_be_visible()
-        seen.check_rules()
+        seen.check_accessibility()
         seen.page.get_by_role("link", name="late").click()
         expect(seen.page.locator("#Word")).to_have_text("» catching up")
-        seen.check_rules()
+        seen.check_accessibility()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_the_dialogues(browser: Browser, theme: str) -> None:
-    """The one that asks for a token, and the runbook."""
-    stage = Stage(interval_s=60)
-    stage.say(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 0),), "behind"))
+    """axe finds no violation in the token dialog and in the runbook."""
+    clock = PageClock(interval_s=60)
+    clock.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 0),), "behind"))
     with (
-        showing(stage, tokens=[Token("night", "s3cret-of-the-night", frozenset({Scope.READ}))]) as shown,
+        page_served(clock, tokens=[Token("night", "s3cret-of-the-night", frozenset({Scope.READ}))]) as shown,
         opened(browser, shown.url, theme=theme, wait=False) as seen,
     ):
         expect(seen.page.get_by_role("dialog")).to_be_visible()
-        seen.check_rules()
+        seen.check_accessibility()
         seen.page.get_by_label("Token with the scope read").fill("s3cret-of-the-night")
         seen.page.keyboard.press("Enter")
         seen.page.get_by_role("link", name="Runbook").click()
         expect(seen.page.get_by_role("dialog", name="Runbook")).to_be_visible()
-        seen.check_rules()
+        seen.check_accessibility()
 
 
 def test_a_chosen_theme_wins_and_is_kept(browser: Browser) -> None:
-    """Over the system's; the map is drawn anew in its colours."""
-    stage = Stage(interval_s=60)
-    stage.past(10)
-    stage.report()
-    with showing(stage) as shown, opened(browser, shown.url, theme="light") as seen:
+    """The chosen theme replaces the system's, the map is redrawn in its colours, and the choice is kept."""
+    clock = PageClock(interval_s=60)
+    clock.past(10)
+    clock.report()
+    with page_served(clock) as shown, opened(browser, shown.url, theme="light") as seen:
         page = seen.page
         background = "getComputedStyle(document.body).backgroundColor"
         first_cell = "[...document.getElementById('Map').getContext('2d').getImageData(12, 12, 1, 1).data]"
@@ -89,10 +89,10 @@ def test_a_chosen_theme_wins_and_is_kept(browser: Browser) -> None:
 
 
 def test_the_keyboard_gets_everywhere(browser: Browser) -> None:
-    """In order, with a focus that is seen: past the head to the clock, its runbook and its table."""
-    with showing(*troubled()) as shown, opened(browser, shown.url) as seen:
+    """The Tab key reaches everything in order, with a visible focus: header, clock, runbook, table."""
+    with page_served(*clocks_in_every_status()) as shown, opened(browser, shown.url) as seen:
         page = seen.page
-        expect(page.locator("#Verdict")).to_contain_text("stands still: holding")
+        expect(page.locator("#Headline")).to_contain_text("stopped: holding")
         found: list[str] = []
         focus = "[document.activeElement.tagName, document.activeElement.id || document.activeElement.innerText.trim()]"
         while len(found) < 40:
@@ -108,8 +108,8 @@ def test_the_keyboard_gets_everywhere(browser: Browser) -> None:
 
 
 def test_landmarks_and_headings_are_named(browser: Browser) -> None:
-    """What a screen reader jumps by."""
-    with showing(*troubled()) as shown, opened(browser, shown.url) as seen:
+    """A screen reader finds the landmarks and headings by their names."""
+    with page_served(*clocks_in_every_status()) as shown, opened(browser, shown.url) as seen:
         page = seen.page
         expect(page.locator("#ClockName")).to_have_text("holding")
         for role, name in (

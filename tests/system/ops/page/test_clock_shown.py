@@ -1,4 +1,4 @@
-"""What somebody on call sees of a clock: whether it moves, how far behind, who holds it, since when, what to do."""
+"""What the page shows of a clock: its time, how far it is behind, its hold, since when, and what to do."""
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -10,55 +10,55 @@ from clocksvc.clock.holds import (
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from tests.system.ops.page.browser import (
-    DESK,
+    DESKTOP,
     PHONE,
     WALL,
     opened,
 )
-from tests.system.ops.page.stage import (
+from tests.system.ops.page.page_clock import (
     GROUP,
     TOPIC,
-    Stage,
-    showing,
+    PageClock,
+    page_served,
 )
 
 BEHIND = Hold(
     Reason.PARTITION_BEHIND, (Partition(TOPIC, 3),), "the slowest partition has not reached the next boundary"
 )
 SOON_MS = 20_000
-"""For what the page learns with its next answer, on a machine that has a lot to do."""
+"""The timeout for what the page shows after its next poll, on a busy machine."""
 
 
 def test_it_updates_on_a_tick(browser: Browser) -> None:
-    """The global clock, the list of ticks and the words change with the event, and nothing is said to be wrong."""
-    stage = Stage(interval_s=1)
-    stage.past(30, until_s=5)
-    stage.report()
-    with showing(stage) as shown, opened(browser, shown.url) as seen:
+    """A tick event changes the global clock, the list of ticks and the headline; there is no error."""
+    clock = PageClock(interval_s=1)
+    clock.past(30, until_s=5)
+    clock.report()
+    with page_served(clock) as shown, opened(browser, shown.url) as seen:
         expect(seen.page.locator("#Link")).to_have_text("live")
         before = seen.text("Time")
 
-        last_s = stage.tick()
+        last_s = clock.tick()
 
-        time = stage_time(last_s)
+        time = time_of_day(last_s)
         expect(seen.page.locator("#Time")).to_have_text(time)
         expect(seen.page.locator("#Ticks li").first).to_contain_text(time)
         expect(seen.page.locator("#Ticks li").nth(5)).to_contain_text(":")
         assert before < time or before.startswith("23:59")
         expect(seen.page.locator("#Word")).to_have_text("● running")
-        expect(seen.page.locator("#Verdict")).to_have_text("checkins moves")
+        expect(seen.page.locator("#Headline")).to_have_text("checkins is running")
         assert seen.errors == []
 
 
 def test_a_hold_is_shown_with_its_partition_and_ends(browser: Browser) -> None:
-    """In the headline, the panel, the table and the map's words; with what to do. The next tick ends it at once."""
-    stage = Stage(interval_s=1)
-    stage.past(60, until_s=15)
-    stage.report(0.5, {3: 40})
-    stage.say(BEHIND)
-    with showing(stage) as shown, opened(browser, shown.url, hurried=True) as seen:
+    """The hold is in the headline, the panel, the table and the map's label, with what to do. The next tick ends it."""
+    clock = PageClock(interval_s=1)
+    clock.past(60, until_s=15)
+    clock.report(0.5, {3: 40})
+    clock.publish_hold(BEHIND)
+    with page_served(clock) as shown, opened(browser, shown.url, fake_time=True) as seen:
         page = seen.page
-        expect(page.locator("#Verdict")).to_contain_text("checkins has stood still since")
+        expect(page.locator("#Headline")).to_contain_text("checkins stopped at")
         expect(page.locator("#Word")).to_have_text("■ holding")
         expect(page.locator("#Sentence")).to_contain_text("Reason: partition_behind")
         expect(page.locator("#Holders li")).to_have_text([f"{TOPIC}:3"])
@@ -69,77 +69,75 @@ def test_a_hold_is_shown_with_its_partition_and_ends(browser: Browser) -> None:
         expect(page.get_by_role("img", name="1 partition holds the clock")).to_be_visible()
         assert page.title().startswith("■ ")
 
-        stage.report()
-        stage.say(None)
-        stage.tick()
+        clock.report()
+        clock.publish_hold(None)
+        clock.tick()
 
         expect(page.locator("#Holders li")).to_have_count(0)
         expect(page.locator("#Todo")).to_be_hidden()
-        seen.hurry()
-        expect(page.locator("#Verdict")).to_have_text("checkins moves", timeout=SOON_MS)
-        expect(page.locator("#Announce")).to_have_text("checkins moves again")
+        seen.skip_to_next_poll()
+        expect(page.locator("#Headline")).to_have_text("checkins is running", timeout=SOON_MS)
+        expect(page.locator("#Announce")).to_have_text("checkins is running again")
         expect(page.locator("#HoldsList li").first).to_contain_text("partition_behind", timeout=SOON_MS)
         assert seen.errors == []
 
 
 def test_a_hold_that_begins_later_is_announced(browser: Browser) -> None:
-    """Within one question's time, to a screen reader too; the time line knows the holds from before by their gaps."""
-    stage = Stage(interval_s=60)
-    stage.past(120, holds=[(60, 20)])
-    stage.report()
-    with showing(stage) as shown, opened(browser, shown.url, hurried=True) as seen:
+    """Within one poll the hold is announced to screen readers; the time line computes earlier holds from gaps."""
+    clock = PageClock(interval_s=60)
+    clock.past(120, holds=[(60, 20)])
+    clock.report()
+    with page_served(clock) as shown, opened(browser, shown.url, fake_time=True) as seen:
         page = seen.page
         expect(page.locator("#Link")).to_have_text("live")
-        seen.hurry()
+        seen.skip_to_next_poll()
         expect(page.locator("#HoldsList li")).to_have_count(1, timeout=SOON_MS)
         expect(page.locator("#HoldsList li")).to_contain_text("21 min")
         expect(page.locator("#HoldsWords")).to_contain_text("1 hold")
         expect(page.locator("#Line .hold")).to_have_count(1)
         expect(page.locator("#Announce")).to_be_empty()
 
-        stage.say(BEHIND)
-        seen.hurry()
+        clock.publish_hold(BEHIND)
+        seen.skip_to_next_poll()
 
-        expect(page.locator("#Announce")).to_have_text(
-            f"checkins stands still: partition_behind {TOPIC}:3", timeout=SOON_MS
-        )
+        expect(page.locator("#Announce")).to_have_text(f"checkins stopped: partition_behind {TOPIC}:3", timeout=SOON_MS)
         expect(page.locator("#HoldsList li")).to_have_count(2)
 
 
-def test_exclusion_pause_leader_and_heartbeats_are_told(browser: Browser) -> None:
-    """Who, when and why; and that ticks come without a partition is no all-clear."""
-    stage = Stage(interval_s=60)
-    stage.past(10, until_s=60)
-    ago_ms = stage.now_ms() - 3_600_000
+def test_exclusion_pause_leader_and_heartbeats_are_shown(browser: Browser) -> None:
+    """Overrides are shown with who, when and why; ticks without a partition are no all-clear."""
+    clock = PageClock(interval_s=60)
+    clock.past(10, until_s=60)
+    ago_ms = clock.now_ms() - 3_600_000
     exclusion = Exclusion(Partition(TOPIC, 3), "ops", ago_ms, "disk of broker 3 died, INC-4711")
-    stage.roster([exclusion])
-    stage.report()
-    stage.tick([exclusion.partition])
-    with showing(stage) as shown, opened(browser, shown.url, hurried=True) as seen:
+    clock.roster([exclusion])
+    clock.report()
+    clock.tick([exclusion.partition])
+    with page_served(clock) as shown, opened(browser, shown.url, fake_time=True) as seen:
         page = seen.page
-        expect(page.locator("#Verdict")).to_have_text("checkins moves, without 1 partition")
-        expect(page.locator("#Standing li")).to_contain_text([f"{TOPIC}:3 excluded by ops at"])
-        expect(page.locator("#Standing li")).to_contain_text(["(1 h ago): disk of broker 3 died, INC-4711"])
+        expect(page.locator("#Headline")).to_have_text("checkins is running, without 1 partition")
+        expect(page.locator("#Overrides li")).to_contain_text([f"{TOPIC}:3 excluded by ops at"])
+        expect(page.locator("#Overrides li")).to_contain_text(["(1 h ago): disk of broker 3 died, INC-4711"])
         expect(page.locator("#Ticks li").first).to_contain_text("without 1 partition")
         expect(page.locator("#Facts")).to_contain_text("clocksvc-7c9f-x2x:1")
         expect(page.locator("#Facts")).to_contain_text("480 delivered, 0 failed, 0 expired")
 
-        stage.roster([exclusion], Pause("ops", ago_ms, "migration, CHG-0815"))
-        stage.say(Hold(Reason.PAUSED, detail="paused by ops: migration, CHG-0815"))
-        seen.hurry()
+        clock.roster([exclusion], Pause("ops", ago_ms, "migration, CHG-0815"))
+        clock.publish_hold(Hold(Reason.PAUSED, detail="paused by ops: migration, CHG-0815"))
+        seen.skip_to_next_poll()
 
-        expect(page.locator("#Verdict")).to_have_text("checkins is paused", timeout=SOON_MS)
-        expect(page.locator("#Standing li").first).to_contain_text("Paused by ops")
+        expect(page.locator("#Headline")).to_have_text("checkins is paused", timeout=SOON_MS)
+        expect(page.locator("#Overrides li").first).to_contain_text("Paused by ops")
         expect(page.locator("#CommandText")).to_contain_text("clocksvc resume checkins")
 
 
 def test_the_runbooks_section_is_one_click_away(browser: Browser) -> None:
-    """From the service itself, for the reason of the hold and no other."""
-    stage = Stage(interval_s=60)
-    stage.past(10)
-    stage.report()
-    stage.say(BEHIND)
-    with showing(stage) as shown, opened(browser, shown.url) as seen:
+    """The page shows the runbook's section for the reason of the hold, from the service's own copy."""
+    clock = PageClock(interval_s=60)
+    clock.past(10)
+    clock.report()
+    clock.publish_hold(BEHIND)
+    with page_served(clock) as shown, opened(browser, shown.url) as seen:
         seen.page.get_by_role("link", name="Runbook: partition_behind").click()
 
         box = seen.page.get_by_role("dialog", name="Runbook: partition_behind")
@@ -150,23 +148,23 @@ def test_the_runbooks_section_is_one_click_away(browser: Browser) -> None:
         assert seen.errors == []
 
 
-def test_the_clock_that_stands_still_comes_first(browser: Browser) -> None:
-    """Among several it is opened by itself, until somebody opens another one: by a click, and so by an address."""
-    stages = [Stage(name, interval_s=60) for name in ("alpha", "beta", "gamma")]
-    for stage in stages:
-        stage.past(10)
-        stage.report()
-    stages[1].say(BEHIND)
-    with showing(*stages) as shown, opened(browser, shown.url, hurried=True) as seen:
+def test_a_stopped_clock_comes_first(browser: Browser) -> None:
+    """Among several clocks a stopped one is selected, until the user selects another one by a click, that is by URL."""
+    clocks = [PageClock(name, interval_s=60) for name in ("alpha", "beta", "gamma")]
+    for clock in clocks:
+        clock.past(10)
+        clock.report()
+    clocks[1].publish_hold(BEHIND)
+    with page_served(*clocks) as shown, opened(browser, shown.url, fake_time=True) as seen:
         page = seen.page
-        expect(page.locator("#Verdict")).to_have_text("1 of 3 clocks stands still: beta")
+        expect(page.locator("#Headline")).to_have_text("1 of 3 clocks stopped: beta")
         expect(page.locator("#Clocks .name")).to_have_text(["beta", "alpha", "gamma"])
         expect(page.locator("#ClockName")).to_have_text("beta")
         expect(page.locator("#Clocks li").first).to_contain_text(f"partition_behind: {TOPIC}:3")
 
-        stages[1].say(None)
-        stages[0].say(BEHIND)
-        seen.hurry()
+        clocks[1].publish_hold(None)
+        clocks[0].publish_hold(BEHIND)
+        seen.skip_to_next_poll()
         expect(page.locator("#ClockName")).to_have_text("alpha", timeout=SOON_MS)
 
         page.get_by_role("link", name="gamma").click()
@@ -177,17 +175,18 @@ def test_the_clock_that_stands_still_comes_first(browser: Browser) -> None:
         assert page.url.endswith("/#gamma")
 
 
-@pytest.mark.parametrize(("size", "partitions"), [(DESK, 1), (PHONE, 128), (PHONE, 4_096), (WALL, 4_096)])
+@pytest.mark.parametrize(("size", "partitions"), [(DESKTOP, 1), (PHONE, 128), (PHONE, 4_096), (WALL, 4_096)])
 def test_the_map_has_room_for_every_partition(browser: Browser, size: tuple[int, int], partitions: int) -> None:
-    """No page is wider than its screen, and each cell can be pointed at: the last one too."""
-    stage = Stage(partitions=partitions)
-    stage.past(10, until_s=15)
-    stage.report()
-    with showing(stage) as shown, opened(browser, shown.url, size=size) as seen:
+    """The page is not wider than the screen, and even the last cell of the map can be pointed at."""
+    clock = PageClock(partitions=partitions)
+    clock.past(10, until_s=15)
+    clock.report()
+    with page_served(clock) as shown, opened(browser, shown.url, size=size) as seen:
         page = seen.page
         expect(page.get_by_role("img", name=f"{partitions:,} partition clock")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        last = page.evaluate(f"import('./status/heat.js').then((heat) => heat.middleOf('{TOPIC}', {partitions - 1}))")
+        center = f"import('./status/partition_map.js').then((map) => map.cellCenter('{TOPIC}', {partitions - 1}))"
+        last = page.evaluate(center)
 
         page.locator("#Map").hover(position=last)
 
@@ -196,12 +195,12 @@ def test_the_map_has_room_for_every_partition(browser: Browser, size: tuple[int,
 
 
 def test_the_table_has_what_the_map_has(browser: Browser) -> None:
-    """The slowest first, 100 at a time; the one that holds on top."""
-    stage = Stage(partitions=250)
-    stage.past(10, until_s=15)
-    stage.report(1, {77: 40, 200: None, 249: 30})
-    stage.say(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 77),), "behind"))
-    with showing(stage) as shown, opened(browser, shown.url) as seen:
+    """The table has the slowest partitions first, 100 per page, with holding ones on top."""
+    clock = PageClock(partitions=250)
+    clock.past(10, until_s=15)
+    clock.report(1, {77: 40, 200: None, 249: 30})
+    clock.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 77),), "behind"))
+    with page_served(clock) as shown, opened(browser, shown.url) as seen:
         page = seen.page
         page.get_by_text("All partitions as a table").click()
         names = page.locator("#TableRows th")
@@ -216,6 +215,6 @@ def test_the_table_has_what_the_map_has(browser: Browser) -> None:
         expect(page.get_by_role("button", name="Next")).to_be_disabled()
 
 
-def stage_time(seconds: int) -> str:
-    """A time of the day, as the page writes it."""
+def time_of_day(seconds: int) -> str:
+    """A time of day in the page's format."""
     return f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

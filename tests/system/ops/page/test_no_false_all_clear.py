@@ -1,4 +1,4 @@
-"""What is not known, or can not be drawn, is never shown as well: replicas that lag, refuse, are of another version."""
+"""The page never shows an old all-clear: not when a replica lags, rejects a request, or has another version."""
 
 import json
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.stage import (
-    Stage,
-    showing,
+from tests.system.ops.page.page_clock import (
+    PageClock,
+    page_served,
 )
 
 STATES = "**/v1/clocks"
 
 
-def a_clock_that_moves() -> Stage:
-    """With ticks up to now."""
-    stage = Stage(interval_s=60)
-    stage.past(10)
-    stage.report()
-    return stage
+def running_clock() -> PageClock:
+    """A clock with ticks up to now."""
+    clock = PageClock(interval_s=60)
+    clock.past(10)
+    clock.report()
+    return clock
 
 
-def answered_with(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
-    """From now on the clock's state is told otherwise, as by another replica."""
+def change_answers(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the states of all further answers, as if another replica sent them."""
 
     def answer(route: Route) -> None:
         response = route.fetch()
@@ -36,23 +36,23 @@ def answered_with(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
     page.route(STATES, answer)
 
 
-def test_an_answer_that_can_not_be_drawn_ends_nothing(browser: Browser) -> None:
-    """The page says that it can't show it, asks again, and comes back with the next good answer."""
-    with showing(a_clock_that_moves()) as shown, opened(browser, shown.url, hurried=True) as seen:
-        expect(seen.page.locator("#Verdict")).to_have_text("checkins moves")
-        answered_with(seen.page, lambda state: state.pop("partitions"))
-        seen.hurry()
+def test_the_page_recovers_from_an_answer_that_it_can_not_draw(browser: Browser) -> None:
+    """The page shows an error, polls again, and recovers with the next valid answer."""
+    with page_served(running_clock()) as shown, opened(browser, shown.url, fake_time=True) as seen:
+        expect(seen.page.locator("#Headline")).to_have_text("checkins is running")
+        change_answers(seen.page, lambda state: state.pop("partitions"))
+        seen.skip_to_next_poll()
 
-        expect(seen.page.locator("#Verdict")).to_have_text("The service's answer can't be shown")
-        expect(seen.page.locator("#Verdict")).to_have_attribute("data-tone", "lost")
+        expect(seen.page.locator("#Headline")).to_have_text("The service's answer can't be displayed")
+        expect(seen.page.locator("#Headline")).to_have_attribute("data-tone", "lost")
 
         seen.page.unroute(STATES)
-        seen.hurry()
-        expect(seen.page.locator("#Verdict")).to_have_text("checkins moves")
+        seen.skip_to_next_poll()
+        expect(seen.page.locator("#Headline")).to_have_text("checkins is running")
 
 
-def test_a_hold_told_by_a_replica_that_lags_counts(browser: Browser) -> None:
-    """Its last tick is older than the one shown, which stays; that it can't reach its store is news all the same."""
+def test_the_hold_of_a_lagging_replica_is_shown(browser: Browser) -> None:
+    """A lagging replica's hold is shown, although its older tick is not."""
 
     def lag(state: dict[str, Any]) -> None:
         before = state["last_tick"]["previous"]
@@ -62,39 +62,39 @@ def test_a_hold_told_by_a_replica_that_lags_counts(browser: Browser) -> None:
         state["hold"] = {"reason": "store_unavailable", "since": before, "partitions": [], "detail": "no answer"}
         state["status"] = "holding"
 
-    with showing(a_clock_that_moves()) as shown, opened(browser, shown.url, hurried=True) as seen:
-        expect(seen.page.locator("#Verdict")).to_have_text("checkins moves")
+    with page_served(running_clock()) as shown, opened(browser, shown.url, fake_time=True) as seen:
+        expect(seen.page.locator("#Headline")).to_have_text("checkins is running")
         at = seen.text("Time")
-        answered_with(seen.page, lag)
-        seen.hurry()
+        change_answers(seen.page, lag)
+        seen.skip_to_next_poll()
 
-        expect(seen.page.locator("#Verdict")).to_contain_text("checkins has stood still since")
+        expect(seen.page.locator("#Headline")).to_contain_text("checkins stopped at")
         expect(seen.page.locator("#Sentence")).to_contain_text("store_unavailable")
         assert seen.text("Time") == at
 
 
 def test_a_token_that_is_no_longer_good_leaves_no_all_clear(browser: Browser) -> None:
-    """Behind the dialogue stands that nothing is known, also in the tab's title."""
-    with showing(a_clock_that_moves()) as shown, opened(browser, shown.url, hurried=True) as seen:
-        expect(seen.page.locator("#Verdict")).to_have_text("checkins moves")
+    """Behind the dialog the headline and the tab's title show that the state is unknown."""
+    with page_served(running_clock()) as shown, opened(browser, shown.url, fake_time=True) as seen:
+        expect(seen.page.locator("#Headline")).to_have_text("checkins is running")
         seen.page.route(
             STATES, lambda route: route.fulfill(status=401, json={"detail": "this token is not known here"})
         )
-        seen.hurry()
+        seen.skip_to_next_poll()
 
-        expect(seen.page.get_by_role("dialog", name="A token is needed")).to_be_visible()
+        expect(seen.page.get_by_role("dialog", name="A token is required")).to_be_visible()
         seen.page.clock.fast_forward(2_000)
-        expect(seen.page.locator("#Verdict")).to_have_text("The service wants a token")
+        expect(seen.page.locator("#Headline")).to_have_text("The service requires a token")
         assert seen.page.title().startswith("? ")
 
 
-def test_a_stream_that_goes_on_is_no_news_of_the_clocks(browser: Browser) -> None:
-    """Nobody answers how the clocks are: after some seconds the page says so, though the stream is alive."""
-    with showing(a_clock_that_moves()) as shown, opened(browser, shown.url, hurried=True) as seen:
+def test_an_open_stream_does_not_hide_an_outage(browser: Browser) -> None:
+    """Without answers to its polls the page shows an outage after 16 s, although the stream is alive."""
+    with page_served(running_clock()) as shown, opened(browser, shown.url, fake_time=True) as seen:
         expect(seen.page.locator("#Link")).to_have_text("live")
         seen.page.route(STATES, lambda route: None)
         seen.page.clock.fast_forward(6_000)
         seen.page.clock.fast_forward(13_000)
 
-        expect(seen.page.locator("#Verdict")).to_have_text("The service does not answer")
-        expect(seen.page.locator("#Trouble")).to_contain_text("No answer since")
+        expect(seen.page.locator("#Headline")).to_have_text("The service does not answer")
+        expect(seen.page.locator("#Outage")).to_contain_text("No answer since")

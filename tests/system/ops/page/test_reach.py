@@ -1,4 +1,4 @@
-"""A service that ends, comes back, wants a token or refuses one: the page says so, and goes on by itself."""
+"""The page shows that the service is down, or that it requires a token, and recovers by itself."""
 
 from itertools import pairwise
 
@@ -6,45 +6,45 @@ from playwright.sync_api import Browser, expect
 
 from clocksvc.api.tokens import Scope, Token
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.stage import (
-    Stage,
-    feeding,
-    show,
-    showing,
+from tests.system.ops.page.page_clock import (
+    PageClock,
+    feeds_running,
+    page_served,
+    start_server,
 )
 
 SOON_MS = 30_000
 NETWORK = "Failed to load resource"
-"""The browser itself writes this for every answer that is an error, and for every connection that is refused."""
+"""The browser logs this for every error response, and for every connection that fails."""
 
 
-def test_it_survives_a_restart_and_says_so(browser: Browser) -> None:
-    """It says that nobody answers, since when, what to do; then it is live again, with every tick given meanwhile."""
-    stage = Stage(interval_s=1)
-    stage.past(30, until_s=3)
-    stage.report()
-    with feeding(stage):
-        first = show(stage)
+def test_the_page_survives_a_restart_of_the_service(browser: Browser) -> None:
+    """During a restart the page shows the outage, since when and what to do; then it has every tick, none missing."""
+    clock = PageClock(interval_s=1)
+    clock.past(30, until_s=3)
+    clock.report()
+    with feeds_running(clock):
+        first = start_server(clock)
         with opened(browser, first.url) as seen:
             page = seen.page
             expect(page.locator("#Link")).to_have_text("live")
             first.stop()
 
-            expect(page.locator("#Verdict")).to_have_text("The service does not answer", timeout=SOON_MS)
+            expect(page.locator("#Headline")).to_have_text("The service does not answer", timeout=SOON_MS)
             expect(page.locator("#Link")).to_contain_text("reconnecting")
-            expect(page.locator("#Trouble")).to_contain_text("No answer since")
+            expect(page.locator("#Outage")).to_contain_text("No answer since")
             expect(page.locator("#Word")).to_contain_text("? no answer, was")
-            expect(page.locator("#Advice")).to_contain_text("Do replicas run")
+            expect(page.locator("#Advice")).to_contain_text("Check that replicas run")
             expect(page.locator("#Announce")).to_have_text("The service does not answer")
-            seen.check_rules()
+            seen.check_accessibility()
 
-            stage.report()
-            last_s = stage.tick()
-            second = show(stage, port=first.port)
+            clock.report()
+            last_s = clock.tick()
+            second = start_server(clock, port=first.port)
 
             expect(page.locator("#Link")).to_have_text("live", timeout=SOON_MS)
             expect(page.locator("#Announce")).to_have_text("The service answers again")
-            expect(page.locator("#Trouble")).to_be_hidden()
+            expect(page.locator("#Outage")).to_be_hidden()
             times = page.locator("#Ticks strong")
             expect(times.first).to_have_text(f"{last_s // 3600 % 24:02}:{last_s // 60 % 60:02}:{last_s % 60:02}")
             assert follow_each_other(times.all_inner_texts())
@@ -55,26 +55,26 @@ def test_it_survives_a_restart_and_says_so(browser: Browser) -> None:
 
 
 def test_a_token_is_asked_for_and_kept_in_the_tab_alone(browser: Browser) -> None:
-    """A wrong one is refused and asked for again; the good one opens everything, travels in no address, and goes."""
-    stage = Stage(interval_s=60)
-    stage.past(10)
-    stage.report()
-    secret = "s3cret-of-the-night-shift"
+    """A wrong token is rejected and asked for again; a valid one is kept in the tab only, and never in a URL."""
+    clock = PageClock(interval_s=60)
+    clock.past(10)
+    clock.report()
+    secret = "s3cret-of-an-operator"
     with (
-        showing(stage, tokens=[Token("night", secret, frozenset({Scope.READ}))]) as shown,
+        page_served(clock, tokens=[Token("night", secret, frozenset({Scope.READ}))]) as shown,
         opened(browser, shown.url, wait=False) as seen,
     ):
         page = seen.page
-        box = page.get_by_role("dialog", name="A token is needed")
+        box = page.get_by_role("dialog", name="A token is required")
         field = page.get_by_label("Token with the scope read")
         expect(box).to_be_visible()
         page.keyboard.press("Escape")
         expect(box).to_be_visible()
         field.fill("a-wrong-one")
         page.keyboard.press("Enter")
-        expect(page.locator("#TokenWhy")).to_have_text("That one was refused: this token is not known here.")
+        expect(page.locator("#TokenWhy")).to_have_text("The token was rejected: this token is not known here.")
         field.fill(secret)
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("button", name="Use token").click()
 
         expect(page.locator("#Link")).to_have_text("live", timeout=SOON_MS)
         expect(page.locator("#ClockName")).to_have_text("checkins")
@@ -89,37 +89,37 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_alone(browser: Browser) -> Non
         assert page.evaluate("Object.values(sessionStorage)") == []
 
 
-def test_a_token_that_may_not_read_is_told_so(browser: Browser) -> None:
-    """In the service's words, with the way to another one."""
-    stage = Stage(interval_s=60)
+def test_a_token_without_the_scope_read_is_an_error(browser: Browser) -> None:
+    """The page shows the service's error, and the button to use another token."""
+    clock = PageClock(interval_s=60)
     with (
-        showing(stage, tokens=[Token("consumer", "s3cret-of-a-consumer", frozenset({Scope.REPORT}))]) as shown,
+        page_served(clock, tokens=[Token("consumer", "s3cret-of-a-consumer", frozenset({Scope.REPORT}))]) as shown,
         opened(browser, shown.url, wait=False) as seen,
     ):
         seen.page.get_by_label("Token with the scope read").fill("s3cret-of-a-consumer")
         seen.page.keyboard.press("Enter")
 
-        expect(seen.page.locator("#Verdict")).to_have_text("The service refuses to tell")
-        expect(seen.page.locator("#Trouble")).to_contain_text("token 'consumer' lacks the scope 'read'")
+        expect(seen.page.locator("#Headline")).to_have_text("The service rejected the request")
+        expect(seen.page.locator("#Outage")).to_contain_text("token 'consumer' lacks the scope 'read'")
         expect(seen.page.get_by_role("button", name="Forget the token")).to_be_visible()
 
 
 def test_a_store_out_of_reach_is_a_hold_with_its_advice(browser: Browser) -> None:
-    """The service answers, so the page shows what it says: nothing of it is guessed."""
-    stage = Stage(interval_s=60)
-    stage.past(10)
-    stage.report()
-    with showing(stage) as shown, opened(browser, shown.url, hurried=True) as seen:
+    """The page shows the hold that the service reports while Redis is down."""
+    clock = PageClock(interval_s=60)
+    clock.past(10)
+    clock.report()
+    with page_served(clock) as shown, opened(browser, shown.url, fake_time=True) as seen:
         expect(seen.page.locator("#Link")).to_have_text("live")
-        stage.store.broken = True
-        seen.hurry()
+        clock.store.broken = True
+        seen.skip_to_next_poll()
 
         expect(seen.page.locator("#Sentence")).to_contain_text("Reason: store_unavailable", timeout=SOON_MS)
-        expect(seen.page.locator("#Advice")).to_contain_text("Bring Redis back")
-        expect(seen.page.locator("#Facts")).to_contain_text("not known")
+        expect(seen.page.locator("#Advice")).to_contain_text("Start Redis")
+        expect(seen.page.locator("#Facts")).to_contain_text("unknown")
 
 
 def follow_each_other(times: list[str]) -> bool:
-    """Whether times of the day, the newest first, are a second apart."""
+    """Whether these times of day, the newest first, are one second apart."""
     seconds = [int(time[:2]) * 3600 + int(time[3:5]) * 60 + int(time[6:]) for time in times]
     return len(times) > 5 and all((a - b) % 86_400 == 1 for a, b in pairwise(seconds))

@@ -1,4 +1,4 @@
-"""What the page costs: bytes, questions, the browser's time; with 4,096 partitions and a tick each second."""
+"""The page's costs: bytes, requests and processor time, with 4,096 partitions and a tick per second."""
 
 import json
 import threading
@@ -9,9 +9,9 @@ from itertools import pairwise
 from playwright.sync_api import Browser, Page, expect
 
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.stage import (
-    Stage,
-    showing,
+from tests.system.ops.page.page_clock import (
+    PageClock,
+    page_served,
 )
 from tests.waiting import eventually
 
@@ -26,26 +26,26 @@ SCRIPT = {
     "EvaluateScript", "FunctionCall", "TimerFire", "FireAnimationFrame", "RunMicrotasks", "v8.compile", "v8.run",
     "v8.callFunction", "v8.evaluateModule", "EventDispatch", "MinorGC", "MajorGC", "V8.GCScavenger",
 }  # fmt: skip
-"""Chromium's names for what a script does on the page's thread, its rubbish taken out included."""
+"""Chromium's trace events for the work of scripts on the page's thread, garbage collection included."""
 
 
-def wide() -> Stage:
-    """A clock of 4,096 partitions, a tick a second."""
-    stage = Stage(partitions=PARTITIONS, interval_s=1)
-    stage.past(1_000, until_s=1)
-    stage.report(0.2)
-    return stage
+def wide() -> PageClock:
+    """A clock with 4,096 partitions and an interval of 1 s."""
+    clock = PageClock(partitions=PARTITIONS, interval_s=1)
+    clock.past(1_000, until_s=1)
+    clock.report(0.2)
+    return clock
 
 
 @contextmanager
-def ticking(stage: Stage) -> Iterator[None]:
-    """Every second all partitions are reported and a tick is given."""
+def ticking(clock: PageClock) -> Iterator[None]:
+    """Report all partitions and publish a tick every second."""
     stop = threading.Event()
 
     def run() -> None:
-        while not stop.wait(1 - stage.now_ms() % 1000 / 1000):
-            stage.report()
-            stage.tick()
+        while not stop.wait(1 - clock.now_ms() % 1000 / 1000):
+            clock.report()
+            clock.tick()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -56,10 +56,10 @@ def ticking(stage: Stage) -> Iterator[None]:
         thread.join(10)
 
 
-def test_it_takes_little_of_a_core_and_asks_seldom(browser: Browser) -> None:
-    """While a tick comes each second and the map of 4,096 is drawn anew: scripts take less than 10% of a core, by
-    Chromium's own tracing; clocks and partitions are asked for each 5 s at most, in pages of at most 60 kB."""
-    with showing(stage := wide()) as shown, ticking(stage), opened(browser, shown.url) as seen:
+def test_it_takes_little_of_a_core_and_sends_few_requests(browser: Browser) -> None:
+    """With a tick per second and 4,096 partitions redrawn, scripts take less than 10% of a core, by Chromium's tracing.
+    Clocks and partitions are requested every 5 s at most, in pages of at most 60 kB."""
+    with page_served(clock := wide()) as shown, ticking(clock), opened(browser, shown.url) as seen:
         expect(seen.page.get_by_role("img", name="4,096 partition clocks")).to_be_visible()
         eventually(lambda: seen.page.evaluate(HISTORY), what="the page to have all that it loads")
         before = seen.text("Time")
@@ -70,25 +70,25 @@ def test_it_takes_little_of_a_core_and_asks_seldom(browser: Browser) -> None:
         assert share < 0.10
         assert seen.text("Time") > before
         assert seen.errors == []
-        for question in ("/partitions/brief", "/v1/clocks"):
-            asked = [one for one in seen.requests if one.url.endswith(question)]
-            began = [one.timing["startTime"] for one in asked if one.timing["startTime"] > 0]
+        for path in ("/partitions/brief", "/v1/clocks"):
+            requests = [one for one in seen.requests if one.url.endswith(path)]
+            began = [one.timing["startTime"] for one in requests if one.timing["startTime"] > 0]
             assert len(began) >= 3
             assert min(after - before for before, after in pairwise(began)) >= 5_000
         assert all(size < 60_000 for size in seen.page.evaluate(f"({SIZES})('/partitions/brief')"))
 
 
 def test_a_busy_script_would_be_seen(browser: Browser) -> None:
-    """The measurement has teeth: a script that works for a tenth of the time is counted as at least that."""
+    """A control: a script that works for a tenth of the time is measured as such."""
     busy = "setInterval(() => { for (const end = performance.now() + 20; performance.now() < end; ); }, 200)"
-    with showing(stage := Stage()) as shown, ticking(stage), opened(browser, shown.url) as seen:
+    with page_served(clock := PageClock()) as shown, ticking(clock), opened(browser, shown.url) as seen:
         assert traced(browser, seen.page, 3, busy) >= 0.08
 
 
 def test_the_first_picture_comes_within_a_second(browser: Browser) -> None:
-    """Both what is painted first and the clock with its words; the best of three: what else runs here only adds."""
+    """First paint, and the first clock shown, each within 1 s; the best of three, because the machine may be busy."""
     painted, clocks = [], []
-    with showing(stage := wide()) as shown, ticking(stage):
+    with page_served(clock := wide()) as shown, ticking(clock):
         for _ in range(3):
             with opened(browser, shown.url) as seen:
                 painted.append(
@@ -102,8 +102,8 @@ def test_the_first_picture_comes_within_a_second(browser: Browser) -> None:
 
 
 def test_all_that_is_loaded_weighs_less_than_150_kb(browser: Browser) -> None:
-    """The page with all its files and all answers, the map of 4,096 partitions and the ticks of the last hours too."""
-    with showing(wide()) as shown, opened(browser, shown.url) as seen:
+    """All files and answers together: the page, the map of 4,096 partitions, and the ticks of the last hours."""
+    with page_served(wide()) as shown, opened(browser, shown.url) as seen:
         expect(seen.page.get_by_role("img", name="4,096 partition clocks")).to_be_visible()
         eventually(lambda: seen.page.evaluate(HISTORY), what="the page to have all that it loads")
         entries = seen.page.evaluate(
@@ -122,7 +122,7 @@ def test_all_that_is_loaded_weighs_less_than_150_kb(browser: Browser) -> None:
 
 
 def traced(browser: Browser, page: Page, seconds: int, script: str = "null") -> float:
-    """The share of one core that the page's scripts take for so long, this one among them."""
+    """The share of one core that the page's scripts take for `seconds`, while also running `script`."""
     browser.start_tracing(page=page, categories=["devtools.timeline", "v8", "v8.execute", "disabled-by-default-v8.gc"])
     page.evaluate(script)
     page.wait_for_timeout(seconds * 1000)
@@ -138,7 +138,7 @@ def traced(browser: Browser, page: Page, seconds: int, script: str = "null") -> 
 
 
 def union_us(spans: list[tuple[float, float]]) -> float:
-    """How long at least one of these spans lasts; they are sorted by their beginnings."""
+    """The length of the union of these spans, which are sorted by their beginnings."""
     total, upto = 0.0, float("-inf")
     for begin, end in spans:
         total += max(0.0, end - max(begin, upto))

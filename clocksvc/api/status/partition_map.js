@@ -1,17 +1,17 @@
-// The map of all partition clocks: a cell each, coloured by how far it is behind; those that hold the clock stand out.
+// The map of all partition clocks: a cell for each, coloured by how far it is behind. Holding partitions have a ring.
 
-import { byId, say } from "./dom.js";
-import { brief, clockTimeMs, count, plural, span } from "./words.js";
+import { byId, setText } from "./dom.js";
+import { shortDuration, timeOfDayMs, count, plural, duration } from "./format.js";
 
 const GAP = 1;
 const LABEL = 20;
 const MARGIN = 8; // room for a ring around a cell at the edge
-const MARKED = { "?": "unknown", "!": "refused", x: "excluded" };
-const NOTES = { unknown: "nobody has reported it", refused: "its newest report was refused", excluded: "excluded: no tick waits for it" };
-const MOST_NAMED = 100; // a leader names no more
+const MARKED = { "?": "unknown", "!": "rejected", x: "excluded" };
+const NOTES = { unknown: "not reported", rejected: "its newest report was rejected", excluded: "excluded: ticks do not wait for it" };
+const MAX_NAMED = 100; // a leader names no more
 let placed = [];
 
-// Up to how many seconds behind a partition is of level 0, 1 and 2. What may be out of order is on time.
+// The limits of levels 0, 1 and 2, in seconds behind. Delay within max_out_of_orderness is on time.
 export function levels({ interval_seconds: interval, max_out_of_orderness_seconds: allowed }) {
   const late = allowed ?? 0;
   return [Math.max(1.5 * interval, 5) + late, Math.max(3 * interval, 15) + late, Math.max(10 * interval, 60) + late];
@@ -19,8 +19,8 @@ export function levels({ interval_seconds: interval, max_out_of_orderness_second
 
 export function drawLegend(clock) {
   const bounds = levels(clock);
-  bounds.forEach((bound, level) => say(what(level), `up to ${span(bound)} behind`));
-  say(what(3), "more");
+  bounds.forEach((bound, level) => setText(what(level), `up to ${duration(bound)} behind`));
+  setText(what(3), "more");
 }
 
 const what = (level) => byId("Legend").querySelector(`[data-level="${level}"] .what`);
@@ -37,8 +37,8 @@ export function draw(partitions, clock, hold, nowMs) {
   describe(canvas, partitions, clock, hold, nowMs);
 }
 
-// What stands at this point of the canvas, in words; null where nothing does.
-export function under(partitions, x, y, hold, nowMs) {
+// The partition at a point of the canvas, as text; null if there is none.
+export function describeAt(partitions, x, y, hold, nowMs) {
   const block = placed.find(({ top, bottom }) => y >= top && y < bottom);
   if (!block) return null;
   const column = Math.floor((x - MARGIN) / (block.cell.width + GAP));
@@ -46,19 +46,19 @@ export function under(partitions, x, y, hold, nowMs) {
   const known = partitions.topics.get(block.topic);
   if (column < 0 || column >= block.columns || !known || number >= known.clocks.length) return null;
   const ms = known.clocks[number];
-  const at = ms === null ? "" : ` at ${clockTimeMs(ms)}, ${span((nowMs - ms) / 1000)} behind`;
+  const at = ms === null ? "" : ` at ${timeOfDayMs(ms)}, ${duration((nowMs - ms) / 1000)} behind`;
   const note = NOTES[MARKED[known.marks[number]]];
   return `${block.topic}:${number}${at}${note ? `; ${note}` : ""}${hold.has(`${block.topic}:${number}`) ? "; holds the clock" : ""}`;
 }
 
-// Where a partition's cell is on the canvas.
-export function middleOf(topic, number) {
+// The center of a partition's cell on the canvas.
+export function cellCenter(topic, number) {
   const { top, columns, cell } = placed.find((block) => block.topic === topic);
   const x = MARGIN + (number % columns) * (cell.width + GAP) + cell.width / 2;
   return { x, y: top + Math.floor(number / columns) * (cell.height + GAP) + cell.height / 2 };
 }
 
-// Numbers fit into a cell up to some hundreds of them; thousands are squares.
+// Up to some hundred cells have a number; thousands are plain squares.
 function cellFor(size, width) {
   const narrow = width < 600;
   if (size <= 160) return narrow ? { width: 41, height: 30, text: 2 } : { width: 62, height: 38, text: 2 };
@@ -93,7 +93,7 @@ function prepare(canvas, width, height) {
   return context;
 }
 
-// The canvas knows no variables of CSS: the legend's swatches have them worked out.
+// A canvas has no CSS variables: the computed colours are read from the legend's swatches.
 function colours() {
   const found = {};
   for (const item of byId("Legend").children) {
@@ -131,14 +131,14 @@ function fill(context, { colours: of, cell, bounds }, { x, y }, { number, late, 
   if (cell.text === 0) return;
   context.fillStyle = colour.text;
   context.font = `${cell.text === 1 ? "11px" : "600 12px"} ${of.font}`;
-  const sign = { unknown: "?", refused: "!", excluded: "×" }[sort];
+  const sign = { unknown: "?", rejected: "!", excluded: "×" }[sort];
   if (cell.text === 1) {
     context.fillText(sign ? `${sign}${number}` : number, x + cell.width / 2, y + cell.height / 2 + 0.5);
     return;
   }
   context.fillText(number, x + cell.width / 2, y + cell.height * 0.32);
   context.font = `11px ${of.font}`;
-  context.fillText(sign ?? brief(late), x + cell.width / 2, y + cell.height * 0.72);
+  context.fillText(sign ?? shortDuration(late), x + cell.width / 2, y + cell.height * 0.72);
 }
 
 function levelOf(late, bounds) {
@@ -147,7 +147,7 @@ function levelOf(late, bounds) {
   return level < 0 ? 3 : level;
 }
 
-// A small cell among thousands would be looked for: a ring of another size and colour is not.
+// A small cell among thousands is hard to find: a ring around it is not.
 function ring(context, { colours: of, cell }, { x, y }) {
   const out = cell.text === 0 ? 4 : 1;
   context.lineWidth = cell.text === 0 ? 2.5 : 3;
@@ -170,11 +170,11 @@ function describe(canvas, partitions, clock, hold, nowMs) {
     const sort = MARKED[mark] ?? levelOf(ms === null ? null : (nowMs - ms) / 1000, bounds);
     sums[sort] = (sums[sort] ?? 0) + 1;
   });
-  const parts = [[0, "on time"], [1, "a little behind"], [2, "behind"], [3, "far behind"], ["unknown", "not reported"], ["refused", "refused"], ["excluded", "excluded"]]
+  const parts = [[0, "on time"], [1, "a little behind"], [2, "behind"], [3, "far behind"], ["unknown", "not reported"], ["rejected", "rejected"], ["excluded", "excluded"]]
     .filter(([sort]) => sums[sort])
     .map(([sort, words]) => `${count(sums[sort])} ${words}`);
-  const holders = hold.size < MOST_NAMED ? plural(hold.size, "partition holds", "partitions hold") : `${MOST_NAMED} or more partitions hold`;
-  const said = hold.size ? `${holders} the clock` : "none holds the clock";
-  canvas.setAttribute("aria-label", `${plural(partitions.size, "partition clock")}: ${parts.join(", ")}; ${said}. The same as a table below.`);
-  say(byId("MapCount"), parts.join(" · "));
+  const holders = hold.size < MAX_NAMED ? plural(hold.size, "partition holds", "partitions hold") : `${MAX_NAMED} or more partitions hold`;
+  const holding = hold.size ? `${holders} the clock` : "no partition holds the clock";
+  canvas.setAttribute("aria-label", `${plural(partitions.size, "partition clock")}: ${parts.join(", ")}; ${holding}. A table with the same data follows.`);
+  setText(byId("MapCount"), parts.join(" · "));
 }

@@ -1,4 +1,4 @@
-"""A clock for the page to show: a store in memory, a feed over it, the computer's own time, a hand that moves it."""
+"""A clock for the page: a store in memory that the test writes as a leader does, a feed, and a server. Real time."""
 
 import json
 import threading
@@ -27,11 +27,11 @@ from tests.faulty.store import FaultyStore
 from tests.waiting import eventually
 
 TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
-_FOR_EVER_MS = 10**12
+_NEVER_EXPIRES_MS = 10**12
 
 
-class Stage:
-    """One clock with a leader that does what the test says."""
+class PageClock:
+    """One clock. The test does its leader's work."""
 
     def __init__(self, name: str = "checkins", *, partitions: int = 8, interval_s: int = 1, late_s: int = 0) -> None:
         self.interval_ms, self.late_ms, self.count = interval_s * 1000, late_s * 1000, partitions
@@ -48,24 +48,24 @@ class Stage:
         self.store = FaultyStore(name, self.time)
         self.feed = TickFeed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
-        self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _FOR_EVER_MS)
+        self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _NEVER_EXPIRES_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
         self.roster()
-        self.say(None)
+        self.publish_hold(None)
         self.store.count_heartbeats({"delivered": partitions * 60}, success=True)
 
     def now_ms(self) -> int:
-        """The time of all that is here."""
+        """The wall clock, in milliseconds."""
         return self.time.now_ms()
 
     def roster(self, exclusions: Sequence[Exclusion] = (), pause: Pause | None = None) -> None:
-        """Who counts, and what somebody asked for."""
-        spared = frozenset(one.partition for one in exclusions)
-        self.store.write_roster(TOKEN, Roster({TOPIC: TopicMetadata("1", self.count)}, spared), 1, exclusions, pause)
+        """Write the roster with these operator overrides."""
+        excluded = frozenset(one.partition for one in exclusions)
+        self.store.write_roster(TOKEN, Roster({TOPIC: TopicMetadata("1", self.count)}, excluded), 1, exclusions, pause)
 
     def report(self, behind_s: float = 0.0, but: dict[int, float | None] | None = None) -> None:
-        """Every partition is so far behind, but those that are named; None: it is not reported."""
+        """Report every partition as `behind_s` behind, except those in `but`; None there: not reported."""
         at_ms = self.now_ms() + self.late_ms
         late = dict.fromkeys(range(self.count), behind_s) | (but or {})
         readings = [
@@ -75,12 +75,15 @@ class Stage:
         ]
         self.store.report(Report(GROUP, tuple(readings)))
 
-    def say(self, hold: Hold | None) -> None:
-        """The leader's verdict."""
-        self.store.publish_status(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), _FOR_EVER_MS)
+    def publish_hold(self, hold: Hold | None) -> None:
+        """Publish the leader's status: a hold, or None."""
+        self.store.publish_status(
+            TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), _NEVER_EXPIRES_MS
+        )
 
     def past(self, ticks: int, *, until_s: float = 0.0, holds: Sequence[tuple[int, int]] = ()) -> None:
-        """Ticks up to `until_s` ago. Of each (`ticks_ago`, `length`), so many were emitted at once, at the end."""
+        """Write `ticks` ticks up to `until_s` ago. Each of `holds` is (`ticks_ago`, `length`): a hold of `length` ticks
+        that were emitted together at its end."""
         last_ms = self._boundary_ms(self.now_ms() - round(until_s * 1000))
         times = [last_ms - self.interval_ms * ago for ago in range(ticks - 1, -1, -1)]
         late = {ago - n: n for ago, length in holds for n in range(length)}
@@ -94,7 +97,7 @@ class Stage:
         self.store.rebuild(TOKEN, made, None)
 
     def tick(self, excluded: Sequence[Partition] = ()) -> int:
-        """Every tick that is due now; the last one's time in seconds."""
+        """Publish every tick that is due; returns the last one's time in seconds."""
         last = self.store.last_tick()
         due_ms = self._boundary_ms(self.now_ms())
         at_ms, made = due_ms if last is None else last.at_ms + self.interval_ms, []
@@ -111,8 +114,8 @@ class Stage:
 
 
 @dataclass
-class Shown:
-    """A service with the page."""
+class PageServer:
+    """A running server with the page."""
 
     server: Server
     thread: threading.Thread
@@ -120,50 +123,50 @@ class Shown:
 
     @property
     def url(self) -> str:
-        """The page's address."""
+        """The page's URL."""
         return f"http://127.0.0.1:{self.port}/"
 
     def stop(self) -> None:
-        """End it, as SIGTERM does."""
+        """Shut down, as SIGTERM does."""
         self.server.should_exit = True
         self.thread.join(20)
         assert not self.thread.is_alive()
 
 
-def show(*stages: Stage, tokens: Sequence[Token] = (), port: int = 0) -> Shown:
-    """Serve these clocks, on a free port unless it is named. The caller stops it."""
-    app = create_app({stage.spec.name: stage.view for stage in stages}, tokens=tokens, version="0.1.0")
+def start_server(*clocks: PageClock, tokens: Sequence[Token] = (), port: int = 0) -> PageServer:
+    """Serve these clocks; `port` 0: a free one. The caller stops the server."""
+    app = create_app({clock.spec.name: clock.view for clock in clocks}, tokens=tokens, version="0.1.0")
     running = server(app, "127.0.0.1", port)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     eventually(lambda: running.started, what="the server to start")
-    return Shown(running, thread, running.servers[0].sockets[0].getsockname()[1])
+    return PageServer(running, thread, running.servers[0].sockets[0].getsockname()[1])
 
 
 @contextmanager
-def feeding(*stages: Stage) -> Iterator[None]:
-    """Let the clocks' feeds run, whatever becomes of the servers in front of them."""
-    threads = [stage.feed.thread() for stage in stages]
+def feeds_running(*clocks: PageClock) -> Iterator[None]:
+    """Run the clocks' feeds until the end of the block, independent of servers."""
+    threads = [clock.feed.thread() for clock in clocks]
     for thread in threads:
         thread.start()
     try:
-        for stage in stages:
-            eventually(lambda stage=stage: stage.feed.ready, what="the feed to have read")  # type: ignore[misc]
+        for clock in clocks:
+            eventually(lambda clock=clock: clock.feed.ready, what="the feed to have read")  # type: ignore[misc]
         yield
     finally:
         for thread in threads:
             thread.stop()
-        for stage in stages:
-            stage.store.broken = True  # ends a read that waits for ticks
+        for clock in clocks:
+            clock.store.broken = True  # ends a read that waits for ticks
         for thread in threads:
             thread.join(20)
 
 
 @contextmanager
-def showing(*stages: Stage, tokens: Sequence[Token] = ()) -> Iterator[Shown]:
+def page_served(*clocks: PageClock, tokens: Sequence[Token] = ()) -> Iterator[PageServer]:
     """Serve these clocks until the end of the block."""
-    with feeding(*stages):
-        shown = show(*stages, tokens=tokens)
+    with feeds_running(*clocks):
+        shown = start_server(*clocks, tokens=tokens)
         try:
             yield shown
         finally:

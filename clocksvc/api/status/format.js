@@ -1,11 +1,11 @@
-// Times, spans and numbers as people read them. Pure.
+// Formats times, durations, numbers and names.
 
 const two = (number) => String(number).padStart(2, "0");
 
 const PARTS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
 
 // 7 s, 90 s, 7 min 12 s, 3 h 5 min, 2 d; `seconds` may be null.
-export function span(seconds) {
+export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const sign = seconds < -0.5 ? "−" : "";
   const whole = Math.round(Math.abs(seconds));
@@ -16,8 +16,8 @@ export function span(seconds) {
   return `${sign}${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${its}` : ""}`;
 }
 
-// As short as a cell wants it: 9s, 12m, 3h, 2d.
-export function brief(seconds) {
+// Short enough for a cell of the map: 9s, 12m, 3h, 2d.
+export function shortDuration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 100) return `${whole}s`;
   if (whole < 6000) return `${Math.round(whole / 60)}m`;
@@ -25,25 +25,25 @@ export function brief(seconds) {
   return `${Math.round(whole / 86400)}d`;
 }
 
-export function clockTime(ms) {
+export function timeOfDay(ms) {
   const at = new Date(ms);
   return `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
 }
 
-export function clockTimeMs(ms) {
-  return `${clockTime(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
+export function timeOfDayMs(ms) {
+  return `${timeOfDay(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
 }
 
 export function date(ms) {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-// The time alone on the day itself, else with the date.
-export function moment(ms, nowMs) {
-  return date(ms) === date(nowMs) ? clockTime(ms) : `${date(ms)} ${clockTime(ms)}`;
+// The time; with the date if that is not today.
+export function dateTime(ms, nowMs) {
+  return date(ms) === date(nowMs) ? timeOfDay(ms) : `${date(ms)} ${timeOfDay(ms)}`;
 }
 
-// The reader's own time, where it is not UTC.
+// The user's local time; empty if that is UTC.
 export function localTime(ms) {
   const at = new Date(ms);
   return at.getTimezoneOffset() === 0 ? "" : `${two(at.getHours())}:${two(at.getMinutes())} here`;
@@ -57,10 +57,10 @@ export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
-export const named = ({ topic, partition }) => `${topic}:${partition}`;
+export const partitionName = ({ topic, partition }) => `${topic}:${partition}`;
 
-// The first few names, and how many more there are.
-export function listed(names, most = 5) {
+// The first few names, then the number of the others.
+export function nameFirst(names, most = 5) {
   const more = names.length - most;
   return names.slice(0, most).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
 }
