@@ -119,7 +119,7 @@ def beat_schedule(specs: Iterable[ClockSpec]) -> dict[str, dict[str, Any]]:
                 "task": NAME,
                 "schedule": EpochSchedule(beats.every_ms),
                 "args": (spec.name, BeatLazyFunc(_due_seconds, beats)),
-                "options": {"queue": QUEUE, "expires": heartbeat.life_ms(beats) / 1000},
+                "options": {"queue": QUEUE, "expires": heartbeat.ttl_ms(beats) / 1000},
             }
     return entries
 

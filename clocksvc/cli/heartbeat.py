@@ -10,7 +10,7 @@ from clocksvc.errors import UnknownClock
 
 if TYPE_CHECKING:
     from clocksvc.clock.spec import ClockSpec
-    from clocksvc.service.heartbeats import Round
+    from clocksvc.service.heartbeats import HeartbeatRound
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         topics.close()
     if args.json:
         print_json({"rounds": [_to_wire(clock, made) for clock, made in rounds.items()]})
-    return 0 if all(made.whole for made in rounds.values()) else 1
+    return 0 if all(made.complete for made in rounds.values()) else 1
 
 
 def _chosen(specs: "dict[str, ClockSpec]", names: list[str]) -> "list[ClockSpec]":
@@ -54,7 +54,7 @@ def _chosen(specs: "dict[str, ClockSpec]", names: list[str]) -> "list[ClockSpec]
     return [spec for spec in specs.values() if spec.heartbeat is not None]
 
 
-def _to_wire(clock: str, made: "Round") -> dict[str, Any]:
+def _to_wire(clock: str, made: "HeartbeatRound") -> dict[str, Any]:
     failed = [partition_to_wire(partition) | {"reason": why} for partition, why in made.failed.items()]
     unread = [{"topic": topic, "partition": None, "reason": why} for topic, why in made.unread.items()]
     return {
@@ -65,7 +65,7 @@ def _to_wire(clock: str, made: "Round") -> dict[str, Any]:
     }
 
 
-def _as_text(clock: str, made: "Round") -> str:
+def _as_text(clock: str, made: "HeartbeatRound") -> str:
     lines = [f"{clock}: {len(made.delivered)} heartbeats delivered"]
     lines += [f"{clock}: topic {topic} failed: {why}" for topic, why in made.unread.items()]
     lines += [f"{clock}: {partition} failed: {why}" for partition, why in made.failed.items()]

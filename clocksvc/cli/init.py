@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.clock not in specs:
         raise UnknownClock(f"no clock {args.clock!r} is configured: wanted one of {', '.join(specs)}")
     spec = specs[args.clock]
-    ticklog = bootstrap.open_ticklog(settings, spec, time)
+    ticklog = bootstrap.open_tick_log(settings, spec, time)
     try:
         set_first_tick(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)
     finally:

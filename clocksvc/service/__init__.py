@@ -1,1 +1,1 @@
-"""The parts of one service process, and `bootstrap`, which builds them from settings."""
+"""One service process: feeds, views and heartbeats, and `bootstrap`, which creates everything from the settings."""

@@ -1,4 +1,4 @@
-"""The one place where the parts meet: keepers from settings, and a running service from keepers."""
+"""The composition root: creates every implementation from the settings, and the running service from them."""
 
 import logging
 import os
@@ -43,12 +43,11 @@ from clocksvc.settings import Settings
 logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
-"""For so long all leaders together may take to leave, and then all feeds to end, beside what is left of answers."""
-
+"""How long `Service.stop` waits for all leaders together to release their leases, and then for all feeds to end."""
 
 SWITCH_INTERVAL_S = 0.0001
-"""CPython's default of 5 ms is too long for many clocks in a process: while one clock works through a backlog, another
-one waits that long for the interpreter a dozen times for each tick."""
+"""How often the threads of the service take turns. With CPython's default, 5 ms, a clock would wait for the interpreter
+that long a dozen times for each tick, while another clock works through a backlog."""
 
 
 def set_switch_interval() -> None:
@@ -60,21 +59,21 @@ def set_switch_interval() -> None:
 
 
 def holder_name() -> str:
-    """How this process names itself as a leader: `host:pid`."""
+    """This process's name as a leader: `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def new_id() -> str:
-    """32 hexadecimal digits that nobody else has."""
+    """32 random hexadecimal digits."""
     return uuid.uuid4().hex
 
 
 _connections: PerProcess[dict[RedisAddress, Connection]] = PerProcess(dict)
-"""One pool of connections for each Redis, which all clocks of a process share."""
+"""One pool of connections for each Redis; all clocks of a process share it."""
 
 
 def open_connection(settings: Settings) -> Connection:
-    """This process's connection to the configured Redis; it makes no contact yet."""
+    """This process's connection to the configured Redis. It connects at its first use."""
     address, connections = settings.redis.address(), _connections.get()
     if address not in connections:
         connections.setdefault(address, Connection(address))
@@ -82,7 +81,7 @@ def open_connection(settings: Settings) -> Connection:
 
 
 def open_store(settings: Settings, spec: ClockSpec) -> Store:
-    """One clock's store in the configured Redis. Closing it leaves the connection to the other clocks."""
+    """One clock's store in the configured Redis. Closing it does not close the shared connection."""
     return RedisStore(open_connection(settings), settings.redis.prefix, spec.name, spec.recent_ticks_ms)
 
 
@@ -91,7 +90,7 @@ def open_topics(settings: Settings) -> Topics:
     return KafkaTopics(settings.kafka_settings())
 
 
-def open_ticklog(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
+def open_tick_log(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
     """One clock's tick log in the configured Kafka."""
     return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
 
@@ -138,7 +137,7 @@ class _Running:
 
 
 class Service:
-    """Leaders and feeds of all clocks in one process; the API reads its views."""
+    """The leaders and feeds of all clocks in one process. The API reads its views."""
 
     def __init__(self, settings: Settings, observer: LeaderObserver) -> None:
         self._leaving = False
@@ -146,13 +145,13 @@ class Service:
         self._stores: list[Store] = []
         self._time = SystemTime()
         self._clocks = {
-            name: self._make(settings, spec, self._time, observer) for name, spec in settings.clock_specs().items()
+            name: self._create(settings, spec, self._time, observer) for name, spec in settings.clock_specs().items()
         }
 
-    def _make(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
+    def _create(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
         store = open_store(settings, spec)
         self._stores.append(store)
-        parts = LeaderDependencies(spec, store, open_ticklog(settings, spec, time), self._topics, time, new_id)
+        parts = LeaderDependencies(spec, store, open_tick_log(settings, spec, time), self._topics, time, new_id)
         leader = Leader(parts, holder_name(), observer)
         feed = TickFeed(spec.name, store, time)
         view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
@@ -160,17 +159,17 @@ class Service:
 
     @property
     def views(self) -> Mapping[str, ClockView]:
-        """Every clock as this replica sees it, by name."""
+        """This replica's view of every clock, by name."""
         return {name: running.view for name, running in self._clocks.items()}
 
     def start(self) -> None:
-        """Begin to lead and to follow."""
+        """Start all leaders and feeds. Returns at once."""
         for running in self._clocks.values():
             running.feed_thread.start()
             running.leader.start()
 
     def leave(self) -> None:
-        """Tell every leader to finish its step and to give its lease up, and the feeds to end. Returns at once."""
+        """Ask every leader to finish its step and release its lease, and every feed to end. Returns at once."""
         if self._leaving:
             return
         self._leaving = True
@@ -179,7 +178,7 @@ class Service:
             running.leader.stop()
 
     def stop(self) -> None:
-        """Leave, and wait until that is done."""
+        """As `leave`, and wait for it, for 20 s at most; then close all stores."""
         self.leave()
         deadline = self._time.monotonic() + LEAVE_S
         for name, running in self._clocks.items():

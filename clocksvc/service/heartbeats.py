@@ -1,7 +1,7 @@
-"""One round of heartbeats for one clock: a record into every partition, so that a quiet one still moves.
+"""One round of heartbeats for one clock: a record for every partition, so that quiet partitions move, too.
 
-The Celery task and `clocksvc heartbeat` both come here. It does not decide when a round is due, and keeps nothing
-between two rounds: putting one twice is harmless.
+The Celery task and `clocksvc heartbeat` use it. It does not decide when a round is due. It has no state between two
+rounds, and sending a round twice is harmless.
 """
 
 import logging
@@ -21,25 +21,24 @@ from clocksvc.runtime.backoff import QUEUED_RETRY
 logger = logging.getLogger("clocksvc.heartbeat")
 
 OUTCOMES = ("delivered", "failed", "expired")
-"""What is counted: `delivered` records; `failed` records, and topics whose partitions Kafka did not tell; `expired`
-rounds."""
+"""The counted outcomes: `delivered` records; `failed` records, and topics without metadata; `expired` rounds."""
 
-SHORTEST_LIFE_MS = 60_000
-PUT_TIMEOUT_S = 4.0
-READ_TIMEOUT_S = 2.0
+MIN_TTL_MS = 60_000
+DELIVERY_TIMEOUT_S = 4.0
+METADATA_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What became of one round.
+class HeartbeatRound:
+    """The result of one round.
 
     Attributes:
-        expired: it began too late: nothing was put.
-        timestamp_ms: what its records bear; None where nothing was put.
-        delivered: the partitions that have a heartbeat more.
-        failed: the partitions that have none, and why.
-        unread: the topics whose partitions Kafka did not tell, and why.
-        counted: the store counted it.
+        expired: the round began too late, and nothing was sent.
+        timestamp_ms: the timestamp of its records; None if nothing was sent.
+        delivered: the partitions that got a heartbeat.
+        failed: the partitions that did not, with the reason.
+        unread: the topics without metadata, with the reason.
+        counted: the store has counted it.
     """
 
     expired: bool = False
@@ -50,61 +49,69 @@ class Round:
     counted: bool = False
 
     @property
-    def whole(self) -> bool:
-        """Every partition of every configured topic has its heartbeat."""
+    def complete(self) -> bool:
+        """Whether every partition of every configured topic got a heartbeat."""
         return not (self.expired or self.failed or self.unread)
 
     def outcomes(self) -> dict[str, int]:
-        """The numbers to count, by outcome; zeros are left out."""
+        """The numbers to count, by outcome, without zeros."""
         counts = (len(self.delivered), len(self.failed) + len(self.unread), int(self.expired))
         return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=True) if count}
 
 
-def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int) -> Round:
-    """Put one heartbeat into every partition that Kafka lists now, check every delivery, count the outcomes.
+def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int) -> HeartbeatRound:
+    """Send one heartbeat to every partition that Kafka lists now, check every delivery, and count the outcomes.
 
-    A store out of reach loses the count and nothing else; what is wrong with one topic stops no other.
+    Blocks for about 8 s at most, plus the store's time-outs. If the store does not answer, the round is not counted. An
+    error of one topic does not affect the others.
 
     Args:
-        due_ms: when the round was due. One that is older than its life expires: nothing is put.
+        due_ms: when the round was due. If that is longer ago than its TTL, the round expires and nothing is sent.
 
     Raises:
         InvalidValue: heartbeats are switched off for this clock.
     """
-    heartbeat = _switched_on(spec)
-    if time.now_ms() - due_ms > life_ms(heartbeat):
+    heartbeat = _require_heartbeats(spec)
+    if time.now_ms() - due_ms > ttl_ms(heartbeat):
         return expire(spec, store)
     store_now_ms = _store_now_ms(spec, store)
     timestamp_ms = time.now_ms() if store_now_ms is None else min(time.now_ms(), store_now_ms)
-    made = _put(spec, heartbeat, topics, time, timestamp_ms)
-    return _logged(spec, made) if store_now_ms is None else _counted(spec, store, made)
+    result = _send(spec, heartbeat, topics, time, timestamp_ms)
+    return _logged(spec, result) if store_now_ms is None else _counted(spec, store, result)
 
 
-def expire(spec: ClockSpec, store: Store) -> Round:
-    """Count a round that was found too late: by `beat`, or by a queue that drops what is too old by itself."""
-    return _counted(spec, store, Round(expired=True))
+def expire(spec: ClockSpec, store: Store) -> HeartbeatRound:
+    """Count a round that expired: in `beat`, or in a queue that drops expired messages itself."""
+    return _counted(spec, store, HeartbeatRound(expired=True))
 
 
-def life_ms(heartbeat: HeartbeatSpec) -> int:
-    """For how long after it was due a round is still worth putting."""
-    return max(heartbeat.every_ms, SHORTEST_LIFE_MS)
+def ttl_ms(heartbeat: HeartbeatSpec) -> int:
+    """How long after it was due a round is still sent."""
+    return max(heartbeat.every_ms, MIN_TTL_MS)
 
 
 def due_ms(heartbeat: HeartbeatSpec, now_ms: int) -> int:
-    """The multiple of `every` since the epoch that has passed last."""
+    """The last multiple of `every` since the epoch that has passed."""
     return boundary.floor(now_ms, heartbeat.every_ms)
 
 
-def retry_after_s(spec: ClockSpec, made: Round, due_ms: int, now_ms: int, tries: int) -> float | None:
-    """How long to wait before a round that is not whole is put once more, after `tries` of them; None to let it be."""
-    if made.whole or made.expired:
+def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: int, tries: int) -> float | None:
+    """The seconds to wait before a round that is not complete is sent again.
+
+    Args:
+        tries: how often the round was sent, at least 1.
+
+    Returns:
+        None if it must not be sent again: it is complete, or it has expired by then.
+    """
+    if result.complete or result.expired:
         return None
     wait_s = QUEUED_RETRY.delay_s(tries)
-    expires_ms = due_ms + life_ms(_switched_on(spec))
+    expires_ms = due_ms + ttl_ms(_require_heartbeats(spec))
     return wait_s if now_ms + wait_s * 1000 < expires_ms else None
 
 
-def _switched_on(spec: ClockSpec) -> HeartbeatSpec:
+def _require_heartbeats(spec: ClockSpec) -> HeartbeatSpec:
     if spec.heartbeat is None:
         raise InvalidValue(f"clocks.{spec.name}.heartbeat", None, "wanted heartbeats switched on: {every: 60s}")
     return spec.heartbeat
@@ -114,20 +121,20 @@ def _store_now_ms(spec: ClockSpec, store: Store) -> int | None:
     try:
         return store.now_ms()
     except ClocksvcError as error:
-        _warn_uncounted(spec, error)
+        _warn_not_counted(spec, error)
         return None
 
 
-def _put(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, time: Time, timestamp_ms: int) -> Round:
+def _send(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, time: Time, timestamp_ms: int) -> HeartbeatRound:
     listed, unread = _read(topics, spec.topics, time)
     partitions = [
-        Partition(topic, number) for topic, shape in sorted(listed.items()) for number in range(shape.partitions)
+        Partition(topic, number) for topic, metadata in sorted(listed.items()) for number in range(metadata.partitions)
     ]
-    told = topics.put_heartbeats(partitions, timestamp_ms, heartbeat.key, heartbeat.payload, PUT_TIMEOUT_S)
-    reasons = {partition: told.get(partition, "no delivery report") for partition in partitions}
+    answers = topics.put_heartbeats(partitions, timestamp_ms, heartbeat.key, heartbeat.payload, DELIVERY_TIMEOUT_S)
+    reasons = {partition: answers.get(partition, "no delivery report") for partition in partitions}
     failed = {partition: why for partition, why in reasons.items() if why is not None}
     delivered = tuple(partition for partition in partitions if partition not in failed)
-    return Round(timestamp_ms=timestamp_ms, delivered=delivered, failed=failed, unread=unread)
+    return HeartbeatRound(timestamp_ms=timestamp_ms, delivered=delivered, failed=failed, unread=unread)
 
 
 def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
@@ -145,10 +152,10 @@ def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str,
 def _read_one_by_one(
     topics: Topics, names: tuple[str, ...], time: Time, reason: MetadataUnavailable
 ) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
-    """Find the topics that can be read although not all can: for as long as one outage may hold up a round."""
+    """Read each topic by itself, because reading all together failed; for 2 s at most."""
     listed: dict[str, TopicMetadata] = {}
     unread = dict.fromkeys(names, str(reason))
-    deadline = time.monotonic() + READ_TIMEOUT_S
+    deadline = time.monotonic() + METADATA_TIMEOUT_S
     for name in names if len(names) > 1 else ():
         if time.monotonic() >= deadline:
             break
@@ -160,27 +167,29 @@ def _read_one_by_one(
     return listed, unread
 
 
-def _counted(spec: ClockSpec, store: Store, made: Round) -> Round:
-    _logged(spec, made)
+def _counted(spec: ClockSpec, store: Store, result: HeartbeatRound) -> HeartbeatRound:
+    _logged(spec, result)
     try:
-        store.count_heartbeats(made.outcomes(), success=made.whole)
+        store.count_heartbeats(result.outcomes(), success=result.complete)
     except ClocksvcError as error:
-        _warn_uncounted(spec, error)
-        return made
-    return Round(made.expired, made.timestamp_ms, made.delivered, made.failed, made.unread, counted=True)
+        _warn_not_counted(spec, error)
+        return result
+    return HeartbeatRound(
+        result.expired, result.timestamp_ms, result.delivered, result.failed, result.unread, counted=True
+    )
 
 
-def _logged(spec: ClockSpec, made: Round) -> Round:
-    details = {"clock": spec.name, **made.outcomes()}
-    if made.expired:
+def _logged(spec: ClockSpec, result: HeartbeatRound) -> HeartbeatRound:
+    details = {"clock": spec.name, **result.outcomes()}
+    if result.expired:
         logger.warning("round of heartbeats expired", extra=details)
-    elif made.whole:
+    elif result.complete:
         logger.debug("round of heartbeats delivered", extra=details)
     else:
-        reasons = [*made.unread.items(), *((str(partition), why) for partition, why in made.failed.items())]
+        reasons = [*result.unread.items(), *((str(partition), why) for partition, why in result.failed.items())]
         logger.warning("heartbeats failed", extra=details | {"reasons": dict(reasons[:10])})
-    return made
+    return result
 
 
-def _warn_uncounted(spec: ClockSpec, error: ClocksvcError) -> None:
-    logger.warning("store out of reach, heartbeats not counted", extra={"clock": spec.name, "error": str(error)})
+def _warn_not_counted(spec: ClockSpec, error: ClocksvcError) -> None:
+    logger.warning("store unavailable, heartbeats not counted", extra={"clock": spec.name, "error": str(error)})

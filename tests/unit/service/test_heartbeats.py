@@ -75,7 +75,7 @@ def test_every_partition_gets_one(wall: ManualTime, store: FaultyStore, topics: 
     """One record with the header lands in every partition, and the round is counted as a success."""
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
-    assert (made.delivered, made.whole, made.counted) == (ALL, True, True)
+    assert (made.delivered, made.complete, made.counted) == (ALL, True, True)
     assert timestamps(topics) == {partition: [NOW_MS] for partition in ALL}
     assert [header for header, _ in topics.records(ALL[0])[0].headers] == [HEARTBEAT_HEADER]
     counters = store.counters()
@@ -113,7 +113,7 @@ def test_a_store_out_of_reach_stops_no_heartbeat(
     with caplog.at_level(logging.WARNING):
         made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
-    assert (made.whole, made.counted) == (True, False)
+    assert (made.complete, made.counted) == (True, False)
     assert timestamps(topics) == {partition: [NOW_MS] for partition in ALL}
     assert caplog.messages == ["store out of reach, heartbeats not counted"]
 
@@ -128,7 +128,7 @@ def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: 
 
     made = heartbeat.beat(SPEC, Forgetful("checkins", ManualTime(NOW_MS / 1000)), topics, wall, NOW_MS)
 
-    assert (made.whole, made.counted) == (True, False)
+    assert (made.complete, made.counted) == (True, False)
 
 
 def test_a_failed_partition_stops_no_other(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
@@ -136,7 +136,7 @@ def test_a_failed_partition_stops_no_other(wall: ManualTime, store: FaultyStore,
     topics.failing[ALL[1]] = "no leader"
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
-    assert (made.delivered, made.failed, made.whole) == ((ALL[0], ALL[2]), {ALL[1]: "no leader"}, False)
+    assert (made.delivered, made.failed, made.complete) == ((ALL[0], ALL[2]), {ALL[1]: "no leader"}, False)
     counters = store.counters()
     assert (dict(counters.heartbeats), counters.heartbeat_success_ms) == ({"delivered": 2, "failed": 1}, None)
 
@@ -204,7 +204,7 @@ def test_heartbeats_that_are_off(wall: ManualTime, store: FaultyStore, topics: C
         heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)
 
 
-FAILED = heartbeat.Round(failed={ALL[0]: "no leader"})
+FAILED = heartbeat.HeartbeatRound(failed={ALL[0]: "no leader"})
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,11 @@ FAILED = heartbeat.Round(failed={ALL[0]: "no leader"})
         pytest.param(FAILED, 0, 3, 4.0, id="then less often"),
         pytest.param(FAILED, 0, 50, 15.0, id="but not rarer than this"),
         pytest.param(FAILED, 59_500, 1, None, id="not when it would expire before"),
-        pytest.param(heartbeat.Round(unread={"ingest": "away"}), 0, 1, 1.0, id="a topic that Kafka did not tell"),
-        pytest.param(heartbeat.Round(), 0, 1, None, id="a whole round is not put again"),
-        pytest.param(heartbeat.Round(expired=True), 61_000, 1, None, id="nor one that expired"),
+        pytest.param(
+            heartbeat.HeartbeatRound(unread={"ingest": "away"}), 0, 1, 1.0, id="a topic that Kafka did not tell"
+        ),
+        pytest.param(heartbeat.HeartbeatRound(), 0, 1, None, id="a whole round is not put again"),
+        pytest.param(heartbeat.HeartbeatRound(expired=True), 61_000, 1, None, id="nor one that expired"),
     ],
 )
 def test_when_a_round_is_put_again(made: Any, age_ms: int, tries: int, wait_s: float | None) -> None:
