@@ -69,7 +69,7 @@ class KafkaCheckpoints:
         if self._writer is None or not self._writer.usable:
             raise CheckpointsUnavailable(f"this process is not the writer of the {self._topic}: call acquire first")
         messages = [
-            Message(key(self._dispatcher, entry), encode(checkpoint), None) for entry, checkpoint in checkpoints.items()
+            Message(key(self._dispatcher, name), encode(checkpoint), None) for name, checkpoint in checkpoints.items()
         ]
         last = self._writer.append(messages, self._deadline(keep_alive))
         try:
@@ -107,10 +107,10 @@ class KafkaCheckpoints:
         values: dict[str, bytes | None] = {}
         for start in range(low, end, CHUNK):
             for found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive)):
-                entry = entry_of(self._dispatcher, found.key)
-                if entry is not None:
-                    values[entry] = found.value
-        return {entry: decode(value) for entry, value in values.items() if value is not None}
+                name = name_of(self._dispatcher, found.key)
+                if name is not None:
+                    values[name] = found.value
+        return {name: decode(value) for name, value in values.items() if value is not None}
 
     def _settle(self, reader: Reader, writer: Writer, keep_alive: KeepAlive) -> tuple[int, int]:
         """The topic's first and end offset, once no transaction is open.
@@ -118,9 +118,10 @@ class KafkaCheckpoints:
         Our own hanging transaction is ended first. Its commit was never confirmed, so it counts as not committed.
         """
         settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
-        ask = partial(self._deadline, keep_alive)
-        self._hanging.end(reader, writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive), ask)
-        ends = settle(reader, settle_deadline, ask)
+        new_deadline = partial(self._deadline, keep_alive)
+        marker_wait = partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive)
+        self._hanging.end(reader, writer, marker_wait, new_deadline)
+        ends = settle(reader, settle_deadline, new_deadline)
         if ends is None:
             raise CheckpointsUnavailable(
                 f"a transaction of another dispatcher stays open on the {self._topic}: start that dispatcher again, so "
@@ -142,12 +143,12 @@ def _wanted_config(brokers: int) -> dict[str, str]:
     return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
 
 
-def key(dispatcher: str, entry: str) -> bytes:
-    """The record key `dispatcher/entry`; `entry` is empty for the dispatcher's own checkpoint."""
-    return f"{dispatcher}/{entry}".encode()
+def key(dispatcher: str, name: str) -> bytes:
+    """The record key `DISPATCHER/NAME`. The name is a schedule's, or `OWN_KEY` for the dispatcher itself."""
+    return f"{dispatcher}/{name}".encode()
 
 
-def entry_of(dispatcher: str, found: bytes | None) -> str | None:
+def name_of(dispatcher: str, found: bytes | None) -> str | None:
     """The reverse of `key`; None if the key belongs to another dispatcher."""
     prefix = f"{dispatcher}/".encode()
     return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None

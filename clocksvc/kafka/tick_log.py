@@ -81,20 +81,20 @@ class KafkaTickLog:
         with self._reading() as reader:
             settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
             self._end_hanging(reader, keep_alive)
-            low, end = self._settled(reader, keep_alive, settle_deadline)
+            low, end = self._settle(reader, keep_alive, settle_deadline)
             found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, keep_alive), None)
         return Tail(None if found is None else decode_message(self._clock, found), low)
 
     def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
         with self._reading() as reader:
-            low, end = self._settled(reader, keep_alive)
+            low, end = self._settle(reader, keep_alive)
             for found in self._newest_first(reader, low, end, _FIRST_CHUNK, keep_alive):
                 with suppress(UnreadableRecord):
                     yield decode_message(self._clock, found)
 
     def last_written(self, keep_alive: KeepAlive) -> list[Record]:
         with self._reading() as reader:
-            low, end = self._settled(reader, keep_alive)
+            low, end = self._settle(reader, keep_alive)
             found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._deadline(keep_alive))
         records = []
         for one in found:
@@ -121,7 +121,7 @@ class KafkaTickLog:
         if last is None:
             return
         try:
-            self._until_marked(last, keep_alive)
+            self._await_marker(last, keep_alive)
         except BaseException:
             self._discard_writer()
             raise
@@ -130,12 +130,12 @@ class KafkaTickLog:
         self._discard_writer()
         self._close_reader()
 
-    def _until_marked(self, last: int, keep_alive: KeepAlive) -> None:
-        ask = partial(self._deadline, keep_alive)
+    def _await_marker(self, last: int, keep_alive: KeepAlive) -> None:
+        new_deadline = partial(self._deadline, keep_alive)
         try:
             with self._reading() as reader:
                 # Anything else means that `init` fenced and aborted the transaction, or that a foreign producer wrote.
-                if marked(reader, last, ask(), ask) and reader.end(ask()) == last + 2:
+                if marked(reader, last, new_deadline(), new_deadline) and reader.end(new_deadline()) == last + 2:
                     return
         except TickLogUnavailable as error:
             raise OutcomeUnknown(f"it is not known whether a commit is in the {self._topic}: {error}") from error
@@ -144,17 +144,17 @@ class KafkaTickLog:
     def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
             return
-        ask = partial(self._deadline, keep_alive)
+        new_deadline = partial(self._deadline, keep_alive)
         try:
             offset = self._hanging.end(
-                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive), ask
+                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive), new_deadline
             )
         finally:
             self._discard_unusable()
         if offset is not None:
             logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": offset})
 
-    def _settled(
+    def _settle(
         self, reader: Reader, keep_alive: KeepAlive, settle_deadline: SlicedDeadline | None = None
     ) -> tuple[int, int]:
         """The log's first and end offset, once no transaction is open."""

@@ -17,34 +17,34 @@ NewDeadline = Callable[[], SlicedDeadline]
 """Creates the deadline of one request or one wait."""
 
 
-def settle(reader: Reader, wait: SlicedDeadline, ask: NewDeadline) -> tuple[int, int] | None:
+def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> tuple[int, int] | None:
     """Wait until no transaction is open. The topic's first and end offset, or None if one is still open at `wait`.
 
     Raises:
         The topic's `unavailable` error: no answer.
     """
     for _ in _attempts(reader, wait):
-        low, stable, high = reader.watermarks(ask())
+        low, stable, high = reader.watermarks(new_deadline())
         if stable == high:
             return low, stable
     return None
 
 
-def marked(reader: Reader, last: int, wait: SlicedDeadline, ask: NewDeadline) -> bool:
+def marked(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
     """Wait until anything follows a transaction's last record: normally its marker. False if not so at `wait`.
 
     Raises:
         The topic's `unavailable` error: no answer.
     """
-    return any(0 <= last < reader.end(ask()) - 1 for _ in _attempts(reader, wait))
+    return any(0 <= last < reader.end(new_deadline()) - 1 for _ in _attempts(reader, wait))
 
 
-def ended(reader: Reader, last: int, wait: SlicedDeadline, ask: NewDeadline) -> bool:
+def ended(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
     """Wait until a record's transaction has ended, on a topic with several writers.
 
     False if it, or a transaction that began before it, is still open at `wait`. Raises as `marked` does.
     """
-    return any(0 <= last < reader.watermarks(ask())[1] for _ in _attempts(reader, wait))
+    return any(0 <= last < reader.watermarks(new_deadline())[1] for _ in _attempts(reader, wait))
 
 
 class HangingTransactionResolver:
@@ -63,7 +63,7 @@ class HangingTransactionResolver:
         self._filler = filler
         self._foreign_from: int | None = None
 
-    def end(self, reader: Reader, writer: Writer, marker_wait: NewDeadline, ask: NewDeadline) -> int | None:
+    def end(self, reader: Reader, writer: Writer, marker_wait: NewDeadline, new_deadline: NewDeadline) -> int | None:
         """End a hanging transaction, and return its first offset. None if nothing hangs, or another writer's does.
 
         Call it after a fence. Tries only once for another writer's transaction, so that the topic does not grow.
@@ -72,15 +72,15 @@ class HangingTransactionResolver:
             Fenced: a newer writer fenced this one.
             The topic's `unavailable` error: no answer. The transaction may have ended.
         """
-        if settle(reader, marker_wait(), ask) is not None:
+        if settle(reader, marker_wait(), new_deadline) is not None:
             return None
-        _, stable, high = reader.watermarks(ask())
+        _, stable, high = reader.watermarks(new_deadline())
         if stable in (high, self._foreign_from):
             return None
-        filler = writer.end_hanging(self._filler, ask())
-        if not marked(reader, filler, marker_wait(), ask):
+        filler = writer.end_hanging(self._filler, new_deadline())
+        if not marked(reader, filler, marker_wait(), new_deadline):
             return None
-        own = settle(reader, marker_wait(), ask) is not None or reader.watermarks(ask())[1] > stable
+        own = settle(reader, marker_wait(), new_deadline) is not None or reader.watermarks(new_deadline())[1] > stable
         self._foreign_from = None if own else stable
         return stable if own else None
 
