@@ -6,7 +6,6 @@ Clients don't survive a fork: each pool process opens its own, and never uses or
 import threading
 
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.topics import Topics
 from clocksvc.runtime.fork import PerProcess
@@ -25,7 +24,6 @@ class ProcessResources:
     """A process's stores, by clock, and its topics. Safe to use from several threads and after a fork."""
 
     def __init__(self, settings: Settings) -> None:
-        self._specs: dict[str, ClockSpec] = dict(settings.clock_specs())
         self._settings = settings
         self._clients = PerProcess(_Clients)
 
@@ -35,9 +33,7 @@ class ProcessResources:
         Raises:
             UnknownClock: no such clock is configured.
         """
-        if clock not in self._specs:
-            raise UnknownClock(f"no clock {clock!r} is configured here: wanted one of {', '.join(self._specs)}")
-        return self._specs[clock]
+        return self._settings.clock_spec(clock)
 
     def store(self, spec: ClockSpec) -> Store:
         """The store of a clock."""

@@ -5,7 +5,6 @@ import argparse
 from clocksvc.cli.console import add_config, add_json, load_settings, print_json
 from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
-from clocksvc.errors import UnknownClock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)
     settings, time = load_settings(args), SystemTime()
-    specs = settings.clock_specs()
-    if args.clock not in specs:
-        raise UnknownClock(f"no clock {args.clock!r} is configured: wanted one of {', '.join(specs)}")
-    spec = specs[args.clock]
+    spec = settings.clock_spec(args.clock)
     ticklog = bootstrap.open_tick_log(settings, spec, time)
     try:
         set_first_tick(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)

@@ -38,7 +38,7 @@ def child(kind: Kind, segment: object) -> Kind:
 
 def unwrap(annotation: Kind) -> Kind:
     """The annotation without its validators and its "or None"."""
-    origin = _origin(annotation)
+    origin = origin_of(annotation)
     if origin is Annotated:
         return unwrap(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
@@ -49,11 +49,9 @@ def unwrap(annotation: Kind) -> Kind:
 
 def may_be_null(section: Kind, name: object) -> bool:
     """Whether `section` has a field of this name that may be null."""
-    return is_section(section) and name in field_names(section) and _has_null(section.model_fields[name].annotation)
-
-
-def _has_null(annotation: Kind) -> bool:
-    return type(None) in get_args(annotation)
+    if not is_section(section) or name not in field_names(section):
+        return False
+    return type(None) in get_args(section.model_fields[name].annotation)
 
 
 def field_names(section: Kind) -> list[str]:
@@ -68,13 +66,14 @@ def is_section(kind: Kind) -> bool:
 
 def is_list(kind: Kind) -> bool:
     """Whether the kind is a list."""
-    return _origin(kind) is tuple
+    return origin_of(kind) is tuple
 
 
 def is_mapping(kind: Kind) -> bool:
     """Whether the kind is a mapping with the user's own keys, such as the clocks."""
-    return _origin(kind) is dict
+    return origin_of(kind) is dict
 
 
-def _origin(kind: Kind) -> object:
+def origin_of(kind: Kind) -> object:
+    """`get_origin`, whose result mypy takes for a ParamSpec."""
     return get_origin(kind)

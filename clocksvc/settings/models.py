@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.task_routes import (
     PlatformTask,
     Routes,
@@ -69,6 +70,16 @@ class Settings(Section):
     def clock_specs(self) -> dict[str, ClockSpec]:
         """The clocks by name."""
         return {name: clock.spec() for name, clock in self.clocks.items()}
+
+    def clock_spec(self, name: str) -> ClockSpec:
+        """One clock.
+
+        Raises:
+            UnknownClock: no clock of this name is configured.
+        """
+        if name not in self.clocks:
+            raise UnknownClock(f"no clock {name!r} is configured: wanted one of {', '.join(self.clocks)}")
+        return self.clocks[name].spec()
 
     def routes(self) -> Routes:
         """Which queue or topic each task goes to."""

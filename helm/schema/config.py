@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import BeforeValidator, SecretStr
 
@@ -15,6 +15,7 @@ from clocksvc.settings.field_types import (
     is_list,
     is_mapping,
     is_section,
+    origin_of,
     unwrap,
 )
 from clocksvc.settings.kafka import KNOWN_SETTINGS, KafkaSettings, forbidden_reason, is_secret
@@ -112,24 +113,20 @@ def _leaf(annotation: Any, metadata: Any = ()) -> Schema:
     if {parse_duration, parse_whole_seconds} & set(_validators(annotation, metadata)):
         return _DURATION
     kind = unwrap(annotation)
-    if _origin(kind) is Literal:
+    if origin_of(kind) is Literal:
         return {"type": "string", "enum": list(get_args(kind))}
     return {bool: SWITCH, int: {"type": "integer"}}.get(kind, TEXT)
 
 
 def _validators(annotation: Any, metadata: Any = ()) -> list[Any]:
     found = [one.func for one in metadata if isinstance(one, BeforeValidator)]
-    origin = _origin(annotation)
+    origin = origin_of(annotation)
     if origin is Annotated:
         inner, *extras = get_args(annotation)
         return found + _validators(inner, extras)
     if origin in (Union, UnionType):
         return found + [one for option in get_args(annotation) for one in _validators(option)]
     return found
-
-
-def _origin(annotation: Any) -> object:
-    return get_origin(annotation)
 
 
 @cache

@@ -118,7 +118,7 @@ def test_init_after_a_truncated_log(workspace: Workspace, capsys: pytest.Capture
 
     capsys.readouterr()
     assert main(["init", "checkins", "--last-tick", str(began_s - 1), *config]) == 1
-    assert "the store knows" in capsys.readouterr().err
+    assert "the store already has tick" in capsys.readouterr().err
     assert main(["init", "checkins", "--last-tick", str(began_s), *config]) == 0
     assert "the next tick is" in capsys.readouterr().out
 
