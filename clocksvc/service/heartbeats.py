@@ -6,7 +6,7 @@ rounds, and sending a round twice is harmless.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.partition import Partition
@@ -62,8 +62,8 @@ class HeartbeatRound:
 def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int) -> HeartbeatRound:
     """Send one heartbeat to every partition that Kafka lists now, check every delivery, and count the outcomes.
 
-    Blocks for about 8 s at most, plus the store's time-outs. If the store does not answer, the round is not counted. An
-    error of one topic does not affect the others.
+    Blocks for about 10 s at most, plus the store's time-outs. If the store does not answer, the round is not counted.
+    An error of one topic does not affect the others.
 
     Args:
         due_ms: when the round was due. If that is longer ago than its TTL, the round expires and nothing is sent.
@@ -174,9 +174,7 @@ def _counted(spec: ClockSpec, store: Store, result: HeartbeatRound) -> Heartbeat
     except ClocksvcError as error:
         _warn_not_counted(spec, error)
         return result
-    return HeartbeatRound(
-        result.expired, result.timestamp_ms, result.delivered, result.failed, result.unread, counted=True
-    )
+    return replace(result, counted=True)
 
 
 def _logged(spec: ClockSpec, result: HeartbeatRound) -> HeartbeatRound:

@@ -1,7 +1,7 @@
-"""How log lines look: JSON lines for machines, one readable line each for people at a terminal.
+"""The format of log lines: JSON for machines, or readable text for people at a terminal.
 
-Must not be imported by what logs: that uses `logging.getLogger("clocksvc.<part>")`, a short stable message, and details
-in `extra`. Secrets are never logged; should text from elsewhere carry a URL with a password, that is masked here.
+Code that logs does not import this module. It uses `logging.getLogger("clocksvc.<part>")`, a short message that stays
+the same, and details in `extra`. Secrets must not be logged; a password in a URL in any text is masked here.
 """
 
 import json
@@ -18,7 +18,7 @@ FORMATS = ("json", "text")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _OWN = ("time", "level", "logger", "message", "error", "traceback")
-# What every record has; the rest came in by `extra`. uvicorn adds its message a second time, with colours.
+# The attributes of every record; all others come from `extra`. uvicorn repeats its message, with colours.
 _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
 
 
@@ -28,15 +28,17 @@ def setup_logging(
     level: str = "INFO",
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log line, Python's warnings included, to `stream` (stderr). May be called again; the last call counts.
+    """Send all log lines and Python's warnings to `stream`. A further call replaces the settings of the earlier one.
 
-    uvicorn must be started with `log_config=None`, so that its lines come here too.
+    Start uvicorn with `log_config=None`, so that its lines are included.
 
     Args:
-        log_format: `json` or `text`; None: text where `stream` is a terminal, else JSON.
+        log_format: `json` or `text`; None for text if `stream` is a terminal, else JSON.
+        level: the lowest level that is logged.
+        stream: stderr unless given.
 
     Raises:
-        InvalidValue: for an unknown format or level.
+        InvalidValue: an unknown format or level.
     """
     stream = sys.stderr if stream is None else stream
     if log_format is None:
@@ -56,15 +58,15 @@ def setup_logging(
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, to be told from one that somebody else put there."""
+    """The handler that `setup_logging` adds; handlers of other libraries stay."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339 UTC), level, logger, message, the `extra` fields, error, traceback."""
+    """One JSON object per line: time (RFC 3339 UTC), level, logger, message, the `extra` fields, error, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = _head(record)
-        line |= {_unlike_own(name): _plain(value) for name, value in _extra(record).items()}
+        line |= {_distinct_name(name): _json_value(value) for name, value in _extra(record).items()}
         if error := _error(record):
             line["error"] = error
         if traceback := _traceback(self, record):
@@ -73,11 +75,11 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`time level logger: message name=value …`; an error's traceback follows on lines of its own."""
+    """`time level logger: message name=value …`; a traceback follows on its own lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = _head(record)
-        extra = "".join(f" {name}={_word(value)}" for name, value in _extra(record).items())
+        extra = "".join(f" {name}={_text_value(value)}" for name, value in _extra(record).items())
         line = f"{head['time']} {head['level']:<8} {head['logger']}: {_one_line(head['message'])}{extra}"
         traceback = _traceback(self, record)
         return f"{line}\n{traceback}" if traceback else line
@@ -96,7 +98,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
-def _unlike_own(name: str) -> str:
+def _distinct_name(name: str) -> str:
     return f"{name}_" if name in _OWN else name
 
 
@@ -112,8 +114,8 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     return without_password("\n".join(parts))
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can carry: anything else as text, so that no line is ever lost to its own details."""
+def _json_value(value: Any) -> Any:
+    """A value that JSON can represent: any other one becomes text, so a line is never lost because of its details."""
     if isinstance(value, str):
         return without_password(value)
     if isinstance(value, float):
@@ -127,11 +129,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _word(value: Any) -> str:
+def _text_value(value: Any) -> str:
     if isinstance(value, str):
         text = without_password(value)
         return text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False)
-    plain = _plain(value)
+    plain = _json_value(value)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
