@@ -36,7 +36,7 @@ class State:
     `announcements_complete_since_ms` None: announcements were lost, and none has come since.
     `taken`: requests that were handed to a leader.
     `anew`: topics made anew, and from when on readings of their unknown partitions count.
-    `dispatchers`: where each stands, and until when that is known. `finished`: until when each task is remembered."""
+    `dispatchers`: the checkpoint of each, and when it expires. `finished`: when the record of each task expires."""
 
     lease: Lease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
@@ -220,7 +220,7 @@ class State:
         )
 
     def record_checkpoint(self, dispatcher: str, at_ms: int, now_ms: int, expires_ms: int) -> None:
-        """Note where a dispatcher stands, and forget those that have been silent for long."""
+        """Store a dispatcher's checkpoint, and delete expired ones."""
         self.dispatchers = {name: one for name, one in self.dispatchers.items() if now_ms < one[1]}
         self.dispatchers[dispatcher] = max(at_ms, self.dispatchers.get(dispatcher, (at_ms, 0))[0]), expires_ms
 

@@ -317,9 +317,9 @@ class MemoryStore:
 
     def is_task_done(self, task_id: str) -> bool:
         with self._answering() as state:
-            double = self._time.now_ms() < state.finished.get(task_id, 0)
-            state.task_duplicates += double
-            return double
+            duplicate = self._time.now_ms() < state.finished.get(task_id, 0)
+            state.task_duplicates += duplicate
+            return duplicate
 
     def now_ms(self) -> int:
         with self._answering():

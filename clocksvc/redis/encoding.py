@@ -241,14 +241,14 @@ def task_arguments(
 
 def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
     """Decode the result of counters.lua."""
-    fields, positions = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
+    fields, checkpoints = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
     return Counters(
         reports=_with_prefix(fields, _REPORTS),
         heartbeats=_with_prefix(fields, _HEARTBEATS),
         late_records=int(fields.get("late_records", 0)),
         heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
         tasks=_read_tasks(fields),
-        dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in positions.items()},
+        dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in checkpoints.items()},
         task_duplicates=int(fields.get("task_duplicates", 0)),
     )
 

@@ -55,7 +55,7 @@ class DemoConfig:
         return f"{self.topic}-ticks"
 
     @property
-    def positions(self) -> str:
+    def checkpoint_topic(self) -> str:
         """The topic of the dispatcher's checkpoints; clocksvc names it."""
         return checkpoint_topic(self.tick_log)
 

@@ -82,7 +82,7 @@ def remove_topics(config: DemoConfig) -> None:
     admin = _admin(config)
     futures = [
         *admin.delete_topics(
-            [config.topic, config.tick_log, config.positions], request_timeout=_REMOVE_TIMEOUT_S
+            [config.topic, config.tick_log, config.checkpoint_topic], request_timeout=_REMOVE_TIMEOUT_S
         ).values(),
         *admin.delete_consumer_groups(
             [config.group, config.dispatcher_group], request_timeout=_REMOVE_TIMEOUT_S
