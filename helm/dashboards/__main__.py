@@ -4,7 +4,7 @@ from helm.dashboards.written import FOLDER, texts
 
 
 def main() -> None:
-    """Write what differs, and say so."""
+    """Write the files that differ, and print their names."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in texts().items():
         path = FOLDER / name

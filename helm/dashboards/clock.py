@@ -1,4 +1,4 @@
-"""The dashboard *Clock*: all about one clock, what matters at night first."""
+"""The dashboard *Clock*: one clock, with the most urgent panels first."""
 
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard
 
@@ -19,7 +19,7 @@ from helm.dashboards.parts import (
     topic_variable,
 )
 
-_DESCRIPTION = "One clock of clocksvc: where it stands, what holds it, who is behind. Times are UTC."
+_DESCRIPTION = "One clock of clocksvc: its time, its holds, its slowest partitions. Times are UTC."
 
 _ROWS = {
     "Now": clock_now.tiles,
@@ -52,7 +52,7 @@ def dashboard() -> Dashboard:
 
 
 def _holds() -> AnnotationQuery:
-    # Twice: some versions of Grafana read the expression here, others in the target.
+    # Set twice: some versions of Grafana read the expression here, others in the target.
     return (
         AnnotationQuery()
         .name("Holds")

@@ -1,4 +1,4 @@
-"""Where a clock stands, what holds it, who leads it: now, and over time."""
+"""The state of a clock, its holds and its leader: now, and over time."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from helm.dashboards.panels import bars, lines, number, plain_number, states, th
 from helm.dashboards.parts import BLUE, GREEN, ORANGE, PLAIN, RED, fixed, now, over_time, steps, words
 
 BEHIND_STEPS = ((120, ORANGE), (300, RED))
-"""Seconds: two and five intervals of a clock that ticks each minute, as clocks do unless set otherwise."""
+"""Seconds: two and five intervals of a clock with the default interval of a minute."""
 
 HEARTBEAT_STEPS = BEHIND_STEPS
 HELD_WORDS = words({"0": (q.NO_HOLD, GREEN), "1": ("held", RED)})
@@ -22,7 +22,7 @@ _QUANTILES = {"half of them": 0.5, "9 of 10": 0.9, "99 of 100": 0.99}
 
 
 def tiles() -> Iterator[Builder[Panel]]:
-    """What somebody who was woken up looks at first."""
+    """The panels that the person on call needs first."""
     yield state()
     yield _behind()
     yield _global_clock()
@@ -32,7 +32,7 @@ def tiles() -> Iterator[Builder[Panel]]:
 
 
 def through_time() -> Iterator[Builder[Panel]]:
-    """The clock's way through time."""
+    """The clock over time."""
     yield _holds()
     yield behind_lines("behind")
     yield _ticks()
@@ -48,124 +48,122 @@ def leadership() -> Iterator[Builder[Panel]]:
 
 
 def state(width: int = 5) -> stat.Panel:
-    """The reason that holds the clock, or that there is none."""
-    told = (
-        "The reason for which the clock stands still; several where replicas see different ones. What each means and "
-        'what to do says the runbook. "no hold" is told by a replica; "not known": no replica was scraped.'
+    """The reason of the current hold, or "no hold"."""
+    description = (
+        "The reason of the hold; several if replicas see different ones. The runbook has the meaning of each and what "
+        'to do. "no hold": a replica reports none; "not known": no replica was scraped.'
     )
-    panel = word("State", told, width).thresholds(steps(GREEN, (1, RED)))
+    panel = word("State", description, width).thresholds(steps(GREEN, (1, RED)))
     return panel.with_target(now(q.STATE, "{{reason}}"))
 
 
 def behind_lines(legend: str) -> timeseries.Panel:
-    """How far behind, over time."""
-    told = (
-        "How far the global clock is behind the time of the query. A healthy clock makes a saw tooth as high as its "
-        "interval, lifted by max_out_of_orderness. The dashed lines are for an interval of a minute."
+    """Seconds behind, over time."""
+    description = (
+        "How far the global clock is behind the time of the query. A healthy clock draws a saw tooth as high as its "
+        "interval, shifted up by max_out_of_orderness. The dashed lines are for an interval of a minute."
     )
-    panel = with_lines_at(lines("Seconds behind", told, "s"), GREEN, *BEHIND_STEPS)
+    panel = with_lines_at(lines("Seconds behind", description, "s"), GREEN, *BEHIND_STEPS)
     return panel.with_target(over_time(q.BEHIND, legend))
 
 
 def replicas(width: int) -> stat.Panel:
     """Replicas by version."""
-    told = "Replicas that were scraped, by version. Two versions side by side: a rolling update is under way."
-    panel = plain_number("Replicas", told, "short", width).height(8)
+    description = "Replicas that were scraped, by version. Two versions: a rolling update is in progress."
+    panel = plain_number("Replicas", description, "short", width).height(8)
     return panel.with_target(now(q.REPLICAS, "{{version}}"))
 
 
 def _behind() -> stat.Panel:
-    told = (
+    description = (
         "How far the last tick is behind now. The colours are for an interval of a minute: orange from 2 minutes, red "
         "from 5. Not known before the first tick."
     )
-    panel = number("Behind", told, "s", 3).thresholds(steps(GREEN, *BEHIND_STEPS)).decimals(0)
+    panel = number("Behind", description, "s", 3).thresholds(steps(GREEN, *BEHIND_STEPS)).decimals(0)
     return panel.with_target(now(q.BEHIND, "behind"))
 
 
 def _global_clock() -> stat.Panel:
-    told = "The last tick: everything before this time has been processed in every partition. UTC."
-    panel = plain_number("Global clock", told, "dateTimeAsIso", 5)
+    description = "The last tick: everything before this time has been processed in every partition. UTC."
+    panel = plain_number("Global clock", description, "dateTimeAsIso", 5)
     return panel.with_target(now(f"1000 * {q.GLOBAL_CLOCK}", "global clock"))
 
 
 def _leader() -> stat.Panel:
-    told = (
-        "The instance that writes the clock's tick log. None for longer than a failover: nobody makes ticks. Two for "
+    description = (
+        "The instance that writes the clock's tick log. None for longer than a failover: no ticks are made. Two for "
         "longer than that: see the runbook; Kafka lets only one of them write."
     )
-    panel = word("Leader", told, 4).thresholds(steps(RED, (1, GREEN), (2, RED)))
+    panel = word("Leader", description, 4).thresholds(steps(RED, (1, GREEN), (2, RED)))
     return panel.with_target(now(q.LEADING, "{{instance}}"))
 
 
 def _heartbeat() -> stat.Panel:
-    told = (
+    description = (
         "When a round of heartbeats last reached every partition. Not known: heartbeats are off, none has come yet, "
         "or there is no leader. The colours are for a heartbeat each minute."
     )
-    panel = number("Last heartbeat", told, "s", 3).thresholds(steps(GREEN, *HEARTBEAT_STEPS)).decimals(0)
+    panel = number("Last heartbeat", description, "s", 3).thresholds(steps(GREEN, *HEARTBEAT_STEPS)).decimals(0)
     return panel.with_target(now(q.HEARTBEAT_AGE, "ago"))
 
 
 def _partitions() -> stat.Panel:
-    told = (
-        "Partitions by state. Unknown: nobody has reported them, so they hold the clock. Excluded: no tick waits for "
-        "them, and each tick says so."
+    description = (
+        "Partitions by state. Unknown: not reported yet, so they hold the clock. Excluded: no tick waits for them, and "
+        "each tick lists them."
     )
-    panel = number("Partitions", told, "short", 4).color_mode(BigValueColorMode.VALUE)
+    panel = number("Partitions", description, "short", 4).color_mode(BigValueColorMode.VALUE)
     panel = panel.with_target(now(q.PARTITIONS, "{{state}}"))
     panel = panel.override_by_name("unknown", [thresholds(PLAIN, (1, RED))])
     return panel.override_by_name("excluded", [thresholds(PLAIN, (1, BLUE))])
 
 
 def _holds() -> statetimeline.Panel:
-    told = (
-        "When the clock was held, and for which reason: a row for each reason that held it in this time. A gap in all "
-        "rows: nothing was scraped."
-    )
-    panel = states("Holds", told, 6, HELD_WORDS)
+    description = "Holds over time: a row for each reason in this time range. A gap in all rows: nothing was scraped."
+    panel = states("Holds", description, 6, HELD_WORDS)
     return panel.with_target(over_time(q.STATE, "{{reason}}"))
 
 
 def _ticks() -> timeseries.Panel:
-    told = (
-        f"Ticks a minute over the last {q.WINDOW}: 1 for an interval of a minute, more while a backlog is caught up, 0 "
-        "in a hold."
+    description = (
+        f"Ticks a minute over the last {q.WINDOW}: 1 for an interval of a minute, more during a catch-up, 0 in a hold."
     )
-    return lines("Ticks", told, "suffix: /min").with_target(over_time(q.TICKS, "ticks"))
+    return lines("Ticks", description, "suffix: /min").with_target(over_time(q.TICKS, "ticks"))
 
 
 def _latency() -> timeseries.Panel:
-    told = (
+    description = (
         f"From the report that completed a boundary to the commit of its tick, quantiles of the last {q.WINDOW}. "
-        "Nothing where there was no tick."
+        "Empty without ticks."
     )
-    panel = with_lines_at(lines("Tick latency", told, "s"), GREEN, (1, ORANGE), (5, RED))
+    panel = with_lines_at(lines("Tick latency", description, "s"), GREEN, (1, ORANGE), (5, RED))
     for name, (legend, quantile) in zip("ABC", _QUANTILES.items(), strict=True):
         panel = panel.with_target(over_time(q.latency(quantile), legend, name))
     return panel
 
 
 def _streams() -> timeseries.Panel:
-    told = (
-        "Streams of server-sent events that are open, at all replicas; and those that were ended because their client "
-        "took nothing for 30 s."
+    description = (
+        "Open streams of server-sent events at all replicas, and streams closed because their client read nothing for "
+        "30 s."
     )
-    panel = lines("Streams", told, "short").with_target(over_time(q.STREAMS, "open"))
+    panel = lines("Streams", description, "short").with_target(over_time(q.STREAMS, "open"))
     panel = panel.with_target(over_time(q.counted(q.STREAMS_DROPPED, "$__rate_interval"), "dropped", "B"))
     return panel.override_by_name("dropped", [fixed(ORANGE)])
 
 
 def _leads() -> statetimeline.Panel:
-    told = "Which instance led the clock. Exactly one row should be green at any time; a failover takes a few seconds."
-    panel = states("Who leads", told, 8, _LEAD_WORDS, width=9)
+    description = (
+        "Which instance led the clock. Exactly one row should be green at any time; a failover takes a few seconds."
+    )
+    panel = states("Who leads", description, 8, _LEAD_WORDS, width=9)
     expression = f"max by (clock, instance) ({q.of('clocksvc_leader')})"
     return panel.with_target(over_time(expression, "{{instance}}"))
 
 
 def _takeovers() -> timeseries.Panel:
-    told = (
-        "How often an instance began to lead. A few in a rolling update are ordinary; more: they lose Kafka or Redis."
+    description = (
+        "How often an instance became leader. A few in a rolling update are normal; more: they lose Kafka or Redis."
     )
-    panel = bars("Leader changes", told, "short", 9).decimals(0)
-    return panel.with_target(over_time(q.takeovers("$__rate_interval"), "began to lead"))
+    panel = bars("Leader changes", description, "short", 9).decimals(0)
+    return panel.with_target(over_time(q.takeovers("$__rate_interval"), "became leader"))

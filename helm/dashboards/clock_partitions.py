@@ -1,6 +1,6 @@
-"""The partition clocks: which hold the global clock, and how far apart they are.
+"""The partition clocks: which of them hold the global clock, and how far apart they are.
 
-Topics may have thousands of partitions: every panel takes so many of them that a browser can draw it.
+Topics may have thousands of partitions: every panel limits them to what a browser can draw.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ ROWS = 128
 LINES = 20
 HOLDERS = 25
 POINTS = 240
-"""On the time axis of what compares all partitions at each of them: of 4,096 partitions these are a million values."""
+"""Points on the time axis of panels with all partitions: a million values for 4,096 partitions."""
 
-_ABSENT = "Without a leader, and with metrics.per_partition switched off, there are no partition clocks."
+_ABSENT = "Without a leader, or with metrics.per_partition off, there are no partition clocks."
 _SPREAD = {"furthest": ("max", ""), "half of them": ("quantile", "0.5, "), "slowest": ("min", "")}
 
 
 def panels() -> Iterator[Builder[Panel]]:
-    """Who is behind, as a picture, as a list, and against the global clock."""
+    """The slowest partitions as a picture, as a list, and relative to the global clock."""
     yield _heat()
     yield _holders()
     yield _drift()
@@ -33,17 +33,19 @@ def panels() -> Iterator[Builder[Panel]]:
 
 
 def _heat() -> heatmap.Panel:
-    told = (
+    description = (
         f"How far each partition clock is behind the time of the query: a row for each of the {ROWS} partitions that "
-        f"are last at the end of the time range. A partition that holds the clock is a row that reddens. {_ABSENT}"
+        f"are last at the end of the time range. A partition that holds the clock is a row that turns red. {_ABSENT}"
     )
     expression = q.in_order(q.of_slowest(f"time() - {q.PARTITION_CLOCK}", ROWS))
-    panel = heat("Partition clocks", told, "s", 12).max_data_points(POINTS)
+    panel = heat("Partition clocks", description, "s", 12).max_data_points(POINTS)
     return panel.with_target(over_time(expression, "{{row}}"))
 
 
 def _holders() -> table.Panel:
-    told = f"The {HOLDERS} partitions that are furthest behind: the first of them hold the global clock. {_ABSENT}"
+    description = (
+        f"The {HOLDERS} partitions that are furthest behind: the first of them hold the global clock. {_ABSENT}"
+    )
     columns = {
         "topic": "topic",
         "partition": "partition",
@@ -53,7 +55,7 @@ def _holders() -> table.Panel:
     }
     slowest = q.slowest(HOLDERS)
     return (
-        grid("Top holders", told, 24, 9, "behind")
+        grid("Top holders", description, 24, 9, "behind")
         .with_target(rows(f"time() - {slowest}", "behind"))
         .with_target(rows(f"1000 * {slowest}", "clock"))
         .with_target(rows(f"{slowest} - on (clock) group_left () {q.GLOBAL_CLOCK}", "ahead"))
@@ -65,22 +67,22 @@ def _holders() -> table.Panel:
 
 
 def _drift() -> timeseries.Panel:
-    told = (
+    description = (
         "How far partition clocks are ahead of the global clock: the furthest, half of them, the slowest. The slowest "
         "is below one interval. A growing distance: one partition is slow, or a producer's clock is fast. Below 0: a "
-        f"partition that was taken back in and has to catch up. {_ABSENT}"
+        f"partition was included again and has to catch up. {_ABSENT}"
     )
-    panel = lines("Drift", told, "s")
+    panel = lines("Drift", description, "s")
     for name, (legend, (aggregate, parameter)) in zip("ABC", _SPREAD.items(), strict=True):
         panel = panel.with_target(over_time(q.drift(aggregate, parameter), legend, name))
     return panel
 
 
 def _drift_of_the_slowest() -> timeseries.Panel:
-    told = (
+    description = (
         f"How far each of the {LINES} partitions that are last at the end of the time range is ahead of the global "
-        f"clock (below 0: behind it). The one that lies flat near 0 holds it. {_ABSENT}"
+        f"clock (below 0: behind it). The one that stays near 0 holds it. {_ABSENT}"
     )
     expression = q.of_slowest(q.DRIFT, LINES)
-    panel = lines("Drift of the slowest partitions", told, "s", 12, "lastNotNull").max_data_points(POINTS)
+    panel = lines("Drift of the slowest partitions", description, "s", 12, "lastNotNull").max_data_points(POINTS)
     return panel.with_target(over_time(expression, "{{topic}}:{{partition}}"))

@@ -1,4 +1,4 @@
-"""What goes into a clock and comes out of it: reports, late records, heartbeats, jobs."""
+"""Input and output of a clock: reports, late records, heartbeats, jobs."""
 
 from collections.abc import Iterator
 
@@ -12,70 +12,72 @@ from helm.dashboards.panels import bars, lines, number, with_lines_at
 from helm.dashboards.parts import BLUE, GREEN, ORANGE, RED, fixed, now, over_time, steps
 
 _EACH = "$__rate_interval"
-_LEADER_ONLY = "The leader exports it; not known without one."
+_LEADER_ONLY = "The leader exports it; unknown without a leader."
 
 
 def records() -> Iterator[Builder[Panel]]:
-    """What consumers report, what is refused, what came late."""
+    """Reports of consumers, rejected timestamps, late records."""
     yield _reports()
     yield _refused()
     yield _late()
-    yield _in_range("Refused", "Timestamps refused", q.risen(q.REFUSED, "outcome"))
+    yield _in_range("Rejected", "Timestamps rejected", q.risen(q.REFUSED, "outcome"))
     yield _in_range("Late", "Late records", q.risen(q.LATE))
 
 
 def heartbeats() -> Iterator[Builder[Panel]]:
-    """What keeps quiet partitions moving."""
+    """Heartbeats, which keep quiet partitions moving."""
     yield _heartbeats()
     yield _heartbeat_age()
 
 
 def jobs() -> Iterator[Builder[Panel]]:
-    """What is sent by the clock."""
+    """Tasks that are sent by the clock."""
     yield _tasks()
     yield _dispatcher_behind()
     yield _duplicates()
 
 
 def _reports() -> timeseries.Panel:
-    told = (
-        "Timestamps that consumers reported, by outcome. Ordinary: accepted and unchanged; unknown for seconds, after "
+    description = (
+        "Timestamps that consumers reported, by outcome. Normal: accepted and unchanged; unknown for seconds, after "
         f"partitions were added or the store was lost. {_LEADER_ONLY}"
     )
-    panel = lines("Reports", told, "suffix: /s", 8)
+    panel = lines("Reports", description, "suffix: /s", 8)
     return panel.with_target(over_time(q.per_second(q.REPORTS, "outcome"), "{{outcome}}"))
 
 
 def _refused() -> timeseries.Panel:
-    told = (
-        "Timestamps that were refused. too_far_ahead: a producer's clock is fast. no_timestamp: a producer sets none. "
+    description = (
+        "Timestamps that were rejected. too_far_ahead: a producer's clock is fast. no_timestamp: a producer sets none. "
         f"foreign_group: another consumer group reports to this clock. {_LEADER_ONLY}"
     )
-    panel = bars("Refused timestamps", told, "short", 8)
+    panel = bars("Rejected timestamps", description, "short", 8)
     return panel.with_target(over_time(q.counted(q.REFUSED, _EACH, "outcome"), "{{outcome}}"))
 
 
 def _late() -> timeseries.Panel:
-    told = (
+    description = (
         "Records processed with a timestamp before a tick that was already given: the promise does not hold for them. "
         f"More than a few: raise max_out_of_orderness. {_LEADER_ONLY}"
     )
-    panel = bars("Late records", told, "short", 8).with_target(over_time(q.counted(q.LATE, _EACH), "late"))
+    panel = bars("Late records", description, "short", 8).with_target(over_time(q.counted(q.LATE, _EACH), "late"))
     return panel.override_by_name("late", [fixed(ORANGE)])
 
 
 def _in_range(title: str, what: str, expression: str) -> stat.Panel:
-    told = f"{what} in the whole time range, as Prometheus estimates it from its samples. {_LEADER_ONLY}"
-    panel = number(f"{title} in this time", told, "short", 12).decimals(0).thresholds(steps(GREEN, (0.5, ORANGE)))
+    description = f"{what} in the whole time range, as Prometheus estimates it from its samples. {_LEADER_ONLY}"
+    panel = (
+        number(f"{title} in this time", description, "short", 12).decimals(0).thresholds(steps(GREEN, (0.5, ORANGE)))
+    )
     return panel.with_target(now(expression, what.lower()))
 
 
 def _heartbeats() -> timeseries.Panel:
-    told = (
+    description = (
         f"Heartbeats a minute over the last {q.WINDOW}: records delivered and failed, rounds expired because they "
         f"waited too long. {_LEADER_ONLY}"
     )
-    panel = lines("Heartbeats", told, "suffix: /min").with_target(
+    panel = lines("Heartbeats", description, "suffix: /min").with_target(
         over_time(q.per_minute(q.HEARTBEATS, "outcome"), "{{outcome}}")
     )
     colors = {"delivered": GREEN, "failed": RED, "expired": ORANGE}
@@ -85,37 +87,37 @@ def _heartbeats() -> timeseries.Panel:
 
 
 def _heartbeat_age() -> timeseries.Panel:
-    told = (
-        "How long ago a round of heartbeats last reached every partition. It rises when Celery's beat or worker stands "
-        "still, or Kafka takes no records. The dashed lines are for a heartbeat each minute. Nothing where heartbeats "
-        f"are off. {_LEADER_ONLY}"
+    description = (
+        "How long ago a round of heartbeats last reached every partition. It rises when Celery's beat or worker is "
+        "down, or Kafka accepts no records. The dashed lines are for a heartbeat each minute. Empty if heartbeats are "
+        f"off. {_LEADER_ONLY}"
     )
-    panel = with_lines_at(lines("Age of the last round of heartbeats", told, "s"), GREEN, *HEARTBEAT_STEPS)
+    panel = with_lines_at(lines("Age of the last round of heartbeats", description, "s"), GREEN, *HEARTBEAT_STEPS)
     return panel.with_target(over_time(q.HEARTBEAT_AGE, "age"))
 
 
 def _tasks() -> timeseries.Panel:
-    told = (
+    description = (
         f"Due times that dispatchers processed per minute, over the last {q.WINDOW}, by outcome, namespace and queue. "
         "expired: older than its max_age. rejected: can never be sent, beat's log has the reason. Not known: this "
         "clock never sent a task."
     )
-    panel = lines("Tasks", told, "suffix: /min", 8)
+    panel = lines("Tasks", description, "suffix: /min", 8)
     legend = "{{outcome}} {{namespace}} {{queue}} ({{dispatcher}})"
     return panel.with_target(over_time(q.per_minute(q.TASKS, "dispatcher", "namespace", "queue", "outcome"), legend))
 
 
 def _dispatcher_behind() -> timeseries.Panel:
-    told = (
+    description = (
         "How far a dispatcher is behind its clock: the last tick minus the dispatcher's checkpoint. It grows while no "
         "process of the dispatcher runs, or while the task queue accepts nothing."
     )
-    panel = with_lines_at(lines("Dispatchers behind the clock", told, "s", 8), GREEN, (120, ORANGE), (300, RED))
+    panel = with_lines_at(lines("Dispatchers behind the clock", description, "s", 8), GREEN, (120, ORANGE), (300, RED))
     return panel.with_target(over_time(q.DISPATCHER_BEHIND, "{{dispatcher}}"))
 
 
 def _duplicates() -> timeseries.Panel:
-    told = "Runs that is_duplicate recognised as redeliveries. A few after a restart of beat are normal."
-    panel = bars("Redelivered tasks", told, "short", 8)
+    description = "Runs that is_duplicate recognised as redeliveries. A few after a restart of beat are normal."
+    panel = bars("Redelivered tasks", description, "short", 8)
     panel = panel.with_target(over_time(q.counted(q.TASK_DUPLICATES, _EACH), "redelivered"))
     return panel.override_by_name("redelivered", [fixed(BLUE)])

@@ -1,4 +1,4 @@
-"""The dashboard *Fleet*: every clock in one look."""
+"""The dashboard *Fleet*: all clocks."""
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, ThresholdsConfig
@@ -30,7 +30,7 @@ from helm.dashboards.parts import (
     steps,
 )
 
-_DESCRIPTION = "All clocks of clocksvc: which stand still, which are behind, which have no leader. Times are UTC."
+_DESCRIPTION = "All clocks of clocksvc: which hold, which are behind, which have no leader. Times are UTC."
 _TO_ONE_CLOCK = "/d/" + ONE_CLOCK + "?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&var-clock="
 
 _COLUMNS = {
@@ -68,8 +68,8 @@ def dashboard() -> Dashboard:
         built = built.with_variable(variable)
     return (
         built.with_panel(_number_of("Clocks", "Clocks that any replica serves.", f"count({q.LEADERS})", steps(PLAIN)))
-        .with_panel(_number_of("Held", "Clocks that stand still.", f"sum({q.IS_HELD})", _none_or(RED)))
-        .with_panel(_number_of("Without one leader", "Clocks that nobody leads, or two.", q.MISLED, _none_or(RED)))
+        .with_panel(_number_of("Held", "Clocks with a hold.", f"sum({q.IS_HELD})", _none_or(RED)))
+        .with_panel(_number_of("Without one leader", "Clocks without a leader, or with two.", q.MISLED, _none_or(RED)))
         .with_panel(_furthest())
         .with_panel(_table())
         .with_panel(_behind_grid())
@@ -91,18 +91,18 @@ def _number_of(title: str, description: str, expression: str, colors: Thresholds
 
 
 def _furthest() -> stat.Panel:
-    told = "How far the clock is behind that is furthest behind. The colours are for an interval of a minute."
-    panel = number("Furthest behind", told, "s", 6).decimals(0).thresholds(steps(GREEN, *BEHIND_STEPS))
+    description = "Seconds behind of the slowest clock. The colours are for an interval of a minute."
+    panel = number("Furthest behind", description, "s", 6).decimals(0).thresholds(steps(GREEN, *BEHIND_STEPS))
     return panel.with_target(now(f"topk(1, {q.BEHIND})", "{{clock}}"))
 
 
 def _table() -> table.Panel:
-    told = (
-        'A row for each clock; its name leads to its own dashboard. "-" is not known: before the first tick or '
-        "heartbeat, or without a leader. The colours of times are for an interval of a minute; late and refused "
+    description = (
+        'A row for each clock; its name links to its own dashboard. "-" means unknown: before the first tick or '
+        "heartbeat, or without a leader. The colours of times are for an interval of a minute; late and rejected "
         "records are those of the time range."
     )
-    panel = grid("Clocks", told, 24, 10, "behind")
+    panel = grid("Clocks", description, 24, 10, "behind")
     for name, expression in _ASKED.items():
         panel = panel.with_target(rows(expression, name))
     return (
@@ -127,25 +127,27 @@ _STATE_COLORS: list[object] = [
 
 
 def _behind_grid() -> stat.Panel:
-    told = "How far each clock is behind; a tile leads to its clock. The colours are for an interval of a minute."
-    panel = number("Behind", told, "s", 24).height(6).decimals(0).thresholds(steps(GREEN, *BEHIND_STEPS))
+    description = (
+        "How far each clock is behind; a tile links to its clock. The colours are for an interval of a minute."
+    )
+    panel = number("Behind", description, "s", 24).height(6).decimals(0).thresholds(steps(GREEN, *BEHIND_STEPS))
     panel = panel.text_mode(BigValueTextMode.VALUE_AND_NAME).graph_mode(BigValueGraphMode.AREA)
     return panel.data_links([_tile_link()]).with_target(over_time(q.BEHIND, "{{clock}}"))
 
 
 def _holds() -> statetimeline.Panel:
-    told = "When each clock was held, for whatever reason. A gap: nothing was scraped."
-    return states("Holds", told, 8, HELD_WORDS).with_target(over_time(q.IS_HELD, "{{clock}}"))
+    description = "Holds of each clock, for any reason. A gap: nothing was scraped."
+    return states("Holds", description, 8, HELD_WORDS).with_target(over_time(q.IS_HELD, "{{clock}}"))
 
 
 def _ticks() -> timeseries.Panel:
-    told = f"Ticks a minute over the last {q.WINDOW}. 0 in a hold; more than the usual while a backlog is caught up."
-    return lines("Ticks", told, "suffix: /min").with_target(over_time(q.TICKS, "{{clock}}"))
+    description = f"Ticks a minute over the last {q.WINDOW}. 0 in a hold; more than usual during a catch-up."
+    return lines("Ticks", description, "suffix: /min").with_target(over_time(q.TICKS, "{{clock}}"))
 
 
 def _leaders() -> timeseries.Panel:
-    told = "How often leadership changed hands, by clock. A few in a rolling update are ordinary."
-    panel = bars("Leader changes", told, "short").decimals(0)
+    description = "How often the leader changed, by clock. A few in a rolling update are normal."
+    panel = bars("Leader changes", description, "short").decimals(0)
     return panel.with_target(over_time(q.takeovers("$__rate_interval"), "{{clock}}"))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of panels, each with the looks that all of its kind have. What they show is said where they are used."""
+"""The kinds of panels with their common appearance. Their content is set where they are used."""
 
 from grafana_foundation_sdk.builders import common as builders
 from grafana_foundation_sdk.builders import dashboard, heatmap, stat, statetimeline, table, timeseries
@@ -32,12 +32,12 @@ def number(title: str, description: str, unit: str, width: int) -> stat.Panel:
 
 
 def plain_number(title: str, description: str, unit: str, width: int) -> stat.Panel:
-    """One value that is neither good nor bad."""
+    """One value without a colour scale."""
     return number(title, description, unit, width).color_mode(common.BigValueColorMode.NONE)
 
 
 def word(title: str, description: str, width: int) -> stat.Panel:
-    """The series' names, large; their values only choose the colour."""
+    """The series' names, large; values only determine the colour."""
     return number(title, description, "short", width).text_mode(common.BigValueTextMode.NAME)
 
 
@@ -70,7 +70,7 @@ def with_lines_at(panel: timeseries.Panel, base: str, *above: tuple[float, str])
 
 
 def bars(title: str, description: str, unit: str, width: int = 12) -> timeseries.Panel:
-    """Bars over time, upon each other."""
+    """Stacked bars over time."""
     stacked = builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A")
     panel = lines(title, description, unit, width).draw_style(common.GraphDrawStyle.BARS)
     return panel.fill_opacity(80).line_width(0).stacking(stacked)
@@ -79,7 +79,7 @@ def bars(title: str, description: str, unit: str, width: int = 12) -> timeseries
 def states(
     title: str, description: str, height: int, mappings: models.ValueMap, width: int = 24
 ) -> statetimeline.Panel:
-    """A row for each series, coloured by what its values mean; nothing where nothing is known."""
+    """A row for each series, coloured by the meaning of its values; empty where unknown."""
     return (
         statetimeline.Panel()
         .title(title)
@@ -102,7 +102,7 @@ def states(
 
 
 def heat(title: str, description: str, unit: str, height: int) -> heatmap.Panel:
-    """A row for each series, as given; the larger the value, the redder."""
+    """A row for each series, in the given order; larger values are redder."""
     color = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("RdYlGn").reverse(True).steps(64)
     return (
         heatmap.Panel()
@@ -124,7 +124,7 @@ def heat(title: str, description: str, unit: str, height: int) -> heatmap.Panel:
 
 
 def grid(title: str, description: str, width: int, height: int, sort_by: str) -> table.Panel:
-    """Rows and columns, the largest of one column first."""
+    """A table, sorted by one column, descending."""
     return (
         table.Panel()
         .title(title)
@@ -142,7 +142,7 @@ def grid(title: str, description: str, width: int, height: int, sort_by: str) ->
 
 
 def as_columns(names: dict[str, str]) -> list[models.DataTransformerConfig]:
-    """One row for each set of labels; columns in this order and under these names, all others left out."""
+    """One row for each set of labels; only these columns, in this order and with these names."""
     wanted = {"include": {"names": list(names)}}
     order = {"indexByName": {name: place for place, name in enumerate(names)}, "renameByName": names}
     return [

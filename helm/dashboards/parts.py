@@ -1,4 +1,4 @@
-"""What every panel and every dashboard is made of: the data source, queries, thresholds, links, variables."""
+"""The parts of panels and dashboards: data source, queries, thresholds, links, variables."""
 
 from grafana_foundation_sdk.builders import common as builders
 from grafana_foundation_sdk.builders import dashboard, prometheus
@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 PAGE_URL = "http://localhost:8080"
 RUNBOOK_URL = f"{PAGE_URL}/status/runbook.md"
-"""The service's own copy. Whoever installs the dashboards puts another address in the place of `PAGE_URL`."""
+"""The copy that the service serves. The installation of the dashboards replaces `PAGE_URL`."""
 
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "clocksvc"
@@ -21,7 +21,7 @@ GREEN, ORANGE, RED, PURPLE, BLUE, PLAIN = "green", "orange", "red", "purple", "b
 
 
 def over_time(expression: str, legend: str, name: str = "A") -> prometheus.Dataquery:
-    """A query over the time range. `name` is what overrides and transformations call it by."""
+    """A query over the time range. `name` is its name in overrides and transformations."""
     return prometheus.Dataquery().expr(expression).legend_format(legend).range().ref_id(name)
 
 
@@ -35,11 +35,11 @@ def rows(expression: str, name: str) -> prometheus.Dataquery:
     return now(expression, "", name).format(PromQueryFormat.TABLE)
 
 
-# -- looks ---------------------------------------------------------------------------------------------------------
+# -- appearance ---------------------------------------------------------------------------------------------------
 
 
 def steps(base: str, *above: tuple[float, str]) -> dashboard.ThresholdsConfig:
-    """A colour from the bottom, and others from a value on."""
+    """A base colour, and others from a value on."""
     found = [models.Threshold(value=None, color=base)]
     found += [models.Threshold(value=value, color=color) for value, color in above]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
@@ -51,7 +51,7 @@ def by_thresholds() -> dashboard.FieldColor:
 
 
 def by_name() -> dashboard.FieldColor:
-    """Colours from the series' names, so that one keeps its colour when others come and go."""
+    """Colours from the series' names, so that a series keeps its colour when others change."""
     return dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
 
 
@@ -66,7 +66,7 @@ def prop(name: str, value: object) -> models.DynamicConfigValue:
 
 
 def words(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
-    """Values to the text and the colour that they are shown with."""
+    """Maps values to a text and a colour."""
     results = {
         value: models.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(texts.items())
@@ -86,40 +86,40 @@ def legend(*calculations: str) -> builders.VizLegendOptions:
 
 
 def datasource_variable() -> dashboard.DatasourceVariable:
-    """Which Prometheus is asked."""
+    """The Prometheus data source."""
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
 def job_variable() -> dashboard.QueryVariable:
-    """Which installation is looked at, where one Prometheus scrapes several."""
+    """The installation, if one Prometheus scrapes several."""
     return _label_values("job", "Job", "clocksvc_build_info").multi(True).include_all(True).current(_all())
 
 
 def clock_variable() -> dashboard.QueryVariable:
-    """Which clock is looked at; every replica exports `clocksvc_leader`, whatever is out of reach."""
+    """The clock. Every replica exports `clocksvc_leader`, also during outages."""
     return _label_values("clock", "Clock", 'clocksvc_leader{job=~"$job"}')
 
 
 def clocks_variable() -> dashboard.QueryVariable:
-    """Which clocks are looked at: all of them, unless told otherwise."""
+    """The clocks; all of them by default."""
     return clock_variable().multi(True).include_all(True).current(_all())
 
 
 def topic_variable() -> dashboard.QueryVariable:
-    """Which of the clock's topics are looked at."""
+    """The topics of the clock."""
     series = 'clocksvc_partition_clock_timestamp_seconds{job=~"$job",clock=~"$clock"}'
     topics = _label_values("topic", "Topic", series).multi(True).include_all(True).current(_all())
     return topics.all_value(".+")
 
 
 def page_variable() -> dashboard.TextBoxVariable:
-    """Where the status page is."""
-    told = "The address of clocksvc's status page, as your browser reaches it, without a slash at the end."
-    return _address("page", "Status page", told, PAGE_URL)
+    """The address of the status page."""
+    description = "The address of clocksvc's status page for your browser, without a final slash."
+    return _address("page", "Status page", description, PAGE_URL)
 
 
 def runbook_variable() -> dashboard.TextBoxVariable:
-    """Where the runbook is."""
+    """The address of the runbook."""
     return _address("runbook", "Runbook", "The address of clocksvc's runbook.", RUNBOOK_URL)
 
 
@@ -150,21 +150,21 @@ def _address(name: str, label: str, description: str, url: str) -> dashboard.Tex
     )
 
 
-# -- links and the whole -------------------------------------------------------------------------------------------
+# -- links and dashboards -------------------------------------------------------------------------------------------
 
 
 def page_link(fragment: str) -> dashboard.DashboardLink:
-    """To the status page, or to a clock there."""
-    return _link("Status page", "${page}/" + fragment, "external link", "Who holds it, since when, and what to do")
+    """A link to the status page, or to a clock on it."""
+    return _link("Status page", "${page}/" + fragment, "external link", "What holds it, since when, and what to do")
 
 
 def runbook_link() -> dashboard.DashboardLink:
-    """To the runbook."""
-    return _link("Runbook", "${runbook}", "doc", "What each hold and each alert means, and what to do")
+    """A link to the runbook."""
+    return _link("Runbook", "${runbook}", "doc", "The meaning of each hold and alert, and what to do")
 
 
 def siblings_link() -> dashboard.DashboardLink:
-    """To the other dashboards, with time range, data source and job."""
+    """A link to the other dashboards, with time range, data source and job."""
     return (
         dashboard.DashboardLink("clocksvc")
         .type(models.DashboardLinkType.DASHBOARDS)
@@ -175,7 +175,7 @@ def siblings_link() -> dashboard.DashboardLink:
 
 
 def blank(title: str, uid: str, description: str) -> dashboard.Dashboard:
-    """A dashboard without panels: what all have."""
+    """A dashboard without panels, with the common settings."""
     return (
         dashboard.Dashboard(title)
         .uid(uid)

@@ -1,19 +1,19 @@
-"""The questions that dashboards ask of Prometheus, each once.
+"""The dashboards' Prometheus queries, each defined once.
 
-`$job` and `$clock` are the dashboards' variables. What the leader exports moves to another instance with the
-leadership: every expression takes the instances together. What is not known gives no series: no `or vector(0)`, and
-nothing that divides by what may be zero.
+`$job` and `$clock` are the dashboards' variables. The leader's series move to another instance with the leadership, so
+every expression aggregates over instances. Unknown values have no series: no `or vector(0)`, and no division by a value
+that may be zero.
 """
 
 WINDOW = "5m"
-"""For rates of what comes once a minute: shorter windows would jump between one and two of them."""
+"""For rates of events that come once a minute: shorter windows would alternate between one and two."""
 
 NO_HOLD = "no hold"
 NONE = "none"
 
 
 def of(metric: str, *matchers: str) -> str:
-    """A metric's series of the clocks that are looked at."""
+    """A metric's series of the selected clocks."""
     return metric + "{" + ",".join(('job=~"$job"', 'clock=~"$clock"', *matchers)) + "}"
 
 
@@ -23,20 +23,20 @@ BEHIND = f"time() - {GLOBAL_CLOCK}"
 _HOLDING = of("clocksvc_holding")
 HELD = f"max by (clock, reason) ({_HOLDING}) == 1"
 STATE = f'({HELD}) or label_replace(max by (clock) ({_HOLDING}) == 0, "reason", "{NO_HOLD}", "", "")'
-"""1 for each reason that holds a clock; 0 under the reason "no hold" where there is none."""
+"""1 for each reason of a hold; 0 with the reason "no hold" if there is none."""
 
 IS_HELD = f"max by (clock) ({_HOLDING})"
-"""1 where anything holds a clock, else 0."""
+"""1 if the clock holds, else 0."""
 
 LEADERS = f"sum by (clock) ({of('clocksvc_leader')})"
 LEADING = (
     f"(max by (clock, instance) ({of('clocksvc_leader')}) == 1) * on (clock) group_left () {LEADERS}"
     f' or label_replace({LEADERS} == 0, "instance", "{NONE}", "", "")'
 )
-"""How many lead a clock, under each instance that does; 0 under the instance "none"."""
+"""The number of leaders of a clock, for each leading instance; 0 with the instance "none"."""
 
 MISLED = f"sum({LEADERS} != bool 1)"
-"""How many clocks have no leader, or more than one."""
+"""The number of clocks without a leader, or with more than one."""
 
 TICKS = f"60 * sum by (clock) (rate({of('clocksvc_ticks_total')}[{WINDOW}]))"
 PARTITIONS = f"max by (clock, state) ({of('clocksvc_partitions')})"
@@ -48,25 +48,25 @@ REPLICAS = 'count by (version) (clocksvc_build_info{job=~"$job"})'
 
 
 def in_state(state: str) -> str:
-    """How many partitions a clock has in a state."""
+    """The number of partitions of a clock in a state."""
     return "max by (clock) (" + of("clocksvc_partitions", f'state="{state}"') + ")"
 
 
 def takeovers(window: str) -> str:
-    """How often an instance began to lead: rises from 0 to 1, without the falls."""
+    """How often an instance became leader: changes from 0 to 1 only."""
     led = f"{of('clocksvc_leader')}[{window}]"
     return f"sum by (clock) (changes({led}) - resets({led}))"
 
 
 def counted(counter: str, window: str, *labels: str) -> str:
-    """By how much a counter rose in a window, all instances together."""
+    """The increase of a counter in a window, over all instances."""
     return f"sum by ({', '.join(('clock', *labels))}) (increase({counter}[{window}]))"
 
 
 def risen(counter: str, *labels: str) -> str:
-    """By how much a counter of the store rose in the whole time range.
+    """The increase of a counter of the store in the whole time range.
 
-    The instances are taken together first: a leader that comes back would count what was counted meanwhile once more.
+    Aggregated over instances first: a leader that returns would count the increase meanwhile once more.
     """
     highest = f"max by ({', '.join(('clock', *labels))}) ({counter})"
     return f"increase(({f'sum by (clock) ({highest})' if labels else highest})[$__range:$__interval])"
@@ -83,7 +83,7 @@ def per_second(counter: str, *labels: str) -> str:
 
 
 def latency(quantile: float) -> str:
-    """A quantile of the tick latency in seconds; nothing where there was no tick: NaN is not greater than 0."""
+    """A quantile of the tick latency in seconds; empty without ticks, because NaN is not greater than 0."""
     buckets = f"sum by (clock, le) (rate({of('clocksvc_tick_latency_seconds_bucket')}[{WINDOW}]))"
     return f"histogram_quantile({quantile:g}, {buckets}) >= 0"
 
@@ -94,16 +94,16 @@ _PARTITION = of("clocksvc_partition_clock_timestamp_seconds", 'topic=~"$topic"')
 PARTITION_CLOCK = f"max by (clock, topic, partition) ({_PARTITION})"
 _LAST_KNOWN = f"max by (clock, topic, partition) (last_over_time({_PARTITION}[$__range] @ end()))"
 DRIFT = f"{PARTITION_CLOCK} - on (clock) group_left () {GLOBAL_CLOCK}"
-"""How far a partition clock is ahead of the global clock, in seconds."""
+"""Seconds by which a partition clock is ahead of the global clock."""
 
 
 def slowest(count: int) -> str:
-    """The partitions that are furthest behind now; their clocks, epoch seconds."""
+    """The clocks of the slowest partitions now, in epoch seconds."""
     return f"bottomk({count}, {PARTITION_CLOCK})"
 
 
 def of_slowest(expression: str, count: int) -> str:
-    """An expression for the partitions that are last at the end of the time range: the same ones all along."""
+    """An expression for the slowest partitions at the end of the time range, over the whole range."""
     return f"({expression}) and on (clock, topic, partition) bottomk({count}, {_LAST_KNOWN})"
 
 
@@ -115,7 +115,7 @@ def in_order(expression: str) -> str:
 
 
 def drift(aggregate: str, parameter: str = "") -> str:
-    """An aggregate of all partition clocks (`min`, or `quantile` with its parameter), against the global clock."""
+    """An aggregate of all partition clocks (`min`, or `quantile` with its parameter), relative to the global clock."""
     return f"{aggregate} by (clock) ({parameter}{_PARTITION}) - {GLOBAL_CLOCK}"
 
 

@@ -1,5 +1,4 @@
-"""From dashboards to the text of their files: the same text each time, and nothing that a release of the SDK adds by
-itself."""
+"""Serialises dashboards: the same text in every run, without fields that a release of the SDK adds."""
 
 import json
 from pathlib import Path
@@ -14,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "clocksvc" / "dashboards"
 
 
 def texts() -> dict[str, str]:
-    """The text of each file, by its name."""
+    """The text of each file, by file name."""
     return {"clock.json": text(clock.dashboard()), "fleet.json": text(fleet.dashboard())}
 
 
@@ -24,7 +23,7 @@ def text(dashboard: Dashboard) -> str:
     for number, panel in enumerate(_panels(model), 1):
         panel["id"] = number
     for shown in (*model["links"], *model["annotations"].get("list", [])):
-        # The SDK puts every link into a menu; where nothing is said, Grafana shows it beside the variables.
+        # The SDK puts every link into a menu; without a placement, Grafana shows it next to the variables.
         shown.pop("placement", None)
     return json.dumps(model, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -73,7 +73,7 @@ _PARENT = closed(
 
 
 def schema() -> Schema:
-    """All of it."""
+    """The complete schema."""
     fields = {
         **_naming(),
         "config": config.config(),
@@ -112,7 +112,7 @@ def _naming() -> dict[str, Schema]:
 
 
 def _around() -> dict[str, Schema]:
-    """What lets others reach it and look at it."""
+    """Network access, monitoring and ingress."""
     return {
         "networkPolicy": closed(
             {

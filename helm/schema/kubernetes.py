@@ -1,4 +1,4 @@
-"""What Kubernetes defines, from the newest schemas that `kubernetes-validate` carries: typos are refused there too."""
+"""Kubernetes' own definitions, from the newest schemas of `kubernetes-validate`: typos in them are refused too."""
 
 import json
 from functools import cache
@@ -33,7 +33,7 @@ def a(name: str) -> Schema:
 
 
 def definitions() -> dict[str, Schema]:
-    """The roots, and all that they refer to, without Kubernetes' descriptions."""
+    """The roots and all definitions that they refer to, without descriptions."""
     found: dict[str, Schema] = {}
     waiting = [f"io.k8s.api.{root}" for root in _ROOTS.values()]
     while waiting:
@@ -56,7 +56,7 @@ def _every() -> dict[str, Any]:
 
 
 def _plain(schema: Any, waiting: list[str], *, names: bool = False) -> Any:
-    """Without descriptions and extensions, but with fields that are called so; what it refers to joins `waiting`."""
+    """Remove descriptions and extensions, but keep fields with these names. Adds references to `waiting`."""
     if isinstance(schema, list):
         return [_plain(one, waiting) for one in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""What the schema is made of: closed objects, lists, maps, text. Knows no setting and no object of Kubernetes."""
+"""The building blocks of the schema: closed objects, lists, maps, text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -11,12 +11,12 @@ SWITCH: Schema = {"type": "boolean"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
 LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
 NAME: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$"}
-"""Of a pool or a mount: 1 to 20 characters, so that it fits into the names of objects."""
+"""The name of a pool or a mount: 1 to 20 characters, so that it fits into object names."""
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
 
 
 def closed(fields: Mapping[str, Schema], required: Sequence[str] = ()) -> Schema:
-    """An object with these fields and no other."""
+    """An object with exactly these fields."""
     made: Schema = {"type": "object", "additionalProperties": False, "properties": dict(fields)}
     return made | ({"required": list(required)} if required else {})
 
@@ -28,12 +28,12 @@ def named(value: Schema, name: Schema | None = None) -> Schema:
 
 
 def listed(item: Schema) -> Schema:
-    """A list of one kind."""
+    """A list with items of one schema."""
     return {"type": "array", "items": item}
 
 
 def or_null(schema: Schema) -> Schema:
-    """The same, or nothing. A description stays outside, where editors look for it."""
+    """The schema, or null. A description stays at the top level, where editors read it."""
     inner = {key: value for key, value in schema.items() if key != "description"}
     if isinstance(inner.get("type"), str) and "enum" not in inner:
         return {**schema, "type": [inner["type"], "null"]}
@@ -42,5 +42,5 @@ def or_null(schema: Schema) -> Schema:
 
 
 def one_of(*values: str) -> Schema:
-    """One of these words."""
+    """One of these strings."""
     return {"type": "string", "enum": list(values)}

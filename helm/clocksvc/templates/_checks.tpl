@@ -1,4 +1,4 @@
-{{/* What would end in a pod that can't start, refused before anything is installed. One message for each. */}}
+{{/* Refuses values with which a pod could not start, with a message for each. */}}
 {{- define "clocksvc.checks" -}}
 {{- $config := .Values.config -}}
 {{- $secrets := .Values.secrets -}}
@@ -46,7 +46,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A secret's own field would be overruled unseen by the file that it is mounted as. */}}
+{{/* A mounted secret would silently override the field in `config`. */}}
 {{- define "clocksvc.checkTwice" -}}
 {{- $config := include "clocksvc.written" . | fromJson -}}
 {{- range include "clocksvc.secretFiles" . | fromJsonArray -}}
@@ -57,7 +57,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A path below the mounts that nothing is mounted at. */}}
+{{/* A path below the mount directory without a mount. */}}
 {{- define "clocksvc.checkTls" -}}
 {{- $config := include "clocksvc.written" . -}}
 {{- range regexFindAll "/etc/clocksvc/tls/[^/\"]+" $config -1 | uniq -}}

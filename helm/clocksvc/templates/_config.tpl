@@ -1,4 +1,4 @@
-{{/* The configuration: what clocksvc reads, made of `config` and of the files that `secrets` are mounted as. */}}
+{{/* The configuration that clocksvc reads, built from `config` and the files of `secrets`. */}}
 
 {{/* root, celery: the sections as written for the service, or for beats and workers. */}}
 {{- define "clocksvc.written" -}}
@@ -50,7 +50,7 @@
 {{- toJson $files -}}
 {{- end -}}
 
-{{/* root, celery: the configuration's text. JSON is YAML in which text is text for every reader, whatever it looks like. */}}
+{{/* root, celery: the configuration's text. In JSON every reader takes strings as strings; in YAML some look like other types. */}}
 {{- define "clocksvc.config" -}}
 {{- $config := include "clocksvc.written" . | fromJson -}}
 {{- range include "clocksvc.secretFiles" . | fromJsonArray -}}
@@ -87,7 +87,7 @@
 {{- (include "clocksvc.written" (dict "root" . "celery" false) | fromJson).clocks | keys | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* The name of a token that may read every clock: root, wanted (a name, or ""), path, required. "" without one. */}}
+{{/* The name of a token that can read every clock: root, wanted (a name, or ""), path, required. "" without one. */}}
 {{- define "clocksvc.readToken" -}}
 {{- include "clocksvc.checks" .root -}}
 {{- $secrets := .root.Values.secrets.tokens -}}

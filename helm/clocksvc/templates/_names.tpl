@@ -16,7 +16,7 @@
 {{- default $default .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* What a selector looks for; it never changes for a release. */}}
+{{/* Selector labels; they never change for a release. */}}
 {{- define "clocksvc.selector" -}}
 app.kubernetes.io/name: {{ include "clocksvc.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -46,7 +46,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Shallow: a list of maps, of which later ones count more. Sprig's merge takes false for nothing. */}}
+{{/* Shallow merge of a list of maps; later maps win. Sprig's merge treats false as unset. */}}
 {{- define "clocksvc.laid" -}}
 {{- $laid := dict -}}
 {{- range . -}}
@@ -73,7 +73,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Where the runbook is, for those who follow a link; "" where nobody has said. */}}
+{{/* The runbook's URL for links; "" if it is not set. */}}
 {{- define "clocksvc.runbook" -}}
 {{- if .Values.runbookUrl -}}
 {{ .Values.runbookUrl }}

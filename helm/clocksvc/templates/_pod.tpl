@@ -1,4 +1,4 @@
-{{/* The pod of any Deployment here, so that none forgets what all must have. */}}
+{{/* The pod template of every Deployment. */}}
 
 {{/* root, own (the values of this Deployment), component, pool, path (of own in the values), celery, container (the rest
      of its YAML). */}}
@@ -99,7 +99,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* Over nodes and zones unless said otherwise; in a rolling update each generation by itself. */}}
+{{/* Spread over nodes and zones by default; in a rolling update each generation separately. */}}
 {{- define "clocksvc.spread" -}}
 {{- $own := kindIs "slice" .own.topologySpreadConstraints | ternary .own.topologySpreadConstraints .root.Values.pods.topologySpreadConstraints -}}
 {{- if kindIs "slice" $own -}}
@@ -123,7 +123,7 @@ topologySpreadConstraints:
 {{- end -}}
 {{- end -}}
 
-{{/* root, own, component, pool, name: at most so many are taken away at once by whoever drains nodes. */}}
+{{/* root, own, component, pool, name: limits the pods that a node drain evicts at once. */}}
 {{- define "clocksvc.podDisruptionBudget" -}}
 {{- $budget := include "clocksvc.laid" (list (dict "enabled" true "maxUnavailable" 1) .own.podDisruptionBudget) | fromYaml -}}
 {{- if $budget.enabled -}}
