@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tests.repository import ROOT
+
 HERE = Path(__file__).resolve().parent
-RULES = sorted((HERE.parents[2] / "helm" / "clocksvc" / "rules").glob("*.yaml"))
+RULES = sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))
 SCENARIOS = sorted(HERE.glob("*.yaml"))
 
 _SELECTOR = re.compile(r"\b(?:clocksvc_\w+|up)\b(?:\{[^}]*\})?")

@@ -127,7 +127,7 @@ def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> N
     """One of each was sent: Prometheus' estimate is near one, in the clock's dashboard and in the fleet's."""
     told = {
         "late": by_title(scraped, "clock", "Late in this time")[0].value,
-        "refused": by_title(scraped, "clock", "Refused in this time")[0].value,
+        "refused": by_title(scraped, "clock", "Rejected in this time")[0].value,
         **{
             f"fleet {name}": one.value
             for name in ("late", "refused")
