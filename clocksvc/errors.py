@@ -1,29 +1,29 @@
-"""Every error that clocksvc raises on purpose. An error's docstring is its default message.
+"""All errors that clocksvc raises on purpose. The docstring of an error is its default message.
 
 ClocksvcError
-├── InvalidValue              a setting, argument or payload is wrong: names the field, the value, what would be right
-├── SettingsError             the configuration is wrong: names everything that is
-├── Unavailable               a part is out of reach for now: try again after a back-off
+├── InvalidValue              a setting, an argument or a payload is wrong: names field, value and what is wanted
+├── SettingsError             the configuration is wrong: lists all problems
+├── Unavailable               a server does not answer: try again after a back-off
 │   ├── StoreUnavailable
 │   ├── TickLogUnavailable
 │   ├── MetadataUnavailable
 │   ├── CheckpointsUnavailable
 │   ├── TaskQueueUnavailable
-│   └── ServiceUnavailable    the HTTP service, seen from a client
-├── LeaseLost                 another process leads this clock now
-├── StoreLost                 what the leader had written to the store is gone
-├── StoreMismatch             the store belongs to another Kafka cluster or speaks another format
-├── ChainBroken               the store's stream does not end with the tick before this one
-├── Fenced                    a newer leader took the tick log over
-├── OutcomeUnknown            a commit was sent and its answer never came
-├── OpenTransaction           somebody else's transaction is open on the tick log
-├── TickLogTruncated          the tick log lost ticks that were given
-├── TickLogRefused            the tick log's topic has a shape that could lose ticks
-├── UnreadableRecord          the tick log's last record is not in a format that this version reads
-├── CursorTooOld              ticks after this cursor are no longer kept
-├── Rebuilding                the store's stream is being made anew: nothing can be answered yet
-├── UnknownClock              no clock of this name is configured
-├── Refused                   the service refused a request for good (credentials, scope, wrong clock)
+│   └── ServiceUnavailable    the HTTP service does not answer its client
+├── LeaseLost                 another process has the lease of this clock
+├── StoreLost                 the store has lost what the leader wrote
+├── StoreMismatch             the store belongs to another Kafka cluster, or has another format
+├── ChainBroken               the last tick in the store is not the one before this tick
+├── Fenced                    a newer writer has fenced this one
+├── OutcomeUnknown            a commit was not acknowledged: it may have taken effect
+├── OpenTransaction           another program has an open transaction on the tick log
+├── TickLogTruncated          the tick log has lost ticks
+├── TickLogMisconfigured      the tick log's topic has settings with which it could lose ticks
+├── UnreadableRecord          this version can't read a record
+├── CursorTooOld              the ticks after this cursor are not kept any more
+├── Rebuilding                the stream of ticks in the store is being rebuilt
+├── UnknownClock              no clock with this name is configured
+├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
 └── ReporterMisuse            a Reporter was used in a way that could make a tick early
 """
 
@@ -55,7 +55,7 @@ class SettingsError(ClocksvcError):
 
 
 class Unavailable(ClocksvcError):
-    """A part is out of reach for now."""
+    """A server does not answer."""
 
 
 class StoreUnavailable(Unavailable):
@@ -67,7 +67,7 @@ class TickLogUnavailable(Unavailable):
 
 
 class MetadataUnavailable(Unavailable):
-    """Kafka does not answer a question about topics."""
+    """Kafka does not answer a request for topic metadata."""
 
 
 class CheckpointsUnavailable(Unavailable):
@@ -75,7 +75,7 @@ class CheckpointsUnavailable(Unavailable):
 
 
 class TaskQueueUnavailable(Unavailable):
-    """The task queue's broker does not take a task."""
+    """The task queue does not accept a task."""
 
 
 class ServiceUnavailable(Unavailable):
@@ -83,47 +83,47 @@ class ServiceUnavailable(Unavailable):
 
 
 class LeaseLost(ClocksvcError):
-    """Another process leads this clock now."""
+    """Another process has the lease of this clock."""
 
 
 class StoreLost(ClocksvcError):
-    """What the leader had written to the store is gone."""
+    """The store has lost what the leader wrote."""
 
 
 class StoreMismatch(ClocksvcError):
-    """The store belongs to another Kafka cluster or speaks another format."""
+    """The store belongs to another Kafka cluster, or has another format."""
 
 
 class ChainBroken(ClocksvcError):
-    """The store's stream does not end with the tick before this one."""
+    """The last tick in the store is not the one before this tick."""
 
 
 class Fenced(ClocksvcError):
-    """A newer leader took the tick log over."""
+    """A newer writer has fenced this one."""
 
 
 class OutcomeUnknown(ClocksvcError):
-    """A commit was sent and its answer never came: the tick log knows."""
+    """A commit was not acknowledged: it may have taken effect."""
 
 
 class OpenTransaction(ClocksvcError):
-    """Somebody else's transaction is open on the tick log."""
+    """Another program has an open transaction on the tick log."""
 
 
 class TickLogTruncated(ClocksvcError):
-    """The tick log lost ticks that were given."""
+    """The tick log has lost ticks."""
 
 
-class TickLogRefused(ClocksvcError):
-    """The tick log's topic has a shape that could lose ticks."""
+class TickLogMisconfigured(ClocksvcError):
+    """The tick log's topic has settings with which it could lose ticks."""
 
 
 class UnreadableRecord(ClocksvcError):
-    """A record of the tick log is not in a format that this version reads."""
+    """This version can't read a record of the tick log."""
 
 
 class CursorTooOld(ClocksvcError):
-    """Ticks after this cursor are no longer kept."""
+    """The ticks after this cursor are not kept any more."""
 
     def __init__(self, cursor_ms: int, oldest_ms: int, oldest_previous_ms: int | None) -> None:
         self.cursor_ms, self.oldest_ms, self.oldest_previous_ms = cursor_ms, oldest_ms, oldest_previous_ms
@@ -131,15 +131,15 @@ class CursorTooOld(ClocksvcError):
 
 
 class Rebuilding(ClocksvcError):
-    """The store's stream is being made anew: nothing lower than what was shown is shown meanwhile."""
+    """The stream of ticks in the store is being rebuilt; until then the clock shows nothing older than before."""
 
 
 class UnknownClock(ClocksvcError):
-    """No clock of this name is configured."""
+    """No clock with this name is configured."""
 
 
-class Refused(ClocksvcError):
-    """The service refused the request."""
+class RequestRejected(ClocksvcError):
+    """The service rejected the request."""
 
 
 class ReporterMisuse(ClocksvcError):

@@ -1,22 +1,19 @@
-"""Addresses of servers as people write them: URLs that may carry a password.
-
-Must not connect anywhere. Any text that could hold such a URL goes through `without_password` before it is shown.
-"""
+"""Masks passwords and tokens in URLs. Every text that could contain such a URL passes through it before it is shown."""
 
 import re
 
 _MASK = "***"
-# From `://` to the last `@` before a blank or the next URL of a list: greedy, because a password that is not
-# percent-encoded may itself hold `@`, `/`, `?` or `#`, and hiding a host too many is the smaller harm.
+# Greedy, from `://` to the last `@` before a blank or the next URL of a list: a password that is not percent-encoded
+# can contain `@`, `/`, `?` or `#`, and it is better to hide a host than to show a password.
 _CREDENTIALS = re.compile(r"(?<=://)(?:(?![;,][A-Za-z][A-Za-z0-9+.-]*://)\S)*@")
 _SECRET_ARGUMENT = re.compile(r"([?&][^=&#\s]*(?:password|passwd|token|secret)[^=&#\s]*=)[^&#;\s]*", re.IGNORECASE)
 
 
 def without_password(url: str) -> str:
-    """`redis://user:***@host:6379/0`: every URL in a text with its password masked, the user kept.
+    """`redis://user:***@host:6379/0`: masks the passwords of all URLs in a text, and keeps the users.
 
-    Lists of URLs with `;` or `,` between them are masked one by one. A user without a password is masked too, because
-    tokens are written that way. Never raises; text without a URL comes back as it is.
+    In a list, URLs are separated by `;` or `,`. A user without a password is masked too, because tokens are written
+    that way. Never raises; a text without a URL is returned unchanged.
     """
     if "://" not in url:
         return url

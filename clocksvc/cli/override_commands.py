@@ -52,7 +52,7 @@ class OverrideCommand:
 
         Raises:
             InvalidValue: clock, partition or reason are not valid; nothing was sent.
-            Refused, UnknownClock, ServiceUnavailable: as the service answers.
+            RequestRejected, UnknownClock, ServiceUnavailable: as the service answers.
         """
         check_clock_name("CLOCK", args.clock)
         check_reason(args.reason)

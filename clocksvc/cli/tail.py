@@ -8,7 +8,7 @@ from clocksvc.client.ticks import ticks
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
-from clocksvc.errors import ClocksvcError, CursorTooOld, Refused
+from clocksvc.errors import ClocksvcError, CursorTooOld, RequestRejected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 print(_as_text(tick), flush=True)
     except CursorTooOld as error:
-        raise Refused(_too_old(error)) from error
+        raise RequestRejected(_too_old(error)) from error
     finally:
         logger.removeHandler(notes)
     return 0

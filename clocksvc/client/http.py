@@ -17,7 +17,7 @@ from clocksvc.client.sse import (
     Event,
     read_events,
 )
-from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable, UnknownClock
+from clocksvc.errors import InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
 from clocksvc.redaction import without_password
 
 CONNECT_TIMEOUT_S = 5.0
@@ -71,7 +71,7 @@ class ServiceClient:
             accept: statuses other than 2xx that are returned, not raised.
 
         Raises:
-            Refused: the service rejects the request, for example because of the token or an invalid parameter.
+            RequestRejected: the service rejects the request, for example because of the token or an invalid parameter.
             UnknownClock: the service has no such clock, or no such path.
             ServiceUnavailable: no response, or one that asks to retry later.
         """
@@ -191,7 +191,7 @@ def is_unauthenticated(error: BaseException) -> bool:
     return isinstance(error, _Unauthenticated)
 
 
-class _Unauthenticated(Refused):
+class _Unauthenticated(RequestRejected):
     """The token is missing or not known."""
 
 
@@ -224,8 +224,8 @@ def _error(answer: ServiceResponse, path: str) -> Exception:
     if status == 401:
         return _Unauthenticated(message)
     if 300 <= status < 400:
-        return Refused(f"{path}: the service redirects (status {status}): wanted its final address")
-    return Refused(message)
+        return RequestRejected(f"{path}: the service redirects (status {status}): wanted its final address")
+    return RequestRejected(message)
 
 
 def _parts(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -44,7 +44,7 @@ def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: st
         CursorTooOld: ticks after `after`, or after the last one yielded, are no longer kept. To continue without them,
             call again with `after=error.oldest_previous_ms / 1000` (0 if that is None).
         UnknownClock: the service has no such clock.
-        Refused: the service rejects the request, for example because of the token.
+        RequestRejected: the service rejects the request, for example because of the token.
         ChainBroken: five connections in a row had a tick that does not follow the last one.
     """
     check_clock_name("clock", clock)

@@ -20,7 +20,7 @@ from clocksvc.clock.time_format import (
     parse_timestamp,
     to_rfc3339,
 )
-from clocksvc.errors import InvalidValue, Refused, ServiceUnavailable
+from clocksvc.errors import InvalidValue, RequestRejected, ServiceUnavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 
@@ -61,7 +61,7 @@ def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None
     Raises:
         ServiceUnavailable: the timeout is over and the last request failed, so the state of the clock is not known.
         UnknownClock: the service has no such clock. Raised at once.
-        Refused: the service rejects the request, for example because of the token. Raised at once.
+        RequestRejected: the service rejects the request, for example because of the token. Raised at once.
         InvalidValue: an argument is not valid.
     """
     check_clock_name("clock", clock)
@@ -93,7 +93,7 @@ def wait_for_boundary(
 
     Raises:
         ServiceUnavailable: the last request before the end of the timeout failed.
-        UnknownClock, Refused: as for `request_wait`; at once.
+        UnknownClock, RequestRejected: as for `request_wait`; at once.
     """
     deadline = float("inf") if timeout_s is None else _TIME.monotonic() + timeout_s
     backoff = Backoff(CONNECTION)
@@ -127,14 +127,14 @@ def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: fl
     Raises:
         ServiceUnavailable: no response, or not one of clocksvc, such as a proxy's page with status 200.
         UnknownClock: the service has no such clock.
-        Refused: the service rejects the request.
+        RequestRejected: the service rejects the request.
     """
     path, until = f"/v1/clocks/{clock}/wait", to_rfc3339(until_ms)
     params: Params = {"until": until, "timeout": round(timeout_s, 3)}
     response = client.get(path, params, timeout_s=timeout_s + RESPONSE_GRACE_S, accept=(409,))
     if response.status == 409:
         if not str(response.body.get("type")).endswith(_NOT_REACHED):
-            raise Refused(f"{path}: {response.body.get('detail', 'status 409')}")
+            raise RequestRejected(f"{path}: {response.body.get('detail', 'status 409')}")
     elif not _is_reached(response.body, clock, until_ms):
         raise ServiceUnavailable(
             f"{path}: the server is not clocksvc: wanted a tick of clock {clock!r} at {until} or later, got "

@@ -1,1 +1,1 @@
-"""What the core needs from outside, one protocol a module. `kafka/`, `redis/` and `memory/` implement them."""
+"""What the core needs from outside, one protocol in each module. `kafka/`, `redis/` and `memory/` implement them."""

@@ -1,8 +1,8 @@
 """Durable checkpoints of a clock's dispatchers: the tick up to which each has sent all due tasks.
 
 An implementation serves one dispatcher of one clock, such as `beat`. Checkpoints are not kept in the store, which can
-be lost, nor in the tick log, which only the leader writes. Calls block; a call that waits calls `waiting` about once a
-second. An object must not be used by two threads at once.
+be lost, nor in the tick log, which only the leader writes. Calls block. A call that waits calls `keep_alive` about once
+a second. An object must not be used by two threads at once.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Checkpoint:
 class Checkpoints(Protocol):
     """The checkpoint of one dispatcher, under `OWN_KEY`, and the registrations of its schedules, by name."""
 
-    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+    def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         """Become the only writer and read all checkpoints. When this returns, earlier writers are fenced.
 
         Raises:
@@ -49,7 +49,7 @@ class Checkpoints(Protocol):
             UnreadableRecord: a checkpoint has a format that this version does not read.
         """
 
-    def commit(self, checkpoints: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+    def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
         """Write checkpoints atomically; None deletes one.
 
         Raises:

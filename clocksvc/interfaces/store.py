@@ -1,10 +1,9 @@
-"""What keeps a clock's volatile state: roster and partition clocks, recent ticks, lease, counters.
+"""The store: a clock's volatile state. Roster and partition clocks, recent ticks, lease, requests, counters.
 
-All of it can be lost, at any moment, without a tick too early, lost or twice: ticks come back from the tick log, the
-roster from Kafka's metadata, partition clocks from the consumers' next repeat. A keeper of this promise serves one
-clock. Every method is one atomic operation of the keeper, may block for as long as the keeper's own time-out, is
-safe to call from any thread, and raises StoreUnavailable when the keeper does not answer (a write may have happened
-then: each one is safe to repeat).
+All of it can be lost at any moment without a tick that is early, lost or duplicated: ticks come back from the tick log,
+the roster from Kafka's metadata, partition clocks from the next reports of the consumers. An implementation serves one
+clock. Each method is atomic, can be called from any thread, and blocks for at most the implementation's timeout. Each
+raises StoreUnavailable if the store does not answer; a write may have taken effect then, and it is safe to repeat it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,14 +20,14 @@ from clocksvc.clock.tick import Tick
 FORMAT = 1
 """The store's format. A reporter of version N works with a service of N-1 to N+1."""
 MAX_PENDING_REQUESTS = 64
-"""So many requests may wait for a leader."""
+"""The number of requests that can wait for a leader."""
 REQUEST_RETENTION_MS = 60_000
-"""For so long after its end a request is kept, so that a leader can still say what became of it."""
+"""How long a request is kept after it expired, so that a leader can still write its result."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockParameters:
-    """What consumers and readers must know of a clock. Written by its leader, times in milliseconds."""
+    """The parameters of a clock that consumers and readers need. Written by its leader; times in milliseconds."""
 
     group: str
     topics: tuple[str, ...]
@@ -39,13 +38,13 @@ class ClockParameters:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One message of a reporter.
+    """One report of a consumer.
 
     Attributes:
         group: the consumer group that processed the records.
-        timestamps: the highest raw timestamp for each partition.
-        rejected: timestamps that the reporter itself rejected, with the outcome: only counted and shown.
-        late_records: how many records since its last message stood before a tick that was already given.
+        timestamps: the highest raw timestamp of each partition.
+        rejected: timestamps that the reporter rejected, with their outcomes. They are counted and shown only.
+        late_records: the number of records since the last report that are older than the last tick.
     """
 
     group: str
@@ -56,12 +55,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReportAnswer:
-    """What a reporter learns.
+    """The store's answer to a report.
 
     Attributes:
         outcomes: one for each timestamp, in order.
-        parameters: the clock's; None while no leader has written them (all outcomes are `unknown` then).
-        last_tick_ms: the global clock; None before the first tick or while the store does not know it.
+        parameters: the clock's; None while no leader has written them. All outcomes are `unknown` then.
+        last_tick_ms: the global clock; None before the first tick, or if the store does not know it.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -71,19 +70,21 @@ class ReportAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ProgressReading:
-    """What a leader needs for one step, read at one moment.
+    """What a leader needs for one step. All values are read at the same moment.
 
     Attributes:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty.
-        count, generation: of the roster in the store; other than the leader wrote means that it was lost or replaced.
+        count, generation: of the roster in the store. If they differ from what the leader wrote, the roster was lost
+            or replaced.
         now_ms: the store's own clock.
+        last_tick_ms: the `previous` of the next tick. If it differs from the leader's last tick, the store was rolled
+            back.
         boundary_crossed_at_ms: store time of the report that completed the next boundary; None if none is complete.
-        unknown_seen_ms: when a report last named a partition that is not on the roster; 0 for never.
-        digests: of the configurations of all replicas alive.
+        unknown_seen_ms: store time of the last report that named a partition outside the roster; 0 for none.
+        digests: the configuration digests of all live replicas.
         announcements_complete_since_ms: store time since which no announcement was lost; None before the first one.
-        last_tick_ms: what the next tick must name as `previous`; other than the leader published last means that the
-            store was rolled back.
-        requests: those that wait and have not expired, and those handed to a leader before that nobody has answered.
+        requests: waiting requests that have not expired, and requests that an earlier leader read without writing a
+            result.
     """
 
     lowest_ms: int | None
@@ -100,7 +101,7 @@ class ProgressReading:
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Whose state the store holds."""
+    """The Kafka cluster to which the store's content belongs, and the format of that content."""
 
     cluster_id: str
     format: int = FORMAT
@@ -108,12 +109,12 @@ class StoreIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PartitionClock:
-    """One line of the list of partitions.
+    """The clock of one partition.
 
     Attributes:
         raw_ms: the highest raw record timestamp reported; None while unknown.
-        reported_ms: when it was last reported, by the store's clock; None while unknown.
-        rejected: why its newest report was rejected, if that was after the last one accepted.
+        reported_ms: store time of the last report; None while unknown.
+        rejected: why the newest report was rejected; None if the newest report was accepted.
     """
 
     partition: Partition
@@ -125,16 +126,16 @@ class PartitionClock:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A clock as a reader sees it, read at one moment.
+    """The state of a clock for readers. All values are read at the same moment.
 
     Attributes:
         parameters: None while no leader has written them.
-        leader_status: what the leader last said about the clock (JSON), None when it said nothing for half a minute.
-        leader: who holds the lease; None when nobody does.
-        started_ms: when the first leader started; None when unknown.
+        leader_status: the status that the leader published last (JSON); None after its TTL of half a minute.
+        leader: the holder of the lease; None without a lease.
+        started_ms: when the first leader started; None if unknown.
         known, unknown, excluded: numbers of partitions.
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
-        exclusions, pause: what operators have asked for and the tick log says; nothing where no leader has written it.
+        exclusions, pause: the operator overrides, as the leader wrote them with the roster.
     """
 
     now_ms: int
@@ -152,7 +153,7 @@ class Snapshot:
 
 
 class TaskCounterKey(NamedTuple):
-    """What a dispatcher's tasks are counted by. `queue` may be a topic; "" where it is not known beforehand."""
+    """The labels of a task counter. `queue` can be a topic; "" if it is not known in advance."""
 
     namespace: str
     queue: str
@@ -161,13 +162,15 @@ class TaskCounterKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What consumers and workers have caused, counted in the store.
+    """Counters of consumers and workers, kept in the store.
 
     Attributes:
-        reports: by outcome. heartbeats: by outcome. late_records: a number.
-        heartbeat_success_ms: when a round of heartbeats last reached every partition; None for never.
-        tasks: by dispatcher, then by what was done. task_duplicates: runs of tasks that were seen to be redeliveries.
-        dispatcher_checkpoints_ms: up to where each dispatcher has sent everything.
+        reports, heartbeats: numbers by outcome.
+        late_records: the number of late records.
+        heartbeat_success_ms: store time of the last complete round of heartbeats; None for none.
+        tasks: numbers by dispatcher and labels.
+        dispatcher_checkpoints_ms: the tick up to which each dispatcher has sent all tasks.
+        task_duplicates: runs of tasks that were redeliveries of finished tasks.
     """
 
     reports: Mapping[str, int] = field(default_factory=dict)
@@ -180,54 +183,54 @@ class Counters:
 
 
 class ReportSink(Protocol):
-    """Where a reporter sends its reports: a store, or the HTTP service in front of one."""
+    """The destination of reports: a store, or the HTTP service in front of one."""
 
     def report(self, report: Report) -> ReportAnswer:
-        """Keep each partition's maximum.
+        """Keep the maximum of each partition, and notify the leader when the minimum crosses a boundary.
 
-        Only partitions on the roster count, others are answered `unknown`. A timestamp too far ahead by the keeper's
-        own clock, or below zero, is refused for its partition alone and forgotten; another group's report is refused
-        whole. Wakes the leader when the minimum crosses a boundary. Repeating a report changes nothing but counters.
+        Only partitions on the roster count; the outcome of others is `unknown`. A timestamp below zero, or too far
+        ahead of the store's own clock, is rejected for its partition alone and forgotten. A report of another group is
+        rejected completely. Repeating a report changes only counters.
 
         Raises:
-            StoreMismatch: the store's format is not one that this reporter can write.
+            StoreMismatch: this reporter can't write the store's format.
             Unavailable: no answer.
         """
 
     def close(self) -> None:
-        """Free connections. Nothing may be called afterwards."""
+        """Close connections. No other method may be called afterwards."""
 
 
 class Store(ReportSink, Protocol):
-    """One clock's volatile state."""
+    """The volatile state of one clock."""
 
     # -- the lease ------------------------------------------------------------------------------------------------
 
     def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
-        """Take the lease unless somebody else holds it; True when `token` holds it now, for `ttl_ms` from now."""
+        """Take or renew the lease for `ttl_ms` from now; False if another token has it."""
 
     def release_lease(self, token: str) -> None:
-        """Give the lease up if `token` holds it."""
+        """Release the lease if `token` has it."""
 
     def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
-        """Say that a replica with this configuration digest is alive; `ttl_ms` 0 takes that back.
+        """Announce that a replica with this configuration digest is alive; `ttl_ms` 0 removes the announcement.
 
-        `replica` is a unique name: `host:pid`, optionally followed by a space and more. `config_json` is what the
-        digest stands for.
+        `replica` is a unique name: `host:pid`, optionally followed by a space and more. `config_json` is the
+        configuration behind the digest.
         """
 
     def replicas(self) -> list[Replica]:
-        """The replicas alive."""
+        """The live replicas."""
 
-    # -- a leader's writes: each checks the token and raises LeaseLost when it does not hold the lease ------------
+    # -- writes of the leader: each raises LeaseLost if the token does not have the lease ---------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
-        """Mark an unmarked store as this cluster's and write the clock's parameters.
+        """Claim an empty store for this cluster, and write the clock's parameters.
 
-        `started_ms` is kept only where no earlier leader left one.
+        `started_ms` is kept only if no earlier leader wrote one.
 
         Raises:
-            StoreMismatch: the store bears other identity; nothing is written.
+            StoreMismatch: the store has another identity; nothing is written.
         """
 
     def write_roster(
@@ -238,45 +241,44 @@ class Store(ReportSink, Protocol):
         exclusions: Sequence[Exclusion] = (),
         pause: Pause | None = None,
     ) -> None:
-        """Write the whole roster at once, with its generation and count, and for readers who excluded and paused.
+        """Replace the roster and its generation, and write the operator overrides for readers.
 
-        A partition keeps its reported timestamp where its topic's id is the one written before; others are unknown.
-        Where the id is another one, what is reported counts only from the boundary on after all that was reported of
-        the old topic: a consumer that has not noticed yet repeats how far it was there.
+        A partition keeps its reported timestamp if its topic's id is unchanged; otherwise it becomes unknown. After a
+        change of the id, timestamps count only from the boundary after the highest one reported for the old topic,
+        because consumers that have not noticed the change repeat their progress in the old topic.
         """
 
     def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
-        """What a step needs; renews the lease for `ttl_ms`. Its requests can't be withdrawn any more.
+        """Read what a step needs, and renew the lease for `ttl_ms`. The requests read can't be cancelled any more.
 
         Raises:
-            StoreLost: the parameters or the roster are gone.
+            StoreLost: the parameters or the roster are missing.
         """
 
     def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
-        """Leave answers by the requests' ids, for `ttl_ms`, in the requests' place."""
+        """Replace requests, by id, by their results; a result is kept for `ttl_ms`."""
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
-        """Append ticks to the stream of recent ones, if it ends with the first one's `previous`; the store's time
-        afterwards, in ms. Drops ticks that were emitted longer ago than the clock's `recent_ticks`.
+        """Append ticks to the stream of recent ticks; returns the store's time afterwards.
 
-        An empty stream ends with what `rebuild` last said; without that only a chain's beginning fits (`previous`
-        is None).
+        Drops ticks that were emitted longer ago than the clock's `recent_ticks`. The first tick must name the stream's
+        last tick as `previous`; if the stream is empty, the `last_ms` of the last `rebuild`, or None.
 
         Raises:
-            ChainBroken: the stream ends otherwise; nothing is written.
+            ChainBroken: it names another one; nothing is written.
         """
 
     def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
-        """Put exactly these ticks in the stream's place, at once for readers. May take several writes before.
+        """Replace the stream by these ticks, atomically for readers. Can take several writes before that.
 
-        `last_ms` is the last tick's time, or what `init` said where there is no tick yet: the next tick's `previous`.
+        `last_ms` is the `previous` of the next tick: the last tick, or without ticks the time that `init` set.
         """
 
     def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
-        """Leave the leader's leader_status on the clock (JSON) for readers."""
+        """Write the leader's status of the clock (JSON) for readers."""
 
     def wait_for_notification(self, timeout_s: float) -> bool:
-        """Block until a report wants the leader's attention; False after `timeout_s`. Only the leader calls it."""
+        """Block until a report or `notify` notifies the leader; False after `timeout_s`. For the leader only."""
 
     def notify(self) -> None:
         """End a `wait_for_notification`."""
@@ -284,68 +286,68 @@ class Store(ReportSink, Protocol):
     # -- requests to the leader, by any replica -------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
-        """Leave a request for the leader, and wake it. False: it has expired, or too many wait; nothing is left then.
+        """Store a request and notify the leader; False if it has expired, or if too many requests wait.
 
-        A request that is there already, or is answered, stays as it is.
+        A request that is stored already, or has a result, is not changed.
         """
 
     def cancel_request(self, request_id: str) -> bool:
-        """Take a request back. True: no leader has seen it, or ever will. False: one has, or it is not there."""
+        """Remove a request that no leader has read; False if one has, or if there is none."""
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
-        """The leader's answer; None while there is none, or none any more."""
+        """The result of a request; None if there is none, or if it was dropped after its TTL."""
 
     # -- readers --------------------------------------------------------------------------------------------------
 
     def last_tick(self) -> Tick | None:
-        """The stream's last tick; None where there is no stream."""
+        """The stream's last tick; None without a stream."""
 
     def first_tick(self) -> Tick | None:
-        """The stream's oldest kept tick; None where there is no stream."""
+        """The stream's oldest tick; None without a stream."""
 
     def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
-        """The kept ticks after a time, ascending, at most `limit`."""
+        """The ticks after a time, ascending, at most `limit`."""
 
     def newest_ticks(self, limit: int) -> list[Tick]:
-        """The newest kept ticks, ascending, at most `limit`."""
+        """The newest ticks, ascending, at most `limit`."""
 
     def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
-        """Block until there are ticks after a time; at most 1,000, ascending; [] after `timeout_s`."""
+        """Block until there are ticks after a time; ascending, at most 1,000; [] after `timeout_s`."""
 
     def snapshot(self) -> Snapshot:
-        """The clock as a reader sees it."""
+        """The state of the clock for readers."""
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
-        """Partition clocks in order of topic and number, after one, at most `limit`; excluded ones too."""
+        """Partition clocks after one, in order of topic and number, at most `limit`; including excluded ones."""
 
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
-        """Partitions on the roster whose raw timestamp is unknown or below `before_ms`, lowest first."""
+        """Partitions on the roster that are unknown or whose raw timestamp is below `before_ms`, lowest first."""
 
     # -- counters -------------------------------------------------------------------------------------------------
 
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
-        """Add to the heartbeat counters; `success` notes the store's time as that of the last whole round."""
+        """Add to the heartbeat counters. `success` sets the time of the last complete round to now."""
 
     def count_tasks(
         self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
     ) -> None:
-        """Add to a dispatcher's counters; a zero makes a counter that is there from now on.
+        """Add to a dispatcher's counters; adding zero creates a counter.
 
-        `at_ms`, unless None, is up to where it has sent everything: the furthest that was told counts, and is
-        forgotten `ttl_ms` after it was last told any.
+        `at_ms`, unless None, is the dispatcher's checkpoint. The largest value counts; it is dropped `ttl_ms` after the
+        last call that gave one.
         """
 
     def counters(self) -> Counters:
-        """What consumers and workers have caused so far."""
+        """All counters."""
 
-    # -- tasks that have been run ---------------------------------------------------------------------------------
+    # -- finished tasks -------------------------------------------------------------------------------------------
 
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
-        """Remember for `kept_ms` that a task has been run to its end. Only so many as `most` are remembered: those that
-        would be kept for longest."""
+        """Remember for `kept_ms` that a task has finished. At most `most` tasks are remembered, those that expire
+        last."""
 
     def is_task_done(self, task_id: str) -> bool:
-        """Whether a task is remembered as finished; one that is counts as a double."""
+        """Whether a task is remembered as finished. If so, counts a duplicate."""
 
     def now_ms(self) -> int:
         """The store's own clock."""

@@ -25,7 +25,7 @@ class TickConsumer(Protocol):
     def assignment_epoch(self) -> int | None:
         """A number that differs for each assignment of this process; None while it has no assignment."""
 
-    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
+    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
         """The last tick in the tick log; None before the clock's first tick.
 
         Raises:

@@ -1,8 +1,8 @@
-"""What keeps a clock's ticks for good, in order: the truth.
+"""The tick log: a clock's ticks, durable and in order. It is the source of truth; the store can be rebuilt from it.
 
-A keeper serves one clock: one log, one partition, one writer at a time. Calls block; a call that waits for the log
-calls `waiting` about once a second, so that a leader can renew its lease or raise to give up. None is safe to call
-from two threads at once.
+An implementation serves one clock: one log with one partition, and one writer at a time. Calls block. A call that
+waits for the log calls `keep_alive` about once a second, so that a leader can renew its lease, or raise to end the
+call. An object must not be used by two threads at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ class Tail:
     """The end of a tick log.
 
     Attributes:
-        record: the last committed record; None where none is found from the log's beginning to its end.
-        first_offset: where the log begins now; above 0 when something was deleted from it.
+        record: the last committed record; None if the log has none.
+        first_offset: the first offset of the log; above 0 if records were deleted.
     """
 
     record: Record | None
@@ -28,72 +28,77 @@ class Tail:
 
 
 class TickLog(Protocol):
-    """One clock's ticks, for good."""
+    """The tick log of one clock."""
 
     @property
     def writable(self) -> bool:
-        """Whether this writer has fenced, and as far as it knows was neither fenced nor interrupted since."""
+        """Whether this writer has fenced and, as far as it knows, was neither fenced nor interrupted since."""
 
-    def ensure_topic(self, waiting: KeepAlive) -> None:
-        """Create the log where it is missing, and check its shape.
+    def ensure_topic(self, keep_alive: KeepAlive) -> None:
+        """Create the topic if it is missing, and check its settings.
 
         Raises:
-            TickLogRefused: more than one partition, or a policy that can delete the last record.
+            TickLogMisconfigured: the topic has several partitions, or a policy that can delete the last record.
             TickLogUnavailable: no answer.
         """
 
-    def fence(self, waiting: KeepAlive) -> None:
-        """Become the only writer: with a new producer; nothing of an older one lands after this returned.
+    def fence(self, keep_alive: KeepAlive) -> None:
+        """Become the only writer, with a new producer. When this returns, records of older writers are rejected.
 
         Raises:
             TickLogUnavailable: no answer.
         """
 
-    def tail(self, waiting: KeepAlive) -> Tail:
-        """The last committed record, read back from the log's end as the brokers know it now.
+    def tail(self, keep_alive: KeepAlive) -> Tail:
+        """Read the last committed record, back from the log's present end.
 
-        Call it after `fence`: it draws a conclusion from an open transaction that no other reader may draw, and ends
-        one of our own that a broker forgot.
+        To be called after `fence` only: it aborts a transaction of earlier writers that the brokers have forgotten.
 
         Raises:
-            OpenTransaction: somebody else's transaction is open, for longer than a commit takes to show.
-            UnreadableRecord: the last record is not one that this version reads.
-            Fenced: somebody fenced this writer.
+            OpenTransaction: another transactional id has an open transaction, and it stays open longer than a commit
+                takes to become visible.
+            UnreadableRecord: this version can't read the last record.
+            Fenced: another writer fenced this one.
             TickLogUnavailable: no answer.
         """
 
-    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
-        """All committed records, newest first, read as they are asked for; what is no record of ours is passed over.
-
-        Raises OpenTransaction and TickLogUnavailable as `tail` does.
-        """
-
-    def last_written(self, waiting: KeepAlive) -> Sequence[Record]:
-        """Some of the newest records, two transactions at least, oldest first, whatever became of their transactions;
-        what is no record of ours is passed over.
-
-        Raises OpenTransaction and TickLogUnavailable as `tail` does.
-        """
-
-    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
-        """Commit records in one transaction: all are durable and visible in order when this returns, or none is.
-
-        A broker that is killed at once may forget a commit of ticks that it answered (not of a control record: it
-        is confirmed). They are among `last_written` then, and whoever published them knows that they were committed.
+    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
+        """Iterate over all committed records, newest first. Reads on demand and skips unreadable records.
 
         Raises:
-            Fenced: somebody fenced this writer; nothing was written.
-            OutcomeUnknown: the commit was not answered, or is not seen in the log; the next `fence` and `tail` tell.
+            OpenTransaction, TickLogUnavailable: as `tail`.
+        """
+
+    def last_written(self, keep_alive: KeepAlive) -> Sequence[Record]:
+        """Read the newest records, committed or not, oldest first: at least the last two transactions.
+
+        Skips unreadable records.
+
+        Raises:
+            OpenTransaction, TickLogUnavailable: as `tail`.
+        """
+
+    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
+        """Commit records in one transaction. When this returns, all are durable and visible in order.
+
+        A broker that is killed immediately afterwards can forget that it acknowledged the commit. The records are then
+        still in `last_written`. `await_commit_marker` excludes this.
+
+        Raises:
+            Fenced: another writer fenced this one; nothing was written.
+            OutcomeUnknown: the commit was not acknowledged, or its records are not visible; `fence` and `tail` tell
+                whether it took effect.
             TickLogUnavailable: nothing was committed.
         """
 
-    def await_commit_marker(self, waiting: KeepAlive) -> None:
-        """Wait until the end of the last commit stands in the log: from then on no broker forgets it. Not for every
-        tick before it is published, it would come 1 to 2 ms later.
+    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
+        """Wait until the marker of the last commit is in the log. From then on, the brokers can't forget the commit.
+
+        This takes 1 to 2 ms, so ticks are published without it.
 
         Raises:
-            OutcomeUnknown: it is not seen in the log; the next `fence` and `tail` tell.
+            OutcomeUnknown: the marker did not become visible; `fence` and `tail` tell whether the commit took effect.
         """
 
     def close(self) -> None:
-        """Free connections. May be called at any time, more than once."""
+        """Close connections. Can be called at any time, and more than once."""

@@ -1,6 +1,6 @@
-"""The one module that reads the computer's clock. Logic takes times as arguments, or a Time.
+"""The interface to the computer's clock, and its implementation. No other module reads the clock.
 
-It must not be imported by `clock/`, which knows no time but what it is told.
+`clock/` must not import this: its functions receive times as arguments.
 """
 
 import time
@@ -8,17 +8,17 @@ from typing import Protocol
 
 
 class Time(Protocol):
-    """Where logic outside the core gets the time from."""
+    """Where code outside the core reads the time."""
 
     def now_ms(self) -> int:
-        """Wall time, milliseconds since the epoch. May jump, either way."""
+        """Wall-clock time, milliseconds since the epoch. Can jump in both directions."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary beginning; never goes back. For time-outs and back-offs."""
+        """Seconds since an arbitrary moment. Never goes back; for timeouts and back-offs."""
 
 
 class SystemTime:
-    """The computer's own clock."""
+    """The computer's clock."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""The watched topics: what partitions they have, which ids, and how a heartbeat gets into each."""
+"""The watched topics: their metadata, and heartbeats into their partitions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from clocksvc.clock.roster import TopicMetadata
 
 
 class TimestampType(StrEnum):
-    """Who gives a topic's records their timestamps (Kafka's `message.timestamp.type`)."""
+    """Where record timestamps come from: producers or brokers (Kafka's `message.timestamp.type`)."""
 
     CREATE_TIME = "CreateTime"
     LOG_APPEND_TIME = "LogAppendTime"
@@ -18,24 +18,24 @@ class TimestampType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClusterMetadata:
-    """One metadata reading. Topics that Kafka does not list are absent."""
+    """The metadata of a cluster's topics. Topics that Kafka does not list are absent."""
 
     cluster_id: str
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
 
 
 class Topics(Protocol):
-    """The watched topics of one Kafka cluster. Safe to use from several threads; creates no topic, ever."""
+    """The watched topics of one Kafka cluster. Safe to use from several threads; never creates a topic."""
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
-        """Ask Kafka, now, for partitions and ids.
+        """Request partition counts and topic ids from Kafka. Blocks; nothing is cached.
 
         Raises:
-            MetadataUnavailable: no answer, or an answer that leaves open whether a topic exists (authorization).
+            MetadataUnavailable: no answer, or Kafka does not say whether a topic exists (authorization).
         """
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
-        """Who stamps the records of each topic. A topic for which Kafka does not say is absent.
+        """The timestamp type of each topic. A topic for which Kafka does not tell it is absent.
 
         Raises:
             MetadataUnavailable: no answer.
@@ -49,14 +49,14 @@ class Topics(Protocol):
         payload: bytes | None,
         timeout_s: float,
     ) -> Mapping[Partition, str | None]:
-        """Put one heartbeat record into each partition, by number, and wait for every delivery.
+        """Produce one heartbeat record to each partition and wait for all deliveries, for at most `timeout_s`.
 
         Returns:
-            For each partition None when it was delivered, else why not, in words.
+            For each partition None if the record was delivered, else a text that says why not.
         """
 
     def close(self) -> None:
-        """Free connections. May be called more than once."""
+        """Close connections. Can be called more than once."""
 
 
 HEARTBEAT_HEADER = "clocksvc-heartbeat"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from clocksvc.clock.log_record import Message
-from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogRefused, UnreadableRecord
+from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogMisconfigured, UnreadableRecord
 from clocksvc.interfaces.checkpoints import Checkpoint, checkpoint_topic
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
@@ -59,7 +59,7 @@ class KafkaCheckpoints:
         self.close()
         try:
             ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), _wanted_config)
-        except TickLogRefused as error:
+        except TickLogMisconfigured as error:
             raise CheckpointsUnavailable(str(error)) from error
         self._writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
         self._writer.fence(self._deadline(keep_alive))

@@ -49,7 +49,7 @@ def ensure_topic(
         config: the settings of a new topic, for a number of brokers.
 
     Raises:
-        TickLogRefused: the topic's settings could lose records.
+        TickLogMisconfigured: the topic's settings could lose records.
         The topic's `unavailable` error: no answer, or not authorized.
     """
     with Admin(settings, topic.unavailable) as admin:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from clocksvc.errors import TickLogRefused
+from clocksvc.errors import TickLogMisconfigured
 
 MIN_COMPACTION_LAG_MS = 30 * 86_400_000
 REPLICATION = 3
@@ -79,10 +79,10 @@ def warnings(topic: TickLogTopic) -> list[str]:
 
 
 def raise_if_unsafe(topic: TickLogTopic) -> None:
-    """Raise TickLogRefused with all `problems` of a topic, if it has any."""
+    """Raise TickLogMisconfigured with all `problems` of a topic, if it has any."""
     found = problems(topic)
     if found:
-        raise TickLogRefused("; ".join(found))
+        raise TickLogMisconfigured("; ".join(found))
 
 
 def _durability(topic: TickLogTopic) -> list[str]:

@@ -26,7 +26,7 @@ from clocksvc.errors import (
     StoreLost,
     StoreMismatch,
     StoreUnavailable,
-    TickLogRefused,
+    TickLogMisconfigured,
     TickLogTruncated,
     TickLogUnavailable,
     UnreadableRecord,
@@ -54,7 +54,7 @@ _HOLDS: dict[type[ClocksvcError], Reason] = {
     TickLogTruncated: Reason.TICKLOG_TRUNCATED,
     OpenTransaction: Reason.TICKLOG_OPEN_TRANSACTION,
     UnreadableRecord: Reason.TICKLOG_UNAVAILABLE,
-    TickLogRefused: Reason.TICKLOG_UNAVAILABLE,
+    TickLogMisconfigured: Reason.TICKLOG_UNAVAILABLE,
     TickLogUnavailable: Reason.TICKLOG_UNAVAILABLE,
     MetadataUnavailable: Reason.METADATA_UNAVAILABLE,
 }
@@ -116,7 +116,7 @@ class Leader:
             return self._enter(Phase.FENCING, 0.0)
         except (TickLogUnavailable, MetadataUnavailable) as error:
             return self._without_kafka(error)
-        except (StoreMismatch, TickLogTruncated, OpenTransaction, UnreadableRecord, TickLogRefused) as error:
+        except (StoreMismatch, TickLogTruncated, OpenTransaction, UnreadableRecord, TickLogMisconfigured) as error:
             self._enter(Phase.FENCING, 0.0)
             wait_s = self._report_hold_and_retry(error)
             # Another replica may succeed: a newer version, for example, or one that uses the right cluster.

@@ -23,7 +23,7 @@ from clocksvc.errors import (
     InvalidValue,
     OpenTransaction,
     OutcomeUnknown,
-    TickLogRefused,
+    TickLogMisconfigured,
     UnreadableRecord,
 )
 from clocksvc.interfaces.store import Store
@@ -53,8 +53,8 @@ def set_first_tick(
 
     Raises:
         InvalidValue: the time is not a boundary, is in the future, or is before a tick in the log or the store.
-        TickLogRefused: the log has a last tick and has lost none; or it has lost a commit that a leader can repeat; or
-            the topic has unsafe settings.
+        TickLogMisconfigured: the log has a last tick and has lost none; or it has lost a commit that a leader can
+            repeat; or the topic has unsafe settings.
         UnreadableRecord: the log's last record can't be read, so its last tick is not known.
         Fenced, OutcomeUnknown: the last attempt failed with it.
         OpenTransaction, Unavailable: as the tick log and the store raise them.
@@ -128,7 +128,7 @@ def _check_log(spec: ClockSpec, state: ClockState, stored_ms: int | None) -> Non
     """Reject a log that has ticks, unless it has lost some: then the store has a later tick than the log."""
     ticked = state.last_tick_ms is not None and state.last_emitted_ms is not None
     if ticked and not _is_lost(state, stored_ms):
-        raise TickLogRefused(
+        raise TickLogMisconfigured(
             f"tick log {spec.tick_log!r} has a last tick, {to_rfc3339(state.last_tick_ms or 0)}, and has lost none: "
             f"clock {spec.name!r} continues after it. clocksvc init is for a log without ticks, or for a clock whose "
             "hold is ticklog_truncated"
@@ -137,7 +137,7 @@ def _check_log(spec: ClockSpec, state: ClockState, stored_ms: int | None) -> Non
 
 def _check_lost_commit(spec: ClockSpec, known: Tick, state: ClockState, written: Sequence[Record]) -> None:
     if path_to_tick(known, state, written):
-        raise TickLogRefused(
+        raise TickLogMisconfigured(
             f"a broker lost a commit of {spec.tick_log!r}, but its ticks are still in the topic: start the service. "
             f"The leader commits them again, up to {to_rfc3339(known.at_ms)}, and nothing is lost"
         )

@@ -29,12 +29,12 @@ class MemoryCheckpoints:
         self._topic, self._dispatcher = topic, dispatcher
         self._epoch: int | None = None
 
-    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
+    def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self._topic.epochs[self._dispatcher] += 1
         self._epoch = self._topic.epochs[self._dispatcher]
         return dict(self._topic.checkpoints[self._dispatcher])
 
-    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
+    def commit(self, positions: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
         if self._epoch is None or self._epoch != self._topic.epochs[self._dispatcher]:
             raise Fenced
         found = self._topic.checkpoints[self._dispatcher]

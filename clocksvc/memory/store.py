@@ -29,9 +29,9 @@ from clocksvc.interfaces.store import (
     TaskCounterKey,
 )
 from clocksvc.interfaces.time import Time
-from clocksvc.memory.partition_table import (
+from clocksvc.memory.store_state import (
     Lease,
-    State,
+    StoreState,
 )
 
 _FOLLOW_LIMIT = 1_000
@@ -55,7 +55,7 @@ class MemoryStore:
         self._time = time
         self._recent_ticks_ms = recent_ticks_ms
         self._changed = threading.Condition()
-        self._state = State(announcements_complete_since_ms=0)
+        self._state = StoreState(announcements_complete_since_ms=0)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -69,29 +69,29 @@ class MemoryStore:
                 return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, state.last_tick_ms())
             _check_format(state.identity)
             if report.group != parameters.group:
-                outcomes = self._refuse_group(state, report)
+                outcomes = self._reject_group(state, report)
             else:
                 outcomes = self._receive(state, report, parameters)
             state.reports.update(outcome.value for outcome in outcomes)
             return ReportAnswer(outcomes, parameters, state.last_tick_ms())
 
-    def _receive(self, state: State, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
+    def _receive(self, state: StoreState, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()
-        outcomes = tuple(state.receive(reading, parameters, now_ms) for reading in report.timestamps)
-        for reading, outcome in report.rejected:
-            state.note_refusal(reading.partition, outcome)
+        outcomes = tuple(state.receive(reported, parameters, now_ms) for reported in report.timestamps)
+        for reported, outcome in report.rejected:
+            state.note_rejection(reported.partition, outcome)
             state.reports[outcome.value] += 1
         state.late_records += report.late_records
         if Outcome.UNKNOWN in outcomes:
             state.unknown_seen_ms = now_ms
-            self._wake(state)
+            self._notify(state)
         self._note_crossing(state)
         return outcomes
 
     @staticmethod
-    def _refuse_group(state: State, report: Report) -> tuple[Outcome, ...]:
-        for reading in report.timestamps:
-            state.note_refusal(reading.partition, Outcome.FOREIGN_GROUP)
+    def _reject_group(state: StoreState, report: Report) -> tuple[Outcome, ...]:
+        for reported in report.timestamps:
+            state.note_rejection(reported.partition, Outcome.FOREIGN_GROUP)
         return (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
 
     # -- the lease --------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class MemoryStore:
         with self._leading(token) as state:
             expires_ms = self._time.now_ms() + ttl_ms
             for request_id, answer in answers.items():
-                state.answer_request(request_id, answer, expires_ms)
+                state.write_result(request_id, answer, expires_ms)
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         with self._leading(token) as state:
@@ -206,31 +206,31 @@ class MemoryStore:
             state.leader_status = (leader_status, self._time.now_ms() + ttl_ms)
 
     def wait_for_notification(self, timeout_s: float) -> bool:
-        self._wait(lambda state: state.woken, timeout_s)
+        self._wait(lambda state: state.notified, timeout_s)
         with self._answering() as state:
-            woken, state.woken = state.woken, False
-            return woken
+            notified, state.notified = state.notified, False
+            return notified
 
     def notify(self) -> None:
         with self._answering() as state:
-            self._wake(state)
+            self._notify(state)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
         with self._answering() as state:
-            left = state.leave(request, self._time.now_ms())
+            left = state.submit(request, self._time.now_ms())
             if left:
-                self._wake(state)
+                self._notify(state)
             return left
 
     def cancel_request(self, request_id: str) -> bool:
         with self._answering() as state:
-            return state.withdraw(request_id)
+            return state.cancel(request_id)
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
         with self._answering() as state:
-            return state.answer(request_id, self._time.now_ms())
+            return state.result(request_id, self._time.now_ms())
 
     # -- readers ----------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class MemoryStore:
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
         with self._answering() as state:
             now_ms = self._time.now_ms()
-            state.remember(task_id, now_ms + kept_ms, now_ms, most)
+            state.remember_finished(task_id, now_ms + kept_ms, now_ms, most)
 
     def is_task_done(self, task_id: str) -> bool:
         with self._answering() as state:
@@ -328,30 +328,30 @@ class MemoryStore:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _answering(self) -> Iterator[State]:
+    def _answering(self) -> Iterator[StoreState]:
         with self._changed:
             yield self._state
 
     @contextmanager
-    def _leading(self, token: str) -> Iterator[State]:
+    def _leading(self, token: str) -> Iterator[StoreState]:
         with self._answering() as state:
             lease = state.leader(self._time.now_ms())
             if lease is None or lease.token != token:
                 raise LeaseLost
             yield state
 
-    def _wait(self, condition: Callable[[State], bool], timeout_s: float) -> None:
+    def _wait(self, condition: Callable[[StoreState], bool], timeout_s: float) -> None:
         with self._answering():
             if timeout_s > 0:
                 self._changed.wait_for(lambda: condition(self._state), timeout_s)
 
-    def _note_crossing(self, state: State) -> None:
+    def _note_crossing(self, state: StoreState) -> None:
         if state.boundary_crossed_at_ms is None and state.boundary_waits():
             state.boundary_crossed_at_ms = self._time.now_ms()
-            self._wake(state)
+            self._notify(state)
 
-    def _wake(self, state: State) -> None:
-        state.woken = True
+    def _notify(self, state: StoreState) -> None:
+        state.notified = True
         self._changed.notify_all()
 
 

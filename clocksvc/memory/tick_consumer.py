@@ -54,7 +54,7 @@ class MemoryTickConsumer:
     def assignment_epoch(self) -> int | None:
         return self._epoch
 
-    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
+    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
         newest = next(self._group.log.committed_newest_first(), None)
         return None if newest is None else decode_message(self._group.clock, newest).state.last_tick_ms
 

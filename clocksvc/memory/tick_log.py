@@ -74,27 +74,27 @@ class MemoryTickLog:
     def writable(self) -> bool:
         return self._epoch is not None
 
-    def ensure_topic(self, waiting: KeepAlive) -> None:
+    def ensure_topic(self, keep_alive: KeepAlive) -> None:
         self._log.exists = True
 
-    def fence(self, waiting: KeepAlive) -> None:
+    def fence(self, keep_alive: KeepAlive) -> None:
         self._epoch = self._log.fence()
 
-    def tail(self, waiting: KeepAlive) -> Tail:
+    def tail(self, keep_alive: KeepAlive) -> Tail:
         self._check_exists()
         newest = next(self._log.committed_newest_first(), None)
         return Tail(None if newest is None else decode_message(self._clock, newest), self._log.first_offset)
 
-    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
+    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
         self._check_exists()
         for message in self._log.committed_newest_first():
             with suppress(UnreadableRecord):
                 yield decode_message(self._clock, message)
 
-    def last_written(self, waiting: KeepAlive) -> list[Record]:
-        return list(self.backwards(waiting))[::-1]
+    def last_written(self, keep_alive: KeepAlive) -> list[Record]:
+        return list(self.backwards(keep_alive))[::-1]
 
-    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
         if not records:
             return
         if self._epoch is None or self._epoch != self._log.epoch:
@@ -102,7 +102,7 @@ class MemoryTickLog:
             raise Fenced
         self._log.commit([encode_message(record) for record in records])
 
-    def await_commit_marker(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
         """Returns at once: a commit includes its marker."""
 
     def close(self) -> None:

@@ -31,21 +31,21 @@ class FaultyCheckpoints(MemoryCheckpoints):
     def __init__(self, topic: FaultyCheckpointTopic, dispatcher: str) -> None:
         super().__init__(topic, dispatcher)
 
-    def acquire(self, waiting: KeepAlive) -> Mapping[str, Checkpoint]:
-        self._check_available(waiting)
-        return super().acquire(waiting)
+    def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
+        self._check_available(keep_alive)
+        return super().acquire(keep_alive)
 
-    def commit(self, positions: Mapping[str, Checkpoint | None], waiting: KeepAlive) -> None:
-        self._check_available(waiting)
-        super().commit({}, waiting)  # raises Fenced
+    def commit(self, positions: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
+        self._check_available(keep_alive)
+        super().commit({}, keep_alive)  # raises Fenced
         fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
         if fault is not CommitFault.LOST:
-            super().commit(positions, waiting)
+            super().commit(positions, keep_alive)
         if fault is not None:
             self.close()
             raise OutcomeUnknown
 
-    def _check_available(self, waiting: KeepAlive) -> None:
+    def _check_available(self, keep_alive: KeepAlive) -> None:
         if self._topic.unavailable:
-            waiting()
+            keep_alive()
             raise CheckpointsUnavailable

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import Time
-from clocksvc.memory.partition_table import State
 from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.store_state import StoreState
 
 
 class FaultyStore(MemoryStore):
@@ -31,14 +31,14 @@ class FaultyStore(MemoryStore):
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
-        self.restore(State())
+        self.restore(StoreState())
 
-    def copy_state(self) -> State:
+    def copy_state(self) -> StoreState:
         """The complete state, for `restore`."""
         with self._changed:
             return copy.deepcopy(self._state)
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StoreState) -> None:
         """Roll back to what `copy_state` gave."""
         with self._changed:
             self._state = copy.deepcopy(state)
@@ -46,11 +46,11 @@ class FaultyStore(MemoryStore):
             self._changed.notify_all()
 
     @contextmanager
-    def _answering(self) -> Iterator[State]:
+    def _answering(self) -> Iterator[StoreState]:
         with super()._answering() as state:
             if self._broken:
                 raise StoreUnavailable
             yield state
 
-    def _wait(self, condition: Callable[[State], bool], timeout_s: float) -> None:
+    def _wait(self, condition: Callable[[StoreState], bool], timeout_s: float) -> None:
         super()._wait(lambda state: self._broken or condition(state), timeout_s)

@@ -14,12 +14,12 @@ class FaultyTickConsumer(MemoryTickConsumer):
         super().__init__(group)
         self._log = log
 
-    def last_tick_ms(self, waiting: KeepAlive) -> int | None:
+    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
         if self._log.unavailable:
             raise TickLogUnavailable
         if self._log.last_stable_offset < self._log.end:
             raise OpenTransaction
-        return super().last_tick_ms(waiting)
+        return super().last_tick_ms(keep_alive)
 
     def _read(self, start: int) -> list[TickWithOffset]:
         if self._log.unavailable:

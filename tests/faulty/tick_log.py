@@ -155,35 +155,35 @@ class FaultyTickLog(MemoryTickLog):
     def __init__(self, log: FaultyLog, clock: str) -> None:
         super().__init__(log, clock)
 
-    def ensure_topic(self, waiting: KeepAlive) -> None:
-        self._ask("ensure_topic", waiting)
+    def ensure_topic(self, keep_alive: KeepAlive) -> None:
+        self._ask("ensure_topic", keep_alive)
         if self._log.shape is None:
             self._log.shape = TickLogTopic(f"{self._clock}-ticks")
         raise_if_unsafe(self._log.shape)
 
-    def fence(self, waiting: KeepAlive) -> None:
+    def fence(self, keep_alive: KeepAlive) -> None:
         self._epoch = None
-        self._ask("fence", waiting)
+        self._ask("fence", keep_alive)
         self._epoch = self._log.fence()
         self._log.at("fence.done")
 
-    def tail(self, waiting: KeepAlive) -> Tail:
-        self._ask("tail", waiting)
+    def tail(self, keep_alive: KeepAlive) -> Tail:
+        self._ask("tail", keep_alive)
         self._end_hanging()
-        self._refuse_open(waiting)
+        self._refuse_open(keep_alive)
         newest = next(self._log.committed_newest_first(), None)
         return Tail(None if newest is None else decode_message(self._clock, newest), self._log.first_offset)
 
-    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
-        self._ask("backwards", waiting)
-        self._refuse_open(waiting)
+    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
+        self._ask("backwards", keep_alive)
+        self._refuse_open(keep_alive)
         for one in self._log.committed_newest_first():
             with suppress(UnreadableRecord):
                 yield decode_message(self._clock, one)
 
-    def last_written(self, waiting: KeepAlive) -> list[Record]:
-        self._ask("last_written", waiting)
-        self._refuse_open(waiting)
+    def last_written(self, keep_alive: KeepAlive) -> list[Record]:
+        self._ask("last_written", keep_alive)
+        self._refuse_open(keep_alive)
         records = []
         for entry in self._log.entries:
             with suppress(UnreadableRecord):
@@ -191,24 +191,24 @@ class FaultyTickLog(MemoryTickLog):
                     records.append(decode_message(self._clock, entry.message))
         return records
 
-    def append(self, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
         if not records:
             return
         try:
-            self._ask("append", waiting)
+            self._ask("append", keep_alive)
             self._check_epoch()
             self._log.begin_own([encode_message(record) for record in records])
             self._log.at("append.sent")
             self._check_epoch()
-            self._commit(waiting)
+            self._commit(keep_alive)
         except BaseException:
             self._epoch = None
             raise
         self._log.at("append.done")
 
-    def await_commit_marker(self, waiting: KeepAlive) -> None:
+    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
         if self._log.hangs:
-            waiting()
+            keep_alive()
             self._epoch = None
             raise OutcomeUnknown
 
@@ -223,34 +223,34 @@ class FaultyTickLog(MemoryTickLog):
             raise
         self._log.end_own(committed=False)
 
-    def _commit(self, waiting: KeepAlive) -> None:
+    def _commit(self, keep_alive: KeepAlive) -> None:
         fault = self._log.commit_faults.pop(0) if self._log.commit_faults else None
         if self._log.unavailable:
             fault = fault or CommitFault.LOST
         if fault is CommitFault.LOST:
-            waiting()
+            keep_alive()
             raise OutcomeUnknown
         self._log.end_own(committed=True)
         if fault is CommitFault.LANDS:
-            waiting()
+            keep_alive()
             raise OutcomeUnknown
 
     def _check_epoch(self) -> None:
         if self._epoch is None or self._epoch != self._log.epoch:
             raise Fenced
 
-    def _refuse_open(self, waiting: KeepAlive) -> None:
+    def _refuse_open(self, keep_alive: KeepAlive) -> None:
         if self._log.last_stable_offset < self._log.end:
-            waiting()
+            keep_alive()
             self._log.at("tail.open")
         if self._log.last_stable_offset < self._log.end:
             raise OpenTransaction
 
-    def _ask(self, step: str, waiting: KeepAlive) -> None:
+    def _ask(self, step: str, keep_alive: KeepAlive) -> None:
         self._log.at(step)
         missing = self._log.shape is None and step not in ("ensure_topic", "fence")
         if self._log.unavailable or missing:
-            waiting()
+            keep_alive()
             raise TickLogUnavailable
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clocksvc.errors import Fenced, OutcomeUnknown, TickLogRefused, TickLogUnavailable
+from clocksvc.errors import Fenced, OutcomeUnknown, TickLogMisconfigured, TickLogUnavailable
 from clocksvc.interfaces.tick_log import (
     Tail,
     TickLog,
@@ -68,7 +68,9 @@ def test_the_created_topic_keeps_the_last_record_for_ever(on_kafka: KafkaLogKeep
 def test_a_log_of_two_partitions_is_refused(keeper: LogKeeper) -> None:
     """Ticks would have no one order; the message names the topic, the number and the way out."""
     keeper.make(2, "compact")
-    with pytest.raises(TickLogRefused, match=rf"'{keeper.topic}' has 2 partitions, wanted 1.*kafka-topics --delete"):
+    with pytest.raises(
+        TickLogMisconfigured, match=rf"'{keeper.topic}' has 2 partitions, wanted 1.*kafka-topics --delete"
+    ):
         keeper.process().ensure_topic(word)
 
 
@@ -76,7 +78,7 @@ def test_a_log_of_two_partitions_is_refused(keeper: LogKeeper) -> None:
 def test_a_policy_that_can_delete_the_last_tick_is_refused(keeper: LogKeeper, policy: str) -> None:
     """The message names the topic, the value, and the exact change."""
     keeper.make(1, policy)
-    with pytest.raises(TickLogRefused) as refused:
+    with pytest.raises(TickLogMisconfigured) as refused:
         keeper.process().ensure_topic(word)
 
     assert f"'{keeper.topic}' has cleanup.policy={policy}" in str(refused.value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.memory.partition_table import State
+from clocksvc.memory.store_state import StoreState
 from clocksvc.memory.topics import TopicRecord
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyLog, Transaction
@@ -126,7 +126,7 @@ class Environment:
         self.foreign: list[Transaction] = []
         self.writing = self.fenced_by = ""
         self.records = 0
-        self.snapshots: list[State] = []
+        self.snapshots: list[StoreState] = []
         self.snapshot_before_publish = self.snapshot_before_roster = False
         self.store_told_time = False
         self._ids: dict[str, str] = {}
@@ -161,13 +161,13 @@ class Environment:
     def take_snapshot(self) -> None:
         """The store writes a snapshot; the last few are kept."""
         state = copy.copy(self.store._state)  # with its containers, whose values never change: cheaper than a deep copy
-        for held in fields(State):
+        for held in fields(StoreState):
             value = getattr(state, held.name)
             if isinstance(value, dict | list | set):
                 setattr(state, held.name, value.copy())
         self.snapshots[:] = [*self.snapshots[-2:], state]
 
-    def roll_store_back(self, state: State) -> None:
+    def roll_store_back(self, state: StoreState) -> None:
         """Replace the store's state by a snapshot."""
         self.store.restore(state)
         self.store_forgot()

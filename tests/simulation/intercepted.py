@@ -89,7 +89,7 @@ class InterceptedStore:
         """As BLPOP: blocks in simulated time; another process may take the notification in between."""
         store, link = self._store, self._link
         self._reach()
-        self._scheduler.wait(timeout_s, lambda: store._state.woken or store.broken or link.store_cut)
+        self._scheduler.wait(timeout_s, lambda: store._state.notified or store.broken or link.store_cut)
         self._reach()
         return store.wait_for_notification(0)
 

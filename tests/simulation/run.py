@@ -236,7 +236,9 @@ class Simulation:
     def _outlive_lies(self) -> int:
         """Wait until a wrong number that was accepted is no longer in the future. Returns how much time this takes."""
         state = self.environment.store._state
-        stands_ms = max((known_ms or 0 for known_ms in (*state.clocks.values(), *state.anew.values())), default=0)
+        stands_ms = max(
+            (known_ms or 0 for known_ms in (*state.clocks.values(), *state.accepted_from_ms.values())), default=0
+        )
         return self._jump_to(stands_ms)
 
     def _jump_to(self, at_ms: int) -> int:

@@ -19,14 +19,14 @@ from clocksvc.interfaces.store import (
     Report,
     ReportAnswer,
 )
-from clocksvc.memory.partition_table import State
+from clocksvc.memory.store_state import StoreState
 from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together
 from tests.simulation.defects.step_defects import no_generation_and_count_check
 
 Patched = AbstractContextManager[object]
 
-_receive, _replace_roster, _report = State.receive, State.replace_roster, FaultyStore.report
+_receive, _replace_roster, _report = StoreState.receive, StoreState.replace_roster, FaultyStore.report
 
 
 @defect(
@@ -36,7 +36,7 @@ _receive, _replace_roster, _report = State.receive, State.replace_roster, Faulty
     directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def zero_for_unknown() -> Patched:
-    def lowest(state: State) -> int | None:
+    def lowest(state: StoreState) -> int | None:
         return min((raw_ms or 0 for partition, raw_ms in state.clocks.items()), default=None)
 
     def behind(sight: HoldInputs) -> Hold | None:
@@ -49,7 +49,7 @@ def zero_for_unknown() -> Patched:
 
     by_name = {"partition_behind": behind, "ahead_of_time": passed}
     rules = tuple(by_name.get(rule.__name__, rule) for rule in holds.RULES)
-    return together(patch.object(State, "lowest_ms", lowest), patch.object(holds, "RULES", rules))
+    return together(patch.object(StoreState, "lowest_ms", lowest), patch.object(holds, "RULES", rules))
 
 
 @defect(
@@ -59,10 +59,10 @@ def zero_for_unknown() -> Patched:
     directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def unknown_left_out() -> Patched:
-    def lowest(state: State) -> int | None:
+    def lowest(state: StoreState) -> int | None:
         return min((raw_ms for raw_ms in state.clocks.values() if raw_ms is not None), default=None)
 
-    return patch.object(State, "lowest_ms", lowest)
+    return patch.object(StoreState, "lowest_ms", lowest)
 
 
 @defect(
@@ -73,17 +73,17 @@ def unknown_left_out() -> Patched:
 )
 def roster_of_those_who_report() -> Patched:
 
-    def receive(state: State, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(state: StoreState, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         state.clocks.setdefault(reading.partition, None)
         return _receive(state, reading, bounds, now_ms)
 
-    def only_reported(state: State, roster: Roster, generation: int) -> None:
+    def only_reported(state: StoreState, roster: Roster, generation: int) -> None:
         _replace_roster(state, roster, generation)
         state.clocks = {partition: raw_ms for partition, raw_ms in state.clocks.items() if raw_ms is not None}
 
     return together(
-        patch.object(State, "receive", receive),
-        patch.object(State, "replace_roster", only_reported),
+        patch.object(StoreState, "receive", receive),
+        patch.object(StoreState, "replace_roster", only_reported),
         no_generation_and_count_check.patch(),
     )
 
@@ -95,13 +95,13 @@ def roster_of_those_who_report() -> Patched:
     directed="interfaces/test_store_reports.py::test_each_partition_keeps_its_maximum",
 )
 def zadd_without_gt() -> Patched:
-    def receive(state: State, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(state: StoreState, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         outcome = _receive(state, reading, bounds, now_ms)
         if outcome is Outcome.UNCHANGED and state.clocks[reading.partition] is not None:
             state.clocks[reading.partition] = reading.timestamp_ms
         return outcome
 
-    return patch.object(State, "receive", receive)
+    return patch.object(StoreState, "receive", receive)
 
 
 @defect(
@@ -112,7 +112,7 @@ def zadd_without_gt() -> Patched:
 )
 def far_ahead_accepted_by_the_store() -> Patched:
     return patch.object(
-        State,
+        StoreState,
         "receive",
         lambda state, reading, bounds, now_ms: _receive(state, reading, replace(bounds, max_future_ms=2**50), now_ms),
     )
@@ -139,11 +139,11 @@ def foreign_group_accepted() -> Patched:
     directed="interfaces/test_store_roster.py::test_topic_made_anew_is_unknown_again",
 )
 def new_topic_keeps_old_clocks() -> Patched:
-    def keep(state: State, roster: Roster, generation: int) -> None:
+    def keep(state: StoreState, roster: Roster, generation: int) -> None:
         state.topics = dict(roster.topics)
         _replace_roster(state, roster, generation)
 
-    return patch.object(State, "replace_roster", keep)
+    return patch.object(StoreState, "replace_roster", keep)
 
 
 @defect(
@@ -153,7 +153,7 @@ def new_topic_keeps_old_clocks() -> Patched:
     directed="interfaces/test_store_roster.py::test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing",
 )
 def old_topics_numbers_count() -> Patched:
-    return patch.object(State, "_anew", lambda state, roster: {})
+    return patch.object(StoreState, "_accepted_from", lambda state, roster: {})
 
 
 @defect(
@@ -163,11 +163,11 @@ def old_topics_numbers_count() -> Patched:
     directed="interfaces/test_store_roster.py::test_partitions_keep_what_was_reported",
 )
 def roster_forgets_reports() -> Patched:
-    def forget(state: State, roster: Roster, generation: int) -> None:
+    def forget(state: StoreState, roster: Roster, generation: int) -> None:
         state.clocks = {}
         _replace_roster(state, roster, generation)
 
-    return patch.object(State, "replace_roster", forget)
+    return patch.object(StoreState, "replace_roster", forget)
 
 
 def _publish_anything(store: FaultyStore, token: str, ticks: Sequence[Tick]) -> int:
@@ -191,7 +191,7 @@ def publish_without_previous() -> Patched:
 
 
 @contextmanager
-def _whoever_leads(store: FaultyStore, token: str) -> Iterator[State]:
+def _whoever_leads(store: FaultyStore, token: str) -> Iterator[StoreState]:
     with store._answering() as state:
         yield state
 

@@ -69,7 +69,7 @@ def lose_answers(context: FaultContext) -> None:
 
 def lose_wake_up(context: FaultContext) -> None:
     """The notification of the leader is lost."""
-    context.environment.store._state.woken = False
+    context.environment.store._state.notified = False
 
 
 def someones_link(context: FaultContext) -> Any:

@@ -10,7 +10,7 @@ from clocksvc import Reporter, ticks, wait_until
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import CursorTooOld, Refused, UnknownClock
+from clocksvc.errors import CursorTooOld, RequestRejected, UnknownClock
 from tests.unit.api.bed import (
     GROUP,
     NOON,
@@ -123,7 +123,7 @@ def test_a_token_without_scope_is_refused(caplog: pytest.LogCaptureFixture) -> N
     bed = Bed()
     token = Token("grafana", "secret-of-grafana", frozenset({Scope.READ}), None)
     with serving(bed, tokens=[token]) as served, caplog.at_level(logging.ERROR):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRejected):
             next(ticks(served.url, "checkins"))
         with Reporter(served.url, "checkins", group=GROUP, token="secret-of-grafana", time=bed.time) as reporter:
             reporter.observe(0, NOON * 1000)

@@ -10,7 +10,7 @@ from clocksvc.client.http import (
     ServiceClient,
     is_connection_refused,
 )
-from clocksvc.errors import ClocksvcError, InvalidValue, Refused, ServiceUnavailable, UnknownClock
+from clocksvc.errors import ClocksvcError, InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
 from tests.http_stub import Asked, HttpStub, Reply, problem
 
 pytestmark = pytest.mark.core
@@ -41,14 +41,14 @@ def test_a_body_goes_as_json() -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (problem(401, "unauthenticated", "no token"), Refused),
-        (problem(403, "forbidden", "no scope"), Refused),
+        (problem(401, "unauthenticated", "no token"), RequestRejected),
+        (problem(403, "forbidden", "no scope"), RequestRejected),
         (problem(404, "unknown-clock", "no clock"), UnknownClock),
-        (problem(422, "invalid-request", "no such thing"), Refused),
+        (problem(422, "invalid-request", "no such thing"), RequestRejected),
         (problem(429, "busy", "later"), ServiceUnavailable),
         (problem(503, "store-unavailable", "no store"), ServiceUnavailable),
         (Reply(500, "not what it should be"), ServiceUnavailable),
-        (Reply(302, {}, headers={"Location": "https://elsewhere.test/"}), Refused),
+        (Reply(302, {}, headers={"Location": "https://elsewhere.test/"}), RequestRejected),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Reply) else "",
 )

@@ -14,7 +14,7 @@ from clocksvc.errors import (
     ChainBroken,
     CursorTooOld,
     InvalidValue,
-    Refused,
+    RequestRejected,
     ServiceUnavailable,
     UnknownClock,
 )
@@ -222,8 +222,8 @@ def test_a_cursor_too_old_is_an_error(given: int) -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (problem(401, "unauthenticated"), Refused),
-        (problem(403, "forbidden"), Refused),
+        (problem(401, "unauthenticated"), RequestRejected),
+        (problem(403, "forbidden"), RequestRejected),
         (problem(404, "unknown-clock"), UnknownClock),
     ],
 )
@@ -338,7 +338,7 @@ def test_another_conflict_is_not_taken_for_a_clock_not_reached() -> None:
     """Only the problem `clock-not-reached` means that."""
     with (
         HttpStub(lambda asked: problem(409, "something-else", "no way")) as stub,
-        pytest.raises(Refused, match="no way"),
+        pytest.raises(RequestRejected, match="no way"),
     ):
         wait_until(stub.url, "checkins", START, timeout=30)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.errors import TickLogRefused
+from clocksvc.errors import TickLogMisconfigured
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, raise_if_unsafe, wanted_config, warnings
 
 pytestmark = pytest.mark.core
@@ -34,7 +34,7 @@ def test_a_new_topic_is_as_durable_as_the_cluster_allows(brokers: int, min_insyn
 def test_a_topic_that_could_lose_ticks_is_rejected(changed: dict[str, int | str], text: str) -> None:
     """The message names the topic and the value."""
     topic = TickLogTopic("t", **changed)  # type: ignore[arg-type]
-    with pytest.raises(TickLogRefused) as raised:
+    with pytest.raises(TickLogMisconfigured) as raised:
         raise_if_unsafe(topic)
 
     assert text in str(raised.value)
@@ -72,7 +72,7 @@ def test_a_topic_as_clocksvc_creates_it_is_right(topic: TickLogTopic) -> None:
 
 def test_an_unsafe_checkpoint_topic_is_not_called_a_tick_log() -> None:
     """The message names the kind of the topic."""
-    with pytest.raises(TickLogRefused) as raised:
+    with pytest.raises(TickLogMisconfigured) as raised:
         raise_if_unsafe(TickLogTopic("t-checkpoints", kind="checkpoint topic", partitions=2))
 
     assert str(raised.value).startswith("checkpoint topic 't-checkpoints' has 2 partitions, wanted 1")

@@ -8,7 +8,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.errors import TickLogRefused
+from clocksvc.errors import TickLogMisconfigured
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.set_first_tick import set_first_tick
@@ -143,7 +143,7 @@ def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> No
     clock = a_clock_with_ticks(2)
     clock.log.forget_end()
     clock.leader.leave()
-    with pytest.raises(TickLogRefused, match=r"^a broker lost a commit .* up to 2026-11-22T12:02:00Z"):
+    with pytest.raises(TickLogMisconfigured, match=r"^a broker lost a commit .* up to 2026-11-22T12:02:00Z"):
         init_at(clock, 10)
     clock.leader = clock.new_leader("next")
     pass_time(clock, 6, clock.leader)
@@ -155,7 +155,7 @@ def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> No
 def test_a_refused_init_disturbs_nobody() -> None:
     """The running leader goes on with its next tick at once."""
     clock = a_clock_with_ticks()
-    with pytest.raises(TickLogRefused):
+    with pytest.raises(TickLogMisconfigured):
         init_at(clock, 10)
 
     clock.report(0, "2026-11-22T12:04:00Z")

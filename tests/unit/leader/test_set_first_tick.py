@@ -16,7 +16,7 @@ from clocksvc.errors import (
     InvalidValue,
     OutcomeUnknown,
     StoreUnavailable,
-    TickLogRefused,
+    TickLogMisconfigured,
     TickLogUnavailable,
     UnreadableRecord,
 )
@@ -109,7 +109,7 @@ def test_rejects_a_log_with_a_last_tick() -> None:
     tick_through(clock, "11:58:30")
     before = written(clock)
 
-    with pytest.raises(TickLogRefused, match=r"2026-11-22T11:58:00Z.*ticklog_truncated"):
+    with pytest.raises(TickLogMisconfigured, match=r"2026-11-22T11:58:00Z.*ticklog_truncated"):
         init(clock, "11:59:00")
 
     assert written(clock) == before

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.memory.partition_table import State
+from clocksvc.memory.store_state import StoreState
 from tests.unit.api.bed import (
     NOON,
     Bed,
@@ -203,7 +203,7 @@ def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through
     cursor_ms, got, last, skipped = 0, -1, -1, 0
     for event, (begin, end) in events:
         if event == "stream":
-            state = State()
+            state = StoreState()
             state.ticks = chain[begin:end]
             bed.store.restore(state)
         elif event in ("down", "up"):
