@@ -26,29 +26,29 @@ class ReportThread:
         self._name = name
         self._thread = WorkerThread(name, sender.step, log=logger, wake=sender.wake, finish=self._send_rest)
         self._lock = threading.Lock()
-        self._begun = False
+        self._started = False
 
     def start(self) -> None:
         """Start, unless it was started or stopped before. If the system has no more threads, the next call retries."""
-        if self._begun:
+        if self._started:
             return
         with self._lock:
-            if self._begun:
+            if self._started:
                 return
             try:
                 self._thread.start()
             except RuntimeError as error:
                 logger.error("reports can't be sent: %s", error, extra={"worker": self._name})
                 return
-            self._begun = True
+            self._started = True
             _running.get().add(self)
 
     def stop(self) -> None:
         """Send what is unsent, in one attempt, close the sink and end. Does not wait."""
         with self._lock:
             self._thread.stop()
-            if not self._begun:
-                self._begun = True
+            if not self._started:
+                self._started = True
                 self._sender.close()
 
     def join(self, timeout_s: float) -> bool:
