@@ -11,7 +11,7 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import Snapshot
 from clocksvc.interfaces.time import Time
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.diagnostics import missing_commands, read_facts
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
@@ -35,7 +35,7 @@ def probe_redis(settings: Settings, time: Time) -> Iterator[Finding]:
     yield _clock_skew(settings, specs, time)
 
 
-def probe_redis_servers(connection: Connection) -> Iterator[Finding]:
+def probe_redis_servers(connection: RedisConnection) -> Iterator[Finding]:
     """The findings on the Redis itself, or on each master of a cluster: version, role, eviction and memory.
 
     Raises:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     after = None if args.after is None else to_rfc3339(parse_timestamp("--after", args.after))
     logger = logging.getLogger("clocksvc.ticks")
     logger.setLevel(logging.INFO)
-    notes = _Notes()
+    notes = _StreamNotes()
     logger.addHandler(notes)
     try:
         for tick in ticks(args.url, args.clock, after=after, token=service_token()):
@@ -46,22 +46,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Notes(logging.Handler):
-    """Says on stderr that the stream is lost, once where it repeats itself, and that it is back."""
+class _StreamNotes(logging.Handler):
+    """Prints to stderr that the stream is lost, once for each different error, and that it is connected again."""
 
-    _said = ""
+    _printed = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING:
-            self._said = ""
+            self._printed = ""
             note("clocksvc tail: connected again")
             return
         message = record.getMessage()
         for error in record.args if isinstance(record.args, tuple) else ():
             if isinstance(error, ClocksvcError):
                 message = message.replace(str(error), error_text(error))
-        if message != self._said:
-            self._said = message
+        if message != self._printed:
+            self._printed = message
             note(f"clocksvc tail: {message}; reconnecting")
 
 

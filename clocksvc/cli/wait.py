@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     until_ms = parse_timestamp("--until", args.until, round_up=True)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
     client = ServiceClient(args.url, service_token())
-    answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, _Notes().print)
+    answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, _WaitNotes().print)
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     return REACHED if reached else NOT_REACHED
 
 
-class _Notes:
+class _WaitNotes:
     """Prints to stderr what the command waits for, once for each change of the reason."""
 
     def __init__(self) -> None:

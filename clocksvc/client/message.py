@@ -13,7 +13,7 @@ class HasHeaders(Protocol):
         """Pairs of name and value, or None."""
 
 
-class Message(Protocol):
+class KafkaMessage(Protocol):
     """A record as confluent-kafka returns it, or an error event."""
 
     def topic(self) -> str | None:

@@ -36,7 +36,7 @@ class Selection(Enum):
     ALL = auto()
 
 
-class ReportItem(NamedTuple):
+class PendingTimestamp(NamedTuple):
     """One partition's part of a report."""
 
     partition: int
@@ -146,7 +146,7 @@ class ProgressTracker:
             unstored = any(not progress.stored for progress in self.progress.values())
             return unstored or bool(self.rejected) or self._late_records > 0
 
-    def select(self, selection: Selection) -> list[ReportItem]:
+    def select(self, selection: Selection) -> list[PendingTimestamp]:
         """The items to report now; none before the clock's parameters are known, because they decide what counts."""
         with self._lock:
             if self.parameters is None:
@@ -162,10 +162,10 @@ class ProgressTracker:
                     self._recheck(partition, progress, self.parameters, now_ms)
                 timestamp_ms = progress.timestamp_ms
                 if timestamp_ms != NONE and (selection is Selection.ALL or timestamp_ms != progress.accepted_ms):
-                    items.append(ReportItem(partition, progress, timestamp_ms))
+                    items.append(PendingTimestamp(partition, progress, timestamp_ms))
             return items
 
-    def report(self, items: Sequence[ReportItem]) -> Report | None:
+    def report(self, items: Sequence[PendingTimestamp]) -> Report | None:
         """A report of these items and of all local rejections; None if it would be empty.
 
         Before the clock's parameters are known it is an empty report, whose answer has them.
@@ -183,7 +183,7 @@ class ProgressTracker:
             )
             return Report(self._group, tuple(timestamps), tuple(rejected), self._late_records)
 
-    def apply_answer(self, items: Sequence[ReportItem], report: Report, answer: ReportAnswer) -> None:
+    def apply_answer(self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer) -> None:
         """Apply the store's answer to these items."""
         with self._lock:
             self._late_records -= report.late_records
@@ -225,7 +225,7 @@ class ProgressTracker:
             progress.mark_rejected(progress.ahead_ms)
         progress.recompute_thresholds(parameters, self._last_tick_ms, now_ms)
 
-    def _apply_outcome(self, item: ReportItem, outcome: Outcome) -> None:
+    def _apply_outcome(self, item: PendingTimestamp, outcome: Outcome) -> None:
         partition, progress, timestamp_ms = item
         if outcome in (Outcome.ACCEPTED, Outcome.UNCHANGED):
             progress.mark_accepted(timestamp_ms)

@@ -46,7 +46,7 @@ def open_report_sink(url: str, clock: str, token: str | None) -> tuple[ReportSin
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:
         raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
-    from clocksvc.redis.store import open_store  # not at the top: reports over HTTP need no redis-py
+    from clocksvc.redis.store import open_redis_store  # not at the top: reports over HTTP need no redis-py
 
-    store = open_store(url, clock)
+    store = open_redis_store(url, clock)
     return store, f"{shown} (prefix {store.prefix}): {SAME_SETTINGS_HINT}"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from clocksvc.client.message import (
-    Message,
+    KafkaMessage,
     TopicPartition,
 )
 from clocksvc.client.progress_tracker import ProgressTracker
@@ -144,7 +144,7 @@ class Reporter:
         elif timestamp_ms < progress.late_below_ms:
             self._observe_slow_path(partition, timestamp_ms)
 
-    def observe_many(self, messages: Iterable[Message]) -> None:
+    def observe_many(self, messages: Iterable[KafkaMessage]) -> None:
         """Observe processed records, such as all messages of one `consume` call. Does not block.
 
         Messages with an error are ignored. Messages of another topic never count. They raise ReporterMisuse, after the
@@ -188,12 +188,12 @@ class Reporter:
         if self._thread is not None:
             self._thread.start()
 
-    def _observe_message_slow_path(self, message: Message, topic: str | None) -> None:
+    def _observe_message_slow_path(self, message: KafkaMessage, topic: str | None) -> None:
         partition = message.partition()
         if partition is not None and _is_of(message, topic):
             self._observe_slow_path(partition, message.timestamp()[1])
 
-    def _claim_topic(self, batch: Sequence[Message]) -> str | None:
+    def _claim_topic(self, batch: Sequence[KafkaMessage]) -> str | None:
         for message in batch:
             topic = message.topic()
             if topic is not None and message.error() is None:
@@ -280,11 +280,11 @@ class Reporter:
         self.close()
 
 
-def _is_of(message: Message, topic: str | None) -> bool:
+def _is_of(message: KafkaMessage, topic: str | None) -> bool:
     return message.error() is None and message.topic() == topic
 
 
-def _refuse_other_topics(batch: Sequence[Message], topic: str | None) -> None:
+def _refuse_other_topics(batch: Sequence[KafkaMessage], topic: str | None) -> None:
     for message in batch:
         if message.error() is None and message.topic() != topic:
             raise ReporterMisuse(

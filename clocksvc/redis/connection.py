@@ -17,20 +17,18 @@ from clocksvc.redis_url import RedisAddress
 
 RedisClient = Redis | RedisCluster
 
+RESPONSE_TIMEOUT_S = 2.0
+"""The limit for connecting, and for each response."""
 _HEALTH_CHECK_S = 30
 
 
-class Connection:
+class RedisConnection:
     """A pool of connections to one Redis, Sentinel's master or cluster, for any number of clocks and threads.
 
     Creating it does not connect.
-
-    Args:
-        timeout_s: the limit for connecting, and for each response.
     """
 
-    def __init__(self, address: RedisAddress, timeout_s: float = 2.0) -> None:
-        self.timeout_s = timeout_s
+    def __init__(self, address: RedisAddress) -> None:
         self._address = address
         self._lock = threading.Lock()
         self._client: RedisClient | None = None
@@ -40,7 +38,7 @@ class Connection:
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    self._client = _client(self._address, self.timeout_s)
+                    self._client = _client(self._address)
         return self._client
 
     def close(self) -> None:
@@ -49,8 +47,8 @@ class Connection:
             self._client.close()
 
 
-def _client(address: RedisAddress, timeout_s: float) -> RedisClient:
-    options = _options(address, timeout_s)
+def _client(address: RedisAddress) -> RedisClient:
+    options = _options(address)
     # One retry, for a pooled connection that broke while it was idle. No retry after a timeout.
     retry = Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, supported_errors=(ConnectionError,))
     if address.kind == "cluster":
@@ -59,7 +57,7 @@ def _client(address: RedisAddress, timeout_s: float) -> RedisClient:
     options |= {"db": address.database, "retry": retry}
     if address.kind == "sentinel":
         login = {"username": address.sentinel_username, "password": address.sentinel_password}
-        sentinel_options = _options(address, timeout_s) | login
+        sentinel_options = _options(address) | login
         sentinel: Any = Sentinel(address.nodes, sentinel_kwargs=sentinel_options, **options)  # type: ignore[no-untyped-call]
         master: Redis = sentinel.master_for(address.service)
         return master
@@ -69,13 +67,13 @@ def _client(address: RedisAddress, timeout_s: float) -> RedisClient:
     return Redis(host=host, port=port, **options)
 
 
-def _options(address: RedisAddress, timeout_s: float) -> dict[str, Any]:
+def _options(address: RedisAddress) -> dict[str, Any]:
     tls = {"ssl": True, **address.tls_files()} if address.tls else {}
     return {
         "username": address.username,
         "password": address.password,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
+        "socket_timeout": RESPONSE_TIMEOUT_S,
+        "socket_connect_timeout": RESPONSE_TIMEOUT_S,
         "health_check_interval": _HEALTH_CHECK_S,
         "protocol": 2,
         "decode_responses": True,

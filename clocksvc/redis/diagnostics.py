@@ -9,7 +9,7 @@ from typing import Any
 from redis import RedisCluster
 from redis.exceptions import ResponseError
 
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.keys import key
 from clocksvc.redis.scripts import TRIAL
@@ -38,7 +38,7 @@ class RedisFacts:
     used: int = 0
 
 
-def read_facts(connection: Connection) -> list[RedisFacts]:
+def read_facts(connection: RedisConnection) -> list[RedisFacts]:
     """The facts of the Redis, or of every master of the cluster.
 
     Raises:
@@ -56,7 +56,7 @@ def read_facts(connection: Connection) -> list[RedisFacts]:
             return [RedisFacts("")]
 
 
-def missing_commands(connection: Connection, prefix: str, clock: str) -> list[str]:
+def missing_commands(connection: RedisConnection, prefix: str, clock: str) -> list[str]:
     """The commands that the user may not run on a clock's keys. All keys that this writes are removed by its script.
 
     Raises:

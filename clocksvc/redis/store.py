@@ -33,7 +33,7 @@ from clocksvc.redis import (
 from clocksvc.redis import (
     scripts,
 )
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RESPONSE_TIMEOUT_S, RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.keys import key
 from clocksvc.redis.scripts import (
@@ -62,7 +62,7 @@ class RedisStore:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: RedisConnection,
         prefix: str,
         clock: str,
         recent_ticks_ms: int = 7 * DAY_MS,
@@ -244,14 +244,14 @@ class RedisStore:
     def _blocks(self, timeout_s: float) -> Iterator[float]:
         end = self._monotonic() + timeout_s
         while (left_s := end - self._monotonic()) > 0:
-            yield max(_SHORTEST_BLOCK_S, min(left_s, self._connection.timeout_s / 2))
+            yield max(_SHORTEST_BLOCK_S, min(left_s, RESPONSE_TIMEOUT_S / 2))
 
 
-def open_store(url: str, clock: str, prefix: str = "clocksvc", recent_ticks_ms: int = 7 * DAY_MS) -> RedisStore:
+def open_redis_store(url: str, clock: str, prefix: str = "clocksvc") -> RedisStore:
     """One clock's store with its own connection. A `?prefix=` in the URL takes precedence over `prefix`.
 
     Raises:
         InvalidValue: the URL is not valid.
     """
     address = parse_redis_url(url)
-    return RedisStore(Connection(address), address.prefix or prefix, clock, recent_ticks_ms, owns_connection=True)
+    return RedisStore(RedisConnection(address), address.prefix or prefix, clock, owns_connection=True)

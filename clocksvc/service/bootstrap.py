@@ -31,7 +31,7 @@ from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import RedisAddress
 from clocksvc.runtime.fork import PerProcess
@@ -68,15 +68,15 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-_connections: PerProcess[dict[RedisAddress, Connection]] = PerProcess(dict)
+_connections: PerProcess[dict[RedisAddress, RedisConnection]] = PerProcess(dict)
 """One pool of connections for each Redis; all clocks of a process share it."""
 
 
-def open_connection(settings: Settings) -> Connection:
+def open_connection(settings: Settings) -> RedisConnection:
     """This process's connection to the configured Redis. It connects at its first use."""
     address, connections = settings.redis.address(), _connections.get()
     if address not in connections:
-        connections.setdefault(address, Connection(address))
+        connections.setdefault(address, RedisConnection(address))
     return connections[address]
 
 

@@ -18,7 +18,7 @@ from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from clocksvc.service.bootstrap import set_switch_interval
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
@@ -46,7 +46,7 @@ class Bench:
         self.partitions = partitions
         self.topics = FaultyTopics("bench")
         self.topics.create(TOPIC, partitions, TimestampType.LOG_APPEND_TIME)
-        self.store: Store = open_store(f"{redis_url}?prefix={run}", self.spec.name)
+        self.store: Store = open_redis_store(f"{redis_url}?prefix={run}", self.spec.name)
         self.latencies: list[float] = []
         parts = LeaderDependencies(
             self.spec, self.store, self._ticklog(bootstrap), self.topics, SystemTime(), lambda: uuid.uuid4().hex

@@ -20,7 +20,7 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     StoreIdentity,
 )
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
 from tests.system.installation import (
     create_topic,
@@ -311,7 +311,7 @@ def _clock(redis_url: str, partitions: int = PARTITIONS) -> Iterator[str]:
     """A clock's store as a leader would have left it; its URL."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     url = f"{redis_url}{'&' if '?' in redis_url else '?'}prefix={prefix}"
-    store = open_store(url, "bench")
+    store = open_redis_store(url, "bench")
     store.acquire_lease("token", "bench", 3_600_000)
     store.claim("token", StoreIdentity("bench"), ClockParameters("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", partitions)}), 1)

@@ -8,7 +8,7 @@ from redis import Redis
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.keys import KEYS
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import parse_redis_url
@@ -51,7 +51,7 @@ class RedisKeeper:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.raw: Redis = Redis.from_url(url, decode_responses=True, protocol=2)
-        self._connection = Connection(parse_redis_url(url))
+        self._connection = RedisConnection(parse_redis_url(url))
         self.prefix = prefix
         self.store = RedisStore(self._connection, prefix, CLOCK)
 

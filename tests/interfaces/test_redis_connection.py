@@ -13,8 +13,8 @@ from clocksvc.check.finding import Finding, Level
 from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
-from clocksvc.redis.connection import Connection
-from clocksvc.redis.store import open_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import RedisAddress, parse_redis_url
 from clocksvc.settings.redis import RedisSettings, SentinelSettings
 from tests.interfaces.redis_servers import (
@@ -32,14 +32,14 @@ pytestmark = pytest.mark.servers
 
 
 @contextmanager
-def connected(address: RedisAddress) -> Iterator[Connection]:
+def connected(address: RedisAddress) -> Iterator[RedisConnection]:
     """A connection, closed at the end."""
-    connection = Connection(address)
+    connection = RedisConnection(address)
     yield connection
     connection.close()
 
 
-def trouble(connection: Connection) -> list[Finding]:
+def trouble(connection: RedisConnection) -> list[Finding]:
     """The findings that are not OK."""
     return [finding for finding in probe_redis_servers(connection) if finding.level is not Level.OK]
 
@@ -47,9 +47,9 @@ def trouble(connection: Connection) -> list[Finding]:
 def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str) -> None:
     """It replaces the argument, so that two services can share one Redis."""
     stores = [
-        open_store(f"{redis_url}?prefix={key_prefix}", CLOCK, prefix="other"),
-        open_store(redis_url, CLOCK, prefix=key_prefix),
-        open_store(redis_url, CLOCK, prefix=f"{key_prefix}-2"),
+        open_redis_store(f"{redis_url}?prefix={key_prefix}", CLOCK, prefix="other"),
+        open_redis_store(redis_url, CLOCK, prefix=key_prefix),
+        open_redis_store(redis_url, CLOCK, prefix=f"{key_prefix}-2"),
     ]
     lead(stores[0])
 
@@ -65,7 +65,7 @@ def test_unix_socket_and_password() -> None:
     """A server on a Unix socket with a password; without the password the error names the credentials."""
     with ValkeyServer(password="s3cret", options={"unixsocket": "redis.sock"}) as server:
         url = f"unix://{server.directory}/redis.sock"
-        store, stranger = open_store(f"{url}?password=s3cret", CLOCK), open_store(url, CLOCK)
+        store, stranger = open_redis_store(f"{url}?password=s3cret", CLOCK), open_redis_store(url, CLOCK)
 
         assert store.now_ms() > BASE
         with pytest.raises(StoreUnavailable, match="credentials"):
@@ -93,8 +93,8 @@ def sentinel() -> Iterator[tuple[ValkeyServer, SentinelServer]]:
 def test_sentinel_knows_the_master(sentinel: tuple[ValkeyServer, SentinelServer]) -> None:
     """By URL or by the configuration. An unknown name, or a master that is gone, makes the store unavailable."""
     master, watching = sentinel
-    store = open_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=mymaster", CLOCK)
-    unknown = open_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=other", CLOCK)
+    store = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=mymaster", CLOCK)
+    unknown = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=other", CLOCK)
     lead(store)
 
     nodes = (f"127.0.0.1:{watching.port}",)

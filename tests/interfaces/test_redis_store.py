@@ -21,10 +21,10 @@ from clocksvc.errors import ClocksvcError, StoreLost, StoreUnavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import scripts
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.keys import KEYS, key
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.redis_servers import one_node_cluster
 from tests.interfaces.store_keepers import RedisKeeper
@@ -67,7 +67,7 @@ def admin(own: ValkeyServer) -> Iterator[Redis]:
 @pytest.fixture
 def own_store(own: ValkeyServer) -> Iterator[Store]:
     """A store on that server, for a clock with a leader."""
-    store = open_store(own.url, CLOCK)
+    store = open_redis_store(own.url, CLOCK)
     lead(store, SINGLE)
     yield store
     store.close()
@@ -205,7 +205,7 @@ def test_errors_of_the_server_are_translated(
     own_store.close()
     server: Any = admin
     server.execute_command(*configure)
-    store = open_store(own.url, CLOCK)
+    store = open_redis_store(own.url, CLOCK)
 
     with pytest.raises(StoreUnavailable, match=says) as raised:
         send(store, (ORDERS_0, BASE))
@@ -237,7 +237,7 @@ def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> N
 def test_wrong_password_is_reported_without_it(own: ValkeyServer, admin: Redis) -> None:
     """The message says what to check, without the password."""
     admin.config_set("requirepass", "s3cret")
-    store = open_store(own.url.replace("redis://", "redis://:hunter2@"), CLOCK)
+    store = open_redis_store(own.url.replace("redis://", "redis://:hunter2@"), CLOCK)
 
     with pytest.raises(StoreUnavailable, match="credentials") as raised:
         store.now_ms()
@@ -314,7 +314,7 @@ def test_server_that_hangs_fails_in_seconds(own_store: Store, admin: Redis) -> N
 def test_a_cluster_keeps_a_clock() -> None:
     """All operations of a clock on a cluster's node, with a cluster client."""
     with one_node_cluster() as node:
-        store = open_store(node.url.replace("redis://", "redis+cluster://"), CLOCK)
+        store = open_redis_store(node.url.replace("redis://", "redis+cluster://"), CLOCK)
         lead(store, SINGLE)
         send(store, (ORDERS_0, BASE))
         assert store.wait_for_notification(1.0)
@@ -332,8 +332,8 @@ def test_a_cluster_keeps_a_clock() -> None:
 def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None:
     """Creating the connection does not block; using it raises StoreUnavailable."""
     own.kill()
-    connection = Connection(parse_redis_url(own.url.replace("redis://", "redis+cluster://")))
-    store = open_store(own.url.replace("redis://", "redis+cluster://"), CLOCK)
+    connection = RedisConnection(parse_redis_url(own.url.replace("redis://", "redis+cluster://")))
+    store = open_redis_store(own.url.replace("redis://", "redis+cluster://"), CLOCK)
 
     with pytest.raises(StoreUnavailable):
         store.snapshot()

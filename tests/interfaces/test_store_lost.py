@@ -13,7 +13,7 @@ from clocksvc.interfaces.store import (
     Store,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from tests.faulty.store import FaultyStore
 from tests.interfaces.store_keepers import StoreKeeper
 from tests.interfaces.store_values import (
@@ -180,7 +180,7 @@ def unreachable(request: pytest.FixtureRequest) -> Iterator[Store]:
         memory.broken = True
         yield memory
         return
-    store = open_store(f"redis://127.0.0.1:{free_ports(1)[0]}/0", CLOCK)
+    store = open_redis_store(f"redis://127.0.0.1:{free_ports(1)[0]}/0", CLOCK)
     yield store
     store.close()
 

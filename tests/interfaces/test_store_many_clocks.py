@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import parse_redis_url
 
@@ -22,7 +22,7 @@ WAIT_S = 1.5
 )
 def test_sixty_clocks_wait_at_a_healthy_redis(redis_url: str, key_prefix: str) -> None:
     """Each clock has a feed that waits for ticks and a leader that waits for a notice: every wait is served."""
-    connection = Connection(parse_redis_url(redis_url))
+    connection = RedisConnection(parse_redis_url(redis_url))
     stores = [RedisStore(connection, key_prefix, f"clock-{number}") for number in range(CLOCKS)]
     stores[0].now_ms()  # an unreachable Redis is another failure
     all_at_once = threading.Barrier(2 * CLOCKS)

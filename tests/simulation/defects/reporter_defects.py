@@ -10,8 +10,8 @@ from clocksvc.client import report_sender as sender
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
 from clocksvc.client.progress_tracker import (
+    PendingTimestamp,
     ProgressTracker,
-    ReportItem,
 )
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
@@ -125,7 +125,7 @@ def reported_once() -> Patched:
 def reports_rounded_up() -> Patched:
     report = ProgressTracker.report
 
-    def round_up(self: ProgressTracker, items: Sequence[ReportItem]) -> Report | None:
+    def round_up(self: ProgressTracker, items: Sequence[PendingTimestamp]) -> Report | None:
         given = report(self, items)
         if given is None or self.parameters is None:
             return given
@@ -147,7 +147,7 @@ def reports_rounded_up() -> Patched:
 def one_number_for_all_partitions() -> Patched:
     report = ProgressTracker.report
 
-    def lump(self: ProgressTracker, items: Sequence[ReportItem]) -> Report | None:
+    def lump(self: ProgressTracker, items: Sequence[PendingTimestamp]) -> Report | None:
         given = report(self, items)
         if given is None or not given.timestamps:
             return given
@@ -169,7 +169,7 @@ def one_number_for_all_partitions() -> Patched:
 def unsent_reports_dropped() -> Patched:
     select = ProgressTracker.select
 
-    def settle_at_once(self: ProgressTracker, selection: Any) -> list[ReportItem]:
+    def settle_at_once(self: ProgressTracker, selection: Any) -> list[PendingTimestamp]:
         items = select(self, selection)
         for item in items:
             item.progress.mark_accepted(item.timestamp_ms)

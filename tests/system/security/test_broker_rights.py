@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.celery.application import build
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from clocksvc.settings import Settings
 from tests.interfaces.store_values import CLOCK
 from tests.system.security import redis_operations
@@ -40,7 +40,7 @@ def work(redis: SecuredRedis, rules: list[str]) -> tuple[list[str], set[str]]:
     url = redis.plain_url(NAME)
     clock = {CLOCK: {"topics": ["orders"], "group": "g"}}
     said = first_error(build(Settings.model_validate({"redis": {"url": url}, "clocks": clock})))
-    store = open_store(url, CLOCK)
+    store = open_redis_store(url, CLOCK)
     troubles = redis_operations.errors(redis_operations.a_worker(store))
     store.close()
     denied = {entry["object"] for entry in redis.admin.acl_log(count=100)} - NO_MATTER

@@ -15,7 +15,7 @@ from clocksvc.redis import (
     connection,
     scripts,
 )
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from clocksvc.settings import Settings
 from tests.interfaces.store_values import (
     BOUNDS,
@@ -60,14 +60,14 @@ class RestrictedStore:
         with pytest.MonkeyPatch.context() as patch:
             if idle:  # a client sends PING before it uses a connection that was idle for so long
                 patch.setattr(connection, "_HEALTH_CHECK_S", 1e-9)
-            self.store = open_store(self.url, CLOCK)
+            self.store = open_redis_store(self.url, CLOCK)
             with contextlib.suppress(ClocksvcError):
                 self.store.now_ms()
 
     def prepare(self) -> None:
         """Write what a leader writes, as another user."""
         self.redis.allow("leader", redis_user(SERVICE)[1])
-        store = open_store(self.redis.plain_url("leader"), CLOCK)
+        store = open_redis_store(self.redis.plain_url("leader"), CLOCK)
         lead(store, ROSTER, BOUNDS, IDENTITY)
         store.rebuild("token-1", [], None)
         store.close()

@@ -14,7 +14,7 @@ from clocksvc.cli.main import main
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.store import Report
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from tests.unit.cli.conftest import (
     Workspace,
     wait_ready,
@@ -51,7 +51,7 @@ def records(workspace: Workspace, topic: str, count: int, partition: int = 0) ->
 
 def report_all(workspace: Workspace, timestamp_ms: int) -> None:
     """Report a time for both partitions, after the leader has written the roster."""
-    store = open_store(workspace.redis_url, "checkins", workspace.prefix)
+    store = open_redis_store(workspace.redis_url, "checkins", workspace.prefix)
     readings = tuple(PartitionTimestamp(Partition(workspace.topic, number), timestamp_ms) for number in range(2))
     expected = {Outcome.ACCEPTED, Outcome.UNCHANGED}
     eventually(

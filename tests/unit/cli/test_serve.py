@@ -14,7 +14,7 @@ import urllib3
 
 from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from tests.unit.cli.conftest import (
     Workspace,
     wait_ready,
@@ -64,7 +64,7 @@ def test_start_answer_and_orderly_end(workspace: Workspace, ended_by: signal.Sig
     assert code == 0, workspace.output()
     assert took_s < 2.0
     assert b"retry:" in b"".join(iter(stream.read1, b""))
-    store = open_store(workspace.redis_url, "checkins", workspace.prefix)
+    store = open_redis_store(workspace.redis_url, "checkins", workspace.prefix)
     assert store.snapshot().leader is None
     store.close()
     lines = [json.loads(line) for line in workspace.output().splitlines()]
@@ -146,7 +146,7 @@ def test_another_replica_leads_before_the_last_client_is_gone(workspace: Workspa
     """The lease is released at once: another replica leads while this one still waits for half a request."""
     workspace.create_topic(message_timestamp_type="LogAppendTime")
     ports = (workspace.port, free_ports(1)[0])
-    store = open_store(workspace.redis_url, "checkins", workspace.prefix)
+    store = open_redis_store(workspace.redis_url, "checkins", workspace.prefix)
 
     def leader() -> str:
         return store.snapshot().leader or ""

@@ -12,7 +12,7 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     StoreIdentity,
 )
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.unit.client.fake_sink import TOPIC
 from tests.waiting import eventually
@@ -29,7 +29,7 @@ def now_ms() -> int:
 def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
     """It uses the prefix in the URL; a partition unknown at first arrives a second later."""
     url = f"{redis_url}?prefix={key_prefix}"
-    store = open_store(url, "checkins")
+    store = open_redis_store(url, "checkins")
     store.acquire_lease("token", "a leader", 60_000)
     store.claim("token", StoreIdentity("cluster"), PARAMETERS, now_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 2)}), 1)

@@ -22,7 +22,7 @@ from clocksvc.interfaces.topics import (
 from clocksvc.kafka.deadline import SLICE_S
 from clocksvc.leader import lease
 from clocksvc.leader.leader import Phase
-from clocksvc.redis.connection import Connection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
@@ -164,7 +164,7 @@ def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
 def test_durations_keep_their_order_if_the_lease_changes() -> None:
     """What the other durations rely on: renewals in time, a standby's turn, and no failover that readers see."""
     lease_s = lease.LEASE_MS / 1000
-    store_timeout_s = inspect.signature(Connection).parameters["timeout_s"].default
+    store_timeout_s = inspect.signature(RedisConnection).parameters["timeout_s"].default
 
     assert store_timeout_s + lease.RENEW_EVERY_S < lease_s
     assert lease_s >= 3 * SLICE_S

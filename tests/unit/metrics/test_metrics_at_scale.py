@@ -9,7 +9,7 @@ import pytest
 
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import PartitionClock
-from clocksvc.redis.store import open_store
+from clocksvc.redis.store import open_redis_store
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
@@ -23,7 +23,7 @@ CPU_S = 0.2
 @pytest.mark.servers
 def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefix: str) -> None:
     """Reading from a real Valkey and rendering take less than 200 ms of processor time."""
-    store = open_store(f"{redis_url}?prefix={key_prefix}", "checkins")
+    store = open_redis_store(f"{redis_url}?prefix={key_prefix}", "checkins")
     write_roster(store, PARTITIONS)
     for first in range(0, PARTITIONS, 1_000):
         report(store, *range(first, first + 1_000))
