@@ -1,4 +1,4 @@
-"""Fixtures: a clock to read from, and a client whose every answer is compared with the OpenAPI."""
+"""Fixtures: a clock, and a client that compares every response with the OpenAPI."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,33 +10,33 @@ from fastapi.testclient import TestClient
 
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Token
-from tests.unit.api.bed import Bed
-from tests.unit.api.contract import check_documented
+from tests.unit.api.clock_fixture import ClockFixture
+from tests.unit.api.openapi_contract import check_documented
 
 ClientOf = Callable[..., TestClient]
 
 
 @pytest.fixture
-def bed() -> Bed:
-    """A led clock without ticks."""
-    return Bed()
+def clock_fixture() -> ClockFixture:
+    """A clock with a leader, without ticks."""
+    return ClockFixture()
 
 
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
-    """What the service says of itself."""
+    """The OpenAPI of the service."""
     made: dict[str, Any] = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
     return made
 
 
 @pytest.fixture
 def client_of(openapi: dict[str, Any]) -> Iterator[ClientOf]:
-    """Makes clients of an application over beds; the feeds see what they see when `bed.read()` is called."""
+    """Makes clients of an application with these clocks. A feed reads only when `read()` of its fixture is called."""
     with ExitStack() as stack:
 
-        def make(*beds: Bed, tokens: Sequence[Token] = (), token: str | None = None) -> TestClient:
+        def make(*fixtures: ClockFixture, tokens: Sequence[Token] = (), token: str | None = None) -> TestClient:
             app = create_app(
-                {bed.spec.name: bed.view for bed in beds},
+                {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
                 tokens=tokens,
                 metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),
                 version="0.1.0",
@@ -54,7 +54,7 @@ def client_of(openapi: dict[str, Any]) -> Iterator[ClientOf]:
 
 
 @pytest.fixture
-def client(bed: Bed, client_of: ClientOf) -> TestClient:
-    """A client of the one bed, whose feed has read."""
-    bed.read()
-    return client_of(bed)
+def client(clock_fixture: ClockFixture, client_of: ClientOf) -> TestClient:
+    """A client of the one clock, whose feed has read."""
+    clock_fixture.read()
+    return client_of(clock_fixture)

@@ -9,7 +9,7 @@ import httpx2
 
 
 class Event(NamedTuple):
-    """One event; a comment has `comment` alone."""
+    """One event, or a comment, which has only `comment`."""
 
     kind: str = ""
     id: str = ""
@@ -19,7 +19,7 @@ class Event(NamedTuple):
 
 
 def parse(block: str) -> Event:
-    """One event from the lines before an empty one."""
+    """One event from the lines before an empty line."""
     fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
     comments = [line[1:].strip() for line in block.split("\n") if line.startswith(":")]
     data = fields.get("data")
@@ -33,7 +33,7 @@ def parse(block: str) -> Event:
 
 
 def events_of(chunks: Iterator[str]) -> Iterator[Event]:
-    """Events from text that is cut anywhere."""
+    """Events from chunks of text."""
     rest = ""
     for chunk in chunks:
         rest += chunk
@@ -46,7 +46,7 @@ def events_of(chunks: Iterator[str]) -> Iterator[Event]:
 def streaming(
     url: str, *, after: str | int | None = None, last_event_id: str | int | None = None
 ) -> Iterator[Iterator[Event]]:
-    """The events of a clock's stream at this address, until the block ends."""
+    """The events of the stream at this URL, until the end of the block."""
     params = {} if after is None else {"after": str(after)}
     headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
     with (

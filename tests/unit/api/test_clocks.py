@@ -1,4 +1,4 @@
-"""`/v1/clocks`: what a clock says of itself, in good and in bad times."""
+"""`/v1/clocks`: the state of a clock, also during outages and between leaders."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,24 +10,24 @@ from clocksvc.clock.holds import (
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.store import Snapshot
 from tests.faulty.store import FaultyStore
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOPIC,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 
-def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient) -> None:
-    """Every field of the contract, with its unit in its name."""
+def test_the_state_of_a_running_clock_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The state has every field of the contract."""
     (tick,) = ticks(1, first_s=NOON - 60)
-    bed.publish(tick)
-    bed.report(NOON + 5.5, NOON + 12)
-    bed.say(None)
-    bed.read()
+    clock_fixture.publish(tick)
+    clock_fixture.report(NOON + 5.5, NOON + 12)
+    clock_fixture.publish_hold(None)
+    clock_fixture.read()
 
     assert client.get("/v1/clocks/checkins").json() == {
         "clock": "checkins",
@@ -82,11 +82,13 @@ def test_the_state_of_a_running_clock_to_the_letter(bed: Bed, client: TestClient
     }
 
 
-def test_a_clock_before_its_first_tick(bed: Bed, client: TestClient) -> None:
-    """What is not known is null, never zero."""
-    bed.say(Hold(Reason.PARTITION_UNREPORTED, (Partition(TOPIC, 1),), "not every partition has been reported"))
-    bed.report(NOON)
-    bed.read()
+def test_a_clock_before_its_first_tick(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Unknown values are null, never zero."""
+    clock_fixture.publish_hold(
+        Hold(Reason.PARTITION_UNREPORTED, (Partition(TOPIC, 1),), "not every partition has been reported")
+    )
+    clock_fixture.report(NOON)
+    clock_fixture.read()
 
     state = client.get("/v1/clocks/checkins").json()
 
@@ -104,12 +106,12 @@ def test_a_clock_before_its_first_tick(bed: Bed, client: TestClient) -> None:
     }
 
 
-def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(bed: Bed, client: TestClient) -> None:
-    """The last tick stays shown; the hold counts from its emission; what only the store knows is null."""
-    bed.publish(*ticks(1, first_s=NOON - 60))
-    bed.read()
-    bed.store.broken = True
-    bed.read()
+def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """While the store fails the last tick stays, the hold begins at its emission, and the store's values are null."""
+    clock_fixture.publish(*ticks(1, first_s=NOON - 60))
+    clock_fixture.read()
+    clock_fixture.store.broken = True
+    clock_fixture.read()
 
     state = client.get("/v1/clocks/checkins").json()
 
@@ -121,11 +123,11 @@ def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(bed: Bed, client:
 
 
 def test_nobody_leads(client_of: ClientOf) -> None:
-    """Without a lease and without a leader's word the hold is `no_leader`, before the first tick since nobody knows."""
-    bed = Bed(led=False)
-    bed.read()
+    """Without a lease and a leader's status the hold is `no_leader`; before the first leader its beginning is null."""
+    clock_fixture = ClockFixture(led=False)
+    clock_fixture.read()
 
-    state = client_of(bed).get("/v1/clocks/checkins").json()
+    state = client_of(clock_fixture).get("/v1/clocks/checkins").json()
 
     assert (state["hold"]["reason"], state["hold"]["since"]) == ("no_leader", None)
     assert state["leader"] is None
@@ -133,53 +135,53 @@ def test_nobody_leads(client_of: ClientOf) -> None:
 
 @pytest.mark.parametrize(("quiet_s", "reason"), [(5, None), (200, "no_leader")])
 def test_a_leaders_word_does_not_hide_for_long_that_it_is_gone(
-    bed: Bed, client: TestClient, quiet_s: int, reason: str | None
+    clock_fixture: ClockFixture, client: TestClient, quiet_s: int, reason: str | None
 ) -> None:
-    """Between two leaders nothing is wrong; once no tick has come for the clock's `hold_after`, something is."""
-    bed.publish(*ticks(1, first_s=NOON))
-    bed.say(None)
-    bed.store.release_lease("token-of-the-leader")
-    bed.time.advance(quiet_s)
-    bed.read()
+    """Between two leaders there is no hold, until no tick has followed for `hold_after`."""
+    clock_fixture.publish(*ticks(1, first_s=NOON))
+    clock_fixture.publish_hold(None)
+    clock_fixture.store.release_lease("token-of-the-leader")
+    clock_fixture.time.advance(quiet_s)
+    clock_fixture.read()
 
     hold = client.get("/v1/clocks/checkins").json()["hold"]
 
     assert (hold and hold["reason"]) == reason
 
 
-def test_a_hold_outlives_its_leader(bed: Bed, client: TestClient) -> None:
-    """What the leader said last is shown while its word stands, without the lease."""
-    bed.publish(*ticks(1))
-    bed.say(Hold(Reason.TICKLOG_UNAVAILABLE, detail="no broker answers"))
-    bed.store.release_lease("token-of-the-leader")
-    bed.read()
+def test_a_hold_outlives_its_leader(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The last leader's hold is shown until its status expires, even without a lease."""
+    clock_fixture.publish(*ticks(1))
+    clock_fixture.publish_hold(Hold(Reason.TICKLOG_UNAVAILABLE, detail="no broker answers"))
+    clock_fixture.store.release_lease("token-of-the-leader")
+    clock_fixture.read()
 
     assert client.get("/v1/clocks/checkins").json()["hold"]["reason"] == "ticklog_unavailable"
 
 
-def test_a_lost_stream_shows_as_rebuilding_and_nothing_lower(bed: Bed, client: TestClient) -> None:
-    """While the stream is made anew the status says so, and the clock stays where it was."""
+def test_a_lost_stream_shows_as_rebuilding_and_nothing_lower(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """While the stream is rebuilt the status is `rebuilding`, and the clock's time does not change."""
     chain = ticks(3)
-    bed.publish(*chain)
-    bed.read()
-    bed.have(chain[:1])
-    bed.read()
+    clock_fixture.publish(*chain)
+    clock_fixture.read()
+    clock_fixture.have(chain[:1])
+    clock_fixture.read()
 
     state = client.get("/v1/clocks/checkins").json()
     assert (state["status"], state["timestamp_seconds"]) == ("rebuilding", chain[2].at_ms // 1000)
 
-    bed.have([*chain, *after(chain[2])])
-    bed.read()
+    clock_fixture.have([*chain, *after(chain[2])])
+    clock_fixture.read()
     state = client.get("/v1/clocks/checkins").json()
     assert state["status"] != "rebuilding"
     assert state["timestamp_seconds"] == chain[2].at_ms // 1000 + 60
 
 
-def test_a_replica_that_has_not_read_yet_shows_no_first_tick(bed: Bed, client_of: ClientOf) -> None:
+def test_a_replica_that_has_not_read_yet_shows_no_first_tick(clock_fixture: ClockFixture, client_of: ClientOf) -> None:
     """Before the feed's first read the status is `rebuilding`, not `starting`."""
-    bed.publish(*ticks(1))
+    clock_fixture.publish(*ticks(1))
 
-    state = client_of(bed).get("/v1/clocks/checkins").json()
+    state = client_of(clock_fixture).get("/v1/clocks/checkins").json()
 
     assert (state["status"], state["time"]) == ("rebuilding", None)
 
@@ -195,30 +197,30 @@ class Counting(FaultyStore):
 
 
 def test_many_who_ask_cost_the_store_one_reading(client_of: ClientOf) -> None:
-    """A snapshot serves everybody for a quarter of a second."""
-    bed = Bed(led=False)
-    store = Counting("checkins", bed.time)
-    bed.view.store = store
-    client = client_of(bed)
+    """A snapshot is shared by all requests for 0.25 s."""
+    clock_fixture = ClockFixture(led=False)
+    store = Counting("checkins", clock_fixture.time)
+    clock_fixture.view.store = store
+    client = client_of(clock_fixture)
 
     for _ in range(50):
         client.get("/v1/clocks/checkins")
     assert store.reads == 1
 
-    bed.time.advance(0.3)
+    clock_fixture.time.advance(0.3)
     client.get("/v1/clocks/checkins")
     assert store.reads == 2
 
 
 def test_the_list_has_every_clock_by_name(client_of: ClientOf) -> None:
-    """One clock's store out of reach leaves the others' answers as they are."""
-    beds = [Bed("payments"), Bed("checkins")]
-    for bed in beds:
-        bed.publish(*ticks(1, clock=bed.spec.name))
-        bed.read()
-    beds[0].store.broken = True
-    beds[0].read()
-    client = client_of(*beds)
+    """An outage of one clock's store does not change the other clocks' states."""
+    fixtures = [ClockFixture("payments"), ClockFixture("checkins")]
+    for clock_fixture in fixtures:
+        clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
+        clock_fixture.read()
+    fixtures[0].store.broken = True
+    fixtures[0].read()
+    client = client_of(*fixtures)
 
     clocks = client.get("/v1/clocks").json()["clocks"]
 
@@ -229,5 +231,5 @@ def test_the_list_has_every_clock_by_name(client_of: ClientOf) -> None:
 
 @pytest.mark.parametrize("name", ["chekins", "CHECKINS", "x" * 500, "%ff", "%00", "a%2Fb"])
 def test_an_unknown_clock_is_named(client: TestClient, name: str) -> None:
-    """404 with the name that was asked for, whatever it is made of."""
+    """404 with the requested name, even with unusual characters."""
     assert problem_name(client.get(f"/v1/clocks/{name}")) in ("unknown-clock", "not-found")

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/partitions/brief`: every partition clock in a few bytes, for the page's map."""
+"""`/v1/clocks/{clock}/partitions/brief`: every partition clock in a compact form, for the page's map."""
 
 import json
 from typing import Any
@@ -10,13 +10,13 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.service.clock_view import PartitionPage
 from clocksvc.service.public_state import PublicPartition
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOKEN,
     TOPIC,
-    Bed,
+    ClockFixture,
 )
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 URL = "/v1/clocks/checkins/partitions/brief"
 LONGEST_TOPIC = "t" * 249
@@ -24,7 +24,7 @@ NOW_MS = NOON * 1000
 
 
 def partition_clocks(topic: str, count: int, clock_ms: int, *, step: int = 1) -> list[PublicPartition]:
-    """So many partitions of a topic, every `step`-th number of it."""
+    """`count` partitions of a topic, every `step`-th number."""
     return [partition_clock(Partition(topic, number), clock_ms) for number in range(0, count * step, step)]
 
 
@@ -57,12 +57,12 @@ def partitions_of(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def test_a_page_to_the_letter(bed: Bed, client: TestClient) -> None:
-    """Runs of neighbours: how far each is behind, and a mark for what is to be known besides."""
+def test_a_page_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Runs of consecutive partitions: how far each is behind, and its mark."""
     shapes = {TOPIC: TopicMetadata("topic-1", 4), "payments": TopicMetadata("topic-2", 1)}
-    bed.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition(TOPIC, 3)})), 2)
-    bed.report(NOON + 2.5, NOON - 60, NOON + 3_600, NOON)
-    bed.read()
+    clock_fixture.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition(TOPIC, 3)})), 2)
+    clock_fixture.report(NOON + 2.5, NOON - 60, NOON + 3_600, NOON)
+    clock_fixture.read()
 
     assert client.get(URL).json() == {
         "now_ms": NOW_MS + 2_000,
@@ -75,10 +75,10 @@ def test_a_page_to_the_letter(bed: Bed, client: TestClient) -> None:
     assert [run["topic"] for run in client.get(URL, params={"after": f"{TOPIC}:3"}).json()["runs"]] == ["payments"]
 
 
-def test_it_says_what_the_list_says(bed: Bed, client: TestClient) -> None:
-    """The same clocks, less what has passed between the two questions."""
-    bed.report(NOON + 2.5, NOON - 60)
-    bed.read()
+def test_it_says_what_the_list_says(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Both routes give the same partition clocks."""
+    clock_fixture.report(NOON + 2.5, NOON - 60)
+    clock_fixture.read()
     listed = client.get("/v1/clocks/checkins/partitions").json()["partitions"]
     page = client.get(URL).json()
     (run,) = page["runs"]
@@ -87,7 +87,7 @@ def test_it_says_what_the_list_says(bed: Bed, client: TestClient) -> None:
 
 
 def test_4096_partitions_are_one_page() -> None:
-    """Even where each is ten years behind."""
+    """4,096 partitions fit on one page, even if each is ten years behind."""
     for clock_ms in (NOW_MS, NOW_MS - 10 * 365 * 86_400_000):
         (page,) = pages(partition_clocks(TOPIC, 4_096, clock_ms))
 
@@ -96,7 +96,7 @@ def test_4096_partitions_are_one_page() -> None:
 
 
 def test_no_page_is_larger_whatever_is_on_it() -> None:
-    """Pages end where 60 kB are full, and have every partition once: many, hardly any neighbours, long names."""
+    """Pages are at most 60 kB and have every partition once: with many, non-consecutive, or long-named partitions."""
     for these in (
         partition_clocks(TOPIC, 12_000, 0),
         partition_clocks(LONGEST_TOPIC, 700, 0, step=2),
@@ -109,30 +109,30 @@ def test_no_page_is_larger_whatever_is_on_it() -> None:
 
 
 def test_an_exact_page_is_the_last() -> None:
-    """No empty page follows."""
+    """After a full page that has the last partition, no empty page follows."""
     assert len(pages(partition_clocks("t", MAX_COMPACT_PARTITIONS, NOW_MS))) == 1
     assert len(pages(partition_clocks("t", MAX_COMPACT_PARTITIONS + 1, NOW_MS))) == 2
     assert pages([]) == [{"now_ms": NOW_MS, "runs": [], "next": None}]
 
 
 def test_an_excluded_one_that_is_refused_is_excluded() -> None:
-    """What a person decided says more than what its consumer does."""
+    """The mark of an exclusion takes precedence over that of a rejected report."""
     partition = PublicPartition(Partition("t", 0), None, None, None, None, excluded=True, rejected=Outcome.NO_TIMESTAMP)
 
     assert pages([partition])[0]["runs"][0]["marks"] == "x"
 
 
 def test_a_wrong_cursor_is_named(client: TestClient) -> None:
-    """422, as of the list."""
+    """An invalid cursor is 422, as in the list."""
     response = client.get(URL, params={"after": "nonsense"})
 
     assert problem_name(response) == "invalid-request"
     assert response.json()["errors"][0]["field"] == "after"
 
 
-def test_without_the_store_there_is_no_picture(bed: Bed, client: TestClient) -> None:
-    """503 with when to come back."""
-    bed.store.broken = True
+def test_without_the_store_there_is_no_picture(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """During an outage of the store: 503 with Retry-After."""
+    clock_fixture.store.broken = True
     response = client.get(URL)
 
     assert problem_name(response) == "store-unavailable"

@@ -1,9 +1,9 @@
-"""docs/http.md says what the OpenAPI says: every address, and each problem of the night shift."""
+"""docs/http.md has every route of the OpenAPI, and every problem of the operator overrides."""
 
 from typing import Any
 
 from tests.repository import ROOT
-from tests.unit.api.contract import (
+from tests.unit.api.openapi_contract import (
     documented_problems,
     operations,
 )
@@ -12,7 +12,7 @@ DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
 def test_every_address_is_in_the_document(openapi: dict[str, Any]) -> None:
-    """With the method, where an address has more than reading."""
+    """Each route is named, with its method unless it is GET."""
     rows = [line for line in DOCUMENT.splitlines() if line.startswith("| `")]
 
     for method, path in operations(openapi):
@@ -22,7 +22,7 @@ def test_every_address_is_in_the_document(openapi: dict[str, Any]) -> None:
 
 
 def test_what_is_known_of_an_outcome_is_in_the_document(openapi: dict[str, Any]) -> None:
-    """Programs tell these problems apart by type."""
+    """Each problem that an override request can get is named by its type."""
     outcomes = {
         (status, name)
         for operation, status, name in documented_problems(openapi)

@@ -1,5 +1,4 @@
-"""Requests that nobody sends by mistake: each is answered or cut off, nothing is logged as a failure of the service's
-own, and others are served meanwhile."""
+"""Malicious requests: each is answered or its connection closed, no error is logged, and other clients are served."""
 
 import json
 import logging
@@ -7,20 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     GROUP,
     TOPIC,
-    Bed,
+    ClockFixture,
     ticks,
 )
-from tests.unit.api.raw import (
+from tests.unit.api.raw_http import (
     connected,
     ended,
     livez_took_s,
     said,
 )
-from tests.unit.api.served import (
-    Served,
+from tests.unit.api.running_service import (
+    RunningService,
     serving,
 )
 
@@ -29,23 +28,23 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 def head(method: str, path: str, *headers: str) -> bytes:
-    """A request's head, the connection closed after its answer."""
+    """The headers of a request; the connection is closed after its response."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]).encode()
 
 
 def posted(body: bytes, *headers: str) -> bytes:
-    """A whole report."""
+    """A complete request with a report."""
     kind = headers or ("Content-Type: application/json",)
     return head("POST", REPORTS, *kind, f"Content-Length: {len(body)}") + body
 
 
 def chunked(*chunks: bytes) -> bytes:
-    """A report in chunks, as they are."""
+    """A request with these chunks as its body."""
     return head("POST", REPORTS, "Content-Type: application/json", CHUNKED) + b"".join(chunks)
 
 
 def one(**fields: object) -> bytes:
-    """A report's body with one reading, some fields replaced."""
+    """The body of a report with one item, some of its fields replaced."""
     reading = {"topic": TOPIC, "partition": 0, "timestamp_ms": 1} | fields
     return json.dumps({"group": GROUP, "reports": [reading]}).encode()
 
@@ -127,17 +126,17 @@ ANSWERED = {
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Served]:
-    """One service for all of them."""
-    bed = Bed()
-    bed.publish(*ticks(3))
-    with serving(bed) as served:
+def service() -> Iterator[RunningService]:
+    """One service for all tests of this module."""
+    clock_fixture = ClockFixture()
+    clock_fixture.publish(*ticks(3))
+    with serving(clock_fixture) as served:
         yield served
 
 
 @pytest.fixture(autouse=True)
-def nothing_fails(service: Served, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No traceback, no error in any log; the next client is served at once."""
+def nothing_fails(service: RunningService, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """After each test: no error was logged, and the next client is served at once."""
     caplog.set_level(logging.DEBUG)
     yield
     assert livez_took_s(service.port) < 1.0
@@ -146,13 +145,13 @@ def nothing_fails(service: Served, caplog: pytest.LogCaptureFixture) -> Iterator
 
 
 def status(answer: bytes) -> int:
-    """The first answer's status; 0 for none at all."""
+    """The first response's status; 0 if there is none."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
 @pytest.mark.parametrize("name", REFUSED_BY_PROTOCOL)
-def test_what_is_no_http_is_refused_or_cut_off(service: Served, name: str) -> None:
-    """400 or another refusal of the client's, and the connection ends; or it ends without a word."""
+def test_what_is_no_http_is_refused_or_cut_off(service: RunningService, name: str) -> None:
+    """The response is a 4xx, or there is none, and the connection is closed."""
     answer = said(service.port, REFUSED_BY_PROTOCOL[name])
 
     assert status(answer) in (0, 200, 400, 401, 404, 405, 413, 415, 422)
@@ -162,8 +161,8 @@ def test_what_is_no_http_is_refused_or_cut_off(service: Served, name: str) -> No
 
 
 @pytest.mark.parametrize("name", REFUSED_BY_US)
-def test_what_is_no_question_is_a_problem(service: Served, name: str) -> None:
-    """4xx as problem details, and no header of the client's making."""
+def test_what_is_no_question_is_a_problem(service: RunningService, name: str) -> None:
+    """The response is problem details (4xx), without headers injected by the client."""
     answer = said(service.port, REFUSED_BY_US[name])
 
     assert 400 <= status(answer) < 500
@@ -172,14 +171,14 @@ def test_what_is_no_question_is_a_problem(service: Served, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ANSWERED)
-def test_what_is_odd_but_right_is_answered(service: Served, name: str) -> None:
-    """200."""
+def test_what_is_odd_but_right_is_answered(service: RunningService, name: str) -> None:
+    """Unusual but valid requests are answered with 200."""
     assert status(said(service.port, ANSWERED[name])) == 200
 
 
 @pytest.mark.parametrize("asked", ["POST /v1/clocks", "GET /v1/clocks/checkins/ticks/stream"])
-def test_bad_chunks_behind_an_answer_end_the_connection(service: Served, asked: str) -> None:
-    """Where an answer has begun, or is complete, there is no other one to give."""
+def test_bad_chunks_behind_an_answer_end_the_connection(service: RunningService, asked: str) -> None:
+    """Once a response has begun, there is no second one."""
     with connected(service.port) as connection:
         connection.sendall(f"{asked} HTTP/1.1\r\nHost: x\r\n{CHUNKED}\r\n\r\n".encode())
         assert status(connection.recv(65_536)) in (200, 405)
@@ -187,8 +186,8 @@ def test_bad_chunks_behind_an_answer_end_the_connection(service: Served, asked: 
         ended(connection)
 
 
-def test_pipelined_requests_are_answered_in_order(service: Served) -> None:
-    """Many requests in one packet: as many answers, in their order."""
+def test_pipelined_requests_are_answered_in_order(service: RunningService) -> None:
+    """Pipelined requests are answered in order."""
     paths = ["/livez", "/v1/nothing", "/readyz", "/v1/clocks/checkins/ticks?limit=x"] * 25
     sent = b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths) + head("GET", "/livez")
 
@@ -197,8 +196,8 @@ def test_pipelined_requests_are_answered_in_order(service: Served) -> None:
     assert [int(answer[:3]) for answer in answers] == [*[200, 404, 200, 422] * 25, 200]
 
 
-def test_a_client_that_vanishes_while_it_is_answered(service: Served) -> None:
-    """A reset in the middle of a stream, a poll or an upload is nobody's failure."""
+def test_a_client_that_vanishes_while_it_is_answered(service: RunningService) -> None:
+    """A connection reset during a stream, a long poll or an upload is not logged as an error."""
     for sent in (
         b"GET /v1/clocks/checkins/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /v1/clocks/checkins/wait?until=2100-01-01T00:00:00Z&timeout=50 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -210,8 +209,8 @@ def test_a_client_that_vanishes_while_it_is_answered(service: Served) -> None:
             connection.setsockopt(1, 13, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # SO_LINGER: close resets
 
 
-def test_the_refusal_of_a_large_body_can_be_read(service: Served) -> None:
-    """413 reaches the client although it sends on meanwhile."""
+def test_the_refusal_of_a_large_body_can_be_read(service: RunningService) -> None:
+    """The client gets the 413 although it is still sending."""
     with connected(service.port) as connection:
         connection.sendall(head("POST", REPORTS, "Content-Type: application/json", "Content-Length: 2000000"))
         answer = connection.recv(65_536)

@@ -1,4 +1,4 @@
-"""What is too much, and what is not there: refused early, as problem details."""
+"""Too large bodies, unknown paths and wrong methods are rejected with problem details."""
 
 import socket
 
@@ -6,17 +6,17 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.unit.api.bed import Bed
-from tests.unit.api.contract import problem_name
-from tests.unit.api.served import serving
+from tests.unit.api.clock_fixture import ClockFixture
+from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.running_service import serving
 
 MIB = 1024 * 1024
 REPORTS = "/v1/clocks/checkins/reports"
 
 
-def test_a_body_over_a_mebibyte_is_refused(bed: Bed) -> None:
-    """413 with the length announced, before the body has been sent."""
-    with serving(bed) as served, socket.create_connection(("127.0.0.1", served.port), 10) as connection:
+def test_a_body_over_a_mebibyte_is_refused(clock_fixture: ClockFixture) -> None:
+    """413 for a Content-Length above the limit, before the body is read."""
+    with serving(clock_fixture) as served, socket.create_connection(("127.0.0.1", served.port), 10) as connection:
         head = (
             f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {MIB + 1}\r\n\r\n"
         )
@@ -27,10 +27,10 @@ def test_a_body_over_a_mebibyte_is_refused(bed: Bed) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_a_body_in_chunks_is_counted(bed: Bed) -> None:
-    """Without a length the same bound holds."""
+def test_a_body_in_chunks_is_counted(clock_fixture: ClockFixture) -> None:
+    """A body without Content-Length has the same limit."""
     chunks = (b" " * 65_536 for _ in range(17))
-    with serving(bed) as served, httpx2.Client(timeout=30) as client:
+    with serving(clock_fixture) as served, httpx2.Client(timeout=30) as client:
         headers = {"Content-Type": "application/json"}
         response = client.post(served.url + REPORTS, content=chunks, headers=headers)
 
@@ -38,7 +38,7 @@ def test_a_body_in_chunks_is_counted(bed: Bed) -> None:
 
 
 def test_a_body_of_a_mebibyte_is_read(client: TestClient) -> None:
-    """The bound itself is allowed."""
+    """A body of exactly the limit is accepted."""
     body = b'{"group": "checkins-consumer", "reports": []}'
     response = client.post(
         REPORTS, content=body + b" " * (MIB - len(body)), headers={"Content-Type": "application/json"}
@@ -49,7 +49,7 @@ def test_a_body_of_a_mebibyte_is_read(client: TestClient) -> None:
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/clocks/", "/v1/clocks/checkins/tick", "/v2/clocks", "/docs/../x", "/%00"])
 def test_an_unknown_address_is_a_problem(client: TestClient, path: str) -> None:
-    """404 as problem details, with the way to the description."""
+    """An unknown path is 404 as problem details, which name `/docs`."""
     response = client.get(path)
 
     assert problem_name(response) == "not-found"
@@ -58,7 +58,7 @@ def test_an_unknown_address_is_a_problem(client: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "POST", "TRACE"])
 def test_another_method_is_a_problem(client: TestClient, method: str) -> None:
-    """405 with those that are allowed."""
+    """405 names the allowed methods."""
     response = client.request(method, "/v1/clocks/checkins")
 
     assert problem_name(response) == "method-not-allowed"
@@ -66,13 +66,13 @@ def test_another_method_is_a_problem(client: TestClient, method: str) -> None:
 
 
 def test_reports_can_only_be_posted(client: TestClient) -> None:
-    """HEAD and GET are not there for what only takes."""
+    """A route that has only POST or DELETE does not allow GET and HEAD."""
     assert client.get(REPORTS).headers["allow"] == "POST"
     assert client.head(REPORTS).status_code == 405
 
 
 def test_answers_are_not_stored(client: TestClient) -> None:
-    """A cache between would show a clock that stands still."""
+    """Responses must not be cached: a cached clock would not move."""
     response = client.get("/v1/clocks/checkins")
 
     assert response.headers["cache-control"] == "no-store"
@@ -80,7 +80,7 @@ def test_answers_are_not_stored(client: TestClient) -> None:
 
 
 def test_head_is_get_without_the_body(client: TestClient) -> None:
-    """The same status and headers, and nothing waits."""
+    """HEAD has the status and headers of GET, and does not wait."""
     got = client.get("/v1/clocks/checkins")
     head = client.head("/v1/clocks/checkins")
 

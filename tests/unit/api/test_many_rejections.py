@@ -6,8 +6,8 @@ import pytest
 
 from clocksvc.client.reporter import Reporter
 from tests.preconditions import require
-from tests.unit.api.bed import GROUP, NOON, TOPIC, Bed
-from tests.unit.api.served import serving
+from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture
+from tests.unit.api.running_service import serving
 
 
 @pytest.mark.xfail(
@@ -16,22 +16,22 @@ from tests.unit.api.served import serving
     reason="More than 5,000 rejected timestamps make every report invalid: good partitions stay unreported.",
 )
 def test_rejected_timestamps_never_keep_good_partitions_from_being_reported(caplog: pytest.LogCaptureFixture) -> None:
-    """However many partitions have a rejected timestamp: the others are reported."""
+    """The other partitions are reported, even if very many have a rejected timestamp."""
     caplog.set_level(logging.ERROR, "clocksvc.reporter")
-    bed = Bed()
-    with serving(bed) as served:
-        reporter = Reporter(served.url, "checkins", group=GROUP, topic=TOPIC, time=bed.time, start=False)
+    clock_fixture = ClockFixture()
+    with serving(clock_fixture) as served:
+        reporter = Reporter(served.url, "checkins", group=GROUP, topic=TOPIC, time=clock_fixture.time, start=False)
         reporter.step()
         reporter.observe(0, (NOON - 1) * 1000)
         reporter.step()
-        require(bed.store.snapshot().known == 1, "the reporter reaches the service")
+        require(clock_fixture.store.snapshot().known == 1, "the reporter reaches the service")
         for partition in range(1, 5_002):
             reporter.observe(partition, -1)
         reporter.observe(0, NOON * 1000)
         for _ in range(12):
-            bed.time.advance(1)
+            clock_fixture.time.advance(1)
             reporter.step()
-        good = bed.store.partitions(None, 1)[0]
+        good = clock_fixture.store.partitions(None, 1)[0]
         reporter.close(0)
 
     assert good.raw_ms == NOON * 1000

@@ -1,4 +1,4 @@
-"""The OpenAPI: it reads well, names everything, and what is answered is what it says, whatever is asked."""
+"""The OpenAPI is complete, and responses to generated requests match it."""
 
 import re
 from typing import Any
@@ -12,18 +12,18 @@ from schemathesis.config import SchemathesisConfig
 
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
-    Bed,
+    ClockFixture,
     ticks,
 )
-from tests.unit.api.contract import (
+from tests.unit.api.openapi_contract import (
     PROBLEM,
     operations,
 )
 
 SECRET = "secret-0123456789"
-CLOCK = Bed(keep=3)
+CLOCK = ClockFixture(keep=3)
 CLOCK.have(ticks(10)[1:])
 CLOCK.report(NOON, NOON - 60)
 CLOCK.read()
@@ -44,19 +44,19 @@ API = schemathesis.openapi.from_asgi("/openapi.json", APP, config=SchemathesisCo
 
 @API.auth()
 class Bearer:
-    """Sends the token; schemathesis also tries without, and with a wrong one."""
+    """Adds the token; schemathesis also tries without one, and with a wrong one."""
 
     def get(self, case: Case[Any], context: schemathesis.AuthContext) -> str:
         """The token."""
         return SECRET
 
     def set(self, case: Case[Any], data: str, context: schemathesis.AuthContext) -> None:
-        """Put it where it belongs."""
+        """Set the header."""
         case.headers["Authorization"] = f"Bearer {data}"
 
 
 def test_every_operation_reads_well(openapi: dict[str, Any]) -> None:
-    """A name for programs, a summary and a description for people, and a tag that is explained."""
+    """Every operation has an id, a summary, a description and a documented tag."""
     tags = {tag["name"] for tag in openapi["tags"]}
     for (method, path), operation in operations(openapi).items():
         assert re.fullmatch("[a-z]+[A-Za-z]*", operation["operationId"]), (method, path)
@@ -67,7 +67,7 @@ def test_every_operation_reads_well(openapi: dict[str, Any]) -> None:
 
 
 def test_every_parameter_is_described(openapi: dict[str, Any]) -> None:
-    """And times have an example."""
+    """Every parameter has a description, and times have an example."""
     for operation in operations(openapi).values():
         for parameter in operation.get("parameters", []):
             assert parameter["description"], parameter["name"]
@@ -76,7 +76,7 @@ def test_every_parameter_is_described(openapi: dict[str, Any]) -> None:
 
 
 def test_every_problem_has_an_example(openapi: dict[str, Any]) -> None:
-    """As problem details with the status that it stands under."""
+    """Every documented problem has an example with its status."""
     for operation in operations(openapi).values():
         for status, said in operation["responses"].items():
             if status == "200":
@@ -88,7 +88,7 @@ def test_every_problem_has_an_example(openapi: dict[str, Any]) -> None:
 
 
 def test_tokens_are_asked_for_everywhere_but_at_probes(openapi: dict[str, Any]) -> None:
-    """Each operation on data names the scheme."""
+    """Each operation on data names the security scheme."""
     for operation in operations(openapi).values():
         assert bool(operation.get("security")) == (operation["operationId"] not in ("live", "ready"))
 
@@ -96,7 +96,7 @@ def test_tokens_are_asked_for_everywhere_but_at_probes(openapi: dict[str, Any]) 
 @API.exclude(operation_id="streamTicks").parametrize()
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_the_answer_is_documented(case: Case[Any]) -> None:
-    """No 5xx, no status, media type or body that the OpenAPI does not have; what it forbids is refused."""
+    """No 5xx and no undocumented status, media type or body; invalid requests are rejected."""
     query = case.query
     if case.path.endswith("/wait"):
         query.setdefault("timeout", 0)
@@ -111,7 +111,7 @@ def test_whatever_is_asked_the_answer_is_documented(case: Case[Any]) -> None:
 @given(after=st.one_of(st.none(), st.text(max_size=30)), last_id=st.one_of(st.none(), st.binary(max_size=20)))
 @settings(max_examples=300)
 def test_whatever_a_stream_is_asked_to_resume_from(after: str | None, last_id: bytes | None) -> None:
-    """It begins, or says what is wrong; HEAD, so that it ends."""
+    """A stream begins, or is a documented problem; HEAD, so that it ends."""
     headers = [(b"Authorization", f"Bearer {SECRET}".encode())]
     headers += [] if last_id is None else [(b"Last-Event-ID", last_id)]
     params = {} if after is None else {"after": after}

@@ -5,26 +5,26 @@ from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOKEN,
     TOPIC,
-    Bed,
+    ClockFixture,
 )
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 URL = "/v1/clocks/checkins/partitions"
 
 
-def many(bed: Bed) -> None:
+def many(clock_fixture: ClockFixture) -> None:
     """12 partitions of one topic and 3 of another, one of them excluded."""
     shapes = {TOPIC: TopicMetadata("topic-1", 12), "payments": TopicMetadata("topic-2", 3)}
-    bed.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition("payments", 1)})), 2)
+    clock_fixture.store.write_roster(TOKEN, Roster(shapes, frozenset({Partition("payments", 1)})), 2)
 
 
-def test_pages_have_every_partition_once_in_order(bed: Bed, client: TestClient) -> None:
-    """Topic by topic, number by number (10 after 9), until `next` is null."""
-    many(bed)
+def test_pages_have_every_partition_once_in_order(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Pages are ordered by topic and number (10 after 9), until `next` is null."""
+    many(clock_fixture)
     seen: list[tuple[str, int]] = []
     after: str | None = None
     while True:
@@ -37,9 +37,9 @@ def test_pages_have_every_partition_once_in_order(bed: Bed, client: TestClient) 
     assert seen == [(TOPIC, number) for number in range(12)] + [("payments", number) for number in range(3)]
 
 
-def test_one_topic_alone(bed: Bed, client: TestClient) -> None:
-    """`topic` narrows the list; an excluded partition is on it and says so."""
-    many(bed)
+def test_one_topic_alone(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """`topic` filters the list; excluded partitions are included and marked."""
+    many(clock_fixture)
     page = client.get(URL, params={"topic": "payments"}).json()
 
     assert [(entry["partition"], entry["excluded"]) for entry in page["partitions"]] == [
@@ -51,16 +51,16 @@ def test_one_topic_alone(bed: Bed, client: TestClient) -> None:
     assert client.get(URL, params={"topic": "no-such"}).json() == {"partitions": [], "next": None}
 
 
-def test_an_exact_page_is_the_last(bed: Bed, client: TestClient) -> None:
-    """A page that ends with the last partition says that there is no other."""
+def test_an_exact_page_is_the_last(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """`next` is null on a full page that ends with the last partition."""
     assert client.get(URL, params={"limit": 2}).json()["next"] is None
     assert client.get(URL, params={"limit": 1}).json()["next"] == f"{TOPIC}:0"
 
 
-def test_an_entry_to_the_letter(bed: Bed, client: TestClient) -> None:
-    """The partition clock is what was reported less the out-of-orderness; a refusal shows until one is accepted."""
-    bed.report(NOON + 2.5, NOON + 3_600)
-    bed.read()
+def test_an_entry_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The partition clock is the reported time less the out-of-orderness; a rejection shows until the next report."""
+    clock_fixture.report(NOON + 2.5, NOON + 3_600)
+    clock_fixture.read()
 
     known, refused = client.get(URL).json()["partitions"]
 
@@ -92,7 +92,7 @@ def test_an_entry_to_the_letter(bed: Bed, client: TestClient) -> None:
     ],
 )
 def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str | int], field: str) -> None:
-    """422 with the field, the value and what would be right."""
+    """422 with the field, its value and what is wanted."""
     response = client.get(URL, params=params)
 
     assert problem_name(response) == "invalid-request"
@@ -102,9 +102,9 @@ def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str | i
     assert error["wanted"]
 
 
-def test_without_the_store_there_is_no_list(bed: Bed, client: TestClient) -> None:
-    """503 with when to come back, rather than an empty page."""
-    bed.store.broken = True
+def test_without_the_store_there_is_no_list(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """During an outage of the store: 503 with Retry-After rather than an empty page."""
+    clock_fixture.store.broken = True
     response = client.get(URL)
 
     assert problem_name(response) == "store-unavailable"

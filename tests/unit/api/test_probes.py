@@ -1,57 +1,57 @@
-"""`/livez`, `/readyz`, `/metrics`: what a cluster must know before it sends somebody here."""
+"""`/livez`, `/readyz` and `/metrics`."""
 
 from fastapi.testclient import TestClient
 
 from clocksvc.interfaces.store import Snapshot
 from tests.faulty.store import FaultyStore
-from tests.unit.api.bed import (
-    Bed,
+from tests.unit.api.clock_fixture import (
+    ClockFixture,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 
 def test_it_lives(client: TestClient) -> None:
-    """Whatever the clocks do."""
+    """`/livez` is 200 regardless of the clocks."""
     assert client.get("/livez").json() == {"status": "ok"}
 
 
 def test_it_is_not_ready_before_every_feed_has_read(client_of: ClientOf) -> None:
-    """503 that names the clocks; ready after their first read."""
-    beds = [Bed("checkins"), Bed("payments")]
-    beds[0].read()
-    client = client_of(*beds)
+    """503 with the clocks' names until their first read."""
+    fixtures = [ClockFixture("checkins"), ClockFixture("payments")]
+    fixtures[0].read()
+    client = client_of(*fixtures)
 
     response = client.get("/readyz")
     assert problem_name(response) == "not-ready"
     assert response.json()["clocks"] == {"payments": "not read yet"}
 
-    beds[1].read()
+    fixtures[1].read()
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_it_stays_ready_while_the_store_is_out_of_reach(bed: Bed, client: TestClient) -> None:
-    """It can answer with the hold, and so can no other replica do better."""
-    bed.store.broken = True
-    bed.read()
+def test_it_stays_ready_while_the_store_is_out_of_reach(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """During an outage of the store a replica is ready: it answers with the hold."""
+    clock_fixture.store.broken = True
+    clock_fixture.read()
 
     assert client.get("/readyz").status_code == 200
 
 
-def test_it_stays_ready_while_the_stream_is_made_anew(bed: Bed, client: TestClient) -> None:
-    """Every replica is in that state at once: without any nobody could say why the clock stands still."""
-    bed.publish(*ticks(2))
-    bed.read()
-    bed.have([])
-    bed.read()
+def test_it_stays_ready_while_the_stream_is_made_anew(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """During an outage of Kafka all replicas stay ready: one must answer with the hold."""
+    clock_fixture.publish(*ticks(2))
+    clock_fixture.read()
+    clock_fixture.have([])
+    clock_fixture.read()
 
-    assert bed.feed.rebuilding
+    assert clock_fixture.feed.rebuilding
     assert client.get("/readyz").status_code == 200
 
 
 class Halved(FaultyStore):
-    """A store that answers one connection and not the other."""
+    """A store that answers the view but not the feed."""
 
     def snapshot(self) -> Snapshot:
         self.broken = False
@@ -62,28 +62,28 @@ class Halved(FaultyStore):
 
 
 def test_it_is_not_ready_when_it_alone_lost_the_feed(client_of: ClientOf) -> None:
-    """The store answers, but this replica does not follow it any more."""
-    bed = Bed()
-    bed.read()
-    bed.view.store = Halved("checkins", bed.time)
-    bed.store.broken = True
-    bed.read()
+    """A replica that lost its feed while the store answers is not ready."""
+    clock_fixture = ClockFixture()
+    clock_fixture.read()
+    clock_fixture.view.store = Halved("checkins", clock_fixture.time)
+    clock_fixture.store.broken = True
+    clock_fixture.read()
 
-    response = client_of(bed).get("/readyz")
+    response = client_of(clock_fixture).get("/readyz")
 
     assert problem_name(response) == "not-ready"
     assert response.json()["clocks"] == {"checkins": "lost while the store answers"}
 
 
-def test_it_is_not_ready_when_the_feeds_thread_hangs(bed: Bed, client: TestClient) -> None:
-    """A feed that has not been stepped for long shows nothing new."""
-    bed.time.advance(120)
+def test_it_is_not_ready_when_the_feeds_thread_hangs(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A feed that has not been stepped for long makes the replica not ready."""
+    clock_fixture.time.advance(120)
 
     assert problem_name(client.get("/readyz")) == "not-ready"
 
 
 def test_metrics_are_given_as_they_are(client: TestClient) -> None:
-    """Body and media type are the exporter's."""
+    """`/metrics` has the body and media type of the exporter."""
     response = client.get("/metrics")
 
     assert response.text == "clocksvc_build_info 1\n"
@@ -91,7 +91,7 @@ def test_metrics_are_given_as_they_are(client: TestClient) -> None:
 
 
 def test_probes_answer_head(client: TestClient) -> None:
-    """Some load balancers ask so."""
+    """Probes answer HEAD, which some load balancers send."""
     for path in ("/livez", "/readyz"):
         response = client.head(path)
         assert (response.status_code, response.content) == (200, b"")

@@ -1,4 +1,4 @@
-"""Every problem that the OpenAPI documents can be had, and the table here is all that it documents."""
+"""Every documented problem occurs, and only in the operations that document it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +14,16 @@ from clocksvc.interfaces.store import (
     ReportAnswer,
 )
 from tests.faulty.store import FaultyStore
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     GROUP,
     NOON,
     TOKEN,
     TOPIC,
-    Bed,
+    ClockFixture,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import (
+from tests.unit.api.openapi_contract import (
     documented_problems,
     operations,
     problem_name,
@@ -65,47 +65,47 @@ class Foreign(FaultyStore):
 
 
 class Flushed(FaultyStore):
-    """A store that is emptied as soon as a request is left, and does not say whether it was."""
+    """A store that is emptied when a request is submitted, and then fails."""
 
     def submit_request(self, request: Request) -> bool:
         self.wipe()
         raise StoreUnavailable
 
 
-def outage(bed: Bed) -> None:
-    """The store is out of reach."""
-    bed.store.broken = True
+def outage(clock_fixture: ClockFixture) -> None:
+    """The store does not answer."""
+    clock_fixture.store.broken = True
 
 
-def loss(bed: Bed) -> None:
-    """The stream is gone."""
-    bed.have([])
-    bed.read()
+def loss(clock_fixture: ClockFixture) -> None:
+    """The stream of ticks is lost."""
+    clock_fixture.have([])
+    clock_fixture.read()
 
 
-def foreign(bed: Bed) -> None:
-    """The store is somebody else's."""
-    bed.view.store = Foreign("checkins", bed.time)
+def foreign(clock_fixture: ClockFixture) -> None:
+    """The store has another format."""
+    clock_fixture.view.store = Foreign("checkins", clock_fixture.time)
 
 
 def closing(client: TestClient) -> None:
-    """The service ends."""
+    """The service shuts down."""
     client.app.state.closing.set()  # type: ignore[attr-defined]
 
 
-def flushed(bed: Bed) -> None:
-    """The store is emptied as soon as a request is left."""
-    bed.view.store = Flushed("checkins", bed.time)
-    bed.view.store.restore(bed.store.copy_state())
+def flushed(clock_fixture: ClockFixture) -> None:
+    """The store is emptied when a request is submitted."""
+    clock_fixture.view.store = Flushed("checkins", clock_fixture.time)
+    clock_fixture.view.store.restore(clock_fixture.store.copy_state())
 
 
-def leaderless(bed: Bed) -> None:
-    """Nobody leads."""
-    bed.store.release_lease(TOKEN)
+def leaderless(clock_fixture: ClockFixture) -> None:
+    """The clock has no leader."""
+    clock_fixture.store.release_lease(TOKEN)
 
 
 NIGHT_SHIFT = ("exclude", "include", "pause", "resume")
-SPECIAL: dict[tuple[str, str], tuple[str, Callable[[Bed], None] | None]] = {
+SPECIAL: dict[tuple[str, str], tuple[str, Callable[[ClockFixture], None] | None]] = {
     **{(name, "store-unavailable"): ("", outage) for name in NIGHT_SHIFT},
     **{(name, "not-done"): ("", leaderless) for name in NIGHT_SHIFT},
     **{(name, "outcome-unknown"): ("", flushed) for name in NIGHT_SHIFT},
@@ -120,7 +120,7 @@ SPECIAL: dict[tuple[str, str], tuple[str, Callable[[Bed], None] | None]] = {
     ("report", "store-unavailable"): ("", outage),
     ("report", "store-mismatch"): ("", foreign),
 }
-"""What each problem takes beyond the plain call: something in the address, something done before."""
+"""For each problem: what to add to the URL, and what to do before the request."""
 
 FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock"}
 OTHERS = {
@@ -134,16 +134,16 @@ OTHERS = {
 
 
 @pytest.fixture
-def kept() -> Bed:
-    """A bed with ten ticks, the first of them trimmed, two in memory."""
-    bed = Bed(keep=2)
-    bed.have(ticks(10)[1:])
-    bed.read()
-    return bed
+def kept() -> ClockFixture:
+    """A clock with ten ticks: the first ones are trimmed, two are in memory."""
+    clock_fixture = ClockFixture(keep=2)
+    clock_fixture.have(ticks(10)[1:])
+    clock_fixture.read()
+    return clock_fixture
 
 
 def ask(client: TestClient, operation: str, more: str = "", clock: str = "checkins", **how: Any) -> str:
-    """The problem that a call is answered with."""
+    """The name of the problem that a request gets."""
     method, path = CALLS[operation]
     if method != "GET":
         how = {"json": BODIES.get(operation, WHY)} | how
@@ -151,7 +151,7 @@ def ask(client: TestClient, operation: str, more: str = "", clock: str = "checki
 
 
 def test_the_tables_here_name_every_documented_problem(openapi: dict[str, Any]) -> None:
-    """A problem that is documented and not here is not known to happen."""
+    """The tables here have every documented problem."""
     documented = {(operation, name) for operation, _, name in documented_problems(openapi)}
 
     special = {pair for pair in documented if pair[1] not in FOR_ALL}
@@ -161,8 +161,8 @@ def test_the_tables_here_name_every_documented_problem(openapi: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("operation", "name"), sorted(SPECIAL))
-def test_each_special_problem_happens(client_of: ClientOf, kept: Bed, operation: str, name: str) -> None:
-    """Under the condition that it is for."""
+def test_each_special_problem_happens(client_of: ClientOf, kept: ClockFixture, operation: str, name: str) -> None:
+    """Each problem occurs under its condition."""
     more, before = SPECIAL[operation, name]
     client = client_of(kept)
     if before is not None:
@@ -172,8 +172,10 @@ def test_each_special_problem_happens(client_of: ClientOf, kept: Bed, operation:
 
 
 @pytest.mark.parametrize("operation", sorted(CALLS))
-def test_each_general_problem_happens(client_of: ClientOf, kept: Bed, openapi: dict[str, Any], operation: str) -> None:
-    """Each operation that documents one answers with it, and where it is not documented it can't be had."""
+def test_each_general_problem_happens(
+    client_of: ClientOf, kept: ClockFixture, openapi: dict[str, Any], operation: str
+) -> None:
+    """Each problem occurs in the operations that document it, and in no other."""
     documented = {name for its, _, name in documented_problems(openapi) if its == operation}
     client = client_of(kept, tokens=[NOBODY, ALL])
     all_may = {"Authorization": f"Bearer {ALL.secret}"}
@@ -192,15 +194,15 @@ def test_each_general_problem_happens(client_of: ClientOf, kept: Bed, openapi: d
         assert "{clock}" not in CALLS[operation][1]
 
 
-def test_problems_of_bodies_and_ends_happen(client_of: ClientOf, kept: Bed) -> None:
-    """Those that take more than an address."""
+def test_problems_of_bodies_and_ends_happen(client_of: ClientOf, kept: ClockFixture) -> None:
+    """Problems that need a body or headers."""
     client = client_of(kept)
     much = {"Content-Type": "application/json"}
 
     for name in ("report", *NIGHT_SHIFT):
         assert ask(client, name, json=None, content=b"{}", headers={"Content-Type": "text/plain"}) == OTHER_TYPE
         assert ask(client, name, json=None, content=b" " * (1024 * 1024 + 1), headers=much) == "body-too-large"
-    assert ask(client_of(Bed()), "ready") == "not-ready"
+    assert ask(client_of(ClockFixture()), "ready") == "not-ready"
     closing(client)
     assert ask(client, "streamTicks") == "shutting-down"
     assert ask(client, "waitUntil") == "shutting-down"
@@ -210,16 +212,18 @@ OTHER_TYPE = "unsupported-media-type"
 
 
 class Surprising(FaultyStore):
-    """A store that fails as nobody foresaw."""
+    """A store that raises an unexpected exception."""
 
     def report(self, report: Report) -> ReportAnswer:
         raise RuntimeError("secret inside")
 
 
-def test_an_unforeseen_error_tells_nothing(client_of: ClientOf, bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
-    """500 as problem details, without the error's text, which the log has."""
-    bed.view.store = Surprising("checkins", bed.time)
-    client = client_of(bed)
+def test_an_unforeseen_error_tells_nothing(
+    client_of: ClientOf, clock_fixture: ClockFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unexpected exception is 500 as problem details; only the log has its text."""
+    clock_fixture.view.store = Surprising("checkins", clock_fixture.time)
+    client = client_of(clock_fixture)
     client.event_hooks["response"].clear()
     response = client.post(CALLS["report"][1], json={"group": GROUP, "reports": []})
 

@@ -1,4 +1,4 @@
-"""`POST /v1/clocks/{clock}/reports`: reports of consumers in any language reach the store, or are refused whole."""
+"""`POST /v1/clocks/{clock}/reports`: reports are written to the store, or rejected as a whole."""
 
 import json
 from typing import Any
@@ -8,15 +8,15 @@ from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import REJECTIONS
 from clocksvc.interfaces.store import Report
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     GROUP,
     NOON,
     TOPIC,
-    Bed,
+    ClockFixture,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 URL = "/v1/clocks/checkins/reports"
 BOUNDS = {
@@ -29,14 +29,14 @@ BOUNDS = {
 
 
 def reading(partition: int, timestamp_ms: int, **more: Any) -> dict[str, Any]:
-    """One entry of a report."""
+    """One item of a report."""
     return {"topic": TOPIC, "partition": partition, "timestamp_ms": timestamp_ms, **more}
 
 
-def test_a_report_to_the_letter(bed: Bed, client: TestClient) -> None:
-    """Each outcome in the order of the readings, the global clock, and what a reporter must know."""
-    bed.publish(*ticks(1))
-    bed.read()
+def test_a_report_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The response has an outcome for each item in order, the global clock, and the clock's parameters."""
+    clock_fixture.publish(*ticks(1))
+    clock_fixture.read()
     readings = [
         reading(0, NOON * 1000),
         reading(0, NOON * 1000),
@@ -64,19 +64,19 @@ def test_a_report_to_the_letter(bed: Bed, client: TestClient) -> None:
         ],
         "bounds": BOUNDS,
     }
-    assert bed.store.partitions(None, 1)[0].raw_ms == NOON * 1000
+    assert clock_fixture.store.partitions(None, 1)[0].raw_ms == NOON * 1000
 
 
-def test_another_groups_report_counts_for_nothing(bed: Bed, client: TestClient) -> None:
-    """`foreign_group` for each reading, and the clock stays where it was."""
+def test_another_groups_report_counts_for_nothing(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Each item of another group gets `foreign_group`, and no partition clock moves."""
     response = client.post(URL, json={"group": "canary", "reports": [reading(0, NOON * 1000)]})
 
     assert [entry["outcome"] for entry in response.json()["reports"]] == ["foreign_group"]
-    assert bed.store.partitions(None, 1)[0].raw_ms is None
+    assert clock_fixture.store.partitions(None, 1)[0].raw_ms is None
 
 
-def test_refusals_and_late_records_are_counted(bed: Bed, client: TestClient) -> None:
-    """What a reporter refused itself travels with its reports, to be counted and shown."""
+def test_refusals_and_late_records_are_counted(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Timestamps that a reporter rejected itself are counted and shown."""
     body = {
         "group": GROUP,
         "reports": [],
@@ -86,27 +86,27 @@ def test_refusals_and_late_records_are_counted(bed: Bed, client: TestClient) -> 
 
     assert client.post(URL, json=body).status_code == 200
 
-    counted = bed.store.counters()
+    counted = clock_fixture.store.counters()
     assert counted.late_records == 3
     assert counted.reports == {"too_far_ahead": 1, "no_timestamp": 1}
-    assert bed.store.partitions(None, 2)[1].rejected == "too_far_ahead"
+    assert clock_fixture.store.partitions(None, 2)[1].rejected == "too_far_ahead"
 
 
 def test_without_a_leader_everything_is_unknown(client_of: ClientOf) -> None:
-    """A reporter learns that there is nothing to learn yet, and asks again."""
-    bed = Bed(led=False)
-    response = client_of(bed).post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
+    """Before the first leader, `bounds` is null and every outcome is `unknown`."""
+    clock_fixture = ClockFixture(led=False)
+    response = client_of(clock_fixture).post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
 
     assert response.json()["bounds"] is None
     assert response.json()["time"] is None
     assert response.json()["reports"][0]["outcome"] == "unknown"
 
 
-def test_the_clock_in_the_answer_is_never_below_what_was_shown(bed: Bed, client: TestClient) -> None:
-    """A store that lost its stream does not move the clock back for reporters either."""
-    bed.publish(*ticks(3))
-    bed.read()
-    bed.have([])
+def test_the_clock_in_the_answer_is_never_below_what_was_shown(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The response's global clock does not go back if the store loses its stream."""
+    clock_fixture.publish(*ticks(3))
+    clock_fixture.read()
+    clock_fixture.have([])
 
     response = client.post(URL, json={"group": GROUP, "reports": []})
 
@@ -136,8 +136,10 @@ def test_the_clock_in_the_answer_is_never_below_what_was_shown(bed: Bed, client:
         ([], "body"),
     ],
 )
-def test_a_malformed_report_is_refused_whole(bed: Bed, client: TestClient, body: Any, field: str) -> None:
-    """422 with the field; the good readings beside a bad one are not taken either."""
+def test_a_malformed_report_is_refused_whole(
+    clock_fixture: ClockFixture, client: TestClient, body: Any, field: str
+) -> None:
+    """422 with the field; the valid items of the same report are not written either."""
     if isinstance(body, dict) and isinstance(body.get("reports"), list):
         body = body | {"reports": [*body["reports"], reading(0, NOON * 1000)]}
 
@@ -145,7 +147,7 @@ def test_a_malformed_report_is_refused_whole(bed: Bed, client: TestClient, body:
 
     assert problem_name(response) == "invalid-request"
     assert response.json()["errors"][0]["field"] == field
-    assert bed.store.partitions(None, 1)[0].raw_ms is None
+    assert clock_fixture.store.partitions(None, 1)[0].raw_ms is None
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_malformed_report_is_refused_whole(bed: Bed, client: TestClient, body:
     ids=["nothing", "cut off", "null", "no UTF-8", "half a character", "no number", "a huge number", "too deep"],
 )
 def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
-    """422, whatever the bytes; the problem itself is always JSON."""
+    """422 for a body that is not JSON; the problem itself is valid JSON."""
     response = client.post(URL, content=content, headers={"Content-Type": "application/json"})
 
     assert problem_name(response) == "invalid-request"
@@ -171,24 +173,24 @@ def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
 
 @pytest.mark.parametrize("given", [None, "text/plain", "application/x-www-form-urlencoded", "application/json2"])
 def test_another_media_type_is_named(client: TestClient, given: str | None) -> None:
-    """415: what `curl -d` sends by itself is a form."""
+    """415 without `Content-Type: application/json`: `curl -d` sends a form by default."""
     headers = {} if given is None else {"Content-Type": given}
     response = client.post(URL, content=json.dumps({"group": GROUP, "reports": []}).encode(), headers=headers)
 
     assert problem_name(response) == "unsupported-media-type"
 
 
-def test_a_store_out_of_reach_is_said(bed: Bed, client: TestClient) -> None:
-    """503: the reporter keeps its one number a partition, and tries again."""
-    bed.store.broken = True
+def test_a_store_out_of_reach_is_said(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """503 with Retry-After while the store does not answer."""
+    clock_fixture.store.broken = True
     response = client.post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
 
     assert problem_name(response) == "store-unavailable"
     assert response.headers["retry-after"] == "1"
 
 
-def test_five_thousand_readings_are_taken_and_no_more(bed: Bed, client: TestClient) -> None:
-    """The bound is in the schema; what is above it is refused by name."""
+def test_five_thousand_readings_are_taken_and_no_more(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A report has at most 5,000 items; more are rejected with the field's name."""
     most = [{"topic": "t", "partition": number, "timestamp_ms": 1} for number in range(5_000)]
 
     assert client.post(URL, json={"group": GROUP, "reports": most}).status_code == 200
@@ -197,16 +199,16 @@ def test_five_thousand_readings_are_taken_and_no_more(bed: Bed, client: TestClie
 
 
 def test_every_refusal_can_be_reported(client: TestClient) -> None:
-    """A reporter may name each outcome that refuses, and no other."""
+    """`refusals` accepts exactly the outcomes that reject a timestamp."""
     for outcome in REJECTIONS:
         body = {"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome=outcome.value)]}
         assert client.post(URL, json=body).status_code == 200
 
 
-def test_the_pythons_own_sink_understands_the_answer(bed: Bed, client: TestClient) -> None:
-    """What the service answers can be read back into what the store said."""
+def test_the_pythons_own_sink_understands_the_answer(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The response decodes to the store's answer."""
     from clocksvc.interfaces.report_encoding import answer_from_wire
 
     answer = client.post(URL, json={"group": GROUP, "reports": []}).json()
 
-    assert answer_from_wire(answer) == bed.store.report(Report(GROUP, ()))
+    assert answer_from_wire(answer) == clock_fixture.store.report(Report(GROUP, ()))

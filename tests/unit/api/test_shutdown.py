@@ -1,4 +1,4 @@
-"""A service that ends lets nobody wait: polls end, streams finish with a hint when to come back."""
+"""At shutdown long polls end, and streams end with a delay for the reconnect."""
 
 import threading
 import time
@@ -7,21 +7,21 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.unit.api.bed import (
-    Bed,
+from tests.unit.api.clock_fixture import (
+    ClockFixture,
     ticks,
 )
-from tests.unit.api.contract import problem_name
 from tests.unit.api.events import streaming
-from tests.unit.api.served import serving
+from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.running_service import serving
 from tests.waiting import eventually
 
 
-def test_streams_and_polls_end_with_the_service(bed: Bed) -> None:
-    """The server does not wait for clients that would wait for an hour."""
-    bed.publish(*ticks(1))
+def test_streams_and_polls_end_with_the_service(clock_fixture: ClockFixture) -> None:
+    """The server does not wait for long polls and streams."""
+    clock_fixture.publish(*ticks(1))
     answers: dict[str, httpx2.Response] = {}
-    with serving(bed) as served:
+    with serving(clock_fixture) as served:
 
         def ask(name: str, path: str) -> None:
             answers[name] = httpx2.get(f"{served.url}/v1/clocks/checkins/{path}", timeout=60)
@@ -54,7 +54,7 @@ def test_streams_and_polls_end_with_the_service(bed: Bed) -> None:
 
 @pytest.mark.parametrize("path", ["ticks?timeout=5", "ticks/stream", "wait?until=2100-01-01T00:00:00Z&timeout=5"])
 def test_nobody_new_is_held_by_a_service_that_ends(client: TestClient, path: str) -> None:
-    """503 that says when to ask again; the probe sends nobody here; what can be answered at once still is."""
+    """At shutdown: 503 with Retry-After for waiting requests and for `/readyz`; other requests are still answered."""
     client.app.state.closing.set()  # type: ignore[attr-defined]  # Starlette's type does not know FastAPI's
 
     refused = client.get(f"/v1/clocks/checkins/{path}")

@@ -1,4 +1,4 @@
-"""Clients that take nothing, or send half of what they owe: each is let go after a while, and nobody else notices."""
+"""Clients that stop reading, or send an incomplete request, lose their connections; other clients are not affected."""
 
 import asyncio
 import json
@@ -12,19 +12,19 @@ import pytest
 
 from clocksvc.api import server as connections
 from clocksvc.api.async_clock import AsyncClock
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
-    Bed,
+    ClockFixture,
     ticks,
 )
 from tests.unit.api.events import streaming
-from tests.unit.api.raw import (
+from tests.unit.api.raw_http import (
     connected,
     ended,
     livez_took_s,
 )
-from tests.unit.api.served import (
-    Served,
+from tests.unit.api.running_service import (
+    RunningService,
     serving,
 )
 from tests.waiting import eventually
@@ -37,29 +37,30 @@ HELD_KIB = 512
 
 
 def get(path: str) -> bytes:
-    """A whole request."""
+    """A complete request."""
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def live(served: Served) -> AsyncClock:
-    """The clock that is served."""
+def live(served: RunningService) -> AsyncClock:
+    """The clock of the service."""
     clock: AsyncClock = served.app.state.clocks["checkins"]
     return clock
 
 
-def test_a_stream_that_nobody_reads_is_dropped_and_counted(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that takes nothing for 30 s (here 0.5 s) while ticks wait for it loses the connection; one that reads
-    beside it gets every tick."""
+def test_a_stream_that_nobody_reads_is_dropped_and_counted(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream is closed if its client reads nothing for 30 s (here 0.5 s); other clients get every tick."""
     assert connections.WRITE_STALL_TIMEOUT_S == 30
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.5)
     chain = ticks(3_000)
-    bed.publish(chain[0])
-    with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as deaf:
+    clock_fixture.publish(chain[0])
+    with serving(clock_fixture) as served, connected(served.port, receive_buffer=SMALL) as deaf:
         deaf.sendall(get(STREAM))
         eventually(lambda: live(served).streams == 1, what="the stream to begin")
         with streaming(served.url + STREAM) as events:
             next(events)
-            bed.publish(*chain[1:])
+            clock_fixture.publish(*chain[1:])
             seen = [int(next(events).id) * 1000 for _ in chain[1:]]
         eventually(lambda: live(served).streams_dropped == 1, what="the deaf client to be dropped")
         eventually(lambda: live(served).streams == 0, what="its stream to end")
@@ -71,12 +72,14 @@ def test_a_stream_that_nobody_reads_is_dropped_and_counted(bed: Bed, monkeypatch
     assert not taken.endswith(b"0\r\n\r\n")
 
 
-def test_a_dropped_client_goes_on_behind_what_it_saw(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cursor is all that it needs: nothing is missing, nothing comes twice."""
+def test_a_dropped_client_goes_on_behind_what_it_saw(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dropped client resumes with its cursor: no tick is missing or repeated."""
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.2)
     chain = ticks(2_000)
-    bed.publish(*chain)
-    with serving(bed) as served:
+    clock_fixture.publish(*chain)
+    with serving(clock_fixture) as served:
         with connected(served.port, receive_buffer=SMALL) as deaf:
             deaf.sendall(get(f"{STREAM}?after={ELEVEN}"))
             eventually(lambda: live(served).streams_dropped == 1, what="the deaf client to be dropped")
@@ -90,12 +93,14 @@ def test_a_dropped_client_goes_on_behind_what_it_saw(bed: Bed, monkeypatch: pyte
     assert [*seen, *rest] == [tick.at_ms // 1000 for tick in chain]
 
 
-def test_a_slow_client_that_goes_on_reading_is_kept(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slow is not deaf: whoever takes a little now and then gets all of a page, however long that takes."""
+def test_a_slow_client_that_goes_on_reading_is_kept(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that reads slowly gets all of a response."""
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 1.5)
-    bed.publish(*ticks(1_000))
+    clock_fixture.publish(*ticks(1_000))
     pace = threading.Event()
-    with serving(bed) as served, connected(served.port, receive_buffer=SMALL) as slow:
+    with serving(clock_fixture) as served, connected(served.port, receive_buffer=SMALL) as slow:
         slow.sendall(b"GET /v1/clocks/checkins/ticks?limit=1000 HTTP/1.0\r\n\r\n")
         seen = b""
         while chunk := slow.recv(4_096):
@@ -105,16 +110,16 @@ def test_a_slow_client_that_goes_on_reading_is_kept(bed: Bed, monkeypatch: pytes
     assert len(json.loads(seen.partition(b"\r\n\r\n")[2])["ticks"]) == 1_000
 
 
-def test_an_answer_that_nobody_takes_is_let_go(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not only streams: of pages of many sizes, on connections that end with them, none is held for ever."""
+def test_an_answer_that_nobody_takes_is_let_go(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Responses of all sizes are dropped too if their client stops reading."""
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.3)
-    bed.publish(*ticks(1_000))
-    with serving(bed) as served, ExitStack() as clients:
+    clock_fixture.publish(*ticks(1_000))
+    with serving(clock_fixture) as served, ExitStack() as clients:
         for limit in range(250, 1_001, 150):
             deaf = clients.enter_context(connected(served.port, receive_buffer=SMALL))
             deaf.sendall(f"GET /v1/clocks/checkins/ticks?limit={limit} HTTP/1.0\r\n\r\n".encode())
         eventually(lambda: served.server.server_state.total_requests == 6, what="all to be answered")
-        eventually(lambda: not served.server.server_state.connections, within=3, what="all to be let go")
+        eventually(lambda: not served.server.server_state.connections, within=3, what="all to be closed")
 
         assert live(served).streams_dropped == 0
 
@@ -128,11 +133,13 @@ def test_an_answer_that_nobody_takes_is_let_go(bed: Bed, monkeypatch: pytest.Mon
         get("/livez") + b"GET /livez HT",
     ],
 )
-def test_half_a_head_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    """10 s (here 0.3 s) from the first byte to the end of the headers, whether or not bytes trickle in meanwhile."""
+def test_half_a_head_is_waited_for_no_longer(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Incomplete headers: closed after 10 s (here 0.3 s), even if single bytes still arrive."""
     assert connections.HEADERS_TIMEOUT_S == 10
     monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 0.3)
-    with serving(bed) as served, connected(served.port) as slow:
+    with serving(clock_fixture) as served, connected(served.port) as slow:
         slow.sendall(sent)
         began = time.monotonic()
         _trickle(slow, b"x" if sent else b"")
@@ -143,27 +150,31 @@ def test_half_a_head_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "framing", ["Content-Length: 1000\r\n\r\n{", 'Transfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n']
 )
-def test_half_a_body_is_waited_for_no_longer(bed: Bed, monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
-    """30 s (here 0.3 s) from the end of the headers to the end of the body, chunks that go on for ever included."""
+def test_half_a_body_is_waited_for_no_longer(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, framing: str
+) -> None:
+    """Incomplete bodies, endless chunks included: closed 30 s (here 0.3 s) after the headers."""
     assert connections.BODY_TIMEOUT_S == 30
     monkeypatch.setattr(connections, "BODY_TIMEOUT_S", 0.3)
     head = f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    with serving(bed) as served, connected(served.port) as slow:
+    with serving(clock_fixture) as served, connected(served.port) as slow:
         slow.sendall((head + framing).encode())
         _trickle(slow, b"1\r\n \r\n" if "chunked" in framing else b" ")
 
 
-def test_a_body_is_waited_for_no_longer_after_its_answer(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused before it was read: the rest of it holds no connection."""
+def test_a_body_is_waited_for_no_longer_after_its_answer(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that was rejected unread does not keep its connection open."""
     monkeypatch.setattr(connections, "BODY_TIMEOUT_S", 0.3)
-    with serving(bed) as served, connected(served.port) as slow:
+    with serving(clock_fixture) as served, connected(served.port) as slow:
         slow.sendall(b"POST /v1/clocks HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert b" 405 " in slow.recv(65_536)
         _trickle(slow, b" ")
 
 
 def _trickle(connection: socket.socket, byte: bytes) -> None:
-    """Send a little again and again until the other side ends the connection; TimeoutError when it doesn't."""
+    """Send a little repeatedly until the server closes the connection; TimeoutError if it doesn't."""
     deadline = time.monotonic() + 10
     connection.settimeout(0.05)
     while time.monotonic() < deadline:
@@ -178,18 +189,18 @@ def _trickle(connection: socket.socket, byte: bytes) -> None:
     raise TimeoutError
 
 
-def test_a_thousand_half_requests_delay_nobody(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While they are held, and while they are let go, a probe is answered at once."""
+def test_a_thousand_half_requests_delay_nobody(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes are answered at once while many such connections are open, and while they are closed."""
     monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 2.0)
-    bed.publish(*ticks(2))
-    with serving(bed) as served:
+    clock_fixture.publish(*ticks(2))
+    with serving(clock_fixture) as served:
         held = asyncio.run(_half_open(served, 1_000))
 
     assert max(held) < 2.0
     assert sorted(held)[len(held) // 2] < 0.2
 
 
-async def _half_open(served: Served, count: int) -> list[float]:
+async def _half_open(served: RunningService, count: int) -> list[float]:
     opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(count)]
     for _, writer in opened:
         writer.write(b"GET /v1/clocks HTTP/1.1\r\nHost: ")
@@ -201,13 +212,15 @@ async def _half_open(served: Served, count: int) -> list[float]:
     return took
 
 
-def test_the_end_waits_for_no_client_that_owes_something(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that nobody reads, half a head and half a body hold the end up for a second, not for all its grace."""
+def test_the_end_waits_for_no_client_that_owes_something(
+    clock_fixture: ClockFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At shutdown, stalled streams and incomplete requests delay the end by 1 s, not by the whole grace period."""
     caplog.set_level(logging.WARNING)
-    bed.publish(*ticks(2_000))
+    clock_fixture.publish(*ticks(2_000))
     body = f"POST {REPORTS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
     with (
-        serving(bed) as served,
+        serving(clock_fixture) as served,
         connected(served.port, receive_buffer=SMALL) as deaf,
         connected(served.port) as half,
         connected(served.port) as less,
@@ -216,7 +229,7 @@ def test_the_end_waits_for_no_client_that_owes_something(bed: Bed, caplog: pytes
         half.sendall(body.encode())
         less.sendall(b"GET /li")
         eventually(lambda: live(served).streams == 1, what="the stream to begin")
-        eventually(lambda: len(served.server.server_state.tasks) == 2, what="both requests to be held")
+        eventually(lambda: len(served.server.server_state.tasks) == 2, what="both requests to wait")
         livez_took_s(served.port)
         began = time.monotonic()
         served.stop()

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/ticks/stream`: each tick once, in order, live and resumed, to any number of clients."""
+"""`/v1/clocks/{clock}/ticks/stream`: each tick once, in order, live and resumed, for many clients."""
 
 import asyncio
 from itertools import islice
@@ -8,29 +8,29 @@ from fastapi.testclient import TestClient
 
 from clocksvc.api import stream
 from clocksvc.clock.tick import Tick
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
 from tests.unit.api.events import streaming
-from tests.unit.api.served import serving
+from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.running_service import serving
 from tests.waiting import eventually
 
 PATH = "/v1/clocks/checkins/ticks/stream"
 ELEVEN = NOON - 3_600
 
 
-def test_a_live_stream_begins_with_the_state(bed: Bed) -> None:
-    """The state's id is the last tick; what comes later follows, each with its own id."""
+def test_a_live_stream_begins_with_the_state(clock_fixture: ClockFixture) -> None:
+    """Live: the id of `state` is the last tick; later ticks follow, each with its own id."""
     chain = ticks(3)
-    bed.publish(*chain)
-    with serving(bed) as served, streaming(served.url + PATH) as events:
+    clock_fixture.publish(*chain)
+    with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         state = next(events)
-        bed.publish(*after(chain[2], 2))
+        clock_fixture.publish(*after(chain[2], 2))
         first, second = islice(events, 2)
 
     assert (state.kind, state.id) == ("state", str(ELEVEN + 120))
@@ -42,14 +42,14 @@ def test_a_live_stream_begins_with_the_state(bed: Bed) -> None:
     assert (second.kind, second.id) == ("tick", str(ELEVEN + 240))
 
 
-def test_before_the_first_tick_the_state_has_the_id_zero(bed: Bed) -> None:
-    """Who resumes from it gets the first tick, whenever it comes."""
-    with serving(bed) as served:
+def test_before_the_first_tick_the_state_has_the_id_zero(clock_fixture: ClockFixture) -> None:
+    """Before the first tick the id is 0; a client that resumes from it gets the first tick."""
+    with serving(clock_fixture) as served:
         with streaming(served.url + PATH) as events:
             state = next(events)
-            bed.publish(*ticks(1))
+            clock_fixture.publish(*ticks(1))
             tick = next(events)
-        bed.publish(*after(ticks(1)[0]))
+        clock_fixture.publish(*after(ticks(1)[0]))
         with streaming(served.url + PATH, last_event_id=state.id) as events:
             resumed = list(islice(events, 3))
 
@@ -59,12 +59,12 @@ def test_before_the_first_tick_the_state_has_the_id_zero(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize("how", ["Last-Event-ID", "after", "both"])
-def test_a_stream_resumes_behind_what_was_seen(bed: Bed, how: str) -> None:
-    """The state's id is the cursor; exactly the ticks after it follow. The header wins: it is the newer one."""
-    bed.publish(*ticks(5))
+def test_a_stream_resumes_behind_what_was_seen(clock_fixture: ClockFixture, how: str) -> None:
+    """Resumed: the id of `state` is the cursor; exactly the ticks after it follow. The header takes precedence."""
+    clock_fixture.publish(*ticks(5))
     header = ELEVEN + 120 if how != "after" else None
     query = {"after": ELEVEN + 120, "both": ELEVEN}.get(how)
-    with serving(bed) as served, streaming(served.url + PATH, after=query, last_event_id=header) as events:
+    with serving(clock_fixture) as served, streaming(served.url + PATH, after=query, last_event_id=header) as events:
         seen = list(islice(events, 3))
 
     assert [(event.kind, event.id) for event in seen] == [
@@ -75,20 +75,20 @@ def test_a_stream_resumes_behind_what_was_seen(bed: Bed, how: str) -> None:
 
 
 def test_a_stream_resumes_through_memory_and_store() -> None:
-    """A client that was away for longer than memory lasts misses nothing."""
-    bed = Bed(keep=5)
-    bed.publish(*ticks(700))
-    with serving(bed) as served, streaming(served.url + PATH, after=ELEVEN) as events:
+    """A cursor older than the ticks in memory misses nothing."""
+    clock_fixture = ClockFixture(keep=5)
+    clock_fixture.publish(*ticks(700))
+    with serving(clock_fixture) as served, streaming(served.url + PATH, after=ELEVEN) as events:
         seen = list(islice(events, 700))
 
     assert [int(event.id) for event in seen] == [ELEVEN + 60 * number for number in range(700)]
 
 
 def test_a_cursor_too_old_is_reset_by_name() -> None:
-    """`reset` stands in the state's place, with the cursor and the oldest kept tick; that tick follows."""
-    bed = Bed(keep=3)
-    bed.have(ticks(10)[4:])
-    with serving(bed) as served, streaming(served.url + PATH, last_event_id=ELEVEN) as events:
+    """A cursor that is too old gets `reset` instead of `state`: the cursor and the oldest kept tick, which follows."""
+    clock_fixture = ClockFixture(keep=3)
+    clock_fixture.have(ticks(10)[4:])
+    with serving(clock_fixture) as served, streaming(served.url + PATH, last_event_id=ELEVEN) as events:
         reset, *kept = islice(events, 7)
 
     assert (reset.kind, reset.id) == ("reset", str(ELEVEN + 180))
@@ -100,51 +100,53 @@ def test_a_cursor_too_old_is_reset_by_name() -> None:
     assert {event.kind for event in kept} == {"tick"}
 
 
-def test_a_gap_within_a_stream_is_a_reset_too(bed: Bed) -> None:
-    """When the store lost ticks that a client had not got yet, the client is told, and goes on behind the gap."""
+def test_a_gap_within_a_stream_is_a_reset_too(clock_fixture: ClockFixture) -> None:
+    """If the store lost ticks that a client has not received, the client gets a `reset` and continues after the gap."""
     chain = ticks(30)
-    bed.publish(*chain[:2])
-    with serving(bed) as served, streaming(served.url + PATH) as events:
+    clock_fixture.publish(*chain[:2])
+    with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         next(events)
-        bed.have(chain[20:])
+        clock_fixture.have(chain[20:])
         reset, *kept = islice(events, 11)
 
     assert (reset.kind, reset.id) == ("reset", str(chain[19].at_ms // 1000))
     assert [int(event.id) * 1000 for event in kept] == [tick.at_ms for tick in chain[20:]]
 
 
-def test_nothing_is_said_twice_when_a_lost_stream_comes_back(bed: Bed) -> None:
-    """A flush and a stream made anew pass by unseen: the next event is the next tick."""
+def test_nothing_is_said_twice_when_a_lost_stream_comes_back(clock_fixture: ClockFixture) -> None:
+    """A flush and a rebuilt stream are invisible: the next event is the next tick."""
     chain = ticks(4)
-    bed.publish(*chain[:3])
-    with serving(bed) as served, streaming(served.url + PATH) as events:
+    clock_fixture.publish(*chain[:3])
+    with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         next(events)
-        bed.store.wipe()
-        eventually(lambda: bed.feed.rebuilding, what="the loss to be seen")
-        bed.lead()
-        bed.have(chain[:2])
-        bed.have(chain)
+        clock_fixture.store.wipe()
+        eventually(lambda: clock_fixture.feed.rebuilding, what="the loss to be seen")
+        clock_fixture.lead()
+        clock_fixture.have(chain[:2])
+        clock_fixture.have(chain)
         tick = next(events)
 
     assert (tick.kind, int(tick.id) * 1000) == ("tick", chain[3].at_ms)
 
 
-def test_a_quiet_stream_has_a_comment_now_and_then(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that proxies and clients know that the connection lives: every 15 s, here faster."""
+def test_a_quiet_stream_has_a_comment_now_and_then(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comment every 15 s (here faster) keeps the connection alive."""
     assert stream.PING_EVERY_S == 15
     monkeypatch.setattr(stream, "PING_EVERY_S", 0.05)
-    bed.publish(*ticks(1))
-    with serving(bed) as served, streaming(served.url + PATH) as events:
+    clock_fixture.publish(*ticks(1))
+    with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         _, *quiet = islice(events, 3)
-        bed.publish(*after(ticks(1)[0]))
+        clock_fixture.publish(*after(ticks(1)[0]))
         tick = next(event for event in events if event.comment is None)
 
     assert [event.comment for event in quiet] == ["ping", "ping"]
     assert tick.id == str(ELEVEN + 60)
 
 
-def test_headers_keep_proxies_from_holding_events_back(bed: Bed, client: TestClient) -> None:
-    """Not stored, not buffered; HEAD tells so without waiting."""
+def test_headers_keep_proxies_from_holding_events_back(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The headers forbid caching and buffering; HEAD returns them without waiting."""
     response = client.head(PATH)
 
     assert response.status_code == 200
@@ -156,7 +158,7 @@ def test_headers_keep_proxies_from_holding_events_back(bed: Bed, client: TestCli
 
 @pytest.mark.parametrize("given", ["abc", "-5", "1.5", "999999999999", " ", "١٢"])
 def test_a_foreign_event_id_is_refused(client: TestClient, given: str) -> None:
-    """An id is what this stream has sent."""
+    """422 for a `Last-Event-ID` that this stream can't have sent."""
     response = client.get(PATH, headers={b"Last-Event-ID": given.encode()})
 
     assert problem_name(response) == "invalid-request"
@@ -164,36 +166,36 @@ def test_a_foreign_event_id_is_refused(client: TestClient, given: str) -> None:
 
 
 def test_a_stream_does_not_begin_where_nothing_can_be_said(client_of: ClientOf) -> None:
-    """A cursor for which the store is needed, while it is out of reach: 503, not a state that may be wrong."""
-    bed = Bed(keep=2)
-    bed.publish(*ticks(10))
-    bed.read()
-    client = client_of(bed)
-    bed.store.broken = True
+    """503 for a cursor that needs the store while it does not answer."""
+    clock_fixture = ClockFixture(keep=2)
+    clock_fixture.publish(*ticks(10))
+    clock_fixture.read()
+    client = client_of(clock_fixture)
+    clock_fixture.store.broken = True
 
     response = client.get(PATH, params={"after": ELEVEN})
 
     assert problem_name(response) == "store-unavailable"
 
 
-def test_many_clients_all_get_each_tick_once(bed: Bed) -> None:
+def test_many_clients_all_get_each_tick_once(clock_fixture: ClockFixture) -> None:
     """200 clients, 50 ticks: each client gets each, in order."""
     chain = ticks(51)
-    bed.publish(chain[0])
-    with serving(bed) as served:
-        seen = asyncio.run(_follow_many(served.port, bed, chain[1:], clients=200))
+    clock_fixture.publish(chain[0])
+    with serving(clock_fixture) as served:
+        seen = asyncio.run(_follow_many(served.port, clock_fixture, chain[1:], clients=200))
 
     assert seen == [[tick.at_ms // 1000 for tick in chain[1:]]] * 200
 
 
-async def _follow_many(port: int, bed: Bed, chain: list[Tick], clients: int) -> list[list[int]]:
+async def _follow_many(port: int, clock_fixture: ClockFixture, chain: list[Tick], clients: int) -> list[list[int]]:
     began = [asyncio.Event() for _ in range(clients)]
     following = [asyncio.ensure_future(_follow(port, len(chain), event)) for event in began]
     async with asyncio.timeout(60):
         for event in began:
             await event.wait()
         for tick in chain:
-            bed.publish(tick)
+            clock_fixture.publish(tick)
             await asyncio.sleep(0)
         return await asyncio.gather(*following)
 

@@ -1,10 +1,10 @@
-"""A live subscriber that comes after `clocksvc init` and before the clock's first tick."""
+"""A live stream that begins after `clocksvc init` and before the clock's first tick."""
 
 import pytest
 
-from tests.unit.api.bed import NOON, TOKEN, Bed, ticks
+from tests.unit.api.clock_fixture import NOON, TOKEN, ClockFixture, ticks
 from tests.unit.api.events import streaming
-from tests.unit.api.served import serving
+from tests.unit.api.running_service import serving
 
 ELEVEN = NOON - 3_600
 
@@ -16,12 +16,12 @@ ELEVEN = NOON - 3_600
 )
 def test_a_live_subscriber_before_the_first_tick_gets_that_tick() -> None:
     """The time that `init` gave is the cursor of a live subscriber, so the first tick follows it without a `reset`."""
-    bed = Bed()
-    bed.store.rebuild(TOKEN, [], (ELEVEN - 60) * 1000)
+    clock_fixture = ClockFixture()
+    clock_fixture.store.rebuild(TOKEN, [], (ELEVEN - 60) * 1000)
     path = "/v1/clocks/checkins/ticks/stream"
-    with serving(bed) as served, streaming(served.url + path) as events:
+    with serving(clock_fixture) as served, streaming(served.url + path) as events:
         state = next(events)
-        bed.publish(*ticks(1, previous_s=ELEVEN - 60))
+        clock_fixture.publish(*ticks(1, previous_s=ELEVEN - 60))
         first = next(events)
 
     assert (first.kind, first.id) == ("tick", str(ELEVEN))

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/ticks`: each tick once, in order, from any cursor; held until there is one."""
+"""`/v1/clocks/{clock}/ticks`: each tick once, in order, from any cursor; waits for the next one."""
 
 import time
 from typing import Any
@@ -7,15 +7,15 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
-from tests.unit.api.served import serving
+from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.running_service import serving
 
 URL = "/v1/clocks/checkins/ticks"
 ELEVEN = NOON - 3_600
@@ -26,10 +26,10 @@ def seconds(body: dict[str, Any]) -> list[int]:
     return [tick["timestamp_seconds"] for tick in body["ticks"]]
 
 
-def test_a_tick_to_the_letter(bed: Bed, client: TestClient) -> None:
-    """Every field of the contract; `next` is the last time given."""
-    bed.publish(*ticks(2))
-    bed.read()
+def test_a_tick_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A tick has every field of the contract; `next` is the last tick's time."""
+    clock_fixture.publish(*ticks(2))
+    clock_fixture.read()
 
     assert client.get(URL, params={"limit": 1}).json() == {
         "ticks": [
@@ -48,10 +48,10 @@ def test_a_tick_to_the_letter(bed: Bed, client: TestClient) -> None:
     assert client.get(URL).json()["ticks"][0]["previous"] is None
 
 
-def test_without_a_cursor_the_newest_hundred(bed: Bed, client: TestClient) -> None:
-    """Ascending, and as many as asked for, up to a thousand."""
-    bed.publish(*ticks(1_200, first_s=NOON - 86_400))
-    bed.read()
+def test_without_a_cursor_the_newest_hundred(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """Ticks are ascending, and at most `limit`, which is at most 1,000."""
+    clock_fixture.publish(*ticks(1_200, first_s=NOON - 86_400))
+    clock_fixture.read()
     last = NOON - 86_400 + 1_199 * 60
 
     assert seconds(client.get(URL).json()) == list(range(last - 99 * 60, last + 1, 60))
@@ -62,10 +62,10 @@ def test_without_a_cursor_the_newest_hundred(bed: Bed, client: TestClient) -> No
 @pytest.mark.parametrize(
     "cursor", ["2026-11-22T11:02:00Z", str(ELEVEN + 120), "2026-11-22T12:02:00+01:00", "2026-11-22T11:02:59.999Z"]
 )
-def test_after_a_cursor_come_those_that_follow(bed: Bed, client: TestClient, cursor: str) -> None:
+def test_after_a_cursor_come_those_that_follow(clock_fixture: ClockFixture, client: TestClient, cursor: str) -> None:
     """A cursor is any time, as RFC 3339 or epoch seconds; it need not be a tick's."""
-    bed.publish(*ticks(5))
-    bed.read()
+    clock_fixture.publish(*ticks(5))
+    clock_fixture.read()
 
     page = client.get(URL, params={"after": cursor}).json()
 
@@ -74,11 +74,11 @@ def test_after_a_cursor_come_those_that_follow(bed: Bed, client: TestClient, cur
 
 
 def test_pages_follow_each_other_through_memory_and_store(client_of: ClientOf) -> None:
-    """With `after=next` every tick is given once, whether it is still in memory or not."""
-    bed = Bed(keep=10)
-    bed.publish(*ticks(95))
-    bed.read()
-    client, cursor, seen = client_of(bed), "0", list[int]()
+    """Paging with `after=next` gives every tick once, whether it is in memory or not."""
+    clock_fixture = ClockFixture(keep=10)
+    clock_fixture.publish(*ticks(95))
+    clock_fixture.read()
+    client, cursor, seen = client_of(clock_fixture), "0", list[int]()
 
     while True:
         page = client.get(URL, params={"after": cursor, "limit": 7}).json()
@@ -90,22 +90,22 @@ def test_pages_follow_each_other_through_memory_and_store(client_of: ClientOf) -
     assert seen == [ELEVEN + 60 * number for number in range(95)]
 
 
-def test_next_is_the_cursor_where_nothing_follows(bed: Bed, client: TestClient) -> None:
-    """So that asking again with it misses nothing; null only where there is neither tick nor cursor."""
+def test_next_is_the_cursor_where_nothing_follows(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """`next` of an empty page is the cursor; null only without tick and cursor."""
     assert client.get(URL).json() == {"ticks": [], "next": None}
     assert client.get(URL, params={"after": 5}).json() == {"ticks": [], "next": "1970-01-01T00:00:05Z"}
 
-    bed.publish(*ticks(1))
-    bed.read()
+    clock_fixture.publish(*ticks(1))
+    clock_fixture.read()
     assert client.get(URL, params={"after": ELEVEN}).json() == {"ticks": [], "next": "2026-11-22T11:00:00Z"}
 
 
 def test_a_cursor_too_old_is_refused_with_the_oldest_kept(client_of: ClientOf) -> None:
-    """410, never a page with a gap; the oldest kept tick's `previous` is a good cursor."""
-    bed = Bed(keep=2)
-    bed.have(ticks(10)[4:])
-    bed.read()
-    client = client_of(bed)
+    """410 rather than a page with a gap; the oldest kept tick's `previous` is a valid cursor."""
+    clock_fixture = ClockFixture(keep=2)
+    clock_fixture.have(ticks(10)[4:])
+    clock_fixture.read()
+    client = client_of(clock_fixture)
 
     response = client.get(URL, params={"after": ELEVEN + 60})
 
@@ -122,13 +122,13 @@ def test_a_cursor_too_old_is_refused_with_the_oldest_kept(client_of: ClientOf) -
 
 
 def test_a_lost_stream_gives_no_old_ticks(client_of: ClientOf) -> None:
-    """What is in memory is given; for the rest 503 `rebuilding` with when to come back."""
-    bed = Bed(keep=2)
-    bed.publish(*ticks(10))
-    bed.read()
-    bed.have([])
-    bed.read()
-    client = client_of(bed)
+    """While the stream is rebuilt: ticks in memory are given; for older ones 503 with Retry-After."""
+    clock_fixture = ClockFixture(keep=2)
+    clock_fixture.publish(*ticks(10))
+    clock_fixture.read()
+    clock_fixture.have([])
+    clock_fixture.read()
+    client = client_of(clock_fixture)
 
     assert seconds(client.get(URL, params={"after": ELEVEN + 8 * 60}).json()) == [ELEVEN + 9 * 60]
     response = client.get(URL, params={"after": ELEVEN})
@@ -151,7 +151,7 @@ def test_a_lost_stream_gives_no_old_ticks(client_of: ClientOf) -> None:
     ],
 )
 def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str], field: str, says: str) -> None:
-    """422 with the field, the value and what would be right; an unknown parameter is never passed over."""
+    """422 with the field, its value and what is wanted, also for unknown parameters."""
     response = client.get(URL, params=params)
 
     assert problem_name(response) == "invalid-request"
@@ -161,19 +161,19 @@ def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str], f
 
 
 def test_a_parameter_given_twice_is_refused(client: TestClient) -> None:
-    """Which one counts is not for the service to guess."""
+    """422 for a parameter that occurs twice."""
     response = client.get(URL, params=[("after", "1"), ("after", "2")])
     assert problem_name(response) == "invalid-request"
 
 
 def test_a_long_poll_ends_with_the_tick() -> None:
-    """The request is held, and answered as soon as there is a tick after its cursor."""
-    bed = Bed()
+    """The request waits, and is answered as soon as there is a tick after its cursor."""
+    clock_fixture = ClockFixture()
     (first,) = ticks(1)
-    bed.publish(first)
-    with serving(bed) as served, httpx2.Client(base_url=served.url, timeout=30) as client:
+    clock_fixture.publish(first)
+    with serving(clock_fixture) as served, httpx2.Client(base_url=served.url, timeout=30) as client:
         began = time.monotonic()
-        with served.once_asked(lambda: bed.publish(*after(first))):
+        with served.once_asked(lambda: clock_fixture.publish(*after(first))):
             page = client.get(URL, params={"after": ELEVEN, "timeout": 25}).json()
         took = time.monotonic() - began
 
@@ -182,22 +182,22 @@ def test_a_long_poll_ends_with_the_tick() -> None:
 
 
 def test_a_long_poll_waits_for_a_clocks_first_tick() -> None:
-    """Without a cursor, too, the request is held while there is nothing to give."""
-    bed = Bed()
+    """Without a cursor the request waits for the first tick."""
+    clock_fixture = ClockFixture()
     with (
-        serving(bed) as served,
+        serving(clock_fixture) as served,
         httpx2.Client(base_url=served.url, timeout=30) as client,
-        served.once_asked(lambda: bed.publish(*ticks(1))),
+        served.once_asked(lambda: clock_fixture.publish(*ticks(1))),
     ):
         page = client.get(URL, params={"timeout": 25}).json()
 
     assert seconds(page) == [ELEVEN]
 
 
-def test_a_long_poll_ends_with_its_time(bed: Bed, client: TestClient) -> None:
-    """When no tick came the page is empty and the cursor stays."""
-    bed.publish(*ticks(1))
-    bed.read()
+def test_a_long_poll_ends_with_its_time(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """After the timeout the page is empty, and `next` is the cursor."""
+    clock_fixture.publish(*ticks(1))
+    clock_fixture.read()
     began = time.monotonic()
     page = client.get(URL, params={"after": ELEVEN, "timeout": 0.3}).json()
 

@@ -1,5 +1,5 @@
-"""Every route, whatever its kind, against every kind of token: the routes are read from the application, so that one
-without a check can't come in unseen."""
+"""Every route with every kind of token. The routes are read from the application, so that a new route without a check
+fails."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 from clocksvc.api import pages
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.bed import (
-    Bed,
+from tests.unit.api.clock_fixture import (
+    ClockFixture,
     ticks,
 )
 
@@ -58,11 +58,11 @@ def routes_of(routes: Any) -> Iterator[tuple[str, str]]:
 
 def application() -> FastAPI:
     """Two clocks, each with a tick."""
-    beds = [Bed(OWN), Bed(OTHER)]
-    for bed in beds:
-        bed.publish(*ticks(1, clock=bed.spec.name))
-        bed.read()
-    views = {bed.spec.name: bed.view for bed in beds}
+    fixtures = [ClockFixture(OWN), ClockFixture(OTHER)]
+    for clock_fixture in fixtures:
+        clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
+        clock_fixture.read()
+    views = {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures}
     return create_app(views, tokens=TOKENS, metrics=lambda: (b"", "text/plain"), version="0.1.0")
 
 
@@ -72,14 +72,14 @@ GUARDED = [(method, path) for method, path in ROUTES if path not in OPEN]
 
 
 def needed(method: str, path: str) -> str:
-    """The scope that a route must ask for. By its looks alone: a new one that fits none of these is for admins."""
+    """The scope that a route must require, by its method and path; by default `admin`."""
     if method == "GET":
         return "read"
     return "report" if (method, path) == ("POST", "/v1/clocks/{clock}/reports") else "admin"
 
 
 def asked(client: TestClient, method: str, path: str, clock: str, secret: str | None) -> httpx2.Response:
-    """Ask so that nothing is done and nothing waits: HEAD for GET, and a body that no route takes."""
+    """Send a request that changes nothing and does not wait: HEAD for GET, and an invalid body."""
     headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
     address = path.replace("{clock}", clock)
     if method == "GET":
@@ -95,7 +95,7 @@ def client() -> Iterator[TestClient]:
 
 
 def test_the_routes_are_all_seen() -> None:
-    """What the OpenAPI shows is among them."""
+    """The routes include all of the OpenAPI."""
     shown = {(method.upper(), path) for path, methods in APP.openapi()["paths"].items() for method in methods}
 
     assert shown <= set(ROUTES)
@@ -105,13 +105,13 @@ def test_the_routes_are_all_seen() -> None:
 
 @pytest.mark.parametrize("path", sorted(OPEN))
 def test_what_holds_no_data_needs_no_token(client: TestClient, path: str) -> None:
-    """Probes and the description."""
+    """Pages and probes need no token."""
     assert asked(client, "GET", path, OWN, None).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_without_a_good_token_nothing_is_told(client: TestClient, method: str, path: str) -> None:
-    """401, whatever the clock."""
+    """401 without a token, for any clock."""
     for clock in (OWN, MISSING):
         for secret in (None, "nobody-knows-this-token", TOKENS[0].secret + "x"):
             assert asked(client, method, path, clock, secret).status_code == 401
@@ -120,7 +120,7 @@ def test_without_a_good_token_nothing_is_told(client: TestClient, method: str, p
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 @pytest.mark.parametrize("scopes", SCOPES, ids=lambda scopes: ",".join(sorted(scopes)))
 def test_each_route_asks_for_its_scope(client: TestClient, method: str, path: str, scopes: set[str]) -> None:
-    """403 without it, whatever else the token may; `admin` alone implies `read`, nothing else implies anything."""
+    """403 without the required scope; only `admin` implies another one, `read`."""
     scope = needed(method, path)
     may = scope in scopes or (scope == "read" and "admin" in scopes)
 
@@ -132,7 +132,7 @@ def test_each_route_asks_for_its_scope(client: TestClient, method: str, path: st
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_token_for_one_clock_opens_no_other(client: TestClient, method: str, path: str) -> None:
-    """With every scope: its own clock is open, another one and one that does not exist look the same."""
+    """A token for one clock: other clocks and clocks that do not exist get the same response."""
     secret = secret_of({"read", "report", "admin"}, everywhere=False)
     own, other, missing = (asked(client, method, path, clock, secret) for clock in (OWN, OTHER, MISSING))
 
@@ -145,7 +145,7 @@ def test_a_token_for_one_clock_opens_no_other(client: TestClient, method: str, p
 
 
 def test_a_route_without_a_check_would_be_seen() -> None:
-    """The matrix has teeth: a route that asks for nothing answers a token that may not."""
+    """A control: without the check of scopes the matrix fails."""
     app = application()
 
     async def careless() -> dict[str, str]:
@@ -160,7 +160,7 @@ def test_a_route_without_a_check_would_be_seen() -> None:
 
 @pytest.mark.parametrize("given", [TOKENS[0].secret, TOKENS[-1].secret, "nobody-knows-this-token", "x"])
 def test_every_token_is_compared_in_constant_time(client: TestClient, given: str) -> None:
-    """Whichever is given, each known one is compared with it, by the comparison that tells nothing by its time."""
+    """Every configured token is compared, in constant time."""
     compared = []
 
     def compare(secret: bytes, other: bytes) -> bool:

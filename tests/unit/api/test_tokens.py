@@ -1,17 +1,17 @@
-"""Tokens: who may do what, to which clock; without a good one nothing is told."""
+"""Tokens: scopes and clocks; without a valid token no data is returned."""
 
 import logging
 
 import pytest
 
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     GROUP,
-    Bed,
+    ClockFixture,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 READ, REPORT, ADMIN, SOME = "read-token-0123456", "report-token-01234", "admin-token-012345", "some-clocks-012345"
 TOKENS = [
@@ -25,19 +25,19 @@ READS += ["/v1/clocks/checkins/wait?until=0", "/v1/clocks", "/metrics"]
 
 
 @pytest.fixture
-def beds() -> list[Bed]:
-    """Two clocks with a tick each."""
-    made = [Bed("checkins"), Bed("payments")]
-    for bed in made:
-        bed.publish(*ticks(1, clock=bed.spec.name))
-        bed.read()
+def fixtures() -> list[ClockFixture]:
+    """Two clocks, each with a tick."""
+    made = [ClockFixture("checkins"), ClockFixture("payments")]
+    for clock_fixture in made:
+        clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
+        clock_fixture.read()
     return made
 
 
 @pytest.mark.parametrize("path", [*READS, "/v1/clocks/checkins/ticks/stream", "/v1/clocks/nosuch", "/nothing"])
-def test_without_a_token_nothing_is_told(client_of: ClientOf, beds: list[Bed], path: str) -> None:
-    """401 with how to ask, the same for what exists and what doesn't."""
-    response = client_of(*beds, tokens=TOKENS).get(path)
+def test_without_a_token_nothing_is_told(client_of: ClientOf, fixtures: list[ClockFixture], path: str) -> None:
+    """401 with a challenge, the same for clocks that exist and that don't."""
+    response = client_of(*fixtures, tokens=TOKENS).get(path)
 
     assert problem_name(response) == "unauthenticated"
     assert response.headers["www-authenticate"] == 'Bearer realm="clocksvc"'
@@ -56,9 +56,9 @@ def test_without_a_token_nothing_is_told(client_of: ClientOf, beds: list[Bed], p
         "Bearer \xe9\xff",
     ],
 )
-def test_a_wrong_token_is_none(client_of: ClientOf, beds: list[Bed], header: str) -> None:
-    """Nearly right is wrong; an address never carries one."""
-    client = client_of(*beds, tokens=TOKENS)
+def test_a_wrong_token_is_none(client_of: ClientOf, fixtures: list[ClockFixture], header: str) -> None:
+    """Malformed and unknown tokens are rejected, and tokens in the URL are ignored."""
+    client = client_of(*fixtures, tokens=TOKENS)
     response = client.get("/v1/clocks", headers={b"Authorization": header.encode("latin-1")})
 
     assert problem_name(response) == "unauthenticated"
@@ -66,17 +66,19 @@ def test_a_wrong_token_is_none(client_of: ClientOf, beds: list[Bed], header: str
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_is_any_case(client_of: ClientOf, beds: list[Bed], scheme: str) -> None:
-    """As HTTP says."""
+def test_the_scheme_is_any_case(client_of: ClientOf, fixtures: list[ClockFixture], scheme: str) -> None:
+    """The scheme is case-insensitive, as HTTP requires."""
     headers = {"Authorization": f"{scheme} {READ}"}
-    assert client_of(*beds, tokens=TOKENS).get("/v1/clocks", headers=headers).status_code == 200
+    assert client_of(*fixtures, tokens=TOKENS).get("/v1/clocks", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize(("token", "status"), [(READ, 200), (ADMIN, 200), (REPORT, 403)])
-def test_reading_needs_the_scope_read(client_of: ClientOf, beds: list[Bed], path: str, token: str, status: int) -> None:
+def test_reading_needs_the_scope_read(
+    client_of: ClientOf, fixtures: list[ClockFixture], path: str, token: str, status: int
+) -> None:
     """`admin` implies `read`; `report` does not."""
-    response = client_of(*beds, tokens=TOKENS, token=token).get(path)
+    response = client_of(*fixtures, tokens=TOKENS, token=token).get(path)
 
     assert response.status_code == status
     if status == 403:
@@ -85,17 +87,19 @@ def test_reading_needs_the_scope_read(client_of: ClientOf, beds: list[Bed], path
 
 
 @pytest.mark.parametrize(("token", "status"), [(READ, 403), (ADMIN, 403), (REPORT, 200), (SOME, 200)])
-def test_reporting_needs_the_scope_report(client_of: ClientOf, beds: list[Bed], token: str, status: int) -> None:
-    """Nothing implies `report`: who may look at a clock may not move it."""
-    client = client_of(*beds, tokens=TOKENS, token=token)
+def test_reporting_needs_the_scope_report(
+    client_of: ClientOf, fixtures: list[ClockFixture], token: str, status: int
+) -> None:
+    """No other scope implies `report`."""
+    client = client_of(*fixtures, tokens=TOKENS, token=token)
     response = client.post("/v1/clocks/checkins/reports", json={"group": GROUP, "reports": []})
 
     assert response.status_code == status
 
 
-def test_a_token_for_some_clocks_sees_no_other(client_of: ClientOf, beds: list[Bed]) -> None:
-    """Others are neither listed nor told apart from clocks that don't exist; metrics name all clocks."""
-    client = client_of(*beds, tokens=TOKENS, token=SOME)
+def test_a_token_for_some_clocks_sees_no_other(client_of: ClientOf, fixtures: list[ClockFixture]) -> None:
+    """Other clocks are not listed, and look like clocks that don't exist; `/metrics` needs a token for all clocks."""
+    client = client_of(*fixtures, tokens=TOKENS, token=SOME)
 
     assert [clock["clock"] for clock in client.get("/v1/clocks").json()["clocks"]] == ["checkins"]
     assert client.get("/v1/clocks/checkins").status_code == 200
@@ -106,15 +110,17 @@ def test_a_token_for_some_clocks_sees_no_other(client_of: ClientOf, beds: list[B
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/docs", "/openapi.json", "/docs/swagger-ui.css"])
-def test_probes_and_the_description_need_no_token(client_of: ClientOf, beds: list[Bed], path: str) -> None:
-    """They hold no data."""
-    assert client_of(*beds, tokens=TOKENS).get(path).status_code == 200
+def test_probes_and_the_description_need_no_token(client_of: ClientOf, fixtures: list[ClockFixture], path: str) -> None:
+    """Pages and probes need no token: they have no data of clocks."""
+    assert client_of(*fixtures, tokens=TOKENS).get(path).status_code == 200
 
 
-def test_a_token_shows_nowhere(client_of: ClientOf, beds: list[Bed], caplog: pytest.LogCaptureFixture) -> None:
-    """Neither in an answer, nor in a log, nor when a token is printed."""
+def test_a_token_shows_nowhere(
+    client_of: ClientOf, fixtures: list[ClockFixture], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret is in no response, no log and no repr."""
     caplog.set_level(logging.DEBUG)
-    client = client_of(*beds, tokens=TOKENS)
+    client = client_of(*fixtures, tokens=TOKENS)
     answers = [
         client.get("/v1/clocks", headers={"Authorization": f"Bearer {given}"}).text for given in (READ, f"{READ}x")
     ]
@@ -122,8 +128,8 @@ def test_a_token_shows_nowhere(client_of: ClientOf, beds: list[Bed], caplog: pyt
     assert all(READ not in text for text in [*answers, caplog.text, repr(TOKENS)])
 
 
-def test_bad_json_without_a_token_is_still_a_401(client_of: ClientOf, beds: list[Bed]) -> None:
-    """Who asks is settled before anything is read."""
-    response = client_of(*beds, tokens=TOKENS).post("/v1/clocks/checkins/reports", content=b"{")
+def test_bad_json_without_a_token_is_still_a_401(client_of: ClientOf, fixtures: list[ClockFixture]) -> None:
+    """The token is checked before the store is read."""
+    response = client_of(*fixtures, tokens=TOKENS).post("/v1/clocks/checkins/reports", content=b"{")
 
     assert problem_name(response) == "unauthenticated"

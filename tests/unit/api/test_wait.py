@@ -11,16 +11,16 @@ from clocksvc.clock.holds import (
     Reason,
 )
 from clocksvc.clock.partition import Partition
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOPIC,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
-from tests.unit.api.served import serving
+from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.running_service import serving
 
 URL = "/v1/clocks/checkins/wait"
 ELEVEN = NOON - 3_600
@@ -38,10 +38,12 @@ ELEVEN = NOON - 3_600
         ("0", ELEVEN),
     ],
 )
-def test_a_time_that_is_reached_is_answered_at_once(bed: Bed, client: TestClient, until: str, answers: int) -> None:
-    """With the first tick at or after it."""
-    bed.publish(*ticks(5))
-    bed.read()
+def test_a_time_that_is_reached_is_answered_at_once(
+    clock_fixture: ClockFixture, client: TestClient, until: str, answers: int
+) -> None:
+    """200 with the first tick at or after the time."""
+    clock_fixture.publish(*ticks(5))
+    clock_fixture.read()
 
     response = client.get(URL, params={"until": until})
 
@@ -50,23 +52,23 @@ def test_a_time_that_is_reached_is_answered_at_once(bed: Bed, client: TestClient
 
 
 def test_a_reached_time_needs_no_store(client_of: ClientOf) -> None:
-    """Whether it is still kept or not, what is known is answered: with the oldest tick in memory."""
-    bed = Bed(keep=2)
-    bed.publish(*ticks(10))
-    bed.read()
-    bed.store.broken = True
+    """200 for a time whose tick is no longer kept, with the oldest tick in memory."""
+    clock_fixture = ClockFixture(keep=2)
+    clock_fixture.publish(*ticks(10))
+    clock_fixture.read()
+    clock_fixture.store.broken = True
 
-    response = client_of(bed).get(URL, params={"until": ELEVEN})
+    response = client_of(clock_fixture).get(URL, params={"until": ELEVEN})
 
     assert (response.status_code, response.json()["timestamp_seconds"]) == (200, ELEVEN + 8 * 60)
 
 
-def test_a_time_that_is_not_reached_is_never_a_success(bed: Bed, client: TestClient) -> None:
-    """409 with the state, and the partitions that are not there yet."""
-    bed.publish(*ticks(5))
-    bed.report(NOON + 10, ELEVEN + 250)
-    bed.say(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 1),), "slow"))
-    bed.read()
+def test_a_time_that_is_not_reached_is_never_a_success(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """409 with the state, and the partitions that have not reached the time."""
+    clock_fixture.publish(*ticks(5))
+    clock_fixture.report(NOON + 10, ELEVEN + 250)
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 1),), "slow"))
+    clock_fixture.read()
 
     response = client.get(URL, params={"until": "2026-11-22T11:05:00Z", "timeout": 0})
 
@@ -80,25 +82,25 @@ def test_a_time_that_is_not_reached_is_never_a_success(bed: Bed, client: TestCli
     assert f"{TOPIC}:1" in body["detail"]
 
 
-def test_only_partitions_that_hold_the_clock_are_named(bed: Bed, client: TestClient) -> None:
-    """The slowest of a clock that runs, or that holds for another reason, are in `holders`, not in the sentence."""
-    bed.publish(*ticks(5))
-    bed.report(ELEVEN + 240, ELEVEN + 250)
+def test_only_partitions_that_hold_the_clock_are_named(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The detail names only partitions of a hold; `holders` has the slowest in any case."""
+    clock_fixture.publish(*ticks(5))
+    clock_fixture.report(ELEVEN + 240, ELEVEN + 250)
     asked = {"until": "2026-11-22T11:05:00Z", "timeout": "0"}
-    bed.read()
+    clock_fixture.read()
     at_large = client.get(URL, params=asked).json()
-    bed.say(Hold(Reason.NO_LEADER, (), "nobody leads"))
-    bed.read()
+    clock_fixture.publish_hold(Hold(Reason.NO_LEADER, (), "nobody leads"))
+    clock_fixture.read()
     unled = client.get(URL, params=asked).json()
 
     assert [len(body["holders"]) for body in (at_large, unled)] == [2, 2]
     assert [TOPIC in body["detail"] for body in (at_large, unled)] == [False, False]
 
 
-def test_between_two_boundaries_only_the_later_one_answers(bed: Bed, client: TestClient) -> None:
-    """A millisecond behind the last tick is not reached."""
-    bed.publish(*ticks(5))
-    bed.read()
+def test_between_two_boundaries_only_the_later_one_answers(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A time 1 ms after the last tick is not reached."""
+    clock_fixture.publish(*ticks(5))
+    clock_fixture.read()
 
     response = client.get(URL, params={"until": "2026-11-22T11:04:00.001Z", "timeout": 0})
 
@@ -106,15 +108,15 @@ def test_between_two_boundaries_only_the_later_one_answers(bed: Bed, client: Tes
 
 
 def test_it_waits_for_the_boundary_and_for_no_earlier_one() -> None:
-    """Ticks before it do not answer; the first at or after it does, at once."""
-    bed = Bed()
+    """The request is answered by the first tick at or after the time, not by earlier ones."""
+    clock_fixture = ClockFixture()
     (first,) = ticks(1)
-    bed.publish(first)
-    with serving(bed) as served, httpx2.Client(base_url=served.url, timeout=30) as client:
+    clock_fixture.publish(first)
+    with serving(clock_fixture) as served, httpx2.Client(base_url=served.url, timeout=30) as client:
 
         def publish() -> None:
             for tick in after(first, 3):
-                bed.publish(tick)
+                clock_fixture.publish(tick)
 
         began = time.monotonic()
         with served.once_asked(publish):
@@ -137,7 +139,7 @@ def test_it_waits_for_the_boundary_and_for_no_earlier_one() -> None:
     ],
 )
 def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str], field: str) -> None:
-    """422 with the field."""
+    """422 with the field for an invalid time."""
     response = client.get(URL, params=params)
 
     assert problem_name(response) == "invalid-request"

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.ports import free_ports
-from tests.unit.api.bed import NOON, Bed, ticks
-from tests.unit.api.served import Served, serving
+from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
+from tests.unit.api.running_service import RunningService, serving
 from tests.waiting import eventually
 
 
@@ -101,18 +101,18 @@ def workspace(tmp_path: Path, redis_url: str, bootstrap: str, key_prefix: str) -
 
 
 @pytest.fixture
-def bed() -> Bed:
+def clock_fixture() -> ClockFixture:
     """A clock with a leader and three ticks, the last at 11:02."""
-    bed = Bed()
-    bed.report(NOON - 3_450, NOON - 3_455)
-    bed.publish(*ticks(3))
-    return bed
+    clock_fixture = ClockFixture()
+    clock_fixture.report(NOON - 3_450, NOON - 3_455)
+    clock_fixture.publish(*ticks(3))
+    return clock_fixture
 
 
 @pytest.fixture
-def served(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def served(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningService]:
     """The service, with its address in the environment."""
-    with serving(bed) as served:
+    with serving(clock_fixture) as served:
         monkeypatch.setenv("CLOCKSVC_URL", served.url)
         monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
         yield served

@@ -13,8 +13,8 @@ from clocksvc.cli.main import main
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.inspector import KafkaInspector
-from tests.unit.api.bed import Bed
-from tests.unit.api.served import serving
+from tests.unit.api.clock_fixture import ClockFixture
+from tests.unit.api.running_service import serving
 from tests.unit.cli.conftest import Workspace
 from tests.waiting import eventually
 
@@ -248,7 +248,7 @@ def test_port_on_which_another_clocksvc_serves(
     offline_workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A service with these clocks is no problem; one with other clocks is a warning that lists them."""
-    with serving(Bed()) as served:
+    with serving(ClockFixture()) as served:
         part, offline_workspace.settings["api"]["port"] = f"port {served.port}", served.port
         _, findings = check(offline_workspace, capsys)
         assert "with these clocks" in about(findings, part, "ok")

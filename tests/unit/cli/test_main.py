@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from clocksvc.cli.main import main
-from tests.unit.api.served import Served
+from tests.unit.api.running_service import RunningService
 
 
 @pytest.mark.parametrize("arguments", [[], ["march"], ["--nonsense"]])
@@ -26,7 +26,7 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "clocksvc" in capsys.readouterr().out
 
 
-def test_closed_pipe_is_no_traceback(served: Served) -> None:
+def test_closed_pipe_is_no_traceback(served: RunningService) -> None:
     """`clocksvc status | head -0` ends without output on stderr."""
     read, write = os.pipe()
     os.close(read)
@@ -60,7 +60,7 @@ def in_plain_install(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60)
 
 
-def test_a_plain_install_can_call_a_service(served: Served) -> None:
+def test_a_plain_install_can_call_a_service(served: RunningService) -> None:
     """status, wait and tail do not need the extra `server`."""
     status = in_plain_install("status", "checkins")
     wait = in_plain_install("wait", "checkins", "--until", "2026-11-22T11:02:00Z")

@@ -12,14 +12,14 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.dev.ports import free_ports
 from tests.http_stub import HttpStub, Reply, problem
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOKEN,
     TOPIC,
-    Bed,
+    ClockFixture,
     ticks,
 )
-from tests.unit.api.served import (
+from tests.unit.api.running_service import (
     serving,
 )
 
@@ -32,54 +32,54 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def bed() -> Bed:
+def clock_fixture() -> ClockFixture:
     """A clock with a leader that answers requests."""
-    return Bed()
+    return ClockFixture()
 
 
 @pytest.mark.usefixtures("served")
-def test_exclude_and_include(bed: Bed, capsys: Captured) -> None:
+def test_exclude_and_include(clock_fixture: ClockFixture, capsys: Captured) -> None:
     """It prints the outcome and each exclusion with name, time and reason; `status` prints the exclusions too."""
     assert main(["exclude", "checkins", DEAD, *WHY]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"checkins: ticks no longer wait for {DEAD}",
         f"checkins: {DEAD} excluded {BY_AND_WHY}",
     ]
-    bed.time.advance(1)
+    clock_fixture.time.advance(1)
     for command in (["status"], ["status", "checkins"]):
         assert main(command) == 0
         shown = capsys.readouterr().out
         assert f"checkins: {DEAD} excluded {BY_AND_WHY}" in shown
         assert "(1 excluded)" in shown
 
-    bed.report(NOON, NOON - 60)
+    clock_fixture.report(NOON, NOON - 60)
     assert main(["status", "checkins"]) == 0
     rows = capsys.readouterr().out.partition("\nEXCLUDED ")[2].splitlines()
     assert [row.split()[:3] for row in rows[1:]] == [[DEAD, "2026-11-22T11:58:58Z", "63.0"]]
 
     assert main(["include", "checkins", DEAD, *WHY]) == 0
     assert capsys.readouterr().out == f"checkins: ticks wait for {DEAD}\n"
-    bed.time.advance(1)
+    clock_fixture.time.advance(1)
     assert main(["status"]) == 0
     assert "excluded" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("served")
-def test_pause_and_resume(bed: Bed, capsys: Captured) -> None:
+def test_pause_and_resume(clock_fixture: ClockFixture, capsys: Captured) -> None:
     """The same for a pause."""
     assert main(["pause", "checkins", *WHY]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "checkins: no tick comes until it is resumed",
         f"checkins: paused {BY_AND_WHY}",
     ]
-    bed.time.advance(1)
-    bed.say(Hold(Reason.PAUSED, detail="paused by anonymous: disk of broker 3 died"))
-    bed.time.advance(1)
+    clock_fixture.time.advance(1)
+    clock_fixture.publish_hold(Hold(Reason.PAUSED, detail="paused by anonymous: disk of broker 3 died"))
+    clock_fixture.time.advance(1)
     assert main(["status"]) == 0
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
     assert shown == [f"checkins: paused {BY_AND_WHY}"]
-    bed.publish(*ticks(1))
-    bed.time.advance(1)
+    clock_fixture.publish(*ticks(1))
+    clock_fixture.time.advance(1)
     assert main(["status"]) == 0
     assert f"checkins: paused {BY_AND_WHY} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
     assert main(["wait", "checkins", "--until", "2026-11-22T11:05:00Z", "--timeout", "0"]) == 3
@@ -112,7 +112,7 @@ def test_as_json(command: list[str], capsys: Captured) -> None:
         (["pause", "chekins", *WHY], "no clock 'chekins'"),
     ],
 )
-def test_rejected_requests(bed: Bed, command: list[str], says: str, capsys: Captured) -> None:
+def test_rejected_requests(clock_fixture: ClockFixture, command: list[str], says: str, capsys: Captured) -> None:
     """One line on stderr with what would be right, exit code 1, and no change."""
     assert main(command) == 1
 
@@ -121,7 +121,7 @@ def test_rejected_requests(bed: Bed, command: list[str], says: str, capsys: Capt
     assert captured.err.startswith(f"clocksvc {command[0]}: ")
     assert says in captured.err
     assert captured.err.count("\n") == 1
-    assert (bed.store.snapshot().exclusions, bed.store.snapshot().pause) == ((), None)
+    assert (clock_fixture.store.snapshot().exclusions, clock_fixture.store.snapshot().pause) == ((), None)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["exclude", "checkins", *WHY], ["pause", *WHY], ["exclude"]])
@@ -134,9 +134,9 @@ def test_wrong_usage(command: list[str], capsys: Captured) -> None:
 
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_without_a_leader(bed: Bed, command: list[str], capsys: Captured) -> None:
+def test_without_a_leader(clock_fixture: ClockFixture, command: list[str], capsys: Captured) -> None:
     """Exit code 1; the error says that nothing has changed."""
-    bed.store.release_lease(TOKEN)
+    clock_fixture.store.release_lease(TOKEN)
 
     assert main([*command, *WHY]) == 1
 
@@ -178,10 +178,12 @@ def test_another_server(capsys: Captured) -> None:
     assert "not clocksvc" in capsys.readouterr().err
 
 
-def test_the_token_gives_the_name(bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_the_token_gives_the_name(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     """It comes from the environment; a token with the scope read alone is rejected."""
     tokens = [Token("ops", SECRET, frozenset({Scope.ADMIN})), Token("eye", SECRET[::-1], frozenset({Scope.READ}))]
-    with serving(bed, tokens=tokens) as served:
+    with serving(clock_fixture, tokens=tokens) as served:
         monkeypatch.setenv("CLOCKSVC_URL", served.url)
         monkeypatch.setenv("CLOCKSVC_TOKEN", SECRET[::-1])
         assert main(["pause", "checkins", *WHY]) == 1

@@ -16,15 +16,15 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.partition import Partition
 from tests.http_stub import HttpStub, Reply
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
     TOPIC,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
-from tests.unit.api.served import (
-    Served,
+from tests.unit.api.running_service import (
+    RunningService,
     serving,
 )
 from tests.unit.cli.conftest import Workspace
@@ -33,7 +33,7 @@ from tests.waiting import eventually
 TOKEN = "a-token-of-sixteen-characters"
 
 
-def test_status_of_all_clocks(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_all_clocks(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each clock, with aligned columns."""
     assert main(["status"]) == 0
 
@@ -44,11 +44,15 @@ def test_status_of_all_clocks(served: Served, capsys: pytest.CaptureFixture[str]
     assert head.index("STATUS") == line.index("catching_up")
 
 
-def test_status_names_the_hold_and_the_slowest(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_names_the_hold_and_the_slowest(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Reason, start and partitions of the hold, as in the API."""
     named = tuple(Partition(TOPIC, number) for number in range(7))
-    bed.say(Hold(Reason.PARTITION_BEHIND, named, "the slowest partition has not reached the next boundary"))
-    bed.time.advance(1)
+    clock_fixture.publish_hold(
+        Hold(Reason.PARTITION_BEHIND, named, "the slowest partition has not reached the next boundary")
+    )
+    clock_fixture.time.advance(1)
 
     assert main(["status", "checkins"]) == 0
 
@@ -61,13 +65,13 @@ def test_status_names_the_hold_and_the_slowest(served: Served, bed: Bed, capsys:
 
 def test_status_where_nothing_is_known_yet(capsys: pytest.CaptureFixture[str]) -> None:
     """Without tick, leader and reports it prints dashes, not zeros."""
-    with serving(Bed(led=False)) as served:
+    with serving(ClockFixture(led=False)) as served:
         assert main(["status", "--url", served.url, "checkins"]) == 0
 
     assert capsys.readouterr().out.splitlines()[1].split() == ["checkins", "-", "starting", "-", "0/0", "-"]
 
 
-def test_status_as_json(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_as_json(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
     """The complete answer of the service, on one line."""
     assert main(["status", "--json"]) == 0
     every = json.loads(capsys.readouterr().out)
@@ -79,7 +83,7 @@ def test_status_as_json(served: Served, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("command", [["status", "chekins"], ["wait", "chekins", "--until", "0"], ["tail", "chekins"]])
-def test_unknown_clock(served: Served, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_clock(served: RunningService, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """One line on stderr and exit code 1, without retries."""
     assert main(command) == 1
 
@@ -90,7 +94,7 @@ def test_unknown_clock(served: Served, command: list[str], capsys: pytest.Captur
     assert captured.err.count("\n") == 1
 
 
-def test_clock_names_are_checked(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clock_names_are_checked(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
     """An invalid name is not sent to the service as part of a path."""
     assert main(["status", "../livez"]) == 1
 
@@ -108,11 +112,11 @@ def test_no_service_answers(unused_url: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_token_comes_by_environment(
-    bed: Bed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not as an argument, which all users of the machine can read; an error does not show it."""
     monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
-    with serving(bed, tokens=[Token("ops", TOKEN, frozenset({Scope.READ}))]) as served:
+    with serving(clock_fixture, tokens=[Token("ops", TOKEN, frozenset({Scope.READ}))]) as served:
         assert main(["status", "--url", served.url]) == 1
         assert capsys.readouterr().err.endswith("(status 401); set CLOCKSVC_TOKEN to one of the service's tokens\n")
         monkeypatch.setenv("CLOCKSVC_TOKEN", TOKEN.replace("a", "b"))
@@ -123,7 +127,9 @@ def test_token_comes_by_environment(
 
 
 @pytest.mark.parametrize("until", ["2026-11-22T11:02:00Z", "2026-11-22T12:02:00+01:00", str(NOON - 3_480)])
-def test_wait_for_a_time_that_is_reached(served: Served, until: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_for_a_time_that_is_reached(
+    served: RunningService, until: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 0 at once, and the tick."""
     assert main(["wait", "checkins", "--until", until]) == 0
     assert "everything before 2026-11-22T11:02:00Z is processed" in capsys.readouterr().out
@@ -132,15 +138,17 @@ def test_wait_for_a_time_that_is_reached(served: Served, until: str, capsys: pyt
     assert json.loads(capsys.readouterr().out)["time"] == "2026-11-22T11:02:00Z"
 
 
-def test_wait_rounds_up(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_rounds_up(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
     """A fraction of a millisecond after the last tick is not reached."""
     assert main(["wait", "checkins", "--until", f"{NOON - 3_480}.0001", "--timeout", "0"]) == 3
 
 
-def test_wait_for_a_time_that_is_not_reached(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_for_a_time_that_is_not_reached(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 3 after the time-out, with the reason; as JSON with state and holders."""
-    bed.say(Hold(Reason.PARTITION_BEHIND))
-    bed.time.advance(1)
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND))
+    clock_fixture.time.advance(1)
 
     assert main(["wait", "checkins", "--until", "2026-11-22T11:03:00Z", "--timeout", "0"]) == 3
     assert "has not reached 2026-11-22T11:03:00Z: holding, partition_behind" in capsys.readouterr().err
@@ -151,21 +159,25 @@ def test_wait_for_a_time_that_is_not_reached(served: Served, bed: Bed, capsys: p
     assert [holder["partition"] for holder in problem["holders"]] == [1, 0]
 
 
-def test_wait_until_it_is_reached(served: Served, bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_until_it_is_reached(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It ends with the tick, not with the time-out."""
     codes: list[int] = []
     waiting = threading.Thread(
         target=lambda: codes.append(main(["wait", "checkins", "--until", "2026-11-22T11:02:30Z", "--timeout", "1m"]))
     )
     waiting.start()
-    bed.publish(*after(ticks(3)[-1]))
+    clock_fixture.publish(*after(ticks(3)[-1]))
     waiting.join(20)
 
     assert codes == [0]
     assert "(tick 2026-11-22T11:03:00Z)" in capsys.readouterr().out
 
 
-def test_wait_retries_while_no_service_answers(bed: Bed, unused_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_retries_while_no_service_answers(
+    clock_fixture: ClockFixture, unused_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No answer until the time-out is an error, not "not reached"."""
     assert main(["wait", "checkins", "--until", "0", "--timeout", "300ms", "--url", unused_url]) == 1
 
@@ -222,7 +234,7 @@ def test_wrong_usage(arguments: list[str], code: int, words: str, capsys: pytest
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, served: Served) -> Iterator[Workspace]:
+def workspace(tmp_path: Path, served: RunningService) -> Iterator[Workspace]:
     """Runs commands as child processes that call the service."""
     workspace = Workspace(tmp_path, "", "", "unused")
     yield workspace
@@ -234,18 +246,18 @@ def lines(workspace: Workspace) -> list[str]:
     return workspace.output().splitlines()
 
 
-def test_tail_from_a_tick_on(workspace: Workspace, bed: Bed) -> None:
+def test_tail_from_a_tick_on(workspace: Workspace, clock_fixture: ClockFixture) -> None:
     """All ticks after T, then new ones, each once and in order."""
     workspace.start("tail", "checkins", "--after", "2026-11-22T11:00:00Z", "--json")
     eventually(lambda: len(lines(workspace)) == 2, within=20, what="the kept ticks")
 
-    bed.publish(*after(ticks(3)[-1], 2))
+    clock_fixture.publish(*after(ticks(3)[-1], 2))
 
     eventually(lambda: len(lines(workspace)) == 4, within=20, what="the new ticks")
     assert [json.loads(line)["time"][11:16] for line in lines(workspace)] == ["11:01", "11:02", "11:03", "11:04"]
 
 
-def test_tail_for_people(workspace: Workspace, bed: Bed) -> None:
+def test_tail_for_people(workspace: Workspace, clock_fixture: ClockFixture) -> None:
     """Time of emission, the tick, and its delay."""
     workspace.start("tail", "checkins", "--after", "2026-11-22T11:01:00Z")
 
@@ -254,11 +266,13 @@ def test_tail_for_people(workspace: Workspace, bed: Bed) -> None:
     assert lines(workspace) == ["2026-11-22T11:02:02Z  tick 2026-11-22T11:02:00Z  2.0 s after it"]
 
 
-def test_tail_after_a_tick_that_is_no_longer_kept(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_after_a_tick_that_is_no_longer_kept(
+    clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An error that says how to begin with the oldest kept tick; no tick is skipped."""
-    bed.have(after(ticks(3)[-1], 2))
+    clock_fixture.have(after(ticks(3)[-1], 2))
 
-    with serving(bed) as served:
+    with serving(clock_fixture) as served:
         assert main(["tail", "checkins", "--after", "2026-11-22T10:00:00Z", "--url", served.url]) == 1
 
     shown = capsys.readouterr().err

@@ -11,15 +11,15 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, RequestRejected, UnknownClock
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     GROUP,
     NOON,
     TOPIC,
-    Bed,
+    ClockFixture,
     after,
 )
-from tests.unit.api.bed import ticks as chain_of
-from tests.unit.api.served import serving
+from tests.unit.api.clock_fixture import ticks as chain_of
+from tests.unit.api.running_service import serving
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
@@ -29,12 +29,12 @@ ELEVEN = NOON - 3_600
 
 def test_a_subscriber_gets_every_tick_of_two_replicas() -> None:
     """One replica ends and the next one continues: each tick once, in order, from the subscriber's cursor."""
-    bed, chain = Bed(), chain_of(300)
-    bed.publish(*chain[:250])
-    with serving(bed) as served:
+    clock_fixture, chain = ClockFixture(), chain_of(300)
+    clock_fixture.publish(*chain[:250])
+    with serving(clock_fixture) as served:
         following = ticks(served.url, "checkins", after=0)
         first = list(islice(following, 250))
-    again = Bed()
+    again = ClockFixture()
     again.publish(*chain)
     with serving(again) as served:
         rest = list(islice(ticks(served.url, "checkins", after=first[-1].at_ms / 1000), 50))
@@ -44,16 +44,16 @@ def test_a_subscriber_gets_every_tick_of_two_replicas() -> None:
 
 def test_a_live_subscriber_gets_what_comes() -> None:
     """No tick from before the connection, and every tick after it."""
-    bed, got = Bed(), list[Tick]()
+    clock_fixture, got = ClockFixture(), list[Tick]()
     chain = chain_of(3)
-    bed.publish(*chain)
+    clock_fixture.publish(*chain)
 
     def publish_one() -> bool:
         chain.extend(after(chain[-1]))
-        bed.publish(chain[-1])
+        clock_fixture.publish(chain[-1])
         return len(got) >= 3
 
-    with serving(bed) as served:
+    with serving(clock_fixture) as served:
         reader = threading.Thread(target=lambda: got.extend(islice(ticks(served.url, "checkins"), 3)))
         reader.start()
         eventually(publish_one, what="a connected subscriber")
@@ -67,9 +67,9 @@ def test_a_live_subscriber_gets_what_comes() -> None:
 
 def test_a_cursor_that_is_too_old_is_an_error_with_the_way_on() -> None:
     """The error's `oldest_previous_ms` is a cursor that works."""
-    bed, kept = Bed(keep=8), chain_of(20)[5:]
-    bed.have(kept)
-    with serving(bed) as served:
+    clock_fixture, kept = ClockFixture(keep=8), chain_of(20)[5:]
+    clock_fixture.have(kept)
+    with serving(clock_fixture) as served:
         with pytest.raises(CursorTooOld) as raised:
             next(ticks(served.url, "checkins", after=ELEVEN))
 
@@ -82,13 +82,13 @@ def test_a_cursor_that_is_too_old_is_an_error_with_the_way_on() -> None:
 
 def test_waiting_for_a_time() -> None:
     """It ends when the first boundary at or after the time is ticked."""
-    bed = Bed()
-    bed.publish(*chain_of(2))
-    with serving(bed) as served:
+    clock_fixture = ClockFixture()
+    clock_fixture.publish(*chain_of(2))
+    with serving(clock_fixture) as served:
         assert wait_until(served.url, "checkins", ELEVEN + 60, timeout=0)
         assert not wait_until(served.url, "checkins", ELEVEN + 61, timeout=0)
 
-        bed.publish(*after(chain_of(2)[-1]))
+        clock_fixture.publish(*after(chain_of(2)[-1]))
 
         assert wait_until(served.url, "checkins", "2026-11-22T11:01:01Z", timeout=10)
         with pytest.raises(UnknownClock):
@@ -97,9 +97,12 @@ def test_waiting_for_a_time() -> None:
 
 def test_reports_by_http() -> None:
     """Timestamps, rejections and late records arrive in the store."""
-    bed = Bed()
-    bed.publish(*chain_of(1))
-    with serving(bed) as served, Reporter(served.url, "checkins", group=GROUP, time=bed.time) as reporter:
+    clock_fixture = ClockFixture()
+    clock_fixture.publish(*chain_of(1))
+    with (
+        serving(clock_fixture) as served,
+        Reporter(served.url, "checkins", group=GROUP, time=clock_fixture.time) as reporter,
+    ):
         reporter.observe(0, NOON * 1000)
         reporter.observe(1, -1)
 
@@ -109,9 +112,9 @@ def test_reports_by_http() -> None:
 
         assert reporter.close()
 
-    bed.store.broken = False
-    counters = bed.store.counters()
-    raw = {clock.partition: clock.raw_ms for clock in bed.store.partitions(None, 10)}
+    clock_fixture.store.broken = False
+    counters = clock_fixture.store.counters()
+    raw = {clock.partition: clock.raw_ms for clock in clock_fixture.store.partitions(None, 10)}
 
     assert raw == {Partition(TOPIC, 0): NOON * 1000, Partition(TOPIC, 1): None}
     assert counters.reports["no_timestamp"] == 1
@@ -120,12 +123,14 @@ def test_reports_by_http() -> None:
 
 def test_a_token_without_scope_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     """A subscriber gets an error at once; a consumer continues, and its log has the reason."""
-    bed = Bed()
+    clock_fixture = ClockFixture()
     token = Token("grafana", "secret-of-grafana", frozenset({Scope.READ}), None)
-    with serving(bed, tokens=[token]) as served, caplog.at_level(logging.ERROR):
+    with serving(clock_fixture, tokens=[token]) as served, caplog.at_level(logging.ERROR):
         with pytest.raises(RequestRejected):
             next(ticks(served.url, "checkins"))
-        with Reporter(served.url, "checkins", group=GROUP, token="secret-of-grafana", time=bed.time) as reporter:
+        with Reporter(
+            served.url, "checkins", group=GROUP, token="secret-of-grafana", time=clock_fixture.time
+        ) as reporter:
             reporter.observe(0, NOON * 1000)
             reporter.close(0.5)
 

@@ -9,9 +9,9 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.store import FaultyStore
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     AnsweringStore,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 def test_it_is_not_ready_before_it_has_read() -> None:
     """A feed that has not read says so rather than that there are no ticks."""
-    bed = Bed()
+    bed = ClockFixture()
 
     with pytest.raises(Rebuilding):
         bed.feed.ticks_after(0, 10)
@@ -31,7 +31,7 @@ def test_it_is_not_ready_before_it_has_read() -> None:
 
 def test_a_feed_that_has_never_reached_the_store_says_so() -> None:
     """Before the first answer, "no answer" is the error, not "no ticks"."""
-    bed = Bed()
+    bed = ClockFixture()
     bed.store.broken = True
 
     bed.feed.step(0)
@@ -44,7 +44,7 @@ def test_a_feed_that_has_never_reached_the_store_says_so() -> None:
 
 def test_it_shows_history_and_what_follows() -> None:
     """The ticks that were there and those that come later are one chain."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(5)
     bed.publish(*chain[:3])
     bed.feed.step(0)
@@ -62,7 +62,7 @@ def test_it_shows_history_and_what_follows() -> None:
 
 def test_a_clock_without_ticks_has_none_to_give() -> None:
     """Before the first tick lists are empty, and the first one is then seen."""
-    bed = Bed()
+    bed = ClockFixture()
     bed.feed.step(0)
 
     assert bed.feed.ready
@@ -86,7 +86,7 @@ class PublishesInBetween(AnsweringStore):
 @pytest.mark.parametrize("already", [0, 1, 5])
 def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
     """What is published between the two reads comes with the second."""
-    bed = Bed()
+    bed = ClockFixture()
     store = PublishesInBetween("checkins", bed.time)
     bed.store = store
     bed.lead()
@@ -104,7 +104,7 @@ def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
 
 def test_subscribers_are_called_on_each_change() -> None:
     """A callback comes for a tick, for trouble and for its end, not for a read without news."""
-    bed = Bed()
+    bed = ClockFixture()
     calls: list[int] = []
     end = bed.feed.on_change(lambda: calls.append(1))
     bed.feed.step(0)
@@ -132,7 +132,7 @@ def test_subscribers_are_called_on_each_change() -> None:
 
 def test_older_ticks_come_from_the_store() -> None:
     """A cursor before the ticks in memory reads the store, and joins it with what was shown without a gap."""
-    bed = Bed(keep=4)
+    bed = ClockFixture(keep=4)
     chain = ticks(30)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -146,7 +146,7 @@ def test_older_ticks_come_from_the_store() -> None:
 
 def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
     """A list never runs ahead of the clock that the same replica shows."""
-    bed = Bed(keep=2)
+    bed = ClockFixture(keep=2)
     chain = ticks(6)
     bed.publish(*chain[:5])
     bed.feed.step(0)
@@ -157,7 +157,7 @@ def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
 
 def test_a_cursor_older_than_what_is_kept_is_refused() -> None:
     """The oldest kept tick's own previous is the oldest cursor that is good."""
-    bed = Bed(keep=2)
+    bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.have(chain[3:])
     bed.feed.step(0)
@@ -175,7 +175,7 @@ def test_a_cursor_older_than_what_is_kept_is_refused() -> None:
 )
 def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: list[int]) -> None:
     """Whatever is missing between an old cursor and the ticks in memory, the answer is an error, never a gap."""
-    bed = Bed(keep=2)
+    bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -188,7 +188,7 @@ def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: lis
 
 def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> None:
     """A chain that is whole in itself and passes what was shown, but names other ticks before it, is no answer."""
-    bed = Bed(keep=2)
+    bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -202,7 +202,7 @@ def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> Non
 
 def test_what_is_in_memory_counts_as_kept() -> None:
     """A store that trimmed further than memory does not make a good cursor bad."""
-    bed = Bed(keep=5)
+    bed = ClockFixture(keep=5)
     chain = ticks(10)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -216,7 +216,7 @@ def test_what_is_in_memory_counts_as_kept() -> None:
 
 def test_reached_names_the_first_tick_at_or_after() -> None:
     """Between two boundaries the later one answers; an answer that is known needs no store."""
-    bed = Bed(keep=3)
+    bed = ClockFixture(keep=3)
     chain = ticks(8)
     bed.have(chain[2:])
     bed.feed.step(0)
@@ -232,7 +232,7 @@ def test_reached_names_the_first_tick_at_or_after() -> None:
 
 def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
     """No answer, an answer that makes no sense: it goes on once that is over, and ends when told."""
-    bed = Bed()
+    bed = ClockFixture()
     thread = bed.feed.thread()
     thread.start()
     try:
@@ -263,7 +263,7 @@ class Nonsense(FaultyStore):
 
 def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
     """An unforeseen error in the feed's thread shows as a store that is not read, until it is over."""
-    bed = Bed()
+    bed = ClockFixture()
     store = Nonsense("checkins", bed.time)
     feed = TickFeed("checkins", store, bed.time)
     thread = feed.thread()
@@ -280,7 +280,7 @@ def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
 
 def test_a_feed_that_nobody_steps_is_stalled() -> None:
     """A thread that hangs shows, by the monotonic clock."""
-    bed = Bed()
+    bed = ClockFixture()
     assert not bed.feed.stalled
     bed.feed.step(0)
     assert not bed.feed.stalled

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.memory.store_state import StoreState
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     NOON,
-    Bed,
+    ClockFixture,
     after,
     ticks,
 )
@@ -18,7 +18,7 @@ from tests.unit.api.bed import (
 
 def test_a_store_out_of_reach_takes_nothing_away() -> None:
     """What was shown can still be had; what the store would be needed for is refused by name."""
-    bed = Bed(keep=3)
+    bed = ClockFixture(keep=3)
     chain = ticks(6)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -35,7 +35,7 @@ def test_a_store_out_of_reach_takes_nothing_away() -> None:
 
 def test_a_lost_stream_is_not_shown_and_heals() -> None:
     """After a flush the last tick stays shown; when the stream is back the feed is as before."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -56,7 +56,7 @@ def test_a_lost_stream_is_not_shown_and_heals() -> None:
 
 def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_was_a_tick() -> None:
     """Until a leader has been there an empty stream says nothing: a subscriber from the beginning would get all."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
     bed.store.wipe()
@@ -74,7 +74,7 @@ def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_
 
 def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None:
     """Not only at the feed's next read: who asks then is told so."""
-    bed = Bed(led=False)
+    bed = ClockFixture(led=False)
     bed.feed.step(0)
     with pytest.raises(Rebuilding):
         bed.feed.newest(1)
@@ -91,7 +91,7 @@ def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None
 
 def test_a_stream_that_ends_below_is_not_shown() -> None:
     """A stream cut back, as by a store's roll-back, moves nothing back; it heals when it has caught up."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -110,7 +110,7 @@ def test_a_stream_that_ends_below_is_not_shown() -> None:
 @pytest.mark.parametrize("older", [2, 0])
 def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> None:
     """A later tick that names one before the last shown as its previous is another history."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
     bed.feed.step(0)
@@ -126,7 +126,7 @@ def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> No
 
 def test_a_stream_trimmed_beyond_what_was_shown_begins_anew() -> None:
     """After a long absence the ticks in between are gone: cursors before them are refused, the clock goes on."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(20)
     bed.publish(*chain[:3])
     bed.feed.step(0)
@@ -146,7 +146,7 @@ def test_a_stream_trimmed_beyond_what_was_shown_begins_anew() -> None:
 @pytest.mark.parametrize("keep", [100, 2])
 def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
     """A missing tick in the middle is no trimming: the feed stops before the hole, and goes on when it is mended."""
-    bed = Bed(keep=keep)
+    bed = ClockFixture(keep=keep)
     chain = ticks(8)
     bed.publish(*chain[:3])
     bed.feed.step(0)
@@ -165,7 +165,7 @@ def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
 
 def test_a_stream_with_a_hole_at_the_start_is_not_shown() -> None:
     """A replica that starts over a broken chain waits until it is whole."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(5)
     bed.have([*chain[:2], *chain[3:]])
     bed.feed.step(0)
@@ -197,7 +197,7 @@ def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through
     """The stream is any piece of the true chain at any moment, or out of reach; a follower resumes from what it saw.
 
     It gets exactly the ticks after that; only when it is told that its cursor is too old may some be missing."""
-    bed = Bed(keep=4)
+    bed = ClockFixture(keep=4)
     chain = ticks(24)
     position = {tick: number for number, tick in enumerate(chain)}
     cursor_ms, got, last, skipped = 0, -1, -1, 0
@@ -230,7 +230,7 @@ def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through
 
 def test_another_emission_of_the_same_tick_is_the_same_tick() -> None:
     """A stream made anew from the log may carry what the store held before with another emission time."""
-    bed = Bed()
+    bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
     bed.feed.step(0)

@@ -1,4 +1,4 @@
-"""`/docs`: a page of its own, that loads nothing from another host."""
+"""`/docs` loads nothing from other hosts."""
 
 import re
 
@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
-    """Every address on it is one of this service, below any path prefix, and is there."""
+    """Every URL of the page is relative and exists."""
     page = client.get("/docs")
     loads = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
     addresses = [first or second for first, second in loads]
@@ -21,7 +21,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 
 
 def test_the_assets_are_what_they_say(client: TestClient) -> None:
-    """A script and a style, which a browser may keep."""
+    """Its script and style may be cached."""
     script, style = client.get("/docs/swagger-ui-bundle.js"), client.get("/docs/swagger-ui.css")
 
     assert "javascript" in script.headers["content-type"]

@@ -1,4 +1,4 @@
-"""`/`: the status page: files of the package alone, that nothing from elsewhere can be put into."""
+"""`/`, the status page: it consists of the package's files only, and no content can be injected."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.holds import Reason
 from tests.repository import ROOT
-from tests.unit.api.bed import Bed
+from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.conftest import ClientOf
 
 ASSETS = Path(str(files("clocksvc.api"))) / "status"
@@ -23,17 +23,17 @@ MAX_BYTES = 150_000
 
 
 def loads(html: str) -> list[str]:
-    """What a page's source loads or links to."""
+    """The URLs that the HTML loads or links to."""
     return re.findall(r'(?:src|href)="([^"#][^"]*)"', html)
 
 
 def imports(script: str) -> set[str]:
-    """The modules that a script imports, and those alone."""
+    """The modules that a script imports."""
     return set(re.findall(r'^import [^;]*?"([^"]+)";', script, re.MULTILINE | re.DOTALL))
 
 
 def test_the_page_is_html_that_allows_nothing_but_its_own_files(client: TestClient) -> None:
-    """No script in it, none from elsewhere, no frame around it; nobody keeps an old one."""
+    """No inline script, none from other hosts, no frame around the page, and no caching."""
     page = client.get("/")
     policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
 
@@ -48,7 +48,7 @@ def test_the_page_is_html_that_allows_nothing_but_its_own_files(client: TestClie
 
 
 def test_what_it_loads_is_there_and_is_what_it_says(client: TestClient) -> None:
-    """By relative addresses, so that it works behind a path prefix; every file of the folder, with its type."""
+    """Its URLs are relative, so that it works behind a path prefix; every file is served with its media type."""
     for address in loads(client.get("/").text):
         assert not address.startswith(("/", "http", "data:"))
         assert client.get(f"/{address}").status_code == 200
@@ -61,7 +61,7 @@ def test_what_it_loads_is_there_and_is_what_it_says(client: TestClient) -> None:
 
 
 def test_it_travels_packed_where_that_is_understood(client: TestClient) -> None:
-    """By those alone who say so."""
+    """Files are compressed only for clients that accept gzip."""
     packed = client.get("/status/app.js", headers={"Accept-Encoding": "br, gzip"})
     plain = client.get("/status/app.js", headers={"Accept-Encoding": "br, gzip;q=0"})
 
@@ -73,7 +73,7 @@ def test_it_travels_packed_where_that_is_understood(client: TestClient) -> None:
 
 
 def test_every_module_is_asked_for_at_once(client: TestClient) -> None:
-    """A module that is found by reading another one costs a way to the server and back."""
+    """Every module is preloaded: finding it in another module would cost a round trip."""
     preloaded = {Path(address).name for address in loads(client.get("/").text) if address.endswith(".js")}
     imported = {name for asset in ASSETS.glob("*.js") for name in imports(asset.read_text(encoding="utf-8"))}
 
@@ -82,7 +82,7 @@ def test_every_module_is_asked_for_at_once(client: TestClient) -> None:
 
 
 def test_no_address_of_another_host_is_in_it() -> None:
-    """It works in a closed network. An SVG's name is no address."""
+    """No file names another host, so that the page works in a closed network. An XML namespace is no URL."""
     for asset in ASSETS.iterdir():
         text = asset.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
         if asset.suffix != ".md":
@@ -90,19 +90,19 @@ def test_no_address_of_another_host_is_in_it() -> None:
 
 
 def test_it_weighs_little() -> None:
-    """Below 150 kB, the runbook aside, which is read when it is asked for."""
+    """The files have less than 150 kB, without the runbook, which is loaded on demand."""
     assert sum(asset.stat().st_size for asset in ASSETS.iterdir() if asset.suffix != ".md") < MAX_BYTES
 
 
 def test_every_reason_has_its_advice() -> None:
-    """A hold without a word on what to do would be no help at night."""
+    """Every reason of a hold has its advice on the page."""
     advice = (ASSETS / "advice.js").read_text(encoding="utf-8")
 
     assert set(re.findall(r"^  ([a-z_]+): \(", advice, re.MULTILINE)) == {reason.value for reason in Reason}
 
 
 def test_every_reason_has_its_section_in_the_runbook(client: TestClient) -> None:
-    """The page shows the section that says "Reason `…`": there is one, and the page has the project's own text."""
+    """Every reason has exactly one section with "Reason `…`" in the runbook, which is served unchanged."""
     served = client.get("/status/runbook.md").text
     sections = served.split("\n## ")
 
@@ -111,9 +111,9 @@ def test_every_reason_has_its_section_in_the_runbook(client: TestClient) -> None
         assert len([one for one in sections if f"Reason `{reason}`" in one]) == 1, reason
 
 
-def test_it_needs_no_token_and_the_clocks_do(client_of: ClientOf, bed: Bed) -> None:
-    """The page asks for one; nothing is in it that one must not see."""
-    client = client_of(bed, tokens=[Token("grafana", "s3cret-of-grafana", frozenset({Scope.READ}))])
+def test_it_needs_no_token_and_the_clocks_do(client_of: ClientOf, clock_fixture: ClockFixture) -> None:
+    """The page needs no token: it has no data of clocks."""
+    client = client_of(clock_fixture, tokens=[Token("grafana", "s3cret-of-grafana", frozenset({Scope.READ}))])
 
     assert client.get("/").status_code == client.get("/status/app.js").status_code == 200
     assert client.get("/v1/clocks").status_code == 401
@@ -123,12 +123,12 @@ def test_it_needs_no_token_and_the_clocks_do(client_of: ClientOf, bed: Bed) -> N
     "path", ["/status", "/status/", "/status/nothing.js", "/status/../page.py", "/status/index.html"]
 )
 def test_nothing_else_is_served(client: TestClient, path: str) -> None:
-    """Only the files of the folder, by name."""
+    """Only the files of the folder are served."""
     assert client.get(path).status_code == 404
 
 
 def test_a_wheel_has_the_page(tmp_path: Path) -> None:
-    """Who installs the package has it whole. Built from a copy: building leaves things behind."""
+    """A wheel contains all files of the page. Built from a copy, because a build leaves files behind."""
     source = tmp_path / "source"
     shutil.copytree(ROOT / "clocksvc", source / "clocksvc", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (source / "docs").mkdir()

@@ -1,4 +1,4 @@
-"""Clients that speak no library's HTTP: raw bytes on a socket. Shares no code with the service."""
+"""HTTP clients without a library: raw bytes on a socket. Shares no code with the service."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ LOOPBACK = "127.0.0.1"
 
 @contextmanager
 def connected(port: int, *, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    """A connection that is reset at the end; `receive_buffer` bounds what the system takes without being asked."""
+    """A connection; `receive_buffer` limits what the kernel receives before the test reads."""
     with socket.socket() as connection:
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -20,7 +20,7 @@ def connected(port: int, *, receive_buffer: int | None = None) -> Iterator[socke
 
 
 def ended(connection: socket.socket) -> bytes:
-    """All that comes until the other side ends it. Raises TimeoutError when it doesn't."""
+    """All data until the server closes the connection. Raises TimeoutError if it doesn't."""
     seen = b""
     while True:
         try:
@@ -33,14 +33,14 @@ def ended(connection: socket.socket) -> bytes:
 
 
 def said(port: int, data: bytes) -> bytes:
-    """What is answered to these bytes until the other side ends the connection."""
+    """The response to these bytes, until the server closes the connection."""
     with connected(port) as connection:
         connection.sendall(data)
         return ended(connection)
 
 
 def livez_took_s(port: int) -> float:
-    """How long `/livez` takes on a connection of its own."""
+    """How long `/livez` takes on a new connection."""
     began = time.monotonic()
     answer = said(port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 "), answer

@@ -1,4 +1,4 @@
-"""A clock to read from, as a leader would leave it: a store in memory, a feed over it, and time that moves by hand."""
+"""A clock for tests of readers: a store in memory that the test writes as a leader does, a feed, and a manual time."""
 
 import json
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
 
 NOON = 1_795_348_800
-"""2026-11-22T12:00:00Z, in seconds; the beds' time begins there."""
+"""2026-11-22T12:00:00Z, in seconds: the fixtures' time at the start."""
 
 TOPIC, GROUP, TOKEN = "ingest-checkins", "checkins-consumer", "token-of-the-leader"
 INTERVAL_S = 60
-_FOR_EVER_MS = 10**12
+_NEVER_EXPIRES_MS = 10**12
 ROSTER = Roster({TOPIC: TopicMetadata("topic-1", 2)})
 
 
 class AnsweringStore(FaultyStore):
-    """A store whose leader answers a request as soon as it is left; `answers` False: one that never comes to it."""
+    """A store whose leader answers a request as soon as it is submitted; with `answers` False it never does."""
 
     answers = True
     clock = ClockState()
@@ -43,7 +43,7 @@ class AnsweringStore(FaultyStore):
     def submit_request(self, request: Request) -> bool:
         left = super().submit_request(request)
         if left and self.answers:
-            for one in self.read_progress(TOKEN, _FOR_EVER_MS).requests:
+            for one in self.read_progress(TOKEN, _NEVER_EXPIRES_MS).requests:
                 self.write_request_results(TOKEN, {one.id: self._do(one)}, 60_000)
         return left
 
@@ -57,8 +57,8 @@ class AnsweringStore(FaultyStore):
         return RequestResult(ResultKind.DONE, self.clock.exclusions, self.clock.pause)
 
 
-class Bed:
-    """One clock, `checkins` unless named, with two partitions, a tick a minute and 2 s of out-of-orderness."""
+class ClockFixture:
+    """One clock, by default `checkins`, with two partitions, an interval of 1 min and an out-of-orderness of 2 s."""
 
     def __init__(self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True) -> None:
         self.spec = ClockSpec(name, (TOPIC,), GROUP, f"{name}-ticks", max_out_of_orderness_ms=2_000)
@@ -70,35 +70,35 @@ class Bed:
             self.lead()
 
     def lead(self) -> None:
-        """Take the lease, mark the store, write the roster: all that a leader does before its first tick."""
-        self.store.acquire_lease(TOKEN, "host-1:4711", _FOR_EVER_MS)
+        """Acquire the lease, claim the store and write the roster, as a leader does before its first tick."""
+        self.store.acquire_lease(TOKEN, "host-1:4711", _NEVER_EXPIRES_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
         self.store.write_roster(TOKEN, ROSTER, 1)
 
-    def say(self, hold: Hold | None, ttl_ms: int = _FOR_EVER_MS) -> None:
-        """The leader's verdict."""
+    def publish_hold(self, hold: Hold | None, ttl_ms: int = _NEVER_EXPIRES_MS) -> None:
+        """Publish the leader's status: a hold, or None."""
         self.store.publish_status(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), ttl_ms)
 
     def report(self, *seconds: float) -> None:
-        """A raw timestamp for each partition, 0 first."""
+        """Report a raw timestamp for each partition, in order."""
         readings = tuple(
             PartitionTimestamp(Partition(TOPIC, number), round(at * 1000)) for number, at in enumerate(seconds)
         )
         self.store.report(Report(GROUP, readings))
 
     def publish(self, *ticks: Tick) -> None:
-        """Append ticks to the stream, as after their commit."""
+        """Append ticks to the stream, as a leader does after their commit."""
         self.store.publish(TOKEN, ticks)
 
     def have(self, ticks: Sequence[Tick]) -> None:
-        """Let the stream be exactly these ticks, whatever their chain."""
+        """Replace the stream's ticks, without a check of their chain."""
         state = self.store.copy_state()
         state.ticks = list(ticks)
         self.store.restore(state)
 
     def read(self) -> None:
-        """Let the feed see all there is, and let what is cached of the store grow old."""
+        """Let the feed read everything, and let the view's cache expire."""
         self.time.advance(1)
         for _ in range(8):
             self.feed.step(0)
@@ -107,7 +107,7 @@ class Bed:
 def ticks(
     count: int, *, first_s: int = NOON - 3_600, previous_s: int | None = None, clock: str = "checkins"
 ) -> list[Tick]:
-    """A whole chain, a tick a minute, each emitted 2 s after its time; a clock's first unless `previous_s` is given."""
+    """A complete chain of one tick per minute, each emitted 2 s after its time; by default a clock's first ticks."""
     at = [first_s + number * INTERVAL_S for number in range(count)]
     before = [previous_s, *at]
     return [
@@ -117,6 +117,6 @@ def ticks(
 
 
 def after(tick: Tick, count: int = 1) -> list[Tick]:
-    """The ticks that follow one."""
+    """The `count` ticks after this one."""
     last_s = tick.at_ms // 1000
     return [replace(t, clock=tick.clock) for t in ticks(count, first_s=last_s + INTERVAL_S, previous_s=last_s)]

@@ -1,4 +1,4 @@
-"""Exclude, include, pause, resume by HTTP: what is answered, and what is never claimed."""
+"""Exclude, include, pause and resume over HTTP: their responses, and that an uncertain outcome is reported as such."""
 
 import asyncio
 import threading
@@ -15,14 +15,14 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request, RequestResult, ResultKind
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
-from tests.unit.api.bed import (
+from tests.unit.api.clock_fixture import (
     TOKEN,
     TOPIC,
     AnsweringStore,
-    Bed,
+    ClockFixture,
 )
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.contract import problem_name
+from tests.unit.api.openapi_contract import problem_name
 
 ONE = "/v1/clocks/checkins"
 WHY = "Festplatte tot, INC-4711 \U0001f62d"
@@ -36,18 +36,18 @@ ADMIN, READ, OTHERS = "admin-token-012345", "read-token-0123456", "others-token-
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that last a tenth of a second."""
+    """Requests expire after 0.1 s."""
     monkeypatch.setattr(leader_requests, "EXPIRES_MS", 100)
     monkeypatch.setattr(leader_requests, "EXTRA_WAIT_S", 0.1)
 
 
 def ask(client: TestClient, method: str, resource: str, body: Any, **how: Any) -> httpx2.Response:
-    """One request."""
+    """Send one request."""
     return client.request(method, f"{ONE}/{resource}", json=body, **how)
 
 
-def test_exclude_and_include(bed: Bed, client: TestClient) -> None:
-    """The answer, and the clock's state at once, say who excluded it, when and why; include takes it back."""
+def test_exclude_and_include(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The response and the clock's state have who excluded the partition, when and why; `include` reverts it."""
     answer = ask(client, "POST", "exclusions", DEAD)
 
     assert answer.status_code == 200
@@ -65,7 +65,7 @@ def test_exclude_and_include(bed: Bed, client: TestClient) -> None:
 
 
 def test_pause_and_resume(client: TestClient) -> None:
-    """The same for a pause."""
+    """The response and the clock's state have who paused the clock, when and why; `resume` reverts it."""
     answer = ask(client, "POST", "pause", {"reason": f"  {WHY} "})
 
     assert answer.json() == {"clock": "checkins", "exclusions": [], "pause": SAID}
@@ -74,15 +74,15 @@ def test_pause_and_resume(client: TestClient) -> None:
     assert client.get(ONE).json()["pause"] is None
 
 
-def test_what_is_in_force_is_null_safe(bed: Bed, client: TestClient) -> None:
-    """In a store that is emptied, or does not answer, nothing is known to be excluded or paused."""
+def test_what_is_in_force_is_null_safe(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """While the store is empty or does not answer, exclusions are empty and the pause is null."""
     ask(client, "POST", "exclusions", DEAD)
     ask(client, "POST", "pause", {"reason": WHY})
-    bed.store.wipe()
-    bed.read()
+    clock_fixture.store.wipe()
+    clock_fixture.read()
     assert [client.get(ONE).json()[name] for name in ("exclusions", "pause")] == [[], None]
-    bed.store.broken = True
-    bed.read()
+    clock_fixture.store.broken = True
+    clock_fixture.read()
 
     state = client.get(ONE).json()
 
@@ -106,7 +106,7 @@ def test_what_is_in_force_is_null_safe(bed: Bed, client: TestClient) -> None:
 def test_a_refusal_names_field_value_and_what_would_be_right(
     client: TestClient, change: dict[str, Any], field: str
 ) -> None:
-    """Whether the API or the leader refuses it."""
+    """422 with the field, from the API and from the leader."""
     answer = ask(client, "POST", "exclusions", DEAD | change)
 
     assert problem_name(answer) == "invalid-request"
@@ -118,56 +118,55 @@ def test_a_refusal_names_field_value_and_what_would_be_right(
 
 @pytest.mark.parametrize(("method", "resource", "body"), CALLS)
 def test_only_admins_may(client_of: ClientOf, method: str, resource: str, body: Any) -> None:
-    """Of this clock; `by` is the token's name."""
-    bed, other = Bed(), Bed("payments")
+    """The token needs the scope `admin` for this clock; `by` is its name."""
+    clock_fixture, other = ClockFixture(), ClockFixture("payments")
     tokens = [
         Token("ops", ADMIN, frozenset({Scope.ADMIN})),
         Token("grafana", READ, frozenset({Scope.READ, Scope.REPORT})),
         Token("payments-ops", OTHERS, frozenset({Scope.ADMIN}), frozenset({"payments"})),
     ]
-    client = client_of(bed, other, tokens=tokens)
+    client = client_of(clock_fixture, other, tokens=tokens)
 
     def status(token: str) -> int:
         return ask(client, method, resource, body, headers={"Authorization": f"Bearer {token}"}).status_code
 
     assert [status(READ), status(OTHERS), status("nobody-0123456789")] == [403, 403, 401]
-    assert bed.store.snapshot().exclusions == ()
+    assert clock_fixture.store.snapshot().exclusions == ()
     assert status(ADMIN) == 200
-    said = [*bed.store.snapshot().exclusions, bed.store.snapshot().pause]
+    said = [*clock_fixture.store.snapshot().exclusions, clock_fixture.store.snapshot().pause]
     assert {one.by for one in said if one is not None} <= {"ops"}
 
 
 @pytest.mark.parametrize(("method", "resource", "body"), CALLS)
 def test_without_a_leader_the_answer_comes_at_once(
-    bed: Bed, client: TestClient, method: str, resource: str, body: Any
+    clock_fixture: ClockFixture, client: TestClient, method: str, resource: str, body: Any
 ) -> None:
-    """Nothing has changed, and nothing is left that could change anything later."""
-    bed.store.release_lease(TOKEN)
+    """Without a leader nothing changes, and no request is left in the store."""
+    clock_fixture.store.release_lease(TOKEN)
 
     answer = ask(client, method, resource, body)
 
     assert problem_name(answer) == "not-done"
     assert "no process leads clock 'checkins': nothing has changed" in answer.json()["detail"]
-    assert bed.store.copy_state().requests == {}
+    assert clock_fixture.store.copy_state().requests == {}
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_leader_that_does_not_come_to_it(bed: Bed, client: TestClient) -> None:
-    """The request is withdrawn: nothing has changed, and never will."""
-    bed.store.answers = False
+def test_a_leader_that_does_not_come_to_it(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A request that the leader does not read is cancelled: nothing has changed, and nothing will."""
+    clock_fixture.store.answers = False
 
     answer = ask(client, "POST", "exclusions", DEAD)
 
     assert problem_name(answer) == "not-done"
     assert "nothing has changed" in answer.json()["detail"]
     assert answer.headers["retry-after"] == "1"
-    assert bed.store.read_progress(TOKEN, 60_000).requests == ()
+    assert clock_fixture.store.read_progress(TOKEN, 60_000).requests == ()
 
 
-def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client: TestClient) -> None:
-    """Whoever reads the clock's state may wait for the store at that moment: an answer never waits for that on the
-    event loop, which belongs to all clients and clocks."""
-    look, on_the_loop = bed.view.invalidate, []
+def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """`invalidate` may wait for a reader of the store: it must run in a thread, not on the event loop."""
+    look, on_the_loop = clock_fixture.view.invalidate, []
 
     def watched() -> None:
         with suppress(RuntimeError):
@@ -175,7 +174,7 @@ def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client:
         look()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.view, "invalidate", watched)
+        patch.setattr(clock_fixture.view, "invalidate", watched)
         assert ask(client, "POST", "pause", {"reason": WHY}).status_code == 200
 
     assert on_the_loop == []
@@ -183,7 +182,7 @@ def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(bed: Bed, client:
 
 
 class Seeing(AnsweringStore):
-    """A store whose leader has seen the request, and is not heard of again; or only when it is asked to withdraw."""
+    """A store whose leader has read the request and never answers, or only after an attempt to cancel it."""
 
     late: RequestResult | None = None
 
@@ -200,18 +199,18 @@ class Seeing(AnsweringStore):
         return withdrawn
 
 
-def seeing(bed: Bed) -> Seeing:
-    """Put such a store in the place of the bed's."""
-    store = Seeing("checkins", bed.time)
-    store.restore(bed.store.copy_state())
-    bed.view.store = store
+def seeing(clock_fixture: ClockFixture) -> Seeing:
+    """Replace the fixture's store with such a store."""
+    store = Seeing("checkins", clock_fixture.time)
+    store.restore(clock_fixture.store.copy_state())
+    clock_fixture.view.store = store
     return store
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_leader_that_has_seen_it_and_is_not_heard_of(bed: Bed, client: TestClient) -> None:
-    """Nobody knows what becomes of it: the answer says so, and how to look."""
-    seeing(bed)
+def test_a_leader_that_has_seen_it_and_is_not_heard_of(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """504: the outcome is not known; the detail names where to look."""
+    seeing(clock_fixture)
 
     answer = ask(client, "POST", "exclusions", DEAD)
 
@@ -221,16 +220,16 @@ def test_a_leader_that_has_seen_it_and_is_not_heard_of(bed: Bed, client: TestCli
 
 
 @pytest.mark.usefixtures("soon")
-def test_an_answer_at_the_last_moment_counts(bed: Bed, client: TestClient) -> None:
-    """What a leader has seen is waited for a little longer."""
-    seeing(bed).late = RequestResult(ResultKind.DONE)
+def test_an_answer_at_the_last_moment_counts(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """A request that a leader has read is waited for a little longer."""
+    seeing(clock_fixture).late = RequestResult(ResultKind.DONE)
 
     assert ask(client, "POST", "exclusions", DEAD).status_code == 200
 
 
-def test_what_the_leader_could_not_do(bed: Bed, client: TestClient) -> None:
-    """The tick log takes no record, say: nothing has changed, and why, at once."""
-    store = seeing(bed)
+def test_what_the_leader_could_not_do(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """503 with the reason if the leader answers `not_done`, for example because Kafka takes no records."""
+    store = seeing(clock_fixture)
     leave = store.submit_request
 
     def leave_and_fail(request: Request) -> bool:
@@ -249,27 +248,29 @@ def test_what_the_leader_could_not_do(bed: Bed, client: TestClient) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_store_that_is_emptied_on_the_way(bed: Bed, client: TestClient) -> None:
-    """The leader may have done it before: nothing is claimed."""
-    bed.store.answers = False
-    leave = bed.store.submit_request
+def test_a_store_that_is_emptied_on_the_way(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """After an outage of the store the outcome is not known: the leader may have done it before."""
+    clock_fixture.store.answers = False
+    leave = clock_fixture.store.submit_request
 
     def leave_and_lose(request: Request) -> bool:
         left = leave(request)
-        bed.store.wipe()
+        clock_fixture.store.wipe()
         return left
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "submit_request", leave_and_lose)
+        patch.setattr(clock_fixture.store, "submit_request", leave_and_lose)
         assert problem_name(ask(client, "POST", "pause", {"reason": WHY})) == "outcome-unknown"
 
 
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(("lands", "name"), [(True, "not-done"), (False, "outcome-unknown")])
-def test_a_store_that_does_not_say_whether_it_took_it(bed: Bed, client: TestClient, lands: bool, name: str) -> None:
-    """What it has can be withdrawn; what it may still get can't."""
-    bed.store.answers = False
-    leave = bed.store.submit_request
+def test_a_store_that_does_not_say_whether_it_took_it(
+    clock_fixture: ClockFixture, client: TestClient, lands: bool, name: str
+) -> None:
+    """A request in the store can be cancelled; one that may still arrive there can't."""
+    clock_fixture.store.answers = False
+    leave = clock_fixture.store.submit_request
 
     def fail(request: Request) -> bool:
         if lands:
@@ -277,14 +278,14 @@ def test_a_store_that_does_not_say_whether_it_took_it(bed: Bed, client: TestClie
         raise StoreUnavailable
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "submit_request", fail)
+        patch.setattr(clock_fixture.store, "submit_request", fail)
         assert problem_name(ask(client, "POST", "pause", {"reason": WHY})) == name
 
 
-def test_too_many_wait(bed: Bed, client: TestClient) -> None:
-    """Nothing is left then."""
+def test_too_many_wait(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """503 `not-done` if too many requests wait; none is added."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "submit_request", lambda _: False)
+        patch.setattr(clock_fixture.store, "submit_request", lambda _: False)
         answer = ask(client, "POST", "pause", {"reason": WHY})
 
     assert problem_name(answer) == "not-done"
@@ -292,10 +293,10 @@ def test_too_many_wait(bed: Bed, client: TestClient) -> None:
 
 
 @pytest.fixture
-def ending(bed: Bed, client: TestClient) -> Iterator[TestClient]:
-    """A service that ends as soon as a request waits."""
-    bed.store.answers = False
-    leave = bed.store.submit_request
+def ending(clock_fixture: ClockFixture, client: TestClient) -> Iterator[TestClient]:
+    """A client of a service that shuts down as soon as a request waits."""
+    clock_fixture.store.answers = False
+    leave = clock_fixture.store.submit_request
 
     def leave_and_end(request: Request) -> bool:
         left = leave(request)
@@ -303,12 +304,12 @@ def ending(bed: Bed, client: TestClient) -> Iterator[TestClient]:
         return left
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bed.store, "submit_request", leave_and_end)
+        patch.setattr(clock_fixture.store, "submit_request", leave_and_end)
         yield client
 
 
-def test_a_replica_that_ends_keeps_nobody_waiting(ending: TestClient, bed: Bed) -> None:
-    """It takes the request back, long before it expires, and says that nothing has changed."""
+def test_a_replica_that_shuts_down_cancels_requests(ending: TestClient, clock_fixture: ClockFixture) -> None:
+    """At shutdown the request is cancelled long before it expires: nothing has changed."""
     monotonic = SystemTime().monotonic
     began = monotonic()
     answer = ask(ending, "POST", "pause", {"reason": WHY})
@@ -316,4 +317,4 @@ def test_a_replica_that_ends_keeps_nobody_waiting(ending: TestClient, bed: Bed) 
     assert monotonic() - began < leader_requests.EXPIRES_MS / 2_000
     assert problem_name(answer) == "not-done"
     assert "this replica shuts down: nothing has changed" in answer.json()["detail"]
-    assert bed.store.copy_state().requests == {}
+    assert clock_fixture.store.copy_state().requests == {}

@@ -1,4 +1,4 @@
-"""What the OpenAPI documents, read for comparison with what is answered. Shares no code with the service."""
+"""Reads the OpenAPI and compares responses with it. Shares no code with the service."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ def documented_problems(openapi: dict[str, Any]) -> set[tuple[str, int, str]]:
 
 
 def check_documented(openapi: dict[str, Any], response: httpx2.Response) -> None:
-    """Every status and media type that is answered stands in the OpenAPI."""
+    """Check that the status and media type of a response are documented."""
     method = "GET" if response.request.method == "HEAD" else response.request.method
     operation = next(
         (
@@ -46,7 +46,7 @@ def check_documented(openapi: dict[str, Any], response: httpx2.Response) -> None
 
 
 def problem_name(response: httpx2.Response) -> str:
-    """The name of the problem that was answered; its document must be whole."""
+    """The name of a problem response, whose members must be complete."""
     assert response.headers["content-type"] == PROBLEM
     body = response.json()
     assert body["status"] == response.status_code
