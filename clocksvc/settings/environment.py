@@ -12,16 +12,17 @@ from typing import Any
 
 from clocksvc.settings.document import InvalidYaml, read_yaml
 from clocksvc.settings.field_types import (
-    Kind,
+    FieldType,
     child,
     field_names,
     is_list,
     is_mapping,
+    is_scalar,
     is_section,
-    kind_at,
     may_be_null,
+    type_at,
 )
-from clocksvc.settings.fields import Path, suggestion
+from clocksvc.settings.fields import FieldPath, suggestion
 from clocksvc.settings.kafka import KafkaSettings, setting_for_variable
 from clocksvc.settings.models import Settings
 from clocksvc.settings.problems import Problems
@@ -34,13 +35,13 @@ _INJECTED_PORT = re.compile(r"CLOCKSVC_(?:\w+_)?PORT")
 _INJECTED_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 
-def variables_by_path(environ: Mapping[str, str], data: object, problems: Problems) -> dict[Path, str]:
+def variables_by_path(environ: Mapping[str, str], data: object, problems: Problems) -> dict[FieldPath, str]:
     """The variable that sets each path. A variable with the prefix CLOCKSVC_ that sets no field is a problem.
 
     Args:
         data: the content of the file, for the names of its clocks.
     """
-    found: dict[Path, str] = {}
+    found: dict[FieldPath, str] = {}
     for variable in sorted(environ, key=lambda name: [(len(part), part) for part in name.split("__")]):
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
@@ -60,7 +61,7 @@ def variables_by_path(environ: Mapping[str, str], data: object, problems: Proble
 
 
 def apply_environment(
-    data: object, found: Mapping[Path, str], environ: Mapping[str, str], problems: Problems
+    data: object, found: Mapping[FieldPath, str], environ: Mapping[str, str], problems: Problems
 ) -> object:
     """A copy of `data`, the content of the file, with the values of the variables.
 
@@ -91,26 +92,26 @@ def _is_injected(variable: str, value: str) -> bool:
     return _INJECTED_PORT.fullmatch(variable) is not None and _INJECTED_ADDRESS.match(value) is not None
 
 
-def _path(segments: list[str], data: object) -> Path | None:
+def _path(segments: list[str], data: object) -> FieldPath | None:
     """The path of a variable; None if there is no such field."""
-    path: Path = ()
-    kind: Kind = Settings
+    path: FieldPath = ()
+    field_type: FieldType = Settings
     for segment in segments:
-        name = _segment(kind, segment, get(data, path))
+        name = _segment(field_type, segment, get(data, path))
         if name is None:
             return None
-        path, kind = (*path, name), child(kind, name)
+        path, field_type = (*path, name), child(field_type, name)
     return path
 
 
-def _segment(kind: Kind, segment: str, here: object) -> str | int | None:
-    if kind is KafkaSettings:
+def _segment(field_type: FieldType, segment: str, here: object) -> str | int | None:
+    if field_type is KafkaSettings:
         return setting_for_variable(segment)
-    if is_section(kind):
+    if is_section(field_type):
         return segment.lower()
-    if is_list(kind):
+    if is_list(field_type):
         return int(segment) if re.fullmatch(r"[0-9]{1,4}", segment) else None
-    if is_mapping(kind):
+    if is_mapping(field_type):
         return _mapping_key(segment, here)
     return None
 
@@ -126,30 +127,30 @@ def _explain_unknown(segments: list[str]) -> str:
         path = _path(segments[:length], {})
         if path is not None:
             known = f"{PREFIX}{'__'.join(segments[:length])}"
-            return f"wanted a number, from 0, after {known}" if is_list(kind_at(path)) else f"{known} has no fields"
+            return f"wanted a number, from 0, after {known}" if is_list(type_at(path)) else f"{known} has no fields"
     return "no such field"
 
 
-def _value(path: Path, text: str) -> Any:
-    kind, section = kind_at(path), kind_at(path[:-1])
+def _value(path: FieldPath, text: str) -> Any:
+    field_type, section = type_at(path), type_at(path[:-1])
     if text.strip() in ("", "null") and may_be_null(section, path[-1]):
         return None
-    if is_list(kind) and not text.lstrip().startswith("["):
+    if is_list(field_type) and not text.lstrip().startswith("["):
         return text if _accepts_all(path) and text == "all" else _parse_list(path, text)
-    return read_yaml(text) if is_list(kind) or is_section(kind) or is_mapping(kind) or kind is KafkaSettings else text
+    return text if is_scalar(field_type) else read_yaml(text)
 
 
-def _parse_list(path: Path, text: str) -> Any:
-    if is_section(child(kind_at(path), 0)):
+def _parse_list(path: FieldPath, text: str) -> Any:
+    if is_section(child(type_at(path), 0)):
         return read_yaml(text)
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
-def _accepts_all(path: Path) -> bool:
+def _accepts_all(path: FieldPath) -> bool:
     return path[:2] == ("api", "tokens") and path[-1] == "clocks"
 
 
-def _secret_counterpart(path: Path) -> Path | None:
+def _secret_counterpart(path: FieldPath) -> FieldPath | None:
     """`password` for `password_file` and the reverse: a variable replaces both of them in the file."""
     last = path[-1]
     if not isinstance(last, str) or len(path) < 2:
@@ -160,8 +161,8 @@ def _secret_counterpart(path: Path) -> Path | None:
 def _all_variables() -> Iterator[str]:
     for section, field in Settings.model_fields.items():
         yield f"{PREFIX}{section.upper()}"
-        kind = field.annotation
-        for name in field_names(kind) if is_section(kind) else []:
+        field_type = field.annotation
+        for name in field_names(field_type) if is_section(field_type) else []:
             yield f"{PREFIX}{section.upper()}__{name.upper()}"
     yield f"{PREFIX}KAFKA__BOOTSTRAP_SERVERS"
     yield from NOT_SETTINGS
@@ -171,7 +172,7 @@ class IndexGap(ValueError):
     """An index beyond the end of a list."""
 
 
-def get(data: object, path: Path) -> Any:
+def get(data: object, path: FieldPath) -> Any:
     """The value at `path`; None if there is none."""
     for segment in path:
         if isinstance(data, dict):
@@ -183,7 +184,7 @@ def get(data: object, path: Path) -> Any:
     return data
 
 
-def put(data: object, path: Path, value: object) -> object:
+def put(data: object, path: FieldPath, value: object) -> object:
     """A copy of `data` with `value` at `path`. Missing mappings and lists on the path are created.
 
     If a scalar is on the path, the copy has no `value`; validation rejects the scalar.
@@ -205,7 +206,7 @@ def put(data: object, path: Path, value: object) -> object:
     return data
 
 
-def remove(data: object, path: Path) -> object:
+def remove(data: object, path: FieldPath) -> object:
     """A copy of `data` without the key at the end of `path`."""
     parent = get(data, path[:-1])
     if not isinstance(parent, dict) or path[-1] not in parent:

@@ -1,6 +1,6 @@
 """The type of the field at a path of the configuration.
 
-A kind is a type annotation without its validators and its "or None". Must not look at values.
+A field type is a type annotation without its validators and its "or None". Must not look at values.
 """
 
 import types
@@ -8,35 +8,35 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
-from clocksvc.settings.fields import Path, Section
+from clocksvc.settings.fields import FieldPath, Section
 from clocksvc.settings.kafka import KafkaSettings, is_secret
 from clocksvc.settings.models import Settings
 
-Kind: TypeAlias = Any
+FieldType: TypeAlias = Any
 
 
-def kind_at(path: Path) -> Kind:
-    """The kind of value at `path`; None if there is no such field."""
-    kind: Kind = Settings
+def type_at(path: FieldPath) -> FieldType:
+    """The type of the field at `path`; None if there is no such field."""
+    field_type: FieldType = Settings
     for segment in path:
-        kind = child(kind, segment)
-    return kind
+        field_type = child(field_type, segment)
+    return field_type
 
 
-def child(kind: Kind, segment: object) -> Kind:
-    """The kind of value under `segment` of a section, list or mapping of this kind."""
-    if kind is KafkaSettings:
+def child(field_type: FieldType, segment: object) -> FieldType:
+    """The type of the value under `segment` of a section, list or mapping; None if there is none."""
+    if field_type is KafkaSettings:
         return SecretStr if isinstance(segment, str) and is_secret(segment) else str
-    if is_section(kind):
-        return unwrap(kind.model_fields[segment].annotation) if segment in field_names(kind) else None
-    if is_list(kind) and isinstance(segment, int):
-        return unwrap(get_args(kind)[0])
-    if is_mapping(kind):
-        return unwrap(get_args(kind)[1])
+    if is_section(field_type):
+        return unwrap(field_type.model_fields[segment].annotation) if segment in field_names(field_type) else None
+    if is_list(field_type) and isinstance(segment, int):
+        return unwrap(get_args(field_type)[0])
+    if is_mapping(field_type):
+        return unwrap(get_args(field_type)[1])
     return None
 
 
-def unwrap(annotation: Kind) -> Kind:
+def unwrap(annotation: FieldType) -> FieldType:
     """The annotation without its validators and its "or None"."""
     origin = origin_of(annotation)
     if origin is Annotated:
@@ -47,33 +47,39 @@ def unwrap(annotation: Kind) -> Kind:
     return annotation
 
 
-def may_be_null(section: Kind, name: object) -> bool:
+def may_be_null(section: FieldType, name: object) -> bool:
     """Whether `section` has a field of this name that may be null."""
     if not is_section(section) or name not in field_names(section):
         return False
     return type(None) in get_args(section.model_fields[name].annotation)
 
 
-def field_names(section: Kind) -> list[str]:
+def field_names(section: FieldType) -> list[str]:
     """The fields of a section that a user may set."""
     return [name for name, field in section.model_fields.items() if not field.exclude]
 
 
-def is_section(kind: Kind) -> bool:
-    """Whether the kind is a fixed set of fields."""
-    return isinstance(kind, type) and issubclass(kind, Section)
+def is_section(field_type: FieldType) -> bool:
+    """Whether the type is a fixed set of fields."""
+    return isinstance(field_type, type) and issubclass(field_type, Section)
 
 
-def is_list(kind: Kind) -> bool:
-    """Whether the kind is a list."""
-    return origin_of(kind) is tuple
+def is_list(field_type: FieldType) -> bool:
+    """Whether the type is a list."""
+    return origin_of(field_type) is tuple
 
 
-def is_mapping(kind: Kind) -> bool:
-    """Whether the kind is a mapping with the user's own keys, such as the clocks."""
-    return origin_of(kind) is dict
+def is_mapping(field_type: FieldType) -> bool:
+    """Whether the type is a mapping with the user's own keys, such as the clocks."""
+    return origin_of(field_type) is dict
 
 
-def origin_of(kind: Kind) -> object:
+def is_scalar(field_type: FieldType) -> bool:
+    """Whether the type is none of the others: text, a number, a switch or a duration."""
+    nested = is_section(field_type) or is_list(field_type) or is_mapping(field_type)
+    return not nested and field_type is not KafkaSettings
+
+
+def origin_of(field_type: FieldType) -> object:
     """`get_origin`, whose result mypy takes for a ParamSpec."""
-    return get_origin(kind)
+    return get_origin(field_type)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, StringCo
 
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 
-Path: TypeAlias = tuple[str | int, ...]
+FieldPath: TypeAlias = tuple[str | int, ...]
 NO_VALUE = object()
 """In place of a value that must not or need not be shown."""
 
@@ -27,7 +27,7 @@ class Section(BaseModel):
 class FieldError:
     """An error of a section's own check: the path relative to the section, the reason, the value to show."""
 
-    path: Path
+    path: FieldPath
     reason: str
     value: object = NO_VALUE
 

@@ -4,7 +4,7 @@ Must not read `os.environ`, nor connect anywhere.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path as FilePath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from clocksvc.errors import SettingsError
 from clocksvc.settings.document import InvalidYaml, read_yaml
 from clocksvc.settings.environment import apply_environment, variables_by_path
-from clocksvc.settings.field_types import Kind, child, field_names, is_section
-from clocksvc.settings.fields import Path
+from clocksvc.settings.field_types import FieldType, child, field_names, is_section
+from clocksvc.settings.fields import FieldPath
 from clocksvc.settings.kafka import KafkaSettings, is_secret
 from clocksvc.settings.models import Settings
 from clocksvc.settings.problems import Problems
@@ -30,7 +30,7 @@ def read_text(path: str) -> str:
     Raises:
         OSError, ValueError: it can't be read, or is not UTF-8.
     """
-    return FilePath(path).read_text(encoding="utf-8")
+    return Path(path).read_text(encoding="utf-8")
 
 
 def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = read_text) -> Settings:
@@ -94,34 +94,37 @@ def _read_document(source: str, read_file: ReadFile) -> object:
         raise SettingsError(["can't be read: it is not UTF-8 text"], source) from None
 
 
-def read_secret_files(data: Any, kind: Kind, read: ReadFile, problems: Problems, path: Path = ()) -> Any:
+def read_secret_files(
+    data: Any, field_type: FieldType, read: ReadFile, problems: Problems, path: FieldPath = ()
+) -> Any:
     """A copy of `data` in which each `<secret>_file` sets `<secret>` to the file's content, without its newline."""
-    if kind is None:
+    if field_type is None:
         return data
     if isinstance(data, dict):
         below = {
-            key: read_secret_files(value, child(kind, key), read, problems, (*path, key)) for key, value in data.items()
+            key: read_secret_files(value, child(field_type, key), read, problems, (*path, key))
+            for key, value in data.items()
         }
-        for secret in _secrets_in_files(kind, below):
+        for secret in _secrets_in_files(field_type, below):
             _read_secret(below, secret, read, problems, path)
-            if kind is KafkaSettings:
+            if field_type is KafkaSettings:
                 del below[secret + _FILE]
         return below
     if isinstance(data, list):
         items = enumerate(data)
-        return [read_secret_files(item, child(kind, i), read, problems, (*path, i)) for i, item in items]
+        return [read_secret_files(item, child(field_type, i), read, problems, (*path, i)) for i, item in items]
     return data
 
 
-def _secrets_in_files(kind: Kind, data: dict[Any, Any]) -> list[str]:
+def _secrets_in_files(field_type: FieldType, data: dict[Any, Any]) -> list[str]:
     given = [key for key in data if isinstance(key, str) and key.endswith(_FILE) and isinstance(data[key], str)]
     secrets = [key.removesuffix(_FILE) for key in given]
-    if kind is KafkaSettings:
+    if field_type is KafkaSettings:
         return [secret for secret in secrets if is_secret(secret)]
-    return [secret for secret in secrets if is_section(kind) and secret in field_names(kind)]
+    return [secret for secret in secrets if is_section(field_type) and secret in field_names(field_type)]
 
 
-def _read_secret(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: Path) -> None:
+def _read_secret(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: FieldPath) -> None:
     file, name = data[secret + _FILE], (*path, secret + _FILE)
     if data.get(secret) is not None:
         problems.add((*path, secret), f"set twice: wanted {secret} or {secret}{_FILE}")

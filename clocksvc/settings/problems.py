@@ -13,12 +13,12 @@ from clocksvc.redaction import without_password
 from clocksvc.settings.field_types import (
     child,
     field_names,
-    is_mapping,
+    is_list,
+    is_scalar,
     is_section,
-    kind_at,
+    type_at,
 )
-from clocksvc.settings.fields import NO_VALUE, FieldErrors, Path, suggestion
-from clocksvc.settings.kafka import KafkaSettings
+from clocksvc.settings.fields import NO_VALUE, FieldErrors, FieldPath, suggestion
 
 _REASONS = {
     "string_type": "wanted text",
@@ -45,13 +45,13 @@ class Problems:
         origins: the environment variable that has set a path.
     """
 
-    def __init__(self, origins: Mapping[Path, str]) -> None:
+    def __init__(self, origins: Mapping[FieldPath, str]) -> None:
         self._origins = origins
         self._texts: list[str] = []
-        self._reported: set[Path] = set()
-        self._hints: dict[Path, str] = {}
+        self._reported: set[FieldPath] = set()
+        self._hints: dict[FieldPath, str] = {}
 
-    def add(self, path: Path, reason: str, value: object = NO_VALUE) -> None:
+    def add(self, path: FieldPath, reason: str, value: object = NO_VALUE) -> None:
         """Add a problem, unless the path is marked as reported."""
         if path in self._reported:
             return
@@ -63,11 +63,11 @@ class Problems:
         """Add a problem that has no path."""
         self._texts.append(text)
 
-    def mark_reported(self, path: Path) -> None:
+    def mark_reported(self, path: FieldPath) -> None:
         """Drop later problems at `path`: they would follow from one that was added."""
         self._reported.add(path)
 
-    def add_hint(self, path: Path, text: str) -> None:
+    def add_hint(self, path: FieldPath, text: str) -> None:
         """Append `text` to every later problem at or below `path`."""
         self._hints[path] = text
 
@@ -81,48 +81,49 @@ class Problems:
         if self._texts:
             raise SettingsError(self._texts, source)
 
-    def _add_details(self, path: Path, kind: str, value: object, context: Mapping[str, Any]) -> None:
+    def _add_details(self, path: FieldPath, error_type: str, value: object, context: Mapping[str, Any]) -> None:
         error = context.get("error")
         if isinstance(error, FieldErrors):
             for field_error in error.errors:
                 self.add(path + field_error.path, field_error.reason, field_error.value)
-        elif kind == "missing":
+        elif error_type == "missing":
             self.add(path, f"missing: wanted {_description(path)}")
-        elif kind == "extra_forbidden":
+        elif error_type == "extra_forbidden":
             self.add(path, _unknown(path))
-        elif kind == "literal_error":
+        elif error_type == "literal_error":
             self.add(path, f"wanted {context['expected']}", value)
         elif isinstance(error, ValueError):
             self.add(path, str(error), value)
         else:
-            quotes = ": put it in quotes" if kind == "string_type" and _is_scalar(value) else ""
-            self.add(path, _REASONS.get(kind, f"wanted another value ({kind})") + quotes, value)
+            quotes = ": put it in quotes" if error_type == "string_type" and _is_number_or_date(value) else ""
+            self.add(path, _REASONS.get(error_type, f"wanted another value ({error_type})") + quotes, value)
 
-    def _name(self, path: Path) -> str:
+    def _name(self, path: FieldPath) -> str:
         name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"
         variable = next((self._origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._origins), None)
         return f"{name} ({variable})" if variable else name
 
 
-def _unknown(path: Path) -> str:
-    known = field_names(kind_at(path[:-1])) if is_section(kind_at(path[:-1])) else []
+def _unknown(path: FieldPath) -> str:
+    known = field_names(type_at(path[:-1])) if is_section(type_at(path[:-1])) else []
     return "unknown field" + (suggestion(str(path[-1]), known) or f": wanted one of {', '.join(known)}")
 
 
-def _description(path: Path) -> str:
-    section = kind_at(path[:-1])
+def _description(path: FieldPath) -> str:
+    section = type_at(path[:-1])
     return str(section.model_fields[path[-1]].description) if is_section(section) else "a value"
 
 
-def _shown(path: Path, value: object) -> str:
-    kind = kind_at(path)
-    if isinstance(value, SecretStr) or kind is SecretStr:
+def _shown(path: FieldPath, value: object) -> str:
+    field_type = type_at(path)
+    if isinstance(value, SecretStr) or field_type is SecretStr:
         return "the value (not shown)"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict):
         return "a mapping"
-    if kind is None or is_section(kind) or is_mapping(kind) or kind is KafkaSettings or is_section(child(kind, 0)):
+    showable = is_scalar(field_type) or is_list(field_type)
+    if field_type is None or not showable or is_section(child(field_type, 0)):
         return "a list" if isinstance(value, list | tuple) else "the value (not shown)"
     return _clipped(_shown_plainly(value))
 
@@ -136,7 +137,7 @@ def _shown_plainly(value: object) -> str:
     return "a huge number" if isinstance(value, int) and value.bit_length() > _LONGEST else str(value)
 
 
-def _is_scalar(value: object) -> bool:
+def _is_number_or_date(value: object) -> bool:
     return value is not None and not isinstance(value, Iterable)
 
 

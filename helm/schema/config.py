@@ -14,6 +14,7 @@ from clocksvc.settings.field_types import (
     field_names,
     is_list,
     is_mapping,
+    is_scalar,
     is_section,
     origin_of,
     unwrap,
@@ -92,9 +93,9 @@ def _section(kind: Any, path: str) -> Schema:
             continue
         schema = _URLS.get(here) or _EXPLICIT.get(here)
         if schema is None:
-            whole = unwrap(info.annotation)
-            plain = not (is_section(whole) or is_list(whole) or is_mapping(whole) or whole is KafkaSettings)
-            schema = _leaf(info.annotation, info.metadata) if plain else _schema_of(whole, here)
+            field_type = unwrap(info.annotation)
+            scalar = is_scalar(field_type)
+            schema = _leaf(info.annotation, info.metadata) if scalar else _schema_of(field_type, here)
         schema = {**schema, **_description(here)}
         fields[name] = or_null(schema) if type(None) in get_args(info.annotation) or here in _NULL_IS_UNSET else schema
         if info.is_required() and path:
