@@ -43,8 +43,8 @@ from tests.interfaces.store_values import (
     raw,
     tick,
 )
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -209,7 +209,7 @@ def test_version_1s_words_over_http_are_understood() -> None:
 def test_a_newer_services_last_record_holds_this_leader() -> None:
     """Back to an older version after a newer one wrote the log: a hold that names both formats, and no tick; a field
     that this version does not know holds nothing."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     last = json.loads(clock.log.committed()[-1].value or b"")
     clock.leader.leave()
     write(clock, last | {"colour": "green", "state": last["state"] | {"mood": "calm"}})

@@ -62,7 +62,7 @@ def stores_clock_not_compared() -> Patched:
     "conflict",
     "lost",
     "early",
-    directed="unit/leader/test_leading.py::test_two_configurations_hold_each_other",
+    directed="unit/leader/test_leading.py::test_replicas_with_different_configurations_hold_the_clock",
 )
 def config_conflict_ignored() -> Patched:
     return _without(holds.config_conflict)
@@ -116,7 +116,7 @@ def skipped_boundaries_left_out() -> Patched:
     Promise.NEVER_LOST,
     "interval",
     "lost",
-    directed="unit/leader/test_leading.py::test_two_configurations_hold_each_other",
+    directed="unit/leader/test_leading.py::test_replicas_with_different_configurations_hold_the_clock",
 )
 def interval_added_to_the_last_tick() -> Patched:
     def span(after_ms: int, upto_ms: int, interval_ms: int, limit: int) -> range:

@@ -39,7 +39,7 @@ def announced_once() -> Patched:
     "no hold is published",
     Promise.NEVER_SILENT,
     "silent",
-    directed="unit/leader/test_leading.py::test_who_is_behind_is_named_after_a_while",
+    directed="unit/leader/test_leading.py::test_lagging_partitions_are_named_after_a_while",
 )
 def hold_not_said() -> Patched:
     say = Leader._publish_status
@@ -50,7 +50,7 @@ def hold_not_said() -> Patched:
     "a leader status is published once and not repeated",
     Promise.NEVER_SILENT,
     "silent",
-    directed="unit/leader/test_verdict.py::test_a_hold_that_lasts_is_said_again_before_the_store_forgets_it",
+    directed="unit/leader/test_leader_status.py::test_a_lasting_hold_is_published_again_before_its_ttl_ends",
 )
 def verdict_not_repeated() -> Patched:
     say = Leader._publish_status

@@ -159,7 +159,7 @@ def pause_forgotten_at_takeover() -> Patched:
     Promise.ALIVE,
     "silent",
     "dead",
-    directed="unit/leader/test_log_trouble.py::test_ticks_whose_commit_a_broker_forgot_are_committed_again",
+    directed="unit/leader/test_log_trouble.py::test_ticks_of_a_lost_commit_are_committed_again",
 )
 def forgotten_commit_not_repeated() -> Patched:
     return patch.object(recovery, "path_to_tick", lambda *_: [])

@@ -80,7 +80,7 @@ def overtaken_number_refused() -> Patched:
     Promise.NEVER_EARLY,
     "silent",
     "early",
-    directed="unit/leader/test_leading.py::test_refused_reports_are_named",
+    directed="unit/leader/test_leading.py::test_rejected_reports_are_named",
 )
 def far_ahead_accepted() -> Patched:
     mark = FaultyStore.claim

@@ -55,7 +55,7 @@ def seen_roster_forgotten() -> Patched:
     "metadata read by a recovery is forgotten when it fails",
     Promise.NEVER_EARLY,
     "early",
-    directed="unit/leader/test_roster.py::test_what_a_recovery_read_outlives_its_failure",
+    directed="unit/leader/test_roster.py::test_metadata_of_a_failed_recovery_are_kept",
 )
 def reading_of_a_failed_recovery_forgotten() -> Patched:
     recover = Leader._recover
@@ -75,7 +75,7 @@ def reading_of_a_failed_recovery_forgotten() -> Patched:
     "a metadata reading counts from when the roster is written, not from when it was read",
     Promise.NEVER_EARLY,
     "early",
-    directed="unit/leader/test_roster.py::test_what_a_leader_read_outlives_its_term",
+    directed="unit/leader/test_roster.py::test_metadata_of_a_term_are_kept_after_it",
 )
 def reading_of_a_failed_step_forgotten() -> Patched:
     ask_metadata = step.ask_metadata
@@ -92,7 +92,7 @@ def reading_of_a_failed_step_forgotten() -> Patched:
     "the partition counts in the log are not read by the next leader",
     Promise.NEVER_EARLY,
     "early",
-    directed="unit/leader/test_roster.py::test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log",
+    directed="unit/leader/test_roster.py::test_the_log_wins_over_outdated_metadata_of_a_replica",
 )
 def roster_of_the_log_forgotten() -> Patched:
     read_roster = recovery.read_roster
@@ -109,7 +109,7 @@ def roster_of_the_log_forgotten() -> Patched:
     "the roster is written partition by partition, unchecked",
     Promise.NEVER_EARLY,
     "early",
-    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
+    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_again",
 )
 def roster_one_by_one() -> Patched:
     adopt = context.adopt_roster

@@ -64,7 +64,7 @@ def publish_before_commit() -> Patched:
     "the minimum of an older roster counts",
     Promise.NEVER_EARLY,
     "early",
-    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_anew",
+    directed="unit/leader/test_roster.py::test_a_roster_that_was_rolled_back_is_written_again",
 )
 def no_generation_and_count_check() -> Patched:
     return _with_minimum(

@@ -24,7 +24,7 @@ _append, _fence = FaultyTickLog.append, FaultyTickLog.fence
     "twice",
     "lost",
     "early",
-    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
+    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_leads_again",
 )
 def no_fencing() -> Patched:
     def check(log: FaultyTickLog) -> None:
@@ -69,7 +69,7 @@ def open_transaction_ignored() -> Patched:
     "a new writer does not abort the old one's open transaction",
     Promise.ALIVE,
     "dead",
-    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def open_transaction_not_aborted() -> Patched:
     def fence(log: FaultyLog) -> int:
@@ -83,7 +83,7 @@ def open_transaction_not_aborted() -> Patched:
     "a leader that was fenced goes on with the same producer",
     Promise.ALIVE,
     "dead",
-    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_comes_again",
+    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_leads_again",
 )
 def fenced_producer_reused() -> Patched:
     fenced: dict[FaultyTickLog, int | None] = {}
@@ -109,7 +109,7 @@ def fenced_producer_reused() -> Patched:
     "a commit whose outcome is unknown is sent again",
     Promise.NEVER_LOST,
     "twice",
-    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def unknown_outcome_repeated() -> Patched:
     def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
@@ -127,7 +127,7 @@ def unknown_outcome_repeated() -> Patched:
     Promise.NEVER_EARLY,
     "early",
     "lost",
-    directed="unit/leader/test_recovery.py::test_the_log_knows_what_became_of_a_commit",
+    directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def unknown_outcome_taken_for_success() -> Patched:
     def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:

@@ -216,7 +216,7 @@ def test_a_tail_that_a_broker_lost(crashed: dict[str, Recovery]) -> None:
     held = recovery.clock.until_held("ticklog_truncated")
     init(recovery, held)
 
-    assert f"the store knows tick {held['time']}" in held["hold"]["detail"]
+    assert f"the store has tick {held['time']}" in held["hold"]["detail"]
     assert "clocksvc init shortened --last-tick" in held["hold"]["detail"]
     recovery.check()
 

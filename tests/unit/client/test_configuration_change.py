@@ -7,7 +7,7 @@ import pytest
 from clocksvc.client.reporter import Reporter
 from clocksvc.errors import ReporterMisuse
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import pass_time
+from tests.unit.leader.clocks import pass_time
 
 
 @pytest.mark.xfail(

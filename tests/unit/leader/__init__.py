@@ -1,1 +1,1 @@
-"""The leader's way: lease, fence, recovery, step; each trouble leads back to the step that heals it."""
+"""The leader: lease, fencing, recovery, steps; each error leads back to the phase that repairs it."""

@@ -9,7 +9,7 @@ from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.store import Report
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
-from tests.unit.leader.looks import minutes, pass_time, times
+from tests.unit.leader.clocks import minutes, pass_time, times
 
 
 @pytest.mark.xfail(
@@ -18,7 +18,7 @@ from tests.unit.leader.looks import minutes, pass_time, times
     reason="Never early: the progress of the old group counts for the new group.",
 )
 def test_only_the_present_group_counts() -> None:
-    """No tick comes before the present group has reported every partition, however far another group was."""
+    """There is no tick before the present group has reported every partition, however far another group was."""
     clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:20:00Z")
     clock.report(1, "2026-11-22T12:20:00Z")

@@ -1,4 +1,4 @@
-"""What a leader says of a hold while it lasts: without gaps, and with the partitions that matter."""
+"""What a leader publishes while a hold lasts: without gaps, and with the right partitions."""
 
 import json
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     hold_of,
     pass_time,
 )
 
 
-def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
-    """A missing topic is asked for every second: the hold stands all the while."""
-    clock = a_clock_with_ticks()
+def test_a_hold_stays_while_metadata_are_read() -> None:
+    """Metadata of a missing topic are read every second; the hold stays published all the time."""
+    clock = clock_with_ticks()
     clock.topics.hide("events", 0)
     clock.report(0, "2026-11-22T12:04:00Z")
     said: list[str] = []
@@ -39,8 +39,9 @@ def test_a_hold_is_not_taken_back_while_metadata_is_asked() -> None:
 @pytest.mark.parametrize(
     ("refused", "reason"), [((0,), Reason.PARTITION_UNREPORTED), ((0, 1), Reason.REPORTS_REJECTED)]
 )
-def test_a_refusal_does_not_hide_who_was_never_reported(refused: Sequence[int], reason: Reason) -> None:
-    """Refusals are the reason only where every partition that holds had one; all that hold are named either way."""
+def test_a_rejection_does_not_hide_partitions_without_reports(refused: Sequence[int], reason: Reason) -> None:
+    """Rejected reports are the reason only if every partition that holds has one. All that hold are named either
+    way."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     for number in refused:
         clock.report(number, "2026-11-22T13:30:00Z")

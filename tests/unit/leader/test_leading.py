@@ -1,4 +1,4 @@
-"""What a leader does while nothing is broken: first tick, skipped ones, batches, holds, new partitions."""
+"""A leader without any failures: first tick, skipped boundaries, batches, holds, new partitions."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
+from tests.unit.leader.clocks import (
     hold_of,
     phase_of,
     times,
@@ -31,7 +31,7 @@ def test_first_tick_is_the_floored_minimum() -> None:
 
 
 def test_skipped_boundaries_are_ticked_one_by_one() -> None:
-    """A minimum that jumps over several boundaries gives a tick for each, each naming the one before it."""
+    """A minimum that jumps over several boundaries gives a tick for each; each names the one before it."""
     clock = FaultyClock(now="2026-11-22T12:10:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
 
@@ -42,7 +42,7 @@ def test_skipped_boundaries_are_ticked_one_by_one() -> None:
 
 
 def test_a_long_jump_goes_out_in_batches() -> None:
-    """2,500 boundaries at once become 2,500 ticks, at most 500 in a transaction."""
+    """2,500 boundaries at once become 2,500 ticks, at most 500 in each transaction."""
     clock = FaultyClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
     clock.report(0, "2026-11-22T12:00:00Z")
 
@@ -54,7 +54,7 @@ def test_a_long_jump_goes_out_in_batches() -> None:
 
 
 def test_out_of_orderness_is_subtracted_to_compare() -> None:
-    """With 10 s of out-of-orderness a partition passes 12:01:00 with a record of 12:01:10, not before."""
+    """With an out-of-orderness of 10 s a partition passes 12:01:00 with a record of 12:01:10, not before."""
     clock = FaultyClock(max_out_of_orderness_seconds=10, now="2026-11-22T12:05:00Z")
     clock.report(0, "2026-11-22T12:00:10Z")
 
@@ -66,7 +66,7 @@ def test_out_of_orderness_is_subtracted_to_compare() -> None:
 
 
 def test_no_tick_before_its_time() -> None:
-    """A minimum ahead of the clocks of leader and store waits until they have passed the boundary."""
+    """If the minimum is ahead of the clocks of leader and store, the tick waits until both have passed the boundary."""
     clock = FaultyClock(now="2026-11-22T12:00:30Z")
     clock.report(0, "2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T12:01:20Z")
@@ -82,7 +82,7 @@ def test_no_tick_before_its_time() -> None:
 
 
 def test_a_new_partition_holds_until_its_first_report() -> None:
-    """A partition that Kafka lists and nobody has reported is unknown: it holds the clock, and the API says so."""
+    """A partition that Kafka lists and no report has named is unknown: it holds the clock, and the hold names it."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.topics.add_partitions("events", 1)
@@ -97,7 +97,7 @@ def test_a_new_partition_holds_until_its_first_report() -> None:
 
 
 def test_a_report_on_an_unknown_partition_makes_the_leader_look() -> None:
-    """A report that names a partition off the roster is answered `unknown`; a second later it is on the roster."""
+    """A report of a partition that is not on the roster is answered `unknown`; a second later it is on the roster."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.topics.add_partitions("events", 1)
@@ -110,7 +110,7 @@ def test_a_report_on_an_unknown_partition_makes_the_leader_look() -> None:
 
 
 def test_metadata_is_read_after_the_minimum() -> None:
-    """A partition that appears between the minimum and the commit is waited for."""
+    """A partition that appears between the minimum and the commit delays the tick until it is reported."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
@@ -129,7 +129,7 @@ def test_metadata_is_read_after_the_minimum() -> None:
     assert times(clock) == ["2026-11-22T12:01:00Z"]
 
 
-def test_a_topic_made_anew_is_unknown() -> None:
+def test_a_recreated_topic_is_unknown() -> None:
     """Another topic id under the same name: all its partitions are unknown again."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
@@ -142,7 +142,7 @@ def test_a_topic_made_anew_is_unknown() -> None:
 
 
 def test_absence_retires_nothing() -> None:
-    """A topic that Kafka does not list holds the clock by name, and goes on where it stood when it is back."""
+    """A topic that Kafka does not list holds the clock by name. When it is back, the clock continues where it was."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:00Z")
@@ -160,8 +160,8 @@ def test_absence_retires_nothing() -> None:
     assert times(clock)[-1] == "2026-11-22T12:02:00Z"
 
 
-def test_who_is_behind_is_named_after_a_while() -> None:
-    """A partition that stands still is no hold at once; after `hold_after` it is, with its name."""
+def test_lagging_partitions_are_named_after_a_while() -> None:
+    """A partition that does not move is no hold at once; after `hold_after` it is, with its name."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:00Z")
@@ -174,8 +174,8 @@ def test_who_is_behind_is_named_after_a_while() -> None:
     assert hold_of(clock) == (Reason.PARTITION_BEHIND, (Partition("events", 1),))
 
 
-def test_refused_reports_are_named() -> None:
-    """Where the newest report on the partition behind was refused, that is the reason."""
+def test_rejected_reports_are_named() -> None:
+    """If the newest report of the lagging partition was rejected, that is the reason."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     assert clock.report(0, "2026-11-22T13:30:00Z") is Outcome.TOO_FAR_AHEAD
@@ -187,8 +187,8 @@ def test_refused_reports_are_named() -> None:
     assert times(clock)[-1] == "2026-11-22T12:02:00Z"
 
 
-def test_two_configurations_hold_each_other() -> None:
-    """While replicas with different configurations are alive there is no tick; when one is gone, the other goes on."""
+def test_replicas_with_different_configurations_hold_the_clock() -> None:
+    """While replicas with different configurations live there is no tick; when one has ended, the other continues."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     other = clock.new_leader("other", replace(clock.spec, interval_ms=300_000))
@@ -207,7 +207,7 @@ def test_two_configurations_hold_each_other() -> None:
 
 
 def test_each_record_carries_the_state() -> None:
-    """The log's last record is enough for a successor: last tick, partition counts, digest."""
+    """The log's last record is enough for the next leader: last tick, partition counts, digest."""
     clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
@@ -220,8 +220,8 @@ def test_each_record_carries_the_state() -> None:
     assert record.state.config_digest == clock.spec.digest()
 
 
-def test_a_leaving_leader_gives_the_lease_up() -> None:
-    """Another replica leads at its next step, without waiting for the lease to expire."""
+def test_a_leaving_leader_releases_the_lease() -> None:
+    """Another replica leads at its next step and does not wait for the lease to expire."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     other = clock.new_leader("other")

@@ -1,4 +1,4 @@
-"""The lease: kept through whatever takes long, given to another replica by a leader that gets no further."""
+"""The lease: it is renewed during long operations, and a leader without progress releases it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -26,9 +26,9 @@ from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.faulty.topics import FaultyTopics
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
     another_leader,
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -38,7 +38,7 @@ from tests.unit.leader.looks import (
 
 
 class SlowToRead(FaultyTickLog):
-    """A tick log of which a thousand records take 0.9 s to read: less than a keeper may be silent for."""
+    """A tick log that needs 0.9 s to read a thousand records: less than the interval of the keep-alive."""
 
     def __init__(self, log: FaultyLog, clock: str, time: ManualTime) -> None:
         super().__init__(log, clock)
@@ -52,7 +52,7 @@ class SlowToRead(FaultyTickLog):
 
 
 class SlowTopics(FaultyTopics):
-    """A cluster that needs 1.7 s for each answer about topics: less than is waited for one."""
+    """A cluster that needs 1.7 s for each answer about topics: less than the time-out."""
 
     def __init__(self, time: ManualTime) -> None:
         super().__init__("memory")
@@ -68,7 +68,7 @@ class SlowTopics(FaultyTopics):
 
 
 class OlderVersion(FaultyTickLog):
-    """What a replica of an older version makes of a log whose last record is of a newer format."""
+    """A replica of an older version, which can't read the log's last record."""
 
     def tail(self, waiting: KeepAlive) -> Tail:
         super().tail(waiting)
@@ -76,7 +76,8 @@ class OlderVersion(FaultyTickLog):
 
 
 def test_a_rebuild_may_take_longer_than_a_lease() -> None:
-    """After a FLUSHALL a long log takes 4.5 s to read back: the leader stays one, and the stream is whole again."""
+    """After a FLUSHALL it takes 4.5 s to read a long log: the leader keeps its lease, and the stream is complete
+    again."""
     clock = FaultyClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
     clock.report(0, "2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T13:23:20Z")
@@ -94,7 +95,8 @@ def test_a_rebuild_may_take_longer_than_a_lease() -> None:
 
 
 def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
-    """Two questions to Kafka that take longer than a lease together, each answered in time: the clock is led."""
+    """Two requests to Kafka that together take longer than a lease, each within its time-out: the leader keeps its
+    lease."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     topics = SlowTopics(clock.time)
     topics.create("events", 1, TimestampType.LOG_APPEND_TIME)
@@ -111,8 +113,9 @@ def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
     assert times(clock) == minutes(1)
 
 
-def test_without_kafka_a_quiet_clock_holds_too_and_its_lease_goes_round() -> None:
-    """With a tick a day nothing is due when Kafka goes away: the hold shows without a gap, and others get a try."""
+def test_without_kafka_a_quiet_clock_holds_too_and_releases_the_lease() -> None:
+    """With a tick a day nothing is due when Kafka is lost: the hold shows without a gap, and other replicas get the
+    lease."""
     clock = FaultyClock(interval_seconds=86_400, now="2026-11-22T12:00:00Z")
     clock.report(0, "2026-11-22T11:00:00Z")
     clock.topics.unavailable = clock.log.unavailable = True
@@ -130,8 +133,8 @@ def test_without_kafka_a_quiet_clock_holds_too_and_its_lease_goes_round() -> Non
 
 
 def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> None:
-    """It got the lease while the right replica was away, and can't use it: the clock comes back with that one."""
-    clock = a_clock_with_ticks()
+    """It got the lease while the right replica was away, and can't use it: the right one leads the clock again."""
+    clock = clock_with_ticks()
     clock.leader.leave()
     elsewhere = FaultyTopics("another")
     elsewhere.create("events", 1)
@@ -147,8 +150,8 @@ def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> Non
 
 
 def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
-    """In a rolling upgrade a replica that can't read the last record does not keep the clock standing."""
-    clock = a_clock_with_ticks()
+    """In a rolling upgrade a replica that can't read the last record does not stop the clock."""
+    clock = clock_with_ticks()
     clock.leader.leave()
     old = another_leader(clock, "old", ticklog=OlderVersion(clock.log, "clock"))
     clock.settle(old)
@@ -161,7 +164,8 @@ def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
 
 
 def test_durations_keep_their_order_if_the_lease_changes() -> None:
-    """What the other durations rely on: renewals in time, a standby's turn, and no failover that readers see."""
+    """Other durations rely on this: renewals in time, a turn for a standby, and short failovers that readers don't
+    see."""
     lease_s = lease.LEASE_MS / 1000
 
     assert lease_s > RESPONSE_TIMEOUT_S + lease.RENEW_EVERY_S

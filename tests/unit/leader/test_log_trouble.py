@@ -1,4 +1,4 @@
-"""What a leader does about a tick log that lost something, holds strays, or whose last commit is in doubt."""
+"""A tick log that lost records, contains foreign ones, or whose last commit has no known outcome."""
 
 import json
 
@@ -15,8 +15,8 @@ from clocksvc.leader.set_first_tick import set_first_tick
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyTickLog
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -25,13 +25,13 @@ from tests.unit.leader.looks import (
 
 
 def init_at(clock: FaultyClock, minute: int) -> None:
-    """`clocksvc init CLOCK --last-tick T`, for a minute after 12:00."""
+    """Run `clocksvc init CLOCK --last-tick T` for a minute after 12:00."""
     last_tick_ms = parse_timestamp("T", minutes(minute)[0])
     set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, last_tick_ms)
 
 
-def test_a_log_made_anew_after_init_is_a_first_start() -> None:
-    """What init once said is gone with the log that said it: the clock begins at its first minimum."""
+def test_a_log_recreated_after_init_is_a_first_start() -> None:
+    """The time that init set is lost with the log that contained it: the clock starts at its first minimum."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     init_at(clock, 5)
     clock.settle()
@@ -45,9 +45,9 @@ def test_a_log_made_anew_after_init_is_a_first_start() -> None:
     assert clock.ticks()[0].previous_ms is None
 
 
-def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
-    """The way out of `ticklog_truncated` that the hold names: nothing that subscribers saw is taken away."""
-    clock = a_clock_with_ticks(4)
+def test_init_at_the_last_tick_of_the_store_keeps_its_ticks() -> None:
+    """The way out of `ticklog_truncated` that the hold names: subscribers keep all ticks that they saw."""
+    clock = clock_with_ticks(4)
     clock.log.lose_tail(2)  # a tick and its marker
     clock.leader.start_over()
     pass_time(clock, 6, clock.leader)
@@ -62,14 +62,14 @@ def test_init_at_the_last_tick_that_the_store_knows_keeps_its_ticks() -> None:
 
 
 def logged_times(clock: FaultyClock) -> list[str]:
-    """What a subscriber of the tick log got."""
+    """The times of the ticks that a subscriber of the tick log has received."""
     return [json.loads(one.value or b"")["time"] for one in clock.log.committed()]
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) -> None:
-    """Subscribers saw them: the next leader finds them where no reader does, and goes on behind them."""
-    clock = a_clock_with_ticks(2)
+def test_ticks_of_a_lost_commit_are_committed_again(at_once: int) -> None:
+    """Subscribers have seen them: the next leader finds them where no reader does, and continues after them."""
+    clock = clock_with_ticks(2)
     clock.report(0, minutes(2 + at_once)[0])
     clock.log.forget_end()
     shown, logged = clock.ticks(), len(clock.log.committed())
@@ -84,9 +84,9 @@ def test_ticks_whose_commit_a_broker_forgot_are_committed_again(at_once: int) ->
     assert logged_times(clock) == times(clock)
 
 
-def test_a_running_leader_notices_that_its_commit_was_forgotten() -> None:
-    """It commits again what is not in the log, at its next idle step: no reader waits for a tick that never comes."""
-    clock = a_clock_with_ticks(2)
+def test_a_running_leader_notices_that_its_commit_was_lost() -> None:
+    """At its next idle step it commits again what the log lacks: no reader waits for a tick that never comes."""
+    clock = clock_with_ticks(2)
     clock.log.forget_end()
     leader = clock.leader
     pass_time(clock, 3, leader)
@@ -99,8 +99,8 @@ def test_a_running_leader_notices_that_its_commit_was_forgotten() -> None:
 
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
-    """Whether it landed or not, the next fence tells: no hold blames somebody else's transaction."""
-    clock = a_clock_with_ticks(2)
+    """Whether it was committed or not is known after the next fence: no hold names a foreign transaction."""
+    clock = clock_with_ticks(2)
     clock.log.forget_end()
     clock.leader.leave()
     clock.leader = clock.new_leader("next")
@@ -124,8 +124,8 @@ def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: Commi
     assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
 
 
-def test_init_ends_what_hangs() -> None:
-    """An init whose commit a broker forgot can be given again, and holds."""
+def test_init_ends_a_hanging_transaction() -> None:
+    """An init whose commit a broker lost can be repeated, and then stays."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.leader.leave()
     init_at(clock, 5)
@@ -138,9 +138,9 @@ def test_init_ends_what_hangs() -> None:
     assert clock.ticks()[0].previous_ms == parse_timestamp("T", minutes(7)[0])
 
 
-def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> None:
-    """`init` would write over ticks that subscribers saw and that are still there."""
-    clock = a_clock_with_ticks(2)
+def test_init_is_rejected_while_a_leader_can_repeat_the_commit() -> None:
+    """`init` would overwrite ticks that subscribers saw and that are still in the topic."""
+    clock = clock_with_ticks(2)
     clock.log.forget_end()
     clock.leader.leave()
     with pytest.raises(TickLogMisconfigured, match=r"^a broker lost a commit .* up to 2026-11-22T12:02:00Z"):
@@ -152,9 +152,9 @@ def test_init_is_refused_where_a_leader_commits_again_what_was_forgotten() -> No
     assert logged_times(clock) == times(clock) == minutes(1, 2, 3)
 
 
-def test_a_refused_init_disturbs_nobody() -> None:
-    """The running leader goes on with its next tick at once."""
-    clock = a_clock_with_ticks()
+def test_a_rejected_init_does_not_disturb_the_leader() -> None:
+    """The running leader continues with its next tick at once."""
+    clock = clock_with_ticks()
     with pytest.raises(TickLogMisconfigured):
         init_at(clock, 10)
 
@@ -163,9 +163,9 @@ def test_a_refused_init_disturbs_nobody() -> None:
     assert times(clock) == minutes(1, 2, 3, 4)
 
 
-def test_a_stray_record_within_the_log_stops_no_rebuild() -> None:
-    """The last record is whole and carries the state: what somebody else wrote before it is passed over."""
-    clock = a_clock_with_ticks(2)
+def test_a_foreign_record_within_the_log_does_not_stop_a_rebuild() -> None:
+    """The last record is complete and contains the state; a foreign record before it is skipped."""
+    clock = clock_with_ticks(2)
     clock.log.write_foreign(Message(b"somebody", b"hello", None))
     clock.report(0, "2026-11-22T12:04:00Z")
     clock.store.wipe()
@@ -177,9 +177,9 @@ def test_a_stray_record_within_the_log_stops_no_rebuild() -> None:
 
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFault) -> None:
-    """The store fails while a commit waits for its answer: a new producer settles it, without a hold that blames
-    somebody else's transaction, and without stepping back."""
-    clock = a_clock_with_ticks()
+    """The store fails while a commit waits for its answer: a new producer settles it, without a hold that names a
+    foreign transaction, and the leader keeps its lease."""
+    clock = clock_with_ticks()
     clock.log.commit_faults.append(fault)
 
     def break_store(step: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
-from tests.unit.leader.looks import a_clock_with_ticks, hold_of, minutes, pass_time, times
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, times
 
 
 def logged(clock: FaultyClock) -> list[str]:
@@ -22,7 +22,7 @@ def logged(clock: FaultyClock) -> list[str]:
 )
 def test_a_running_leader_never_writes_after_a_gap() -> None:
     """The leader recognises the new end by its offset: it commits and publishes nothing, and the clock holds."""
-    clock = a_clock_with_ticks(5)
+    clock = clock_with_ticks(5)
     require(logged(clock) == minutes(1, 2, 3, 4, 5), "five ticks were committed")
     clock.log.lose_tail(4)  # two ticks, each with its marker
     clock.report(0, "2026-11-22T12:06:00Z")

@@ -18,7 +18,7 @@ from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
-from tests.unit.leader.looks import another_leader
+from tests.unit.leader.clocks import another_leader
 
 FIRST_MS = 1_795_348_800_000
 
@@ -48,11 +48,11 @@ class OutsideStore(FaultyStore):
     """A store that keeps its ticks outside of this process."""
 
     def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
-        """Keep none of them here."""
+        """Don't keep the ticks."""
 
 
 def peak_bytes(count: int) -> int:
-    """The most memory that a leader has allocated at once until it leads, with so many ticks in the tick log."""
+    """The most memory that a leader has allocated at once until it leads, with this many ticks in the tick log."""
     clock = FaultyClock(interval_seconds=1, now=(FIRST_MS + count * 1000) / 1000)
     clock.store = OutsideStore("clock", clock.time)
     leader = another_leader(clock, "leader", ticklog=LongTickLog(count))

@@ -1,4 +1,5 @@
-"""What a leader does when something was lost: leader, lease, store, the answer to a commit, the tick log itself."""
+"""A leader after a loss: of the previous leader, the lease, the store, the answer to a commit, or the tick log
+itself."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -26,8 +27,8 @@ def logged(clock: FaultyClock) -> list[str]:
 
 
 def test_a_successor_goes_on_where_the_log_ends() -> None:
-    """A leader that dies without a word is followed after its lease: the next tick names the last one."""
-    clock = a_clock_with_ticks()
+    """When a leader dies, another one leads after the lease has expired: its first tick names the last one."""
+    clock = clock_with_ticks()
     successor = clock.new_leader("successor")
 
     pass_time(clock, 4, successor)
@@ -40,8 +41,8 @@ def test_a_successor_goes_on_where_the_log_ends() -> None:
 
 
 def test_a_stale_leader_can_not_write() -> None:
-    """A leader that slept through its lease finds it gone; nothing that it had in hand gets into log or stream."""
-    clock = a_clock_with_ticks()
+    """A leader that slept through its lease loses it; none of its pending work gets into log or stream."""
+    clock = clock_with_ticks()
     sleeper, successor = clock.leader, clock.new_leader("successor")
     pass_time(clock, 4, successor)
 
@@ -54,8 +55,8 @@ def test_a_stale_leader_can_not_write() -> None:
 
 
 def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
-    """After FLUSHALL the stream is rebuilt from the log; nothing is ticked until the consumers repeat themselves."""
-    clock = a_clock_with_ticks()
+    """After FLUSHALL the stream is rebuilt from the log; there is no tick until the consumers repeat their reports."""
+    clock = clock_with_ticks()
     clock.store.wipe()
     pass_time(clock, 4, clock.leader)
     assert times(clock) == minutes(1, 2, 3)
@@ -68,8 +69,8 @@ def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
 
 
 def test_a_store_from_an_old_snapshot_gets_what_it_misses() -> None:
-    """A store that comes back as it was two ticks ago gets the missing ticks, each once."""
-    clock = a_clock_with_ticks(2)
+    """A store that comes back in its state of two ticks ago gets the missing ticks, each once."""
+    clock = clock_with_ticks(2)
     old = clock.store.copy_state()
     clock.report(0, "2026-11-22T12:04:00Z")
     clock.store.restore(old)
@@ -81,9 +82,9 @@ def test_a_store_from_an_old_snapshot_gets_what_it_misses() -> None:
 
 
 @pytest.mark.parametrize("fault", list(CommitFault))
-def test_the_log_knows_what_became_of_a_commit(fault: CommitFault) -> None:
-    """A commit whose answer never came is neither repeated nor lost, whether it landed or not."""
-    clock = a_clock_with_ticks()
+def test_the_log_decides_about_a_commit_without_an_answer(fault: CommitFault) -> None:
+    """A commit without an answer is neither repeated nor lost, whether it succeeded or not."""
+    clock = clock_with_ticks()
     clock.log.commit_faults.append(fault)
 
     clock.report(0, "2026-11-22T12:04:00Z")
@@ -93,8 +94,8 @@ def test_the_log_knows_what_became_of_a_commit(fault: CommitFault) -> None:
 
 
 def test_nothing_is_published_before_it_is_committed() -> None:
-    """While the commit is under way the stream does not show the tick."""
-    clock = a_clock_with_ticks()
+    """During the commit the stream does not contain the tick."""
+    clock = clock_with_ticks()
     shown: list[list[str]] = []
     clock.log.at = lambda step: shown.append(times(clock)) if step in ("append.sent", "append.done") else None
 
@@ -105,8 +106,8 @@ def test_nothing_is_published_before_it_is_committed() -> None:
 
 
 def test_a_death_between_commit_and_publish_loses_nothing() -> None:
-    """The successor appends to the stream what the log has and the stream lacks."""
-    clock = a_clock_with_ticks()
+    """The next leader appends the ticks of the log that the stream lacks."""
+    clock = clock_with_ticks()
     clock.store.broken = True
 
     def break_store(step: str) -> None:
@@ -127,8 +128,8 @@ def test_a_death_between_commit_and_publish_loses_nothing() -> None:
 
 
 def test_an_empty_log_below_a_known_tick_is_a_hold() -> None:
-    """A log that lost what the store still knows is never taken for a first start."""
-    clock = a_clock_with_ticks()
+    """A log that has lost ticks that the store still has is never taken for a first start."""
+    clock = clock_with_ticks()
     clock.log.recreate()
     pass_time(clock, 0, clock.new_leader("unused"))
     clock.leader.leave()
@@ -140,8 +141,8 @@ def test_an_empty_log_below_a_known_tick_is_a_hold() -> None:
 
 
 def test_a_log_that_begins_above_zero_is_no_first_start() -> None:
-    """Even with an empty store: something was deleted from the log, so there may have been ticks."""
-    clock = a_clock_with_ticks()
+    """Not even with an empty store: records were deleted from the log, so there may have been ticks."""
+    clock = clock_with_ticks()
     clock.log.truncate_before(clock.log.end)
     clock.store.wipe()
     clock.leader.leave()
@@ -152,8 +153,8 @@ def test_a_log_that_begins_above_zero_is_no_first_start() -> None:
 
 
 def test_a_foreign_open_transaction_is_a_hold_until_it_ends() -> None:
-    """Somebody else's transaction on the tick log: no reader may draw conclusions, so the leader waits."""
-    clock = a_clock_with_ticks()
+    """While another writer's transaction is open, readers don't know the log's end, so the leader waits."""
+    clock = clock_with_ticks()
     clock.leader.leave()
     clock.log.begin_foreign()
     clock.settle()
@@ -167,8 +168,8 @@ def test_a_foreign_open_transaction_is_a_hold_until_it_ends() -> None:
 
 
 def test_another_clusters_store_is_a_hold() -> None:
-    """A store marked by another Kafka cluster is left as it is."""
-    clock = a_clock_with_ticks()
+    """A store that another Kafka cluster has claimed is not changed."""
+    clock = clock_with_ticks()
     clock.topics.cluster_id = "another"
     clock.leader.leave()
     clock.settle()
@@ -179,8 +180,8 @@ def test_another_clusters_store_is_a_hold() -> None:
 
 
 def test_without_kafka_the_lease_goes_to_another() -> None:
-    """A leader that can't reach Kafka for 6 s gives its lease up, for longer than a lease."""
-    clock = a_clock_with_ticks()
+    """A leader that can't reach Kafka for 6 s releases its lease and does not claim it for longer than a lease."""
+    clock = clock_with_ticks()
     clock.topics.unavailable = clock.log.unavailable = True
     clock.report(0, "2026-11-22T12:04:00Z")
     assert hold_of(clock)[0] is Reason.METADATA_UNAVAILABLE
@@ -195,9 +196,9 @@ def test_without_kafka_the_lease_goes_to_another() -> None:
     assert times(clock) == minutes(1, 2, 3, 4)
 
 
-def test_a_fenced_leader_steps_back_and_comes_again() -> None:
-    """Fenced by somebody who went away, it steps back for longer than a lease, then leads with a new producer."""
-    clock = a_clock_with_ticks()
+def test_a_fenced_leader_steps_back_and_leads_again() -> None:
+    """A leader that was fenced once steps back for longer than a lease, then leads with a new producer."""
+    clock = clock_with_ticks()
     clock.log.fence()
 
     clock.report(0, "2026-11-22T12:04:00Z")
@@ -209,9 +210,9 @@ def test_a_fenced_leader_steps_back_and_comes_again() -> None:
 
 
 @pytest.mark.parametrize("error", [ChainBroken, Fenced])
-def test_the_stream_is_never_cut_or_doubled(error: Callable[[], Exception]) -> None:
-    """Trouble in publishing leads back to a comparison with the log: each tick stands in the stream once."""
-    clock = a_clock_with_ticks()
+def test_the_stream_never_loses_or_repeats_a_tick(error: Callable[[], Exception]) -> None:
+    """An error while publishing leads back to a comparison with the log: each tick is in the stream once."""
+    clock = clock_with_ticks()
     publish = clock.store.publish
 
     def fail_once(*_: object) -> int:

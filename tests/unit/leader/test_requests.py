@@ -1,4 +1,4 @@
-"""What a leader does about requests: committed like ticks, answered after that, and never lost on the way unnoticed."""
+"""Requests to a leader: committed like ticks, answered after that, and never lost without notice."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
     phase_of,
     times,
 )
-from tests.unit.leader.operator import (
+from tests.unit.leader.override_requests import (
     Operator,
     controls,
     records,
@@ -32,7 +32,8 @@ EVENTS_1 = Partition("events", 1)
 
 
 def two_partitions() -> FaultyClock:
-    """A clock of two partitions that has ticked 12:01; partition 1 has stood still since, partition 0 is at 12:04."""
+    """A clock of two partitions that has ticked 12:01. Since then partition 1 has not moved; partition 0 is at
+    12:04."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.report(1, "2026-11-22T12:01:30Z")
@@ -42,13 +43,13 @@ def two_partitions() -> FaultyClock:
 
 
 def by_now(clock: FaultyClock, reason: str = "a disk died") -> Exclusion:
-    """Partition 1, excluded now."""
+    """The exclusion of partition 1, made now."""
     return Exclusion(EVENTS_1, "ada", clock.time.now_ms(), reason)
 
 
 def test_ticks_go_on_without_an_excluded_partition() -> None:
-    """The partition that holds the clock is excluded: at once the ticks that were due come, each with its name, and who
-    excluded it, when and why, stands in the log and in the store."""
+    """The partition that holds the clock is excluded: the due ticks come at once, each with its name. Log and store
+    have who excluded it, when and why."""
     clock = two_partitions()
 
     answer = Operator(clock).ask(EXCLUDE, 1)
@@ -64,7 +65,7 @@ def test_ticks_go_on_without_an_excluded_partition() -> None:
 
 
 def test_a_control_record_changes_nothing_else() -> None:
-    """Last tick, topics and digest stay as they were; the record says what was asked for."""
+    """Last tick, topics and digest stay the same; the record contains the request."""
     clock = two_partitions()
     before = records(clock)[-1].state
     Operator(clock).ask(EXCLUDE, 1, "why not")
@@ -77,8 +78,8 @@ def test_a_control_record_changes_nothing_else() -> None:
     assert [dict(one) | said | {"partition": 1} for one in control.requests] == [dict(control.requests[0])]
 
 
-def test_taken_back_in_the_clock_never_goes_back() -> None:
-    """It holds until the partition has caught up, from what it had reported; then the next ticks wait for it again."""
+def test_an_included_partition_never_moves_the_clock_back() -> None:
+    """It holds the clock until it has caught up from its last report; after that the next ticks wait for it again."""
     clock = two_partitions()
     operator = Operator(clock)
     operator.ask(EXCLUDE, 1)
@@ -99,8 +100,8 @@ def test_taken_back_in_the_clock_never_goes_back() -> None:
     assert [record.requests[0]["kind"] for record in controls(clock)] == ["exclude", "include"]
 
 
-def test_taken_back_in_while_unknown_it_holds_by_name() -> None:
-    """What the store lost of it meanwhile is unknown, and unknown is not zero."""
+def test_an_included_unknown_partition_holds_by_name() -> None:
+    """If the store has lost its progress meanwhile, it is unknown, and unknown is not zero."""
     clock = two_partitions()
     operator = Operator(clock)
     operator.ask(EXCLUDE, 1)
@@ -116,9 +117,9 @@ def test_taken_back_in_while_unknown_it_holds_by_name() -> None:
     assert times(clock) == minutes(1, 2, 3, 4, 5)
 
 
-def test_a_paused_clock_stands_still_and_says_so() -> None:
-    """No tick until it is resumed; then all that came due, each once. The pause shows at once, with who and why."""
-    clock = a_clock_with_ticks()
+def test_a_paused_clock_stops_and_shows_it() -> None:
+    """No tick until it is resumed; then all due ticks, each once. The pause shows at once, with operator and reason."""
+    clock = clock_with_ticks()
     operator = Operator(clock)
 
     answer = operator.ask(PAUSE, reason="planned work")
@@ -136,8 +137,8 @@ def test_a_paused_clock_stands_still_and_says_so() -> None:
     assert (hold_of(clock)[0], clock.store.snapshot().pause) == (None, None)
 
 
-def test_what_is_so_already_is_answered_and_not_committed() -> None:
-    """Asked again, because an answer was lost, say: the first who asked stays named."""
+def test_a_request_that_changes_nothing_is_answered_without_a_commit() -> None:
+    """For example because it was repeated after a lost answer: the first operator stays named."""
     clock = two_partitions()
     operator = Operator(clock)
     first = operator.ask(EXCLUDE, 1)
@@ -156,7 +157,7 @@ def test_what_is_so_already_is_answered_and_not_committed() -> None:
     assert len(controls(clock)) == 2
 
 
-def test_a_refusal_says_what_would_be_right() -> None:
+def test_a_rejection_names_valid_values() -> None:
     """And nothing is committed."""
     clock = two_partitions()
 
@@ -168,11 +169,12 @@ def test_a_refusal_says_what_would_be_right() -> None:
     assert controls(clock) == []
 
 
-def test_requests_that_wait_together_are_one_record() -> None:
-    """In the order in which they were made; each is answered with what came of all; one refused stops no other."""
+def test_pending_requests_are_one_record() -> None:
+    """In the order in which they were made; each result shows the final state; a rejected one does not stop the
+    others."""
     clock = two_partitions()
     operator = Operator(clock)
-    left = [operator.leave(EXCLUDE, 1), operator.leave(EXCLUDE, 7), operator.leave("freeze"), operator.leave(PAUSE)]
+    left = [operator.submit(EXCLUDE, 1), operator.submit(EXCLUDE, 7), operator.submit("freeze"), operator.submit(PAUSE)]
 
     clock.settle()
 
@@ -186,12 +188,12 @@ def test_requests_that_wait_together_are_one_record() -> None:
     assert times(clock) == minutes(1)
 
 
-def test_there_and_back_stands_in_the_log() -> None:
-    """Excluded and included before the leader looked: nothing is changed, but who asked, when and why is kept."""
+def test_requests_that_undo_each_other_are_in_the_log() -> None:
+    """Excluded and included before the leader steps: nothing changes, but the log has who asked, when and why."""
     clock = two_partitions()
     operator = Operator(clock)
-    operator.leave(EXCLUDE, 1)
-    operator.leave(INCLUDE, 1)
+    operator.submit(EXCLUDE, 1)
+    operator.submit(INCLUDE, 1)
 
     clock.settle()
 
@@ -201,7 +203,7 @@ def test_there_and_back_stands_in_the_log() -> None:
 
 
 def test_before_the_first_tick() -> None:
-    """A partition that never was reported is excluded: the first tick comes without it, as a chain's first."""
+    """A partition that was never reported is excluded: the first tick comes without it."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     operator = Operator(clock)
@@ -218,8 +220,8 @@ def test_before_the_first_tick() -> None:
 
 
 def test_the_last_partition_excluded_is_a_hold() -> None:
-    """Where nobody is left who must report, there is nothing to tick on."""
-    clock = a_clock_with_ticks()
+    """Without any partition that must report there is no basis for a tick."""
+    clock = clock_with_ticks()
 
     answer = Operator(clock).ask(EXCLUDE, 0)
     clock.report(0, "2026-11-22T12:09:00Z")
@@ -232,7 +234,7 @@ def test_the_last_partition_excluded_is_a_hold() -> None:
 
 @pytest.mark.parametrize("trouble", ["topic_missing", "config_conflict", "ahead_of_time", "metadata"])
 def test_a_clock_that_holds_is_served(trouble: str) -> None:
-    """Whatever else holds it: that is when somebody asks."""
+    """Requests are handled during any hold: that is when operators make them."""
     clock = two_partitions()
     if trouble == "topic_missing":
         clock.topics.hide("events", 0)
@@ -249,7 +251,7 @@ def test_a_clock_that_holds_is_served(trouble: str) -> None:
     clock.settle()
     before, operator = times(clock), Operator(clock)
 
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     pass_time(clock, 1, clock.leader)
 
     answer = operator.answer(left)
@@ -262,10 +264,10 @@ def test_a_clock_that_holds_is_served(trouble: str) -> None:
 
 
 def test_a_death_between_commit_and_answer() -> None:
-    """The next leader finds the request, and in the log that it is done: it answers, and commits nothing."""
+    """The next leader finds the request, and in the log that it is done: it answers and commits nothing."""
     clock = two_partitions()
     operator = Operator(clock)
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
 
     def die(step: str) -> None:
         clock.store.broken = clock.store.broken or step == "append.done"
@@ -288,12 +290,12 @@ def test_a_death_between_commit_and_answer() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "after their end"])
-def test_granted_is_granted_though_another_undid_it(late: bool) -> None:
-    """A leader that granted a pause and its end in one record dies before it answers. To the next leader the clock is
-    not paused; still the pause is neither done again nor said to be not done: the record names it."""
+def test_a_committed_request_is_done_even_if_another_one_undid_it(late: bool) -> None:
+    """A leader that committed a pause and its end in one record dies before it answers. For the next leader the clock
+    is not paused. Still the pause is neither repeated nor reported as not done: the record lists it."""
     clock = two_partitions()
     operator = Operator(clock)
-    left = [operator.leave(PAUSE), operator.leave(RESUME)]
+    left = [operator.submit(PAUSE), operator.submit(RESUME)]
 
     def die(step: str) -> None:
         clock.store.broken = clock.store.broken or step == "append.done"
@@ -314,7 +316,7 @@ def test_granted_is_granted_though_another_undid_it(late: bool) -> None:
 
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_a_commit_whose_outcome_is_unknown(fault: CommitFault) -> None:
-    """The log knows: done once, whether it landed or not, and answered."""
+    """The log decides: the request is done once, whether the commit succeeded or not, and answered."""
     clock = two_partitions()
     clock.log.commit_faults.append(fault)
 
@@ -328,11 +330,12 @@ def test_a_commit_whose_outcome_is_unknown(fault: CommitFault) -> None:
 
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_an_unknown_outcome_that_outlasts_the_request(fault: CommitFault) -> None:
-    """A leader that looks only after the request's end does it no more; it says what the log says."""
+    """A leader that reads the log only after the request has expired does not repeat it; it answers what the log
+    shows."""
     clock = two_partitions()
     operator = Operator(clock)
     clock.log.commit_faults.append(fault)
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     clock.leader.step()
     clock.time.advance(11)
 
@@ -346,11 +349,11 @@ def test_an_unknown_outcome_that_outlasts_the_request(fault: CommitFault) -> Non
 
 
 def test_an_expired_request_is_never_done() -> None:
-    """Nobody led for longer than it lasted; it can be withdrawn even then, so that its outcome is known."""
+    """No process led until it had expired; it can be cancelled even then, so that its outcome is known."""
     clock = two_partitions()
     operator = Operator(clock)
     clock.leader.leave()
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     clock.time.advance(10)
 
     pass_time(clock, 2, clock.leader)
@@ -361,11 +364,11 @@ def test_an_expired_request_is_never_done() -> None:
 
 
 def test_a_fenced_leader_leaves_the_request_to_the_next() -> None:
-    """Its record did not land; when it leads again in time, it does it then, else never."""
+    """Its record was not committed. If it leads again in time, it handles the request then, else never."""
     clock = two_partitions()
     operator = Operator(clock)
     clock.log.fence()
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     clock.settle()
     assert phase_of(clock.leader) is Phase.STANDBY
     assert operator.answer(left) is None
@@ -378,12 +381,12 @@ def test_a_fenced_leader_leaves_the_request_to_the_next() -> None:
     assert len(controls(clock)) == 1
 
 
-def test_a_stale_leader_grants_nothing() -> None:
-    """A leader that slept between reading the request and committing it: the log is another's by then."""
+def test_a_stale_leader_commits_no_request() -> None:
+    """A leader sleeps between reading the request and committing it; meanwhile another process writes the log."""
     clock = two_partitions()
     operator = Operator(clock)
     sleeper, successor = clock.leader, clock.new_leader("successor")
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
 
     def sleep(step: str) -> None:
         if step == "append":
@@ -402,11 +405,11 @@ def test_a_stale_leader_grants_nothing() -> None:
     assert answer.kind is DONE
 
 
-def test_without_brokers_nothing_is_done_and_that_is_said() -> None:
-    """The tick log takes no record: nothing has changed, for certain, and whoever asked is told at once."""
+def test_without_brokers_a_request_is_answered_as_not_done() -> None:
+    """The tick log accepts no record: certainly nothing has changed, and the operator learns that at once."""
     clock = two_partitions()
     operator = Operator(clock)
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     clock.log.unavailable = True
 
     clock.leader.step()
@@ -422,11 +425,11 @@ def test_without_brokers_nothing_is_done_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize("when", ["before it is seen", "while it is committed"])
-def test_a_flush_on_the_way(when: str) -> None:
-    """The request is gone or done, and nobody claims that nothing has changed: it can't be withdrawn."""
+def test_a_flush_while_a_request_is_pending(when: str) -> None:
+    """The request is lost or done. It can't be cancelled, so no answer claims that nothing has changed."""
     clock = two_partitions()
     operator = Operator(clock)
-    left = operator.leave(EXCLUDE, 1)
+    left = operator.submit(EXCLUDE, 1)
     if when == "before it is seen":
         clock.store.wipe()
     else:
@@ -466,7 +469,7 @@ def test_exclusions_and_pauses_outlive_store_and_leader() -> None:
 
 def test_a_pause_keeps_ticks_from_a_store_that_was_rolled_back() -> None:
     """After a control record the stream is still compared with the last tick: a roll-back is noticed."""
-    clock = a_clock_with_ticks(2)
+    clock = clock_with_ticks(2)
     old = clock.store.copy_state()
     clock.report(0, "2026-11-22T12:04:00Z")
     Operator(clock).ask(PAUSE)

@@ -1,4 +1,4 @@
-"""No partition is forgotten, whatever metadata hides, a store brings back or a replica remembers."""
+"""No partition is forgotten, whether metadata lag, a store is rolled back, or a replica has outdated metadata."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,9 +8,9 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
     another_leader,
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -19,7 +19,8 @@ from tests.unit.leader.looks import (
 
 
 class _LastingOneReading:
-    """Topics of which, once armed, one reading more shows all: then the store does not answer, and metadata lags."""
+    """Topics that, once armed, show everything for one more reading. After that the store does not answer, and metadata
+    lag."""
 
     def __init__(self, clock: FaultyClock) -> None:
         self.armed = False
@@ -37,9 +38,9 @@ class _LastingOneReading:
         return metadata
 
 
-def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
+def test_a_roster_that_was_rolled_back_is_written_again() -> None:
     """A store that comes back with the roster of a second ago lacks a partition: no tick comes without it."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     clock.topics.add_partitions("events", 1)
     old = clock.store.copy_state()
     assert clock.report(1, "2026-11-22T12:03:00Z") is Outcome.UNKNOWN
@@ -55,7 +56,7 @@ def test_a_roster_that_was_rolled_back_is_written_anew() -> None:
 
 
 def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
-    """What this process has seen counts in its next term too, even where the log does not know it yet."""
+    """What this process has seen counts in its next term too, even if the log does not contain it yet."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.settle()
     clock.topics.hide("events", 1)
@@ -70,9 +71,9 @@ def test_metadata_that_lags_after_a_lost_commit_retires_nothing() -> None:
     assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
 
 
-def test_what_a_recovery_read_outlives_its_failure() -> None:
-    """A recovery that gets no further than the tick log has read of two partitions; the next one, in a lag, of one.
-    Nothing else knows of the second: still there is no tick without it."""
+def test_metadata_of_a_failed_recovery_are_kept() -> None:
+    """A recovery reads of two partitions and then fails at the tick log. The next one reads lagging metadata with one
+    partition. Nothing else has the second one: still there is no tick without it."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.log.begin_foreign()
     clock.settle()
@@ -88,10 +89,10 @@ def test_what_a_recovery_read_outlives_its_failure() -> None:
     assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
 
 
-def test_what_a_leader_read_outlives_its_term() -> None:
-    """The store fails between the reading that shows a new partition and the roster that would have it; metadata lags
+def test_metadata_of_a_term_are_kept_after_it() -> None:
+    """The store fails after the reading that shows a new partition and before the roster is written, and metadata lag
     from then on: there is no tick without that partition."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     topics = _LastingOneReading(clock)
     clock.leader = another_leader(clock, "leader:2", topics=topics)
     pass_time(clock, 6, clock.leader)
@@ -110,9 +111,9 @@ def test_what_a_leader_read_outlives_its_term() -> None:
     assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 1),))
 
 
-def test_an_outdated_memory_of_a_topic_does_not_outweigh_the_log() -> None:
-    """A replica remembers a topic as it was before it was made anew, with 6 partitions; the log knows that, and
-    metadata lags: there is no tick without all 6."""
+def test_the_log_wins_over_outdated_metadata_of_a_replica() -> None:
+    """A replica remembers a topic as it was before it was recreated with 6 partitions. The log has them, and metadata
+    lag: there is no tick without all 6."""
     clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")

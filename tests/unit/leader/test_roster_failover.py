@@ -6,7 +6,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
-from tests.unit.leader.looks import hold_of, minutes, pass_time, times
+from tests.unit.leader.clocks import hold_of, minutes, pass_time, times
 
 
 @pytest.mark.parametrize("flushed", [False, True], ids=["store kept", "store flushed"])

@@ -1,4 +1,4 @@
-"""The thread in which a leader steps: how it ends, and that trouble does not end it."""
+"""The leader's thread: how it stops, and that an error does not end it."""
 
 import threading
 
@@ -8,8 +8,8 @@ from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     minutes,
     pass_time,
     phase_of,
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.core
 
 
 def started(clock: FaultyClock) -> LeaderThread:
-    """The clock's leader, leading in a thread."""
+    """A thread in which the clock's leader leads."""
     thread = LeaderThread("clock", clock.leader, clock.store)
     thread.start()
     eventually(lambda: phase_of(clock.leader) is Phase.LEADING, what="the leader to lead")
     return thread
 
 
-def test_a_leader_that_is_told_to_stop_gives_the_lease_up() -> None:
-    """`join` says so, and another replica leads at its next steps."""
+def test_a_stopped_leader_releases_the_lease() -> None:
+    """`join` waits for that, and another replica leads at its next steps."""
     clock = FaultyClock()
     thread = started(clock)
     successor = clock.new_leader("successor")
@@ -41,8 +41,8 @@ def test_a_leader_that_is_told_to_stop_gives_the_lease_up() -> None:
     assert successor.phase is Phase.LEADING
 
 
-def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer does not keep the next clock from being told."""
+def test_stop_does_not_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer does not delay the stop of the next clock."""
     clock = FaultyClock()
     thread = started(clock)
     answers, answered = threading.Event(), threading.Event()
@@ -63,7 +63,7 @@ def test_stopping_waits_for_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody foresaw is logged with its traceback, and the leader begins anew, with the lease."""
+    """An unexpected exception is logged with its traceback, and the leader starts again with the lease."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     read_progress = clock.store.read_progress
 
@@ -82,9 +82,9 @@ def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplo
     assert thread.join(10)
 
 
-def test_a_leader_that_starts_over_has_nothing_in_hand_whatever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even the lease can be given up: what was known of the term is gone first, and later ticks come as ever."""
-    clock = a_clock_with_ticks(2)
+def test_a_leader_that_starts_over_forgets_its_term_even_if_the_release_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The term is discarded before the lease is released, and later ticks come as usual."""
+    clock = clock_with_ticks(2)
 
     def fail(token: str) -> None:
         raise ZeroDivisionError(token)

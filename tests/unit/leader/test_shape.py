@@ -1,4 +1,4 @@
-"""A clock's shape changes under its leader: interval, replicas that disagree, a topic made anew, dead consumers."""
+"""A clock changes under its leader: interval, replicas that disagree, a recreated topic, dead consumers."""
 
 import json
 from dataclasses import replace
@@ -11,9 +11,9 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
     another_leader,
+    clock_with_ticks,
     hold_of,
     minutes,
     pass_time,
@@ -22,13 +22,13 @@ from tests.unit.leader.looks import (
 
 
 def detail_of(clock: FaultyClock) -> str:
-    """What the leader's hold says to people."""
+    """The detail of the hold that the leader published."""
     hold = json.loads(clock.store.snapshot().leader_status or "{}")["hold"]
     return "" if hold is None else str(hold["detail"])
 
 
 def handed_over(clock: FaultyClock, spec: ClockSpec) -> Leader:
-    """The clock with another configuration, led by a process that began while the old one still led it."""
+    """The clock with another configuration, led by a process that started while the old one still led it."""
     before, after = clock.leader, another_leader(clock, "new:2", spec=spec)
     clock.settle(after)
     clock.settle(before)
@@ -41,8 +41,9 @@ def handed_over(clock: FaultyClock, spec: ClockSpec) -> Leader:
 
 
 def test_an_interval_of_one_minute_five_and_one_again() -> None:
-    """The next tick is the smallest multiple of the new interval after the last, there and back; the chain is whole."""
-    clock = a_clock_with_ticks(2)
+    """The next tick is the smallest multiple of the new interval after the last one, in both directions; the chain is
+    complete."""
+    clock = clock_with_ticks(2)
     minute, five = clock.spec, replace(clock.spec, interval_ms=300_000)
 
     handed_over(clock, five)
@@ -61,8 +62,9 @@ def test_an_interval_of_one_minute_five_and_one_again() -> None:
 
 
 def test_a_conflict_names_what_differs_and_who_has_it() -> None:
-    """The hold's detail says which fields differ and the replicas on either side; nothing else of the configuration."""
-    clock = a_clock_with_ticks()
+    """The hold's detail names the fields that differ and the replicas of either side, and nothing else of the
+    configuration."""
+    clock = clock_with_ticks()
     five = replace(clock.spec, interval_ms=300_000, max_future_ms=90_000)
     for holder in ("host-b:2", "host-c:3"):
         clock.settle(another_leader(clock, holder, spec=five))
@@ -77,9 +79,9 @@ def test_a_conflict_names_what_differs_and_who_has_it() -> None:
 
 @pytest.mark.parametrize("silent_s", [0.0, 1.75])
 def test_a_flush_hides_no_replica_that_disagrees(silent_s: float) -> None:
-    """After FLUSHALL the other replica may announce itself only seconds later: until then no tick comes, however far
-    the consumers are, and then it is the conflict that holds. Nobody is alarmed meanwhile."""
-    clock = a_clock_with_ticks()
+    """After FLUSHALL the other replica may announce itself only seconds later. Until then no tick comes, however far
+    the consumers are, and then the conflict holds the clock. No hold shows meanwhile."""
+    clock = clock_with_ticks()
     other = another_leader(clock, "host-b:2", spec=replace(clock.spec, interval_ms=300_000))
     pass_time(clock, 2, clock.leader, other)
     clock.store.wipe()
@@ -98,8 +100,8 @@ def test_a_flush_hides_no_replica_that_disagrees(silent_s: float) -> None:
 
 
 def test_announcements_that_never_stay_are_a_hold() -> None:
-    """A store that loses them again and again stands in the way of every tick: that shows after a while."""
-    clock = a_clock_with_ticks()
+    """A store that loses them again and again prevents every tick: that shows after a while."""
+    clock = clock_with_ticks()
     clock.report(0, "2026-11-22T12:03:30Z")
     clock.time.advance(60)
     for _ in range(120):
@@ -114,9 +116,9 @@ def test_announcements_that_never_stay_are_a_hold() -> None:
     assert times(clock) == minutes(1, 2, 3, 4, 5)
 
 
-def test_a_dead_consumers_partitions_are_told_from_quiet_ones() -> None:
-    """Of the partitions that hold the clock, those that no consumer has reported for 30 s are named apart from those
-    that are reported again and again and stand still."""
+def test_partitions_of_a_dead_consumer_are_named_apart_from_quiet_ones() -> None:
+    """Among the partitions that hold the clock, those without a report for 30 s are named apart from those that are
+    reported again and again and don't move."""
     clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
@@ -132,7 +134,8 @@ def test_a_dead_consumers_partitions_are_told_from_quiet_ones() -> None:
 
 
 def test_a_topic_that_may_not_be_read_for_a_while() -> None:
-    """Kafka refuses to describe the topic: a hold at once, no tick, nothing retired; then every skipped one comes."""
+    """Kafka refuses to describe the topic: a hold at once, no tick, nothing retired; after that every skipped tick
+    comes."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     for number in range(2):
         clock.report(number, "2026-11-22T12:01:00Z")
@@ -150,9 +153,9 @@ def test_a_topic_that_may_not_be_read_for_a_while() -> None:
     assert hold_of(clock) == (None, ())
 
 
-def test_a_repeat_from_before_a_topic_was_made_anew_counts_for_nothing() -> None:
-    """A consumer that has not noticed repeats how far it was in the deleted topic: that says nothing of the new one,
-    however far ahead of the clock it was. What it processes in the new topic counts."""
+def test_a_repeated_report_of_a_deleted_topic_does_not_count() -> None:
+    """A consumer that has not noticed the new topic repeats how far it was in the deleted one. That does not count for
+    the new topic, however far ahead it was. What it processes in the new topic counts."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:09:10Z")
     clock.report(1, "2026-11-22T12:01:00Z")

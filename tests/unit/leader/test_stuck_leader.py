@@ -14,11 +14,11 @@ from clocksvc.leader.leader import Phase
 from clocksvc.testing import ManualTime
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.preconditions import require
-from tests.unit.leader.looks import a_clock_with_ticks, another_leader, hold_of, minutes, times
+from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, times
 
 
 class UnansweredTickLog(FaultyTickLog):
-    """A tick log whose commits wait 6 s for an answer, in vain."""
+    """A tick log whose commits wait 6 s for an answer that does not come."""
 
     def __init__(self, log: FaultyLog, time: ManualTime) -> None:
         super().__init__(log, "clock")
@@ -37,8 +37,8 @@ class UnansweredTickLog(FaultyTickLog):
     reason="Never silent: a leader whose commits stay unknown publishes no hold and keeps its lease.",
 )
 def test_a_leader_without_progress_publishes_a_hold_and_releases_its_lease() -> None:
-    """The hold is published within 10 s; then the standby leads, and gives the ticks."""
-    clock = a_clock_with_ticks(1)
+    """The hold is published within 10 s; then the standby leads and emits the ticks."""
+    clock = clock_with_ticks(1)
     clock.leader.leave()
     stuck = another_leader(clock, "stuck", ticklog=UnansweredTickLog(clock.log, clock.time))
     clock.settle(stuck)

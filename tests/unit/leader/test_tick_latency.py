@@ -1,4 +1,4 @@
-"""The latency of ticks, as `clocksvc_tick_latency_seconds` counts it, and what starts it."""
+"""The latency of ticks, as `clocksvc_tick_latency_seconds` counts it, and when it starts."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from clocksvc.interfaces.store import Report
 from clocksvc.leader.context import NoObserver
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
-from tests.unit.leader.looks import minutes, pass_time, times
-from tests.unit.leader.operator import Operator
+from tests.unit.leader.clocks import minutes, pass_time, times
+from tests.unit.leader.override_requests import Operator
 
 
 class Latencies(NoObserver):
-    """Keeps the latency of each step that gave ticks."""
+    """Keeps the latency of each step that emitted ticks."""
 
     def __init__(self) -> None:
         self.seen: list[float | None] = []
@@ -50,7 +50,7 @@ def test_a_pause_is_no_latency() -> None:
     reason="A report that completes a boundary after the roster grew does not notify the leader.",
 )
 def test_the_report_that_completes_a_boundary_notifies_the_leader() -> None:
-    """Also where the boundary seemed complete before, and the roster grew: the latency begins with this report."""
+    """Also if the boundary seemed complete before, and the roster grew: the latency starts with this report."""
     clock, latencies = FaultyClock(partitions=2, now="2026-11-22T12:10:00Z"), Latencies()
     clock.leader = clock.new_leader("leader", observer=latencies)
     for partition in range(2):

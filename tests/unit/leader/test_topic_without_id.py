@@ -9,7 +9,7 @@ from clocksvc.clock.roster import TopicMetadata
 from clocksvc.interfaces.topics import ClusterMetadata
 from tests.faulty.clock import FaultyClock
 from tests.faulty.topics import FaultyTopics
-from tests.unit.leader.looks import minutes, pass_time, times
+from tests.unit.leader.clocks import minutes, pass_time, times
 
 ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 

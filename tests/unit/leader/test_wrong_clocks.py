@@ -1,4 +1,4 @@
-"""Clocks that jump by minutes under a leader: nothing is hidden by that."""
+"""Clocks that jump by minutes under a leader hide nothing."""
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition, PartitionTimestamp
@@ -9,7 +9,7 @@ from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyTickLog
-from tests.unit.leader.looks import hold_of
+from tests.unit.leader.clocks import hold_of
 
 
 def _led_by(clock: FaultyClock, time: ManualTime, holder: str) -> Leader:
@@ -20,8 +20,9 @@ def _led_by(clock: FaultyClock, time: ManualTime, holder: str) -> Leader:
     return Leader(parts, holder)
 
 
-def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
-    """Its last tick is then in its future: that it is quiet shows by the time that has passed."""
+def test_a_leader_whose_clock_is_set_back_shows_its_hold() -> None:
+    """Its last tick is then in its future. The time since that tick is measured with the monotonic clock, so the hold
+    shows."""
     clock, time = FaultyClock(interval_seconds=1), ManualTime()
     clock.leader = _led_by(clock, time, "wrong:1")
     clock.report(0, "2026-11-22T11:59:59Z")
@@ -38,8 +39,9 @@ def test_a_leader_whose_clock_is_set_back_says_that_it_waits() -> None:
     assert hold_of(clock)[0] is Reason.AHEAD_OF_TIME
 
 
-def test_a_store_that_forgot_the_leaders_own_word_hides_no_conflict() -> None:
-    """The store's clock jumps ahead: the leader's announcement is over there, another configuration's is not."""
+def test_a_store_that_lost_the_leaders_announcement_hides_no_conflict() -> None:
+    """The store's clock jumps ahead: the leader's announcement has expired there, that of another configuration has
+    not."""
     clock, time = FaultyClock(interval_seconds=1), ManualTime()
     clock.store = FaultyStore(clock.spec.name, time)
     clock.leader = _led_by(clock, clock.time, "leader:1")

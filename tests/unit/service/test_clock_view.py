@@ -10,8 +10,8 @@ from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
-    a_clock_with_ticks,
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
     pass_time,
 )
 
@@ -49,7 +49,7 @@ def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -
 
 def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
     """A replica of an older version does not know the reason, but that the clock holds it says."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
     clock.leader.leave()
     assert clock.store.acquire_lease("newer", "host-2:1", FOR_EVER_MS)
@@ -63,7 +63,7 @@ def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
 
 def test_no_partition_seems_to_be_behind_the_clock() -> None:
     """What is shown of the partitions is never older than the last tick shown, however fresh the last look was."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
@@ -77,7 +77,7 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
 
 def test_a_store_that_only_takes_no_writes_is_said() -> None:
     """A full Redis answers readers while no process can lead: the reason is why, not that nobody does."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
     replica = ClockView(clock.spec, clock.store, feed, clock.time, lambda: clock.leader.store_trouble)
@@ -98,7 +98,7 @@ def test_a_store_that_only_takes_no_writes_is_said() -> None:
 
 def test_a_replica_that_cant_answer_says_why() -> None:
     """Not before it has read the ticks, nor when it alone lost them; but with the store away it has a hold to tell."""
-    clock = a_clock_with_ticks()
+    clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
     before = replica.readiness_error()

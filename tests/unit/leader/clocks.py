@@ -1,4 +1,4 @@
-"""What the leader's tests share: clocks with a past, other replicas, time that passes, and how they look at a clock."""
+"""Helpers of the leader's tests: clocks with ticks, further leaders, passing time, and what readers see of a clock."""
 
 import json
 import uuid
@@ -15,8 +15,8 @@ from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyTickLog
 
 
-def a_clock_with_ticks(count: int = 3) -> FaultyClock:
-    """A clock of one partition that has given ticks for 12:01, 12:02, …"""
+def clock_with_ticks(count: int = 3) -> FaultyClock:
+    """A clock of one partition that has emitted ticks for 12:01, 12:02, …"""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     for minute in range(1, count + 1):
         clock.report(0, f"2026-11-22T12:0{minute}:00Z")
@@ -31,7 +31,7 @@ def another_leader(
     topics: Topics | None = None,
     spec: ClockSpec | None = None,
 ) -> Leader:
-    """Another replica's leader over the same store, with a way of its own to tick log or topics where one is given."""
+    """A leader of another replica that uses the same store, with its own tick log or topics if they are given."""
     log = ticklog or FaultyTickLog(clock.log, clock.spec.name)
     parts = LeaderDependencies(
         spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex
@@ -40,7 +40,7 @@ def another_leader(
 
 
 def pass_time(clock: FaultyClock, seconds: float, *leaders: Leader) -> None:
-    """Let leaders step while time passes."""
+    """Advance the time and let the leaders step meanwhile."""
     for _ in range(round(seconds / 0.25)):
         clock.time.advance(0.25)
         for leader in leaders:
@@ -53,12 +53,12 @@ def minutes(*numbers: int) -> list[str]:
 
 
 def times(clock: FaultyClock) -> list[str]:
-    """The kept ticks' times."""
+    """The times of the ticks in the store."""
     return [to_rfc3339(tick.at_ms) for tick in clock.ticks()]
 
 
 def hold_of(clock: FaultyClock) -> tuple[Reason | None, tuple[Partition, ...]]:
-    """What the leader said last: the reason of its hold and the partitions that it names."""
+    """The reason of the hold that the leader published last, and the partitions that it names."""
     verdict = clock.store.snapshot().leader_status
     hold = None if verdict is None else json.loads(verdict)["hold"]
     if hold is None:
@@ -68,5 +68,5 @@ def hold_of(clock: FaultyClock) -> tuple[Reason | None, tuple[Partition, ...]]:
 
 
 def phase_of(leader: Leader) -> Phase:
-    """Where a leader stands now."""
+    """The phase of a leader now."""
     return leader.phase

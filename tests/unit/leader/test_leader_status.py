@@ -1,15 +1,15 @@
-"""What the leader leaves in the store for readers: its word on the clock lasts for as long as it is true."""
+"""The leader's status in the store: it stays valid as long as it is true."""
 
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.looks import (
+from tests.unit.leader.clocks import (
     hold_of,
     pass_time,
 )
 
 
-def test_a_hold_that_lasts_is_said_again_before_the_store_forgets_it() -> None:
-    """The store drops a verdict after half a minute: a hold that stays is there all the time, also minutes later."""
+def test_a_lasting_hold_is_published_again_before_its_ttl_ends() -> None:
+    """The store drops a status after 30 s; a lasting hold is visible all the time, minutes later too."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
