@@ -20,18 +20,24 @@ class Process:
     """A running command. Standard output and standard error are appended to `log`.
 
     Args:
-        environ: added to the environment of this process.
+        environ: added to the environment of this process, or the whole environment without `inherit`.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        inherit: bool = True,
+        cwd: str | Path | None = None,
     ) -> None:
         self.log = log
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 command,
                 cwd=cwd,
-                env={**os.environ, **(environ or {})},
+                env={**(os.environ if inherit else {}), **(environ or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -65,13 +71,20 @@ class Process:
         """Send a signal, unless the process has ended."""
         self._child.send_signal(number)
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the end of the process; False if it still runs after this time."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def wait(self, within: float) -> int:
         """The exit code. AssertionError if the process does not end in time; it is killed then."""
-        try:
-            return self._child.wait(within)
-        except subprocess.TimeoutExpired:
+        if not self.ends_within(within):
             self.kill()
-            raise AssertionError(f"{self.log.stem} did not end in {within:g} s:\n{self.output()[-3_000:]}") from None
+            raise AssertionError(f"{self.log.stem} did not end in {within:g} s:\n{self.output()[-3_000:]}")
+        return self._child.returncode
 
     def end(self, *, by: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
         """Send a signal and wait; the exit code. AssertionError if the process does not end in time."""

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.process import Process
 from tests.system.ops.chart.given import with_values
 from tests.system.ops.chart.rendered import (
     Helm,
@@ -79,15 +80,13 @@ class Pod:
         celery = container["command"][0] == "celery"
         config = folder / ("celery.yaml" if celery else "api.yaml")
         environ = {"CLOCKSVC_CONFIG": str(config), "CLOCKSVC_API__PORT": str(self.port), "PATH": os.environ["PATH"]}
-        self._log = (folder / f"{name}.log").open("wb")
         command = [self._own(argument) for argument in container["command"]]
         command[0] = str(Path(sys.executable).parent / command[0])
-        self._process = subprocess.Popen(command, env=environ, stdout=self._log, stderr=subprocess.STDOUT)
+        self._process = Process(command, folder / f"{name}.log", environ=environ, inherit=False)
 
     def ready(self) -> bool:
         """What its readiness probe says; ready at once without one."""
-        if self._process.poll() is not None:
-            raise Wrong(f"{self._log.name} says why it ended: {self._process.returncode}")
+        self._check_alive()
         probe = self._container.get("readinessProbe", {})
         if "exec" in probe:
             command = [self._own(argument) for argument in probe["exec"]["command"]]
@@ -103,21 +102,20 @@ class Pod:
 
     def keeps_running(self, seconds: float) -> None:
         """Raises Wrong if it ends within that time."""
-        try:
-            code = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return
-        raise Wrong(f"{self._log.name} says why it ended: {code}")
+        self._process.ends_within(seconds)
+        self._check_alive()
 
     def end(self) -> float:
-        """SIGTERM; the seconds until it is gone. Raises Wrong for an end that is none."""
+        """SIGTERM; the seconds until it has ended. Raises Wrong if the exit code is not 0."""
         began = time.monotonic()
-        self._process.terminate()
-        code = self._process.wait(_END_S)
-        self._log.close()
+        code = self._process.end(within=_END_S)
         if code:
-            raise Wrong(f"{self._log.name} says why it ended: {code}")
+            raise Wrong(f"exit code {code}, see {self._process.log}")
         return time.monotonic() - began
+
+    def _check_alive(self) -> None:
+        if (code := self._process.exit_code) is not None:
+            raise Wrong(f"ended with exit code {code}, see {self._process.log}")
 
     def _own(self, text: str) -> str:
         return text.replace("/tmp/health", str(self._health))

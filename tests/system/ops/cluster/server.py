@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import urllib3
 
 from clocksvc.dev.ports import free_ports
+from tests.process import Process
 from tests.system.ops.ran import ran
 from tests.waiting import eventually
 
@@ -117,14 +117,8 @@ def running(programs: Mapping[str, Path], folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def _process(command: list[Any], log: Path) -> Iterator[None]:
-    with log.open("wb") as written:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT)
+    process = Process(command, log)
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.end()

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.process import Process
+
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -37,22 +39,15 @@ class Image:
             environ[name] = self.at(value).replace("$PATH", _SYSTEM_PATH)
         return {**environ, **more}
 
-    def run(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start a command as the image's user would run it. What it prints is added to `log`."""
+    def run(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Process:
+        """Start a command as the image's user would run it."""
         words = [self.at(word) for word in command]
         environment = self.environment(environ)
         program = shutil.which(words[0], path=environment["PATH"])
         if program is None:
             raise AssertionError(f"the image has no {words[0]}")
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                [*self._as_user(environment), program, *words[1:]],
-                cwd=self.at(self.directory),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        command = [*self._as_user(environment), program, *words[1:]]
+        return Process(command, log, environ=environment, inherit=False, cwd=self.at(self.directory))
 
     def _as_user(self, environ: Mapping[str, str]) -> list[str]:
         """What to put before a command so that it has the image's user and no right of root; nothing if not root.

@@ -4,8 +4,6 @@ What differs from `docker compose up`: all hosts are 127.0.0.1, ports are free o
 """
 
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.ports import LOOPBACK, free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.process import Process, kill_all
 from tests.repository import ROOT
 from tests.system.ops.container.by_hand import Image
 
@@ -46,7 +45,7 @@ class Composed:
     redis_url: str
     port: int
     services: dict[str, Any] = field(default_factory=lambda: dict(model()["services"]))
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, Process] = field(default_factory=dict)
 
     def log(self, service: str) -> Path:
         """Where its output goes."""
@@ -61,7 +60,7 @@ class Composed:
 
     def ask(self, *command: str) -> int:
         """The exit code of one more command of the image."""
-        return self.image.run(command, self.log("asked"), self._environ()).wait(timeout=60)
+        return self.image.run(command, self.log("asked"), self._environ()).wait(60)
 
     def healthy(self, service: str) -> bool:
         """What the health check of the service, or else of the image, says."""
@@ -73,12 +72,7 @@ class Composed:
 
     def end(self, service: str) -> int:
         """SIGTERM, as `docker stop` sends it; the exit code."""
-        process = self.running.pop(service)
-        process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(_END_SECONDS)
-        finally:
-            process.kill()
+        return self.running.pop(service).end(within=_END_SECONDS)
 
     def _environ(self) -> dict[str, str]:
         return {
@@ -116,10 +110,8 @@ def composed(image: Image) -> Iterator[Composed]:
         try:
             yield parts
         finally:
-            for process in parts.running.values():
-                process.kill()
-                process.wait()
-            kafka.kill()  # nobody needs it to end in order
+            kill_all(parts.running)
+            kafka.kill()  # faster than an orderly end
 
 
 def _kafka_properties(environment: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, str]:
