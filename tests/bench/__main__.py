@@ -31,7 +31,7 @@ PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvico
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all that are short; 1 when a figure is not as wanted."""
+    """Run the named benchmarks, or all that are short. Returns 1 if a figure is not as wanted."""
     print(
         f"Python {platform.python_version()} on {platform.machine()}, "
         + ", ".join(f"{p} {version(p)}" for p in PACKAGES)

@@ -79,7 +79,7 @@ def _beats(folder: Path, bootstrap: str, redis_url: str, tasks: Sequence[dict[st
 
 
 def _begin(beats: BeatInstallation) -> None:
-    """Until the dispatchers are at work, and everything is warm."""
+    """Wait until the dispatchers work and everything is warm."""
     beats.start_tick_tasks()
     while not beats.received():
         beats.advance(1)
@@ -178,7 +178,7 @@ def _isolation(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
 
 
 def _round(beats: BeatInstallation, watcher: Watcher, blocked: bool) -> list[int]:
-    """Some ticks; how long each took to the prompt pool. The slow one has nothing left to do at the end."""
+    """Some ticks; how long each took to the prompt pool. The slow pool has no tasks left at the end."""
     since_ms = beats.at_ms
     if blocked:
         beats.block.touch()

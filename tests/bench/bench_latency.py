@@ -32,7 +32,7 @@ class Stream:
         threading.Thread(target=self._read, args=(url,), daemon=True).start()
 
     def _read(self, url: str) -> None:
-        # The service ends before its clients do: that is no news.
+        # the service ends before its clients: expected
         with suppress(httpx2.HTTPError), httpx2.Client(timeout=60) as client, client.stream("GET", url) as response:
             event = ""
             for line in response.iter_lines():

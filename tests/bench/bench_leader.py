@@ -31,7 +31,7 @@ BACKLOG = 40_000
 
 
 class Bench:
-    """One clock with a real store, and a leader that is stepped by hand."""
+    """One clock with a real store, and a leader that is stepped by the benchmark."""
 
     def __init__(self, redis_url: str, partitions: int, bootstrap: str | None = None) -> None:
         run = uuid.uuid4().hex[:8]
@@ -60,10 +60,10 @@ class Bench:
         return KafkaTickLog(self.spec.tick_log, self.spec.name, {"bootstrap.servers": bootstrap}, SystemTime())
 
     def leading(self, clock: str, yes: bool) -> None:
-        """Nothing to note."""
+        """Ignored."""
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
-        """Ticks are out."""
+        """Counts ticks."""
         self.ticks += count
         if latency_s is not None:
             self.latencies.append(latency_s * 1000)
@@ -76,17 +76,17 @@ class Bench:
         return time.perf_counter() - began
 
     def report_all(self, timestamp_ms: int) -> None:
-        """Every partition, 1,000 in a call."""
+        """Report every partition, 1,000 in a call."""
         for start in range(0, self.partitions, 1_000):
             self.report(range(start, min(start + 1_000, self.partitions)), timestamp_ms)
 
     def lead(self) -> None:
-        """Until the leader leads and has nothing to do."""
+        """Step until the leader leads and has nothing to do."""
         while self.leader.step() == 0 or self.leader.phase is not Phase.LEADING:
             continue
 
     def idle_step(self) -> float:
-        """One step of the leader in which nothing is due; seconds."""
+        """One step of the leader with nothing due; seconds."""
         began = time.perf_counter()
         self.leader.step()
         return time.perf_counter() - began

@@ -1,5 +1,5 @@
-"""Whether the service's event loop is ever blocked: `/livez`, which does nothing but run on it, asked all the time
-while a backlog of 10,000 ticks goes out to subscribers."""
+"""Whether the service's event loop is ever blocked: `/livez`, which only runs on the loop, is requested all the time
+while a backlog of 10,000 ticks is streamed to subscribers."""
 
 import sys
 import threading
@@ -23,7 +23,7 @@ SUBSCRIBERS = 3
 
 
 class Prober:
-    """Asks `/livez` over one connection, again and again, and keeps how long each answer took, in ms."""
+    """Requests `/livez` over one connection, again and again, and keeps how long each answer took, in ms."""
 
     def __init__(self, url: str) -> None:
         self.took: list[float] = []
@@ -33,7 +33,7 @@ class Prober:
         self._thread.start()
 
     def stop(self) -> list[float]:
-        """What it saw."""
+        """The measured times."""
         self._stop.set()
         self._thread.join(10)
         return self.took
@@ -54,7 +54,7 @@ def run(folder: Path, bootstrap: str, redis_url: str) -> list[Figure]:
 
 
 def _measure(installation: Installation, name: str) -> list[Figure]:
-    # The subscribers' parsing must not delay the prober in this process more than the service does in its own.
+    # the subscribers' parsing must not delay the prober in this process more than the service does in its own
     sys.setswitchinterval(0.0001)
     first_ms = (wall_ms() // 1000 - BACKLOG - 60) * 1000
     url = f"{installation.url}/v1/clocks/loop/ticks/stream"

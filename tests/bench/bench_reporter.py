@@ -1,8 +1,7 @@
 """What a record costs: a hand-written loop, `observe`, `observe_many`, and the plain algorithm that others published.
 
-The messages are real confluent-kafka ones, the store is a real Redis, the reporters have their threads. A boundary
-lies in the middle of each rising series, so that a report of all partitions is part of what is measured.
-"""
+The messages are real confluent-kafka ones, the store is a real Redis, the reporters have their threads. A boundary is
+in the middle of each rising series, so that a report of all partitions is measured, too."""
 
 import gc
 import json
@@ -32,7 +31,7 @@ PAIRS = 15
 MESSAGES = 512_000
 BATCH = 500
 SLICE = 8
-"""Batches. By the wall contestants take turns this often, so that a noisy machine is as hard on each."""
+"""Batches. Wall-clock measurements alternate this often, so that a noisy machine affects all alike."""
 PLAIN_MESSAGES = 200
 PARTITIONS = 128
 RUN = 50
@@ -65,7 +64,7 @@ class ByHand:
         self._highest: dict[int | None, int] = {}
 
     def work(self, batches: Batches) -> None:
-        """Take these in."""
+        """Process these messages."""
         highest = self._highest
         for batch in batches:
             for message in batch:
@@ -75,7 +74,7 @@ class ByHand:
                     highest[partition] = timestamp
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Nothing is pending."""
 
 
 class OneByOne:
@@ -88,14 +87,14 @@ class OneByOne:
         eventually(self.reporter.flush)
 
     def work(self, batches: Batches) -> None:
-        """Take these in."""
+        """Process these messages."""
         reporter = self.reporter
         for batch in batches:
             for message in batch:
                 reporter.observe(message.partition(), message.timestamp()[1])  # type: ignore[arg-type]
 
     def finish(self) -> None:
-        """Send what is left."""
+        """Send what is pending."""
         assert self.reporter.close()
 
 
@@ -103,13 +102,13 @@ class InBatches(OneByOne):
     """(c): `observe_many` for each batch."""
 
     def work(self, batches: Batches) -> None:
-        """Take these in."""
+        """Process these messages."""
         for batch in batches:
             self.reporter.observe_many(batch)
 
 
 class Plain:
-    """(d): for each message ZADD, ZRANGE of all partitions, GET; in one trip, where the published one has two."""
+    """(d): for each message ZADD, ZRANGE of all partitions, GET; in one round trip, where the published one has two."""
 
     def __init__(self, redis_url: str, base_ms: int) -> None:
         self._redis = redis.Redis.from_url(redis_url)
@@ -117,7 +116,7 @@ class Plain:
         self._redis.zadd(self._clocks, {str(number): base_ms / 1000 for number in range(PARTITIONS)})
 
     def work(self, batches: Batches) -> None:
-        """Take these in."""
+        """Process these messages."""
         for batch in batches:
             for message in batch:
                 pipeline = self._redis.pipeline(transaction=False)
@@ -130,7 +129,7 @@ class Plain:
                     self._redis.getset(self._last, minimum)
 
     def finish(self) -> None:
-        """Leave nothing behind."""
+        """Delete its keys."""
         self._redis.delete(self._clocks, self._last)
         self._redis.close()
 
@@ -142,7 +141,7 @@ def _per_record(url: str, kind: str, in_a_row: int) -> list[Figure]:
     base_ms = _last_boundary()
     batches = messages(kind, in_a_row, base_ms)
     gc.collect()
-    gc.freeze()  # no consumer keeps half a million messages: a collection must not look at them
+    gc.freeze()  # no consumer keeps half a million messages: garbage collections must not visit them
     makers: list[Callable[[], Contestant]] = [
         ByHand,
         lambda: OneByOne(url, base_ms),
@@ -179,7 +178,7 @@ def _wall(contestant: Contestant, batches: Batches) -> float:
 
 
 def _cpu(batches: Batches, make: Callable[[], Contestant]) -> Callable[[], float]:
-    """CPU of the whole process for a message, in microseconds: with what a thread does, to the end."""
+    """CPU of the whole process for a message, in microseconds, including its threads, to the end."""
 
     def measure() -> float:
         contestant = make()
@@ -213,11 +212,11 @@ def _beside_plain(url: str, redis_url: str) -> list[Figure]:
 def _throughput(bootstrap: str, url: str) -> list[Figure]:
     """A consumer as the README shows it: it decodes each record, commits each batch, then reports.
 
-    Beside it one that only consumes. It has 0.4 us for a record, and 5% of that is less than `timestamp()` alone takes:
-    nothing is wanted of it, but it says what the Reporter takes at worst.
+    Beside it a consumer that does nothing else. It needs 0.4 us for a record, and 5% of that is less than `timestamp()`
+    alone takes: there is no wanted value, but it shows the Reporter's worst share.
     """
     _preload(bootstrap, TOPIC)
-    _consume(bootstrap, None, handles=False)  # so that the broker's cache is as warm for all
+    _consume(bootstrap, None, handles=False)  # so that the broker's cache is equally warm for all
     figures = []
     for handles, what, least in ((True, "that decodes and commits", 0.95), (False, "that only consumes", None)):
         speeds = interleaved(
@@ -285,10 +284,10 @@ def _preload(bootstrap: str, topic: str) -> None:
 
 
 def messages(kind: str, run: int, boundary_ms: int) -> Batches:
-    """Batches as `consume` gives them: `run` records in a row from one partition, then the next partition's.
+    """Batches as `consume` returns them: `run` records in a row from one partition, then the next partition's.
 
-    `rising`: each record is a millisecond after the one before it in its partition, the boundary in the midst of them;
-    `equal`: all stand just behind the boundary.
+    `rising`: each record is a millisecond after the one before it in its partition, with the boundary in the middle;
+    `equal`: all are just after the boundary.
     """
     seen = [0] * PARTITIONS
     half = MESSAGES // PARTITIONS // 2
@@ -297,7 +296,7 @@ def messages(kind: str, run: int, boundary_ms: int) -> Batches:
         partition = number // run % PARTITIONS
         timestamp_ms = boundary_ms + (seen[partition] - half if kind == "rising" else 1)
         seen[partition] += 1
-        # Each has a topic string of its own, as a consumer's messages do.
+        # each has a topic string of its own, as a consumer's messages do
         made.append(Message(topic="".join(list(TOPIC)), partition=partition, value=b"x", timestamp=(1, timestamp_ms)))
     return [made[start : start + BATCH] for start in range(0, MESSAGES, BATCH)]
 

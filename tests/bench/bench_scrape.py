@@ -1,4 +1,4 @@
-"""A scrape of `/metrics` with 10,000 partitions over HTTP, and what the ticks of the same process feel of it."""
+"""A scrape of `/metrics` with 10,000 partitions over HTTP, and how it delays the ticks of the same process."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ SERIES = b"clocksvc_partition_clock_timestamp_seconds{"
 
 
 def run(bootstrap: str, redis_url: str) -> list[Figure]:
-    """Rounds of ticks alone and beside scrapes in turns, the scrapes without a pause between them."""
+    """Rounds of ticks alone and beside scrapes, alternating; the scrapes come without a pause."""
     bench = Bench(redis_url, PARTITIONS, bootstrap)
     alone: list[float] = []
     beside: list[float] = []

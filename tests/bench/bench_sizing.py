@@ -1,7 +1,6 @@
 """What a clock costs Redis and Kafka: commands, bytes and memory, counted by the servers themselves.
 
-docs/sizing.md has the formulas that these are the coefficients of. Nothing is wanted of the figures: they say what to
-provide.
+docs/sizing.md has the formulas with these coefficients. The figures have no wanted values.
 """
 
 import itertools
@@ -32,7 +31,7 @@ CLOCK = "sized"
 
 
 def run(folder: Path, kafka: KafkaServer, redis_url: str) -> list[Figure]:
-    """At rest, then with consumers, then how much room things take."""
+    """Idle, then with consumers, then memory and disk."""
     with _placed(folder, kafka, redis_url, "rest", "60s") as placed:
         figures = list(_resting(placed))
     for consumers, spread in ((4, False), (4, True), (16, True)):
@@ -97,7 +96,7 @@ def _resident_mib(pid: int) -> float:
 
 
 def _resting(placed: Installation) -> Iterator[Figure]:
-    """A clock between two boundaries: reported, and with nothing to do."""
+    """A clock between two boundaries: reported, and idle."""
     with Reporter(placed.report_url, CLOCK, group="g", topic=placed.prefix) as reporter:
         for partition in range(PARTITIONS):
             reporter.observe(partition, wall_ms())
@@ -150,7 +149,7 @@ def _consume(placed: Installation, own: range, spread: bool, stop: threading.Eve
             if stop.wait(0.05 if not spread else 1 / len(own)):
                 return
             if spread:
-                # Each partition has a record a second, all at other moments.
+                # each partition has a record a second, at different moments
                 reporter.observe(own[turn % len(own)], wall_ms())
             else:
                 for partition in own:
@@ -208,7 +207,7 @@ def _room(redis_url: str) -> Iterator[Figure]:
 
 
 def _heartbeats(folder: Path, kafka: KafkaServer, redis_url: str) -> Iterator[Figure]:
-    """One round into every partition, as it stands on the broker's disk."""
+    """One round into every partition, on the broker's disk."""
     with _placed(folder, kafka, redis_url, "beats", "60s") as placed:
         before = _log_bytes(kafka, placed.prefix)
         placed.start("heartbeat", "clocksvc.cli.main", "heartbeat")

@@ -1,4 +1,4 @@
-"""Figures with their spread: what every benchmark prints."""
+"""Figures with their spread, as every benchmark prints them."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a benchmark's result: what was wanted stands beside what was seen."""
+    """One line of a benchmark's result: the wanted value and the measured one."""
 
     name: str
     seen: str
@@ -47,7 +47,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def interleaved(pairs: int, *contestants: Callable[[], float]) -> list[list[float]]:
-    """Measure contestants in turns, so that a noisy machine is as hard on each; one list of values for each."""
+    """Measure contestants alternately, so that a noisy machine affects all alike; one list of values for each."""
     values: list[list[float]] = [[] for _ in contestants]
     for turn in range(pairs):
         order = range(len(contestants)) if turn % 2 == 0 else reversed(range(len(contestants)))

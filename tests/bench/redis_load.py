@@ -1,4 +1,4 @@
-"""What a Redis has done within a window, as it counts it itself. Nothing else may run on it meanwhile."""
+"""What a Redis has done within a window, by its own counters. No other client may use it in that time."""
 
 import threading
 from dataclasses import astuple, dataclass
@@ -59,7 +59,7 @@ def watched(redis_url: str) -> Load:
 
 
 def _sight(client: "redis.Redis") -> dict[str, float]:
-    """What Redis has counted; `told` is the size of this answer, which counts for the window that it opens."""
+    """The counters of Redis; `told` is the size of this answer, which counts for the window that it opens."""
     text = cast(bytes, client.info("everything")).decode()
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     calls = {

@@ -1,8 +1,8 @@
-"""Thousands of clients of one stream in one cheap process: arguments are port, clock, how many, interval in s.
+"""Thousands of clients of one stream in one cheap process. Arguments: port, clock, number of clients, interval in s.
 
-Prints `ready` once all streams have begun; when a line comes in, it stops and prints, as JSON, for each tick the
-milliseconds since the epoch at which each client had it, and what was not as it should be. Shares no code with the
-service, and little with a real client: no parsing but of `id:` lines, no JSON.
+Prints `ready` once all streams have begun. When a line comes in, it stops and prints, as JSON, for each tick the
+milliseconds since the epoch at which each client had it, and any errors. Shares no code with the service, and little
+with a real client: it parses only `id:` lines, no JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ _ID = re.compile(rb"event: tick\n(?:.*\n)*?id: (\d+)\n")
 
 @dataclass
 class Client:
-    """One connection: what has come and is no whole event yet, and the last tick."""
+    """One connection: received bytes without a complete event, and the last tick."""
 
     connection: socket.socket
     rest: bytes = b""
@@ -47,7 +47,7 @@ class Crowd:
         self._selector.register(connection, selectors.EVENT_READ, Client(connection))
 
     def listen(self, timeout_s: float) -> None:
-        """Take what has come, once."""
+        """Read what has come, once."""
         for key, _ in self._selector.select(timeout_s):
             client: Client = key.data
             chunk = client.connection.recv(65_536)
@@ -72,7 +72,7 @@ class Crowd:
 
 
 def main(port: int, clock: str, count: int, interval_s: int) -> None:
-    """Join, listen until told to stop, tell."""
+    """Connect, listen until stopped, print."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     crowd = Crowd(interval_s)

@@ -1,1 +1,1 @@
-"""The README and the pages of docs/, taken at their word: every command is run, every configuration loaded."""
+"""The README and the pages of docs/: every command is run, every configuration loaded."""

@@ -1,4 +1,4 @@
-"""Nothing stands in the documents that nobody runs: each command and each block has its place in a table."""
+"""Every command and every block of the documents is in a table that says which test covers it."""
 
 import ast
 import re
@@ -27,10 +27,10 @@ pytestmark = pytest.mark.core
 
 EVERY = [command for document in DOCUMENTS for command in commands(document)]
 PICTURE = ""
-"""A block without a language: a picture, or what a screen shows."""
+"""A block without a language: a drawing, or the content of a screen."""
 
 JUDGED = {
-    # (document, language, the block's name or None for all of them): the test that takes the block at its word
+    # (document, language, the block's name or None for all of them): the test that covers the block
     ("README.md", "python", "consumer"): "tests/system/docs/test_commands.py::test_the_readmes_consumer",
     ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",
@@ -60,12 +60,12 @@ JUDGED = {
 
 
 def test_every_command_is_in_the_table() -> None:
-    """A new one that nobody classified is found here."""
+    """A new command must be added to the table."""
     assert [command for command in EVERY if handling(command) is None] == []
 
 
 def test_every_row_of_the_table_is_of_use() -> None:
-    """A row whose command is gone goes, too."""
+    """A row without a command must be removed."""
     used = {rule(command) for command in EVERY}
 
     assert [RULES[index][:2] for index in range(len(RULES)) if index not in used] == []
@@ -96,7 +96,7 @@ def _is(block: Block, key: tuple[str, str, str | None]) -> bool:
     "test", sorted({way.test for _, _, way in RULES if isinstance(way, Elsewhere)} | set(JUDGED.values()))
 )
 def test_what_is_judged_elsewhere_is(test: str) -> None:
-    """The test that is named is there."""
+    """The named test exists."""
     file, _, function = test.partition("::")
     module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
@@ -105,7 +105,7 @@ def test_what_is_judged_elsewhere_is(test: str) -> None:
 
 @pytest.mark.parametrize("typed", sorted({command.text for command in EVERY if isinstance(handling(command), Target)}))
 def test_make_has_the_target(typed: str) -> None:
-    """It knows what it would do."""
+    """`make -n` accepts it."""
     done = subprocess.run([*shlex.split(typed), "-n"], cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,5 @@
-"""docs/moving-over.md, with a clock of the published kind beside ours: compared by the page's own program, and switched
-by its own commands."""
+"""docs/moving-over.md, with a clock of the published kind beside ours: compared by the page's program, and switched by
+its commands."""
 
 import json
 import re
@@ -30,12 +30,12 @@ PAGE = "docs/moving-over.md"
 PARTITIONS = 2
 MINUTE = 60
 BEGIN = 1_795_348_800
-"""The page's own last tick, in epoch seconds; a multiple of a minute."""
+"""The page's last tick, in epoch seconds; a multiple of a minute."""
 
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    """One of its own: the page's names are without a prefix."""
+    """A Valkey of its own: the page uses no prefix."""
     with ValkeyServer() as server:
         yield server
 
@@ -44,7 +44,7 @@ def valkey() -> Iterator[ValkeyServer]:
 def documented(
     tmp_path: Path, bootstrap: str, valkey: ValkeyServer, key_prefix: str
 ) -> Iterator[DocumentedInstallation]:
-    """The page's names in servers of this test; minutes are minutes here."""
+    """The page's names in servers of this test; the interval is a minute."""
     made = DocumentedInstallation(tmp_path, bootstrap, valkey.url, key_prefix)
     made.names |= {"monitors-clock-tick": f"{key_prefix}-old-ticks"}
     del made.environ["CLOCKSVC_CLOCKS__CHECKINS__INTERVAL"], made.environ["CLOCKSVC_CLOCKS__CHECKINS__TICK_LOG"]
@@ -54,7 +54,7 @@ def documented(
 
 
 def serve(documented: DocumentedInstallation, block: int, clock: str) -> None:
-    """The service with one of the page's configurations, and a tick log of this test's own."""
+    """Write one of the page's configurations, with a tick log for this test."""
     documented.write("clocksvc.yaml", blocks(PAGE, "yaml")[block].text)
     documented.environ[f"CLOCKSVC_CLOCKS__{clock.upper().replace('-', '_')}__TICK_LOG"] = (
         f"{documented.prefix}-{clock}-ticks"
@@ -63,7 +63,7 @@ def serve(documented: DocumentedInstallation, block: int, clock: str) -> None:
 
 
 def report(documented: DocumentedInstallation, redis_url: str, clock: str, *times_s: int) -> None:
-    """A consumer of both partitions, which has come to each of these times, one after the other."""
+    """A consumer of both partitions that reaches each of these times, one after the other."""
     with Reporter(redis_url, clock, group="checkins-consumer") as reporter:
         for at_s in times_s:
             for partition in range(PARTITIONS):
@@ -77,13 +77,13 @@ def ticked(documented: DocumentedInstallation, clock: str, at_s: int) -> None:
 
 
 def ticks(documented: DocumentedInstallation, clock: str) -> list[int]:
-    """The ticks that the service has given."""
+    """The ticks that the service lists."""
     done = documented.run(f"curl -sf 'localhost:8080/v1/clocks/{clock}/ticks'")
     return [tick["timestamp_seconds"] for tick in json.loads(done.stdout)["ticks"]]
 
 
 def old_ticks(documented: DocumentedInstallation, *times_s: int) -> None:
-    """What a clock of the published kind has dispatched."""
+    """The ticks that a clock of the published kind has dispatched."""
     topic = documented.named("monitors-clock-tick")
     create_topic(documented.names["localhost:9092"], topic, 1, "LogAppendTime")
     producer = Producer({"bootstrap.servers": documented.names["localhost:9092"]})
@@ -93,7 +93,7 @@ def old_ticks(documented: DocumentedInstallation, *times_s: int) -> None:
 
 
 def test_compared_tick_by_tick(documented: DocumentedInstallation, valkey: ValkeyServer) -> None:
-    """The old clock lost one minute, told one twice, two in the wrong order, and one too early: each is named."""
+    """The old clock lost one minute, sent one twice, two in the wrong order, and one too early: each is named."""
     serve(documented, 0, "checkins-trial")
     documented.start("clocksvc serve")
     eventually(lambda: ticks(documented, "checkins-trial") == [], within=TIMEOUT_S, what="the service")
@@ -119,7 +119,7 @@ def test_compared_tick_by_tick(documented: DocumentedInstallation, valkey: Valke
 
 
 def test_moved_over_without_a_lost_minute(documented: DocumentedInstallation, valkey: ValkeyServer) -> None:
-    """Consumers first, `init` where the old clock ended, then the service: every minute since, and none before."""
+    """Consumers first, `init` at the end of the old clock, then the service: every minute since, and none before."""
     _, get, init, back = [command for block in blocks(PAGE) for command in commands_in(block)]
     with redis.Redis.from_url(valkey.url) as client:
         client.set("sentry.monitors.last_tasks_ts", BEGIN)

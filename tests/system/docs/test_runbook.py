@@ -1,4 +1,4 @@
-"""docs/runbook.md: a section for each alert and each reason of a hold, and nothing in it that does not exist."""
+"""docs/runbook.md: a section for each alert and each reason of a hold, and only metrics that exist."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ _METRIC = re.compile(r"\bclocksvc_\w+")
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_section_says_all_that_is_needed_at_night(title: str) -> None:
-    """What it means, how to look, what to do and what not to do, in this order, with words behind each."""
+    """Meaning, how to look, what to do and what not to do, in this order, none of them empty."""
     assert re.findall(r"^\*\*(.+?)\*\*", SECTIONS[title], re.MULTILINE) == PARTS
     for part in re.split(r"^\*\*.+?\*\*", SECTIONS[title], flags=re.MULTILINE):
         assert len(part.split()) >= 4, part
@@ -46,7 +46,7 @@ def test_an_alert_leads_to_its_section(alert: str) -> None:
 
 
 def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
-    """No section outlives its alert."""
+    """A section without an alert or a reason must be removed."""
     holds = {f"Hold: {reason}" for reason in Reason}
 
     assert set(SECTIONS) - set(ALERTS) <= holds
@@ -54,7 +54,7 @@ def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_has_one_section(reason: Reason) -> None:
-    """The page finds it by the reason between backticks: exactly one section has it so."""
+    """The page finds the section by the reason between backticks: exactly one section has it."""
     found = [title for title, body in SECTIONS.items() if f"`{reason}`" in body]
 
     assert len(found) == 1
@@ -64,13 +64,13 @@ def test_a_reason_has_one_section(reason: Reason) -> None:
 
 
 def test_every_metric_in_it_is_exported() -> None:
-    """Queries of a runbook that name nothing cost minutes at night."""
+    """An operator loses minutes with a query for a metric that does not exist."""
     assert set(_METRIC.findall(RUNBOOK)) <= {metric.name for metric in CATALOGUE}
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_is_made_for_a_person(alert: str) -> None:
-    """It waits for a while, has one of the severities, a short summary that names the clock, and a description."""
+    """It has a duration, one of the severities, a short summary that names the clock, and a description."""
     rule = ALERTS[alert]
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
     named = "instance" if alert == "ClocksvcReplicaDown" else "clock"
@@ -82,7 +82,7 @@ def test_an_alert_is_made_for_a_person(alert: str) -> None:
 
 
 def test_the_partition_that_holds_is_named() -> None:
-    """In the summary: that is what a phone shows."""
+    """In the summary: a phone shows only that."""
     summary = ALERTS["ClocksvcPartitionHolding"]["annotations"]["summary"]
 
     assert "{{ $labels.topic }}:{{ $labels.partition }}" in summary

@@ -1,1 +1,1 @@
-"""What needs a browser, a Prometheus or helm: run by `make test-ops`, never by `make test`."""
+"""Tests that need a browser, a Prometheus or helm: run by `make test-ops`, not by `make test`."""

@@ -1,4 +1,4 @@
-"""The programs as fixtures. One that is missing is a failure that says what to do, never a skip."""
+"""The programs as fixtures. A missing one is a failure that says what to do, never a skip."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def prometheus() -> Path:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    """The path of the Prometheus server's tool."""
+    """The path of promtool."""
     return _program("promtool")
 
 

@@ -1,8 +1,7 @@
 """Debian's packages: installed as root, else downloaded and unpacked into a folder, with a script for each program.
 
-What is unpacked is a closure: the packages and all that they depend on and this system lacks, as apt works it out.
-Nothing of the system is written to without root, and no package's own script runs.
-"""
+All packages are unpacked that these depend on and that this system lacks, as apt resolves them. Without root, nothing
+is written to the system, and no script of a package is run."""
 
 import platform
 import shutil
@@ -19,23 +18,23 @@ _QUIET = ("-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120")
 _INSTALL = ("install", "--yes", "--no-install-recommends")
 
 _BINARIES = {
-    "chromium": "usr/lib/chromium/chromium",  # its own script looks for everything below /usr and /etc
+    "chromium": "usr/lib/chromium/chromium",  # its own script expects everything below /usr and /etc
     "prometheus": "usr/bin/prometheus",
     "promtool": "usr/bin/promtool",
 }
-# A container's shared memory is often too small for a browser, and Debian's own script minds that.
+# a container's shared memory is often too small for a browser; Debian's own script sets this, too
 _FLAGS = {"chromium": "--disable-dev-shm-usage"}
 
 
 def install(packages: Sequence[str]) -> None:
-    """As root, by apt-get. Raises FetchFailed."""
+    """Install by apt-get, as root. Raises FetchFailed."""
     print(f"installing {', '.join(packages)} by apt-get …", flush=True)
     ran(["apt-get", *_QUIET, "update"], within=_UPDATE_SECONDS)
     ran(["apt-get", *_QUIET, *_INSTALL, *packages], within=_INSTALL_SECONDS, DEBIAN_FRONTEND="noninteractive")
 
 
 def unpack(packages: Sequence[str], folder: Path, programs: Iterable[str]) -> None:
-    """Downloads and unpacks into `folder`, with a script in its `bin` for each of `programs`. Raises FetchFailed."""
+    """Download and unpack into `folder`, with a script in its `bin` for each of `programs`. Raises FetchFailed."""
     print(f"downloading {', '.join(packages)} and unpacking into {folder} …", flush=True)
     apt, tree = folder / "apt", folder / "tree"
     shutil.rmtree(tree, ignore_errors=True)
@@ -46,18 +45,18 @@ def unpack(packages: Sequence[str], folder: Path, programs: Iterable[str]) -> No
     shutil.rmtree(apt)
     fonts = _fonts(folder, tree)
     (folder / "bin").mkdir(exist_ok=True)
-    # Last: a program counts as there when its script is.
+    # last: the script marks a program as installed
     for name in programs:
         _script(folder / "bin" / name, tree / _BINARIES[name], _libraries(tree), fonts, _FLAGS.get(name, ""))
 
 
 def _downloaded(packages: Sequence[str], apt: Path) -> list[Path]:
-    """apt with its lists and its cache in a folder of ours, and no lock on the system's: root is not needed."""
+    """apt with its lists and its cache in a folder, and without the system's lock: root is not needed."""
     archives = apt / "archives"
     for needed in (apt / "lists" / "partial", archives / "partial"):
         needed.mkdir(parents=True, exist_ok=True)
     own = ("-o", f"Dir::State::lists={apt / 'lists'}", "-o", f"Dir::Cache={apt}", "-o", "Debug::NoLocking=1")
-    # As root apt would download as a user of its own, who may not be let into this folder.
+    # as root, apt would download as its own user, who may have no access to this folder
     command = ("apt-get", *_QUIET, *own, "-o", "APT::Sandbox::User=root")
     ran([*command, "update"], within=_UPDATE_SECONDS)
     ran([*command, *_INSTALL, "--reinstall", "--download-only", *packages], within=_INSTALL_SECONDS)
@@ -68,7 +67,7 @@ def _downloaded(packages: Sequence[str], apt: Path) -> list[Path]:
 
 
 def _libraries(tree: Path) -> list[Path]:
-    """The folders with shared libraries, but for plug-ins, which their owners look for by themselves."""
+    """The folders with shared libraries, without plug-ins, which are found by the libraries themselves."""
     triplet = f"{platform.machine()}-linux-gnu"
     candidates = [tree / top / triplet for top in ("usr/lib", "lib")]
     candidates += [folder for top in candidates if top.is_dir() for folder in sorted(top.iterdir()) if folder.is_dir()]

@@ -1,8 +1,7 @@
-"""`python -m tests.system.ops.fetch`: gets each program that is missing, once, and says where each one is.
+"""`python -m tests.system.ops.fetch`: installs each missing program once, and prints where each one is.
 
-As root by apt-get, else unpacked from Debian's packages into the download folder; the rest is built by Go. What is
-there already, in a version that will do, is left alone. It must not run a test.
-"""
+As root by apt-get, else unpacked from Debian's packages into the download folder; others are built by Go. A program
+that is there in a suitable version is not replaced."""
 
 import argparse
 import fcntl
@@ -28,7 +27,7 @@ from tests.system.ops.ran import FetchFailed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when every program is there."""
+    """0 if every program is there."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.ops.fetch", description=__doc__)
     parser.add_argument("--unpack", action="store_true", help="unpack Debian's packages even as root")
     arguments = parser.parse_args(argv)
@@ -76,7 +75,7 @@ def _debian_here(packages: list[str]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One at a time fills the folder; the lock goes with its holder."""
+    """One process at a time fills the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

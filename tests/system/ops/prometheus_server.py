@@ -1,4 +1,4 @@
-"""A real Prometheus as a child process that scrapes each second; and what it answers to queries."""
+"""A real Prometheus as a child process that scrapes each second, and its answers to queries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,9 +28,9 @@ class PrometheusServer(ChildServer):
     """One Prometheus.
 
     Args:
-        program: where it is.
+        program: its path.
         targets: "host:port" of each replica.
-        rules: files of rule groups; evaluated each second.
+        rules: files of rule groups, evaluated each second.
     """
 
     name: ClassVar[str] = "Prometheus"
@@ -44,7 +44,7 @@ class PrometheusServer(ChildServer):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The address of its API."""
         return f"http://127.0.0.1:{self.port}"
 
     def query(self, expression: str, at_s: float | None = None) -> list[Series]:

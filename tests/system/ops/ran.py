@@ -1,4 +1,4 @@
-"""One command that has to succeed, within a time. What failed is said with the command's own last words."""
+"""Runs one command that must succeed within a time. Errors contain the command's last output."""
 
 import os
 import subprocess
@@ -9,11 +9,11 @@ _LAST_WORDS = 1500
 
 
 class FetchFailed(Exception):
-    """A program could not be got; the message says why, and what to do."""
+    """A program could not be installed; the message says why, and what to do."""
 
 
 def ran(command: Sequence[str | Path], *, within: float, cwd: Path | None = None, **environ: str) -> str:
-    """What the command printed. Raises FetchFailed if it can't be run, fails, or takes longer than `within` seconds."""
+    """The output of a command. Raises FetchFailed if it can't be run, fails, or takes longer than `within` seconds."""
     environment: Mapping[str, str] = {**os.environ, **environ}
     shown = " ".join(map(str, command))
     try:

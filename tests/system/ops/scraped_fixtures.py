@@ -1,4 +1,4 @@
-"""The fixture `scraped`: a pytest plugin. It lives as long as the session, and whoever takes it only looks at it."""
+"""The fixture `scraped`: a pytest plugin. It is shared by the session; tests must not change it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def scraped(
     """A real installation under load, with a hold, and the real Prometheus that scrapes it."""
     from tests.system.ops.scraped import (
         ScrapedInstallation,
-    )  # every run of the tests loads this plugin, few start the installation
+    )  # imported here: every run of the tests loads this plugin, few start the installation
 
     with ScrapedInstallation(tmp_path_factory.mktemp("scraped"), bootstrap, prometheus) as installation:
         yield installation

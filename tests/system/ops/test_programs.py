@@ -1,4 +1,4 @@
-"""Which program is taken, and what is said when none will do. Downloads nothing."""
+"""Which program is found, and the message if none is suitable. Downloads nothing."""
 
 import os
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def test_a_missing_program_says_which_and_how_to_get_it(name: str) -> None:
 
 
 def test_one_on_path_is_taken(nothing_there: Path) -> None:
-    """Before one that was downloaded."""
+    """PATH comes before the download folder."""
     on_path = _put(nothing_there / "bin/promtool", "promtool, version 2.53.1 (branch: x)")
     _put(fetched("promtool"), "promtool, version 2.42.0")
 
@@ -53,7 +53,7 @@ def test_one_on_path_is_taken(nothing_there: Path) -> None:
     [("helm", "v4.1.0"), ("helm", "v3.2.1"), ("prometheus", "prometheus, version 2.24.1+ds"), ("chromium", "a snap")],
 )
 def test_a_version_that_will_not_do_is_passed_over(nothing_there: Path, name: str, says: str) -> None:
-    """The message says what was found; a downloaded one in the right version is taken instead."""
+    """The message says what was found; a downloaded one in the right version is used instead."""
     _put(nothing_there / "bin" / name, says)
     with pytest.raises(ProgramMissing, match=f"bin/{name} is "):
         program(name)
@@ -66,7 +66,7 @@ def test_a_version_that_will_not_do_is_passed_over(nothing_there: Path, name: st
 def test_without_apt_the_fetch_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 1 and one message, on a system that is no Debian."""
+    """Exit code 1 and one message, on a system other than Debian."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     assert fetch.main([]) == 1

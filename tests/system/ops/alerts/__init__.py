@@ -1,1 +1,1 @@
-"""The alerts of the chart, judged by promtool, and by a real Prometheus that scrapes a real clocksvc."""
+"""The alerts of the chart, tested by promtool, and by a real Prometheus that scrapes a real clocksvc."""

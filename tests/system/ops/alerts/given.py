@@ -1,4 +1,4 @@
-"""The chart's rules and promtool's test files beside this one, read as plain data. It judges nothing."""
+"""The chart's rules and promtool's test files in this folder, as plain data."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _UNITS_S = {"h": 3600, "m": 60, "s": 1}
 
 
 class Seen(NamedTuple):
-    """What a scenario says of an alert at one moment: how many fire."""
+    """How many alerts of a kind a scenario expects to fire at one moment."""
 
     scenario: str
     alert: str
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """Every alert by its name."""
+    """Every alert, by name."""
     return {
         rule["alert"]: rule
         for path in RULES
@@ -36,12 +36,12 @@ def rules() -> dict[str, dict[str, Any]]:
 
 
 def selectors(expression: str) -> list[str]:
-    """The series that an expression asks for."""
+    """The selectors in an expression."""
     return _SELECTOR.findall(expression)
 
 
 def seen() -> list[Seen]:
-    """Everything that the scenarios expect of alerts."""
+    """All expectations of the scenarios."""
     return [
         Seen(test["name"], one["alertname"], _seconds(one["eval_time"]), len(one["exp_alerts"]))
         for path in SCENARIOS

@@ -1,4 +1,4 @@
-"""The same rules, evaluated by a real Prometheus that scrapes a real clocksvc with a hold in it."""
+"""The same rules, evaluated by a real Prometheus that scrapes a real clocksvc with a hold."""
 
 import re
 
@@ -25,7 +25,7 @@ ASKED = sorted({selector for rule in rules().values() for selector in selectors(
 
 
 def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
-    """The labels of what is pending or fires, by alert."""
+    """The labels of pending and firing alerts, by alert."""
     return {
         rule["name"]: [alert["labels"] for alert in rule["alerts"]]
         for rule in scraped.prometheus.rules()
@@ -34,7 +34,7 @@ def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
 
 
 def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
-    """Without an error: Prometheus calls each of them healthy."""
+    """Prometheus reports each of them as healthy."""
 
     def evaluated() -> dict[str, str]:
         health = {one["name"]: one["health"] for one in scraped.prometheus.rules()}
@@ -47,7 +47,7 @@ def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
 
 @pytest.mark.parametrize("selector", ASKED)
 def test_whatever_a_rule_asks_for_is_there(scraped: ScrapedInstallation, selector: str) -> None:
-    """Every name with its labels has series: a rule over something that nobody exports would be quiet for ever."""
+    """Every metric with its labels has series: a rule over a metric that is not exported would never fire."""
     scraped.until(f"count({selector})", selector, WITHIN_S)
 
 
@@ -62,7 +62,7 @@ def test_whatever_a_rule_asks_for_is_there(scraped: ScrapedInstallation, selecto
     ],
 )
 def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, labels: dict[str, str]) -> None:
-    """Pending at once (promtool waits the minutes until it fires), with the names that a person needs."""
+    """Pending at once (promtool tests the minutes until it fires), with the labels that an operator needs."""
     eventually(
         lambda: any(labels.items() <= one.items() for one in active(scraped).get(alert, [])),
         within=WITHIN_S,
@@ -71,7 +71,7 @@ def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, l
 
 
 def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
-    """No alert but those of what was done to the two clocks."""
+    """No alert but those for what was done to the two clocks."""
     done = {
         "ClocksvcPartitionHolding",
         "ClocksvcClockNotMoving",
@@ -85,5 +85,5 @@ def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_of_the_runbook_is_answered(scraped: ScrapedInstallation, query: str) -> None:
-    """Each can be copied as it stands; it may have nothing to tell."""
+    """Each query is valid as it is in the text; its result may be empty."""
     scraped.prometheus.query(query)

@@ -1,4 +1,4 @@
-"""Each alert fires when it should, stays quiet on a slow but healthy topic, and resolves: promtool says so."""
+"""Each alert fires when it should, does not fire for a slow but healthy topic, and resolves, by promtool."""
 
 import subprocess
 from pathlib import Path
@@ -16,25 +16,25 @@ from tests.system.ops.alerts.given import (
 
 
 def told(promtool: Path, *arguments: str | Path) -> str:
-    """What promtool has against it; "" for nothing."""
+    """What promtool reports; "" if nothing."""
     done = subprocess.run([promtool, *arguments], capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr if done.returncode else ""
 
 
 def test_prometheus_takes_the_rules(promtool: Path) -> None:
-    """And finds nothing twice in them."""
+    """promtool accepts them, and finds no duplicates."""
     assert told(promtool, "check", "rules", "--lint-fatal", *RULES) == ""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 def test_alerts_are_as_the_scenario_says(promtool: Path, scenario: Path) -> None:
-    """Labels, summary and description to the letter, minute by minute."""
+    """Labels, summary and description in full, minute by minute."""
     assert told(promtool, "test", "rules", scenario) == ""
 
 
 @pytest.mark.parametrize("alert", rules())
 def test_every_alert_is_seen_to_fire_and_to_resolve(alert: str) -> None:
-    """In one scenario: not yet, then firing, then not any more."""
+    """In one scenario: not yet, then firing, then no more."""
     by_scenario: dict[str, list[tuple[int, bool]]] = {}
     for one in seen():
         if one.alert == alert:
@@ -46,7 +46,7 @@ def test_every_alert_is_seen_to_fire_and_to_resolve(alert: str) -> None:
 
 
 def test_the_healthy_are_asked_for_every_alert_at_every_moment() -> None:
-    """Even one that is only pending would be found."""
+    """A pending alert would be found, too."""
     tests = yaml.safe_load((HERE / "healthy.yaml").read_text(encoding="utf-8"))["tests"]
 
     asked = [one for test in tests for one in test["promql_expr_test"]]
@@ -56,7 +56,7 @@ def test_the_healthy_are_asked_for_every_alert_at_every_moment() -> None:
 
 
 def test_a_rule_that_never_fires_is_found(promtool: Path, tmp_path: Path) -> None:
-    """The scenarios do judge: each rule made blind, all of them fail."""
+    """With each rule replaced by one that never fires, all scenarios fail."""
     for path in RULES:
         groups = yaml.safe_load(path.read_text(encoding="utf-8"))
         for group in groups["groups"]:

@@ -1,1 +1,1 @@
-"""The Helm chart: what it renders, what it refuses, and that it says what clocksvc's code says."""
+"""The Helm chart: what it renders, what it rejects, and that it matches the code of clocksvc."""

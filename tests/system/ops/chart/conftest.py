@@ -1,4 +1,4 @@
-"""The chart with helm, and what it renders with each of the values, rendered once."""
+"""The chart with helm, and its manifests for each set of values, rendered once."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,11 +15,11 @@ from tests.system.ops.chart.rendered import (
 
 @pytest.fixture(scope="session")
 def chart(helm: Path) -> Helm:
-    """helm, on this chart."""
+    """helm, with this chart."""
     return Helm(helm)
 
 
 @pytest.fixture(scope="session")
 def rendered(chart: Helm) -> Callable[[str], list[Manifest]]:
-    """The manifests of one of `MATRIX`, by its name. Nobody may change them."""
+    """The manifests of one of `MATRIX`, by its name. Tests must not change them."""
     return cache(lambda name: chart.template(MATRIX[name], "--kube-version", "1.37"))

@@ -1,4 +1,4 @@
-"""Values for the chart: the fewest, everything at once, and what lies between."""
+"""Values for the chart: the fewest, all at once, and others in between."""
 
 import copy
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ SMALLEST: Values = {
 
 
 def with_values(*layers: Mapping[str, Any], base: Mapping[str, Any] = SMALLEST) -> Values:
-    """The fewest values with these laid over them, maps merged."""
+    """The fewest values with these merged into them."""
     made = copy.deepcopy(dict(base))
     for layer in layers:
         _lay(made, layer)
@@ -36,7 +36,7 @@ def _lay(under: Values, over: Mapping[str, Any]) -> None:
 
 
 def shown(text: str | None = None) -> str:
-    """values.yaml with every example in it: the # of lines that have one # taken away, those with two left out."""
+    """values.yaml with every example: one # is removed from lines that begin with one; lines with two are left out."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8") if text is None else text
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
@@ -195,4 +195,4 @@ MATRIX: dict[str, Values] = {
     "secret urls": with_values(SECRET_URLS),
     "all at once": with_values(EVERY_OBJECT, SECURED, POOLS, EVERY_POD),
 }
-"""Every way to set the chart up that somebody is likely to take."""
+"""The usual ways to set up the chart."""

@@ -1,4 +1,4 @@
-"""helm as the tests call it, and looking through what it renders. Must not judge anything."""
+"""Runs helm, and finds objects in its manifests."""
 
 import json
 import re
@@ -20,17 +20,17 @@ Manifest = dict[str, Any]
 
 
 class Refused(Exception):
-    """helm ended with an error; the text is helm's."""
+    """helm ended with an error; the message is helm's."""
 
 
 @dataclass(frozen=True)
 class Helm:
-    """Renders the chart with values, as a release `clock` in the namespace `clocks`."""
+    """Renders the chart with values, as the release `clock` in the namespace `clocks`."""
 
     path: Path
 
     def template(self, values: Mapping[str, Any], *arguments: str, release: str = "clock") -> list[Manifest]:
-        """Every manifest, the tests' hooks among them. Raises Refused."""
+        """Every manifest, with the hooks for tests. Raises Refused."""
         text = self._ran(values, "template", release, str(CHART), "--namespace", "clocks", *arguments)
         return [one for one in yaml.safe_load_all(text) if one]
 
@@ -40,7 +40,8 @@ class Helm:
         return set(re.findall(r"^# Source: clocksvc/(.*)$", text, re.MULTILINE))
 
     def notes(self, values: Mapping[str, Any], folder: Path) -> str:
-        """What helm says after an installation: by a copy of the chart in `folder`, because only a cluster is told."""
+        """The notes that helm prints after an installation, from a copy of the chart in `folder`: without a cluster,
+        helm does not render them."""
         copy = folder / "clocksvc"
         shutil.copytree(CHART, copy, dirs_exist_ok=True)
         (copy / "notes.txt").write_text(
@@ -53,7 +54,7 @@ class Helm:
         return notes
 
     def lint(self, values: Mapping[str, Any]) -> str:
-        """What `helm lint --strict` says. Raises Refused."""
+        """The output of `helm lint --strict`. Raises Refused."""
         return self._ran(values, "lint", "--strict", str(CHART))
 
     def _ran(self, values: Mapping[str, Any], *arguments: str) -> str:
@@ -71,12 +72,12 @@ class Helm:
 
 
 def kinds(manifests: Iterable[Manifest], kind: str) -> list[Manifest]:
-    """Those of one kind."""
+    """The manifests of one kind."""
     return [one for one in manifests if one["kind"] == kind]
 
 
 def one(manifests: Iterable[Manifest], kind: str, name: str) -> Manifest:
-    """The one of that kind and name; fails unless there is exactly one."""
+    """The manifest of a kind and name. Fails unless there is exactly one."""
     (found,) = [each for each in kinds(manifests, kind) if each["metadata"]["name"] == name]
     return found
 
@@ -88,6 +89,6 @@ def pod_specs(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
 
 
 def configuration(manifests: Iterable[Manifest], name: str = "clock-clocksvc") -> str:
-    """The text that clocksvc reads, of the service or (`clock-clocksvc-celery`) of beats and workers."""
+    """The configuration file of the service, or (`clock-clocksvc-celery`) of beats and workers."""
     text: str = one(manifests, "ConfigMap", name)["data"]["clocksvc.yaml"]
     return text

@@ -1,4 +1,4 @@
-"""Whether Kubernetes would take a manifest: by its own schemas, and by those of custom resources, each one closed."""
+"""Whether Kubernetes accepts a manifest: by its schemas and those of custom resources, without unknown fields."""
 
 import json
 from functools import cache
@@ -18,11 +18,11 @@ _CUSTOM = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrul
 
 
 class NotTaken(AssertionError):
-    """Kubernetes would refuse the manifest, or not know a field of it."""
+    """Kubernetes would reject the manifest, or does not know one of its fields."""
 
 
 def validate(manifest: Manifest, version: str) -> None:
-    """Raises NotTaken for what that version of Kubernetes would not take."""
+    """Raises NotTaken for what that version of Kubernetes would reject."""
     error = jsonschema.exceptions.best_match(
         _judge(manifest["kind"], manifest["apiVersion"], version).iter_errors(manifest)
     )
@@ -35,7 +35,7 @@ def validate(manifest: Manifest, version: str) -> None:
 def _judge(kind: str, api_version: str, version: str) -> jsonschema.Draft202012Validator:
     if kind in _CUSTOM:
         return jsonschema.Draft202012Validator(_custom(_CUSTOM[kind]))
-    # Without the domain of its group: networking.k8s.io/v1 is networking-v1.
+    # without the domain of its group: networking.k8s.io/v1 is networking-v1
     group, _, number = api_version.rpartition("/")
     name = "-".join(part for part in (kind.lower(), group.partition(".")[0], number) if part)
     return jsonschema.Draft202012Validator(_read(version, f"{name}.json"), registry=_definitions(version))
@@ -51,7 +51,7 @@ def _definitions(version: str) -> Registry[Any]:
 def _read(version: str, name: str) -> Any:
     folder = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{version}-local-strict"
     schema = json.loads((folder / name).read_text(encoding="utf-8"))
-    # Each refers to the others as Kubernetes' own site has them.
+    # the schemas refer to each other by Kubernetes' own site
     return schema | {"$id": f"https://kubernetes.io/api/{name}"}
 
 

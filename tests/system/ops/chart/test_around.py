@@ -1,4 +1,4 @@
-"""What stands around the pods: network, metrics, alerts, dashboards, ways in, and the words at the end."""
+"""The objects besides the pods: network, metrics, alerts, dashboards, Ingress and routes, and the notes."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ def _groups() -> list[dict[str, Any]]:
 
 
 def test_the_rules_come_through_word_by_word(rendered: Rendered) -> None:
-    """Prometheus' own {{ }} too; each alert has the labels of the values besides its own."""
+    """With Prometheus' own {{ }}; each alert has the labels of the values besides its own."""
     (rule,) = kinds(rendered("every object"), "PrometheusRule")
     wanted = _groups()
     for alert in (alert for group in wanted for alert in group["rules"] if "alert" in alert):
@@ -43,7 +43,7 @@ def test_the_rules_come_through_word_by_word(rendered: Rendered) -> None:
 
 
 def test_an_alert_can_be_left_out(chart: Helm) -> None:
-    """By its name; the others stay."""
+    """An alert can be turned off by name; the others stay."""
     names = [rule["alert"] for group in _groups() for rule in group["rules"] if "alert" in rule]
     manifests = chart.template(with_values({"prometheusRule": {"enabled": True, "disabled": names[:1]}}))
     (rule,) = kinds(manifests, "PrometheusRule")
@@ -54,7 +54,8 @@ def test_an_alert_can_be_left_out(chart: Helm) -> None:
 
 
 def test_the_dashboards_come_through_byte_by_byte(rendered: Rendered) -> None:
-    """Each file in a ConfigMap of its own, with the label that Grafana's sidecar looks for; a ConfigMap holds 1 MiB."""
+    """Each file in its own ConfigMap, with the label that Grafana's sidecar looks for; a ConfigMap holds at most 1
+    MiB."""
     maps = [each for each in kinds(rendered("every object"), "ConfigMap") if "-dashboard-" in each["metadata"]["name"]]
     found = {name: text for each in maps for name, text in each["data"].items()}
     files = {
@@ -70,7 +71,7 @@ def test_the_dashboards_come_through_byte_by_byte(rendered: Rendered) -> None:
 
 
 def test_links_lead_to_the_page(chart: Helm) -> None:
-    """Those of alerts and dashboards, and to the runbook that the page has, or to another one."""
+    """The links of alerts and dashboards, and to the runbook, the page's or another one."""
     values = with_values(EVERY_OBJECT, {"pageUrl": "https://clock.example.com"})
     texts = [text for each in kinds(chart.template(values), "ConfigMap") for text in each["data"].values()]
     variables = [each for text in texts for each in json.loads(text).get("templating", {}).get("list", [])]
@@ -88,7 +89,7 @@ def test_links_lead_to_the_page(chart: Helm) -> None:
 
 
 def test_prometheus_finds_the_service_and_may_read(rendered: Rendered) -> None:
-    """With the token that may read every clock; what clocksvc labels stays labelled so."""
+    """With the token that may read every clock; labels of clocksvc are not overwritten."""
     manifests = rendered("every object")
     monitor, (service,) = one(manifests, "ServiceMonitor", "clock-clocksvc")["spec"], kinds(manifests, "Service")
     (endpoint,) = monitor["endpoints"]
@@ -102,7 +103,7 @@ def test_prometheus_finds_the_service_and_may_read(rendered: Rendered) -> None:
 
 
 def test_only_the_api_takes_connections(rendered: Rendered) -> None:
-    """From those who are named, and from the test; beats and workers from nobody. All may ask for names."""
+    """From the named sources and from the test; beats and workers accept no connection. All may use DNS."""
     manifests = rendered("every object")
     policies = {each["metadata"]["name"]: each["spec"] for each in kinds(manifests, "NetworkPolicy")}
     assert set(policies) == {"clock-clocksvc-api", "clock-clocksvc-beat", "clock-clocksvc-worker"}
@@ -124,7 +125,7 @@ def test_only_the_api_takes_connections(rendered: Rendered) -> None:
 
 
 def test_ways_in_lead_to_the_service(rendered: Rendered) -> None:
-    """Ingress and HTTPRoute, to the port that the Service has."""
+    """Ingress and HTTPRoute, to the port of the Service."""
     manifests = rendered("every object")
     (service,) = kinds(manifests, "Service")
     ports = {each["name"]: each["port"] for each in service["spec"]["ports"]}
@@ -138,7 +139,7 @@ def test_ways_in_lead_to_the_service(rendered: Rendered) -> None:
 
 
 def test_the_notes_say_what_to_do_next(chart: Helm, tmp_path: Path) -> None:
-    """With the names of this release; and warn of what is not as it should be."""
+    """With the names of this release, and warnings about what is not as it should be."""
     notes = chart.notes(with_values(), tmp_path)
     assert "helm --namespace clocks test clock --logs" in notes
     assert "kubectl --namespace clocks port-forward service/clock-clocksvc 8080:8080" in notes
@@ -151,9 +152,9 @@ def test_the_notes_say_what_to_do_next(chart: Helm, tmp_path: Path) -> None:
 
 
 def test_a_release_is_small_enough_to_be_kept(chart: Helm) -> None:
-    """Helm keeps chart and manifests of a release in one Secret, packed: 1 MiB at most."""
+    """Helm keeps chart and manifests of a release in one compressed Secret of at most 1 MiB."""
     every = [file.read_text(encoding="utf-8") for file in CHART.rglob("*") if file.is_file()]
     release = json.dumps([*every, chart.template(with_values(EVERY_OBJECT))])
 
-    # In base64 twice: by helm itself, and as every Secret is.
+    # base64 twice: by helm itself, and as every Secret
     assert len(b64encode(b64encode(gzip.compress(release.encode())))) < 400_000

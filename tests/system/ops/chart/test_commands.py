@@ -1,4 +1,4 @@
-"""Every command of the chart is one that clocksvc has: each is run as the pod would run it."""
+"""Every command of the chart is a command of clocksvc: each is run as the pod would run it."""
 
 import json
 import os
@@ -26,11 +26,11 @@ from tests.system.ops.chart.rendered import (
 Rendered = Callable[[str], list[Manifest]]
 BIN = Path(sys.executable).parent
 UNREADABLE, USAGE = 1, 2
-"""Exit codes: the configuration can't be read; there is no such argument."""
+"""Exit codes: the configuration can't be read; an unknown argument."""
 
 
 def _run(command: list[str], environ: Mapping[str, str], given: str = "") -> subprocess.CompletedProcess[str]:
-    """With the programs of this virtual environment first, as in the image, and nothing else of this process's."""
+    """With the programs of this virtual environment first, as in the image, and no other variables of this process."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": "/nowhere", **environ}
     return subprocess.run(
@@ -44,7 +44,7 @@ def _containers(manifests: list[Manifest], program: str) -> dict[str, Any]:
 
 
 def test_the_service_is_started_by_a_command_that_there_is(rendered: Rendered) -> None:
-    """It comes as far as the configuration, which is not there."""
+    """It starts, and fails because the configuration is missing."""
     (container,) = _containers(rendered("open"), "clocksvc").values()
     environ = {"CLOCKSVC_CONFIG": "/nowhere/clocksvc.yaml"}
     ended = _run(container["command"], environ)
@@ -67,11 +67,11 @@ for arguments in json.load(sys.stdin):
         codes.append(ended.code or 0)
 json.dump(codes, sys.stderr)
 """
-"""Celery's own entry point, again and again in one process, because a start takes seconds."""
+"""Celery's entry point, many times in one process, because a start takes seconds."""
 
 
 def test_beats_and_workers_are_started_by_commands_that_there_are(rendered: Rendered, tmp_path: Path) -> None:
-    """Celery knows every argument, with the configuration that the chart gives it."""
+    """Celery knows every argument, with the configuration of the chart."""
     (tmp_path / "clocksvc.yaml").write_text(configuration(rendered("pools"), "clock-clocksvc-celery"))
     containers = _containers(rendered("pools"), "celery")
     commands = [
@@ -87,7 +87,7 @@ def test_beats_and_workers_are_started_by_commands_that_there_are(rendered: Rend
 
 
 def test_workers_serve_their_queues(rendered: Rendered) -> None:
-    """The heartbeats' own, and those of a pool."""
+    """The probes of the heartbeats' worker, and of a pool's."""
     commands = {name: each["command"] for name, each in _containers(rendered("pools"), "celery").items()}
 
     assert {"--queues=clocksvc", "--concurrency=2"} <= set(commands["clock-clocksvc-worker-heartbeats"])
@@ -103,7 +103,7 @@ def test_workers_serve_their_queues(rendered: Rendered) -> None:
 def test_a_workers_probes_look_at_the_files_age(
     rendered: Rendered, tmp_path: Path, age_s: float | None, ready: bool, alive: bool
 ) -> None:
-    """Ready with a file that was touched just now; restarted only when it was not for ten minutes."""
+    """Ready if the file was touched just now; restarted only if it was not touched for ten minutes."""
     container = _containers(rendered("smallest"), "celery")["clock-clocksvc-worker-heartbeats"]
     assert "--health-check-file-path=/tmp/health" in container["command"]
     if age_s is not None:
@@ -119,7 +119,7 @@ def test_a_workers_probes_look_at_the_files_age(
 
 
 def test_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> None:
-    """At the port that the service listens on."""
+    """The port of the service."""
     manifests = rendered("every object")
     (container,) = _containers(manifests, "clocksvc").values()
     probes = [container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
@@ -133,7 +133,7 @@ def test_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> 
 
 
 def test_the_end_is_announced_by_a_program_that_there_is(rendered: Rendered) -> None:
-    """`sleep`, of the system."""
+    """The system's `sleep`."""
     (container,) = _containers(rendered("smallest"), "clocksvc").values()
     program, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
 
@@ -142,7 +142,7 @@ def test_the_end_is_announced_by_a_program_that_there_is(rendered: Rendered) -> 
 
 
 def test_helm_test_waits_for_the_next_tick(rendered: Rendered) -> None:
-    """It asks, with its token, of each clock whether everything before now is processed, and ends well when it is."""
+    """It asks for each clock, with its token, whether everything before now is processed, and exits with 0."""
     test = one(rendered("cluster"), "Pod", "clock-clocksvc-test")
     (container,) = test["spec"]["containers"]
     environ = {each["name"]: each.get("value", "0123456789abcdef") for each in container["env"]}
@@ -163,7 +163,7 @@ def test_helm_test_waits_for_the_next_tick(rendered: Rendered) -> None:
 
 
 def test_helm_test_fails_where_nobody_answers(rendered: Rendered) -> None:
-    """When its time is over, with words."""
+    """After its timeout, with a message."""
     (container,) = one(rendered("smallest"), "Pod", "clock-clocksvc-test")["spec"]["containers"]
     environ = {each["name"]: each.get("value", "0123456789abcdef") for each in container["env"]}
     ended = _run(container["command"], environ | {"CLOCKSVC_URL": "http://127.0.0.1:1", "TIMEOUT": "0s"})
@@ -173,7 +173,7 @@ def test_helm_test_fails_where_nobody_answers(rendered: Rendered) -> None:
 
 
 def test_every_program_is_looked_at(rendered: Rendered) -> None:
-    """No pod runs anything else."""
+    """No pod runs another command."""
     specs = pod_specs(rendered("pools"))
     programs = {container["command"][0] for spec in specs.values() for container in spec["containers"]}
 

@@ -1,4 +1,4 @@
-"""What clocksvc reads in the pods: its own loader takes it, and no secret is in it."""
+"""The configuration in the pods: clocksvc loads it, and it contains no secret."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ SECRET_TEXTS = {"redis.url": "redis://:s3cret@valkey:6379/0", "celery.broker_url
 
 
 def _loaded(manifests: list[Manifest], name: str) -> Settings:
-    """By the service's own loader, with a file for each secret that the pods mount, and no other."""
+    """Loaded by the service's own code, with a file for each secret that the pods mount, and no other."""
     pod = "clock-clocksvc-api" if name == BOTH[0] else "clock-clocksvc-worker-heartbeats"
     specs = pod_specs(manifests)
     files = _mounted(specs[pod]) if pod in specs else {}
@@ -51,14 +51,14 @@ def _mounted(spec: Manifest) -> dict[str, str]:
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("values", [name for name in MATRIX if name not in ("every pod", "all at once")])
 def test_the_loader_takes_it(rendered: Rendered, values: str, name: str) -> None:
-    """With nothing but the files that the pods have. Those two rename the objects, and change nothing here."""
+    """With only the files that the pods have. Those two rename the objects and change nothing here."""
     settings = _loaded(rendered(values), name)
 
     assert set(settings.clocks) == set(MATRIX[values]["config"]["clocks"])
 
 
 def test_it_says_what_the_values_say(rendered: Rendered) -> None:
-    """Every kind of value comes through: durations, null, lists, numbers, names with a dot."""
+    """Every kind of value is unchanged: durations, null, lists, numbers, names with a dot."""
     settings = _loaded(rendered("cluster"), BOTH[0])
     billing = settings.clocks["billing"]
     assert (billing.interval, billing.heartbeat, billing.topics) == (3_600_000, None, ("orders", "payments"))
@@ -70,7 +70,7 @@ def test_it_says_what_the_values_say(rendered: Rendered) -> None:
 
 
 def test_secrets_come_as_files(rendered: Rendered) -> None:
-    """Where the Secret's key is mounted, the setting's `_file` points."""
+    """The setting's `_file` is the path at which the Secret's key is mounted."""
     address = _loaded(rendered("secured"), BOTH[0]).redis.address()
     assert (address.username, address.password) == ("clocksvc", "0123456789abcdef-redis.password")
     assert (
@@ -104,7 +104,7 @@ def test_beats_and_workers_have_users_of_their_own(rendered: Rendered) -> None:
 
 @pytest.mark.parametrize("values", MATRIX)
 def test_no_secret_is_in_any_manifest(rendered: Rendered, values: str) -> None:
-    """The chart makes no Secret, and its values have no field that takes one."""
+    """The chart makes no Secret, and its values have no field for one."""
     assert kinds(rendered(values), "Secret") == []
 
 
@@ -143,7 +143,7 @@ HOSTILE += [
 
 
 def test_text_stays_text(chart: Helm) -> None:
-    """What looks like something else in YAML, of any version, comes out as it was written."""
+    """Text that YAML of any version would read as something else is unchanged."""
     clocks = {
         f"clock-{number}": {"topics": [f"t{number}"], "group": "g", "heartbeat": {"key": text, "payload": text}}
         for number, text in enumerate(HOSTILE)
@@ -156,7 +156,7 @@ def test_text_stays_text(chart: Helm) -> None:
 
 
 def test_numbers_stay_whole(chart: Helm) -> None:
-    """Helm reads every number as a float: a large one must not come out as 1e+09."""
+    """Helm reads every number as a float: a large one must not become 1e+09."""
     kafka = {"receive.message.max.bytes": 1000000000, "queue.buffering.max.ms": 0.5, "socket.keepalive.enable": True}
     text = configuration(chart.template(with_values({"config": {"kafka": kafka}})))
 
@@ -165,7 +165,7 @@ def test_numbers_stay_whole(chart: Helm) -> None:
 
 
 def test_a_changed_configuration_rolls_the_pods(chart: Helm) -> None:
-    """And no other change of values that concerns them not."""
+    """No other change of values rolls them."""
 
     def checksums(*layers: dict[str, Any]) -> list[str]:
         deployments = kinds(chart.template(with_values(*layers)), "Deployment")
@@ -180,7 +180,7 @@ def test_a_changed_configuration_rolls_the_pods(chart: Helm) -> None:
 
 
 def test_certificates_are_mounted_where_they_are_named(rendered: Rendered) -> None:
-    """`tls` gives each Secret or ConfigMap a folder, in every pod that reads the configuration."""
+    """`tls` mounts each Secret or ConfigMap as a folder, in every pod that reads the configuration."""
     specs = pod_specs(rendered("secured"))
     for name in specs.keys() - {"clock-clocksvc-test"}:
         (container,) = specs[name]["containers"]

@@ -1,4 +1,4 @@
-"""Kubernetes takes what the chart renders, from its oldest version to its newest."""
+"""Kubernetes accepts what the chart renders, from the oldest version to the newest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ Rendered = Callable[[str], list[Manifest]]
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", MATRIX)
 def test_kubernetes_takes_every_manifest(chart: Helm, name: str, version: str) -> None:
-    """Rendered for that version and held against its schema, without a field that it does not know."""
+    """Rendered for that version and checked by its schema, without unknown fields."""
     manifests = chart.template(MATRIX[name], "--kube-version", version)
 
     for manifest in manifests:
@@ -43,7 +43,7 @@ def test_kubernetes_takes_every_manifest(chart: Helm, name: str, version: str) -
 
 @pytest.mark.parametrize("kind", ["Deployment", "ServiceMonitor", "PrometheusRule", "HTTPRoute"])
 def test_a_wrong_field_would_be_seen(rendered: Rendered, kind: str) -> None:
-    """The judge knows a typo when it sees one."""
+    """A typo is found."""
     manifest = kinds(rendered("every object"), kind)[0]
     typo: dict[str, Any] = {**manifest, "spec": {**manifest["spec"], "tpyo": 1}}
 
@@ -63,7 +63,7 @@ def test_lint_takes_the_chart_as_it_comes(chart: Helm) -> None:
 
 
 def test_every_template_is_in_the_matrix(chart: Helm) -> None:
-    """No file of the chart that no set of values renders."""
+    """Every file of the chart is rendered by some set of values."""
     templates = {str(file.relative_to(CHART)) for file in (CHART / "templates").rglob("*.yaml")}
 
     assert chart.sources(MATRIX["every object"]) == templates
@@ -87,7 +87,7 @@ def test_one_value_changes_what_it_names_alone(chart: Helm) -> None:
 
 
 def test_a_long_release_name_still_fits(chart: Helm) -> None:
-    """Helm allows 53 characters; pods' names and labels 63."""
+    """Helm allows 53 characters; names and labels of pods 63."""
     manifests = chart.template(MATRIX["pools"], release="a" * 53)
 
     for manifest in manifests:
@@ -97,17 +97,17 @@ def test_a_long_release_name_still_fits(chart: Helm) -> None:
 
 
 def test_pools_can_be_taken_away(rendered: Rendered) -> None:
-    """Null takes the chart's own beat and worker away."""
+    """Null removes the chart's own beat and worker."""
     assert set(pod_specs(rendered("no celery"))) == {"clock-clocksvc-api", "clock-clocksvc-test"}
 
 
 def test_a_part_of_another_chart(chart: Helm) -> None:
-    """Helm gives a part the values `global` of the whole; the schema lets them pass."""
+    """Helm passes a subchart the values `global` of the parent; the schema allows them."""
     assert chart.template(with_values({"global": {"anything": {"at": "all"}}}))
 
 
 def test_the_test_waits_for_every_clock(chart: Helm, rendered: Rendered) -> None:
-    """With the API's address, and a token that may read; helm shows the logs of a pod with one container alone."""
+    """With the API's address, and a token that may read; helm shows the logs only of pods with one container."""
     test = one(rendered("cluster"), "Pod", "clock-clocksvc-test")
     (container,) = test["spec"]["containers"]
     environment = {each["name"]: each for each in container["env"]}

@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md and the chart's own examples show is what the chart takes."""
+"""The chart accepts the values in docs/kubernetes.md and in the chart's examples."""
 
 import re
 from typing import Any
@@ -28,14 +28,14 @@ EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
 def test_every_piece_of_the_paper_renders(chart: Helm, block: str) -> None:
-    """Over the fewest values, which have what stands beside it."""
+    """Merged into the fewest values."""
     for manifest in chart.template(with_values(yaml.safe_load(block))):
         validate(manifest, NEWEST)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_renders_as_it_stands(chart: Helm, example: Any) -> None:
-    """And its configuration is one that the service takes, but for the secrets' files."""
+    """The service accepts the configuration, but for the secrets' files."""
     manifests = chart.template(yaml.safe_load(example.read_text(encoding="utf-8")))
     for manifest in manifests:
         validate(manifest, NEWEST)
@@ -45,14 +45,14 @@ def test_every_example_renders_as_it_stands(chart: Helm, example: Any) -> None:
 
 
 def test_the_smallest_values_of_the_paper_are_the_examples() -> None:
-    """One truth in two places."""
+    """The same list in both places."""
     assert yaml.safe_load(BLOCKS[0]) == yaml.safe_load(
         (CHART / "examples" / "smallest.yaml").read_text(encoding="utf-8")
     )
 
 
 def test_the_paper_says_what_is_true(chart: Helm) -> None:
-    """Its numbers, held against what is rendered."""
+    """Its numbers, compared with the manifests."""
     api, beat, worker = kinds(chart.template(with_values()), "Deployment")
     pods = [each["spec"]["template"]["spec"] for each in (api, beat, worker)]
 

@@ -1,4 +1,4 @@
-"""What every pod must have, whoever it is: rights, ends, rolling updates."""
+"""What every pod must have: permissions, termination, rolling updates."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,8 @@ LONGEST_END_S = 30
 
 @pytest.mark.parametrize("values", ALL)
 def test_no_pod_has_more_rights_than_it_needs(rendered: Rendered, values: str) -> None:
-    """Not root, no capability, no way to either, nothing to write to but /tmp; no word of other services; no token."""
+    """Not root, no capabilities, no privilege escalation, no writable path but /tmp, no variables of Services, no
+    token."""
     for name, spec in pod_specs(rendered(values)).items():
         assert spec["enableServiceLinks"] is False, name
         assert spec["automountServiceAccountToken"] is False, name
@@ -38,7 +39,8 @@ def test_no_pod_has_more_rights_than_it_needs(rendered: Rendered, values: str) -
 
 @pytest.mark.parametrize("values", ALL)
 def test_every_selector_finds_its_pods_alone(rendered: Rendered, values: str) -> None:
-    """Deployments, budgets, spreads and the service: each pod belongs to one Deployment, the service's to the API's."""
+    """Deployments, disruption budgets, spreads and the Service: each pod belongs to one Deployment; the Service selects
+    the API's."""
     manifests = rendered(values)
     labels = {
         each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
@@ -61,7 +63,7 @@ def test_every_selector_finds_its_pods_alone(rendered: Rendered, values: str) ->
 
 
 def test_an_update_never_takes_before_it_gives(rendered: Rendered) -> None:
-    """A new pod has to be ready before an old one is ended; where order counts, never two at once."""
+    """A new pod must be ready before an old one is ended; if the order matters, there are never two."""
     manifests = rendered("pools")
     strategies = {each["metadata"]["name"]: each["spec"]["strategy"] for each in kinds(manifests, "Deployment")}
 
@@ -76,7 +78,7 @@ def test_an_update_never_takes_before_it_gives(rendered: Rendered) -> None:
 
 
 def test_there_are_two_of_everything(rendered: Rendered) -> None:
-    """Of the service, of the beats that send heartbeats, of the workers that put them; one may be taken at a time."""
+    """Of the service, of the beats that send heartbeats, of the workers that put them; one may be evicted at a time."""
     manifests = rendered("smallest")
     for name in ("api", "beat-heartbeats", "worker-heartbeats"):
         assert one(manifests, "Deployment", f"clock-clocksvc-{name}")["spec"]["replicas"] == 2
@@ -93,7 +95,7 @@ def test_a_beat_counts_once_it_beats(rendered: Rendered) -> None:
 
 
 def test_pods_fit_the_image(rendered: Rendered) -> None:
-    """Its user, and where it looks for the configuration: as the Dockerfile has them."""
+    """The user and the path of the configuration, as in the Dockerfile."""
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     spec = pod_specs(rendered("smallest"))["clock-clocksvc-api"]
     context = spec["securityContext"]
@@ -104,7 +106,7 @@ def test_pods_fit_the_image(rendered: Rendered) -> None:
 
 
 def test_the_service_has_time_for_its_end(rendered: Rendered) -> None:
-    """The announcement and the longest end fit before SIGKILL."""
+    """The announcement and the longest shutdown fit before SIGKILL."""
     spec = pod_specs(rendered("smallest"))["clock-clocksvc-api"]
     announced_s = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
 
@@ -112,7 +114,7 @@ def test_the_service_has_time_for_its_end(rendered: Rendered) -> None:
 
 
 def test_pods_take_what_all_have_and_what_is_their_own(rendered: Rendered) -> None:
-    """Maps are merged, lists of extras added, anything else takes the place."""
+    """Maps are merged, lists of extras appended, other values replaced."""
     specs = pod_specs(rendered("all at once"))
     pool = specs["clock-timekeeper-worker-ingest"]
     assert pool["nodeSelector"] == {"kubernetes.io/arch": "amd64", "pool": "batch"}

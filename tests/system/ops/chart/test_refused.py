@@ -1,4 +1,4 @@
-"""What can't work is refused before anything is installed, with words that help."""
+"""Values that can't work are rejected before the installation, with a helpful message."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ EVERYTHING = with_values(EVERY_OBJECT, SECURED, POOLS)
 
 
 def test_a_field_that_is_none_is_refused_wherever_it_stands(chart: Helm) -> None:
-    """One typo in every map of the values: each is named by its place."""
+    """One typo in every map of the values: each is named by its path."""
     places = _places(EVERYTHING)
     typos = copy.deepcopy(EVERYTHING)
     for path in places:
@@ -100,7 +100,7 @@ SCHEMA = jsonschema.Draft7Validator(json.loads((CHART / "values.schema.json").re
 
 @pytest.mark.parametrize("name", TYPOS)
 def test_the_schema_refuses(name: str) -> None:
-    """Helm holds all values against it; the fewest values pass."""
+    """Helm checks all values with it; the fewest values pass."""
     assert SCHEMA.is_valid(SMALLEST)
     assert not SCHEMA.is_valid(with_values(TYPOS[name]))
 
@@ -162,7 +162,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", MISFITS)
 def test_values_that_do_not_fit_are_refused(chart: Helm, name: str) -> None:
-    """What is wanted, and where."""
+    """The message says what is wanted, and where."""
     values, words = MISFITS[name]
     with pytest.raises(Refused) as refused:
         chart.template(with_values(values))
@@ -171,7 +171,7 @@ def test_values_that_do_not_fit_are_refused(chart: Helm, name: str) -> None:
 
 
 def test_the_chart_alone_says_what_it_needs(chart: Helm) -> None:
-    """The first thing that is missing, and how to give it."""
+    """The first missing value, and how to set it."""
     with pytest.raises(Refused, match="wanted at least one clock, such as --set-json"):
         chart.template({})
     assert chart.template(SMALLEST)

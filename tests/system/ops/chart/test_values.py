@@ -1,4 +1,4 @@
-"""values.yaml and values.schema.json say what the code says: every setting, its default, and a word on it."""
+"""values.yaml and values.schema.json match the code: every setting, its default, and a comment."""
 
 import json
 import re
@@ -18,11 +18,11 @@ from tests.system.ops.chart.rendered import CHART
 
 VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
 OTHER_IN_A_CLUSTER = {"api.host": "0.0.0.0", "redis.url": None}
-"""What no pod could use is another default, or none."""
+"""Defaults that no pod could use are replaced, or missing."""
 
 
 def _settings(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, field) of every field that a user can write; what is repeated has no name of its own."""
+    """(path, field) of every field that a user can write; entries of lists and maps have no name."""
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
@@ -44,7 +44,7 @@ def _is_secret(field: Any) -> bool:
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
-    """The path of everything in some values; names of clocks and namespaces, and places in lists, left out."""
+    """The paths in some values, without names of clocks and namespaces and list positions."""
     yield path
     if isinstance(value, list):
         for item in value:
@@ -67,7 +67,7 @@ def _shown() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "field"), SETTINGS)
 def test_every_setting_is_in_the_values(path: str, field: Any) -> None:
-    """Under `config`, or, if it is a secret, under `secrets`: a new setting is missed here."""
+    """Under `config`, or under `secrets` if it is a secret: a new setting must be added here."""
     where = "secrets" if _is_secret(field) and path != "kafka" else "config"
     wanted = "tokens" if path == "api.tokens.token" else path
 
@@ -77,7 +77,7 @@ def test_every_setting_is_in_the_values(path: str, field: Any) -> None:
 
 @pytest.mark.parametrize(("path", "field"), SETTINGS)
 def test_every_setting_is_documented_beside_it(path: str, field: Any) -> None:
-    """The line above it, or above its example, says what it is."""
+    """The line above it, or above its example, describes it."""
     if _is_secret(field) and path not in ("redis.url", "celery.broker_url"):
         return
     section, name = path.partition(".")[0], path.rpartition(".")[2]
@@ -89,7 +89,7 @@ def test_every_setting_is_documented_beside_it(path: str, field: Any) -> None:
 
 @pytest.mark.parametrize(("path", "field"), SETTINGS)
 def test_defaults_are_the_codes(path: str, field: Any) -> None:
-    """What values.yaml sets, is what the code has where nothing is set."""
+    """A value that values.yaml sets is the code's default."""
     if _is_secret(field) and path != "redis.url":
         return
     here: Any = yaml.safe_load(VALUES)["config"]
@@ -108,17 +108,17 @@ def test_defaults_are_the_codes(path: str, field: Any) -> None:
 
 
 def test_the_schema_is_not_stale() -> None:
-    """`python -m helm.schema` would write what is there."""
+    """`python -m helm.schema` would write the same."""
     assert FILE.read_text(encoding="utf-8") == text()
 
 
 def test_every_example_in_the_values_is_valid() -> None:
-    """With the # of all examples taken away the schema takes the whole."""
+    """The schema accepts values.yaml with all examples."""
     jsonschema.Draft7Validator(json.loads(text())).validate(_shown())
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
-    """Each object says which fields it has, or what stands under names of the user's own; `global` alone is open."""
+    """Each object lists its fields, or the schema of the values under names of the user's; only `global` is open."""
     open_ones = [path for path, one in _objects(json.loads(text())) if "additionalProperties" not in one]
 
     assert set(open_ones) <= {"/properties/global", *KUBERNETES_OWN}
@@ -128,7 +128,7 @@ KUBERNETES_OWN = {
     "/definitions/apis.meta.v1.FieldsV1",
     "/definitions/runtime.RawExtension",
 }
-"""Open in Kubernetes' own schemas too."""
+"""They are open in Kubernetes' own schemas too."""
 
 
 def _objects(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

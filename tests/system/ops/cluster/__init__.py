@@ -1,4 +1,4 @@
-"""The chart on a real Kubernetes API server: `make cluster`. Apart from the tests, because building it takes minutes.
+"""The chart on a real Kubernetes API server: `make cluster`. Not part of the tests, because building it takes minutes.
 
-Nothing of the kubelet and no controller runs: objects are judged and kept, no pod is started.
+There is no kubelet and no controller: objects are validated and stored, pods are not started.
 """

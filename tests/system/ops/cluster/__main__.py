@@ -1,4 +1,4 @@
-"""`python -m tests.system.ops.cluster`: the chart on a real API server. Exit code 0 only if all of it held."""
+"""`python -m tests.system.ops.cluster`: the chart on a real API server. Exit code 0 only if everything was right."""
 
 import sys
 import tempfile
@@ -28,7 +28,7 @@ from tests.system.ops.ran import FetchFailed
 
 
 def main() -> int:
-    """Build, start, look, end."""
+    """Build, start, check, end."""
     try:
         programs, helm = built(), program("helm")
         with tempfile.TemporaryDirectory(prefix="cluster-") as folder, running(programs, Path(folder)) as cluster:

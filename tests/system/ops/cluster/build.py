@@ -51,7 +51,7 @@ def _build(folder: Path) -> None:
 
 
 def _write_module(go: Path, folder: Path) -> None:
-    """Kubernetes' own modules point at each other by folder: here at what is published as the same version."""
+    """Kubernetes' own modules refer to each other by folder: replaced by the published ones of the same version."""
     got = ran(
         [go, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"], within=_DOWNLOAD_SECONDS, cwd=folder
     )

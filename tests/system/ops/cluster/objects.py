@@ -1,4 +1,4 @@
-"""Objects on the API server: where each kind lives, whether it is taken as it stands, and what became of it."""
+"""Objects on the API server: where each kind is stored, whether it is accepted, and what is stored."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,11 +19,11 @@ _CRDS = Path(__file__).resolve().parent.parent / "chart" / "crds"
 
 
 class Wrong(AssertionError):
-    """The API server did something else than the chart promises."""
+    """The API server did not do what the chart promises."""
 
 
 def prepare(cluster: Cluster) -> None:
-    """The custom resources, and a namespace that takes no pod but a restricted one, and warns of any other."""
+    """The custom resources, and a namespace that accepts only restricted pods and warns of others."""
     for file in sorted(_CRDS.glob("*.yaml")):
         definition = yaml.safe_load(file.read_text(encoding="utf-8"))
         _taken(cluster.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition), file.name)
@@ -45,17 +45,18 @@ def prepare(cluster: Cluster) -> None:
 
 
 def forget_accounts(cluster: Cluster) -> None:
-    """Those that only the pods of `try_out` needed: a release makes its own."""
+    """The objects that only the pods of `try_out` needed: a release makes its own."""
     for name in ("clock-clocksvc", "clock-timekeeper", "clock"):
         cluster.ask("DELETE", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{name}")
 
 
 def try_out(cluster: Cluster, manifests: Iterable[Manifest]) -> int:
-    """How many are taken, without being kept. Raises Wrong for one that is refused, or that the server warns of."""
+    """How many are accepted, without being stored. Raises Wrong for one that is rejected, or that the server warns
+    of."""
     count = 0
     for manifest in manifests:
         if (manifest["kind"], manifest["metadata"]["name"]) == ("ServiceAccount", "clock-clocksvc"):
-            continue  # it is there, for the pods
+            continue  # it exists, for the pods
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
         _taken(cluster.ask("POST", _path(manifest), manifest, dryRun="All", fieldValidation="Strict"), name)
         count += 1
@@ -63,7 +64,7 @@ def try_out(cluster: Cluster, manifests: Iterable[Manifest]) -> int:
 
 
 def live(cluster: Cluster, keys: Iterable[Manifest]) -> dict[Key, Manifest]:
-    """What the server keeps of these, by kind and name; what it does not have is left out."""
+    """The stored ones of these objects, by kind and name."""
     found = {}
     for manifest in keys:
         answer = cluster.ask("GET", f"{_path(manifest)}/{manifest['metadata']['name']}")
@@ -73,7 +74,7 @@ def live(cluster: Cluster, keys: Iterable[Manifest]) -> dict[Key, Manifest]:
 
 
 def check_live(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[Key, Manifest]:
-    """What the server keeps; raises Wrong unless it has each of these, with everything that they say."""
+    """The stored objects. Raises Wrong unless each of these is stored with all its fields."""
     wanted = [one for one in manifests if "helm.sh/hook" not in one["metadata"].get("annotations", {})]
     found = live(cluster, wanted)
     for manifest in wanted:
@@ -87,7 +88,7 @@ def check_live(cluster: Cluster, manifests: Iterable[Manifest]) -> dict[Key, Man
 
 
 def _missed(wanted: Any, found: Any, path: str = "") -> str:
-    """The first path at which the server has something else. What it adds by itself is no difference."""
+    """The first path at which the server has another value. Fields that it adds are no difference."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         return next((miss for name in wanted if (miss := _missed(wanted[name], found.get(name), f"{path}.{name}"))), "")
     if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):

@@ -1,4 +1,4 @@
-"""A release of the chart by helm: installed, upgraded, rolled back, refused, taken away; each step is looked at."""
+"""A release of the chart by helm: installed, upgraded, rolled back, rejected, uninstalled; each step is checked."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ SECOND = with_values(
     {"config": {"clocks": {"checkins": {"interval": "5m"}}}},
     {"workers": {"billing": {"queues": ["billing"]}}, "ingress": {"enabled": False}},
 )
-"""Another configuration, a pool less, another one more, no Ingress."""
+"""Another configuration, one pool removed, one added, no Ingress."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Releases:
     version: str
 
     def installed(self) -> list[Manifest]:
-        """Step one."""
+        """The first step."""
         self._helm(FIRST, "install")
         return self._looked_at(FIRST, "installed")
 
     def upgraded(self, before: list[Manifest]) -> None:
-        """Step two: what has changed is another one, what has not is the same, what is gone is gone."""
+        """The second step: what changed is different, the rest is the same, removed objects are gone."""
         old = live(self.cluster, before)
         self._helm(SECOND, "upgrade")
         after = self._looked_at(SECOND, "upgraded")
@@ -71,7 +71,7 @@ class Releases:
         print(f"upgrade: {len(changed)} objects changed, {len(gone)} gone, {len(added)} new, others untouched")
 
     def rolled_back(self, first: list[Manifest]) -> None:
-        """Step three: all is as it was first."""
+        """The third step: everything is as it was first."""
         self._helm(None, "rollback", "1")
         check_live(self.cluster, first)
         new = [one for key, one in _by_key(self._rendered(SECOND)).items() if key not in _by_key(first)]
@@ -80,7 +80,7 @@ class Releases:
         print("rollback: every object as installed first")
 
     def refused(self, first: list[Manifest]) -> None:
-        """Step four: an upgrade with a typo changes nothing."""
+        """The fourth step: an upgrade with a typo changes nothing."""
         try:
             self._helm(with_values(FIRST, {"config": {"redis": {"perfix": "x"}}}), "upgrade")
         except Wrong:
@@ -90,14 +90,14 @@ class Releases:
             raise Wrong("an upgrade with a typo was taken")
 
     def taken_away(self, first: list[Manifest]) -> None:
-        """The last step: nothing is left."""
+        """The last step: no object is left."""
         self._helm(None, "uninstall")
         if left := live(self.cluster, first):
             raise Wrong(f"uninstall: {sorted(left)} is still there")
         print("uninstall: nothing left")
 
     def matrix(self) -> dict[str, list[Manifest]]:
-        """All that the chart renders for this version, by the name of the values."""
+        """All manifests for this version, by the name of the values."""
         return {name: self._render(values) for name, values in MATRIX.items()}
 
     def _looked_at(self, values: Mapping[str, Any], what: str) -> list[Manifest]:

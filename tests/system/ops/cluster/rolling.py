@@ -1,7 +1,7 @@
-"""A rolling update as the chart's Deployments do it, with real processes: its commands, its probes, its order.
+"""A rolling update as the chart's Deployments do it, with real processes: commands, probes and order.
 
-The kubelet and the controllers are played here: a new pod is started, waited for, and only then an old one is ended.
-The programs, Kafka and Valkey are real.
+This module acts as kubelet and controllers: a new pod is started, awaited, and only then an old one is ended. The
+programs, Kafka and Valkey are real.
 """
 
 import os
@@ -38,7 +38,7 @@ _START_S, _END_S = 120.0, 40.0
 
 
 class Pods:
-    """Deployments of two, whose pods are processes here."""
+    """Deployments of two, with processes as pods."""
 
     def __init__(self, folder: Path, manifests: list[Manifest]) -> None:
         self._folder, self._manifests = folder, manifests
@@ -47,7 +47,7 @@ class Pods:
         self.running: dict[str, list[Pod]] = {}
 
     def start(self, name: str) -> "Pod":
-        """One more."""
+        """Start one more."""
         self._number += 1
         spec = self._specs[f"clock-clocksvc-{name}"]
         pod = Pod(self._folder, f"{name}-{self._number}", spec["containers"][0])
@@ -55,7 +55,7 @@ class Pods:
         return pod
 
     def roll(self, name: str) -> None:
-        """Each of the old ones is replaced: the new one has to count before an old one is ended."""
+        """Replace each of the old ones: the new one must be ready before an old one is ended."""
         deployment = one(self._manifests, "Deployment", f"clock-clocksvc-{name}")["spec"]
         for old in list(self.running[name]):
             new = self.start(name)
@@ -66,13 +66,13 @@ class Pods:
             print(f"  {name}: a new one counts, the old one ended in {took_s:.1f} s", flush=True)
 
     def end(self) -> None:
-        """All of them."""
+        """End all."""
         for pod in [pod for pods in self.running.values() for pod in pods]:
             pod.end()
 
 
 class Pod:
-    """One container of the chart as a process, with paths and a port of its own in place of the container's."""
+    """One container of the chart as a process, with its own paths and port instead of the container's."""
 
     def __init__(self, folder: Path, name: str, container: Mapping[str, Any]) -> None:
         self._folder, self._container, self._health = folder, container, folder / f"{name}.health"
@@ -85,7 +85,7 @@ class Pod:
         self._process = Process(command, folder / f"{name}.log", environ=environ, inherit=False)
 
     def ready(self) -> bool:
-        """What its readiness probe says; ready at once without one."""
+        """Its readiness probe; ready at once without one."""
         self._check_alive()
         probe = self._container.get("readinessProbe", {})
         if "exec" in probe:
@@ -94,14 +94,14 @@ class Pod:
         return "httpGet" not in probe or self.answers(probe["httpGet"]["path"])
 
     def answers(self, path: str) -> bool:
-        """Whether it says 200 there."""
+        """Whether a path answers with 200."""
         try:
             return urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", timeout=2, retries=False).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
     def keeps_running(self, seconds: float) -> None:
-        """Raises Wrong if it ends within that time."""
+        """Raises Wrong if it ends within this time."""
         self._process.ends_within(seconds)
         self._check_alive()
 
@@ -122,7 +122,8 @@ class Pod:
 
 
 def roll(helm: Path, folder: Path) -> None:
-    """API, beats and workers replaced one after the other; raises Wrong for a moment or a second without."""
+    """Replace API, beats and workers one after the other. Raises Wrong for a moment without a ready replica, or a
+    second without heartbeats."""
     with KafkaServer() as kafka, ValkeyServer() as valkey:
         _make_topic(kafka.bootstrap)
         values = with_values(
@@ -169,7 +170,7 @@ def _roll_all(pods: Pods, bootstrap: str) -> None:
 
 @contextmanager
 def _heartbeats(bootstrap: str) -> Iterator[list[set[int]]]:
-    """By partition: the seconds whose heartbeat has come."""
+    """By partition: the seconds of the heartbeats that came."""
     beaten: list[set[int]] = [set() for _ in range(PARTITIONS)]
     with closing(Consumer({"bootstrap.servers": bootstrap, "group.id": "watcher"})) as consumer:
         consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
@@ -185,7 +186,7 @@ def _heartbeats(bootstrap: str) -> Iterator[list[set[int]]]:
 
 @contextmanager
 def _watched(pods: Pods) -> Iterator[list[bool]]:
-    """Whether one of the API's replicas was ready, at each moment looked at."""
+    """Whether one of the API's replicas was ready, at each moment."""
     moments: list[bool] = []
     rest = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A Kubernetes API server with an etcd of its own, on loopback alone, in a folder that can go afterwards."""
+"""A Kubernetes API server with its own etcd, on loopback, in a folder that can be deleted afterwards."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ _READY_S = 120.0
 
 
 class Answer(NamedTuple):
-    """Status, body, and what the server warns of."""
+    """Status, body, and the server's warnings."""
 
     status: int
     body: dict[str, Any]
@@ -44,11 +44,11 @@ class Cluster:
         return Answer(reply.status, _json(reply.data), reply.headers.getlist("Warning"))
 
     def ready(self) -> bool:
-        """Whether it serves."""
+        """Whether it is ready."""
         return self.ask("GET", "/readyz").status == 200
 
     def kubeconfig(self) -> Path:
-        """A file for helm."""
+        """A kubeconfig file for helm."""
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -80,7 +80,7 @@ def _json(data: bytes) -> dict[str, Any]:
 
 @contextmanager
 def running(programs: Mapping[str, Path], folder: Path) -> Iterator[Cluster]:
-    """Both run until the block ends."""
+    """Both run until the end of the block."""
     (client, peer, port), token = free_ports(3), secrets.token_hex(16)
     key = folder / "service-accounts.pem"
     ran(["openssl", "genrsa", "-out", key, "2048"], within=60)

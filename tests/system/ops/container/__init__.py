@@ -1,1 +1,2 @@
-"""The Dockerfile and compose.yaml: read as their tools would, and their commands run by hand. No engine is needed."""
+"""The Dockerfile and compose.yaml: read as their tools would, and their commands run as processes, without an
+engine."""

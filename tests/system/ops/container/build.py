@@ -1,7 +1,7 @@
-"""What `docker build` does, without an engine: each instruction of the Dockerfile, done below a folder.
+"""What `docker build` does, without an engine: each instruction of the Dockerfile, executed below a folder.
 
-All stages share the folder, so what one stage takes from another has to stand in the same place in both. An instruction
-that is not known here is an error.
+All stages share the folder, so a file that one stage copies from another must have the same path in both. An unknown
+instruction is an error.
 """
 
 import os
@@ -22,9 +22,9 @@ _RUN_SECONDS = 240
 
 
 def build(context: Path, root: Path) -> Image:
-    """The image of the Dockerfile in `context`, below `root`, its files without a right to write.
+    """Build the image of the Dockerfile in `context` below `root`, with read-only files.
 
-    The base image's Python is the one that runs this, with its pip, its cache, and what the tests have installed.
+    The base image's Python is the one that runs this, with its pip, its cache, and the packages of the tests.
     """
     (root / "tmp").mkdir(parents=True)
     builder = _Builder(context, Image(root))
@@ -66,7 +66,7 @@ class _Builder:
     def do_run(self, step: Instruction) -> None:
         own = self.image.environment({"HOME": os.environ.get("HOME", "/")})
         own["PATH"] = f"{Path(sys.executable).parent}:{own['PATH']}"
-        # pip's own settings stay: where packages come from is no affair of the image.
+        # pip's own settings stay: the package index is not part of the image
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         words = [self.image.at(word) for word in step.exec_form or ["sh", "-c", step.rest]]
         done = subprocess.run(
@@ -92,13 +92,13 @@ class _Builder:
         self.image.health = Instruction("CMD", {}, step.rest.removeprefix("CMD").strip()).words
 
     def do_label(self, step: Instruction) -> None:
-        """Nothing that runs."""
+        """Not executed."""
 
     def do_expose(self, step: Instruction) -> None:
-        """Nothing that runs."""
+        """Not executed."""
 
     def do_stopsignal(self, step: Instruction) -> None:
-        """Nothing that runs."""
+        """Not executed."""
 
     def _copy(self, source: str, into: Path) -> None:
         if (self._context / source).is_file():

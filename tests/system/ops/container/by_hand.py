@@ -1,4 +1,4 @@
-"""The image without an engine: its commands run by hand, as its user, in its environment and in nothing else.
+"""The image without an engine: its commands run as processes, as its user, in its environment alone.
 
 A path of the image is the same path below a folder; `build.py` fills it.
 """
@@ -19,7 +19,7 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass
 class Image:
-    """What stands in the Dockerfile's last stage."""
+    """The settings of the Dockerfile's last stage."""
 
     root: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -29,11 +29,11 @@ class Image:
     health: list[str] = field(default_factory=list)
 
     def at(self, text: str) -> str:
-        """The text with each path of the image below the folder instead."""
+        """The text with each path of the image replaced by the one below the folder."""
         return re.sub(r"(?<![\w./*)\]'])/(?=[a-z])", f"{self.root}/", text)
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """The image's environment, and `more` over it."""
+        """The image's environment, with `more` added."""
         environ = {"PATH": _SYSTEM_PATH, "HOME": "/", "TMPDIR": f"{self.root}/tmp"}
         for name, value in self.environ.items():
             environ[name] = self.at(value).replace("$PATH", _SYSTEM_PATH)
@@ -50,9 +50,9 @@ class Image:
         return Process(command, log, environ=environment, inherit=False, cwd=self.at(self.directory))
 
     def _as_user(self, environ: Mapping[str, str]) -> list[str]:
-        """What to put before a command so that it has the image's user and no right of root; nothing if not root.
+        """A prefix for a command that gives it the image's user and no rights of root; empty if not root.
 
-        Where that user may not read the Python that runs this, a name space lends root's files without its rights.
+        If that user may not read the Python that runs this, a user namespace maps root's files without its rights.
         """
         if os.geteuid() != 0:
             return []
@@ -67,6 +67,6 @@ class Image:
 
 
 def _python_of(command: Sequence[str]) -> str:
-    """Which Python that is: one that may not read its own library may take another one's."""
+    """Version and library of a Python: one that may not read its own library may take another one's."""
     asked = subprocess.run([*command, "-c", "import os, sys; print(sys.version, os.__file__)"], capture_output=True)
     return asked.stdout.decode()

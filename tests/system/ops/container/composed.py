@@ -1,6 +1,7 @@
-"""compose.yaml by hand: a real Kafka with its settings, a real Valkey, and the image's commands over its own mounts.
+"""compose.yaml without an engine: a real Kafka with its settings, a real Valkey, and the image's commands over its
+mounts.
 
-What differs from `docker compose up`: all hosts are 127.0.0.1, ports are free ones, and a minute of the clock is short.
+Differences to `docker compose up`: all hosts are 127.0.0.1, ports are free ones, and the clock's interval is short.
 """
 
 import shutil
@@ -25,20 +26,20 @@ _END_SECONDS = 20
 
 
 def model() -> dict[str, Any]:
-    """compose.yaml as it is written, its anchors resolved."""
+    """compose.yaml, with its anchors resolved."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
     return found
 
 
 def mounts(service: Mapping[str, Any]) -> list[tuple[Path, str]]:
-    """What of the repository a service mounts, and where."""
+    """The files of the repository that a service mounts, and where."""
     split = [volume.split(":") for volume in service.get("volumes", [])]
     return [(ROOT / source, target) for source, target, *_ in split if source.startswith("./")]
 
 
 @dataclass
 class Composed:
-    """The running parts."""
+    """The running services."""
 
     image: Image
     bootstrap: str
@@ -48,22 +49,22 @@ class Composed:
     running: dict[str, Process] = field(default_factory=dict)
 
     def log(self, service: str) -> Path:
-        """Where its output goes."""
+        """The output of a service."""
         return self.image.root.parent / f"{service}.log"
 
     def start(self, service: str) -> None:
-        """Run a service's command over what it mounts."""
+        """Run a service's command over its mounts."""
         for source, target in mounts(self.services[service]):
             self._mount(source, Path(self.image.at(target)))
         words = [word.replace("0.0.0.0", LOOPBACK) for word in self.services[service]["command"]]
         self.running[service] = self.image.run(words, self.log(service), self._environ())
 
     def ask(self, *command: str) -> int:
-        """The exit code of one more command of the image."""
+        """The exit code of another command of the image."""
         return self.image.run(command, self.log("asked"), self._environ()).wait(60)
 
     def healthy(self, service: str) -> bool:
-        """What the health check of the service, or else of the image, says."""
+        """The health check of the service, or else of the image."""
         check = self.services[service].get("healthcheck", {}).get("test")
         if check is None:
             return self.ask(*self.image.health) == 0
@@ -93,7 +94,7 @@ class Composed:
 
 @contextmanager
 def composed(image: Image) -> Iterator[Composed]:
-    """Kafka and Valkey run, the topic is there, nothing else has been started; in the end all is stopped."""
+    """Kafka and Valkey run, and the topic exists. All services are stopped at the end."""
     services = model()["services"]
     inside, outside, controller, http = free_ports(4)
     ports = {"19092": inside, "${KAFKA_PORT:-9092}": outside, "9092": outside, "9093": controller}
@@ -115,7 +116,7 @@ def composed(image: Image) -> Iterator[Composed]:
 
 
 def _kafka_properties(environment: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, str]:
-    """As the image makes them: KAFKA_NODE_ID is node.id. Where the data is, is the child server's own affair."""
+    """As the image does: KAFKA_NODE_ID is node.id. The data directory is set by the server itself."""
     properties = {}
     for name, value in environment.items():
         text = str(value)
@@ -129,7 +130,7 @@ def _kafka_properties(environment: Mapping[str, Any], ports: Mapping[str, int]) 
 
 
 def _create_topic(command: list[str], bootstrap: str) -> None:
-    """What kafka-topics.sh would do, which is not among the jars here."""
+    """What kafka-topics.sh would do, which is not in these jars."""
     options = dict(word.removeprefix("--").split("=", 1) for word in command if "=" in word)
     config = dict([options["config"].split("=", 1)])
     topic = NewTopic(options["topic"], num_partitions=int(options["partitions"]), config=config)

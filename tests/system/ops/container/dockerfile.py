@@ -1,4 +1,4 @@
-"""A Dockerfile as a list of instructions, and .dockerignore as the question whether a path is sent. Builds nothing."""
+"""Parses a Dockerfile into instructions, and tells whether .dockerignore excludes a path."""
 
 import fnmatch
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: its name in capitals, its flags without dashes, and the rest as it is written."""
+    """One instruction: its name in capitals, its flags without dashes, and the rest of the line."""
 
     name: str
     flags: dict[str, str]
@@ -22,12 +22,12 @@ class Instruction:
 
     @property
     def exec_form(self) -> list[str] | None:
-        """The words of `["a", "b"]`; None where a shell would read it."""
+        """The words of `["a", "b"]`; None for the shell form."""
         return [str(word) for word in json.loads(self.rest)] if self.rest.startswith("[") else None
 
 
 def instructions(dockerfile: Path) -> list[Instruction]:
-    """All of them, in order; comments are gone, lines that go on are one."""
+    """All instructions, in order, without comments, with continued lines joined."""
     text = "\n".join(line for line in dockerfile.read_text().splitlines() if not line.lstrip().startswith("#"))
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [_instruction(line) for line in lines if line.strip()]
@@ -40,7 +40,7 @@ def pairs(text: str) -> dict[str, str]:
 
 
 def sent(ignore: Path, path: str) -> bool:
-    """Whether a path of the context gets past .dockerignore: the last line that matches it or a parent counts."""
+    """Whether a path of the context is sent: the last line of .dockerignore that matches it or a parent counts."""
     parts = path.split("/")
     ways = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     past = True

@@ -1,4 +1,4 @@
-"""The image's commands, run by hand as the image would, over what compose.yaml mounts; the last test ends them."""
+"""The image's commands, run as processes over the mounts of compose.yaml; the last test ends them."""
 
 import os
 import re
@@ -39,13 +39,13 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def as_built(image: Image) -> dict[Path, int]:
-    """The image's files before anything has run, with the time of their last change."""
+    """The image's files before any command was run, with their modification times."""
     return _files(image)
 
 
 @pytest.fixture(scope="module")
 def parts(image: Image, as_built: dict[Path, int]) -> Iterator[Composed]:
-    """Everything in compose.yaml that is made from the image, with the profile `demo`."""
+    """All services of compose.yaml with this image, in the profile `demo`."""
     with composed(image) as parts:
         for service in SERVICES:
             parts.start(service)
@@ -62,7 +62,7 @@ class MountedPrometheus(PrometheusServer):
 
 
 def test_the_image_holds_what_is_pinned_and_nothing_that_only_tests_need(image: Image) -> None:
-    """Every package has the version of its pin, and the Java, Kafka and Valkey of `clocksvc dev` are not there."""
+    """Every package has its pinned version, and the Java, Kafka and Valkey of `clocksvc dev` are not in it."""
     pins = dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)$", _text("requirements.txt", "requirements-test.txt")))
     site = next(image.root.glob("opt/clocksvc/lib/python*/site-packages"))
     held = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in distributions(path=[str(site)])}
@@ -74,7 +74,7 @@ def test_the_image_holds_what_is_pinned_and_nothing_that_only_tests_need(image: 
 
 
 def test_the_image_holds_every_file_of_the_package(image: Image) -> None:
-    """The page's files and the scripts for Redis, too, which are no Python."""
+    """The page's files and the scripts for Redis, too."""
     here = {path.relative_to(ROOT) for path in (ROOT / "clocksvc").rglob("*") if path.is_file()}
     site = next(image.root.glob("opt/clocksvc/lib/python*/site-packages"))
     held = {path.relative_to(site) for path in (site / "clocksvc").rglob("*") if path.is_file()}
@@ -84,7 +84,7 @@ def test_the_image_holds_every_file_of_the_package(image: Image) -> None:
 
 
 def test_the_image_does_not_open_itself_to_everybody(image: Image, tmp_path: Path) -> None:
-    """Its command as it stands, with a configuration without tokens, ends at once and says what to do."""
+    """With a configuration without tokens, its command ends at once and says what to do."""
     config, log = image.root / "tmp" / "without-tokens.yaml", tmp_path / "log"
     config.write_text(_text("docs/compose/clocksvc.yaml"))
 
@@ -93,13 +93,13 @@ def test_the_image_does_not_open_itself_to_everybody(image: Image, tmp_path: Pat
 
 
 def test_service_and_worker_become_healthy(parts: Composed) -> None:
-    """The health checks of Dockerfile and compose.yaml say so within their start periods."""
+    """The health checks of Dockerfile and compose.yaml succeed within their start periods."""
     for service in ("clocksvc", "worker"):
         eventually(partial(parts.healthy, service), within=30, what=f"{service} to be healthy")
 
 
 def test_what_has_stopped_is_not_healthy(image: Image, parts: Composed) -> None:
-    """The health checks fail where nobody listens, where the worker's file is missing, and where it has grown old."""
+    """The health checks fail without a service, without the worker's file, and with an old one."""
     old = image.root / "tmp" / "old"
     old.touch()
     os.utime(old, (0, 0))
@@ -111,12 +111,12 @@ def test_what_has_stopped_is_not_healthy(image: Image, parts: Composed) -> None:
 
 
 def test_the_demo_ticks(parts: Composed) -> None:
-    """Producer, heartbeats and consumer move the clock past this moment: also the partition that has no records."""
+    """Producer, heartbeats and consumer move the clock past this moment, with a partition that has no records."""
     assert parts.ask("clocksvc", "wait", "checkins", "--until", str(int(time.time())), "--timeout", "40s") == 0
 
 
 def test_the_mounted_prometheus_scrapes_the_service_and_has_the_alerts(parts: Composed, prometheus: Path) -> None:
-    """Its target is up, and every rule of the chart is loaded and healthy."""
+    """The target is up, and every rule of the chart is loaded and healthy."""
     with MountedPrometheus(prometheus, [f"127.0.0.1:{parts.port}"], [ROOT / "helm/clocksvc/rules"]) as server:
         up = eventually(lambda: server.query("up{job='clocksvc'} == 1"), within=20, what="the target to be up")
         rules = eventually(lambda: _evaluated(server), within=20, what="the rules to be evaluated")
@@ -134,7 +134,7 @@ def test_nothing_is_written_but_below_tmp(image: Image, as_built: dict[Path, int
 
 
 def test_sigterm_ends_each_program_in_order(parts: Composed) -> None:
-    """With exit code 0 and without a traceback, well within compose.yaml's grace of 30 s."""
+    """With exit code 0 and without a traceback, within the 30 s that compose.yaml grants."""
     for service in reversed(SERVICES):
         parts.running[service].check_alive()
         assert parts.end(service) == 0, _tail(parts, service)

@@ -1,4 +1,4 @@
-"""compose.yaml, read: by the library that `docker compose` reads it with, and for what that does not look at."""
+"""compose.yaml, checked by the library of `docker compose`, and for what the library does not check."""
 
 import json
 import os
@@ -24,7 +24,7 @@ OUR_OWN = {name: service for name, service in SERVICES.items() if service["image
 
 
 def _read(compose: Path, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What comes of this text in the place of compose.yaml, read in `folder`."""
+    """The resolved compose file for this text instead of compose.yaml, read in `folder`."""
     (folder / "compose.yaml").write_text(text)
     return subprocess.run(
         [compose, "--format", "json", "compose.yaml"],
@@ -37,7 +37,7 @@ def _read(compose: Path, text: str, folder: Path) -> subprocess.CompletedProcess
 
 
 def test_it_is_valid(compose: Path, tmp_path: Path) -> None:
-    """Under the Compose Specification, with all names that stand for something else resolved."""
+    """Valid by the Compose Specification, with all anchors and variables resolved."""
     read = _read(compose, TEXT, tmp_path)
 
     assert read.returncode == 0, read.stderr
@@ -51,13 +51,13 @@ def test_it_is_valid(compose: Path, tmp_path: Path) -> None:
     [("read_only: true", "readonly: true"), ("condition: service_healthy", "condition: service_fine")],
 )
 def test_what_is_wrong_would_be_found(compose: Path, tmp_path: Path, written: str, wrong: str) -> None:
-    """A field misspelt, a value that none can be."""
+    """A misspelt field, an impossible value."""
     assert written in TEXT
     assert _read(compose, TEXT.replace(written, wrong), tmp_path).returncode != 0
 
 
 def test_only_who_asks_for_the_demo_gets_it() -> None:
-    """Producer and consumer, and nothing else, are in a profile."""
+    """Only producer and consumer are in a profile."""
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         "producer": ["demo"],
         "consumer": ["demo"],
@@ -65,7 +65,7 @@ def test_only_who_asks_for_the_demo_gets_it() -> None:
 
 
 def test_ports_are_on_loopback_and_can_be_moved() -> None:
-    """Each host port is another one, on 127.0.0.1 alone, and follows a variable of its own; Kafka says the same one."""
+    """Each host port is different, on 127.0.0.1 only, with a variable of its own; Kafka advertises the same port."""
     written = [port for service in SERVICES.values() for port in service.get("ports", [])]
     ports = [re.fullmatch(r"127\.0\.0\.1:(\$\{([A-Z]+_PORT):-(\d+)\}):\d+", port) for port in written]
 
@@ -77,7 +77,7 @@ def test_ports_are_on_loopback_and_can_be_moved() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned(name: str) -> None:
-    """By a full version: nothing changes under those who start it again. Ours is this version of clocksvc."""
+    """By a full version, so that a restart changes nothing. Ours is this version of clocksvc."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     image = SERVICES[name]["image"]
 
@@ -87,7 +87,7 @@ def test_images_are_pinned(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_is_mounted_is_there_and_only_read(name: str) -> None:
-    """Docker would make an empty folder in the place of a file that is missing."""
+    """Docker would make an empty folder for a missing file."""
     assert all(source.exists() for source, _ in mounts(SERVICES[name]))
     volumes = [volume.split(":") for volume in SERVICES[name].get("volumes", [])]
     assert all(how == ["ro"] for source, _, *how in volumes if source.startswith("./"))
@@ -96,7 +96,7 @@ def test_what_is_mounted_is_there_and_only_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", OUR_OWN)
 def test_our_own_programs_have_no_more_rights_than_they_need(name: str) -> None:
-    """A read-only file system with a /tmp, no capability, no way to gain one; and time to end in order."""
+    """A read-only file system with a /tmp, no capabilities, no privilege escalation, and time to shut down."""
     ours = OUR_OWN[name]
 
     assert ours["read_only"] is True
@@ -107,7 +107,7 @@ def test_our_own_programs_have_no_more_rights_than_they_need(name: str) -> None:
 
 
 def test_each_waits_for_what_it_needs() -> None:
-    """Whoever is waited for until healthy has a health check; the topic is there before anything of ours starts."""
+    """A service that is awaited until healthy has a health check; the topic exists before our services start."""
     waits = [(name, needed, how["condition"]) for name, one in SERVICES.items() for needed, how in _needs(one)]
 
     assert {needed for _, needed, _ in waits} <= set(SERVICES)
@@ -119,7 +119,7 @@ def test_each_waits_for_what_it_needs() -> None:
 
 
 def test_the_configuration_is_valid_and_names_the_composed_parts() -> None:
-    """Its Kafka is the listener for containers, its topic the one that is made."""
+    """Its Kafka address is the listener for containers, its topic the one that is created."""
     settings = load(str(ROOT / "docs/compose/clocksvc.yaml"), {})
     spec = settings.clock_specs()["checkins"]
 
@@ -129,7 +129,8 @@ def test_the_configuration_is_valid_and_names_the_composed_parts() -> None:
 
 
 def test_grafana_is_given_its_data_source_and_the_charts_dashboards() -> None:
-    """The provider reads where the dashboards are mounted, the home page is one of them, the data source is ours."""
+    """The provider reads the folder of the dashboards, the home page is one of them, the data source is this
+    Prometheus."""
     grafana = SERVICES["grafana"]
     folders = {target: source for source, target in mounts(grafana)}
     provider = yaml.safe_load((ROOT / "docs/compose/grafana/dashboards.yaml").read_text())["providers"][0]

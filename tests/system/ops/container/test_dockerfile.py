@@ -1,4 +1,4 @@
-"""The Dockerfile, read: what it copies is there and is sent, what it starts is pinned, and nobody is root."""
+"""The Dockerfile: what it copies exists and is sent, its base images are pinned, and no process is root."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ def _copied() -> list[str]:
 
 
 def test_both_stages_begin_with_one_pinned_python() -> None:
-    """A Python of an exact version, slim, the same in both stages, and one that clocksvc runs on."""
+    """A Python of an exact version, slim, the same in both stages, and one that clocksvc supports."""
     base = pairs(STEPS[0].rest)["PYTHON"]
     version = re.fullmatch(r"python:(\d+)\.(\d+)\.\d+-slim-[a-z]+", base)
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
@@ -41,7 +41,7 @@ def test_both_stages_begin_with_one_pinned_python() -> None:
 
 @pytest.mark.parametrize("source", _copied())
 def test_what_is_copied_is_there_and_sent(source: str) -> None:
-    """It stands in the repository and gets past .dockerignore."""
+    """It is in the repository, and .dockerignore does not exclude it."""
     assert (ROOT / source).exists()
     assert sent(ROOT / ".dockerignore", source)
 
@@ -51,13 +51,13 @@ def test_what_is_copied_is_there_and_sent(source: str) -> None:
     [".git/config", ".venv/bin/python", "tests/conftest.py", "compose.yaml", "clocksvc/__pycache__/tick.pyc", "x.env"],
 )
 def test_nothing_else_is_sent(path: str) -> None:
-    """Neither history, nor what is installed here, nor a file that somebody left lying about."""
+    """No history, no local environment, no stray files."""
     assert not sent(ROOT / ".dockerignore", path)
     assert sent(ROOT / ".dockerignore", "clocksvc/clock/tick.py")
 
 
 def test_the_user_is_a_number_and_the_charts_own() -> None:
-    """Kubernetes refuses a name under runAsNonRoot; files of volumes belong to the chart's number."""
+    """Kubernetes rejects a user name under runAsNonRoot; files of volumes belong to the chart's number."""
     chart = yaml.safe_load((ROOT / "helm/clocksvc/values.yaml").read_text())["pods"]["podSecurityContext"]
 
     assert _last("USER").rest == f"{chart['runAsUser']}:{chart['runAsGroup']}"
@@ -66,7 +66,7 @@ def test_the_user_is_a_number_and_the_charts_own() -> None:
 
 
 def test_no_shell_stands_between_the_process_and_sigterm() -> None:
-    """Command and health check are in exec form, and no entry point wraps them."""
+    """Command and health check are in exec form, without an entry point."""
     assert _last("CMD").exec_form
     assert Instruction("CMD", {}, _last("HEALTHCHECK").rest.removeprefix("CMD ")).exec_form
     assert "ENTRYPOINT" not in {step.name for step in STEPS}
@@ -74,7 +74,7 @@ def test_no_shell_stands_between_the_process_and_sigterm() -> None:
 
 
 def test_no_secret_is_built_in() -> None:
-    """No variable or argument that is called like one."""
+    """No variable or argument has such a name."""
     given = [name for step in STEPS if step.name in {"ARG", "ENV"} for name in pairs(step.rest)]
 
     assert given
@@ -82,7 +82,7 @@ def test_no_secret_is_built_in() -> None:
 
 
 def test_the_python_of_the_tests_is_one_that_the_image_could_have() -> None:
-    """What is run by hand here runs on the image's Python or a newer one."""
+    """The Python that runs the image's commands here is the image's version or newer."""
     version = re.search(r"python:(\d+)\.(\d+)", pairs(STEPS[0].rest)["PYTHON"])
 
     assert version

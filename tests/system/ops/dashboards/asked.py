@@ -1,6 +1,6 @@
-"""What Grafana asks of Prometheus for a dashboard: its queries with the variables filled in as Grafana does.
+"""The queries of a dashboard, with the variables filled in as Grafana does.
 
-It reads the files that the chart carries, and shares no code with what wrote them.
+It reads the files in the chart, and shares no code with the code that wrote them.
 """
 
 import json
@@ -24,7 +24,7 @@ _LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 
 @dataclass(frozen=True)
 class Asked:
-    """One query: of a panel, or of what is drawn over all of them."""
+    """One query, of a panel or of an annotation."""
 
     dashboard: str
     panel: str
@@ -72,7 +72,7 @@ def asked_by_variable(variable: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def chosen(dashboard: str, values: Mapping[str, list[str]]) -> dict[str, str]:
-    """What each variable stands for in a query, when `values` are chosen; all, where a variable offers that."""
+    """The value of each variable in a query: the chosen one of `values`, else all, if the variable allows that."""
     texts = {}
     for name, variable in variables(dashboard).items():
         if variable.get("includeAll") and variable.get("allValue"):

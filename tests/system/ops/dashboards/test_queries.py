@@ -1,5 +1,5 @@
-"""Every query of every dashboard, asked of a real Prometheus: it has data, never NaN, and nothing for what is not
-known."""
+"""Every query of every dashboard, sent to a real Prometheus: it has data, never NaN, and no value for unknown
+things."""
 
 import math
 import time
@@ -32,12 +32,12 @@ WITHIN_S = 15.0
 
 
 def answer(scraped: ScrapedInstallation, asked: Asked, values: dict[str, list[str]]) -> list[Series]:
-    """What Grafana would be given."""
+    """The answer that Grafana would get."""
     now_s = math.floor(time.time())
     range_s = now_s - scraped.began_s
     expression = filled_in(asked.expression, chosen(asked.dashboard, values), range_s)
     if asked.instant:
-        # At the end of the range: nobody asks for a moment that Prometheus has not stored yet.
+        # at the end of the range: Prometheus may not have stored later samples yet
         return scraped.prometheus.query(expression, now_s - STEP_S)
     return scraped.prometheus.query_range(expression, now_s - range_s, now_s, STEP_S)
 
@@ -54,8 +54,8 @@ def by_title(
 
 @pytest.mark.parametrize("asked", QUERIES, ids=str)
 def test_it_has_data(scraped: ScrapedInstallation, asked: Asked) -> None:
-    """Under a load, with a late record, a refusal, an exclusion and a change of leader, or else in a hold: data, and
-    no NaN."""
+    """Under load, with a late record, a rejection, an exclusion and a change of leader, or else in a hold: data, and no
+    NaN."""
     series = eventually(
         lambda: answer(scraped, asked, CHOSEN) or answer(scraped, asked, HELD), within=WITHIN_S, what=str(asked)
     )
@@ -65,7 +65,7 @@ def test_it_has_data(scraped: ScrapedInstallation, asked: Asked) -> None:
 
 @pytest.mark.parametrize("asked", OF_A_CLOCK, ids=str)
 def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, asked: Asked) -> None:
-    """A clock that nobody exports is not shown as one that stands at 0, nor as one without a hold."""
+    """A clock that is not exported is shown neither as 0 nor as running."""
     assert answer(scraped, asked, NOBODYS) == []
 
 
@@ -84,7 +84,7 @@ def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: 
 
 
 def test_a_hold_is_told_with_its_reason(scraped: ScrapedInstallation) -> None:
-    """The state of a clock is its reason, or that there is none; the fleet has a row for each clock."""
+    """The state of a clock is the reason of its hold, or that there is none; the fleet has a row for each clock."""
     held = by_title(scraped, "clock", "State", clock="parcels")
     moving = by_title(scraped, "clock", "State", clock="orders")
     rows = by_title(scraped, "fleet", "Clocks", "state")
@@ -99,7 +99,7 @@ def test_a_hold_is_told_with_its_reason(scraped: ScrapedInstallation) -> None:
 
 
 def test_the_holder_comes_first(scraped: ScrapedInstallation) -> None:
-    """Of the held clock's partitions the one that holds it is furthest behind, in the list and in the picture."""
+    """The partition that holds the clock is furthest behind, in the list and in the graph."""
     listed = by_title(scraped, "clock", "Top holders", "behind", clock="parcels")
     drawn = by_title(scraped, "clock", "Partition clocks", clock="parcels")
 
@@ -110,7 +110,7 @@ def test_the_holder_comes_first(scraped: ScrapedInstallation) -> None:
 
 
 def test_one_leads_and_a_change_is_counted(scraped: ScrapedInstallation) -> None:
-    """The leader is named, by its instance; the hand-over that there was is seen."""
+    """The leader is named by its instance, and the hand-over is shown."""
     leads = by_title(scraped, "clock", "Leader")
 
     def counted() -> bool:
@@ -141,7 +141,7 @@ def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> N
 
 
 def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
-    """An excluded partition is counted, the clock is seconds behind, its time is now in milliseconds."""
+    """An excluded partition is counted, the clock is seconds behind, its time is shown in milliseconds."""
     partitions = {one.labels["state"]: one.value for one in by_title(scraped, "clock", "Partitions")}
 
     assert partitions == {"known": 2, "unknown": 0, "excluded": 1}
@@ -151,7 +151,7 @@ def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
 
 
 def test_the_charts_rules_are_evaluated(scraped: ScrapedInstallation) -> None:
-    """The real Prometheus evaluates the chart's own rules beside the scrapes without an error."""
+    """The real Prometheus evaluates the chart's rules without an error."""
     assert RULES, "helm/clocksvc/rules has no files"
 
     rules = eventually(

@@ -1,4 +1,4 @@
-"""Every helm command of the documents: its options are helm's own, and what it would install can be rendered."""
+"""Every helm command of the documents: helm has its options, and the chart can be rendered with its values."""
 
 import re
 import shlex
@@ -21,9 +21,9 @@ from tests.system.docs.handling import (
 
 TYPED = [command for document in DOCUMENTS for command in commands(document) if handling(command) is HELM]
 CLUSTERS_OWN = {"--create-namespace", "--install", "--wait", "--atomic", "--reuse-values", "--reset-then-reuse-values"}
-"""Options without a value that say something to a cluster and nothing of what is rendered."""
+"""Options without a value that matter to a cluster only."""
 WITH_VALUE = {"--timeout", "--history-max"}
-"""The same, with a value."""
+"""Options with a value that matter to a cluster only."""
 
 
 def split(command: Command) -> tuple[str, list[str]]:
@@ -33,7 +33,7 @@ def split(command: Command) -> tuple[str, list[str]]:
 
 
 def written(command: Command, folder: Path) -> Path:
-    """A folder with the chart and the files that the document tells to write."""
+    """A folder with the chart and the files of the document."""
     (folder / "helm").symlink_to(ROOT / "helm")
     (folder / "docs").symlink_to(ROOT / "docs")
     for block in blocks(command.document, "yaml"):
@@ -44,7 +44,7 @@ def written(command: Command, folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", TYPED, ids=lambda command: f"{command.document}: {command.text[:60]}")
 def test_its_options_are_helms(command: Command, helm: Path) -> None:
-    """As the subcommand's own help lists them."""
+    """They are in the help of the subcommand."""
     name, arguments = split(command)
     shown = subprocess.run([helm, name, "--help"], capture_output=True, text=True, timeout=60)
     options = {word.partition("=")[0] for word in arguments if re.match(r"-{1,2}[a-z]", word)}

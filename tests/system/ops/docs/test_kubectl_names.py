@@ -1,4 +1,4 @@
-"""What the documents' kubectl commands name is what the chart makes, or wants: labels, and Secrets with their keys."""
+"""The names in the documents' kubectl commands are in the chart: labels, and Secrets with their keys."""
 
 import re
 import subprocess
@@ -35,7 +35,7 @@ def manifests(helm: Path) -> list[dict[str, Any]]:
 
 
 def selected(command: Command, manifests: list[dict[str, Any]]) -> bool:
-    """Whether there is an object of the kind, and with the label, that a command asks for."""
+    """Whether there is an object of the kind, and with the label, that a command selects."""
     kind, label, value = re.findall(r"(deployment|pod) --selector ([\w./-]+)=([\w-]+)", command.text)[0]
     return any(
         manifest["kind"].lower() == kind and manifest["metadata"]["labels"].get(label) == value
@@ -45,7 +45,7 @@ def selected(command: Command, manifests: list[dict[str, Any]]) -> bool:
 
 @pytest.mark.parametrize("command", TYPED, ids=lambda command: command.text[:60])
 def test_it_names_what_there_is(command: Command, manifests: list[dict[str, Any]]) -> None:
-    """A selector finds something; a Secret is one that the smallest values name."""
+    """A selector finds an object; a Secret is one that the smallest values name."""
     if "--selector" in command.text:
         assert selected(command, manifests)
     elif made := re.search(r"create secret generic ([\w-]+) --from-literal=([\w-]+)=", command.text):

@@ -1,4 +1,4 @@
-"""Every query in the documents' running text is one that Prometheus reads, about metrics that there are."""
+"""Every query in the documents' running text is valid for Prometheus, with metrics that exist."""
 
 import json
 import re
@@ -15,7 +15,7 @@ METRICS = set(re.findall(r"^\| `(clocksvc_\w+)` \|", text_of("docs/metrics.md"),
 
 
 def queries() -> dict[str, str]:
-    """Each query, and the page that has it."""
+    """Each query, and its page."""
     return {query: page for page in DOCUMENTS for query in QUERY.findall(text_of(page)) if "…" not in query}
 
 
@@ -33,7 +33,7 @@ def test_prometheus_reads_them(promtool: Path, tmp_path: Path) -> None:
 
 
 def test_their_metrics_are_there() -> None:
-    """Each is in docs/metrics.md, which a test holds against the code."""
+    """Each is in docs/metrics.md, which another test compares with the code."""
     asked = {(page, name) for query, page in queries().items() for name in re.findall(r"clocksvc_\w+", query)}
 
     assert {(page, name) for page, name in asked if re.sub("_(bucket|sum|count)$", "", name) not in METRICS} == set()

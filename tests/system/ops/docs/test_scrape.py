@@ -1,4 +1,4 @@
-"""Scrape configurations of the documents, read by Prometheus's own tool."""
+"""Scrape configurations of the documents, checked by promtool."""
 
 import subprocess
 from pathlib import Path
