@@ -11,8 +11,8 @@ import httpx2
 from confluent_kafka import Producer
 
 from clocksvc import Reporter
+from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
-from tests.bench.served import served
 from tests.system.installation import (
     Installation,
     create_topic,

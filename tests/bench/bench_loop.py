@@ -10,8 +10,8 @@ import httpx2
 
 from clocksvc import Reporter
 from tests.bench.bench_latency import Stream
+from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
-from tests.bench.served import served
 from tests.system.installation import (
     Installation,
     wall_ms,

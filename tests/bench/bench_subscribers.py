@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from clocksvc import Reporter
+from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
-from tests.bench.served import served
 from tests.system.evidence import read_tick_log
 from tests.system.installation import (
     Installation,

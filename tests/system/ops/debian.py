@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.system.ops.ran import (
+from tests.system.ops.checked_command import (
     FetchFailed,
-    ran,
+    run_checked,
 )
 
 _UPDATE_SECONDS, _INSTALL_SECONDS, _UNPACK_SECONDS = 300, 1200, 120
@@ -29,8 +29,8 @@ _FLAGS = {"chromium": "--disable-dev-shm-usage"}
 def install(packages: Sequence[str]) -> None:
     """Install by apt-get, as root. Raises FetchFailed."""
     print(f"installing {', '.join(packages)} by apt-get …", flush=True)
-    ran(["apt-get", *_QUIET, "update"], within=_UPDATE_SECONDS)
-    ran(["apt-get", *_QUIET, *_INSTALL, *packages], within=_INSTALL_SECONDS, DEBIAN_FRONTEND="noninteractive")
+    run_checked(["apt-get", *_QUIET, "update"], within=_UPDATE_SECONDS)
+    run_checked(["apt-get", *_QUIET, *_INSTALL, *packages], within=_INSTALL_SECONDS, DEBIAN_FRONTEND="noninteractive")
 
 
 def unpack(packages: Sequence[str], folder: Path, programs: Iterable[str]) -> None:
@@ -41,7 +41,7 @@ def unpack(packages: Sequence[str], folder: Path, programs: Iterable[str]) -> No
     archives = _downloaded(packages, apt)
     tree.mkdir()
     for archive in archives:
-        ran(["dpkg-deb", "--extract", archive, tree], within=_UNPACK_SECONDS)
+        run_checked(["dpkg-deb", "--extract", archive, tree], within=_UNPACK_SECONDS)
     shutil.rmtree(apt)
     fonts = _fonts(folder, tree)
     (folder / "bin").mkdir(exist_ok=True)
@@ -58,8 +58,8 @@ def _downloaded(packages: Sequence[str], apt: Path) -> list[Path]:
     own = ("-o", f"Dir::State::lists={apt / 'lists'}", "-o", f"Dir::Cache={apt}", "-o", "Debug::NoLocking=1")
     # as root, apt would download as its own user, who may have no access to this folder
     command = ("apt-get", *_QUIET, *own, "-o", "APT::Sandbox::User=root")
-    ran([*command, "update"], within=_UPDATE_SECONDS)
-    ran([*command, *_INSTALL, "--reinstall", "--download-only", *packages], within=_INSTALL_SECONDS)
+    run_checked([*command, "update"], within=_UPDATE_SECONDS)
+    run_checked([*command, *_INSTALL, "--reinstall", "--download-only", *packages], within=_INSTALL_SECONDS)
     found = sorted(archives.glob("*.deb"))
     if not found:
         raise FetchFailed(f"apt-get downloaded nothing for {', '.join(packages)} into {archives}")

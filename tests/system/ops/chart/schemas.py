@@ -11,7 +11,7 @@ import yaml
 from kubernetes_validate.utils import all_versions
 from referencing import Registry, Resource
 
-from tests.system.ops.chart.rendered import Manifest
+from tests.system.ops.chart.rendering import Manifest
 
 OLDEST, NEWEST = all_versions()[0], all_versions()[-1]
 _CUSTOM = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules", "HTTPRoute": "httproutes"}

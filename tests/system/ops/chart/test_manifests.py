@@ -5,11 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.ops.chart.given import (
-    MATRIX,
-    with_values,
-)
-from tests.system.ops.chart.rendered import (
+from tests.system.ops.chart.rendering import (
     CHART,
     Helm,
     Manifest,
@@ -23,6 +19,10 @@ from tests.system.ops.chart.schemas import (
     OLDEST,
     NotTaken,
     validate,
+)
+from tests.system.ops.chart.value_sets import (
+    MATRIX,
+    with_values,
 )
 
 Rendered = Callable[[str], list[Manifest]]

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.chart.given import MATRIX
-from tests.system.ops.chart.rendered import (
+from tests.system.ops.chart.rendering import (
     Manifest,
     kinds,
     one,
     pod_specs,
 )
+from tests.system.ops.chart.value_sets import MATRIX
 
 Rendered = Callable[[str], list[Manifest]]
 ALL = [name for name in MATRIX if name != "all at once"]

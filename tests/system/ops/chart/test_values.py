@@ -13,8 +13,8 @@ from pydantic import BaseModel, SecretStr
 
 from clocksvc.settings import Settings
 from helm.schema.written import FILE, text
-from tests.system.ops.chart.given import shown
-from tests.system.ops.chart.rendered import CHART
+from tests.system.ops.chart.rendering import CHART
+from tests.system.ops.chart.value_sets import shown
 
 VALUES = (CHART / "values.yaml").read_text(encoding="utf-8")
 OTHER_IN_A_CLUSTER = {"api.host": "0.0.0.0", "redis.url": None}

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.system.ops.checked_command import FetchFailed
 from tests.system.ops.cluster.build import (
     KUBERNETES,
     built,
@@ -24,7 +25,6 @@ from tests.system.ops.programs import (
     ProgramMissing,
     program,
 )
-from tests.system.ops.ran import FetchFailed
 
 
 def main() -> int:

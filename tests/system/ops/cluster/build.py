@@ -4,9 +4,9 @@ import re
 import time
 from pathlib import Path
 
+from tests.system.ops.checked_command import run_checked
 from tests.system.ops.golang import go_command
 from tests.system.ops.programs import download_folder
-from tests.system.ops.ran import ran
 
 KUBERNETES, ETCD = "1.37.2", "3.7.0"
 _BUILD_SECONDS, _DOWNLOAD_SECONDS = 3600, 900
@@ -38,7 +38,7 @@ def _build(folder: Path) -> None:
         print(f"building {name}, once …", flush=True)
         target = folder / f"{name}.new"
         options = ["-mod=mod", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", str(target)]
-        ran(
+        run_checked(
             [go, "build", *options, package],
             within=_BUILD_SECONDS,
             cwd=folder,
@@ -52,7 +52,7 @@ def _build(folder: Path) -> None:
 
 def _write_module(go: Path, folder: Path) -> None:
     """Kubernetes' own modules refer to each other by folder: replaced by the published ones of the same version."""
-    got = ran(
+    got = run_checked(
         [go, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"], within=_DOWNLOAD_SECONDS, cwd=folder
     )
     own = re.search(r'"GoMod": "([^"]+)"', got)

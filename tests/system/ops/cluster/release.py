@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.ops.chart.given import (
+from tests.system.ops.chart.rendering import (
+    CHART,
+    Helm,
+    Manifest,
+)
+from tests.system.ops.chart.value_sets import (
     EVERY_OBJECT,
     MATRIX,
     POOLS,
     SECURED,
     with_values,
-)
-from tests.system.ops.chart.rendered import (
-    CHART,
-    Helm,
-    Manifest,
 )
 from tests.system.ops.cluster.objects import (
     NAMESPACE,

@@ -12,7 +12,7 @@ import urllib3
 
 from clocksvc.dev.ports import free_ports
 from tests.process import Process
-from tests.system.ops.ran import ran
+from tests.system.ops.checked_command import run_checked
 from tests.waiting import eventually
 
 _READY_S = 120.0
@@ -83,7 +83,7 @@ def running(programs: Mapping[str, Path], folder: Path) -> Iterator[Cluster]:
     """Both run until the end of the block."""
     (client, peer, port), token = free_ports(3), secrets.token_hex(16)
     key = folder / "service-accounts.pem"
-    ran(["openssl", "genrsa", "-out", key, "2048"], within=60)
+    run_checked(["openssl", "genrsa", "-out", key, "2048"], within=60)
     (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n', encoding="utf-8")
     etcd = [programs["etcd"], f"--data-dir={folder / 'etcd'}", f"--initial-cluster=default=http://127.0.0.1:{peer}"]
     for name, number in (("client", client), ("peer", peer)):

@@ -13,7 +13,7 @@ import yaml
 
 from clocksvc.settings import load
 from tests.repository import ROOT
-from tests.system.ops.container.composed import (
+from tests.system.ops.container.compose_services import (
     model,
     mounts,
 )

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.system.ops.dashboards.asked import (
+from tests.system.ops.dashboards.grafana_queries import (
     NAMES,
     STEP_S,
-    Asked,
+    DashboardQuery,
     asked_by_variable,
     chosen,
     filled_in,
@@ -17,26 +17,26 @@ from tests.system.ops.dashboards.asked import (
     variables,
 )
 from tests.system.ops.prometheus_server import Series
-from tests.system.ops.scraped import (
+from tests.system.ops.scraped_installation import (
     RULES,
     ScrapedInstallation,
 )
 from tests.waiting import eventually
 
-QUERIES = [asked for name in NAMES for asked in queries(name)]
-OF_A_CLOCK = [asked for asked in QUERIES if "$clock" in asked.expression]
+QUERIES = [query for name in NAMES for query in queries(name)]
+OF_A_CLOCK = [query for query in QUERIES if "$clock" in query.expression]
 CHOSEN = {"job": ["clocksvc"], "clock": ["orders"]}
 HELD = {"job": ["clocksvc"], "clock": ["parcels"]}
 NOBODYS = {"job": ["clocksvc"], "clock": ["nobodys"]}
 WITHIN_S = 15.0
 
 
-def answer(scraped: ScrapedInstallation, asked: Asked, values: dict[str, list[str]]) -> list[Series]:
+def answer(scraped: ScrapedInstallation, query: DashboardQuery, values: dict[str, list[str]]) -> list[Series]:
     """The answer that Grafana would get."""
     now_s = math.floor(time.time())
     range_s = now_s - scraped.began_s
-    expression = filled_in(asked.expression, chosen(asked.dashboard, values), range_s)
-    if asked.instant:
+    expression = filled_in(query.expression, chosen(query.dashboard, values), range_s)
+    if query.instant:
         # at the end of the range: Prometheus may not have stored later samples yet
         return scraped.prometheus.query(expression, now_s - STEP_S)
     return scraped.prometheus.query_range(expression, now_s - range_s, now_s, STEP_S)
@@ -52,21 +52,21 @@ def by_title(
     return eventually(lambda: answer(scraped, found[0], values), within=WITHIN_S, what=str(found[0]))
 
 
-@pytest.mark.parametrize("asked", QUERIES, ids=str)
-def test_it_has_data(scraped: ScrapedInstallation, asked: Asked) -> None:
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_it_has_data(scraped: ScrapedInstallation, query: DashboardQuery) -> None:
     """Under load, with a late record, a rejection, an exclusion and a change of leader, or else in a hold: data, and no
     NaN."""
     series = eventually(
-        lambda: answer(scraped, asked, CHOSEN) or answer(scraped, asked, HELD), within=WITHIN_S, what=str(asked)
+        lambda: answer(scraped, query, CHOSEN) or answer(scraped, query, HELD), within=WITHIN_S, what=str(query)
     )
 
     assert [one for one in series for _, value in one.samples if not math.isfinite(value)] == []
 
 
-@pytest.mark.parametrize("asked", OF_A_CLOCK, ids=str)
-def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, asked: Asked) -> None:
+@pytest.mark.parametrize("query", OF_A_CLOCK, ids=str)
+def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, query: DashboardQuery) -> None:
     """A clock that is not exported is shown neither as 0 nor as running."""
-    assert answer(scraped, asked, NOBODYS) == []
+    assert answer(scraped, query, NOBODYS) == []
 
 
 @pytest.mark.parametrize("dashboard", NAMES)

@@ -23,7 +23,7 @@ _LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 
 
 @dataclass(frozen=True)
-class Asked:
+class DashboardQuery:
     """One query, of a panel or of an annotation."""
 
     dashboard: str
@@ -50,13 +50,13 @@ def panels(dashboard: str) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def queries(dashboard: str) -> Iterator[Asked]:
+def queries(dashboard: str) -> Iterator[DashboardQuery]:
     """Every query of a dashboard."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
-            yield Asked(dashboard, panel["title"], target["refId"], target["expr"], target["instant"])
+            yield DashboardQuery(dashboard, panel["title"], target["refId"], target["expr"], target["instant"])
     for layer in model(dashboard)["annotations"].get("list", []):
-        yield Asked(dashboard, "annotation", layer["name"], layer["target"]["expr"], False)
+        yield DashboardQuery(dashboard, "annotation", layer["name"], layer["target"]["expr"], False)
 
 
 def variables(dashboard: str) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ class FetchFailed(Exception):
     """A program could not be installed; the message says why, and what to do."""
 
 
-def ran(command: Sequence[str | Path], *, within: float, cwd: Path | None = None, **environ: str) -> str:
+def run_checked(command: Sequence[str | Path], *, within: float, cwd: Path | None = None, **environ: str) -> str:
     """The output of a command. Raises FetchFailed if it can't be run, fails, or takes longer than `within` seconds."""
     environment: Mapping[str, str] = {**os.environ, **environ}
     shown = " ".join(map(str, command))

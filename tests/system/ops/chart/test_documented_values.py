@@ -9,8 +9,7 @@ import yaml
 from clocksvc.settings import settings_from
 from clocksvc.settings.document import read_yaml
 from tests.repository import ROOT
-from tests.system.ops.chart.given import with_values
-from tests.system.ops.chart.rendered import (
+from tests.system.ops.chart.rendering import (
     CHART,
     Helm,
     configuration,
@@ -20,6 +19,7 @@ from tests.system.ops.chart.schemas import (
     NEWEST,
     validate,
 )
+from tests.system.ops.chart.value_sets import with_values
 
 PAPER = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAPER, re.DOTALL)

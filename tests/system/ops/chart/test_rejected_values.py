@@ -8,18 +8,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.system.ops.chart.given import (
+from tests.system.ops.chart.rendering import (
+    CHART,
+    Helm,
+    Refused,
+)
+from tests.system.ops.chart.value_sets import (
     EVERY_OBJECT,
     POOLS,
     SECURED,
     SENTINELS,
     SMALLEST,
     with_values,
-)
-from tests.system.ops.chart.rendered import (
-    CHART,
-    Helm,
-    Refused,
 )
 
 

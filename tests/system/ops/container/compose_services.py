@@ -20,7 +20,7 @@ from clocksvc.dev.ports import LOOPBACK, free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.process import Process, kill_all
 from tests.repository import ROOT
-from tests.system.ops.container.by_hand import Image
+from tests.system.ops.container.image import Image
 
 _END_SECONDS = 20
 

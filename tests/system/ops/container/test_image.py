@@ -14,12 +14,12 @@ import pytest
 
 from tests.repository import ROOT
 from tests.system.ops.container.build import build
-from tests.system.ops.container.by_hand import Image
-from tests.system.ops.container.composed import (
+from tests.system.ops.container.compose_services import (
     Composed,
     composed,
     mounts,
 )
+from tests.system.ops.container.image import Image
 from tests.system.ops.prometheus_server import PrometheusServer
 from tests.waiting import eventually
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from tests.system.ops.chart.rendered import CHART
+from tests.system.ops.chart.rendering import CHART
 
 Values = dict[str, Any]
 
