@@ -1,4 +1,4 @@
-"""A broker that is gone for good, while others answer: questions about topics go to those."""
+"""A broker is gone for good, while others answer: metadata requests go to those."""
 
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +12,7 @@ from clocksvc.kafka.topics import KafkaTopics
 
 
 class Cluster:
-    """Its answer comes from whoever is the controller when a client is made, as with librdkafka's admin client."""
+    """A client uses the controller of the moment in which it was made, as librdkafka's admin client does."""
 
     def __init__(self) -> None:
         self.alive = True
@@ -25,7 +25,7 @@ class Cluster:
 
 
 class AdminClient:
-    """One that waits for the controller that it knows."""
+    """An admin client that waits for the controller that it knows."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._number = cluster, cluster.clients

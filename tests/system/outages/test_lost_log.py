@@ -104,7 +104,7 @@ class ProxiedKafka:
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[ProxiedKafka]:
-    """A service with a clock for each recovery."""
+    """A service with a clock for each kind of loss."""
     run = f"log{wall_ms() % 10**8}"
     client, controller, internal, proxy_port = free_ports(4)
     direct = f"PLAINTEXT://{LOOPBACK}:{client}"

@@ -45,7 +45,7 @@ class Store:
         return f"{self.recovery.clock.installation.prefix}:{{{CLOCK}}}:{name}"
 
     def configure(self, **settings: str | int) -> None:
-        """CONFIG SET; an underscore stands for a dash."""
+        """CONFIG SET; an underscore replaces a dash."""
         for name, value in settings.items():
             self.redis.config_set(name.replace("_", "-"), value)
 

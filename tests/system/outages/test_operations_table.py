@@ -1,4 +1,4 @@
-"""docs/operations.md can't rot: what it promises to survive has a row, and each row names tests that exist."""
+"""docs/operations.md: each loss that clocksvc survives has a row, and each row names tests that exist."""
 
 import re
 import subprocess
@@ -22,8 +22,8 @@ LOSSES = (
     "Redis evicting",
     "Redis of another environment",
     "tick log truncated",
-    "tick log deleted, or made anew",
-    "tick log with somebody else's open transaction",
+    "tick log deleted, or recreated",
+    "tick log with another client's open transaction",
     "broker killed and started again",
     "broker lost the tick log's last records",
     "a commit whose outcome is unknown",
@@ -43,22 +43,22 @@ def rows() -> list[list[str]]:
     return found
 
 
-def test_each_row_is_whole_and_names_a_test() -> None:
-    """As many cells as a table of ours has, none of them empty, and a test's name in the last one."""
+def test_each_row_is_complete_and_names_a_test() -> None:
+    """At least four cells, none of them empty, and a test's name in the last one."""
     wrong = [row for row in rows() if len(row) < 4 or "" in row or not NAMED.findall(row[-1])]
 
     assert wrong == []
 
 
 def test_each_loss_has_its_row() -> None:
-    """A row that goes missing is noticed."""
+    """A row that was removed is found."""
     first = [row[0] for row in rows()]
 
     assert [loss for loss in LOSSES if not any(cell.startswith(loss) for cell in first)] == []
 
 
 def test_each_test_that_is_named_exists() -> None:
-    """pytest itself finds every one of them."""
+    """pytest collects each of them."""
     named = sorted({name for row in rows() for name in NAMED.findall(row[-1])})
     collect = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"]
     done = subprocess.run([*collect, *named], cwd=ROOT, capture_output=True, text=True, timeout=120)

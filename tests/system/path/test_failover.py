@@ -68,7 +68,7 @@ class Replicated:
 
 @pytest.fixture(scope="module")
 def replicated(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[Replicated]:
-    """The clock runs, one consumer reports, one client follows both replicated."""
+    """The clock runs, one consumer reports, one client follows both replicas."""
     run = f"failover{wall_ms() % 10**8}"
     folder, clock = tmp_path_factory.mktemp("failover"), ClockFixture(run, "lasting", 3)
     with (

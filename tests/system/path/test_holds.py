@@ -92,7 +92,7 @@ def test_a_quiet_partition_holds_the_clock_until_a_heartbeat(clocks: Clocks) -> 
 
 
 def test_a_new_partition_holds_the_clock_until_its_first_report(clocks: Clocks) -> None:
-    """As soon as Kafka has a new partition no tick comes, however far the others are, until it is reported."""
+    """Once Kafka has a new partition, no tick comes until it is reported, however far the others are."""
     with clocks["growing"] as clock:
         service = clock.installation
         consumer, _ = clock.consumer(), clock.producer(0, 1)
@@ -161,8 +161,8 @@ def test_a_timestamp_far_ahead_is_refused_and_hides_nothing(clocks: Clocks) -> N
 
 
 def test_another_groups_reports_are_refused(clocks: Clocks) -> None:
-    """While a consumer group that is not the clock's processes all there is, no tick comes; its reports are counted
-    and named. With the clock's own group back it goes on."""
+    """While only another consumer group processes the topic, no tick comes; its reports are counted and named in the
+    hold. Once the clock's own group is back, the clock goes on."""
     with clocks["foreign"] as clock:
         service = clock.installation
         first, _ = clock.consumer(), clock.producer(0, 1)
@@ -193,7 +193,7 @@ def test_another_groups_reports_are_refused(clocks: Clocks) -> None:
 
 
 def test_a_consumer_may_report_by_http(clocks: Clocks) -> None:
-    """Of two consumers in one group one writes the store, the other reports to the service: a clock like any other."""
+    """Of two consumers in one group, one reports to Redis and one to the service: the clock ticks like any other."""
     with clocks["mixed"] as clock:
         by_redis, by_http = clock.consumer(), clock.consumer(url=clock.installation.url)
         clock.producer(0, 1)

@@ -65,7 +65,7 @@ def test_a_rule_that_never_fires_is_found(promtool: Path, tmp_path: Path) -> Non
         (tmp_path / path.name).write_text(yaml.safe_dump(groups), encoding="utf-8")
     text = (HERE / "leader.yaml").read_text(encoding="utf-8")
     blind = tmp_path / "leader.yaml"
-    blind.write_text(text.replace("../../../helm/clocksvc/rules/", ""), encoding="utf-8")
+    blind.write_text(text.replace("../../../../helm/clocksvc/rules/", ""), encoding="utf-8")
 
     found = told(promtool, "test", "rules", blind)
 
