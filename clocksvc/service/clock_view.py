@@ -1,7 +1,7 @@
-"""A clock as this replica sees it: the feed's last tick, the store's snapshot and the leader's verdict in one answer.
+"""A clock as this replica sees it: the feed's last tick, the store's snapshot and the leader's status in one state.
 
-It never shows a clock below one that the feed has shown, and answers with the hold when the store is out of reach.
-It decides nothing about ticks.
+The clock never goes back below a tick that the feed has shown. While the store does not answer, the state has that as
+its hold.
 """
 
 import json
@@ -30,6 +30,7 @@ from clocksvc.service.public_state import HeartbeatState, PartitionCounts, Publi
 from clocksvc.service.tick_feed import TickFeed
 
 VIEW_MAX_AGE_S = 0.25
+"""The maximum age of a snapshot, however many requests use it."""
 
 
 class PartitionPage(NamedTuple):
@@ -40,9 +41,9 @@ class PartitionPage(NamedTuple):
 
 
 class ClockView:
-    """One clock as this replica sees it. Safe to use from any thread; calls may block for as long as the store's.
+    """One clock as this replica sees it. Thread-safe; calls may block for the store's timeout.
 
-    `store_trouble` says why the store takes no writes, where it doesn't: one that is full still answers a reader.
+    `write_error` returns why the store takes no writes, or None: a full store still answers readers.
     """
 
     def __init__(
@@ -51,25 +52,27 @@ class ClockView:
         store: Store,
         feed: TickFeed,
         time: Time,
-        store_trouble: Callable[[], str | None] = lambda: None,
+        write_error: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.store = store
         self.feed = feed
         self._time = time
-        self._store_trouble = store_trouble
+        self._write_error = write_error
         self._reading = threading.Lock()
         self._read_at = float("-inf")
         self._snapshot: Snapshot | None = None
         self._counters: Counters | None = None
-        self._trouble = ""
+        self._read_error = ""
         self._started_ms: int | None = None
         self._out_of_orderness_ms = spec.max_out_of_orderness_ms
         self._interval_ms = spec.interval_ms
 
     def snapshot(self) -> Snapshot | None:
-        """The store's snapshot, at most 0.25 s old, however many ask, and never older than the last tick shown: no
-        partition may seem to be behind the clock. None when the store did not answer."""
+        """The store's snapshot; None if the store did not answer.
+
+        It is at most 0.25 s old, and not older than the last tick shown: no partition may seem to be behind the clock.
+        """
         with self._reading:
             if self._time.monotonic() - self._read_at >= VIEW_MAX_AGE_S or self._precedes_last_tick():
                 self._read_snapshot()
@@ -77,7 +80,7 @@ class ClockView:
             return self._snapshot
 
     def invalidate(self) -> None:
-        """Let whoever asks next see the store as it is by then: something changed. Waits for a reading under way."""
+        """Make the next call read the store again. Blocks while another thread reads it."""
         with self._reading:
             self._read_at = float("-inf")
 
@@ -118,7 +121,7 @@ class ClockView:
         )
 
     def readiness_error(self) -> str:
-        """Why this replica can't answer for the clock; "" where it can, if only with a hold."""
+        """Why this replica can't answer for the clock; "" if it can, even if only with a hold."""
         if not self.feed.ready:
             return "not read yet"
         if (self.feed.store_ok and not self.feed.stalled) or self.snapshot() is None:
@@ -146,7 +149,7 @@ class ClockView:
         try:
             self._snapshot = self.store.snapshot()
         except ClocksvcError as error:
-            self._snapshot, self._counters, self._trouble = None, None, str(error)
+            self._snapshot, self._counters, self._read_error = None, None, str(error)
             return
         self._counters = self._read_counters()
         self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.leader_status) or self._started_ms
@@ -162,14 +165,14 @@ class ClockView:
 
     def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
         if snapshot is None:
-            return Hold(Reason.STORE_UNAVAILABLE, detail=self._trouble)
-        trouble = self._store_trouble() if snapshot.leader is None else None
-        if trouble is not None:
-            return Hold(Reason.STORE_UNAVAILABLE, detail=trouble)
-        said = _verdict(snapshot.leader_status)
-        if said is not None or snapshot.leader is not None:
-            return said
-        # A word of "no hold" outlives its leader by up to its TTL; a failover within it is nobody's concern.
+            return Hold(Reason.STORE_UNAVAILABLE, detail=self._read_error)
+        write_error = self._write_error() if snapshot.leader is None else None
+        if write_error is not None:
+            return Hold(Reason.STORE_UNAVAILABLE, detail=write_error)
+        published = _published_hold(snapshot.leader_status)
+        if published is not None or snapshot.leader is not None:
+            return published
+        # A status of "no hold" stays valid until its TTL, so short failovers stay invisible.
         since_ms = self._since_ms(last)
         quiet_ms = 0 if since_ms is None else now_ms - since_ms
         if snapshot.leader_status is not None and quiet_ms < self.spec.effective_hold_after_ms:
@@ -201,21 +204,21 @@ class ClockView:
         )
 
 
-def _verdict(said: str | None) -> Hold | None:
-    """The hold that the leader named, if it named one."""
-    if said is None:
+def _published_hold(leader_status: str | None) -> Hold | None:
+    """The hold in the leader's status; None if there is none."""
+    if leader_status is None:
         return None
     try:
-        wire = json.loads(said)["hold"]
+        wire = json.loads(leader_status)["hold"]
         return None if wire is None else Hold.from_wire(wire)
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _started_ms(said: str | None) -> int | None:
-    """When the leader started, by its own word: the store does not know it before Kafka has answered once."""
+def _started_ms(leader_status: str | None) -> int | None:
+    """When the leader started, from its status: the store knows it only after Kafka has answered once."""
     try:
-        started_ms = None if said is None else json.loads(said).get("started_ms")
+        started_ms = None if leader_status is None else json.loads(leader_status).get("started_ms")
     except ValueError:
         return None
     return started_ms if isinstance(started_ms, int) else None

@@ -130,7 +130,7 @@ def test_only_admins_may(client_of: ClientOf, method: str, resource: str, body: 
     def status(token: str) -> int:
         return ask(client, method, resource, body, headers={"Authorization": f"Bearer {token}"}).status_code
 
-    assert [status(READ), status(OTHERS), status("nobody-0123456789")] == [403, 403, 401]
+    assert [status(READ), status(OTHERS), status("unknown-0123456789")] == [403, 403, 401]
     assert clock_fixture.store.snapshot().exclusions == ()
     assert status(ADMIN) == 200
     said = [*clock_fixture.store.snapshot().exclusions, clock_fixture.store.snapshot().pause]

@@ -30,7 +30,7 @@ from tests.unit.api.openapi_contract import (
 )
 
 ELEVEN = NOON - 3_600
-NOBODY = Token("nobody", "nobody-0123456789", frozenset())
+WITHOUT_SCOPES = Token("none", "without-scopes-0123", frozenset())
 ALL = Token("all", "all-0123456789012", frozenset(Scope))
 
 ONE = "/v1/clocks/checkins"
@@ -177,15 +177,15 @@ def test_each_general_problem_happens(
 ) -> None:
     """Each problem occurs in the operations that document it, and in no other."""
     documented = {name for its, _, name in documented_problems(openapi) if its == operation}
-    client = client_of(kept, tokens=[NOBODY, ALL])
+    client = client_of(kept, tokens=[WITHOUT_SCOPES, ALL])
     all_may = {"Authorization": f"Bearer {ALL.secret}"}
-    nobody = {"Authorization": f"Bearer {NOBODY.secret}"}
+    forbidden = {"Authorization": f"Bearer {WITHOUT_SCOPES.secret}"}
 
     separator = "&" if "?" in CALLS[operation][1] else "?"
     assert ask(client, operation, f"{separator}typo=1", headers=all_may) == "invalid-request"
     if "unauthenticated" in documented:
         assert ask(client, operation) == "unauthenticated"
-        assert ask(client, operation, headers=nobody) == "forbidden"
+        assert ask(client, operation, headers=forbidden) == "forbidden"
     else:
         assert operation in ("live", "ready")
     if "unknown-clock" in documented:

@@ -26,7 +26,7 @@ OPEN |= {f"/status/{one.name}" for one in (Path(pages.__file__).parent / "status
 ALL_CLOCKS = {"/metrics"}
 OWN, OTHER, MISSING = "checkins", "payments", "nosuch"
 SCOPES = [set(chosen) for size in (1, 2, 3) for chosen in itertools.combinations(("read", "report", "admin"), size)]
-NOT_A_BODY = {"nobody": "knows this field"}
+NOT_A_BODY = {"unknown": "field"}
 
 
 def secret_of(scopes: set[str], everywhere: bool) -> str:
@@ -113,7 +113,7 @@ def test_what_holds_no_data_needs_no_token(client: TestClient, path: str) -> Non
 def test_without_a_good_token_nothing_is_told(client: TestClient, method: str, path: str) -> None:
     """401 without a token, for any clock."""
     for clock in (OWN, MISSING):
-        for secret in (None, "nobody-knows-this-token", TOKENS[0].secret + "x"):
+        for secret in (None, "an-unknown-secret", TOKENS[0].secret + "x"):
             assert asked(client, method, path, clock, secret).status_code == 401
 
 
@@ -158,7 +158,7 @@ def test_a_route_without_a_check_would_be_seen() -> None:
         assert asked(client, "GET", "/v1/clocks/{clock}/careless", OWN, secret).status_code == 200
 
 
-@pytest.mark.parametrize("given", [TOKENS[0].secret, TOKENS[-1].secret, "nobody-knows-this-token", "x"])
+@pytest.mark.parametrize("given", [TOKENS[0].secret, TOKENS[-1].secret, "an-unknown-secret", "x"])
 def test_every_token_is_compared_in_constant_time(client: TestClient, given: str) -> None:
     """Every configured token is compared, in constant time."""
     compared = []

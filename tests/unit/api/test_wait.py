@@ -89,7 +89,7 @@ def test_only_partitions_that_hold_the_clock_are_named(clock_fixture: ClockFixtu
     asked = {"until": "2026-11-22T11:05:00Z", "timeout": "0"}
     clock_fixture.read()
     at_large = client.get(URL, params=asked).json()
-    clock_fixture.publish_hold(Hold(Reason.NO_LEADER, (), "nobody leads"))
+    clock_fixture.publish_hold(Hold(Reason.NO_LEADER, (), "no process leads"))
     clock_fixture.read()
     unled = client.get(URL, params=asked).json()
 

@@ -1,4 +1,4 @@
-"""A clock as a replica shows it, by the word of a real leader: what holds it, since when, and never silence."""
+"""A clock's state as a replica publishes it, with a real leader: its hold, its beginning, and its readiness."""
 
 import json
 
@@ -33,8 +33,8 @@ def times(replica: ClockView) -> tuple[str, str]:
     return state["time"], state["slowest"][0]["time"]
 
 
-def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -> None:
-    """With Kafka down at the very first start, the clock holds since that start."""
+def test_a_hold_has_a_beginning_before_any_leader_has_written_the_store() -> None:
+    """If Kafka is down at the first start, the hold begins at that start."""
     clock = FaultyClock(now="2026-11-22T12:00:00Z")
     clock.log.unavailable = clock.topics.unavailable = True
     clock.settle()
@@ -47,8 +47,8 @@ def test_a_hold_has_a_beginning_even_where_no_leader_got_as_far_as_the_store() -
     assert state.hold_since_ms == parse_timestamp("since", "2026-11-22T12:00:00Z")
 
 
-def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
-    """A replica of an older version does not know the reason, but that the clock holds it says."""
+def test_an_unknown_reason_of_a_newer_leader_is_kept() -> None:
+    """A replica of an older version shows a hold whose reason it does not know."""
     clock = clock_with_ticks()
     hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
     clock.leader.leave()
@@ -62,7 +62,7 @@ def test_a_newer_leaders_reason_is_shown_as_it_came() -> None:
 
 
 def test_no_partition_seems_to_be_behind_the_clock() -> None:
-    """What is shown of the partitions is never older than the last tick shown, however fresh the last look was."""
+    """Partition clocks are never older than the last tick, even if the cached snapshot is recent."""
     clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
@@ -75,8 +75,8 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
     assert times(replica) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
 
 
-def test_a_store_that_only_takes_no_writes_is_said() -> None:
-    """A full Redis answers readers while no process can lead: the reason is why, not that nobody does."""
+def test_a_store_that_takes_no_writes_is_a_hold() -> None:
+    """A full Redis answers readers while no process can lead: the hold names the cause, not `no_leader`."""
     clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     feed.step(0)
@@ -96,8 +96,8 @@ def test_a_store_that_only_takes_no_writes_is_said() -> None:
     assert replica.state().hold is None
 
 
-def test_a_replica_that_cant_answer_says_why() -> None:
-    """Not before it has read the ticks, nor when it alone lost them; but with the store away it has a hold to tell."""
+def test_a_replica_that_cant_answer_has_a_readiness_error() -> None:
+    """Not ready before the first read, and when its feed is lost; ready while the store does not answer."""
     clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
