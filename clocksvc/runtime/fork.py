@@ -1,7 +1,7 @@
 """What a child process must do after a fork.
 
 Threads don't survive a fork, locks may stay locked for ever, and a connection that two processes use breaks for both.
-Whatever owns one of these registers here how to replace it in the child.
+An object that owns one of these registers here how to replace it in the child.
 """
 
 import logging

@@ -45,7 +45,7 @@ def feed_accepts_a_gap() -> Patched:
     "a cursor older than the kept ticks gets the kept ticks",
     Promise.NEVER_LOST,
     "lost",
-    directed="unit/service/test_tick_feed.py::test_a_cursor_older_than_what_is_kept_is_refused",
+    directed="unit/service/test_tick_feed.py::test_a_cursor_older_than_what_is_kept_is_rejected",
 )
 def old_cursor_answered() -> Patched:
     def after(ring: TickBuffer, cursor_ms: int, limit: int) -> list[Tick]:

@@ -166,7 +166,7 @@ def test_a_rejected_init_does_not_disturb_the_leader() -> None:
 def test_a_foreign_record_within_the_log_does_not_stop_a_rebuild() -> None:
     """The last record is complete and contains the state; a foreign record before it is skipped."""
     clock = clock_with_ticks(2)
-    clock.log.write_foreign(Message(b"somebody", b"hello", None))
+    clock.log.write_foreign(Message(b"foreign", b"hello", None))
     clock.report(0, "2026-11-22T12:04:00Z")
     clock.store.wipe()
     pass_time(clock, 10, clock.leader)

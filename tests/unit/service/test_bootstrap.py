@@ -1,4 +1,4 @@
-"""What the settings say of Redis is what its client is given."""
+"""The composition root: Redis settings reach the client, and only a program changes the process."""
 
 import sys
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ CLOCKS = {"checkins": {"topics": ["ingest"], "group": "consumers"}, "bills": {"t
 
 
 def settings(**redis: Any) -> Settings:
-    """A configuration with this Redis."""
+    """A configuration with these Redis settings."""
     return settings_from({"redis": redis, "clocks": CLOCKS})
 
 
 def options(configured: Settings) -> dict[str, Any]:
-    """What the client's connections are made with. No connection is made."""
+    """The options of the client's connections. It does not connect."""
     client: Any = bootstrap.open_connection(configured).client()
     found: dict[str, Any] = client.connection_pool.connection_kwargs
     return found
 
 
 def test_plain_url() -> None:
-    """Host, port, database, credentials; and time-outs, so that a dead Redis is noticed."""
+    """Host, port, database and credentials; and time-outs, so that a dead Redis is noticed."""
     found = options(settings(url="redis://ops:pa%40ss@redis.example:6390/3"))
 
     assert (found["host"], found["port"], found["db"]) == ("redis.example", 6390, 3)
@@ -41,7 +41,7 @@ def test_plain_url() -> None:
 
 
 def test_tls_with_files_and_a_separate_password() -> None:
-    """Files of a private authority and of a client certificate reach the client, odd characters included."""
+    """A private authority's and a client's certificate files reach the client, even with odd characters."""
     found = options(
         settings(
             url="rediss://redis.example/0",
@@ -59,7 +59,7 @@ def test_tls_with_files_and_a_separate_password() -> None:
 
 
 def test_sentinel() -> None:
-    """The sentinels are asked with their own password, the master with the store's."""
+    """The sentinels get their own password, the master gets the store's."""
     configured = settings(
         url="redis://:master@ignored/2",
         sentinel={"service": "mymaster", "nodes": ["one:26379", "two"], "password": "sentinel"},
@@ -78,7 +78,7 @@ def test_sentinel() -> None:
 
 
 def test_clocks_share_one_client() -> None:
-    """One pool for each Redis and process, however many clocks; another Redis has its own."""
+    """All clocks of a process share one pool for each Redis; another Redis has its own."""
     one, same, other = settings(url="redis://a/0"), settings(url="redis://a/0"), settings(url="redis://b/0")
 
     assert bootstrap.open_connection(one) is bootstrap.open_connection(same)
@@ -87,7 +87,7 @@ def test_clocks_share_one_client() -> None:
 
 @pytest.fixture
 def switch_interval() -> Iterator[None]:
-    """CPython's default, which comes back after the test."""
+    """Set CPython's default, and restore it after the test."""
     sys.setswitchinterval(0.005)
     yield
     sys.setswitchinterval(0.005)

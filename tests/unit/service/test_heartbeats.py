@@ -1,4 +1,4 @@
-"""One round of heartbeats: into every partition, checked, counted, never older than its life."""
+"""One round of heartbeats: sent to every partition, checked, counted, and expired after its TTL."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", "ticks", heartb
 
 
 class Cluster(FaultyTopics):
-    """A cluster that may not tell some topics."""
+    """A cluster that may not describe some topics."""
 
     forbidden: Collection[str] = ()
     asked: int = 0
@@ -44,7 +44,7 @@ class Cluster(FaultyTopics):
 
 @pytest.fixture
 def wall() -> ManualTime:
-    """The worker's clock; the store's stands at NOW_MS."""
+    """The worker's clock. The store's clock shows NOW_MS."""
     return ManualTime(NOW_MS / 1000)
 
 
@@ -67,12 +67,12 @@ ALL = (Partition("ingest", 0), Partition("ingest", 1), Partition("retries", 0))
 
 
 def timestamps(topics: FaultyTopics) -> dict[Partition, list[int]]:
-    """The timestamps that stand in each partition."""
+    """The timestamps of the records in each partition."""
     return {partition: [record.timestamp_ms for record in topics.records(partition)] for partition in ALL}
 
 
 def test_every_partition_gets_one(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """One record with the header lands in every partition, and the round is counted as a success."""
+    """Each partition gets one record with the header, and the round counts as a success."""
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
     assert (made.delivered, made.complete, made.counted) == (ALL, True, True)
@@ -83,7 +83,7 @@ def test_every_partition_gets_one(wall: ManualTime, store: FaultyStore, topics: 
 
 
 def test_partitions_come_from_kafka(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """A partition that was added since the last round gets its heartbeat with no change of configuration."""
+    """A partition that was added since the last round gets its heartbeat without a change of the configuration."""
     topics.add_partitions("retries", 1)
 
     assert Partition("retries", 1) in heartbeat.beat(SPEC, store, topics, wall, NOW_MS).delivered
@@ -98,7 +98,7 @@ def test_timestamp_is_the_earlier_clock(own_ms: int, wanted_ms: int, store: Faul
 
 
 def test_key_and_payload(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """Compacted or strictly typed topics get the key and payload that were configured."""
+    """Compacted or strictly typed topics get the configured key and payload."""
     spec = replace(SPEC, heartbeat=HeartbeatSpec(key=b"k", payload=b"{}"))
     heartbeat.beat(spec, store, topics, wall, NOW_MS)
 
@@ -108,7 +108,8 @@ def test_key_and_payload(wall: ManualTime, store: FaultyStore, topics: Cluster) 
 def test_a_store_out_of_reach_stops_no_heartbeat(
     wall: ManualTime, store: FaultyStore, topics: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the store the worker's own clock counts, every partition gets its record, the lost count is logged."""
+    """Without the store the worker's own clock counts, every partition gets its record, and the lost count is
+    logged."""
     store.broken = True
     with caplog.at_level(logging.WARNING):
         made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
@@ -119,7 +120,7 @@ def test_a_store_out_of_reach_stops_no_heartbeat(
 
 
 def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: Cluster) -> None:
-    """A store that told the time but can't count any more makes the round no less whole."""
+    """A store that gave its time but can't count afterwards leaves the round complete."""
 
     class Forgetful(FaultyStore):
         def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
@@ -132,7 +133,7 @@ def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: 
 
 
 def test_a_failed_partition_stops_no_other(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """Deliveries are checked one by one; a round with a failure is no success, and says why."""
+    """Deliveries are checked one by one; a round with a failure is no success, and has the reason."""
     topics.failing[ALL[1]] = "no leader"
     made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
@@ -159,7 +160,7 @@ def test_an_unreadable_topic_stops_no_other(wall: ManualTime, store: FaultyStore
 
 
 def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, store: FaultyStore) -> None:
-    """With Kafka away, a clock of a hundred topics does not wait for each of them."""
+    """Without Kafka, a clock of a hundred topics does not wait for each of them."""
     topics = Cluster()
     topics.slow = wall
     names = tuple(f"topic-{number}" for number in range(100))
@@ -183,7 +184,7 @@ def test_an_outage_of_kafka_is_asked_about_for_a_while_only(wall: ManualTime, st
 def test_an_old_round_expires(
     every_ms: int, age_ms: int, expired: bool, wall: ManualTime, store: FaultyStore, topics: Cluster
 ) -> None:
-    """A round that waited longer than max(every, 60 s) puts nothing, and is counted as expired."""
+    """A round that waited longer than max(every, 60 s) sends nothing and is counted as expired."""
     spec = replace(SPEC, interval_ms=600_000, heartbeat=HeartbeatSpec(every_ms))
     made = heartbeat.beat(spec, store, topics, wall, NOW_MS - age_ms)
 
@@ -192,14 +193,14 @@ def test_an_old_round_expires(
 
 
 def test_an_expired_round_is_no_success(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """The time of the last success stays where it was when a round expires."""
+    """An expired round does not change the time of the last success."""
     heartbeat.beat(SPEC, store, topics, wall, NOW_MS - 61_000)
 
     assert store.counters().heartbeat_success_ms is None
 
 
 def test_heartbeats_that_are_off(wall: ManualTime, store: FaultyStore, topics: Cluster) -> None:
-    """A clock without heartbeats gets none by accident: the error names the setting."""
+    """A clock without heartbeats raises an error that names the setting."""
     with pytest.raises(InvalidValue, match=r"clocks\.checkins\.heartbeat"):
         heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)
 
@@ -219,8 +220,8 @@ FAILED = heartbeat.HeartbeatRound(failed={ALL[0]: "no leader"})
         pytest.param(heartbeat.HeartbeatRound(expired=True), 61_000, 1, None, id="nor one that expired"),
     ],
 )
-def test_when_a_round_is_put_again(made: Any, age_ms: int, tries: int, wait_s: float | None) -> None:
-    """A round that is not whole is put again with a back-off, within its life."""
+def test_when_a_round_is_sent_again(made: Any, age_ms: int, tries: int, wait_s: float | None) -> None:
+    """A round that is not complete is sent again with a back-off, within its TTL."""
     assert heartbeat.retry_after_s(SPEC, made, NOW_MS - age_ms, NOW_MS, tries) == wait_s
 
 
@@ -228,5 +229,5 @@ def test_when_a_round_is_put_again(made: Any, age_ms: int, tries: int, wait_s: f
     ("now_ms", "due_ms"), [(NOW_MS, NOW_MS), (NOW_MS + 59_999, NOW_MS), (NOW_MS + 60_000, NOW_MS + MINUTE_MS)]
 )
 def test_due_times_are_multiples(now_ms: int, due_ms: int) -> None:
-    """A round is due at the multiple of `every` that has passed last."""
+    """A round is due at the last multiple of `every` that has passed."""
     assert heartbeat.due_ms(HeartbeatSpec(), now_ms) == due_ms

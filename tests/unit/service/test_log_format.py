@@ -1,4 +1,4 @@
-"""Log lines as a machine and as a person read them, and URLs that must not show their password."""
+"""Log lines for machines and for people, and URLs without passwords."""
 
 import io
 import json
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.core
 
 
 class Terminal(io.StringIO):
-    """A stream that a person looks at."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _leaves_logging_as_it_was() -> Iterator[None]:
-    """Whatever a test set up is gone after it."""
+    """Remove after the test what it has set up."""
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
     handlers, level, access_level = list(root.handlers), root.level, access.level
     yield
@@ -67,7 +67,7 @@ def test_json_is_the_default_for_a_stream_that_is_no_terminal() -> None:
 
 
 def test_text_is_the_default_on_a_terminal() -> None:
-    """A person reads one line: the same facts, details as name=value."""
+    """One readable line with the same facts; details as name=value."""
     stream = Terminal()
     setup_logging(stream=stream)
 
@@ -81,7 +81,7 @@ def test_text_is_the_default_on_a_terminal() -> None:
 
 @pytest.mark.parametrize(("log_format", "stream"), [("text", io.StringIO()), ("json", Terminal())])
 def test_the_format_can_be_chosen(log_format: str, stream: io.StringIO) -> None:
-    """`--log-format` counts more than what the stream is."""
+    """`--log-format` overrides the default of the stream."""
     setup_logging(log_format, stream=stream)
 
     assert _line(stream, _record("hello")).startswith("{") == (log_format == "json")
@@ -94,7 +94,7 @@ def test_the_format_can_be_chosen(log_format: str, stream: io.StringIO) -> None:
 )
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_line_is_lost_to_its_details(log_format: str, value: object) -> None:
-    """A detail that JSON can't carry is written as text; the line stays one line of strict JSON."""
+    """A detail that JSON can't represent is written as text; the line stays one line of strict JSON."""
     stream = io.StringIO()
     setup_logging(log_format, stream=stream)
 
@@ -106,7 +106,7 @@ def test_no_line_is_lost_to_its_details(log_format: str, value: object) -> None:
 
 
 def test_details_do_not_replace_the_lines_own_fields() -> None:
-    """A detail named like one of the line's own fields keeps an underscore behind its name."""
+    """A detail with the name of one of the line's own fields gets an underscore after its name."""
     stream = io.StringIO()
     setup_logging("json", stream=stream)
 
@@ -117,7 +117,7 @@ def test_details_do_not_replace_the_lines_own_fields() -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_an_error_comes_with_its_traceback_and_without_passwords(log_format: str) -> None:
-    """An exception's name, text and traceback are there; a password in a URL is not, wherever it stood."""
+    """The line has an exception's name, text and traceback; a password in a URL is masked everywhere."""
     stream = io.StringIO()
     setup_logging(log_format, stream=stream)
 
@@ -143,7 +143,8 @@ def test_a_message_can_not_forge_a_line() -> None:
 
 
 def test_warnings_and_levels() -> None:
-    """Python's warnings are lines too; what is below the level is not; set up twice, each line still comes once."""
+    """Python's warnings are lines too; lines below the level are dropped; after a second setup each line still comes
+    once."""
     stream = io.StringIO()
     setup_logging("json", stream=io.StringIO())
     setup_logging("json", stream=stream, level="warning")
@@ -161,8 +162,8 @@ def test_warnings_and_levels() -> None:
 @pytest.mark.parametrize(
     ("log_format", "level", "name"), [("xml", "INFO", "--log-format"), (None, "loud", "--log-lev")]
 )
-def test_an_unknown_format_or_level_is_refused(log_format: str | None, level: str, name: str) -> None:
-    """The error names the option, its value, and what would be right."""
+def test_an_unknown_format_or_level_is_rejected(log_format: str | None, level: str, name: str) -> None:
+    """The error names the option, its value and valid values."""
     with pytest.raises(InvalidValue, match=rf"{name}.*wanted one of"):
         setup_logging(log_format, level=level)
 
@@ -193,6 +194,6 @@ def test_an_unknown_format_or_level_is_refused(log_format: str | None, level: st
     ],
 )
 def test_passwords_in_urls_are_masked(url: str, shown: str) -> None:
-    """The user and the host stay readable, the password does not, however it is written."""
+    """User and host stay readable; the password does not, in any notation."""
     assert without_password(url) == shown
     assert without_password(shown) == shown

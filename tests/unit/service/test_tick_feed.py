@@ -1,4 +1,4 @@
-"""The feed: what was shown stays shown, no tick is missed, and nothing with a gap is given."""
+"""The feed: a shown tick stays shown, no tick is missed, and no list has a gap."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 
 def test_it_is_not_ready_before_it_has_read() -> None:
-    """A feed that has not read says so rather than that there are no ticks."""
+    """A feed that has not read yet raises an error and does not answer that there are no ticks."""
     bed = ClockFixture()
 
     with pytest.raises(Rebuilding):
@@ -29,8 +29,8 @@ def test_it_is_not_ready_before_it_has_read() -> None:
     assert not bed.feed.ready
 
 
-def test_a_feed_that_has_never_reached_the_store_says_so() -> None:
-    """Before the first answer, "no answer" is the error, not "no ticks"."""
+def test_a_feed_that_never_reached_the_store_raises() -> None:
+    """Before the first answer of the store it raises StoreUnavailable; it does not answer that there are no ticks."""
     bed = ClockFixture()
     bed.store.broken = True
 
@@ -43,7 +43,7 @@ def test_a_feed_that_has_never_reached_the_store_says_so() -> None:
 
 
 def test_it_shows_history_and_what_follows() -> None:
-    """The ticks that were there and those that come later are one chain."""
+    """The stored ticks and later ones are one chain."""
     bed = ClockFixture()
     chain = ticks(5)
     bed.publish(*chain[:3])
@@ -61,7 +61,7 @@ def test_it_shows_history_and_what_follows() -> None:
 
 
 def test_a_clock_without_ticks_has_none_to_give() -> None:
-    """Before the first tick lists are empty, and the first one is then seen."""
+    """Before the first tick lists are empty; then the first tick is shown."""
     bed = ClockFixture()
     bed.feed.step(0)
 
@@ -75,7 +75,7 @@ def test_a_clock_without_ticks_has_none_to_give() -> None:
 
 
 class PublishesInBetween(AnsweringStore):
-    """A store in which a tick is published just after each read of its history."""
+    """A store in which a tick is published right after each read of its history."""
 
     def newest_ticks(self, limit: int) -> list[Tick]:
         read = super().newest_ticks(limit)
@@ -85,7 +85,7 @@ class PublishesInBetween(AnsweringStore):
 
 @pytest.mark.parametrize("already", [0, 1, 5])
 def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
-    """What is published between the two reads comes with the second."""
+    """A tick that is published between the two reads comes with the second one."""
     bed = ClockFixture()
     store = PublishesInBetween("checkins", bed.time)
     bed.store = store
@@ -103,7 +103,7 @@ def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
 
 
 def test_subscribers_are_called_on_each_change() -> None:
-    """A callback comes for a tick, for trouble and for its end, not for a read without news."""
+    """A callback comes for a tick, for an outage and for its end, not for a read without changes."""
     bed = ClockFixture()
     calls: list[int] = []
     end = bed.feed.on_change(lambda: calls.append(1))
@@ -131,7 +131,7 @@ def test_subscribers_are_called_on_each_change() -> None:
 
 
 def test_older_ticks_come_from_the_store() -> None:
-    """A cursor before the ticks in memory reads the store, and joins it with what was shown without a gap."""
+    """For a cursor before the ticks in memory the feed reads the store and joins the ticks without a gap."""
     bed = ClockFixture(keep=4)
     chain = ticks(30)
     bed.publish(*chain)
@@ -145,7 +145,7 @@ def test_older_ticks_come_from_the_store() -> None:
 
 
 def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
-    """A list never runs ahead of the clock that the same replica shows."""
+    """A list never goes beyond the clock that the same replica shows."""
     bed = ClockFixture(keep=2)
     chain = ticks(6)
     bed.publish(*chain[:5])
@@ -155,8 +155,8 @@ def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
     assert bed.feed.ticks_after(0, 100) == chain[:5]
 
 
-def test_a_cursor_older_than_what_is_kept_is_refused() -> None:
-    """The oldest kept tick's own previous is the oldest cursor that is good."""
+def test_a_cursor_older_than_what_is_kept_is_rejected() -> None:
+    """The `previous` of the oldest stored tick is the oldest valid cursor."""
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.have(chain[3:])
@@ -174,7 +174,7 @@ def test_a_cursor_older_than_what_is_kept_is_refused() -> None:
     ids=["gone", "cut short", "cut back", "with a hole"],
 )
 def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: list[int]) -> None:
-    """Whatever is missing between an old cursor and the ticks in memory, the answer is an error, never a gap."""
+    """If any tick is missing between an old cursor and the ticks in memory, the answer is an error, never a gap."""
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
@@ -187,7 +187,7 @@ def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: lis
 
 
 def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> None:
-    """A chain that is whole in itself and passes what was shown, but names other ticks before it, is no answer."""
+    """A chain without gaps that goes beyond the shown ticks, but has other ticks before them, is no answer."""
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
@@ -201,7 +201,7 @@ def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> Non
 
 
 def test_what_is_in_memory_counts_as_kept() -> None:
-    """A store that trimmed further than memory does not make a good cursor bad."""
+    """A store that has trimmed ticks that are in memory does not make a valid cursor invalid."""
     bed = ClockFixture(keep=5)
     chain = ticks(10)
     bed.publish(*chain)
@@ -215,7 +215,7 @@ def test_what_is_in_memory_counts_as_kept() -> None:
 
 
 def test_reached_names_the_first_tick_at_or_after() -> None:
-    """Between two boundaries the later one answers; an answer that is known needs no store."""
+    """Between two boundaries the later tick is the answer; a tick in memory needs no store."""
     bed = ClockFixture(keep=3)
     chain = ticks(8)
     bed.have(chain[2:])
@@ -230,8 +230,8 @@ def test_reached_names_the_first_tick_at_or_after() -> None:
     assert bed.feed.reached(chain[3].at_ms) == chain[5]
 
 
-def test_it_runs_in_a_thread_and_outlives_trouble() -> None:
-    """No answer, an answer that makes no sense: it goes on once that is over, and ends when told."""
+def test_it_runs_in_a_thread_and_survives_outages() -> None:
+    """After an outage it continues; it ends after `stop`."""
     bed = ClockFixture()
     thread = bed.feed.thread()
     thread.start()
@@ -261,8 +261,8 @@ class Nonsense(FaultyStore):
         return super().newest_ticks(limit)
 
 
-def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
-    """An unforeseen error in the feed's thread shows as a store that is not read, until it is over."""
+def test_an_unexpected_exception_shows_as_a_failed_read() -> None:
+    """An unexpected exception in the feed's thread shows as a store that is not read, until it is over."""
     bed = ClockFixture()
     store = Nonsense("checkins", bed.time)
     feed = TickFeed("checkins", store, bed.time)
@@ -278,8 +278,8 @@ def test_a_stream_that_makes_no_sense_is_trouble_not_the_end() -> None:
     assert ended
 
 
-def test_a_feed_that_nobody_steps_is_stalled() -> None:
-    """A thread that hangs shows, by the monotonic clock."""
+def test_a_feed_without_steps_is_stalled() -> None:
+    """By the monotonic clock, a thread that hangs shows."""
     bed = ClockFixture()
     assert not bed.feed.stalled
     bed.feed.step(0)

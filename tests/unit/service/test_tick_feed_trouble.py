@@ -1,4 +1,4 @@
-"""The feed in trouble: a store that is gone, cut back, trimmed or broken moves nothing back and leaves no gap."""
+"""The feed with a store that is lost, cut, trimmed or broken: nothing goes back, and no list has a gap."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.unit.api.clock_fixture import (
 
 
 def test_a_store_out_of_reach_takes_nothing_away() -> None:
-    """What was shown can still be had; what the store would be needed for is refused by name."""
+    """Ticks in memory are still returned; a read that needs the store raises StoreUnavailable."""
     bed = ClockFixture(keep=3)
     chain = ticks(6)
     bed.publish(*chain)
@@ -54,8 +54,9 @@ def test_a_lost_stream_is_not_shown_and_heals() -> None:
     assert bed.feed.newest(10) == [*chain, *after(chain[3])]
 
 
-def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_was_a_tick() -> None:
-    """Until a leader has been there an empty stream says nothing: a subscriber from the beginning would get all."""
+def test_a_replica_that_starts_on_a_flushed_store_does_not_answer_that_there_are_no_ticks() -> None:
+    """Before a leader has written the store, an empty stream means nothing: a subscriber from the beginning must get
+    all ticks."""
     bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
@@ -72,8 +73,8 @@ def test_a_replica_that_starts_on_a_flushed_store_does_not_say_that_there_never_
     assert bed.feed.newest(10) == chain
 
 
-def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None:
-    """Not only at the feed's next read: who asks then is told so."""
+def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_written_the_store() -> None:
+    """At once, not only after the feed's next read."""
     bed = ClockFixture(led=False)
     bed.feed.step(0)
     with pytest.raises(Rebuilding):
@@ -90,7 +91,8 @@ def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_been_there() -> None
 
 
 def test_a_stream_that_ends_below_is_not_shown() -> None:
-    """A stream cut back, as by a store's roll-back, moves nothing back; it heals when it has caught up."""
+    """A stream that was cut, for example by a store's roll-back, moves nothing back. The feed continues when the stream
+    has caught up."""
     bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
@@ -109,7 +111,7 @@ def test_a_stream_that_ends_below_is_not_shown() -> None:
 
 @pytest.mark.parametrize("older", [2, 0])
 def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> None:
-    """A later tick that names one before the last shown as its previous is another history."""
+    """A later tick whose `previous` is before the last shown tick belongs to another history."""
     bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
@@ -124,8 +126,8 @@ def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> No
     assert bed.feed.ticks_after(chain[0].at_ms, 10) == chain[1:]
 
 
-def test_a_stream_trimmed_beyond_what_was_shown_begins_anew() -> None:
-    """After a long absence the ticks in between are gone: cursors before them are refused, the clock goes on."""
+def test_the_feed_continues_after_a_stream_was_trimmed_beyond_what_was_shown() -> None:
+    """After a long absence the ticks in between are gone: cursors before them are rejected, and the clock continues."""
     bed = ClockFixture()
     chain = ticks(20)
     bed.publish(*chain[:3])
@@ -145,7 +147,7 @@ def test_a_stream_trimmed_beyond_what_was_shown_begins_anew() -> None:
 
 @pytest.mark.parametrize("keep", [100, 2])
 def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
-    """A missing tick in the middle is no trimming: the feed stops before the hole, and goes on when it is mended."""
+    """A missing tick in the middle is no trimming: the feed stops before the gap, and continues when it is filled."""
     bed = ClockFixture(keep=keep)
     chain = ticks(8)
     bed.publish(*chain[:3])
@@ -164,7 +166,7 @@ def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
 
 
 def test_a_stream_with_a_hole_at_the_start_is_not_shown() -> None:
-    """A replica that starts over a broken chain waits until it is whole."""
+    """A replica that starts with a broken chain waits until the chain is complete."""
     bed = ClockFixture()
     chain = ticks(5)
     bed.have([*chain[:2], *chain[3:]])
@@ -191,12 +193,11 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through(
+def test_a_follower_gets_each_tick_once_in_order_with_any_store(
     events: list[tuple[str, tuple[int, int]]],
 ) -> None:
-    """The stream is any piece of the true chain at any moment, or out of reach; a follower resumes from what it saw.
-
-    It gets exactly the ticks after that; only when it is told that its cursor is too old may some be missing."""
+    """The stream is any part of the true chain at any moment, or the store does not answer; a follower resumes from the
+    last tick that it saw. It gets exactly the ticks after that. Ticks may be missing only after CursorTooOld."""
     bed = ClockFixture(keep=4)
     chain = ticks(24)
     position = {tick: number for number, tick in enumerate(chain)}
@@ -229,7 +230,7 @@ def test_a_follower_gets_each_tick_once_in_order_whatever_the_store_goes_through
 
 
 def test_another_emission_of_the_same_tick_is_the_same_tick() -> None:
-    """A stream made anew from the log may carry what the store held before with another emission time."""
+    """A stream that was rebuilt from the log may contain the same ticks with another emission time."""
     bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
