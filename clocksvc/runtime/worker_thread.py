@@ -10,9 +10,9 @@ from clocksvc.runtime.backoff import CRASH, Backoff
 class WorkerThread:
     """Calls `body` in a thread, again and again, until `stop`.
 
-    The rule for exceptions: `body` handles the errors that it expects. Any other exception is logged with its
-    traceback and counted; then `on_crash` resets what `body` works with, and after a back-off (`backoff.CRASH`) the
-    thread continues.
+    `body` handles the errors that it expects. Any other exception is logged with its traceback and with the number of
+    exceptions so far. Then `on_crash` resets what `body` works with, and the thread continues after a back-off
+    (`backoff.CRASH`).
 
     The thread is a daemon: a call that blocks for ever can't keep the process alive. It does not exist in a child
     process after a fork: the child must create a new WorkerThread (see `fork.after_fork`).
@@ -25,8 +25,8 @@ class WorkerThread:
         body: does one piece of work; returns the seconds to wait before the next call, or None to end the thread.
         log: where exceptions are logged.
         extra: further fields for these log lines.
-        wake: ends the wait between two calls when set; `body` is then responsible for nothing being lost: it is
-            cleared before each call. It does not shorten the back-off after an exception.
+        wake: ends the wait between two calls when it is set. It is cleared before each call. It does not end the
+            back-off after an exception.
         on_crash: called in the thread after an unexpected exception, before the back-off.
         finish: called in the thread when it ends.
     """
@@ -103,4 +103,4 @@ class WorkerThread:
 
     def _crashed(self, message: str) -> None:
         self.crashes += 1
-        self._log.exception(message, extra=self._extra)
+        self._log.exception(message, extra={**self._extra, "crashes": self.crashes})
