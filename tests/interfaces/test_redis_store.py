@@ -339,3 +339,31 @@ def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None
         store.snapshot()
     store.close()
     connection.close()
+
+
+def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: RedisKeeper) -> None:
+    """And everything with the last replica."""
+    lead(on_redis.store, SINGLE)
+    heard = f"{on_redis.prefix}:{{{CLOCK}}}:heard"
+    on_redis.store.announce("host:1 x", "changed", LEASE_MS, "{}")
+    assert set(on_redis.raw.hgetall(heard)) == {"since", "changed"}
+    on_redis.audit()
+
+    on_redis.store.announce("host:1 x", "changed", 0)
+
+    assert on_redis.raw.exists(heard) == 0
+    on_redis.audit()
+
+
+def test_announcements_count_again_after_the_servers_clock_was_set_back(on_redis: RedisKeeper) -> None:
+    """A time in the future would keep the leader waiting until then."""
+    store = on_redis.store
+    lead(store, SINGLE)
+    store.announce("host:1 x", "same", LEASE_MS, "{}")
+    ahead_ms = store.now_ms() + 3_600_000
+    on_redis.raw.hset(f"{on_redis.prefix}:{{{CLOCK}}}:heard", "since", str(ahead_ms))
+
+    store.announce("host:1 x", "same", LEASE_MS, "{}")
+
+    seen = store.read_progress(TOKEN, LEASE_MS)
+    assert (seen.announcements_complete_since_ms or ahead_ms) <= seen.now_ms
