@@ -1,4 +1,4 @@
-"""What Grafana needs of a dashboard, and what somebody needs who is woken up: by the SDK's own schema, and by rules."""
+"""Requirements of Grafana, by the SDK's schema, and of a person on call, by rules."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ def read_by_the_sdk(dashboard: str) -> Any:
 
 
 def differences(read: Any, written: Any, path: str = "") -> Iterator[str]:
-    """Where what the SDK read is not what was written; fields that it adds by itself do not count."""
+    """Differences between what the SDK read and what was written; fields that it adds do not count."""
     if isinstance(written, dict) and isinstance(read, dict):
         for key, value in written.items():
             yield from differences(read.get(key), value, f"{path}.{key}")
@@ -47,12 +47,12 @@ def differences(read: Any, written: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_the_sdks_schema_knows_every_field(dashboard: str) -> None:
-    """Read into the SDK's models and written again, nothing is lost and nothing is another."""
+    """Reading into the SDK's models and writing again changes nothing."""
     assert list(differences(read_by_the_sdk(dashboard), model(dashboard))) == []
 
 
 def test_a_field_that_grafana_does_not_have_is_found() -> None:
-    """The check above does see a stray field, at any depth."""
+    """The check above finds a stray field at any depth."""
     strange = model("clock")
     panel = next(one for one in strange["panels"] if one["type"] == "stat")
     panel["options"]["colour"] = "red"
@@ -63,7 +63,7 @@ def test_a_field_that_grafana_does_not_have_is_found() -> None:
 
 
 def test_they_are_two() -> None:
-    """Each has its own identity, by which links find it, and the tag by which they find each other."""
+    """Each has its own id for links, and the tag by which dashboards link to each other."""
     models = [model(name) for name in NAMES]
 
     assert [one["uid"] for one in models] == ["clocksvc-clock", "clocksvc-fleet"]
@@ -73,7 +73,7 @@ def test_they_are_two() -> None:
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_panels_have_numbers_and_places_of_their_own(dashboard: str) -> None:
-    """No number twice, no panel upon another or beyond the edge, and none in the wrong order."""
+    """Panel numbers are unique; panels do not overlap, stay within the width, and are in order."""
     whole = model(dashboard)["panels"]
     numbers = [panel["id"] for panel in whole]
     taken: dict[tuple[int, int], str] = {}
@@ -111,7 +111,7 @@ def test_every_panel_can_be_read_at_night(dashboard: str) -> None:
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_every_query_is_told_apart_and_asks_the_chosen_source(dashboard: str) -> None:
-    """Within a panel no query has another's name; every panel and variable asks `$datasource`."""
+    """Query names are unique within a panel; every panel and variable uses `$datasource`."""
     for panel in panels(dashboard):
         names = [target["refId"] for target in panel["targets"]]
         assert len(names) == len(set(names)) > 0, panel["title"]
@@ -123,7 +123,7 @@ def test_every_query_is_told_apart_and_asks_the_chosen_source(dashboard: str) ->
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_variables_are_there_before_they_are_used(dashboard: str) -> None:
-    """Data source, job and clock first; no query or variable names one that is not there, or not there yet."""
+    """Data source, job and clock come first; queries and variables use only variables that are defined before."""
     known: dict[str, str] = {}
     for name, variable in variables(dashboard).items():
         if variable["type"] == "query":
@@ -138,7 +138,7 @@ def test_variables_are_there_before_they_are_used(dashboard: str) -> None:
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_links_lead_to_page_and_runbook(dashboard: str) -> None:
-    """Both addresses are variables that an address in the URL can set; no other address is in the file."""
+    """Both addresses are variables that the URL can set; the file has no other address."""
     links = {link["title"]: link.get("url") for link in model(dashboard)["links"]}
     text = (FOLDER / f"{dashboard}.json").read_text(encoding="utf-8")
 
@@ -152,7 +152,7 @@ def test_links_lead_to_page_and_runbook(dashboard: str) -> None:
 
 
 def test_holds_are_drawn_over_every_panel_in_all_versions_of_grafana() -> None:
-    """Some read an annotation's query in its root, some in its target: both have it."""
+    """Some versions read an annotation's query in its root, some in its target: both have it."""
     layers = model("clock")["annotations"]["list"]
 
     assert [layer["name"] for layer in layers] == ["Holds"]
@@ -171,7 +171,7 @@ def test_queries_never_make_up_a_number(dashboard: str) -> None:
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_metrics_are_those_of_the_catalogue(dashboard: str) -> None:
-    """No query names a metric that nobody exports."""
+    """Queries use only exported metrics."""
     exported = {metric.name for metric in CATALOGUE}
     exported |= {f"{metric.name}_bucket" for metric in CATALOGUE if metric.type == "histogram"}
     named = {name for asked in queries(dashboard) for name in _METRIC.findall(asked.expression)}
