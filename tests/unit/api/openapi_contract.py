@@ -22,8 +22,8 @@ def documented_problems(openapi: dict[str, Any]) -> set[tuple[str, int, str]]:
     return {
         (operation["operationId"], int(status), name)
         for operation in operations(openapi).values()
-        for status, said in operation["responses"].items()
-        for name in said["content"].get(PROBLEM, {}).get("examples", {})
+        for status, documented in operation["responses"].items()
+        for name in documented["content"].get(PROBLEM, {}).get("examples", {})
     }
 
 
@@ -40,9 +40,9 @@ def check_documented(openapi: dict[str, Any], response: httpx2.Response) -> None
     )
     if operation is None:
         return
-    said = operation["responses"].get(str(response.status_code))
-    assert said is not None, f"{response.request.method} {response.request.url} answered {response.status_code}"
-    assert response.headers["content-type"].split(";")[0] in said["content"]
+    documented = operation["responses"].get(str(response.status_code))
+    assert documented is not None, f"{response.request.method} {response.request.url} answered {response.status_code}"
+    assert response.headers["content-type"].split(";")[0] in documented["content"]
 
 
 def problem_name(response: httpx2.Response) -> str:

@@ -32,7 +32,7 @@ def ended(connection: socket.socket) -> bytes:
         seen += chunk
 
 
-def said(port: int, data: bytes) -> bytes:
+def response_to(port: int, data: bytes) -> bytes:
     """The response to these bytes, until the server closes the connection."""
     with connected(port) as connection:
         connection.sendall(data)
@@ -42,6 +42,6 @@ def said(port: int, data: bytes) -> bytes:
 def livez_took_s(port: int) -> float:
     """How long `/livez` takes on a new connection."""
     began = time.monotonic()
-    answer = said(port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = response_to(port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 "), answer
     return time.monotonic() - began

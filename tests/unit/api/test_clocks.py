@@ -122,7 +122,7 @@ def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(clock_fixture: Cl
     assert (state["slowest"], state["leader"]) == ([], None)
 
 
-def test_nobody_leads(client_of: ClientOf) -> None:
+def test_a_clock_without_a_leader(client_of: ClientOf) -> None:
     """Without a lease and a leader's status the hold is `no_leader`; before the first leader its beginning is null."""
     clock_fixture = ClockFixture(led=False)
     clock_fixture.read()

@@ -75,7 +75,7 @@ def test_a_page_to_the_letter(clock_fixture: ClockFixture, client: TestClient) -
     assert [run["topic"] for run in client.get(URL, params={"after": f"{TOPIC}:3"}).json()["runs"]] == ["payments"]
 
 
-def test_it_says_what_the_list_says(clock_fixture: ClockFixture, client: TestClient) -> None:
+def test_it_has_the_same_clocks_as_the_list(clock_fixture: ClockFixture, client: TestClient) -> None:
     """Both routes give the same partition clocks."""
     clock_fixture.report(NOON + 2.5, NOON - 60)
     clock_fixture.read()
@@ -95,7 +95,7 @@ def test_4096_partitions_are_one_page() -> None:
         assert page["next"] is None
 
 
-def test_no_page_is_larger_whatever_is_on_it() -> None:
+def test_no_page_exceeds_its_limit() -> None:
     """Pages are at most 60 kB and have every partition once: with many, non-consecutive, or long-named partitions."""
     for these in (
         partition_clocks(TOPIC, 12_000, 0),

@@ -16,7 +16,7 @@ from tests.unit.api.raw_http import (
     connected,
     ended,
     livez_took_s,
-    said,
+    response_to,
 )
 from tests.unit.api.running_service import (
     RunningService,
@@ -49,7 +49,7 @@ def one(**fields: object) -> bytes:
     return json.dumps({"group": GROUP, "reports": [reading]}).encode()
 
 
-REFUSED_BY_PROTOCOL = {
+INVALID_HTTP = {
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 600,
     "a line that goes on": b"GET /" + b"a" * 200_000,
     "headers that go on": b"GET /livez HTTP/1.1\r\n" + b"X-A: b\r\n" * 20_000,
@@ -71,7 +71,7 @@ REFUSED_BY_PROTOCOL = {
 }
 
 DEEP = 100_000
-REFUSED_BY_US = {
+INVALID_REQUESTS = {
     "JSON of great depth": posted(b"[" * DEEP + b"]" * DEEP),
     "objects of great depth": posted(b'{"a":' * DEEP + b"1" + b"}" * DEEP),
     "NaN": posted(b'{"group": "g", "reports": [], "late_records": NaN}'),
@@ -149,10 +149,10 @@ def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
-@pytest.mark.parametrize("name", REFUSED_BY_PROTOCOL)
-def test_what_is_no_http_is_refused_or_cut_off(service: RunningService, name: str) -> None:
+@pytest.mark.parametrize("name", INVALID_HTTP)
+def test_invalid_http_is_rejected_or_closed(service: RunningService, name: str) -> None:
     """The response is a 4xx, or there is none, and the connection is closed."""
-    answer = said(service.port, REFUSED_BY_PROTOCOL[name])
+    answer = response_to(service.port, INVALID_HTTP[name])
 
     assert status(answer) in (0, 200, 400, 401, 404, 405, 413, 415, 422)
     assert b"Traceback" not in answer
@@ -160,10 +160,10 @@ def test_what_is_no_http_is_refused_or_cut_off(service: RunningService, name: st
         assert status(answer) != 200
 
 
-@pytest.mark.parametrize("name", REFUSED_BY_US)
-def test_what_is_no_question_is_a_problem(service: RunningService, name: str) -> None:
+@pytest.mark.parametrize("name", INVALID_REQUESTS)
+def test_invalid_requests_are_problems(service: RunningService, name: str) -> None:
     """The response is problem details (4xx), without headers injected by the client."""
-    answer = said(service.port, REFUSED_BY_US[name])
+    answer = response_to(service.port, INVALID_REQUESTS[name])
 
     assert 400 <= status(answer) < 500
     assert b"application/problem+json" in answer
@@ -173,7 +173,7 @@ def test_what_is_no_question_is_a_problem(service: RunningService, name: str) ->
 @pytest.mark.parametrize("name", ANSWERED)
 def test_what_is_odd_but_right_is_answered(service: RunningService, name: str) -> None:
     """Unusual but valid requests are answered with 200."""
-    assert status(said(service.port, ANSWERED[name])) == 200
+    assert status(response_to(service.port, ANSWERED[name])) == 200
 
 
 @pytest.mark.parametrize("asked", ["POST /v1/clocks", "GET /v1/clocks/checkins/ticks/stream"])
@@ -191,7 +191,7 @@ def test_pipelined_requests_are_answered_in_order(service: RunningService) -> No
     paths = ["/livez", "/v1/nothing", "/readyz", "/v1/clocks/checkins/ticks?limit=x"] * 25
     sent = b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths) + head("GET", "/livez")
 
-    answers = said(service.port, sent).split(b"HTTP/1.1 ")[1:]
+    answers = response_to(service.port, sent).split(b"HTTP/1.1 ")[1:]
 
     assert [int(answer[:3]) for answer in answers] == [*[200, 404, 200, 422] * 25, 200]
 

@@ -78,11 +78,11 @@ def test_every_parameter_is_described(openapi: dict[str, Any]) -> None:
 def test_every_problem_has_an_example(openapi: dict[str, Any]) -> None:
     """Every documented problem has an example with its status."""
     for operation in operations(openapi).values():
-        for status, said in operation["responses"].items():
+        for status, response in operation["responses"].items():
             if status == "200":
                 continue
-            assert list(said["content"]) == [PROBLEM]
-            for example in said["content"][PROBLEM]["examples"].values():
+            assert list(response["content"]) == [PROBLEM]
+            for example in response["content"][PROBLEM]["examples"].values():
                 assert example["value"]["status"] == int(status)
                 assert example["value"]["detail"]
 
@@ -95,7 +95,7 @@ def test_tokens_are_asked_for_everywhere_but_at_probes(openapi: dict[str, Any]) 
 
 @API.exclude(operation_id="streamTicks").parametrize()
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_is_asked_the_answer_is_documented(case: Case[Any]) -> None:
+def test_every_response_is_documented(case: Case[Any]) -> None:
     """No 5xx and no undocumented status, media type or body; invalid requests are rejected."""
     query = case.query
     if case.path.endswith("/wait"):
@@ -110,7 +110,7 @@ def test_whatever_is_asked_the_answer_is_documented(case: Case[Any]) -> None:
 
 @given(after=st.one_of(st.none(), st.text(max_size=30)), last_id=st.one_of(st.none(), st.binary(max_size=20)))
 @settings(max_examples=300)
-def test_whatever_a_stream_is_asked_to_resume_from(after: str | None, last_id: bytes | None) -> None:
+def test_a_stream_with_any_cursor(after: str | None, last_id: bytes | None) -> None:
     """A stream begins, or is a documented problem; HEAD, so that it ends."""
     headers = [(b"Authorization", f"Bearer {SECRET}".encode())]
     headers += [] if last_id is None else [(b"Last-Event-ID", last_id)]

@@ -54,7 +54,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap:
 @API.exclude(operation_id="streamTicks").parametrize()
 @pytest.mark.parametrize("token", [ALL, OTHERS, None])
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_is_asked_the_answer_is_documented(case: Case[Any], token: str | None, service: Workspace) -> None:
+def test_every_response_is_documented(case: Case[Any], token: str | None, service: Workspace) -> None:
     """No undocumented status, media type or body, and no 5xx. Most requests name the existing clock, and none waits."""
     if len(str(case.path_parameters.get("clock", ""))) % 4:
         case.path_parameters["clock"] = "checkins"

@@ -133,8 +133,8 @@ def test_only_admins_may(client_of: ClientOf, method: str, resource: str, body: 
     assert [status(READ), status(OTHERS), status("unknown-0123456789")] == [403, 403, 401]
     assert clock_fixture.store.snapshot().exclusions == ()
     assert status(ADMIN) == 200
-    said = [*clock_fixture.store.snapshot().exclusions, clock_fixture.store.snapshot().pause]
-    assert {one.by for one in said if one is not None} <= {"ops"}
+    overrides = [*clock_fixture.store.snapshot().exclusions, clock_fixture.store.snapshot().pause]
+    assert {one.by for one in overrides if one is not None} <= {"ops"}
 
 
 @pytest.mark.parametrize(("method", "resource", "body"), CALLS)

@@ -39,7 +39,7 @@ def test_it_stays_ready_while_the_store_is_out_of_reach(clock_fixture: ClockFixt
     assert client.get("/readyz").status_code == 200
 
 
-def test_it_stays_ready_while_the_stream_is_made_anew(clock_fixture: ClockFixture, client: TestClient) -> None:
+def test_it_stays_ready_while_the_stream_is_rebuilt(clock_fixture: ClockFixture, client: TestClient) -> None:
     """During an outage of Kafka all replicas stay ready: one must answer with the hold."""
     clock_fixture.publish(*ticks(2))
     clock_fixture.read()

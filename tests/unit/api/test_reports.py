@@ -136,7 +136,7 @@ def test_the_clock_in_the_answer_is_never_below_what_was_shown(clock_fixture: Cl
         ([], "body"),
     ],
 )
-def test_a_malformed_report_is_refused_whole(
+def test_a_malformed_report_is_rejected_as_a_whole(
     clock_fixture: ClockFixture, client: TestClient, body: Any, field: str
 ) -> None:
     """422 with the field; the valid items of the same report are not written either."""
@@ -180,7 +180,7 @@ def test_another_media_type_is_named(client: TestClient, given: str | None) -> N
     assert problem_name(response) == "unsupported-media-type"
 
 
-def test_a_store_out_of_reach_is_said(clock_fixture: ClockFixture, client: TestClient) -> None:
+def test_an_outage_of_the_store_is_503(clock_fixture: ClockFixture, client: TestClient) -> None:
     """503 with Retry-After while the store does not answer."""
     clock_fixture.store.broken = True
     response = client.post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})

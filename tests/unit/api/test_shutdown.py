@@ -53,7 +53,7 @@ def test_streams_and_polls_end_with_the_service(clock_fixture: ClockFixture) -> 
 
 
 @pytest.mark.parametrize("path", ["ticks?timeout=5", "ticks/stream", "wait?until=2100-01-01T00:00:00Z&timeout=5"])
-def test_nobody_new_is_held_by_a_service_that_ends(client: TestClient, path: str) -> None:
+def test_no_new_request_waits_at_shutdown(client: TestClient, path: str) -> None:
     """At shutdown: 503 with Retry-After for waiting requests and for `/readyz`; other requests are still answered."""
     client.app.state.closing.set()  # type: ignore[attr-defined]  # Starlette's type does not know FastAPI's
 

@@ -47,9 +47,7 @@ def live(served: RunningService) -> AsyncClock:
     return clock
 
 
-def test_a_stream_that_nobody_reads_is_dropped_and_counted(
-    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_stream_is_dropped_and_counted(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream is closed if its client reads nothing for 30 s (here 0.5 s); other clients get every tick."""
     assert connections.WRITE_STALL_TIMEOUT_S == 30
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.5)
@@ -110,7 +108,7 @@ def test_a_slow_client_that_goes_on_reading_is_kept(
     assert len(json.loads(seen.partition(b"\r\n\r\n")[2])["ticks"]) == 1_000
 
 
-def test_an_answer_that_nobody_takes_is_let_go(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_response_is_dropped(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Responses of all sizes are dropped too if their client stops reading."""
     monkeypatch.setattr(connections, "WRITE_STALL_TIMEOUT_S", 0.3)
     clock_fixture.publish(*ticks(1_000))
@@ -133,9 +131,7 @@ def test_an_answer_that_nobody_takes_is_let_go(clock_fixture: ClockFixture, monk
         get("/livez") + b"GET /livez HT",
     ],
 )
-def test_half_a_head_is_waited_for_no_longer(
-    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
+def test_incomplete_headers_time_out(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """Incomplete headers: closed after 10 s (here 0.3 s), even if single bytes still arrive."""
     assert connections.HEADERS_TIMEOUT_S == 10
     monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 0.3)
@@ -150,7 +146,7 @@ def test_half_a_head_is_waited_for_no_longer(
 @pytest.mark.parametrize(
     "framing", ["Content-Length: 1000\r\n\r\n{", 'Transfer-Encoding: chunked\r\n\r\n5\r\n{"a":\r\n']
 )
-def test_half_a_body_is_waited_for_no_longer(
+def test_an_incomplete_body_times_out(
     clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, framing: str
 ) -> None:
     """Incomplete bodies, endless chunks included: closed 30 s (here 0.3 s) after the headers."""
@@ -189,7 +185,9 @@ def _trickle(connection: socket.socket, byte: bytes) -> None:
     raise TimeoutError
 
 
-def test_a_thousand_half_requests_delay_nobody(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_incomplete_requests_delay_no_other_client(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Probes are answered at once while many such connections are open, and while they are closed."""
     monkeypatch.setattr(connections, "HEADERS_TIMEOUT_S", 2.0)
     clock_fixture.publish(*ticks(2))

@@ -8,7 +8,7 @@ from clocksvc.clock.spec import HeartbeatSpec
 from tests.unit.api.clock_fixture import ClockFixture
 
 
-def test_the_last_whole_round_and_the_counts(clock_fixture: ClockFixture, client: TestClient) -> None:
+def test_the_last_complete_round_and_the_counts(clock_fixture: ClockFixture, client: TestClient) -> None:
     """Counts are of all rounds; a round with a failed record is not complete."""
     clock_fixture.view.spec = replace(clock_fixture.spec, heartbeat=HeartbeatSpec(30_000))
     clock_fixture.store.count_heartbeats({"delivered": 2}, success=True)

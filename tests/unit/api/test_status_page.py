@@ -47,7 +47,7 @@ def test_the_page_is_html_that_allows_nothing_but_its_own_files(client: TestClie
     assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", page.text)
 
 
-def test_what_it_loads_is_there_and_is_what_it_says(client: TestClient) -> None:
+def test_all_files_are_served_with_their_media_types(client: TestClient) -> None:
     """Its URLs are relative, so that it works behind a path prefix; every file is served with its media type."""
     for address in loads(client.get("/").text):
         assert not address.startswith(("/", "http", "data:"))

@@ -113,7 +113,7 @@ def test_a_gap_within_a_stream_is_a_reset_too(clock_fixture: ClockFixture) -> No
     assert [int(event.id) * 1000 for event in kept] == [tick.at_ms for tick in chain[20:]]
 
 
-def test_nothing_is_said_twice_when_a_lost_stream_comes_back(clock_fixture: ClockFixture) -> None:
+def test_no_tick_is_repeated_after_a_rebuilt_stream(clock_fixture: ClockFixture) -> None:
     """A flush and a rebuilt stream are invisible: the next event is the next tick."""
     chain = ticks(4)
     clock_fixture.publish(*chain[:3])
@@ -165,7 +165,7 @@ def test_a_foreign_event_id_is_refused(client: TestClient, given: str) -> None:
     assert response.json()["errors"][0]["field"] == "Last-Event-ID"
 
 
-def test_a_stream_does_not_begin_where_nothing_can_be_said(client_of: ClientOf) -> None:
+def test_a_stream_does_not_begin_while_its_cursor_is_unknown(client_of: ClientOf) -> None:
     """503 for a cursor that needs the store while it does not answer."""
     clock_fixture = ClockFixture(keep=2)
     clock_fixture.publish(*ticks(10))

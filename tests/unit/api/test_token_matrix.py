@@ -110,7 +110,7 @@ def test_what_holds_no_data_needs_no_token(client: TestClient, path: str) -> Non
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_without_a_good_token_nothing_is_told(client: TestClient, method: str, path: str) -> None:
+def test_without_a_valid_token_the_response_is_401(client: TestClient, method: str, path: str) -> None:
     """401 without a token, for any clock."""
     for clock in (OWN, MISSING):
         for secret in (None, "an-unknown-secret", TOKENS[0].secret + "x"):

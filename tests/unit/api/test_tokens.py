@@ -35,7 +35,7 @@ def fixtures() -> list[ClockFixture]:
 
 
 @pytest.mark.parametrize("path", [*READS, "/v1/clocks/checkins/ticks/stream", "/v1/clocks/nosuch", "/nothing"])
-def test_without_a_token_nothing_is_told(client_of: ClientOf, fixtures: list[ClockFixture], path: str) -> None:
+def test_without_a_token_no_data_is_returned(client_of: ClientOf, fixtures: list[ClockFixture], path: str) -> None:
     """401 with a challenge, the same for clocks that exist and that don't."""
     response = client_of(*fixtures, tokens=TOKENS).get(path)
 

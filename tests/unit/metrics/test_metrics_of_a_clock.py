@@ -108,7 +108,7 @@ def test_what_the_topics_decide_is_absent_until_it_is_known() -> None:
     assert (before, values(watching(view), "clocksvc_max_out_of_orderness_seconds")) == ({}, {"checkins": 0.0})
 
 
-def test_the_last_tick_says_when_it_was_emitted() -> None:
+def test_the_emission_time_of_the_last_tick() -> None:
     """It tells a clock that catches up from one that is stopped."""
     view = FakeClockView()
     before = values(watching(view), "clocksvc_last_tick_emitted_timestamp_seconds")
@@ -118,7 +118,7 @@ def test_the_last_tick_says_when_it_was_emitted() -> None:
     assert (before, after) == ({}, {"checkins": (NOW_MS + 1) / 1000})
 
 
-def test_a_replica_that_cant_answer_says_so_by_clock() -> None:
+def test_readiness_is_exported_per_clock() -> None:
     """`clocksvc_ready` is 0 for the clock whose feed is lost, and 1 for the others."""
     lost = FakeClockView(
         ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"), trouble="lost while the store answers"
