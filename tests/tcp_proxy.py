@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Self
 
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK
 
 _CHUNK = 65_536
 _CONNECT_S = 5.0

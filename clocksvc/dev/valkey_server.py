@@ -7,8 +7,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from clocksvc.dev.child_process import DevServerError
-from clocksvc.dev.child_server import ChildServer
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK, ChildServer
 
 _GO_ON = "To go on without it, use a Redis or Valkey that runs already: --redis URL, or REDIS_URL=redis://HOST:PORT/0."
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.ports import LOOPBACK, free_ports
 from tests.tcp_proxy import KafkaProxy
 
 

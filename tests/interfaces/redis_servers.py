@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from redis import Redis
 
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.waiting import eventually
 

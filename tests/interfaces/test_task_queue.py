@@ -10,7 +10,7 @@ from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.celery.task_queue import CeleryTaskQueue, RoutingTaskQueue, TaskMessage, tick_arguments
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, TICK_HEADER, DueTask, TaskQueue
 from clocksvc.interfaces.task_routes import PlatformTask

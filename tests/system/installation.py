@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 
-from clocksvc.dev.ports import LOOPBACK, free_ports
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from tests import http_client
 from tests.process import Process, kill_all, module
 from tests.waiting import eventually

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.demo import messages
+from clocksvc.dev.demo import presentation
 from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, JobSequence, TickSequence, waiting_nights
 from clocksvc.dev.demo.demo_config import INTERVAL_S, QUIET, SLOW
 from clocksvc.dev.demo.display import Display
 from clocksvc.dev.demo.installation import DemoInstallation
+from clocksvc.dev.demo.presentation import PartitionReader, Snapshot, snapshot
 from clocksvc.dev.demo.scenario import Observation, Scenario, ScenarioAction
-from clocksvc.dev.demo.snapshot import PartitionReader, Snapshot, snapshot
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap
 
@@ -61,10 +61,9 @@ class Demo:
         tick_sequence = self.tick_sequence
         ticks = f"{tick_sequence.count} tick{'' if tick_sequence.count == 1 else 's'}"
         if tick_sequence.first_ms is not None and tick_sequence.last_ms is not None:
-            span = (
-                f"from {messages.time_of_day(tick_sequence.first_ms)} to {messages.time_of_day(tick_sequence.last_ms)}"
-            )
-            ticks += f" {span}, {'NOT each once and in order' if tick_sequence.problems else 'each once, in order'}"
+            first, last = (presentation.time_of_day(at) for at in (tick_sequence.first_ms, tick_sequence.last_ms))
+            order = "NOT each once and in order" if tick_sequence.problems else "each once, in order"
+            ticks += f" from {first} to {last}, {order}"
         processed = sum(consumer.processed for consumer in self._installation.consumers)
         holds = f"{self.holds} hold{'' if self.holds == 1 else 's'}"
         nights, tasks = self.jobs.counts[NIGHTLY], self.jobs.counts[TICK]
@@ -82,7 +81,7 @@ class Demo:
         if step is None:
             return
         if step.text:
-            self._display.show_event(messages.scenario_step(self._time.now_ms(), step.text))
+            self._display.show_event(presentation.scenario_step(self._time.now_ms(), step.text))
         self._do(step.act)
 
     def _do(self, act: ScenarioAction | None) -> None:
@@ -104,14 +103,14 @@ class Demo:
             self._display.show_event(line)
         self._shown_ticks = self.tick_sequence.count
 
-    def _tick_lines(self, new_ticks: Sequence[tuple[int, Tick, float | None]]) -> list[messages.EventLine]:
+    def _tick_lines(self, new_ticks: Sequence[tuple[int, Tick, float | None]]) -> list[presentation.EventLine]:
         if len(new_ticks) > 1 and self._shown_ticks:
             return [
-                messages.skipped_ticks(
+                presentation.skipped_ticks(
                     new_ticks[0][0], [tick for _, tick, _ in new_ticks], not self.tick_sequence.problems
                 )
             ]
-        return [messages.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in new_ticks]
+        return [presentation.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in new_ticks]
 
     def _show_jobs(self) -> None:
         """Show a job after its tick, and a job that is due during a hold as waiting."""
@@ -119,19 +118,19 @@ class Demo:
         now_ms, tick_ms = self._time.now_ms(), self.tick_sequence.last_ms
         if tick_ms is not None and not self._new_ticks:
             for job in self.jobs.take_nightly(tick_ms):
-                self._display.show_event(messages.job(now_ms, job))
+                self._display.show_event(presentation.job(now_ms, job))
             if self._shown_hold is not None:
                 self._show_waiting(now_ms, tick_ms)
         for problem in self.tick_sequence.problems + self.jobs.problems:
             if problem not in self._shown_problems:
                 self._shown_problems.add(problem)
-                self._display.show_event(messages.broken_sequence(now_ms, problem))
+                self._display.show_event(presentation.broken_sequence(now_ms, problem))
 
     def _show_waiting(self, now_ms: int, tick_ms: int) -> None:
         for due_ms in waiting_nights(tick_ms, now_ms):
             if due_ms > self._shown_night_ms:
                 self._shown_night_ms = due_ms
-                self._display.show_event(messages.waiting_job(now_ms, due_ms))
+                self._display.show_event(presentation.waiting_job(now_ms, due_ms))
 
     def _show_hold(self) -> None:
         state = self._installation.watch.state
@@ -144,7 +143,7 @@ class Demo:
         if hold != self._shown_hold:
             self.holds += self._shown_hold is None
             self._shown_hold = hold
-            self._display.show_event(messages.hold(self._time.now_ms(), state.hold, state))
+            self._display.show_event(presentation.hold(self._time.now_ms(), state.hold, state))
 
     def _snapshot(self) -> Snapshot | None:
         state = self._installation.watch.state
@@ -158,7 +157,7 @@ class Demo:
         quiet = "quiet: heartbeats only" if self._heartbeats_on else "quiet: heartbeats gone"
         remarks = {SLOW: "slow on purpose", QUIET: quiet}
         now_ms, jobs = self._time.now_ms(), self.jobs
-        jobs_text = messages.jobs(jobs.last_night_ms, self.tick_sequence.last_ms, now_ms, jobs.counts[TICK])
+        jobs_text = presentation.jobs(jobs.last_night_ms, self.tick_sequence.last_ms, now_ms, jobs.counts[TICK])
         return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text)
 
 

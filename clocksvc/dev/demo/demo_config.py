@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clocksvc.dev.ports import LOOPBACK
-from clocksvc.interfaces.checkpoints import (
-    BEAT,
-    checkpoint_topic,
-)
+from clocksvc.dev.child_server import LOOPBACK
+from clocksvc.interfaces.checkpoints import BEAT, checkpoint_topic
 from clocksvc.kafka.client import dispatcher_id
 from clocksvc.settings import Settings, settings_from
 

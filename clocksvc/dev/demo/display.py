@@ -2,17 +2,141 @@
 
 import os
 import sys
+import textwrap
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from clocksvc.dev.demo.messages import EventLine
-from clocksvc.dev.demo.screen import Frame, event_rows, render
-from clocksvc.dev.demo.snapshot import Snapshot
+from clocksvc.clock import boundary
+from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.dev.demo.demo_config import INTERVAL_S
+from clocksvc.dev.demo.presentation import Bar, EventLine, Snapshot, precise_time_of_day, time_of_day
+
+SOON = "{soon}"
+WINDOW_S = 30.0
+"""A full bar means now, an empty bar this many seconds ago."""
+_SOON_MS = 20_000
+_WIDEST_BAR = 32
+_NARROWEST_BAR = 8
+_ROOMY = 96
+_MARKER = "◀ slowest"
+_TRY = " Try: "
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_FULL = "█"
+_STYLES = {"running": "bold green", "holding": "bold yellow", "catching_up": "bold cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The fixed parts of the screen: addresses, the question, and commands to try.
+
+    Attributes:
+        hints: commands; `SOON` is replaced by a time in the near future.
+        at_ms: when the display started.
+    """
+
+    header: tuple[str, ...]
+    question: tuple[str, str]
+    hints: tuple[str, ...]
+    at_ms: int
+
+    def hints_at(self, now_ms: int) -> list[str]:
+        """The commands to try at this time."""
+        soon = to_rfc3339(boundary.ceil(now_ms + _SOON_MS, INTERVAL_S * 1000))
+        return [hint.replace(SOON, soon) for hint in self.hints]
+
+
+def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], width: int, height: int) -> list[Text]:
+    """The screen: at most `height` lines, none longer than `width`, with the newest of `lines` that fit."""
+    top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
+    top += [Text(row) for row in wrapped(frame.question, "     ", width)]
+    clock = [Text("waiting for the service …")] if snapshot is None else _clock(snapshot, width)
+    hints = frame.hints_at(frame.at_ms if snapshot is None else snapshot.now_ms)
+    bottom = [Text(row, style="dim") for row in _hints(hints, width)]
+    room = max(0, height - len(top) - len(clock) - len(bottom) - 3)
+    told = [row for line in lines for row in event_rows(line, width)][-room:] if room else []
+    # Padding keeps the hints at the bottom edge.
+    space = [Text("")] * (room - len(told))
+    rows = [*top, Text(""), *clock, Text(""), *told, *space, Text(""), *bottom]
+    for row in rows:
+        row.truncate(width, overflow="ellipsis")
+    return rows[:height]
+
+
+def event_rows(line: EventLine, width: int) -> list[Text]:
+    """One event, wrapped into rows."""
+    head = f" {time_of_day(line.at_ms)}  "
+    text = line.text + (line.extra if len(head) + len(line.text) + len(line.extra) <= width else "")
+    rows = textwrap.wrap(text, max(20, width - len(head)), replace_whitespace=False) or [""]
+    return [
+        Text.assemble((head if number == 0 else " " * len(head), "dim"), (row, line.style))
+        for number, row in enumerate(rows)
+    ]
+
+
+def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
+    """Items joined into as few rows as possible; an item is never split."""
+    rows: list[str] = []
+    for item in items:
+        if rows and len(rows[-1]) + len(between) + len(item) <= width:
+            rows[-1] += between + item
+        else:
+            rows.append(item)
+    return rows
+
+
+def _clock(snapshot: Snapshot, width: int) -> list[Text]:
+    time = "--:--:--" if snapshot.time_ms is None else time_of_day(snapshot.time_ms)
+    behind = "" if snapshot.behind_s is None else f"   {snapshot.behind_s:.0f} s behind"
+    counts = "" if snapshot.known is None else f"   {snapshot.known}/{snapshot.total} partitions"
+    head = Text.assemble(
+        (f" {snapshot.clock}   {time}   ", "bold"),
+        (snapshot.status.upper().replace("_", " "), _STYLES.get(snapshot.status, "bold")),
+        f"{behind}{counts}   leader: {snapshot.leader}",
+    )
+    names = max((len(bar.name) for bar in snapshot.bars), default=0)
+    marker = _MARKER if width >= _ROOMY else _MARKER[0]
+    beside = max((len(_beside(bar, "")) for bar in snapshot.bars), default=0) + 2 + len(marker)
+    room = width - len("     ") - names - len("  12:00:35.2") - beside
+    cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
+    rows = [head, *(_bar(bar, snapshot.now_ms, names, cells, marker) for bar in snapshot.bars)]
+    if snapshot.jobs:
+        rows.append(Text(f"   {'jobs':<{names}}  {snapshot.jobs}"))
+    return rows
+
+
+def _bar(bar: Bar, now_ms: int, names: int, cells: int, marker: str) -> Text:
+    style = "yellow" if bar.slowest else "green"
+    time = "unknown   " if bar.reached_ms is None else precise_time_of_day(bar.reached_ms)
+    filled = "" if bar.reached_ms is None else blocks(1 - (now_ms - bar.reached_ms) / 1000 / WINDOW_S, cells)
+    return Text.assemble(
+        f"   {bar.name:<{names}}  ",
+        (f"{filled:<{cells}}", style),
+        f"  {time}",
+        (_beside(bar, marker), style if bar.slowest else ""),
+    )
+
+
+def _beside(bar: Bar, marker: str) -> str:
+    words = [bar.consumer, bar.remark, marker if bar.slowest else ""]
+    return "".join(f"  {word}" for word in words if word)
+
+
+def _hints(hints: Sequence[str], width: int) -> list[str]:
+    rows = wrapped(hints, " · ", width - len(_TRY))
+    return [f"{_TRY if number == 0 else ' ' * len(_TRY)}{row}" for number, row in enumerate(rows)]
+
+
+def blocks(share: float, cells: int) -> str:
+    """A bar of at most `cells` characters, in steps of an eighth of a character."""
+    eighths = round(max(0.0, min(1.0, share)) * cells * 8)
+    return _FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
 
 _MAX_LINES = 200
 _UNLIMITED_WIDTH = 10_000

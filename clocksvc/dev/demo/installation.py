@@ -8,9 +8,8 @@ from pathlib import Path
 
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.demo.demo_config import DemoConfig, new_demo_id
-from clocksvc.dev.demo.demo_service import InProcessService, listen
+from clocksvc.dev.demo.demo_service import InProcessService, ServiceWatch, listen
 from clocksvc.dev.demo.processes import CeleryPrograms, DemoServers, Interrupted
-from clocksvc.dev.demo.service_watch import ServiceWatch
 from clocksvc.dev.demo.shared_servers import check_redis, create_topic, remove_keys, remove_topics
 from clocksvc.dev.demo.traffic import DemoConsumer, DemoProducers
 from clocksvc.service.log_format import setup_logging

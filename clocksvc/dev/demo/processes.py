@@ -10,8 +10,7 @@ from pathlib import Path
 
 from clocksvc.dev.child_process import ChildProcess, DevServerError
 from clocksvc.dev.child_server import ChildServer
-from clocksvc.dev.kafka_jars import KAFKA_VERSION, default_cache_dir
-from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.dev.kafka_server import KAFKA_VERSION, KafkaServer, default_cache_dir
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.redaction import without_password
 

@@ -11,19 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from tests import http_client
 from tests.process import Process, kill_all
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    blocks,
-    commands_in,
-)
+from tests.system.docs.blocks import blocks, commands_in
 from tests.system.docs.handling import Setup, handling
-from tests.system.docs.tools import (
-    PROGRAMS,
-    REDIS_URL,
-)
+from tests.system.docs.tools import PROGRAMS, REDIS_URL
 from tests.waiting import eventually
 
 PAST = "2026-01-02T03:00:00Z"

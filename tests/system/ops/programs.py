@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from clocksvc.dev.kafka_jars import default_cache_dir
+from clocksvc.dev.kafka_server import default_cache_dir
 
 _ASKED_SECONDS = 60
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from clocksvc.dev.ports import LOOPBACK, free_ports
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests import http_client
 from tests.process import stopped

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.leader.context import NoObserver
 from clocksvc.service.bootstrap import Service
 from clocksvc.settings import Settings, load
@@ -19,11 +19,7 @@ from tests.process import Process, module
 from tests.system.consumer import ConsumerThread
 from tests.system.evidence import broken_links, by_time, early_ticks, read_tick_log
 from tests.system.security.certificates import Authority
-from tests.system.security.document import (
-    KafkaAcl,
-    kafka_acls,
-    redis_user,
-)
+from tests.system.security.document import KafkaAcl, kafka_acls, redis_user
 from tests.system.security.secured_kafka import SecuredKafka
 from tests.system.security.secured_redis import SecuredRedis
 

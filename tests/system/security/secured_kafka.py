@@ -17,8 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.cimpl import NewTopic
 
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.ports import LOOPBACK, free_ports
 from tests.system.security.certificates import Authority
 from tests.system.security.document import KafkaAcl
 from tests.waiting import eventually

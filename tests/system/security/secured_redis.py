@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from redis import Redis
 
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.system.security.certificates import Authority
 from tests.tcp_proxy import TcpProxy

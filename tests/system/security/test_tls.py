@@ -13,22 +13,13 @@ import pytest
 
 from clocksvc import Reporter
 from clocksvc.celery.application import build
-from clocksvc.dev.ports import LOOPBACK
+from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
 from clocksvc.service.bootstrap import open_store
 from clocksvc.settings import Settings
-from tests.interfaces.store_values import (
-    CLOCK,
-    GROUP,
-    RECENTLY,
-    ROSTER,
-    lead,
-)
-from tests.system.security.certificates import (
-    Authority,
-    Pair,
-)
+from tests.interfaces.store_values import CLOCK, GROUP, RECENTLY, ROSTER, lead
+from tests.system.security.certificates import Authority, Pair
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.servers

@@ -14,7 +14,7 @@ from celery.exceptions import Retry
 from redis import Redis
 
 from clocksvc.celery import duplicates, is_duplicate
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import SettingsError, UnknownClock
 from clocksvc.interfaces.store import Store
 from clocksvc.service.bootstrap import open_store

@@ -13,7 +13,7 @@ import yaml
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
 from tests.unit.api.running_service import RunningService, serving
 from tests.waiting import eventually

@@ -6,22 +6,11 @@ import pytest
 
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.main import main
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
-from clocksvc.dev.ports import free_ports
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.dev.child_server import free_ports
 from tests.http_stub import HttpStub, Reply, problem
-from tests.unit.api.clock_fixture import (
-    NOON,
-    TOKEN,
-    TOPIC,
-    ClockFixture,
-    ticks,
-)
-from tests.unit.api.running_service import (
-    serving,
-)
+from tests.unit.api.clock_fixture import NOON, TOKEN, TOPIC, ClockFixture, ticks
+from tests.unit.api.running_service import serving
 
 SECRET = "a-token-of-sixteen-characters"
 WHY = ["--reason", "disk of broker 3 died"]

@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.redis.store import open_redis_store
-from tests.unit.cli.conftest import (
-    Workspace,
-    wait_ready,
-)
+from tests.unit.cli.conftest import Workspace, wait_ready
 from tests.waiting import eventually
 
 

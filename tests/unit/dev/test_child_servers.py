@@ -17,9 +17,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.child_process import DevServerError
-from clocksvc.dev.child_server import ChildServer
+from clocksvc.dev.child_server import ChildServer, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.unit.dev.test_child_process import gone
 from tests.waiting import eventually

@@ -11,11 +11,10 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.demo import messages
+from clocksvc.dev.demo import presentation
 from clocksvc.dev.demo.delivery_checks import Job
-from clocksvc.dev.demo.display import PlainDisplay, ScreenDisplay
-from clocksvc.dev.demo.screen import SOON, Frame, blocks, render
-from clocksvc.dev.demo.snapshot import PartitionReader, Snapshot, snapshot
+from clocksvc.dev.demo.display import SOON, Frame, PlainDisplay, ScreenDisplay, blocks, render
+from clocksvc.dev.demo.presentation import PartitionReader, Snapshot, snapshot
 from clocksvc.service.public_state import PartitionCounts, PublicPartition, PublicState
 from tests.public_states import public_state
 
@@ -60,10 +59,12 @@ def state(**changes: Any) -> PublicState:
     return public_state(**(fields | changes))
 
 
-def hold_line(at_ms: int, reason: Reason, *numbers: int, since_ms: int | None = NOON_MS + 46_000) -> messages.EventLine:
+def hold_line(
+    at_ms: int, reason: Reason, *numbers: int, since_ms: int | None = NOON_MS + 46_000
+) -> presentation.EventLine:
     """The line for a hold that names these partitions."""
     hold = Hold(reason, tuple(Partition("demo", number) for number in numbers), "the detail")
-    return messages.hold(at_ms, hold, state(status=Status.HOLDING, hold=hold, hold_since_ms=since_ms))
+    return presentation.hold(at_ms, hold, state(status=Status.HOLDING, hold=hold, hold_since_ms=since_ms))
 
 
 def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
@@ -75,22 +76,24 @@ def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
         3: PartitionReader("consumer-2", NOON_MS + 36_000),
     }
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
-    jobs = messages.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
+    jobs = presentation.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
     return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs)
 
 
-def shown(lines: list[messages.EventLine], width: int, height: int, changes: dict[str, Any] | None = None) -> list[str]:
+def shown(
+    lines: list[presentation.EventLine], width: int, height: int, changes: dict[str, Any] | None = None
+) -> list[str]:
     """The screen as text."""
     return [row.plain.rstrip() for row in render(FRAME, at_1200_41(changes), lines, width, height)]
 
 
 LINES = [
-    messages.tick(NOON_MS + 41_000, tick(35), 0.0062),
-    messages.scenario_step(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
+    presentation.tick(NOON_MS + 41_000, tick(35), 0.0062),
+    presentation.scenario_step(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
     hold_line(NOON_MS + 56_000, Reason.PARTITION_BEHIND, 3),
-    messages.waiting_job(NOON_MS + 60_000, NOON_MS + 50_000),
-    messages.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], in_order=True),
-    messages.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
+    presentation.waiting_job(NOON_MS + 60_000, NOON_MS + 50_000),
+    presentation.skipped_ticks(NOON_MS + 70_000, [tick(second) for second in range(45, 75, 5)], in_order=True),
+    presentation.job(NOON_MS + 70_000, Job("nightly", "an id", NOON_MS + 50_000, NOON_MS + 50_000, NOON_MS + 69_900)),
 ]
 
 
@@ -196,7 +199,7 @@ def test_a_screen_without_an_answer_says_so() -> None:
     ],
     ids=["behind", "unreported", "no partition", "another reason"],
 )
-def test_a_hold_in_words(line: messages.EventLine, text: str) -> None:
+def test_a_hold_in_words(line: presentation.EventLine, text: str) -> None:
     """A hold names start, partitions and reason; the service's detail is the fallback."""
     assert line.text == text
 
@@ -205,10 +208,10 @@ def test_skipped_ticks_in_words() -> None:
     """A few ticks are listed; a broken sequence is never called complete."""
     few = [tick(45), tick(50), tick(55)]
 
-    assert messages.skipped_ticks(0, few, True).text == (
+    assert presentation.skipped_ticks(0, few, True).text == (
         "ticks 12:00:45, 12:00:50, 12:00:55   3 skipped, each once, in order"
     )
-    assert "NOT each once and in order" in messages.skipped_ticks(0, few, False).text
+    assert "NOT each once and in order" in presentation.skipped_ticks(0, few, False).text
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_how_the_jobs_stand_in_words(last_s: int | None, tick_s: int | None, now
     """The last and the next nightly job are named; the next one waits once it is due by the wall clock."""
     last_ms, tick_ms = (None if one is None else NOON_MS + one * 1000 for one in (last_s, tick_s))
 
-    assert messages.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
+    assert presentation.jobs(last_ms, tick_ms, NOON_MS + now_s * 1000, 3) == f"{text}   tick tasks: 3"
 
 
 def test_the_time_to_try_is_soon_reached() -> None:

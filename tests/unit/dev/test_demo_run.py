@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.ports import free_ports, listens
+from clocksvc.dev.child_server import free_ports, listens
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path

@@ -8,7 +8,7 @@ import pytest
 import redis
 from confluent_kafka.admin import AdminClient
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.unit.dev.test_demo_run import running
 from tests.waiting import eventually

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import (
     CheckpointsUnavailable,
     LeaseLost,

@@ -10,20 +10,14 @@ from confluent_kafka.cimpl import NewPartitions
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.taskbroker import (
-    CHECK_EVERY_S,
-    TaskbrokerQueue,
-)
+from clocksvc.kafka.taskbroker import CHECK_EVERY_S, TaskbrokerQueue
 from clocksvc.kafka.topics import KafkaTopics
-from tests.system.installation import (
-    create_topic,
-    wall_ms,
-)
+from tests.system.installation import create_topic, wall_ms
 
 pytestmark = pytest.mark.servers
 

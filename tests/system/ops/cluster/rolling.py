@@ -18,17 +18,11 @@ import urllib3
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.ports import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.process import Process
-from tests.system.ops.chart.rendering import (
-    Helm,
-    Manifest,
-    configuration,
-    one,
-    pod_specs,
-)
+from tests.system.ops.chart.rendering import Helm, Manifest, configuration, one, pod_specs
 from tests.system.ops.chart.value_sets import with_values
 from tests.system.ops.cluster.objects import Wrong
 from tests.waiting import eventually

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import urllib3
 
-from clocksvc.dev.ports import free_ports
+from clocksvc.dev.child_server import free_ports
 from tests.process import Process
 from tests.system.ops.checked_command import run_checked
 from tests.waiting import eventually

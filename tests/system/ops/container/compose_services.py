@@ -15,8 +15,8 @@ import yaml
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.dev.ports import LOOPBACK, free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.process import Process, kill_all
 from tests.repository import ROOT

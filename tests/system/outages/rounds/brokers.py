@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from confluent_kafka.admin import AdminClient
 
+from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer, random_cluster_id
-from clocksvc.dev.ports import LOOPBACK, free_ports
 from tests.tcp_proxy import TcpProxy
 
 NODES = 3

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from clocksvc.dev.child_process import DevServerError
-from clocksvc.dev.kafka_jars import default_cache_dir, kafka_jars
-from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.dev.kafka_server import KafkaServer, default_cache_dir, kafka_jars
 
 
 def two_jars(into: Path) -> list[Path]:
