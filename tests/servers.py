@@ -1,23 +1,34 @@
-"""Fixtures with real servers: a pytest plugin. A server that can't be had is an error, never a skip.
+"""Fixtures with real servers: a pytest plugin. A server that can't be started is an error, never a skip.
 
 The servers live as long as the session and are shared: a test that kills, flushes or reconfigures one starts its own.
+The processes of a parallel run share one Kafka. Each has its own Valkey: Celery's queues have no prefix.
 """
 
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.shared_server import shared
+
+_SERVERS = pytest.StashKey[ExitStack]()
+"""Ended after the last test, not by a fixture: the wait for other processes must not count as time of a test."""
 
 
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[KafkaServer]:
-    """A Kafka of this session's own; a test that needs only its address takes `bootstrap`."""
+@contextmanager
+def _kafka() -> Iterator[str]:
     with KafkaServer() as server:
-        yield server
+        yield server.bootstrap
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the servers."""
+    if (servers := session.config.stash.get(_SERVERS, None)) is not None:
+        servers.close()
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +39,15 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture(scope="session")
-def bootstrap(request: pytest.FixtureRequest) -> str:
-    """The address of a Kafka: the one in `KAFKA_BOOTSTRAP`, else this session's own."""
+def bootstrap(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a Kafka: `KAFKA_BOOTSTRAP`, else that of this test run."""
     given = os.environ.get("KAFKA_BOOTSTRAP")
     if given:
         return given
-    server: KafkaServer = request.getfixturevalue("kafka")
-    return server.bootstrap
+    servers = pytestconfig.stash[_SERVERS] = ExitStack()
+    parallel = hasattr(pytestconfig, "workerinput")
+    folder = tmp_path_factory.getbasetemp().parent / "kafka"
+    return servers.enter_context(shared(folder, _kafka) if parallel else _kafka())
 
 
 @pytest.fixture(scope="session")
