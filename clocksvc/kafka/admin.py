@@ -9,9 +9,16 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from clocksvc.errors import SettingsError, Unavailable
-from clocksvc.kafka.client import ClientLog, client_settings
-from clocksvc.kafka.deadline import SlicedDeadline
-from clocksvc.kafka.errors import NO_ACLS, NO_ANSWER, describe_error, error_of, translate_errors
+from clocksvc.kafka.client import (
+    NO_ACLS,
+    NO_ANSWER,
+    ClientLog,
+    SlicedDeadline,
+    client_settings,
+    describe_error,
+    error_of,
+    translate_errors,
+)
 from clocksvc.redaction import without_password
 
 K = TypeVar("K")

@@ -9,8 +9,7 @@ from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogMisco
 from clocksvc.interfaces.checkpoints import Checkpoint, checkpoint_topic
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
-from clocksvc.kafka.client import dispatcher_id
-from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.client import SlicedDeadline, dispatcher_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log_topic import wanted_config

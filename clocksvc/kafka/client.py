@@ -1,18 +1,27 @@
-"""Shared librdkafka settings, log forwarding, transactional ids and ACL hints. Does not import confluent_kafka.
+"""What all Kafka clients share: settings of librdkafka, log forwarding, ids, translation of errors, and deadlines.
 
 librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr, as warnings at most: only the caller knows
-whether a lost connection or a fenced producer is an error.
+whether a lost connection or a fenced producer is an error. No exception of confluent_kafka leaves this package.
 """
 
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, cast
+
+from confluent_kafka import KafkaError, KafkaException
+
+from clocksvc.errors import Unavailable
+from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.interfaces.time import Time
 
 _logger = logging.getLogger("clocksvc.kafka")
 
 _THREAD = re.compile(r"^\[thrd:[^\]]*\]: ")
-_NOT_AUTHORIZED = "authorization failed"
+_AUTHORIZATION_FAILED = "authorization failed"
 
 
 class ClientLog:
@@ -67,7 +76,7 @@ def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
         acls: the permissions that the request needs, such as `Write on topic x`, by the first word of the resource's
             type: `Topic`, `Transactional`, `Group`.
     """
-    if _NOT_AUTHORIZED not in text.lower():
+    if _AUTHORIZATION_FAILED not in text.lower():
         return text
     matching = [acl for resource, acl in acls.items() if f"{resource} " in text]
     acl = next(iter(matching or acls.values()), "a permission that docs/security.md lists")
@@ -77,3 +86,81 @@ def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
 def _log_error(error: object) -> None:
     # Must not raise: the exception would come out of an unrelated poll. The failed call reports the error, too.
     _logger.debug("kafka client error", extra={"detail": str(error)})
+
+
+NO_ANSWER = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
+UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_EXCEPTION}
+NOT_AUTHORIZED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+}
+_FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+
+NO_ACLS: Mapping[str, str] = MappingProxyType({})
+
+
+def error_of(raised: KafkaException) -> KafkaError:
+    """The error inside an exception."""
+    return cast(KafkaError, raised.args[0])
+
+
+def error_code(future: "Future[Any]") -> int | None:
+    """The error code with which a finished admin request failed; None if it succeeded."""
+    raised = future.exception(0)
+    return error_of(raised).code() if isinstance(raised, KafkaException) else None
+
+
+def is_fenced(raised: KafkaException) -> bool:
+    """True if a newer producer with the same transactional id fenced this one."""
+    return error_of(raised).code() in _FENCED
+
+
+def describe_error(raised: KafkaException | None, acls: Mapping[str, str] = NO_ACLS) -> str:
+    """The reason of a failure, for an error message. None means that no answer came before the deadline.
+
+    Args:
+        acls: see `explain_missing_acl`.
+    """
+    return "no answer" if raised is None else explain_missing_acl(error_of(raised).str().strip(), acls)
+
+
+@contextmanager
+def translate_errors(unavailable: type[Unavailable], failure: str, acls: Mapping[str, str] = NO_ACLS) -> Iterator[None]:
+    """Raises `unavailable`, with a text such as `FAILURE: Broker: Topic authorization failed`, for a KafkaException."""
+    try:
+        yield
+    except KafkaException as raised:
+        raise unavailable(f"{failure}: {describe_error(raised, acls)}") from raised
+
+
+SLICE_S = 1.0
+PAUSE_S = 0.05
+"""The pause between two attempts of a request that fails at once."""
+
+
+class SlicedDeadline:
+    """Splits a wait into slices of at most one second, and calls `keep_alive` between them.
+
+    Iterate over it: each value is the number of seconds that the next call may block. The iteration ends at the
+    deadline. What `keep_alive` raises ends the wait: a leader renews its lease there, or gives up. Several loops may
+    share one deadline.
+    """
+
+    def __init__(self, time: Time, timeout_s: float, keep_alive: KeepAlive = lambda: None) -> None:
+        self._time = time
+        self._keep_alive = keep_alive
+        now = time.monotonic()
+        self._deadline = now + timeout_s
+        self._next_keep_alive = now + SLICE_S
+
+    def __iter__(self) -> Iterator[float]:
+        while True:
+            now = self._time.monotonic()
+            if now >= self._next_keep_alive:
+                self._keep_alive()
+                self._next_keep_alive = self._time.monotonic() + SLICE_S
+            elif now >= self._deadline:
+                return
+            else:
+                yield min(self._next_keep_alive, self._deadline) - now

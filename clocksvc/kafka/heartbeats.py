@@ -8,8 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
-from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
-from clocksvc.kafka.errors import describe_error, error_of
+from clocksvc.kafka.client import ClientLog, client_settings, describe_error, error_of, explain_missing_acl
 from clocksvc.runtime.backoff import FRESH_PARTITION, Backoff
 
 _POLL_S = 0.05

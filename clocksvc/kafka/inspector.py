@@ -27,10 +27,17 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.admin import Admin, config_values
-from clocksvc.kafka.client import ClientLog, client_settings
+from clocksvc.kafka.client import (
+    NOT_AUTHORIZED,
+    UNKNOWN_TOPIC,
+    ClientLog,
+    SlicedDeadline,
+    client_settings,
+    describe_error,
+    error_code,
+    translate_errors,
+)
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, NewestRecord, TopicFacts
-from clocksvc.kafka.deadline import SlicedDeadline
-from clocksvc.kafka.errors import NOT_AUTHORIZED, UNKNOWN_TOPIC, describe_error, error_code, translate_errors
 
 K = TypeVar("K")
 T = TypeVar("T")

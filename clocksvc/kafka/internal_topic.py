@@ -9,8 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from clocksvc.errors import Unavailable
 from clocksvc.kafka.admin import Admin, config_values
-from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
-from clocksvc.kafka.errors import UNKNOWN_TOPIC, error_code
+from clocksvc.kafka.client import PAUSE_S, UNKNOWN_TOPIC, SlicedDeadline, error_code
 from clocksvc.kafka.tick_log_topic import REPLICATION, TickLogTopic, raise_if_unsafe, wanted_config
 
 

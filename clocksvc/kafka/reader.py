@@ -8,9 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from clocksvc.clock.log_record import TYPE_HEADER, Message
-from clocksvc.kafka.client import ClientLog, client_settings
-from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
-from clocksvc.kafka.errors import describe_error, translate_errors
+from clocksvc.kafka.client import PAUSE_S, ClientLog, SlicedDeadline, client_settings, describe_error, translate_errors
 from clocksvc.kafka.internal_topic import InternalTopic
 
 _NOT_READABLE = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}

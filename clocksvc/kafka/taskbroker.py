@@ -13,8 +13,7 @@ from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
-from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
-from clocksvc.kafka.errors import error_of
+from clocksvc.kafka.client import ClientLog, client_settings, error_of, explain_missing_acl
 
 try:
     import msgpack

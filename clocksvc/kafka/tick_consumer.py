@@ -17,8 +17,7 @@ from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.tick_consumer import TickWithOffset
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
-from clocksvc.kafka.client import ClientLog, client_settings, dispatcher_id
-from clocksvc.kafka.errors import describe_error, translate_errors
+from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
 from clocksvc.kafka.tick_log import KafkaTickLog, tick_log_topic
 
 SESSION_TIMEOUT_MS = 6_000

@@ -9,8 +9,7 @@ from clocksvc.clock.log_record import Message, Record, decode_message, encode_me
 from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from clocksvc.interfaces.time import Time
-from clocksvc.kafka.client import leader_transactional_id
-from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.client import SlicedDeadline, leader_transactional_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, marked, settle

@@ -14,8 +14,7 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.admin import Admin, config_values
-from clocksvc.kafka.deadline import SlicedDeadline
-from clocksvc.kafka.errors import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, error_code
+from clocksvc.kafka.client import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, SlicedDeadline, error_code
 from clocksvc.kafka.heartbeats import HeartbeatProducer
 
 K = TypeVar("K")

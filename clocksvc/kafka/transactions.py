@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
 from clocksvc.clock.log_record import Message
-from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
+from clocksvc.kafka.client import PAUSE_S, SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.writer import Writer
 

@@ -11,9 +11,17 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.errors import Fenced, OutcomeUnknown
-from clocksvc.kafka.client import ClientLog, client_settings, explain_missing_acl
-from clocksvc.kafka.deadline import PAUSE_S, SlicedDeadline
-from clocksvc.kafka.errors import describe_error, error_of, is_fenced, translate_errors
+from clocksvc.kafka.client import (
+    PAUSE_S,
+    ClientLog,
+    SlicedDeadline,
+    client_settings,
+    describe_error,
+    error_of,
+    explain_missing_acl,
+    is_fenced,
+    translate_errors,
+)
 from clocksvc.kafka.internal_topic import InternalTopic
 
 _TRANSACTION_MARGIN_S = 4.0

@@ -13,28 +13,16 @@ import pytest
 from clocksvc.clock.log_record import Record, encode_message
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.errors import CheckpointsUnavailable, OpenTransaction, OutcomeUnknown, TickLogUnavailable
-from clocksvc.interfaces.checkpoints import (
-    OWN_KEY,
-    Checkpoint,
-)
+from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint
 from clocksvc.interfaces.tick_log import Tail
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
-from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.client import SlicedDeadline
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.log_files import cut_marker
-from tests.interfaces.ticklog_keepers import (
-    KafkaLogKeeper,
-    writer,
-)
-from tests.interfaces.ticklog_values import (
-    Word,
-    control,
-    minutes,
-    tick,
-    ticks,
-)
+from tests.interfaces.ticklog_keepers import KafkaLogKeeper, writer
+from tests.interfaces.ticklog_values import Word, control, minutes, tick, ticks
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers

@@ -22,7 +22,7 @@ from clocksvc.errors import (
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.admin import Admin, check_settings, config_values
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
-from clocksvc.kafka.deadline import SlicedDeadline
+from clocksvc.kafka.client import SlicedDeadline
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
 

@@ -10,15 +10,9 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import UnreadableRecord
 from clocksvc.interfaces.store import Report
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-)
-from clocksvc.interfaces.topics import (
-    ClusterMetadata,
-    TimestampType,
-)
-from clocksvc.kafka.deadline import SLICE_S
+from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
+from clocksvc.kafka.client import SLICE_S
 from clocksvc.leader import lease
 from clocksvc.leader.leader import Phase
 from clocksvc.redis.connection import RESPONSE_TIMEOUT_S
@@ -26,15 +20,7 @@ from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.faulty.topics import FaultyTopics
-from tests.unit.leader.clocks import (
-    another_leader,
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    phase_of,
-    times,
-)
+from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
 
 
 class SlowToRead(FaultyTickLog):
