@@ -6,6 +6,7 @@ Tests run in the order of the file: before the first one, the clock has never be
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,13 +14,16 @@ from confluent_kafka import Consumer, TopicPartition
 
 from clocksvc.cli.main import main
 from clocksvc.errors import MetadataUnavailable
+from clocksvc.interfaces.checkpoints import TICK_TASKS
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.bootstrap import (
     Service,
+    open_dispatcher,
     open_store,
     open_topics,
 )
+from clocksvc.settings import Settings
 from tests import http_client
 from tests.system.consumer import ConsumerThread
 from tests.system.security.certificates import Authority
@@ -33,6 +37,7 @@ from tests.system.security.secured_installation import (
     CLOCK,
     CONSUMER,
     CONSUMER_ACLS,
+    DISPATCHER_ACLS,
     GROUP,
     SERVICE,
     SERVICE_ACLS,
@@ -43,6 +48,7 @@ from tests.system.security.secured_installation import (
     SecuredInstallation,
     secured_installation,
 )
+from tests.unit.jobs.dispatcher_fixture import RecordingTaskQueue
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -50,6 +56,11 @@ pytestmark = pytest.mark.path
 WITHIN_S = 30.0
 TO_CREATE = next(acl for acl in SERVICE_ACLS if acl.operation == "CREATE")
 FOR_TIMESTAMPS = next(acl for acl in SERVICE_ACLS if (acl.operation, acl.name) == ("DESCRIBE_CONFIGS", TOPIC))
+READ_BY_DISPATCHERS = [acl for acl in DISPATCHER_ACLS if acl.kind == "GROUP" or acl.name == TICK_LOG]
+NAMED_BY_DISPATCHERS = sorted(
+    (acl for acl in DISPATCHER_ACLS if acl not in READ_BY_DISPATCHERS), key=lambda acl: acl.operation != "CREATE"
+)
+"""Create is first: the topic must not exist yet."""
 HOLDING = [acl for acl in SERVICE_ACLS if acl not in (TO_CREATE, FOR_TIMESTAMPS)]
 REASONS = {TOPIC: "metadata_unavailable", TICK_LOG: "ticklog_unavailable"}
 
@@ -228,6 +239,74 @@ def test_the_worker_names_what_it_lacks(
     assert reasons
     assert all(f"on topic {TOPIC}" in one for one in reasons), reasons
     assert [record.message for record in caplog.records if record.name == "clocksvc.heartbeat"] == ["heartbeats failed"]
+
+
+class BeatDispatcher:
+    """The dispatcher of `celery -A clocksvc beat`, with one task for each tick and a queue that accepts everything."""
+
+    def __init__(self, secured: SecuredInstallation) -> None:
+        configuration = secured.configuration(WORKER)
+        configuration["clocks"][CLOCK]["tasks"] = [{"task": "close_minute"}]
+        settings = Settings.model_validate(configuration)
+        spec, schedules = settings.clock_specs()[CLOCK], [task.schedule() for task in settings.clocks[CLOCK].tasks]
+        self._queue = RecordingTaskQueue()
+        self._dispatcher = open_dispatcher(settings, spec, TICK_TASKS, schedules, self._queue, {}, SystemTime())
+
+    def step(self) -> None:
+        """One step, which waits for half a second at most."""
+        self._dispatcher.step(0.5)
+
+    def until_sending(self) -> None:
+        """Wait for a task that is sent from now on."""
+        self._queue.tasks.clear()
+
+        def sent() -> bool:
+            self.step()
+            return bool(self._queue.tasks)
+
+        eventually(sent, within=WITHIN_S, what="a task")
+
+    def sends_nothing(self) -> bool:
+        """Whether some steps send no task, though the clock ticks each second."""
+        for _ in range(10):
+            self.step()
+        return not self._queue.tasks
+
+    def close(self) -> None:
+        self._dispatcher.close()
+
+
+@pytest.mark.parametrize("acl", NAMED_BY_DISPATCHERS, ids=str)
+def test_a_dispatcher_names_what_it_lacks(
+    secured: SecuredInstallation, consumer: ConsumerThread, caplog: pytest.LogCaptureFixture, acl: KafkaAcl
+) -> None:
+    """The dispatcher's log names the permission; once it is granted, tasks are sent."""
+    with secured.leading() as service, secured.allowing(without(acl)):
+        until_ticking(service)
+        with closing(BeatDispatcher(secured)) as dispatcher:
+
+            def named() -> bool:
+                dispatcher.step()
+                logged = [vars(record) for record in caplog.records if record.name == "clocksvc.dispatcher"]
+                return any(right(acl) in line["detail"] for line in logged if line["message"] == "dispatcher retries")
+
+            eventually(named, within=WITHIN_S, what=f"a line in the log that names {right(acl)}")
+            secured.kafka.allow(ALL_ACLS)
+            dispatcher.until_sending()
+
+
+@pytest.mark.parametrize("acl", READ_BY_DISPATCHERS, ids=str)
+def test_a_dispatcher_without_permission_to_read_ticks_sends_nothing(
+    secured: SecuredInstallation, consumer: ConsumerThread, acl: KafkaAcl
+) -> None:
+    """Once it is granted, a restarted dispatcher sends tasks. A running one may need 5 minutes to notice."""
+    with secured.leading() as service:
+        with secured.allowing(without(acl)):
+            until_ticking(service)
+            with closing(BeatDispatcher(secured)) as dispatcher:
+                assert dispatcher.sends_nothing()
+        with closing(BeatDispatcher(secured)) as restarted:
+            restarted.until_sending()
 
 
 @pytest.mark.parametrize("acl", CONSUMER_ACLS, ids=str)
