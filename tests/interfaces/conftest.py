@@ -1,4 +1,4 @@
-"""The keepers that the suites of this folder run over."""
+"""The implementations that the suites of this folder run over."""
 
 from collections.abc import Iterator
 
@@ -6,39 +6,39 @@ import pytest
 
 from clocksvc.interfaces.store import Store
 from tests.interfaces.faulty_kafka import faulty_kafka as faulty_kafka
-from tests.interfaces.store_keepers import (
-    MemoryKeeper,
-    RedisKeeper,
-    StoreKeeper,
-    redis_keeper,
+from tests.interfaces.store_implementations import (
+    MemoryStoreImplementation,
+    RedisStoreImplementation,
+    StoreImplementation,
+    redis_implementation,
 )
-from tests.interfaces.ticklog_keepers import KafkaLogKeeper
+from tests.interfaces.tick_log_implementations import KafkaTickLogImplementation
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
-def keeper(request: pytest.FixtureRequest) -> Iterator[StoreKeeper]:
-    """Each keeper of the store's promise in turn."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[StoreImplementation]:
+    """Each implementation of the store."""
     if request.param == "memory":
-        yield MemoryKeeper()
+        yield MemoryStoreImplementation()
     else:
         yield request.getfixturevalue("on_redis")
 
 
 @pytest.fixture
-def on_redis(redis_url: str, key_prefix: str) -> Iterator[RedisKeeper]:
-    """The Redis keeper alone; its keys are audited afterwards."""
-    yield from redis_keeper(redis_url, key_prefix)
+def on_redis(redis_url: str, key_prefix: str) -> Iterator[RedisStoreImplementation]:
+    """The Redis implementation only; its keys are audited afterwards."""
+    yield from redis_implementation(redis_url, key_prefix)
 
 
 @pytest.fixture
-def on_kafka(bootstrap: str) -> Iterator[KafkaLogKeeper]:
-    """The Kafka keeper of the tick log alone, for what only a broker has."""
-    made = KafkaLogKeeper(bootstrap)
+def on_kafka(bootstrap: str) -> Iterator[KafkaTickLogImplementation]:
+    """The Kafka implementation of the tick log only, for what only brokers have."""
+    made = KafkaTickLogImplementation(bootstrap)
     yield made
     made.free()
 
 
 @pytest.fixture
-def store(keeper: StoreKeeper) -> Store:
-    """The store of each keeper in turn."""
-    return keeper.store
+def store(implementation: StoreImplementation) -> Store:
+    """The store of each implementation."""
+    return implementation.store

@@ -1,5 +1,5 @@
-"""A Kafka that can be made to fail: its clients reach it over a wire, strangers have no rights, and it makes topics
-for whoever asks about one."""
+"""A Kafka with faults: clients connect through a proxy, unknown users have no rights, and it creates topics on metadata
+requests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from tests.tcp_proxy import KafkaProxy
 
 @dataclass(frozen=True)
 class FaultyKafka:
-    """`stranger` are client settings of somebody who may do nothing."""
+    """`stranger` are client settings of a user without rights."""
 
     proxy: KafkaProxy
     stranger: dict[str, str]
 
     @property
     def bootstrap(self) -> str:
-        """The address, over the wire."""
+        """The address, through the proxy."""
         return self.proxy.address
 
 
 @pytest.fixture(scope="session")
 def faulty_kafka() -> Iterator[FaultyKafka]:
-    """A Kafka of these suites' own, because others must not suffer from its faults."""
+    """A separate Kafka, so that its faults do not affect other tests."""
     client, controller, internal, strangers, over_wire = free_ports(5)
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_stranger="nothing";'
     properties = {

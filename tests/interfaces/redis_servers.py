@@ -1,4 +1,4 @@
-"""Shapes of Redis that one node alone has not: a cluster of one node, and a sentinel."""
+"""Redis as a cluster of one node, and with a sentinel."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class SentinelServer(ValkeyServer):
 
 @contextmanager
 def one_node_cluster() -> Iterator[ValkeyServer]:
-    """A cluster whose one node has every slot."""
+    """A cluster whose one node has all slots."""
     with ValkeyServer(options={"cluster-enabled": "yes", "cluster-announce-ip": LOOPBACK}) as node:
         client: Any = Redis(host=LOOPBACK, port=node.port, decode_responses=True)
         client.execute_command("CLUSTER ADDSLOTS", *range(16_384))

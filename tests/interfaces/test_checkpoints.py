@@ -1,4 +1,4 @@
-"""What every keeper of a dispatcher's positions promises: one holder at a time, all or none, nothing forgotten."""
+"""The behaviour of all implementations of checkpoints: one writer at a time, atomic commits, nothing is forgotten."""
 
 import uuid
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.ticklog_values import Word
+from tests.interfaces.tick_log_examples import KeepAliveCounter
 
 Open = Callable[[str], Checkpoints]
 AT = Checkpoint(60_000, 7)
@@ -24,7 +24,7 @@ ENTRY = Checkpoint(0, None, "every minute")
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
 def opened(request: pytest.FixtureRequest) -> Open:
-    """One more process's way to a dispatcher's positions, by each keeper."""
+    """One more process's way to a dispatcher's positions, by each implementation."""
     if request.param == "memory":
         topic = FaultyCheckpointTopic()
         return lambda dispatcher: FaultyCheckpoints(topic, dispatcher)
@@ -40,69 +40,69 @@ def opened(request: pytest.FixtureRequest) -> Open:
 
 def test_nothing_is_known_at_first(opened: Open) -> None:
     """A dispatcher that never was anywhere holds no position."""
-    assert opened("beat").acquire(Word()) == {}
+    assert opened("beat").acquire(KeepAliveCounter()) == {}
 
 
 def test_what_was_moved_is_what_the_next_holder_reads(opened: Open) -> None:
     """The newest of each entry; what was taken away is gone."""
     first = opened("beat")
-    first.acquire(Word())
-    first.commit({OWN_KEY: Checkpoint(0), "a": ENTRY, "b": ENTRY}, Word())
-    first.commit({OWN_KEY: AT, "b": None}, Word())
+    first.acquire(KeepAliveCounter())
+    first.commit({OWN_KEY: Checkpoint(0), "a": ENTRY, "b": ENTRY}, KeepAliveCounter())
+    first.commit({OWN_KEY: AT, "b": None}, KeepAliveCounter())
 
-    assert opened("beat").acquire(Word()) == {OWN_KEY: AT, "a": ENTRY}
+    assert opened("beat").acquire(KeepAliveCounter()) == {OWN_KEY: AT, "a": ENTRY}
 
 
 def test_senders_share_a_topic_and_nothing_else(opened: Open) -> None:
     """Neither reads nor fences the other, even where a name is the beginning of the other's."""
     beat, other = opened("beat"), opened("beat-two")
-    beat.acquire(Word())
-    other.acquire(Word())
-    beat.commit({OWN_KEY: AT}, Word())
-    other.commit({"a": ENTRY}, Word())
+    beat.acquire(KeepAliveCounter())
+    other.acquire(KeepAliveCounter())
+    beat.commit({OWN_KEY: AT}, KeepAliveCounter())
+    other.commit({"a": ENTRY}, KeepAliveCounter())
 
-    assert opened("beat").acquire(Word()) == {OWN_KEY: AT}
-    assert opened("beat-two").acquire(Word()) == {"a": ENTRY}
+    assert opened("beat").acquire(KeepAliveCounter()) == {OWN_KEY: AT}
+    assert opened("beat-two").acquire(KeepAliveCounter()) == {"a": ENTRY}
 
 
 def test_whoever_held_them_before_is_fenced(opened: Open) -> None:
     """It can write nothing any more, and what the new holder read stays true."""
     old, new = opened("beat"), opened("beat")
-    old.acquire(Word())
-    old.commit({OWN_KEY: AT}, Word())
-    new.acquire(Word())
+    old.acquire(KeepAliveCounter())
+    old.commit({OWN_KEY: AT}, KeepAliveCounter())
+    new.acquire(KeepAliveCounter())
 
     with pytest.raises((Fenced, OutcomeUnknown)):
-        old.commit({OWN_KEY: Checkpoint(120_000)}, Word())
+        old.commit({OWN_KEY: Checkpoint(120_000)}, KeepAliveCounter())
 
-    assert opened("beat").acquire(Word()) == {OWN_KEY: AT}
+    assert opened("beat").acquire(KeepAliveCounter()) == {OWN_KEY: AT}
 
 
 def test_the_fenced_one_may_hold_them_again(opened: Open) -> None:
     """When its turn comes."""
     old, new = opened("beat"), opened("beat")
-    old.acquire(Word())
-    new.acquire(Word())
-    new.commit({OWN_KEY: AT}, Word())
+    old.acquire(KeepAliveCounter())
+    new.acquire(KeepAliveCounter())
+    new.commit({OWN_KEY: AT}, KeepAliveCounter())
 
-    assert old.acquire(Word()) == {OWN_KEY: AT}
-    old.commit({OWN_KEY: Checkpoint(120_000)}, Word())
+    assert old.acquire(KeepAliveCounter()) == {OWN_KEY: AT}
+    old.commit({OWN_KEY: Checkpoint(120_000)}, KeepAliveCounter())
 
 
 def test_an_entry_may_have_any_name(opened: Open) -> None:
     """Slashes and letters of any script included."""
     one = opened("beat")
-    one.acquire(Word())
-    one.commit({"nightly/bills": ENTRY, "früh": ENTRY}, Word())
+    one.acquire(KeepAliveCounter())
+    one.commit({"nightly/bills": ENTRY, "früh": ENTRY}, KeepAliveCounter())
 
-    assert set(opened("beat").acquire(Word())) == {"nightly/bills", "früh"}
+    assert set(opened("beat").acquire(KeepAliveCounter())) == {"nightly/bills", "früh"}
 
 
 def test_a_broker_that_is_away_is_said() -> None:
     """By a name of its own."""
     topic = FaultyCheckpointTopic(unavailable=True)
     with pytest.raises(CheckpointsUnavailable):
-        FaultyCheckpoints(topic, "beat").acquire(Word())
+        FaultyCheckpoints(topic, "beat").acquire(KeepAliveCounter())
 
 
 @pytest.mark.servers
@@ -112,7 +112,7 @@ def test_positions_are_kept_for_good(bootstrap: str) -> None:
 
     log = f"log-{uuid.uuid4().hex[:12]}"
     made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
-    made.acquire(Word())
+    made.acquire(KeepAliveCounter())
     made.close()
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -127,13 +127,15 @@ def test_a_long_topic_is_read_in_pieces(bootstrap: str, monkeypatch: pytest.Monk
     """A piece may end in the middle of a transaction, or begin behind its last record."""
     log = f"log-{uuid.uuid4().hex[:12]}"
     made = KafkaCheckpoints(log, "beat", {"bootstrap.servers": bootstrap}, SystemTime())
-    made.acquire(Word())
+    made.acquire(KeepAliveCounter())
     for number in range(8):
-        made.commit({OWN_KEY: Checkpoint(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, Word())
+        made.commit(
+            {OWN_KEY: Checkpoint(number), f"entry {number}": ENTRY, f"entry {number - 1}": None}, KeepAliveCounter()
+        )
 
     for chunk in (1, 2, 3, 5, 100):
         monkeypatch.setattr("clocksvc.kafka.checkpoints.CHUNK", chunk)
-        assert made.acquire(Word()) == {OWN_KEY: Checkpoint(7), "entry 7": ENTRY}
+        assert made.acquire(KeepAliveCounter()) == {OWN_KEY: Checkpoint(7), "entry 7": ENTRY}
     made.close()
 
 
@@ -142,12 +144,12 @@ def test_an_outage_does_not_name_the_tick_log(faulty_kafka: FaultyKafka) -> None
     """Its errors name the checkpoint topic, so that the reader looks at the right one."""
     log = f"log-{uuid.uuid4().hex[:12]}"
     checkpoints = KafkaCheckpoints(log, "beat", {"bootstrap.servers": faulty_kafka.bootstrap}, SystemTime(), 2.0, 2.0)
-    checkpoints.acquire(Word())
+    checkpoints.acquire(KeepAliveCounter())
     faulty_kafka.proxy.stall()
     with pytest.raises((CheckpointsUnavailable, OutcomeUnknown)) as committed:
-        checkpoints.commit({OWN_KEY: AT}, Word())
+        checkpoints.commit({OWN_KEY: AT}, KeepAliveCounter())
     with pytest.raises(CheckpointsUnavailable) as acquired:
-        checkpoints.acquire(Word())
+        checkpoints.acquire(KeepAliveCounter())
     faulty_kafka.proxy.heal()
     checkpoints.close()
 

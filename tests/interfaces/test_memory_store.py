@@ -7,7 +7,7 @@ from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     CLOCK,
     LEASE_MS,
@@ -54,7 +54,7 @@ def test_lease_and_future_follow_the_stores_own_clock() -> None:
 
 
 def test_store_that_breaks_ends_a_wait() -> None:
-    """Who waits is told that the store is gone, and nobody waits on for nothing."""
+    """A waiting call ends at once with StoreUnavailable."""
     store = FaultyStore(CLOCK, SystemTime())
     ended: list[object] = []
 

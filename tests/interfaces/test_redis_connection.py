@@ -21,7 +21,7 @@ from tests.interfaces.redis_servers import (
     SentinelServer,
     one_node_cluster,
 )
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     CLOCK,
     lead,

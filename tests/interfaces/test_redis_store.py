@@ -27,8 +27,7 @@ from clocksvc.redis.keys import KEYS, key
 from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.redis_servers import one_node_cluster
-from tests.interfaces.store_keepers import RedisKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     CLOCK,
     LEASE_MS,
@@ -42,6 +41,7 @@ from tests.interfaces.store_values import (
     raw,
     send,
 )
+from tests.interfaces.store_implementations import RedisStoreImplementation
 
 pytestmark = pytest.mark.servers
 
@@ -109,7 +109,7 @@ def test_scripts_are_sent_again_after_the_server_lost_them(own_store: Store, adm
     assert send(own_store, (ORDERS_0, BASE)) == (Outcome.ACCEPTED,)
 
 
-def test_partly_lost_roster_is_noticed(on_redis: RedisKeeper) -> None:
+def test_partly_lost_roster_is_noticed(on_redis: RedisStoreImplementation) -> None:
     """The count is that of the members, not a stored one."""
     lead(on_redis.store)
     on_redis.raw.zrem(f"{on_redis.prefix}:{{{CLOCK}}}:roster", "orders:1")
@@ -117,7 +117,7 @@ def test_partly_lost_roster_is_noticed(on_redis: RedisKeeper) -> None:
     assert on_redis.store.read_progress(TOKEN, LEASE_MS).count == 2
 
 
-def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
+def test_lost_exclusions_are_noticed(on_redis: RedisStoreImplementation) -> None:
     """Evicted exclusions are a loss, so the leader writes the roster again."""
     lead(on_redis.store, Roster(ROSTER.topics, frozenset({ORDERS_0})))
     on_redis.raw.delete(f"{on_redis.prefix}:{{{CLOCK}}}:excluded")
@@ -127,7 +127,7 @@ def test_lost_exclusions_are_noticed(on_redis: RedisKeeper) -> None:
 
 
 @pytest.mark.parametrize("junk", ["", "mine", "9999999999999 0 {}", "9999999999999 2 x", "1 1 []"])
-def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> None:
+def test_strange_requests_stop_no_leader(on_redis: RedisStoreImplementation, junk: str) -> None:
     """Requests in an unknown format are ignored."""
     lead(on_redis.store)
     asked = Request("r", RequestKind.PAUSE, "ada", 0, "why", on_redis.store.now_ms() + 60_000)
@@ -138,7 +138,7 @@ def test_strange_requests_stop_no_leader(on_redis: RedisKeeper, junk: str) -> No
     assert on_redis.store.read_progress(TOKEN, LEASE_MS).requests == (asked, replace(asked, id="s"))
 
 
-def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None:
+def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisStoreImplementation) -> None:
     """A stream that lost ticks during its rebuild never replaces the old one."""
     store = on_redis.store
     lead(store)
@@ -162,7 +162,7 @@ def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisKeeper) -> None
     assert store.newest_ticks(9) == chain(0, 3, None)
 
 
-def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
+def test_rebuild_keeps_the_lease(on_redis: RedisStoreImplementation) -> None:
     """Each part of a long rebuild renews the lease."""
     store = on_redis.store
     lead(store)
@@ -174,7 +174,7 @@ def test_rebuild_keeps_the_lease(on_redis: RedisKeeper) -> None:
     assert on_redis.raw.pttl(f"{on_redis.prefix}:{{{CLOCK}}}:lease") > 3_000
 
 
-def test_exclusions_far_apart_leave_no_trace(on_redis: RedisKeeper) -> None:
+def test_exclusions_far_apart_leave_no_trace(on_redis: RedisStoreImplementation) -> None:
     """A roster without partitions or exclusions leaves no empty keys."""
     lead(on_redis.store, Roster(ROSTER.topics, frozenset({ORDERS_0})))
     on_redis.store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 0)}), 2)
@@ -182,7 +182,7 @@ def test_exclusions_far_apart_leave_no_trace(on_redis: RedisKeeper) -> None:
     assert {name.rpartition(":")[2] for name in on_redis.key_names()} == {"state", "lease"}
 
 
-def test_report_to_a_clock_that_is_not_there_leaves_nothing(on_redis: RedisKeeper) -> None:
+def test_report_to_a_clock_that_is_not_there_leaves_nothing(on_redis: RedisStoreImplementation) -> None:
     """A consumer with a mistyped clock must not write to Redis."""
     send(on_redis.store, (ORDERS_0, BASE))
 
@@ -266,7 +266,7 @@ def test_errors_of_older_servers_are_translated(answer: str, says: str) -> None:
     assert isinstance(raised.value.__cause__, ResponseError)
 
 
-def test_foreign_keys_with_our_names_are_reported(on_redis: RedisKeeper) -> None:
+def test_foreign_keys_with_our_names_are_reported(on_redis: RedisStoreImplementation) -> None:
     """A key of another type, from another program, is an error with a plain text."""
     on_redis.raw.set(f"{on_redis.prefix}:{{{CLOCK}}}:state", "mine")
 
@@ -341,7 +341,7 @@ def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None
     connection.close()
 
 
-def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: RedisKeeper) -> None:
+def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: RedisStoreImplementation) -> None:
     """And everything with the last replica."""
     lead(on_redis.store, SINGLE)
     heard = f"{on_redis.prefix}:{{{CLOCK}}}:heard"
@@ -355,7 +355,7 @@ def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: 
     on_redis.audit()
 
 
-def test_announcements_count_again_after_the_servers_clock_was_set_back(on_redis: RedisKeeper) -> None:
+def test_announcements_count_again_after_the_servers_clock_was_set_back(on_redis: RedisStoreImplementation) -> None:
     """A time in the future would keep the leader waiting until then."""
     store = on_redis.store
     lead(store, SINGLE)

@@ -8,7 +8,18 @@ from clocksvc.interfaces.store import (
     ClockParameters,
     Store,
 )
-from tests.interfaces.store_values import BASE, IDENTITY, LEASE_MS, MINUTE, ORDERS_0, SINGLE, STARTED, TOKEN, lead, send
+from tests.interfaces.store_examples import (
+    BASE,
+    IDENTITY,
+    LEASE_MS,
+    MINUTE,
+    ORDERS_0,
+    SINGLE,
+    STARTED,
+    TOKEN,
+    lead,
+    send,
+)
 from tests.preconditions import require
 
 

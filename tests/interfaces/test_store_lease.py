@@ -12,8 +12,7 @@ from clocksvc.interfaces.store import (
     Store,
     StoreIdentity,
 )
-from tests.interfaces.store_keepers import StoreKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     HOLDER,
@@ -30,6 +29,7 @@ from tests.interfaces.store_values import (
     send,
     tick,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 
 SHORT_MS = 150
@@ -116,7 +116,7 @@ def test_every_write_of_a_leader_checks_its_token(store: Store, write: str) -> N
 
 @pytest.mark.parametrize("write", WRITES)
 def test_nobody_writes_without_a_lease(store: Store, write: str) -> None:
-    """Where nobody holds the lease, no token is good."""
+    """Without a lease, no token is accepted."""
     for token in (TOKEN, ""):
         with pytest.raises(LeaseLost):
             WRITES[write](store, token)
@@ -162,12 +162,12 @@ def test_replicas_alive_are_told_by_their_digests(store: Store) -> None:
     store.announce("a", "", 0)
     assert store.read_progress(TOKEN, LEASE_MS).digests == {"digest-2"}
     store.announce("b", "digest-2", 0)
-    store.announce("nobody", "", 0)
+    store.announce("unknown", "", 0)
     assert store.read_progress(TOKEN, LEASE_MS).digests == frozenset()
 
 
 def test_replicas_alive_are_told_by_name(store: Store) -> None:
-    """Each with its digest and what that stands for; of the name, what stands before a space: `host:pid`."""
+    """Each with its digest and its configuration; of the name, only the part before the space: `host:pid`."""
     store.announce("host:1 x", "digest-1", LEASE_MS, '{"interval": "60s"}')
     store.announce("host:1 y", "digest-2", LEASE_MS, '{"group": "a b"}')
     store.announce("gone:3", "digest-3", SHORT_MS)
@@ -178,9 +178,9 @@ def test_replicas_alive_are_told_by_name(store: Store) -> None:
     eventually(lambda: set(store.replicas()) == wanted, what="the silent one to be forgotten")
 
 
-def test_a_lost_announcement_is_noticed(keeper: StoreKeeper, store: Store) -> None:
-    """A flush begins the time anew in which replicas may go unseen; a further replica and a repetition do not."""
-    keeper.wipe()
+def test_a_lost_announcement_is_noticed(implementation: StoreImplementation, store: Store) -> None:
+    """A flush restarts the time in which replicas may be unseen; another replica and a repetition do not."""
+    implementation.wipe()
     lead(store)
     assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms is None
     before_ms = store.now_ms()
@@ -190,7 +190,7 @@ def test_a_lost_announcement_is_noticed(keeper: StoreKeeper, store: Store) -> No
     store.announce("a", "digest", LEASE_MS)
     store.announce("b", "digest", LEASE_MS)
     again = store.read_progress(TOKEN, LEASE_MS)
-    keeper.wipe()
+    implementation.wipe()
     lead(store)
     store.announce("a", "digest", LEASE_MS)
 
@@ -200,7 +200,7 @@ def test_a_lost_announcement_is_noticed(keeper: StoreKeeper, store: Store) -> No
 
 
 def test_replica_that_falls_silent_is_forgotten(store: Store) -> None:
-    """An announcement lasts as long as it says, whatever others announce."""
+    """An announcement lasts for its own TTL, independent of others."""
     lead(store)
     store.announce("a", "digest-1", SHORT_MS)
     store.announce("b", "digest-2", LEASE_MS)
@@ -222,7 +222,7 @@ def test_verdict_lasts_as_long_as_the_leader_says(store: Store) -> None:
 
 
 def test_verdict_outlives_the_lease(store: Store) -> None:
-    """What the leader said is still its last word after it has gone."""
+    """The status stays after the leader has left."""
     lead(store)
     store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
     store.release_lease(TOKEN)

@@ -1,4 +1,4 @@
-"""The store's promise, losses: after a flush between any two calls everybody is told so, and nothing is made up."""
+"""The store, losses: after a flush between any two calls, callers get an error, and nothing is invented."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,8 +12,7 @@ from clocksvc.interfaces.store import Report, Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis.store import open_redis_store
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_keepers import StoreKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     CLOCK,
@@ -34,6 +33,7 @@ from tests.interfaces.store_values import (
     send,
     tick,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 
 WRITES: dict[str, Callable[[Store], object]] = {
     "claim": lambda store: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED),
@@ -86,10 +86,12 @@ def full(store: Store) -> None:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_leader_learns_of_a_flush_by_its_next_write(keeper: StoreKeeper, store: Store, write: str) -> None:
+def test_leader_learns_of_a_flush_by_its_next_write(
+    implementation: StoreImplementation, store: Store, write: str
+) -> None:
     """The lease has gone with everything else, so no write of the old term can land in the emptied store."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
 
     with pytest.raises(LeaseLost):
         WRITES[write](store)
@@ -97,10 +99,12 @@ def test_leader_learns_of_a_flush_by_its_next_write(keeper: StoreKeeper, store: 
     assert (store.snapshot().parameters, store.last_tick(), store.partitions(None, 9)) == (None, None, [])
 
 
-def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(keeper: StoreKeeper, store: Store) -> None:
-    """With the lease anew, each step that builds on what is gone says so, until it is written again."""
+def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(
+    implementation: StoreImplementation, store: Store
+) -> None:
+    """With a new lease, each step that needs what was lost raises, until it is written again."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
     assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
 
     with pytest.raises(StoreLost):
@@ -115,10 +119,10 @@ def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(keeper: StoreKeep
     assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (None, 3, 2, None)
 
 
-def test_reporters_are_told_of_a_flush(keeper: StoreKeeper, store: Store) -> None:
+def test_reporters_are_told_of_a_flush(implementation: StoreImplementation, store: Store) -> None:
     """`unknown` and no bounds: so they repeat, and once the roster is back their clocks are."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
 
     gone = answer(store, (ORDERS_0, BASE + 1))
     assert (gone.outcomes, gone.parameters, gone.last_tick_ms) == ((Outcome.UNKNOWN,), None, None)
@@ -127,10 +131,10 @@ def test_reporters_are_told_of_a_flush(keeper: StoreKeeper, store: Store) -> Non
     assert send(store, (ORDERS_0, BASE + 1)) == (Outcome.ACCEPTED,)
 
 
-def test_readers_see_an_emptied_store_as_empty(keeper: StoreKeeper, store: Store) -> None:
+def test_readers_see_an_emptied_store_as_empty(implementation: StoreImplementation, store: Store) -> None:
     """No reader is shown the old clock, or a clock of zero."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
     seen = store.snapshot()
 
     assert (seen.parameters, seen.leader, seen.leader_status, seen.last_tick_ms, seen.slowest) == (
@@ -146,10 +150,10 @@ def test_readers_see_an_emptied_store_as_empty(keeper: StoreKeeper, store: Store
     assert not store.wait_for_notification(0.02)
 
 
-def test_rebuilt_chain_goes_on(keeper: StoreKeeper, store: Store) -> None:
+def test_rebuilt_chain_goes_on(implementation: StoreImplementation, store: Store) -> None:
     """After the flush the chain is put back from the log, and only its next tick fits."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
     lead(store)
     store.rebuild(TOKEN, chain(0, 2, None), tick(2, 1).at_ms)
 
@@ -158,10 +162,10 @@ def test_rebuilt_chain_goes_on(keeper: StoreKeeper, store: Store) -> None:
     assert store.newest_ticks(9) == chain(0, 3, None)
 
 
-def test_emptied_store_may_become_another_clusters(keeper: StoreKeeper, store: Store) -> None:
+def test_emptied_store_may_become_another_clusters(implementation: StoreImplementation, store: Store) -> None:
     """Marks go with the state that they stood for."""
     full(store)
-    keeper.wipe()
+    implementation.wipe()
     store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
 
     store.claim(TOKEN, type(IDENTITY)("cluster-2"), BOUNDS, STARTED + 1)
@@ -171,7 +175,7 @@ def test_emptied_store_may_become_another_clusters(keeper: StoreKeeper, store: S
 
 @pytest.fixture(params=["memory", "redis"])
 def unreachable(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """A store that does not answer, for each keeper: switched off, or nobody listens."""
+    """A store that does not answer, for each implementation: switched off, or no server at the address."""
     if request.param == "memory":
         memory = FaultyStore(CLOCK, SystemTime())
         memory.broken = True
@@ -197,5 +201,5 @@ def test_every_method_of_the_promise_is_called() -> None:
 
 
 def test_closing_a_store_that_does_not_answer_is_quiet(unreachable: Store) -> None:
-    """Whoever leaves is not held up."""
+    """Leaving does not block."""
     unreachable.close()

@@ -8,7 +8,7 @@ from clocksvc.interfaces.store import (
     Counters,
     Store,
 )
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     HOLDER,
@@ -132,7 +132,7 @@ def test_who_is_behind(store: Store) -> None:
 
 
 def test_excluded_partitions_are_not_behind(store: Store) -> None:
-    """Nobody waits for them."""
+    """No tick waits for them."""
     lead(store, Roster(ROSTER.topics, frozenset({ORDERS_0, ORDERS_1})))
 
     assert [line.partition for line in store.lagging_partitions(BASE, 10)] == [PAYMENTS_0]

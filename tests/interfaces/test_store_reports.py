@@ -13,7 +13,7 @@ from clocksvc.interfaces.store import (
     Store,
     StoreIdentity,
 )
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     GROUP,
@@ -142,7 +142,7 @@ def test_a_little_ahead_is_accepted(store: Store) -> None:
 
 
 def test_another_groups_report_is_refused_whole(store: Store) -> None:
-    """Nothing of it is kept or counted but its readings' outcomes; it wakes nobody and is shown as refused."""
+    """Only its outcomes are counted. It does not notify the leader, and is shown as rejected."""
     lead(store)
     send(store, (ORDERS_0, BASE))
     store.wait_for_notification(0)
@@ -288,7 +288,7 @@ def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store) ->
 
 
 def test_two_reporters_interleaved_keep_the_maximum(store: Store) -> None:
-    """Whatever the order in which two threads' reports arrive, the highest stays and each outcome is counted."""
+    """In any order of two threads' reports, the highest timestamp is kept and each outcome is counted."""
     lead(store)
 
     def report(offset: int) -> None:

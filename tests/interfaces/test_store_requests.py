@@ -14,8 +14,7 @@ from clocksvc.interfaces.store import (
     ProgressReading,
     Store,
 )
-from tests.interfaces.store_keepers import StoreKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     LEASE_MS,
     ORDERS_0,
     ORDERS_1,
@@ -24,6 +23,7 @@ from tests.interfaces.store_values import (
     TOKEN,
     lead,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 
 TTL_MS = 60_000
@@ -60,7 +60,7 @@ def test_a_request_wakes_the_leader_and_is_handed_to_it(store: Store) -> None:
 
 
 def test_requests_are_handed_out_in_order(store: Store) -> None:
-    """As they were made, whoever left them first."""
+    """In the order of their times, not of their submission."""
     lead(store)
     first = request(store, "b")
     second = replace(first, id="a", at_ms=first.at_ms + 1)
@@ -95,7 +95,7 @@ def test_what_a_leader_has_seen_can_not_be_withdrawn(store: Store) -> None:
 
 
 def test_an_answer_takes_the_requests_place(store: Store) -> None:
-    """Whoever asked reads it, as often as it likes."""
+    """It can be read more than once."""
     lead(store)
     for id in ("r1", "r2", "r3"):
         store.submit_request(request(store, id))
@@ -193,12 +193,12 @@ def test_only_so_many_wait(store: Store) -> None:
     assert len(seen(store)) == MAX_PENDING_REQUESTS
 
 
-def test_all_of_it_can_be_lost(keeper: StoreKeeper, store: Store) -> None:
-    """After a flush there is no request, no answer, and nothing to withdraw: nobody is told that nothing changed."""
+def test_all_of_it_can_be_lost(implementation: StoreImplementation, store: Store) -> None:
+    """After a flush there is no request, no result, and nothing to cancel: `cancel_request` returns False."""
     lead(store)
     store.submit_request(request(store, "r1"))
     store.write_request_results(TOKEN, {"r2": DONE}, TTL_MS)
-    keeper.wipe()
+    implementation.wipe()
 
     assert not store.cancel_request("r1")
     assert store.read_request_result("r2") is None
@@ -206,7 +206,7 @@ def test_all_of_it_can_be_lost(keeper: StoreKeeper, store: Store) -> None:
     assert seen(store) == ()
 
 
-def test_readers_see_who_excluded_and_paused(keeper: StoreKeeper, store: Store) -> None:
+def test_readers_see_who_excluded_and_paused(implementation: StoreImplementation, store: Store) -> None:
     """Who, when, why: written with the roster, so it outlives the leader, and not a flush."""
     assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)
     lead(store)
@@ -220,5 +220,5 @@ def test_readers_see_who_excluded_and_paused(keeper: StoreKeeper, store: Store) 
     store.write_roster(TOKEN, ROSTER, 3)
     assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)
     store.write_roster(TOKEN, ROSTER, 4, (), pause)
-    keeper.wipe()
+    implementation.wipe()
     assert (store.snapshot().exclusions, store.snapshot().pause) == ((), None)

@@ -9,7 +9,7 @@ from clocksvc.interfaces.store import (
     ProgressReading,
     Store,
 )
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     HOLDER,
@@ -63,7 +63,7 @@ def test_unknown_is_not_zero(store: Store) -> None:
     ids=["no topics", "no partitions", "all excluded"],
 )
 def test_empty_roster_has_no_minimum(store: Store, roster: Roster) -> None:
-    """Nobody who must report: no minimum, and it is not taken for a loss."""
+    """No partition must report: there is no minimum, and that is not a loss."""
     lead(store, ROSTER)
     store.write_roster(TOKEN, roster, 2)
 
@@ -101,8 +101,8 @@ def test_topic_made_anew_is_unknown_again(store: Store) -> None:
 
     store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 2), "payments": TopicMetadata("id-2", 1)}), 2)
 
-    anew = line(store, PAYMENTS_0)
-    assert (anew.raw_ms, anew.reported_ms, anew.rejected) == (None, None, None)
+    recreated = line(store, PAYMENTS_0)
+    assert (recreated.raw_ms, recreated.reported_ms, recreated.rejected) == (None, None, None)
     assert raw(store, ORDERS_0) == BASE
 
 
@@ -126,7 +126,7 @@ def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Stor
 
 
 def test_a_topic_that_left_leaves_no_beginning_behind(store: Store) -> None:
-    """Made anew, taken off the clock and put back: its first report stands as it is."""
+    """Recreated, removed from the clock and added again: its first report counts as it is."""
     lead(store)
     send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
     store.write_roster(TOKEN, Roster({**ROSTER.topics, "payments": TopicMetadata("id-2", 1)}), 2)

@@ -8,12 +8,12 @@ from clocksvc.interfaces.store import (
 )
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_keepers import StoreKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     CLOCK,
     MINUTE,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 
 SENT = TaskCounterKey("ingest", "ingest-slow", "sent")
@@ -22,7 +22,7 @@ MOST = 1_000
 
 
 def test_tasks_add_up_by_sender_and_by_what_was_done(store: Store) -> None:
-    """Whatever the names hold; a zero makes a counter."""
+    """With any characters in the names; adding zero creates a counter."""
     store.count_tasks("beat", {SENT: 2, ODD: 0}, None, DAY_MS)
     store.count_tasks("beat", {SENT: 3}, None, DAY_MS)
     store.count_tasks("other:beat", {SENT: 1}, None, DAY_MS)
@@ -79,17 +79,17 @@ def test_no_more_tasks_are_remembered_than_told(store: Store) -> None:
     assert [store.is_task_done(str(number)) for number in range(5)] == [False, False, True, True, True]
 
 
-def test_a_flush_forgets_finished_tasks(keeper: StoreKeeper, store: Store) -> None:
+def test_a_flush_forgets_finished_tasks(implementation: StoreImplementation, store: Store) -> None:
     """Then a redelivery is not recognised: it is run again, never dropped."""
     store.mark_task_done("a", DAY_MS, MOST)
-    keeper.wipe()
+    implementation.wipe()
 
     assert not store.is_task_done("a")
     assert store.counters() == Counters()
 
 
-def test_the_memory_keeper_forgets_by_its_own_clock() -> None:
-    """Nothing is kept for longer than it was told, in a simulation's time."""
+def test_the_memory_store_forgets_by_its_own_clock() -> None:
+    """Nothing is kept beyond its TTL, also in simulated time."""
     time = ManualTime(BASE // 1000)
     store = FaultyStore(CLOCK, time)
     store.mark_task_done("a", DAY_MS, MOST)

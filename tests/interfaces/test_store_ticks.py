@@ -7,8 +7,7 @@ import pytest
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import Store
-from tests.interfaces.store_keepers import StoreKeeper
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     LEASE_MS,
     MINUTE,
@@ -23,6 +22,7 @@ from tests.interfaces.store_values import (
     send,
     tick,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 
 
@@ -45,7 +45,7 @@ def test_published_ticks_come_back_as_they_were(store: Store) -> None:
 
 
 def test_empty_stream_has_no_ticks(store: Store) -> None:
-    """Every reader says so at once."""
+    """All readers see it at once."""
     assert (store.first_tick(), store.last_tick()) == (None, None)
     assert store.newest_ticks(10) == store.ticks_after(0, 10) == store.follow(0, 0) == []
 
@@ -105,9 +105,9 @@ def test_a_batch_of_a_thousand(store: Store) -> None:
     assert store.newest_ticks(5_000) == ticks
 
 
-def test_old_ticks_are_dropped(keeper: StoreKeeper) -> None:
+def test_old_ticks_are_dropped(implementation: StoreImplementation) -> None:
     """What was emitted longer ago than `recent_ticks` goes with the next publication; the last tick always stays."""
-    store = keeper.reopen(recent_ticks_ms=10 * MINUTE)
+    store = implementation.reopen(recent_ticks_ms=10 * MINUTE)
     lead(store)
     now_ms = store.now_ms()
     old = chain(0, 4, None, now_ms - 11 * MINUTE)
@@ -120,9 +120,9 @@ def test_old_ticks_are_dropped(keeper: StoreKeeper) -> None:
     assert (store.first_tick(), end(store)) == (recent[0], BASE + 7 * MINUTE)
 
 
-def test_ticks_of_a_jump_are_kept_by_when_they_were_emitted(keeper: StoreKeeper) -> None:
+def test_ticks_of_a_jump_are_kept_by_when_they_were_emitted(implementation: StoreImplementation) -> None:
     """Ticks for times long past that were emitted just now are recent."""
-    store = keeper.reopen(recent_ticks_ms=10 * MINUTE)
+    store = implementation.reopen(recent_ticks_ms=10 * MINUTE)
     lead(store)
     ticks = chain(0, 20, None, store.now_ms())
     store.publish(TOKEN, ticks)
@@ -130,9 +130,9 @@ def test_ticks_of_a_jump_are_kept_by_when_they_were_emitted(keeper: StoreKeeper)
     assert store.newest_ticks(100) == ticks
 
 
-def test_many_old_ticks_go_little_by_little(keeper: StoreKeeper) -> None:
+def test_many_old_ticks_go_little_by_little(implementation: StoreImplementation) -> None:
     """Each publication drops a bounded number, more than it brings, so that the old ones do go."""
-    store = keeper.reopen(recent_ticks_ms=10 * MINUTE)
+    store = implementation.reopen(recent_ticks_ms=10 * MINUTE)
     lead(store)
     now_ms = store.now_ms()
     store.rebuild(TOKEN, chain(0, 999, None, now_ms - 11 * MINUTE), BASE + 999 * MINUTE)
@@ -171,7 +171,7 @@ def test_rebuilt_stream_may_be_empty(store: Store) -> None:
 
 
 def test_rebuilt_stream_may_begin_after_a_time_without_a_tick(store: Store) -> None:
-    """`init` said what the first tick's `previous` is: nobody sees a tick, and only that one fits."""
+    """`init` has set the first tick's `previous`: readers see no tick, and only a tick with it is accepted."""
     lead(store, SINGLE)
     store.rebuild(TOKEN, [], BASE)
 

@@ -13,19 +13,19 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.memory.tick_consumer import MemoryGroup
 from tests.faulty.tick_consumer import FaultyTickConsumer
-from tests.interfaces.ticklog_keepers import (
-    KafkaLogKeeper,
-    LogKeeper,
-    MemoryLogKeeper,
-    writer,
-)
-from tests.interfaces.ticklog_values import (
+from tests.interfaces.tick_log_examples import (
     CLOCK,
     MINUTE_MS,
-    Word,
+    KeepAliveCounter,
     control,
     foreign,
     ticks,
+)
+from tests.interfaces.tick_log_implementations import (
+    KafkaTickLogImplementation,
+    MemoryTickLogImplementation,
+    TickLogImplementation,
+    writer,
 )
 from tests.waiting import eventually
 
@@ -35,8 +35,8 @@ WITHIN_S = 30.0
 class Bed:
     """A tick log and how one more process subscribes to it."""
 
-    def __init__(self, keeper: LogKeeper, subscribe: Callable[[], TickConsumer]) -> None:
-        self.keeper, self.subscribe = keeper, subscribe
+    def __init__(self, implementation: TickLogImplementation, subscribe: Callable[[], TickConsumer]) -> None:
+        self.implementation, self.subscribe = implementation, subscribe
 
     def until_turn(self, one: TickConsumer, *others: TickConsumer) -> int:
         """Poll until a process has the turn."""
@@ -62,29 +62,29 @@ class Bed:
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
 def bed(request: pytest.FixtureRequest) -> Bed:
-    """Each keeper in turn, with three ticks in the log."""
+    """Each implementation in turn, with three ticks in the log."""
     made = _memory() if request.param == "memory" else _kafka(request)
-    log = writer(made.keeper)
-    log.append(ticks(1, 3), Word())
+    log = writer(made.implementation)
+    log.append(ticks(1, 3), KeepAliveCounter())
     return made
 
 
 def _memory() -> Bed:
-    keeper = MemoryLogKeeper()
-    group = MemoryGroup(keeper._log, CLOCK)
-    return Bed(keeper, lambda: FaultyTickConsumer(group, keeper._log))
+    implementation = MemoryTickLogImplementation()
+    group = MemoryGroup(implementation._log, CLOCK)
+    return Bed(implementation, lambda: FaultyTickConsumer(group, implementation._log))
 
 
 def _kafka(request: pytest.FixtureRequest) -> Bed:
-    keeper = KafkaLogKeeper(request.getfixturevalue("bootstrap"))
-    request.addfinalizer(keeper.free)
+    implementation = KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
+    request.addfinalizer(implementation.free)
 
     def subscribe() -> TickConsumer:
-        made = KafkaTickConsumer(keeper.topic, CLOCK, "beat", keeper.settings, SystemTime())
+        made = KafkaTickConsumer(implementation.topic, CLOCK, "beat", implementation.settings, SystemTime())
         request.addfinalizer(made.close)
         return made
 
-    return Bed(keeper, subscribe)
+    return Bed(implementation, subscribe)
 
 
 def minutes(found: list[TickWithOffset]) -> list[int]:
@@ -111,7 +111,7 @@ def test_reading_begins_at_a_positions_offset(bed: Bed) -> None:
 
     one.seek(Checkpoint(second.tick.at_ms, second.offset))
     assert minutes(bed.read(one, 2)) == [2, 3]
-    writer(bed.keeper).append(ticks(4, 2), Word())
+    writer(bed.implementation).append(ticks(4, 2), KeepAliveCounter())
 
     assert minutes(bed.read(one, 2)) == [4, 5]
 
@@ -122,19 +122,19 @@ def test_only_committed_ticks_are_read(bed: Bed) -> None:
     bed.until_turn(one)
     one.seek(None)
     bed.read(one, 3)
-    writer(bed.keeper).append([control(3)], Word())
-    writer(bed.keeper).append(ticks(4, 1), Word())
+    writer(bed.implementation).append([control(3)], KeepAliveCounter())
+    writer(bed.implementation).append(ticks(4, 1), KeepAliveCounter())
     assert minutes(bed.read(one, 1)) == [4]
-    bed.keeper.begin_foreign([foreign({"time": "?"})])
+    bed.implementation.begin_foreign([foreign({"time": "?"})])
 
     assert one.poll(0.3) == []
 
 
 def test_the_last_tick_is_known_without_a_turn(bed: Bed) -> None:
     """So is what `init` said."""
-    assert bed.subscribe().last_tick_ms(Word()) == 3 * MINUTE_MS
-    writer(bed.keeper).append([control(9)], Word())
-    assert bed.subscribe().last_tick_ms(Word()) == 9 * MINUTE_MS
+    assert bed.subscribe().last_tick_ms(KeepAliveCounter()) == 3 * MINUTE_MS
+    writer(bed.implementation).append([control(9)], KeepAliveCounter())
+    assert bed.subscribe().last_tick_ms(KeepAliveCounter()) == 9 * MINUTE_MS
 
 
 def test_whoever_leaves_hands_the_turn_on(bed: Bed) -> None:
@@ -155,21 +155,21 @@ def test_whoever_leaves_hands_the_turn_on(bed: Bed) -> None:
 @pytest.mark.servers
 def test_a_users_consumer_settings_take_no_turn_away(request: pytest.FixtureRequest) -> None:
     """How groups share partitions, and how often is polled, are for users' own consumers."""
-    keeper = KafkaLogKeeper(request.getfixturevalue("bootstrap"))
-    request.addfinalizer(keeper.free)
+    implementation = KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
+    request.addfinalizer(implementation.free)
     settings = {
-        **keeper.settings,
+        **implementation.settings,
         "partition.assignment.strategy": "cooperative-sticky",
         "max.poll.interval.ms": "6000",
     }
 
     def subscribe() -> TickConsumer:
-        made = KafkaTickConsumer(keeper.topic, CLOCK, "beat", settings, SystemTime())
+        made = KafkaTickConsumer(implementation.topic, CLOCK, "beat", settings, SystemTime())
         request.addfinalizer(made.close)
         return made
 
-    bed = Bed(keeper, subscribe)
-    writer(keeper).append(ticks(1, 3), Word())
+    bed = Bed(implementation, subscribe)
+    writer(implementation).append(ticks(1, 3), KeepAliveCounter())
     first = bed.subscribe()
     bed.until_turn(first)
     first.seek(None)

@@ -1,4 +1,4 @@
-"""What every keeper of the tick log promises while its brokers fail."""
+"""What every implementation of the tick log promises while its brokers fail."""
 
 import gc
 import itertools
@@ -17,22 +17,22 @@ from clocksvc.interfaces.tick_log import (
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.ticklog_keepers import (
-    TIMEOUT_S,
-    FaultyKafkaLogKeeper,
-    FaultyLogKeeper,
-    MemoryLogKeeper,
-    writer,
-)
-from tests.interfaces.ticklog_values import (
+from tests.interfaces.tick_log_examples import (
     CLOCK,
-    Word,
+    KeepAliveCounter,
     minutes,
     tick,
     ticks,
 )
+from tests.interfaces.tick_log_implementations import (
+    TIMEOUT_S,
+    FaultyKafkaTickLog,
+    FaultyTickLogImplementation,
+    MemoryTickLogImplementation,
+    writer,
+)
 
-word = Word()
+keep_alive = KeepAliveCounter()
 
 
 def _ensure_topic(log: TickLog, waiting: KeepAlive) -> None:
@@ -61,157 +61,163 @@ EVERY_CALL = pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail, _app
 @pytest.fixture(
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
-def keeper(request: pytest.FixtureRequest) -> Iterator[FaultyLogKeeper]:
-    """Each keeper of the tick log's promise in turn, over brokers that can fail."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[FaultyTickLogImplementation]:
+    """Each implementation of the tick log's promise in turn, over brokers that can fail."""
     memory = request.param == "memory"
-    made = MemoryLogKeeper() if memory else FaultyKafkaLogKeeper(request.getfixturevalue("faulty_kafka"))
+    made = MemoryTickLogImplementation() if memory else FaultyKafkaTickLog(request.getfixturevalue("faulty_kafka"))
     yield made
     made.free()
 
 
 @EVERY_CALL
-def test_without_an_answer_a_call_gives_up(keeper: FaultyLogKeeper, call: Callable[[TickLog, KeepAlive], None]) -> None:
+def test_without_an_answer_a_call_gives_up(
+    implementation: FaultyTickLogImplementation, call: Callable[[TickLog, KeepAlive], None]
+) -> None:
     """In time, by TickLogUnavailable, having told who waits; nothing is seen of an append."""
-    log, waits = writer(keeper), Word()
-    log.append([tick(1)], word)
-    log.tail(word)
-    keeper.stall()
+    log, waits = writer(implementation), KeepAliveCounter()
+    log.append([tick(1)], keep_alive)
+    log.tail(keep_alive)
+    implementation.stall()
     begun = time.monotonic()
     with pytest.raises(TickLogUnavailable):
         call(log, waits)
     assert time.monotonic() - begun < TIMEOUT_S + 1
     assert waits.calls >= 1
-    keeper.heal()
+    implementation.heal()
 
-    writer(keeper).append([tick(2)], word)
-    assert minutes(keeper.seen()) == [1, 2]
+    writer(implementation).append([tick(2)], keep_alive)
+    assert minutes(implementation.seen()) == [1, 2]
 
 
 @EVERY_CALL
-def test_giving_up_gets_through(keeper: FaultyLogKeeper, call: Callable[[TickLog, KeepAlive], None]) -> None:
+def test_giving_up_gets_through(
+    implementation: FaultyTickLogImplementation, call: Callable[[TickLog, KeepAlive], None]
+) -> None:
     """What `waiting` raises comes out of the call at once; a writer that was interrupted never writes again."""
-    log = writer(keeper)
-    log.append([tick(1)], word)
-    log.tail(word)
-    keeper.stall()
+    log = writer(implementation)
+    log.append([tick(1)], keep_alive)
+    log.tail(keep_alive)
+    implementation.stall()
     with pytest.raises(LeaseLost):
-        call(log, Word(LeaseLost()))
-    keeper.heal()
+        call(log, KeepAliveCounter(LeaseLost()))
+    implementation.heal()
     if call in (_fence, _append):
         with pytest.raises(Fenced):
-            log.append([tick(9)], word)
+            log.append([tick(9)], keep_alive)
 
-    writer(keeper).append([tick(2)], word)
-    assert minutes(keeper.seen()) == [1, 2]
+    writer(implementation).append([tick(2)], keep_alive)
+    assert minutes(implementation.seen()) == [1, 2]
 
 
 @pytest.mark.parametrize("lands", [True, False])
-def test_a_commit_without_an_answer_is_open_until_the_log_is_asked(keeper: FaultyLogKeeper, lands: bool) -> None:
+def test_a_commit_without_an_answer_is_open_until_the_log_is_asked(
+    implementation: FaultyTickLogImplementation, lands: bool
+) -> None:
     """It may have landed or not; the writer writes no more, and `fence` and `tail` tell."""
-    log, waits = writer(keeper), Word()
-    log.append([tick(1)], word)
-    keeper.lose_commits(lands=lands)
+    log, waits = writer(implementation), KeepAliveCounter()
+    log.append([tick(1)], keep_alive)
+    implementation.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
         log.append(ticks(2, 3), waits)
     assert waits.calls >= 1
-    keeper.heal()
+    implementation.heal()
     with pytest.raises(Fenced):
-        log.append([tick(9)], word)
-    log.fence(word)
+        log.append([tick(9)], keep_alive)
+    log.fence(keep_alive)
     last = 4 if lands else 1
 
-    assert log.tail(word) == Tail(tick(last), 0)
-    log.append([tick(last + 1)], word)
-    assert minutes(keeper.seen()) == list(range(1, last + 2))
+    assert log.tail(keep_alive) == Tail(tick(last), 0)
+    log.append([tick(last + 1)], keep_alive)
+    assert minutes(implementation.seen()) == list(range(1, last + 2))
 
 
 @pytest.mark.parametrize("lands", [True, False])
-def test_another_process_settles_an_open_commit(keeper: FaultyLogKeeper, lands: bool) -> None:
-    """Whoever fences next finds the log settled: nothing changes any more when the old writer's brokers are back."""
-    log, other = writer(keeper), keeper.process()
-    log.append([tick(1)], word)
-    keeper.lose_commits(lands=lands)
+def test_another_process_settles_an_open_commit(implementation: FaultyTickLogImplementation, lands: bool) -> None:
+    """The next `fence` settles the log: nothing changes when the old writer reaches its brokers again."""
+    log, other = writer(implementation), implementation.process()
+    log.append([tick(1)], keep_alive)
+    implementation.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
-        log.append([tick(2)], word)
-    keeper.heal()
-    other.fence(word)
-    found = other.tail(word)
+        log.append([tick(2)], keep_alive)
+    implementation.heal()
+    other.fence(keep_alive)
+    found = other.tail(keep_alive)
     with pytest.raises(Fenced):
-        log.append([tick(9)], word)
+        log.append([tick(9)], keep_alive)
 
     assert found == Tail(tick(2 if lands else 1), 0)
-    assert other.tail(word) == found
+    assert other.tail(keep_alive) == found
 
 
-def test_giving_up_during_a_commit_leaves_it_open(keeper: FaultyLogKeeper) -> None:
+def test_giving_up_during_a_commit_leaves_it_open(implementation: FaultyTickLogImplementation) -> None:
     """A lease that is lost while the commit's answer is awaited: the writer never writes again."""
-    log, other = writer(keeper), keeper.process()
-    keeper.lose_commits(lands=False)
+    log, other = writer(implementation), implementation.process()
+    implementation.lose_commits(lands=False)
     with pytest.raises(LeaseLost):
-        log.append([tick(1)], Word(LeaseLost()))
-    keeper.heal()
+        log.append([tick(1)], KeepAliveCounter(LeaseLost()))
+    implementation.heal()
     with pytest.raises(Fenced):
-        log.append([tick(1)], word)
-    other.fence(word)
+        log.append([tick(1)], keep_alive)
+    other.fence(keep_alive)
 
-    assert other.tail(word) == Tail(None, 0)
+    assert other.tail(keep_alive) == Tail(None, 0)
 
 
-def test_reading_goes_on_after_an_outage(keeper: FaultyLogKeeper) -> None:
+def test_reading_goes_on_after_an_outage(implementation: FaultyTickLogImplementation) -> None:
     """The same process reads again as soon as the brokers answer."""
-    log = writer(keeper)
-    log.append([tick(1)], word)
-    keeper.stall()
+    log = writer(implementation)
+    log.append([tick(1)], keep_alive)
+    implementation.stall()
     with pytest.raises(TickLogUnavailable):
-        _backwards(log, word)
-    keeper.heal()
+        _backwards(log, keep_alive)
+    implementation.heal()
 
-    assert log.tail(word) == Tail(tick(1), 0)
-    assert list(log.backwards(word)) == [tick(1)]
+    assert log.tail(keep_alive) == Tail(tick(1), 0)
+    assert list(log.backwards(keep_alive)) == [tick(1)]
 
 
 @pytest.mark.servers
 def test_backwards_reads_as_it_is_asked(faulty_kafka: FaultyKafka) -> None:
-    """Records that are never asked for are never read: trouble in reading them stops nobody who needs newer ones."""
-    keeper = FaultyKafkaLogKeeper(faulty_kafka)
-    log = writer(keeper)
-    log.append(ticks(1, 1_500), word)
-    records = log.backwards(word)
+    """Records are read on demand: an error in older ones does not affect a reader of newer ones."""
+    implementation = FaultyKafkaTickLog(faulty_kafka)
+    log = writer(implementation)
+    log.append(ticks(1, 1_500), keep_alive)
+    records = log.backwards(keep_alive)
     newest = next(records)
-    keeper.stall()
+    implementation.stall()
     newer = [newest, *itertools.islice(records, 100)]
     with pytest.raises(TickLogUnavailable):
         list(records)
-    keeper.free()
+    implementation.free()
 
     assert newer == list(reversed(ticks(1_400, 101)))
 
 
 @pytest.mark.servers
 def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
-    """Only `ensure_topic` does, even where brokers make a topic for whoever asks about one."""
-    keeper = FaultyKafkaLogKeeper(faulty_kafka)
-    log = keeper.process()
-    log.fence(word)
+    """Only `ensure_topic` does, even if brokers create topics on metadata requests."""
+    implementation = FaultyKafkaTickLog(faulty_kafka)
+    log = implementation.process()
+    log.fence(keep_alive)
     for call in (_tail, _backwards, _append):
         with pytest.raises(TickLogUnavailable):
-            call(log, word)
-    keeper.free()
+            call(log, keep_alive)
+    implementation.free()
 
-    assert keeper.topic not in keeper.topics()
+    assert implementation.topic not in implementation.topics()
 
 
 @pytest.mark.servers
 def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
-    """Not even in a traceback that somebody keeps: librdkafka aborts the process when a client with an open question
+    """Not even in a stored traceback: librdkafka aborts the process when a client with an open request
     is collected as garbage on its own thread."""
-    keeper = FaultyKafkaLogKeeper(faulty_kafka)
+    implementation = FaultyKafkaTickLog(faulty_kafka)
     before = _admin_clients()
-    keeper.stall()
+    implementation.stall()
     with pytest.raises(LeaseLost) as kept:
-        keeper.process().ensure_topic(Word(LeaseLost()))
+        implementation.process().ensure_topic(KeepAliveCounter(LeaseLost()))
     after = _admin_clients()
-    keeper.free()
+    implementation.free()
 
     assert (after, kept.type) == (before, LeaseLost)
 
@@ -222,13 +228,13 @@ def test_without_rights_the_log_is_unavailable(
     faulty_kafka: FaultyKafka, call: Callable[[TickLog, KeepAlive], None]
 ) -> None:
     """The reason is Kafka's, in words."""
-    keeper = FaultyKafkaLogKeeper(faulty_kafka)
-    writer(keeper)
-    log = KafkaTickLog(keeper.topic, CLOCK, faulty_kafka.stranger, SystemTime(), TIMEOUT_S)
+    implementation = FaultyKafkaTickLog(faulty_kafka)
+    writer(implementation)
+    log = KafkaTickLog(implementation.topic, CLOCK, faulty_kafka.stranger, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match=r"(?i)authori[sz]"):
-        call(log, word)
+        call(log, keep_alive)
     log.close()
-    keeper.free()
+    implementation.free()
 
 
 @pytest.mark.core
@@ -237,7 +243,7 @@ def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, Keep
     """Its words name the setting."""
     log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match="MAGIC"):
-        call(log, word)
+        call(log, keep_alive)
 
 
 def _admin_clients() -> int:

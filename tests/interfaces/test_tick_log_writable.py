@@ -1,4 +1,4 @@
-"""What every keeper of the tick log says about its right to write."""
+"""What every implementation of the tick log says about its right to write."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,79 +6,79 @@ import pytest
 
 from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.tick_log import TickLog
-from tests.interfaces.ticklog_keepers import (
-    FaultyKafkaLogKeeper,
-    FaultyLogKeeper,
-    MemoryLogKeeper,
-    writer,
-)
-from tests.interfaces.ticklog_values import (
-    Word,
+from tests.interfaces.tick_log_examples import (
+    KeepAliveCounter,
     tick,
 )
+from tests.interfaces.tick_log_implementations import (
+    FaultyKafkaTickLog,
+    FaultyTickLogImplementation,
+    MemoryTickLogImplementation,
+    writer,
+)
 
-word = Word()
+keep_alive = KeepAliveCounter()
 
 
 @pytest.fixture(
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
-def keeper(request: pytest.FixtureRequest) -> Iterator[FaultyLogKeeper]:
-    """Each keeper of the tick log's promise in turn, over brokers that can fail."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[FaultyTickLogImplementation]:
+    """Each implementation of the tick log's promise in turn, over brokers that can fail."""
     memory = request.param == "memory"
-    made = MemoryLogKeeper() if memory else FaultyKafkaLogKeeper(request.getfixturevalue("faulty_kafka"))
+    made = MemoryTickLogImplementation() if memory else FaultyKafkaTickLog(request.getfixturevalue("faulty_kafka"))
     yield made
     made.free()
 
 
-def _is_fenced(keeper: FaultyLogKeeper, log: TickLog) -> None:
-    keeper.process().fence(word)
+def _is_fenced(implementation: FaultyTickLogImplementation, log: TickLog) -> None:
+    implementation.process().fence(keep_alive)
     with pytest.raises(Fenced):
-        log.append([tick(2)], word)
+        log.append([tick(2)], keep_alive)
 
 
-def _is_interrupted_in_an_append(keeper: FaultyLogKeeper, log: TickLog) -> None:
-    keeper.stall()
+def _is_interrupted_in_an_append(implementation: FaultyTickLogImplementation, log: TickLog) -> None:
+    implementation.stall()
     with pytest.raises(LeaseLost):
-        log.append([tick(2)], Word(LeaseLost()))
+        log.append([tick(2)], KeepAliveCounter(LeaseLost()))
 
 
-def _is_interrupted_in_a_fence(keeper: FaultyLogKeeper, log: TickLog) -> None:
-    keeper.stall()
+def _is_interrupted_in_a_fence(implementation: FaultyTickLogImplementation, log: TickLog) -> None:
+    implementation.stall()
     with pytest.raises(LeaseLost):
-        log.fence(Word(LeaseLost()))
+        log.fence(KeepAliveCounter(LeaseLost()))
 
 
-def _fences_without_an_answer(keeper: FaultyLogKeeper, log: TickLog) -> None:
-    keeper.stall()
+def _fences_without_an_answer(implementation: FaultyTickLogImplementation, log: TickLog) -> None:
+    implementation.stall()
     with pytest.raises(TickLogUnavailable):
-        log.fence(word)
+        log.fence(keep_alive)
 
 
-def _commits_without_an_answer(keeper: FaultyLogKeeper, log: TickLog) -> None:
-    keeper.lose_commits(lands=True)
+def _commits_without_an_answer(implementation: FaultyTickLogImplementation, log: TickLog) -> None:
+    implementation.lose_commits(lands=True)
     with pytest.raises(OutcomeUnknown):
-        log.append([tick(2)], word)
+        log.append([tick(2)], keep_alive)
 
 
-def _is_closed(_: FaultyLogKeeper, log: TickLog) -> None:
+def _is_closed(_: FaultyTickLogImplementation, log: TickLog) -> None:
     log.close()
 
 
-def test_only_a_fence_makes_a_writer(keeper: FaultyLogKeeper) -> None:
+def test_only_a_fence_makes_a_writer(implementation: FaultyTickLogImplementation) -> None:
     """A process may write once it has fenced, not before; reading and writing leave it so."""
-    log = keeper.process()
+    log = implementation.process()
     assert not log.writable
-    log.ensure_topic(word)
+    log.ensure_topic(keep_alive)
     assert not log.writable
-    log.fence(word)
+    log.fence(keep_alive)
     assert log.writable
-    log.append([tick(1)], word)
-    log.tail(word)
-    list(log.backwards(word))
+    log.append([tick(1)], keep_alive)
+    log.tail(keep_alive)
+    list(log.backwards(keep_alive))
 
     assert log.writable
-    assert not keeper.process().writable
+    assert not implementation.process().writable
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_only_a_fence_makes_a_writer(keeper: FaultyLogKeeper) -> None:
     ],
 )
 def test_a_writer_that_met_trouble_must_fence_again(
-    keeper: FaultyLogKeeper, trouble: Callable[[FaultyLogKeeper, TickLog], None]
+    implementation: FaultyTickLogImplementation, trouble: Callable[[FaultyTickLogImplementation, TickLog], None]
 ) -> None:
     """Fenced, interrupted, or with a commit whose outcome is open: it may write again only after its next fence."""
-    log = writer(keeper)
-    log.append([tick(1)], word)
-    trouble(keeper, log)
+    log = writer(implementation)
+    log.append([tick(1)], keep_alive)
+    trouble(implementation, log)
     assert not log.writable
-    keeper.heal()
+    implementation.heal()
     assert not log.writable
-    log.fence(word)
+    log.fence(keep_alive)
 
     assert log.writable

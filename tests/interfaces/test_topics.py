@@ -1,4 +1,4 @@
-"""What every keeper of the watched topics promises."""
+"""What every implementation of the watched topics promises."""
 
 import time
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.memory.topics import TopicRecord
 from tests.faulty.topics import FaultyTopics
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.topic_keepers import (
-    KafkaTopicsKeeper,
-    MemoryTopicsKeeper,
-    TopicsKeeper,
+from tests.interfaces.topics_implementations import (
+    KafkaTopicsImplementation,
+    MemoryTopicsImplementation,
+    TopicsImplementation,
 )
 
 T_MS = 1_795_334_400_123
@@ -26,215 +26,222 @@ BEAT = (("clocksvc-heartbeat", b"1"),)
 @pytest.fixture(
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
-def keeper(request: pytest.FixtureRequest) -> Iterator[TopicsKeeper]:
-    """Each keeper of the topics' promise in turn."""
+def implementation(request: pytest.FixtureRequest) -> Iterator[TopicsImplementation]:
+    """Each implementation of the topics' promise in turn."""
     memory = request.param == "memory"
-    made: TopicsKeeper = MemoryTopicsKeeper() if memory else KafkaTopicsKeeper(request.getfixturevalue("faulty_kafka"))
+    made: TopicsImplementation = (
+        MemoryTopicsImplementation() if memory else KafkaTopicsImplementation(request.getfixturevalue("faulty_kafka"))
+    )
     yield made
     made.free()
 
 
 @pytest.fixture
-def name(keeper: TopicsKeeper) -> str:
+def name(implementation: TopicsImplementation) -> str:
     """A topic of three partitions."""
-    made = keeper.name()
-    keeper.create(made, 3)
+    made = implementation.name()
+    implementation.create(made, 3)
     return made
 
 
 # Metadata
 
 
-def test_a_reading_gives_partitions_and_ids(keeper: TopicsKeeper, name: str) -> None:
+def test_a_reading_gives_partitions_and_ids(implementation: TopicsImplementation, name: str) -> None:
     """And the cluster's id; one topic's id is the same each time, another topic has another."""
-    other = keeper.name()
-    keeper.create(other, 1)
-    first, second = keeper.topics.describe([name, other]), keeper.topics.describe([name])
+    other = implementation.name()
+    implementation.create(other, 1)
+    first, second = implementation.topics.describe([name, other]), implementation.topics.describe([name])
 
-    assert first.cluster_id == second.cluster_id == keeper.cluster_id()
+    assert first.cluster_id == second.cluster_id == implementation.cluster_id()
     assert {topic: shape.partitions for topic, shape in first.topics.items()} == {name: 3, other: 1}
     assert second.topics == {name: first.topics[name]}
     assert len({shape.id for shape in first.topics.values()} | {""}) == 3
 
 
-def test_a_topic_that_does_not_exist_is_absent(keeper: TopicsKeeper, name: str) -> None:
+def test_a_topic_that_does_not_exist_is_absent(implementation: TopicsImplementation, name: str) -> None:
     """It is no error: the others are there."""
-    assert list(keeper.topics.describe([name, keeper.name()]).topics) == [name]
+    assert list(implementation.topics.describe([name, implementation.name()]).topics) == [name]
 
 
-def test_a_deleted_topic_is_absent(keeper: TopicsKeeper, name: str) -> None:
+def test_a_deleted_topic_is_absent(implementation: TopicsImplementation, name: str) -> None:
     """From the next reading on."""
-    keeper.delete(name)
+    implementation.delete(name)
 
-    assert keeper.topics.describe([name]).topics == {}
+    assert implementation.topics.describe([name]).topics == {}
 
 
-def test_a_topic_made_anew_has_another_id(keeper: TopicsKeeper, name: str) -> None:
+def test_a_topic_made_anew_has_another_id(implementation: TopicsImplementation, name: str) -> None:
     """Its partitions are not the old ones, however many there are."""
-    old = keeper.topics.describe([name]).topics[name]
-    keeper.delete(name)
-    keeper.create(name, 3)
-    new = keeper.topics.describe([name]).topics[name]
+    old = implementation.topics.describe([name]).topics[name]
+    implementation.delete(name)
+    implementation.create(name, 3)
+    new = implementation.topics.describe([name]).topics[name]
 
     assert (new.partitions, new.id == old.id) == (3, False)
 
 
-def test_more_partitions_show_at_once(keeper: TopicsKeeper, name: str) -> None:
+def test_more_partitions_show_at_once(implementation: TopicsImplementation, name: str) -> None:
     """Under the same id."""
-    old = keeper.topics.describe([name]).topics[name]
-    keeper.add_partitions(name, 5)
+    old = implementation.topics.describe([name]).topics[name]
+    implementation.add_partitions(name, 5)
 
-    assert keeper.topics.describe([name]).topics[name] == (old.id, 5)
+    assert implementation.topics.describe([name]).topics[name] == (old.id, 5)
 
 
-def test_a_reading_of_no_topic_tells_the_cluster(keeper: TopicsKeeper) -> None:
+def test_a_reading_of_no_topic_tells_the_cluster(implementation: TopicsImplementation) -> None:
     """Nothing is asked about, nothing is listed."""
-    reading = keeper.topics.describe([])
+    reading = implementation.topics.describe([])
 
-    assert (reading.cluster_id, dict(reading.topics)) == (keeper.cluster_id(), {})
+    assert (reading.cluster_id, dict(reading.topics)) == (implementation.cluster_id(), {})
 
 
-def test_without_an_answer_metadata_is_unavailable(keeper: TopicsKeeper, name: str) -> None:
+def test_without_an_answer_metadata_is_unavailable(implementation: TopicsImplementation, name: str) -> None:
     """Within two seconds, by name; and known again as soon as the brokers answer."""
-    known = keeper.topics.describe([name])
-    keeper.stall()
-    for ask in (keeper.topics.describe, keeper.topics.timestamp_types):
+    known = implementation.topics.describe([name])
+    implementation.stall()
+    for ask in (implementation.topics.describe, implementation.topics.timestamp_types):
         begun = time.monotonic()
         with pytest.raises(MetadataUnavailable):
             ask([name])
         assert time.monotonic() - begun < 2.7
-    keeper.heal()
+    implementation.heal()
 
-    assert keeper.topics.describe([name]) == known
+    assert implementation.topics.describe([name]) == known
 
 
 # Who stamps
 
 
-def test_timestamp_types_are_told(keeper: TopicsKeeper, name: str) -> None:
+def test_timestamp_types_are_told(implementation: TopicsImplementation, name: str) -> None:
     """For each topic that exists."""
-    stamped = keeper.name()
-    keeper.create(stamped, 1, "LogAppendTime")
+    stamped = implementation.name()
+    implementation.create(stamped, 1, "LogAppendTime")
 
-    assert keeper.topics.timestamp_types([name, stamped, keeper.name()]) == {
+    assert implementation.topics.timestamp_types([name, stamped, implementation.name()]) == {
         name: TimestampType.CREATE_TIME,
         stamped: TimestampType.LOG_APPEND_TIME,
     }
-    assert keeper.topics.timestamp_types([]) == {}
+    assert implementation.topics.timestamp_types([]) == {}
 
 
 # Heartbeats
 
 
-def test_a_heartbeat_lies_in_each_partition(keeper: TopicsKeeper, name: str) -> None:
+def test_a_heartbeat_lies_in_each_partition(implementation: TopicsImplementation, name: str) -> None:
     """One record each, with the header, the timestamp, the key and the payload that were given."""
     partitions = [Partition(name, number) for number in range(3)]
-    outcomes = keeper.topics.put_heartbeats(partitions, T_MS, b"k", b"{}", 10.0)
+    outcomes = implementation.topics.put_heartbeats(partitions, T_MS, b"k", b"{}", 10.0)
 
     assert outcomes == dict.fromkeys(partitions)
     for partition in partitions:
-        assert keeper.records(partition) == [TopicRecord(T_MS, b"k", b"{}", BEAT)]
+        assert implementation.records(partition) == [TopicRecord(T_MS, b"k", b"{}", BEAT)]
 
 
-def test_a_heartbeat_needs_no_key_and_no_payload(keeper: TopicsKeeper, name: str) -> None:
+def test_a_heartbeat_needs_no_key_and_no_payload(implementation: TopicsImplementation, name: str) -> None:
     """And goes into the partitions that were named alone."""
-    keeper.topics.put_heartbeats([Partition(name, 1)], T_MS, None, None, 10.0)
+    implementation.topics.put_heartbeats([Partition(name, 1)], T_MS, None, None, 10.0)
 
-    assert keeper.records(Partition(name, 1)) == [TopicRecord(T_MS, None, None, BEAT)]
-    assert keeper.records(Partition(name, 0)) == []
+    assert implementation.records(Partition(name, 1)) == [TopicRecord(T_MS, None, None, BEAT)]
+    assert implementation.records(Partition(name, 0)) == []
 
 
-def test_no_partition_needs_no_heartbeat(keeper: TopicsKeeper) -> None:
+def test_no_partition_needs_no_heartbeat(implementation: TopicsImplementation) -> None:
     """And no time."""
-    assert keeper.topics.put_heartbeats([], T_MS, None, None, 10.0) == {}
+    assert implementation.topics.put_heartbeats([], T_MS, None, None, 10.0) == {}
 
 
-def test_a_fresh_partition_gets_its_heartbeat(keeper: TopicsKeeper, name: str) -> None:
+def test_a_fresh_partition_gets_its_heartbeat(implementation: TopicsImplementation, name: str) -> None:
     """Partitions that came after the first heartbeat are learnt, and not only in five minutes."""
-    keeper.topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 10.0)
-    keeper.add_partitions(name, 6)
+    implementation.topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 10.0)
+    implementation.add_partitions(name, 6)
     partitions = [Partition(name, number) for number in range(6)]
 
-    assert keeper.topics.put_heartbeats(partitions, T_MS, None, None, 10.0) == dict.fromkeys(partitions)
-    assert keeper.records(Partition(name, 5)) == [TopicRecord(T_MS, None, None, BEAT)]
+    assert implementation.topics.put_heartbeats(partitions, T_MS, None, None, 10.0) == dict.fromkeys(partitions)
+    assert implementation.records(Partition(name, 5)) == [TopicRecord(T_MS, None, None, BEAT)]
 
 
-def test_a_partition_that_does_not_exist_stops_no_other(keeper: TopicsKeeper, name: str) -> None:
+def test_a_partition_that_does_not_exist_stops_no_other(implementation: TopicsImplementation, name: str) -> None:
     """Nor does a topic that does not: each has its outcome, in words, when the time is over."""
-    good, beyond, absent = Partition(name, 2), Partition(name, 3), Partition(keeper.name(), 0)
-    outcomes = keeper.topics.put_heartbeats([absent, beyond, good], T_MS, None, None, 0.5)
+    good, beyond, absent = Partition(name, 2), Partition(name, 3), Partition(implementation.name(), 0)
+    outcomes = implementation.topics.put_heartbeats([absent, beyond, good], T_MS, None, None, 0.5)
 
     assert set(outcomes) == {good, beyond, absent}
     assert outcomes[good] is None
     assert outcomes[beyond]
     assert outcomes[absent]
-    assert len(keeper.records(good)) == 1
+    assert len(implementation.records(good)) == 1
 
 
-def test_without_an_answer_each_heartbeat_says_so(keeper: TopicsKeeper, name: str) -> None:
+def test_without_an_answer_each_heartbeat_says_so(implementation: TopicsImplementation, name: str) -> None:
     """When the time is over, and not later."""
     partitions = [Partition(name, number) for number in range(3)]
-    keeper.topics.put_heartbeats(partitions, T_MS, None, None, 10.0)
-    keeper.stall()
+    implementation.topics.put_heartbeats(partitions, T_MS, None, None, 10.0)
+    implementation.stall()
     begun = time.monotonic()
-    outcomes = keeper.topics.put_heartbeats(partitions, T_MS, None, None, 0.5)
+    outcomes = implementation.topics.put_heartbeats(partitions, T_MS, None, None, 0.5)
     took = time.monotonic() - begun
-    keeper.heal()
+    implementation.heal()
 
     assert set(outcomes) == set(partitions)
     assert all("answer" in (why or "") for why in outcomes.values())
     assert took < 1.5
 
 
-def test_threads_share_one_keeper(keeper: TopicsKeeper, name: str) -> None:
+def test_threads_share_one_implementation(implementation: TopicsImplementation, name: str) -> None:
     """Readings and heartbeats of several clocks go through it at once, each with its own outcomes."""
     partitions = [Partition(name, number) for number in range(3)]
 
     def both(number: int) -> bool:
-        delivered = keeper.topics.put_heartbeats(partitions, T_MS + number, None, None, 10.0)
-        return delivered == dict.fromkeys(partitions) and keeper.topics.describe([name]).topics[name].partitions == 3
+        delivered = implementation.topics.put_heartbeats(partitions, T_MS + number, None, None, 10.0)
+        return (
+            delivered == dict.fromkeys(partitions)
+            and implementation.topics.describe([name]).topics[name].partitions == 3
+        )
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(both, range(40)))
-    assert sorted(record.timestamp_ms for record in keeper.records(partitions[0])) == [T_MS + n for n in range(40)]
+    assert sorted(record.timestamp_ms for record in implementation.records(partitions[0])) == [
+        T_MS + n for n in range(40)
+    ]
 
 
-def test_close_may_come_twice(keeper: TopicsKeeper, name: str) -> None:
+def test_close_may_come_twice(implementation: TopicsImplementation, name: str) -> None:
     """Also after use."""
-    keeper.topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 10.0)
-    keeper.topics.close()
-    keeper.topics.close()
+    implementation.topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 10.0)
+    implementation.topics.close()
+    implementation.topics.close()
 
 
-# What only Kafka has: brokers that make topics for whoever asks, and rights
+# What only Kafka has: brokers that create topics on request, and access rights
 
 
 @pytest.mark.servers
 def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
-    """Even where brokers make a topic for whoever asks about one, or writes to it."""
-    keeper = KafkaTopicsKeeper(faulty_kafka)
-    absent = keeper.name()
-    keeper.topics.describe([absent])
-    keeper.topics.timestamp_types([absent])
-    keeper.topics.put_heartbeats([Partition(absent, 0)], T_MS, None, None, 3.0)
-    keeper.free()
+    """Even if brokers create topics on metadata requests and on writes."""
+    implementation = KafkaTopicsImplementation(faulty_kafka)
+    absent = implementation.name()
+    implementation.topics.describe([absent])
+    implementation.topics.timestamp_types([absent])
+    implementation.topics.put_heartbeats([Partition(absent, 0)], T_MS, None, None, 3.0)
+    implementation.free()
 
-    assert absent not in keeper.listed()
+    assert absent not in implementation.listed()
 
 
 @pytest.mark.servers
 def test_without_rights_it_is_open_whether_a_topic_exists(faulty_kafka: FaultyKafka) -> None:
     """So that is no answer, and must not look like an absent topic; who stamps a topic is merely not known."""
-    keeper = KafkaTopicsKeeper(faulty_kafka)
-    name = keeper.name()
-    keeper.create(name, 1)
+    implementation = KafkaTopicsImplementation(faulty_kafka)
+    name = implementation.name()
+    implementation.create(name, 1)
     topics = KafkaTopics(faulty_kafka.stranger)
     with pytest.raises(MetadataUnavailable, match=r"(?i)authori[sz]"):
         topics.describe([name])
     assert topics.timestamp_types([name]) == {}
     outcomes = topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 1.0)
     topics.close()
-    keeper.free()
+    implementation.free()
 
     assert "uthori" in (outcomes[Partition(name, 0)] or "")
 

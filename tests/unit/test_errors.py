@@ -44,7 +44,7 @@ def test_the_tree_is_the_classes() -> None:
 
 
 def test_the_module_holds_nothing_but_errors() -> None:
-    """One base: whoever catches ClocksvcError catches all that clocksvc raises on purpose."""
+    """Catching ClocksvcError catches all errors that clocksvc raises on purpose."""
     made_here = [name for name, value in vars(errors).items() if getattr(value, "__module__", None) == errors.__name__]
 
     assert sorted(made_here) == sorted(error.__name__ for error in classes())

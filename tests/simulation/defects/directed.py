@@ -7,7 +7,7 @@ from typing import Any
 
 from clocksvc.interfaces.time import SystemTime
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_values import CLOCK
+from tests.interfaces.store_examples import CLOCK
 from tests.simulation.defects.defect import Defect
 
 _FIXTURES: dict[str, Callable[[], object]] = {"store": lambda: FaultyStore(CLOCK, SystemTime())}

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
-from tests.interfaces.log_files import cut_marker, cut_transactions
+from tests.interfaces.kafka_log_files import cut_marker, cut_transactions
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
 from tests.system.installation import Installation, wall_ms
 from tests.system.outages.recovery import PARTITIONS, Recovery

@@ -11,7 +11,7 @@ from clocksvc.interfaces.store import (
     Store,
     TaskCounterKey,
 )
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     GROUP,

@@ -7,7 +7,7 @@ import pytest
 from clocksvc.celery.application import build
 from clocksvc.redis.store import open_redis_store
 from clocksvc.settings import Settings
-from tests.interfaces.store_values import CLOCK
+from tests.interfaces.store_examples import CLOCK
 from tests.system.security import redis_operations
 from tests.system.security.broker_operations import first_error
 from tests.system.security.certificates import Authority

@@ -17,7 +17,7 @@ from clocksvc.redis import (
 )
 from clocksvc.redis.store import open_redis_store
 from clocksvc.settings import Settings
-from tests.interfaces.store_values import (
+from tests.interfaces.store_examples import (
     BOUNDS,
     CLOCK,
     IDENTITY,

@@ -18,7 +18,7 @@ from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
 from clocksvc.service.bootstrap import open_store
 from clocksvc.settings import Settings
-from tests.interfaces.store_values import CLOCK, GROUP, RECENTLY, ROSTER, lead
+from tests.interfaces.store_examples import CLOCK, GROUP, RECENTLY, ROSTER, lead
 from tests.system.security.certificates import Authority, Pair
 from tests.tcp_proxy import TcpProxy
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.clock import boundary
-from tests.unit.clock.moments import at
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 

@@ -11,7 +11,7 @@ from clocksvc.clock.log_record import (
     path_to_tick,
 )
 from clocksvc.clock.tick import Tick
-from tests.interfaces.ticklog_values import (
+from tests.interfaces.tick_log_examples import (
     control,
     tick,
     ticks,
@@ -49,7 +49,7 @@ def test_what_was_published_counts_not_another_attempt() -> None:
 
 
 def test_control_records_are_no_links() -> None:
-    """They are committed before anybody is told of them."""
+    """They are committed before they are published."""
     assert led([control(2), SECOND, control(2), THIRD, control(3)], last=control(2)) == [THIRD]
 
 
@@ -75,5 +75,5 @@ def test_a_log_without_a_tick_may_have_had_its_first() -> None:
     ],
 )
 def test_a_chain_with_a_gap_leads_nowhere(written: Sequence[Record], last: Record | None) -> None:
-    """What is missing is lost: nobody guesses."""
+    """A missing record gives no path."""
     assert led(written, last=last) == []

@@ -1,4 +1,4 @@
-"""Whatever the minimum, the clocks and the interval do: never early, never twice, never back, none left out."""
+"""For any changes of minimum, clocks and interval: never early, never twice, never back, none missing."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.log_record import ClockState, decode_record, encode_record
 from clocksvc.clock.tick import Tick
-from tests.unit.clock.sights import ROSTER
+from tests.unit.clock.hold_inputs import ROSTER
 
 pytestmark = pytest.mark.core
 
@@ -58,36 +58,36 @@ def expected(sight: HoldInputs, limit: int) -> list[int]:
 
 @given(sight=SIGHTS, last_ms=STARTS, limit=st.integers(1, 20))
 def test_what_is_due_is_what_the_promise_says(sight: HoldInputs, last_ms: int | None, limit: int) -> None:
-    """The verdict equals a walk over all multiples; where that finds none, a hold says which side is short."""
+    """The result equals a walk over all multiples; where that finds none, a hold says which side is short."""
     seen = replace(sight, state=ClockState(last_tick_ms=last_ms))
 
-    verdict = due_boundaries(seen, limit)
+    result = due_boundaries(seen, limit)
 
-    if not isinstance(verdict, Hold):
-        assert list(verdict) == expected(seen, limit) != []
+    if not isinstance(result, Hold):
+        assert list(result) == expected(seen, limit) != []
         return
     assert expected(seen, limit) == []
-    if verdict.reason is Reason.PARTITION_BEHIND:
+    if result.reason is Reason.PARTITION_BEHIND:
         assert seen.lowest_ms is not None
         assert multiples(seen.interval_ms, last_ms or 0, seen.lowest_ms - seen.out_of_orderness_ms) == []
-    elif verdict.reason is Reason.AHEAD_OF_TIME:
+    elif result.reason is Reason.AHEAD_OF_TIME:
         assert multiples(seen.interval_ms, last_ms or 0, min(seen.leader_now_ms, seen.store_now_ms)) == []
     else:
-        assert (verdict.reason, seen.lowest_ms) == (Reason.PARTITION_UNREPORTED, None)
+        assert (result.reason, seen.lowest_ms) == (Reason.PARTITION_UNREPORTED, None)
 
 
 @given(steps=STEPS, start_ms=STARTS)
 def test_the_chain_is_whole_whatever_happens(steps: list[tuple[HoldInputs, int]], start_ms: int | None) -> None:
-    """Minimums rise and fall, clocks jump, intervals change, leaders start anew from the last record: each tick is
+    """Minimums rise and fall, clocks jump, intervals change, leaders restart from the last record: each tick is
     after the one before it, names it, leaves no boundary of its interval out, and is never early."""
     state = ClockState(last_tick_ms=start_ms)
     ticks: list[Tick] = []
     for number, (sight, limit) in enumerate(steps):
         seen = replace(sight, state=state)
-        verdict = due_boundaries(seen, limit)
-        if isinstance(verdict, Hold):
+        result = due_boundaries(seen, limit)
+        if isinstance(result, Hold):
             continue
-        for record in make_records("checkins", seen, verdict, 1_000 * number, "digest-a"):
+        for record in make_records("checkins", seen, result, 1_000 * number, "digest-a"):
             read = decode_record(record.type, encode_record(record))
             assert read.tick is not None
             assert_follows(state.last_tick_ms, read.tick, seen)
@@ -123,8 +123,8 @@ def test_small_batches_give_what_one_large_one_gives(rises: list[int], interval_
     for rise in rises:
         lowest += rise
         seen = HoldInputs(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, lowest, lowest)
-        while not isinstance(verdict := due_boundaries(seen, limit), Hold):
-            given_ms += list(verdict)
+        while not isinstance(result := due_boundaries(seen, limit), Hold):
+            given_ms += list(result)
             last = given_ms[-1]
             seen = replace(seen, state=ClockState(last_tick_ms=last))
 

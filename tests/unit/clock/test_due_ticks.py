@@ -1,4 +1,4 @@
-"""The verdict: which ticks are due, or why none is."""
+"""Which ticks are due, or why none is."""
 
 from typing import NamedTuple
 
@@ -11,22 +11,22 @@ from clocksvc.clock.holds import (
     Reason,
 )
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
-from tests.unit.clock.moments import at
-from tests.unit.clock.sights import (
+from tests.unit.clock.hold_inputs import (
     ORDERS,
     ORDERS_0,
     ORDERS_1,
     ORDERS_2,
     PAUSE,
     exclusion,
-    sight,
+    hold_inputs,
 )
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 
 GROWN = TopicMetadata("id-1", 3)
 LAGGING = TopicMetadata("id-1", 1)
-ANEW = TopicMetadata("id-2", 1)
+RECREATED = TopicMetadata("id-2", 1)
 LISTED = {"orders": ORDERS}
 
 
@@ -37,106 +37,106 @@ def roster(listed: dict[str, TopicMetadata], *configured: str, excluded: tuple[i
 
 
 class Case(NamedTuple):
-    """A sight and the verdict on it: the ticks that are due, or the reason for none."""
+    """A leader's inputs and the result: the ticks that are due, or the reason for none."""
 
     why: str
-    sight: HoldInputs
-    verdict: list[str] | Reason
+    inputs: HoldInputs
+    result: list[str] | Reason
     limit: int = MAX_TICKS_PER_TRANSACTION
 
 
 FIRST_START = [
-    Case("a first start waits for all partitions", sight(last=None, lowest=None), Reason.PARTITION_UNREPORTED),
-    Case("the first tick is the floored minimum alone: history is not made up", sight(last=None), ["12:01"]),
-    Case("a minimum from last night begins there", sight(last=None, lowest="01:02:03"), ["01:02"]),
+    Case("a first start waits for all partitions", hold_inputs(last=None, lowest=None), Reason.PARTITION_UNREPORTED),
+    Case("the first tick is the floored minimum alone: history is not made up", hold_inputs(last=None), ["12:01"]),
+    Case("a minimum from last night begins there", hold_inputs(last=None, lowest="01:02:03"), ["01:02"]),
     Case(
         "the out-of-orderness counts for the first tick too",
-        sight(last=None, lowest="12:01:05", out_of_orderness_s=10),
+        hold_inputs(last=None, lowest="12:01:05", out_of_orderness_s=10),
         ["12:00"],
     ),
     Case(
         "a minimum ahead of the clocks begins with what both have passed",
-        sight(last=None, lowest="12:02:10", store="12:00:50"),
+        hold_inputs(last=None, lowest="12:02:10", store="12:00:50"),
         ["12:00"],
     ),
-    Case("the first tick is one, whatever the limit", sight(last=None), ["12:01"], limit=1),
-    Case("after init the first tick is the boundary after T", sight(last="12:00"), ["12:01"]),
+    Case("the first tick is one, with any limit", hold_inputs(last=None), ["12:01"], limit=1),
+    Case("after init the first tick is the boundary after T", hold_inputs(last="12:00"), ["12:01"]),
     Case(
         "after init every boundary since T is owed, reported or not before",
-        sight(last="11:57"),
+        hold_inputs(last="11:57"),
         ["11:58", "11:59", "12:00", "12:01"],
     ),
 ]
 
 STEPS = [
-    Case("the minimum reached the next boundary", sight(lowest="12:01"), ["12:01"]),
-    Case("it is a millisecond short", sight(lowest="12:00:59.999"), Reason.PARTITION_BEHIND),
-    Case("the boundary was ticked already", sight(last="12:01"), Reason.PARTITION_BEHIND),
+    Case("the minimum reached the next boundary", hold_inputs(lowest="12:01"), ["12:01"]),
+    Case("it is a millisecond short", hold_inputs(lowest="12:00:59.999"), Reason.PARTITION_BEHIND),
+    Case("the boundary was ticked already", hold_inputs(last="12:01"), Reason.PARTITION_BEHIND),
     Case(
         "every skipped boundary gets its tick",
-        sight(lowest="12:03:30", leader="12:10", store="12:10"),
+        hold_inputs(lowest="12:03:30", leader="12:10", store="12:10"),
         ["12:01", "12:02", "12:03"],
     ),
-    Case("a jump goes out in batches, oldest first", sight(last="11:00"), ["11:01", "11:02"], limit=2),
-    Case("the next batch goes on where the last one ended", sight(last="11:02"), ["11:03", "11:04"], limit=2),
-    Case("a late record or a replay moves nothing back", sight(lowest="11:15"), Reason.PARTITION_BEHIND),
+    Case("a jump goes out in batches, oldest first", hold_inputs(last="11:00"), ["11:01", "11:02"], limit=2),
+    Case("the next batch goes on where the last one ended", hold_inputs(last="11:02"), ["11:03", "11:04"], limit=2),
+    Case("a late record or a replay moves nothing back", hold_inputs(lowest="11:15"), Reason.PARTITION_BEHIND),
     Case(
         "out-of-orderness is subtracted to compare: the tick is the boundary itself",
-        sight(lowest="12:01:10", out_of_orderness_s=10),
+        hold_inputs(lowest="12:01:10", out_of_orderness_s=10),
         ["12:01"],
     ),
     Case(
         "and a millisecond before it is over nothing is due",
-        sight(lowest="12:01:09.999", out_of_orderness_s=10),
+        hold_inputs(lowest="12:01:09.999", out_of_orderness_s=10),
         Reason.PARTITION_BEHIND,
     ),
     Case(
         "an out-of-orderness longer than the interval only waits longer",
-        sight(lowest="12:03:30", out_of_orderness_s=150, leader="12:04", store="12:04"),
+        hold_inputs(lowest="12:03:30", out_of_orderness_s=150, leader="12:04", store="12:04"),
         ["12:01"],
     ),
 ]
 
 TIMES = [
-    Case("the leader's clock must pass", sight(leader="12:00:59.999"), Reason.AHEAD_OF_TIME),
-    Case("the store's clock must pass", sight(store="12:00:59.999"), Reason.AHEAD_OF_TIME),
+    Case("the leader's clock must pass", hold_inputs(leader="12:00:59.999"), Reason.AHEAD_OF_TIME),
+    Case("the store's clock must pass", hold_inputs(store="12:00:59.999"), Reason.AHEAD_OF_TIME),
     Case(
         "what the leader's clock has passed is due, no more",
-        sight(lowest="12:05", leader="12:02:30", store="12:05"),
+        hold_inputs(lowest="12:05", leader="12:02:30", store="12:05"),
         ["12:01", "12:02"],
     ),
     Case(
         "what the store's clock has passed is due, no more",
-        sight(lowest="12:05", leader="12:05", store="12:03"),
+        hold_inputs(lowest="12:05", leader="12:05", store="12:03"),
         ["12:01", "12:02", "12:03"],
     ),
-    Case("a clock set back by a day holds, and takes nothing back", sight(leader="00:01"), Reason.AHEAD_OF_TIME),
+    Case("a clock set back by a day holds, and takes nothing back", hold_inputs(leader="00:01"), Reason.AHEAD_OF_TIME),
 ]
 
 INTERVALS = [
     Case(
         "60 s to 300 s: the smallest multiple of 5 minutes after the last",
-        sight(last="12:03", lowest="12:06", interval_s=300, leader="12:07", store="12:07"),
+        hold_inputs(last="12:03", lowest="12:06", interval_s=300, leader="12:07", store="12:07"),
         ["12:05"],
     ),
     Case(
         "60 s to 300 s: until then the clock waits",
-        sight(last="12:03", lowest="12:04:59.999", interval_s=300, leader="12:07", store="12:07"),
+        hold_inputs(last="12:03", lowest="12:04:59.999", interval_s=300, leader="12:07", store="12:07"),
         Reason.PARTITION_BEHIND,
     ),
     Case(
         "300 s back to 60 s: a minute after the last",
-        sight(last="12:05", lowest="12:07:01", leader="12:08", store="12:08"),
+        hold_inputs(last="12:05", lowest="12:07:01", leader="12:08", store="12:08"),
         ["12:06", "12:07"],
     ),
     Case(
         "60 s to 7 s: multiples since the epoch, not since the last tick",
-        sight(last="12:01", lowest="12:01:10", interval_s=7),
+        hold_inputs(last="12:01", lowest="12:01:10", interval_s=7),
         ["12:01:03", "12:01:10"],
     ),
     Case(
         "the clocks are floored to the new interval too",
-        sight(last="12:03", lowest="12:06", interval_s=300, leader="12:04:59", store="12:07"),
+        hold_inputs(last="12:03", lowest="12:06", interval_s=300, leader="12:04:59", store="12:07"),
         Reason.AHEAD_OF_TIME,
     ),
 ]
@@ -144,61 +144,63 @@ INTERVALS = [
 TOPICS = [
     Case(
         "a new partition is unknown and holds",
-        sight(lowest=None, roster=roster({"orders": GROWN})),
+        hold_inputs(lowest=None, roster=roster({"orders": GROWN})),
         Reason.PARTITION_UNREPORTED,
     ),
-    Case("its first report stands as it is", sight(roster=roster({"orders": GROWN})), ["12:01"]),
+    Case("its first report stands as it is", hold_inputs(roster=roster({"orders": GROWN})), ["12:01"]),
     Case(
-        "a topic made anew is unknown, whatever its old partitions said",
-        sight(lowest=None, roster=roster({"orders": ANEW})),
+        "a recreated topic is unknown after any reports of its old partitions",
+        hold_inputs(lowest=None, roster=roster({"orders": RECREATED})),
         Reason.PARTITION_UNREPORTED,
     ),
-    Case("a topic made anew goes on once all are reported", sight(roster=roster({"orders": ANEW})), ["12:01"]),
+    Case(
+        "a recreated topic goes on once all are reported", hold_inputs(roster=roster({"orders": RECREATED})), ["12:01"]
+    ),
     Case(
         "metadata that lags: the partition that it does not list still counts",
-        sight(lowest=None, roster=roster({"orders": LAGGING})),
+        hold_inputs(lowest=None, roster=roster({"orders": LAGGING})),
         Reason.PARTITION_UNREPORTED,
     ),
     Case(
-        "metadata that lags: it is not taken for a clock with nobody left",
-        sight(roster=roster({"orders": LAGGING}, excluded=(0,))),
+        "lagging metadata: not mistaken for a clock without partitions",
+        hold_inputs(roster=roster({"orders": LAGGING}, excluded=(0,))),
         ["12:01"],
     ),
-    Case("a configured topic that Kafka doesn't list holds", sight(roster=roster({})), Reason.TOPIC_MISSING),
+    Case("a configured topic that Kafka doesn't list holds", hold_inputs(roster=roster({})), Reason.TOPIC_MISSING),
     Case(
         "a second topic that was never made holds",
-        sight(roster=roster(LISTED, "orders", "returns")),
+        hold_inputs(roster=roster(LISTED, "orders", "returns")),
         Reason.TOPIC_MISSING,
     ),
     Case(
         "a topic removed from the configuration is waited for no longer",
-        sight(roster=roster({"returns": ORDERS}, "returns")),
+        hold_inputs(roster=roster({"returns": ORDERS}, "returns")),
         ["12:01"],
     ),
-    Case("an excluded partition is not waited for", sight(roster=roster(LISTED, excluded=(1,))), ["12:01"]),
+    Case("an excluded partition is not waited for", hold_inputs(roster=roster(LISTED, excluded=(1,))), ["12:01"]),
     Case(
         "with one excluded the other must still be reported",
-        sight(lowest=None, roster=roster(LISTED, excluded=(1,))),
+        hold_inputs(lowest=None, roster=roster(LISTED, excluded=(1,))),
         Reason.PARTITION_UNREPORTED,
     ),
     Case(
-        "with all excluded nobody vouches for anything",
-        sight(roster=roster(LISTED, excluded=(0, 1))),
+        "with all excluded there is no minimum",
+        hold_inputs(roster=roster(LISTED, excluded=(0, 1))),
         Reason.PARTITION_UNREPORTED,
     ),
 ]
 
 WISHES = [
-    Case("a pause holds what would be due", sight(pause=PAUSE), Reason.PAUSED),
-    Case("a pause holds a first start too", sight(last=None, pause=PAUSE), Reason.PAUSED),
+    Case("a pause holds what would be due", hold_inputs(pause=PAUSE), Reason.PAUSED),
+    Case("a pause holds a first start too", hold_inputs(last=None, pause=PAUSE), Reason.PAUSED),
     Case(
         "replicas that disagree make no tick",
-        sight(digests=frozenset({"digest-a", "digest-b"})),
+        hold_inputs(digests=frozenset({"digest-a", "digest-b"})),
         Reason.CONFIG_CONFLICT,
     ),
     Case(
         "after a resume every boundary of the pause gets its tick",
-        sight(lowest="12:04", leader="12:05", store="12:05"),
+        hold_inputs(lowest="12:04", leader="12:05", store="12:05"),
         ["12:01", "12:02", "12:03", "12:04"],
     ),
 ]
@@ -207,24 +209,24 @@ WISHES = [
 @pytest.mark.parametrize("case", FIRST_START + STEPS + TIMES + INTERVALS + TOPICS + WISHES, ids=lambda case: case.why)
 def test_the_verdict(case: Case) -> None:
     """The boundaries that are due, or the hold, are what the row says."""
-    verdict = due_boundaries(case.sight, case.limit)
+    result = due_boundaries(case.inputs, case.limit)
 
-    seen = verdict.reason if isinstance(verdict, Hold) else list(verdict)
-    assert seen == (case.verdict if isinstance(case.verdict, Reason) else [at(time) for time in case.verdict])
+    seen = result.reason if isinstance(result, Hold) else list(result)
+    assert seen == (case.result if isinstance(case.result, Reason) else [at(time) for time in case.result])
 
 
 def test_a_batch_is_five_hundred_ticks() -> None:
     """A clock that was away for a day goes on in transactions of five hundred ticks."""
-    verdict = due_boundaries(sight(last="00:00", lowest="23:59", leader="23:59", store="23:59"))
+    result = due_boundaries(hold_inputs(last="00:00", lowest="23:59", leader="23:59", store="23:59"))
 
-    assert not isinstance(verdict, Hold)
-    assert len(verdict) == 500
-    assert (verdict[0], verdict[-1]) == (at("00:01"), at("08:20"))
+    assert not isinstance(result, Hold)
+    assert len(result) == 500
+    assert (result[0], result[-1]) == (at("00:01"), at("08:20"))
 
 
 def test_each_record_names_the_tick_before_it() -> None:
     """Three ticks of one batch are a chain from the last tick on, and each record's state ends with its own tick."""
-    seen = sight(lowest="12:03", leader="12:04", store="12:04")
+    seen = hold_inputs(lowest="12:03", leader="12:04", store="12:04")
 
     made = make_records("checkins", seen, due(seen), at("12:04:00.250"), "digest-a")
 
@@ -242,7 +244,7 @@ def test_each_record_names_the_tick_before_it() -> None:
 @pytest.mark.parametrize(("last", "why"), [(None, "a log never written"), ("12:00", "init said 12:00")])
 def test_a_first_tick_names_what_init_said(last: str | None, why: str) -> None:
     """A clock's first tick has no `previous`, or the T of `clocksvc init`."""
-    seen = sight(last=last)
+    seen = hold_inputs(last=last)
 
     (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
@@ -252,8 +254,8 @@ def test_a_first_tick_names_what_init_said(last: str | None, why: str) -> None:
 
 
 def test_a_tick_names_who_was_not_waited_for() -> None:
-    """Every tick made under exclusions says so, in order; one that names nothing there is not said."""
-    seen = sight(roster=roster({"orders": GROWN}, excluded=(2, 0)))
+    """All ticks made under exclusions name them, in order; exclusions of missing partitions are left out."""
+    seen = hold_inputs(roster=roster({"orders": GROWN}, excluded=(2, 0)))
 
     (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
@@ -263,7 +265,7 @@ def test_a_tick_names_who_was_not_waited_for() -> None:
 
 def test_a_record_carries_all_that_the_next_leader_needs() -> None:
     """Exclusions are handed on; partition counts, ids and digest are those that the tick was made with."""
-    seen = sight(roster=roster({"orders": GROWN}, excluded=(1,)))
+    seen = hold_inputs(roster=roster({"orders": GROWN}, excluded=(1,)))
 
     (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-b")
 
@@ -274,7 +276,7 @@ def test_a_record_carries_all_that_the_next_leader_needs() -> None:
 
 def test_a_record_made_while_metadata_lags_forgets_no_partition() -> None:
     """The next leader starts from what was known, not from the least that was listed."""
-    seen = sight(roster=roster({"orders": LAGGING}))
+    seen = hold_inputs(roster=roster({"orders": LAGGING}))
 
     (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
@@ -283,11 +285,11 @@ def test_a_record_made_while_metadata_lags_forgets_no_partition() -> None:
 
 def test_without_anything_due_there_is_no_record() -> None:
     """An empty span makes no record, and no state."""
-    assert make_records("checkins", sight(), range(0), at("12:01:10"), "digest-a") == []
+    assert make_records("checkins", hold_inputs(), range(0), at("12:01:10"), "digest-a") == []
 
 
 def due(seen: HoldInputs) -> range:
     """The boundaries that are due for a sight that doesn't hold."""
-    verdict = due_boundaries(seen)
-    assert not isinstance(verdict, Hold)
-    return verdict
+    result = due_boundaries(seen)
+    assert not isinstance(result, Hold)
+    return result

@@ -16,13 +16,13 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, merge_metadata
-from tests.unit.clock.sights import (
+from tests.unit.clock.hold_inputs import (
     ORDERS,
     ORDERS_0,
     ORDERS_1,
     PAUSE,
     ROSTER,
-    sight,
+    hold_inputs,
 )
 
 pytestmark = pytest.mark.core
@@ -39,125 +39,140 @@ class Case(NamedTuple):
 
     rule: Callable[[HoldInputs], Hold | None]
     why: str
-    sight: HoldInputs
+    inputs: HoldInputs
     says: str | None
 
 
 CASES = [
-    Case(rules.paused, "somebody wants the clock to stand still", sight(pause=PAUSE), "paused by ada: planned work"),
-    Case(rules.paused, "nobody does", sight(), None),
+    Case(rules.paused, "an operator paused the clock", hold_inputs(pause=PAUSE), "paused by ada: planned work"),
+    Case(rules.paused, "it is not paused", hold_inputs(), None),
     Case(
         rules.config_conflict,
         "replicas that would make different ticks are alive",
-        sight(digests=frozenset({"digest-b", "digest-a"})),
+        hold_inputs(digests=frozenset({"digest-b", "digest-a"})),
         "live replicas have 2 different configurations of this clock: digest-a, digest-b",
     ),
-    Case(rules.config_conflict, "all replicas agree", sight(), None),
-    Case(rules.config_conflict, "a store that was flushed knows no replica", sight(digests=frozenset()), None),
+    Case(rules.config_conflict, "all replicas agree", hold_inputs(), None),
+    Case(rules.config_conflict, "a store that was flushed knows no replica", hold_inputs(digests=frozenset()), None),
     Case(
         rules.topic_missing,
         "a listed topic vanished: its partitions may be read again tomorrow",
-        sight(roster=CONFIGURED_BUT_UNLISTED),
+        hold_inputs(roster=CONFIGURED_BUT_UNLISTED),
         "Kafka does not list orders",
     ),
     Case(
         rules.topic_missing,
-        "a topic that was never seen may have partitions that nobody counts",
-        sight(roster=NEVER_SEEN),
+        "a topic that was never listed may have partitions that are not counted",
+        hold_inputs(roster=NEVER_SEEN),
         "Kafka does not list returns",
     ),
-    Case(rules.topic_missing, "every configured topic is listed", sight(), None),
-    Case(rules.topic_missing, "a topic left the configuration", sight(roster=NO_LONGER_CONFIGURED), None),
+    Case(rules.topic_missing, "every configured topic is listed", hold_inputs(), None),
+    Case(rules.topic_missing, "a topic left the configuration", hold_inputs(roster=NO_LONGER_CONFIGURED), None),
     Case(
         rules.partition_unreported,
-        "unknown is not zero, and not whatever is there",
-        sight(lowest=None),
+        "unknown is not zero, and not the minimum of the others",
+        hold_inputs(lowest=None),
         "not every partition has been reported: start their consumers; a partition without records needs heartbeats",
     ),
     Case(
         rules.partition_unreported,
-        "with all partitions excluded no report stands for anything",
-        sight(roster=ALL_EXCLUDED),
+        "with all partitions excluded there is no minimum",
+        hold_inputs(roster=ALL_EXCLUDED),
         "no partition is left that has to report",
     ),
     Case(
         rules.partition_unreported,
         "with all partitions excluded the minimum of none is none",
-        sight(roster=ALL_EXCLUDED, lowest=None),
+        hold_inputs(roster=ALL_EXCLUDED, lowest=None),
         "no partition is left that has to report",
     ),
-    Case(rules.partition_unreported, "no topic at all makes no tick", sight(roster=Roster({})), "no partition is left"),
-    Case(rules.partition_unreported, "every partition has been reported", sight(), None),
-    Case(rules.partition_unreported, "one of two is excluded, the other known", sight(roster=ONE_EXCLUDED), None),
+    Case(
+        rules.partition_unreported,
+        "no topic at all makes no tick",
+        hold_inputs(roster=Roster({})),
+        "no partition is left",
+    ),
+    Case(rules.partition_unreported, "every partition has been reported", hold_inputs(), None),
+    Case(rules.partition_unreported, "one of two is excluded, the other known", hold_inputs(roster=ONE_EXCLUDED), None),
     Case(
         rules.partition_behind,
         "the slowest is a millisecond short of the next boundary",
-        sight(lowest="12:00:59.999"),
+        hold_inputs(lowest="12:00:59.999"),
         "the slowest partition has not reached the next boundary",
     ),
     Case(
         rules.partition_behind,
         "the out-of-orderness is not over yet",
-        sight(lowest="12:01:09.999", out_of_orderness_s=10),
+        hold_inputs(lowest="12:01:09.999", out_of_orderness_s=10),
         "the slowest partition has not reached the next boundary",
     ),
     Case(
         rules.partition_behind,
         "a replay after lost state is below the last tick",
-        sight(lowest="11:15"),
+        hold_inputs(lowest="11:15"),
         "the slowest partition has not reached the next boundary",
     ),
     Case(
         rules.partition_behind,
         "an interval grew: 12:01 is no boundary any more",
-        sight(interval_s=300),
+        hold_inputs(interval_s=300),
         "the slowest partition has not reached the next boundary",
     ),
-    Case(rules.partition_behind, "the slowest has just reached the boundary", sight(lowest="12:01"), None),
-    Case(rules.partition_behind, "the out-of-orderness is over", sight(lowest="12:01:10", out_of_orderness_s=10), None),
-    Case(rules.partition_behind, "before a first tick any boundary is a step", sight(last=None, lowest="03:00"), None),
+    Case(rules.partition_behind, "the slowest has just reached the boundary", hold_inputs(lowest="12:01"), None),
+    Case(
+        rules.partition_behind,
+        "the out-of-orderness is over",
+        hold_inputs(lowest="12:01:10", out_of_orderness_s=10),
+        None,
+    ),
+    Case(
+        rules.partition_behind,
+        "before a first tick any boundary is a step",
+        hold_inputs(last=None, lowest="03:00"),
+        None,
+    ),
     Case(
         rules.ahead_of_time,
         "the leader's clock is a millisecond short of the boundary",
-        sight(leader="12:00:59.999"),
+        hold_inputs(leader="12:00:59.999"),
         "clocks have not both passed the boundary",
     ),
     Case(
         rules.ahead_of_time,
         "the store's clock is a millisecond short of the boundary",
-        sight(store="12:00:59.999"),
+        hold_inputs(store="12:00:59.999"),
         "clocks have not both passed the boundary",
     ),
     Case(
         rules.ahead_of_time,
         "the leader's clock was set back below the last tick",
-        sight(leader="11:00"),
+        hold_inputs(leader="11:00"),
         "clocks have not both passed the boundary",
     ),
-    Case(rules.ahead_of_time, "both clocks stand at the boundary", sight(leader="12:01", store="12:01"), None),
+    Case(rules.ahead_of_time, "both clocks stand at the boundary", hold_inputs(leader="12:01", store="12:01"), None),
     Case(
         rules.announcements_incomplete,
         "a flushed store may not know yet of a replica that disagrees",
-        sight(all_replicas_announced=False),
+        hold_inputs(all_replicas_announced=False),
         "until each live replica has announced its configuration again",
     ),
-    Case(rules.announcements_incomplete, "every replica had time to announce itself", sight(), None),
+    Case(rules.announcements_incomplete, "every replica had time to announce itself", hold_inputs(), None),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule.__name__}: {case.why}")
 def test_what_each_rule_says(case: Case) -> None:
     """A rule holds, with its reason and the row's words, or releases; and what holds there holds the clock."""
-    said = case.rule(case.sight)
+    said = case.rule(case.inputs)
 
     if case.says is None:
         assert said is None
-        assert evaluate(case.sight) is None
+        assert evaluate(case.inputs) is None
     else:
         assert said is not None
         assert said.reason == ("config_conflict" if case.rule is rules.announcements_incomplete else case.rule.__name__)
         assert case.says in said.detail
-        assert evaluate(case.sight) == said
+        assert evaluate(case.inputs) == said
 
 
 def test_every_rule_has_a_row_that_holds_and_one_that_releases() -> None:
@@ -175,14 +190,14 @@ def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
     early = "11:00"
 
     shown = [
-        evaluate(sight(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
-        evaluate(sight(digests=two, roster=unlisted, lowest=None, leader=early)),
-        evaluate(sight(roster=unlisted, lowest=None, leader=early)),
-        evaluate(sight(lowest=None, leader=early)),
-        evaluate(sight(lowest="12:00:30", leader=early)),
-        evaluate(sight(leader=early, all_replicas_announced=False)),
-        evaluate(sight(all_replicas_announced=False)),
-        evaluate(sight()),
+        evaluate(hold_inputs(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
+        evaluate(hold_inputs(digests=two, roster=unlisted, lowest=None, leader=early)),
+        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early)),
+        evaluate(hold_inputs(lowest=None, leader=early)),
+        evaluate(hold_inputs(lowest="12:00:30", leader=early)),
+        evaluate(hold_inputs(leader=early, all_replicas_announced=False)),
+        evaluate(hold_inputs(all_replicas_announced=False)),
+        evaluate(hold_inputs()),
     ]
 
     assert [one and one.reason for one in shown] == [
@@ -230,7 +245,7 @@ def test_when_a_hold_shows(reason: Reason) -> None:
 
 
 def test_a_brief_hold_shows_only_if_it_lasts() -> None:
-    """What ends by itself within seconds alarms nobody, unless it doesn't end."""
+    """A hold that ends within seconds is not visible, unless it lasts."""
     one = Hold(Reason.CONFIG_CONFLICT, transient=True)
 
     assert not one.is_visible(quiet_ms=119_999, hold_after_ms=120_000)
@@ -261,5 +276,5 @@ def test_a_reason_that_is_not_known_passes_through() -> None:
 
 def test_what_the_minimum_has_reached() -> None:
     """The raw minimum less the out-of-orderness, floored; and 0 where it is unknown or would be before the epoch."""
-    assert sight(lowest=None).watermark_boundary_ms == 0
-    assert HoldInputs(sight().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).watermark_boundary_ms == 0
+    assert hold_inputs(lowest=None).watermark_boundary_ms == 0
+    assert HoldInputs(hold_inputs().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).watermark_boundary_ms == 0

@@ -13,8 +13,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import UnreadableRecord
-from tests.unit.clock.moments import at
-from tests.unit.clock.wires import RECORDS
+from tests.unit.clock.random_values import RECORDS
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 
@@ -55,7 +55,7 @@ TICK_WIRE: dict[str, Any] = CONTROL_WIRE | {
     ("record", "record_type", "wire"), [(TICK, "tick", TICK_WIRE), (CONTROL, "control", CONTROL_WIRE)]
 )
 def test_a_record_in_the_log(record: Record, record_type: str, wire: dict[str, Any]) -> None:
-    """Fields may be added, never changed: what stands in a log for years is read by every later version."""
+    """Fields may be added, never changed: all later versions read the records of earlier ones."""
     assert record.type == record_type
     assert json.loads(encode_record(record)) == wire
     assert decode_record(record_type, json.dumps(wire).encode()) == record
@@ -77,7 +77,7 @@ def test_a_control_record_says_what_was_asked_for() -> None:
 
 
 def test_a_state_before_any_tick() -> None:
-    """A control record can be a log's first: nothing ticked, nobody excluded, no pause."""
+    """A control record can be a log's first: no tick, no exclusions, no pause."""
     record = Record("checkins", ClockState())
 
     assert json.loads(encode_record(record))["state"] == {
@@ -93,7 +93,7 @@ def test_a_state_before_any_tick() -> None:
 
 @given(RECORDS)
 def test_any_record_survives_the_log(record: Record) -> None:
-    """Encoded and decoded it is the same record, whatever people wrote as their reasons."""
+    """Encoded and decoded, it is the same record, with any text as a reason."""
     assert decode_record(record.type, encode_record(record)) == record
 
 
@@ -126,9 +126,9 @@ def stated(**change: Any) -> bytes:
 UNREADABLE = [
     Case("a newer format may mean something else", wired(format=2), message="format 2.*run a newer version"),
     Case("a type of a newer version", wired(), "verdict", message="type 'verdict'.*run a newer version"),
-    Case("a type that nobody wrote", wired(), "", message="type ''"),
+    Case("an unknown type", wired(), "", message="type ''"),
     Case("a control record is no tick", json.dumps(CONTROL_WIRE).encode(), "tick"),
-    Case("not JSON: somebody else writes to this topic", b"hello"),
+    Case("not JSON: another program writes to this topic", b"hello"),
     Case("nothing at all", b""),
     Case("not text", b"\xff\xfe\x00"),
     Case("JSON, but no object", b"[]"),
@@ -152,19 +152,19 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.why)
 def test_what_can_not_be_read_is_refused(case: Case) -> None:
-    """A leader that can't read the last record holds: decode raises one error, whatever is wrong."""
+    """A leader that can't read the last record holds: `decode_record` raises one error for all defects."""
     with pytest.raises(UnreadableRecord, match=case.message):
         decode_record(case.record_type, case.value)
 
 
 def test_a_subscribers_tombstone_is_refused_too() -> None:
-    """A null value (a tombstone that somebody put in) is no record."""
+    """A null value (a tombstone of another program) is not a record."""
     with pytest.raises(UnreadableRecord):
         decode_record("tick", None)  # type: ignore[arg-type]
 
 
 def test_who_is_excluded() -> None:
-    """The partitions of all exclusions, whoever made them."""
+    """The partitions of all exclusions."""
     more = Exclusion(Partition("orders", 0), "bob", at("12:00"), "moved")
 
     assert replace(STATE, exclusions=(*STATE.exclusions, more)).excluded() == {ORDERS_3, Partition("orders", 0)}

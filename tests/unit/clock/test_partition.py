@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, rejection_reason
 from clocksvc.errors import InvalidValue
-from tests.unit.clock.moments import at
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 

@@ -26,12 +26,12 @@ from clocksvc.clock.request import (
 )
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import InvalidValue
-from tests.unit.clock.moments import at
-from tests.unit.clock.wires import (
+from tests.unit.clock.random_values import (
     MOMENTS,
     PARTITIONS,
     STATES,
 )
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 
@@ -160,7 +160,7 @@ def test_there_is_a_bound_on_exclusions() -> None:
     ],
 )
 def test_a_reason_says_something_in_one_line(reason: str, wanted: str) -> None:
-    """It stands in logs and on terminals."""
+    """It is shown in logs and on terminals."""
     with pytest.raises(InvalidValue, match=wanted):
         asked(PAUSE, reason=reason)
 
@@ -209,7 +209,7 @@ def test_a_request_in_the_store() -> None:
     ],
 )
 def test_what_is_no_request_is_passed_over(change: dict[str, Any]) -> None:
-    """A leader must not stumble over what somebody else left."""
+    """A leader ignores what other programs wrote."""
     wire = json.loads(encode_request(asked(EXCLUDE, ORDERS_3))) | change
 
     assert decode_request(json.dumps(wire)) is None or change == {"kind": None}

@@ -41,7 +41,7 @@ CASES = [
     Case("the same reading changes nothing", {"a": A2}, {"a": A2}, {"a": A2}, required=2),
     Case("new partitions must report", {"a": A2}, {"a": A3}, {"a": A3}, required=3),
     Case("metadata may lag: fewer partitions under the same id count for nothing", {"a": A3}, {"a": A2}, {"a": A3}),
-    Case("a topic made anew has the partitions that it has now", {"a": A2}, {"a": A3_NEW}, {"a": A3_NEW}, required=3),
+    Case("a recreated topic has the partitions that it has now", {"a": A2}, {"a": A3_NEW}, {"a": A3_NEW}, required=3),
     Case("even when they are fewer", {"a": A2}, {"a": A1_NEW}, {"a": A1_NEW}, required=1),
     Case(
         "absence retires nothing: the partitions stay, and the topic is missing",
@@ -70,7 +70,7 @@ CASES = [
     ),
     Case("the configuration retires a topic", {"a": A2, "b": B1}, {"a": A2, "b": B1}, {"a": A2}, required=2),
     Case(
-        "a topic that nobody configured counts for nothing",
+        "a topic that is not configured is ignored",
         {"a": A2},
         {"a": A2, "b": B1},
         {"a": A2},
@@ -85,7 +85,7 @@ CASES = [
         required=3,
     ),
     Case(
-        "nobody waits for an excluded partition",
+        "no tick waits for an excluded partition",
         {"a": A2},
         {"a": A2},
         {"a": A2},
@@ -94,7 +94,7 @@ CASES = [
         required=1,
     ),
     Case(
-        "an exclusion outlives a topic made anew",
+        "an exclusion outlives a recreated topic",
         {"a": A2},
         {"a": A3_NEW},
         {"a": A3_NEW},

@@ -77,7 +77,7 @@ BAD = [
         {"tick_log": "ingest-checkins"},
         "tick_log: 'ingest-checkins' is not valid: wanted a topic of its own",
     ),
-    Bad("somebody's progress counts", {"group": ""}, "group: '' is not valid: wanted the consumer group"),
+    Bad("a group is required", {"group": ""}, "group: '' is not valid: wanted the consumer group"),
     Bad("half a second is no interval", {"interval_ms": 500}, "interval: '0.5s' is not valid: wanted whole seconds"),
     Bad("90.5 seconds are no interval", {"interval_ms": 90_500}, "interval: '90.5s' is not valid: wanted whole"),
     Bad("zero is no interval", {"interval_ms": 0}, "interval: '0s' is not valid: wanted whole seconds from 1s to 1d"),
@@ -121,7 +121,7 @@ def test_names_that_a_clock_can_have(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "-", "-a", "a-", "A", "a_b", "a.b", "a b", "a\n", "é", "a" * 64, "{a}", "a:b"])
 def test_names_that_a_clock_can_not_have(name: str) -> None:
-    """Anything else is refused: a name stands in keys, addresses and metrics."""
+    """All others are rejected: a name is part of keys, addresses and metrics."""
     with pytest.raises(InvalidValue, match="clock: ") as caught:
         check_clock_name("clock", name)
 
@@ -185,7 +185,7 @@ def test_the_order_of_topics_is_no_difference() -> None:
 
 
 def test_a_digest_is_the_same_in_every_process_and_release() -> None:
-    """It stands in tick logs and in the store: a change of it is a hold in each rolling update."""
+    """It is written to tick logs and to the store: a change would be a hold in each rolling update."""
     assert SPEC.digest() == "5661c2d9011963eb"
 
 

@@ -10,7 +10,7 @@ from clocksvc.clock.holds import (
 )
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.status import Status, status
-from tests.unit.clock.moments import (
+from tests.unit.clock.times import (
     at,
     maybe_at,
 )
@@ -52,7 +52,7 @@ CASES = [
     Case("the first tick is long on its way, and nothing holds it", "starting", last=None, quiet_s=3600),
     Case("a topic that is missing at a first start does not mend by waiting", "holding", None, Reason.TOPIC_MISSING),
     Case("a new partition holds a running clock at once", "holding", hold=Reason.PARTITION_UNREPORTED),
-    Case("a replica that reads the stream anew says so, whatever else it knows", "rebuilding", rebuilding=True),
+    Case("a replica that reads the stream again is rebuilding, regardless of all else", "rebuilding", rebuilding=True),
     Case("even where a hold shows", "rebuilding", hold=Reason.PAUSED, rebuilding=True),
 ]
 

@@ -9,11 +9,11 @@ from hypothesis import given
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick, first_chain_break, partition_from_wire, partition_to_wire
-from tests.unit.clock.moments import (
+from tests.unit.clock.random_values import TICKS
+from tests.unit.clock.times import (
     at,
     maybe_at,
 )
-from tests.unit.clock.wires import TICKS
 
 pytestmark = pytest.mark.core
 
@@ -36,7 +36,7 @@ def test_a_tick_on_the_wire() -> None:
 
 
 def test_a_clocks_first_tick_on_the_wire() -> None:
-    """`previous` is null where there is none before; nobody excluded is an empty list."""
+    """`previous` is null for the first tick; no exclusions are an empty list."""
     first = replace(TICK, previous_ms=None, excluded=())
 
     assert first.to_wire() == WIRE | {"previous": None, "excluded": []}
@@ -64,7 +64,7 @@ def test_a_tick_without_a_field_is_no_tick(field: str) -> None:
         ({"timestamp_seconds": None}, "null is no number"),
         ({"previous": "yesterday"}, "a word is no time"),
         ({"emitted_at": None}, "a tick was emitted at some time"),
-        ({"excluded": None}, "nobody excluded is an empty list"),
+        ({"excluded": None}, "no exclusions are an empty list"),
         ({"excluded": [{"topic": "orders", "partition": "x"}]}, "a word is no partition"),
     ],
 )
@@ -108,8 +108,8 @@ CASES = [
     Case("one is missing", "12:00", [("12:00", "12:01"), ("12:02", "12:03")], "12:03"),
     Case("the first does not follow the last one seen", "11:58", [("12:00", "12:01")], "12:01"),
     Case("one is there twice", "12:00", [("12:00", "12:01"), ("12:00", "12:01")], "12:01"),
-    Case("a chain begins anew in the middle", "12:00", [("12:00", "12:01"), (None, "12:02")], "12:02"),
-    Case("a chain whose beginning nobody saw", None, [("12:00", "12:01")], "12:01"),
+    Case("a chain restarts in the middle", "12:00", [("12:00", "12:01"), (None, "12:02")], "12:02"),
+    Case("a chain without its beginning", None, [("12:00", "12:01")], "12:01"),
     Case("a tick goes back, though it names the one before it", "12:02", [("12:02", "12:01")], "12:01"),
     Case("a tick names itself", "12:01", [("12:01", "12:01")], "12:01"),
     Case("only the first break counts", "12:00", [("11:00", "12:01"), ("11:00", "12:02")], "12:01"),

@@ -15,7 +15,7 @@ from clocksvc.clock.time_format import (
     to_rfc3339,
 )
 from clocksvc.errors import InvalidValue
-from tests.unit.clock.moments import at
+from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core
 
@@ -24,7 +24,7 @@ MOMENTS = st.integers(0, END_OF_9999_MS)
 
 
 class Read(NamedTuple):
-    """What somebody wrote, and the milliseconds it means."""
+    """A time as written, and its milliseconds."""
 
     why: str
     value: str | int | float | datetime
@@ -88,7 +88,7 @@ def test_rounded_up_is_the_first_millisecond_at_or_after(seconds: Decimal) -> No
 
 
 class Refused(NamedTuple):
-    """What somebody wrote, and what the message tells them."""
+    """A time as written, and a part of the error."""
 
     why: str
     value: str | int | float

@@ -1,4 +1,4 @@
-"""Values that the store's suite is written with: one clock of 60 s, two topics, a leader that holds the lease."""
+"""Examples for the store's suites: one clock of 60 s, two topics, a leader with the lease."""
 
 from collections.abc import Iterable
 
@@ -40,7 +40,7 @@ RECENTLY = SystemTime().now_ms()
 def lead(
     store: Store, roster: Roster | None = ROSTER, bounds: ClockParameters = BOUNDS, identity: StoreIdentity = IDENTITY
 ) -> None:
-    """Take the lease, mark the store, write a roster of generation 1."""
+    """Acquire the lease, claim the store, write a roster of generation 1."""
     assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
     store.claim(TOKEN, identity, bounds, STARTED)
     if roster is not None:
@@ -48,17 +48,17 @@ def lead(
 
 
 def send(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> tuple[Outcome, ...]:
-    """Report readings; their outcomes."""
+    """Report timestamps; returns the outcomes."""
     return answer(store, *readings, group=group).outcomes
 
 
 def answer(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> ReportAnswer:
-    """Report readings; the whole answer."""
+    """Report timestamps; returns the complete answer."""
     return store.report(Report(group, tuple(PartitionTimestamp(partition, ms) for partition, ms in readings)))
 
 
 def tick(minute: int, previous: int | None, emitted_ms: int = RECENTLY, excluded: Iterable[Partition] = ()) -> Tick:
-    """The tick so many minutes after BASE, after another so many, or a chain's first."""
+    """The tick `minute` minutes after BASE; its `previous` is another number of minutes after BASE, or None."""
     previous_ms = None if previous is None else BASE + previous * MINUTE
     return Tick(CLOCK, BASE + minute * MINUTE, previous_ms, MINUTE, emitted_ms, tuple(excluded))
 
@@ -69,12 +69,12 @@ def chain(first: int, last: int, after: int | None, emitted_ms: int = RECENTLY) 
 
 
 def line(store: Store, partition: Partition) -> PartitionClock:
-    """One partition's line in the list."""
+    """The clock of one partition."""
     found = [line for line in store.partitions(None, 1_000) if line.partition == partition]
     assert len(found) == 1
     return found[0]
 
 
 def raw(store: Store, partition: Partition) -> int | None:
-    """What is kept for a partition."""
+    """The raw timestamp of a partition."""
     return line(store, partition).raw_ms

@@ -9,7 +9,7 @@ from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from tests.unit.clock.moments import (
+from tests.unit.clock.times import (
     at,
     maybe_at,
 )
@@ -25,7 +25,7 @@ def exclusion(partition: Partition) -> Exclusion:
     return Exclusion(partition, "ada", at("12:00:30"), "a disk died")
 
 
-def sight(
+def hold_inputs(
     *,
     last: str | None = "12:00",
     lowest: str | None = "12:01:05",

@@ -1,4 +1,4 @@
-"""Both keepers of the topics' promise, behind what a test needs beyond it: making topics, and reading records.
+"""Both implementations of the topics, with what tests need in addition: creating topics, and reading records.
 
 The Kafka side speaks to the broker with clients of its own, as a user would.
 """
@@ -21,41 +21,41 @@ from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.waiting import eventually
 
 
-class TopicsKeeper(Protocol):
-    """A cluster whose topics can be made, changed and read."""
+class TopicsImplementation(Protocol):
+    """A cluster whose topics can be created, changed and read."""
 
     topics: Topics
 
     def name(self) -> str:
-        """A topic's name that nobody has used."""
+        """An unused topic name."""
 
     def cluster_id(self) -> str:
-        """As the cluster itself tells it."""
+        """The topic's metadata in the cluster."""
 
     def create(self, name: str, partitions: int, timestamp_type: str = "CreateTime") -> None:
-        """Make a topic."""
+        """Create a topic."""
 
     def delete(self, name: str) -> None:
-        """Take it away."""
+        """Delete it."""
 
     def add_partitions(self, name: str, total: int) -> None:
-        """Let it have `total` partitions."""
+        """Increase its partitions to `total`."""
 
     def records(self, partition: Partition) -> list[TopicRecord]:
-        """All that a consumer gets."""
+        """All records that a consumer gets."""
 
     def stall(self) -> None:
         """No broker answers."""
 
     def heal(self) -> None:
-        """All is well again."""
+        """The brokers answer again."""
 
     def free(self) -> None:
         """Close what was opened."""
 
 
-class MemoryTopicsKeeper:
-    """The in-memory keeper."""
+class MemoryTopicsImplementation:
+    """The in-memory implementation."""
 
     def __init__(self) -> None:
         self.memory = FaultyTopics("cluster-1")
@@ -89,8 +89,8 @@ class MemoryTopicsKeeper:
         self.topics.close()
 
 
-class KafkaTopicsKeeper:
-    """The Kafka keeper, over a wire that fails on demand."""
+class KafkaTopicsImplementation:
+    """The Kafka implementation, through a proxy that fails on demand."""
 
     def __init__(self, kafka: FaultyKafka) -> None:
         self._proxy = kafka.proxy
@@ -119,7 +119,7 @@ class KafkaTopicsKeeper:
         eventually(lambda: self.listed().get(name) == total, what="the partitions to be known")
 
     def listed(self) -> dict[str, int]:
-        """Every topic of the cluster, and how many partitions it has."""
+        """All topics of the cluster, with their numbers of partitions."""
         return {name: len(topic.partitions) for name, topic in self._admin.list_topics(timeout=10.0).topics.items()}
 
     def records(self, partition: Partition) -> list[TopicRecord]:

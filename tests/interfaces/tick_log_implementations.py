@@ -1,4 +1,4 @@
-"""Both keepers of the tick log's promise, behind what a test needs beyond it: other writers, and faults.
+"""Both implementations of the tick log, with what tests need in addition: other writers, and faults.
 
 The Kafka side speaks to the broker with clients of its own, as a user or an outsider would.
 """
@@ -25,9 +25,9 @@ from clocksvc.kafka.tick_log_topic import TickLogTopic
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.ticklog_values import (
+from tests.interfaces.tick_log_examples import (
     CLOCK,
-    Word,
+    KeepAliveCounter,
 )
 from tests.waiting import eventually
 
@@ -35,34 +35,34 @@ TIMEOUT_S = 2.0
 SETTLE_S = 1.1
 
 
-class LogKeeper(Protocol):
+class TickLogImplementation(Protocol):
     """One tick log, and what others can do to it."""
 
     topic: str
 
     def process(self) -> TickLog:
-        """One more process's way to the log."""
+        """The log as another process uses it."""
 
     def seen(self) -> list[Message]:
-        """What a read_committed subscriber gets, from the log's beginning."""
+        """All messages that a read_committed reader gets."""
 
     def make(self, partitions: int, cleanup_policy: str) -> None:
-        """Somebody made the topic by hand."""
+        """Create the topic by hand."""
 
     def begin_foreign(self, messages: Sequence[Message]) -> None:
-        """An outsider begins a transaction on the log and leaves it open."""
+        """Another program begins a transaction on the log and leaves it open."""
 
     def end_foreign(self, *, committed: bool) -> None:
-        """The outsider's transaction ends."""
+        """The other program's transaction ends."""
 
     def write_foreign(self, one: Message) -> None:
-        """An outsider writes a record without any transaction."""
+        """Another program writes a record without a transaction."""
 
     def delete_before(self, offset: int) -> None:
-        """Somebody deletes the log's first records."""
+        """Delete the first records of the log."""
 
     def remake(self) -> None:
-        """Somebody deletes the topic and makes it anew."""
+        """Delete and recreate the topic."""
 
     def end(self) -> int:
         """The offset after the last one."""
@@ -71,21 +71,21 @@ class LogKeeper(Protocol):
         """Close what was opened."""
 
 
-class FaultyLogKeeper(LogKeeper, Protocol):
+class FaultyTickLogImplementation(TickLogImplementation, Protocol):
     """A tick log whose brokers can be made to fail."""
 
     def stall(self) -> None:
         """No broker answers."""
 
     def lose_commits(self, *, lands: bool) -> None:
-        """From the next commit on no answer comes; it took effect, or did not."""
+        """From the next commit on, no answer comes; the commit takes effect or not."""
 
     def heal(self) -> None:
-        """All is well again."""
+        """The brokers answer again."""
 
 
-class MemoryLogKeeper:
-    """The in-memory keeper."""
+class MemoryTickLogImplementation:
+    """The in-memory implementation."""
 
     def __init__(self) -> None:
         self.topic = f"{CLOCK}-ticks"
@@ -131,8 +131,8 @@ class MemoryLogKeeper:
         self._log.unavailable = False
 
 
-class KafkaLogKeeper:
-    """The Kafka keeper, on a topic of its own. It gives up early, so that tests of faults are short."""
+class KafkaTickLogImplementation:
+    """The Kafka implementation, on a topic for each test, with short timeouts, so that tests of faults are short."""
 
     def __init__(self, bootstrap: str) -> None:
         self.topic = f"ticks-{uuid.uuid4().hex[:12]}"
@@ -169,7 +169,7 @@ class KafkaLogKeeper:
         eventually(lambda: self.end() == 0, what="the topic to be known")
 
     def config(self) -> dict[str, str]:
-        """The topic's settings, as the broker tells them."""
+        """The topic's settings, as the broker describes them."""
         (future,) = self._admin.describe_configs([ConfigResource(ResourceType.TOPIC, self.topic)]).values()
         return {name: entry.value for name, entry in future.result().items()}
 
@@ -179,7 +179,7 @@ class KafkaLogKeeper:
         return [len(partition.replicas) for partition in partitions.values()]
 
     def topics(self) -> set[str]:
-        """Every topic of the cluster."""
+        """All topics of the cluster."""
         return set(self._admin.list_topics(timeout=10.0).topics)
 
     def begin_foreign(self, messages: Sequence[Message]) -> None:
@@ -218,7 +218,7 @@ class KafkaLogKeeper:
         return end
 
     def stable_end(self) -> int:
-        """The offset after the last one that a read_committed subscriber can get now."""
+        """The last stable offset."""
         if self._subscriber is None:
             self._subscriber = self._consumer("read_committed")
         _, end = self._subscriber.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
@@ -255,8 +255,8 @@ class KafkaLogKeeper:
         return Consumer({**self._quiet, **settings})
 
 
-class FaultyKafkaLogKeeper(KafkaLogKeeper):
-    """The Kafka keeper, over a wire that fails on demand."""
+class FaultyKafkaTickLog(KafkaTickLogImplementation):
+    """The Kafka implementation, through a proxy that fails on demand."""
 
     def __init__(self, kafka: FaultyKafka) -> None:
         super().__init__(kafka.bootstrap)
@@ -276,9 +276,9 @@ class FaultyKafkaLogKeeper(KafkaLogKeeper):
         super().free()
 
 
-def writer(keeper: LogKeeper) -> TickLog:
+def writer(implementation: TickLogImplementation) -> TickLog:
     """A process that may write."""
-    log, word = keeper.process(), Word()
-    log.ensure_topic(word)
-    log.fence(word)
+    log, keep_alive = implementation.process(), KeepAliveCounter()
+    log.ensure_topic(keep_alive)
+    log.fence(keep_alive)
     return log

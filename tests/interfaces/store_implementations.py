@@ -1,4 +1,4 @@
-"""Both keepers of the store's promise, behind what a test needs beyond the promise: another handle, and a flush."""
+"""Both implementations of the store, with what tests need in addition: another connection, and a flush."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,27 +13,27 @@ from clocksvc.redis.keys import KEYS
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import parse_redis_url
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_values import CLOCK
+from tests.interfaces.store_examples import CLOCK
 
 WEEK_MS = 7 * DAY_MS
 
 
-class StoreKeeper(Protocol):
-    """One way to keep a store."""
+class StoreImplementation(Protocol):
+    """A store, and what tests do to it."""
 
     @property
     def store(self) -> Store:
-        """The handle."""
+        """The store."""
 
     def reopen(self, recent_ticks_ms: int) -> Store:
-        """The store with another span of recent ticks, before anything was written."""
+        """The store with another `recent_ticks`. To be called before the first write."""
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
 
 
-class MemoryKeeper:
-    """The in-memory keeper."""
+class MemoryStoreImplementation:
+    """The in-memory implementation."""
 
     def __init__(self) -> None:
         self.store = FaultyStore(CLOCK, SystemTime())
@@ -46,8 +46,8 @@ class MemoryKeeper:
         self.store.wipe()
 
 
-class RedisKeeper:
-    """The Redis keeper, on keys of its own."""
+class RedisStoreImplementation:
+    """The Redis implementation, with a prefix for each test."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self.raw: Redis = Redis.from_url(url, decode_responses=True, protocol=2)
@@ -63,11 +63,11 @@ class RedisKeeper:
             self.raw.delete(key)
 
     def key_names(self) -> list[str]:
-        """Every key under this test's prefix."""
+        """All keys under this test's prefix."""
         return list(self.raw.scan_iter(match=f"{self.prefix}:*", count=1_000))
 
     def audit(self) -> None:
-        """Every key is listed in keys.py, under its type, and has a TTL exactly where that says so."""
+        """Check all keys against `keys.py`: listed, of the right type, with a TTL exactly if they should have one."""
         listed = {f"{self.prefix}:{{{CLOCK}}}:{key.name}": key for key in KEYS}
         for name in self.key_names():
             assert name in listed, f"{name} is not listed in keys.py"
@@ -78,12 +78,12 @@ class RedisKeeper:
         self.raw.close()
 
 
-def redis_keeper(url: str, prefix: str) -> Iterator[RedisKeeper]:
-    """A Redis keeper whose keys are audited at the end, and removed."""
-    keeper = RedisKeeper(url, prefix)
+def redis_implementation(url: str, prefix: str) -> Iterator[RedisStoreImplementation]:
+    """A Redis implementation whose keys are audited and deleted at the end."""
+    implementation = RedisStoreImplementation(url, prefix)
     try:
-        yield keeper
-        keeper.audit()
+        yield implementation
+        implementation.audit()
     finally:
-        keeper.wipe()
-        keeper.close()
+        implementation.wipe()
+        implementation.close()

@@ -7,13 +7,13 @@ _CONTROL_BATCH = 0x20
 
 
 def cut_transactions(partition: Path, count: int) -> None:
-    """Take the last transactions off, as a broker loses them that was not flushed."""
+    """Remove the last transactions, as a broker loses them that was killed before a flush."""
     ends = [0, *(end for end, is_control in _batches(partition) if is_control)]
     _cut(partition, ends[-1 - count])
 
 
 def cut_marker(partition: Path) -> None:
-    """Take off the marker with which the last transaction ended: for the coordinator it is over, here it hangs."""
+    """Remove the last transaction's marker: the coordinator considers it complete, in the partition it hangs."""
     (*_, (end, _), (_, is_control)) = _batches(partition)
     assert is_control
     _cut(partition, end)

@@ -1,4 +1,4 @@
-"""Records for tick logs, and what a log holds of them, written down by hand."""
+"""Records for tick logs, as examples."""
 
 import json
 from typing import Any
@@ -13,8 +13,8 @@ CLOCK = "checkins"
 MINUTE_MS = 60_000
 
 
-class Word:
-    """What a keeper calls while it waits; raises at the call whose number is given, counting from 1."""
+class KeepAliveCounter:
+    """Counts the calls of `keep_alive`; each raises the given exception."""
 
     def __init__(self, raises: BaseException | None = None) -> None:
         self.calls = 0
@@ -27,7 +27,7 @@ class Word:
 
 
 def tick(minute: int, clock: str = CLOCK) -> Record:
-    """The tick of a minute since the epoch, with a state that has something in every field."""
+    """The tick of a minute since the epoch, with a state in which all fields are set."""
     at_ms = minute * MINUTE_MS
     state = ClockState(
         last_tick_ms=at_ms,
@@ -57,5 +57,5 @@ def foreign(value: dict[str, Any] | bytes | None, kind: str | None = "tick", key
 
 
 def minutes(seen: list[Message]) -> list[int]:
-    """The minutes of the ticks among what a subscriber saw, in its order."""
+    """The minutes of the ticks among messages, in their order."""
     return [json.loads(one.value or b"")["timestamp_seconds"] // 60 for one in seen if one.type == "tick"]
