@@ -1,4 +1,4 @@
 """`clocksvc check`: finds mistakes in an installation before they hold a clock, and says what to do about each.
 
-`probe_*` read facts from Redis, Kafka and this machine, in bounded time; `rules_*` evaluate facts and do no I/O.
+`probe_*` read facts from Redis, Kafka and this machine, in bounded time; `rules_*` evaluate facts, without I/O.
 """

@@ -1,10 +1,12 @@
-"""Reads the facts about the configured Redis, its time, and each clock's state there. Leaves nothing behind."""
+"""Reads the facts about the configured Redis, its time, and each clock's state there, and evaluates them.
+
+Leaves nothing behind. The functions `evaluate_…` do no I/O.
+"""
 
 import json
 from collections.abc import Iterator
 
-from clocksvc.check import rules_redis
-from clocksvc.check.finding import Finding, ok, problem, warning
+from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
@@ -12,7 +14,7 @@ from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import Snapshot
 from clocksvc.interfaces.time import Time
 from clocksvc.redis.connection import RedisConnection
-from clocksvc.redis.diagnostics import missing_commands, read_facts
+from clocksvc.redis.diagnostics import RedisFacts, missing_commands, read_facts
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
@@ -42,7 +44,7 @@ def probe_redis_servers(connection: RedisConnection) -> Iterator[Finding]:
         StoreUnavailable: no answer.
     """
     for facts in read_facts(connection):
-        yield from rules_redis.evaluate_server(facts)
+        yield from evaluate_server(facts)
 
 
 def _clock_skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> Finding:
@@ -50,7 +52,7 @@ def _clock_skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> 
     before_ms = time.now_ms()
     store_ms = store.now_ms()
     ahead_ms = store_ms - (before_ms + time.now_ms()) // 2
-    return rules_redis.evaluate_store_time(ahead_ms, min(spec.max_future_ms for spec in specs.values()))
+    return evaluate_store_time(ahead_ms, min(spec.max_future_ms for spec in specs.values()))
 
 
 def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
@@ -80,3 +82,70 @@ def _leader_status(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) ->
         return ok(part, text, spec.name)
     level = warning if hold["reason"] in _NOT_OF_THE_INSTALLATION else problem
     return level(part, f"{text}; it holds, {hold['reason']}: {hold['detail']}", "see docs/runbook.md", spec.name)
+
+
+MIN_VERSION = (6, 2)
+NEARLY_FULL = 0.8
+
+
+def evaluate_server(facts: RedisFacts) -> list[Finding]:
+    """Version, role, eviction and memory of one Redis."""
+    part = f"redis {facts.node}".rstrip()
+    if facts.version is None:
+        text = "answers, but this user may not read its version and eviction policy"
+        return [warning(part, text, "allow its user INFO (ACL: +info) so that both can be checked")]
+    return [*_version(part, facts.name, facts.version), *_role(part, facts), *_eviction(part, facts)]
+
+
+def evaluate_store_time(ahead_ms: int, max_future_ms: int) -> Finding:
+    """The store's clock against this machine's.
+
+    Args:
+        ahead_ms: how far the store's clock is ahead; negative if it is behind.
+        max_future_ms: the smallest of all clocks: a store that is so far behind rejects correct reports.
+    """
+    part = "clock skew"
+    text = f"the store's clock is {format_skew(ahead_ms)} this machine's"
+    to_do = "synchronize the clocks of both machines with NTP"
+    if abs(ahead_ms) < MIN_SKEW_MS:
+        return ok(part, "the store's clock and this machine's agree within a second")
+    if ahead_ms <= -max_future_ms:
+        return problem(part, f"{text}: it rejects reports as too far ahead", to_do)
+    return warning(part, f"{text}: ticks wait for the slower of the two", to_do)
+
+
+def _version(part: str, name: str, version: str) -> list[Finding]:
+    numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdecimal())
+    if len(numbers) == 2 and numbers < MIN_VERSION:
+        return [problem(part, f"{name} is too old", "run Redis 6.2 or later, or any Valkey")]
+    return [ok(part, f"answers: {name}")]
+
+
+def _role(part: str, facts: RedisFacts) -> list[Finding]:
+    if facts.role != "slave":
+        return []
+    to_do = "set redis.url to the master's address, or configure redis.sentinel"
+    return [problem(part, "is a replica: clocksvc can't write there", to_do)]
+
+
+def _eviction(part: str, facts: RedisFacts) -> list[Finding]:
+    policy = facts.policy or "noeviction"
+    if policy == "noeviction":
+        return _memory(part, facts)
+    limit = f"maxmemory {facts.maxmemory} bytes" if facts.maxmemory else "no maxmemory yet, so nothing is evicted"
+    if policy.startswith("allkeys"):
+        harm = "can evict rosters, partition clocks and recent ticks at any time: clocks hold until these are rebuilt"
+    else:
+        harm = (
+            "can evict leases: leaders then change, and ticks wait until all replicas have announced themselves again"
+        )
+    to_do = "CONFIG SET maxmemory-policy noeviction, or use a separate Redis for clocksvc"
+    return [warning(part, f"maxmemory-policy {policy} ({limit}) {harm}", to_do)]
+
+
+def _memory(part: str, facts: RedisFacts) -> list[Finding]:
+    if facts.maxmemory and facts.used > NEARLY_FULL * facts.maxmemory:
+        share = 100 * facts.used // facts.maxmemory
+        text = f"memory is {share}% of maxmemory: when it is full, Redis rejects writes and every clock holds"
+        return [warning(part, text, "raise maxmemory, or use a separate Redis for clocksvc")]
+    return [ok(part, "eviction policy noeviction: Redis evicts no key of a clock")]

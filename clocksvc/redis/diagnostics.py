@@ -1,6 +1,6 @@
 """What `clocksvc check` and a starting service read from Redis: its INFO, and which commands the user may not run.
 
-It does not evaluate anything: `clocksvc.check.rules_redis` does.
+It does not evaluate anything: `clocksvc.check.probe_redis` does.
 """
 
 from dataclasses import dataclass

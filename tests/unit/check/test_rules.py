@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.check import rules_kafka, rules_redis, rules_topic
+from clocksvc.check import probe_redis, rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
 from clocksvc.check.rules_topic import OutOfOrderness, measure
 from clocksvc.clock.partition import Partition
@@ -51,7 +51,7 @@ def texts_of(findings: list[Finding], level: Level) -> str:
 )
 def test_redis(facts: RedisFacts, level: Level, words: str) -> None:
     """Old versions and replicas do not work; eviction policies can lose state."""
-    findings = rules_redis.evaluate_server(facts)
+    findings = probe_redis.evaluate_server(facts)
 
     assert worst(findings) is level
     assert words in texts_of(findings, level)
@@ -239,7 +239,7 @@ def test_group_of_topics_that_are_missing() -> None:
 )
 def test_store_clock(ahead_ms: int, level: Level, words: str) -> None:
     """A store that is behind by `max_future` rejects every correct report; less only delays ticks."""
-    finding = rules_redis.evaluate_store_time(ahead_ms, max_future_ms=60_000)
+    finding = probe_redis.evaluate_store_time(ahead_ms, max_future_ms=60_000)
 
     assert finding.level is level
     assert words in finding.text
