@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from confluent_kafka.admin import AdminClient
 from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests import http_client
+from tests.process import Process, kill_all
 from tests.repository import ROOT
 from tests.system.installation import create_topic
 from tests.waiting import eventually
@@ -63,15 +65,14 @@ class Shop:
             "KAFKA_BOOTSTRAP": bootstrap,
             "REDIS_URL": redis_url,
         }
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Process] = {}
         self._producer = Producer({"bootstrap.servers": bootstrap})
 
     def start(self, command: str) -> None:
         """Start a command in the background."""
-        with open(self._log(command), "wb") as log:
-            self._running[command] = subprocess.Popen(
-                _arguments(command), cwd=self.folder, env=self.environ, stdout=log, stderr=subprocess.STDOUT
-            )
+        self._running[command] = Process(
+            _arguments(command), self._log(command), environ=self.environ, inherit=False, cwd=self.folder
+        )
 
     def run(self, command: str) -> str:
         """Run a command; its output."""
@@ -83,9 +84,9 @@ class Shop:
 
     def has_printed(self, command: str, text: str) -> bool:
         """Whether a command, which must still run, has printed this text."""
-        output = self._log(command).read_text(errors="replace")
-        assert self._running[command].poll() is None, output
-        return text in output
+        process = self._running[command]
+        process.check_alive()
+        return text in process.output()
 
     def ledger(self) -> list[str]:
         """The lines that `ledger.py` prints."""
@@ -109,12 +110,11 @@ class Shop:
     def stop(self) -> dict[str, int]:
         """Send SIGTERM to all processes; their exit codes."""
         for process in self._running.values():
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
         try:
             return {command: process.wait(30) for command, process in self._running.items()}
         finally:
-            for process in self._running.values():
-                process.kill()
+            kill_all(self._running)
 
     def _log(self, command: str) -> Path:
         return self.folder / (re.sub(r"\W+", "-", command) + ".log")

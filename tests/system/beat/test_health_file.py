@@ -1,9 +1,5 @@
 """`--health-check-file-path`: the file's age shows whether a worker receives tasks."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,28 +9,30 @@ import yaml
 
 from clocksvc.celery.worker import TOUCH_INTERVAL_S
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.process import Process, module
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, ValkeyServer]]:
+def worker(tmp_path: Path) -> Iterator[tuple[Process, Path, ValkeyServer]]:
     """A worker with its own broker, and its file."""
     file = tmp_path / "health"
     with ValkeyServer() as valkey:
         config = tmp_path / "clocksvc.yaml"
         clocks = {"checkins": {"topics": ["t"], "group": "g"}}
         config.write_text(yaml.safe_dump({"redis": {"url": valkey.url}, "clocks": clocks}))
-        command = [sys.executable, "-m", "celery", "-A", "clocksvc", "worker", "--pool", "solo", "-l", "CRITICAL"]
-        process = subprocess.Popen(
-            [*command, "--health-check-file-path", str(file)], env={**os.environ, "CLOCKSVC_CONFIG": str(config)}
+        command = module("celery", "-A", "clocksvc", "worker", "--pool", "solo", "-l", "CRITICAL")
+        process = Process(
+            [*command, "--health-check-file-path", str(file)],
+            tmp_path / "worker.log",
+            environ={"CLOCKSVC_CONFIG": str(config)},
         )
         try:
             yield process, file, valkey
         finally:
             process.kill()
-            process.wait(10)
 
 
 def age_s(file: Path) -> float:
@@ -42,7 +40,7 @@ def age_s(file: Path) -> float:
 
 
 def test_the_file_is_touched_while_tasks_are_received(
-    worker: tuple[subprocess.Popen[bytes], Path, ValkeyServer],
+    worker: tuple[Process, Path, ValkeyServer],
 ) -> None:
     """It is touched repeatedly, not touched without a broker, and removed when the worker ends."""
     process, file, valkey = worker
@@ -58,6 +56,5 @@ def test_the_file_is_touched_while_tasks_are_received(
         lambda: age_s(file) < TOUCH_INTERVAL_S, within=60, what="the file to be touched again with the broker back"
     )
 
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.end(within=30) == 0
     assert not file.exists()
