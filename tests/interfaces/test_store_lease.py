@@ -1,4 +1,4 @@
-"""The store's promise, the lease: one holder, a token in every write, and what replicas and leader say with an end."""
+"""The store, the lease: one holder, a token in every write, and what replicas and leader say with an end."""
 
 from collections.abc import Callable
 from threading import Thread

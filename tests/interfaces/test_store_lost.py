@@ -193,7 +193,7 @@ def test_store_that_does_not_answer_says_so(unreachable: Store, call: str) -> No
         CALLS[call](unreachable)
 
 
-def test_every_method_of_the_promise_is_called() -> None:
+def test_every_method_of_the_interface_is_called() -> None:
     """The table above leaves out no method but `close`."""
     named = {call.split()[0] for call in CALLS}
 

@@ -1,4 +1,4 @@
-"""The store's promise, readers: the clock at one moment, its partitions in pages, who is behind, and the counters."""
+"""The store, readers: the clock at one moment, its partitions in pages, who is behind, and the counters."""
 
 import pytest
 

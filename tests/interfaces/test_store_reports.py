@@ -1,4 +1,4 @@
-"""The store's promise, reports: a maximum for each partition, refusals for each alone, and when the leader is woken."""
+"""The store, reports: a maximum for each partition, refusals for each alone, and when the leader is woken."""
 
 import threading
 

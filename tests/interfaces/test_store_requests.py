@@ -1,4 +1,4 @@
-"""The store's promise, requests: left by any replica, handed to the leader alone, withdrawn only before that."""
+"""The store, requests: submitted by any replica, read by the leader alone, cancelled only before that."""
 
 from dataclasses import replace
 

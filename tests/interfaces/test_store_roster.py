@@ -1,4 +1,4 @@
-"""The store's promise, the roster: unknown until reported, kept by topic id, and never partly lost unseen."""
+"""The store, the roster: unknown until reported, kept by topic id, and never partly lost unseen."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The store's promise, tasks by the clock: what dispatchers did and where they stand, and which tasks have been run."""
+"""The store, tasks by the clock: what dispatchers did and their checkpoints, and which tasks have been run."""
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.store import (

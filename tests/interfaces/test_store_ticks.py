@@ -1,4 +1,4 @@
-"""The store's promise, recent ticks: a whole chain, appended or replaced at once, and read from any point."""
+"""The store, recent ticks: a whole chain, appended or replaced at once, and read from any point."""
 
 from threading import Thread
 

@@ -1,4 +1,4 @@
-"""What every TickConsumer promises: one process at a time reads committed ticks, from the offset it asked for."""
+"""The behaviour of all tick consumers: one process at a time reads committed ticks, from the offset it asked for."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What every implementation of the tick log promises to a writer; reading and faults have files of their own."""
+"""The behaviour of all tick logs for writers; reading and faults have files of their own."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ keep_alive = KeepAliveCounter()
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[TickLogImplementation]:
-    """Each implementation of the tick log's promise in turn."""
+    """Each implementation of the tick log."""
     memory = request.param == "memory"
     made = MemoryTickLogImplementation() if memory else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
     yield made

@@ -1,4 +1,4 @@
-"""What every implementation of the tick log promises while its brokers fail."""
+"""The behaviour of all tick logs while their brokers fail."""
 
 import gc
 import itertools
@@ -62,7 +62,7 @@ EVERY_CALL = pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail, _app
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[FaultyTickLogImplementation]:
-    """Each implementation of the tick log's promise in turn, over brokers that can fail."""
+    """Each implementation of the tick log, over brokers that can fail."""
     memory = request.param == "memory"
     made = MemoryTickLogImplementation() if memory else FaultyKafkaTickLog(request.getfixturevalue("faulty_kafka"))
     yield made

@@ -1,4 +1,4 @@
-"""What every implementation of the tick log promises to a reader."""
+"""The behaviour of all tick logs for readers."""
 
 from collections.abc import Iterator
 
@@ -63,7 +63,7 @@ A_RECORD = Record(
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[TickLogImplementation]:
-    """Each implementation of the tick log's promise in turn."""
+    """Each implementation of the tick log."""
     memory = request.param == "memory"
     made = MemoryTickLogImplementation() if memory else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
     yield made

@@ -24,7 +24,7 @@ keep_alive = KeepAliveCounter()
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[FaultyTickLogImplementation]:
-    """Each implementation of the tick log's promise in turn, over brokers that can fail."""
+    """Each implementation of the tick log, over brokers that can fail."""
     memory = request.param == "memory"
     made = MemoryTickLogImplementation() if memory else FaultyKafkaTickLog(request.getfixturevalue("faulty_kafka"))
     yield made

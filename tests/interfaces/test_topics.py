@@ -1,4 +1,4 @@
-"""What every implementation of the watched topics promises."""
+"""The behaviour of all implementations of the watched topics."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ BEAT = (("clocksvc-heartbeat", b"1"),)
     params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[TopicsImplementation]:
-    """Each implementation of the topics' promise in turn."""
+    """Each implementation of the topics."""
     memory = request.param == "memory"
     made: TopicsImplementation = (
         MemoryTopicsImplementation() if memory else KafkaTopicsImplementation(request.getfixturevalue("faulty_kafka"))

@@ -16,7 +16,7 @@ Patched = AbstractContextManager[object]
     "without a leader no hold is shown",
     Promise.NEVER_SILENT,
     "silent",
-    directed="unit/service/test_clock_view.py::test_a_store_that_only_takes_no_writes_is_said",
+    directed="unit/service/test_clock_view.py::test_a_store_that_takes_no_writes_is_a_hold",
 )
 def missing_leader_not_said() -> Patched:
     hold = ClockView._hold
