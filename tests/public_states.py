@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clocksvc.clock.status import Status
+from clocksvc.clock.holds import Status
 from clocksvc.service.public_state import HeartbeatState, PublicState
 
 

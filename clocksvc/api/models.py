@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import MAX_REASON_LENGTH
-from clocksvc.clock.status import Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
 Topic = Annotated[str, Field(min_length=1, max_length=249, examples=["ingest-checkins"])]

@@ -17,8 +17,8 @@ from clocksvc.api.dependencies import (
     time_argument,
 )
 from clocksvc.api.problems import Problem, documented
-from clocksvc.clock.listing import name_first
-from clocksvc.clock.status import Status
+from clocksvc.clock.holds import Status
+from clocksvc.clock.partition import name_first
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.service.public_state import PublicState, public_partition_to_wire, state_to_wire

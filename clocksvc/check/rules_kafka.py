@@ -3,8 +3,7 @@
 from collections.abc import Collection
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
-from clocksvc.clock.listing import name_first
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, TopicFacts
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings

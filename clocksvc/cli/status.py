@@ -7,8 +7,7 @@ from clocksvc.cli.console import add_json, add_url, columns, print_json, service
 from clocksvc.cli.override_commands import override_lines
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.listing import name_first
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable

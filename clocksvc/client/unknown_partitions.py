@@ -6,8 +6,7 @@ One thread calls it.
 import logging
 from collections.abc import Container
 
-from clocksvc.clock.listing import name_first
-from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.interfaces.store import (
     Report,
     ReportAnswer,

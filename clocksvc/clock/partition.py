@@ -1,10 +1,14 @@
-"""Partitions, the timestamps that consumers report for them, and what becomes of a report."""
+"""Partitions, the timestamps that consumers report for them, the outcomes of a report, and lists in messages."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from clocksvc.errors import InvalidValue
+
+MAX_NAMED = 5
+"""How many items of a list a message names."""
 
 _TEXT = re.compile(r"(.+):(0|[1-9][0-9]*)")
 
@@ -62,3 +66,9 @@ def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outc
     if timestamp_ms > now_ms + max_future_ms:
         return Outcome.TOO_FAR_AHEAD
     return None
+
+
+def name_first(items: Sequence[object], separator: str = ", ") -> str:
+    """`a, b, c, d, e and 3 more`: at most `MAX_NAMED` items as text; "" for none."""
+    more = len(items) - MAX_NAMED
+    return separator.join(map(str, items[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")

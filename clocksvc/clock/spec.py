@@ -1,11 +1,16 @@
-"""A clock's configuration: name, topics, group and limits. Times are milliseconds."""
+"""A clock's configuration: name, topics, group and limits; and how the configurations of its replicas differ.
+
+Times are milliseconds.
+"""
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clocksvc.clock.partition import name_first
 from clocksvc.errors import InvalidValue
 
 SECOND_MS = 1_000
@@ -122,3 +127,54 @@ def _check_bounds(spec: ClockSpec) -> None:
 
 def _seconds(value_ms: int) -> str:
     return f"{value_ms / SECOND_MS:.10g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A live process that leads a clock or is ready to.
+
+    Attributes:
+        holder: `host:pid`.
+        digest: the digest of its configuration of the clock.
+        config_json: that configuration, as `ClockSpec.config_json` gives it; empty if the replica did not publish it.
+    """
+
+    holder: str
+    digest: str
+    config_json: str = ""
+
+
+def describe_config_conflict(replicas: Iterable[Replica]) -> str:
+    """A sentence that names the fields in which the replicas' configurations differ, and who has which value."""
+    listed = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
+    known = [(replica, fields) for replica in listed if (fields := _config_fields(replica.config_json))]
+    names = sorted({name for _, fields in known for name in fields})
+    differing = [
+        _field_values(name, known) for name in names if len({_field_text(fields, name) for _, fields in known}) > 1
+    ]
+    if not differing or len(known) < len(listed):
+        differing.append(_field_values("digest", [(replica, {"digest": replica.digest}) for replica in listed]))
+    return f"live replicas have different configurations of this clock: {'; '.join(differing)}"
+
+
+def _field_values(name: str, known: Iterable[tuple[Replica, Mapping[str, Any]]]) -> str:
+    holders: dict[str, list[str]] = {}
+    for replica, fields in known:
+        holders.setdefault(_field_text(fields, name), []).append(replica.holder)
+    values = (f"{text} at {name_first(found, separator=' and ')}" for text, found in sorted(holders.items()))
+    return f"{name} is {', '.join(values)}"
+
+
+def _field_text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _config_fields(config_json: str) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(config_json)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
-from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
+from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
 
 FORMAT = 1

@@ -14,10 +14,9 @@ from clocksvc.clock.holds import (
     HoldInputs,
     Reason,
 )
-from clocksvc.clock.listing import name_first
-from clocksvc.clock.partition import Partition
-from clocksvc.clock.replica import describe_config_conflict
+from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.roster import merge_topics
+from clocksvc.clock.spec import describe_config_conflict
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import PartitionClock, ProgressReading
 from clocksvc.interfaces.tick_log import KeepAlive

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from clocksvc.clock import boundary
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, PartitionTimestamp, rejection_reason
-from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request, RequestResult, sort_requests
 from clocksvc.clock.roster import Roster, TopicMetadata
+from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
     MAX_PENDING_REQUESTS,

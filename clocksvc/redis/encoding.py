@@ -6,7 +6,6 @@ from typing import Any
 
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import (
     Request,
     RequestResult,
@@ -17,6 +16,7 @@ from clocksvc.clock.request import (
     sort_requests,
 )
 from clocksvc.clock.roster import Roster
+from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.store import (
     FORMAT,

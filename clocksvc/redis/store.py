@@ -9,10 +9,9 @@ from typing import Any
 
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.replica import Replica
 from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
-from clocksvc.clock.spec import DAY_MS
+from clocksvc.clock.spec import DAY_MS, Replica
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import (

@@ -9,13 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason, status
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.status import status
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.store import (

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from clocksvc.clock.holds import Hold
+from clocksvc.clock.holds import Hold, Status
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.service.heartbeats import OUTCOMES

@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from clocksvc.clock.replica import Replica
+from clocksvc.clock.spec import Replica
 from clocksvc.errors import LeaseLost, StoreMismatch
 from clocksvc.interfaces.store import (
     ClockParameters,

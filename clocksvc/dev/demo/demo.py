@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from clocksvc.clock.status import Status
+from clocksvc.clock.holds import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
 from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, JobSequence, TickSequence, waiting_nights

@@ -1,4 +1,4 @@
-"""A partition's name, and which reported timestamps must not count."""
+"""A partition's name, lists of them in messages, and which reported timestamps must not count."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, rejection_reason
+from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, name_first, rejection_reason
 from clocksvc.errors import InvalidValue
 from tests.unit.clock.times import at
 
@@ -92,3 +92,17 @@ def test_refusals_are_the_outcomes_of_what_is_forgotten() -> None:
     """A refused number is forgotten; an unknown partition's is kept and repeated."""
     assert {"too_far_ahead", "no_timestamp", "foreign_group"} == REJECTIONS
     assert {outcome.value for outcome in Outcome} - REJECTIONS == {"accepted", "unchanged", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4 and 1 more"), (1_005, "0, 1, 2, 3, 4 and 1000 more")],
+)
+def test_at_most_five_are_named(count: int, text: str) -> None:
+    """Then the number of the others."""
+    assert name_first(range(count)) == text
+
+
+def test_another_separator() -> None:
+    """Where commas separate something else."""
+    assert name_first(["a", "b"], separator=" and ") == "a and b"

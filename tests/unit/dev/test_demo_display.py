@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
 from clocksvc.dev.demo.delivery_checks import Job

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from clocksvc.api import models
-from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.status import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.service.public_state import (
     HeartbeatState,

@@ -4,12 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason, Status, status
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.status import Status, status
 from tests.unit.clock.times import (
     at,
     maybe_at,

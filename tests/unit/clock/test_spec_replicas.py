@@ -2,7 +2,7 @@
 
 import json
 
-from clocksvc.clock.replica import Replica, describe_config_conflict
+from clocksvc.clock.spec import Replica, describe_config_conflict
 
 
 def test_a_replica_that_did_not_say_what_it_has_is_told_by_its_digest() -> None:
