@@ -1,13 +1,13 @@
-# clocksvc with what its service and its Celery programs need. As it stands it serves; the other commands are
+# clocksvc with the packages of its service and its Celery programs. Runs `clocksvc serve`; the other commands are
 #   docker run IMAGE celery --app=clocksvc worker --health-check-file-path=/tmp/health
 #   docker run IMAGE celery --app=clocksvc beat
 #   docker run --init IMAGE clocksvc status | tail | wait | check | init …
-# The configuration is mounted as /etc/clocksvc/clocksvc.yaml. Nothing is written but below /tmp: run it with --read-only
-# --tmpfs /tmp. A registry of your own may pin the base by digest: --build-arg PYTHON=python:…@sha256:…
+# Mount the configuration as /etc/clocksvc/clocksvc.yaml. The container writes only below /tmp: run it with --read-only
+# --tmpfs /tmp. To pin the base image by digest: --build-arg PYTHON=python:…@sha256:…
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
-# `server,celery,taskbroker` for namespaces with a Kafka topic (docs/jobs.md).
+# Use `server,celery,taskbroker` for namespaces with a Kafka topic (docs/jobs.md).
 ARG EXTRAS=server,celery
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
@@ -18,7 +18,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY docs/runbook.md docs/runbook.md
 COPY clocksvc clocksvc
 RUN ["python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
-# Pinned by the same lines as the tests; compiled here, because nothing can be written later.
+# Pinned to the versions that the tests use; compiled here, because the file system is read-only later.
 RUN python -m pip --python /opt/clocksvc/bin/python install --only-binary :all: --compile \
     --constraint requirements.txt --constraint requirements-test.txt "$(ls dist/clocksvc-*.whl)[${EXTRAS}]"
 
@@ -31,12 +31,12 @@ ENV PATH=/opt/clocksvc/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     CLOCKSVC_CONFIG=/etc/clocksvc/clocksvc.yaml
-# A number, so that Kubernetes can see that it is not root.
+# A number, so that Kubernetes can check that it is not root.
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# For `serve`; a worker's is in compose.yaml. It follows a port that is set by CLOCKSVC_API__PORT.
+# For `serve`; compose.yaml has a worker's. It uses the port of CLOCKSVC_API__PORT if that is set.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('CLOCKSVC_API__PORT', 8080)), timeout=4); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
-# No shell in between: the process itself gets SIGTERM. Beyond this container only with tokens, or --insecure.
+# Without a shell, so that the process itself gets SIGTERM. It starts on this address only with tokens, or --insecure.
 CMD ["clocksvc", "serve", "--host", "0.0.0.0"]

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 2000
 MINUTES ?= 5
-# A file runs in one process: its tests share servers. Long files come first.
+# Each file runs in one process, because its tests share servers. Long files come first.
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
@@ -17,14 +17,14 @@ help:  ## list the targets
 run: $(STAMP)  ## a complete clocksvc in this terminal: Kafka, Valkey, service, Celery, producers, consumers
 	@$(BIN)/clocksvc dev $(ARGS)
 
-test: $(STAMP)  ## all tests but test-ops, and the 25 slowest; the tests start their servers
+test: $(STAMP)  ## all tests except test-ops; lists the 25 slowest; the tests start their own servers
 	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 4 --ignore=tests/system/ops $(ARGS)
 
 test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container; downloads Chromium, Prometheus and helm
 	@$(BIN)/python -m tests.system.ops.fetch
 	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 3 tests/system/ops $(ARGS)
 
-check: $(STAMP)  ## format, lint, strict types over package, tests and helm, layers
+check: $(STAMP)  ## format, lint, strict types of package, tests and helm, import layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -46,7 +46,7 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
-cluster: $(STAMP)  ## the chart on a real Kubernetes API server: installed, upgraded, rolled back; builds it first (5 minutes)
+cluster: $(STAMP)  ## install, upgrade and roll back the chart on a real Kubernetes API server; builds the server first (5 minutes)
 	@$(BIN)/python -m tests.system.ops.cluster $(ARGS)
 
 dashboards: $(STAMP)  ## write the chart's Grafana dashboards from helm/dashboards
@@ -60,8 +60,8 @@ clean:  ## remove what was installed here
 
 $(STAMP): requirements.txt requirements-test.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clocksvc needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); echo "no virtual environment could be made: install your system's python3-venv, or: $(PYTHON) -m pip install --user virtualenv"; exit 1; }
-	@echo "installing what requirements.txt and requirements-test.txt pin, once …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); echo "can't create a virtual environment: install your system's python3-venv, or: $(PYTHON) -m pip install --user virtualenv"; exit 1; }
+	@echo "installing the packages of requirements.txt and requirements-test.txt, only once …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-test.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
