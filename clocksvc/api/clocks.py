@@ -1,8 +1,10 @@
-"""`/v1/clocks`: the state of all clocks, and of one."""
+"""`/v1/clocks`: the state of all clocks, of one, and of its partitions, in pages or in a compact form."""
 
 import asyncio
+import json
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
@@ -14,9 +16,32 @@ from clocksvc.api.dependencies import (
 )
 from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Scope
-from clocksvc.service.public_state import state_to_wire
+from clocksvc.clock.partition import Partition
+from clocksvc.errors import InvalidValue
+from clocksvc.service.clock_view import ClockView, PartitionPage
+from clocksvc.service.public_state import PublicPartition, public_partition_to_wire, state_to_wire
 
-router = APIRouter(tags=["clocks"], dependencies=[allow_parameters()])
+router = APIRouter(tags=["clocks"])
+
+MAX_COMPACT_PARTITIONS = 5_000
+"""The limit of a compact page, which small partitions reach before `MAX_COMPACT_BYTES`."""
+MAX_COMPACT_BYTES = 60_000
+_PAGE_OVERHEAD_BYTES = 600
+"""For the page's other members: the time, and a cursor with a topic's name of the maximum length."""
+_RUN_OVERHEAD_BYTES = 64
+_MARK_BYTES = 1
+
+After = Annotated[
+    str | None, Query(max_length=300, description="`next` of the previous page.", examples=["ingest-checkins:9"])
+]
+TopicFilter = Annotated[str | None, Query(min_length=1, max_length=249, description="Only partitions of this topic.")]
+_PARTITIONS_PROBLEMS = documented(
+    problems.UNAUTHENTICATED,
+    problems.FORBIDDEN,
+    problems.UNKNOWN_CLOCK,
+    problems.INVALID,
+    problems.STORE_UNAVAILABLE,
+)
 
 
 @router.get(
@@ -25,6 +50,7 @@ router = APIRouter(tags=["clocks"], dependencies=[allow_parameters()])
     summary="Every clock",
     response_model=models.Clocks,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID),
+    dependencies=[allow_parameters()],
 )
 async def list_clocks(request: Request, caller: AnyCaller) -> Response:
     """The clocks that the caller may see, by name, each as in `GET /v1/clocks/{clock}`."""
@@ -42,9 +68,119 @@ async def list_clocks(request: Request, caller: AnyCaller) -> Response:
     summary="One clock",
     response_model=models.ClockState,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.UNKNOWN_CLOCK, problems.INVALID),
+    dependencies=[allow_parameters()],
 )
 async def get_clock(clock: ReadClock) -> Response:
     """The state of the clock. Everything before `time` has been processed; `hold` is why the clock does not move.
 
     While the store does not answer, the state has the last tick shown and the hold `store_unavailable`."""
     return JSONResponse(state_to_wire(await clock.run_blocking(clock.view.state)))
+
+
+@router.get(
+    "/v1/clocks/{clock}/partitions",
+    operation_id="listPartitions",
+    summary="Every partition clock",
+    response_model=models.Partitions,
+    responses=_PARTITIONS_PROBLEMS,
+    dependencies=[allow_parameters("topic", "after", "limit")],
+)
+async def list_partitions(
+    clock: ReadClock,
+    topic: TopicFilter = None,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The maximum size of the page.")] = 1_000,
+) -> Response:
+    """In order of topic and number, excluded partitions included. An unreported partition has null as its time."""
+    cursor = None if after is None else _parse_cursor(after)
+    return await clock.run_blocking(lambda: _page(clock.view, cursor, limit, topic))
+
+
+@router.get(
+    "/v1/clocks/{clock}/partitions/brief",
+    operation_id="briefPartitions",
+    summary="Every partition clock, in a compact form",
+    response_model=models.CompactPartitions,
+    responses=_PARTITIONS_PROBLEMS,
+    dependencies=[allow_parameters("after")],
+)
+async def list_compact_partitions(clock: ReadClock, after: After = None) -> Response:
+    """For a picture of all partitions: a page has at most 60 kB, which is enough for more than 4,096 partitions. In
+    order of topic and number, excluded partitions included."""
+    cursor = None if after is None else _parse_cursor(after)
+    return await clock.run_blocking(lambda: _compact_page(clock.view, cursor))
+
+
+def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:
+    """Runs in a thread: encoding thousands of partitions would delay the event loop."""
+    found = view.partitions(after, limit + 1, topic).partitions
+    page = found[:limit]
+    following = str(page[-1].partition) if len(found) > limit else None
+    return JSONResponse({"partitions": [public_partition_to_wire(one) for one in page], "next": following})
+
+
+def _compact_page(view: ClockView, after: Partition | None) -> Response:
+    found = view.partitions(after, MAX_COMPACT_PARTITIONS + 1)
+    return Response(compact_page(found), media_type="application/json")
+
+
+def _parse_cursor(text: str) -> Partition:
+    wanted = "wanted topic:partition, such as ingest-checkins:0"
+    try:
+        partition = Partition.parse(text)
+    except InvalidValue:
+        raise InvalidValue("after", text, wanted) from None
+    if partition.number >= 2**31:
+        raise InvalidValue("after", text, wanted)
+    return partition
+
+
+def compact_page(found: PartitionPage) -> str:
+    """The JSON of one compact page, at most `MAX_COMPACT_BYTES` long: as many of these partitions as fit, in order.
+
+    `found` has one partition more than `MAX_COMPACT_PARTITIONS` if there are more.
+    """
+    runs: list[_Run] = []
+    left, last = MAX_COMPACT_BYTES - _PAGE_OVERHEAD_BYTES, None
+    for count, one in enumerate(found.partitions):
+        partition, behind = one.partition, "null" if one.behind_ms is None else str(one.behind_ms)
+        begins = not runs or not runs[-1].is_followed_by(partition)
+        left -= len(behind) + 1 + _MARK_BYTES + (len(partition.topic) + _RUN_OVERHEAD_BYTES if begins else 0)
+        if left < 0 or count == MAX_COMPACT_PARTITIONS:
+            break
+        if begins:
+            runs.append(_Run(partition))
+        runs[-1].add(behind, _mark(one))
+        last = partition
+    else:
+        last = None
+    listed = ",".join(run.to_json() for run in runs)
+    return f'{{"now_ms":{found.now_ms},"runs":[{listed}],"next":{json.dumps(None if last is None else str(last))}}}'
+
+
+class _Run:
+    """Partitions of one topic with consecutive numbers."""
+
+    def __init__(self, first: Partition) -> None:
+        self._first = first
+        self._behind: list[str] = []
+        self._marks: list[str] = []
+
+    def is_followed_by(self, partition: Partition) -> bool:
+        return partition == (self._first.topic, self._first.number + len(self._marks))
+
+    def add(self, behind: str, mark: str) -> None:
+        self._behind.append(behind)
+        self._marks.append(mark)
+
+    def to_json(self) -> str:
+        topic, marks, behind = json.dumps(self._first.topic), "".join(self._marks), ",".join(self._behind)
+        return f'{{"topic":{topic},"first":{self._first.number},"behind_ms":[{behind}],"marks":"{marks}"}}'
+
+
+def _mark(partition: PublicPartition) -> str:
+    if partition.excluded:
+        return "x"
+    if partition.rejected is not None:
+        return "!"
+    return "." if partition.reported_timestamp_ms is not None else "?"

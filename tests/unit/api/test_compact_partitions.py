@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from clocksvc.api.partitions import MAX_COMPACT_PARTITIONS, compact_page
+from clocksvc.api.clocks import MAX_COMPACT_PARTITIONS, compact_page
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.service.clock_view import PartitionPage
