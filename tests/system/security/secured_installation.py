@@ -30,7 +30,7 @@ PARTITIONS = 2
 OUT_OF_ORDERNESS_MS = 500
 
 SERVICE_ACLS = kafka_acls("The service's ACLs")
-CHECK_ACLS = kafka_acls("What `clocksvc check` needs besides")
+CHECK_ACLS = kafka_acls("What `clocksvc check` also needs")
 WORKER_ACLS = kafka_acls("The heartbeat worker's ACLs")
 DISPATCHER_ACLS = kafka_acls("The dispatchers' ACLs")
 CONSUMER_ACLS = kafka_acls("The consumers' ACLs")
