@@ -1,11 +1,14 @@
-"""Decides what a reporter sends and when, and sends it.
+"""Decides what a reporter sends and when, and sends it, in a thread that ends with its reporter or with the process.
 
-`step` sends what is due and returns how long to wait; the caller provides the thread. No lock is held during a call of
-the sink, so a slow store does not block the consumer.
+`ReportSender.step` sends what is due and returns how long to wait. No lock is held during a call of the sink, so a slow
+store does not block the consumer.
 """
 
+import atexit
 import logging
 import threading
+import weakref
+from contextlib import suppress
 
 from clocksvc.client.progress_tracker import (
     ProgressTracker,
@@ -14,8 +17,10 @@ from clocksvc.client.progress_tracker import (
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.interfaces.store import ReportSink
-from clocksvc.interfaces.time import Time
+from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import Backoff
+from clocksvc.runtime.fork import PerProcess
+from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.reporter")
 
@@ -26,6 +31,8 @@ REPEAT_SOON_S = 1.0
 AFTER_REJECTION_S = 0.1
 """The pause after the store rejected a valid timestamp; without it each record could cause a report."""
 MAX_TIMESTAMPS_PER_REPORT = 1_000
+AT_EXIT_S = 5.0
+"""How long the end of the interpreter waits for reports that are not sent yet."""
 
 _NEVER = float("inf")
 
@@ -180,3 +187,62 @@ class ReportSender:
         with self._flush_changed:
             self._failures += 1
             self._flush_changed.notify_all()
+
+
+class ReportThread:
+    """Steps one sender until it is stopped; then sends what is left, in one attempt, and closes the sink."""
+
+    def __init__(self, sender: ReportSender, name: str) -> None:
+        self._sender = sender
+        self._name = name
+        self._thread = WorkerThread(name, sender.step, log=logger, wake=sender.wake, finish=self._send_rest)
+        self._lock = threading.Lock()
+        self._started = False
+
+    def start(self) -> None:
+        """Start, unless it was started or stopped before. If the system has no more threads, the next call retries."""
+        if self._started:
+            return
+        with self._lock:
+            if self._started:
+                return
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                logger.error("reports can't be sent: %s", error, extra={"worker": self._name})
+                return
+            self._started = True
+            _running.get().add(self)
+
+    def stop(self) -> None:
+        """Send what is unsent, in one attempt, close the sink and end. Does not wait."""
+        with self._lock:
+            self._thread.stop()
+            if not self._started:
+                self._started = True
+                self._sender.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until it has ended; False if that took longer."""
+        return self._thread.join(timeout_s)
+
+    def _send_rest(self) -> None:
+        with suppress(ClocksvcError):
+            self._sender.flush(0, stepping=True, keep_trying=False)
+        self._sender.close()
+
+
+_running: "PerProcess[weakref.WeakSet[ReportThread]]" = PerProcess(weakref.WeakSet)
+
+
+def _stop_all() -> None:
+    time = SystemTime()
+    deadline = time.monotonic() + AT_EXIT_S
+    threads = list(_running.get())
+    for thread in threads:
+        thread.stop()
+    for thread in threads:
+        thread.join(deadline - time.monotonic())
+
+
+atexit.register(_stop_all)

@@ -14,9 +14,8 @@ from clocksvc.client.message import (
     TopicPartition,
 )
 from clocksvc.client.progress_tracker import ProgressTracker
-from clocksvc.client.report_sender import ReportSender
+from clocksvc.client.report_sender import ReportSender, ReportThread
 from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
-from clocksvc.client.report_thread import ReportThread
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
@@ -104,7 +103,7 @@ class Reporter:
         # The thread has no reference to this object, so an unreferenced reporter can be collected.
         self._finalizer = None if self._thread is None else weakref.finalize(self, self._thread.stop)
         if self._finalizer is not None:
-            self._finalizer.atexit = False  # report_thread stops all threads together at exit
+            self._finalizer.atexit = False  # report_sender stops all threads together at exit
 
     def _restart_in_child(self) -> None:
         """After a fork: connections belong to the parent, the thread does not exist here, locks may stay locked."""
