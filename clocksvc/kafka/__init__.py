@@ -1,1 +1,1 @@
-"""All that talks to Kafka. Only this package imports `confluent_kafka`."""
+"""All clients of Kafka. Only this package imports `confluent_kafka`."""

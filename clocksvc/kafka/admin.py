@@ -1,4 +1,4 @@
-"""Requests to Kafka's admin API: one client that waits in bounded time and raises clocksvc's errors."""
+"""Sends requests to Kafka's admin API. Every wait has a deadline, and errors are translated to clocksvc's errors."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -26,15 +26,16 @@ T = TypeVar("T")
 
 
 class Admin:
-    """An AdminClient. Safe to use from several threads.
+    """An AdminClient that several threads may use.
 
-    Close it, or use it as a context manager, unless all of its requests have been answered: librdkafka aborts the
-    process if a client with an open request is garbage-collected on the client's own thread. That happens if a
-    traceback or a future keeps the last reference. `close` drops the client at once, in the caller's thread.
+    Close this object, or use it as a context manager, unless all of its requests have been answered. Reason: librdkafka
+    aborts the process if a client with an open request is garbage-collected on the client's own thread. This happens if
+    a traceback or a future has the last reference to the client. `close` drops the client at once, in the caller's
+    thread.
 
     Args:
         settings: librdkafka settings from the configuration.
-        unavailable: the error that every failure raises.
+        unavailable: the class of error that every failure raises.
     """
 
     def __init__(self, settings: Mapping[str, str], unavailable: type[Unavailable]) -> None:
@@ -52,7 +53,7 @@ class Admin:
         self.close()
 
     def close(self) -> None:
-        """Drop the client. Call it once; no other method works afterwards."""
+        """Drop the client. Call this once. No other method works afterwards."""
         del self._client
 
     def ask(
@@ -60,13 +61,13 @@ class Admin:
     ) -> dict[K, "Future[T]"]:
         """Send requests, and block until each has succeeded or failed.
 
-        Give the requests a `request_timeout` shorter than the deadline, so that none stays open.
+        Each request must have a `request_timeout` that ends before the deadline. Then no request stays open.
 
         Returns:
-            The finished futures. See `error_code` and `result`.
+            The finished futures. Use `error_code` and `result` to evaluate them.
 
         Raises:
-            The class `unavailable`: a request is not finished at the deadline.
+            An error of class `unavailable` if a request is not finished at the deadline.
         """
         with self._lock, translate_errors(self._unavailable, "librdkafka rejects a request"):
             self._client.poll(0)
@@ -77,20 +78,20 @@ class Admin:
             open_futures = wait(open_futures, slice_s).not_done
             if not open_futures:
                 break
-        self._client.poll(0)  # delivers log lines, which explain a rejected certificate or password
+        self._client.poll(0)  # delivers the log lines: only they report a rejected certificate or password
         if open_futures:
             raise self._no_answer()
         return futures
 
     def result(self, future: "Future[T]", failure: str, acls: Mapping[str, str] = NO_ACLS) -> T:
-        """The result of a finished future.
+        """Return the result of a finished future.
 
         Args:
-            failure: what failed, for the error's text.
+            failure: the first part of the error's text, such as `Kafka does not describe the cluster`.
             acls: the permissions that the request needs; see `explain_missing_acl`.
 
         Raises:
-            The class `unavailable`: the request failed.
+            An error of class `unavailable` if the request failed.
         """
         try:
             return future.result(0)
@@ -100,7 +101,7 @@ class Admin:
             raise self._unavailable(f"{failure}: {describe_error(raised, acls)}") from raised
 
     def pause(self, seconds: float) -> None:
-        """Wait before another attempt."""
+        """Wait before the next attempt."""
         self._client.poll(seconds)
 
     def _no_answer(self) -> Unavailable:
@@ -109,12 +110,15 @@ class Admin:
 
 
 def config_values(entries: Mapping[str, Any]) -> dict[str, str]:
-    """The values in an answer to DescribeConfigs. Settings that the broker does not list or hides are absent."""
+    """Return the values in an answer to DescribeConfigs, by name.
+
+    Settings that the broker hides or does not list are absent.
+    """
     return {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
 
 
 def check_settings(settings: Mapping[str, str]) -> None:
-    """Check settings by creating a client: only librdkafka knows all of its settings. Connects to no broker.
+    """Check settings by creating a client, because only librdkafka knows all of its settings. Do not connect.
 
     Raises:
         SettingsError: a setting is unknown, a value is not valid, or a file can't be read.

@@ -1,4 +1,7 @@
-"""Checkpoints in Kafka: a compacted topic of one partition for each tick log, shared by the clock's dispatchers."""
+"""Stores checkpoints in Kafka.
+
+Each tick log has one checkpoint topic, with one partition and compaction. All dispatchers of the clock use this topic.
+"""
 
 import json
 from collections.abc import Mapping
@@ -19,19 +22,20 @@ from clocksvc.kafka.writer import Writer
 FORMAT = 1
 TIMEOUT_S = 6.0
 SETTLE_S = 15.0
-"""Longer than brokers keep a dead dispatcher's transaction open: until it ends, newer checkpoints can't be read."""
+"""Brokers end a dead dispatcher's transaction before this time is over. Until then, newer checkpoints can't be read."""
 
 CHUNK = 50_000
-"""So many offsets are read with one deadline, so that a long topic can be read to its end."""
+"""How many offsets are read with one deadline. With one deadline for the whole topic, reading a long one could fail."""
 
 
 class KafkaCheckpoints:
-    """The checkpoints of one dispatcher: a Checkpoints.
+    """Implements Checkpoints: the checkpoints of one dispatcher, in Kafka.
 
     Args:
-        tick_log: the clock's tick log.
+        tick_log: the topic of the clock's tick log.
+        dispatcher: the dispatcher's name.
         settings: librdkafka settings from the configuration.
-        time: for deadlines.
+        time: the clock for deadlines.
         timeout_s: how long one request waits for brokers.
         settle_s: how long a call waits for the end of another dispatcher's transaction.
     """
@@ -86,19 +90,27 @@ class KafkaCheckpoints:
             reader.close()
 
     def _await_end(self, last: int, keep_alive: KeepAlive) -> None:
-        """Wait until a commit's transaction has ended.
+        """Wait until the transaction of a commit has ended.
 
-        If a broker forgets the end of a transaction (see `HangingTransactionResolver`), its checkpoints are lost
-        after a restart, and the tasks due since would not be sent. Open transactions of other dispatchers delay this,
-        until their coordinator ends them.
+        A broker can forget the end of a transaction (see `HangingTransactionResolver`). The checkpoints in this
+        transaction are then lost after a restart, and tasks would not be sent. Open transactions of other dispatchers
+        delay the wait until their coordinator ends them.
+
+        Args:
+            last: the offset of the transaction's last record.
+
+        Raises:
+            OutcomeUnknown: the transaction is still open after `settle_s`, or Kafka does not answer.
         """
         settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
         try:
             if ended(self._open_reader(), last, settle_deadline, partial(self._deadline, keep_alive)):
                 return
         except CheckpointsUnavailable as error:
-            raise OutcomeUnknown(f"it is not known whether checkpoints were committed: {error}") from error
-        raise OutcomeUnknown(f"a commit was answered and is not in the {self._topic}")
+            raise OutcomeUnknown(f"unknown whether Kafka has committed the checkpoints: {error}") from error
+        raise OutcomeUnknown(
+            f"Kafka confirmed a commit, but its transaction on the {self._topic} is still open after {self._settle_s} s"
+        )
 
     def _read_newest(self, writer: Writer, keep_alive: KeepAlive) -> dict[str, Checkpoint]:
         reader = self._open_reader()
@@ -112,9 +124,10 @@ class KafkaCheckpoints:
         return {name: decode(value) for name, value in values.items() if value is not None}
 
     def _settle(self, reader: Reader, writer: Writer, keep_alive: KeepAlive) -> tuple[int, int]:
-        """The topic's first and end offset, once no transaction is open.
+        """Wait until no transaction is open, and return the topic's first offset and end offset.
 
-        Our own hanging transaction is ended first. Its commit was never confirmed, so it counts as not committed.
+        This process's own hanging transaction is ended first. Its records are then not committed. This is correct,
+        because no caller got a confirmation of the commit.
         """
         settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
         new_deadline = partial(self._deadline, keep_alive)
@@ -123,8 +136,8 @@ class KafkaCheckpoints:
         ends = settle(reader, settle_deadline, new_deadline)
         if ends is None:
             raise CheckpointsUnavailable(
-                f"a transaction of another dispatcher stays open on the {self._topic}: start that dispatcher again, so "
-                f"that it ends its transaction; or find it with kafka-transactions find-hanging and abort it"
+                f"a transaction of another dispatcher stays open on the {self._topic}: restart that dispatcher, which "
+                f"ends the transaction; or find the transaction with kafka-transactions find-hanging and abort it"
             )
         return ends
 
@@ -138,23 +151,31 @@ class KafkaCheckpoints:
 
 
 def _wanted_config(brokers: int) -> dict[str, str]:
-    """A tick log's settings, but old checkpoints are compacted within hours: `acquire` reads the whole topic."""
+    """Return the settings of a new checkpoint topic.
+
+    They are a tick log's settings, except that old checkpoints are compacted within hours. This limits the size of the
+    topic, which `acquire` reads completely.
+    """
     return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
 
 
 def key(dispatcher: str, name: str) -> bytes:
-    """The record key `DISPATCHER/NAME`. The name is a schedule's, or `OWN_KEY` for the dispatcher itself."""
+    """Return the record key `DISPATCHER/NAME`.
+
+    Args:
+        name: the name of a schedule, or `OWN_KEY` for the checkpoint of the dispatcher itself.
+    """
     return f"{dispatcher}/{name}".encode()
 
 
 def name_of(dispatcher: str, found: bytes | None) -> str | None:
-    """The reverse of `key`; None if the key belongs to another dispatcher."""
+    """Return the name in a record key; None if the key belongs to another dispatcher."""
     prefix = f"{dispatcher}/".encode()
     return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None
 
 
 def encode(checkpoint: Checkpoint | None) -> bytes | None:
-    """A record value; None, a tombstone, for a deleted checkpoint."""
+    """Return the record value of a checkpoint. For a deleted checkpoint, return None, which is a tombstone in Kafka."""
     if checkpoint is None:
         return None
     body = {
@@ -167,7 +188,7 @@ def encode(checkpoint: Checkpoint | None) -> bytes | None:
 
 
 def decode(value: bytes) -> Checkpoint:
-    """The reverse of `encode`.
+    """Return the checkpoint in a record value.
 
     Raises:
         UnreadableRecord: the value is not a checkpoint in a format that this version reads.
@@ -175,7 +196,9 @@ def decode(value: bytes) -> Checkpoint:
     try:
         body = json.loads(value)
         if body["format"] > FORMAT:
-            raise UnreadableRecord(f"a checkpoint has format {body['format']}, this version reads up to {FORMAT}")
+            raise UnreadableRecord(
+                f"a checkpoint has format {body['format']}, but this version reads only formats up to {FORMAT}"
+            )
         offset = body["offset"]
         return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]))
     except (LookupError, TypeError, ValueError, AttributeError) as error:

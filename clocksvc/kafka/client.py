@@ -1,7 +1,8 @@
-"""What all Kafka clients share: settings of librdkafka, log forwarding, ids, translation of errors, and deadlines.
+"""Functions for all Kafka clients: settings of librdkafka, log forwarding, ids, translation of errors, and deadlines.
 
-librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr, as warnings at most: only the caller knows
-whether a lost connection or a fenced producer is an error. No exception of confluent_kafka leaves this package.
+librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr. Their level is at most WARNING, because only
+the caller knows whether a lost connection or a fenced producer is an error. No exception of confluent_kafka leaves this
+package.
 """
 
 import logging
@@ -28,8 +29,8 @@ class ClientLog:
     """Forwards the log lines of one client. Pass it as `logger` to a confluent_kafka client.
 
     Attributes:
-        last: the newest line. librdkafka reports a rejected certificate or password only in its log. Lines arrive only
-            while the client is polled. Reset it before a request whose failure it is to explain.
+        last: the newest line, to explain a failed request, because librdkafka reports a rejected certificate or
+            password only in its log. Lines arrive only while the client is polled. Set `last` to "" before the request.
     """
 
     def __init__(self) -> None:
@@ -45,36 +46,36 @@ class ClientLog:
 
 
 def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]:
-    """librdkafka settings for one client: the user's settings, overridden by `fixed`.
+    """Return the librdkafka settings for one client.
 
     Args:
-        settings: the user's: addresses, TLS, SASL and any other librdkafka setting.
-        fixed: with an underscore where librdkafka has a dot.
+        settings: the user's settings: addresses, TLS, SASL and any other librdkafka setting.
+        fixed: settings that override the user's. Their names have an underscore where librdkafka's names have a dot.
     """
     overrides = {name.replace("_", "."): value for name, value in fixed.items()}
     return {"log_level": 4, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
 
 
 def leader_transactional_id(tick_log: str) -> str:
-    """The transactional id with which leaders write a tick log."""
+    """Return the transactional id with which leaders write a tick log."""
     return f"clocksvc.{tick_log}"
 
 
 def dispatcher_id(tick_log: str, dispatcher: str) -> str:
-    """The transactional id and the consumer group of a dispatcher.
+    """Return the id of a dispatcher. It is its transactional id and also the name of its consumer group.
 
-    A topic's name can't contain a colon, so ids of different tick logs, dispatchers and leaders always differ.
+    A topic's name can't contain a colon. Therefore ids of different tick logs, dispatchers and leaders always differ.
     """
     return f"clocksvc.{tick_log}:{dispatcher}"
 
 
 def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
-    """Kafka's error text, with the missing permission if the request was not authorized.
+    """Return Kafka's error text. If the request was not authorized, append the missing permission.
 
     Args:
-        text: such as `Broker: Topic authorization failed`.
-        acls: the permissions that the request needs, such as `Write on topic x`, by the first word of the resource's
-            type: `Topic`, `Transactional`, `Group`.
+        text: Kafka's error text, such as `Broker: Topic authorization failed`.
+        acls: the permissions that the request needs, such as `Write on topic x`. The keys are the first words of the
+            resource types: `Topic`, `Transactional`, `Group`.
     """
     if _AUTHORIZATION_FAILED not in text.lower():
         return text
@@ -84,7 +85,7 @@ def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
 
 
 def _log_error(error: object) -> None:
-    # Must not raise: the exception would come out of an unrelated poll. The failed call reports the error, too.
+    # Must not raise, because an unrelated poll would then raise the exception. The failed call reports the error, too.
     _logger.debug("kafka client error", extra={"detail": str(error)})
 
 
@@ -101,12 +102,12 @@ NO_ACLS: Mapping[str, str] = MappingProxyType({})
 
 
 def error_of(raised: KafkaException) -> KafkaError:
-    """The error inside an exception."""
+    """Return the error inside an exception."""
     return cast(KafkaError, raised.args[0])
 
 
 def error_code(future: "Future[Any]") -> int | None:
-    """The error code with which a finished admin request failed; None if it succeeded."""
+    """Return the error code with which a finished admin request failed; None if the request succeeded."""
     raised = future.exception(0)
     return error_of(raised).code() if isinstance(raised, KafkaException) else None
 
@@ -117,9 +118,10 @@ def is_fenced(raised: KafkaException) -> bool:
 
 
 def describe_error(raised: KafkaException | None, acls: Mapping[str, str] = NO_ACLS) -> str:
-    """The reason of a failure, for an error message. None means that no answer came before the deadline.
+    """Return the reason of a failure, for an error message.
 
     Args:
+        raised: Kafka's exception. None means that no answer came before the deadline.
         acls: see `explain_missing_acl`.
     """
     return "no answer" if raised is None else explain_missing_acl(error_of(raised).str().strip(), acls)
@@ -127,7 +129,10 @@ def describe_error(raised: KafkaException | None, acls: Mapping[str, str] = NO_A
 
 @contextmanager
 def translate_errors(unavailable: type[Unavailable], failure: str, acls: Mapping[str, str] = NO_ACLS) -> Iterator[None]:
-    """Raises `unavailable`, with a text such as `FAILURE: Broker: Topic authorization failed`, for a KafkaException."""
+    """Translate a KafkaException to the error class `unavailable`.
+
+    The text of the error is `failure` and Kafka's reason, such as `FAILURE: Broker: Topic authorization failed`.
+    """
     try:
         yield
     except KafkaException as raised:
@@ -136,15 +141,15 @@ def translate_errors(unavailable: type[Unavailable], failure: str, acls: Mapping
 
 SLICE_S = 1.0
 PAUSE_S = 0.05
-"""The pause between two attempts of a request that fails at once."""
+"""The pause between two attempts of a request that fails immediately."""
 
 
 class SlicedDeadline:
     """Splits a wait into slices of at most one second, and calls `keep_alive` between them.
 
-    Iterate over it: each value is the number of seconds that the next call may block. The iteration ends at the
-    deadline. What `keep_alive` raises ends the wait: a leader renews its lease there, or gives up. Several loops may
-    share one deadline.
+    Iterate over this object. Each value is the number of seconds that the next call may block. The iteration ends at
+    the deadline. An exception of `keep_alive` ends the wait: a leader renews its lease in `keep_alive`, or raises there
+    to give up. Several loops may use the same object one after another: they then have a common deadline.
     """
 
     def __init__(self, time: Time, timeout_s: float, keep_alive: KeepAlive = lambda: None) -> None:

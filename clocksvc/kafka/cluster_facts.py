@@ -1,4 +1,4 @@
-"""Facts about a Kafka cluster, as values: what `KafkaInspector` reads for `clocksvc check`. Imports no Kafka client."""
+"""The values that `KafkaInspector` reads from a Kafka cluster for `clocksvc check`. Imports no Kafka client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ class ClusterFacts:
     """A cluster.
 
     Attributes:
-        protocol: the brokers' `inter.broker.protocol.version`, which shows their version; None from Kafka 4.0 on, and
-            if the user may not read it.
+        protocol: the brokers' setting `inter.broker.protocol.version`, which shows their version. None if the brokers
+            do not have this setting (since Kafka 4.0), or if the user may not read it.
     """
 
     cluster_id: str
@@ -23,14 +23,14 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """A topic. Settings that Kafka does not list are None.
+    """A topic. A setting is None if Kafka does not list it.
 
     Attributes:
         after_max_ms: `message.timestamp.after.max.ms`: how far a timestamp may be ahead of the broker's clock.
         retention_ms: -1 for no limit.
-        replication: the smallest number of replicas of a partition.
-        allowed: the operations that this user may do, by Kafka's names (`READ`, `DESCRIBE_CONFIGS`); None if Kafka does
-            not list them.
+        replication: the number of replicas of the partition that has the fewest.
+        allowed: Kafka's names of the operations that this user may do, such as `READ` or `DESCRIBE_CONFIGS`. None if
+            Kafka does not list them.
     """
 
     partitions: int
@@ -44,7 +44,7 @@ class TopicFacts:
     allowed: frozenset[str] | None = None
 
     def lacks(self, *operations: str) -> list[str]:
-        """Those of `operations` that this user may not do; empty if Kafka does not list what it may do."""
+        """Return the `operations` that this user may not do; [] if Kafka does not list the allowed ones."""
         return [] if self.allowed is None else [one for one in operations if one not in self.allowed]
 
 
@@ -53,11 +53,11 @@ class GroupFacts:
     """A consumer group.
 
     Attributes:
-        state: Kafka's name for it; `DEAD` for a group that does not exist.
-        members: the number of consumers.
-        assigned: the partitions assigned to them.
-        committed: the committed offsets.
-        similar: if this group does not exist: existing groups with similar names.
+        state: Kafka's name of the group's state; `DEAD` for a group that does not exist.
+        members: the number of consumers in the group.
+        assigned: the partitions that are assigned to the group's consumers.
+        committed: the group's committed offsets.
+        similar: existing groups with similar names. Empty if this group exists.
     """
 
     state: str
@@ -77,7 +77,7 @@ class NewestRecord:
     """The newest committed record of a topic.
 
     Attributes:
-        appended_ms: the broker's time when it appended the record; None unless the topic has LogAppendTime.
+        appended_ms: the broker's time when it appended the record; None if the topic does not have LogAppendTime.
         type: the value of the header `clocksvc-type`.
     """
 

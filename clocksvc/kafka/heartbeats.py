@@ -1,4 +1,4 @@
-"""Puts heartbeat records into the watched topics, by partition number, and waits for their delivery."""
+"""Writes heartbeat records to partitions of the watched topics, and waits for their delivery."""
 
 import threading
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from clocksvc.runtime.backoff import FRESH_PARTITION, Backoff
 _POLL_S = 0.05
 _METADATA_TIMEOUT_S = 2.0
 _MESSAGE_TIMEOUT_MS = 30_000
-"""A heartbeat that is not delivered by then is dropped: a newer one follows."""
+"""A heartbeat that is not delivered within this time is dropped. The next heartbeat replaces it."""
 _UNKNOWN_TOPIC_TIMEOUT_MS = 2_000
 
 _RETRIABLE = {
@@ -83,7 +83,7 @@ class HeartbeatProducer:
 
 
 def _refresh_metadata(producer: Producer, topics: Collection[str], timeout_s: float) -> None:
-    """Look up new partitions now: librdkafka refreshes its metadata only every five minutes."""
+    """Read the topics' metadata now, to find new partitions. librdkafka itself reads it only every five minutes."""
     for topic in topics:
         try:
             producer.list_topics(topic, timeout=timeout_s)
@@ -92,10 +92,11 @@ def _refresh_metadata(producer: Producer, topics: Collection[str], timeout_s: fl
 
 
 class _HeartbeatBatch:
-    """One heartbeat for each partition, and its delivery.
+    """Sends one heartbeat to each partition, and collects the results.
 
     Attributes:
-        unsent: the partitions whose heartbeat must be sent, or sent again, with the reason.
+        unsent: the partitions whose heartbeat must be sent, or sent again. The value is the reason why the heartbeat is
+            not delivered yet.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class _HeartbeatBatch:
             self._producer.poll(0)
 
     def outcomes(self) -> dict[Partition, str | None]:
-        """For each partition None if its heartbeat was delivered, else the reason why not."""
+        """Return for each partition None if its heartbeat was delivered, else the reason why not."""
         return self._outcomes | self.unsent | dict.fromkeys(self._in_flight, "no answer in time")
 
     def _send(self, partition: Partition) -> None:

@@ -1,4 +1,4 @@
-"""Reads facts about a Kafka cluster for `clocksvc check`. It writes nothing, joins no group and creates no topic."""
+"""Reads facts about a Kafka cluster for `clocksvc check`. Does not write records, join groups or create topics."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
@@ -45,7 +45,7 @@ T = TypeVar("T")
 REQUEST_TIMEOUT_S = 4.0
 _MARGIN_S = 1.0
 NEWEST_OFFSETS = 20
-"""How many offsets back the newest record is looked for: transaction markers take offsets, too."""
+"""The newest record is searched in this number of last offsets, because transaction markers have offsets, too."""
 
 FETCH_BYTES = 256 * 1024
 _RETRY_PAUSE_S = 0.2
@@ -63,12 +63,10 @@ _LOG_APPEND_TIME = 2
 
 
 class KafkaInspector:
-    """Describes one cluster. Use it as a context manager, once.
+    """Describes one cluster. Use an object as a context manager, and only once.
 
-    Every method blocks for a few seconds at most.
-
-    Raises:
-        MetadataUnavailable: from every method, with Kafka's reason: no answer, or not authorized.
+    Every method blocks for a few seconds at most. Every method raises MetadataUnavailable if Kafka does not answer or
+    the request is not authorized. The message contains Kafka's reason.
     """
 
     def __init__(self, settings: Mapping[str, str], time: Time) -> None:
@@ -83,7 +81,7 @@ class KafkaInspector:
         self._admin.close()
 
     def cluster(self) -> ClusterFacts:
-        """The cluster's id, size and version."""
+        """Return the cluster's id, number of brokers and version."""
         described = self._result(
             lambda client: {None: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)},
             "Kafka does not describe the cluster",
@@ -93,7 +91,7 @@ class KafkaInspector:
         return ClusterFacts(described.cluster_id, len(described.nodes), protocol)
 
     def topic(self, name: str) -> TopicFacts | None:
-        """One topic; None if it does not exist."""
+        """Return the facts about one topic; None if the topic does not exist."""
         names = TopicCollection([name])
         future = self._ask(
             lambda client: client.describe_topics(
@@ -120,7 +118,7 @@ class KafkaInspector:
         )
 
     def why_not_creatable(self, name: str) -> str | None:
-        """The reason why this user may not create a topic; None if it may. Creates nothing."""
+        """Return the reason why this user may not create the topic; None if the user may. Does not create the topic."""
         new = NewTopic(name, 1)
         future = self._ask(
             lambda client: client.create_topics([new], validate_only=True, request_timeout=REQUEST_TIMEOUT_S)
@@ -131,7 +129,7 @@ class KafkaInspector:
         return describe_error(raised, {"Topic": f"Create on topic {name}"})
 
     def group(self, name: str) -> GroupFacts | None:
-        """One consumer group, with its members, assignment and offsets; None if this user may not describe it."""
+        """Return the facts about one consumer group; None if this user may not describe the group."""
         state, members, assigned = "DEAD", 0, frozenset[Partition]()
         future = self._ask_coordinator(
             lambda client: client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
@@ -149,11 +147,11 @@ class KafkaInspector:
         return found if found.known else GroupFacts(state, similar=self._similar_groups(name))
 
     def sample(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> dict[Partition, list[int]]:
-        """The timestamps (ms, -1 for none) of each partition's newest records, in order of offset.
+        """Return the timestamps (ms) of each partition's newest records, in order of offset; -1 for no timestamp.
 
         Args:
-            newest: how many records of each partition.
-            timeout_s: after that, the records read so far are returned.
+            newest: how many records of each partition are read.
+            timeout_s: when this time is over, the timestamps that were read until then are returned.
         """
         ends = self._offsets(partitions, _LATEST)
         starts = self._offsets(partitions, _EARLIEST)
@@ -164,7 +162,7 @@ class KafkaInspector:
         return timestamps
 
     def newest(self, topic: str, timeout_s: float) -> NewestRecord | None:
-        """The newest committed record of partition 0; None if there is none among the last offsets."""
+        """Return the newest committed record of partition 0; None if the last offsets contain no committed record."""
         partition = Partition(topic, 0)
         end = self._offsets([partition], _LATEST).get(partition, 0)
         start = self._offsets([partition], _EARLIEST).get(partition, 0)
@@ -215,7 +213,7 @@ class KafkaInspector:
         }
 
     def _read(self, begins: Mapping[Partition, int], timeout_s: float) -> list[Any]:
-        """All records from these offsets to the partitions' ends, or those that were read before the timeout."""
+        """Return all records from these offsets to the partitions' ends, or those that were read before the timeout."""
         if not begins:
             return []
         deadline = self._time.monotonic() + timeout_s
@@ -223,7 +221,7 @@ class KafkaInspector:
             consumer = Consumer(
                 client_settings(
                     self._settings,
-                    group_id="clocksvc-check",  # required by librdkafka; nothing is joined or committed
+                    group_id="clocksvc-check",  # librdkafka requires it; the consumer does not join or commit
                     enable_auto_commit=False,
                     enable_partition_eof=True,
                     isolation_level="read_committed",
@@ -249,7 +247,7 @@ class KafkaInspector:
         return messages
 
     def _config(self, resource: ConfigResource) -> dict[str, str]:
-        """The settings of a broker or topic; empty if this user may not read them."""
+        """Return the settings of a broker or topic; {} if this user may not read them."""
         try:
             entries = self._result(
                 lambda client: client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S),
@@ -263,7 +261,7 @@ class KafkaInspector:
         return self._admin.result(self._ask(request), failure)
 
     def _ask(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]]) -> "Future[T]":
-        """The future of a single request."""
+        """Send a single request, and return its finished future."""
         (future,) = self._ask_all(request).values()
         return future
 
@@ -271,7 +269,7 @@ class KafkaInspector:
         return self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
 
     def _ask_coordinator(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]]) -> "Future[T]":
-        """As `_ask`, with retries while the group's coordinator moves or starts, as in a new cluster."""
+        """Do the same as `_ask`, with retries while the group's coordinator changes or starts, as in a new cluster."""
         deadline = self._time.monotonic() + REQUEST_TIMEOUT_S
         future = self._ask(request)
         while error_code(future) in _COORDINATOR_MOVES and self._time.monotonic() <= deadline:

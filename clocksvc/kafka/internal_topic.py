@@ -1,4 +1,4 @@
-"""The topics that clocksvc itself writes, tick logs and checkpoints: their creation and the check of their settings."""
+"""Creates the topics that clocksvc itself writes (tick logs and checkpoint topics), and checks their settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from clocksvc.kafka.tick_log_topic import REPLICATION, TickLogTopic, raise_if_un
 
 @dataclass(frozen=True, slots=True)
 class InternalTopic:
-    """A topic of one partition that clocksvc writes, as error messages name it.
+    """A topic with one partition that clocksvc writes. `str` gives its name in error messages.
 
     Attributes:
-        kind: such as `tick log`.
-        unavailable: the error that is raised when the topic can't be read or written.
+        kind: what error messages call the topic, such as `tick log`.
+        unavailable: the class of error that is raised when the topic can't be read or written.
     """
 
     name: str
@@ -30,7 +30,7 @@ class InternalTopic:
         return f"{self.kind} {self.name!r}"
 
     def acls(self, operations: str) -> dict[str, str]:
-        """The permissions that a request needs; see `explain_missing_acl`."""
+        """Return the permissions that a request needs, in the form for `explain_missing_acl`."""
         return {"Topic": f"{operations} on topic {self.name}"}
 
 
@@ -44,12 +44,13 @@ def ensure_topic(
     """Create the topic if it does not exist, wait until brokers list it, and check its settings.
 
     Args:
-        timeout_s: of one request.
-        config: the settings of a new topic, for a number of brokers.
+        timeout_s: how long one request may take.
+        deadline: when the call ends, with all its requests.
+        config: returns the settings for a new topic. Its argument is the number of brokers.
 
     Raises:
-        TickLogMisconfigured: the topic's settings could lose records.
-        The topic's `unavailable` error: no answer, or not authorized.
+        TickLogMisconfigured: records could be lost with the topic's settings.
+        `topic.unavailable`: Kafka does not answer, or a request is not authorized.
     """
     with Admin(settings, topic.unavailable) as admin:
         requests = _Requests(admin, topic, timeout_s, deadline)
@@ -57,13 +58,13 @@ def ensure_topic(
 
 
 class _Requests:
-    """The requests about one topic, with a common deadline."""
+    """Sends requests about one topic, with a common deadline."""
 
     def __init__(self, admin: Admin, topic: InternalTopic, timeout_s: float, deadline: SlicedDeadline) -> None:
         self._admin, self._topic, self._timeout_s, self._deadline = admin, topic, timeout_s, deadline
 
     def describe(self) -> TickLogTopic | None:
-        """The topic as brokers describe it; None if it does not exist."""
+        """Return the topic as brokers describe it; None if the topic does not exist."""
         names = TopicCollection([self._topic.name])
         topic = self._describe(
             "Read and Write", lambda client: client.describe_topics(names, request_timeout=self._timeout_s)
@@ -79,7 +80,7 @@ class _Requests:
             topic=self._topic.name,
             kind=self._topic.kind,
             partitions=len(topic.partitions),
-            # Kafka's defaults, for settings that the broker does not list.
+            # Kafka's default for each setting that the broker does not list.
             cleanup_policy=values.get("cleanup.policy", "delete"),
             timestamp_type=values.get("message.timestamp.type", "CreateTime"),
             min_compaction_lag_ms=int(values.get("min.compaction.lag.ms", "0")),
@@ -89,7 +90,7 @@ class _Requests:
         )
 
     def create(self, config: Callable[[int], Mapping[str, str]]) -> TickLogTopic:
-        """Create the topic, unless another process has created it meanwhile, and wait until brokers list it."""
+        """Create the topic, unless another process has just created it. Wait until brokers list it, and return it."""
         brokers = self._brokers()
         new = NewTopic(self._topic.name, 1, min(brokers, REPLICATION), config=dict(config(brokers)))
         (future,) = self._admin.ask(

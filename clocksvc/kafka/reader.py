@@ -1,4 +1,4 @@
-"""Reads an internal topic by offset, as its partition leader knows it now. Interprets nothing."""
+"""Reads records of an internal topic by offset. Does not decode them."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +15,9 @@ _NOT_READABLE = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_
 
 
 class Reader:
-    """Two consumers of one topic, one for each isolation level. They assign the partition themselves and join no group.
+    """Reads one topic with two consumers, one for each isolation level. The consumers do not join a group.
 
-    All methods with a deadline block until then at most, and raise the topic's `unavailable` error if brokers do not
+    Every method with a deadline blocks until the deadline at most. It raises `topic.unavailable` if brokers do not
     answer or the topic can't be read.
     """
 
@@ -28,24 +28,27 @@ class Reader:
         self._uncommitted = self._consumer(settings, "read_uncommitted")
 
     def watermarks(self, deadline: SlicedDeadline) -> tuple[int, int, int]:
-        """The low watermark, the last stable offset and the high watermark, as the partition leader knows them now."""
+        """Ask the partition leader for the low watermark, the last stable offset and the high watermark."""
         low, stable = self._watermarks(self._committed, deadline)
         return low, stable, self.end(deadline)
 
     def end(self, deadline: SlicedDeadline) -> int:
-        """The high watermark, as the partition leader knows it now."""
+        """Ask the partition leader for the high watermark."""
         return self._watermarks(self._uncommitted, deadline)[1]
 
     def read(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
-        """All committed records from `start` to before `end`, which must not be above the last stable offset."""
+        """Return all committed records from offset `start` to before offset `end`.
+
+        `end` must not be above the last stable offset.
+        """
         return self._read(self._committed, start, end, deadline)
 
     def read_uncommitted(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
-        """All records from `start` to before `end`, also those of aborted and open transactions."""
+        """Return all records from offset `start` to before offset `end`, also those of aborted or open transactions."""
         return self._read(self._uncommitted, start, end, deadline)
 
     def pause(self, seconds: float) -> None:
-        """Wait, and deliver the log lines of both clients."""
+        """Wait for `seconds`, and deliver the log lines of both clients."""
         self._uncommitted.poll(0)
         self._committed.poll(seconds)
 
@@ -66,7 +69,7 @@ class Reader:
                 self.pause(min(PAUSE_S, slice_s))
                 self._refresh_metadata(slice_s / 4)
         raise self._topic.unavailable(
-            f"the end of the {self._topic} is not known: {self._reason(failure)}"
+            f"can't read the end offset of the {self._topic}: {self._reason(failure)}"
         ) from failure
 
     def _read(self, consumer: Consumer, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
@@ -95,13 +98,16 @@ class Reader:
         raise self._topic.unavailable(f"the {self._topic} can't be read to its end: {why}") from failure
 
     def _refresh_metadata(self, timeout_s: float) -> None:
-        """Look up the partition leader: an idle client goes on asking the former leader, which may never answer."""
+        """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer."""
         for consumer in (self._committed, self._uncommitted):
             with suppress(KafkaException):
                 consumer.list_topics(self._topic.name, timeout=timeout_s)
 
     def _reason(self, failure: KafkaException | None) -> str:
-        """Kafka's error about the topic, if it has one: the consumer's own error does not tell why it found nothing."""
+        """Return the reason of a failure, for an error message.
+
+        Prefers the error in the topic's metadata, because the consumer's own error does not contain the cause.
+        """
         try:
             listed = self._committed.list_topics(self._topic.name, timeout=PAUSE_S).topics[self._topic.name].error
         except KafkaException:
@@ -116,7 +122,7 @@ class Reader:
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="error",
-            # Each read goes to the end of the topic, where a broker would wait that long for more records.
+            # Each read ends at the end of the topic. There a broker would wait for more records, for this time.
             fetch_wait_max_ms=0,
             check_crcs=True,
         )

@@ -1,6 +1,7 @@
-"""Sends due tasks to Sentry's task platform, as records of the Kafka topics that its taskbrokers read.
+"""Sends due tasks to Sentry's task platform. It writes them to the Kafka topics that the taskbrokers read.
 
-A record's value is a serialized `TaskActivation`. It has no key, so that tasks spread over the topic's partitions.
+The value of a record is a serialized `TaskActivation`. Records have no key, so that tasks are distributed over the
+topic's partitions.
 """
 
 import uuid
@@ -21,7 +22,7 @@ try:
 except ModuleNotFoundError as error:
     raise SettingsError(
         [
-            f"namespaces: a `topic` needs {error.name}, which the extra 'taskbroker' brings: "
+            f"namespaces: a `topic` needs the package {error.name}. Install the extra 'taskbroker': "
             "pip install 'clocksvc[taskbroker]'"
         ]
     ) from error
@@ -29,17 +30,17 @@ except ModuleNotFoundError as error:
 TIMEOUT_S = 6.0
 CHECK_EVERY_S = 60.0
 _MARGIN_S = 2.0
-"""librdkafka ends a delivery after its timeout; this much later at the latest its report has arrived."""
+"""librdkafka ends a delivery after its timeout. Within this additional time, its delivery report has arrived."""
 _NOT_RETRIABLE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
 class TaskbrokerQueue:
-    """A TaskQueue. Only one thread may use it. Connects with the first task.
+    """Implements TaskQueue. Only one thread may use an object. It connects when the first task is sent.
 
     Args:
-        tasks: what to send, by the schedule's name.
-        replicas: how many taskbrokers share the partitions of a topic; one unless given.
-        topics: answers how many partitions a topic has.
+        tasks: the task to send for each schedule, by the schedule's name.
+        replicas: how many taskbrokers share the partitions of a topic, by the topic's name. The default is 1.
+        topics: for the number of partitions of a topic.
         settings: librdkafka settings from the configuration.
     """
 
@@ -72,13 +73,19 @@ class TaskbrokerQueue:
         except KafkaException as raised:
             raise _translate(target, error_of(raised), "") from raised
         except BufferError as raised:
-            raise TaskQueueUnavailable(f"topic {target.topic!r} accepts no task: {raised}") from raised
+            raise TaskQueueUnavailable(f"the task can't be sent to topic {target.topic!r}: {raised}") from raised
         error = deliveries[0] if deliveries else KafkaError(KafkaError._TIMED_OUT)
         if error is not None:
             raise _translate(target, error, self._log.last)
 
     def _check_partitions(self, topic: str) -> None:
-        """Check, once a minute, that taskbrokers can share the topic's partitions evenly: partitions can be added."""
+        """Check that the topic's number of partitions is a multiple of its number of taskbrokers.
+
+        The check is repeated once a minute, because partitions can be added to the topic at any time.
+
+        Raises:
+            TaskQueueUnavailable: it is not a multiple, the topic does not exist, or Kafka does not answer.
+        """
         now = self._time.monotonic()
         if topic in self._checked and now < self._checked[topic] + CHECK_EVERY_S:
             return
@@ -89,19 +96,20 @@ class TaskbrokerQueue:
         replicas = self._replicas.get(topic, 1)
         if metadata is None:
             raise TaskQueueUnavailable(
-                f"topic {topic!r} does not exist: create it, with a multiple of {replicas} partitions "
+                f"topic {topic!r} does not exist. Create it; its number of partitions must be a multiple of {replicas} "
                 f"(taskbroker.replicas.{topic})"
             )
         if metadata.partitions % replicas:
             raise TaskQueueUnavailable(
                 f"topic {topic!r} has {metadata.partitions} partitions, which {replicas} taskbrokers can't share "
-                f"evenly: wanted a multiple of taskbroker.replicas.{topic}"
+                f"evenly: wanted a multiple of {replicas} (taskbroker.replicas.{topic})"
             )
         self._checked[topic] = now
 
     def _open_producer(self) -> Producer:
         if self._producer is None:
-            # Not idempotent: duplicates have the same task id anyway, and an idempotent producer can fail for good.
+            # Not idempotent, because an idempotent producer can fail permanently. Duplicates do no harm: they have the
+            # same task id.
             fixed = client_settings(
                 self._settings, acks="all", linger_ms=0, message_timeout_ms=int(self._timeout_s * 1000)
             )
@@ -111,14 +119,14 @@ class TaskbrokerQueue:
 
 
 def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
-    """The serialized message: the task, with the tick as its only argument.
+    """Return the serialized `TaskActivation` of a task. The task's only argument is the tick.
 
-    The arguments are MessagePack in `parameters_bytes`. The JSON in `parameters` is deprecated, the two exclude each
-    other, and the platform's workers read the former first. The message allows one attempt: a task that needs retries
-    configures them in the worker.
+    The arguments are MessagePack in `parameters_bytes`. The field `parameters` (JSON) is not set: it is deprecated, and
+    a message may have only one of the two fields. The message allows one attempt. If a task needs retries, they must be
+    configured in the worker.
 
     Args:
-        now_ms: the time from which `expires_s` counts.
+        now_ms: the current time. The task expires `expires_s` after it.
     """
     arguments = {"args": [task.tick.to_wire()], "kwargs": {}}
     activation = TaskActivation(
@@ -139,7 +147,7 @@ def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
 
 def _translate(target: PlatformTask, error: KafkaError, log_line: str) -> TaskQueueUnavailable | InvalidValue:
     if error.code() in _NOT_RETRIABLE:
-        return InvalidValue(f"task {target.name!r}", target.topic, f"wanted what the topic accepts: {error.str()}")
+        return InvalidValue(f"task {target.name!r}", target.topic, f"the topic rejects the record: {error.str()}")
     why = log_line if log_line and error.code() == KafkaError._MSG_TIMED_OUT else error.str()
     acls = {"Topic": f"Write on topic {target.topic}"}
-    return TaskQueueUnavailable(f"topic {target.topic!r} accepts no task: {explain_missing_acl(why, acls)}")
+    return TaskQueueUnavailable(f"the task can't be sent to topic {target.topic!r}: {explain_missing_acl(why, acls)}")

@@ -1,7 +1,8 @@
-"""Assigns a tick log to one process of a dispatcher, by a consumer group on the log's one partition.
+"""Assigns a tick log to one process of a dispatcher.
 
-The group decides which process reads. Its committed offsets are not used: a dispatcher's progress is in its
-checkpoints, which can be fenced.
+All processes of the dispatcher are in one consumer group, and Kafka assigns the log's only partition to one of them.
+The group's committed offsets are not used. The dispatcher stores its progress in checkpoints, because an old writer of
+checkpoints can be fenced.
 """
 
 from collections.abc import Mapping
@@ -22,16 +23,17 @@ from clocksvc.kafka.tick_log import KafkaTickLog, tick_log_topic
 
 SESSION_TIMEOUT_MS = 6_000
 MAX_POLL_INTERVAL_MS = 300_000
-"""A dispatcher does not poll while it sends a backlog."""
+"""Long, because a dispatcher does not poll while it sends a backlog."""
 BATCH = 500
 
 
 class KafkaTickConsumer:
-    """One process's membership in the group of its dispatcher: a TickConsumer.
+    """Implements TickConsumer: one member of a dispatcher's consumer group.
 
     Args:
-        tick_log, clock: the tick log to read, and its clock.
-        dispatcher: its processes share a group.
+        tick_log: the topic of the tick log.
+        clock: the clock's name.
+        dispatcher: the dispatcher's name. All processes of a dispatcher are in the same group.
         settings: librdkafka settings from the configuration.
     """
 
@@ -96,7 +98,7 @@ class KafkaTickConsumer:
             self._assignments += 1
             self._epoch = self._assignments
         self._seeked = False
-        # Paused until `seek`: the offset comes from the checkpoints, not from the group.
+        # Paused until `seek` is called, because the start offset is in the checkpoints, not in the group.
         consumer.assign(partitions)
         consumer.pause(partitions)
 
@@ -105,7 +107,7 @@ class KafkaTickConsumer:
         consumer.unassign()
 
     def _decode(self, polled: KafkaMessage) -> TickWithOffset | None:
-        """A tick; None for other records and for errors after which the consumer goes on by itself."""
+        """Return a tick; None for another record, and for an error after which the consumer continues by itself."""
         error = polled.error()
         if error is not None:
             if error.retriable() or error.code() == KafkaError._PARTITION_EOF:

@@ -1,4 +1,4 @@
-"""The tick log in Kafka: one writer and one reader of its topic."""
+"""Reads and writes the tick log in Kafka."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,23 +24,23 @@ _TAIL_CHUNK = 16
 _FIRST_CHUNK = 1_000
 _LAST_CHUNK = 10_000
 _LAST_WRITTEN = 10_000
-"""At most two transactions of a writer can lose their ends, each of at most 500 ticks. The rest is for failed attempts
-to commit them again."""
+"""How many of the last offsets `last_written` reads. At most two transactions of a writer can lose their ends, each of
+at most 500 ticks. The other offsets are for failed attempts to commit these ticks again."""
 
 
 def tick_log_topic(name: str) -> InternalTopic:
-    """A tick log's topic, as errors name it."""
+    """Describe the topic of a tick log, for requests and error messages."""
     return InternalTopic(name, "tick log", TickLogUnavailable)
 
 
 class KafkaTickLog:
-    """One clock's tick log: a TickLog.
+    """Implements TickLog: the tick log of one clock, in Kafka.
 
     Args:
         topic: the name of the tick log's topic.
-        clock: the clock whose ticks it keeps.
+        clock: the clock's name.
         settings: librdkafka settings from the configuration.
-        time: for deadlines.
+        time: the clock for deadlines.
         timeout_s: how long a call waits for brokers.
         settle_s: how long reads wait for the end of another writer's transaction.
     """
@@ -133,12 +133,15 @@ class KafkaTickLog:
         new_deadline = partial(self._deadline, keep_alive)
         try:
             with self._reading() as reader:
-                # Anything else means that `init` fenced and aborted the transaction, or that a foreign producer wrote.
+                # The marker is the only offset after the record. Otherwise `init` has fenced this writer and aborted
+                # the transaction, or a producer that is not clocksvc has written to the topic.
                 if marked(reader, last, new_deadline(), new_deadline) and reader.end(new_deadline()) == last + 2:
                     return
         except TickLogUnavailable as error:
-            raise OutcomeUnknown(f"it is not known whether a commit is in the {self._topic}: {error}") from error
-        raise OutcomeUnknown(f"a commit was answered and is not in the {self._topic}, or not at its end")
+            raise OutcomeUnknown(f"unknown whether the {self._topic} contains the last commit: {error}") from error
+        raise OutcomeUnknown(
+            f"Kafka confirmed a commit, but its records are not in the {self._topic}, or not at its end"
+        )
 
     def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
         if self._writer is None or not self._writer.usable:
@@ -156,13 +159,13 @@ class KafkaTickLog:
     def _settle(
         self, reader: Reader, keep_alive: KeepAlive, settle_deadline: SlicedDeadline | None = None
     ) -> tuple[int, int]:
-        """The log's first and end offset, once no transaction is open."""
+        """Wait until no transaction is open, and return the log's first offset and end offset."""
         wait = settle_deadline or SlicedDeadline(self._time, self._settle_s, keep_alive)
         ends = settle(reader, wait, partial(self._deadline, keep_alive))
         if ends is None:
             raise OpenTransaction(
-                f"another writer's transaction is open on the {self._topic}, which only clocksvc may write: end it, or "
-                f"find it with kafka-transactions find-hanging and abort it"
+                f"another producer has an open transaction on the {self._topic}, which only clocksvc may write. Stop "
+                f"that producer, or find its transaction with kafka-transactions find-hanging and abort it"
             )
         return ends
 
@@ -174,7 +177,7 @@ class KafkaTickLog:
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
-        """The reader, which is kept for later calls unless it fails."""
+        """Provide the reader. It is kept for later calls, and closed after an error."""
         if self._reader is None:
             self._reader = Reader(self._topic, self._settings)
         try:

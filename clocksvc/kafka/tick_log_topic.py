@@ -1,4 +1,4 @@
-"""The settings that a tick log's topic must have, and what to change where it differs. Does no I/O."""
+"""Compares the settings of a tick log's topic with the wanted ones, and lists what to change. Does no I/O."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ MIN_INSYNC = 2
 
 @dataclass(frozen=True, slots=True)
 class TickLogTopic:
-    """A topic of a tick log, or of checkpoints, as brokers describe it.
+    """The topic of a tick log or of checkpoints, as brokers describe it.
 
     Attributes:
         kind: what error messages call the topic.
-        replication: the smallest number of replicas of a partition.
-        brokers: how many brokers the cluster has. Fewer than three can't keep three replicas.
+        replication: the number of replicas of the partition that has the fewest.
+        brokers: how many brokers the cluster has. With fewer than three brokers, three replicas are not possible.
     """
 
     topic: str
@@ -34,7 +34,7 @@ class TickLogTopic:
 
 
 def wanted_config(brokers: int) -> dict[str, str]:
-    """The topic settings with which a tick log is created."""
+    """Return the topic settings with which a tick log is created."""
     return {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
@@ -44,13 +44,16 @@ def wanted_config(brokers: int) -> dict[str, str]:
 
 
 def problems(topic: TickLogTopic) -> list[str]:
-    """Why this topic could lose records, each as `WHAT IS WRONG: WHAT TO DO`. A clock does not run on such a topic."""
+    """List why this topic could lose records. A clock does not run if there is an entry.
+
+    Each entry has the form `WHAT IS WRONG: WHAT TO DO`.
+    """
     found = []
     if topic.partitions != 1:
         found.append(
-            f"{topic} has {topic.partitions} partitions, wanted 1, so that its records have one order: Kafka can't "
-            f"remove partitions, so configure another topic, or delete this one if it is empty (kafka-topics --delete "
-            f"--topic {topic.topic}); clocksvc creates a missing topic with the right settings"
+            f"{topic} has {topic.partitions} partitions, wanted 1, so that all records are in one order: configure "
+            f"another topic, because Kafka can't remove partitions; or delete this topic if it is empty (kafka-topics "
+            f"--delete --topic {topic.topic}). clocksvc creates a missing topic with the right settings"
         )
     policies = {policy.strip() for policy in topic.cleanup_policy.split(",")}
     if "delete" in policies:
@@ -62,7 +65,7 @@ def problems(topic: TickLogTopic) -> list[str]:
 
 
 def warnings(topic: TickLogTopic) -> list[str]:
-    """Settings that lose no record but should be changed, in the form of `problems`."""
+    """List settings that should be changed although no record is lost. The entries have the same form as `problems`."""
     found = []
     if topic.timestamp_type != "LogAppendTime":
         found.append(
@@ -79,7 +82,7 @@ def warnings(topic: TickLogTopic) -> list[str]:
 
 
 def raise_if_unsafe(topic: TickLogTopic) -> None:
-    """Raise TickLogMisconfigured with all `problems` of a topic, if it has any."""
+    """Raise TickLogMisconfigured with all `problems` of a topic, if there are any."""
     found = problems(topic)
     if found:
         raise TickLogMisconfigured("; ".join(found))

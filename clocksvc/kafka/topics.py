@@ -1,4 +1,4 @@
-"""The watched topics in Kafka: partitions, ids, timestamp types and heartbeats. It creates no topic."""
+"""Reads the metadata of the watched topics from Kafka, and writes heartbeats to them. Does not create topics."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -21,15 +21,15 @@ K = TypeVar("K")
 
 REQUEST_TIMEOUT_S = 2.0
 _MARGIN_S = 0.5
-"""librdkafka ends each request after its timeout; so much later all of them have ended."""
+"""librdkafka ends each request after its timeout. Within this additional time, all requests have ended."""
 
 
 class KafkaTopics:
-    """The watched topics of one cluster: a Topics. Its clients connect at the first call.
+    """Implements Topics: the watched topics of one Kafka cluster. The clients connect at the first call.
 
     Args:
         settings: librdkafka settings from the configuration.
-        time: for deadlines.
+        time: the clock for deadlines.
     """
 
     def __init__(self, settings: Mapping[str, str], time: Time | None = None) -> None:
@@ -43,7 +43,8 @@ class KafkaTopics:
         wanted = TopicCollection(list(topics))
 
         def request(client: AdminClient) -> dict[str | None, Future[Any]]:
-            # In parallel, and the cluster each time: the same address may lead to another cluster later.
+            # Both requests run in parallel. The cluster id is read each time, because the cluster at an address can
+            # change.
             futures: dict[str | None, Future[Any]] = {None: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
             futures.update(client.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT_S))
             return futures
@@ -89,8 +90,8 @@ class KafkaTopics:
     def _forget(self, admin: Admin) -> None:
         """Use a new client for the next request.
 
-        An AdminClient sends requests to the controller that it knows. If that broker is gone, it waits for it, although
-        other brokers would answer.
+        An AdminClient sends requests to the controller that it knows. If this controller is down, the client waits for
+        it, although other brokers would answer. A new client finds the new controller.
         """
         with self._lock:
             if self._admin is admin:
@@ -106,7 +107,10 @@ def _metadata(admin: Admin, name: str, future: "Future[Any]") -> TopicMetadata |
 
 
 def _timestamp_type(admin: Admin, name: str, future: "Future[Any]") -> TimestampType | None:
-    """None if the topic does not exist, its settings may not be read, or the broker does not list this one."""
+    """Return the topic's timestamp type.
+
+    None if the topic does not exist, the user may not read its settings, or the broker does not list this setting.
+    """
     if error_code(future) in UNKNOWN_TOPIC | NOT_AUTHORIZED:
         return None
     config = admin.result(future, f"Kafka does not describe the settings of topic {name!r}")

@@ -1,4 +1,4 @@
-"""Waits for the end of transactions on a topic, and ends our own transaction if its coordinator forgot it."""
+"""Waits for the end of transactions on a topic, and ends clocksvc's own transaction if its coordinator forgot it."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
@@ -9,19 +9,27 @@ from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.writer import Writer
 
 MARKER_TIMEOUT_S = 1.0
-"""A transaction that is still open so long after a fence hangs: a marker follows its commit within a few ms."""
+"""A transaction that is still open this long after a fence is a hanging one. Usually, the marker of a transaction is
+written a few milliseconds after its commit."""
 
 _SHORT_PAUSES, _SHORT_PAUSE_S = 50, 0.0005
 
 NewDeadline = Callable[[], SlicedDeadline]
-"""Creates the deadline of one request or one wait."""
+"""Returns a new deadline for one request or one wait."""
 
 
 def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> tuple[int, int] | None:
-    """Wait until no transaction is open. The topic's first and end offset, or None if one is still open at `wait`.
+    """Wait until no transaction is open, and return the topic's first offset and end offset.
+
+    Args:
+        wait: the deadline of the wait.
+        new_deadline: returns the deadline for each request.
+
+    Returns:
+        None if a transaction is still open at the deadline `wait`.
 
     Raises:
-        The topic's `unavailable` error: no answer.
+        The topic's `unavailable` error if Kafka does not answer.
     """
     for _ in _attempts(reader, wait):
         low, stable, high = reader.watermarks(new_deadline())
@@ -31,32 +39,44 @@ def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> t
 
 
 def marked(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
-    """Wait until anything follows a transaction's last record: normally its marker. False if not so at `wait`.
+    """Wait until the topic has an offset after a transaction's last record. Normally this is the transaction's marker.
+
+    Args:
+        last: the offset of the transaction's last record.
+        wait, new_deadline: see `settle`.
+
+    Returns:
+        False if there is no such offset at the deadline `wait`.
 
     Raises:
-        The topic's `unavailable` error: no answer.
+        The topic's `unavailable` error if Kafka does not answer.
     """
     return any(0 <= last < reader.end(new_deadline()) - 1 for _ in _attempts(reader, wait))
 
 
 def ended(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
-    """Wait until a record's transaction has ended, on a topic with several writers.
+    """Wait until the transaction of the record at offset `last` has ended, on a topic with several writers.
 
-    False if it, or a transaction that began before it, is still open at `wait`. Raises as `marked` does.
+    Arguments and errors are those of `marked`.
+
+    Returns:
+        False if this transaction, or one that began earlier, is still open at the deadline `wait`.
     """
     return any(0 <= last < reader.watermarks(new_deadline())[1] for _ in _attempts(reader, wait))
 
 
 class HangingTransactionResolver:
-    """Ends a transaction of our own that no coordinator will end.
+    """Ends a transaction of clocksvc itself that no coordinator will end.
 
-    A broker can forget a commit (Kafka 4.3): it was killed between the commit and its marker, and after its restart it
-    considers the topic deleted until it has loaded its metadata. The topic's last stable offset then never advances. A
-    new transaction of the same transactional id ends the old one when it is aborted. The old records are not committed,
-    and remain in the topic.
+    A broker of Kafka 4.3 can forget a commit. This happens if it is killed between the commit and the commit's marker:
+    after its restart, the broker considers the topic deleted until it has loaded its metadata. The topic's last stable
+    offset then never advances.
+
+    Solution: start a new transaction with the same transactional id, and abort it. The abort also ends the old
+    transaction. The old records remain in the topic, but are not committed.
 
     Args:
-        filler: the record of the aborted transaction. No consumer sees it.
+        filler: the record of the new transaction. Consumers of committed records do not read it.
     """
 
     def __init__(self, filler: Message) -> None:
@@ -64,13 +84,21 @@ class HangingTransactionResolver:
         self._foreign_from: int | None = None
 
     def end(self, reader: Reader, writer: Writer, marker_wait: NewDeadline, new_deadline: NewDeadline) -> int | None:
-        """End a hanging transaction, and return its first offset. None if nothing hangs, or another writer's does.
+        """End this writer's hanging transaction, and return the transaction's first offset.
 
-        Call it after a fence. Tries only once for another writer's transaction, so that the topic does not grow.
+        Call this after a fence. If another writer's transaction is open, this method tries only once to end it, because
+        each attempt adds records to the topic.
+
+        Args:
+            marker_wait: returns the deadline of a wait for a marker.
+            new_deadline: returns the deadline for each request.
+
+        Returns:
+            None if no transaction is open, or if the open transaction is another writer's.
 
         Raises:
-            Fenced: a newer writer fenced this one.
-            The topic's `unavailable` error: no answer. The transaction may have ended.
+            Fenced: a newer writer has fenced this writer.
+            The topic's `unavailable` error if Kafka does not answer. The transaction may have ended.
         """
         if settle(reader, marker_wait(), new_deadline) is not None:
             return None
@@ -86,7 +114,7 @@ class HangingTransactionResolver:
 
 
 def _attempts(reader: Reader, wait: SlicedDeadline) -> Iterator[None]:
-    """At least one, even if `wait` is over. Later attempts have longer pauses between them."""
+    """Iterate until the deadline `wait`, with pauses. Yields at least once. The pauses become longer after a while."""
     yield
     for pause_s, _ in zip(chain(repeat(_SHORT_PAUSE_S, _SHORT_PAUSES), repeat(PAUSE_S)), wait, strict=False):
         reader.pause(pause_s)

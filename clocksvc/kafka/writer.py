@@ -1,6 +1,6 @@
-"""A transactional producer of an internal topic: it fences earlier producers, and commits records in transactions.
+"""A transactional producer for an internal topic. It fences earlier producers, and commits records in transactions.
 
-After a commit without an answer, or an interruption, a writer must not write again: see `usable`.
+After an interruption, or a commit without an answer, a writer can't write again. See `Writer.usable`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,21 +25,22 @@ from clocksvc.kafka.client import (
 from clocksvc.kafka.internal_topic import InternalTopic
 
 _TRANSACTION_MARGIN_S = 4.0
-"""How much longer than our own timeout brokers keep the open transaction of a dead writer."""
+"""Brokers abort the open transaction of a dead writer this long after the writer's own timeout."""
 
 _Delivery = tuple[KafkaError | None, int]
-"""The delivery report of one record: its error, or None and its offset."""
+"""The delivery report of one record: the error (None for success) and the offset."""
 
 
 class _MustAbort(Exception):
-    """The transaction failed before its commit. The message is the reason."""
+    """The transaction failed before the commit. The message is the reason."""
 
 
 class Writer:
-    """One producer. To write again after it became unusable, create another one.
+    """One producer. After it has become unusable, create a new writer.
 
     Attributes:
-        usable: True after `fence`, until the writer is fenced, interrupted, or has a transaction of unknown outcome.
+        usable: True after `fence`. False again after the writer was fenced or interrupted, or if the outcome of a
+            transaction is unknown.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Writer:
         """Fence all earlier producers with this transactional id. Blocks until the deadline at most.
 
         Raises:
-            The topic's `unavailable` error: no answer, or not authorized.
+            The topic's `unavailable` error if Kafka does not answer, or the request is not authorized.
         """
         self._connect(deadline)
         failure = None
@@ -82,13 +83,13 @@ class Writer:
         raise self._topic.unavailable(f"earlier writers of the {self._topic} can't be fenced: {why}") from failure
 
     def append(self, messages: Sequence[Message], deadline: SlicedDeadline) -> int:
-        """Commit records in one transaction, and return the offset of the last one.
+        """Commit records in one transaction, and return the offset of the last record.
 
-        The commit is decided when this returns. Its marker may be written to the topic a little later.
+        When this method returns, the commit can't be undone. Its marker may be written to the topic a little later.
 
         Raises:
             Fenced, OutcomeUnknown: see `TickLog.append`.
-            The topic's `unavailable` error: nothing was committed.
+            The topic's `unavailable` error if the transaction failed before its commit. No record was committed.
         """
         self._begin_use()
         try:
@@ -96,29 +97,31 @@ class Writer:
             self._commit(deadline)
         except _MustAbort as failure:
             self.usable = self._abort(deadline)
-            raise self._topic.unavailable(f"the {self._topic} accepts no records: {failure}") from failure
+            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
         self.usable = True
         return last
 
     def end_hanging(self, filler: Message, deadline: SlicedDeadline) -> int:
         """Abort a transaction of one record, and return the record's offset.
 
-        No consumer sees the record. The abort marker also ends any earlier transaction of the same transactional id
-        that is still open on this topic. Raises as `append` does.
+        Consumers of committed records do not read the record. The abort marker also ends an earlier transaction of the
+        same transactional id that is still open on this topic. Raises the same errors as `append`.
         """
         self._begin_use()
         try:
             offset = self._send([filler], deadline)
         except _MustAbort as failure:
             self._abort(deadline)
-            raise self._topic.unavailable(f"the {self._topic} accepts no records: {failure}") from failure
+            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
         self.usable = self._abort(deadline)
         if not self.usable:
-            raise self._topic.unavailable(f"the {self._topic} accepts no records: no answer to an abort")
+            raise self._topic.unavailable(
+                f"can't end an old transaction on the {self._topic}: Kafka did not answer a request to abort"
+            )
         return offset
 
     def discard(self) -> None:
-        """Drop queued records. Does not wait for brokers."""
+        """Drop the records that are not sent yet. Does not wait for brokers."""
         self.usable = False
         with suppress(KafkaException):
             self._producer.purge(blocking=False)
@@ -129,9 +132,10 @@ class Writer:
         self.usable = False
 
     def _connect(self, deadline: SlicedDeadline) -> None:
-        """Connect before init_transactions, which waits half a second if there is no connection.
+        """Connect before init_transactions, because that call waits half a second if there is no connection.
 
-        Needs two answers: the first comes over the bootstrap connection, which is then replaced by the broker's own.
+        Two answers are needed. The first answer comes over the bootstrap connection. librdkafka then replaces this
+        connection by one to the broker itself.
         """
         answers = 0
         for slice_s in deadline:
@@ -151,7 +155,7 @@ class Writer:
             self._producer.begin_transaction()
             for one in messages:
                 self._produce(one, deliveries, deadline)
-            # Not flush(): it calls back after a fatal error, too, which the Python client does not expect.
+            # flush() can't be used: it also calls back after a fatal error, which the Python client does not expect.
             for slice_s in deadline:
                 if len(deliveries) == len(messages):
                     break
@@ -191,7 +195,7 @@ class Writer:
                 is_retry, failure = failure is not None, raised
                 if error_of(raised).retriable():
                     continue
-                # After a request without an answer, its effect is unknown, even if the retry finds this writer fenced.
+                # The outcome of a request without an answer is unknown, even if the retry fails with a fencing error.
                 if not is_retry and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
                     raise self._failure(raised) from raised
                 break
@@ -212,7 +216,7 @@ class Writer:
         return False
 
     def _reason(self, undelivered: KafkaError) -> str:
-        # If records were purged, the transaction failed before they were sent: only the client's log tells why.
+        # If records were purged, the transaction failed before they were sent. Only the client's log has the reason.
         purged = undelivered.code() == KafkaError._PURGE_QUEUE and self._log.last
         return explain_missing_acl(self._log.last if purged else undelivered.str(), self._acls)
 

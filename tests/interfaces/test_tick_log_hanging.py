@@ -141,7 +141,7 @@ def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
 def test_a_writer_that_waits_is_told(logs: Logs) -> None:
     """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
     log = logs.writers["unconfirmed"]
-    with pytest.raises(OutcomeUnknown, match="was answered and is not in the tick log"):
+    with pytest.raises(OutcomeUnknown, match="records are not in the tick log"):
         log.await_commit_marker(keep_alive)
 
     assert not log.writable
