@@ -193,7 +193,7 @@ def test_another_environments(store: Store) -> None:
     store.redis.delete(*store.redis.keys(store.key("*")))
 
     assert "belongs to cluster another-cluster" in held["hold"]["detail"]
-    assert "redis.prefix of its own" in held["hold"]["detail"]
+    assert "its own redis.url or redis.prefix" in held["hold"]["detail"]
     assert left["cluster_id"] == "another-cluster"
     assert later == held["timestamp_seconds"]
     store.recovery.check()
