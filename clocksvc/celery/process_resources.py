@@ -52,7 +52,7 @@ class ProcessResources:
             return clients.topics
 
     def close(self) -> None:
-        """Close what this process clients."""
+        """Close the clients of this process."""
         clients = self._clients.take()
         if clients is None:
             return
