@@ -29,6 +29,7 @@ check: $(STAMP)  ## format, lint, strict types of package, tests and helm, impor
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@! git grep -nIiEf .ci/retired-words -- ':!.ci/retired-words' || { echo 'plain technical English, please: CONTRIBUTING.md, "Rules"'; exit 1; }
 
 format: $(STAMP)  ## format the code
 	@$(BIN)/ruff format .
