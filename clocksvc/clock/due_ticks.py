@@ -1,4 +1,4 @@
-"""Decides which ticks are due, or why none is, and makes their records."""
+"""Decides which ticks are due, or why no tick is due, and makes the records of due ticks."""
 
 from dataclasses import replace
 
@@ -8,14 +8,16 @@ from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.tick import Tick
 
 MAX_TICKS_PER_TRANSACTION = 500
-"""A long jump is committed in batches of this size, so that other clocks on the same brokers and store don't wait."""
+"""If more ticks are due, they are committed in batches of this size, so that other clocks on the same brokers and store
+don't wait."""
 
 
 def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_TRANSACTION) -> range | Hold:
-    """The boundaries that are due, ascending, at most `limit`; or the hold if there are none.
+    """Return the boundaries that are due, ascending, at most `limit`; or the hold if no boundary is due.
 
-    A clock's first tick is one boundary: the one that its minimum has reached, or the last boundary that the leader's
-    and the store's own clocks have passed if that is earlier. Later ticks are all boundaries after the last tick.
+    The last due boundary is the one that the minimum has reached, but not later than the last boundary that both the
+    leader's and the store's own clocks have passed. The first tick of a clock is this boundary alone. For later ticks,
+    all boundaries after the last tick are due.
     """
     held = evaluate(inputs)
     if held is not None:
@@ -28,7 +30,7 @@ def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_TRANSACTION) -
 
 
 def make_records(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
-    """The tick-log records for the due boundaries. Each tick names the one before it and carries the new state."""
+    """Return the tick-log records for the due boundaries. Each contains a tick and the state after this tick."""
     excluded = inputs.roster.present_exclusions()
     state: ClockState = replace(inputs.state, topics=dict(inputs.roster.topics), config_digest=config_digest)
     made = []

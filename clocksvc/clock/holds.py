@@ -18,7 +18,7 @@ from clocksvc.clock.tick import partition_from_wire, partition_to_wire
 
 
 class Reason(StrEnum):
-    """Why no tick is emitted."""
+    """The reason why no tick is emitted."""
 
     PARTITION_UNREPORTED = "partition_unreported"
     PARTITION_BEHIND = "partition_behind"
@@ -37,7 +37,7 @@ class Reason(StrEnum):
 
 
 DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
-"""Reasons that also occur while a clock is healthy. They become visible after `hold_after`, all others at once."""
+"""Reasons that also occur while a clock is healthy. They are visible after `hold_after`, all other reasons at once."""
 
 
 _NOT_REPORTED = (
@@ -51,7 +51,7 @@ class Hold:
     """Why a clock emits no tick.
 
     Attributes:
-        reason: a Reason, or a plain string where a leader of a newer version gave a reason unknown here.
+        reason: a Reason, or a plain string if a leader of a newer version published a reason that is unknown here.
         detail: a sentence for people. Programs read `reason` and `partitions`.
         transient: the condition normally ends within seconds, so the hold becomes visible only after `hold_after`.
     """
@@ -62,18 +62,18 @@ class Hold:
     transient: bool = False
 
     def is_visible(self, quiet_ms: float, hold_after_ms: int) -> bool:
-        """Whether readers see this hold when no tick has been emitted for `quiet_ms`."""
+        """True if readers see this hold after `quiet_ms` without a tick."""
         at_once = self.reason not in DELAYED_REASONS and not self.transient
         return at_once or quiet_ms >= hold_after_ms
 
     def to_wire(self) -> dict[str, Any]:
-        """The hold as JSON, without `since`: readers compute that, because it outlives a leader."""
+        """Return the hold as JSON, without `since`. Readers compute `since`, because a hold can outlive its leader."""
         partitions = [partition_to_wire(partition) for partition in self.partitions]
         return {"reason": str(self.reason), "partitions": partitions, "detail": self.detail}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Hold":
-        """The reverse of `to_wire`. An unknown reason is kept as it is, so that the hold is still visible."""
+        """The reverse of `to_wire`. An unknown reason is kept as a string, so that readers still see the hold."""
         partitions = tuple(partition_from_wire(item) for item in wire["partitions"])
         name = wire["reason"]
         return cls(next((reason for reason in Reason if reason.value == name), name), partitions, wire["detail"])
@@ -85,10 +85,11 @@ class HoldInputs:
 
     Attributes:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown.
-        out_of_orderness_ms: is subtracted from `lowest_ms` before it is compared with a boundary.
-        leader_now_ms, store_now_ms: the leader's and the store's own clocks; both must have passed a boundary.
+        out_of_orderness_ms: the time that is subtracted from `lowest_ms` before the comparison with a boundary.
+        leader_now_ms, store_now_ms: the leader's and the store's own clocks. Both must pass a boundary before its tick
+            is emitted.
         digests: the configuration digests of all live replicas.
-        all_replicas_announced: every live replica had time to announce itself since the store last lost
+        all_replicas_announced: True if every live replica has had time to announce itself after the store last lost
             announcements.
     """
 
@@ -104,7 +105,7 @@ class HoldInputs:
 
     @property
     def watermark_boundary_ms(self) -> int:
-        """The boundary that the minimum of all partitions has reached; 0 while it is unknown."""
+        """The boundary that the minimum of all partitions has reached; 0 while the minimum is unknown."""
         if self.lowest_ms is None:
             return 0
         return max(0, boundary.reached(self.lowest_ms, self.out_of_orderness_ms, self.interval_ms))
@@ -116,13 +117,13 @@ class HoldInputs:
 
 
 def paused(inputs: HoldInputs) -> Hold | None:
-    """An operator paused the clock."""
+    """Return a hold if an operator has paused the clock."""
     pause = inputs.state.pause
     return Hold(Reason.PAUSED, detail=f"paused by {pause.by}: {pause.reason}") if pause else None
 
 
 def config_conflict(inputs: HoldInputs) -> Hold | None:
-    """Live replicas have configurations with which they would make different ticks."""
+    """Return a hold if live replicas have configurations with which they would make different ticks."""
     if len(inputs.digests) < 2:
         return None
     return Hold(
@@ -133,13 +134,16 @@ def config_conflict(inputs: HoldInputs) -> Hold | None:
 
 
 def topic_missing(inputs: HoldInputs) -> Hold | None:
-    """Kafka does not list a configured topic, so its partitions may be incomplete on the roster."""
+    """Return a hold if Kafka does not list a configured topic. The roster may lack partitions of this topic."""
     missing = inputs.roster.missing
     return Hold(Reason.TOPIC_MISSING, detail=f"Kafka does not list {', '.join(missing)}") if missing else None
 
 
 def partition_unreported(inputs: HoldInputs) -> Hold | None:
-    """A partition is unknown, or all are excluded. Unknown is not zero: such a clock has no minimum."""
+    """Return a hold if a partition is unknown, or if all partitions are excluded.
+
+    In both cases the clock has no minimum. An unknown partition does not count as a partition at time 0.
+    """
     if inputs.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report")
     if inputs.lowest_ms is None:
@@ -148,21 +152,24 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
 
 
 def partition_behind(inputs: HoldInputs) -> Hold | None:
-    """The slowest partition has not reached the next boundary."""
+    """Return a hold if the slowest partition has not reached the next boundary."""
     if inputs.watermark_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
     return Hold(Reason.PARTITION_BEHIND, detail="the slowest partition has not reached the next boundary")
 
 
 def ahead_of_time(inputs: HoldInputs) -> Hold | None:
-    """The minimum is ahead of the leader's or the store's own clock."""
+    """Return a hold if the partitions have reached the next boundary, but the leader's or the store's clock has not."""
     if inputs.wall_clock_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
     return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
 
 
 def announcements_incomplete(inputs: HoldInputs) -> Hold | None:
-    """The store was emptied, so a replica with another configuration may not have announced itself yet."""
+    """Return a hold if the store has lost the announcements of replicas.
+
+    A replica with another configuration may not have announced itself again yet.
+    """
     if inputs.all_replicas_announced:
         return None
     return Hold(
@@ -185,7 +192,7 @@ RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
 
 
 def evaluate(inputs: HoldInputs) -> Hold | None:
-    """The hold of the first rule that applies; None if a tick can be emitted."""
+    """Return the hold of the first rule that applies; None if a tick can be emitted."""
     return next((found for rule in RULES if (found := rule(inputs)) is not None), None)
 
 
@@ -210,16 +217,17 @@ def status(
     quiet_ms: int,
     rebuilding: bool = False,
 ) -> Status:
-    """A clock's status.
+    """Return a clock's status.
 
     Args:
         spec: the clock's configuration.
-        out_of_orderness_ms: is subtracted from each partition, so a clock that is this much behind is on time.
+        out_of_orderness_ms: the time that is subtracted from each partition's timestamp. A clock that is behind by as
+            much as this is on time.
         last_tick_ms: the global clock; None before the first tick.
         hold: the hold, if it is visible.
         now_ms: wall time.
-        quiet_ms: how long no tick has been emitted; before the first, how long ago the first leader started.
-        rebuilding: this replica reads the stream again, and until then shows nothing lower than it has shown.
+        quiet_ms: the time since the last tick was emitted; before the first tick, since the first leader started.
+        rebuilding: True while this replica can't trust the store's stream of ticks and shows its last tick.
     """
     if rebuilding:
         return Status.REBUILDING

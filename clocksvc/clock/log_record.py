@@ -1,6 +1,6 @@
 """A record of the tick log: its content, its encoding, and the chain that tick records form.
 
-A record is a tick or a control record. Both carry the clock's complete state under the same fields, so a new leader
+A record is a tick or a control record. Both contain the clock's complete state in the same fields, so a new leader
 needs only the last record.
 """
 
@@ -26,11 +26,11 @@ class ClockState:
     """What a leader must know to continue a clock.
 
     Attributes:
-        last_tick_ms: the last tick, or the time that `init` set; the next tick names it as `previous`. None before
-            either.
+        last_tick_ms: the time of the last tick, or the time that `clocksvc init` set. It will be `previous` in the next
+            tick. None for a clock without ticks for which `clocksvc init` was not run.
         last_emitted_ms: when the last tick was emitted; None before the first.
-        topics: the partition counts and topic ids of the roster that the last tick was made with.
-        config_digest: the digest of the configuration that wrote the record.
+        topics: the topic ids and partition counts of the roster with which the last tick was made.
+        config_digest: the configuration digest of the process that wrote the record.
     """
 
     last_tick_ms: int | None = None
@@ -41,7 +41,7 @@ class ClockState:
     config_digest: str = ""
 
     def excluded(self) -> frozenset[Partition]:
-        """The partitions that ticks don't wait for."""
+        """Return the partitions that ticks don't wait for."""
         return frozenset(exclusion.partition for exclusion in self.exclusions)
 
 
@@ -49,8 +49,8 @@ class ClockState:
 class Record:
     """One record of a tick log; `tick` is None in a control record.
 
-    `requests` are the requests that a control record granted, as JSON. People who read the log see them, and a new
-    leader knows from them which unanswered requests are done.
+    `requests` are the operator requests that a control record executes, as JSON. People can read them in the log. A new
+    leader uses them to find unanswered requests that are done.
     """
 
     clock: str
@@ -78,7 +78,7 @@ class Message(NamedTuple):
 
 
 def encode_message(record: Record) -> Message:
-    """The message of a record. Its key is the clock's name, so that compaction always keeps the last record."""
+    """Return the Kafka message of a record. Its key is the clock's name, so that compaction keeps the last record."""
     return Message(record.clock.encode(), encode_record(record), record.type)
 
 
@@ -86,7 +86,7 @@ def decode_message(clock: str, message: Message) -> Record:
     """The reverse of `encode_message`, for a message of this clock's tick log.
 
     Raises:
-        UnreadableRecord: the type or format is not known to this version, or the record is another clock's.
+        UnreadableRecord: this version does not know the type or the format, or the record belongs to another clock.
     """
     if message.value is None:
         raise UnreadableRecord("the last record of the tick log is empty (a tombstone): clocksvc writes none")
@@ -100,7 +100,7 @@ def decode_message(clock: str, message: Message) -> Record:
 
 
 def encode_record(record: Record) -> bytes:
-    """The record's value: one JSON object with the tick's fields and the state."""
+    """Return the record's value, which is one JSON object with the tick's fields and the state."""
     body: dict[str, Any] = {"clock": record.clock} if record.tick is None else record.tick.to_wire()
     body["format"] = FORMAT
     body["state"] = _state_to_wire(record.state)
@@ -113,7 +113,7 @@ def decode_record(record_type: str, value: bytes) -> Record:
     """The reverse of `encode_record`.
 
     Raises:
-        UnreadableRecord: the type or format is not known to this version.
+        UnreadableRecord: this version does not know the type or the format.
     """
     try:
         body = json.loads(value)
@@ -131,14 +131,14 @@ def decode_record(record_type: str, value: bytes) -> Record:
 
 
 def path_to_tick(known: Tick, state: ClockState, written: Sequence[Record]) -> list[Record]:
-    """The records between a state's last tick and a known later tick, oldest first; [] if one is missing.
+    """Return the records that lead from a state's last tick to a later tick, oldest first; [] if a record is missing.
 
     Args:
-        known: the tick that ends the path.
-        state: the path begins after its last tick.
-        written: records of the log, oldest first; one record can occur several times. The newest copy that precedes
-            its successor counts. Records before the one with `state` don't count: they lack overrides that were set
-            since.
+        known: the later tick. The path ends with its record.
+        state: the path begins with the first tick after this state's last tick.
+        written: records of the log, oldest first. A record can occur several times. Of its copies before the next
+            record of the path, the newest one is used. Records before the record with `state` are ignored, because they
+            lack overrides that operators have set since then.
     """
     chain: list[Record] = []
     wanted = known.at_ms

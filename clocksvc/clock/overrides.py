@@ -11,7 +11,7 @@ from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A partition that an operator took off the roster: by whom, when and why."""
+    """A partition that an operator excluded, with the operator's name, the time and the reason."""
 
     partition: Partition
     by: str
@@ -21,7 +21,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """An operator stopped the clock: who, when and why."""
+    """A pause of the clock by an operator, with the operator's name, the time and the reason."""
 
     by: str
     at_ms: int
@@ -29,7 +29,7 @@ class Pause:
 
 
 def exclusion_to_wire(exclusion: Exclusion) -> dict[str, Any]:
-    """`{"topic", "partition", "by", "at", "reason"}`."""
+    """Return `{"topic", "partition", "by", "at", "reason"}`."""
     return partition_to_wire(exclusion.partition) | _origin_to_wire(exclusion)
 
 
@@ -39,12 +39,12 @@ def exclusion_from_wire(wire: Mapping[str, Any]) -> Exclusion:
 
 
 def pause_to_wire(pause: Pause) -> dict[str, Any]:
-    """`{"by", "at", "reason"}`."""
+    """Return `{"by", "at", "reason"}`."""
     return _origin_to_wire(pause)
 
 
 def overrides_to_wire(exclusions: Iterable[Exclusion], pause: Pause | None) -> dict[str, Any]:
-    """`{"exclusions": […], "pause": … or null}`."""
+    """Return `{"exclusions": […], "pause": … or null}`."""
     return {
         "exclusions": [exclusion_to_wire(exclusion) for exclusion in exclusions],
         "pause": None if pause is None else pause_to_wire(pause),

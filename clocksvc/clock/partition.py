@@ -14,7 +14,7 @@ _TEXT = re.compile(r"(.+):(0|[1-9][0-9]*)")
 
 
 class Partition(NamedTuple):
-    """A partition of a Kafka topic. As text: `topic:partition`."""
+    """A partition of a Kafka topic. Its text form is `topic:partition`."""
 
     topic: str
     number: int
@@ -24,7 +24,7 @@ class Partition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Partition":
-        """From `topic:partition`.
+        """Parse `topic:partition`.
 
         Raises:
             InvalidValue: the text has another form.
@@ -57,9 +57,10 @@ class PartitionTimestamp(NamedTuple):
 
 
 def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outcome | None:
-    """Why a timestamp is rejected at `now_ms`; None if it is valid.
+    """Return why a timestamp is rejected at the time `now_ms`; None if the timestamp is valid.
 
-    The caller must forget a rejected timestamp, so that the next ordinary record counts.
+    The caller must discard a rejected timestamp. If it were kept as the highest one, later valid timestamps would be
+    lower and would not count.
     """
     if timestamp_ms < 0:
         return Outcome.NO_TIMESTAMP
@@ -69,6 +70,6 @@ def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outc
 
 
 def name_first(items: Sequence[object], separator: str = ", ") -> str:
-    """`a, b, c, d, e and 3 more`: at most `MAX_NAMED` items as text; "" for none."""
+    """Return at most `MAX_NAMED` items as text, such as `a, b, c, d, e and 3 more`; "" if there are no items."""
     more = len(items) - MAX_NAMED
     return separator.join(map(str, items[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")

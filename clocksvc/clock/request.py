@@ -17,7 +17,7 @@ from clocksvc.errors import InvalidValue
 
 MAX_REASON_LENGTH = 500
 MAX_EXCLUSIONS = 100
-"""Every record of the tick log carries all exclusions. With more of them, and long reasons, it would grow too large."""
+"""Every record of the tick log contains all exclusions. More exclusions with long reasons would make it too large."""
 
 _NOT_PRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line ends, marks that change the writing direction, and surrogates."""
@@ -40,9 +40,9 @@ class Request:
     """A request to a clock's leader. Times are milliseconds by the store's clock.
 
     Attributes:
-        kind: a RequestKind, or a plain string where a replica of a newer version wrote a kind unknown here.
+        kind: a RequestKind, or a plain string if a replica of a newer version wrote a kind that is unknown here.
         expires_ms: the leader must not execute the request after this.
-        partition: for `exclude` and `include`; else None.
+        partition: the partition to exclude or include; None for other kinds.
 
     Raises:
         InvalidValue: the reason is not valid, or the partition is missing.
@@ -62,7 +62,7 @@ class Request:
             raise InvalidValue("partition", None, f"wanted the partition to {self.kind}")
 
     def to_wire(self) -> dict[str, Any]:
-        """The request as JSON, in the store and in the control record that granted it."""
+        """Return the request as JSON, as it is in the store and in the control record that executes it."""
         return {
             "id": self.id,
             "kind": str(self.kind),
@@ -83,12 +83,12 @@ class ResultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """The leader's result for a request. Unless it is `done`, the request has changed nothing and never will.
+    """The leader's result for a request. If the kind is not `done`, the request has no effect, now or later.
 
     Attributes:
         exclusions, pause: the clock's overrides after the request.
-        field, value, wanted: for `rejected`: which field is wrong, its value, and what would be right.
-        detail: for `not_done`: a sentence that says why.
+        field, value, wanted: if `rejected`, the wrong field, its value, and what is wanted.
+        detail: if `not_done`, a sentence with the reason.
     """
 
     kind: ResultKind
@@ -101,7 +101,7 @@ class RequestResult:
 
 
 def check_reason(reason: str) -> None:
-    """Raises InvalidValue unless a reason is one non-empty line of printable characters, and not too long."""
+    """Raise InvalidValue unless a reason is one non-empty line of at most 500 printable characters."""
     if not reason.strip():
         raise InvalidValue("reason", reason, "wanted a reason, for people who read it later")
     if len(reason) > MAX_REASON_LENGTH:
@@ -111,15 +111,15 @@ def check_reason(reason: str) -> None:
 
 
 def sort_requests(requests: Iterable[Request]) -> list[Request]:
-    """Sorts requests by the time at which they were made."""
+    """Return the requests in the order in which they were made."""
     return sorted(requests, key=lambda request: (request.at_ms, request.id))
 
 
 def apply_request(state: ClockState, request: Request, roster: Roster) -> ClockState:
-    """The state after a request. If the override exists already, it is kept with its first author and reason.
+    """Return the state after a request. An override that exists already keeps its first author and reason.
 
     Raises:
-        InvalidValue: the request is rejected; names the wrong field and what would be right.
+        InvalidValue: the request is rejected. The error contains the wrong field and what is wanted.
     """
     if request.kind == RequestKind.PAUSE:
         return replace(state, pause=state.pause or Pause(request.by, request.at_ms, request.reason))
@@ -164,12 +164,12 @@ def _check_on_roster(partition: Partition, roster: Roster) -> None:
 
 
 def encode_request(request: Request) -> str:
-    """The request as the store keeps it: JSON in ASCII."""
+    """Return the request as JSON in ASCII, as it is in the store."""
     return json.dumps(request.to_wire(), separators=(",", ":"))
 
 
 def decode_request(text: str) -> Request | None:
-    """The reverse of `encode_request`; None if this version can't read it."""
+    """The reverse of `encode_request`; returns None if this version can't read the text."""
     try:
         wire = json.loads(text)
         kind = wire["kind"]
@@ -187,7 +187,7 @@ def decode_request(text: str) -> Request | None:
 
 
 def encode_result(result: RequestResult) -> str:
-    """The result as the store keeps it: JSON in ASCII."""
+    """Return the result as JSON in ASCII, as it is in the store."""
     return json.dumps(
         {
             "kind": result.kind.value,
@@ -202,7 +202,7 @@ def encode_result(result: RequestResult) -> str:
 
 
 def decode_result(text: str) -> RequestResult | None:
-    """The reverse of `encode_result`; None if this version can't read it."""
+    """The reverse of `encode_result`; returns None if this version can't read the text."""
     try:
         wire = json.loads(text)
         exclusions, pause = overrides_from_wire(wire)

@@ -1,7 +1,7 @@
 """The roster: the partitions that must report. A partition is unknown until it is reported.
 
-A partition leaves the roster only by a change of the configuration, an exclusion, or a new topic id (a recreated
-topic). Absence from Kafka's metadata removes none.
+A partition leaves the roster only if the configuration changes, if an operator excludes it, or if its topic is
+recreated with a new id. A partition that is absent from Kafka's metadata stays on the roster.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +12,7 @@ from clocksvc.clock.partition import Partition
 
 
 class TopicMetadata(NamedTuple):
-    """A topic's id in Kafka (a recreated topic has another one) and its number of partitions."""
+    """A topic's id in Kafka and its number of partitions. A recreated topic has a new id."""
 
     id: str
     partitions: int
@@ -23,9 +23,10 @@ class Roster:
     """The partitions that must report.
 
     Attributes:
-        topics: every configured topic that was ever listed, with the most partitions listed under its present id.
+        topics: all configured topics that Kafka has ever listed, with the largest number of partitions that it has
+            listed under the topic's present id.
         excluded: partitions that an operator excluded.
-        missing: configured topics that are absent from the last metadata; the clock holds while there is one.
+        missing: configured topics that are absent from the last metadata. The clock holds until Kafka lists all topics.
     """
 
     topics: Mapping[str, TopicMetadata]
@@ -33,18 +34,18 @@ class Roster:
     missing: tuple[str, ...] = ()
 
     def partitions(self) -> Iterator[Partition]:
-        """All partitions, including excluded ones."""
+        """Yield all partitions, including excluded ones."""
         for topic, metadata in sorted(self.topics.items()):
             for number in range(metadata.partitions):
                 yield Partition(topic, number)
 
     def present_exclusions(self) -> tuple[Partition, ...]:
-        """The excluded partitions that exist, sorted. A tick that is made now names them."""
+        """Return the excluded partitions that exist, sorted. A tick that is made now lists them in `excluded`."""
         counts = {topic: metadata.partitions for topic, metadata in self.topics.items()}
         return tuple(sorted(p for p in self.excluded if 0 <= p.number < counts.get(p.topic, 0)))
 
     def required_count(self) -> int:
-        """The number of partitions that must have reported before a tick can be emitted."""
+        """Return the number of partitions that must be reported before a tick can be emitted."""
         return sum(metadata.partitions for metadata in self.topics.values()) - len(self.present_exclusions())
 
 
@@ -54,12 +55,13 @@ def merge_metadata(
     configured: Collection[str],
     excluded: Collection[Partition] = (),
 ) -> Roster:
-    """The roster after a metadata reading.
+    """Return the roster after Kafka's metadata were read.
 
     Args:
         remembered: the topics known so far, from the tick log's last record and earlier readings.
-        listed: what Kafka listed now. Metadata can lag: fewer partitions under the same id are ignored.
-        configured: the clock's topics; remembered topics that are not configured any more are dropped.
+        listed: the topics that Kafka lists now. Metadata can lag, so a smaller number of partitions under the same id
+            is ignored.
+        configured: the clock's topics. Remembered topics that are not configured any more are dropped.
         excluded: the partitions that an operator excluded.
     """
     topics = {}
@@ -72,7 +74,10 @@ def merge_metadata(
 
 
 def merge_topics(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
-    """All topics of two readings: the newer id where ids differ, else the larger number of partitions."""
+    """Return the topics of two metadata readings.
+
+    If the ids of a topic differ, the newer reading counts. If they are equal, the larger number of partitions counts.
+    """
     merged = dict(older)
     for topic, metadata in newer.items():
         merged[topic] = _newer(older.get(topic), metadata) or metadata

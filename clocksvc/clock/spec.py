@@ -23,9 +23,9 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSpec:
-    """The records that are written to every partition, so that quiet ones move, too.
+    """Heartbeats: records that are written to every partition, so that quiet partitions advance, too.
 
-    `key` and `payload` are for compacted topics and for topics whose consumers require a format.
+    Set `key` and `payload` for compacted topics, and for topics whose consumers require a record format.
     """
 
     every_ms: int = 60_000
@@ -37,11 +37,11 @@ class HeartbeatSpec:
 class ClockSpec:
     """One configured clock.
 
-    `max_out_of_orderness_ms` None means 0 on LogAppendTime topics and 10 s on CreateTime ones. `hold_after_ms` None
-    means two intervals, at least 10 s.
+    If `max_out_of_orderness_ms` is None, the leader uses 0 s if all topics have LogAppendTime, else 10 s. If
+    `hold_after_ms` is None, it is two intervals, but at least 10 s.
 
     Raises:
-        InvalidValue: a value is impossible; names the field as in the configuration.
+        InvalidValue: a value is not valid. The error contains the field's name in the configuration.
     """
 
     name: str
@@ -61,17 +61,20 @@ class ClockSpec:
 
     @property
     def effective_hold_after_ms(self) -> int:
-        """How long no tick may be emitted before that is a visible hold."""
+        """The time without a tick, in ms, after which readers see every hold."""
         return max(2 * self.interval_ms, 10 * SECOND_MS) if self.hold_after_ms is None else self.hold_after_ms
 
     def digest(self) -> str:
-        """A hash of all fields that change ticks. Two replicas may run together only if theirs are equal."""
+        """Return a hash of all fields that change ticks. Replicas may run together only if their digests are equal."""
         fields = self._agreed()
         fields["topics"] = sorted(self.topics)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     def config_json(self) -> str:
-        """The fields behind the digest as JSON, for people: named as in the configuration, durations such as `60s`."""
+        """Return the fields from which the digest is computed, as JSON for people.
+
+        Fields have their names in the configuration. Durations have the form `60s`.
+        """
         fields = {
             name.removesuffix("_ms"): _seconds(value) if name.endswith("_ms") and value is not None else value
             for name, value in self._agreed().items()
@@ -87,7 +90,7 @@ class ClockSpec:
 
 
 def check_clock_name(field: str, name: str) -> None:
-    """Raises InvalidValue unless `name` is a valid clock name."""
+    """Raise InvalidValue unless `name` is a valid clock name."""
     if not _NAME.fullmatch(name):
         raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
 
@@ -113,7 +116,7 @@ def _check_bounds(spec: ClockSpec) -> None:
     for field, value, days in (
         ("max_out_of_orderness", spec.max_out_of_orderness_ms, 1),
         ("max_future", spec.max_future_ms, 1),
-        ("hold_after", spec.hold_after_ms, 2),  # the default, two intervals, can be as long
+        ("hold_after", spec.hold_after_ms, 2),  # the default is two intervals, which can be 2d
     ):
         if value is not None and not 0 <= value <= days * DAY_MS:
             raise InvalidValue(field, _seconds(value), f"wanted 0s to {days}d")
@@ -131,12 +134,12 @@ def _seconds(value_ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A live process that leads a clock or is ready to.
+    """A live process that leads a clock, or that can become its leader.
 
     Attributes:
         holder: `host:pid`.
-        digest: the digest of its configuration of the clock.
-        config_json: that configuration, as `ClockSpec.config_json` gives it; empty if the replica did not publish it.
+        digest: the digest of this replica's configuration of the clock.
+        config_json: this configuration in the form of `ClockSpec.config_json`; empty if the replica did not publish it.
     """
 
     holder: str
@@ -145,7 +148,7 @@ class Replica:
 
 
 def describe_config_conflict(replicas: Iterable[Replica]) -> str:
-    """A sentence that names the fields in which the replicas' configurations differ, and who has which value."""
+    """Return a sentence that lists the fields in which the replicas' configurations differ, with all values."""
     listed = sorted(replicas, key=lambda replica: (replica.digest, replica.holder))
     known = [(replica, fields) for replica in listed if (fields := _config_fields(replica.config_json))]
     names = sorted({name for _, fields in known for name in fields})

@@ -1,7 +1,8 @@
 """The tick, its JSON, and the chain of ticks.
 
-tick(T): in every partition, all records before the one that carried the partition past T have been processed at least
-once by the clock's group. Each tick names the one before it, so a missing tick is noticed.
+A tick at time T means that the clock's group has processed, at least once, all records that are in a partition before
+the record with which the partition passed T. This is true for every partition. Each tick contains the time of the
+previous tick, so readers notice a missing tick.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,9 +15,10 @@ from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One boundary that the global clock has reached. Times in milliseconds since the epoch.
+    """One boundary that the global clock has reached. Times are milliseconds since the epoch.
 
-    `previous_ms` is None for a clock's first tick. `excluded` are the partitions for which it did not wait.
+    `previous_ms` is the time of the previous tick; None for a clock's first tick. The clock did not wait for the
+    partitions in `excluded`.
     """
 
     clock: str
@@ -27,7 +29,7 @@ class Tick:
     excluded: tuple[Partition, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
-        """The tick as JSON, in the tick log, over HTTP and in server-sent events."""
+        """Return the tick as JSON, as it is in the tick log, in HTTP responses and in server-sent events."""
         return {
             "clock": self.clock,
             "time": to_rfc3339(self.at_ms),
@@ -57,7 +59,7 @@ class Tick:
 
 
 def partition_to_wire(partition: Partition) -> dict[str, Any]:
-    """`{"topic": …, "partition": …}`."""
+    """Return `{"topic": …, "partition": …}`."""
     return {"topic": partition.topic, "partition": partition.number}
 
 
@@ -67,11 +69,11 @@ def partition_from_wire(wire: Mapping[str, Any]) -> Partition:
 
 
 def first_chain_break(last_ms: int | None, ticks: Iterable[Tick]) -> Tick | None:
-    """The first tick that does not name the one before it; None if the chain is complete.
+    """Return the first tick whose `previous_ms` is not the time of the tick before it; None if the chain is complete.
 
     Args:
-        last_ms: the tick before the first of `ticks`; None if the chain begins with them.
-        ticks: in the chain's order.
+        last_ms: the time of the tick before the first of `ticks`; None if the chain begins with `ticks`.
+        ticks: ticks in the order of the chain, oldest first.
     """
     for tick in ticks:
         if tick.previous_ms != last_ms or (last_ms is not None and tick.at_ms <= last_ms):

@@ -1,4 +1,4 @@
-"""Times and durations as people write them. Inside, both are whole milliseconds.
+"""Parses and formats times and durations as people write them. Elsewhere, both are whole milliseconds.
 
 A time is RFC 3339 with an offset, or epoch seconds. A duration is `60s`, `5m`, `1h`, `7d`, `500ms`, or a number of
 seconds.
@@ -26,25 +26,26 @@ _LONGEST_MS = 3650 * _UNITS_MS["d"]
 _WANTED_DURATION = "wanted a duration of at most 3650d such as 60s, 5m, 1h or 7d, or a number of seconds"
 
 
-@lru_cache(maxsize=4_096)  # a catch-up formats each time up to four times
+@lru_cache(maxsize=4_096)  # while a clock catches up, each time is formatted up to four times
 def to_rfc3339(timestamp_ms: int) -> str:
-    """`2026-11-22T12:00:35Z`, with milliseconds only where they are not zero."""
+    """Return a time such as `2026-11-22T12:00:35Z`. It includes milliseconds only if they are not zero."""
     moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
     spec = "milliseconds" if timestamp_ms % 1000 else "seconds"
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
 def parse_timestamp(field: str, value: str | int | float | datetime, *, round_up: bool = False) -> int:
-    """Milliseconds since the epoch from RFC 3339 with an offset, epoch seconds, or a datetime with a time zone.
+    """Return a time as milliseconds since the epoch.
 
     Args:
         field: the name of the value, for errors.
-        value: the time.
-        round_up: a fraction of a millisecond gives the next millisecond. For a time up to which all must have been
-            processed: rounded down, it would be reached too early.
+        value: RFC 3339 with an offset, epoch seconds, or a datetime with a time zone.
+        round_up: True rounds a fraction of a millisecond up. Use it for the end of a wait: if the time were rounded
+            down, the wait would end too early.
 
     Raises:
-        InvalidValue: names `field`; also for epoch seconds above 10^11, which look like milliseconds.
+        InvalidValue: the value is not valid, or is a number above 10^11, which looks like milliseconds. The error
+            contains `field`.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -93,10 +94,10 @@ def _from_epoch_seconds(field: str, value: str | int | float, number: float, rou
 
 
 def parse_duration(value: object) -> int:
-    """Milliseconds from a duration.
+    """Return the milliseconds of a duration.
 
     Raises:
-        ValueError: says what is wanted, without the value.
+        ValueError: the duration is not valid. The text contains what is wanted, but not the value.
     """
     match = None if isinstance(value, bool) else _DURATION.fullmatch(_duration_text(value))
     if match is None:
@@ -110,10 +111,10 @@ def parse_duration(value: object) -> int:
 
 
 def parse_whole_seconds(value: object) -> int:
-    """Milliseconds from a duration that must be whole seconds.
+    """Return the milliseconds of a duration that must be whole seconds.
 
     Raises:
-        ValueError: says what is wanted, without the value.
+        ValueError: the duration is not valid. The text contains what is wanted, but not the value.
     """
     duration_ms = parse_duration(value)
     if duration_ms % 1000:

@@ -1,8 +1,8 @@
-"""Durable checkpoints of a clock's dispatchers: the tick up to which each has sent all due tasks.
+"""Durable checkpoints: for each dispatcher of a clock, the tick up to which it has sent all due tasks.
 
-An implementation serves one dispatcher of one clock, such as `beat`. Checkpoints are not kept in the store, which can
-be lost, nor in the tick log, which only the leader writes. Calls block. A call that waits calls `keep_alive` about once
-a second. An object must not be used by two threads at once.
+An implementation serves one dispatcher of one clock, such as `beat`. They are not in the store, because the store can
+lose them. They are not in the tick log, because only the leader writes to it. Methods block. While a method waits, it
+calls `keep_alive` about once a second. An object must not be used by two threads at once.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ OWN_KEY = ""
 """The key of the dispatcher's own checkpoint; the other keys are the names of its schedules."""
 
 BEAT, TICK_TASKS = "beat", "tasks"
-"""The names of two dispatchers: an app's beat, unless named otherwise, and the one in the service's own beat."""
+"""The default name of the dispatcher in an application's beat, and the name of the one in the service's own beat."""
 
 
 def checkpoint_topic(tick_log: str) -> str:
-    """The Kafka topic with the checkpoints of all dispatchers of the clock with this tick log."""
+    """Return the Kafka topic with the checkpoints of all dispatchers of the clock with this tick log."""
     return f"{tick_log}-checkpoints"
 
 
@@ -28,9 +28,11 @@ class Checkpoint:
     """The checkpoint of a dispatcher, or the registration of one of its schedules.
 
     Attributes:
-        at_ms: the tick up to which everything was sent; of a schedule, the tick from which on it is due.
-        offset: the offset of that tick in the tick log, if known.
-        fingerprint: of a schedule's recurrence; a changed one makes it a new schedule. "" for a dispatcher.
+        at_ms: for a dispatcher, the tick up to which it has sent all tasks. For a schedule, the tick from which on the
+            schedule is due.
+        offset: the offset of the tick `at_ms` in the tick log; None if unknown.
+        fingerprint: the fingerprint of the schedule's recurrence. If it changes, the schedule counts as a new one. ""
+            for a dispatcher.
     """
 
     at_ms: int
@@ -42,7 +44,7 @@ class Checkpoints(Protocol):
     """The checkpoint of one dispatcher, under `OWN_KEY`, and the registrations of its schedules, by name."""
 
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
-        """Become the only writer and read all checkpoints. When this returns, earlier writers are fenced.
+        """Become the only writer, and return all checkpoints by key. When this returns, earlier writers are fenced.
 
         Raises:
             CheckpointsUnavailable: no answer, or another dispatcher's transaction stayed open beyond its timeout.
@@ -50,11 +52,11 @@ class Checkpoints(Protocol):
         """
 
     def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
-        """Write checkpoints atomically; None deletes one.
+        """Write checkpoints atomically. The value None deletes the checkpoint of this key.
 
         Raises:
-            Fenced: another process has acquired them; nothing was written.
-            OutcomeUnknown: no answer came; the next `acquire` reads what was written.
+            Fenced: another process has acquired the checkpoints; nothing was written.
+            OutcomeUnknown: no answer came. The next `acquire` shows whether the checkpoints were written.
             CheckpointsUnavailable: nothing was written.
         """
 

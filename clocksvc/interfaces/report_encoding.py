@@ -1,4 +1,4 @@
-"""Reports and their answers as JSON: what `POST /v1/clocks/{clock}/reports` receives and returns."""
+"""The JSON of reports and of their answers, which `POST /v1/clocks/{clock}/reports` receives and returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from clocksvc.interfaces.store import (
 
 
 def report_to_wire(report: Report) -> dict[str, Any]:
-    """The body of the request."""
+    """Return the body of the request."""
     body: dict[str, Any] = {"group": report.group, "reports": [_timestamp_to_wire(item) for item in report.timestamps]}
     if report.rejected:
         body["refusals"] = [_timestamp_to_wire(item) | {"outcome": outcome.value} for item, outcome in report.rejected]
@@ -23,7 +23,7 @@ def report_to_wire(report: Report) -> dict[str, Any]:
 
 
 def answer_to_wire(clock: str, timestamps: Sequence[PartitionTimestamp], answer: ReportAnswer) -> dict[str, Any]:
-    """The body of the response: the global clock, the outcome of each timestamp in order, the clock's parameters."""
+    """Return the body of the response: global clock, outcomes in the order of `timestamps`, and clock parameters."""
     last_ms = answer.last_tick_ms
     return {
         "clock": clock,

@@ -20,15 +20,19 @@ class Recurrence(Protocol):
     """The due times of a schedule, in the clock's time."""
 
     def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
-        """Due times in `(after_ms, upto_ms]`, ascending; ms since the epoch."""
+        """Yield the due times after `after_ms` up to and including `upto_ms`, ascending, in ms since the epoch."""
 
     def fingerprint(self) -> str:
-        """A text that identifies the due times: two recurrences with the same fingerprint have the same due times."""
+        """Return a text that identifies the due times. Recurrences with equal fingerprints have the same due times."""
 
 
 @dataclass(frozen=True, slots=True)
 class EachTick:
-    """A Recurrence that is due at each tick. `upto_ms` must be a tick: only that one is given."""
+    """A Recurrence that is due at each tick.
+
+    `due` must be called once for each tick, with the tick as `upto_ms`. It yields only `upto_ms`, because it does not
+    know the ticks before it.
+    """
 
     def due(self, after_ms: int, upto_ms: int) -> Iterator[int]:
         if upto_ms > after_ms:
@@ -44,7 +48,7 @@ class Schedule:
 
     Attributes:
         name: unique within its dispatcher, and not empty.
-        max_age_ms: due times older than this, by the wall clock, are not sent; None: no limit.
+        max_age_ms: a task is not sent if its due time is longer ago than this by the wall clock; None for no limit.
     """
 
     name: str
@@ -60,7 +64,7 @@ def parse_catch_up(field: str, catch_up: object, max_age: object) -> tuple[Catch
         The mode, and the age in ms.
 
     Raises:
-        InvalidValue: names the option as `<field>.catch_up` or `<field>.max_age`.
+        InvalidValue: an option is not valid. Its name in the error is `<field>.catch_up` or `<field>.max_age`.
     """
     if catch_up not in tuple(CatchUp):
         raise InvalidValue(f"{field}.catch_up", catch_up, "wanted 'all' or 'last'")

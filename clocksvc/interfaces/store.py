@@ -1,9 +1,11 @@
-"""The store: a clock's volatile state. Roster and partition clocks, recent ticks, lease, requests, counters.
+"""The store: a clock's volatile state. It has roster, partition clocks, recent ticks, lease, requests and counters.
 
-All of it can be lost at any moment without a tick that is early, lost or duplicated: ticks come back from the tick log,
-the roster from Kafka's metadata, partition clocks from the next reports of the consumers. An implementation serves one
-clock. Each method is atomic, can be called from any thread, and blocks for at most the implementation's timeout. Each
-raises StoreUnavailable if the store does not answer; a write may have taken effect then, and it is safe to repeat it.
+The store can lose all of this at any time, and still no tick is early, lost or duplicated. Ticks are restored from the
+tick log, the roster from Kafka's metadata, and partition clocks from the next reports of the consumers.
+
+An implementation serves one clock. Each method is atomic, can be called from any thread, and blocks for at most the
+implementation's timeout. If the store does not answer, the method raises StoreUnavailable. In that case, a write may
+have taken effect; it is safe to repeat the write.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +20,16 @@ from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
 
 FORMAT = 1
-"""The store's format. A reporter of version N works with a service of N-1 to N+1."""
+"""The store's format. A reporter with format N works with a service whose format is N-1, N or N+1."""
 MAX_PENDING_REQUESTS = 64
-"""The number of requests that can wait for a leader."""
+"""The largest number of requests that can wait for a leader."""
 REQUEST_RETENTION_MS = 60_000
 """How long a request is kept after it expired, so that a leader can still write its result."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockParameters:
-    """The parameters of a clock that consumers and readers need. Written by its leader; times in milliseconds."""
+    """The parameters of a clock that consumers and readers need. The leader writes them. Times are milliseconds."""
 
     group: str
     topics: tuple[str, ...]
@@ -43,8 +45,9 @@ class Report:
     Attributes:
         group: the consumer group that processed the records.
         timestamps: the highest raw timestamp of each partition.
-        rejected: timestamps that the reporter rejected, with their outcomes. They are counted and shown only.
-        late_records: the number of records since the last report that are older than the last tick.
+        rejected: timestamps that the reporter itself rejected, with their outcomes. The store only counts and shows
+            them.
+        late_records: the number of late records since the last report. A late record is older than the last tick.
     """
 
     group: str
@@ -59,7 +62,8 @@ class ReportAnswer:
 
     Attributes:
         outcomes: one for each timestamp, in order.
-        parameters: the clock's; None while no leader has written them. All outcomes are `unknown` then.
+        parameters: the clock's parameters; None while no leader has written them. All outcomes are `unknown` in that
+            case.
         last_tick_ms: the global clock; None before the first tick, or if the store does not know it.
     """
 
@@ -74,15 +78,17 @@ class ProgressReading:
 
     Attributes:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty.
-        count, generation: of the roster in the store. If they differ from what the leader wrote, the roster was lost
-            or replaced.
+        count, generation: the number of partitions that must report, and the generation of the roster in the store. If
+            they differ from what the leader wrote, the roster was lost or replaced.
         now_ms: the store's own clock.
-        last_tick_ms: the `previous` of the next tick. If it differs from the leader's last tick, the store was rolled
-            back.
-        boundary_crossed_at_ms: store time of the report that completed the next boundary; None if none is complete.
-        unknown_seen_ms: store time of the last report that named a partition outside the roster; 0 for none.
+        last_tick_ms: the time that must be `previous` in the next tick. If it differs from the leader's last tick, the
+            store has lost ticks or was restored to an older state.
+        boundary_crossed_at_ms: store time of the report with which the last partition reached the next boundary; None
+            if not all partitions have reached it.
+        unknown_seen_ms: store time of the last report of a partition that is not on the roster; 0 if there was none.
         digests: the configuration digests of all live replicas.
-        announcements_complete_since_ms: store time since which no announcement was lost; None before the first one.
+        announcements_complete_since_ms: store time of the first announcement after the store last lost announcements.
+            The store has all announcements since then. None if there is no announcement yet.
         requests: waiting requests that have not expired, and requests that an earlier leader read without writing a
             result.
     """
@@ -153,7 +159,7 @@ class Snapshot:
 
 
 class TaskCounterKey(NamedTuple):
-    """The labels of a task counter. `queue` can be a topic; "" if it is not known in advance."""
+    """The labels of a task counter. `queue` is a queue or a topic; "" if it is not known in advance."""
 
     namespace: str
     queue: str
@@ -165,12 +171,12 @@ class Counters:
     """Counters of consumers and workers, kept in the store.
 
     Attributes:
-        reports, heartbeats: numbers by outcome.
+        reports, heartbeats: counts by outcome.
         late_records: the number of late records.
-        heartbeat_success_ms: store time of the last complete round of heartbeats; None for none.
-        tasks: numbers by dispatcher and labels.
+        heartbeat_success_ms: store time of the last complete round of heartbeats; None if there was none.
+        tasks: counts by dispatcher and labels.
         dispatcher_checkpoints_ms: the tick up to which each dispatcher has sent all tasks.
-        task_duplicates: runs of tasks that were redeliveries of finished tasks.
+        task_duplicates: how often a task was delivered again after it had finished.
     """
 
     reports: Mapping[str, int] = field(default_factory=dict)
@@ -186,11 +192,11 @@ class ReportSink(Protocol):
     """The destination of reports: a store, or the HTTP service in front of one."""
 
     def report(self, report: Report) -> ReportAnswer:
-        """Keep the maximum of each partition, and notify the leader when the minimum crosses a boundary.
+        """Store the highest timestamp of each partition, and notify the leader when the minimum crosses a boundary.
 
-        Only partitions on the roster count; the outcome of others is `unknown`. A timestamp below zero, or too far
-        ahead of the store's own clock, is rejected for its partition alone and forgotten. A report of another group is
-        rejected completely. Repeating a report changes only counters.
+        Only partitions on the roster count; the outcome of other partitions is `unknown`. A timestamp below zero, or
+        too far ahead of the store's own clock, is rejected and not stored. Other partitions in the report are not
+        affected. A report of another group is rejected completely. A repeated report changes only counters.
 
         Raises:
             StoreMismatch: this reporter can't write the store's format.
@@ -207,7 +213,7 @@ class Store(ReportSink, Protocol):
     # -- the lease ------------------------------------------------------------------------------------------------
 
     def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
-        """Take or renew the lease for `ttl_ms` from now; False if another token has it."""
+        """Acquire or renew the lease for `ttl_ms` from now; False if another token has the lease."""
 
     def release_lease(self, token: str) -> None:
         """Release the lease if `token` has it."""
@@ -215,19 +221,19 @@ class Store(ReportSink, Protocol):
     def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
         """Announce that a replica with this configuration digest is alive; `ttl_ms` 0 removes the announcement.
 
-        `replica` is a unique name: `host:pid`, optionally followed by a space and more. `config_json` is the
-        configuration behind the digest.
+        `replica` is a unique name: `host:pid`, optionally followed by a space and more text. `config_json` is
+        the configuration from which the digest is computed.
         """
 
     def replicas(self) -> list[Replica]:
-        """The live replicas."""
+        """Return the live replicas."""
 
     # -- writes of the leader: each raises LeaseLost if the token does not have the lease ---------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
         """Claim an empty store for this cluster, and write the clock's parameters.
 
-        `started_ms` is kept only if no earlier leader wrote one.
+        `started_ms` is stored only if no earlier leader has stored its own.
 
         Raises:
             StoreMismatch: the store has another identity; nothing is written.
@@ -243,85 +249,94 @@ class Store(ReportSink, Protocol):
     ) -> None:
         """Replace the roster and its generation, and write the operator overrides for readers.
 
-        A partition keeps its reported timestamp if its topic's id is unchanged; otherwise it becomes unknown. After a
-        change of the id, timestamps count only from the boundary after the highest one reported for the old topic,
-        because consumers that have not noticed the change repeat their progress in the old topic.
+        A partition keeps its reported timestamp if its topic's id is unchanged; otherwise the partition becomes
+        unknown. After a change of the id, the first timestamp of a partition counts only if it is not before the next
+        boundary after the highest timestamp of the old topic. Lower ones may come from consumers that have not noticed
+        the change and still report their progress in the old topic.
         """
 
     def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
-        """Read what a step needs, and renew the lease for `ttl_ms`. The requests read can't be cancelled any more.
+        """Read what a step needs, and renew the lease for `ttl_ms`. Requests that were read can't be cancelled.
 
         Raises:
             StoreLost: the parameters or the roster are missing.
         """
 
     def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
-        """Replace requests, by id, by their results; a result is kept for `ttl_ms`."""
+        """Replace requests by their results. `answers` has the results by request id; each is kept for `ttl_ms`."""
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
-        """Append ticks to the stream of recent ticks; returns the store's time afterwards.
+        """Append ticks to the stream of recent ticks, and return the store's time afterwards.
 
-        Drops ticks that were emitted longer ago than the clock's `recent_ticks`. The first tick must name the stream's
-        last tick as `previous`; if the stream is empty, the `last_ms` of the last `rebuild`, or None.
+        Drops ticks that were emitted longer ago than the clock's `recent_ticks`. `previous` of the first tick must be
+        the last tick of the stream. If the stream is empty, it must be the `last_ms` of the last `rebuild`, or None if
+        there was no `rebuild`.
 
         Raises:
-            ChainBroken: it names another one; nothing is written.
+            ChainBroken: `previous` of the first tick is another time; nothing is written.
         """
 
     def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
-        """Replace the stream by these ticks, atomically for readers. Can take several writes before that.
+        """Replace the stream by these ticks. It may need several writes, but readers see only the complete new stream.
 
-        `last_ms` is the `previous` of the next tick: the last tick, or without ticks the time that `init` set.
+        `last_ms` must be `previous` in the next tick. It is the time of the last tick. If there are no ticks, it is the
+        time that `clocksvc init` set, or None.
         """
 
     def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
-        """Write the leader's status of the clock (JSON) for readers."""
+        """Write the leader's status (JSON) for readers. It is dropped after `ttl_ms`."""
 
     def wait_for_notification(self, timeout_s: float) -> bool:
-        """Block until a report or `notify` notifies the leader; False after `timeout_s`. For the leader only."""
+        """Block until a report or `notify` notifies the leader; False after `timeout_s`. Only leaders may call this."""
 
     def notify(self) -> None:
-        """End a `wait_for_notification`."""
+        """Notify the leader, which ends its `wait_for_notification`."""
 
     # -- requests to the leader, by any replica -------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
-        """Store a request and notify the leader; False if it has expired, or if too many requests wait.
+        """Store a request and notify the leader; False if the request has expired, or if too many requests wait.
 
         A request that is stored already, or has a result, is not changed.
         """
 
     def cancel_request(self, request_id: str) -> bool:
-        """Remove a request that no leader has read; False if one has, or if there is none."""
+        """Remove a request unless a leader has read it. True if the request was removed."""
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
-        """The result of a request; None if there is none, or if it was dropped after its TTL."""
+        """Return the result of a request; None if there is no result, or if it was dropped after its TTL."""
 
     # -- readers --------------------------------------------------------------------------------------------------
 
     def last_tick(self) -> Tick | None:
-        """The stream's last tick; None without a stream."""
+        """Return the stream's last tick; None if the stream is empty."""
 
     def first_tick(self) -> Tick | None:
-        """The stream's oldest tick; None without a stream."""
+        """Return the stream's oldest tick; None if the stream is empty."""
 
     def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
-        """The ticks after a time, ascending, at most `limit`."""
+        """Return the ticks after a time, ascending, at most `limit`."""
 
     def newest_ticks(self, limit: int) -> list[Tick]:
-        """The newest ticks, ascending, at most `limit`."""
+        """Return the newest ticks, ascending, at most `limit`."""
 
     def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
-        """Block until there are ticks after a time; ascending, at most 1,000; [] after `timeout_s`."""
+        """Block until there are ticks after a time, and return them, ascending, at most 1,000; [] after `timeout_s`."""
 
     def snapshot(self) -> Snapshot:
-        """The state of the clock for readers."""
+        """Return the state of the clock for readers."""
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
-        """Partition clocks after one, in order of topic and number, at most `limit`; including excluded ones."""
+        """Return partition clocks in order of topic and number, at most `limit`, including excluded partitions.
+
+        `after` is the last partition of the previous page; None for the first page. `topic` None means all topics.
+        """
 
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
-        """Partitions on the roster that are unknown or whose raw timestamp is below `before_ms`, lowest first."""
+        """Return at most `limit` partitions that must report and are unknown or below `before_ms`, lowest first.
+
+        `before_ms` is compared with the raw timestamp.
+        """
 
     # -- counters -------------------------------------------------------------------------------------------------
 
@@ -331,23 +346,23 @@ class Store(ReportSink, Protocol):
     def count_tasks(
         self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
     ) -> None:
-        """Add to a dispatcher's counters; adding zero creates a counter.
+        """Add to a dispatcher's counters. Adding zero creates a counter.
 
-        `at_ms`, unless None, is the dispatcher's checkpoint. The largest value counts; it is dropped `ttl_ms` after the
-        last call that gave one.
+        `at_ms` is the dispatcher's checkpoint; with None, the stored checkpoint is not changed. The store keeps the
+        largest checkpoint that it has received. It drops this checkpoint `ttl_ms` after the last call with an `at_ms`.
         """
 
     def counters(self) -> Counters:
-        """All counters."""
+        """Return all counters."""
 
     # -- finished tasks -------------------------------------------------------------------------------------------
 
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
-        """Remember for `kept_ms` that a task has finished. At most `most` tasks are remembered, those that expire
-        last."""
+        """Remember for `kept_ms` that a task has finished. If there are more than `most` tasks, those that expire first
+        are dropped."""
 
     def is_task_done(self, task_id: str) -> bool:
-        """Whether a task is remembered as finished. If so, counts a duplicate."""
+        """True if a task is remembered as finished. In that case, a duplicate is counted."""
 
     def now_ms(self) -> int:
-        """The store's own clock."""
+        """Return the time of the store's own clock, in ms since the epoch."""

@@ -13,10 +13,10 @@ class PlatformTask:
     """A task of Sentry's task platform, and its topic.
 
     Attributes:
-        topic: of the processing pool that runs it.
+        topic: the topic of the processing pool that runs the task.
         application, namespace, name: together they identify the task for a worker.
-        processing_deadline_s: the longest run of one execution. expires_s: an execution that has not begun by then is
-            dropped; None: never.
+        processing_deadline_s: the longest time that one execution may run.
+        expires_s: the time after which an execution that has not begun is dropped; None for never.
     """
 
     topic: str
@@ -32,7 +32,8 @@ class Routes:
     """Destinations by name.
 
     Attributes:
-        namespaces: the destination of each namespace. overrides: destinations of more specific names; they win.
+        namespaces: the destination of each namespace.
+        overrides: the destinations of more specific names. They have precedence.
         platform: the namespaces whose destinations, overrides included, are topics of the task platform. All other
             destinations are queues.
         default: the queue of names without a route.
@@ -44,27 +45,27 @@ class Routes:
     default: str = "clocksvc-tasks"
 
     def queue(self, name: str) -> str | None:
-        """The queue of a dotted name; None if it goes to a topic."""
+        """Return the queue of a dotted name; None if it goes to a topic."""
         return None if self._to_topic(name) else self._destination(name)
 
     def topic(self, name: str) -> str | None:
-        """The topic of a dotted name; None if it goes to a queue."""
+        """Return the topic of a dotted name; None if it goes to a queue."""
         return self._destination(name) if self._to_topic(name) else None
 
     def namespace(self, name: str) -> str | None:
-        """The most specific configured namespace of a dotted name; None without one."""
+        """Return the most specific configured namespace of a dotted name; None if no namespace is configured for it."""
         return next((prefix for prefix in _prefixes(name) if prefix in self.namespaces), None)
 
     def namespace_label(self, name: str) -> str:
-        """The metric label `namespace` of a dotted name: its configured namespace, else its first part."""
+        """Return the metric label `namespace` of a dotted name: its configured namespace, else its first part."""
         return self.namespace(name) or name.partition(".")[0]
 
     def queues(self) -> list[str]:
-        """All queues in use, sorted."""
+        """Return all queues in use, sorted."""
         return sorted({self.default, *(target for name, target in self._all() if not self._to_topic(name))})
 
     def topics(self) -> list[str]:
-        """All topics in use, sorted."""
+        """Return all topics in use, sorted."""
         return sorted({target for name, target in self._all() if self._to_topic(name)})
 
     def _destination(self, name: str) -> str:
@@ -79,13 +80,15 @@ class Routes:
 
 
 def worker_namespace(route: str) -> str:
-    """The namespace in which a platform worker looks up a task: the dotted name without its last part, if it has
-    several parts."""
+    """Return the namespace in which a platform worker looks up a task.
+
+    This is the dotted name without its last part, or the complete name if it has only one part.
+    """
     return route.rpartition(".")[0] or route
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """A dotted name and its prefixes, longest first."""
+    """Yield a dotted name and its prefixes, longest first."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         yield ".".join(parts[:count])

@@ -1,8 +1,8 @@
 """The tick log: a clock's ticks, durable and in order. It is the source of truth; the store can be rebuilt from it.
 
-An implementation serves one clock: one log with one partition, and one writer at a time. Calls block. A call that
-waits for the log calls `keep_alive` about once a second, so that a leader can renew its lease, or raise to end the
-call. An object must not be used by two threads at once.
+An implementation serves one clock. The log has one partition, and one writer at a time. Methods block. While a method
+waits, it calls `keep_alive` about once a second, so that a leader can renew its lease. If `keep_alive` raises, the
+method ends with this error. An object must not be used by two threads at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ class TickLog(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether this writer has fenced and, as far as it knows, was neither fenced nor interrupted since."""
+        """True if this writer has fenced older writers and, as far as it knows, was not fenced or interrupted since."""
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
         """Create the topic if it is missing, and check its settings.
@@ -50,9 +50,9 @@ class TickLog(Protocol):
         """
 
     def tail(self, keep_alive: KeepAlive) -> Tail:
-        """Read the last committed record, back from the log's present end.
+        """Read backwards from the present end of the log to the last committed record, and return this record.
 
-        To be called after `fence` only: it aborts a transaction of earlier writers that the brokers have forgotten.
+        Call this only after `fence`, because it aborts transactions of earlier writers that the brokers have forgotten.
 
         Raises:
             OpenTransaction: another transactional id has an open transaction, and it stays open longer than a commit
@@ -81,23 +81,24 @@ class TickLog(Protocol):
     def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
         """Commit records in one transaction. When this returns, all are durable and visible in order.
 
-        A broker that is killed immediately afterwards can forget that it acknowledged the commit. The records are then
-        still in `last_written`. `await_commit_marker` excludes this.
+        A broker that is killed immediately afterwards can forget that it acknowledged the commit. In that case,
+        `last_written` still returns the records. After `await_commit_marker`, the commit can't be forgotten.
 
         Raises:
             Fenced: another writer fenced this one; nothing was written.
-            OutcomeUnknown: the commit was not acknowledged, or its records are not visible; `fence` and `tail` tell
-                whether it took effect.
+            OutcomeUnknown: the commit was not acknowledged, or its records are not visible. Call `fence` and `tail` to
+                find out whether it took effect.
             TickLogUnavailable: nothing was committed.
         """
 
     def await_commit_marker(self, keep_alive: KeepAlive) -> None:
         """Wait until the marker of the last commit is in the log. From then on, the brokers can't forget the commit.
 
-        This takes 1 to 2 ms, so ticks are published without it.
+        This takes 1 to 2 ms, so ticks are published before it.
 
         Raises:
-            OutcomeUnknown: the marker did not become visible; `fence` and `tail` tell whether the commit took effect.
+            OutcomeUnknown: the marker did not become visible. Call `fence` and `tail` to find out whether the commit
+                took effect.
         """
 
     def close(self) -> None:

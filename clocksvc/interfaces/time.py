@@ -1,6 +1,6 @@
 """The interface to the computer's clock, and its implementation. No other module reads the clock.
 
-`clock/` must not import this: its functions receive times as arguments.
+`clock/` must not import this module, because its functions receive times as arguments.
 """
 
 import time
@@ -8,13 +8,13 @@ from typing import Protocol
 
 
 class Time(Protocol):
-    """Where code outside the core reads the time."""
+    """Reads the time for all code outside the core."""
 
     def now_ms(self) -> int:
-        """Wall-clock time, milliseconds since the epoch. Can jump in both directions."""
+        """Return wall-clock time in milliseconds since the epoch. It can jump forward and back."""
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary moment. Never goes back; for timeouts and back-offs."""
+        """Return the seconds since an arbitrary moment, for timeouts and back-offs. They never go back."""
 
 
 class SystemTime:

@@ -31,11 +31,11 @@ class Topics(Protocol):
         """Request partition counts and topic ids from Kafka. Blocks; nothing is cached.
 
         Raises:
-            MetadataUnavailable: no answer, or Kafka does not say whether a topic exists (authorization).
+            MetadataUnavailable: no answer, or an authorization is missing to find out whether a topic exists.
         """
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
-        """The timestamp type of each topic. A topic for which Kafka does not tell it is absent.
+        """Return the timestamp type of each topic. Topics whose type Kafka does not return are absent.
 
         Raises:
             MetadataUnavailable: no answer.
@@ -52,7 +52,7 @@ class Topics(Protocol):
         """Produce one heartbeat record to each partition and wait for all deliveries, for at most `timeout_s`.
 
         Returns:
-            For each partition None if the record was delivered, else a text that says why not.
+            For each partition None if the record was delivered, else the reason as a text.
         """
 
     def close(self) -> None:

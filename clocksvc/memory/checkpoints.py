@@ -1,4 +1,4 @@
-"""Checkpoints in memory: one topic's content, shared, and one writer for each process."""
+"""Checkpoints in memory: the content of one topic, which all processes share, and a writer for each process."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class MemoryCheckpointTopic:
 
     Attributes:
         checkpoints: by dispatcher, then by key.
-        epochs: of each dispatcher's newest writer; older ones are fenced.
+        epochs: the epoch of each dispatcher's newest writer. Older writers are fenced.
     """
 
     checkpoints: dict[str, dict[str, Checkpoint]] = field(default_factory=lambda: defaultdict(dict))

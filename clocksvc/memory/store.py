@@ -1,6 +1,6 @@
 """A store in memory, for one process.
 
-It gives the same answers as the Redis store; the tests in `tests/interfaces` run over both.
+It returns the same results as the Redis store. The tests in `tests/interfaces` run with both.
 """
 
 import threading
@@ -40,8 +40,8 @@ _SLOWEST = 10
 class MemoryStore:
     """A `Store` for one clock. Safe to use from several threads.
 
-    All replicas count as announced from the beginning, so nothing waits for their announcements. The two methods that
-    block wait in real time, and not at all with a timeout of 0.
+    All replicas count as announced from the beginning, so leaders don't wait for announcements. `follow` and
+    `wait_for_notification` wait in real time, not in the time of `time`. With a timeout of 0 they return at once.
 
     Args:
         clock: the clock's name.
@@ -117,7 +117,7 @@ class MemoryStore:
                 state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, config_json), now_ms + ttl_ms)
                 if (
                     state.announcements_complete_since_ms is None or state.announcements_complete_since_ms > now_ms
-                ):  # or: this clock was set back
+                ):  # a later time than now means that the store's clock was set back
                     state.announcements_complete_since_ms = now_ms
 
     def replicas(self) -> list[Replica]:

@@ -36,11 +36,13 @@ class StoreState:
 
     Attributes:
         replicas: announcements with the time at which they expire.
-        announcements_complete_since_ms: None after a loss of announcements, until the first new one.
-        accepted_from_ms: for recreated topics: lower timestamps of unknown partitions are ignored.
-        clocks: the highest raw timestamp of each partition, including excluded ones; None is unknown.
-        base_ms: the `previous` of the next tick while there are no ticks.
-        leader_status, results: with the time at which they expire.
+        announcements_complete_since_ms: the time of the first announcement after announcements were lost; None until
+            this announcement.
+        accepted_from_ms: for each recreated topic, the lowest timestamp that an unknown partition of it accepts. Lower
+            timestamps are ignored, because they may come from the old topic.
+        clocks: the highest raw timestamp of each partition, including excluded ones; None while unknown.
+        base_ms: the time that must be `previous` in the next tick while there are no ticks.
+        leader_status, results: the values with the time at which they expire.
         handed_out: the ids of requests that a leader has read.
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
         finished: finished tasks, with the time at which they are dropped.
@@ -80,24 +82,24 @@ class StoreState:
     task_duplicates: int = 0
 
     def leader(self, now_ms: int) -> Lease | None:
-        """The lease, unless it has expired."""
+        """Return the lease, unless it has expired."""
         return self.lease if self.lease is not None and now_ms < self.lease.expires_ms else None
 
     def digests(self, now_ms: int) -> frozenset[str]:
-        """The configuration digests of the live replicas."""
+        """Return the configuration digests of the live replicas."""
         return frozenset(replica.digest for replica in self.alive(now_ms))
 
     def alive(self, now_ms: int) -> list[Replica]:
-        """The live replicas."""
+        """Return the live replicas."""
         return [replica for replica, expires_ms in self.replicas.values() if now_ms < expires_ms]
 
     def required(self) -> list[tuple[Partition, int | None]]:
-        """The partitions that must report, unknown ones first, then by timestamp, then by name, as in Redis."""
+        """Return the partitions that must report, unknown ones first, then by timestamp, then by name, as in Redis."""
         members = [(p, raw_ms) for p, raw_ms in self.clocks.items() if p not in self.excluded]
         return sorted(members, key=lambda member: (-1 if member[1] is None else member[1], str(member[0])))
 
     def lowest_ms(self) -> int | None:
-        """The lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty."""
+        """Return the lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty."""
         known = []
         for partition, raw_ms in self.clocks.items():
             if partition in self.excluded:
@@ -108,15 +110,15 @@ class StoreState:
         return min(known, default=None)
 
     def last_tick_ms(self) -> int | None:
-        """The global clock: the last tick."""
+        """Return the global clock: the last tick."""
         return self.ticks[-1].at_ms if self.ticks else None
 
     def chain_end_ms(self) -> int | None:
-        """The `previous` of the next tick."""
+        """Return the time that must be `previous` in the next tick."""
         return self.ticks[-1].at_ms if self.ticks else self.base_ms
 
     def boundary_waits(self) -> bool:
-        """Whether the minimum has reached a boundary that is not ticked."""
+        """True if the minimum has reached a boundary that has no tick yet."""
         lowest_ms = self.lowest_ms()
         if lowest_ms is None or self.parameters is None:
             return False
@@ -124,7 +126,7 @@ class StoreState:
         return reached_ms > (self.chain_end_ms() or 0)
 
     def clock_of(self, partition: Partition) -> PartitionClock:
-        """The clock of one partition."""
+        """Return the clock of one partition."""
         raw_ms = self.clocks[partition]
         return PartitionClock(
             partition,
@@ -135,7 +137,7 @@ class StoreState:
         )
 
     def receive(self, reported: PartitionTimestamp, parameters: ClockParameters, now_ms: int) -> Outcome:
-        """Keep one reported timestamp if it counts; returns its outcome."""
+        """Store one reported timestamp if it counts, and return its outcome."""
         partition, timestamp_ms = reported
         if partition not in self.clocks:
             return Outcome.UNKNOWN
@@ -154,7 +156,7 @@ class StoreState:
         return Outcome.ACCEPTED
 
     def note_rejection(self, partition: Partition, outcome: Outcome) -> None:
-        """Record a rejection that the reporter decided."""
+        """Record that the reporter itself rejected a timestamp."""
         if partition in self.clocks and outcome in REJECTIONS:
             self.rejected[partition] = outcome
 
@@ -181,7 +183,7 @@ class StoreState:
         return accepted_from
 
     def submit(self, request: Request, now_ms: int) -> bool:
-        """Keep a request for the leader; True if it is kept, or was before."""
+        """Store a request for the leader. True if it is stored, or if it has a result already."""
         self.requests = {id: one for id, one in self.requests.items() if now_ms < one.expires_ms + REQUEST_RETENTION_MS}
         self.handed_out &= set(self.requests)
         if request.id in self.requests or self.result(request.id, now_ms) is not None:
@@ -192,13 +194,13 @@ class StoreState:
         return True
 
     def hand_out(self, now_ms: int) -> tuple[Request, ...]:
-        """The requests for a leader. From now on they can't be cancelled."""
+        """Return the requests for a leader. After this call, they can't be cancelled."""
         found = [one for id, one in self.requests.items() if id in self.handed_out or now_ms < one.expires_ms]
         self.handed_out.update(one.id for one in found)
         return tuple(sort_requests(found))
 
     def cancel(self, request_id: str) -> bool:
-        """Drop a request that no leader has read; False if there is none."""
+        """Drop a request unless a leader has read it. True if the request was dropped."""
         return request_id not in self.handed_out and self.requests.pop(request_id, None) is not None
 
     def write_result(self, request_id: str, result: RequestResult, expires_ms: int) -> None:
@@ -208,13 +210,13 @@ class StoreState:
         self.results[request_id] = result, expires_ms
 
     def result(self, request_id: str, now_ms: int) -> RequestResult | None:
-        """The result of a request, unless it has expired."""
+        """Return the result of a request, unless it has expired."""
         self.results = {id: one for id, one in self.results.items() if now_ms < one[1]}
         found = self.results.get(request_id)
         return None if found is None else found[0]
 
     def counters(self, now_ms: int) -> Counters:
-        """All counters."""
+        """Return all counters."""
         return Counters(
             reports=dict(self.reports),
             heartbeats=dict(self.heartbeats),
@@ -233,12 +235,12 @@ class StoreState:
         self.dispatchers[dispatcher] = max(at_ms, self.dispatchers.get(dispatcher, (at_ms, 0))[0]), expires_ms
 
     def remember_finished(self, task_id: str, expires_ms: int, now_ms: int, most: int) -> None:
-        """Remember a finished task; drop expired ones, and those that expire first beyond `most`."""
+        """Remember a finished task. Drop expired tasks; if there are more than `most`, drop those that expire first."""
         self.finished[task_id] = expires_ms
         kept = sorted((one for one in self.finished.items() if now_ms < one[1]), key=lambda one: (one[1], one[0]))
         self.finished = dict(kept[-most:])
 
     def trim(self, emitted_before_ms: int) -> None:
-        """Drop the oldest ticks that were emitted before a time; keeps the last tick."""
+        """Drop the oldest ticks, up to the first one that was emitted at or after a time. The last tick is kept."""
         recent = (i for i, tick in enumerate(self.ticks) if tick.emitted_at_ms >= emitted_before_ms)
         del self.ticks[: next(recent, max(0, len(self.ticks) - 1))]

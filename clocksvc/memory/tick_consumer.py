@@ -1,4 +1,4 @@
-"""Consumers of a tick log in memory: a group, and which of its members has the assignment."""
+"""Consumers of a tick log in memory. One member of a group has the assignment."""
 
 from dataclasses import dataclass, field
 
@@ -27,12 +27,12 @@ class MemoryGroup:
     epoch: int = 0
 
     def assign(self, member: "MemoryTickConsumer | None") -> None:
-        """Give the assignment to a member, as a rebalance does; None takes it from all."""
+        """Assign the log to a member, as a rebalance does; None for no member."""
         self.assigned = member
         self.epoch += 1
 
     def leave(self, member: "MemoryTickConsumer") -> None:
-        """Remove a member, as when it closes or its session expires."""
+        """Remove a member, as happens when it closes or when its session expires."""
         if member in self.members:
             self.members.remove(member)
         if self.assigned is member:
@@ -40,7 +40,7 @@ class MemoryGroup:
 
 
 class MemoryTickConsumer:
-    """A `TickConsumer` in a MemoryGroup. It learns of a changed assignment when it polls, as Kafka's consumers do."""
+    """A `TickConsumer` in a MemoryGroup. It notices a new assignment when it polls, as Kafka's consumers do."""
 
     def __init__(self, group: MemoryGroup) -> None:
         self._group = group

@@ -1,4 +1,4 @@
-"""A tick log in memory: the log itself, shared, and one writer for each process."""
+"""A tick log in memory: the log, which all processes share, and a writer for each process."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,10 +22,10 @@ class MemoryLog:
     """One tick log, as all processes see it. Messages are kept encoded, as in Kafka.
 
     Attributes:
-        exists: whether the topic was created (`ensure_topic` does that).
+        exists: True after `ensure_topic` has created the topic.
         entries: all offsets that are kept, markers included.
-        first_offset, end: where the log begins, and the offset after its last one.
-        epoch: the epoch of the newest writer; older ones are fenced.
+        first_offset, end: the first offset of the log, and the offset after the last one.
+        epoch: the epoch of the newest writer. Older writers are fenced.
     """
 
     exists: bool = False
@@ -35,7 +35,7 @@ class MemoryLog:
     epoch: int = 0
 
     def fence(self) -> int:
-        """The epoch of a new writer."""
+        """Fence all writers, and return the epoch of a new one."""
         self.epoch += 1
         return self.epoch
 
@@ -46,17 +46,17 @@ class MemoryLog:
             self.end += 1
 
     def committed(self) -> list[Message]:
-        """All committed messages, oldest first."""
+        """Return all committed messages, oldest first."""
         return list(self.committed_newest_first())[::-1]
 
     def committed_newest_first(self) -> Iterator[Message]:
-        """All committed messages, newest first."""
+        """Yield all committed messages, newest first."""
         for entry in reversed(self.entries.copy()):
             if entry.message is not None:
                 yield entry.message
 
     def committed_from(self, offset: int) -> Iterator[tuple[int, Message]]:
-        """Committed messages with their offsets, from an offset on."""
+        """Yield the committed messages with their offsets, beginning at `offset`."""
         for entry in self.entries.copy():
             if entry.message is not None and entry.offset >= offset:
                 yield entry.offset, entry.message
@@ -103,7 +103,7 @@ class MemoryTickLog:
         self._log.commit([encode_message(record) for record in records])
 
     def await_commit_marker(self, keep_alive: KeepAlive) -> None:
-        """Returns at once: a commit includes its marker."""
+        """Return at once, because a commit includes its marker."""
 
     def close(self) -> None:
         self._epoch = None

@@ -50,7 +50,7 @@ class MemoryTopics:
     def create(
         self, name: str, partitions: int, timestamp_type: TimestampType = TimestampType.CREATE_TIME
     ) -> TopicMetadata:
-        """Create a topic, or recreate it with another id and without records."""
+        """Create a topic, or recreate it with a new id and without records."""
         with self._lock:
             self._topics[name] = MemoryTopic(uuid.uuid4().hex, timestamp_type, [[] for _ in range(partitions)])
             return self.metadata(name)
@@ -61,13 +61,13 @@ class MemoryTopics:
             del self._topics[name]
 
     def add_partitions(self, name: str, more: int) -> TopicMetadata:
-        """Add partitions under the same id."""
+        """Add partitions to a topic. The topic's id does not change."""
         with self._lock:
             self._topics[name].partitions.extend([] for _ in range(more))
             return self.metadata(name)
 
     def metadata(self, name: str) -> TopicMetadata:
-        """A topic's id and number of partitions."""
+        """Return a topic's id and number of partitions."""
         topic = self._topics[name]
         return TopicMetadata(topic.id, len(topic.partitions))
 
@@ -80,7 +80,7 @@ class MemoryTopics:
             topic.partitions[partition.number].append(record)
 
     def records(self, partition: Partition, after: int = 0) -> list[TopicRecord]:
-        """A partition's records from offset `after` on."""
+        """Return a partition's records, beginning at offset `after`."""
         with self._lock:
             return self._topics[partition.topic].partitions[partition.number][after:]
 
