@@ -57,6 +57,6 @@ def test_beat_does_not_start_without_the_packages(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert "a `topic` needs sentry_protos" in done.stderr
+    assert "a `topic` needs the package sentry_protos" in done.stderr
     assert "pip install 'clocksvc[taskbroker]'" in done.stderr
     assert "Traceback" not in done.stderr

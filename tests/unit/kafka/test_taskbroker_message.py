@@ -151,5 +151,5 @@ except SettingsError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
-    assert f"needs {missing}" in done.stdout
+    assert f"needs the package {missing}" in done.stdout
     assert "pip install 'clocksvc[taskbroker]'" in done.stdout
