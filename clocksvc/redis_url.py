@@ -1,7 +1,7 @@
-"""Redis URLs, parsed in one place: for the store's client, the configuration, and Celery's broker. No I/O.
+"""Parses Redis URLs for the store's client, the configuration, and Celery's broker. No I/O.
 
-redis-py's own `from_url` is no substitute: it knows neither Sentinel nor clusters, uses database 0 where the database
-is not a number, and passes unknown parameters on to the connection.
+redis-py's own `from_url` can't be used: it does not support Sentinel and clusters, it uses database 0 if the database
+is not a number, and it passes unknown parameters to the connection.
 """
 
 import re
@@ -32,16 +32,16 @@ _DATABASE = re.compile(r"[0-9]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where a Redis is and how to log in.
+    """The address of a Redis, and the credentials for it.
 
     Attributes:
         kind: `single`, `unix`, `sentinel` or `cluster`.
-        nodes: hosts and ports; the sentinels' where `kind` is `sentinel`.
-        path: the socket's path where `kind` is `unix`.
+        nodes: hosts and ports; for `kind` `sentinel`, those of the Sentinels.
+        path: the path of the socket, for `kind` `unix`.
         database: the number of the database.
-        service: the name that the sentinels know the master by.
-        sentinel_username, sentinel_password: the login at the sentinels, if they require one.
-        prefix: the prefix of all keys, if the URL has one.
+        service: the Sentinels' name for the master.
+        sentinel_username, sentinel_password: the credentials for the Sentinels, if they require any.
+        prefix: the prefix of all keys, if the URL contains one.
         ssl_ca_certs: PEM file with the authorities that may sign the server's certificate.
         ssl_certfile, ssl_keyfile: PEM files with the client's certificate and its key.
     """
@@ -62,16 +62,16 @@ class RedisAddress:
     ssl_keyfile: str | None = None
 
     def tls_files(self) -> dict[str, str]:
-        """The TLS files that are set, by redis-py's names of these parameters."""
+        """Return the TLS files that are set. The keys are redis-py's names of these parameters."""
         files = {name: getattr(self, name) for name in _TLS_FILES}
         return {name: file for name, file in files.items() if file is not None}
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Parse `redis://`, `unix://`, `redis+sentinel://` or `redis+cluster://`; with TLS: `rediss`.
+    """Parse a URL `redis://`, `unix://`, `redis+sentinel://` or `redis+cluster://`. `rediss` instead of `redis` is TLS.
 
     Raises:
-        InvalidValue: for `redis.url`; says what is wrong, without the password.
+        InvalidValue: the URL is not valid. The error's field is `redis.url`, and its text has no password.
     """
     try:
         parts = urlsplit(url)
@@ -105,7 +105,7 @@ def parse_redis_url(url: str) -> RedisAddress:
 
 
 def parse_node(text: str, default_port: int) -> Node | None:
-    """The host and port of `host`, `host:port` or `[IPv6]:port`; None if it is none of these."""
+    """Parse `host`, `host:port` or `[IPv6]:port`, and return host and port. None if the text has another form."""
     match = _NODE.fullmatch(text)
     port = int(match[2] or default_port) if match else 0
     return (match[1].strip("[]"), port) if match and 1 <= port <= 65_535 else None

@@ -1,1 +1,1 @@
-"""Everything that talks to Redis. Only this package imports `redis`."""
+"""All clients of Redis. Only this package imports `redis`."""

@@ -1,6 +1,6 @@
 """A client of one Redis, created on first use.
 
-A Redis that does not answer fails a call within two to three seconds, not within minutes.
+If Redis does not answer, a call fails within two to three seconds.
 """
 
 import threading
@@ -34,7 +34,10 @@ class RedisConnection:
         self._client: RedisClient | None = None
 
     def client(self) -> RedisClient:
-        """The client. A cluster's client reads the cluster's slots when it is created. Raises redis-py's errors."""
+        """Return the client, and create it if necessary. Raises redis-py's errors.
+
+        The client of a cluster reads the cluster's slots when it is created.
+        """
         if self._client is None:
             with self._lock:
                 if self._client is None:

@@ -1,6 +1,6 @@
-"""What `clocksvc check` and a starting service read from Redis: its INFO, and which commands the user may not run.
+"""Reads from Redis its INFO and which commands the user may not run, for `clocksvc check` and a starting service.
 
-It does not evaluate anything: `clocksvc.check.probe_redis` does.
+`clocksvc.check.probe_redis` evaluates the results.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from clocksvc.redis.scripts import TRIAL
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """One Redis, or one master of a cluster. None for what is not known, because the user may not run INFO.
+    """One Redis, or one master of a cluster. Attributes are None if the user may not run INFO.
 
     Attributes:
         node: the address of a cluster's node; otherwise empty.
         name: product and version, such as `Redis 7.2.4` or `Valkey 9.0.0`.
-        version: the version of Redis whose commands it speaks.
+        version: the version of Redis with which it is compatible.
         role: `master` or `slave`.
         policy: the maxmemory-policy.
         maxmemory: the memory limit in bytes; 0 for no limit.
-        used: the memory in use, in bytes.
+        used: the used memory in bytes.
     """
 
     node: str
@@ -39,7 +39,7 @@ class RedisFacts:
 
 
 def read_facts(connection: RedisConnection) -> list[RedisFacts]:
-    """The facts of the Redis, or of every master of the cluster.
+    """Return the facts about the Redis, or about every master of the cluster.
 
     Raises:
         StoreUnavailable: Redis does not answer.
@@ -57,13 +57,14 @@ def read_facts(connection: RedisConnection) -> list[RedisFacts]:
 
 
 def missing_commands(connection: RedisConnection, prefix: str, clock: str) -> list[str]:
-    """The commands that the user may not run on a clock's keys. All keys that this writes are removed by its script.
+    """Return the commands that the user may not run on a clock's keys. The script removes the key that it writes.
 
     Raises:
-        StoreUnavailable: Redis does not answer, or the user may not run a script: the message names the permission.
+        StoreUnavailable: Redis does not answer, or the user may not run scripts. The message contains the permission
+            that is missing.
     """
     with translated():
-        # EVAL, not EVALSHA: the test must include the permission to send a script that the server does not have.
+        # EVAL instead of EVALSHA, because the user also needs the permission to send a new script to the server.
         client: Any = connection.client()
         denied: list[str] = client.eval(TRIAL.text, 1, key(prefix, clock, "trial"))
         return denied

@@ -1,4 +1,4 @@
-"""Translates redis-py's errors to the errors of the store interface. No message has a password."""
+"""Translates redis-py's errors to the errors of the store interface. No message contains a password."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _NO_KEY = "the Redis user lacks a permission on one of the clock's keys (ACL LOG
 _READ_ONLY = "Redis is a read-only replica: use its master's address, or Sentinel"
 _FULL = "Redis is out of memory (maxmemory)"
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
-    # The most specific class first: many are subclasses of others.
+    # Subclasses must be before their base classes.
     (AuthenticationError, _CREDENTIALS),
     (AuthenticationWrongNumberOfArgsError, _CREDENTIALS),
     (AuthorizationError, _CREDENTIALS),
@@ -67,7 +67,7 @@ _ANSWERS = {
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate redis-py's errors; the original error is the cause."""
+    """Translate redis-py's errors to clocksvc's errors. `__cause__` is the original error."""
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:

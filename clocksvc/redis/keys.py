@@ -1,6 +1,6 @@
-"""All Redis keys of a clock: type, writer, lifetime and meaning. A test checks that there are no others.
+"""Lists all Redis keys of a clock: type, writer, lifetime and meaning. A test checks that the list is complete.
 
-All keys of a clock share a hash tag, so that in a cluster they live on one node and one script may use them.
+All keys of a clock have the same hash tag. In a cluster they are therefore on one node, and one script may use them.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ class Key:
     """One key of a clock.
 
     Attributes:
-        name: the last part; the complete key is `{prefix}:{{{clock}}}:{name}`, with the clock's name in braces.
-        type: the type, as TYPE returns it.
-        expires: whether it always has a TTL.
-        lifetime: how it ends, or what limits its size.
-        writer: the parts of clocksvc that write it.
-        meaning: its contents.
+        name: the last part of the key, which is `{prefix}:{{{clock}}}:{name}`: the clock's name is in braces.
+        type: the type, as the command TYPE returns it.
+        expires: True if the key always has a TTL.
+        lifetime: when the key is removed, or what limits its size.
+        writer: the parts of clocksvc that write the key.
+        meaning: the contents of the key.
     """
 
     name: str
@@ -36,9 +36,9 @@ KEYS = (
         "leader; reports write crossed_ms and unknown_seen_ms",
         "identity (cluster_id, format), parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), generation, excluded_count, "
-        "base_ms (`previous` of the first tick), crossed_ms, unknown_seen_ms, "
+        "base_ms (the tick before the first tick in the stream), crossed_ms, unknown_seen_ms, "
         "standing (operator overrides, JSON), "
-        "recreated (recreated topics: timestamps of their unknown partitions count from this time in ms, JSON)",
+        "recreated (recreated topics, JSON: lower timestamps in ms of their unknown partitions are ignored)",
     ),
     Key(
         "roster",
@@ -191,11 +191,11 @@ KEYS = (
         False,
         "inside one script: removed by the script that created it",
         "clocksvc check",
-        "permissions are tested on it",
+        "a key for the test of permissions",
     ),
 )
 
 
 def key(prefix: str, clock: str, name: str) -> str:
-    """The complete key."""
+    """Return the complete key."""
     return f"{prefix}:{{{clock}}}:{name}"

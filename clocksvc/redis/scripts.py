@@ -1,8 +1,9 @@
 """The Lua scripts: their keys, their texts, and how they are called.
 
-A call is EVALSHA; if the server does not have the script, EVAL. redis-py's `register_script` is no substitute: instead
-of EVAL it sends SCRIPT LOAD to every master of a cluster, so one lost master fails the call, and every user needs the
-permission `script|load`. Scripts never run inside a pipeline: a missing script would fail late.
+A call uses EVALSHA. If the server does not have the script, it uses EVAL. redis-py's `register_script` has two
+disadvantages: instead of EVAL it sends SCRIPT LOAD to every master of a cluster, so a call fails if one master is down;
+and every user needs the permission `script|load`. Scripts are never called in a pipeline, where the error of a missing
+script would come too late.
 """
 
 import hashlib
@@ -25,10 +26,10 @@ class Script:
 
     Attributes:
         name: the name of its file, without `.lua`.
-        keys: the names of its KEYS in order, as in keys.py.
-        uses: files with shared functions, prepended to it.
+        keys: the names of the script's KEYS in order, as in keys.py.
+        uses: files with shared functions, which are prepended to the script.
         text: the complete text.
-        sha: the SHA-1 of the text, for EVALSHA.
+        sha: the SHA-1 hash of the text, for EVALSHA.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Scripts:
         self._keys = {script: [key(prefix, clock, name) for name in script.keys] for script in ALL}
 
     def call(self, client: RedisClient, script: Script, arguments: Iterable[Argument] = ()) -> Any:
-        """Call a script; returns its RESP2 result. Blocks for one request. Raises redis-py's errors."""
+        """Call a script, and return its RESP2 result. Blocks for one request. Raises redis-py's errors."""
         keys = self._keys[script]
         sent: Sequence[Any] = [*keys, *arguments]
         try:

@@ -1,6 +1,6 @@
-"""The store interface on Redis: each method is one script or one command on the keys of one clock.
+"""Implements the store interface with Redis. Each method calls one script or one command on the keys of one clock.
 
-It caches no state of the clock. All reads and writes go to the master.
+The store does not cache a clock's state. All reads and writes go to the master.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,8 +52,8 @@ _SHORTEST_BLOCK_S = 0.01
 class RedisStore:
     """One clock's volatile state in Redis.
 
-    A wait for a notification or a tick is a series of blocking commands, each for half of the connection's timeout: a
-    lost server is noticed in time, and a long wait is not mistaken for one.
+    A wait for a notification or a tick is a series of blocking commands. Each of them blocks for half of the
+    connection's timeout. So the store detects a lost server in time, and a long wait does not cause a timeout.
 
     Attributes:
         prefix: the prefix of the keys.
@@ -125,7 +125,10 @@ class RedisStore:
         previous_ms = ticks[0].previous_ms if ticks else None
         broken = first_chain_break(previous_ms, ticks)
         if broken is not None:
-            raise ChainBroken(f"tick {broken.at_ms} ms does not follow {broken.previous_ms} ms here")
+            raise ChainBroken(
+                f"the ticks to publish are not one chain: the tick before {broken.at_ms} ms is not its previous tick, "
+                f"{broken.previous_ms} ms, or is not earlier"
+            )
         arguments = (token, wire.optional_ms(previous_ms), self._recent_ticks_ms, *wire.tick_arguments(ticks))
         return int(self._call(scripts.PUBLISH, arguments))
 
@@ -223,7 +226,7 @@ class RedisStore:
     def now_ms(self) -> int:
         return int(self._call(scripts.NOW))
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    # -- private ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _redis(self) -> Iterator[Any]:
@@ -247,7 +250,7 @@ class RedisStore:
 
 
 def open_redis_store(url: str, clock: str, prefix: str = "clocksvc") -> RedisStore:
-    """One clock's store with its own connection. A `?prefix=` in the URL takes precedence over `prefix`.
+    """Return one clock's store, with its own connection. A `?prefix=` in the URL overrides `prefix`.
 
     Raises:
         InvalidValue: the URL is not valid.

@@ -1,6 +1,6 @@
-"""The configuration: one YAML file and the environment, validated completely before anything starts.
+"""The configuration, from one YAML file and environment variables. It is validated completely before anything starts.
 
-Must not connect anywhere, nor read the environment of the process: `load` takes it as an argument.
+This package must not connect to servers or read `os.environ`. The variables are an argument of `load`.
 """
 
 from clocksvc.settings.api import ApiSettings, check_bind

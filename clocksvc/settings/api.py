@@ -23,7 +23,7 @@ def _parse_clocks(value: object) -> object:
 
 
 class TokenSettings(Section):
-    """A caller of the service. `clocks` None: all clocks."""
+    """A caller of the service. `clocks` is None if the caller may access all clocks."""
 
     name: Text = Field(description="a name for the caller")
     token: Secret | None = None
@@ -43,7 +43,7 @@ class TokenSettings(Section):
 
 
 class ApiSettings(Section):
-    """`port` 0: any free port."""
+    """The address of the HTTP service, and its tokens. `port` 0 means any free port."""
 
     host: Text = "127.0.0.1"
     port: Port = 8080
@@ -61,17 +61,17 @@ class ApiSettings(Section):
                 errors.append(FieldError(("tokens", index, "name"), "wanted each name once", token.name))
             first = tokens.setdefault(token.token.get_secret_value() if token.token else "", index)
             if first != index:
-                wanted = f"wanted another token: api.tokens.{first} has the same"
+                wanted = f"wanted a different token: api.tokens.{first} has the same one"
                 errors.append(FieldError(("tokens", index, "token"), wanted, token.token))
         raise_errors(errors)
         return self
 
 
 def check_bind(api: ApiSettings, insecure: bool) -> None:
-    """Check that an address that other machines can reach has tokens, unless `insecure`.
+    """Check that there are tokens if other machines can reach the address. Does nothing if `insecure` is True.
 
     Raises:
-        InvalidValue: there are no tokens; names `api.host`.
+        InvalidValue: there are no tokens. The error's field is `api.host`.
     """
     if api.tokens or insecure or _is_loopback(api.host):
         return

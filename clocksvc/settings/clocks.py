@@ -1,6 +1,6 @@
 """The section `clocks`.
 
-ClockSpec checks the values of a clock; here are only the checks across clocks, and those of YAML types.
+This module checks types, and compares the clocks with each other. ClockSpec checks the values of each clock.
 """
 
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from clocksvc.interfaces.checkpoints import (
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 
-# Replaces a field that ClockSpec has rejected, so that the clock's other fields are checked as well.
+# Valid values. They replace values that ClockSpec has rejected, so that the other fields are checked, too.
 _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
     "clocks": {"name": "clock"},
     "topics": {"topics": ("placeholder",)},
@@ -31,7 +31,7 @@ _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
 
 
 class HeartbeatSettings(Section):
-    """The heartbeats that are sent to every partition of a clock's topics. `every` in milliseconds."""
+    """The heartbeats that are sent to every partition of a clock's topics. `every` is in milliseconds."""
 
     every: WholeSeconds = 60_000
     key: bytes | None = None
@@ -39,7 +39,7 @@ class HeartbeatSettings(Section):
 
 
 class ClockSettings(Section):
-    """One clock. Durations in milliseconds; `name` is the clock's key in the section."""
+    """One clock. Durations are in milliseconds. `name` is the clock's key in the section."""
 
     name: str = Field(exclude=True, repr=False, description="a name")
     topics: tuple[str, ...] = Field(description="the list of topics that the clock watches")
@@ -67,11 +67,11 @@ class ClockSettings(Section):
 
     @property
     def tick_log_topic(self) -> str:
-        """The topic with the ticks: `tick_log`, or `<name>-ticks`."""
+        """The topic with the ticks: `tick_log`, or `<name>-ticks` if `tick_log` is not set."""
         return f"{self.name}-ticks" if self.tick_log is None else self.tick_log
 
     def spec(self) -> ClockSpec:
-        """The clock as the core takes it."""
+        """Return the clock as a ClockSpec."""
         return ClockSpec(**self._spec_arguments())
 
     def _spec_arguments(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class ClockSettings(Section):
         }
 
     def _every(self, heartbeat: HeartbeatSettings) -> int:
-        # An interval shorter than the default of `every` is no error: the default is then the interval.
+        # If `every` is not set, a short interval must not be an error. Therefore the default is at most the interval.
         written = "every" in heartbeat.model_fields_set
         return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
 
@@ -112,7 +112,7 @@ def _core_errors(arguments: dict[str, Any]) -> list[FieldError]:
 
 
 def add_names(clocks: object) -> object:
-    """Put each clock's key into its mapping as `name`. Other values stay as they are: the fields reject them."""
+    """Put each clock's key into its mapping as `name`. Other values are unchanged, and rejected later."""
     if not isinstance(clocks, dict):
         return clocks
     errors = []
@@ -126,10 +126,12 @@ def add_names(clocks: object) -> object:
 
 
 def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
-    """Check that there is a clock, and that no tick log is also another topic of a clock.
+    """Check that there is at least one clock, and that no topic has two purposes.
+
+    A topic can be a tick log, a watched topic, or a checkpoint topic.
 
     Raises:
-        FieldErrors: names each clock and field.
+        FieldErrors: an error for each clock and field that is wrong.
     """
     if not clocks:
         raise FieldErrors([FieldError((), "wanted at least one clock")])
@@ -140,9 +142,11 @@ def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
         log, path = clock.tick_log_topic, (name, "tick_log")
         owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
         if owner != name:
-            errors.append(FieldError(path, f"wanted a topic of its own: clock {owner!r} writes its ticks there", log))
+            errors.append(
+                FieldError(path, f"wanted a different topic: it is already the tick log of clock {owner!r}", log)
+            )
         if watcher != name:
-            errors.append(FieldError(path, f"wanted a topic that no clock watches: clock {watcher!r} does", log))
+            errors.append(FieldError(path, f"wanted a different topic: clock {watcher!r} watches this one", log))
     raise_errors(errors + _dispatcher_errors(clocks))
     return clocks
 
@@ -154,8 +158,8 @@ def _dispatcher_errors(clocks: dict[str, ClockSettings]) -> list[FieldError]:
     for name, clock in clocks.items():
         log = clock.tick_log_topic
         if log in checkpoints:
-            reason = f"the dispatchers of clock {checkpoints[log]!r} store their checkpoints there"
-            errors.append(FieldError((name, "tick_log"), f"wanted a topic of its own: {reason}", log))
+            reason = f"the dispatchers of clock {checkpoints[log]!r} store their checkpoints in this one"
+            errors.append(FieldError((name, "tick_log"), f"wanted a different topic: {reason}", log))
         for topic in checkpoints.keys() & set(clock.topics):
             reason = f"the dispatchers of clock {checkpoints[topic]!r} store their checkpoints in this one"
             errors.append(FieldError((name, "topics"), f"wanted topics with records: {reason}", topic))

@@ -1,6 +1,6 @@
-"""YAML text as plain data. Knows no field.
+"""Parses YAML text to plain data. Does not check any field.
 
-Errors give the position, never the text, which may contain a secret.
+Errors contain the position of a mistake, but no text of the document, because the text may contain a secret.
 """
 
 import re
@@ -10,14 +10,14 @@ import yaml
 
 
 class InvalidYaml(ValueError):
-    """The text is not YAML that can be read as plain data. The message gives the position and the reason."""
+    """The text can't be parsed as YAML with plain data. The message contains the position and the reason."""
 
 
 def read_yaml(text: str) -> Any:
-    """Read mappings, lists and scalars; None for an empty document.
+    """Return the mappings, lists and scalars of a YAML document; None if the document is empty.
 
     Raises:
-        InvalidYaml: the text is anything else, or a mapping has a key twice.
+        InvalidYaml: the text is not YAML, has other types of values, or has a mapping with a duplicate key.
     """
     try:
         return yaml.load(text, _Loader)
@@ -26,12 +26,14 @@ def read_yaml(text: str) -> Any:
     except RecursionError:
         raise InvalidYaml("it is nested too deeply") from None
     except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
-        # PyYAML's constructors raise these for a scalar that does not match its tag or its form, such as 2024-13-45.
-        raise InvalidYaml("a value looks like another type, such as a date, but is none: put it in quotes") from None
+        # PyYAML raises these errors for a scalar that does not match its tag or its form, such as 2024-13-45.
+        raise InvalidYaml(
+            "a value looks like a date or another special type, but is not valid as one: put the value in quotes"
+        ) from None
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
-    """Rejects duplicate keys. It does so before merge keys (`<<`) are resolved, which may repeat a key."""
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Rejects duplicate keys. Checks before merge keys (`<<`) are resolved, because a merge may repeat a key."""
 
     def compose_mapping_node(self, anchor: str | None) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -44,7 +46,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
         return node
 
 
-class _DuplicateKey(yaml.MarkedYAMLError):  # type: ignore[misc]  # PyYAML carries no types
+class _DuplicateKey(yaml.MarkedYAMLError):  # type: ignore[misc]  # PyYAML has no types
     """A duplicate key. Its message contains a key, never a value."""
 
 
@@ -52,6 +54,6 @@ def _describe(error: Any) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it contains a character that YAML does not allow"
     if not isinstance(error, _DuplicateKey):
-        # `<scalar>` is the type of a token; anything else in quotes is text of the document.
+        # `<scalar>` is the type of a token. All other quoted texts come from the document.
         problem = re.sub(r"'(?!<[^'<>]*>')[^']*'|\"[^\"]*\"", "…", problem)
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)

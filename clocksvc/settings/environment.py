@@ -1,9 +1,9 @@
 """Settings from environment variables: `CLOCKSVC_REDIS__URL` sets `redis.url`.
 
-Must not read `os.environ`: the variables are an argument. The sections validate the values.
+Must not read `os.environ`. The variables are an argument. The sections validate the values.
 
-pydantic-settings does not replace this module: it has no names with dots or dashes, no list elements by number, ignores
-unknown variables, does not tell which variable set a field, and stops at the first value that it can't parse.
+pydantic-settings can't be used: it does not support names with dots or dashes, or list elements by number. It ignores
+unknown variables, does not report which variable sets a field, and stops at the first value that it can't parse.
 """
 
 import re
@@ -36,10 +36,12 @@ _INJECTED_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 def variables_by_path(environ: Mapping[str, str], data: object, problems: Problems) -> dict[FieldPath, str]:
-    """The variable that sets each path. A variable with the prefix CLOCKSVC_ that sets no field is a problem.
+    """Return the variable that sets each path.
+
+    A variable with the prefix CLOCKSVC_ that does not set a field is added to `problems`.
 
     Args:
-        data: the content of the file, for the names of its clocks.
+        data: the content of the file, for the names of the clocks in it.
     """
     found: dict[FieldPath, str] = {}
     for variable in sorted(environ, key=lambda name: [(len(part), part) for part in name.split("__")]):
@@ -54,7 +56,7 @@ def variables_by_path(environ: Mapping[str, str], data: object, problems: Proble
         if path is None:
             problems.add_text(f"{variable}: unknown variable: {_explain_unknown(segments)}")
         elif path in found:
-            problems.add_text(f"{variable}: it sets the same field as {found[path]}: wanted one of the two")
+            problems.add_text(f"{variable}: {found[path]} sets the same field. Remove one of the two variables")
         else:
             found[path] = variable
     return found
@@ -63,7 +65,7 @@ def variables_by_path(environ: Mapping[str, str], data: object, problems: Proble
 def apply_environment(
     data: object, found: Mapping[FieldPath, str], environ: Mapping[str, str], problems: Problems
 ) -> object:
-    """A copy of `data`, the content of the file, with the values of the variables.
+    """Return a copy of `data`, the content of the file, with the values of the variables.
 
     Args:
         found: the variable that sets each path.
@@ -81,7 +83,7 @@ def apply_environment(
             problems.add_text(f"{variable}: not valid YAML: {error}")
         if path[0] == "clocks" and len(path) > 1 and isinstance(file_clocks, dict) and path[1] not in file_clocks:
             known = [name for name in file_clocks if isinstance(name, str)]
-            text = f" (the file has no clock {path[1]!r}; it comes from {variable}{suggestion(str(path[1]), known)})"
+            text = f" (the file has no clock {path[1]!r}; {variable} adds it{suggestion(str(path[1]), known)})"
             problems.add_hint(path[:2], text)
     return data
 
@@ -93,7 +95,7 @@ def _is_injected(variable: str, value: str) -> bool:
 
 
 def _path(segments: list[str], data: object) -> FieldPath | None:
-    """The path of a variable; None if there is no such field."""
+    """Return the path of the field that a variable sets; None if there is no such field."""
     path: FieldPath = ()
     field_type: FieldType = Settings
     for segment in segments:
@@ -151,7 +153,7 @@ def _accepts_all(path: FieldPath) -> bool:
 
 
 def _secret_counterpart(path: FieldPath) -> FieldPath | None:
-    """`password` for `password_file` and the reverse: a variable replaces both of them in the file."""
+    """Return the path of `password` for `password_file`, and vice versa. A variable for one overrides both."""
     last = path[-1]
     if not isinstance(last, str) or len(path) < 2:
         return None
@@ -169,11 +171,11 @@ def _all_variables() -> Iterator[str]:
 
 
 class IndexGap(ValueError):
-    """An index beyond the end of a list."""
+    """An index is beyond the end of a list."""
 
 
 def get(data: object, path: FieldPath) -> Any:
-    """The value at `path`; None if there is none."""
+    """Return the value at `path`; None if there is no value."""
     for segment in path:
         if isinstance(data, dict):
             data = data.get(segment)
@@ -185,9 +187,9 @@ def get(data: object, path: FieldPath) -> Any:
 
 
 def put(data: object, path: FieldPath, value: object) -> object:
-    """A copy of `data` with `value` at `path`. Missing mappings and lists on the path are created.
+    """Return a copy of `data` with `value` at `path`. Missing mappings and lists on the path are created.
 
-    If a scalar is on the path, the copy has no `value`; validation rejects the scalar.
+    If there is a scalar on the path, the copy does not contain `value`. Validation rejects the scalar later.
 
     Raises:
         IndexGap: an index is beyond the end of a list.
@@ -198,7 +200,7 @@ def put(data: object, path: FieldPath, value: object) -> object:
     if isinstance(head, int) and (data is None or isinstance(data, list)):
         items = list(data or [])
         if head > len(items):
-            raise IndexGap(f"wanted an index of at most {len(items)}, the next one of the list")
+            raise IndexGap(f"wanted an index of at most {len(items)}, because the list has {len(items)} elements")
         return [*items[:head], put(items[head] if head < len(items) else None, rest, value), *items[head + 1 :]]
     if isinstance(head, str) and (data is None or isinstance(data, dict)):
         mapping = data or {}
@@ -207,7 +209,7 @@ def put(data: object, path: FieldPath, value: object) -> object:
 
 
 def remove(data: object, path: FieldPath) -> object:
-    """A copy of `data` without the key at the end of `path`."""
+    """Return a copy of `data` without the key at the end of `path`."""
     parent = get(data, path[:-1])
     if not isinstance(parent, dict) or path[-1] not in parent:
         return data

@@ -1,6 +1,6 @@
-"""The type of the field at a path of the configuration.
+"""Finds the type of the field at a path of the configuration.
 
-A field type is a type annotation without its validators and its "or None". Must not look at values.
+A field type is a type annotation without validators and without `None`. This module must not use values.
 """
 
 import types
@@ -16,7 +16,7 @@ FieldType: TypeAlias = Any
 
 
 def type_at(path: FieldPath) -> FieldType:
-    """The type of the field at `path`; None if there is no such field."""
+    """Return the type of the field at `path`; None if there is no such field."""
     field_type: FieldType = Settings
     for segment in path:
         field_type = child(field_type, segment)
@@ -24,7 +24,7 @@ def type_at(path: FieldPath) -> FieldType:
 
 
 def child(field_type: FieldType, segment: object) -> FieldType:
-    """The type of the value under `segment` of a section, list or mapping; None if there is none."""
+    """Return the type of the value at the key `segment` of a section, list or mapping; None if there is none."""
     if field_type is KafkaSettings:
         return SecretStr if isinstance(segment, str) and is_secret(segment) else str
     if is_section(field_type):
@@ -37,7 +37,7 @@ def child(field_type: FieldType, segment: object) -> FieldType:
 
 
 def unwrap(annotation: FieldType) -> FieldType:
-    """The annotation without its validators and its "or None"."""
+    """Return the annotation without validators and without `None`."""
     origin = origin_of(annotation)
     if origin is Annotated:
         return unwrap(get_args(annotation)[0])
@@ -48,38 +48,38 @@ def unwrap(annotation: FieldType) -> FieldType:
 
 
 def may_be_null(section: FieldType, name: object) -> bool:
-    """Whether `section` has a field of this name that may be null."""
+    """True if `section` has a field of this name that may be null."""
     if not is_section(section) or name not in field_names(section):
         return False
     return type(None) in get_args(section.model_fields[name].annotation)
 
 
 def field_names(section: FieldType) -> list[str]:
-    """The fields of a section that a user may set."""
+    """Return the names of the fields of a section that a user may set."""
     return [name for name, field in section.model_fields.items() if not field.exclude]
 
 
 def is_section(field_type: FieldType) -> bool:
-    """Whether the type is a fixed set of fields."""
+    """True if the type is a fixed set of fields."""
     return isinstance(field_type, type) and issubclass(field_type, Section)
 
 
 def is_list(field_type: FieldType) -> bool:
-    """Whether the type is a list."""
+    """True if the type is a list."""
     return origin_of(field_type) is tuple
 
 
 def is_mapping(field_type: FieldType) -> bool:
-    """Whether the type is a mapping with the user's own keys, such as the clocks."""
+    """True if the type is a mapping with the user's own keys, such as `clocks`."""
     return origin_of(field_type) is dict
 
 
 def is_scalar(field_type: FieldType) -> bool:
-    """Whether the type is none of the others: text, a number, a switch or a duration."""
+    """True if the type is a text, a number, true or false, or a duration."""
     nested = is_section(field_type) or is_list(field_type) or is_mapping(field_type)
     return not nested and field_type is not KafkaSettings
 
 
 def origin_of(field_type: FieldType) -> object:
-    """`get_origin`, whose result mypy takes for a ParamSpec."""
+    """Call `get_origin`. The result has the type object, because mypy assumes a ParamSpec."""
     return get_origin(field_type)

@@ -1,6 +1,6 @@
 """Base types of all sections: strict fields, secrets, durations, and the errors of a section's own checks.
 
-Must not know any section.
+Must not import a section.
 """
 
 from collections.abc import Iterable
@@ -14,18 +14,24 @@ from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 NO_VALUE = object()
-"""In place of a value that must not or need not be shown."""
+"""The `value` of a FieldError whose value is not shown."""
 
 
 class Section(BaseModel):
-    """A section of the configuration. Rejects unknown fields; immutable."""
+    """A section of the configuration. It rejects unknown fields, and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """An error of a section's own check: the path relative to the section, the reason, the value to show."""
+    """An error of a section's own check.
+
+    Attributes:
+        path: the path of the field, relative to the section.
+        reason: what is wrong or wanted.
+        value: the value to show in the message.
+    """
 
     path: FieldPath
     reason: str
@@ -41,7 +47,7 @@ class FieldErrors(ValueError):
 
 
 def raise_errors(errors: list[FieldError]) -> None:
-    """Raise FieldErrors if there are any."""
+    """Raise FieldErrors if the list is not empty."""
     if errors:
         raise FieldErrors(errors)
 
@@ -68,7 +74,7 @@ WholeSeconds = Annotated[int, BeforeValidator(parse_whole_seconds)]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean 'url'?`, or an empty text if no known name is similar."""
+    """Return a text such as `: did you mean 'url'?`; "" if no known name is similar."""
     by_lower_case = {one.lower(): one for one in known}
     near = get_close_matches(name[:200].lower(), by_lower_case, n=1, cutoff=0.6)
     return f": did you mean {by_lower_case[near[0]]!r}?" if near else ""

@@ -1,7 +1,7 @@
-"""The section `kafka`: any setting of librdkafka under its own name, except those that would break a promise.
+"""The section `kafka`: all settings of librdkafka by their own names, except those that would break a promise.
 
-`KNOWN_SETTINGS` is for suggestions and variables; it need not be complete, because librdkafka rejects unknown settings.
-Must not import a Kafka client: `kafka.settings_check` lets librdkafka check the values.
+`KNOWN_SETTINGS` is for suggestions and variables. It need not be complete, because librdkafka rejects unknown settings.
+This module must not import a Kafka client. `clocksvc.kafka.admin.check_settings` checks the values with librdkafka.
 """
 
 import math
@@ -56,14 +56,14 @@ topic.metadata.refresh.interval.ms topic.metadata.refresh.sparse transaction.tim
 KNOWN_SETTINGS = frozenset(_NAMES.split())
 
 _REPLICAS = "a tick is published only after all in-sync replicas have it"
-_COMMITTED = "ticks are read as committed and by offset, and no offsets of a group are changed"
+_COMMITTED = "clocksvc reads committed ticks by their offsets, and does not commit offsets of a group"
 _OUTCOME = "every record's delivery is checked"
 _FORBIDDEN = {
     "acks": _REPLICAS,
     "request.required.acks": _REPLICAS,
     "enable.idempotence": "the tick log must have each tick once",
     "enable.gapless.guarantee": "the tick log must have each tick once",
-    "transactional.id": "it is the name of the tick log, which fences an old leader",
+    "transactional.id": "clocksvc derives it from the name of the tick log, so that a new leader fences the old one",
     "isolation.level": _COMMITTED,
     "group.id": _COMMITTED,
     "group.instance.id": _COMMITTED,
@@ -75,7 +75,7 @@ _FORBIDDEN = {
     "delivery.report.only.error": _OUTCOME,
     "produce.offset.report": _OUTCOME,
     "test.mock.num.brokers": "ticks need a real Kafka",
-    "metadata.broker.list": "it is another name of bootstrap.servers: use that name",
+    "metadata.broker.list": "use the name bootstrap.servers, which means the same",
 }
 _SECRET_WORDS = frozenset({"password", "passphrase", "secret", "pem", "token"})
 _NEAR = 0.75
@@ -86,7 +86,7 @@ _DEFAULTS = {"bootstrap.servers": "localhost:9092"}
 
 
 class KafkaSettings(RootModel[dict[str, SecretStr]]):
-    """librdkafka's settings as text. All of them are stored as secrets, so that none is shown by mistake."""
+    """librdkafka's settings as text. All values are stored as secrets, so that no value is shown by mistake."""
 
     @field_validator("root", mode="before")
     @classmethod
@@ -97,7 +97,7 @@ class KafkaSettings(RootModel[dict[str, SecretStr]]):
         return {**_DEFAULTS, **{name: _as_text(setting) for name, setting in value.items()}}
 
     def reveal(self) -> dict[str, str]:
-        """Name and value of every setting, secrets in plain text."""
+        """Return the name and value of every setting. Secrets are plain text."""
         return {name: value.get_secret_value() for name, value in self.root.items()}
 
 
@@ -126,7 +126,7 @@ def _value_error(name: str, value: object) -> FieldError | None:
     if not isinstance(value, str | int | float | SecretStr) or huge or _is_not_finite(value):
         return FieldError((name,), "wanted text, a number, true or false", value)
     if name in _DEFAULTS and not str(value).strip():
-        return FieldError((name,), "wanted host:port, several with a comma between", value)
+        return FieldError((name,), "wanted host:port; separate several addresses with commas", value)
     return None
 
 
@@ -141,7 +141,7 @@ def _as_text(value: Any) -> Any:
 
 
 def setting_for_variable(variable: str) -> str:
-    """librdkafka's name for the last part of a variable: `SASL_PASSWORD_FILE` is `sasl.password_file`."""
+    """Return librdkafka's name for the last part of a variable: `sasl.password_file` for `SASL_PASSWORD_FILE`."""
     if known := _BY_VARIABLE.get(variable.upper()):
         return known
     dotted = variable.lower().replace("_", ".")
@@ -150,24 +150,24 @@ def setting_for_variable(variable: str) -> str:
 
 
 def forbidden_reason(name: str) -> str | None:
-    """Why a user can't set this; None if they can."""
+    """Return the reason why a user can't set this setting; None if the user can set it."""
     if name.endswith("_cb"):
-        return "a callback is code"
+        return "a callback is code, which a configuration can't contain"
     return _FORBIDDEN.get(name)
 
 
 def is_secret(name: str) -> bool:
-    """Whether the setting's value must not be shown."""
+    """True if the setting's value must not be shown."""
     return name == "sasl.oauthbearer.config" or not _SECRET_WORDS.isdisjoint(name.split("."))
 
 
 def is_setting_name(name: str) -> bool:
-    """Whether librdkafka could have a setting of this name."""
+    """True if the text has the form of a librdkafka setting's name."""
     return _NAME.fullmatch(name) is not None
 
 
 def similar_setting(name: str) -> str | None:
-    """The known setting that differs only in separators or in one similar word; None if there is none."""
+    """Return a known setting whose name differs only in separators or in one similar word; None if there is none."""
     if name in KNOWN_SETTINGS:
         return None
     written = re.sub(r"[^a-z0-9]", ".", name.lower())

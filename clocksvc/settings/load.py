@@ -1,6 +1,6 @@
-"""Builds Settings from a file, the environment and secret files; one error lists all problems.
+"""Builds Settings from a file, environment variables and secret files. One error lists all problems.
 
-Must not read `os.environ`, nor connect anywhere.
+Must not read `os.environ` or connect to servers.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,10 +25,11 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def read_text(path: str) -> str:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
-        OSError, ValueError: it can't be read, or is not UTF-8.
+        OSError: the file can't be read.
+        ValueError: the file is not UTF-8.
     """
     return Path(path).read_text(encoding="utf-8")
 
@@ -37,8 +38,9 @@ def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = rea
     """Load the configuration from `path`, or from the file in `CLOCKSVC_CONFIG`, and from `environ`.
 
     Args:
-        path: None: the file in `CLOCKSVC_CONFIG`; if that is not set either, `environ` alone.
-        read_file: reads the configuration and the secret files; may raise OSError and ValueError.
+        path: the file. None means the file in `CLOCKSVC_CONFIG`, or no file if this variable is not set.
+        environ: the environment variables.
+        read_file: reads the configuration and the secret files. It may raise OSError and ValueError.
 
     Raises:
         SettingsError: lists all problems.
@@ -57,7 +59,7 @@ def settings_from(
     """Build the configuration from plain data, as read from YAML, and `environ`.
 
     Args:
-        source: the name of the file, for the error.
+        source: the name of the file, for the error message.
 
     Raises:
         SettingsError: lists all problems.
@@ -71,7 +73,7 @@ def settings_from(
     settings = _validate(data, problems)
     problems.raise_if_any(source)
     if settings is None:
-        raise SettingsError(["it was rejected without a reason"], source)
+        raise SettingsError(["validation failed without a reason; report this as a bug"], source)
     return settings
 
 
@@ -97,7 +99,10 @@ def _read_document(source: str, read_file: ReadFile) -> object:
 def read_secret_files(
     data: Any, field_type: FieldType, read: ReadFile, problems: Problems, path: FieldPath = ()
 ) -> Any:
-    """A copy of `data` in which each `<secret>_file` sets `<secret>` to the file's content, without its newline."""
+    """Return a copy of `data` in which each `<secret>_file` has set `<secret>` to the file's content.
+
+    A newline at the end of the file is removed.
+    """
     if field_type is None:
         return data
     if isinstance(data, dict):
@@ -127,7 +132,7 @@ def _secrets_in_files(field_type: FieldType, data: dict[Any, Any]) -> list[str]:
 def _read_secret(data: dict[Any, Any], secret: str, read: ReadFile, problems: Problems, path: FieldPath) -> None:
     file, name = data[secret + _FILE], (*path, secret + _FILE)
     if data.get(secret) is not None:
-        problems.add((*path, secret), f"set twice: wanted {secret} or {secret}{_FILE}")
+        problems.add((*path, secret), f"set twice: wanted either {secret} or {secret}{_FILE}")
         return
     try:
         data[secret] = read(file).rstrip("\r\n")

@@ -1,6 +1,6 @@
-"""The complete configuration: its sections, the checks across them, and the values that other packages take from it.
+"""The complete configuration: its sections, the checks across sections, and values for other packages.
 
-Must not read files or the environment: `load` does.
+Must not read files or environment variables. The module `load` reads them.
 """
 
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ from clocksvc.settings.tasks import (
 
 
 class MetricsSettings(Section):
-    """`per_partition` False: no series for each partition, for topics with very many partitions."""
+    """Which metrics are exported. `per_partition` False omits the series of each partition."""
 
     per_partition: bool = True
 
@@ -68,27 +68,27 @@ class Settings(Section):
         return self
 
     def clock_specs(self) -> dict[str, ClockSpec]:
-        """The clocks by name."""
+        """Return the clocks by name."""
         return {name: clock.spec() for name, clock in self.clocks.items()}
 
     def clock_spec(self, name: str) -> ClockSpec:
-        """One clock.
+        """Return one clock.
 
         Raises:
-            UnknownClock: no clock of this name is configured.
+            UnknownClock: no clock with this name is configured.
         """
         if name not in self.clocks:
             raise UnknownClock(f"no clock {name!r} is configured: wanted one of {', '.join(self.clocks)}")
         return self.clocks[name].spec()
 
     def routes(self) -> Routes:
-        """Which queue or topic each task goes to."""
+        """Return the routes, which select the queue or topic of each task."""
         destinations = {name: one.destination for name, one in self.namespaces.items()}
         platform = {name for name, one in self.namespaces.items() if one.topic is not None}
         return Routes(destinations, self.route_overrides, platform)
 
     def platform_task(self, task: TickTaskSettings) -> PlatformTask | None:
-        """The task as the task platform takes it; None if it goes to a Celery queue."""
+        """Return the task for the task platform; None if the task is sent to a Celery queue."""
         routes = self.routes()
         topic, namespace = routes.topic(task.route), routes.namespace(task.route)
         if topic is None or namespace is None or self.taskbroker.application is None:
@@ -104,11 +104,11 @@ class Settings(Section):
         )
 
     def kafka_settings(self) -> dict[str, str]:
-        """The settings of every Kafka client, secrets in plain text. `clocksvc.kafka` adds its own."""
+        """Return the user's settings for every Kafka client, with secrets in plain text."""
         return self.kafka.reveal()
 
     def celery_broker(self) -> tuple[str, dict[str, Any]]:
-        """The broker's URL, with its password in plain text, and Celery's `broker_transport_options`."""
+        """Return the broker's URL, with its password in plain text, and Celery's `broker_transport_options`."""
         if self.celery.broker_url is not None:
             return self.celery.broker_url.get_secret_value(), {}
         return broker_from_redis(self.redis)

@@ -1,6 +1,6 @@
-"""Collects the problems of a configuration with their full paths, so that one start shows all of them.
+"""Collects all problems of a configuration with their full paths, so that one error shows them all.
 
-Must not show a secret: the value of an unknown field or a secret is never shown; other values are shortened.
+Must not show a secret. The values of secrets and of unknown fields are never shown. Other values are shortened.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ class Problems:
     """The problems found so far.
 
     Args:
-        origins: the environment variable that has set a path.
+        origins: the environment variable that sets each path.
     """
 
     def __init__(self, origins: Mapping[FieldPath, str]) -> None:
@@ -64,15 +64,15 @@ class Problems:
         self._texts.append(text)
 
     def mark_reported(self, path: FieldPath) -> None:
-        """Drop later problems at `path`: they would follow from one that was added."""
+        """Ignore later problems at `path`, because they are a consequence of a problem that was added before."""
         self._reported.add(path)
 
     def add_hint(self, path: FieldPath, text: str) -> None:
-        """Append `text` to every later problem at or below `path`."""
+        """Append `text` to every later problem at `path` or below it."""
         self._hints[path] = text
 
     def add_validation_error(self, error: ValidationError) -> None:
-        """Add all errors of the sections."""
+        """Add all errors that pydantic has found in the sections."""
         for detail in error.errors(include_url=False):
             self._add_details(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
 

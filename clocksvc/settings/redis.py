@@ -1,4 +1,4 @@
-"""The section `redis`: one server, Sentinels or a cluster; and its URL as Celery's broker. Must not connect."""
+"""The section `redis` (one server, Sentinels or a cluster), and its URL for Celery's broker. Must not connect."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def _node(text: str) -> Node | None:
 
 
 class SentinelSettings(Section):
-    """The Sentinels that know the primary. `username` and `password` are those of the Sentinels."""
+    """The Sentinels that know the primary's address. `username` and `password` are for the Sentinels."""
 
     service: Text = Field(description="the name of the primary at the Sentinels")
     nodes: tuple[Text, ...] = Field(description="the Sentinels, a list of host:port")
@@ -38,12 +38,12 @@ class SentinelSettings(Section):
         return self
 
     def addresses(self) -> tuple[Node, ...]:
-        """Host and port of every Sentinel."""
+        """Return host and port of every Sentinel."""
         return tuple(node for node in map(_node, self.nodes) if node is not None)
 
 
 class RedisSettings(Section):
-    """With `sentinel`, only scheme, credentials and database of the URL are used."""
+    """How to connect to Redis. If `sentinel` is set, only scheme, credentials and database of `url` are used."""
 
     url: Secret = SecretStr("redis://localhost:6379/0")
     url_file: Text | None = None
@@ -80,7 +80,7 @@ class RedisSettings(Section):
         if self.cluster and self.sentinel is not None:
             yield FieldError(("cluster",), "wanted cluster or sentinel, not both", True)
         if self.cluster and address.database:
-            yield FieldError(("url",), "wanted database 0: a cluster has no other", self.url)
+            yield FieldError(("url",), "wanted database 0, because a cluster has only this database", self.url)
 
     def _credential_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         for name, own, other in (
@@ -88,7 +88,7 @@ class RedisSettings(Section):
             ("password", self.password, address.password),
         ):
             if own is not None and other is not None:
-                yield FieldError((name,), f"set twice: redis.url has a {name} too", own)
+                yield FieldError((name,), f"set twice: redis.url contains a {name}, too", own)
 
     def _tls_errors(self, address: RedisAddress) -> Iterator[FieldError]:
         for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
@@ -98,7 +98,7 @@ class RedisSettings(Section):
             yield FieldError(("ssl_key_file",), "wanted only with redis.ssl_cert_file", self.ssl_key_file)
 
     def address(self) -> RedisAddress:
-        """Where to connect and how to log in: the URL with the other fields applied."""
+        """Return the address and the credentials: those of the URL, overridden by the other fields."""
         address = _parse_url(self.url.get_secret_value())
         address = replace(
             address,
@@ -123,10 +123,10 @@ class RedisSettings(Section):
 
 
 def _parse_url(url: str) -> RedisAddress:
-    """Parse a URL without parameters: there are fields for them.
+    """Parse a URL. Parameters in it are an error, because the section has a field for each of them.
 
     Raises:
-        ValueError: the message does not contain the URL.
+        ValueError: the URL is not valid. The message does not contain the URL.
     """
     try:
         address = parse_redis_url(url)
@@ -138,13 +138,16 @@ def _parse_url(url: str) -> RedisAddress:
 
 
 def broker_from_redis(redis: RedisSettings) -> tuple[str, dict[str, Any]]:
-    """The URL (with its password) and the transport options of the store's Redis as a broker. Not for a cluster."""
+    """Return the URL (with its password) and the transport options that Celery needs to use this Redis as its broker.
+
+    Must not be called for a cluster.
+    """
     address = redis.address()
     # Without ssl_cert_reqs the broker's certificate would not be verified.
     tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", **address.tls_files()} if address.tls else {}
     if address.kind != "sentinel":
         return _url("rediss" if address.tls else "redis", *address.nodes[0], address, tls), {}
-    # Every URL carries all parameters: after a failed connection the next URL is used alone.
+    # Every URL has all parameters, because after a failed connection Celery uses only the next URL.
     urls = [_url("sentinel", host, port, address, tls) for host, port in address.nodes]
     options: dict[str, Any] = {"master_name": address.service}
     if arguments := _sentinel_arguments(address, tls):

@@ -1,4 +1,4 @@
-"""The sections `celery`, `tasks`, `namespaces`, `route_overrides` and `taskbroker`: tasks of ticks and their queues.
+"""The sections `celery`, `tasks`, `namespaces`, `route_overrides` and `taskbroker`, for the tasks that ticks send.
 
 Must not import Celery.
 """
@@ -18,7 +18,7 @@ from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
 
 PROCESSING_DEADLINE_MS = 10_000
-"""The default of the task platform's own client."""
+"""The same default as in the task platform's own client."""
 
 _PLATFORM_ONLY = ("processing_deadline", "expires")
 
@@ -34,7 +34,7 @@ Count = Annotated[int, BeforeValidator(_parse_count)]
 
 
 class CelerySettings(Section):
-    """`broker_url` None: the store's Redis is the broker."""
+    """Celery's broker. If `broker_url` is None, the broker is the Redis of the section `redis`."""
 
     broker_url: Secret | None = None
     broker_url_file: Text | None = None
@@ -48,7 +48,7 @@ class CelerySettings(Section):
 
 
 class NamespaceSettings(Section):
-    """The Celery queue or the task platform's topic for the tasks of a namespace. Durations in milliseconds."""
+    """The Celery queue or the task platform's topic for the tasks of a namespace. Durations are in milliseconds."""
 
     queue: Text | None = None
     topic: Text | None = None
@@ -65,7 +65,7 @@ class NamespaceSettings(Section):
         for name in _PLATFORM_ONLY:
             value = getattr(self, name)
             if self.topic is None and name in self.model_fields_set:
-                errors.append(FieldError((name,), "wanted only with `topic`: Celery tasks set this themselves"))
+                errors.append(FieldError((name,), "allowed only with `topic`: for Celery, set it in the task itself"))
             elif value is not None and value < 1000:
                 errors.append(FieldError((name,), "wanted at least 1s", value))
         raise_errors(errors)
@@ -78,7 +78,7 @@ class NamespaceSettings(Section):
 
 
 class TickTaskSettings(Section):
-    """A task that is sent at each tick of a clock. It is routed by `name`, or by `task` if that is not set."""
+    """A task that is sent at each tick of a clock. `name` selects its route, or `task` if there is no `name`."""
 
     task: Text = Field(description="a Celery task's name")
     name: Text | None = None
@@ -99,23 +99,23 @@ class TickTaskSettings(Section):
         return self.task if self.name is None else self.name
 
     def schedule(self) -> Schedule:
-        """The schedule of this task, named after it."""
+        """Return a schedule that sends this task at each tick. The schedule's name is the task's name."""
         catch_up, max_age_ms = parse_catch_up("task", self.catch_up, self.max_age)
         return Schedule(self.task, EachTick(), catch_up, max_age_ms)
 
 
 class TaskbrokerSettings(Section):
-    """The application that every task names, and the number of taskbrokers that read a topic."""
+    """The application of every task, and the number of taskbrokers for each topic."""
 
     application: Text | None = None
     replicas: dict[Text, Count] = Field(default_factory=dict)
 
 
 def check_unique_tasks(tasks: tuple[TickTaskSettings, ...]) -> tuple[TickTaskSettings, ...]:
-    """Check that each task occurs once: a second entry would have no effect.
+    """Check that each task occurs only once, because a second entry would have no effect.
 
     Raises:
-        FieldErrors: names the second entry.
+        FieldErrors: an error for each second entry.
     """
     first: dict[str, int] = {}
     errors = [
@@ -131,7 +131,7 @@ def check_route_names(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     """Check that each key is a dotted name.
 
     Raises:
-        FieldErrors: names each key that is not.
+        FieldErrors: an error for each key that is not a dotted name.
     """
     raise_errors(
         [
@@ -144,7 +144,7 @@ def check_route_names(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def taskbroker_errors(taskbroker: TaskbrokerSettings, routes: Routes) -> Iterator[FieldError]:
-    """Contradictions between the section `taskbroker` and the routes to topics."""
+    """Find contradictions between the section `taskbroker` and the routes to topics."""
     topics = routes.topics()
     if topics and taskbroker.application is None:
         wanted = f"wanted the application's name, because tasks go to topic {topics[0]!r}"

@@ -8,7 +8,7 @@
 local now_ms = store_now()
 if tonumber(ARGV[3]) > 0 then
   local since_ms = tonumber(redis.call('HGET', KEYS[2], 'since') or '')
-  -- A time in the future means that the server's clock was set back; without a reset, leaders would wait for it.
+  -- If the time is in the future, the server's clock was set back. Leaders would then wait until this time is reached.
   if redis.call('EXISTS', KEYS[1]) == 0 or not since_ms or since_ms > now_ms then
     redis.call('HSET', KEYS[2], 'since', now_ms)
   end

@@ -1,4 +1,4 @@
--- All counters, and the checkpoints of all dispatchers.
+-- Return all counters, and the checkpoints of all dispatchers.
 -- KEYS[1] counters (hash)      all fields
 -- KEYS[2] dispatchers (hash)   dispatcher to '<expires ms> <checkpoint ms>'
 -- Returns two lists: names and values of the counters; dispatchers and their checkpoints, ms.

@@ -1,4 +1,4 @@
--- Whether a task is done already; if so, counts a duplicate.
+-- Test whether a task is done already. If it is, count a duplicate.
 -- KEYS[1] finished (zset)   task id with the end of its retention, ms
 -- KEYS[2] counters (hash)   task_duplicates
 -- ARGV[1] task id

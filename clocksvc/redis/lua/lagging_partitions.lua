@@ -1,4 +1,4 @@
--- The partitions of the roster that are unknown or below a timestamp, lowest first.
+-- Return the partitions of the roster that are unknown or below a timestamp, in ascending order of their timestamps.
 -- KEYS[1] roster (zset)     partitions that must report
 -- KEYS[2] reported (hash)   when each was last reported, ms
 -- KEYS[3] refused (hash)    why the last report of each was rejected

@@ -1,4 +1,4 @@
--- The server's time. A script, so that in a cluster the node with the clock's keys answers.
+-- Return the server's time. This is a script, so that in a cluster the node with the clock's keys answers.
 -- KEYS[1] state (hash)   selects the node
 -- Returns the time, ms.
 

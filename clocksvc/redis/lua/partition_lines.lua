@@ -1,6 +1,7 @@
--- Partitions as five items each. Prepended to scripts as listed in scripts.py.
+-- Describes partitions with five items each. scripts.py lists the scripts that this file is prepended to.
 
--- The five items: member, raw timestamp ('' or -inf for unknown), when reported, why rejected, '1' if excluded.
+-- Returns five items for each member: member, raw timestamp ('' or -inf for unknown), time of the last report (ms),
+-- reason of the last report's rejection, '1' if excluded.
 -- members: list of text; scores: list of text, or false if missing; excluded: set of members.
 local function lines(members, scores, excluded, reported_key, refused_key)
   local answer = {}
@@ -20,7 +21,7 @@ local function lines(members, scores, excluded, reported_key, refused_key)
   return answer
 end
 
--- The same for the result of ZRANGE … WITHSCORES.
+-- Returns the same five items for the result of ZRANGE … WITHSCORES.
 local function lines_with_scores(found, reported_key, refused_key)
   local members, scores = {}, {}
   for i = 1, #found, 2 do

@@ -1,14 +1,14 @@
--- A page of all partitions, ordered by topic and number.
+-- Return one page of the list of all partitions, which is ordered by topic and number.
 -- KEYS[1] state (hash)       the roster's topics in order, with their numbers of partitions
 -- KEYS[2] roster (zset)      partitions that must report
 -- KEYS[3] excluded (zset)    excluded partitions
 -- KEYS[4] reported (hash)    when each was last reported, ms
 -- KEYS[5] refused (hash)     why the last report of each was rejected
--- ARGV[1] topic and [2] number after which the page begins, '' and -1 for the first page, [3] the maximum number,
--- ARGV[4] only this topic, '' for all
+-- ARGV[1] topic and [2] number of the last partition on the page before, '' and -1 for the first page
+-- ARGV[3] the maximum number of partitions, [4] return only this topic, '' for all topics
 -- Returns five items for each partition: see partition_lines.lua.
 
--- Compares topics by bytes; Lua's < would use the server's locale.
+-- Returns true if `one` is before `other`. Compares bytes, because Lua's < would use the server's locale.
 local function before(one, other)
   for i = 1, math.min(#one, #other) do
     local a, b = string.byte(one, i), string.byte(other, i)
@@ -19,7 +19,7 @@ local function before(one, other)
   return #one < #other
 end
 
--- The first partition of a topic on this page.
+-- Returns the number of the first partition of a topic on this page.
 local function first_number(topic, partitions)
   if ARGV[1] == '' or before(ARGV[1], topic) then
     return 0

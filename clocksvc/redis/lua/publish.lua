@@ -1,10 +1,10 @@
--- Append ticks if the first one follows the end of the stream; remove the oldest ticks.
+-- Append ticks, and remove the oldest ticks. The first new tick must follow the last tick of the stream.
 -- KEYS[1] lease (hash)     token
 -- KEYS[2] ticks (stream)   recent ticks
 -- KEYS[3] state (hash)     base_ms; crossed_ms is cleared, or set again if the next boundary is reached already
 -- KEYS[4] roster (zset)    partitions that must report
 -- KEYS[5] wake (list)      the leader's notification
--- ARGV[1] token, [2] the expected end of the stream, ms, '' for an empty one, [3] retention of ticks, ms
+-- ARGV[1] token, [2] the expected last tick of the stream, ms, '' for an empty stream, [3] retention of ticks, ms
 -- ARGV[4…] five items for each tick: see append.lua
 -- Returns the server's time, ms. Errors: LEASELOST, CHAINBROKEN.
 
@@ -19,7 +19,8 @@ end
 local end_ms = chain_end(KEYS[2], KEYS[3])
 if end_ms ~= tonumber(ARGV[2]) then
   return redis.error_reply(string.format(
-    "CHAINBROKEN the store's stream ends with %s ms, tick %s follows %s ms", end_ms or 'no', ARGV[4], ARGV[2]))
+    "CHAINBROKEN the store's last tick is %s ms, but the previous tick of the new tick %s is %s ms",
+    end_ms or 'no', ARGV[4], ARGV[2]))
 end
 append(KEYS[2], 4)
 
@@ -32,7 +33,8 @@ local function emitted_ms(entry)
   end
 end
 
--- Remove the ticks emitted before the horizon: at most TRIM_AT_ONCE more than were appended, and never the last one.
+-- Remove the ticks that were emitted before the horizon, but never the last tick. One call removes at most TRIM_AT_ONCE
+-- ticks more than it has appended.
 local function trim(horizon_ms)
   if emitted_ms(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
     return

@@ -1,4 +1,4 @@
--- The state that a leader needs for one step. Renews its lease and returns the pending requests.
+-- Return the state that a leader needs for one step, with the pending requests. Renew the leader's lease.
 -- KEYS[1] lease (hash)      token; ttl_ms is written
 -- KEYS[2] state (hash)      generation, excluded_count, base_ms, crossed_ms, unknown_seen_ms
 -- KEYS[3] roster (zset)     partitions that must report
@@ -18,14 +18,14 @@ end
 local state = redis.call(
   'HMGET', KEYS[2], 'format', 'generation', 'excluded_count', 'crossed_ms', 'unknown_seen_ms')
 if not state[1] or not state[2] or redis.call('ZCARD', KEYS[4]) ~= tonumber(state[3]) then
-  return redis.error_reply('STORELOST what the leader had written to the store is gone')
+  return redis.error_reply('STORELOST the store has lost data that the leader had written')
 end
 redis.call('HSET', KEYS[1], 'ttl_ms', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 local now_ms = store_now()
 
--- The pending requests, marked as read from now on, and those that a leader has read before.
+-- Returns the pending requests: new ones, which are marked as read, and those that a leader has read before.
 local function hand_out()
   local requests, handed = redis.call('HGETALL', KEYS[7]), {}
   for i = 1, #requests, 2 do

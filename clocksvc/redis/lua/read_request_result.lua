@@ -1,4 +1,4 @@
--- The result of a request.
+-- Return the result of a request.
 -- KEYS[1] answers (hash)   id to '<expires ms> <JSON>'
 -- ARGV[1] id
 -- Returns JSON, or '' if there is no result.

@@ -1,4 +1,4 @@
--- The live replicas.
+-- Return the live replicas.
 -- KEYS[1] replicas (hash)   replica to '<expires ms> <digest>'
 -- KEYS[2] heard (hash)      digest to its configuration, JSON
 -- Returns three items for each replica: name, digest, configuration or ''.

@@ -10,8 +10,8 @@
 -- KEYS[8] counters (hash)    by outcome
 -- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] number of timestamps
 -- ARGV[5…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
--- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms},
--- all but the last '' before the clock's parameters are written. Errors: STOREMISMATCH.
+-- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms}.
+-- If no leader has written the clock's parameters yet, all items except the last one are ''. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
 local state = redis.call(
@@ -34,12 +34,14 @@ local has_refused = redis.call('EXISTS', KEYS[5]) == 1
 local recreated = state[8] and cjson.decode(state[8])
 local outcomes, counts = {}, {}
 
--- Whether a timestamp of an unknown partition is from a consumer that does not know yet that its topic was recreated.
+-- Returns true if a timestamp is from a consumer that does not know yet that its topic was recreated. To be called only
+-- for unknown partitions.
 local function outdated(member, timestamp)
   return recreated and timestamp < (recreated[string.match(member, '^(.*):')] or 0)
 end
 
--- The outcome of one timestamp. `known` is the score before it; false or nil if the partition is not known.
+-- Returns the outcome of one timestamp. `known` is the partition's current score; false or nil if the clock does not
+-- have this partition.
 local function judge(member, known, timestamp)
   if foreign then
     return 'foreign_group'
@@ -55,7 +57,7 @@ local function judge(member, known, timestamp)
   return 'accepted'
 end
 
--- The scores of the members in ARGV[from], ARGV[from + 2], … in roster and in excluded.
+-- Returns the scores of the members ARGV[from], ARGV[from + 2], … in roster, and their scores in excluded.
 local function scores(from, upto)
   local members = {}
   for i = from, upto, 2 do
@@ -65,7 +67,8 @@ local function scores(from, upto)
   return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
 end
 
--- Store rejections and remove old ones. `verdicts`: member to outcome, or to false if accepted.
+-- Store new rejections, and remove old rejections of accepted partitions. `verdicts`: member to outcome, or to false if
+-- accepted.
 local function note_refusals(verdicts)
   local refused, cleared = {}, {}
   for member, outcome in pairs(verdicts) do
@@ -120,7 +123,7 @@ local function receive(from, upto)
   note_refusals(verdicts)
 end
 
--- Rejections by the reporter: counted, and stored for partitions that exist.
+-- Count the timestamps that the reporter itself has rejected, and store these rejections for partitions that exist.
 local function receive_refusals(from, upto)
   local required, spared = scores(from, upto)
   local verdicts = {}

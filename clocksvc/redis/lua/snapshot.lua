@@ -1,4 +1,4 @@
--- The state of a clock for readers, at one moment.
+-- Return the state of a clock for readers, at one moment.
 -- KEYS[1] state (hash)        the clock's parameters, started_ms, standing
 -- KEYS[2] roster (zset)       partitions that must report
 -- KEYS[3] excluded (zset)     excluded partitions

@@ -3,7 +3,8 @@
 -- KEYS[2] answers (hash)    id to '<expires ms> <JSON>'
 -- KEYS[3] wake (list)       the leader's notification
 -- ARGV[1] id, [2] expires ms, [3] JSON, [4] the maximum number of pending requests, [5] retention after expiry ms
--- Returns 1 if it is submitted, was submitted before, or is answered; 0 if it has expired or too many are pending.
+-- Returns 1 if the request is submitted now, was submitted before, or is answered; 0 if it has expired, or too many
+-- requests are pending.
 
 local now_ms = store_now()
 if redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[2], ARGV[1]) then

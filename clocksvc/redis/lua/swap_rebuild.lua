@@ -1,11 +1,11 @@
--- Replace the stream by the rebuilt one.
+-- Replace the stream of ticks by the rebuilt stream.
 -- KEYS[1] lease (hash)         token
 -- KEYS[2] ticks-new (stream)   the rebuilt stream
 -- KEYS[3] ticks (stream)       replaced
--- KEYS[4] state (hash)         base_ms is written; crossed_ms is cleared, or set if the next boundary is reached
+-- KEYS[4] state (hash)         base_ms is written; crossed_ms is cleared, or set if a boundary is already reached
 -- KEYS[5] roster (zset)        partitions that must report
 -- KEYS[6] wake (list)          the leader's notification
--- ARGV[1] token, [2] the expected number of ticks in the rebuilt stream, [3] the end of the chain, ms, or ''
+-- ARGV[1] token, [2] the expected number of ticks in the rebuilt stream, [3] the clock's last tick, ms, or ''
 -- Returns 1. Errors: LEASELOST, STORELOST.
 
 if not leads(KEYS[1], ARGV[1]) then

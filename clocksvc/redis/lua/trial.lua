@@ -1,5 +1,5 @@
--- Try every command of the other scripts and of the store. All keys that it writes are removed.
--- KEYS[1] trial (list)   does not exist before and after
+-- Try every command that the other scripts and the store use. Remove the key that these trials write.
+-- KEYS[1] trial (list)   exists only while this script runs
 -- Returns the commands that the user may not run.
 
 local key = KEYS[1]
@@ -16,7 +16,8 @@ local trials = {
 local undone = {{'HSETNX', key, 'f', 'v'}, {'RPUSH', key, 'v'}}
 local denied = {}
 
--- The error of Redis 7 and Valkey names the command; that of Redis 6.2 only says that the user can't run it.
+-- Returns false if the user may not run the command. Redis 7 and Valkey report `ACL failure`; Redis 6.2 reports only
+-- that the user can't run the command.
 local function may(trial)
   local answer = redis.pcall(unpack(trial))
   local err = type(answer) == 'table' and answer.err or ''

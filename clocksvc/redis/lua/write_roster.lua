@@ -27,7 +27,8 @@ end
 local remembered = redis.call('HGET', KEYS[2], 'recreated')
 local recreated = cjson.decode(remembered or '{}')
 local had_excluded = redis.call('EXISTS', KEYS[4]) == 1
--- Left by a failed run. DEL only if needed: the first write must be one that fails when memory is full.
+-- These keys remain after a failed run. DEL only if they exist: otherwise the first write command would be DEL, which
+-- does not fail if Redis is out of memory, and Redis would not reject the script.
 if redis.call('EXISTS', KEYS[5], KEYS[6]) > 0 then
   redis.call('DEL', KEYS[5], KEYS[6])
 end
@@ -40,7 +41,7 @@ local function names(topic, from, upto)
   return members
 end
 
--- Add members to the new roster or to the new excluded ones. `kept`: their timestamps still count.
+-- Add members to the new roster or to the new excluded partitions. If `kept` is true, they keep their timestamps.
 local function put(members, kept)
   local known = kept and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
   local spared = kept and had_excluded and redis.call('ZMSCORE', KEYS[4], unpack(members)) or {}
@@ -58,7 +59,7 @@ local function put(members, kept)
   end
 end
 
--- Drop the reported and rejected fields of a topic's partitions, beginning with a number.
+-- Delete the fields of a topic's partitions in the hashes reported and refused, from the partition number `from` on.
 local function forget(topic, from, partitions)
   for number = from, partitions - 1, CHUNK do
     local members = names(topic, number, math.min(number + CHUNK, partitions) - 1)
@@ -67,8 +68,8 @@ local function forget(topic, from, partitions)
   end
 end
 
--- The boundary after everything reported of a topic, ms; nil if nothing was. Timestamps of the topic that took its name
--- count from there: lower ones come from consumers of the old topic.
+-- Returns the first boundary after all timestamps that were reported for a topic, ms; nil if there are none. After the
+-- topic was recreated, lower timestamps are ignored, because they come from consumers of the old topic.
 local function beyond(topic, partitions)
   local highest
   for number = 0, partitions - 1, CHUNK do

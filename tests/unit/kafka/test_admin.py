@@ -147,7 +147,7 @@ def test_an_outage_of_checkpoints_does_not_name_the_tick_log(nowhere: dict[str, 
 def test_an_outage_of_the_tick_log_names_it(nowhere: dict[str, str]) -> None:
     """With its topic."""
     log = KafkaTickLog("a-ticks", "a", nowhere, SystemTime(), 1.0, 1.0)
-    with pytest.raises(TickLogUnavailable, match="the end of the tick log 'a-ticks' is not known"):
+    with pytest.raises(TickLogUnavailable, match="can't read the end offset of the tick log 'a-ticks'"):
         log.tail(no_keep_alive)
 
 

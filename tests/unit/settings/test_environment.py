@@ -139,11 +139,11 @@ def test_variables_that_are_not_settings_are_ignored(environ: dict[str, str]) ->
         ),
         (
             {"CLOCKSVC_API__TOKENS__1__NAME": "x"},
-            "CLOCKSVC_API__TOKENS__1__NAME: wanted an index of at most 0, the next one of the list",
+            "CLOCKSVC_API__TOKENS__1__NAME: wanted an index of at most 0, because the list has 0 elements",
         ),
         (
             {"CLOCKSVC_REDIS__PREFIX": "a", "CLOCKSVC_redis__prefix": "b"},
-            "CLOCKSVC_redis__prefix: it sets the same field as CLOCKSVC_REDIS__PREFIX: wanted one of the two",
+            "CLOCKSVC_redis__prefix: CLOCKSVC_REDIS__PREFIX sets the same field. Remove one of the two variables",
         ),
         (
             {"CLOCKSVC_API__TOKENS": f"[{{token: {SECRET}"},
@@ -152,7 +152,7 @@ def test_variables_that_are_not_settings_are_ignored(environ: dict[str, str]) ->
         (
             {"CLOCKSVC_CLOCKS__CHECKIN__INTERVAL": "1s", "CLOCKSVC_CLOCKS__CHECKIN__GROUP": "g"},
             "clocks.checkin.topics: missing: wanted the list of topics that the clock watches "
-            "(the file has no clock 'checkin'; it comes from CLOCKSVC_CLOCKS__CHECKIN__INTERVAL: "
+            "(the file has no clock 'checkin'; CLOCKSVC_CLOCKS__CHECKIN__INTERVAL adds it: "
             "did you mean 'checkins'?)",
         ),
         (

@@ -67,16 +67,16 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "a tick log of two clocks": (
         {"clocks": {"a": {**CLOCK, "tick_log": "b-ticks"}, "b": CLOCK}},
-        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a topic of its own: clock 'a' writes its ticks there",
+        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a different topic: it is already the tick log of clock 'a'",
     ),
     "a tick log that another clock watches": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
-        "clocks.a.tick_log: 'a-ticks' is not valid: wanted a topic that no clock watches: clock 'b' does",
+        "clocks.a.tick_log: 'a-ticks' is not valid: wanted a different topic: clock 'b' watches this one",
     ),
     "a tick log where a dispatcher stores checkpoints": (
         {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-checkpoints"}}},
-        "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a topic of its own: "
-        "the dispatchers of clock 'a' store their checkpoints there",
+        "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a different topic: "
+        "the dispatchers of clock 'a' store their checkpoints in this one",
     ),
     "a watched topic where a dispatcher stores checkpoints": (
         with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
@@ -103,11 +103,11 @@ CASES: dict[str, tuple[object, str]] = {
     "a prefix": (with_section("redis", {"prefix": "{a}"}), "redis.prefix: '{a}' is not valid: wanted 1 to 64 of a-z"),
     "two passwords": (
         with_section("redis", {"url": "redis://:a@h", "password": SECRET}),
-        "redis.password: the value (not shown) is not valid: set twice: redis.url has a password too",
+        "redis.password: the value (not shown) is not valid: set twice: redis.url contains a password, too",
     ),
     "a password and its file": (
         with_section("redis", {"password": SECRET, "password_file": "/f"}),
-        "redis.password: set twice: wanted password or password_file",
+        "redis.password: set twice: wanted either password or password_file",
     ),
     "a password that is a number": (
         with_section("redis", {"password": 1234567}),
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "a cluster's database": (
         {**with_section("redis", {"url": "redis://h/1", "cluster": True}), "celery": {"broker_url": "redis://b"}},
-        "redis.url: the value (not shown) is not valid: wanted database 0: a cluster has no other",
+        "redis.url: the value (not shown) is not valid: wanted database 0, because a cluster has only this database",
     ),
     "a cluster with sentinels": (
         {
@@ -194,7 +194,7 @@ CASES: dict[str, tuple[object, str]] = {
         with_section(
             "api", {"tokens": [{"name": str(i) + "n", "token": SECRET, "scopes": ["read"]} for i in range(2)]}
         ),
-        "api.tokens.1.token: the value (not shown) is not valid: wanted another token: api.tokens.0 has the same",
+        "api.tokens.1.token: the value (not shown) is not valid: wanted a different token: api.tokens.0 has the same",
     ),
     "a misspelt Kafka setting": (
         with_section("kafka", {"sasl.mechansim": "PLAIN"}),
@@ -210,11 +210,11 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "no address of Kafka": (
         with_section("kafka", {"bootstrap.servers": ""}),
-        "kafka.bootstrap.servers: '' is not valid: wanted host:port, several with a comma between",
+        "kafka.bootstrap.servers: '' is not valid: wanted host:port; separate several addresses with commas",
     ),
     "a callback": (
         with_section("kafka", {"error_cb": "print"}),
-        "kafka.error_cb: can't be set: a callback is code",
+        "kafka.error_cb: can't be set: a callback is code, which a configuration can't contain",
     ),
 }
 

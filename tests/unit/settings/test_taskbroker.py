@@ -72,7 +72,7 @@ def test_taskbroker_from_the_environment() -> None:
             {"namespaces": {"a": {"queue": "q", "topic": "t"}}},
             "namespaces.a.topic: 't' is not valid: wanted either a queue or a topic",
         ),
-        ({"namespaces": {"a": {"queue": "q", "expires": "1h"}}}, "namespaces.a.expires: wanted only with `topic`"),
+        ({"namespaces": {"a": {"queue": "q", "expires": "1h"}}}, "namespaces.a.expires: allowed only with `topic`"),
         (
             {"namespaces": {"a": {"topic": "t", "processing_deadline": 0}}},
             "namespaces.a.processing_deadline: 0 is not valid: wanted at least 1s",
