@@ -18,18 +18,21 @@ from clocksvc.api.tokens import Token, Tokens
 from clocksvc.service.clock_view import ClockView
 
 _DESCRIPTION = """\
-Has everything before T been processed? clocksvc answers for partitioned Kafka topics: *tick(T)* says that in every
-partition everything before T has been processed.
+clocksvc answers one question about partitioned Kafka topics: has everything before a time T been processed? It
+publishes *tick(T)* when everything before T has been processed in every partition.
 
-A number has its unit in its name; `time` is RFC 3339 in UTC. Time arguments take RFC 3339 or epoch seconds.
-Unknown parameters are rejected. Errors are RFC 9457 problem details, identified by `type`."""
+Field names end with the unit, `_seconds` or `_ms`. Each `time` is RFC 3339 in UTC. Time arguments are RFC 3339 or epoch
+seconds. Unknown parameters are rejected. Errors are RFC 9457 problem details; programs identify them by `type`."""
 
 _TAGS = [
-    {"name": "clocks", "description": "How far the clocks are, and why one holds."},
-    {"name": "ticks", "description": "Every boundary once, in order: as a list, by long poll or as a stream."},
+    {"name": "clocks", "description": "The time that each clock has reached, and the reason if it holds."},
+    {
+        "name": "ticks",
+        "description": "Ticks, each boundary once and in order. Read them as a list, by long poll or as a stream.",
+    },
     {"name": "operator overrides", "description": "Exclude a partition that is dead, or pause a clock."},
-    {"name": "reports", "description": "For consumers in languages other than Python."},
-    {"name": "probes", "description": "For those who operate the service."},
+    {"name": "reports", "description": "Reports of progress, for consumers in languages other than Python."},
+    {"name": "probes", "description": "Health checks and metrics, for operators of the service."},
 ]
 
 
@@ -40,14 +43,14 @@ def create_app(
     metrics: Callable[[], tuple[bytes, str]] | None = None,
     version: str,
 ) -> FastAPI:
-    """The application for these clocks. The caller runs their feeds.
+    """Return the application for these clocks. The caller must start and stop the feeds of the clocks.
 
     Args:
-        tokens: without tokens every request is allowed.
-        metrics: returns the body and media type of `/metrics`; may block. None: no such route.
+        tokens: the accepted tokens. Without tokens every request is allowed.
+        metrics: returns the body and the media type of `/metrics`; may block. With None there is no route `/metrics`.
 
-    `app.state.closing.set()`, from any thread, ends long polls and streams, so that a server can shut down; see
-    `Server`.
+    A server must call `app.state.closing.set()` when it shuts down, to end long polls and streams. Any thread may call
+    it. `Server` does this.
     """
     app = FastAPI(
         title="clocksvc",

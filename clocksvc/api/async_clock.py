@@ -1,7 +1,7 @@
-"""A clock for the event loop: changes of the feed's thread become one asyncio event that all clients of a clock share.
+"""Makes a clock usable in the event loop. All clients of a clock wait for the same asyncio event.
 
-A waiting client costs a cursor and a wait. A tick is encoded once for all clients. Blocking calls run in threads that
-belong to one clock, so that a slow store of one clock never delays another.
+The event is set when the clock's feed, which runs in a thread, has changed. Each tick is encoded once for all clients.
+Each clock has its own threads for blocking calls, so that the slow store of one clock never delays another clock.
 """
 
 import asyncio
@@ -26,29 +26,29 @@ _MAX_ENCODED_TICKS = 4_096
 
 
 class ShutdownSignal:
-    """Set when the service shuts down: long polls and streams then end. Thread-safe."""
+    """Signals that the service shuts down. Long polls and streams then end. Thread-safe."""
 
     def __init__(self) -> None:
         self._set = False
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """End all waits; later ones end at once."""
+        """Set the signal. Current waits end now, and later waits end at once."""
         self._set = True
         for callback in self._callbacks:
             callback()
 
     def is_set(self) -> bool:
-        """Whether the service shuts down."""
+        """True if the service shuts down."""
         return self._set
 
     def on_set(self, callback: Callable[[], None]) -> None:
-        """Call `callback`, from the thread that calls `set`, once it is set."""
+        """Register a function that `set` will call. It runs in the thread that calls `set`."""
         self._callbacks.append(callback)
 
 
 class AsyncClock:
-    """One clock for the event loop. Only the loop's thread may call it.
+    """One clock, for use in the event loop. Only the loop's thread may call its methods.
 
     Attributes:
         streams: the number of open streams. Any thread may read it.
@@ -73,15 +73,16 @@ class AsyncClock:
             self._loop, self._changed, self._limiter = loop, asyncio.Event(), anyio.CapacityLimiter(THREADS_PER_CLOCK)
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
-        """Run a call that may block in one of this clock's threads, and return its result."""
+        """Run `call`, which may block, in one of this clock's threads. Return its result."""
         return await anyio.to_thread.run_sync(call, limiter=self._limiter)
 
     def change(self) -> asyncio.Event:
-        """An event that is set at the next change. Get it before reading the clock: then no change is missed."""
+        """Return an event that is set at the next change. To miss no change, get the event before you read the
+        clock."""
         return self._changed
 
     async def wait(self, change: asyncio.Event, timeout_s: float) -> bool:
-        """Wait for a change; False if none came within `timeout_s`."""
+        """Wait until the event `change` is set. Return False if it is not set within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await change.wait()
@@ -90,20 +91,20 @@ class AsyncClock:
         return True
 
     async def newest(self, limit: int) -> list[Tick]:
-        """As `TickFeed.newest`."""
+        """Like `TickFeed.newest`, but does not block the event loop."""
         if self.feed.last is not None:
             return self.feed.newest(limit)
         return await self.run_blocking(lambda: self.feed.newest(limit))
 
     async def ticks_after(self, cursor_ms: int, limit: int) -> list[Tick]:
-        """As `TickFeed.ticks_after`."""
+        """Like `TickFeed.ticks_after`, but does not block the event loop."""
         ticks = self.feed.in_memory_after(cursor_ms, limit)
         if ticks is not None:
             return ticks
         return await self.run_blocking(lambda: self.feed.ticks_after(cursor_ms, limit))
 
     async def reached(self, until_ms: int) -> Tick | None:
-        """As `TickFeed.reached`."""
+        """Like `TickFeed.reached`, but does not block the event loop."""
         ticks = self.feed.in_memory_after(max(0, until_ms - 1), 1)
         if ticks is not None:
             return ticks[0] if ticks else None
@@ -115,11 +116,11 @@ class AsyncClock:
         logger.info("stream dropped: the client stopped reading", extra={"clock": self.view.spec.name})
 
     def as_json(self, tick: Tick) -> str:
-        """The tick as JSON."""
+        """Return the tick as JSON."""
         return self._encode(tick)[1]
 
     def as_event(self, tick: Tick) -> bytes:
-        """The tick as a server-sent event."""
+        """Return the tick as a server-sent event."""
         return self._encode(tick)[2]
 
     def _encode(self, tick: Tick) -> tuple[Tick, str, bytes]:
@@ -134,14 +135,14 @@ class AsyncClock:
         return encoded
 
     def _notify(self) -> None:
-        """Called from any thread."""
+        """Set the event. Any thread may call this."""
         loop = self._loop
         if loop is None or loop.is_closed():
             return
         try:
             loop.call_soon_threadsafe(self._set_changed)
         except RuntimeError:
-            # The loop was closed after the check: no client waits any more.
+            # The loop was closed after the check, so no client waits any more.
             return
 
     def _set_changed(self) -> None:

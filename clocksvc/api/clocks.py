@@ -1,4 +1,4 @@
-"""`/v1/clocks`: the state of all clocks, of one, and of its partitions, in pages or in a compact form."""
+"""`/v1/clocks`: the state of all clocks, of one clock, and of its partitions, in pages or in a compact form."""
 
 import asyncio
 import json
@@ -24,17 +24,20 @@ from clocksvc.service.public_state import PublicPartition, public_partition_to_w
 router = APIRouter(tags=["clocks"])
 
 MAX_COMPACT_PARTITIONS = 5_000
-"""The limit of a compact page, which small partitions reach before `MAX_COMPACT_BYTES`."""
+"""The maximum number of partitions in a compact page. Short entries reach this limit before `MAX_COMPACT_BYTES`."""
 MAX_COMPACT_BYTES = 60_000
 _PAGE_OVERHEAD_BYTES = 600
-"""For the page's other members: the time, and a cursor with a topic's name of the maximum length."""
+"""Reserved for the page's time and cursor. The cursor may contain a topic's name of the maximum length."""
 _RUN_OVERHEAD_BYTES = 64
 _MARK_BYTES = 1
 
 After = Annotated[
-    str | None, Query(max_length=300, description="`next` of the previous page.", examples=["ingest-checkins:9"])
+    str | None,
+    Query(max_length=300, description="The value of `next` in the previous page.", examples=["ingest-checkins:9"]),
 ]
-TopicFilter = Annotated[str | None, Query(min_length=1, max_length=249, description="Only partitions of this topic.")]
+TopicFilter = Annotated[
+    str | None, Query(min_length=1, max_length=249, description="Return only partitions of this topic.")
+]
 _PARTITIONS_PROBLEMS = documented(
     problems.UNAUTHENTICATED,
     problems.FORBIDDEN,
@@ -47,13 +50,13 @@ _PARTITIONS_PROBLEMS = documented(
 @router.get(
     "/v1/clocks",
     operation_id="listClocks",
-    summary="Every clock",
+    summary="List the clocks",
     response_model=models.Clocks,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID),
     dependencies=[allow_parameters()],
 )
 async def list_clocks(request: Request, caller: AnyCaller) -> Response:
-    """The clocks that the caller may see, by name, each as in `GET /v1/clocks/{clock}`."""
+    """Returns the clocks that the caller may see, sorted by name. Each has the form of `GET /v1/clocks/{clock}`."""
     caller.check_scope(Scope.READ)
     clocks: list[AsyncClock] = [clock for name, clock in sorted(request.app.state.clocks.items()) if caller.sees(name)]
     for clock in clocks:
@@ -65,22 +68,24 @@ async def list_clocks(request: Request, caller: AnyCaller) -> Response:
 @router.get(
     "/v1/clocks/{clock}",
     operation_id="getClock",
-    summary="One clock",
+    summary="Get the state of one clock",
     response_model=models.ClockState,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.UNKNOWN_CLOCK, problems.INVALID),
     dependencies=[allow_parameters()],
 )
 async def get_clock(clock: ReadClock) -> Response:
-    """The state of the clock. Everything before `time` has been processed; `hold` is why the clock does not move.
+    """Returns the state of the clock. Everything before `time` has been processed. If the clock holds, `hold` has the
+    reason.
 
-    While the store does not answer, the state has the last tick shown and the hold `store_unavailable`."""
+    If the store does not answer, the response has the last tick that this replica knows, and the hold
+    `store_unavailable`."""
     return JSONResponse(state_to_wire(await clock.run_blocking(clock.view.state)))
 
 
 @router.get(
     "/v1/clocks/{clock}/partitions",
     operation_id="listPartitions",
-    summary="Every partition clock",
+    summary="List all partition clocks",
     response_model=models.Partitions,
     responses=_PARTITIONS_PROBLEMS,
     dependencies=[allow_parameters("topic", "after", "limit")],
@@ -91,7 +96,8 @@ async def list_partitions(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=5_000, description="The maximum size of the page.")] = 1_000,
 ) -> Response:
-    """In order of topic and number, excluded partitions included. An unreported partition has null as its time."""
+    """Returns the partition clocks, sorted by topic and partition number. Excluded partitions are listed too. The time
+    of an unreported partition is null."""
     cursor = None if after is None else _parse_cursor(after)
     return await clock.run_blocking(lambda: _page(clock.view, cursor, limit, topic))
 
@@ -99,20 +105,21 @@ async def list_partitions(
 @router.get(
     "/v1/clocks/{clock}/partitions/brief",
     operation_id="briefPartitions",
-    summary="Every partition clock, in a compact form",
+    summary="List all partition clocks in a compact form",
     response_model=models.CompactPartitions,
     responses=_PARTITIONS_PROBLEMS,
     dependencies=[allow_parameters("after")],
 )
 async def list_compact_partitions(clock: ReadClock, after: After = None) -> Response:
-    """For a picture of all partitions: a page has at most 60 kB, which is enough for more than 4,096 partitions. In
-    order of topic and number, excluded partitions included."""
+    """Returns the partition clocks in a form that is small enough to draw all partitions every few seconds. They are
+    sorted by topic and partition number. Excluded partitions are listed too. A page has at most 60 kB, which is enough
+    for more than 4,096 partitions."""
     cursor = None if after is None else _parse_cursor(after)
     return await clock.run_blocking(lambda: _compact_page(clock.view, cursor))
 
 
 def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:
-    """Runs in a thread: encoding thousands of partitions would delay the event loop."""
+    """Return one page. Call it in a thread, because encoding thousands of partitions would delay the event loop."""
     found = view.partitions(after, limit + 1, topic).partitions
     page = found[:limit]
     following = str(page[-1].partition) if len(found) > limit else None
@@ -136,9 +143,10 @@ def _parse_cursor(text: str) -> Partition:
 
 
 def compact_page(found: PartitionPage) -> str:
-    """The JSON of one compact page, at most `MAX_COMPACT_BYTES` long: as many of these partitions as fit, in order.
+    """Return the JSON of one compact page, at most `MAX_COMPACT_BYTES` long, with the first partitions of `found`.
 
-    `found` has one partition more than `MAX_COMPACT_PARTITIONS` if there are more.
+    If more than `MAX_COMPACT_PARTITIONS` partitions are left to be listed, `found` must contain one more than this
+    limit. The page then has a cursor to the next page.
     """
     runs: list[_Run] = []
     left, last = MAX_COMPACT_BYTES - _PAGE_OVERHEAD_BYTES, None

@@ -1,4 +1,4 @@
-"""FastAPI dependencies that routes share: the clock of the path, the caller, times, and checks of the request."""
+"""FastAPI dependencies for several routes: they find the clock and the caller, parse times, and check the request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -20,14 +20,15 @@ MAX_TIMEOUT_S = 55.0
 
 _bearer = HTTPBearer(
     auto_error=False,
-    description="Required if tokens are configured. Scopes: `read`, `report`, `admin`; for all clocks or some.",
+    description="Required if tokens are configured. A token has some of the scopes `read`, `report` and `admin`, for "
+    "all clocks or for some clocks.",
 )
 
 ClockName = Annotated[str, Path(description="The clock's name.", examples=["checkins"])]
 AfterTime = Annotated[
     str | None,
     Query(
-        description="Return what follows this time: RFC 3339 (`+` written as `%2B`) or epoch seconds.",
+        description="Return only ticks after this time. RFC 3339 (write `+` as `%2B`) or epoch seconds.",
         examples=["2026-11-22T12:00:00Z", "1795348800"],
     ),
 ]
@@ -38,13 +39,13 @@ Timeout = Annotated[
         le=MAX_TIMEOUT_S,
         alias="timeout",
         allow_inf_nan=False,
-        description="How long the request waits at most, in seconds.",
+        description="The maximum time that the request waits, in seconds.",
     ),
 ]
 
 
 async def authenticated_caller(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> Caller:
-    """A dependency: the caller. `RequestGuardMiddleware` has checked the token already."""
+    """A dependency that returns the caller. `RequestGuardMiddleware` has already checked the token."""
     caller: Caller = request.scope[CALLER]
     return caller
 
@@ -53,7 +54,10 @@ AnyCaller = Annotated[Caller, Depends(authenticated_caller)]
 
 
 def clock_with_scope(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
-    """A dependency: the clock of the path. 403 if the caller lacks this scope for it, 404 if there is no such clock."""
+    """Return a dependency that finds the clock of the path.
+
+    The dependency raises Problem: 403 if the caller lacks this scope for the clock, 404 if the clock is not configured.
+    """
 
     async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(_bearer)] = None) -> AsyncClock:
         caller: Caller = request.scope[CALLER]
@@ -73,7 +77,10 @@ AdminClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.ADMIN))]
 
 
 async def require_json(request: Request) -> None:
-    """A dependency: 415 for a body of another media type, which FastAPI would only call malformed."""
+    """A dependency that rejects a body of another media type than JSON (415).
+
+    Without it, FastAPI would report that the body is malformed.
+    """
     given = request.headers.get("content-type", "")
     essence = given.partition(";")[0].strip().lower()
     if essence != "application/json":
@@ -82,10 +89,10 @@ async def require_json(request: Request) -> None:
 
 
 def allow_parameters(*known: str) -> Any:
-    """A dependency: 422 for a query parameter that the route does not have, or that occurs twice."""
+    """Return a dependency that rejects unknown query parameters, and parameters that occur twice (422)."""
 
     async def check(request: Request) -> None:
-        wanted = f"not a parameter of this address: wanted one of {', '.join(known)}" if known else "wanted none here"
+        wanted = f"wanted one of the parameters {', '.join(known)}" if known else "this address has no parameters"
         seen = set()
         for name, value in request.query_params.multi_items():
             if name not in known:
@@ -98,14 +105,14 @@ def allow_parameters(*known: str) -> Any:
 
 
 def time_argument(name: str, value: str | None, *, round_up: bool = False) -> int | None:
-    """A time parameter in milliseconds since the epoch; None if it is absent.
+    """Return a time parameter in milliseconds since the epoch, or None if the parameter is absent.
 
     Raises:
-        InvalidValue: names the parameter.
+        InvalidValue: the value is not a time.
     """
     return None if value is None else parse_timestamp(name, value, round_up=round_up)
 
 
 def is_head(request: Request) -> bool:
-    """Whether this is a HEAD request. Such a request must not wait."""
+    """True if this is a HEAD request. A route must answer a HEAD request without waiting."""
     return bool(request.scope.get(HEAD))

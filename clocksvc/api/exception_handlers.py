@@ -1,4 +1,4 @@
-"""Turns exceptions into problem details: those of clocksvc, of FastAPI's validation and of Starlette."""
+"""Turns the exceptions of clocksvc, of FastAPI's validation and of Starlette into problem details."""
 
 import logging
 import re
@@ -73,7 +73,7 @@ def _cursor_too_old(error: CursorTooOld) -> Problem:
             "previous": None if previous_ms is None else to_rfc3339(previous_ms),
         },
     }
-    detail = f"ticks after {cursor} are no longer kept: the oldest kept one is {oldest}"
+    detail = f"ticks after {cursor} are no longer kept; the oldest kept tick is {oldest}"
     return Problem(problems.CURSOR_TOO_OLD, detail, members)
 
 
@@ -99,7 +99,10 @@ def _wanted(error: Any) -> str:
 
 
 def _allowed_methods(request: Request, default: str) -> str:
-    """The methods of the request's path. Starlette names only those of one route, although a path may have several."""
+    """Return the methods that the request's path allows.
+
+    Starlette's error has only the methods of one route, but a path may have several routes.
+    """
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     here = (methods for path, methods in paths.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), request.url.path))
     return ", ".join(sorted(method.upper() for method in next(here, {}))) or default

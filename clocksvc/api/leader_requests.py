@@ -1,7 +1,7 @@
-"""Sends a request to a clock's leader: writes it to the store, waits for the result, and reports what is known of it.
+"""Sends a request to a clock's leader: writes the request to the store, and waits for the leader's result.
 
-Any replica can send a request, whether it leads the clock or not. If a change can't be ruled out, the outcome is
-reported as unknown.
+Any replica can send a request, even if it does not lead the clock. If no result arrives and the leader may have made
+the change, the outcome is reported as unknown.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ logger = logging.getLogger("clocksvc.api")
 
 EXPIRES_MS = 10_000
 EXTRA_WAIT_S = 5.0
-"""How long to wait, after a request has expired, for its result if a leader has read it before."""
+"""How much longer to wait for the result after a request has expired. This is needed if the leader has read the request
+before it expired."""
 _POLL_EVERY_S = 0.05
 RESPONSES = problems.documented(
     problems.UNAUTHENTICATED,
@@ -42,13 +43,13 @@ RESPONSES = problems.documented(
 async def request_leader(
     clock: AsyncClock, caller: Caller, kind: RequestKind, reason: str, partition: Partition | None = None
 ) -> Response:
-    """200 with the clock's exclusions and pause, once the request is committed or if it was in effect already.
+    """Send a request to the leader. Return 200 with the clock's exclusions and pause if it succeeded.
 
-    Waits at most 15 s for the leader.
+    It succeeded if the change is committed to the tick log or was already in effect. Waits at most 15 s for the leader.
 
     Raises:
-        Problem: rejected (422), not done (503: nothing has changed), or the outcome is not known (504).
-        InvalidValue: the reason is not valid; no request was sent.
+        Problem: the leader rejected the request (422), nothing has changed (503), or the outcome is not known (504).
+        InvalidValue: the reason is not valid. No request was sent.
     """
     name = clock.view.spec.name
     request = await clock.run_blocking(lambda: _make_request(clock, caller, kind, reason, partition))
@@ -73,7 +74,7 @@ def _make_request(
     try:
         snapshot = clock.view.store.snapshot()
     except StoreUnavailable as error:
-        raise Problem(problems.STORE_UNAVAILABLE, f"{error}: nothing has changed") from error
+        raise Problem(problems.STORE_UNAVAILABLE, f"{error}; nothing has changed") from error
     if snapshot.leader is None:
         raise _not_done(f"no process leads clock {clock.view.spec.name!r}")
     now_ms = snapshot.now_ms
@@ -91,7 +92,7 @@ class _PendingRequest:
         """Submit the request and return the leader's result.
 
         Raises:
-            Problem: the request is cancelled, or its outcome is not known.
+            Problem: the request was not submitted or was cancelled (503), or its outcome is not known (504).
         """
         await self._submit()
         result = await self._poll(EXPIRES_MS / 1000, until_closing=True)
@@ -138,7 +139,7 @@ class _PendingRequest:
 
 
 def _not_done(why: str) -> Problem:
-    return Problem(problems.NOT_DONE, f"{why}: nothing has changed; it is safe to send the request again")
+    return Problem(problems.NOT_DONE, f"{why}; nothing has changed, and it is safe to send the request again")
 
 
 def _outcome_unknown(clock: str) -> Problem:

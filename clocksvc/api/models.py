@@ -1,7 +1,7 @@
-"""Pydantic models: they validate request bodies, and document requests and responses in the OpenAPI.
+"""Pydantic models that validate request bodies, and document requests and responses in the OpenAPI.
 
-Responses are encoded elsewhere (`state_to_wire`, `Tick.to_wire`), because pydantic would be too slow for thousands of
-partitions. Tests compare both.
+They do not encode responses, because pydantic would be too slow for thousands of partitions. Functions such as
+`state_to_wire` and `Tick.to_wire` encode responses; tests compare the result with these models.
 """
 
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ ReasonText = Annotated[
     Field(
         min_length=1,
         max_length=MAX_REASON_LENGTH,
-        description="Why, in one line.",
+        description="The reason, in one line.",
         examples=["disk of broker 3 died, INC-4711"],
     ),
 ]
@@ -34,12 +34,12 @@ class PartitionRef(BaseModel):
 
 
 class Tick(BaseModel):
-    """The global clock has reached `time`: in every partition everything before it has been processed."""
+    """The global clock has reached `time`. In every partition, everything before `time` has been processed."""
 
     clock: str = Field(examples=["checkins"])
     time: Time
     timestamp_seconds: int = Field(examples=[1795348800])
-    previous: Time | None = Field(description="The tick before this one; null for a clock's first.")
+    previous: Time | None = Field(description="The time of the previous tick; null for the first tick of a clock.")
     interval_seconds: int = Field(examples=[60])
     emitted_at: Time
     excluded: list[PartitionRef] = Field(description="The partitions that this tick did not wait for.")
@@ -48,28 +48,30 @@ class Tick(BaseModel):
 class PartitionClock(PartitionRef):
     """One partition and its clock."""
 
-    time: Time | None = Field(description="The partition clock: reported time less the out-of-orderness.")
+    time: Time | None = Field(
+        description="The partition clock: the highest reported timestamp minus `max_out_of_orderness`."
+    )
     timestamp_ms: int | None
     behind_seconds: float | None
-    reported_at: Time | None = Field(description="When it was last reported, by the store's clock.")
+    reported_at: Time | None = Field(description="When the partition was last reported, by the store's clock.")
     reported_timestamp_ms: int | None = Field(description="The highest record timestamp reported.")
     excluded: bool
-    refused: Outcome | None = Field(description="Why its newest report was rejected, if none was accepted since.")
+    refused: Outcome | None = Field(description="The outcome of the newest report if it was rejected, else null.")
 
 
 class Hold(BaseModel):
-    """Why a clock does not move."""
+    """Why a clock publishes no ticks."""
 
-    reason: Reason = Field(description="During an upgrade also a reason of the newer version.")
+    reason: Reason = Field(description="During an upgrade, it can also be a reason that only the newer version has.")
     since: Time | None = Field(
-        description="When the last tick was emitted; before the first, the first leader's start."
+        description="When the last tick was emitted. Before the first tick: when the first leader started."
     )
     partitions: list[PartitionRef]
     detail: str
 
 
 class AuditInfo(BaseModel):
-    """Who requested it, when and why."""
+    """Who requested the change, when and why."""
 
     by: str = Field(description="The name of the token; `anonymous` if no tokens are configured.", examples=["ops"])
     at: Time
@@ -81,7 +83,7 @@ class Exclusion(PartitionRef, AuditInfo):
 
 
 class Overrides(BaseModel):
-    """The operator overrides of a clock: its exclusions, and its pause."""
+    """The operator overrides of a clock: its exclusions and its pause."""
 
     clock: str = Field(examples=["checkins"])
     exclusions: list[Exclusion]
@@ -89,7 +91,7 @@ class Overrides(BaseModel):
 
 
 class PartitionCounts(BaseModel):
-    """The number of partitions; null while the store does not answer."""
+    """How many partitions are known, unknown and excluded. Null while the store does not answer."""
 
     known: int | None
     unknown: int | None
@@ -97,34 +99,43 @@ class PartitionCounts(BaseModel):
 
 
 class Heartbeats(BaseModel):
-    """Heartbeats: records that move quiet partitions. Counts restart if the store loses them; null while it does not
-    answer."""
+    """The heartbeats of a clock: records that keep quiet partitions moving. Counts start again at 0 if the store loses
+    its data. They are null while the store does not answer."""
 
-    every_seconds: float | None = Field(description="How often a round is due; null if heartbeats are off.")
+    every_seconds: float | None = Field(description="The time between two rounds; null if heartbeats are off.")
     last_success_at: Time | None = Field(description="When a round last reached every partition.")
-    delivered: int | None = Field(description="Records delivered.")
-    failed: int | None = Field(description="Records not delivered, and topics whose partitions are not known.")
-    expired: int | None = Field(description="Rounds that were too late to be sent.")
+    delivered: int | None = Field(description="The number of records delivered.")
+    failed: int | None = Field(
+        description="The number of records not delivered, plus topics whose partitions are not known."
+    )
+    expired: int | None = Field(description="The number of rounds that were too late to be sent.")
 
 
 class ClockState(BaseModel):
-    """The state of a clock as this replica sees it. Null: not known."""
+    """The state of a clock as this replica sees it. A value that is not known is null."""
 
     clock: str = Field(examples=["checkins"])
-    time: Time | None = Field(description="The global clock: everything before it has been processed.")
+    time: Time | None = Field(description="The global clock. Everything before this time has been processed.")
     timestamp_seconds: int | None
     interval_seconds: int
-    hold_after_seconds: float = Field(description="How long no tick may follow before that is a hold.")
-    max_out_of_orderness_seconds: float | None = Field(description="How late a record may be sent.")
+    hold_after_seconds: float = Field(description="The clock holds if no tick is published for this long.")
+    max_out_of_orderness_seconds: float | None = Field(
+        description="How much later than its timestamp a record may be sent."
+    )
     behind_seconds: float | None
     status: Status
     hold: Hold | None
     partitions: PartitionCounts
     exclusions: list[Exclusion] = Field(
-        description="The partitions that ticks do not wait for. Empty while the store does not answer or was emptied."
+        description="The partitions that ticks do not wait for. Also empty if the store does not answer or lost its "
+        "data."
     )
-    pause: AuditInfo | None = Field(description="Null also while the store does not answer or was emptied.")
-    slowest: list[PartitionClock] = Field(description="The lowest partition clocks, unknown ones first, at most 10.")
+    pause: AuditInfo | None = Field(
+        description="Null if the clock is not paused. Also null if the store does not answer or lost its data."
+    )
+    slowest: list[PartitionClock] = Field(
+        description="The partitions with the lowest clocks, at most 10. Unknown partitions come first."
+    )
     leader: str | None
     topics: list[str]
     group: str = Field(description="The consumer group whose progress counts.", examples=["checkins-consumer"])
@@ -133,7 +144,7 @@ class ClockState(BaseModel):
 
 
 class Clocks(BaseModel):
-    """The clocks that the caller may see, by name."""
+    """The clocks that the caller may see, sorted by name."""
 
     clocks: list[ClockState]
 
@@ -142,7 +153,9 @@ class Partitions(BaseModel):
     """A page of partition clocks."""
 
     partitions: list[PartitionClock]
-    next: str | None = Field(description="`after` of the next page, or null.", examples=["ingest-checkins:9"])
+    next: str | None = Field(
+        description="The value of `after` for the next page; null on the last page.", examples=["ingest-checkins:9"]
+    )
 
 
 class Run(BaseModel):
@@ -150,10 +163,12 @@ class Run(BaseModel):
 
     topic: Topic
     first: Number = Field(description="The number of the first partition.")
-    behind_ms: list[int | None] = Field(description="How far each partition is behind; null if it is unreported.")
+    behind_ms: list[int | None] = Field(
+        description="How far each partition is behind; null if the partition is unreported."
+    )
     marks: str = Field(
-        description="A character for each partition: `.` reported, `?` unreported, `!` its newest report was rejected, "
-        "`x` excluded.",
+        description="One character for each partition: `.` reported, `?` unreported, `!` the newest report was "
+        "rejected, `x` excluded.",
         examples=["...!..x."],
     )
 
@@ -161,16 +176,21 @@ class Run(BaseModel):
 class CompactPartitions(BaseModel):
     """A page of partition clocks in a compact form."""
 
-    now_ms: int = Field(description="The replica's wall clock: a partition clock is this less its `behind_ms`.")
+    now_ms: int = Field(description="The replica's wall clock. A partition clock is `now_ms` minus its `behind_ms`.")
     runs: list[Run]
-    next: str | None = Field(description="`after` of the next page, or null.", examples=["ingest-checkins:9"])
+    next: str | None = Field(
+        description="The value of `after` for the next page; null on the last page.", examples=["ingest-checkins:9"]
+    )
 
 
 class Ticks(BaseModel):
-    """Ticks, ascending, none missing between them."""
+    """Ticks in ascending order, without gaps."""
 
     ticks: list[Tick]
-    next: Time | None = Field(description="`after` of the next request: the last tick's time, or `after`, or null.")
+    next: Time | None = Field(
+        description="The value of `after` for the next request. It is the time of the last tick in this list. If the "
+        "list is empty, it is the `after` of this request, or null."
+    )
 
 
 class _Strict(BaseModel):
@@ -178,7 +198,7 @@ class _Strict(BaseModel):
 
 
 class ReportItem(_Strict):
-    """The highest record timestamp processed in one partition. -1: the record had no timestamp."""
+    """The highest record timestamp processed in one partition; -1 if the record had no timestamp."""
 
     topic: Topic
     partition: Number
@@ -186,7 +206,7 @@ class ReportItem(_Strict):
 
 
 class RejectedItem(ReportItem):
-    """A timestamp that the reporter itself rejected: it is only counted and shown."""
+    """A timestamp that the reporter itself rejected. The service only counts and shows it."""
 
     outcome: Annotated[Literal["too_far_ahead", "no_timestamp", "foreign_group"], Field(examples=["too_far_ahead"])]
 
@@ -201,7 +221,8 @@ class Report(_Strict):
         default=0,
         ge=0,
         le=2**53 - 1,
-        description="Records since the last report that were late: before a tick that was already given.",
+        description="The number of late records since the last report. A record is late if its timestamp is before a "
+        "tick that was already published.",
     )
 
 
@@ -214,13 +235,13 @@ class PartitionRequest(_Strict):
 
 
 class PauseRequest(_Strict):
-    """Why the clock is paused or resumed."""
+    """The reason for a pause, or for its end."""
 
     reason: ReasonText
 
 
 class ClockParameters(BaseModel):
-    """What a consumer must know of the clock."""
+    """The parameters of the clock that a consumer needs."""
 
     group: str
     topics: list[str]
@@ -236,12 +257,14 @@ class ReportOutcome(PartitionRef):
 
 
 class ReportAnswer(BaseModel):
-    """The global clock, and an outcome for each reported timestamp, in order."""
+    """The global clock, and an outcome for each reported timestamp, in the order of the request."""
 
     clock: str = Field(examples=["checkins"])
     time: Time | None
     timestamp_seconds: int | None
-    bounds: ClockParameters | None = Field(description="Null until a leader has written them.")
+    bounds: ClockParameters | None = Field(
+        description="The parameters of the clock; null until a leader has written them."
+    )
     reports: list[ReportOutcome]
 
 
@@ -263,5 +286,5 @@ class ProblemDetails(BaseModel):
 
 
 def problem_schema() -> dict[str, Any]:
-    """The schema that every documented problem refers to."""
+    """Return the schema to which every documented problem refers."""
     return ProblemDetails.model_json_schema()

@@ -23,17 +23,17 @@ router = APIRouter(tags=["operator overrides"], dependencies=[Depends(require_js
 @router.post(
     "/v1/clocks/{clock}/exclusions",
     operation_id="exclude",
-    summary="Exclude a partition: ticks no longer wait for it",
+    summary="Exclude a partition, so that ticks no longer wait for it",
     response_model=models.Overrides,
     responses=RESPONSES,
 )
 async def exclude(clock: AdminClock, caller: AnyCaller, body: models.PartitionRequest) -> Response:
-    """200 once the exclusion is committed to the tick log, or if the partition is excluded already. Every tick made
-    without the partition lists it in `excluded`: records of it that were not processed may be missing from what these
-    ticks promise.
+    """Returns 200 when the exclusion is committed to the tick log, or if the partition is already excluded. Every tick
+    published without the partition lists it in `excluded`. Such a tick does not promise that the records of this
+    partition have been processed.
 
-    Needs the scope `admin`. It is safe to repeat the request. 504: the outcome is not known; the detail says where to
-    look."""
+    Needs the scope `admin`. It is safe to repeat the request. 504 means that the outcome is not known; the detail
+    explains how to find it out."""
     partition = Partition(body.topic, body.partition)
     return await request_leader(clock, caller, RequestKind.EXCLUDE, body.reason, partition)
 
@@ -46,11 +46,11 @@ async def exclude(clock: AdminClock, caller: AnyCaller, body: models.PartitionRe
     responses=RESPONSES,
 )
 async def include(clock: AdminClock, caller: AnyCaller, body: models.PartitionRequest) -> Response:
-    """200 once the change is committed to the tick log, or if the partition is not excluded. The clock never goes back:
-    it holds until the partition has caught up.
+    """Returns 200 when the change is committed to the tick log, or if the partition is not excluded. The clock never
+    goes back. It holds until the partition has caught up.
 
-    Needs the scope `admin`. It is safe to repeat the request. 504: the outcome is not known; the detail says where to
-    look."""
+    Needs the scope `admin`. It is safe to repeat the request. 504 means that the outcome is not known; the detail
+    explains how to find it out."""
     partition = Partition(body.topic, body.partition)
     return await request_leader(clock, caller, RequestKind.INCLUDE, body.reason, partition)
 
@@ -63,11 +63,12 @@ async def include(clock: AdminClock, caller: AnyCaller, body: models.PartitionRe
     responses=RESPONSES,
 )
 async def pause(clock: AdminClock, caller: AnyCaller, body: models.PauseRequest) -> Response:
-    """200 once the pause is committed to the tick log, or if the clock is paused already: no tick follows. Reports go
-    on; after `resume`, the ticks that became due in the meantime follow, each once and in order.
+    """Returns 200 when the pause is committed to the tick log, or if the clock is already paused. No tick follows until
+    the clock is resumed. Reports continue. After `resume`, the ticks that became due in the meantime follow, each once
+    and in order.
 
-    Needs the scope `admin`. It is safe to repeat the request. 504: the outcome is not known; the detail says where to
-    look."""
+    Needs the scope `admin`. It is safe to repeat the request. 504 means that the outcome is not known; the detail
+    explains how to find it out."""
     return await request_leader(clock, caller, RequestKind.PAUSE, body.reason)
 
 
@@ -79,8 +80,8 @@ async def pause(clock: AdminClock, caller: AnyCaller, body: models.PauseRequest)
     responses=RESPONSES,
 )
 async def resume(clock: AdminClock, caller: AnyCaller, body: models.PauseRequest) -> Response:
-    """200 once the change is committed to the tick log, or if the clock is not paused.
+    """Returns 200 when the change is committed to the tick log, or if the clock is not paused.
 
-    Needs the scope `admin`. It is safe to repeat the request. 504: the outcome is not known; the detail says where to
-    look."""
+    Needs the scope `admin`. It is safe to repeat the request. 504 means that the outcome is not known; the detail
+    explains how to find it out."""
     return await request_leader(clock, caller, RequestKind.RESUME, body.reason)

@@ -1,4 +1,4 @@
-"""The web pages: `/`, the status page, and `/docs`, the OpenAPI. All their files come from this host."""
+"""The web pages: the status page at `/` and the OpenAPI page at `/docs`. This service serves all their files itself."""
 
 import gzip
 from functools import cache
@@ -20,7 +20,7 @@ _MEDIA_TYPES = {
 }
 _STATUS_FILES = files("clocksvc.api") / "status"
 _STATUS_HEADERS = {
-    # Only the page's own scripts and styles run: a topic's name, which a producer may choose, can't add any.
+    # Only the page's own scripts and styles may run. A producer may choose a topic's name; it must not inject a script.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -62,7 +62,7 @@ async def docs_style() -> Response:
 
 @cache
 def _read(name: str) -> tuple[bytes, bytes]:
-    """A file of the status page, plain and compressed."""
+    """Return a file of the status page, uncompressed and compressed."""
     content = (_STATUS_FILES / name).read_bytes()
     return content, gzip.compress(content, mtime=0)
 

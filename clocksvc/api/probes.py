@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`: for those who operate the service."""
+"""`/livez`, `/readyz` and `/metrics`, for operators of the service."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ router = APIRouter(tags=["probes"])
     dependencies=[allow_parameters()],
 )
 async def livez() -> Response:
-    """Needs no token."""
+    """Returns 200 while the process can answer requests. Needs no token."""
     return JSONResponse({"status": "ok"})
 
 
@@ -41,8 +41,9 @@ async def livez() -> Response:
     dependencies=[allow_parameters()],
 )
 async def readyz(request: Request) -> Response:
-    """503 until the replica has read the ticks of every clock once, and when it has lost them while the store answers.
-    It is ready while the store or Kafka can't be reached, because it can answer with the hold. Needs no token."""
+    """Returns 503 until the replica has read the ticks of every clock once. Returns 503 again if the replica has lost
+    the ticks although the store answers. If the store or Kafka can't be reached, the replica stays ready, because it
+    can answer with the hold. Needs no token."""
     clocks: dict[str, AsyncClock] = request.app.state.clocks
     found = await asyncio.gather(*(_readiness_error(clock) for clock in clocks.values()))
     errors = {name: error for name, error in zip(clocks, found, strict=True) if error}
@@ -57,12 +58,12 @@ async def _readiness_error(clock: AsyncClock) -> str:
     if clock.closing.is_set():
         return "shutting down"
     if clock.feed.ready and clock.feed.store_ok and not clock.feed.stalled:
-        return ""  # the usual case, without a thread
+        return ""  # the usual case needs no thread
     return await clock.run_blocking(clock.view.readiness_error)
 
 
 def metrics_route(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
-    """The route `/metrics`. `metrics` returns the body and its media type; it runs in a thread and may block."""
+    """Return the route `/metrics`. `metrics` returns the body and its media type. It runs in a thread and may block."""
     router = APIRouter(tags=["probes"])
 
     @router.get(

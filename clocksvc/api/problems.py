@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: the catalogue of all errors of the HTTP service. The OpenAPI documents the same kinds."""
+"""All errors of the HTTP service, as RFC 9457 problem details. The OpenAPI documents the same errors."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Kind:
     """One kind of problem.
 
     Attributes:
-        example: the detail in the OpenAPI, and the detail of a problem that has none of its own.
-        members: further members of the example in the OpenAPI.
-        headers: of every response of this kind.
+        example: the detail in the OpenAPI. It is also the detail of a problem that is raised without a detail.
+        members: additional members of the example in the OpenAPI.
+        headers: the headers of every response of this kind.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The `type` member: programs tell problems apart by it."""
+        """The `type` member, by which programs identify a problem."""
         return _TYPE_PREFIX + self.name
 
 
@@ -61,7 +61,7 @@ CURSOR_TOO_OLD = Kind(
     "cursor-too-old",
     410,
     "Ticks after this cursor are no longer kept",
-    "ticks after 2026-11-01T00:00:00Z are no longer kept: the oldest kept one is 2026-11-22T12:00:00Z",
+    "ticks after 2026-11-01T00:00:00Z are no longer kept; the oldest kept tick is 2026-11-22T12:00:00Z",
     {"cursor": "2026-11-01T00:00:00Z", "cursor_seconds": 1793491200, "oldest": _A_TICK},
 )
 BODY_TOO_LARGE = Kind(
@@ -93,18 +93,22 @@ NOT_DONE = Kind(
     "not-done",
     503,
     "Nothing has changed",
-    "no process leads clock 'checkins': nothing has changed; it is safe to send the request again",
+    "no process leads clock 'checkins'; nothing has changed, and it is safe to send the request again",
     headers=_RETRY,
 )
 OUTCOME_UNKNOWN = Kind(
     "outcome-unknown",
     504,
     "The outcome is not known",
-    "the leader of clock 'checkins' has not answered: the change may have been made, or may follow within seconds; "
-    "see exclusions and pause of GET /v1/clocks/checkins, or send the request again: that is safe",
+    "the leader of clock 'checkins' has not answered. The change may have been made, or may be made within seconds. "
+    "See exclusions and pause of GET /v1/clocks/checkins. It is safe to send the request again.",
 )
 SHUTTING_DOWN = Kind(
-    "shutting-down", 503, "This replica shuts down", "send the request again: another replica answers", headers=_RETRY
+    "shutting-down",
+    503,
+    "This replica shuts down",
+    "send the request again; another replica will answer",
+    headers=_RETRY,
 )
 NOT_READY = Kind(
     "not-ready",
@@ -119,7 +123,7 @@ OTHER = Kind("http-error", 400, "The request failed", "")
 
 
 class Problem(Exception):
-    """An error response. Without `detail` it has its kind's example as detail."""
+    """An error response. Without `detail`, its detail is the example of its kind."""
 
     def __init__(
         self,
@@ -133,7 +137,7 @@ class Problem(Exception):
         self.members, self.headers = dict(members or {}), {**kind.headers, **(headers or {})}
 
     def response(self, status: int | None = None) -> Response:
-        """The response; `status` replaces the kind's status."""
+        """Return the response. `status` replaces the status of the kind."""
         body = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -141,27 +145,28 @@ class Problem(Exception):
             "detail": self.detail,
             **self.members,
         }
-        # ASCII only: a value of the request may contain lone surrogates, which UTF-8 can't encode.
+        # The JSON is ASCII, because a value of the request may contain lone surrogates, which UTF-8 can't encode.
         content = json.dumps(body, separators=(",", ":")).encode()
         return Response(content, body["status"], self.headers, MEDIA_TYPE)
 
 
 def invalid(field_name: str, value: object, wanted: str) -> Problem:
-    """A problem (422) with one invalid field."""
+    """Return a problem (422) for one invalid field."""
     return invalids([{"field": field_name, "value": truncated(value), "wanted": wanted}])
 
 
 def invalids(errors: list[dict[str, Any]]) -> Problem:
-    """A problem (422) with several invalid fields.
+    """Return a problem (422) for several invalid fields.
 
-    `errors` has `field`, `value` (see `truncated`) and `wanted` of each. The detail names 3 of them, the response 20.
+    Each error has the keys `field`, `value` (see `truncated`) and `wanted`. The detail contains the first 3 errors, and
+    the member `errors` the first 20.
     """
     texts = [f"{error['field']}: {error['value']!r} is not valid: {error['wanted']}" for error in errors[:3]]
     return Problem(INVALID, "; ".join(texts), {"errors": errors[:20]})
 
 
 def truncated(value: object) -> str | int | bool | None:
-    """A value of the request for an error message: at most 200 characters, and always valid JSON."""
+    """Return a value of the request, shortened for an error message. It is valid JSON with at most 200 characters."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**53):
         return value
     text = value if isinstance(value, str) else repr(value)
@@ -169,7 +174,7 @@ def truncated(value: object) -> str | int | bool | None:
 
 
 def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` for the problems that a route can answer with."""
+    """Return FastAPI's `responses` for the problems that a route can raise."""
     responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         response = responses.setdefault(

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/reports`: writes the reports of consumers in any language to the store."""
+"""`/v1/clocks/{clock}/reports`: consumers in any language send their reports, which are written to the store."""
 
 from dataclasses import replace
 
@@ -37,10 +37,12 @@ router = APIRouter(tags=["reports"])
     dependencies=[Depends(require_json), allow_parameters()],
 )
 async def report(clock: ReportClock, body: models.Report) -> Response:
-    """Send the highest record timestamp processed in each partition, after its effects are durable. Repeat it every
-    10 s, and after 1 s if its outcome is `unknown`; forget a timestamp that was rejected.
+    """Send the highest timestamp of the processed records for each partition. Report a record only after its effects
+    are durable. Send each timestamp again every 10 s, or after 1 s if its outcome is `unknown`. Do not send a rejected
+    timestamp again.
 
-    One malformed field rejects the whole report. The response has the global clock, and an outcome for each item."""
+    If one field is malformed, the complete report is rejected. The response has the global clock and an outcome for
+    each item."""
     sent = _report(body)
     answer = await clock.run_blocking(lambda: clock.view.store.report(sent))
     last = clock.feed.last

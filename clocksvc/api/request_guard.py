@@ -1,6 +1,6 @@
-"""ASGI middleware in front of all routes: authentication, the limit of the body's size, and HEAD.
+"""ASGI middleware in front of all routes. It authenticates requests, limits the size of bodies, and handles HEAD.
 
-It is plain ASGI rather than Starlette's BaseHTTPMiddleware, which would copy every chunk of a stream.
+It does not use Starlette's BaseHTTPMiddleware, because that class would copy every chunk of a stream.
 """
 
 from fastapi import HTTPException
@@ -15,14 +15,17 @@ MAX_BODY_BYTES = 1024 * 1024
 CALLER = "clocksvc.caller"
 """The key of the authenticated `Caller` in the request's scope."""
 HEAD = "clocksvc.head"
-"""The key that marks a HEAD request in its scope: routes see the method GET."""
+"""The key, in the scope of a request, that marks a HEAD request. Routes see such a request as GET."""
 
 _OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
 _OPEN_BELOW = ("/docs/", "/status/")
 
 
 class RequestGuardMiddleware:
-    """Rejects requests without a valid token (401) or with too large a body (413), and answers HEAD as GET."""
+    """Rejects requests without a valid token (401) or with a body that is too large (413).
+
+    It answers HEAD like GET, but without the body.
+    """
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
@@ -54,7 +57,7 @@ class RequestGuardMiddleware:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Raise HTTPException 413 once a body without Content-Length exceeds the limit."""
+    """Return a `receive` that raises HTTPException (413) if a body without Content-Length exceeds the limit."""
     received = 0
 
     async def receiving() -> Message:

@@ -1,8 +1,10 @@
-"""The uvicorn server: closes connections that send an incomplete request or stop reading the response, and ends long
-polls and streams at shutdown.
+"""The uvicorn server with timeouts.
 
-uvicorn has no timeout for such connections; `Connection` subclasses its h11 protocol, which is internal to uvicorn, so
-`pyproject.toml` has an upper bound for its version.
+It closes connections that send an incomplete request or stop reading the response. At shutdown it ends long polls and
+streams.
+
+uvicorn has no timeouts for such connections, so `Connection` subclasses uvicorn's h11 protocol. That class is internal
+to uvicorn, so `pyproject.toml` has an upper bound for uvicorn's version.
 """
 
 import asyncio
@@ -17,25 +19,28 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_TIMEOUT_S = 10.0
-"""From the connection, or from a later request's first byte, to the end of the headers."""
+"""The maximum time to receive the headers of a request. It begins when the connection opens, or at the first byte of a
+later request."""
 BODY_TIMEOUT_S = 30.0
-"""From the end of the headers to the end of the body."""
+"""The maximum time from the end of the headers to the end of the body."""
 WRITE_STALL_TIMEOUT_S = 30.0
 """A connection with unsent data is closed if its client reads less than `MIN_PROGRESS_BYTES` within this time."""
 MIN_PROGRESS_BYTES = 1_024
 SHUTDOWN_GRACE_S = 1.0
-"""At shutdown: how long connections with an incomplete request or unsent data may stay open."""
+"""How long connections with an incomplete request or unsent data may stay open at shutdown."""
 REQUEST_GRACE_S = 10
-"""At shutdown: how long requests that are being answered may take."""
+"""How long requests in progress may take at shutdown."""
 SEND_BUFFER_BYTES = 64 * 1024
-"""The kernel's send buffer of a connection. By default it grows to megabytes, and a stalled client shows late."""
+"""The size of the kernel's send buffer for a connection. The default buffer grows to megabytes, so that a stalled
+client would be detected late."""
 
 ON_DROP = "clocksvc.on_drop"
-"""A route may store a callable under this key in the request's state: it is called if the client is dropped."""
+"""A route may store a callable under this key in the state of the request. It is called if the server drops the
+client."""
 
 
 class Server(uvicorn.Server):
-    """Serves one application until `should_exit`."""
+    """A server for one application. It runs until `should_exit` is set."""
 
     def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -48,7 +53,7 @@ class Server(uvicorn.Server):
 
 
 def server(app: FastAPI, host: str, port: int) -> Server:
-    """A server for this application. uvicorn logs only errors."""
+    """Return a server for this application. uvicorn logs only errors."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -72,7 +77,7 @@ class Connection(H11Protocol):
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Limit what is buffered for the client, so that a client that stops reading is noticed at once."""
+        """Limit the buffers for the client, so that a client that stops reading is detected at once."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         with suppress(OSError):  # the connection is closed already
@@ -88,12 +93,12 @@ class Connection(H11Protocol):
     # -- an incomplete request ----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Data alone moves no deadline: only the end of the headers or of the body does."""
+        """Update the deadline. Only the end of the headers or of the body changes it; other data does not."""
         super().data_received(data)
         self._expect_rest_of_request()
 
     def on_response_complete(self) -> None:
-        """The client may have sent the beginning of its next request already."""
+        """Update the deadline, because the client may already have sent the beginning of its next request."""
         super().on_response_complete()
         self._expect_rest_of_request()
 
@@ -126,7 +131,7 @@ class Connection(H11Protocol):
             self._request_timer = None
 
     def send_400_response(self, msg: str) -> None:
-        """Close the connection if a response has begun already: a second one can't be sent."""
+        """Send the response 400. If another response has already begun, close the connection instead."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
@@ -135,12 +140,12 @@ class Connection(H11Protocol):
     # -- a client that stops reading ----------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """The kernel's send buffer is full: start the stall timer."""
+        """Start the stall timer, because the kernel's send buffer is full."""
         super().pause_writing()
         self._start_stall_timer()
 
     def resume_writing(self) -> None:
-        """The client has read everything."""
+        """Stop the stall timer, because the client has read all data."""
         self._stop_stall_timer()
         super().resume_writing()
 
@@ -169,7 +174,8 @@ class Connection(H11Protocol):
     # -- shutdown -----------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """Finish the response, but close the connection after `SHUTDOWN_GRACE_S` if it waits for the client."""
+        """Finish the response. If the server still waits for the client after `SHUTDOWN_GRACE_S`, close the
+        connection."""
         super().shutdown()
         self.loop.call_later(SHUTDOWN_GRACE_S, self._close_if_waiting)
 

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/ticks/stream`: ticks as server-sent events; a client can resume after the last tick it saw."""
+"""`/v1/clocks/{clock}/ticks/stream`: ticks as server-sent events. A client can resume after the last tick received."""
 
 import asyncio
 import json
@@ -30,10 +30,10 @@ router = APIRouter(tags=["ticks"])
 
 PING_EVERY_S = 15.0
 RETRY_EVERY_S = 1.0
-"""How often a stream reads again while the store does not answer or the ticks are being rebuilt."""
+"""The time between two attempts to read ticks, while the store does not answer or the ticks are being rebuilt."""
 BATCH_SIZE = 100
 BEGIN_TIMEOUT_S = 5.0
-"""How long a new stream waits until it is known where it begins; then 503."""
+"""How long a new stream waits until the service has read its ticks. After that the response is 503."""
 BEGIN_POLL_S = 0.25
 _EXAMPLE = """\
 event: state
@@ -51,7 +51,7 @@ id: 1795348860
 
 @dataclass(slots=True)
 class _Start:
-    """A stream's first event, and the cursor after it."""
+    """The first event of a stream, and the cursor after this event."""
 
     event: bytes
     cursor_ms: int
@@ -64,7 +64,7 @@ class _Start:
     response_class=Response,
     responses={
         200: {
-            "description": "Server-sent events: `state` (or `reset`), then `tick`s; a comment line every 15 s.",
+            "description": "Server-sent events: first `state` or `reset`, then each `tick`. A comment line every 15 s.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
         },
         **documented(
@@ -86,17 +86,18 @@ async def stream_ticks(
     last_event_id: Annotated[
         str | None,
         Header(
-            description="The last `id` received: the stream resumes after it. Takes precedence over `after`.",
+            description="The last `id` that the client received. The stream resumes after it. This header takes "
+            "precedence over `after`.",
             examples=["1795348800"],
         ),
     ] = None,
 ) -> Response:
-    """The first event is `state`: the state of the clock. Its `id` is where the stream begins: the cursor when
-    resuming, the last tick when live, `0` before a clock's first tick. Then each `tick` follows, with its timestamp in
-    seconds as `id`.
+    """The first event is `state`, with the state of the clock. Its `id` is the position where the stream begins: the
+    cursor if the client sent one, otherwise the last tick, or `0` before the clock's first tick. Then a `tick` event
+    follows for each tick. Its `id` is the timestamp of the tick in seconds.
 
-    If ticks after the cursor are no longer kept, the first event is `reset` instead of `state`: it has the cursor and
-    the oldest kept tick, and that tick's `previous` as `id`; the kept ticks follow."""
+    If ticks after the cursor are no longer kept, the first event is `reset` instead of `state`. It contains the cursor
+    and the oldest kept tick. Its `id` is the `previous` of this tick, in seconds. The kept ticks follow."""
     cursor_ms = time_argument("after", after)
     if last_event_id is not None:
         cursor_ms = _event_id(last_event_id)
@@ -118,7 +119,11 @@ def _event_id(text: str) -> int:
 
 
 async def _begin(clock: AsyncClock, cursor_ms: int | None) -> _Start:
-    """Raise Rebuilding or StoreUnavailable if it is not known what follows the cursor."""
+    """Return the first event of a new stream.
+
+    Raises:
+        Rebuilding, StoreUnavailable: the ticks after the cursor can't be read now.
+    """
     await _wait_for_beginning(clock)
     if cursor_ms is not None:
         try:
@@ -133,8 +138,14 @@ async def _begin(clock: AsyncClock, cursor_ms: int | None) -> _Start:
 
 
 async def _wait_for_beginning(clock: AsyncClock) -> None:
-    """Wait up to 5 s until a service that has just started knows its ticks, because a browser's EventSource does not
-    reconnect after a 503. Raise Rebuilding or StoreUnavailable after that."""
+    """Wait up to 5 s until a service that has just started has read its ticks.
+
+    An immediate 503 would be worse, because a browser's EventSource does not reconnect after it.
+
+    Raises:
+        Rebuilding: the ticks have not been read within 5 s.
+        StoreUnavailable: the store has not answered yet.
+    """
     attempts = round(BEGIN_TIMEOUT_S / BEGIN_POLL_S)
     for left in range(attempts, -1, -1):
         change = clock.change()
@@ -148,7 +159,10 @@ async def _wait_for_beginning(clock: AsyncClock) -> None:
 
 
 async def _reset(clock: AsyncClock, error: CursorTooOld) -> _Start:
-    """A `reset` event; the stream continues at the oldest kept tick. The store may trim ticks in the meantime."""
+    """Return a `reset` event and its cursor: the stream continues with the oldest kept tick.
+
+    The oldest kept tick is read in a loop, because the store may trim more ticks in the meantime.
+    """
     cursor_ms = error.cursor_ms
     while True:
         previous_ms = error.oldest_previous_ms or 0
@@ -194,12 +208,12 @@ async def _chunks(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
         if chunk:
             ping_at = now() + PING_EVERY_S
             yield chunk
-            await asyncio.sleep(0)  # a client that catches up must not delay the others
+            await asyncio.sleep(0)  # a client that reads many old ticks must not delay other clients
     yield format_sse_event(comment="this replica shuts down", retry=_retry_ms())
 
 
 async def _events_after(clock: AsyncClock, cursor_ms: int) -> tuple[bytes, int]:
-    """The events after a cursor, and the cursor after them."""
+    """Return the events after a cursor, and the new cursor."""
     try:
         ticks = await clock.ticks_after(cursor_ms, BATCH_SIZE)
     except CursorTooOld as error:
@@ -209,5 +223,8 @@ async def _events_after(clock: AsyncClock, cursor_ms: int) -> tuple[bytes, int]:
 
 
 def _retry_ms() -> int:
-    """When a client should reconnect: random, so that the clients of a replica that ends do not all come at once."""
+    """Return the time in ms after which a client should reconnect.
+
+    It is random, so that the clients of a replica that shuts down do not all reconnect at once.
+    """
     return random.randint(500, 2_500)

@@ -1,4 +1,4 @@
-"""`/v1/clocks/{clock}/ticks`: ticks as a list or by long poll; `…/wait`: answers once the clock has reached a time."""
+"""`/v1/clocks/{clock}/ticks`: ticks as a list or by long poll. `…/wait`: waits until the clock has reached a time."""
 
 import asyncio
 from typing import Annotated
@@ -50,10 +50,11 @@ async def list_ticks(
     limit: Annotated[int, Query(ge=1, le=1_000, description="The maximum number of ticks.")] = 100,
     timeout_s: Timeout = 0.0,
 ) -> Response:
-    """Without `after` the newest ticks; with it the ticks that follow, none missing. Continue with `after=next`.
+    """Returns the newest ticks or, with `after`, the ticks that follow this time, without gaps. To continue, send the
+    `next` of the response as `after`.
 
-    With `timeout` the request waits until there is a tick. A cursor whose following ticks are no longer kept is
-    rejected with 410."""
+    With `timeout`, the request waits until there is at least one tick. If ticks after the cursor are no longer kept,
+    the response is 410."""
     cursor_ms = time_argument("after", after)
     if timeout_s > 0 and clock.closing.is_set():
         raise Problem(problems.SHUTTING_DOWN)
@@ -84,14 +85,18 @@ async def wait_until(
     clock: ReadClock,
     until: Annotated[
         str,
-        Query(description="RFC 3339 (`+` written as `%2B`) or epoch seconds.", examples=["2026-11-22T12:05:00Z"]),
+        Query(
+            description="The time to wait for. RFC 3339 (write `+` as `%2B`) or epoch seconds.",
+            examples=["2026-11-22T12:05:00Z"],
+        ),
     ],
     timeout_s: Timeout = 30.0,
 ) -> Response:
-    """200 with the tick, as soon as the first boundary at or after `until` is ticked.
+    """Waits for the first tick at or after `until`. Returns 200 with this tick as soon as it is published.
 
-    After `timeout` 409, with the clock's state and the partitions that hold it. It is never a 2xx before that tick, so
-    that `curl -f …/wait?until=… && job` starts the job only when everything before `until` has been processed."""
+    If the tick is not published within `timeout`, the response is 409, with the clock's state and the partitions that
+    hold the clock. The request never succeeds before the tick. So `curl -f …/wait?until=… && job` starts the job only
+    when everything before `until` has been processed."""
     until_ms = time_argument("until", until, round_up=True)
     assert until_ms is not None
     tick = await _wait_until_reached(clock, until_ms, 0.0 if is_head(request) else timeout_s)
@@ -139,7 +144,7 @@ def _not_reached(state: PublicState, until_ms: int) -> Problem:
 
 
 def _why(state: PublicState) -> str:
-    """The status, and the pause or the hold with its partitions."""
+    """Return the status, with the pause, or with the hold and its partitions, as text."""
     hold, pause = state.hold, state.pause
     if pause is not None and state.status is Status.PAUSED:
         return f"paused by {pause.by} at {to_rfc3339(pause.at_ms)}: {pause.reason}"

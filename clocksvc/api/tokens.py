@@ -1,4 +1,4 @@
-"""Bearer tokens: each has scopes, and applies to all clocks or to some. A token is never logged or shown."""
+"""Bearer tokens. A token has scopes, and applies to all clocks or to some clocks. Secrets are never logged or shown."""
 
 import hmac
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A configured token. `clocks` None: all clocks."""
+    """A configured token. If `clocks` is None, it applies to all clocks."""
 
     name: str
     secret: str = field(repr=False)
@@ -38,7 +38,7 @@ class Caller:
     clocks: frozenset[str] | None = None
 
     def sees(self, clock: str) -> bool:
-        """Whether the token applies to a clock."""
+        """True if the token applies to this clock."""
         return self.clocks is None or clock in self.clocks
 
     def check_scope(self, scope: Scope) -> None:
@@ -47,7 +47,7 @@ class Caller:
             raise self._forbidden(f"lacks the scope '{scope}'")
 
     def check(self, scope: Scope, clock: str | None = None) -> None:
-        """Raise Problem (403) unless the token has this scope for this clock; without a clock, for all clocks."""
+        """Raise Problem (403) unless the token has this scope for `clock`, or for all clocks if `clock` is None."""
         self.check_scope(scope)
         if clock is None and self.clocks is not None:
             raise self._forbidden("is for some clocks only")
@@ -70,10 +70,10 @@ class Tokens:
         self._callers = [(token.secret.encode(), Caller(token.name, token.scopes, token.clocks)) for token in tokens]
 
     def authenticate(self, authorizations: Sequence[bytes]) -> Caller:
-        """The caller of a request with these Authorization headers.
+        """Return the caller of a request with these Authorization headers.
 
         Raises:
-            Problem: 401 if tokens are configured and the request has none of them.
+            Problem: 401 if tokens are configured and the request has none of these tokens.
         """
         if not self._callers:
             return ANONYMOUS

@@ -13,13 +13,14 @@ export class RequestFailed extends Error {
   }
 }
 
-// The JSON at a path. Throws RequestFailed for a problem, or fetch's error if there is no answer.
+// Returns the JSON at a path. Throws RequestFailed for a problem, or fetch's error if there is no answer.
 export async function get(path) {
   const response = await open(path, () => AbortSignal.timeout(TIMEOUT_MS));
   return response.json();
 }
 
-// A successful response; asks for a token until the service accepts one. `signal` makes the signal of each attempt.
+// Returns a successful response. Asks the user for a token until the service accepts it. `signal()` returns the abort
+// signal of each attempt.
 export async function open(path, signal, headers = {}) {
   for (;;) {
     const sent = token.headers();
@@ -40,7 +41,7 @@ async function request(path, options) {
     if (error.name !== "AbortError") connection.onNoAnswer(error.name === "TimeoutError" ? "no answer in time" : "no connection");
     throw error;
   }
-  // A proxy may answer for a service that is down, but without problem details.
+  // If the service is down, a proxy may answer instead, but without problem details.
   const isProblem = (response.headers.get("Content-Type") ?? "").includes("json");
   if (response.status >= 500 && !isProblem) connection.onNoAnswer(`a proxy answers ${response.status}`);
   else connection.onAnswer();

@@ -1,4 +1,4 @@
-// The page: requests the clocks every 5 s, follows the ticks of the selected clock, and draws.
+// The main module: requests the clocks every 5 s, follows the ticks of the selected clock, and draws the page.
 
 import { get, RequestFailed } from "./api.js";
 import * as clockPanel from "./clock.js";
@@ -29,13 +29,13 @@ const MAX_TICKS = 360; // six hours of minutes, in 70 kB
 const MAX_LAG_MS = 1_000; // how long a replica may need to read a tick
 
 const clocks = new Map();
-const tickedAtMs = new Map(); // by performance.now(): when a clock's last tick arrived by the stream
-let hasClocks = false; // whether the service has ever sent its clocks
+const tickedAtMs = new Map(); // by clock: when its last tick arrived by the stream, measured by performance.now()
+let hasClocks = false; // true once the service has sent its clocks
 let rejection = ""; // the service's error, if it rejected the last request
 let drawError = ""; // the error while the last answer was drawn
 let drawing = null;
 let link = { attempt: 0, nextMs: 0 }; // null while the stream is connected
-const partitionsOf = new Map(); // by clock, for each clock that was selected once
+const partitionsOf = new Map(); // by clock: its Partitions, if the clock has been selected
 let selected = null; // {name, partitions, holds, live, end(), endTicks()}: the selected clock
 
 async function poll(request) {
@@ -55,7 +55,8 @@ async function poll(request) {
   guarded(() => (answer ? update(answer.clocks, requestedAtMs) : drawTimes()));
 }
 
-// An answer that can't be drawn, such as one of another version, must not leave an old all-clear, nor stop the requests.
+// If an answer can't be drawn, for example because it has another version, the page must not go on to show the old state
+// as if it were current, and must not stop its requests.
 function guarded(draw) {
   try {
     draw();
@@ -74,8 +75,9 @@ function update(states, requestedAtMs) {
   drawAll();
 }
 
-// The stream may have brought a later tick than a slow answer, or than a replica that lags. The hold of such an answer
-// counts, unless the request was sent before the tick, or so soon after it that the replica may not have read the tick.
+// The stream may already have delivered a later tick than an answer has, if the answer was slow or its replica lags. The
+// later tick is then kept. The hold of the answer is ignored only if the request was sent before the tick, or so soon
+// after the tick that the replica may not have read it.
 function withNewestTick(before, state, requestedAtMs) {
   if (state.timestamp_seconds !== null) connection.setTime((state.timestamp_seconds + state.behind_seconds) * 1000);
   const last = before?.last_tick;
@@ -86,7 +88,8 @@ function withNewestTick(before, state, requestedAtMs) {
 
 const tickFields = (tick) => ({ time: tick.time, timestamp_seconds: tick.timestamp_seconds, last_tick: tick });
 
-// Select the clock in the URL, else the most severe one; a selected clock is replaced only by one that is stopped.
+// Select the clock in the URL, or else the clock with the most severe status. Without a clock in the URL, the selected
+// clock is replaced only if it is not stopped and another clock is.
 function selectClock() {
   // The name of a clock needs no URL escapes.
   const wanted = location.hash.slice(1);
@@ -114,11 +117,11 @@ function openClock(name) {
   return one;
 }
 
-// Read the ticks given so far, then follow the stream.
+// Read the ticks published so far, then follow the stream.
 function followTicks(one) {
   let endStream = () => {};
   let ended = false;
-  // Older ticks are read later: the first picture comes first, and the store may be unavailable.
+  // Older ticks are read later, so that the page appears sooner. Reading is retried, because the store may be unavailable.
   const history = async () => {
     if (!ended && !(await loadTicks(one, MAX_TICKS))) later = setTimeout(history, POLL_EVERY_MS);
   };
@@ -151,12 +154,12 @@ function listener(one) {
   };
 }
 
-// Read ticks that were given before this page was opened; whether that succeeded.
+// Read ticks that were published before this page was opened. Returns whether it succeeded.
 async function loadTicks(one, limit) {
   try {
     const { ticks: past } = await get(`v1/clocks/${one.name}/ticks?limit=${limit}`);
     if (selected !== one) return true;
-    // The stream may have brought some of them already, or later ones.
+    // The stream may already have delivered some of these ticks, or later ticks.
     const byTime = new Map([...past, ...one.live].map((tick) => [tick.timestamp_seconds, tick]));
     const all = [...byTime.values()].sort((a, b) => a.timestamp_seconds - b.timestamp_seconds);
     one.holds = one.holds.withoutTicks();
@@ -189,7 +192,7 @@ function onTick(tick) {
   scheduleDraw();
 }
 
-// Many ticks may arrive at once after an outage: draw once.
+// Draw once if many ticks arrive at once after an outage.
 function scheduleDraw() {
   drawing ??= requestAnimationFrame(() => {
     drawing = null;
@@ -199,7 +202,7 @@ function scheduleDraw() {
   });
 }
 
-// A tick ends a hold; the next answer has the other changes.
+// A tick ends a hold. The other changes come with the next answer.
 function endedHold(clock) {
   if (!clock.hold) return {};
   announce(`${clock.clock} is running again`);
@@ -242,7 +245,7 @@ function drawPanel() {
   facts.draw(clock, unknown?.sinceMs ?? connection.now());
 }
 
-// null while the clocks' state is known; else since when it is not, why, and the headline.
+// Returns null while the state of the clocks is known. Otherwise returns since when it is unknown, why, and the headline.
 function outage() {
   const noAnswer = connection.outage();
   if (noAnswer) return { ...noAnswer, headline: "The service does not answer" };
@@ -276,7 +279,7 @@ function topLine(unknown, nowMs) {
 
 function outageText({ sinceMs, why, ever }, nowMs) {
   if (!ever) return `No answer yet (${why}). Retrying every few seconds.`;
-  return `No answer since ${dateTime(sinceMs, nowMs)} UTC, for ${duration((nowMs - sinceMs) / 1000)} (${why}). The page shows the state from then. Retrying every few seconds.`;
+  return `No answer since ${dateTime(sinceMs, nowMs)} UTC, for ${duration((nowMs - sinceMs) / 1000)} (${why}). The page shows the state at that time. Retrying every few seconds.`;
 }
 
 function drawLink() {
@@ -304,7 +307,7 @@ function drawHolds() {
 function onHover(event) {
   const clock = clocks.get(selected?.name);
   const words = clock && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock), connection.now());
-  setText(byId("Hover"), words ?? "Point at a cell for its partition.");
+  setText(byId("Hover"), words ?? "Point at a cell to see its partition.");
 }
 
 function start() {

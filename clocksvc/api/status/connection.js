@@ -1,15 +1,15 @@
-// Whether the service answers, and what time it is there. Must not know of clocks.
+// Whether the service answers, and the time of the service. This module must not depend on clocks.
 
-const STALE_MS = 16_000; // a request every 5 s, with 10 s for its answer
+const STALE_MS = 16_000; // the page sends a request every 5 s and waits 10 s for the answer
 
 let offsetMs = 0;
 let answeredAtMs = null;
-let clocksAtMs = null; // by performance.now(), which a change of the computer's time does not move
+let clocksAtMs = null; // measured by performance.now(), which does not change if the computer's time is set
 let failedSinceMs = null;
 let failure = "";
 const listeners = new Set();
 
-// The service's time in ms; the computer's own until the service has answered.
+// The service's time in ms; the computer's time until the service has answered.
 export const now = () => performance.timeOrigin + performance.now() + offsetMs;
 
 // Set the service's time.
@@ -17,7 +17,7 @@ export function setTime(ms) {
   offsetMs = ms - (performance.timeOrigin + performance.now());
 }
 
-// The service answered.
+// Call this when the service has answered.
 export function onAnswer() {
   answeredAtMs = now();
   if (failedSinceMs === null) return;
@@ -25,15 +25,15 @@ export function onAnswer() {
   notify();
 }
 
-// The service sent the state of its clocks. A stream that is still open does not prove that.
+// Call this when the service has sent the state of its clocks. An open stream does not prove that it still sends it.
 export function onClocks() {
   clocksAtMs = performance.now();
 }
 
-// When it last sent them.
+// When the service last sent the state of its clocks, in its time; null if never.
 export const clocksReceivedMs = () => (clocksAtMs === null ? null : now() - (performance.now() - clocksAtMs));
 
-// The service did not answer.
+// Call this when the service has not answered.
 export function onNoAnswer(why) {
   failure = why;
   if (failedSinceMs !== null) return;
@@ -41,11 +41,12 @@ export function onNoAnswer(why) {
   notify();
 }
 
-// null while the service answers; else since when it does not, and why. `ever`: whether it has ever answered.
+// Returns null while the service answers. Otherwise returns since when it does not, and why; `ever` is true if it has
+// ever answered.
 export function outage() {
   if (failedSinceMs !== null) return { sinceMs: failedSinceMs, why: failure, ever: answeredAtMs !== null };
   if (clocksAtMs === null || performance.now() - clocksAtMs < STALE_MS) return null;
-  return { sinceMs: clocksReceivedMs(), why: "no news of the clocks", ever: true };
+  return { sinceMs: clocksReceivedMs(), why: "no state of the clocks received", ever: true };
 }
 
 export function onChange(listener) {

@@ -1,4 +1,4 @@
-// Helpers for the document. Must not know of clocks.
+// Helpers for the document. This module must not depend on clocks.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -9,7 +9,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// Write only what changed: then there is no new layout, and screen readers don't read it again.
+// Write a text only if it changed. This avoids a new layout, and screen readers don't read the text again.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -22,7 +22,8 @@ export function setVisible(element, yes) {
   if (element.hidden === yes) element.hidden = !yes;
 }
 
-// Give a parent one child for each key, in order; children that exist already are kept.
+// Make `parent` have one child for each key, in this order. Existing children are reused; children without a key in `keys`
+// are removed.
 export function updateChildren(parent, keys, create, update) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   keys.forEach((key, at) => {

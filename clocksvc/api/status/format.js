@@ -4,7 +4,7 @@ const two = (number) => String(number).padStart(2, "0");
 
 const PARTS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
 
-// 7 s, 90 s, 7 min 12 s, 3 h 5 min, 2 d; `seconds` may be null.
+// Returns a duration such as 7 s, 90 s, 7 min 12 s, 3 h 5 min or 2 d. `seconds` may be null.
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const sign = seconds < -0.5 ? "−" : "";
@@ -16,7 +16,7 @@ export function duration(seconds) {
   return `${sign}${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${its}` : ""}`;
 }
 
-// Short enough for a cell of the map: 9s, 12m, 3h, 2d.
+// Returns a duration that fits into a cell of the map, such as 9s, 12m, 3h or 2d.
 export function shortDuration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 100) return `${whole}s`;
@@ -38,12 +38,12 @@ export function date(ms) {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-// The time; with the date if that is not today.
+// The time of day, with the date if it is not today.
 export function dateTime(ms, nowMs) {
   return date(ms) === date(nowMs) ? timeOfDay(ms) : `${date(ms)} ${timeOfDay(ms)}`;
 }
 
-// The user's local time; empty if that is UTC.
+// The user's local time; empty if the user's time zone is UTC.
 export function localTime(ms) {
   const at = new Date(ms);
   return at.getTimezoneOffset() === 0 ? "" : `${two(at.getHours())}:${two(at.getMinutes())} here`;

@@ -1,4 +1,4 @@
-// The status of clocks as text: a clock's sentence, and the page's headline. Times are arguments.
+// The status of clocks as text: a sentence about one clock, and the page's headline. The current time is an argument.
 
 import { timeOfDay, nameFirst, dateTime, partitionName, plural, duration } from "./format.js";
 
@@ -19,17 +19,17 @@ export const isStopped = (clock) => clock.hold !== null && clock.status !== "sta
 
 export const sinceMs = (clock) => (clock.hold?.since ? Date.parse(clock.hold.since) : null);
 
-// Seconds behind, now.
+// How many seconds the clock is behind now.
 export const behind = (clock, nowMs) => (clock.timestamp_seconds === null ? null : nowMs / 1000 - clock.timestamp_seconds);
 
 // One sentence for the panel.
 export function sentence(clock, nowMs) {
   if (clock.hold) return `${stopped(clock, nowMs)} Reason: ${clock.hold.reason}.`;
-  if (clock.status === "rebuilding") return "This replica reads the ticks again; until then it shows the last tick that it knew.";
-  if (!clock.last_tick) return "No tick yet: the first one follows when every partition has been reported.";
+  if (clock.status === "rebuilding") return "This replica is reading the ticks again. Until it has finished, it shows the last tick that it knew.";
+  if (!clock.last_tick) return "No tick yet. The first tick follows when every partition has been reported.";
   const ago = duration(Math.max(0, (nowMs - Date.parse(clock.last_tick.emitted_at)) / 1000));
   const status = clock.status === "catching_up" ? "Catching up" : "Running";
-  return `${status}: last tick ${ago} ago, one is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
+  return `${status}: last tick ${ago} ago, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
 }
 
 function stopped(clock, nowMs) {
@@ -53,9 +53,9 @@ export function shortReason(clock, nowMs) {
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";
 }
 
-// The page's headline, as [tone, text]: is anything wrong?
+// Returns the page's headline as [tone, text]. It answers the question: is anything wrong?
 export function headline(clocks, nowMs) {
-  if (clocks.length === 0) return ["idle", "No clock is configured, or none that this token may see"];
+  if (clocks.length === 0) return ["idle", "No clock is configured, or this token may not see any clock"];
   const holding = clocks.filter(isStopped);
   const broken = holding.filter((clock) => clock.status !== "paused");
   const worst = broken[0] ?? holding[0];
@@ -69,7 +69,7 @@ export function headline(clocks, nowMs) {
   return allRunning(clocks);
 }
 
-// With an excluded partition it is not an all-clear: ticks say nothing of that partition.
+// With an excluded partition the headline is a warning, because ticks promise nothing about this partition.
 function allRunning(clocks) {
   const text = clocks.length === 1 ? `${clocks[0].clock} is running` : `All ${clocks.length} clocks are running`;
   const part = clocks.filter((clock) => clock.partitions.excluded);

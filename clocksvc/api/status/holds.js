@@ -1,4 +1,5 @@
-// Holds, computed from ticks: long gaps between two emissions. Their reasons are known only if this page has seen them.
+// Computes holds from ticks: a hold is a long gap between the emission of two ticks. Its reason is known only if this page
+// was open during the hold.
 
 const WINDOW_MS = 6 * 3_600_000;
 
@@ -12,14 +13,14 @@ export class Holds {
     this.open = null;
   }
 
-  // An empty copy that keeps the reasons seen, for adding the ticks again.
+  // Returns a copy without ticks, to which the ticks can be added again. It keeps the known reasons.
   withoutTicks() {
     const made = new Holds();
     made.seen = this.seen;
     return made;
   }
 
-  // Ticks must be added in order; known ones are ignored.
+  // Ticks must be added in order. Ticks that were added before are ignored.
   addTick(tick, holdAfterS) {
     const emittedMs = Date.parse(tick.emitted_at);
     if (this.last !== null && tick.timestamp_seconds <= this.last.timestamp_seconds) return;
@@ -37,7 +38,7 @@ export class Holds {
     this.seen.set(Date.parse(clock.hold.since), { reason: clock.hold.reason, partitions: clock.hold.partitions });
   }
 
-  // [{fromMs, untilMs, reason, partitions}], the newest first; `untilMs` null: it continues.
+  // Returns [{fromMs, untilMs, reason, partitions}], the newest hold first. `untilMs` is null if the hold continues.
   list(clock) {
     const found = this.gaps.map((gap) => ({ ...gap, ...this.seen.get(gap.fromMs) }));
     if (clock.hold?.since) {
@@ -48,7 +49,7 @@ export class Holds {
   }
 
   #gap(fromMs, untilMs, holdAfterS) {
-    // A hold that this page has seen counts, even a short one.
+    // A hold that this page has seen counts, even if it was short.
     if (untilMs - fromMs > holdAfterS * 1000 || this.seen.has(fromMs)) this.gaps.push({ fromMs, untilMs });
   }
 

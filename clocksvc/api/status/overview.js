@@ -4,7 +4,8 @@ import { byId, updateChildren, make, setText, setVisible, setTone } from "./dom.
 import { behind, severity, shortReason, toneOf, wordOf } from "./headline.js";
 import { timeOfDay, duration } from "./format.js";
 
-// Hidden for a single clock. `unknown`: the service does not answer; `nowMs` is then the time of its last answer.
+// Draw the list. It is hidden if there is only one clock. `unknown` is true if the service does not answer; `nowMs` is
+// then the time of its last answer.
 export function draw(clocks, selected, nowMs, unknown) {
   setVisible(byId("Overview"), clocks.size > 1);
   if (clocks.size < 2) return;

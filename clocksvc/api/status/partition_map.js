@@ -1,4 +1,5 @@
-// The map of all partition clocks: a cell for each, coloured by how far it is behind. Holding partitions have a ring.
+// The map of all partition clocks. Each has a cell, whose colour shows how far the partition is behind. Partitions that
+// hold the clock have a ring.
 
 import { byId, setText } from "./dom.js";
 import { shortDuration, timeOfDayMs, count, plural, duration } from "./format.js";
@@ -8,10 +9,10 @@ const LABEL = 20;
 const MARGIN = 8; // room for a ring around a cell at the edge
 const MARKED = { "?": "unknown", "!": "rejected", x: "excluded" };
 const NOTES = { unknown: "not reported", rejected: "its newest report was rejected", excluded: "excluded: ticks do not wait for it" };
-const MAX_NAMED = 100; // a leader names no more
+const MAX_NAMED = 100; // a leader lists at most this many partitions in a hold
 let placed = [];
 
-// The limits of levels 0, 1 and 2, in seconds behind. Delay within max_out_of_orderness is on time.
+// The limits of levels 0, 1 and 2, in seconds behind. A delay up to max_out_of_orderness counts as on time.
 export function levels({ interval_seconds: interval, max_out_of_orderness_seconds: allowed }) {
   const late = allowed ?? 0;
   return [Math.max(1.5 * interval, 5) + late, Math.max(3 * interval, 15) + late, Math.max(10 * interval, 60) + late];
@@ -37,7 +38,7 @@ export function draw(partitions, clock, hold, nowMs) {
   describe(canvas, partitions, clock, hold, nowMs);
 }
 
-// The partition at a point of the canvas, as text; null if there is none.
+// Describes the partition at a point of the canvas; null if there is no partition.
 export function describeAt(partitions, x, y, hold, nowMs) {
   const block = placed.find(({ top, bottom }) => y >= top && y < bottom);
   if (!block) return null;
@@ -58,7 +59,7 @@ export function cellCenter(topic, number) {
   return { x, y: top + Math.floor(number / columns) * (cell.height + GAP) + cell.height / 2 };
 }
 
-// Up to some hundred cells have a number; thousands are plain squares.
+// Up to 640 cells show the partition's number. If there are more, the cells are plain squares.
 function cellFor(size, width) {
   const narrow = width < 600;
   if (size <= 160) return narrow ? { width: 41, height: 30, text: 2 } : { width: 62, height: 38, text: 2 };
@@ -93,7 +94,7 @@ function prepare(canvas, width, height) {
   return context;
 }
 
-// A canvas has no CSS variables: the computed colours are read from the legend's swatches.
+// A canvas can't use CSS variables, so the computed colours are read from the legend's swatches.
 function colours() {
   const found = {};
   for (const item of byId("Legend").children) {
@@ -147,7 +148,7 @@ function levelOf(late, bounds) {
   return level < 0 ? 3 : level;
 }
 
-// A small cell among thousands is hard to find: a ring around it is not.
+// A ring makes a small cell easy to find among thousands.
 function ring(context, { colours: of, cell }, { x, y }) {
   const out = cell.text === 0 ? 4 : 1;
   context.lineWidth = cell.text === 0 ? 2.5 : 3;

@@ -1,11 +1,12 @@
-// All partition clocks of one clock: reads a page of at most 60 kB every 5 s, and nothing while the tab is hidden.
+// Reads all partition clocks of one clock: a page of at most 60 kB every 5 s, and nothing while the tab is hidden.
 
 import { get } from "./api.js";
 
 const EVERY_MS = 5_000;
-const answered = new Map(); // when each clock's last page arrived: a clock that is selected again is not read sooner
+const answered = new Map(); // when each clock's last page arrived, to keep the 5 s if a clock is selected again
 
-// All partitions: for each topic, from partition 0 on, their clocks in ms (null: unknown) and marks.
+// All partitions. For each topic there is a list of clocks in ms (null if unknown) and a list of marks; the index is the
+// number of the partition.
 export class Partitions {
   constructor() {
     this.topics = new Map();
@@ -37,7 +38,7 @@ export class Partitions {
     }
   }
 
-  // Remove the partitions that a complete round of pages did not have.
+  // Remove the partitions that were missing in a complete round of pages.
   keepOnly(fresh) {
     for (const [topic, known] of this.topics) {
       known.clocks.length = known.marks.length = fresh.get(topic) ?? 0;

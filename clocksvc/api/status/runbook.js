@@ -1,4 +1,5 @@
-// Shows the runbook's section for a reason, from the service's copy: a closed network has no other.
+// Shows the runbook's section for a reason. It reads the copy that the service serves, because a closed network can't
+// reach another copy.
 
 import { byId, make, setText } from "./dom.js";
 
@@ -9,7 +10,7 @@ export function start() {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     open(link.dataset.reason).catch((error) => {
-      setText(link, `The runbook can't be read (${error.message}). It is docs/runbook.md of the project`);
+      setText(link, `The runbook can't be read (${error.message}). See docs/runbook.md of the project`);
     });
   });
 }
@@ -29,16 +30,16 @@ async function read() {
   return response.text();
 }
 
-// The text before the first level-2 heading, then one part for each of these headings.
+// Returns the text before the first level-2 heading, then one part for each level-2 heading.
 function sections(markdown) {
   const [before, ...parts] = markdown.split(/^## /m);
   const split = (part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1)];
   return [before.replace(/^# /, ""), ...parts].map(split).map(([title, body]) => ({ title: title.trim(), body }));
 }
 
-// Renders headings, code, lists and paragraphs, as text only; other markup stays as written.
+// Renders headings, code, lists and paragraphs as text. Other markup is shown as it is written.
 function render({ title, body }) {
-  // Split by fences, every second part is code.
+  // The text is split at code fences, so every second part is code.
   const parts = body.split(/^```[^\n]*\n([\s\S]*?)^```$/m);
   const blocks = parts.flatMap((part, at) => (at % 2 ? [make("pre", { textContent: part })] : part.split(/\n{2,}/).map(prose)));
   return [make("h3", { textContent: title.replaceAll("`", "") }), ...blocks.filter(Boolean)];

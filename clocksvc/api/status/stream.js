@@ -7,9 +7,9 @@ import * as connection from "./connection.js";
 const MAX_DELAY_MS = 15_000;
 const IDLE_TIMEOUT_MS = 40_000; // the service sends a comment every 15 s
 
-// Begin after the tick `cursor` (in seconds), or with the next one. Calls `on.state`, `on.tick` and `on.reset` with an
-// event's data, and `on.link` with null while connected, else with {attempt, nextMs}: the time of the next attempt.
-// Returns a function that ends it.
+// Follow the ticks after the tick `cursor` (in seconds); if it is null, begin with the next tick. Calls `on.state`,
+// `on.tick` and `on.reset` with the data of an event. Calls `on.link` with null when connected, and with {attempt, nextMs}
+// when disconnected; `nextMs` is the time of the next attempt. Returns a function that ends the stream.
 export function follow(clock, cursor, on) {
   const ended = new AbortController();
   run(clock, cursor, on, ended.signal);

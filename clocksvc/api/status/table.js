@@ -1,4 +1,4 @@
-// All partitions as a table, the slowest first: the accessible form of the map. Filled only while it is open.
+// All partitions as a table, the slowest first. It is the accessible form of the map, and is filled only while it is open.
 
 import { byId, updateChildren, make, setText } from "./dom.js";
 import { timeOfDayMs, count, date, duration } from "./format.js";
@@ -33,7 +33,7 @@ function move(by) {
   redraw();
 }
 
-// Holding partitions first, then unknown ones, then by their clocks; excluded ones last.
+// The order: partitions that hold the clock, unknown partitions, other partitions by their clocks, excluded partitions.
 function rank({ name, mark, clockMs }, hold) {
   if (hold.has(name)) return 0;
   if (mark === "x") return 3;

@@ -1,11 +1,11 @@
-// The newest ticks. Not a live region: a screen reader would read every tick.
+// The newest ticks. The list is not a live region, because a screen reader would read every tick.
 
 import { byId, updateChildren, make, setText } from "./dom.js";
 import { timeOfDay, timeOfDayMs, plural, duration } from "./format.js";
 
 const SHOWN = 12;
 
-// `ticks` ascending; the newest is shown on top.
+// `ticks` must be ascending. The newest tick is shown on top.
 export function draw(ticks) {
   const shown = new Map(ticks.slice(-SHOWN).reverse().map((tick) => [tick.time, tick]));
   updateChildren(byId("Ticks"), [...shown.keys()], (key) => create(shown.get(key)), () => {});

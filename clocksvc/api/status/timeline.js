@@ -38,7 +38,7 @@ function drawWords(found, holds, clock, fromMs, nowMs) {
   setText(byId("HoldsWords"), found.length ? `${plural(found.length, "hold")}, ${duration(sum)} of the last ${duration(seconds)}.` : `No hold in the last ${duration(seconds)}.`);
   const shown = new Map(found.slice(0, LISTED).map((hold) => [String(hold.fromMs), hold]));
   updateChildren(byId("HoldsList"), [...shown.keys()], () => make("li"), (item, key) => setText(item, inWords(shown.get(key), nowMs)));
-  const without = holds.without.length ? " Lower lane: ticks without an excluded partition." : "";
+  const without = holds.without.length ? " The lower lane shows ticks that did not wait for an excluded partition." : "";
   setText(byId("HoldsHow"), `Computed from ticks that are more than ${duration(clock.hold_after_seconds)} apart. Reasons are known only for holds that this page has seen.${without}`);
 }
 

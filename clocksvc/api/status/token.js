@@ -10,8 +10,8 @@ export const headers = () => {
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 };
 
-// Ask the user for a token, once for all waiting requests; `rejection` says what was wrong with the last one. Resolves when
-// there is a token.
+// Ask the user for a token, once for all waiting requests. `rejection` is the reason why the last token was rejected, or
+// null. Resolves when the user has entered a token.
 export function ask(rejection) {
   asking ??= askUser(rejection).finally(() => {
     asking = null;
@@ -19,7 +19,7 @@ export function ask(rejection) {
   return asking;
 }
 
-// Whether the user is being asked.
+// True while the user is asked for a token.
 export const isAsking = () => asking !== null;
 
 export function start() {
@@ -39,7 +39,7 @@ function askUser(rejection) {
   text.value = "";
   box.showModal();
   return new Promise((resolve) => {
-    // Escape would leave an empty page.
+    // Closing the dialog with Escape would leave an empty page.
     box.oncancel = (event) => event.preventDefault();
     form.onsubmit = (event) => {
       event.preventDefault();

@@ -147,7 +147,7 @@ def test_without_a_leader_the_answer_comes_at_once(
     answer = ask(client, method, resource, body)
 
     assert problem_name(answer) == "not-done"
-    assert "no process leads clock 'checkins': nothing has changed" in answer.json()["detail"]
+    assert "no process leads clock 'checkins'; nothing has changed" in answer.json()["detail"]
     assert clock_fixture.store.copy_state().requests == {}
 
 
@@ -244,7 +244,7 @@ def test_what_the_leader_could_not_do(clock_fixture: ClockFixture, client: TestC
         answer = ask(client, "POST", "pause", {"reason": WHY})
 
     assert problem_name(answer) == "not-done"
-    assert "no broker answers: nothing has changed" in answer.json()["detail"]
+    assert "no broker answers; nothing has changed" in answer.json()["detail"]
 
 
 @pytest.mark.usefixtures("soon")
@@ -316,5 +316,5 @@ def test_a_replica_that_shuts_down_cancels_requests(ending: TestClient, clock_fi
 
     assert monotonic() - began < leader_requests.EXPIRES_MS / 2_000
     assert problem_name(answer) == "not-done"
-    assert "this replica shuts down: nothing has changed" in answer.json()["detail"]
+    assert "this replica shuts down; nothing has changed" in answer.json()["detail"]
     assert clock_fixture.store.copy_state().requests == {}
