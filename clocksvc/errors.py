@@ -1,8 +1,8 @@
 """All errors that clocksvc raises on purpose. The docstring of an error is its default message.
 
 ClocksvcError
-├── InvalidValue              a setting, an argument or a payload is wrong: names field, value and what is wanted
-├── SettingsError             the configuration is wrong: lists all problems
+├── InvalidValue              a setting, an argument or a payload is wrong; contains field, value and what is wanted
+├── SettingsError             the configuration is wrong; contains all problems
 ├── Unavailable               a server does not answer: try again after a back-off
 │   ├── StoreUnavailable
 │   ├── TickLogUnavailable
@@ -13,9 +13,9 @@ ClocksvcError
 ├── LeaseLost                 another process has the lease of this clock
 ├── StoreLost                 the store has lost what the leader wrote
 ├── StoreMismatch             the store belongs to another Kafka cluster, or has another format
-├── ChainBroken               the last tick in the store is not the one before this tick
+├── ChainBroken               a tick does not follow the last tick in the store
 ├── Fenced                    a newer writer has fenced this one
-├── OutcomeUnknown            a commit was not acknowledged: it may have taken effect
+├── OutcomeUnknown            a commit was not acknowledged and may have taken effect
 ├── OpenTransaction           another program has an open transaction on the tick log
 ├── TickLogTruncated          the tick log has lost ticks
 ├── TickLogMisconfigured      the tick log's topic has settings with which it could lose ticks
@@ -71,7 +71,7 @@ class MetadataUnavailable(Unavailable):
 
 
 class CheckpointsUnavailable(Unavailable):
-    """The positions of a dispatcher can't be read or written."""
+    """The checkpoints of a dispatcher can't be read or written."""
 
 
 class TaskQueueUnavailable(Unavailable):
@@ -95,7 +95,7 @@ class StoreMismatch(ClocksvcError):
 
 
 class ChainBroken(ClocksvcError):
-    """The last tick in the store is not the one before this tick."""
+    """A tick does not follow the last tick in the store."""
 
 
 class Fenced(ClocksvcError):
@@ -103,7 +103,7 @@ class Fenced(ClocksvcError):
 
 
 class OutcomeUnknown(ClocksvcError):
-    """A commit was not acknowledged: it may have taken effect."""
+    """A commit was not acknowledged and may have taken effect."""
 
 
 class OpenTransaction(ClocksvcError):
@@ -131,7 +131,7 @@ class CursorTooOld(ClocksvcError):
 
 
 class Rebuilding(ClocksvcError):
-    """The stream of ticks in the store is being rebuilt; until then the clock shows nothing older than before."""
+    """The stream of ticks in the store is being rebuilt. Until this is done, the clock does not change."""
 
 
 class UnknownClock(ClocksvcError):

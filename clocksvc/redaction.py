@@ -3,17 +3,17 @@
 import re
 
 _MASK = "***"
-# Greedy, from `://` to the last `@` before a blank or the next URL of a list: a password that is not percent-encoded
-# can contain `@`, `/`, `?` or `#`, and it is better to hide a host than to show a password.
+# It matches from `://` to the last `@` before a blank or the next URL of a list. A password that is not percent-encoded
+# can contain `@`, `/`, `?` or `#`. It is better to mask a host than to show a password.
 _CREDENTIALS = re.compile(r"(?<=://)(?:(?![;,][A-Za-z][A-Za-z0-9+.-]*://)\S)*@")
 _SECRET_ARGUMENT = re.compile(r"([?&][^=&#\s]*(?:password|passwd|token|secret)[^=&#\s]*=)[^&#;\s]*", re.IGNORECASE)
 
 
 def without_password(url: str) -> str:
-    """`redis://user:***@host:6379/0`: masks the passwords of all URLs in a text, and keeps the users.
+    """Return a text with the passwords of all URLs masked, for example `redis://user:***@host:6379/0`.
 
-    In a list, URLs are separated by `;` or `,`. A user without a password is masked too, because tokens are written
-    that way. Never raises; a text without a URL is returned unchanged.
+    In a list, URLs are separated by `;` or `,`. User names are not masked. A user name without a password is masked,
+    because it can be a token. Never raises; a text without a URL is returned unchanged.
     """
     if "://" not in url:
         return url

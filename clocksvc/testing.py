@@ -1,11 +1,11 @@
-"""For tests of applications: a clock for time that a test moves, and a complete in-memory clock with the real leader.
+"""For tests of applications: `ManualTime`, which a test controls, and `InMemoryClock`, which has the real leader.
 
     clock = InMemoryClock(topic="orders", partitions=2)
     clock.report(0, "2026-11-22T12:01:07Z")
     clock.report(1, "2026-11-22T12:01:03Z")
     assert [tick.at_ms for tick in clock.ticks()] == [...]
 
-It needs no server and does not block.
+An InMemoryClock needs no server. Its methods do not block.
 """
 
 import itertools
@@ -30,7 +30,7 @@ _MOST_STEPS = 10_000
 
 
 class ManualTime:
-    """A `Time` that changes only when a test moves it."""
+    """A `Time` that changes only when a test calls `set` or `advance`."""
 
     def __init__(self, now: str | int | float = "2026-11-22T12:00:00Z") -> None:
         self._now_ms = parse_timestamp("now", now)
@@ -47,16 +47,16 @@ class ManualTime:
         self._now_ms = parse_timestamp("now", now)
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks forward."""
+        """Advance the wall clock and the monotonic clock."""
         self._now_ms += round(seconds * 1000)
         self._monotonic += seconds
 
 
 class InMemoryClock:
-    """One clock over in-memory implementations, led by the real leader.
+    """One clock with in-memory implementations and the real leader.
 
     Attributes:
-        time: the clock of store and leader; `time.advance` moves it.
+        time: the time of store and leader. Call `time.advance` to advance it.
         store, log, topics: the implementations.
     """
 
@@ -89,17 +89,17 @@ class InMemoryClock:
         self.leader = self.new_leader("leader")
 
     def make_parts(self) -> None:
-        """Make `store`, `log` and `topics`. Subclasses may make others, for example with faults."""
+        """Create `store`, `log` and `topics`. Subclasses may create other implementations, for example with faults."""
         self.store = MemoryStore(self.spec.name, self.time, self.spec.recent_ticks_ms)
         self.log = MemoryLog()
         self.topics = MemoryTopics("memory")
 
     def new_tick_log(self) -> TickLog:
-        """The tick log as another process uses it."""
+        """Return a new writer and reader of the tick log, as another process would have it."""
         return MemoryTickLog(self.log, self.spec.name)
 
     def new_leader(self, holder: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None) -> Leader:
-        """The leader of another replica over the same implementations, as a standby or a successor."""
+        """Return the leader of another replica with the same implementations, as a standby or a successor."""
         spec = spec or self.spec
         parts = LeaderDependencies(spec, self.store, self.new_tick_log(), self.topics, self.time, self._new_id)
         return Leader(parts, holder, observer)
@@ -115,19 +115,19 @@ class InMemoryClock:
         return outcome
 
     def settle(self, leader: Leader | None = None) -> None:
-        """Run the leader until it would wait. Time does not change meanwhile.
+        """Run the leader until its next step is not due yet. The time does not change.
 
         Raises:
-            AssertionError: the leader does not come to a point where it would wait.
+            AssertionError: after 10,000 steps, the next step is still due.
         """
         leader = leader or self.leader
         for _ in range(_MOST_STEPS):
             if leader.step() > 0:
                 return
-        raise AssertionError("the leader does not stop stepping")
+        raise AssertionError(f"after {_MOST_STEPS} steps, the leader's next step is still due")
 
     def ticks(self) -> list[Tick]:
-        """All kept ticks, ascending."""
+        """Return all kept ticks, ascending."""
         return self.store.ticks_after(0, 1_000_000)
 
     def _new_id(self) -> str:

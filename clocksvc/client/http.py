@@ -1,6 +1,6 @@
-"""The HTTP client of the service: for reports, ticks, waits, and the command line.
+"""The HTTP client for the service. Reports, ticks, waits and the command line use it.
 
-All failures are raised as errors of `clocksvc.errors`, without the token. There are no retries here.
+All failures are raised as errors of `clocksvc.errors`. Their texts do not contain the token. There are no retries here.
 """
 
 import json
@@ -29,18 +29,18 @@ Params = Mapping[str, str | int | float | None]
 
 
 class ServiceResponse(NamedTuple):
-    """A status and the JSON object of the body; {} if the body is not one."""
+    """The status of a response and the JSON object of its body; {} if the body is not a JSON object."""
 
     status: int
     body: dict[str, Any]
 
 
 class ServiceClient:
-    """Sends requests to one service. Thread-safe. Connects when it is first used.
+    """Sends requests to one service. Thread-safe. Does not connect before the first request.
 
     Args:
         url: `http(s)://host:port`, with a path if a proxy requires one.
-        token: sent as a bearer token; None for no token.
+        token: the bearer token to send; None for no token.
 
     Raises:
         InvalidValue: the URL or the token is not valid.
@@ -73,27 +73,32 @@ class ServiceClient:
         Raises:
             RequestRejected: the service rejects the request, for example because of the token or an invalid parameter.
             UnknownClock: the service has no such clock, or no such path.
-            ServiceUnavailable: no response, or one that asks to retry later.
+            ServiceUnavailable: no response, or a response with a status that means "retry later".
         """
         return self._request("GET", path, params, None, timeout_s, accept)
 
     def post(self, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
-        """POST JSON and return the JSON object of a 2xx. Blocks and raises like `get`."""
+        """POST JSON and return the JSON object of a 2xx response. Blocks and raises like `get`."""
         return self.send("POST", path, body, timeout_s=timeout_s)
 
     def send(self, method: str, path: str, body: object, *, timeout_s: float = READ_TIMEOUT_S) -> dict[str, Any]:
-        """Send JSON by a method such as DELETE and return the JSON object of a 2xx. Blocks and raises like `get`."""
+        """Send JSON with a method such as DELETE, and return the JSON object of a 2xx response.
+
+        Blocks and raises like `get`.
+        """
         return self._request(method, path, None, json.dumps(body).encode(), timeout_s, ()).body
 
     @contextmanager
     def events(
         self, path: str, params: Params | None = None, *, last_id: str | None = None, idle_timeout_s: float
     ) -> Iterator[Iterator[Event]]:
-        """The server-sent events of a path, until the service ends the stream. Raises like `get`, also while iterating.
+        """Open a path's stream of server-sent events. It ends when the service ends it.
+
+        Raises like `get`, also during the iteration.
 
         Args:
-            last_id: the id of the last event received, to resume after it.
-            idle_timeout_s: the connection counts as lost if nothing comes for this long, not even a comment.
+            last_id: the id of the last received event, if the stream must resume after this event.
+            idle_timeout_s: the connection counts as lost after this many seconds without data (events or comments).
         """
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
@@ -105,7 +110,7 @@ class ServiceClient:
                     raise _error(ServiceResponse(response.status, _json(response.data)), path)
                 yield read_events(_parts(response))
             finally:
-                response.close()  # not reusable: the rest of the stream is still in it
+                response.close()  # the connection can't be used again, because the rest of the stream is unread
                 response.release_conn()
 
     def close(self) -> None:
@@ -180,14 +185,14 @@ def _translated(base: str) -> Iterator[None]:
 
 
 def is_connection_refused(error: BaseException) -> bool:
-    """Whether an error of this client means that it could not connect."""
+    """True if an error of this client means that the client could not connect."""
     return isinstance(error, ServiceUnavailable) and isinstance(
         error.__cause__, NewConnectionError | ConnectTimeoutError
     )
 
 
 def is_unauthenticated(error: BaseException) -> bool:
-    """Whether an error of this client means that the token is missing or wrong."""
+    """True if an error of this client means that the token is missing or wrong."""
     return isinstance(error, _Unauthenticated)
 
 
@@ -196,7 +201,7 @@ class _Unauthenticated(RequestRejected):
 
 
 def _reason(error: Exception) -> str:
-    """The operating system's text if there is one, otherwise the error's, without the `repr` of a connection."""
+    """Return the operating system's error text; if there is none, the error's text without a connection's `repr`."""
     cause = next((each for each in (error, error.__cause__, *error.args) if isinstance(each, OSError)), None)
     if cause is None and isinstance(error, ProtocolError):
         return "connection lost"
@@ -213,7 +218,7 @@ def _json(data: bytes) -> dict[str, Any]:
 
 
 def _error(answer: ServiceResponse, path: str) -> Exception:
-    """The error for a status, with the text of the problem details."""
+    """Return the error for a response's status, with the text of its problem details."""
     status, problem = answer
     detail = problem.get("detail") or problem.get("title") or f"status {status}"
     message = f"{path}: {detail} (status {status})"
@@ -224,7 +229,7 @@ def _error(answer: ServiceResponse, path: str) -> Exception:
     if status == 401:
         return _Unauthenticated(message)
     if 300 <= status < 400:
-        return RequestRejected(f"{path}: the service redirects (status {status}): wanted its final address")
+        return RequestRejected(f"{path}: the service redirects (status {status}); wanted its final address in the URL")
     return RequestRejected(message)
 
 

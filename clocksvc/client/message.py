@@ -1,4 +1,4 @@
-"""The messages that a Reporter accepts: objects like those of confluent-kafka. Does not import a Kafka client."""
+"""The types of messages that a Reporter accepts. Messages of confluent-kafka have them. Imports no Kafka client."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,13 +17,13 @@ class KafkaMessage(Protocol):
     """A record as confluent-kafka returns it, or an error event."""
 
     def topic(self) -> str | None:
-        """The topic's name."""
+        """Return the topic's name."""
 
     def partition(self) -> Any:
-        """The number of the partition; None for some events."""
+        """Return the number of the partition; None for some events."""
 
     def timestamp(self) -> Any:
-        """The timestamp type and the milliseconds since the epoch; -1 for no timestamp."""
+        """Return the timestamp type and the milliseconds since the epoch; -1 for no timestamp."""
 
     def error(self) -> Any:
         """None for a record, an error for an event."""
@@ -42,13 +42,14 @@ class TopicPartition(Protocol):
 
 
 def is_heartbeat(message: HasHeaders) -> bool:
-    """Whether a record is a heartbeat of clocksvc.
+    """Return True if a record is a heartbeat of clocksvc.
 
-    Heartbeats keep quiet partitions moving. Observe them like all other records, but do not process them. Does not
-    block.
+    With heartbeats, a partition's clock advances even if it gets no other records. Observe heartbeats like all other
+    records, but do not process them. This function does not block.
 
     Args:
-        message: a Kafka message, such as confluent-kafka's; its `headers()` returns pairs of name and value, or None.
+        message: a Kafka message, such as one of confluent-kafka. `message.headers()` must return pairs of name and
+            value, or None.
     """
     headers: Sequence[tuple[str, object]] = message.headers() or ()
     return any(name == HEARTBEAT_HEADER for name, _ in headers)

@@ -9,7 +9,7 @@ from clocksvc.interfaces.store import ClockParameters
 NONE = -1
 NEVER = 2**63
 DEFAULT_MAX_FUTURE_MS = 60_000
-"""The limit while the clock's own `max_future` is not known yet: the default of the setting."""
+"""The default of the setting `max_future`. It is used until the clock's own value is known."""
 
 
 class Progress:
@@ -18,10 +18,10 @@ class Progress:
     Attributes:
         high_ms: the highest processed timestamp that the store is sure to accept.
         ahead_ms: the highest processed timestamp that the store may reject, because it is ahead of local time. It is
-            kept apart from `high_ms`: if it is rejected, no valid timestamp is lost with it.
+            kept apart from `high_ms`, so that a rejection does not also drop a valid timestamp.
         accepted_ms: the timestamp that the store accepted last.
         boundary_ms: a record at or after this crosses a boundary of the clock, so a report is due.
-        fast_path_limit_ms: a record at or after this takes the slow path; never above `boundary_ms`.
+        fast_path_limit_ms: a record at or after this needs the slow path; never above `boundary_ms`.
         late_below_ms: a record below this is before the last tick, or has no timestamp.
     """
 
@@ -38,20 +38,20 @@ class Progress:
 
     @property
     def stored(self) -> bool:
-        """Whether the store has accepted the timestamp to report."""
+        """True if the store has accepted the timestamp to report."""
         return self.timestamp_ms == self.accepted_ms
 
     def add(self, timestamp_ms: int, parameters: ClockParameters | None, now_ms: int) -> None:
         """Add a timestamp that passed the local checks."""
         if timestamp_ms <= trusted_until(parameters, now_ms):
-            # Compare again: another thread may have set a higher one.
+            # Compare again, because another thread may have set a higher timestamp.
             if timestamp_ms > self.high_ms:
                 self.high_ms = timestamp_ms
         elif timestamp_ms > self.ahead_ms:
             self.ahead_ms = timestamp_ms
 
     def recompute_thresholds(self, parameters: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
-        """Compute which timestamps take the slow path. `last_tick_ms` is 0 before the first tick."""
+        """Compute which timestamps need the slow path. `last_tick_ms` is 0 before the first tick."""
         self.boundary_ms = NEVER if parameters is None else _next_boundary(self.timestamp_ms, parameters)
         self.late_below_ms = last_tick_ms
         if self.high_ms < self.late_below_ms:
@@ -61,7 +61,7 @@ class Progress:
             self.fast_path_limit_ms = min(self.boundary_ms, trusted_until(parameters, now_ms) + 1)
 
     def mark_accepted(self, timestamp_ms: int) -> None:
-        """The store has accepted a timestamp."""
+        """Record that the store has accepted a timestamp."""
         if timestamp_ms > self.accepted_ms:
             self.accepted_ms = timestamp_ms
         if self.ahead_ms <= timestamp_ms:
@@ -70,26 +70,27 @@ class Progress:
             self.ahead_ms = NONE
 
     def mark_rejected(self, timestamp_ms: int) -> None:
-        """The store has rejected a timestamp: forget it and all above it, so that the next valid record counts."""
+        """Forget a timestamp that the store has rejected, and all higher ones, so that the next valid record counts."""
         if self.ahead_ms >= timestamp_ms:
             self.ahead_ms = NONE
         if self.high_ms >= timestamp_ms:
             self.high_ms = self.accepted_ms
 
     def mark_unknown(self) -> None:
-        """The store does not know the partition, so everything must be reported again."""
+        """Record that the store does not know the partition, so its timestamp must be reported again."""
         self.accepted_ms = NONE
 
 
 def max_future_ms(parameters: ClockParameters | None) -> int:
-    """How far ahead of local time a timestamp may be."""
+    """Return how far, in ms, a timestamp may be ahead of local time."""
     return DEFAULT_MAX_FUTURE_MS if parameters is None else parameters.max_future_ms
 
 
 def trusted_until(parameters: ClockParameters | None, now_ms: int) -> int:
-    """The highest timestamp that the store is sure to accept.
+    """Return the highest timestamp that the store is sure to accept.
 
-    Half of `max_future` is left for a difference between the store's clock and the local one.
+    This is local time plus half of `max_future`. The other half allows for a difference between the store's clock and
+    the local clock. Without parameters, it is local time.
     """
     return now_ms if parameters is None else now_ms + parameters.max_future_ms // 2
 

@@ -1,7 +1,7 @@
 """The progress of all partitions of one consumer, and the effect of the store's answers on it.
 
-No I/O. All methods are thread-safe. One lock guards everything except `high_ms`, which the Reporter raises without it
-in its hot path. The lock is never held during a call that can block.
+No I/O. All methods are thread-safe. One lock protects everything except `high_ms`, which the Reporter increases without
+the lock in its hot path. No call that can block is made while a thread has the lock.
 """
 
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger("clocksvc.reporter")
 
 
 class Selection(Enum):
-    """What a report includes: partitions that crossed a boundary, all that the store has not accepted yet, or all."""
+    """The partitions in a report: those that crossed a boundary, those that the store has not accepted yet, or all."""
 
     CROSSED = auto()
     UNSENT = auto()
@@ -37,7 +37,7 @@ class Selection(Enum):
 
 
 class PendingTimestamp(NamedTuple):
-    """One partition's part of a report."""
+    """The timestamp of one partition in a report."""
 
     partition: int
     progress: Progress
@@ -53,13 +53,13 @@ class ProgressTracker:
         topic: the topic of the observed partitions; None for the only topic of the clock.
 
     Attributes:
-        progress: by partition number; only this class adds and removes entries.
+        progress: the progress by partition number. Only this class adds and removes entries.
         parameters: the parameters of the clock; None until an answer contains them.
-        misuse: the reason why `observe` raises; None while the reporter is usable.
+        misuse: the reason why `observe` raises ReporterMisuse; None while it does not.
         crossed: the partitions that crossed a boundary since they were last selected.
-        unknown: whether the last answer had the outcome `unknown` for any partition.
-        store_rejected: whether the last answer rejected a timestamp that passed the local checks.
-        rejected: the last locally rejected timestamp of each partition that is not reported yet.
+        unknown: True if the last answer had the outcome `unknown` for any partition.
+        store_rejected: True if the store rejected a timestamp that passed the local checks, in its last answer.
+        rejected: for each partition, the last timestamp that was rejected locally, if this is not reported yet.
     """
 
     def __init__(self, clock: str, group: str, topic: str | None, time: Time) -> None:
@@ -83,15 +83,15 @@ class ProgressTracker:
     def observe_slow_path(self, partition: int, timestamp_ms: int) -> bool:
         """Observe a record that needs more than a comparison.
 
-        These are the first record of a partition, and records that cross a boundary, are late, or have a timestamp
-        that may be rejected.
+        Such records are the first record of a partition, and records that cross a boundary, are late, or have a
+        timestamp that may be rejected.
 
         Returns:
-            Whether a report is due.
+            True if a report is due.
 
         Raises:
             ReporterMisuse: the reporter is closed, or observes the wrong topic.
-            InvalidValue: not a partition number, or not an integer.
+            InvalidValue: an argument is not an integer, or is not a partition number.
         """
         with self._lock:
             self.raise_if_disabled()
@@ -122,7 +122,7 @@ class ProgressTracker:
             self._disable(misuse)
 
     def claim_topic(self, topic: str) -> str:
-        """Set the observed topic if there is none yet; returns the observed topic."""
+        """Set the observed topic, unless it is set already. Return the observed topic."""
         with self._lock:
             if self._topic is None:
                 self._topic = topic
@@ -141,13 +141,13 @@ class ProgressTracker:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether anything was observed that the store has not accepted or counted yet."""
+        """True if something was observed that the store has not accepted or counted yet."""
         with self._lock:
             unstored = any(not progress.stored for progress in self.progress.values())
             return unstored or bool(self.rejected) or self._late_records > 0
 
     def select(self, selection: Selection) -> list[PendingTimestamp]:
-        """The items to report now; none before the clock's parameters are known, because they decide what counts."""
+        """Return the items to report now; [] until the clock's parameters are known, which decide what counts."""
         with self._lock:
             if self.parameters is None:
                 return []
@@ -166,9 +166,9 @@ class ProgressTracker:
             return items
 
     def report(self, items: Sequence[PendingTimestamp]) -> Report | None:
-        """A report of these items and of all local rejections; None if it would be empty.
+        """Return a report of these items and of all local rejections; None if it would be empty.
 
-        Before the clock's parameters are known it is an empty report, whose answer has them.
+        Until the clock's parameters are known, an empty report is returned, because its answer contains them.
         """
         with self._lock:
             topic = self._topic
@@ -184,18 +184,18 @@ class ProgressTracker:
             return Report(self._group, tuple(timestamps), tuple(rejected), self._late_records)
 
     def apply_answer(self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer) -> None:
-        """Apply the store's answer to these items."""
+        """Apply the store's answer to a report of these items."""
         with self._lock:
             self._late_records -= report.late_records
             for (partition, timestamp_ms), outcome in report.rejected:
                 if self.rejected.get(partition.number) == (timestamp_ms, outcome):
                     del self.rejected[partition.number]
             for item, outcome in zip(items, answer.outcomes, strict=True):
-                if self.progress.get(item.partition) is item.progress:  # otherwise it was forgotten in the meantime
+                if self.progress.get(item.partition) is item.progress:  # else it was forgotten meanwhile
                     self._apply_outcome(item, outcome)
             self._update_parameters(answer)
 
-    # -- the lock is held ---------------------------------------------------------------------------------------------
+    # -- called with the lock ------------------------------------------------------------------------------------------
 
     def _add_partition(self, partition: int) -> Progress:
         number = _integer("partition", partition)
@@ -218,8 +218,9 @@ class ProgressTracker:
             )
 
     def _recheck(self, partition: int, progress: Progress, parameters: ClockParameters, now_ms: int) -> None:
-        # Stored before `max_future` was known; dropped if it is now beyond it. An `ahead_ms` below `high_ms` is not
-        # reported, so it stays: if the local clock was set back, rejecting it would drop a valid `high_ms`, too.
+        # `ahead_ms` may have been set before `max_future` was known, so it is dropped if it is too far ahead. If it is
+        # below `high_ms`, it is not reported and is kept. If it were rejected after the local clock was set back, a
+        # valid `high_ms` would be dropped, too.
         if progress.high_ms < progress.ahead_ms and progress.ahead_ms > now_ms + parameters.max_future_ms:
             self._reject(partition, progress.ahead_ms, Outcome.TOO_FAR_AHEAD)
             progress.mark_rejected(progress.ahead_ms)
@@ -258,7 +259,7 @@ class ProgressTracker:
     def _check_group(self, parameters: ClockParameters) -> None:
         if parameters.group != self._group:
             logger.error(
-                "reports rejected: clock %s counts the progress of group %r, this reporter's group is %r",
+                "reports rejected: clock %s counts the progress of group %r, but this reporter has group %r",
                 *(self._clock, parameters.group, self._group),
                 extra={"clock": self._clock, "group": self._group},
             )
@@ -267,7 +268,7 @@ class ProgressTracker:
         wrong = _topic_error(self._clock, self._given_topic, self._topic, parameters.topics)
         if wrong is not None:
             logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})
-            if first:  # a later change of the configuration must not break a running consumer
+            if first:  # later: the configuration was changed, which must not break a running consumer
                 self._disable(wrong)
         elif first:
             self._topic = self._topic or parameters.topics[0]
@@ -287,7 +288,7 @@ def _integer(field: str, value: SupportsIndex) -> int:
 
 
 def _topic_error(clock: str, given: str | None, seen: str | None, topics: Sequence[str]) -> str | None:
-    """Why the reporter observes the wrong topic; None if it does not. A partition's number alone has no meaning.
+    """Return why the reporter's topic is wrong; None if it is right. Without the topic, partition numbers mean nothing.
 
     Args:
         given: the topic given to the reporter, if any.
@@ -296,9 +297,9 @@ def _topic_error(clock: str, given: str | None, seen: str | None, topics: Sequen
     """
     listed = ", ".join(topics)
     if given is not None:
-        return None if given in topics else f"topic {given!r} is not one of clock {clock}: {listed}"
+        return None if given in topics else f"topic {given!r} is not a topic of clock {clock}, which has {listed}"
     if len(topics) != 1:
-        return f"clock {clock} has several topics ({listed}): wanted Reporter(…, topic=…), one reporter for each topic"
+        return f"clock {clock} has several topics ({listed}): create one Reporter(…, topic=…) for each topic"
     if seen is not None and seen != topics[0]:
         return f"messages of topic {seen!r} were observed, but clock {clock} has topic {topics[0]!r}"
     return None

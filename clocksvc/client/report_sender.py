@@ -1,7 +1,7 @@
-"""Decides what a reporter sends and when, and sends it, in a thread that ends with its reporter or with the process.
+"""Decides which reports a reporter sends and when, and sends them in a thread.
 
-`ReportSender.step` sends what is due and returns how long to wait. No lock is held during a call of the sink, so a slow
-store does not block the consumer.
+`ReportSender.step` sends a report if it is due, and returns the seconds until the next step. The sink is called without
+a lock, so a slow store does not block the consumer. The thread ends with its reporter or with the process.
 """
 
 import atexit
@@ -25,14 +25,15 @@ from clocksvc.runtime.worker_thread import WorkerThread
 logger = logging.getLogger("clocksvc.reporter")
 
 REPEAT_ALL_S = 10.0
-"""The interval at which everything is reported again, which restores a store that lost its data."""
+"""The interval at which all partitions are reported again. This restores the data of a store that lost them."""
 REPEAT_SOON_S = 1.0
-"""The delay before a report of unknown partitions, of local rejections, or for the clock's parameters."""
+"""The delay before unknown partitions, local rejections, or an empty report for the clock's parameters are sent."""
 AFTER_REJECTION_S = 0.1
-"""The pause after the store rejected a valid timestamp; without it each record could cause a report."""
+"""The pause after the store rejected a timestamp that was valid locally. Without it, each record could cause a report.
+"""
 MAX_TIMESTAMPS_PER_REPORT = 1_000
 AT_EXIT_S = 5.0
-"""How long the end of the interpreter waits for reports that are not sent yet."""
+"""How long the interpreter waits at its end for reports that are not sent yet."""
 
 _NEVER = float("inf")
 
@@ -42,8 +43,8 @@ class ReportSender:
 
     Args:
         clock: the clock's name, for logs.
-        sink: owned by this sender; it must not connect before the first report.
-        unknown_log: receives all answers.
+        sink: the destination of reports. It must not connect before the first report. `close` closes it.
+        unknown_log: the log to which all answers are passed.
     """
 
     def __init__(
@@ -63,11 +64,12 @@ class ReportSender:
         self._retry_at = self._sent_at = -_NEVER
         self._repeat_at = time.monotonic() + REPEAT_ALL_S
         self._flush_changed = threading.Condition()
-        # Flushes are numbered. A flush that is tried but not done waits for the next attempt.
+        # The numbers of the last flush that was requested, tried and done. A flush that is tried but not done waits for
+        # the next attempt.
         self._flush_requested = self._flush_tried = self._flush_done = self._failures = 0
 
     def step(self) -> float:
-        """Send what is due; returns the seconds until the next step. Blocks while the sink does. Never raises."""
+        """Send what is due, and return the seconds until the next step. Blocks while the sink blocks. Never raises."""
         now = self._time.monotonic()
         selection = self._due_selection(now)
         if selection is not None:
@@ -78,8 +80,8 @@ class ReportSender:
         """Wait until everything observed before this call is reported and answered; False after the timeout.
 
         Args:
-            stepping: call `step` here, because no thread does.
-            keep_trying: after a failed attempt, wait for more attempts until the timeout.
+            stepping: True to call `step` in this method, if no thread calls it.
+            keep_trying: False to return after the first failed attempt; True to wait for further attempts.
 
         Raises:
             ReporterMisuse: the reporter is closed, or observes the wrong topic.
@@ -106,7 +108,7 @@ class ReportSender:
         return self._flush_done >= number
 
     def close(self) -> None:
-        """Close the sink. Only the thread that calls `step` may call this, or any thread after that one has ended."""
+        """Close the sink. While a thread calls `step`, only this thread may call `close`."""
         self._sink.close()
 
     # -- when ---------------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ class ReportSender:
             self._repeat_at = now + REPEAT_ALL_S
         try:
             self._report(selection)
-        except Exception as error:  # any error: neither the thread nor the consumer may die of it
+        except Exception as error:  # no error may end the thread or the consumer
             self._failed(error)
         else:
             self._answered(covered)
@@ -190,7 +192,7 @@ class ReportSender:
 
 
 class ReportThread:
-    """Steps one sender until it is stopped; then sends what is left, in one attempt, and closes the sink."""
+    """Calls `step` of one sender until `stop`. Then it sends unsent reports, in one attempt, and closes the sink."""
 
     def __init__(self, sender: ReportSender, name: str) -> None:
         self._sender = sender
@@ -200,7 +202,7 @@ class ReportThread:
         self._started = False
 
     def start(self) -> None:
-        """Start, unless it was started or stopped before. If the system has no more threads, the next call retries."""
+        """Start the thread, unless it was started or stopped before. If this fails, call it again."""
         if self._started:
             return
         with self._lock:
@@ -215,7 +217,7 @@ class ReportThread:
             _running.get().add(self)
 
     def stop(self) -> None:
-        """Send what is unsent, in one attempt, close the sink and end. Does not wait."""
+        """Ask the thread to send unsent reports, in one attempt, to close the sink, and to end. Returns at once."""
         with self._lock:
             self._thread.stop()
             if not self._started:
@@ -223,7 +225,7 @@ class ReportThread:
                 self._sender.close()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until it has ended; False if that took longer."""
+        """Wait until the thread has ended; False if it has not ended after `timeout_s`."""
         return self._thread.join(timeout_s)
 
     def _send_rest(self) -> None:

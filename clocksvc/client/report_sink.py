@@ -1,4 +1,4 @@
-"""Where a Reporter sends its reports: the store, or the HTTP service."""
+"""The sinks to which a Reporter sends its reports: the store, or the HTTP service."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from clocksvc.interfaces.store import Report, ReportAnswer, ReportSink
 from clocksvc.redaction import without_password
 
 TIMEOUT_S = 10.0
-SAME_SETTINGS_HINT = "is the service running, and are URL, database, prefix and clock's name the same as its own?"
+SAME_SETTINGS_HINT = "check that the service is running, and that it uses the same URL, database, prefix and clock name"
 
 
 class HttpReportSink:
@@ -31,22 +31,23 @@ class HttpReportSink:
 
 
 def open_report_sink(url: str, clock: str, token: str | None) -> tuple[ReportSink, str]:
-    """The sink for a URL, and a text for the log: the address, and what to check if the clock is unknown there.
+    """Return the sink for a URL, and a text for the log.
 
-    It does not connect before the first report.
+    The text contains the address, and what to check if the clock is unknown there. The sink does not connect before the
+    first report.
 
     Raises:
         InvalidValue: the URL or the token is not valid.
     """
     shown = without_password(url)
     if url.startswith(("http://", "https://")):
-        hint = "has it had a leader yet? See `clocksvc status`"
+        hint = "check with `clocksvc status` that it has had a leader"
         return HttpReportSink(ServiceClient(url, token), clock), f"{shown}: {hint}"
     if "://" not in url:
         raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
     if token is not None:
-        raise InvalidValue("token", "***", "wanted None: only http:// and https:// take a token")
-    from clocksvc.redis.store import open_redis_store  # not at the top: reports over HTTP need no redis-py
+        raise InvalidValue("token", "***", "wanted None, because a token is used only with http:// and https://")
+    from clocksvc.redis.store import open_redis_store  # imported here: reports over HTTP must work without redis-py
 
     store = open_redis_store(url, clock)
     return store, f"{shown} (prefix {store.prefix}): {SAME_SETTINGS_HINT}"

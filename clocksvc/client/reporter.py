@@ -36,24 +36,26 @@ _CLOSED = "this reporter is closed"
 class Reporter:
     """Reports the progress of one consumer to one clock. Thread-safe.
 
-    Observe every record after its effects are durable: a clock may tick as soon as all partitions are reported.
-    `observe` and `observe_many` do not block and do no I/O. A background thread sends reports: when a partition
-    crosses a boundary of the clock, and everything again every 10 s. If the store is unavailable, the highest
-    timestamp of each partition is kept and sent later; such errors are logged (`clocksvc.reporter`), not raised.
-    Creating a Reporter does not connect. After a fork, the reporter in the child process starts without progress.
+    Observe a record only after its effects are durable, because the clock may tick as soon as all partitions are
+    reported. `observe` and `observe_many` do not block and do no I/O. A background thread sends a report when a
+    partition crosses a boundary of the clock, and reports all partitions again every 10 s. If the store is unavailable,
+    the highest timestamp of each partition is kept and sent later. Such errors are logged (`clocksvc.reporter`), not
+    raised. Creating a Reporter does not open a connection. After a fork, the reporter in the child process starts
+    without progress.
 
     Args:
-        url: `redis://…` writes to the store (also `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; with
-            `?prefix=` if the service uses another prefix than `clocksvc`); `http(s)://…` reports to the service.
+        url: the address to which reports are sent. `redis://…`, `rediss://…`, `unix://…`, `redis+sentinel://…` and
+            `redis+cluster://…` are the store. Add `?prefix=…` if the service's prefix is not `clocksvc`. `http://…` and
+            `https://…` are the service.
         clock: the name of the clock.
         group: the consumer group that processes the records. The clock counts only its configured group.
-        topic: the topic of the observed partitions. Required if the clock has several topics: create one reporter for
-            each.
+        topic: the topic of the observed partitions. Required if the clock has several topics. In this case, create one
+            reporter for each topic.
         token: for `http(s)://`, an API token with the scope `report`.
-        sink: used instead of the sink for `url`. `close` closes it.
+        sink: a sink that is used instead of the one for `url`. `close` closes it.
         time: the source of the time.
-        rng: for the jitter of retries.
-        start: False for no thread; then one thread of the caller must call `step`.
+        rng: the source of random numbers for the jitter of retries.
+        start: False to start no background thread. In this case, one thread of the caller must call `step`.
 
     Raises:
         InvalidValue: an argument is not valid.
@@ -106,7 +108,7 @@ class Reporter:
             self._finalizer.atexit = False  # report_sender stops all threads together at exit
 
     def _restart_in_child(self) -> None:
-        """After a fork: connections belong to the parent, the thread does not exist here, locks may stay locked."""
+        """Start again after a fork: connections belong to the parent, the thread is gone, and locks may stay locked."""
         if self._finalizer is not None:
             self._finalizer.detach()
         if not self._closed:
@@ -114,9 +116,10 @@ class Reporter:
 
     # -- the hot path -------------------------------------------------------------------------------------------------
     #
-    # No lock: CPython switches threads only at calls and at the end of a loop iteration, and neither happens between
-    # the comparison with `high_ms` and the assignment after it. Without a GIL, two threads on one partition could store
-    # the lower of two timestamps. That makes ticks late, never early, and the next record corrects it.
+    # There is no lock here. CPython switches threads only at calls and at the end of a loop iteration, and neither
+    # happens between the comparison with `high_ms` and the assignment after it. Without a GIL, two threads on one
+    # partition could store the lower of two timestamps. Ticks could then be late, but never early, and the next record
+    # corrects the value.
 
     def observe(self, partition: int, timestamp_ms: int) -> None:
         """Observe a processed record. Does not block.
@@ -126,9 +129,9 @@ class Reporter:
             timestamp_ms: the record's timestamp in milliseconds since the epoch, -1 for none, as in Kafka.
 
         Raises:
-            ReporterMisuse: the reporter is closed; or the clock has several topics and the reporter has no `topic`, or
-                not one of them.
-            InvalidValue: not a partition number, or not an integer.
+            ReporterMisuse: the reporter is closed; or its `topic` is not a topic of the clock; or it has no `topic`,
+                and the clock has several topics.
+            InvalidValue: an argument is not an integer, or is not a partition number.
         """
         try:
             progress = self._progress[partition]
@@ -146,16 +149,17 @@ class Reporter:
     def observe_many(self, messages: Iterable[KafkaMessage]) -> None:
         """Observe processed records, such as all messages of one `consume` call. Does not block.
 
-        Messages with an error are ignored. Messages of another topic never count. They raise ReporterMisuse, after the
-        rest of the batch is observed, if they are noticed: if one is the first or the last of the batch, if its
-        timestamp is the highest of its partition, or if any message of the batch crosses a boundary or is late.
+        Messages with an error are ignored. Messages of a topic other than the reporter's topic never count. If such a
+        message is detected, ReporterMisuse is raised after the rest of the batch is observed. It is detected if it is
+        the first or the last message of the batch, if its timestamp is the highest of its partition, or if any message
+        of the batch crosses a boundary or is late.
 
         Args:
             messages: confluent-kafka's messages, or objects with the same `topic()`, `partition()`, `timestamp()` and
                 `error()`.
 
         Raises:
-            ReporterMisuse: as for `observe`, and for messages of another topic.
+            ReporterMisuse: as for `observe`; or a message of a topic other than the reporter's topic was detected.
         """
         batch = messages if isinstance(messages, list) else list(messages)
         topic = self._topic or self._claim_topic(batch)
@@ -203,22 +207,22 @@ class Reporter:
     # -- rebalances: callbacks for confluent-kafka's `subscribe` ------------------------------------------------------
 
     def on_assign(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are assigned to this consumer: start them without progress. Does not block."""
+        """Start partitions that were assigned to this consumer, without progress. Does not block."""
         self._forget(partitions)
         if self._thread is not None and not self._closed:
             self._thread.start()
 
     def on_revoke(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are revoked: report their progress, then forget them.
+        """Report the progress of partitions that are revoked, then forget these partitions.
 
-        Blocks for up to 2 s, for one attempt to report. Never raises because of the store.
+        Blocks for up to 2 s, during one attempt to report. Does not raise if the store is unavailable.
         """
         with suppress(ClocksvcError):
             self._flush(REVOKE_TIMEOUT_S, keep_trying=False)
         self._forget(partitions)
 
     def on_lost(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions belong to another consumer already: forget them without a report. Does not block."""
+        """Forget partitions that another consumer has already, without a report. Does not block."""
         self._forget(partitions)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
@@ -229,11 +233,11 @@ class Reporter:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until everything observed before this call is reported and answered.
 
-        Blocks for up to `timeout_s` seconds and retries failed reports in that time. Any answer counts, also a
-        rejection or `unknown` for a partition.
+        Blocks for up to `timeout_s` seconds. Failed reports are retried during this time. Any answer for a partition
+        counts, even if its outcome is a rejection or `unknown`.
 
         Returns:
-            True if everything is answered; False after the timeout.
+            True if all timestamps are answered; False after the timeout.
 
         Raises:
             ReporterMisuse: as for `observe`.
@@ -249,7 +253,7 @@ class Reporter:
         """Flush, end the thread and close the connection. Blocks for up to `timeout_s` seconds. Never raises.
 
         Returns:
-            True if everything is answered, or the reporter was closed before.
+            True if all timestamps are answered, or if the reporter was closed before.
         """
         if self._closed:
             return True
@@ -267,7 +271,10 @@ class Reporter:
         return answered
 
     def step(self) -> float:
-        """For `start=False`: send what is due; returns the seconds until the next step. Blocks while the store does."""
+        """Send what is due, and return the seconds until the next step. Blocks while the store blocks.
+
+        Call this only if the reporter was created with `start=False`.
+        """
         return self._sender.step()
 
     def __enter__(self) -> "Reporter":
@@ -288,5 +295,5 @@ def _refuse_other_topics(batch: Sequence[KafkaMessage], topic: str | None) -> No
         if message.error() is None and message.topic() != topic:
             raise ReporterMisuse(
                 f"a message of topic {message.topic()!r} was observed by a reporter for topic {topic!r}: "
-                "wanted one reporter for each topic"
+                "create one reporter for each topic"
             )

@@ -7,7 +7,7 @@ _MARK = b"\xef\xbb\xbf"  # a byte order mark, allowed at the beginning
 
 
 class Event(NamedTuple):
-    """One event. `id` is its id or, if it has none, that of the last event that had one; "" before the first."""
+    """One event. If it has no id of its own, `id` is the last id in the stream before it; "" if there was no id yet."""
 
     kind: str
     id: str
@@ -15,7 +15,7 @@ class Event(NamedTuple):
 
 
 def read_events(parts: Iterable[bytes]) -> Iterator[Event]:
-    """The events of a body that comes in parts. Ignores comments, and an incomplete event at the end."""
+    """Yield the events of a response body that is received in parts. Ignores comments and an incomplete last event."""
     kind, last_id, data = "", "", list[str]()
     for line in _lines(parts):
         if not line:
@@ -34,7 +34,7 @@ def read_events(parts: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _lines(parts: Iterable[bytes]) -> Iterator[str]:
-    """Complete lines; each ends with CR LF, LF or CR."""
+    """Yield complete lines, without their ends (CR LF, LF or CR)."""
     rest, started = b"", False
     for part in parts:
         rest += part
@@ -42,7 +42,7 @@ def _lines(parts: Iterable[bytes]) -> Iterator[str]:
             if _MARK.startswith(rest):
                 continue
             rest, started = rest.removeprefix(_MARK), True
-        # A CR at the end may be half of a CR LF, so it is kept for the next part.
+        # A CR at the end may be the first half of a CR LF, so it is kept until the next part.
         kept = b"\r" if rest.endswith(b"\r") else b""
         complete = rest.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = complete.split(b"\n")

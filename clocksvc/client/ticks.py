@@ -1,6 +1,6 @@
-"""`ticks`: a clock's ticks as they are published, over HTTP, with reconnects.
+"""`ticks`, which yields a clock's ticks over HTTP as soon as they are published. It reconnects after errors.
 
-It never skips a tick, and raises only errors that a retry can't resolve.
+It never skips a tick. It raises only errors that a retry can't resolve.
 """
 
 import json
@@ -20,32 +20,34 @@ from clocksvc.runtime.backoff import CONNECTION, Backoff
 logger = logging.getLogger("clocksvc.ticks")
 
 STREAM_IDLE_TIMEOUT_S = 40.0
-"""A stream counts as lost after this long without data: the service writes at least a comment every 15 s."""
+"""A stream counts as lost after this time without data, because the service writes at least a comment every 15 s."""
 MAX_CONSECUTIVE_GAPS = 5
 """After this many connections in a row with a gap in the chain of ticks, ChainBroken is raised."""
 
 
 def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> Iterator[Tick]:
-    """Yield a clock's ticks without end: each tick once, in order, with none missing.
+    """Yield a clock's ticks without end. Each tick is yielded once, in order, and no tick is missing.
 
-    `next` blocks until the next tick is published. A lost connection is opened again and resumes after the last tick
-    yielded; this is logged (`clocksvc.ticks`), not raised. To resume after a restart, store `tick.at_ms` when the
-    tick's work is done and pass `after=at_ms / 1000`. Closing the iterator closes the connection.
+    `next` blocks until the next tick is published. After a lost connection, a new one resumes after the last tick that
+    was yielded. This is logged (`clocksvc.ticks`), not raised. To resume after a restart, store `tick.at_ms` when the
+    work for this tick is done, and pass `after=at_ms / 1000`. Closing the iterator closes the connection.
 
     Args:
         url: the address of the service: `http(s)://host:port`.
         clock: the name of the clock.
-        after: yield the ticks after this time (an aware datetime, RFC 3339 with an offset, or epoch seconds) or after
-            this Tick of the same clock. 0 begins with the clock's first tick, None with the next tick from now on.
+        after: the time (an aware datetime, RFC 3339 with an offset, or epoch seconds) or the Tick of the same clock
+            after which ticks are yielded. 0 begins with the clock's first tick. None begins with the next tick that is
+            published.
         token: an API token with the scope `read`, if the service requires one.
 
     Raises:
-        InvalidValue: an argument is not valid. Raised by the call itself; all other errors by `next`.
-        CursorTooOld: ticks after `after`, or after the last one yielded, are no longer kept. To continue without them,
-            call again with `after=error.oldest_previous_ms / 1000` (0 if that is None).
+        InvalidValue: an argument is not valid. The call itself raises this; `next` raises all other errors.
+        CursorTooOld: ticks after `after`, or after the last tick that was yielded, are no longer kept. To continue
+            without these ticks, call again with `after=error.oldest_previous_ms / 1000`, or with 0 if
+            `oldest_previous_ms` is None.
         UnknownClock: the service has no such clock.
         RequestRejected: the service rejects the request, for example because of the token.
-        ChainBroken: five connections in a row had a tick that does not follow the last one.
+        ChainBroken: on five connections in a row, a tick did not follow the last tick that was yielded.
     """
     check_clock_name("clock", clock)
     return TickStream(ServiceClient(url, token), clock, None if after is None else _after_ms(clock, after)).ticks()
@@ -60,7 +62,7 @@ def _after_ms(clock: str, after: Moment | Tick) -> int:
 
 
 class TickStream:
-    """One subscriber's stream of a clock's ticks. `_last_ms` is the cursor: the last tick yielded, or the start."""
+    """One subscriber's stream of a clock's ticks. `_last_ms` is the last yielded tick, or the start time."""
 
     def __init__(self, client: ServiceClient, clock: str, after_ms: int | None) -> None:
         self._client, self._clock = client, clock
@@ -84,7 +86,7 @@ class TickStream:
             self._client.close()
 
     def _one_connection(self) -> Iterator[Tick]:
-        """The ticks of one connection. Raises ServiceUnavailable when it ends."""
+        """Yield the ticks of one connection. Raise ServiceUnavailable when the connection ends."""
         params = {"after": None if self._last_ms is None else to_rfc3339(self._last_ms)}
         path = f"/v1/clocks/{self._clock}/ticks/stream"
         with self._client.events(path, params, idle_timeout_s=STREAM_IDLE_TIMEOUT_S) as events:
@@ -100,7 +102,7 @@ class TickStream:
         raise ServiceUnavailable("the service ended the stream")
 
     def _read(self, event: Event) -> Tick | None:
-        """The tick to yield, if the event has one."""
+        """Return the tick to yield; None if the event has no tick to yield."""
         try:
             if event.kind == "state":
                 if self._last_ms is None:
@@ -118,7 +120,7 @@ class TickStream:
             return tick
         if tick.at_ms <= last_ms:
             return None  # yielded before
-        # After a yielded tick, the next one must name it. A start given by the caller may be between two ticks.
+        # `previous_ms` of a tick must be the last yielded tick. The caller's start time may be between two ticks.
         follows = tick.previous_ms == last_ms or (
             not self._yielded and (tick.previous_ms is None or tick.previous_ms <= last_ms)
         )

@@ -1,6 +1,6 @@
-"""Logs that the store does not know a clock or partitions of it, once this lasts, and once when it is over.
+"""Logs a warning if the store does not know a clock, or partitions of a clock, for some time. Logs also when this ends.
 
-One thread calls it.
+Only one thread may call this.
 """
 
 import logging
@@ -24,7 +24,7 @@ class UnknownPartitionLog:
 
     Args:
         clock: the clock's name.
-        where: the store's address, and what to check if it does not know the clock.
+        where: the store's address, and what to check if the store does not know the clock.
     """
 
     def __init__(self, clock: str, where: str) -> None:
@@ -35,7 +35,7 @@ class UnknownPartitionLog:
         self._logged: set[Partition] = set()
 
     def record(self, report: Report, answer: ReportAnswer, now: float) -> None:
-        """Record an answer."""
+        """Record which partitions are unknown in an answer. Does not log."""
         if answer.parameters is None:
             if self._clock_unknown_since is None:
                 self._clock_unknown_since = now
@@ -48,7 +48,7 @@ class UnknownPartitionLog:
                 self._unknown_since.pop(partition, None)
 
     def log_changes(self, observed: Container[int], now: float) -> None:
-        """Log what has changed. `observed` has the numbers of the partitions that this consumer still reads."""
+        """Log what is due. `observed` contains the numbers of the partitions that this consumer still reads."""
         self._log_clock_changes(now)
         for partition in [partition for partition in self._unknown_since if partition.number not in observed]:
             del self._unknown_since[partition]
@@ -78,8 +78,8 @@ class UnknownPartitionLog:
         extra = {"clock": self._clock}
         if fresh:
             logger.warning(
-                "clock %r: partitions unknown for %.0f s: %s; does its service watch these topics, in the same Kafka "
-                "cluster?",
+                "clock %r: partitions unknown for %.0f s: %s; check that the clock's service watches these topics, in "
+                "the same Kafka cluster",
                 *(self._clock, LOG_PARTITIONS_AFTER_S, name_first(sorted(fresh))),
                 extra=extra,
             )

@@ -1,6 +1,6 @@
-"""Waits until a clock has reached a time: `wait_until`, and the loop that it shares with `clocksvc wait`.
+"""Waits until a clock has reached a time. `wait_until` and `clocksvc wait` share the loop in this module.
 
-Callers start jobs when a wait ends, so only a valid tick of the right clock, at the time or later, counts as an answer.
+Callers start jobs when a wait ends, so a wait ends only with a valid tick of this clock, at or after the time.
 """
 
 import json
@@ -28,35 +28,35 @@ Moment = datetime | str | int | float
 """A point in time: an aware datetime, RFC 3339 with an offset, or epoch seconds."""
 
 REQUEST_WAIT_S = 25.0
-"""The longest wait of a single request: proxies often end requests after a minute or less."""
+"""The longest wait of a single request. It is short because proxies often end requests after a minute or less."""
 RESPONSE_GRACE_S = 10.0
-"""How much longer than its own wait a request may take."""
+"""A request may take this much longer than the wait that it asks for."""
 
 _WAITED_S = 1.0
-"""A request that took longer than this was held by the service; after a faster one the loop backs off."""
+"""If a request takes longer than this, the service has waited. After a faster request, the loop backs off."""
 _NOT_REACHED = "clock-not-reached"
 _SHOWN = 200
-"""An error shows this many characters of a wrong answer."""
+"""The largest number of characters of a wrong answer in an error text."""
 _TIME = SystemTime()
 
 
 def wait_until(url: str, clock: str, until: Moment, timeout: float | None = None, token: str | None = None) -> bool:
     """Wait until everything before a time has been processed.
 
-    Blocks until the first boundary at or after `until` is ticked, or until the timeout is over. While the service is
-    unavailable it retries, with back-offs of up to 5 s.
+    Blocks until the clock has a tick at or after `until`, or until the timeout is over. While the service is
+    unavailable, requests are retried with back-offs of up to 5 s.
 
     Args:
         url: the address of the service: `http(s)://host:port`.
         clock: the name of the clock.
         until: the time: an aware datetime, RFC 3339 with an offset, or epoch seconds. It is rounded up to the
             millisecond.
-        timeout: the longest wait in seconds; 0 asks once, None waits without a limit. The last request may take up to
-            10 s longer.
+        timeout: the longest wait in seconds. 0 sends a single request; None waits without a limit. The last request may
+            end up to 10 s after the timeout.
         token: an API token with the scope `read`, if the service requires one.
 
     Returns:
-        True if the clock has reached `until`; False if the timeout is over and it has not.
+        True if the clock has reached `until`; False if it has not reached `until` before the timeout.
 
     Raises:
         ServiceUnavailable: the timeout is over and the last request failed, so the state of the clock is not known.
@@ -82,18 +82,18 @@ def wait_for_boundary(
     timeout_s: float | None,
     on_retry: Callable[[ServiceResponse | ServiceUnavailable], None] = lambda outcome: None,
 ) -> ServiceResponse:
-    """Ask the service until the clock has reached a time or the timeout is over. Blocks for that long.
+    """Send requests until the clock has reached a time or the timeout is over. Blocks during this time.
 
     Args:
-        timeout_s: the longest wait; 0 asks once, None waits without a limit.
-        on_retry: called with the outcome of each request after which another one follows.
+        timeout_s: the longest wait in seconds. 0 sends a single request; None waits without a limit.
+        on_retry: a function that is called with the outcome of each request before the next request is sent.
 
     Returns:
-        Status 200 with the tick, or 409 with the state of the clock at the end of the timeout.
+        A response with status 200 and the tick; or, after the timeout, one with status 409 and the state of the clock.
 
     Raises:
         ServiceUnavailable: the last request before the end of the timeout failed.
-        UnknownClock, RequestRejected: as for `request_wait`; at once.
+        UnknownClock, RequestRejected: as for `request_wait`. They are raised at once.
     """
     deadline = float("inf") if timeout_s is None else _TIME.monotonic() + timeout_s
     backoff = Backoff(CONNECTION)
@@ -119,13 +119,14 @@ def wait_for_boundary(
 
 
 def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: float) -> ServiceResponse:
-    """Send one request to the service's `/wait`. Blocks for at most `timeout_s` and 10 s.
+    """Send one request to the service's `/wait`. Blocks for at most `timeout_s` plus 10 s.
 
     Returns:
-        Status 200 with the tick, or 409 with the state of the clock and the partitions that hold it.
+        A response with status 200 and the tick; or, after `timeout_s`, one with status 409, the state of the clock, and
+        the partitions because of which the clock holds.
 
     Raises:
-        ServiceUnavailable: no response, or not one of clocksvc, such as a proxy's page with status 200.
+        ServiceUnavailable: no response, or a response of another server, such as a proxy's page with status 200.
         UnknownClock: the service has no such clock.
         RequestRejected: the service rejects the request.
     """
@@ -137,17 +138,17 @@ def request_wait(client: ServiceClient, clock: str, until_ms: int, timeout_s: fl
             raise RequestRejected(f"{path}: {response.body.get('detail', 'status 409')}")
     elif not _is_reached(response.body, clock, until_ms):
         raise ServiceUnavailable(
-            f"{path}: the server is not clocksvc: wanted a tick of clock {clock!r} at {until} or later, got "
+            f"{path}: the server is not clocksvc; wanted a tick of clock {clock!r} at {until} or later, but got "
             f"status {response.status} with {_shown(response.body)}"
         )
     return response
 
 
 def moment_ms(field: str, moment: Moment, *, round_up: bool = False) -> int:
-    """Milliseconds since the epoch.
+    """Return a moment as milliseconds since the epoch.
 
     Raises:
-        InvalidValue: names `field`.
+        InvalidValue: the moment is not valid. The error contains `field`.
     """
     if isinstance(moment, bool) or not isinstance(moment, datetime | str | int | float):
         raise InvalidValue(field, moment, "wanted a datetime with a time zone, RFC 3339, or epoch seconds")

@@ -41,8 +41,8 @@ DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, R
 
 
 _NOT_REPORTED = (
-    "not every partition has been reported: start their consumers; a partition without records needs heartbeats "
-    "(celery -A clocksvc worker and beat, or once: clocksvc heartbeat)"
+    "not every partition has been reported: start the consumers of the topics. A partition without records needs "
+    "heartbeats: run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round"
 )
 
 
@@ -145,7 +145,7 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
     In both cases the clock has no minimum. An unknown partition does not count as a partition at time 0.
     """
     if inputs.roster.required_count() == 0:
-        return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report")
+        return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report: all are excluded")
     if inputs.lowest_ms is None:
         return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_REPORTED)
     return None
@@ -162,7 +162,10 @@ def ahead_of_time(inputs: HoldInputs) -> Hold | None:
     """Return a hold if the partitions have reached the next boundary, but the leader's or the store's clock has not."""
     if inputs.wall_clock_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
-    return Hold(Reason.AHEAD_OF_TIME, detail="the leader's and the store's clocks have not both passed the boundary")
+    return Hold(
+        Reason.AHEAD_OF_TIME,
+        detail="the partitions have reached the boundary, but the leader's or the store's own clock has not",
+    )
 
 
 def announcements_incomplete(inputs: HoldInputs) -> Hold | None:

@@ -89,12 +89,12 @@ def decode_message(clock: str, message: Message) -> Record:
         UnreadableRecord: this version does not know the type or the format, or the record belongs to another clock.
     """
     if message.value is None:
-        raise UnreadableRecord("the last record of the tick log is empty (a tombstone): clocksvc writes none")
+        raise UnreadableRecord("the last record of the tick log has no value (a tombstone): another program wrote it")
     record = decode_record(message.type or "", message.value)
     if record.clock != clock or message.key != clock.encode():
         raise UnreadableRecord(
-            f"the last record of the tick log is of clock {record.clock!r} with key {message.key!r}, "
-            f"wanted {clock!r}: configure a separate tick log for each clock"
+            f"the last record of the tick log belongs to clock {record.clock!r} (key {message.key!r}), not to clock "
+            f"{clock!r}: configure a separate tick log for each clock"
         )
     return record
 

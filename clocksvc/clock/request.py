@@ -103,7 +103,7 @@ class RequestResult:
 def check_reason(reason: str) -> None:
     """Raise InvalidValue unless a reason is one non-empty line of at most 500 printable characters."""
     if not reason.strip():
-        raise InvalidValue("reason", reason, "wanted a reason, for people who read it later")
+        raise InvalidValue("reason", reason, "wanted a reason, which explains the request to other people")
     if len(reason) > MAX_REASON_LENGTH:
         raise InvalidValue("reason", reason, f"wanted at most {MAX_REASON_LENGTH} characters, not {len(reason)}")
     if _NOT_PRINTABLE.search(reason):
@@ -127,7 +127,9 @@ def apply_request(state: ClockState, request: Request, roster: Roster) -> ClockS
         return replace(state, pause=None)
     if request.kind not in _PARTITION_KINDS or request.partition is None:
         known = ", ".join(RequestKind)
-        raise InvalidValue("kind", str(request.kind), f"the leader runs a version that knows only {known}")
+        raise InvalidValue(
+            "kind", str(request.kind), f"wanted one of {known}: the leader's version knows no other kind"
+        )
     if request.kind == RequestKind.EXCLUDE:
         return _exclude(state, request, request.partition, roster)
     return _include(state, request.partition, roster)
@@ -138,7 +140,7 @@ def _exclude(state: ClockState, request: Request, partition: Partition, roster: 
         return state
     _check_on_roster(partition, roster)
     if len(state.exclusions) >= MAX_EXCLUSIONS:
-        wanted = f"wanted at most {MAX_EXCLUSIONS} exclusions: pause the clock, or remove the topic from it"
+        wanted = f"wanted at most {MAX_EXCLUSIONS} exclusions; pause the clock, or remove the topic from the clock"
         raise InvalidValue("partition", str(partition), wanted)
     made = Exclusion(partition, request.by, request.at_ms, request.reason)
     return replace(state, exclusions=(*state.exclusions, made))

@@ -105,7 +105,7 @@ def _check_names(spec: ClockSpec) -> None:
         if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
             raise InvalidValue(field, topic, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
     if spec.tick_log in spec.topics:
-        raise InvalidValue("tick_log", spec.tick_log, "wanted a topic of its own, not one that the clock watches")
+        raise InvalidValue("tick_log", spec.tick_log, "wanted a separate topic, not one of the clock's topics")
     if not spec.group:
         raise InvalidValue("group", spec.group, "wanted the consumer group whose progress counts")
 

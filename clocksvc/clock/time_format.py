@@ -87,7 +87,7 @@ def _from_epoch_seconds(field: str, value: str | int | float, number: float, rou
     if not 0 <= number < float("inf"):
         raise InvalidValue(field, value, "wanted epoch seconds, zero or more")
     if number > _LOOKS_LIKE_MILLISECONDS:
-        raise InvalidValue(field, value, "looks like milliseconds: wanted epoch seconds")
+        raise InvalidValue(field, value, "wanted epoch seconds, but this looks like milliseconds")
     if round_up:
         return math.ceil(_ROUND_UP.multiply(_ROUND_UP.create_decimal(str(value)), Decimal(1000)))
     return round(number * 1000)

@@ -1,4 +1,4 @@
-"""What a leader works with: its dependencies, its observer, and what it knows in its current term."""
+"""The context of a leader: its dependencies, its observer, and the state of its current term."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class LeaderDependencies:
 
 
 class LeaderObserver(Protocol):
-    """Receives what a leader does. Called from the leader's thread; must not block or raise."""
+    """Is notified of what a leader does. Methods are called in the leader's thread; they must not block or raise."""
 
     def leading(self, clock: str, yes: bool) -> None:
         """This process has started or stopped leading."""
@@ -59,18 +59,20 @@ class NoObserver:
 
 @dataclass(slots=True)
 class Term:
-    """What a leader knows while it leads. It is discarded together with the lease.
+    """What a leader knows while it leads. A term ends when the leader loses or releases the lease.
 
     Attributes:
         state: the clock's state in the last committed record.
         parameters: the clock's parameters, as they were written to the store.
         started_ms: wall time at which this process's leader was created.
-        seen: topics from all metadata and from the tick log, in this term and in earlier ones of this process.
+        seen: topics from all metadata and from the tick log that this process has read, in this and earlier terms.
         generation: the roster's generation in the store.
         metadata_at: monotonic time at which the last metadata request began.
-        metadata_wanted_ms: store time of the newest report of an unknown partition that metadata were read for.
-        idle_since: monotonic time of this term's last tick, or of its beginning.
-        committed_request_ids: the requests in the record that this term began with; they may not be answered yet.
+        metadata_wanted_ms: `unknown_seen_ms` of the store (the time of the last report of an unknown partition) at the
+            last metadata request. A larger value there makes a new request due.
+        idle_since: monotonic time of this term's last tick; before its first tick, of the beginning of the term.
+        committed_request_ids: the requests in the record with which this term began. They are done, but the results may
+            not be written yet.
     """
 
     token: str
@@ -88,7 +90,7 @@ class Term:
 
 
 def adopt_roster(parts: LeaderDependencies, term: Term, roster: Roster) -> None:
-    """Write the complete roster to the store under a new generation, with exclusions and pause."""
+    """Write the complete roster to the store with a new generation, and with exclusions and pause."""
     if roster != term.roster:
         logger.info(
             "roster changed",

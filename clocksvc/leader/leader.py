@@ -1,5 +1,6 @@
-"""A clock's leader in one process: acquires the lease, fences, recovers, then emits ticks. Each error leads back to the
-phase that repairs it.
+"""A clock's leader in one process: acquires the lease, fences, recovers, then emits ticks.
+
+After an error, the leader returns to the phase that repairs it.
 
 Each leader has its own thread, so one clock's backlog or errors don't delay another clock.
 """
@@ -47,7 +48,7 @@ from clocksvc.leader.step import take_step
 logger = logging.getLogger("clocksvc.leader")
 
 COMPARE_AGAIN_S = 1.0
-"""After a recovery that did not repair the store's stream, the next one waits, if it comes within so long."""
+"""If the store's stream is broken again so soon after a recovery, the leader waits before it recovers again."""
 
 _HOLDS: dict[type[ClocksvcError], Reason] = {
     StoreMismatch: Reason.STORE_MISMATCH,
@@ -70,11 +71,11 @@ class Phase(StrEnum):
 
 
 class Leader:
-    """One clock's leader, or its standby, in this process. One thread steps it.
+    """One clock's leader or standby in this process. One thread calls `step`.
 
     Attributes:
-        phase: where it is; any thread may read it.
-        store_trouble: why the store rejected this process's last write; None if it did not. Any thread may read it.
+        phase: the present phase. Any thread may read it.
+        store_trouble: why the store was unavailable in the last step; None if it was available. Any thread may read it.
     """
 
     def __init__(self, parts: LeaderDependencies, holder: str, observer: LeaderObserver | None = None) -> None:
@@ -93,7 +94,7 @@ class Leader:
         self.store_trouble: str | None = None
 
     def step(self) -> float:
-        """Take the next step. Blocks for as long as store, tick log and topics do; raises none of their errors.
+        """Do the next step. Blocks for as long as store, tick log and topics do. Does not raise their errors.
 
         Returns:
             The seconds until the next step is due. A notification from the store makes it due at once.
@@ -123,13 +124,13 @@ class Leader:
             return self._step_back(error, STEP_BACK_S) if self._lease.is_stuck() else wait_s
 
     def start_over(self) -> None:
-        """Discard everything that the leader knows and start with the lease, after a back-off."""
+        """Discard everything that the leader knows, release the lease, and start again after a back-off."""
         self._fenced = False
         self._enter(Phase.STANDBY, 0.0)
         self._lease.release(STEP_BACK_S)
 
     def leave(self) -> None:
-        """Release the lease, so that another process takes over in less than a second. This process ends."""
+        """Release the lease because this process ends. Another process leads in less than a second."""
         if self.phase is not Phase.STANDBY:
             self._enter(Phase.STANDBY, 0.0)
         self._lease.leave()
@@ -170,7 +171,7 @@ class Leader:
             raise LeaseLost
         self._lease.renew()
         metadata, before = self._parts.topics.describe(self._parts.spec.topics), Roster(self._seen)
-        self._seen = merge_topics(metadata.topics, self._seen)  # now: it is kept even if this recovery fails
+        self._seen = merge_topics(metadata.topics, self._seen)  # before the next calls: it is kept even if they fail
         self._lease.renew()
         parameters = claim(self._parts, token, self._started_ms, metadata.cluster_id)
         last = read_last_record(self._parts, self._lease.renew)
@@ -214,7 +215,7 @@ class Leader:
         return self._enter(Phase.STANDBY, 0.0)
 
     def _compare_again(self, error: ChainBroken) -> float:
-        """The store's stream does not end with the last tick: compare it with the log, and not in a busy loop."""
+        """Recover again, because the store's stream does not end with the last tick; with a pause if this repeats."""
         again = self._parts.time.monotonic() - self._recovered_at < COMPARE_AGAIN_S
         logger.warning("stream does not end with the last tick", extra=self._extra(detail=str(error)))
         return self._enter(Phase.RECOVERING, CLAIM_EVERY_S if again else 0.0)
@@ -226,11 +227,12 @@ class Leader:
             logger.warning("store unavailable", extra=self._extra(detail=str(error)))
         self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))
         if self.phase in (Phase.LEADING, Phase.RECOVERING):
-            # This step's ticks may be committed but not published: the store must be compared with the log again. Both
-            # phases write to the log, and the outcome of an interrupted commit is known only after the next fence.
+            # This step's ticks may be committed but not published, so the store must be compared with the log again.
+            # Both phases write to the log. If a commit was interrupted, its outcome is known only after the next fence.
             self._enter(Phase.RECOVERING if self._parts.ticklog.writable else Phase.FENCING, 0.0)
         if is_new or self._published is not None:
-            # A store that rejects one write may accept this one and renew the lease; then only this leader can tell.
+            # A store that rejected one write may accept this one. If it still renews the lease, no other process leads,
+            # and only this leader can publish the hold.
             with suppress(ClocksvcError):
                 self._publish_status(self._hold)
         return RENEW_EVERY_S
@@ -250,7 +252,7 @@ class Leader:
         return wait_s
 
     def _report_hold_and_retry(self, error: ClocksvcError, retry_s: float = HOLD_RETRY_S) -> float:
-        """Publish the hold, keep the lease, and try again later."""
+        """Publish the hold, keep the lease, and return the seconds until the next step."""
         self._retry_at = self._parts.time.monotonic() + retry_s
         try:
             self._publish_status(Hold(_HOLDS[type(error)], detail=str(error)))

@@ -1,6 +1,7 @@
 """The lease, which elects the leader quickly, and every duration that depends on it.
 
-The election is safe without the lease: Kafka fences an earlier leader. The lease only decides who tries, and when.
+Ticks are safe even if two processes have the lease, because Kafka fences the earlier leader. The lease only decides
+which process tries to lead, and when.
 """
 
 from contextlib import suppress
@@ -9,27 +10,30 @@ from clocksvc.errors import LeaseLost, StoreUnavailable
 from clocksvc.leader.context import LeaderDependencies
 
 LEASE_MS = 3_000
-"""How long a lease lasts after it was last renewed. To change the pace of failover, change this: all below follows.
+"""How long a lease is valid after it was last renewed. Change this to make failover faster or slower; all durations
+below are computed from it.
 
-It must stay longer than the store's time-out (2 s) plus RENEW_EVERY_S, and at least three times the interval in which
-the tick log calls its keep-alive (1 s).
+It must be longer than the store's timeout (2 s) plus RENEW_EVERY_S, and at least three times the interval at which the
+tick log calls `keep_alive` (1 s).
 """
 _LEASE_S = LEASE_MS / 1000
 
 RENEW_EVERY_S = _LEASE_S / 6
-"""A leader that can't work, and waits for its next attempt, renews this often."""
+"""How often a leader renews its lease while it can't work and waits for its next attempt."""
 CLAIM_EVERY_S = _LEASE_S / 10
-"""A standby tries to acquire the lease this often, so a released lease is free for 0.3 s at most."""
+"""How often a standby tries to acquire the lease. A released lease is therefore free for at most 0.3 s."""
 STUCK_TIMEOUT_S = 2 * _LEASE_S
-"""A leader that has made no progress for so long, because Kafka is out of reach for example, releases the lease."""
+"""A leader releases the lease after this time without progress, for example because it can't reach Kafka."""
 STEP_BACK_S = 1.5 * _LEASE_S
-"""After it released the lease because of an error, a replica does not claim it for so long: longer than a lease, so
-that another replica gets it."""
+"""How long a replica does not try to acquire the lease after it released it because of an error. This is longer than a
+lease, so that another replica can acquire it."""
 HOLD_RETRY_S = STUCK_TIMEOUT_S / 3
-"""A leader that holds because of its own tick log or store tries again after so long: twice before it is stuck."""
+"""The delay before a leader tries again after an error of its tick log or store, which has caused a hold. It can try
+twice before it is stuck."""
 
 STATUS_TTL_MS = 10 * LEASE_MS
-"""How long the leader's status stays valid in the store: longer than a failover, so that a short one is not shown."""
+"""How long the leader's status is valid in the store. This is longer than a failover, so readers see no hold during a
+short one."""
 PUBLISH_STATUS_EVERY_S = STATUS_TTL_MS / 3 / 1000
 """How often an unchanged status is published again."""
 
@@ -38,8 +42,8 @@ ANNOUNCE_EVERY_S = _LEASE_S * 2 / 3
 ANNOUNCEMENT_TTL_MS = 2 * LEASE_MS
 """How long an announcement stays in the store."""
 ANNOUNCEMENTS_COMPLETE_AFTER_MS = LEASE_MS
-"""So long after the store lost its announcements, every live replica is in it again: longer than ANNOUNCE_EVERY_S plus
-CLAIM_EVERY_S."""
+"""The time in which all live replicas announce themselves again after the store lost its announcements. It must be
+longer than ANNOUNCE_EVERY_S plus CLAIM_EVERY_S."""
 
 
 class Lease:
@@ -47,7 +51,7 @@ class Lease:
 
     Attributes:
         config_digest: the digest of this replica's configuration, which it announces.
-        token: the token of the current term; None while this process does not hold the lease.
+        token: the token of the current term; None while this process does not have the lease.
     """
 
     def __init__(self, parts: LeaderDependencies, holder: str) -> None:
@@ -64,7 +68,8 @@ class Lease:
         """Try to acquire the lease.
 
         Returns:
-            The token of a new term; None while another process holds the lease or this one steps back.
+            The token of a new term; None if another process has the lease, or if this process must not try yet after an
+            error (see `release`).
         """
         self.announce()
         if self._parts.time.monotonic() < self._not_before:
@@ -79,7 +84,7 @@ class Lease:
         """Renew the lease.
 
         Raises:
-            LeaseLost: this process does not hold it any more.
+            LeaseLost: this process does not have the lease any more.
             StoreUnavailable: the store does not answer.
         """
         self.announce()
@@ -87,37 +92,37 @@ class Lease:
             raise LeaseLost
 
     def release(self, step_back_s: float = 0.0) -> None:
-        """Release the lease and don't claim it for `step_back_s`. A store that does not answer is ignored."""
+        """Release the lease, and don't acquire it for `step_back_s`. If the store is down, the lease expires."""
         token, self.token = self.token, None
         self._announced_at = float("-inf")
         self._not_before = self._parts.time.monotonic() + step_back_s
         self._stuck_since = None
         if token is not None:
-            with suppress(StoreUnavailable):  # the lease expires
+            with suppress(StoreUnavailable):
                 self._parts.store.release_lease(token)
 
     def announce(self) -> None:
-        """Announce this replica and its configuration, if that is due."""
+        """Announce this replica and its configuration, if the next announcement is due."""
         now = self._parts.time.monotonic()
         if now - self._announced_at >= ANNOUNCE_EVERY_S:
             self._parts.store.announce(self._replica, self.config_digest, ANNOUNCEMENT_TTL_MS, self._config_json)
             self._announced_at = now
 
     def leave(self) -> None:
-        """Release the lease and withdraw the announcement: this process ends."""
+        """Release the lease and remove the announcement, because this process ends."""
         self.release()
-        with suppress(StoreUnavailable):  # the announcement expires
+        with suppress(StoreUnavailable):  # the announcement expires anyway
             self._parts.store.announce(self._replica, self.config_digest, 0)
 
     def begin_step(self) -> None:
-        """A step begins. Until `record_progress` the time counts as time without progress."""
+        """Record that a step begins. The time until `record_progress` counts as time without progress."""
         if self._stuck_since is None:
             self._stuck_since = self._parts.time.monotonic()
 
     def record_progress(self) -> None:
-        """A step is complete."""
+        """Record that a step is complete."""
         self._stuck_since = None
 
     def is_stuck(self) -> bool:
-        """Whether there has been no progress for STUCK_TIMEOUT_S, so that another process should lead."""
+        """True if there was no progress for STUCK_TIMEOUT_S. Another process should lead in this case."""
         return self._stuck_since is not None and self._parts.time.monotonic() - self._stuck_since >= STUCK_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""How a new leader finds the clock's state. The tick log is the source of truth; the store is made to agree with it."""
+"""How a new leader finds the clock's state. It reads the tick log, and makes the store agree with the tick log."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -35,10 +35,10 @@ PUBLISH_BATCH = 1_000
 
 
 def read_last_record(parts: LeaderDependencies, keep_alive: KeepAlive) -> Record:
-    """The tick log's last committed record, which contains the clock's state. An empty log gives an empty state.
+    """Return the tick log's last committed record, which contains the clock's state; an empty state for an empty log.
 
-    A tick in the store was published, so the broker had acknowledged its commit. If the broker lost that commit, and
-    its records are still in the log, they are committed again.
+    A tick in the store was published, so the broker had acknowledged its commit. If the broker has lost this commit and
+    the log still contains the records, they are committed again.
 
     Raises:
         TickLogTruncated: the log lost ticks: it is empty but begins above offset 0, or the store has a later tick.
@@ -59,8 +59,8 @@ def read_last_record(parts: LeaderDependencies, keep_alive: KeepAlive) -> Record
         raise TickLogTruncated(
             f"the store has tick {to_rfc3339(known.at_ms)}, but the tick log "
             + ("has no tick" if state.last_tick_ms is None else f"ends at {to_rfc3339(state.last_tick_ms)}")
-            + f": find out what happened to the topic, then run clocksvc init {parts.spec.name} --last-tick T, where T "
-            "is that tick or a later one"
+            + ". The tick log has lost ticks: find out what happened to the topic. Then run "
+            f"clocksvc init {parts.spec.name} --last-tick T, where T is {to_rfc3339(known.at_ms)} or a later tick"
         )
     return last
 
@@ -70,17 +70,21 @@ def _last_of(clock: str, tail: Tail) -> Record:
         return tail.record
     if tail.first_offset > 0:
         raise TickLogTruncated(
-            f"the tick log begins at offset {tail.first_offset} and has no record: find out what happened to the "
-            f"topic, then run clocksvc init {clock} --last-tick T, where T is the last tick that was emitted"
+            f"the tick log begins at offset {tail.first_offset} and has no record, so its records were deleted: find "
+            f"out what happened to the topic. Then run clocksvc init {clock} --last-tick T, where T is the last tick "
+            "that was emitted"
         )
     return Record(clock, ClockState())
 
 
 def reconcile(parts: LeaderDependencies, token: str, state: ClockState, keep_alive: KeepAlive) -> None:
-    """Make the store's stream end like the tick log: append missing ticks, or rebuild it if the chains differ."""
+    """Make the store's stream equal to the end of the tick log.
+
+    Missing ticks are appended. If the stream's last tick is not in the log, the stream is rebuilt.
+    """
     known = parts.store.last_tick()
     if known is None and state.last_tick_ms is None:
-        parts.store.rebuild(token, [], None)  # a last tick from an earlier `clocksvc init` is gone with its log
+        parts.store.rebuild(token, [], None)  # drops a last tick of an earlier `clocksvc init` for a lost log
         return
     horizon_ms = parts.store.now_ms() - parts.spec.recent_ticks_ms
     missing: list[Tick] = []
@@ -94,7 +98,7 @@ def reconcile(parts: LeaderDependencies, token: str, state: ClockState, keep_ali
         if len(missing) % PUBLISH_BATCH == 0:
             keep_alive()
     if not missing and known is not None and known.at_ms == state.last_tick_ms:
-        return  # `clocksvc init` named the last tick of the store: the stream is right
+        return  # `clocksvc init` was run with the store's last tick, so the stream is right
     parts.store.rebuild(token, missing[::-1], state.last_tick_ms)
 
 
@@ -134,7 +138,10 @@ def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: st
 
 
 def resolve_parameters(spec: ClockSpec, topics: Topics) -> ClockParameters:
-    """The clock's parameters. `max_out_of_orderness`, unless set, is 0 if all topics use LogAppendTime, else 10 s."""
+    """Return the clock's parameters.
+
+    If `max_out_of_orderness` is not set, it is 0 if all topics use LogAppendTime, else 10 s.
+    """
     out_of_orderness_ms = spec.max_out_of_orderness_ms
     if out_of_orderness_ms is None:
         types = topics.timestamp_types(spec.topics)
@@ -146,8 +153,8 @@ def resolve_parameters(spec: ClockSpec, topics: Topics) -> ClockParameters:
 def read_roster(
     parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
 ) -> Roster:
-    """The roster from new metadata, merged with all topics seen earlier by this process and those in the tick log.
+    """Return the roster: new metadata, merged with the topics that this process saw earlier and those in the tick log.
 
-    So a broker whose metadata lag can't remove a partition.
+    Because of the merge, a broker whose metadata lag can't remove a partition.
     """
     return merge_metadata(merge_topics(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())

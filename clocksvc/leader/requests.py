@@ -1,8 +1,8 @@
-"""How a leader handles requests: one control record for all that are pending, committed and fenced like ticks; after
-that the results.
+"""How a leader handles requests. It commits one control record for all pending requests, fenced like ticks. After that
+it writes the results.
 
-If a leader dies before it writes the results, the tick log decides: the requests that are listed in its last record
-are done, even if later requests in the same record undo them.
+If a leader dies before it writes the results, the tick log decides which requests are done. All requests in its last
+record are done, even if later requests in the same record undo them.
 """
 
 import logging
@@ -30,9 +30,9 @@ class RequestBatch:
     """The effect of several requests.
 
     Attributes:
-        state: the clock's state after all of them.
-        accepted: those that change the state, in order.
-        results: the results of the others, by request id.
+        state: the clock's state after all requests.
+        accepted: the requests that change the state, in order.
+        results: the results of all other requests, by request id.
     """
 
     state: ClockState
@@ -41,7 +41,7 @@ class RequestBatch:
 
 
 def apply_requests(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> RequestBatch:
-    """Apply requests one after the other. One that has expired by the store's time changes nothing."""
+    """Apply requests one after the other. A request that has expired at `now_ms` (store time) has no effect."""
     batch = RequestBatch(state)
     for request in requests:
         try:
@@ -52,7 +52,8 @@ def apply_requests(state: ClockState, requests: Sequence[Request], roster: Roste
         if after == batch.state:
             batch.results[request.id] = RequestResult(ResultKind.DONE)
         elif request.expires_ms <= now_ms:
-            batch.results[request.id] = RequestResult(ResultKind.NOT_DONE, detail="no leader handled it in time")
+            detail = "no leader handled the request before it expired"
+            batch.results[request.id] = RequestResult(ResultKind.NOT_DONE, detail=detail)
         else:
             batch.accepted.append(request)
             batch.state = after
@@ -60,14 +61,14 @@ def apply_requests(state: ClockState, requests: Sequence[Request], roster: Roste
 
 
 def serve_requests(parts: LeaderDependencies, term: Term, progress: ProgressReading, keep_alive: KeepAlive) -> None:
-    """Commit the pending requests, show their effect in the store, and write their results.
+    """Commit the pending requests, write their effect to the store for readers, and write their results.
 
     Raises:
         ClocksvcError: as store and tick log raise it. The requests stay pending.
     """
     unanswered = [request.id for request in progress.requests if request.id in term.committed_request_ids]
     if unanswered:
-        # Before any other request: the next control record replaces the one that lists these.
+        # Before any other request, because the next control record replaces the one that lists these.
         _answer(parts, term, dict.fromkeys(unanswered, RequestResult(ResultKind.DONE)))
         return
     batch = apply_requests(term.state, progress.requests, term.roster, progress.now_ms)
@@ -83,7 +84,7 @@ def _commit(parts: LeaderDependencies, term: Term, batch: RequestBatch, keep_ali
     try:
         parts.ticklog.append([Record(parts.spec.name, batch.state, requests=accepted)], keep_alive)
     except TickLogUnavailable as error:
-        # Certainly nothing was committed, so the result is known now and not only when the requests expire.
+        # Nothing was committed, so the results can be written at once. Callers don't wait until the requests expire.
         failed = RequestResult(ResultKind.NOT_DONE, detail=str(error))
         _answer(parts, term, dict.fromkeys((request.id for request in batch.accepted), failed))
         raise

@@ -1,4 +1,5 @@
-"""The thread that steps a leader. Between two steps it waits until the store notifies it, or the next step is due."""
+"""The thread that runs a leader's steps. Between two steps it waits for a notification of the store, or until the next
+step is due."""
 
 import logging
 import threading
@@ -12,7 +13,7 @@ logger = logging.getLogger("clocksvc.leader")
 
 
 class LeaderThread:
-    """Runs one clock's leader until it is stopped. After an unexpected exception the leader starts over."""
+    """Runs one clock's leader until `stop`. After an unexpected exception, the leader starts over."""
 
     def __init__(self, clock: str, leader: Leader, store: Store) -> None:
         self._leader = leader
@@ -32,13 +33,13 @@ class LeaderThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the leader to finish its step and to release the lease; `join` waits for that. Returns at once."""
+        """Ask the leader to finish its step and to release the lease. Returns at once; `join` waits for it."""
         self._thread.stop()
         # In a thread of its own: a store that does not answer must not delay the other clocks' leaders.
         threading.Thread(target=self._notify, name=f"wake-{self._clock}", daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until the lease is released; False if that took longer."""
+        """Wait until the lease is released; False if it is not released after `timeout_s`."""
         return self._thread.join(timeout_s)
 
     def _notify(self) -> None:

@@ -1,7 +1,8 @@
-"""`clocksvc init`: sets the first tick of a clock, before its first one or after its tick log lost ticks.
+"""`clocksvc init`: sets the time after which a clock continues. Use it for a clock without ticks, or for a clock whose
+tick log has lost ticks.
 
-It fences the tick log like a leader and commits one control record. The record's time becomes the `previous` of the
-next tick; no tick is emitted. It does not acquire the lease: a running leader is fenced, and finds the record when it
+It fences the tick log like a leader, and commits one control record. No tick is emitted. The time in the record becomes
+`previous` in the next tick. The lease is not acquired: a running leader is fenced, and reads the record when it
 recovers.
 """
 
@@ -41,28 +42,29 @@ ATTEMPTS = 5
 def set_first_tick(
     spec: ClockSpec, store: Store, ticklog: TickLog, time: Time, last_tick_ms: int, keep_alive: KeepAlive = lambda: None
 ) -> Record:
-    """Commit a control record that makes `last_tick_ms` the `previous` of the next tick. Safe to repeat.
+    """Commit a control record with which the next tick has `last_tick_ms` as `previous`. It is safe to repeat this.
 
-    Blocks for as long as the tick log does. If a running leader fences it, it tries again, 5 times in all.
+    Blocks for as long as the tick log does. If a running leader fences this writer, the commit is tried again, up to 5
+    times.
 
     Args:
-        keep_alive: called about once a second.
+        keep_alive: a function that is called about once a second.
 
     Returns:
         The committed record.
 
     Raises:
         InvalidValue: the time is not a boundary, is in the future, or is before a tick in the log or the store.
-        TickLogMisconfigured: the log has a last tick and has lost none; or it has lost a commit that a leader can
-            repeat; or the topic has unsafe settings.
+        TickLogMisconfigured: the log has ticks and has not lost any; or it has lost a commit that a leader can repeat;
+            or the topic has unsafe settings.
         UnreadableRecord: the log's last record can't be read, so its last tick is not known.
-        Fenced, OutcomeUnknown: the last attempt failed with it.
+        Fenced, OutcomeUnknown: the last attempt failed with this error.
         OpenTransaction, Unavailable: as the tick log and the store raise them.
     """
     _check_boundary(spec, last_tick_ms)
     ticklog.ensure_topic(keep_alive)
-    # Check before fencing, so that invalid input does not disturb a running leader. An open transaction is no reason to
-    # stop here: if it is one of this clock's own that a broker lost, the writer that fenced can end it.
+    # Check before fencing, so that invalid input does not disturb a running leader. Continue in spite of an open
+    # transaction: if it belongs to this clock and a broker has lost it, it can be ended after fencing.
     with suppress(OpenTransaction):
         _next_record(spec, store, ticklog, time, _tail(spec, ticklog, keep_alive), last_tick_ms, keep_alive)
     sent: Record | None = None
@@ -121,25 +123,26 @@ def _check_boundary(spec: ClockSpec, last_tick_ms: int) -> None:
 
 def _check_past(now_ms: int, last_tick_ms: int) -> None:
     if last_tick_ms > now_ms:
-        raise InvalidValue(FIELD, to_rfc3339(last_tick_ms), f"it is in the future: wanted at most {to_rfc3339(now_ms)}")
+        wanted = f"wanted a time that is not in the future, at most {to_rfc3339(now_ms)}"
+        raise InvalidValue(FIELD, to_rfc3339(last_tick_ms), wanted)
 
 
 def _check_log(spec: ClockSpec, state: ClockState, stored_ms: int | None) -> None:
-    """Reject a log that has ticks, unless it has lost some: then the store has a later tick than the log."""
+    """Raise if the log has ticks and has not lost any. If it has lost ticks, the store has a later tick."""
     ticked = state.last_tick_ms is not None and state.last_emitted_ms is not None
     if ticked and not _is_lost(state, stored_ms):
         raise TickLogMisconfigured(
-            f"tick log {spec.tick_log!r} has a last tick, {to_rfc3339(state.last_tick_ms or 0)}, and has lost none: "
-            f"clock {spec.name!r} continues after it. clocksvc init is for a log without ticks, or for a clock whose "
-            "hold is ticklog_truncated"
+            f"tick log {spec.tick_log!r} is complete up to its last tick, {to_rfc3339(state.last_tick_ms or 0)}, so "
+            f"clock {spec.name!r} continues after this tick. Run clocksvc init only if the log has no ticks, or if the "
+            "clock's hold has the reason ticklog_truncated"
         )
 
 
 def _check_lost_commit(spec: ClockSpec, known: Tick, state: ClockState, written: Sequence[Record]) -> None:
     if path_to_tick(known, state, written):
         raise TickLogMisconfigured(
-            f"a broker lost a commit of {spec.tick_log!r}, but its ticks are still in the topic: start the service. "
-            f"The leader commits them again, up to {to_rfc3339(known.at_ms)}, and nothing is lost"
+            f"a broker lost a commit of {spec.tick_log!r}, but the topic still has the ticks: start the service. "
+            f"The leader commits the ticks again, up to {to_rfc3339(known.at_ms)}, and nothing is lost"
         )
 
 
@@ -152,5 +155,6 @@ def _check_not_before(place: str, tick_ms: int | None, last_tick_ms: int) -> Non
         raise InvalidValue(
             FIELD,
             to_rfc3339(last_tick_ms),
-            f"{place} already has tick {to_rfc3339(tick_ms)}, and a clock never goes back: wanted that time or later",
+            f"wanted {to_rfc3339(tick_ms)} or later: {place} already has tick {to_rfc3339(tick_ms)}, and a clock never "
+            "goes back",
         )

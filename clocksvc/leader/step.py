@@ -1,7 +1,7 @@
 """One step of a leader: read progress, find the due boundaries, read metadata again, commit, and only then publish.
 
-The order matters. Metadata from before the progress reading could miss a partition. A tick that is published before
-its commit could be lost.
+The order matters. If metadata were read before the progress, a new partition could be missed. If a tick were published
+before its commit, it could be lost.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from clocksvc.clock.holds import (
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.roster import merge_topics
 from clocksvc.clock.spec import describe_config_conflict
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.store import PartitionClock, ProgressReading
 from clocksvc.interfaces.tick_log import KeepAlive
@@ -29,12 +30,12 @@ from clocksvc.leader.requests import serve_requests
 IDLE_S = 1.0
 METADATA_EVERY_S = 30.0
 METADATA_EVERY_WHILE_IDLE_S = 3.0
-"""When there has been no tick for `hold_after`: Kafka may be out of reach, and the hold must show that."""
+"""The interval after `hold_after` without a tick. Kafka may be out of reach, and the hold must show this soon."""
 METADATA_AT_MOST_EVERY_S = 1.0
 NAMED_PARTITIONS = 100
 SILENT_MS = 30_000
-"""Consumers repeat the report of each of their partitions every 10 s. After 30 s without one the hold asks whether any
-consumer has the partition."""
+"""Consumers repeat the reports of all their partitions every 10 s. If a partition was not reported for 30 s, the text
+of the hold asks whether any consumer has this partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class StepResult:
     """The result of a step.
 
     Attributes:
-        wait_s: the time until the next step, unless the store notifies the leader earlier.
-        hold: why the clock is stopped, if readers see that already.
-        evaluated: False if the step ended before it evaluated the clock; then `hold` says nothing.
+        wait_s: the seconds until the next step, unless the store notifies the leader earlier.
+        hold: the hold, if it is visible to readers; else None.
+        evaluated: False if the step ended before it evaluated whether the clock holds. `hold` has no meaning then.
     """
 
     wait_s: float
@@ -53,7 +54,7 @@ class StepResult:
 
 
 def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
-    """Request metadata now. The term keeps what they show, even if the step fails later."""
+    """Request metadata, and return them. Their topics are added to `term.seen`, even if the step fails later."""
     began_at = parts.time.monotonic()
     metadata = parts.topics.describe(parts.spec.topics)
     term.metadata_at = began_at
@@ -62,14 +63,17 @@ def ask_metadata(parts: LeaderDependencies, term: Term) -> ClusterMetadata:
 
 
 def take_step(parts: LeaderDependencies, term: Term, observer: LeaderObserver, keep_alive: KeepAlive) -> StepResult:
-    """Take one step. Blocks for as long as store, tick log and topics do.
+    """Do one step. Blocks for as long as store, tick log and topics do.
 
     Raises:
         ClocksvcError: as store, tick log and topics raise it. The next step, or the next leader, continues safely.
     """
     progress = parts.store.read_progress(term.token, LEASE_MS)
     if progress.last_tick_ms != term.state.last_tick_ms:
-        raise ChainBroken("the store's stream does not end with the last tick: it was rolled back")
+        raise ChainBroken(
+            f"the store's stream ends with {_tick_text(progress.last_tick_ms)}, but the tick log with "
+            f"{_tick_text(term.state.last_tick_ms)}: the store has lost ticks or was restored to an older state"
+        )
     if progress.generation != term.generation or progress.count != term.roster.required_count():
         adopt_roster(parts, term, term.roster)
         return StepResult(0.0, evaluated=False)
@@ -120,13 +124,17 @@ def _hold_inputs(parts: LeaderDependencies, term: Term, progress: ProgressReadin
         out_of_orderness_ms=term.parameters.out_of_orderness_ms,
         leader_now_ms=parts.time.now_ms(),
         store_now_ms=progress.now_ms,
-        digests=progress.digests | {term.config_digest},  # this replica's counts even if the store has lost it
+        digests=progress.digests | {term.config_digest},  # its own digest, even if the store has lost it
         all_replicas_announced=_announcements_missing_ms(progress) == 0,
     )
 
 
+def _tick_text(tick_ms: int | None) -> str:
+    return "no tick" if tick_ms is None else f"tick {to_rfc3339(tick_ms)}"
+
+
 def _announcements_missing_ms(progress: ProgressReading) -> int:
-    """How long to wait until every live replica has announced itself, after the store lost the announcements."""
+    """Return how long, in ms, until all live replicas have announced themselves after the store lost announcements."""
     since_ms = progress.announcements_complete_since_ms
     if since_ms is None:
         return ANNOUNCEMENTS_COMPLETE_AFTER_MS
@@ -166,10 +174,10 @@ def _wait(
 
 
 def _quiet_ms(parts: LeaderDependencies, term: Term, inputs: HoldInputs) -> float:
-    """How long there has been no tick.
+    """Return the time without a tick, in ms.
 
-    Wall time alone is not enough: if this machine's clock was set back, or the last leader's clock was ahead, no hold
-    would show for that long.
+    Wall time alone is not enough. If this machine's clock was set back, or if the last leader's clock was ahead, the
+    time without a tick would be too short by this difference, and a hold would be visible too late.
     """
     by_wall_ms = inputs.leader_now_ms - (term.state.last_emitted_ms or term.started_ms)
     return max(by_wall_ms, (parts.time.monotonic() - term.idle_since) * 1000)
@@ -191,7 +199,7 @@ def _name_partitions(parts: LeaderDependencies, term: Term, inputs: HoldInputs, 
 
 
 def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -> str:
-    """A text for a hold's detail: which lagging partitions no consumer reports, and which are reported.
+    """Return a text about lagging partitions for a hold: which ones no consumer reports, and which ones are reported.
 
     Args:
         now_ms: the store's time.
@@ -206,8 +214,8 @@ def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -
             (silent if now_ms - line.reported_ms > SILENT_MS else reporting).append(line.partition)
     texts = []
     if silent:
-        question = "is there a consumer that has them?"
+        question = "check that a consumer reads them"
         texts.append(f"not reported for more than {SILENT_MS // 1000} s ({question}): {name_first(silent)}")
     if reporting:
-        texts.append(f"reported lately, but quiet or not processed further: {name_first(reporting)}")
+        texts.append(f"reported recently, but without newer records or not processed further: {name_first(reporting)}")
     return "".join(f"; {text}" for text in texts)

@@ -181,8 +181,8 @@ class MemoryStore:
             broken = first_chain_break(state.chain_end_ms(), ticks)
             if broken is not None:
                 raise ChainBroken(
-                    f"the store's stream ends with {state.chain_end_ms()} ms, tick {broken.at_ms} ms follows "
-                    f"{broken.previous_ms} ms"
+                    f"the store's stream ends with tick {state.chain_end_ms()} ms, but tick {broken.at_ms} ms follows "
+                    f"tick {broken.previous_ms} ms"
                 )
             now_ms = self._time.now_ms()
             state.ticks.extend(ticks)

@@ -1,1 +1,1 @@
-"""Mechanisms that every part of a process shares: worker threads, back-off between retries, and forks."""
+"""Mechanisms for all parts of a process: worker threads, back-off between retries, and handling of forks."""

@@ -1,6 +1,6 @@
-"""How long to wait before a retry: exponential back-off with jitter, and every policy in use.
+"""Exponential back-off with jitter before retries, and all policies in use.
 
-Each caller decides itself when to retry, what to do meanwhile and when to give up; it asks here only for the delay.
+This module only computes delays. The callers decide when to retry, what to do during the delay, and when to stop.
 """
 
 import random
@@ -14,26 +14,26 @@ class BackoffPolicy(NamedTuple):
     limit_s: float
 
     def delay_s(self, failures: int) -> float:
-        """The delay after so many failures in a row, at least one; without jitter."""
+        """Return the delay after `failures` failures in a row (at least 1), without jitter."""
         return min(self.limit_s, self.first_s * 2.0 ** min(failures - 1, 30))
 
 
 CONNECTION = BackoffPolicy(0.1, 5.0)
-"""A server that does not answer. Everything that connects uses this, except where a reason below says otherwise."""
+"""For a server that does not answer. All clients use this policy, except for the cases below."""
 FEED = BackoffPolicy(0.1, 2.0)
-"""A replica's feed: API and page show nothing new before its next read, so it must follow a restored store soon."""
+"""For a replica's feed. The API and the page show no new tick before its next read, so the delays are short."""
 FRESH_PARTITION = BackoffPolicy(0.1, 1.0)
-"""A partition that brokers don't know yet. They learn it within a second, and a round of heartbeats has 4 s."""
+"""For a new partition that brokers don't know yet. They know it within a second, and a round of heartbeats has 4 s."""
 QUEUED_RETRY = BackoffPolicy(1.0, 15.0)
-"""A Celery task: each retry is a message in the queue, and several workers share the load."""
+"""For a Celery task. The delays are long, because each retry is a message in the queue."""
 CRASH = BackoffPolicy(1.0, 5.0)
-"""A thread whose body raised an unexpected exception: probably a defect, and each attempt logs a traceback."""
+"""For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 
 
 class Backoff:
-    """The delays of one caller: doubled up to the limit, with jitter, so that clients don't return all at once.
+    """The delays of one caller. They double up to the limit. Jitter prevents that all clients retry at the same time.
 
-    Not thread safe.
+    Not thread-safe.
     """
 
     def __init__(self, policy: BackoffPolicy, rng: random.Random | None = None) -> None:
@@ -42,10 +42,10 @@ class Backoff:
         self._failures = 0
 
     def next(self) -> float:
-        """Count one more failure; the seconds to wait: between half of the policy's delay and all of it."""
+        """Count one more failure, and return the seconds to wait: 50 to 100 % of the policy's delay."""
         self._failures += 1
         return self._policy.delay_s(self._failures) * self._rng.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """A success: the next delay is the first one again."""
+        """Forget all failures after a success. The next delay is the first one of the policy again."""
         self._failures = 0

@@ -1,7 +1,7 @@
 """What a child process must do after a fork.
 
-Threads don't survive a fork, locks may stay locked for ever, and a connection that two processes use breaks for both.
-An object that owns one of these registers here how to replace it in the child.
+Threads don't exist in the child, locks may stay locked for ever, and a connection fails if two processes use it. An
+object with a thread, a lock or a connection registers a function here that replaces them in the child.
 """
 
 import logging
@@ -21,8 +21,8 @@ _owners: "weakref.WeakKeyDictionary[Any, Callable[[Any], None]]" = weakref.WeakK
 def after_fork(owner: T, restart: Callable[[T], None]) -> None:
     """Call `restart(owner)` in every child of this process, right after the fork, as long as the owner exists.
 
-    The reference to the owner is weak; an owner has one callback. Callbacks run in the order of registration. An
-    exception is logged, and the next callback runs.
+    Only a weak reference to the owner is kept. An owner has at most one callback. Callbacks run in the order of
+    registration. If a callback raises, the exception is logged and the next callback runs.
     """
     _owners[owner] = restart
 
@@ -41,8 +41,8 @@ os.register_at_fork(after_in_child=_run_callbacks)
 class PerProcess(Generic[T]):
     """One value for each process, created at the first use. Safe to use from several threads.
 
-    A child creates a value of its own. It never uses its parent's value and never frees it: librdkafka, for example,
-    would wait for threads that don't exist in the child.
+    After a fork, the child creates its own value. It does not use or free its parent's value, because librdkafka, for
+    example, would wait for threads that don't exist in the child.
     """
 
     def __init__(self, create: Callable[[], T]) -> None:
@@ -53,14 +53,14 @@ class PerProcess(Generic[T]):
         after_fork(self, PerProcess._start_in_child)
 
     def get(self) -> T:
-        """This process's value."""
+        """Return this process's value."""
         with self._lock:
             if not self._values:
                 self._values.append(self._create())
             return self._values[0]
 
     def take(self) -> T | None:
-        """Remove this process's value and return it, to be closed; None if there is none."""
+        """Remove this process's value and return it, so that the caller can close it; None if there is no value."""
         with self._lock:
             return self._values.pop() if self._values else None
 

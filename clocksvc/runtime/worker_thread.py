@@ -1,4 +1,4 @@
-"""A thread that repeats one piece of work until it is stopped. An unexpected exception does not end it."""
+"""A thread that calls one function repeatedly until it is stopped. An unexpected exception does not end the thread."""
 
 import logging
 import threading
@@ -8,25 +8,26 @@ from clocksvc.runtime.backoff import CRASH, Backoff
 
 
 class WorkerThread:
-    """Calls `body` in a thread, again and again, until `stop`.
+    """Calls `body` in a thread, repeatedly, until `stop`.
 
-    `body` handles the errors that it expects. Any other exception is logged with its traceback and with the number of
-    exceptions so far. Then `on_crash` resets what `body` works with, and the thread continues after a back-off
+    `body` handles the errors that it expects. Any other exception is logged with its traceback and with the value of
+    `crashes`. Then `on_crash` is called to reset the state of `body`, and the thread continues after a back-off
     (`backoff.CRASH`).
 
-    The thread is a daemon: a call that blocks for ever can't keep the process alive. It does not exist in a child
-    process after a fork: the child must create a new WorkerThread (see `fork.after_fork`).
+    The thread is a daemon, so a call that blocks for ever does not keep the process alive. It does not exist in a child
+    process after a fork. The child must create a new WorkerThread (see `fork.after_fork`).
 
     Attributes:
-        crashes: how many unexpected exceptions there have been.
+        crashes: the number of unexpected exceptions since the thread was created.
 
     Args:
-        name: the thread's name, which its log lines carry too.
-        body: does one piece of work; returns the seconds to wait before the next call, or None to end the thread.
-        log: where exceptions are logged.
+        name: the thread's name, which is also in its log lines.
+        body: the function that is called repeatedly. It returns the seconds to wait before the next call, or None to
+            end the thread.
+        log: the logger for exceptions.
         extra: further fields for these log lines.
-        wake: ends the wait between two calls when it is set. It is cleared before each call. It does not end the
-            back-off after an exception.
+        wake: an event that ends the wait between two calls when it is set. It is cleared before each call. It does not
+            end the back-off after an exception.
         on_crash: called in the thread after an unexpected exception, before the back-off.
         finish: called in the thread when it ends.
     """
@@ -55,21 +56,23 @@ class WorkerThread:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread, at most once.
+        """Start the thread. This must be called at most once.
 
         Raises:
-            RuntimeError: it was started before, or the system has no more threads.
+            RuntimeError: the thread was started before, or the system can't create another thread.
         """
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end after the call of `body` that is running; `join` waits for that. Takes no locks of
-        the caller, so that signal handlers may call it."""
+        """Ask the thread to end after the present call of `body`. Returns at once; `join` waits for the end.
+
+        It does not acquire locks of the caller, so signal handlers may call it.
+        """
         self._stopping.set()
         self._wake.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end, at most so long; True if it has ended, or was never started."""
+        """Wait for the thread's end for at most `timeout_s`; True if it has ended or was never started."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, timeout_s))
         return not self._thread.is_alive()
@@ -89,7 +92,7 @@ class WorkerThread:
             backoff.reset()
             if wait_s is None:
                 break
-            # `stop` may have set the event before it was cleared above.
+            # `stop` may have set the event `wake` before it was cleared above.
             if wait_s > 0 and not self._stopping.is_set():
                 self._wake.wait(min(wait_s, threading.TIMEOUT_MAX))
         self._guarded(self._finish)
@@ -99,7 +102,7 @@ class WorkerThread:
             try:
                 call()
             except Exception:
-                self._crashed("unexpected error while a thread resets or ends")
+                self._crashed("unexpected error while the thread was reset or ended")
 
     def _crashed(self, message: str) -> None:
         self.crashes += 1

@@ -95,7 +95,7 @@ def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.Capture
 
     capsys.readouterr()
     assert main(["init", "checkins", "--last-tick", str(begin_s + 10), *config]) == 1
-    assert "has a last tick" in capsys.readouterr().err
+    assert "is complete up to its last tick" in capsys.readouterr().err
     report_all(workspace, (begin_s + 8) * 1000)
     eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 8, within=30, what="the clock to go on")
 

@@ -120,8 +120,8 @@ def test_the_address_is_named_without_its_password(
     (warning,) = logged(caplog, logging.WARNING)
     address = f"{at.replace('://', '://default:***@')}/4?prefix={key_prefix} (prefix {key_prefix})"
     assert warning == (
-        f"clock 'chekins' is unknown at {address}: is the service running, and are URL, database, prefix and "
-        "clock's name the same as its own?"
+        f"clock 'chekins' is unknown at {address}: check that the service is running, and that it "
+        "uses the same URL, database, prefix and clock name"
     )
 
     answer: dict[str, object] = {"clock": "chekins", "timestamp_seconds": None, "reports": [], "bounds": None}
@@ -129,4 +129,4 @@ def test_the_address_is_named_without_its_password(
         stepped_for(7, stub.url)
 
     (warning,) = logged(caplog, logging.WARNING)
-    assert warning.startswith(f"clock 'chekins' is unknown at {stub.url}: has it had a leader yet?")
+    assert warning.startswith(f"clock 'chekins' is unknown at {stub.url}: check with `clocksvc status` that")

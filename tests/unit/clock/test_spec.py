@@ -75,7 +75,7 @@ BAD = [
     Bad(
         "a clock that watches its own ticks feeds on itself",
         {"tick_log": "ingest-checkins"},
-        "tick_log: 'ingest-checkins' is not valid: wanted a topic of its own",
+        "tick_log: 'ingest-checkins' is not valid: wanted a separate topic",
     ),
     Bad("a group is required", {"group": ""}, "group: '' is not valid: wanted the consumer group"),
     Bad("half a second is no interval", {"interval_ms": 500}, "interval: '0.5s' is not valid: wanted whole seconds"),

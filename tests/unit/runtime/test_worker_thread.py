@@ -74,7 +74,7 @@ def test_exceptions_while_it_resets_or_ends_are_counted_too(caplog: pytest.LogCa
 
     assert thread.join(10)
     assert thread.crashes == 3
-    assert caplog.messages.count("unexpected error while a thread resets or ends") == 2
+    assert caplog.messages.count("unexpected error while the thread was reset or ended") == 2
 
 
 def test_exceptions_in_a_row_are_retried_less_and_less_often() -> None:

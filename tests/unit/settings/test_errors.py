@@ -86,7 +86,7 @@ CASES: dict[str, tuple[object, str]] = {
     "a tick log that its clock watches": (
         with_clock(topics=["checkins-ticks"]),
         "clocks.checkins.tick_log: 'checkins-ticks' is not valid: "
-        "wanted a topic of its own, not one that the clock watches",
+        "wanted a separate topic, not one of the clock's topics",
     ),
     "a scheme": (
         with_section("redis", {"url": f"http://:{SECRET}@h"}),
