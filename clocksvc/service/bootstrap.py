@@ -46,34 +46,34 @@ LEAVE_S = 10.0
 """How long `Service.stop` waits for all leaders together to release their leases, and then for all feeds to end."""
 
 SWITCH_INTERVAL_S = 0.0001
-"""How often the threads of the service take turns. With CPython's default, 5 ms, a clock would wait for the interpreter
-that long a dozen times for each tick, while another clock works through a backlog."""
+"""The interval at which CPython switches between threads. With its default of 5 ms, a clock would wait about a dozen
+times 5 ms for each tick while another clock works through a backlog."""
 
 
 def set_switch_interval() -> None:
-    """Let the process's threads take turns every 0.1 ms, unless they already do more often.
+    """Set the thread switch interval of this process to 0.1 ms, unless it is shorter already.
 
-    It changes the whole process, so the program that runs a Service calls it: `clocksvc serve` and the demo.
+    This changes the whole process. Therefore the programs that run a Service call it: `clocksvc serve` and the demo.
     """
     sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
 
 
 def holder_name() -> str:
-    """This process's name as a leader: `host:pid`."""
+    """Return this process's name as a leader, in the form `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def new_id() -> str:
-    """32 random hexadecimal digits."""
+    """Return 32 random hexadecimal digits."""
     return uuid.uuid4().hex
 
 
 _connections: PerProcess[dict[RedisAddress, RedisConnection]] = PerProcess(dict)
-"""One pool of connections for each Redis; all clocks of a process share it."""
+"""One pool of connections for each Redis. All clocks of a process share this pool."""
 
 
 def open_connection(settings: Settings) -> RedisConnection:
-    """This process's connection to the configured Redis. It connects at its first use."""
+    """Return this process's connection to the configured Redis. It does not connect before its first use."""
     address, connections = settings.redis.address(), _connections.get()
     if address not in connections:
         connections.setdefault(address, RedisConnection(address))
@@ -81,17 +81,17 @@ def open_connection(settings: Settings) -> RedisConnection:
 
 
 def open_store(settings: Settings, spec: ClockSpec) -> Store:
-    """One clock's store in the configured Redis. Closing it does not close the shared connection."""
+    """Return one clock's store in the configured Redis. Closing it does not close the shared connection."""
     return RedisStore(open_connection(settings), settings.redis.prefix, spec.name, spec.recent_ticks_ms)
 
 
 def open_topics(settings: Settings) -> Topics:
-    """The watched topics of the configured Kafka."""
+    """Return the watched topics of the configured Kafka."""
     return KafkaTopics(settings.kafka_settings())
 
 
 def open_tick_log(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
-    """One clock's tick log in the configured Kafka."""
+    """Return one clock's tick log in the configured Kafka."""
     return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
 
 
@@ -104,7 +104,10 @@ def open_dispatcher(
     destinations: Mapping[str, Destination],
     time: Time,
 ) -> TaskDispatcher:
-    """One process of a clock's dispatcher, with its metrics in the store. Close it so that another can take over."""
+    """Return one process of a clock's dispatcher, with its metrics in the store.
+
+    Close it at the end, so that another process of this dispatcher can continue.
+    """
     kafka = settings.kafka_settings()
     consumer = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
     checkpoints = KafkaCheckpoints(spec.tick_log, name, kafka, time)
@@ -114,15 +117,15 @@ def open_dispatcher(
 
 
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:
-    """Sentry's task platform as a task queue. It does not connect before the first task.
+    """Return Sentry's task platform as a task queue. It does not connect before the first task.
 
     Args:
-        tasks: by the schedule's name.
+        tasks: the platform tasks by schedule name.
 
     Raises:
-        SettingsError: its packages are not installed.
+        SettingsError: the packages for the task platform are not installed.
     """
-    # Needs the packages of the extra `taskbroker`.
+    # Imported here, because it needs the packages of the extra `taskbroker`.
     from clocksvc.kafka.taskbroker import TaskbrokerQueue
 
     return TaskbrokerQueue(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
@@ -178,7 +181,7 @@ class Service:
             running.leader.stop()
 
     def stop(self) -> None:
-        """As `leave`, and wait for it, for 20 s at most; then close all stores."""
+        """Call `leave`, wait for at most 20 s until leaders and feeds have ended, then close all stores and topics."""
         self.leave()
         deadline = self._time.monotonic() + LEAVE_S
         for name, running in self._clocks.items():

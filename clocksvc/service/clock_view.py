@@ -1,7 +1,7 @@
-"""A clock as this replica sees it: the feed's last tick, the store's snapshot and the leader's status in one state.
+"""One replica's view of a clock. It combines the feed's last tick, the store's snapshot and the leader's status.
 
-The clock never goes back below a tick that the feed has shown. While the store does not answer, the state has that as
-its hold.
+The clock never goes back below a tick that the feed has shown. While the store does not answer, the view has a hold
+with the reason `store_unavailable`.
 """
 
 import json
@@ -26,20 +26,21 @@ from clocksvc.service.public_state import HeartbeatState, PartitionCounts, Publi
 from clocksvc.service.tick_feed import TickFeed
 
 VIEW_MAX_AGE_S = 0.25
-"""The maximum age of a snapshot, however many requests use it."""
+"""The maximum age of a snapshot. All requests during this time use the same snapshot."""
 
 
 class PartitionPage(NamedTuple):
-    """Partition clocks, and the replica's wall clock in ms when they were read."""
+    """Partition clocks, and the replica's wall time in ms at which they were read."""
 
     now_ms: int
     partitions: list[PublicPartition]
 
 
 class ClockView:
-    """One clock as this replica sees it. Thread-safe; calls may block for the store's timeout.
+    """One replica's view of a clock. Thread-safe. Methods may block for the store's timeout.
 
-    `write_error` returns why the store takes no writes, or None: a full store still answers readers.
+    `write_error` returns why the store does not accept writes, or None if it does. It is needed because a full store
+    still answers reads.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class ClockView:
         self._interval_ms = spec.interval_ms
 
     def snapshot(self) -> Snapshot | None:
-        """The store's snapshot; None if the store did not answer.
+        """Return the store's snapshot; None if the store did not answer.
 
-        It is at most 0.25 s old, and not older than the last tick shown: no partition may seem to be behind the clock.
+        It is at most 0.25 s old, and not older than the last shown tick. With an older snapshot, a partition could seem
+        to be behind the clock.
         """
         with self._reading:
             if self._time.monotonic() - self._read_at >= VIEW_MAX_AGE_S or self._precedes_last_tick():
@@ -81,7 +83,7 @@ class ClockView:
             self._read_at = float("-inf")
 
     def state(self) -> PublicState:
-        """The clock's public state now."""
+        """Return the clock's public state now."""
         last = self.feed.last
         snapshot, now_ms = self.snapshot(), self._time.now_ms()
         hold = self._hold(snapshot, last, now_ms)
@@ -117,7 +119,7 @@ class ClockView:
         )
 
     def readiness_error(self) -> str:
-        """Why this replica can't answer for the clock; "" if it can, even if only with a hold."""
+        """Return why this replica can't show the clock's state; "" if it can. A state with a hold is not an error."""
         if not self.feed.ready:
             return "not read yet"
         if (self.feed.store_ok and not self.feed.stalled) or self.snapshot() is None:
@@ -125,7 +127,7 @@ class ClockView:
         return "lost while the store answers"
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> PartitionPage:
-        """Partition clocks in order of topic and number, after one, at most `limit`.
+        """Return partition clocks in order of topic and number, at most `limit`. `after` None means from the first one.
 
         Raises:
             StoreUnavailable: the store does not answer.
@@ -201,7 +203,7 @@ class ClockView:
 
 
 def _published_hold(leader_status: str | None) -> Hold | None:
-    """The hold in the leader's status; None if there is none."""
+    """Return the hold in the leader's status; None if the status has no hold."""
     if leader_status is None:
         return None
     try:
@@ -212,7 +214,7 @@ def _published_hold(leader_status: str | None) -> Hold | None:
 
 
 def _started_ms(leader_status: str | None) -> int | None:
-    """When the leader started, from its status: the store knows it only after Kafka has answered once."""
+    """Return when the leader started, from its status. The store has this time only after Kafka has answered once."""
     try:
         started_ms = None if leader_status is None else json.loads(leader_status).get("started_ms")
     except ValueError:

@@ -1,7 +1,7 @@
-"""One round of heartbeats for one clock: a record for every partition, so that quiet partitions move, too.
+"""Sends one round of heartbeats for one clock: a record to every partition, so that quiet partitions advance, too.
 
-The Celery task and `clocksvc heartbeat` use it. It does not decide when a round is due. It has no state between two
-rounds, and sending a round twice is harmless.
+The Celery task and `clocksvc heartbeat` use this module. It does not decide when a round is due. It has no state
+between two rounds, and sending a round twice is harmless.
 """
 
 import logging
@@ -21,7 +21,8 @@ from clocksvc.runtime.backoff import QUEUED_RETRY
 logger = logging.getLogger("clocksvc.heartbeat")
 
 OUTCOMES = ("delivered", "failed", "expired")
-"""The counted outcomes: `delivered` records; `failed` records, and topics without metadata; `expired` rounds."""
+"""The outcomes that are counted. `delivered` counts records. `failed` counts records, and topics without metadata.
+`expired` counts rounds."""
 
 MIN_TTL_MS = 60_000
 DELIVERY_TIMEOUT_S = 4.0
@@ -33,12 +34,12 @@ class HeartbeatRound:
     """The result of one round.
 
     Attributes:
-        expired: the round began too late, and nothing was sent.
-        timestamp_ms: the timestamp of its records; None if nothing was sent.
-        delivered: the partitions that got a heartbeat.
-        failed: the partitions that did not, with the reason.
-        unread: the topics without metadata, with the reason.
-        counted: the store has counted it.
+        expired: True if the round began too late, so that nothing was sent.
+        timestamp_ms: the timestamp of the round's records; None if nothing was sent.
+        delivered: the partitions to which a heartbeat was delivered.
+        failed: the partitions to which no heartbeat was delivered, with the reason.
+        unread: the topics whose metadata could not be read, with the reason.
+        counted: True if the store has counted the round.
     """
 
     expired: bool = False
@@ -50,11 +51,11 @@ class HeartbeatRound:
 
     @property
     def complete(self) -> bool:
-        """Whether every partition of every configured topic got a heartbeat."""
+        """True if a heartbeat was delivered to every partition of every configured topic."""
         return not (self.expired or self.failed or self.unread)
 
     def outcomes(self) -> dict[str, int]:
-        """The numbers to count, by outcome, without zeros."""
+        """Return how much to count for each outcome. Outcomes with 0 are left out."""
         counts = (len(self.delivered), len(self.failed) + len(self.unread), int(self.expired))
         return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=True) if count}
 
@@ -66,7 +67,7 @@ def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int)
     An error of one topic does not affect the others.
 
     Args:
-        due_ms: when the round was due. If that is longer ago than its TTL, the round expires and nothing is sent.
+        due_ms: when the round was due. If this is longer ago than the round's TTL, nothing is sent.
 
     Raises:
         InvalidValue: heartbeats are switched off for this clock.
@@ -81,28 +82,28 @@ def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int)
 
 
 def expire(spec: ClockSpec, store: Store) -> HeartbeatRound:
-    """Count a round that expired: in `beat`, or in a queue that drops expired messages itself."""
+    """Count a round that expired, either in `beat` or in a task queue that drops expired messages."""
     return _counted(spec, store, HeartbeatRound(expired=True))
 
 
 def ttl_ms(heartbeat: HeartbeatSpec) -> int:
-    """How long after it was due a round is still sent."""
+    """Return a round's TTL in ms. After it was due for this time, a round is not sent any more."""
     return max(heartbeat.every_ms, MIN_TTL_MS)
 
 
 def due_ms(heartbeat: HeartbeatSpec, now_ms: int) -> int:
-    """The last multiple of `every` since the epoch that has passed."""
+    """Return the time at which the last round was due: the last multiple of `every` since the epoch."""
     return boundary.floor(now_ms, heartbeat.every_ms)
 
 
 def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: int, tries: int) -> float | None:
-    """The seconds to wait before a round that is not complete is sent again.
+    """Return the seconds to wait before a round that is not complete is sent again.
 
     Args:
-        tries: how often the round was sent, at least 1.
+        tries: the number of times that the round was sent, at least 1.
 
     Returns:
-        None if it must not be sent again: it is complete, or it has expired by then.
+        None if the round must not be sent again, because it is complete or would be expired after the wait.
     """
     if result.complete or result.expired:
         return None
@@ -113,7 +114,7 @@ def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: 
 
 def _require_heartbeats(spec: ClockSpec) -> HeartbeatSpec:
     if spec.heartbeat is None:
-        raise InvalidValue(f"clocks.{spec.name}.heartbeat", None, "wanted heartbeats switched on: {every: 60s}")
+        raise InvalidValue(f"clocks.{spec.name}.heartbeat", None, "wanted a setting that enables them: {every: 60s}")
     return spec.heartbeat
 
 
@@ -152,7 +153,7 @@ def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str,
 def _read_one_by_one(
     topics: Topics, names: tuple[str, ...], time: Time, reason: MetadataUnavailable
 ) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
-    """Read each topic by itself, because reading all together failed; for 2 s at most."""
+    """Read the topics one by one, for at most 2 s, because reading all of them together failed."""
     listed: dict[str, TopicMetadata] = {}
     unread = dict.fromkeys(names, str(reason))
     deadline = time.monotonic() + METADATA_TIMEOUT_S

@@ -1,7 +1,7 @@
 """The format of log lines: JSON for machines, or readable text for people at a terminal.
 
-Code that logs does not import this module. It uses `logging.getLogger("clocksvc.<part>")`, a short message that stays
-the same, and details in `extra`. Secrets must not be logged; a password in a URL in any text is masked here.
+Code that logs does not import this module. It uses `logging.getLogger("clocksvc.<part>")`, a short constant message,
+and details in `extra`. Secrets must not be logged. Passwords in URLs are masked here, in all texts.
 """
 
 import json
@@ -18,7 +18,7 @@ FORMATS = ("json", "text")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _OWN = ("time", "level", "logger", "message", "error", "traceback")
-# The attributes of every record; all others come from `extra`. uvicorn repeats its message, with colours.
+# The attributes of every record. All others come from `extra`, except `color_message`: uvicorn's message with colours.
 _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
 
 
@@ -28,14 +28,14 @@ def setup_logging(
     level: str = "INFO",
     stream: TextIO | None = None,
 ) -> None:
-    """Send all log lines and Python's warnings to `stream`. A further call replaces the settings of the earlier one.
+    """Send all log lines and Python's warnings to `stream`. A later call replaces the settings of an earlier call.
 
     Start uvicorn with `log_config=None`, so that its lines are included.
 
     Args:
         log_format: `json` or `text`; None for text if `stream` is a terminal, else JSON.
         level: the lowest level that is logged.
-        stream: stderr unless given.
+        stream: the destination; None for stderr.
 
     Raises:
         InvalidValue: an unknown format or level.
@@ -62,7 +62,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (RFC 3339 UTC), level, logger, message, the `extra` fields, error, traceback."""
+    """Formats a line as JSON: time (RFC 3339, UTC), level, logger, message, `extra` fields, error, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = _head(record)
@@ -75,7 +75,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`time level logger: message name=value …`; a traceback follows on its own lines."""
+    """Formats a line as `time level logger: message name=value …`. A traceback follows on separate lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = _head(record)
@@ -115,7 +115,7 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _json_value(value: Any) -> Any:
-    """A value that JSON can represent: any other one becomes text, so a line is never lost because of its details."""
+    """Return a value that JSON can represent. Other values become text, so that no line is lost because of them."""
     if isinstance(value, str):
         return without_password(value)
     if isinstance(value, float):

@@ -1,6 +1,6 @@
-"""The public state of a clock: the typed value, its JSON encoder and its decoder.
+"""The public state of a clock, with its JSON encoder and decoder.
 
-`ClockView` makes it. The HTTP service encodes it, metrics read it, `clocksvc status` and the demo decode it.
+`ClockView` creates the state. The HTTP service encodes it, metrics read it, `clocksvc status` and the demo decode it.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class PublicPartition:
-    """One partition of a clock. Times in milliseconds; None where unknown.
+    """One partition of a clock. Times are milliseconds; None if unknown.
 
     Attributes:
-        clock_ms: the partition clock: `reported_timestamp_ms` less the clock's out-of-orderness.
+        clock_ms: the partition clock, which is `reported_timestamp_ms` minus the clock's out-of-orderness.
         behind_ms: how far the partition clock is behind the replica's wall clock.
-        reported_at_ms: when it was last reported, by the store's clock.
-        reported_timestamp_ms: the highest record timestamp reported.
-        rejected: why its newest report was rejected; None if a later one was accepted. A str where a newer service
-            sent an outcome that this version does not know.
+        reported_at_ms: when the partition was last reported, by the store's clock.
+        reported_timestamp_ms: the highest reported record timestamp.
+        rejected: why the newest report was rejected; None if it was accepted. A str if a newer service sent an outcome
+            that this version does not know.
     """
 
     partition: Partition
@@ -42,7 +42,7 @@ class PublicPartition:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCounts:
-    """How many partitions of a clock are known, unknown and excluded."""
+    """The numbers of known, unknown and excluded partitions of a clock."""
 
     known: int
     unknown: int
@@ -54,9 +54,9 @@ class HeartbeatState:
     """The heartbeats of a clock.
 
     Attributes:
-        every_ms: the configured period; None where heartbeats are off.
-        last_success_ms: when a round last reached every partition; None if never, or unknown.
-        counts: by outcome (`OUTCOMES`); None while the store does not answer.
+        every_ms: the configured interval; None if heartbeats are off.
+        last_success_ms: when a round last reached every partition; None if there was no such round, or if unknown.
+        counts: the counts by outcome (`OUTCOMES`); None while the store does not answer.
     """
 
     every_ms: int | None
@@ -66,18 +66,18 @@ class HeartbeatState:
 
 @dataclass(frozen=True, slots=True)
 class PublicState:
-    """A clock as one replica publishes it. Times and durations in milliseconds; None where unknown.
+    """A clock's state as one replica publishes it. Times and durations are milliseconds; None if unknown.
 
     Attributes:
-        last_tick: its time is the global clock; None before the first tick.
+        last_tick: the last tick, whose time is the global clock; None before the first tick.
         behind_ms: how far the global clock is behind the replica's wall clock.
-        status: a str where a newer service sent a status that this version does not know.
-        hold_since_ms: when the last tick was emitted; before the first, when the first leader started. Given also where
-            `hold` is None.
+        status: the clock's status; a str if a newer service sent a status that this version does not know.
+        hold_since_ms: when the last tick was emitted; before the first tick, when the first leader started. It is set
+            even if `hold` is None.
         partitions: None while the store does not answer.
-        exclusions, pause: empty and None while the store does not answer.
+        exclusions, pause: the operator overrides; () and None while the store does not answer.
         slowest: the lowest partition clocks, unknown ones first, at most 10.
-        leader: the lease holder's name; None without a leader or while the store does not answer.
+        leader: the name of the leader; None without a leader, or while the store does not answer.
     """
 
     clock: str
@@ -100,7 +100,7 @@ class PublicState:
 
 
 def state_to_wire(state: PublicState) -> dict[str, Any]:
-    """The JSON of `GET /v1/clocks/{clock}`."""
+    """Return the JSON of `GET /v1/clocks/{clock}`."""
     last, hold, partitions = state.last_tick, state.hold, state.partitions
     return {
         "clock": state.clock,
@@ -169,7 +169,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
 
 
 def public_partition_to_wire(partition: PublicPartition) -> dict[str, Any]:
-    """The JSON of one item of `GET /v1/clocks/{clock}/partitions`, and of `slowest`."""
+    """Return the JSON of one item of `GET /v1/clocks/{clock}/partitions`, and of `slowest`."""
     return partition_to_wire(partition.partition) | {
         "time": _time(partition.clock_ms),
         "timestamp_ms": partition.clock_ms,
@@ -199,7 +199,7 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
 
 
 def _member(kind: type[E], value: str | None) -> E | str | None:
-    """The enum's member; a value that this version does not know stays as it is."""
+    """Return the enum's member; if this version does not know the value, return the value."""
     return next((member for member in kind if member.value == value), value)
 
 

@@ -1,4 +1,7 @@
-"""The newest ticks of one clock in memory, without gaps: those that a replica shows. One thread adds, any may read."""
+"""The newest ticks of one clock that a replica shows, in memory and without gaps.
+
+One thread adds ticks; any thread may read them.
+"""
 
 import threading
 from bisect import bisect_right
@@ -17,36 +20,36 @@ class TickBuffer:
         self._lock = threading.Lock()
 
     def extend(self, ticks: Sequence[Tick]) -> None:
-        """Add ticks that continue the chain."""
+        """Add ticks that follow the last one in the chain."""
         with self._lock:
             self._ticks.extend(ticks)
 
     def reset(self, ticks: Sequence[Tick]) -> None:
-        """Replace all ticks by later ones."""
+        """Replace all ticks by later ticks."""
         with self._lock:
             self._ticks.clear()
             self._ticks.extend(ticks)
 
     def first(self) -> Tick | None:
-        """The oldest tick; None if there is none."""
+        """Return the oldest tick; None if the buffer is empty."""
         with self._lock:
             return self._ticks[0] if self._ticks else None
 
     def last(self) -> Tick | None:
-        """The newest tick; None if there is none."""
+        """Return the newest tick; None if the buffer is empty."""
         with self._lock:
             return self._ticks[-1] if self._ticks else None
 
     def newest(self, limit: int) -> list[Tick]:
-        """The newest ticks, at most `limit`, ascending."""
+        """Return the newest ticks, at most `limit`, ascending."""
         with self._lock:
             return list(islice(self._ticks, max(0, len(self._ticks) - limit), None))
 
     def after(self, cursor_ms: int, limit: int) -> list[Tick] | None:
-        """The ticks after a cursor, at most `limit`, ascending.
+        """Return the ticks after a cursor, at most `limit`, ascending.
 
         Returns:
-            None if there may be ticks between the cursor and the oldest one in memory.
+            None if there may be ticks between the cursor and the oldest tick in memory.
         """
         with self._lock:
             if not self._ticks:

@@ -1,7 +1,7 @@
-"""One clock's ticks as this replica shows them: one blocking read of the store for many subscribers.
+"""One clock's ticks as this replica shows them. One blocking read of the store serves many subscribers.
 
-A shown tick stays shown: `last` never goes back, even if the store does. When the store's stream can't be trusted the
-feed is `rebuilding`. It never returns ticks with a gap between them, and writes nothing.
+`last` never goes back, even if the store does. While the store's stream does not continue the shown ticks, the feed is
+`rebuilding`. The feed never returns ticks with a gap between them, and does not write to the store.
 """
 
 import logging
@@ -22,15 +22,15 @@ STALLED_AFTER_S = 15.0
 
 
 class TickFeed:
-    """Follows the store's stream of one clock. One thread steps it (see `thread`); any thread may read it.
+    """Follows the store's stream of one clock. One thread calls `step` (see `thread`); any thread may call the others.
 
     Attributes:
-        ready: it has read the store at least once.
-        rebuilding: the stream is gone, ends before the last shown tick, or does not continue it.
-        store_ok: the last read succeeded.
+        ready: True after the first successful read of the store.
+        rebuilding: True if the stream is empty, ends before the last shown tick, or does not continue this tick.
+        store_ok: True if the last read succeeded.
 
     Args:
-        buffer_size: how many of the newest ticks stay in memory.
+        buffer_size: the largest number of ticks in memory. The newest ticks are kept.
     """
 
     def __init__(self, clock: str, store: Store, time: Time, *, buffer_size: int = BUFFER_SIZE) -> None:
@@ -52,39 +52,39 @@ class TickFeed:
 
     @property
     def last(self) -> Tick | None:
-        """The last tick shown: the global clock. Never goes back."""
+        """The last shown tick, whose time is the global clock. It never goes back."""
         return self._buffer.last()
 
     @property
     def stalled(self) -> bool:
-        """Whether the last step began longer ago than a read may take: its thread hangs."""
+        """True if the last step began more than 15 s ago. A read ends earlier, so the thread hangs."""
         return self._stepped_at is not None and self._time.monotonic() - self._stepped_at > STALLED_AFTER_S
 
     def newest(self, limit: int) -> list[Tick]:
-        """The newest shown ticks that are in memory, at most `limit`, ascending.
+        """Return the newest shown ticks that are in memory, at most `limit`, ascending.
 
-        Blocks for a read of the store only while there is no tick in memory.
+        Blocks for a read of the store if there is no tick in memory; otherwise does not block.
 
         Raises:
             StoreUnavailable: the store has not answered yet.
-            Rebuilding: it is not known whether the clock has a tick.
+            Rebuilding: the stream in the store may be incomplete, so it is unknown whether the clock has a tick.
         """
         self._require_history()
         return self._buffer.newest(limit)
 
     def in_memory_after(self, cursor_ms: int, limit: int) -> list[Tick] | None:
-        """As `ticks_after`, from memory and without blocking; None if the ticks in memory are not enough."""
+        """Like `ticks_after`, but only from memory and without blocking; None if a required tick is not in memory."""
         return self._buffer.after(cursor_ms, limit)
 
     def ticks_after(self, cursor_ms: int, limit: int) -> list[Tick]:
-        """The shown ticks after a cursor, at most `limit`, ascending, without a gap from the cursor on.
+        """Return the shown ticks after a cursor, at most `limit`, ascending. No tick after the cursor is missing.
 
         Blocks for a read of the store if the cursor is before the ticks in memory.
 
         Raises:
             CursorTooOld: ticks after this cursor are no longer stored.
-            Rebuilding: the store's stream does not reach the shown ticks.
-            StoreUnavailable: the store is needed and does not answer.
+            Rebuilding: the store's stream does not continue up to the shown ticks.
+            StoreUnavailable: the ticks are not in memory, and the store does not answer.
         """
         self._require_history()
         if self._buffer.last() is None:
@@ -93,7 +93,7 @@ class TickFeed:
         return self._read_stored_after(cursor_ms, limit) if in_memory is None else in_memory
 
     def reached(self, until_ms: int) -> Tick | None:
-        """The first tick at or after a time, or the oldest one in memory if that one can't be read.
+        """Return the first tick at or after a time. If this tick can't be read, return the oldest tick in memory.
 
         Returns:
             None if the clock has not reached the time.
@@ -107,7 +107,7 @@ class TickFeed:
             return self._buffer.first()
 
     def on_change(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Call `subscriber` from the feed's thread after each change. It must not block.
+        """Call `subscriber` in the feed's thread after each change. The subscriber must not block.
 
         Returns:
             A function that removes the subscriber.
@@ -118,7 +118,7 @@ class TickFeed:
     # -- following --------------------------------------------------------------------------------------------------
 
     def thread(self) -> WorkerThread:
-        """A thread that steps this feed until it is stopped."""
+        """Return a thread that calls `step` of this feed until it is stopped."""
         return WorkerThread(
             f"feed-{self._clock}",
             self._step_and_back_off,
@@ -138,7 +138,7 @@ class TickFeed:
         self.store_ok = False
 
     def step(self, timeout_s: float = 1.0) -> None:
-        """Read the store once. Blocks for at most `timeout_s` while there is nothing new."""
+        """Read the store once. If there is nothing new, this blocks for at most `timeout_s`."""
         before = self._shown()
         self._stepped_at = self._time.monotonic()
         self._chain_broken = False
@@ -155,7 +155,7 @@ class TickFeed:
         self._report_change(before)
 
     def _begin(self, timeout_s: float) -> None:
-        # The next read follows the last tick of this history, so no tick between the two reads is missed.
+        # The next read begins after the last tick of this history, so no tick between the two reads is missed.
         confirmed = self._store_has_roster()
         if self.ready and not self._store.follow(0, timeout_s):
             self.rebuilding, self._empty_stream_confirmed = False, confirmed
@@ -169,7 +169,11 @@ class TickFeed:
         self.rebuilding = False
 
     def _store_has_roster(self) -> bool:
-        """True if a stream that is empty after this really means no ticks: leaders rebuild it before the roster."""
+        """True if the store has a roster.
+
+        Leaders rebuild the stream before they write the roster. If there is a roster, a stream that is read after this
+        call and is empty really has no ticks.
+        """
         seen = self._store.snapshot()
         return seen.known + seen.unknown + seen.excluded > 0
 
@@ -193,7 +197,7 @@ class TickFeed:
             self.rebuilding = False
 
     def _skip_trimmed_gap(self, last: Tick, following: Tick) -> bool:
-        """Continue after a gap if the stream was trimmed beyond the shown ticks; False if it contradicts them."""
+        """Continue after a gap if the store has dropped all ticks up to the last shown tick. Otherwise return False."""
         if following.previous_ms is not None and following.previous_ms < last.at_ms:
             return False
         oldest = self._store.first_tick()
@@ -203,7 +207,7 @@ class TickFeed:
         if history[0].at_ms <= last.at_ms or first_chain_break(history[0].previous_ms, history) is not None:
             return False
         logger.warning(
-            "feed skips ticks that the store no longer has",
+            "feed skips ticks that are no longer in the store",
             extra={"clock": self._clock, "last_tick_ms": last.at_ms, "oldest_ms": oldest.at_ms},
         )
         self._buffer.reset(history)
@@ -238,7 +242,7 @@ class TickFeed:
         return [tick for tick in stored if last is not None and tick.at_ms <= last.at_ms]
 
     def _agrees(self, stored: Sequence[Tick]) -> bool:
-        """Whether ticks from the store join those in memory, if they reach that far."""
+        """True if ticks from the store end before the ticks in memory, or continue with them."""
         first = self._buffer.first()
         if first is None or stored[-1].at_ms < first.at_ms:
             return True
@@ -276,7 +280,7 @@ class TickFeed:
 
 
 def _follows(cursor_ms: int, stored: Sequence[Tick]) -> bool:
-    """Whether ticks have no gap, and none is missing between the cursor and the first of them."""
+    """True if there is no gap between the ticks, and none between the cursor and the first tick."""
     if not stored or first_chain_break(stored[0].previous_ms, stored) is not None:
         return False
     return stored[0].previous_ms is None or stored[0].previous_ms <= cursor_ms
