@@ -1,8 +1,9 @@
-"""Celery integration: clocksvc's own app for heartbeats, and what users' Celery apps import.
+"""Celery integration: clocksvc's own app for heartbeats, and the names that users' Celery apps import.
 
-`celery -A clocksvc worker` and `celery -A clocksvc beat` find the attribute `app` here. It is built from the
-configuration at its first use and never set as the current app. Importing other names reads no configuration and does
-not affect a user's own app. No module of this package may be named `app`: it would hide the attribute.
+`celery -A clocksvc worker` and `celery -A clocksvc beat` find the attribute `app` here. The app is built from the
+configuration at its first use, and is never set as the current app. To import other names reads no configuration and
+does not affect a user's own app. No module of this package may have the name `app`, because it would hide the
+attribute.
 """
 
 import os
@@ -28,11 +29,11 @@ _build_lock = threading.Lock()
 
 
 def __getattr__(name: str) -> object:
-    if name == "ClockScheduler":  # imports Kafka clients, which a user's worker does not need
+    if name == "ClockScheduler":  # imported late, because it imports Kafka clients, which a user's worker does not need
         from clocksvc.celery.clock_scheduler import ClockScheduler
 
         return ClockScheduler
-    if name == "is_duplicate":  # connects a signal for all tasks of the process
+    if name == "is_duplicate":  # imported late, because it connects a signal for all tasks of the process
         from clocksvc.celery.duplicates import is_duplicate
 
         return is_duplicate

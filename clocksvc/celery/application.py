@@ -1,6 +1,6 @@
 """clocksvc's own Celery app: its configuration, the heartbeat task, and one beat entry for each clock with heartbeats.
 
-The app carries a clock's name and a due time from beat to a worker; it has no logic of heartbeats.
+Beat sends a clock's name and a due time to a worker. The app has no logic of heartbeats itself.
 """
 
 import logging
@@ -48,7 +48,8 @@ class ServiceLogging(Logging):  # type: ignore[misc]  # Celery carries no types
 
 
 class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
-    """A Celery app whose workers run without gossip and mingle, which they don't need: they start a second sooner."""
+    """A Celery app whose workers run without gossip and mingle. They need neither, and start a second sooner
+    without."""
 
     log_cls = f"{__name__}:ServiceLogging"
 
@@ -59,7 +60,7 @@ class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
 
 
 def build(settings: Settings) -> Celery:
-    """Build the app. It is not set as the current app, has no result backend, and ignores a user's configuration."""
+    """Return the app. It is not set as the current app, has no result backend, and ignores a user's configuration."""
     app = HeartbeatApp("clocksvc", set_as_current=False, fixups=set(), config_source=configuration(settings))
     register(app, settings)
     _start_tick_tasks_with_beat(app, settings)
@@ -75,7 +76,7 @@ def _start_tick_tasks_with_beat(app: Celery, settings: Settings) -> None:
             try:
                 tick_tasks = TickTasks(app, settings)
             except SettingsError as error:
-                # Celery logs any other exception and continues.
+                # SystemExit ends beat. Celery would only log any other exception and continue.
                 raise SystemExit(f"clocksvc: {error}") from None
             tick_tasks.start()
             sender.scheduler.on_close(tick_tasks.stop)
@@ -84,7 +85,7 @@ def _start_tick_tasks_with_beat(app: Celery, settings: Settings) -> None:
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """The app's Celery settings."""
+    """Return the app's Celery settings."""
     broker_url, transport_options = settings.celery_broker()
     return _broker(broker_url, transport_options) | {
         "task_default_queue": QUEUE,
@@ -99,7 +100,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "clocksvc.celery.worker:ReconnectSafeConsumer",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
-        # Exchanges of its own: a user's workers on the same broker must not receive this app's control and events.
+        # The app has its own exchanges, so that a user's workers on the same broker do not receive its control messages
+        # and events.
         "control_exchange": QUEUE,
         "event_exchange": f"{QUEUE}ev",
         "event_queue_prefix": f"{QUEUE}ev",
@@ -110,7 +112,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def beat_schedule(specs: Iterable[ClockSpec]) -> dict[str, dict[str, Any]]:
-    """One entry for each clock with heartbeats. The due time is computed when a task is sent."""
+    """Return a beat entry for each clock with heartbeats. The due time is computed when a task is sent."""
     entries = {}
     for spec in specs:
         beats = spec.heartbeat
@@ -129,7 +131,11 @@ def _due_seconds(beats: HeartbeatSpec) -> float:
 
 
 def _broker(url: str, transport_options: dict[str, Any]) -> dict[str, Any]:
-    """Reconnect to a lost broker without limit, with backoff. Redis redelivers a dead worker's task after 2 minutes."""
+    """Return Celery's broker settings.
+
+    Workers reconnect to a lost broker without limit, with backoff. Redis redelivers the task of a dead worker after 2
+    minutes.
+    """
     defaults = _REDIS_OPTIONS if url.startswith(_REDIS_SCHEMES) else {}
     return {
         "broker_url": url,

@@ -1,4 +1,4 @@
-"""`celery -A app beat -S clocksvc.celery:ClockScheduler`: beat with the global clock in place of the wall clock.
+"""`celery -A app beat -S clocksvc.celery:ClockScheduler`: beat follows the global clock instead of the wall clock.
 
 The entry for 02:00 is sent once everything before 02:00 has been processed. This module translates beat entries and
 `@on_tick` tasks into schedules; a `TaskDispatcher` decides what is due and keeps the checkpoint.
@@ -28,14 +28,14 @@ from clocksvc.settings import Settings
 
 CLOCK = "clocksvc_clock"
 DISPATCHER = "clocksvc_dispatcher"
-"""Names of the app's settings."""
+"""`CLOCK` and `DISPATCHER` are names of settings of the Celery app."""
 
 STEP_S = 1.0
 _DISPATCHER_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}")
 
 
 class ScheduledTask(NamedTuple):
-    """A schedule and what is sent for it."""
+    """A schedule, and the message that is sent each time it is due."""
 
     schedule: Schedule
     message: TaskMessage
@@ -49,10 +49,10 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no type
         self.catch_up, self.max_age = catch_up, max_age
 
     def scheduled(self, interval_ms: int) -> ScheduledTask:
-        """This entry for a clock with this interval.
+        """Return this entry as a schedule with its message, for a clock with this interval.
 
         Raises:
-            InvalidValue: names the entry.
+            InvalidValue: the name, the schedule or an option of this entry is not valid.
         """
         if not self.name or self.name.startswith(TICK_PREFIX):
             raise InvalidValue("beat_schedule", self.name, f"wanted a name that does not begin with {TICK_PREFIX!r}")
@@ -71,12 +71,13 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no type
 class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
     """A Celery beat scheduler that follows a clock.
 
-    The configuration is read from `CLOCKSVC_CONFIG`. The app's setting `clocksvc_clock` names the clock; it can be
-    omitted if one clock is configured. Apps whose beats follow the same clock need different names in the setting
-    `clocksvc_dispatcher`.
+    The configuration is read from `CLOCKSVC_CONFIG`. The app's setting `clocksvc_clock` is the name of the clock. It
+    can be omitted if only one clock is configured. If several apps have beats that follow the same clock, each app
+    needs a different name in its setting `clocksvc_dispatcher`.
 
     Raises, when beat starts:
-        SettingsError, InvalidValue: name the wrong field, clock or entry.
+        SettingsError, InvalidValue: a field of the configuration, the clock or an entry is wrong. The error tells
+        which.
     """
 
     Entry = ClockEntry
@@ -84,7 +85,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
     _dispatcher: TaskDispatcher | None = None
 
     def setup_schedule(self) -> None:
-        """Called by Celery: reads and checks the entries."""
+        """Read and check the entries. Called by Celery."""
         super().setup_schedule()
         self._settings = configuration.load(None, os.environ)
         self._spec, self._name = clock_of(self.app, self._settings), dispatcher_name(self.app)
@@ -92,13 +93,13 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
         self._tasks = [*entries, *tasks_on_tick(self.app, self._settings, self._spec)]
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Called by Celery: sends due tasks. Returns the seconds until the next call."""
+        """Send due tasks. Return the time until the next call, in seconds. Called by Celery."""
         if self._dispatcher is None:
             self._dispatcher = self._open(self._tasks)
         return self._dispatcher.step(STEP_S)
 
     def close(self) -> None:
-        """Called by Celery: another process can take over at once."""
+        """Close the dispatcher, so that another process can take over at once. Called by Celery."""
         dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None:
             dispatcher.close()
@@ -106,7 +107,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
 
     @property
     def info(self) -> str:
-        """A line of beat's banner."""
+        """A line for the banner of beat."""
         return "    . by the global clock"
 
     def _open(self, tasks: Sequence[ScheduledTask]) -> TaskDispatcher:
@@ -120,10 +121,10 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no type
 
 
 def clock_of(app: Celery, settings: Settings) -> ClockSpec:
-    """The clock that an app's beat follows.
+    """Return the clock that an app's beat follows.
 
     Raises:
-        InvalidValue: the app names no configured clock.
+        InvalidValue: the app's setting `clocksvc_clock` is not the name of a configured clock.
     """
     specs = settings.clock_specs()
     name = app.conf.get(CLOCK)
@@ -135,26 +136,27 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
 
 
 def dispatcher_name(app: Celery) -> str:
-    """The name of an app's dispatcher.
+    """Return the name of an app's dispatcher.
 
     Raises:
-        InvalidValue: the name has other characters, is too long, or is reserved.
+        InvalidValue: the name has characters that are not allowed, is too long, or is reserved.
     """
     name = app.conf.get(DISPATCHER)
     if name is None:
         return BEAT
-    # A slash is not allowed: it separates the parts of checkpoint keys and task ids.
+    # A slash is not allowed, because it separates the parts of checkpoint keys and task ids.
     if not isinstance(name, str) or not _DISPATCHER_NAME.fullmatch(name) or name == TICK_TASKS:
-        wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is taken"
+        wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is reserved"
         raise InvalidValue(DISPATCHER, name, wanted)
     return name
 
 
 def tasks_on_tick(app: Celery, settings: Settings, spec: ClockSpec) -> list[ScheduledTask]:
-    """The app's tasks that are decorated with `@on_tick` for this clock.
+    """Return the app's tasks that are decorated with `@on_tick` for this clock.
 
     Raises:
-        InvalidValue: a task's name is routed to a topic: Celery workers don't read topics.
+        InvalidValue: a task's name is routed to a topic. This is not possible, because Celery workers don't read
+        topics.
     """
     routes, found = settings.routes(), []
     for name, task in sorted(app.tasks.items()):
@@ -162,7 +164,7 @@ def tasks_on_tick(app: Celery, settings: Settings, spec: ClockSpec) -> list[Sche
         if isinstance(marked, OnTick) and marked.clock == spec.name:
             queue = routes.queue(marked.name)
             if queue is None:
-                wanted = f"wanted a name that goes to a queue: its route is topic {routes.topic(marked.name)!r}"
+                wanted = f"wanted a name that is routed to a queue, not to topic {routes.topic(marked.name)!r}"
                 raise InvalidValue("on_tick.name", marked.name, wanted)
             message = TaskMessage(name, tick_arguments, {"queue": queue}, marked.name)
             found.append(ScheduledTask(marked.schedule(name), message))

@@ -1,7 +1,7 @@
-"""`is_duplicate(self)`: whether a task that a clock sent has already succeeded.
+"""`is_duplicate(self)` tells a task whether it has already succeeded in an earlier run.
 
-A task is recorded in the store when it succeeds, not before: a task that failed, was retried or died is run again. If
-the store loses the record, a redelivery is run again too. Importing this module connects a Celery signal.
+A task is recorded in the store when it succeeds. So a task that failed, was retried or died runs again. A redelivered
+task also runs again if the store has lost the record. To import this module connects a Celery signal.
 """
 
 import logging
@@ -25,7 +25,7 @@ _RESULT = "clocksvc_is_duplicate"
 
 
 def is_duplicate(task: Any) -> bool:
-    """Whether this run repeats one that has succeeded; such runs are counted. Call it first, and return if True:
+    """True if this task has already succeeded in an earlier run. Call this first in a task, and return if it is True:
 
         @app.task(bind=True)
         def bills(self):
@@ -33,14 +33,16 @@ def is_duplicate(task: Any) -> bool:
                 return
             ...
 
-    False for a task that no clock sent, and if the store does not answer within 2 s. A run that called this function
-    is recorded when it ends without an exception.
+    The result is False if no clock sent the task, or if the store does not answer within 2 s. If the result is False
+    for a clock's task, the task is recorded when it ends without an exception. Runs with the result True are counted.
+    The configuration is read from `CLOCKSVC_CONFIG`.
 
     Args:
-        task: the bound task. The configuration is read from `CLOCKSVC_CONFIG`.
+        task: the bound task (`self`).
 
     Raises:
-        SettingsError, UnknownClock: this worker's configuration is wrong, or lacks the clock that sent the task.
+        SettingsError: this worker's configuration is wrong.
+        UnknownClock: this worker's configuration does not have the clock that sent the task.
     """
     request = task.request
     clock = (request.headers or {}).get(CLOCK_HEADER)

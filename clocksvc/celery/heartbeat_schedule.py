@@ -1,6 +1,7 @@
-"""The due times of heartbeats: a Celery schedule of multiples of `every` since the epoch, and beat's scheduler.
+"""The Celery schedule and the beat scheduler of heartbeats, which are due at multiples of `every` since the epoch.
 
-Celery's `crontab` has a resolution of a minute, and its intervals are not aligned to the epoch.
+Celery's own schedules can't be used: `crontab` has a resolution of a minute, and intervals are not aligned to the
+epoch.
 """
 
 from collections.abc import Callable
@@ -21,12 +22,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def remaining_ms(last_ms: int, now_ms: int, every_ms: int) -> int:
-    """The time until the first multiple of `every_ms` after the last run; 0 if it has passed."""
+    """Return the time until the first multiple of `every_ms` after the last run, or 0 if this time has passed."""
     return max(0, boundary.next_boundary(last_ms, every_ms) - now_ms)
 
 
 class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
-    """Due at each multiple of `every_ms` since the epoch. Several missed multiples are due once."""
+    """A schedule that is due at each multiple of `every_ms` since the epoch. If several were missed, it is due once."""
 
     def __init__(self, every_ms: int, time: Time | None = None) -> None:
         self.every_ms = every_ms
@@ -37,12 +38,12 @@ class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no ty
         return _EPOCH + timedelta(milliseconds=self._time.now_ms())
 
     def remaining(self, last_run_at: datetime) -> int:
-        """Milliseconds from now until the next run."""
+        """Return the time from now until the next run, in milliseconds."""
         last_ms = (last_run_at - _EPOCH) // timedelta(milliseconds=1)
         return remaining_ms(last_ms, self._time.now_ms(), self.every_ms)
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Called by Celery. Returns whether a run is due, and the seconds until the next check."""
+        """Return whether a run is due, and the time until the next check, in seconds. Called by Celery."""
         left_ms = self.remaining(last_run_at)
         if left_ms:
             return schedstate(is_due=False, next=left_ms / 1000)
@@ -69,9 +70,9 @@ def _nothing() -> None:
 class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
     """Celery's in-memory scheduler with three changes.
 
-    It wakes just after a due time; Celery's wakes 10 ms before it and polls. It recomputes all due times after each
-    message, so a slow send does not delay the next one. It also recomputes them if the wall clock was set back, where
-    Celery's would sleep until the old due time.
+    First, it wakes just after a due time. Celery's scheduler wakes 10 ms before a due time and polls. Second, it
+    recomputes all due times after each message, so that a slow send does not delay the next message. Third, it
+    recomputes all due times if the wall clock was set back. Celery's scheduler would sleep until the old due time.
     """
 
     time: Time = SystemTime()
@@ -79,21 +80,21 @@ class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no 
     _on_close: Callable[[], None] = staticmethod(_nothing)
 
     def adjust(self, n: float | None, drift: float = _NEVER_EARLY_S) -> Any:
-        """Called by Celery: the delay until a due time, made a little longer instead of shorter."""
+        """Return the delay `n` until a due time, made a little longer, not shorter as in Celery. Called by Celery."""
         return super().adjust(n, drift)
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Set the function to be called once when beat ends."""
+        """Set a function that is called once, when beat ends."""
         self._on_close = callback
 
     def close(self) -> None:
-        """Called by Celery when beat ends, possibly more than once."""
+        """Call the function set by `on_close`. Celery calls this method when beat ends, possibly more than once."""
         callback, self._on_close = self._on_close, _nothing
         callback()
         super().close()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Called by Celery: sends due messages. Returns the seconds until the next call."""
+        """Send due messages. Return the time until the next call, in seconds. Called by Celery."""
         now_ms = self.time.now_ms()
         if now_ms < self._latest_ms:
             self._clamp_last_runs()

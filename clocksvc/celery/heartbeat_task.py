@@ -1,4 +1,4 @@
-"""The Celery task `clocksvc.heartbeat`: sends one round of heartbeats, by `clocksvc.service.heartbeats`."""
+"""The Celery task `clocksvc.heartbeat`, which sends one round of heartbeats with `clocksvc.service.heartbeats`."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ NAME = "clocksvc.heartbeat"
 
 
 def register(app: Celery, settings: Settings) -> None:
-    """Register the task, and count the messages that Celery drops because they expired in the queue."""
+    """Register the task in the app. Messages that expired in the queue, which Celery drops, are counted as expired."""
     resources = ProcessResources(settings)
 
     def run(task: Any, clock: str, due_seconds: float) -> None:
@@ -62,10 +62,11 @@ def send_round(resources: ProcessResources, clock: str, due_seconds: float, trie
     """Send one round of heartbeats for a clock.
 
     Returns:
-        Seconds until a retry, or None if the round needs no retry.
+        The time until a retry, in seconds, or None if the round needs no retry.
 
     Raises:
-        UnknownClock, InvalidValue: the message does not fit this worker's configuration.
+        UnknownClock: the clock is not in this worker's configuration.
+        InvalidValue: `due_seconds` is not a time.
     """
     due_ms = parse_timestamp("due_seconds", due_seconds)
     spec = resources.spec(clock)
@@ -75,9 +76,9 @@ def send_round(resources: ProcessResources, clock: str, due_seconds: float, trie
 
 
 def _warn_unknown_clock(clock: str) -> None:
-    # No retry: all workers of this installation have the same configuration.
+    # There is no retry, because all workers of this installation have the same configuration.
     logger.warning(
-        "heartbeat lost, no such clock is configured here: another installation, or a beat with another configuration, "
-        "uses this Celery broker; give each its own celery.broker_url, or another Redis database",
+        "heartbeat lost, because this clock is not configured here. Another installation, or a beat with another "
+        "configuration, uses the same Celery broker. Give each its own celery.broker_url, or another Redis database",
         extra={"clock": clock},
     )

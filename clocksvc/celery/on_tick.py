@@ -15,10 +15,10 @@ from clocksvc.interfaces.schedule import (
 
 T = TypeVar("T")
 ATTRIBUTE = "clocksvc_on_tick"
-"""The attribute of a decorated task that has its OnTick."""
+"""The attribute of a decorated task that contains its `OnTick`."""
 
 TICK_PREFIX = "tick:"
-"""The prefix of these schedules' names. Names in `beat_schedule` must not begin with it."""
+"""The prefix of the names of schedules made by `@on_tick`. Names in `beat_schedule` must not begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,15 @@ class OnTick:
     max_age_ms: int | None = None
 
     def schedule(self, task: str) -> Schedule:
-        """The schedule of the decorated task. It is named after the task: several tasks can have one dotted name."""
+        """Return the schedule of the decorated task. Its name contains the task's name, because dotted names can
+        repeat."""
         return Schedule(f"{TICK_PREFIX}{task}", EachTick(), self.catch_up, self.max_age_ms)
 
 
 def on_tick(
     clock: str, *, name: str | None = None, catch_up: str = "all", max_age: str | None = None
 ) -> Callable[[T], T]:
-    """Decorate a Celery task: `ClockScheduler` sends it at each tick of the clock.
+    """Return a decorator for a Celery task. `ClockScheduler` sends the task at each tick of the clock.
 
         @on_tick("checkins", name="ingest.close_minute")
         @app.task
@@ -47,11 +48,11 @@ def on_tick(
     Args:
         clock: the clock's name.
         name: the dotted name for routing (see `namespaces`); default: the task's name.
-        catch_up: which missed ticks are sent: `all`, in order, or only the `last`.
-        max_age: ticks older than this, such as `1h`, are not sent.
+        catch_up: which missed ticks are sent. `all` sends all of them in order, `last` only the last of them.
+        max_age: a duration such as `1h`. Ticks that are older are not sent.
 
     Raises:
-        InvalidValue: names the argument.
+        InvalidValue: an argument is not valid, or the decorated object is not a Celery task.
     """
     check_clock_name("on_tick.clock", clock)
     mode, max_age_ms = parse_catch_up("on_tick", catch_up, max_age)
@@ -59,7 +60,7 @@ def on_tick(
     def mark(task: T) -> T:
         marked: Any = task
         if not hasattr(marked, "apply_async"):
-            raise InvalidValue("on_tick", task, "wanted a Celery task: @on_tick(…) goes above @app.task")
+            raise InvalidValue("on_tick", task, "wanted a Celery task; write @on_tick(…) above @app.task")
         setattr(marked, ATTRIBUTE, OnTick(clock, name or marked.name, mode, max_age_ms))
         return task
 

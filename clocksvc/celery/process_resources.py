@@ -1,6 +1,6 @@
 """The stores and topics of a worker process, opened at their first use.
 
-Clients don't survive a fork: each pool process opens its own, and never uses or closes those of its parent.
+Clients don't survive a fork. So each pool process opens its own clients, and never uses or closes those of its parent.
 """
 
 import threading
@@ -21,14 +21,14 @@ class _Clients:
 
 
 class ProcessResources:
-    """A process's stores, by clock, and its topics. Safe to use from several threads and after a fork."""
+    """The stores of a process, one for each clock, and its topics. Several threads may use it, also after a fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clients = PerProcess(_Clients)
 
     def spec(self, clock: str) -> ClockSpec:
-        """A configured clock by name.
+        """Return the configured clock with this name.
 
         Raises:
             UnknownClock: no such clock is configured.
@@ -36,7 +36,7 @@ class ProcessResources:
         return self._settings.clock_spec(clock)
 
     def store(self, spec: ClockSpec) -> Store:
-        """The store of a clock."""
+        """Return the store of a clock."""
         clients = self._clients.get()
         with clients.lock:
             if spec.name not in clients.stores:
@@ -44,7 +44,7 @@ class ProcessResources:
             return clients.stores[spec.name]
 
     def topics(self) -> Topics:
-        """The topics of the configured Kafka."""
+        """Return the topics of the configured Kafka."""
         clients = self._clients.get()
         with clients.lock:
             if clients.topics is None:

@@ -1,4 +1,4 @@
-"""Celery schedules as recurrences: Celery's own arithmetic, evaluated at the clock's time."""
+"""Turns Celery schedules into recurrences. They use Celery's own arithmetic with the time of a clock."""
 
 import copy
 from collections.abc import Iterator
@@ -16,21 +16,23 @@ _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
 
 
 def recurrence_of(entry: str, given: Any, interval_ms: int) -> "CrontabRecurrence | IntervalRecurrence":
-    """The recurrence of a beat entry's schedule.
+    """Return the recurrence of a beat entry's schedule.
 
     Args:
         entry: the entry's name, for errors.
         given: the entry's `schedule`.
-        interval_ms: of the clock.
+        interval_ms: the interval of the clock.
 
     Raises:
-        InvalidValue: the schedule is neither a crontab nor a multiple of the clock's interval; names the entry.
+        InvalidValue: the schedule is neither a crontab nor a multiple of the clock's interval.
     """
     field = f"beat_schedule[{entry!r}]"
     if isinstance(given, crontab):
         return CrontabRecurrence(given)
     if type(given) is not schedule:
-        raise InvalidValue(field, given, "wanted a crontab or an interval: other schedules can't follow a clock")
+        raise InvalidValue(
+            field, given, "wanted a crontab or an interval, because other schedules can't follow a clock"
+        )
     every_ms = given.run_every // _MS
     if every_ms < 1 or every_ms % interval_ms or given.run_every % _MS:
         wanted = f"wanted a multiple of the clock's interval, {interval_ms / 1000:g} s"
@@ -39,7 +41,7 @@ def recurrence_of(entry: str, given: Any, interval_ms: int) -> "CrontabRecurrenc
 
 
 class IntervalRecurrence:
-    """Due at each multiple of an interval since the epoch, as ticks are."""
+    """Is due at each multiple of an interval since the epoch, like ticks."""
 
     def __init__(self, every_ms: int) -> None:
         self._every_ms = every_ms
@@ -52,18 +54,18 @@ class IntervalRecurrence:
 
 
 class CrontabRecurrence:
-    """Due when a crontab is, in the crontab's time zone.
+    """Is due at the times of a crontab, in the time zone of the crontab.
 
-    The due times are those of a beat that has never stopped. Celery computes each run from the run before it, which
-    matters at a change of daylight saving time: a repeated hour counts once, and a run in a skipped hour is due an hour
-    later. So runs are computed from a moment at least a day earlier that is not near such a change.
+    The due times are the same as those of a beat that has never stopped. Celery computes each run from the previous
+    run. This matters at a change of daylight saving time: a repeated hour counts once, and a run in a skipped hour is
+    due an hour later. So the computation begins at a time that is at least a day earlier and not near such a change.
     """
 
     def __init__(self, cron: BaseSchedule) -> None:
         self._zone: tzinfo = cron.tz
         self._fingerprint = f"{cron!r} {getattr(self._zone, 'key', None) or self._zone}"
         self._cron = copy.copy(cron)
-        self._cron.app = cron.app  # copying a crontab loses the app
+        self._cron.app = cron.app  # the copy of a crontab has no app
         self._now = _EPOCH
         self._cron.nowfun = lambda: self._now
         self._computed_upto_ms = -1
@@ -93,7 +95,7 @@ class CrontabRecurrence:
         return int(next_ms) if next_ms > last_ms else boundary.next_boundary(last_ms, _MINUTE_MS)
 
     def _start_before(self, timestamp_ms: int) -> int:
-        """A moment more than a day earlier, with no change of the UTC offset within 4 hours of it."""
+        """Return a time more than a day earlier. The UTC offset does not change within 4 hours of this time."""
         start_ms = timestamp_ms - 25 * _HOUR_MS
         while self._utc_offset(start_ms - 4 * _HOUR_MS) != self._utc_offset(start_ms + 4 * _HOUR_MS):
             start_ms -= 6 * _HOUR_MS

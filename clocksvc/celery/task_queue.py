@@ -22,13 +22,13 @@ Arguments = tuple[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """What is sent for a schedule.
+    """The message that is sent when a schedule is due.
 
     Attributes:
         task: the task's name.
-        arguments: returns the arguments for a tick.
-        options: of Celery's `apply_async`.
-        route: the dotted name for routing; "": the task's name.
+        arguments: a function that returns the task's arguments for a tick.
+        options: options of Celery's `apply_async`.
+        route: the dotted name for routing. If it is "", the task's name is used.
     """
 
     task: str
@@ -38,15 +38,15 @@ class TaskMessage:
 
 
 def tick_arguments(tick: Tick) -> Arguments:
-    """The arguments of a task that takes the tick, as JSON, and nothing else."""
+    """Return the arguments of a task whose only argument is the tick as JSON."""
     return (tick.to_wire(),), {}
 
 
 class CeleryTaskQueue:
-    """A TaskQueue: a message with the due task's id and headers, sent to the broker of a Celery app.
+    """A TaskQueue that sends due tasks to the broker of a Celery app. A message has the due task's id and headers.
 
     Args:
-        messages: by the schedule's name.
+        messages: the message for each schedule's name.
     """
 
     def __init__(self, app: Celery, messages: Mapping[str, TaskMessage]) -> None:
@@ -58,14 +58,14 @@ class CeleryTaskQueue:
         options["headers"] = {**(options.get("headers") or {}), **task.headers}
         try:
             arguments = message.arguments(task.tick)
-        except Exception as error:  # raised by a function of the user
+        except Exception as error:  # a function of the user may raise any exception
             raise _rejection(task, message, error) from error
         try:
             self._publish(message.task, arguments, {**options, "task_id": task.id})
         except (EncodeError, TypeError, ValueError) as error:
             raise _rejection(task, message, error) from error
         except Exception as error:
-            # Some transports and result backends raise errors that kombu doesn't translate, such as a full Redis.
+            # kombu doesn't translate some errors of transports and result backends, for example if Redis is full.
             raise TaskQueueUnavailable(f"the Celery broker is unavailable: {type(error).__name__}: {error}") from error
 
     def _publish(self, name: str, arguments: Arguments, options: dict[str, Any]) -> None:
@@ -77,10 +77,10 @@ class CeleryTaskQueue:
 
 
 class RoutingTaskQueue:
-    """A TaskQueue that sends each schedule's tasks to a task queue of its own.
+    """A TaskQueue that sends the tasks of each schedule to the task queue of this schedule.
 
     Args:
-        queues: by the schedule's name.
+        queues: the task queue for each schedule's name.
     """
 
     def __init__(self, queues: Mapping[str, TaskQueue]) -> None:
@@ -91,9 +91,10 @@ class RoutingTaskQueue:
 
 
 def destination_of(app: Celery, routes: Routes, message: TaskMessage) -> Destination:
-    """The metric labels of a message, from Celery's own routing.
+    """Return the metric labels of a message. Celery's own routing determines the queue.
 
-    The queue is "" if a router of the app fails without the task's arguments.
+    The routers of the app are called without the arguments of the task. If a router raises an exception, the queue is
+    "".
     """
     task = app.tasks.get(message.task)
     task_options = {name: getattr(task, name, None) for name in ("queue", "exchange", "routing_key")}

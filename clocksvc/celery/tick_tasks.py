@@ -1,4 +1,4 @@
-"""The tasks of the configuration's `clocks.*.tasks`, sent by `celery -A clocksvc beat`: one thread for each clock."""
+"""Sends the tasks of `clocks.*.tasks` while `celery -A clocksvc beat` runs, with one thread for each clock."""
 
 import logging
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ STOP_TIMEOUT_S = 10.0
 
 
 class TickTasks:
-    """A dispatcher for each clock with tasks. Each has a thread, so that the backlog of one clock delays no other.
+    """One dispatcher for each clock with tasks. Each has its own thread, so that clocks do not delay each other.
 
     Raises:
-        SettingsError: tasks go to the task platform, and its packages are not installed.
+        SettingsError: tasks are routed to the task platform, but its packages are not installed.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
@@ -43,14 +43,17 @@ class TickTasks:
             thread.start()
 
     def stop(self) -> None:
-        """Stop the threads after their current step, so that another process can take over. Blocks for that long."""
+        """Stop the threads after their current step, so that another process can take over.
+
+        Blocks until the steps have ended, at most `STOP_TIMEOUT_S` for each thread.
+        """
         for thread in self._threads:
             thread.stop()
         for thread in self._threads:
             thread.join(STOP_TIMEOUT_S)
 
     def _queue_of(self, spec: ClockSpec) -> tuple[TaskQueue, Mapping[str, Destination]]:
-        """The task queue of a clock's tasks, and their metric labels by the schedule's name."""
+        """Return the task queue of a clock's tasks, and the metric labels for each schedule's name."""
         routes, messages, platform_tasks, destinations = self._settings.routes(), {}, {}, {}
         for task in self._settings.clocks[spec.name].tasks:
             name, platform_task = task.schedule().name, self._settings.platform_task(task)
@@ -68,7 +71,7 @@ class TickTasks:
 
 
 class _DispatcherThread:
-    """One clock's dispatcher: opened at the first step, and again after an unexpected exception."""
+    """The dispatcher of one clock. It is opened at the first step, and opened again after an unexpected exception."""
 
     def __init__(
         self, settings: Settings, spec: ClockSpec, queue: TaskQueue, destinations: Mapping[str, Destination]
@@ -77,7 +80,7 @@ class _DispatcherThread:
         self._dispatcher: TaskDispatcher | None = None
 
     def thread(self) -> WorkerThread:
-        """A thread that sends this clock's tasks until it is stopped."""
+        """Return a thread that sends this clock's tasks until the thread is stopped."""
         extra = {"clock": self._spec.name, "dispatcher": TICK_TASKS}
         return WorkerThread(
             f"tasks-{self._spec.name}", self._step, log=logger, extra=extra, on_crash=self._close, finish=self._close

@@ -16,10 +16,10 @@ TOUCH_INTERVAL_S = 5.0
 
 
 def add_health_file(app: Celery) -> None:
-    """Give an app's workers the option `--health-check-file-path FILE`.
+    """Add the option `--health-check-file-path FILE` to an app's workers.
 
-    The worker touches the file every 5 s from the loop that receives tasks. If that loop is stuck or has no broker
-    connection, the file's age grows; a probe checks the age.
+    The worker touches the file every 5 s from the loop that receives tasks. If this loop is stuck or has no broker
+    connection, the file is no longer touched. A probe checks the age of the file.
     """
     app.user_options["worker"].add(
         click.Option((OPTION,), help=f"touch this file every {TOUCH_INTERVAL_S:g} s while tasks are received")
@@ -42,7 +42,8 @@ class HealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carri
 
 
 class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-    """Starts the timer that touches the file, after each connection to the broker: Celery drops timers with it."""
+    """Starts the timer that touches the file. It does so after each connection to the broker, because Celery drops all
+    timers when it loses the connection."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -55,20 +56,20 @@ class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
 
 
 class ReconnectSafeConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
-    """A consumer that neither restores nor acknowledges messages of a lost connection.
+    """A consumer that does not restore or acknowledge messages of a lost connection.
 
-    kombu 5.7 fails at both with an AttributeError, which ends the worker. The broker redelivers the messages itself;
-    a repeated round of heartbeats is harmless.
+    kombu 5.7 fails with an AttributeError if it tries to do so, which ends the worker. The broker itself redelivers the
+    messages. A repeated round of heartbeats is harmless.
     """
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Called by Celery when the connection is lost, before it reconnects."""
+        """Called by Celery when the connection is lost, before Celery reconnects."""
         for channel in getattr(self.connection.transport, "channels", None) or ():
             channel.do_restore = False
         super().on_connection_error_after_connected(exc)
 
     def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Called by Celery; `p` is the message's bound method that acknowledges or rejects it."""
+        """Called by Celery. `p` is a bound method of the message, which acknowledges or rejects it."""
 
         def unless_lost(*last: Any, **named: Any) -> None:
             message: Any = getattr(p, "__self__", None)

@@ -1,1 +1,1 @@
-"""What is sent at ticks: due tasks are computed from schedules and handed to a task queue."""
+"""Jobs: computes at each tick which tasks of a schedule are due, and sends them to a task queue."""

@@ -1,7 +1,8 @@
 """Follows a clock's tick log, enqueues due tasks, and commits a checkpoint afterwards.
 
-Delivery is at least once: after a crash between enqueueing and the commit, the same tasks are sent again under the same
-ids. Several processes can run one dispatcher; one is active at a time, and the commit of another one is fenced.
+Delivery is at least once. If the process dies after it has enqueued tasks and before the commit, the same tasks are
+sent again with the same ids. Several processes can run one dispatcher. Only one of them is active at a time; a commit
+of any other process fails because it is fenced.
 """
 
 import logging
@@ -43,22 +44,24 @@ logger = logging.getLogger("clocksvc.dispatcher")
 
 COMMIT_EVERY_TICKS = 100
 MAX_BACKLOG_TICKS = 100_000
-"""The longest backlog whose last due time is known before the first is sent: more than a day at an interval of 1 s."""
+"""The maximum number of ticks that are read before the first of them is sent. A schedule with `CatchUp.LAST` needs this
+to know the last due time of a backlog. The limit is more than a day at an interval of 1 s."""
 OUTCOMES = ("sent", "expired", "rejected")
-"""The outcome of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
+"""The outcomes of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
 
 class DispatcherObserver(Protocol):
     """Receives the progress of a dispatcher. Must not block or raise."""
 
     def count(self, schedule: Schedule, outcome: str) -> None:
-        """One due time was processed, with one of `OUTCOMES`."""
+        """Called when one due time was processed. `outcome` is one of `OUTCOMES`."""
 
     def checkpoint(self, at_ms: int | None) -> None:
-        """The tick up to which everything was sent; None if unknown, or if another process is active."""
+        """Called with the tick up to which everything was sent. It is None if unknown or if another process is
+        active."""
 
     def close(self) -> None:
-        """The dispatcher was closed. May block for a moment."""
+        """Called when the dispatcher is closed. May block for a moment."""
 
 
 class NoDispatcherObserver:
@@ -79,13 +82,15 @@ class _Assignment:
     """The state of the active process, for as long as its assignment of the tick log lasts.
 
     Attributes:
-        since_ms: by schedule name, the time from which on it is due.
+        epoch: the number of the assignment.
+        since_ms: for each schedule's name, the time after which the schedule can be due.
         checkpoint: the tick up to which everything was sent; None before the clock's first tick.
         backlog_until_ms: the clock's last tick when the assignment began.
-        pending: ticks that were read and not yet sent.
-        sent: ids of the first pending tick's tasks that are done.
-        uncommitted: number of ticks since the last commit.
-        verify_offset: the first tick read must be the checkpoint's; otherwise the checkpoint's offset is wrong.
+        pending: the ticks that were read and whose tasks are not all sent.
+        sent: the ids of the tasks of the first pending tick that were already sent, expired or rejected.
+        uncommitted: the number of ticks since the last commit.
+        verify_offset: whether the first tick read must be the tick of the checkpoint. If it is another tick, the offset
+            of the checkpoint is wrong.
     """
 
     epoch: int
@@ -104,7 +109,7 @@ class _Assignment:
 
     @property
     def backlog_incomplete(self) -> bool:
-        """Whether ticks of the backlog remain to be read before the first of them is sent."""
+        """True if more ticks of the backlog must be read before the first of them is sent."""
         reached_ms = self.pending[-1].tick.at_ms if self.pending else 0
         return len(self.pending) < MAX_BACKLOG_TICKS and reached_ms < self.backlog_until_ms
 
@@ -113,8 +118,9 @@ class TaskDispatcher:
     """One process of a clock's dispatcher. Not thread safe: one thread calls `step`.
 
     Args:
-        clock, name: identify the checkpoint and the task ids.
-        schedules: names are unique and not empty.
+        clock, name: the names of the clock and of the dispatcher. Both are part of the checkpoint's key and of task
+            ids.
+        schedules: the schedules. Their names must be unique and not empty.
     """
 
     def __init__(
@@ -138,7 +144,7 @@ class TaskDispatcher:
         """Send what is due, or wait for a tick for at most `timeout_s`. Outages are logged and not raised.
 
         Returns:
-            Seconds to wait before the next call.
+            The time to wait before the next call, in seconds.
         """
         try:
             self._advance(timeout_s)
@@ -152,7 +158,7 @@ class TaskDispatcher:
         return 0.0
 
     def close(self) -> None:
-        """Leave, so that another process becomes active. Safe in a signal handler, during a `step`."""
+        """Stop, so that another process becomes active. A signal handler may call this during a `step`."""
         self._assignment = None
         self._consumer.close()
         self._checkpoints.close()
@@ -192,7 +198,7 @@ class TaskDispatcher:
             fingerprint = schedule.recurrence.fingerprint()
             registered = known.get(schedule.name)
             if registered is None or registered.fingerprint != fingerprint:
-                # A schedule that is new, or has new due times, is not due before the clock's present time.
+                # A schedule that is new or has new due times can only be due after the clock's current time.
                 registered = changes[schedule.name] = Checkpoint(last_ms or 0, fingerprint=fingerprint)
             since_ms[schedule.name] = registered.at_ms
         if changes:
@@ -207,7 +213,7 @@ class TaskDispatcher:
     # -- ticks ------------------------------------------------------------------------------------------------------
 
     def _fetch_batch(self, assignment: _Assignment, timeout_s: float) -> bool:
-        """Read ticks into `pending`. True if they can be sent: a backlog is read completely before."""
+        """Read ticks into `pending`. Return True if they can be sent, which is not before the backlog is complete."""
         must_wait = not assignment.pending or assignment.backlog_incomplete
         for found in self._consumer.poll(timeout_s if must_wait else 0.0):
             if assignment.verify_offset and found.tick.at_ms != assignment.at_ms:
@@ -219,7 +225,7 @@ class TaskDispatcher:
         return bool(assignment.pending) and not assignment.backlog_incomplete
 
     def _seek_by_time(self, assignment: _Assignment) -> None:
-        """Read the tick log from its beginning; ticks up to the checkpoint's time are skipped."""
+        """Read the tick log from its beginning. Ticks up to the time of the checkpoint will be skipped."""
         assignment.verify_offset = False
         assignment.pending.clear()
         self._consumer.seek(None)
@@ -241,8 +247,8 @@ class TaskDispatcher:
         try:
             self._send_pending(assignment)
         except Exception:
-            # Not for SystemExit and the like: `close` may have closed the checkpoints already, and a commit would fail
-            # with an error that hides the first one.
+            # There is no commit for SystemExit and similar exceptions: `close` may already have closed the checkpoints,
+            # and the error of a failed commit would hide the first one.
             self._commit(assignment)
             raise
         self._commit(assignment)
@@ -273,7 +279,7 @@ class TaskDispatcher:
         try:
             self._queue.send(task)
         except InvalidValue as error:
-            # A retry would fail the same way, and would block all other tasks.
+            # The task is not retried: it would fail again in the same way, and block all other tasks.
             logger.error("task rejected", extra=self._extra(schedule=task.schedule, id=task.id, detail=str(error)))
             return "rejected"
         return "sent"

@@ -1,4 +1,4 @@
-"""Computes which schedules are due at which tick. No I/O, no reading of time."""
+"""Computes which schedules are due at which tick. This module does no I/O and reads no clock."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Occurrence:
 
     Attributes:
         tick: the first tick at or after the due time.
-        expired: older than the schedule's `max_age_ms`, so not to be sent.
+        expired: True if the due time is older than the schedule's `max_age_ms`. It is then not sent.
     """
 
     schedule: Schedule
@@ -25,14 +25,14 @@ class Occurrence:
 def due_tasks(
     schedules: Sequence[Schedule], since_ms: Mapping[str, int], after_ms: int | None, ticks: Sequence[Tick], now_ms: int
 ) -> list[tuple[Tick, list[Occurrence]]]:
-    """For each tick, in order, the occurrences to be sent with it, by due time.
+    """Return each tick, in order, with the occurrences to be sent at this tick, sorted by due time.
 
     Args:
-        since_ms: for each schedule's name, the time from which on it is due.
-        after_ms: the tick up to which everything was sent; None before the clock's first tick, which then covers its
-            own interval.
-        ticks: the ticks after it, ascending.
-        now_ms: the wall clock's time, for `max_age_ms`.
+        since_ms: for each schedule's name, the time after which the schedule can be due.
+        after_ms: the tick up to which everything was sent. None before the clock's first tick; the first tick then
+            covers its own interval.
+        ticks: the ticks after `after_ms`, ascending.
+        now_ms: the time of the wall clock, for `max_age_ms`.
     """
     found: list[tuple[Tick, list[Occurrence]]] = []
     for tick in ticks:

@@ -1,6 +1,6 @@
-"""Counters and checkpoint of a dispatcher, buffered in memory and written to the store by a thread.
+"""Buffers the counters and the checkpoint of a dispatcher in memory. A thread writes them to the store.
 
-A slow or lost store never delays the dispatcher: counts are written later, or are lost if the process ends first.
+A slow or lost store never delays the dispatcher. The counts are then written later, or are lost if the process ends.
 """
 
 import logging
@@ -23,23 +23,23 @@ logger = logging.getLogger("clocksvc.dispatcher")
 
 WRITE_INTERVAL_S = 1.0
 REPEAT_STEPS = 10
-"""An unchanged checkpoint is written again after so many steps, in case the store has lost its data."""
+"""After this number of steps an unchanged checkpoint is written again, because the store may have lost its data."""
 RETENTION_MS = 7 * DAY_MS
 CLOSE_TIMEOUT_S = 3.0
 
 
 class Destination(NamedTuple):
-    """The metric labels of a schedule's tasks. `queue` can be a topic's name; "" if it is not known in advance."""
+    """The metric labels of a schedule's tasks. `queue` can be the name of a topic. It is "" if it is not known yet."""
 
     namespace: str
     queue: str
 
 
 class DispatcherMetrics:
-    """A DispatcherObserver. Only one thread may call `step`; the other methods may be called from another one.
+    """A DispatcherObserver. Only one thread may call `step`. Another thread may call the other methods.
 
     Args:
-        destinations: by the schedule's name, for all schedules of the dispatcher.
+        destinations: the destination for each schedule's name, for all schedules of the dispatcher.
     """
 
     def __init__(self, clock: str, dispatcher: str, destinations: Mapping[str, Destination], store: Store) -> None:
@@ -69,12 +69,12 @@ class DispatcherMetrics:
         self._thread.start()
 
     def close(self) -> None:
-        # It can run in a signal handler, in the middle of any other method: it must not take their lock.
+        # A signal handler may call this while another method runs, so this method must not acquire the lock.
         self._thread.stop()
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def step(self) -> None:
-        """Write what has changed; every `REPEAT_STEPS` steps, write an unchanged checkpoint too."""
+        """Write what has changed. An unchanged checkpoint is written again every `REPEAT_STEPS` steps."""
         with self._lock:
             self._unchanged_steps += 1
             if not self._changed and (self._at_ms is None or self._unchanged_steps < REPEAT_STEPS):

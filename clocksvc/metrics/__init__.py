@@ -1,6 +1,7 @@
-"""Metrics for Prometheus: the catalogue, what is read of each clock, and the text of `/metrics`.
+"""Metrics for Prometheus: the catalogue, the reading of each clock, and the text of `/metrics`.
 
-A value that is not known is absent: never NaN, never 0. Only what this process counted itself is kept between scrapes.
+If a value is not known, its series is absent; it is never NaN or 0 instead. Only the counts of this process itself are
+kept between scrapes. All other values are read at each scrape.
 """
 
 from clocksvc.metrics.exposition import Metrics

@@ -27,32 +27,32 @@ GLOBAL_CLOCK = Metric(
     "clocksvc_global_clock_timestamp_seconds",
     "gauge",
     ("clock",),
-    "The last tick: everything before this time has been processed. Absent before the first.",
+    "The time of the last tick. Everything before it has been processed. Absent before the first tick.",
 )
 LAST_TICK_EMITTED = Metric(
     "clocksvc_last_tick_emitted_timestamp_seconds",
     "gauge",
     ("clock",),
-    "When the last tick was emitted, by its leader's wall clock. Absent before the first.",
+    "When the last tick was emitted, by the wall clock of its leader. Absent before the first tick.",
 )
 PARTITION_CLOCK = Metric(
     "clocksvc_partition_clock_timestamp_seconds",
     "gauge",
     ("clock", "topic", "partition"),
-    "The highest record timestamp processed in a partition, less max_out_of_orderness. Absent while unknown.",
+    "The highest record timestamp processed in a partition, minus max_out_of_orderness. Absent while unknown.",
     Exporter.LEADER,
 )
 HOLDING = Metric(
     "clocksvc_holding",
     "gauge",
     ("clock", "reason"),
-    "1 for the reason of the clock's hold, 0 for all others.",
+    "1 for the reason of the clock's hold, 0 for all other reasons.",
 )
 HOLDING_PARTITION = Metric(
     "clocksvc_holding_partition",
     "gauge",
     ("clock", "topic", "partition"),
-    "1 for each partition that holds the clock, at most the slowest 10. All others are absent.",
+    "1 for each partition that holds the clock, at most the slowest 10. Other partitions are absent.",
 )
 PARTITIONS = Metric(
     "clocksvc_partitions",
@@ -70,7 +70,7 @@ TICK_LATENCY = Metric(
     "clocksvc_tick_latency_seconds",
     "histogram",
     ("clock",),
-    "From the report that completed a boundary to the commit of its tick, once for each batch of ticks.",
+    "The time from the report that completed a boundary to the commit of its tick, once for each batch of ticks.",
 )
 LEADER = Metric(
     "clocksvc_leader",
@@ -82,7 +82,7 @@ READY = Metric(
     "clocksvc_ready",
     "gauge",
     ("clock",),
-    "1 if this process can answer for the clock, else 0; /readyz is this for all clocks together.",
+    "1 if this process can answer for the clock, else 0. /readyz succeeds if this is 1 for all clocks.",
 )
 INTERVAL = Metric(
     "clocksvc_interval_seconds",
@@ -94,13 +94,13 @@ HOLD_AFTER = Metric(
     "clocksvc_hold_after_seconds",
     "gauge",
     ("clock",),
-    "How long no tick may follow before that is a hold, as configured.",
+    "The clock holds if no tick is published for this long, as configured.",
 )
 OUT_OF_ORDERNESS = Metric(
     "clocksvc_max_out_of_orderness_seconds",
     "gauge",
     ("clock",),
-    "How much later than its timestamp a record may be sent. Absent until a leader has seen the topics, unless set.",
+    "How much later than its timestamp a record may be sent. If not set, absent until a leader has read the topics.",
 )
 REPORTS = Metric(
     "clocksvc_reports_total",
@@ -113,21 +113,21 @@ LATE_RECORDS = Metric(
     "clocksvc_late_records_total",
     "counter",
     ("clock",),
-    "Records processed with a timestamp before a tick that was already given.",
+    "Records processed with a timestamp before a tick that was already published.",
     Exporter.LEADER,
 )
 HEARTBEATS = Metric(
     "clocksvc_heartbeats_total",
     "counter",
     ("clock", "outcome"),
-    "Heartbeats: records delivered, records (or topics) failed, rounds expired.",
+    "Heartbeats by outcome: records delivered, records (or topics) failed, rounds expired.",
     Exporter.LEADER,
 )
 HEARTBEAT_SUCCESS = Metric(
     "clocksvc_heartbeat_last_success_timestamp_seconds",
     "gauge",
     ("clock",),
-    "When a round of heartbeats last reached every partition. Absent before the first.",
+    "When a round of heartbeats last reached every partition. Absent before the first such round.",
     Exporter.LEADER,
 )
 HEARTBEAT_EVERY = Metric(
@@ -161,7 +161,7 @@ STREAMS = Metric(
     "clocksvc_streams",
     "gauge",
     ("clock",),
-    "Open streams of server-sent events of this process.",
+    "The number of open streams of server-sent events in this process.",
 )
 STREAMS_DROPPED = Metric(
     "clocksvc_streams_dropped_total",

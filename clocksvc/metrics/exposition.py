@@ -1,4 +1,4 @@
-"""`/metrics`: what this process has counted itself, and what it reads of its clocks, as Prometheus's text format."""
+"""Renders `/metrics` in Prometheus's text format: the counts of this process, and values read from its clocks."""
 
 import threading
 from bisect import bisect_left
@@ -37,9 +37,11 @@ _PARTITION_CLOCK_HEAD = (
 
 
 class Metrics:
-    """All metrics of one process. It is a LeaderObserver, and renders `/metrics`. Thread-safe.
+    """All metrics of one process. This is a LeaderObserver that also renders `/metrics`. Thread-safe.
 
-    Without `per_partition` there are no partition clocks; partitions that hold a clock are named all the same.
+    Args:
+        clocks: the names of all clocks of this process.
+        per_partition: whether to export partition clocks. Partitions that hold a clock are exported in both cases.
     """
 
     def __init__(self, clocks: Iterable[str], *, per_partition: bool = True) -> None:
@@ -50,12 +52,12 @@ class Metrics:
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
     def leading(self, clock: str, yes: bool) -> None:
-        """This process began or ceased to lead a clock."""
+        """Record that this process began (`yes`) or stopped to lead a clock."""
         with self._lock:
             self._led[clock].leads = yes
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
-        """This process committed and published ticks; `latency_s` None if it is not known."""
+        """Count ticks that this process committed and published. `latency_s` is None if it is not known."""
         with self._lock:
             led = self._led[clock]
             led.ticks += count
@@ -63,17 +65,18 @@ class Metrics:
                 led.latencies.observe(max(0.0, latency_s))
 
     def watch(self, sources: Iterable[ClockSource]) -> None:
-        """Set the clocks that are read at each scrape. Each must be one of `clocks`."""
+        """Set the clocks that are read at each scrape. They must be among the `clocks` of the constructor."""
         self._sources = tuple(sources)
 
     def watch_streams(self, streams: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
-        """Set a function that returns, by clock, the number of open streams and of those dropped so far."""
+        """Set a function that returns, for each clock, the number of open streams and the number of dropped streams."""
         self._streams = streams
 
     def render(self) -> tuple[bytes, str]:
-        """The body of `/metrics` and its content type. Blocks at most for the stores' timeout; raises for no outage.
+        """Return the body of `/metrics` and its content type.
 
-        All clocks are read at once, so that a slow store delays no other clock.
+        Blocks at most for the timeout of the stores. Outages raise no exception. All clocks are read in parallel, so
+        that the slow store of one clock does not delay the others.
         """
         led = self._read_led()
         clocks = self._read_sources({clock for clock, own in led.items() if own.leads})
@@ -105,7 +108,8 @@ class Metrics:
 
 @dataclass(slots=True)
 class _Latencies:
-    """A histogram: observations by bucket, the last one above all bounds, and their sum in seconds."""
+    """A histogram: the number of observations in each bucket, and their sum in seconds. The last bucket has no
+    bound."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_S) + 1))
     sum_s: float = 0.0
@@ -115,7 +119,7 @@ class _Latencies:
         self.sum_s += latency_s
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Prometheus's buckets: the upper bound as text, and the number of observations up to it."""
+        """Return Prometheus's buckets: each upper bound as text, and the number of observations up to this bound."""
         buckets, total = [], 0
         for bound, count in zip([*map(str, LATENCY_BUCKETS_S), "+Inf"], self.counts, strict=True):
             total += count
@@ -125,7 +129,7 @@ class _Latencies:
 
 @dataclass(slots=True)
 class _LedClock:
-    """What this process has counted of one clock as its leader."""
+    """What this process has counted for one clock as its leader."""
 
     leads: bool = False
     ticks: int = 0
@@ -133,7 +137,7 @@ class _LedClock:
 
 
 class _Families(CollectorRegistry):
-    """The families of one scrape except partition clocks, in the form that prometheus_client wants."""
+    """All metric families of one scrape except partition clocks, in the form that prometheus_client needs."""
 
     def __init__(self, readings: Iterable[Reading], histogram: HistogramMetricFamily) -> None:
         super().__init__()
@@ -149,5 +153,5 @@ class _Families(CollectorRegistry):
         ]
 
     def collect(self) -> Iterable[Metric]:
-        """All families, in the catalogue's order."""
+        """Return all families in the order of the catalogue."""
         return self._families

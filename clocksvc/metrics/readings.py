@@ -1,6 +1,6 @@
 """Reads the metrics of one clock at each scrape, so that no series outlives its partition.
 
-If the store does not answer, its metrics are absent; the others are not affected.
+If the store does not answer, the metrics that come from the store are absent. The other metrics are not affected.
 """
 
 import logging
@@ -46,11 +46,11 @@ logger = logging.getLogger("clocksvc.metrics")
 
 MAX_HOLDING_PARTITIONS = 10
 PAGE_SIZE = 500
-"""One page keeps Redis busy for about 2 ms: a leader's step waits no longer than that."""
+"""The number of partitions read at once. One page keeps Redis busy for about 2 ms, which delays a leader's step."""
 
 
 class ClockSource(Protocol):
-    """What is read of one clock: `ClockView` has it."""
+    """A clock whose metrics are read. `ClockView` implements this interface."""
 
     @property
     def spec(self) -> ClockSpec:
@@ -61,14 +61,14 @@ class ClockSource(Protocol):
         """The clock's store."""
 
     def state(self) -> PublicState:
-        """The clock's public state."""
+        """Return the clock's public state."""
 
     def readiness_error(self) -> str:
-        """Why this replica can't answer for the clock; "" where it can."""
+        """Return why this replica can't answer for the clock, or "" if it can."""
 
 
 class Reading(NamedTuple):
-    """One sample; `labels` has the labels' values in the catalogue's order."""
+    """One sample. `labels` has the values of the labels, in the order of the catalogue."""
 
     metric: Metric
     labels: tuple[str, ...]
@@ -76,17 +76,18 @@ class Reading(NamedTuple):
 
 
 class ClockReadings(NamedTuple):
-    """The samples of one clock; `partition_clocks` are lines of Prometheus's text format."""
+    """The samples of one clock. `partition_clocks` are lines of Prometheus's text format."""
 
     readings: list[Reading]
     partition_clocks: list[str]
 
 
 def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockReadings:
-    """All metrics of a clock. Blocks at most for the store's timeout; raises for no outage.
+    """Return all metrics of a clock. Blocks at most for the store's timeout. Outages raise no exception.
 
     Args:
-        leads: whether this process leads the clock: only then it exports what the store counts.
+        leads: whether this process leads the clock. Only the leader exports the counts of the store and partition
+            clocks.
         per_partition: whether to export partition clocks.
     """
     clock = source.spec.name
@@ -105,7 +106,7 @@ def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockR
 
 
 def _all_or_none(source: ClockSource, part: Callable[[str, Store], Iterable[T]]) -> list[T]:
-    """A part of the metrics; none of it if the store fails: half of it would give a wrong minimum."""
+    """Return all metrics of one part, or none of them if the store fails, because half of them would be misleading."""
     clock = source.spec.name
     try:
         return list(part(clock, source.store))
@@ -137,7 +138,7 @@ def _state(clock: str, state: PublicState) -> Iterator[Reading]:
 
 def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
     reason = None if hold is None else str(hold.reason)
-    # A leader of a newer version may give a reason that this version does not know: it has its series, too.
+    # A leader of a newer version may publish a reason that this version does not know. It gets a series, too.
     for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
         yield Reading(HOLDING, (clock, one), float(one == reason))
     for partition in () if hold is None else hold.partitions[:MAX_HOLDING_PARTITIONS]:
@@ -166,10 +167,10 @@ def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
 
 
 def _partition_clock_lines(clock: str, store: Store) -> Iterator[str]:
-    """A clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
+    """Return a clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
 
-    They are written as text, because 10,000 of prometheus_client's objects would block the interpreter three times as
-    long.
+    The lines are written directly. To create 10,000 of prometheus_client's objects instead would block the interpreter
+    three times as long.
     """
     parameters = store.snapshot().parameters
     if parameters is None:

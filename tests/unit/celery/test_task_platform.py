@@ -39,7 +39,7 @@ def test_an_on_tick_task_can_not_go_to_a_topic() -> None:
 
     assert str(raised.value) == (
         "on_tick.name: 'ingest.errors.close' is not valid: "
-        "wanted a name that goes to a queue: its route is topic 'taskworker-ingest'"
+        "wanted a name that is routed to a queue, not to topic 'taskworker-ingest'"
     )
 
 
