@@ -1,4 +1,4 @@
 """Grafana's dashboards as code: `python -m helm.dashboards` writes them into the chart.
 
-Cluster, data source and clock are variables of the dashboards, never names in them.
+The cluster, the data source and the clock are variables of the dashboards. Their names are never written into them.
 """

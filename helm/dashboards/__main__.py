@@ -4,7 +4,7 @@ from helm.dashboards.written import FOLDER, texts
 
 
 def main() -> None:
-    """Write the files that differ, and print their names."""
+    """Write the files whose text has changed, and print their names."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in texts().items():
         path = FOLDER / name

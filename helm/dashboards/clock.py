@@ -19,7 +19,7 @@ from helm.dashboards.parts import (
     topic_variable,
 )
 
-_DESCRIPTION = "One clock of clocksvc: its time, its holds, its slowest partitions. Times are UTC."
+_DESCRIPTION = "One clock of clocksvc: its time, its holds and its slowest partitions. Times are UTC."
 
 _ROWS = {
     "Now": clock_now.tiles,
@@ -52,7 +52,7 @@ def dashboard() -> Dashboard:
 
 
 def _holds() -> AnnotationQuery:
-    # Set twice: some versions of Grafana read the expression here, others in the target.
+    # The expression is set twice, because some versions of Grafana read it here, and others in the target.
     return (
         AnnotationQuery()
         .name("Holds")

@@ -1,4 +1,4 @@
-"""The state of a clock, its holds and its leader: now, and over time."""
+"""Panels for the state of a clock, its holds and its leader, now and over time."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from helm.dashboards.panels import bars, lines, number, plain_number, states, th
 from helm.dashboards.parts import BLUE, GREEN, ORANGE, PLAIN, RED, fixed, now, over_time, steps, words
 
 BEHIND_STEPS = ((120, ORANGE), (300, RED))
-"""Seconds: two and five intervals of a clock with the default interval of a minute."""
+"""In seconds: two intervals and five intervals of a clock with the default interval of a minute."""
 
 HEARTBEAT_STEPS = BEHIND_STEPS
 HELD_WORDS = words({"0": (q.NO_HOLD, GREEN), "1": ("held", RED)})
@@ -50,8 +50,8 @@ def leadership() -> Iterator[Builder[Panel]]:
 def state(width: int = 5) -> stat.Panel:
     """The reason of the current hold, or "no hold"."""
     description = (
-        "The reason of the hold; several if replicas see different ones. The runbook has the meaning of each and what "
-        'to do. "no hold": a replica reports none; "not known": no replica was scraped.'
+        "The reason of the hold, or several reasons if replicas see different ones. The runbook explains each reason "
+        'and what to do. "no hold" means that a replica reports no hold; "not known" means that no replica was scraped.'
     )
     panel = word("State", description, width).thresholds(steps(GREEN, (1, RED)))
     return panel.with_target(now(q.STATE, "{{reason}}"))
@@ -69,30 +69,30 @@ def behind_lines(legend: str) -> timeseries.Panel:
 
 def replicas(width: int) -> stat.Panel:
     """Replicas by version."""
-    description = "Replicas that were scraped, by version. Two versions: a rolling update is in progress."
+    description = "Replicas that were scraped, by version. Two versions are normal during a rolling update."
     panel = plain_number("Replicas", description, "short", width).height(8)
     return panel.with_target(now(q.REPLICAS, "{{version}}"))
 
 
 def _behind() -> stat.Panel:
     description = (
-        "How far the last tick is behind now. The colours are for an interval of a minute: orange from 2 minutes, red "
-        "from 5. Not known before the first tick."
+        "How far the last tick is behind the current time. The colours are for an interval of a minute: orange from 2 "
+        "minutes, red from 5 minutes. Not known before the first tick."
     )
     panel = number("Behind", description, "s", 3).thresholds(steps(GREEN, *BEHIND_STEPS)).decimals(0)
     return panel.with_target(now(q.BEHIND, "behind"))
 
 
 def _global_clock() -> stat.Panel:
-    description = "The last tick: everything before this time has been processed in every partition. UTC."
+    description = "The time of the last tick, in UTC. In every partition, everything before it has been processed."
     panel = plain_number("Global clock", description, "dateTimeAsIso", 5)
     return panel.with_target(now(f"1000 * {q.GLOBAL_CLOCK}", "global clock"))
 
 
 def _leader() -> stat.Panel:
     description = (
-        "The instance that writes the clock's tick log. None for longer than a failover: no ticks are made. Two for "
-        "longer than that: see the runbook; Kafka lets only one of them write."
+        "The instance that writes the clock's tick log. While there is none, no ticks are published; a failover takes "
+        "a few seconds. If there are two for longer, see the runbook; Kafka lets only one of them write."
     )
     panel = word("Leader", description, 4).thresholds(steps(RED, (1, GREEN), (2, RED)))
     return panel.with_target(now(q.LEADING, "{{instance}}"))
@@ -100,8 +100,8 @@ def _leader() -> stat.Panel:
 
 def _heartbeat() -> stat.Panel:
     description = (
-        "When a round of heartbeats last reached every partition. Not known: heartbeats are off, none has come yet, "
-        "or there is no leader. The colours are for a heartbeat each minute."
+        "When a round of heartbeats last reached every partition. It is not known if heartbeats are off, if no round "
+        "has succeeded yet, or if there is no leader. The colours are for a heartbeat each minute."
     )
     panel = number("Last heartbeat", description, "s", 3).thresholds(steps(GREEN, *HEARTBEAT_STEPS)).decimals(0)
     return panel.with_target(now(q.HEARTBEAT_AGE, "ago"))
@@ -119,7 +119,10 @@ def _partitions() -> stat.Panel:
 
 
 def _holds() -> statetimeline.Panel:
-    description = "Holds over time: a row for each reason in this time range. A gap in all rows: nothing was scraped."
+    description = (
+        "Holds over time, with a row for each reason in this time range. Where all rows have a gap, nothing was "
+        "scraped."
+    )
     panel = states("Holds", description, 6, HELD_WORDS)
     return panel.with_target(over_time(q.STATE, "{{reason}}"))
 
@@ -133,7 +136,8 @@ def _ticks() -> timeseries.Panel:
 
 def _latency() -> timeseries.Panel:
     description = (
-        f"From the report that completed a boundary to the commit of its tick, quantiles of the last {q.WINDOW}. "
+        "The time from the report that completed a boundary to the commit of its tick: quantiles of the last "
+        f"{q.WINDOW}. "
         "Empty without ticks."
     )
     panel = with_lines_at(lines("Tick latency", description, "s"), GREEN, (1, ORANGE), (5, RED))
@@ -163,7 +167,8 @@ def _leads() -> statetimeline.Panel:
 
 def _takeovers() -> timeseries.Panel:
     description = (
-        "How often an instance became leader. A few in a rolling update are normal; more: they lose Kafka or Redis."
+        "How often an instance became leader. A few times in a rolling update are normal. More means that instances "
+        "lose Kafka or Redis."
     )
     panel = bars("Leader changes", description, "short", 9).decimals(0)
     return panel.with_target(over_time(q.takeovers("$__rate_interval"), "became leader"))

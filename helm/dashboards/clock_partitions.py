@@ -1,6 +1,6 @@
-"""The partition clocks: which of them hold the global clock, and how far apart they are.
+"""Panels for the partition clocks: which of them hold the global clock, and how far apart they are.
 
-Topics may have thousands of partitions: every panel limits them to what a browser can draw.
+Topics may have thousands of partitions, so every panel limits their number to what a browser can draw.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ ROWS = 128
 LINES = 20
 HOLDERS = 25
 POINTS = 240
-"""Points on the time axis of panels with all partitions: a million values for 4,096 partitions."""
+"""The number of points on the time axis of panels that query all partitions. It limits 4,096 partitions to a million
+values."""
 
 _ABSENT = "Without a leader, or with metrics.per_partition off, there are no partition clocks."
 _SPREAD = {"furthest": ("max", ""), "half of them": ("quantile", "0.5, "), "slowest": ("min", "")}
@@ -34,8 +35,8 @@ def panels() -> Iterator[Builder[Panel]]:
 
 def _heat() -> heatmap.Panel:
     description = (
-        f"How far each partition clock is behind the time of the query: a row for each of the {ROWS} partitions that "
-        f"are last at the end of the time range. A partition that holds the clock is a row that turns red. {_ABSENT}"
+        f"How far partition clocks are behind the time of the query. There is a row for each of the {ROWS} partitions "
+        f"that are slowest at the end of the time range. If a partition holds the clock, its row turns red. {_ABSENT}"
     )
     expression = q.in_order(q.of_slowest(f"time() - {q.PARTITION_CLOCK}", ROWS))
     panel = heat("Partition clocks", description, "s", 12).max_data_points(POINTS)
@@ -44,7 +45,7 @@ def _heat() -> heatmap.Panel:
 
 def _holders() -> table.Panel:
     description = (
-        f"The {HOLDERS} partitions that are furthest behind: the first of them hold the global clock. {_ABSENT}"
+        f"The {HOLDERS} partitions that are furthest behind. The first of them hold the global clock. {_ABSENT}"
     )
     columns = {
         "topic": "topic",
@@ -68,9 +69,9 @@ def _holders() -> table.Panel:
 
 def _drift() -> timeseries.Panel:
     description = (
-        "How far partition clocks are ahead of the global clock: the furthest, half of them, the slowest. The slowest "
-        "is below one interval. A growing distance: one partition is slow, or a producer's clock is fast. Below 0: a "
-        f"partition was included again and has to catch up. {_ABSENT}"
+        "How far partition clocks are ahead of the global clock: the fastest, the median and the slowest. The slowest "
+        "is normally less than one interval ahead. If the distance grows, one partition is slow, or a producer's clock "
+        f"is fast. If it is below 0, a partition was included again and has to catch up. {_ABSENT}"
     )
     panel = lines("Drift", description, "s")
     for name, (legend, (aggregate, parameter)) in zip("ABC", _SPREAD.items(), strict=True):
@@ -80,8 +81,8 @@ def _drift() -> timeseries.Panel:
 
 def _drift_of_the_slowest() -> timeseries.Panel:
     description = (
-        f"How far each of the {LINES} partitions that are last at the end of the time range is ahead of the global "
-        f"clock (below 0: behind it). The one that stays near 0 holds it. {_ABSENT}"
+        f"How far the {LINES} partitions that are slowest at the end of the time range are ahead of the global clock, "
+        f"or behind it if below 0. The partition that stays near 0 holds the clock. {_ABSENT}"
     )
     expression = q.of_slowest(q.DRIFT, LINES)
     panel = lines("Drift of the slowest partitions", description, "s", 12, "lastNotNull").max_data_points(POINTS)

@@ -1,4 +1,4 @@
-"""Input and output of a clock: reports, late records, heartbeats, jobs."""
+"""Panels for the input and output of a clock: reports, late records, heartbeats and jobs."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from helm.dashboards.panels import bars, lines, number, with_lines_at
 from helm.dashboards.parts import BLUE, GREEN, ORANGE, RED, fixed, now, over_time, steps
 
 _EACH = "$__rate_interval"
-_LEADER_ONLY = "The leader exports it; unknown without a leader."
+_LEADER_ONLY = "Exported by the leader, so not known without a leader."
 
 
 def records() -> Iterator[Builder[Panel]]:
@@ -31,7 +31,7 @@ def heartbeats() -> Iterator[Builder[Panel]]:
 
 
 def jobs() -> Iterator[Builder[Panel]]:
-    """Tasks that are sent by the clock."""
+    """Tasks that dispatchers send at the ticks of the clock."""
     yield _tasks()
     yield _dispatcher_behind()
     yield _duplicates()
@@ -39,8 +39,8 @@ def jobs() -> Iterator[Builder[Panel]]:
 
 def _reports() -> timeseries.Panel:
     description = (
-        "Timestamps that consumers reported, by outcome. Normal: accepted and unchanged; unknown for seconds, after "
-        f"partitions were added or the store was lost. {_LEADER_ONLY}"
+        "Timestamps that consumers reported, by outcome. accepted and unchanged are normal. unknown is normal for some "
+        f"seconds after partitions were added or the store was lost. {_LEADER_ONLY}"
     )
     panel = lines("Reports", description, "suffix: /s", 8)
     return panel.with_target(over_time(q.per_second(q.REPORTS, "outcome"), "{{outcome}}"))
@@ -57,8 +57,8 @@ def _refused() -> timeseries.Panel:
 
 def _late() -> timeseries.Panel:
     description = (
-        "Records processed with a timestamp before a tick that was already given: the promise does not hold for them. "
-        f"More than a few: raise max_out_of_orderness. {_LEADER_ONLY}"
+        "Records processed with a timestamp before a tick that was already published. That tick did not wait for them. "
+        f"If there are more than a few, raise max_out_of_orderness. {_LEADER_ONLY}"
     )
     panel = bars("Late records", description, "short", 8).with_target(over_time(q.counted(q.LATE, _EACH), "late"))
     return panel.override_by_name("late", [fixed(ORANGE)])
@@ -99,7 +99,7 @@ def _heartbeat_age() -> timeseries.Panel:
 def _tasks() -> timeseries.Panel:
     description = (
         f"Due times that dispatchers processed per minute, over the last {q.WINDOW}, by outcome, namespace and queue. "
-        "expired: older than its max_age. rejected: can never be sent, beat's log has the reason. Not known: this "
+        "expired: older than max_age. rejected: can never be sent, see the reason in the log of beat. Not known: this "
         "clock never sent a task."
     )
     panel = lines("Tasks", description, "suffix: /min", 8)

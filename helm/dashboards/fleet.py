@@ -30,7 +30,7 @@ from helm.dashboards.parts import (
     steps,
 )
 
-_DESCRIPTION = "All clocks of clocksvc: which hold, which are behind, which have no leader. Times are UTC."
+_DESCRIPTION = "All clocks of clocksvc: which clocks hold, which are behind, and which have no leader. Times are UTC."
 _TO_ONE_CLOCK = "/d/" + ONE_CLOCK + "?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&var-clock="
 
 _COLUMNS = {
@@ -91,7 +91,7 @@ def _number_of(title: str, description: str, expression: str, colors: Thresholds
 
 
 def _furthest() -> stat.Panel:
-    description = "Seconds behind of the slowest clock. The colours are for an interval of a minute."
+    description = "How many seconds the slowest clock is behind. The colours are for an interval of a minute."
     panel = number("Furthest behind", description, "s", 6).decimals(0).thresholds(steps(GREEN, *BEHIND_STEPS))
     return panel.with_target(now(f"topk(1, {q.BEHIND})", "{{clock}}"))
 
@@ -136,7 +136,7 @@ def _behind_grid() -> stat.Panel:
 
 
 def _holds() -> statetimeline.Panel:
-    description = "Holds of each clock, for any reason. A gap: nothing was scraped."
+    description = "Holds of each clock, for any reason. Where a row has a gap, nothing was scraped."
     return states("Holds", description, 8, HELD_WORDS).with_target(over_time(q.IS_HELD, "{{clock}}"))
 
 

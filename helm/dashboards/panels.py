@@ -1,4 +1,4 @@
-"""The kinds of panels with their common appearance. Their content is set where they are used."""
+"""The kinds of panels with their common appearance. The modules that use them set their content."""
 
 from grafana_foundation_sdk.builders import common as builders
 from grafana_foundation_sdk.builders import dashboard, heatmap, stat, statetimeline, table, timeseries
@@ -13,7 +13,7 @@ ONE_DAY_S = 86_400
 
 
 def number(title: str, description: str, unit: str, width: int) -> stat.Panel:
-    """One value, large; the background in its colour."""
+    """One value in large type. The background has the colour of the value."""
     return (
         stat.Panel()
         .title(title)
@@ -37,7 +37,7 @@ def plain_number(title: str, description: str, unit: str, width: int) -> stat.Pa
 
 
 def word(title: str, description: str, width: int) -> stat.Panel:
-    """The series' names, large; values only determine the colour."""
+    """The names of the series in large type. The values only determine the colour."""
     return number(title, description, "short", width).text_mode(common.BigValueTextMode.NAME)
 
 
@@ -79,7 +79,7 @@ def bars(title: str, description: str, unit: str, width: int = 12) -> timeseries
 def states(
     title: str, description: str, height: int, mappings: models.ValueMap, width: int = 24
 ) -> statetimeline.Panel:
-    """A row for each series, coloured by the meaning of its values; empty where unknown."""
+    """A row for each series, coloured by the meaning of its values. The row is empty where the value is unknown."""
     return (
         statetimeline.Panel()
         .title(title)
@@ -102,7 +102,7 @@ def states(
 
 
 def heat(title: str, description: str, unit: str, height: int) -> heatmap.Panel:
-    """A row for each series, in the given order; larger values are redder."""
+    """A row for each series, in the given order. The larger a value, the redder its colour."""
     color = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("RdYlGn").reverse(True).steps(64)
     return (
         heatmap.Panel()
@@ -142,7 +142,10 @@ def grid(title: str, description: str, width: int, height: int, sort_by: str) ->
 
 
 def as_columns(names: dict[str, str]) -> list[models.DataTransformerConfig]:
-    """One row for each set of labels; only these columns, in this order and with these names."""
+    """Return transformations that make one row of each set of labels.
+
+    A row has only these columns, in this order and with these names.
+    """
     wanted = {"include": {"names": list(names)}}
     order = {"indexByName": {name: place for place, name in enumerate(names)}, "renameByName": names}
     return [
@@ -153,12 +156,12 @@ def as_columns(names: dict[str, str]) -> list[models.DataTransformerConfig]:
 
 
 def colored() -> models.DynamicConfigValue:
-    """A column whose cells have the colour of their values, in an override."""
+    """The properties of an override for a column whose cells have the colour of their values."""
     return prop("custom.cellOptions", {"type": "color-background", "mode": "basic"})
 
 
 def thresholds(base: str, *above: tuple[float, str]) -> models.DynamicConfigValue:
-    """A column's own thresholds, in an override."""
+    """The property of an override for a column with its own thresholds."""
     found: list[dict[str, object]] = [{"value": None, "color": base}]
     found += [{"value": value, "color": color} for value, color in above]
     return prop("thresholds", {"mode": "absolute", "steps": found})

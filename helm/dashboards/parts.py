@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 PAGE_URL = "http://localhost:8080"
 RUNBOOK_URL = f"{PAGE_URL}/status/runbook.md"
-"""The copy that the service serves. The installation of the dashboards replaces `PAGE_URL`."""
+"""The runbook's copy that the service serves. `PAGE_URL` is replaced when the dashboards are installed."""
 
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "clocksvc"
@@ -21,7 +21,7 @@ GREEN, ORANGE, RED, PURPLE, BLUE, PLAIN = "green", "orange", "red", "purple", "b
 
 
 def over_time(expression: str, legend: str, name: str = "A") -> prometheus.Dataquery:
-    """A query over the time range. `name` is its name in overrides and transformations."""
+    """A query over the time range. Overrides and transformations refer to it by `name`."""
     return prometheus.Dataquery().expr(expression).legend_format(legend).range().ref_id(name)
 
 
@@ -31,7 +31,7 @@ def now(expression: str, legend: str, name: str = "A") -> prometheus.Dataquery:
 
 
 def rows(expression: str, name: str) -> prometheus.Dataquery:
-    """A query for the end of the time range, its labels as a table's columns."""
+    """A query for the end of the time range. Its labels become the columns of a table."""
     return now(expression, "", name).format(PromQueryFormat.TABLE)
 
 
@@ -39,34 +39,34 @@ def rows(expression: str, name: str) -> prometheus.Dataquery:
 
 
 def steps(base: str, *above: tuple[float, str]) -> dashboard.ThresholdsConfig:
-    """A base colour, and others from a value on."""
+    """Thresholds: a base colour, and for each step the value from which on its colour applies."""
     found = [models.Threshold(value=None, color=base)]
     found += [models.Threshold(value=value, color=color) for value, color in above]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(found)
 
 
 def by_thresholds() -> dashboard.FieldColor:
-    """Colours from the thresholds."""
+    """The colour scheme that takes colours from the thresholds."""
     return dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
 
 
 def by_name() -> dashboard.FieldColor:
-    """Colours from the series' names, so that a series keeps its colour when others change."""
+    """The colour scheme that derives colours from names, so that a series keeps its colour when others change."""
     return dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
 
 
 def fixed(color: str) -> models.DynamicConfigValue:
-    """One series' own colour, in an override."""
+    """The property of an override that gives one series its own colour."""
     return models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
 
 
 def prop(name: str, value: object) -> models.DynamicConfigValue:
-    """A property in an override."""
+    """A property of an override."""
     return models.DynamicConfigValue(id_val=name, value=value)
 
 
 def words(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
-    """Maps values to a text and a colour."""
+    """A mapping of values to a text and a colour."""
     results = {
         value: models.ValueMappingResult(text=text, color=color, index=index)
         for index, (value, (text, color)) in enumerate(texts.items())
@@ -75,7 +75,7 @@ def words(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
 
 
 def legend(*calculations: str) -> builders.VizLegendOptions:
-    """A list below the panel; with calculations a table beside it."""
+    """A legend: a list below the panel, or a table beside the panel if there are calculations."""
     options = builders.VizLegendOptions().show_legend(True).calcs(list(calculations))
     if not calculations:
         return options.display_mode(common.LegendDisplayMode.LIST).placement(common.LegendPlacement.BOTTOM)
@@ -86,40 +86,40 @@ def legend(*calculations: str) -> builders.VizLegendOptions:
 
 
 def datasource_variable() -> dashboard.DatasourceVariable:
-    """The Prometheus data source."""
+    """The variable for the Prometheus data source."""
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
 def job_variable() -> dashboard.QueryVariable:
-    """The installation, if one Prometheus scrapes several."""
+    """The variable for the installation, which is needed if one Prometheus scrapes several installations."""
     return _label_values("job", "Job", "clocksvc_build_info").multi(True).include_all(True).current(_all())
 
 
 def clock_variable() -> dashboard.QueryVariable:
-    """The clock. Every replica exports `clocksvc_leader`, also during outages."""
+    """The variable for one clock. Its values come from `clocksvc_leader`, which every replica exports at any time."""
     return _label_values("clock", "Clock", 'clocksvc_leader{job=~"$job"}')
 
 
 def clocks_variable() -> dashboard.QueryVariable:
-    """The clocks; all of them by default."""
+    """The variable for several clocks. By default it has all clocks."""
     return clock_variable().multi(True).include_all(True).current(_all())
 
 
 def topic_variable() -> dashboard.QueryVariable:
-    """The topics of the clock."""
+    """The variable for the topics of the clock."""
     series = 'clocksvc_partition_clock_timestamp_seconds{job=~"$job",clock=~"$clock"}'
     topics = _label_values("topic", "Topic", series).multi(True).include_all(True).current(_all())
     return topics.all_value(".+")
 
 
 def page_variable() -> dashboard.TextBoxVariable:
-    """The address of the status page."""
+    """The variable for the address of the status page."""
     description = "The address of clocksvc's status page for your browser, without a final slash."
     return _address("page", "Status page", description, PAGE_URL)
 
 
 def runbook_variable() -> dashboard.TextBoxVariable:
-    """The address of the runbook."""
+    """The variable for the address of the runbook."""
     return _address("runbook", "Runbook", "The address of clocksvc's runbook.", RUNBOOK_URL)
 
 
@@ -154,7 +154,7 @@ def _address(name: str, label: str, description: str, url: str) -> dashboard.Tex
 
 
 def page_link(fragment: str) -> dashboard.DashboardLink:
-    """A link to the status page, or to a clock on it."""
+    """A link to the status page, or to one clock on this page."""
     return _link("Status page", "${page}/" + fragment, "external link", "What holds it, since when, and what to do")
 
 
@@ -164,7 +164,7 @@ def runbook_link() -> dashboard.DashboardLink:
 
 
 def siblings_link() -> dashboard.DashboardLink:
-    """A link to the other dashboards, with time range, data source and job."""
+    """A link to the other dashboards. It keeps the time range, the data source and the job."""
     return (
         dashboard.DashboardLink("clocksvc")
         .type(models.DashboardLinkType.DASHBOARDS)

@@ -1,19 +1,19 @@
 """The dashboards' Prometheus queries, each defined once.
 
-`$job` and `$clock` are the dashboards' variables. The leader's series move to another instance with the leadership, so
-every expression aggregates over instances. Unknown values have no series: no `or vector(0)`, and no division by a value
-that may be zero.
+`$job` and `$clock` are the dashboards' variables. When another instance becomes leader, it exports the leader's series.
+So every expression aggregates over instances. A value that is not known must have no result. So no expression uses
+`or vector(0)`, or divides by a value that may be zero.
 """
 
 WINDOW = "5m"
-"""For rates of events that come once a minute: shorter windows would alternate between one and two."""
+"""The window for rates of events that occur once a minute. In shorter windows the rate would alternate."""
 
 NO_HOLD = "no hold"
 NONE = "none"
 
 
 def of(metric: str, *matchers: str) -> str:
-    """A metric's series of the selected clocks."""
+    """Return a selector for the series of a metric, for the selected clocks."""
     return metric + "{" + ",".join(('job=~"$job"', 'clock=~"$clock"', *matchers)) + "}"
 
 
@@ -23,7 +23,7 @@ BEHIND = f"time() - {GLOBAL_CLOCK}"
 _HOLDING = of("clocksvc_holding")
 HELD = f"max by (clock, reason) ({_HOLDING}) == 1"
 STATE = f'({HELD}) or label_replace(max by (clock) ({_HOLDING}) == 0, "reason", "{NO_HOLD}", "", "")'
-"""1 for each reason of a hold; 0 with the reason "no hold" if there is none."""
+"""1 for each reason of a hold. If there is no hold: 0 with the reason "no hold"."""
 
 IS_HELD = f"max by (clock) ({_HOLDING})"
 """1 if the clock holds, else 0."""
@@ -33,7 +33,7 @@ LEADING = (
     f"(max by (clock, instance) ({of('clocksvc_leader')}) == 1) * on (clock) group_left () {LEADERS}"
     f' or label_replace({LEADERS} == 0, "instance", "{NONE}", "", "")'
 )
-"""The number of leaders of a clock, for each leading instance; 0 with the instance "none"."""
+"""The number of leaders of a clock, for each instance that leads. Without a leader: 0 with the instance "none"."""
 
 MISLED = f"sum({LEADERS} != bool 1)"
 """The number of clocks without a leader, or with more than one."""
@@ -53,37 +53,41 @@ def in_state(state: str) -> str:
 
 
 def takeovers(window: str) -> str:
-    """How often an instance became leader: changes from 0 to 1 only."""
+    """Return how often an instance became leader. Only changes from 0 to 1 count."""
     led = f"{of('clocksvc_leader')}[{window}]"
     return f"sum by (clock) (changes({led}) - resets({led}))"
 
 
 def counted(counter: str, window: str, *labels: str) -> str:
-    """The increase of a counter in a window, over all instances."""
+    """Return the increase of a counter in a window, summed over all instances."""
     return f"sum by ({', '.join(('clock', *labels))}) (increase({counter}[{window}]))"
 
 
 def risen(counter: str, *labels: str) -> str:
-    """The increase of a counter of the store in the whole time range.
+    """Return the increase of a counter of the store in the complete time range.
 
-    Aggregated over instances first: a leader that returns would count the increase meanwhile once more.
+    Instances are aggregated before the increase is computed. Otherwise, if an instance becomes leader again, the
+    increase in the meantime would be counted twice.
     """
     highest = f"max by ({', '.join(('clock', *labels))}) ({counter})"
     return f"increase(({f'sum by (clock) ({highest})' if labels else highest})[$__range:$__interval])"
 
 
 def per_minute(counter: str, *labels: str) -> str:
-    """A counter's rate a minute."""
+    """Return the rate of a counter per minute."""
     return f"60 * sum by ({', '.join(('clock', *labels))}) (rate({counter}[{WINDOW}]))"
 
 
 def per_second(counter: str, *labels: str) -> str:
-    """A counter's rate a second, at the dashboard's own resolution."""
+    """Return the rate of a counter per second, at the resolution of the dashboard."""
     return f"sum by ({', '.join(('clock', *labels))}) (rate({counter}[$__rate_interval]))"
 
 
 def latency(quantile: float) -> str:
-    """A quantile of the tick latency in seconds; empty without ticks, because NaN is not greater than 0."""
+    """Return a quantile of the tick latency in seconds.
+
+    Without ticks the quantile is NaN. The comparison `>= 0` removes it, so that the result is empty.
+    """
     buckets = f"sum by (clock, le) (rate({of('clocksvc_tick_latency_seconds_bucket')}[{WINDOW}]))"
     return f"histogram_quantile({quantile:g}, {buckets}) >= 0"
 
@@ -94,28 +98,34 @@ _PARTITION = of("clocksvc_partition_clock_timestamp_seconds", 'topic=~"$topic"')
 PARTITION_CLOCK = f"max by (clock, topic, partition) ({_PARTITION})"
 _LAST_KNOWN = f"max by (clock, topic, partition) (last_over_time({_PARTITION}[$__range] @ end()))"
 DRIFT = f"{PARTITION_CLOCK} - on (clock) group_left () {GLOBAL_CLOCK}"
-"""Seconds by which a partition clock is ahead of the global clock."""
+"""How far a partition clock is ahead of the global clock, in seconds."""
 
 
 def slowest(count: int) -> str:
-    """The clocks of the slowest partitions now, in epoch seconds."""
+    """Return the current clocks of the slowest partitions, in epoch seconds."""
     return f"bottomk({count}, {PARTITION_CLOCK})"
 
 
 def of_slowest(expression: str, count: int) -> str:
-    """An expression for the slowest partitions at the end of the time range, over the whole range."""
+    """Limit an expression to the partitions that are the slowest at the end of the time range."""
     return f"({expression}) and on (clock, topic, partition) bottomk({count}, {_LAST_KNOWN})"
 
 
 def in_order(expression: str) -> str:
-    """Partitions under one label `row`, "topic:00007": Prometheus sorts series by their labels' text."""
+    """Replace the labels of partitions by one label `row`, such as "topic:00007".
+
+    The number is padded, because Prometheus sorts series by the text of their labels.
+    """
     padded = f'label_replace({expression}, "number", "0000$1", "partition", "(.+)")'
     cut = f'label_replace({padded}, "number", "$1", "number", ".*(.{{5}})")'
     return f'max by (row) (label_join({cut}, "row", ":", "topic", "number"))'
 
 
 def drift(aggregate: str, parameter: str = "") -> str:
-    """An aggregate of all partition clocks (`min`, or `quantile` with its parameter), relative to the global clock."""
+    """Return how far an aggregate of all partition clocks is ahead of the global clock.
+
+    `aggregate` is `min`, or `quantile` with its `parameter`.
+    """
     return f"{aggregate} by (clock) ({parameter}{_PARTITION}) - {GLOBAL_CLOCK}"
 
 

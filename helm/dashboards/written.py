@@ -1,4 +1,4 @@
-"""Serialises dashboards: the same text in every run, without fields that a release of the SDK adds."""
+"""Serialises dashboards. The text is the same in every run, and has no fields that a release of the SDK adds."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,12 @@ FOLDER = Path(__file__).resolve().parent.parent / "clocksvc" / "dashboards"
 
 
 def texts() -> dict[str, str]:
-    """The text of each file, by file name."""
+    """Return the text of each file, by file name."""
     return {"clock.json": text(clock.dashboard()), "fleet.json": text(fleet.dashboard())}
 
 
 def text(dashboard: Dashboard) -> str:
-    """A dashboard as Grafana reads it: sorted keys, panels numbered from 1."""
+    """Return a dashboard as Grafana reads it, with sorted keys and with panels numbered from 1."""
     model: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(dashboard.build()))
     for number, panel in enumerate(_panels(model), 1):
         panel["id"] = number

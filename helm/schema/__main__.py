@@ -4,7 +4,7 @@ from helm.schema.written import FILE, text
 
 
 def main() -> None:
-    """Write the file if it differs, and print its name."""
+    """Write the file if its text has changed, and print its name."""
     same = FILE.is_file() and FILE.read_text(encoding="utf-8") == text()
     if not same:
         FILE.write_text(text(), encoding="utf-8")

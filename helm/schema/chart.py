@@ -1,4 +1,4 @@
-"""The schema of everything in the values, in the order of values.yaml."""
+"""The schema of all values of the chart, in the order of values.yaml."""
 
 from helm.schema import config
 from helm.schema.kubernetes import a, definitions
@@ -73,7 +73,7 @@ _PARENT = closed(
 
 
 def schema() -> Schema:
-    """The complete schema."""
+    """Return the complete schema."""
     fields = {
         **_naming(),
         "config": config.config(),
@@ -112,7 +112,7 @@ def _naming() -> dict[str, Schema]:
 
 
 def _around() -> dict[str, Schema]:
-    """Network access, monitoring and ingress."""
+    """Return the schemas of network access, monitoring and ingress."""
     return {
         "networkPolicy": closed(
             {

@@ -1,4 +1,4 @@
-"""The schema of `config` and `secrets`: fields and types from `clocksvc.settings`, descriptions from its document."""
+"""The schema of `config` and `secrets`: fields and types of `clocksvc.settings`, and descriptions from its document."""
 
 import re
 from functools import cache
@@ -36,7 +36,7 @@ _URLS: dict[str, Schema] = {
         "not": {"type": "string", "pattern": "password="},
     },
 }
-"""Secrets that may be in a ConfigMap if they contain no password."""
+"""Secret settings that may be in a ConfigMap if they contain no password."""
 _EXPLICIT: dict[str, Schema] = {
     "api.port": PORT,
     "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
@@ -44,22 +44,22 @@ _EXPLICIT: dict[str, Schema] = {
     "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
 }
 _NULL_IS_UNSET = {"redis.url"}
-"""Their default is of no use in a cluster: null in values.yaml means that they must be set."""
+"""Settings whose default is of no use in a cluster. They are null in values.yaml, which means that they must be set."""
 
 
 def config() -> Schema:
-    """The schema of all settings except secrets."""
+    """Return the schema of all settings except secrets."""
     return _schema_of(Settings, "")
 
 
 def overrides() -> Schema:
-    """The schema of the connection settings that beats and workers can override."""
+    """Return the schema of the connection settings that beats and workers can override."""
     sections = ("redis", "kafka", "celery")
     return closed({name: {"$ref": f"#/properties/config/properties/{name}"} for name in sections})
 
 
 def secrets(*, tokens: bool) -> Schema:
-    """The schema of the references to keys of Secrets, one for every secret setting."""
+    """Return the schema of the references to keys of Kubernetes Secrets, one for every secret setting."""
     key = or_null(closed({"name": {**TEXT, "minLength": 1}, "key": {**TEXT, "minLength": 1}}, ["name", "key"]))
     every: dict[str, Schema] = {
         "redis": closed({"url": key, "password": key, "sentinel": closed({"password": key})}),
@@ -80,7 +80,7 @@ def _schema_of(kind: Any, path: str) -> Schema:
     if is_mapping(kind):
         value = unwrap(get_args(kind)[1])
         inner = _schema_of(value, f"{path}.<name>") if is_section(value) else _leaf(value)
-        # Null removes a section that another values file has.
+        # With null, a values file removes a section that another values file sets.
         return named(or_null(inner) if is_section(value) else inner, _CLOCK if path == "clocks" else None)
     return _leaf(kind)
 

@@ -1,4 +1,4 @@
-"""Kubernetes' own definitions, from the newest schemas of `kubernetes-validate`: typos in them are refused too."""
+"""Kubernetes' own definitions, from the newest schemas of `kubernetes-validate`. So Helm rejects typos in them, too."""
 
 import json
 from functools import cache
@@ -28,12 +28,12 @@ _PREFIX = "#/$defs/"
 
 
 def a(name: str) -> Schema:
-    """A reference to one of the roots."""
+    """Return a reference to one of the roots."""
     return {"$ref": f"#/definitions/{_short(f'io.k8s.api.{_ROOTS[name]}')}"}
 
 
 def definitions() -> dict[str, Schema]:
-    """The roots and all definitions that they refer to, without descriptions."""
+    """Return the roots and all definitions to which they refer, without descriptions."""
     found: dict[str, Schema] = {}
     waiting = [f"io.k8s.api.{root}" for root in _ROOTS.values()]
     while waiting:
@@ -56,7 +56,10 @@ def _every() -> dict[str, Any]:
 
 
 def _plain(schema: Any, waiting: list[str], *, names: bool = False) -> Any:
-    """Remove descriptions and extensions, but keep fields with these names. Adds references to `waiting`."""
+    """Return the schema without descriptions and extensions. Fields that have these names are kept.
+
+    Adds the definitions to which the schema refers to `waiting`.
+    """
     if isinstance(schema, list):
         return [_plain(one, waiting) for one in schema]
     if not isinstance(schema, dict):

@@ -16,24 +16,24 @@ PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
 
 
 def closed(fields: Mapping[str, Schema], required: Sequence[str] = ()) -> Schema:
-    """An object with exactly these fields."""
+    """Return an object that allows only these fields."""
     made: Schema = {"type": "object", "additionalProperties": False, "properties": dict(fields)}
     return made | ({"required": list(required)} if required else {})
 
 
 def named(value: Schema, name: Schema | None = None) -> Schema:
-    """An object whose keys are the user's own."""
+    """Return an object whose keys the user can choose."""
     made: Schema = {"type": "object", "additionalProperties": value}
     return made | ({"propertyNames": name} if name else {})
 
 
 def listed(item: Schema) -> Schema:
-    """A list with items of one schema."""
+    """Return a list whose items have this schema."""
     return {"type": "array", "items": item}
 
 
 def or_null(schema: Schema) -> Schema:
-    """The schema, or null. A description stays at the top level, where editors read it."""
+    """Return the schema that also allows null. The description stays at the top level, where editors read it."""
     inner = {key: value for key, value in schema.items() if key != "description"}
     if isinstance(inner.get("type"), str) and "enum" not in inner:
         return {**schema, "type": [inner["type"], "null"]}
@@ -42,5 +42,5 @@ def or_null(schema: Schema) -> Schema:
 
 
 def one_of(*values: str) -> Schema:
-    """One of these strings."""
+    """Return a schema that allows only these strings."""
     return {"type": "string", "enum": list(values)}

@@ -1,4 +1,4 @@
-"""From the parts to the text of the file: the same text each time."""
+"""Serialises the schema. The text is the same in every run."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ _WIDTH = 120
 
 
 def text() -> str:
-    """values.schema.json as Helm reads it. What is Kubernetes' own takes one line for each definition."""
+    """Return the text of values.schema.json. Each of Kubernetes' own definitions is on one line."""
     schema = chart.schema()
     lines = [f" {_key(name)}{_laid(value, 1)}" for name, value in schema.items() if name != "definitions"]
     definitions = [f"  {_key(name)}{_flat(value)}" for name, value in schema["definitions"].items()]
@@ -20,7 +20,7 @@ def text() -> str:
 
 
 def _laid(value: Any, depth: int) -> str:
-    """On one line where it fits."""
+    """Return the JSON on one line if it fits."""
     flat = _flat(value)
     if not isinstance(value, dict) or len(flat) + 20 + depth < _WIDTH:
         return flat
