@@ -34,7 +34,7 @@ _REDIS_OPTIONS = {
 }
 
 
-class ServiceLogging(Logging):  # type: ignore[misc]  # Celery carries no types
+class ServiceLogging(Logging):  # type: ignore[misc]  # Celery has no type annotations
     """Celery's log set-up with the service's formats: text on a terminal, JSON otherwise."""
 
     def setup_handlers(self, logger: logging.Logger, *args: Any, **kwargs: Any) -> logging.Logger:
@@ -47,7 +47,7 @@ class ServiceLogging(Logging):  # type: ignore[misc]  # Celery carries no types
         return logger
 
 
-class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery carries no types
+class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery has no type annotations
     """A Celery app whose workers run without gossip and mingle. They need neither, and start a second sooner
     without."""
 

@@ -41,7 +41,7 @@ class ScheduledTask(NamedTuple):
     message: TaskMessage
 
 
-class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no types
+class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery has no type annotations
     """A beat entry with two more options: `catch_up` (`all` or `last`) and `max_age` (such as `1h`)."""
 
     def __init__(self, *args: Any, catch_up: str = "all", max_age: str | None = None, **named: Any) -> None:
@@ -68,7 +68,7 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery carries no type
         return TaskMessage(self.task, arguments, self.options)
 
 
-class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
+class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type annotations
     """A Celery beat scheduler that follows a clock.
 
     The configuration is read from `CLOCKSVC_CONFIG`. The app's setting `clocksvc_clock` is the name of the clock. It

@@ -63,7 +63,7 @@ def _check(clock: str, task_id: str) -> bool:
         return False
 
 
-@signals.task_success.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery carries no types
+@signals.task_success.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no type annotations
 def _record(sender: Any, **_: Any) -> None:
     request = sender.request
     if getattr(request, _RESULT, None) is not False:

@@ -26,7 +26,7 @@ def remaining_ms(last_ms: int, now_ms: int, every_ms: int) -> int:
     return max(0, boundary.next_boundary(last_ms, every_ms) - now_ms)
 
 
-class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
+class EpochSchedule(BaseSchedule):  # type: ignore[misc]  # Celery has no type annotations
     """A schedule that is due at each multiple of `every_ms` since the epoch. If several were missed, it is due once."""
 
     def __init__(self, every_ms: int, time: Time | None = None) -> None:
@@ -67,7 +67,7 @@ def _nothing() -> None:
     return None
 
 
-class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery carries no types
+class HeartbeatScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type annotations
     """Celery's in-memory scheduler with three changes.
 
     First, it wakes just after a due time. Celery's scheduler wakes 10 ms before a due time and polls. Second, it

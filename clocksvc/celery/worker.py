@@ -28,7 +28,7 @@ def add_health_file(app: Celery) -> None:
     app.steps["consumer"].add(TouchHealthFile)
 
 
-class HealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+class HealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no type annotations
     """Stores the file's path in the worker, and removes the file when the worker stops."""
 
     def __init__(self, worker: Any, health_check_file_path: str | None = None, **options: Any) -> None:
@@ -41,7 +41,7 @@ class HealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carri
             worker.health_file.unlink(missing_ok=True)
 
 
-class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
+class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no type annotations
     """Starts the timer that touches the file. It does so after each connection to the broker, because Celery drops all
     timers when it loses the connection."""
 
@@ -55,7 +55,7 @@ class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
             consumer.timer.call_repeatedly(TOUCH_INTERVAL_S, file.touch)
 
 
-class ReconnectSafeConsumer(Consumer):  # type: ignore[misc]  # Celery carries no types
+class ReconnectSafeConsumer(Consumer):  # type: ignore[misc]  # Celery has no type annotations
     """A consumer that does not restore or acknowledge messages of a lost connection.
 
     kombu 5.7 fails with an AttributeError if it tries to do so, which ends the worker. The broker itself redelivers the

@@ -37,7 +37,7 @@ app.conf.beat_schedule = {
 
 
 # Shared, because the worker that runs them belongs to another app.
-@shared_task(bind=True, name="jobs.nightly")  # type: ignore[untyped-decorator]  # Celery carries no types
+@shared_task(bind=True, name="jobs.nightly")  # type: ignore[untyped-decorator]  # Celery has no type annotations
 def nightly(self: Any, sent_ms: int) -> None:
     """An example of work such as billing for a night. The due time is in the message's headers."""
     _note(self.request, "nightly", self.request.headers["clocksvc-due"], sent_ms)

@@ -57,14 +57,14 @@ def _append(request: Any, entry: str, due: str) -> None:
         log.write(json.dumps(line).encode() + b"\n")
 
 
-@app.task(bind=True, name="beaten.scheduled")  # type: ignore[untyped-decorator]  # Celery carries no types
+@app.task(bind=True, name="beaten.scheduled")  # type: ignore[untyped-decorator]  # Celery has no type annotations
 def scheduled(self: Any, entry: str) -> None:
     """Sent by the beat schedule."""
     _append(self.request, entry, self.request.headers["clocksvc-due"])
 
 
 @on_tick("story", name="ingest.errors.each")
-@app.task(bind=True, name="beaten.each")  # type: ignore[untyped-decorator]  # Celery carries no types
+@app.task(bind=True, name="beaten.each")  # type: ignore[untyped-decorator]  # Celery has no type annotations
 def each(self: Any, tick: dict[str, Any]) -> None:
     """Sent at each tick."""
     _append(self.request, "each tick", tick["time"])

@@ -21,7 +21,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asi
 MINUTE_MS = 60_000
 
 
-class OtherSchedule(BaseSchedule):  # type: ignore[misc]  # Celery carries no types
+class OtherSchedule(BaseSchedule):  # type: ignore[misc]  # Celery has no type annotations
     """A user's own schedule class; Celery has others too, such as `solar`."""
 
 
