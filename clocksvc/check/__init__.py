@@ -1,4 +1,5 @@
-"""`clocksvc check`: finds mistakes in an installation before they hold a clock, and says what to do about each.
+"""`clocksvc check`: finds mistakes in an installation before they cause a hold, and describes how to fix them.
 
-`probe_*` read facts from Redis, Kafka and this machine, in bounded time; `rules_*` evaluate facts, without I/O.
+The modules `probe_*` read facts from Redis, Kafka and this machine. Their waits have time limits. The modules `rules_*`
+evaluate facts, without I/O.
 """

@@ -1,4 +1,4 @@
-"""Reads the facts about the configured Kafka, and each clock's topics, tick log and group. Writes nothing."""
+"""Reads facts about the configured Kafka, and about each clock's topics, tick log and group. Writes nothing."""
 
 from collections.abc import Iterator
 
@@ -18,14 +18,14 @@ SAMPLES_TIMEOUT_S = 5.0
 NEWEST_TIMEOUT_S = 2.0
 RECORDS_PER_PARTITION = 1_000
 MAX_RECORDS = 50_000
-"""How many records are read for the samples of all clocks: one or two seconds of a broker's time."""
+"""How many records are read for the samples of all clocks. A broker needs one or two seconds for this number."""
 
 
 def probe_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
-    """The findings on Kafka.
+    """Yield the findings on Kafka.
 
     Raises:
-        MetadataUnavailable: no answer.
+        MetadataUnavailable: Kafka does not answer, or a request is not authorized.
     """
     with KafkaInspector(settings.kafka_settings(), time) as inspector:
         yield from _probe(inspector, settings, time)

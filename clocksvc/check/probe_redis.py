@@ -1,6 +1,6 @@
-"""Reads the facts about the configured Redis, its time, and each clock's state there, and evaluates them.
+"""Reads facts about the configured Redis, its time, and each clock's state in it, and evaluates them.
 
-Leaves nothing behind. The functions `evaluate_…` do no I/O.
+The probe does not change Redis: it removes the key that it writes. The functions `evaluate_…` do no I/O.
 """
 
 import json
@@ -21,14 +21,14 @@ from clocksvc.settings import Settings
 _NOT_OF_THE_INSTALLATION = frozenset(
     {Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.PAUSED}
 )
-"""Holds that consumers, producers or operators end."""
+"""Reasons of holds that are no mistakes of the installation. Consumers, producers or operators end these holds."""
 
 
 def probe_redis(settings: Settings, time: Time) -> Iterator[Finding]:
-    """The findings on Redis and on each clock's state.
+    """Yield the findings on Redis and on each clock's state.
 
     Raises:
-        StoreUnavailable: no answer.
+        StoreUnavailable: Redis does not answer.
     """
     yield from probe_redis_servers(bootstrap.open_connection(settings))
     specs = settings.clock_specs()
@@ -38,10 +38,10 @@ def probe_redis(settings: Settings, time: Time) -> Iterator[Finding]:
 
 
 def probe_redis_servers(connection: RedisConnection) -> Iterator[Finding]:
-    """The findings on the Redis itself, or on each master of a cluster: version, role, eviction and memory.
+    """Yield the findings on Redis itself: version, role, eviction and memory. For a cluster, test each master.
 
     Raises:
-        StoreUnavailable: no answer.
+        StoreUnavailable: Redis does not answer.
     """
     for facts in read_facts(connection):
         yield from evaluate_server(facts)
@@ -69,19 +69,21 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
         yield problem(part, f"its state can't be read: {error}", to_do, spec.name)
         return
     if snapshot.leader is None:
-        yield ok(part, "no process leads it now; clocksvc serve does", spec.name)
+        yield ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
         return
     last = "no tick yet" if snapshot.last_tick_ms is None else f"last tick {to_rfc3339(snapshot.last_tick_ms)}"
     yield _leader_status(part, f"led by {snapshot.leader}, {last}", snapshot, spec)
 
 
 def _leader_status(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) -> Finding:
-    """With the hold that the leader publishes: only the leader sees some problems, such as its missing Kafka ACLs."""
+    """Evaluate the hold in the leader's status, because only the leader detects some problems, such as missing ACLs."""
     hold = None if snapshot.leader_status is None else json.loads(snapshot.leader_status).get("hold")
     if hold is None:
         return ok(part, text, spec.name)
     level = warning if hold["reason"] in _NOT_OF_THE_INSTALLATION else problem
-    return level(part, f"{text}; it holds, {hold['reason']}: {hold['detail']}", "see docs/runbook.md", spec.name)
+    return level(
+        part, f"{text}; the clock holds ({hold['reason']}): {hold['detail']}", "see docs/runbook.md", spec.name
+    )
 
 
 MIN_VERSION = (6, 2)
@@ -89,29 +91,30 @@ NEARLY_FULL = 0.8
 
 
 def evaluate_server(facts: RedisFacts) -> list[Finding]:
-    """Version, role, eviction and memory of one Redis."""
+    """Evaluate version, role, eviction and memory of one Redis."""
     part = f"redis {facts.node}".rstrip()
     if facts.version is None:
         text = "answers, but this user may not read its version and eviction policy"
-        return [warning(part, text, "allow its user INFO (ACL: +info) so that both can be checked")]
+        return [warning(part, text, "allow the Redis user INFO (ACL: +info), so that both can be checked")]
     return [*_version(part, facts.name, facts.version), *_role(part, facts), *_eviction(part, facts)]
 
 
 def evaluate_store_time(ahead_ms: int, max_future_ms: int) -> Finding:
-    """The store's clock against this machine's.
+    """Compare the time of the store's machine with this machine's time.
 
     Args:
-        ahead_ms: how far the store's clock is ahead; negative if it is behind.
-        max_future_ms: the smallest of all clocks: a store that is so far behind rejects correct reports.
+        ahead_ms: how far the store's time is ahead of this machine's; negative if the store's time is behind.
+        max_future_ms: the smallest `max_future` of all clocks. If the store's time is behind by this much, the store
+            rejects correct reports.
     """
     part = "clock skew"
     text = f"the store's clock is {format_skew(ahead_ms)} this machine's"
     to_do = "synchronize the clocks of both machines with NTP"
     if abs(ahead_ms) < MIN_SKEW_MS:
-        return ok(part, "the store's clock and this machine's agree within a second")
+        return ok(part, "the store's clock and this machine's clock differ by less than a second")
     if ahead_ms <= -max_future_ms:
-        return problem(part, f"{text}: it rejects reports as too far ahead", to_do)
-    return warning(part, f"{text}: ticks wait for the slower of the two", to_do)
+        return problem(part, f"{text}, so the store rejects correct reports as too far ahead", to_do)
+    return warning(part, f"{text}, and ticks wait for the slower of the two clocks", to_do)
 
 
 def _version(part: str, name: str, version: str) -> list[Finding]:
@@ -134,10 +137,10 @@ def _eviction(part: str, facts: RedisFacts) -> list[Finding]:
         return _memory(part, facts)
     limit = f"maxmemory {facts.maxmemory} bytes" if facts.maxmemory else "no maxmemory yet, so nothing is evicted"
     if policy.startswith("allkeys"):
-        harm = "can evict rosters, partition clocks and recent ticks at any time: clocks hold until these are rebuilt"
+        harm = "can evict rosters, partition clocks and recent ticks at any time; clocks then hold until a rebuild"
     else:
         harm = (
-            "can evict leases: leaders then change, and ticks wait until all replicas have announced themselves again"
+            "can evict leases; leaders then change, and ticks wait until all replicas have announced themselves again"
         )
     to_do = "CONFIG SET maxmemory-policy noeviction, or use a separate Redis for clocksvc"
     return [warning(part, f"maxmemory-policy {policy} ({limit}) {harm}", to_do)]
@@ -146,6 +149,6 @@ def _eviction(part: str, facts: RedisFacts) -> list[Finding]:
 def _memory(part: str, facts: RedisFacts) -> list[Finding]:
     if facts.maxmemory and facts.used > NEARLY_FULL * facts.maxmemory:
         share = 100 * facts.used // facts.maxmemory
-        text = f"memory is {share}% of maxmemory: when it is full, Redis rejects writes and every clock holds"
+        text = f"used memory is {share}% of maxmemory; at 100%, Redis rejects writes and every clock holds"
         return [warning(part, text, "raise maxmemory, or use a separate Redis for clocksvc")]
     return [ok(part, "eviction policy noeviction: Redis evicts no key of a clock")]

@@ -15,7 +15,7 @@ _NO_ANSWER = (OSError, http.client.HTTPException, LookupError, TypeError, ValueE
 
 
 def probe_service(settings: Settings) -> Iterator[Finding]:
-    """The findings on address, tokens and port."""
+    """Yield the findings on address, tokens and port."""
     try:
         check_bind(settings.api, insecure=False)
     except InvalidValue as error:
@@ -27,7 +27,7 @@ def probe_service(settings: Settings) -> Iterator[Finding]:
 
 def _tokens(count: int) -> str:
     if count == 0:
-        return "no tokens, and bound to this machine only: all its users have access"
+        return "no tokens, but only this machine can connect; all users of this machine have access"
     return f"{count} token{'s' * (count != 1)}"
 
 
@@ -41,23 +41,26 @@ def _port(host: str, port: int, clocks: Collection[str]) -> Finding:
         if _is_clocksvc(host, port):
             return _compare_clocks(part, host, port, clocks)
         text = f"clocksvc can't listen on {host}:{port}: {error.strerror or error}"
-        return problem(part, text, "stop the process that uses it, or set api.host and api.port to a free address")
+        return problem(part, text, "stop the process that uses the port, or set api.host and api.port to a free one")
     return ok(part, f"{host}:{port} is free")
 
 
 def _compare_clocks(part: str, host: str, port: int, clocks: Collection[str]) -> Finding:
-    """Whether a running clocksvc serves the configured clocks. Sends no token: the other process may not be trusted."""
+    """Test whether a running clocksvc serves the configured clocks.
+
+    Sends no token, because the other process may not be trusted.
+    """
     try:
         served = [str(clock["clock"]) for clock in _get(host, port, "/v1/clocks")["clocks"]]
     except _NO_ANSWER:
-        return ok(part, "a clocksvc is already running there; without a token it does not list its clocks")
+        return ok(part, "a clocksvc is already running there; its clocks are not known, because it requires a token")
     if set(clocks) <= set(served):
-        return ok(part, "a clocksvc is already running there, with these clocks")
+        return ok(part, "a clocksvc is already running there, with the configured clocks")
     text = (
-        f"another clocksvc is running there, with the clocks {', '.join(served) or 'none'}, without "
-        f"{', '.join(sorted(set(clocks) - set(served)))}; clocksvc serve could not listen on the port"
+        f"a clocksvc with another configuration is running there: it has the clocks {', '.join(served) or '(none)'}, "
+        f"but not {', '.join(sorted(set(clocks) - set(served)))}; `clocksvc serve` can't listen on the same port"
     )
-    return warning(part, text, "stop it, or set api.port to a free port")
+    return warning(part, text, "stop that clocksvc, or set api.port to a free port")
 
 
 def _try_to_bind(host: str, port: int) -> None:
@@ -68,7 +71,7 @@ def _try_to_bind(host: str, port: int) -> None:
 
 
 def _is_clocksvc(host: str, port: int) -> bool:
-    """True if the OpenAPI document there is a clocksvc's."""
+    """True if the server at this port has the OpenAPI document of clocksvc."""
     try:
         return "clocksvc" in str(_get(host, port, "/openapi.json")["info"]["title"]).lower()
     except _NO_ANSWER:
@@ -76,7 +79,7 @@ def _is_clocksvc(host: str, port: int) -> bool:
 
 
 def _get(host: str, port: int, path: str) -> Any:
-    """The JSON at a path. Raises one of `_NO_ANSWER`; so does a look-up in unexpected JSON."""
+    """Return the JSON at a path. Raises one of `_NO_ANSWER`. A caller's look-up in unexpected JSON raises one, too."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     connection = http.client.HTTPConnection(reachable, port, timeout=HTTP_TIMEOUT_S)
     try:

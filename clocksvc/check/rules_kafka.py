@@ -10,11 +10,12 @@ from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
 MIN_VERSION = (3, 7)
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-"""What a leader does with its tick log, by Kafka's names. Its transactional id is not tested: that would fence it."""
+"""Kafka's names of a leader's operations on its tick log. The transactional id is not tested, because that would fence
+the leader."""
 
 
 def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:
-    """Whether the cluster is new enough."""
+    """Test whether the version of Kafka is new enough."""
     text = f"answers: cluster {facts.cluster_id}, {facts.brokers} broker{'s' * (facts.brokers != 1)}"
     if facts.protocol is None:
         return [ok("kafka", text)]
@@ -26,7 +27,7 @@ def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:
 
 
 def evaluate_tick_log(spec: ClockSpec, facts: TopicFacts | None, brokers: int) -> list[Finding]:
-    """Whether the tick log's topic could lose ticks, and whether this user has the rights of a leader."""
+    """Test whether the tick log's topic could lose ticks, and whether this user has the permissions of a leader."""
     part = f"tick log {spec.tick_log}"
     if facts is None:
         return [ok(part, "does not exist yet: the clock's first leader creates it", spec.name)]
@@ -38,39 +39,41 @@ def evaluate_tick_log(spec: ClockSpec, facts: TopicFacts | None, brokers: int) -
 
 
 def tick_log_not_creatable(spec: ClockSpec, reason: str) -> Finding:
-    """The problem that the tick log does not exist, and that this user may not create it."""
+    """Return the problem that the tick log does not exist and this user may not create it."""
     text = f"does not exist, and can't be created: {reason}"
     to_do = "allow this user Create on the topic, or create it as docs/security.md describes"
     return problem(f"tick log {spec.tick_log}", text, to_do, spec.name)
 
 
 def evaluate_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collection[Partition]) -> list[Finding]:
-    """Whether the clock's consumer group exists and reads these partitions.
+    """Test whether the clock's consumer group exists and reads these partitions.
 
     Args:
         facts: None if this user may not describe the group.
     """
     part = f"group {spec.group}"
     if facts is None:
-        text = "this user may not describe it: whether its consumers run and commit is not known"
+        text = "this user may not describe it, so check can't find out whether its consumers run and commit"
         return [warning(part, text, "allow this user Describe on the group; only check needs it", spec.name)]
     if not facts.known:
-        similar = f": Kafka knows {', '.join(facts.similar)}" if facts.similar else ""
+        similar = f" (Kafka has {', '.join(facts.similar)})" if facts.similar else ""
         to_do = (
-            f"start its consumers, or correct clocks.{spec.name}.group{similar}; reports of another group are rejected"
+            f"start its consumers, or correct clocks.{spec.name}.group{similar}; reports of other groups are rejected"
         )
-        return [warning(part, "Kafka knows no such group: no consumer has joined or committed yet", to_do, spec.name)]
+        return [warning(part, "does not exist in Kafka: no consumer has joined or committed yet", to_do, spec.name)]
     return [*_members(spec, part, facts, partitions), *_offsets(spec, part, facts, partitions)]
 
 
 def evaluate_broker_time(clock: str, appended_ms: int | None, emitted_ms: int | None, now_ms: int) -> Finding:
-    """The brokers' clock against the leader's and this machine's, by the newest tick in the tick log.
+    """Compare the broker's time in the newest tick of the tick log with the leader's and this machine's time.
 
-    The check writes no record, so a broker that is behind this machine is seen only by comparison with its leader.
+    The check writes no record. Therefore it can detect a broker whose time is behind only by comparison with the
+    leader's time.
 
     Args:
-        appended_ms: the broker's time when it appended the tick; None without a tick, or without LogAppendTime.
-        emitted_ms: the leader's time when it emitted the tick.
+        appended_ms: the broker's time when it appended the tick; None if there is no tick, or if the topic does not
+            have LogAppendTime.
+        emitted_ms: the leader's time when it emitted the tick; None if there is no tick.
     """
     part = "clock skew"
     to_do = "synchronize the clocks of brokers and replicas of clocksvc with NTP"
@@ -82,7 +85,8 @@ def evaluate_broker_time(clock: str, appended_ms: int | None, emitted_ms: int | 
         return warning(part, text, to_do, clock)
     ahead_ms = appended_ms - emitted_ms
     if abs(ahead_ms) < MIN_SKEW_MS:
-        return ok(part, "the brokers' clock and the leader's agreed within a second at the last tick", clock)
+        text = "the brokers' clock and the leader's clock differed by less than a second at the last tick"
+        return ok(part, text, clock)
     slow = ", unless the commit took that long" if ahead_ms > 0 else ""
     text = f"the brokers' clock was {format_skew(ahead_ms)} the leader's at the last tick{slow}"
     return warning(part, text, to_do, clock)
@@ -91,22 +95,23 @@ def evaluate_broker_time(clock: str, appended_ms: int | None, emitted_ms: int | 
 def _members(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collection[Partition]) -> list[Finding]:
     if facts.members == 0:
         text = (
-            "has no members now: no consumer reports, and the clock holds (unless consumers assign partitions by hand)"
+            "has no members now, so no consumer reports and the clock holds (unless consumers assign partitions "
+            "themselves)"
         )
         return [warning(part, text, "start its consumers", spec.name)]
     elsewhere = {partition.topic for partition in facts.assigned} - set(spec.topics)
     unread = sorted(set(partitions) - facts.assigned)
     members = f"{facts.members} member{'s' * (facts.members != 1)}"
     if partitions and len(unread) == len(partitions):
-        reads = f", it reads {', '.join(sorted(elsewhere))}" if elsewhere else ""
+        reads = f"; the group reads {', '.join(sorted(elsewhere))}" if elsewhere else ""
         text = f"has {members}, none of which reads {', '.join(spec.topics)}{reads}"
-        to_do = f"correct clocks.{spec.name}.group or .topics, or what the consumers subscribe to"
+        to_do = f"correct clocks.{spec.name}.group or .topics, or the topics that the consumers subscribe to"
         return [problem(part, text, to_do, spec.name)]
     if unread:
         text = (
             f"has {members}, but {len(unread)} of {len(partitions)} partitions are not assigned: {name_first(unread)}"
         )
-        to_do = "check whether the group rebalances; if it stays so, restart the consumers"
+        to_do = "check whether the group rebalances; if partitions remain unassigned, restart the consumers"
         return [warning(part, text, to_do, spec.name)]
     return [ok(part, f"has {members}, which read all {len(partitions)} partitions", spec.name)]
 
@@ -117,8 +122,8 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
         return [ok(part, "has committed offsets for every partition", spec.name)] if partitions else []
     text = f"has committed no offset for {len(without)} of {len(partitions)} partitions: {name_first(without)}"
     to_do = (
-        "put records or heartbeats into them, so that their consumers report; nothing to do if the consumers keep "
-        "their offsets outside Kafka"
+        "write records or heartbeats to these partitions, so that their consumers report; if the consumers store their "
+        "offsets outside Kafka, no action is needed"
     )
     return [warning(part, text, to_do, spec.name)]
 
@@ -129,7 +134,7 @@ def _missing_operation(part: str, operation: str, spec: ClockSpec) -> Finding:
 
 
 def _tick_log_topic(name: str, facts: TopicFacts, brokers: int) -> TickLogTopic:
-    """The topic with its facts; settings that Kafka does not list count as correct."""
+    """Return the topic with its facts. A setting that Kafka does not list gets the wanted value."""
     default = TickLogTopic(name)
     return TickLogTopic(
         name,
@@ -144,6 +149,6 @@ def _tick_log_topic(name: str, facts: TopicFacts, brokers: int) -> TickLogTopic:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """What is wrong, and what to do: see `problems`."""
+    """Return the two parts of a text from `problems` or `warnings`: what is wrong, and what to do."""
     wrong, _, to_do = text.partition(": ")
     return wrong, to_do or "check the tick log's replicas"

@@ -12,24 +12,24 @@ from clocksvc.kafka.cluster_facts import TopicFacts
 
 SHORT_RETENTION_MS = 3_600_000
 LOOKS_LIKE_SECONDS = 10**11
-"""As milliseconds since the epoch, smaller values are before 1973: they are seconds."""
+"""Milliseconds since the epoch. Smaller timestamps would be before 1973, so they are probably seconds."""
 FEW_RECORDS = 100
 UNLIMITED_MS = 10 * 365 * 86_400_000
 
 _STEPS_S = (0, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800)
 _HOUR_MS = 3_600_000
 _OUTLIER_FACTOR = 10
-"""If the maximum is so many times the 99th percentile (or a second), it comes from outliers."""
+"""The maximum comes from outliers if it is more than this many times the 99th percentile (or a second, if larger)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfOrderness:
-    """How far records of a sample are behind the highest earlier timestamp of their partition.
+    """How far the timestamps of a sample are behind the highest earlier timestamp of their partition.
 
     Attributes:
         records: the number of records with a timestamp.
-        late: the number of records that are behind at all.
-        p99_ms, max_ms: the 99th percentile and the maximum, over all records.
+        late: the number of records whose timestamp is behind.
+        p99_ms, max_ms: the 99th percentile and the maximum of the distance, over all records.
     """
 
     records: int
@@ -44,14 +44,18 @@ class OutOfOrderness:
 
     @property
     def recommended_ms(self) -> int:
-        """The `max_out_of_orderness` that covers the sample without outliers, rounded up to a common duration."""
+        """The `max_out_of_orderness` that is sufficient for the sample without outliers, rounded up."""
         wanted_ms = self.p99_ms if self.has_outliers else self.max_ms
         full_hours_ms = -(-wanted_ms // _HOUR_MS) * _HOUR_MS
         return next((step * 1000 for step in _STEPS_S if step * 1000 >= wanted_ms), full_hours_ms)
 
 
 def measure(partitions: Iterable[Sequence[int]]) -> OutOfOrderness:
-    """Measure a sample: each partition's timestamps (ms) in order of offset. Missing timestamps (-1) are ignored."""
+    """Measure the out-of-orderness of a sample.
+
+    Args:
+        partitions: for each partition its timestamps (ms) in order of offset. Missing timestamps (-1) are ignored.
+    """
     lags: list[int] = []
     for timestamps in partitions:
         valid = [timestamp for timestamp in timestamps if timestamp >= 0]
@@ -62,7 +66,7 @@ def measure(partitions: Iterable[Sequence[int]]) -> OutOfOrderness:
 
 
 def evaluate_topic(spec: ClockSpec, topic: str, facts: TopicFacts | None) -> list[Finding]:
-    """Existence, timestamps, retention and heartbeats of one topic."""
+    """Evaluate existence, timestamp type, permissions, retention and heartbeats of one topic."""
     part = f"topic {topic}"
     if facts is None:
         to_do = "create it, or correct clocks.topics; clocksvc does not create watched topics"
@@ -79,18 +83,18 @@ def evaluate_topic(spec: ClockSpec, topic: str, facts: TopicFacts | None) -> lis
 def evaluate_sample(
     spec: ClockSpec, topic: str, sample: Mapping[Partition, Sequence[int]], now_ms: int
 ) -> list[Finding]:
-    """Units and out-of-orderness of a CreateTime topic's newest records."""
+    """Evaluate the timestamps of a CreateTime topic's newest records: their unit and their out-of-orderness."""
     part = f"topic {topic}"
     timestamps = [timestamp for partition in sample.values() for timestamp in partition]
     if not timestamps:
-        text = "has no records to sample: the max_out_of_orderness that it needs is not known yet"
+        text = "has no records yet, so the max_out_of_orderness that it needs can't be measured"
         return [ok(part, text, spec.name)]
     return [*_timestamps(spec, part, timestamps, now_ms), *_out_of_orderness(spec, part, sample)]
 
 
 def _timestamp_type(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> list[Finding]:
     if facts.timestamp_type is None:
-        text = "its message.timestamp.type is not known: it counts as CreateTime"
+        text = "this user may not read its message.timestamp.type, so check assumes CreateTime"
         return [warning(part, text, "allow this user DescribeConfigs on the topic", spec.name)]
     if facts.timestamp_type is TimestampType.LOG_APPEND_TIME:
         return [ok(part, "message.timestamp.type is LogAppendTime: records are never out of order", spec.name)]
@@ -108,7 +112,7 @@ def _timestamp_type(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -
 def _readable(spec: ClockSpec, part: str, facts: TopicFacts) -> list[Finding]:
     if facts.timestamp_type is TimestampType.LOG_APPEND_TIME or not facts.lacks("READ"):
         return []
-    text = "this user lacks Read: the max_out_of_orderness that it needs can't be measured"
+    text = "this user lacks Read, so the max_out_of_orderness that the topic needs can't be measured"
     return [warning(part, text, "allow this user Read on the topic; only check needs it", spec.name)]
 
 
@@ -117,8 +121,8 @@ def _retention(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> lis
     if not deletes or facts.retention_ms is None or not 0 <= facts.retention_ms < SHORT_RETENTION_MS:
         return []
     text = (
-        f"retention.ms is {format_duration(facts.retention_ms)}: records can be deleted before a consumer that was "
-        "down has processed them, and ticks do not show it"
+        f"retention.ms is {format_duration(facts.retention_ms)}: if a consumer is down for this long, records are "
+        "deleted before they are processed, and ticks do not show this"
     )
     return [warning(part, text, _alter(topic, "retention.ms", 7 * 86_400_000), spec.name)]
 
@@ -126,7 +130,7 @@ def _retention(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> lis
 def _heartbeat(spec: ClockSpec, part: str, facts: TopicFacts) -> list[Finding]:
     if spec.heartbeat is None or spec.heartbeat.key is not None or "compact" not in (facts.cleanup_policy or ""):
         return []
-    text = "is compacted, so Kafka rejects records without a key, and heartbeats have none"
+    text = "is compacted, so Kafka rejects heartbeats, because they have no key"
     to_do = f"set clocks.{spec.name}.heartbeat.key to a key that no other record has"
     return [problem(part, text, to_do, spec.name)]
 
@@ -160,19 +164,19 @@ def _out_of_orderness(spec: ClockSpec, part: str, sample: Mapping[Partition, Seq
     most, maximum = format_duration(seen.p99_ms), format_duration(seen.max_ms)
     text = (
         f"{seen.late} of its newest {seen.records} records come after a record of their partition with a later "
-        f"timestamp: 99% of all by at most {most}, the maximum is {maximum}"
+        f"timestamp; the 99th percentile of the difference is {most}, the maximum is {maximum}"
     )
     if seen.max_ms > effective_ms:
         recommended = format_duration(seen.recommended_ms)
         rest = "; the few outliers will be counted as late records" if seen.has_outliers else ""
         to_do = f"set clocks.{spec.name}.max_out_of_orderness to {recommended} or more{rest}"
         if seen.has_outliers and seen.recommended_ms <= effective_ms:
-            to_do = "find out which producers send these few records so late: they are counted as late records"
+            to_do = "find out which producers send these few records so late; they are counted as late records"
         return [warning(part, f"{text}; max_out_of_orderness is {format_duration(effective_ms)}", to_do, spec.name)]
-    text += f"; max_out_of_orderness {format_duration(effective_ms)} covers this"
+    text += f"; max_out_of_orderness {format_duration(effective_ms)} is sufficient"
     sufficient_ms = max(seen.recommended_ms, 1000)
     if seen.records >= FEW_RECORDS and sufficient_ms < effective_ms:
-        text += f", {format_duration(sufficient_ms)} would, too"
+        text += f", and {format_duration(sufficient_ms)} would be, too"
     return [ok(part, text, spec.name)]
 
 

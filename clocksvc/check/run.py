@@ -1,4 +1,4 @@
-"""Runs all probes, each in a thread of its own and in bounded time: a server that is down delays no other finding."""
+"""Runs all probes with a time limit. Each has its own thread, so a server that is down does not delay the others."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +21,10 @@ _ADVICE = {
 
 
 def run(settings: Settings, time: Time, deadline_s: float = DEADLINE_S) -> list[Finding]:
-    """All findings, grouped by probe. Blocks for `deadline_s` at most; a probe that takes longer is a problem, too."""
+    """Return all findings, grouped by probe. Blocks for `deadline_s` at most.
+
+    If a probe takes longer, this is a problem among the findings.
+    """
     probes = [
         _Probe("service", lambda: probe_service(settings)),
         _Probe("redis", lambda: probe_redis(settings, time)),
@@ -41,13 +44,13 @@ class _Probe:
         self._thread.start()
 
     def findings(self, timeout_s: float) -> list[Finding]:
-        """Wait for the probe's end, and return what it has found by then."""
+        """Wait until the probe has ended, for `timeout_s` at most, and return its findings."""
         self._thread.join(timeout_s)
         late = self._thread.is_alive()
         found = list(self._found)
         if late:
             text = "did not answer all requests in time, so this check is not complete"
-            found.append(problem(self._name, text, "check whether it is overloaded, or far away"))
+            found.append(problem(self._name, text, f"check whether {self._name} or the network is slow"))
         return found
 
     def _collect(self) -> None:
@@ -56,5 +59,5 @@ class _Probe:
                 self._found.append(finding)
         except ClocksvcError as error:
             self._found.append(problem(self._name, str(error), _ADVICE[self._name]))
-        except Exception as error:  # the traceback of a thread would be lost
+        except Exception as error:  # otherwise only the thread would end, and the finding would be missing
             self._found.append(problem(self._name, f"the check itself failed: {error!r}", "report this as a bug"))

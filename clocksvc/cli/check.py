@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add configuration and output format."""
+    """Add the arguments: the configuration file and the output format."""
     parser.description = (
         "Check configuration, Redis, Kafka, topics, consumer groups and tick logs, and print what is wrong and what to "
         "do about it. Changes nothing. Exit code 0: no problems (there may be warnings). 1: problems."
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every finding. Returns 1 if there is a problem."""
+    """Print every finding, and return the exit code: 1 if there is a problem."""
     from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
     from clocksvc.interfaces.time import SystemTime
@@ -43,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings_problems(problems: Sequence[str], file: str | None) -> "list[Finding]":
-    """A finding for each problem; the last one says what to do."""
+    """Return a finding for each problem. Only the last finding contains what to do."""
     from clocksvc.check.finding import problem
 
     texts = problems if file is None else [f"{file}: {text}" for text in problems]
     unnamed = " (no file: neither --config nor CLOCKSVC_CONFIG is set)" if file is None else ""
-    to_do = f"correct it{unnamed}; nothing else was checked"
+    to_do = f"correct the configuration{unnamed}; nothing else was checked"
     *others, last = texts
     return [*(problem("configuration", text, "") for text in others), problem("configuration", last, to_do)]
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how commands print. No logic of a single command."""
+"""Options and output functions for several commands. Contains no logic of a single command."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`, for commands that read the configuration."""
+    """Add the option `--config`, for commands that read the configuration."""
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -32,7 +32,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file(args: argparse.Namespace) -> str | None:
-    """The file from `--config` or CLOCKSVC_CONFIG; None if neither is set."""
+    """Return the file name from `--config` or CLOCKSVC_CONFIG; None if neither is set."""
     return args.config or os.environ.get("CLOCKSVC_CONFIG") or None
 
 
@@ -40,10 +40,10 @@ def load_settings(args: argparse.Namespace, overrides: Mapping[str, object] = Ma
     """Load the configuration from `--config` and the environment.
 
     Args:
-        overrides: configuration variables set by other arguments; a value of None sets nothing.
+        overrides: configuration variables that other arguments set. Variables with the value None are ignored.
 
     Raises:
-        SettingsError: lists every problem of the configuration.
+        SettingsError: the configuration is not valid. The message lists every problem.
     """
     from clocksvc.settings import load
 
@@ -51,9 +51,9 @@ def load_settings(args: argparse.Namespace, overrides: Mapping[str, object] = Ma
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """Add `--url`, for commands that call a service.
+    """Add the option `--url`, for commands that call a service.
 
-    There is no option for the token: all users of a machine can read the arguments of its processes.
+    There is no option for the token, because all users of a machine can read the arguments of processes.
     """
     parser.add_argument(
         "--url",
@@ -63,20 +63,20 @@ def add_url(parser: argparse.ArgumentParser) -> None:
 
 
 def service_token() -> str | None:
-    """The token in CLOCKSVC_TOKEN; None if there is none."""
+    """Return the token in CLOCKSVC_TOKEN; None if there is no token."""
     return os.environ.get("CLOCKSVC_TOKEN") or None
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add `--json`; `what` names in the help what is printed."""
+    """Add the option `--json`. The help contains `what`, a description of the printed value."""
     parser.add_argument("--json", action="store_true", help=f"print {what} as JSON")
 
 
 def duration_ms(field: str, text: str) -> int:
-    """Milliseconds from a duration as written in the configuration.
+    """Parse a duration in the form of the configuration, and return milliseconds.
 
     Raises:
-        InvalidValue: names `field`.
+        InvalidValue: the text is not a duration. The error contains `field`.
     """
     try:
         return parse_duration(text)
@@ -85,24 +85,24 @@ def duration_ms(field: str, text: str) -> int:
 
 
 def error_text(error: BaseException) -> str:
-    """The error's message; with what to do about it if the service can't be reached or asks for a token."""
+    """Return the error's message. If the service can't be reached or requires a token, append what to do."""
     if is_connection_refused(error):
         return f"{error}; start it with `clocksvc serve`, or set its address with --url or CLOCKSVC_URL"
     return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if is_unauthenticated(error) else str(error)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on one line and flush, so that a reader of a pipe gets it at once."""
+    """Print one JSON value on one line, and flush, so that the reader of a pipe receives it immediately."""
     print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), flush=True)
 
 
 def note(text: str) -> None:
-    """Print a line to stderr: for the person who waits, not for the pipe."""
+    """Print a line to stderr, so that it is not part of the output in a pipe."""
     print(text, file=sys.stderr, flush=True)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as text with aligned columns. All rows have the same number of cells."""
+    """Return the rows as text with aligned columns. All rows must have the same number of cells."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add configuration and clocks."""
+    """Add the arguments: the configuration file, clocks and output format."""
     parser.description = (
         "Send one heartbeat to every partition of the clocks' topics, and wait until all are delivered. Exit code 1: a "
-        "partition got none. Running it again does no harm."
+        "heartbeat was not delivered. It is safe to run the command again."
     )
     add_config(parser)
     parser.add_argument("clocks", nargs="*", metavar="CLOCK", help="default: all clocks with heartbeats")
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Send a round for each clock. Returns 1 if a heartbeat was not delivered."""
+    """Send a round of heartbeats for each clock. Return the exit code: 1 if a heartbeat was not delivered."""
     from clocksvc.interfaces.time import SystemTime
     from clocksvc.service import bootstrap, heartbeats
 

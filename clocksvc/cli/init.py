@@ -1,4 +1,4 @@
-"""`clocksvc init`: writes to a clock's tick log where the clock begins (`clocksvc.leader.set_first_tick`)."""
+"""`clocksvc init`: sets a clock's last tick by a record in its tick log (`clocksvc.leader.set_first_tick`)."""
 
 import argparse
 
@@ -8,11 +8,11 @@ from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add configuration, clock and last tick."""
+    """Add the arguments: the configuration file, the clock, the last tick and the output format."""
     parser.description = (
-        "Set the last tick of a clock that has not ticked yet: its first tick is the boundary after it. Or set where a "
-        "clock continues that holds with ticklog_truncated. Publishes no tick. A running leader is fenced and comes "
-        "back within seconds."
+        "Set the last tick of a clock that has not ticked yet, or of a clock that holds with ticklog_truncated. The "
+        "clock's next tick is the boundary after it. The command publishes no tick. It fences a running leader, which "
+        "continues within seconds."
     )
     add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Commit the record and print the next tick."""
+    """Commit the record, print the next tick, and return the exit code 0."""
     from clocksvc.interfaces.time import SystemTime
     from clocksvc.leader.set_first_tick import FIELD, set_first_tick
     from clocksvc.service import bootstrap

@@ -1,7 +1,7 @@
-"""`clocksvc COMMAND`: runs a command; prints each error of clocksvc as one line and exits with code 1.
+"""`clocksvc COMMAND`: runs a command. Each error of clocksvc is printed as one line, and the exit code is then 1.
 
-The module of a command is imported only when that command is called: a plain install, without the extra `server`, must
-be able to call a service.
+The module of a command is imported only when the command is called. Reason: an installation without the extra `server`
+must be able to call a service.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from clocksvc.errors import ClocksvcError
 
 OK, ERROR, USAGE, NOT_REACHED = 0, 1, 2, 3
 INTERRUPTED, PIPE_CLOSED = 130, 141
-"""What a shell shows for a process that was ended by Ctrl-C or by a closed pipe."""
+"""The exit codes that a shell shows for a process that was ended by Ctrl-C or by a closed pipe."""
 
 COMMANDS = {
     "dev": ("clocksvc.dev.command", "run a complete clocksvc on this machine, with Kafka, Valkey and a demo"),
@@ -38,7 +38,7 @@ COMMANDS = {
     "resume": ("clocksvc.cli.override_commands:RESUME", "resume a paused clock"),
     "wait": ("clocksvc.cli.wait", "wait until a clock has reached a time: exit code 0 reached, 3 not reached"),
 }
-"""Module of each command, with the object in it after a colon, and the command's line in `--help`."""
+"""For each command, its module (with `:OBJECT` if the command is an object in it) and its line in `--help`."""
 
 _EXTRAS = {
     "server": ("confluent_kafka", "fastapi", "uvicorn", "pydantic", "yaml", "prometheus_client"),
@@ -48,21 +48,21 @@ _EXTRAS = {
 
 
 _NO_LOG = logging.NullHandler()
-"""Commands log nothing unless they set up logging: their errors are enough."""
+"""Commands log nothing unless they set up logging, because their error messages are sufficient."""
 
 
 class Command(Protocol):
-    """A command: a module, or an object in one."""
+    """The functions of a command. A command is a module, or an object in a module."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the arguments and the description of the command."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Run the command. Returns the exit code."""
+        """Run the command, and return the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 1 is an error, 2 wrong usage."""
+    """Run one command, and return its exit code: 1 for an error, 2 for wrong usage. A command can have other codes."""
     given = list(sys.argv[1:] if argv is None else argv)
     name = next((argument for argument in given if not argument.startswith("-")), "")
     try:
@@ -116,7 +116,7 @@ def _missing(error: ModuleNotFoundError) -> str:
     module = (error.name or "").partition(".")[0]
     for extra, modules in _EXTRAS.items():
         if module in modules:
-            return f"this needs {module}, which is in the extra {extra!r}: pip install 'clocksvc[{extra}]'"
+            return f"the package {module} is missing. Install the extra {extra!r}: pip install 'clocksvc[{extra}]'"
     raise error
 
 

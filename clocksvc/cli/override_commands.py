@@ -1,4 +1,4 @@
-"""`clocksvc exclude`, `include`, `pause` and `resume`: one request to a service, then the overrides in force."""
+"""`clocksvc exclude`, `include`, `pause` and `resume`: send one request to a service, and print the overrides."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -19,14 +19,18 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 
 TIMEOUT_S = 30.0
-"""Longer than a service needs to learn the outcome, or to give up waiting for it."""
+"""Longer than the service waits for the outcome of a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideCommand:
     """One of the four commands.
 
-    `done` is printed after success, with `{partition}` replaced.
+    Attributes:
+        description: the first sentences of the command's help.
+        method, resource: the HTTP method, and the last part of the path.
+        done: the text that is printed after success. `{partition}` in it is replaced.
+        takes_partition: True if the command has the argument TOPIC:PARTITION.
     """
 
     description: str
@@ -36,8 +40,8 @@ class OverrideCommand:
     takes_partition: bool = False
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add service, clock, partition (if there is one) and reason."""
-        parser.description = f"{self.description} Exit code 0: it is committed to the tick log."
+        """Add the arguments: service, clock, partition (for exclude and include), reason and output format."""
+        parser.description = f"{self.description} Exit code 0: the change is committed to the tick log."
         add_url(parser)
         parser.add_argument("clock", metavar="CLOCK")
         if self.takes_partition:
@@ -48,11 +52,11 @@ class OverrideCommand:
         add_json(parser, "the clock's exclusions and pause after the request")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Send the request and print the overrides in force after it. Blocks at most 30 s.
+        """Send the request, print the overrides after it, and return the exit code 0. Blocks for 30 s at most.
 
         Raises:
-            InvalidValue: clock, partition or reason are not valid; nothing was sent.
-            RequestRejected, UnknownClock, ServiceUnavailable: as the service answers.
+            InvalidValue: clock, partition or reason are not valid. No request was sent.
+            RequestRejected, UnknownClock, ServiceUnavailable: depending on the answer of the service.
         """
         check_clock_name("CLOCK", args.clock)
         check_reason(args.reason)
@@ -106,7 +110,7 @@ RESUME = OverrideCommand("Resume a paused clock.", "POST", "resume", "not paused
 def override_lines(
     clock: str, exclusions: Iterable[Exclusion], pause: Pause | None, last_tick: Tick | None = None
 ) -> Iterator[str]:
-    """A line for the clock's pause and one for each of its exclusions: who, when, why."""
+    """Yield one line for the clock's pause and one for each exclusion, with the user, the time and the reason."""
     if pause is not None:
         at = "" if last_tick is None else f" (last tick {to_rfc3339(last_tick.at_ms)})"
         yield f"{clock}: paused {_audit_text(pause)}{at}"
@@ -123,7 +127,7 @@ def _send(client: ServiceClient, method: str, path: str, body: dict[str, Any]) -
         return client.send(method, path, body, timeout_s=TIMEOUT_S)
     except ServiceUnavailable as error:
         if error.__cause__ is None or is_connection_refused(error):
-            raise  # the service says whether anything can have changed; if there is no service, nothing has
+            raise  # the service's answer contains the outcome; if there is no service, nothing has changed
         raise ServiceUnavailable(
-            f"{error}: the outcome is unknown. Look with `clocksvc status`, or send it again: that is safe"
+            f"{error}: the outcome is unknown. Check it with `clocksvc status`, or run the command again, which is safe"
         ) from error

@@ -1,8 +1,10 @@
-"""`clocksvc serve`: one process with leaders and feeds of all clocks, metrics and the HTTP API.
+"""`clocksvc serve`: runs one process with leaders and feeds of all clocks, metrics and the HTTP API.
 
-It starts even if Redis or Kafka can't be reached; the clocks then hold and show why. At the end it accepts no new
-connections and ends streams and long polls. While running requests are finished, the leaders finish their step and
-release their leases, so a slow client does not delay the takeover by another replica.
+The process starts even if Redis or Kafka can't be reached. The clocks then hold, and their status shows the reason.
+
+When the process ends, it accepts no new connections, and ends streams and long polls. Then it does two things at the
+same time: the HTTP server finishes the running requests, and the leaders finish their steps and release their leases.
+Therefore a slow client does not delay the next leader.
 """
 
 import argparse
@@ -43,7 +45,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add address and logging."""
+    """Add the arguments: the configuration file, address and logging."""
     add_config(parser)
     parser.add_argument("--host", help="listen on this address instead of api.host")
     parser.add_argument("--port", type=int, help="listen on this port instead of api.port; 0: any free port")
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, and return the exit code 0."""
     setup_logging(args.log_format, level=args.log_level)
     address = {"CLOCKSVC_API__HOST": args.host, "CLOCKSVC_API__PORT": args.port}
     serve(load_settings(args, address), insecure=args.insecure)
@@ -65,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve(settings: Settings, *, insecure: bool = False) -> None:
-    """Block until SIGTERM or SIGINT. Only the main thread may call it.
+    """Serve until SIGTERM or SIGINT. Blocks. Only the main thread may call this function.
 
     Raises:
-        InvalidValue: the address can't be bound, or needs tokens.
+        InvalidValue: the process can't listen on the address, or the address requires tokens.
         SettingsError: librdkafka rejects the settings.
     """
     check_bind(settings.api, insecure)
@@ -101,10 +103,13 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
 
 
 def _listen(api: ApiSettings) -> socket.socket:
-    """Bind before anything else starts, so that a port in use is a single clear error."""
+    """Return a socket that listens on the API's address.
+
+    Called before all else, so that a port in use causes only one error.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(api.host, api.port, type=socket.SOCK_STREAM)[0]
-        # Without the protocol, asyncio leaves Nagle's algorithm on: the second half of a response comes 40 ms late.
+        # With the protocol, asyncio switches Nagle's algorithm off, which would delay half of a response by 40 ms.
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise InvalidValue("api.host", api.host, f"wanted an address of this machine ({error.strerror})") from error
@@ -115,13 +120,19 @@ def _listen(api: ApiSettings) -> socket.socket:
         listener.set_inheritable(False)
     except OSError as error:
         listener.close()
-        wanted = f"wanted a free port of {api.host} ({error.strerror}): stop what uses it, or choose another port"
+        wanted = (
+            f"wanted a free port of {api.host} ({error.strerror}): stop the process that uses the port, or choose "
+            "another port"
+        )
         raise InvalidValue("api.port", api.port, wanted) from error
     return listener
 
 
 def _allow_many_files() -> None:
-    """Raise the limit of open files to the hard limit: each connection is one, and the usual soft limit is 1,024."""
+    """Raise the soft limit of open files to the hard limit.
+
+    Each connection is an open file, and the usual soft limit is only 1,024.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -142,7 +153,7 @@ def _tokens(api: ApiSettings) -> list[Token]:
 
 
 def _on_signals(http: Any) -> None:
-    """Handle signals before uvicorn does, and after it: at its end uvicorn raises them again."""
+    """Handle signals before uvicorn's start and after its end. At its end, uvicorn raises its signals again."""
 
     def end(_: int, __: FrameType | None) -> None:
         http.should_exit = True
@@ -152,7 +163,7 @@ def _on_signals(http: Any) -> None:
 
 
 def _check_redis(settings: Settings, backoff: Backoff) -> float | None:
-    """Log once, as soon as Redis answers, which of its settings can lose the state of a clock.
+    """Log which settings of Redis can cause the loss of a clock's state. Log this once, when Redis answers.
 
     Returns:
         The seconds until the next attempt; None if there is nothing left to do.

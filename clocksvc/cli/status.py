@@ -1,4 +1,4 @@
-"""`clocksvc status`: prints the state of the clocks, as a service reports it."""
+"""`clocksvc status`: asks a service for the state of its clocks, and prints it."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add service and clock."""
+    """Add the arguments: service, clock and output format."""
     add_url(parser)
     parser.add_argument(
         "clock", nargs="?", metavar="CLOCK", help="show one clock, with its slowest and its excluded partitions"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the service once and print the answer."""
+    """Ask the service once, print the answer, and return the exit code 0."""
     if args.clock is not None:
         check_clock_name("CLOCK", args.clock)
     client = ServiceClient(args.url, service_token())
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition]:
-    """The partition clocks of the excluded partitions; empty while the store can't be reached."""
+    """Return the states of the excluded partitions; only those read so far if the service has an error."""
     path, found = f"/v1/clocks/{state.clock}/partitions", []
     for topic, number in (exclusion.partition for exclusion in state.exclusions):
         before = str(Partition(topic, number - 1)) if number else None
@@ -76,7 +76,7 @@ def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
 
 
 def hold_text(state: PublicState) -> str:
-    """Why a clock holds, since when, and which partitions. The state must have a hold."""
+    """Return the reason and begin of a clock's hold, and its partitions, as text. The state must have a hold."""
     assert state.hold is not None
     since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
     detail = f": {state.hold.detail}" if state.hold.detail else ""

@@ -1,4 +1,4 @@
-"""`clocksvc tail`: prints a clock's ticks as they are published (`clocksvc.client.ticks`)."""
+"""`clocksvc tail`: prints each tick of a clock when it is published (`clocksvc.client.ticks`)."""
 
 import argparse
 import logging
@@ -12,10 +12,10 @@ from clocksvc.errors import ClocksvcError, CursorTooOld, RequestRejected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add service, clock and cursor."""
+    """Add the arguments: service, clock, cursor and output format."""
     parser.description = (
-        "Print every tick of a clock once and in order, as it is published, until Ctrl-C. Reconnects by itself; lost "
-        "connections are reported on stderr."
+        "Print every tick of a clock when it is published, once and in order, until Ctrl-C. The command reconnects by "
+        "itself, and reports lost connections on stderr."
     )
     add_url(parser)
     parser.add_argument("clock", metavar="CLOCK")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print ticks until the process is ended."""
+    """Print ticks. Returns only when the stream ends; Ctrl-C raises KeyboardInterrupt."""
     check_clock_name("CLOCK", args.clock)
     after = None if args.after is None else to_rfc3339(parse_timestamp("--after", args.after))
     logger = logging.getLogger("clocksvc.ticks")
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _StreamNotes(logging.Handler):
-    """Prints to stderr that the stream is lost, once for each different error, and that it is connected again."""
+    """Prints to stderr when the stream is lost or connected again. Prints equal errors in a row only once."""
 
     _printed = ""
 
@@ -74,6 +74,6 @@ def _as_text(tick: Tick) -> str:
 def _too_old(error: CursorTooOld) -> str:
     begin = "0" if error.oldest_previous_ms is None else to_rfc3339(error.oldest_previous_ms)
     return (
-        f"ticks after {to_rfc3339(error.cursor_ms)} are no longer kept: the oldest kept one is "
-        f"{to_rfc3339(error.oldest_ms)}; to begin with it: --after {begin}"
+        f"some ticks after {to_rfc3339(error.cursor_ms)} are no longer stored. The oldest stored tick is "
+        f"{to_rfc3339(error.oldest_ms)}. To begin with this tick, use --after {begin}"
     )

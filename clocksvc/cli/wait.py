@@ -1,4 +1,4 @@
-"""`clocksvc wait`: ends when a clock has reached a time, for `clocksvc wait … && job`."""
+"""`clocksvc wait`: waits until a clock has reached a time. Use: `clocksvc wait … && job`."""
 
 import argparse
 
@@ -16,11 +16,11 @@ REACHED, NOT_REACHED = 0, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add service, clock, time and time-out."""
+    """Add the arguments: service, clock, time, time-out and output format."""
     parser.description = (
-        "Wait until everything before T has been processed. Exit code 0: it has. 3: not within the time-out. 1: an "
-        "error, such as an unknown clock, or no answer from the service at the end of the time-out. While the clock "
-        "holds, the reason is printed to stderr."
+        "Wait until everything before T has been processed. Exit code 0: T is reached. 3: T is not reached within the "
+        "time-out. 1: an error, such as an unknown clock, or no answer from the service at the end of the time-out. "
+        "While the clock holds, the reason is printed to stderr."
     )
     add_url(parser)
     parser.add_argument("clock", metavar="CLOCK")
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wait until the clock has reached the time or the time-out is over; returns the exit code."""
+    """Wait until the clock has reached the time or the time-out is over, and return the exit code."""
     check_clock_name("CLOCK", args.clock)
     until_ms = parse_timestamp("--until", args.until, round_up=True)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
@@ -49,13 +49,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _WaitNotes:
-    """Prints to stderr what the command waits for, once for each change of the reason."""
+    """Prints to stderr why the command still waits. Prints only if the reason has changed."""
 
     def __init__(self) -> None:
         self._printed: object = None
 
     def print(self, outcome: ServiceResponse | ServiceUnavailable) -> None:
-        """Print the outcome of a request after which another one follows."""
+        """Print the outcome of a request that did not end the wait."""
         if isinstance(outcome, ServiceUnavailable):
             reason: object = "unavailable"
             text = f"{error_text(outcome)}; trying again"

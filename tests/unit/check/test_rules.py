@@ -108,13 +108,13 @@ def test_compacted_topic_with_a_key_or_without_heartbeats(heartbeat: HeartbeatSp
     [
         ([], OK, "no records"),
         ([NOW_MS, NOW_MS + 1, NOW_MS], OK, "the maximum is 0.001s"),
-        ([NOW_MS] * 100, OK, "1s would, too"),
-        ([NOW_MS] * 99, OK, "max_out_of_orderness 10s covers this"),
+        ([NOW_MS] * 100, OK, "1s would be, too"),
+        ([NOW_MS] * 99, OK, "max_out_of_orderness 10s is sufficient"),
         ([NOW_MS + 12_000, NOW_MS], WARNING, "max_out_of_orderness to 15s or more"),
         ([-1, NOW_MS], PROBLEM, "no timestamp"),
         ([NOW_MS // 1000], PROBLEM, "look like seconds"),
         ([NOW_MS + 60_001], WARNING, "ahead of this machine's clock"),
-        ([NOW_MS + 60_000], OK, "covers"),
+        ([NOW_MS + 60_000], OK, "is sufficient"),
         ([NOW_MS, NOW_MS - 3 * HOUR_MS, *[NOW_MS] * 200], WARNING, "late records"),
     ],
 )
@@ -199,15 +199,15 @@ COMMITTED = dict.fromkeys(PARTITIONS, 7)
     ("facts", "level", "words"),
     [
         (GroupFacts("STABLE", 2, ALL, COMMITTED), OK, "2 members"),
-        (GroupFacts("DEAD"), WARNING, "no such group"),
-        (GroupFacts("DEAD", similar=("consumer",)), WARNING, "Kafka knows consumer"),
+        (GroupFacts("DEAD"), WARNING, "does not exist in Kafka"),
+        (GroupFacts("DEAD", similar=("consumer",)), WARNING, "Kafka has consumer"),
         (GroupFacts("EMPTY", 0, frozenset(), COMMITTED), WARNING, "no members"),
         (
             GroupFacts("STABLE", 1, ALL - {PARTITIONS[2]}, COMMITTED),
             WARNING,
             "1 of 3 partitions are not assigned: ingest:2",
         ),
-        (GroupFacts("STABLE", 1, frozenset({Partition("other", 0)}), {}), PROBLEM, "it reads other"),
+        (GroupFacts("STABLE", 1, frozenset({Partition("other", 0)}), {}), PROBLEM, "the group reads other"),
         (GroupFacts("STABLE", 1, frozenset(), {}), PROBLEM, "none of which reads ingest"),
         (GroupFacts("STABLE", 1, ALL, {PARTITIONS[0]: 1}), WARNING, "no offset for 2 of 3 partitions"),
         (GroupFacts("UNKNOWN", 1, ALL, COMMITTED), OK, "1 member,"),
@@ -229,8 +229,8 @@ def test_group_of_topics_that_are_missing() -> None:
 @pytest.mark.parametrize(
     ("ahead_ms", "level", "words"),
     [
-        (999, OK, "within a second"),
-        (-999, OK, "within a second"),
+        (999, OK, "less than a second"),
+        (-999, OK, "less than a second"),
         (1_500, WARNING, "1.5 s ahead of this machine's"),
         (-59_999, WARNING, "60.0 s behind this machine's"),
         (-60_000, PROBLEM, "too far ahead"),
@@ -250,7 +250,7 @@ def test_store_clock(ahead_ms: int, level: Level, words: str) -> None:
     [
         (None, None, OK, "can't be compared"),
         (NOW_MS, None, OK, "can't be compared"),
-        (NOW_MS - 5_000, NOW_MS - 5_010, OK, "agreed within a second"),
+        (NOW_MS - 5_000, NOW_MS - 5_010, OK, "differed by less than a second"),
         (NOW_MS - 5_000, NOW_MS - 9_000, WARNING, "4.0 s ahead of the leader's"),
         (NOW_MS - 9_000, NOW_MS - 5_000, WARNING, "4.0 s behind the leader's"),
         (NOW_MS + 8_000, NOW_MS + 8_000, WARNING, "8.0 s ahead of this machine's"),

@@ -50,12 +50,12 @@ def test_new_installation_without_its_topics(workspace: Workspace, capsys: pytes
     assert problems(findings) == [f"topic {workspace.topic}"]
     assert "does not list it" in about(findings, f"topic {workspace.topic}", "problem")
     assert "creates it" in about(findings, f"tick log {workspace.log}", "ok")
-    assert "no such group" in about(findings, f"group {workspace.group}", "warning")
+    assert "does not exist in Kafka" in about(findings, f"group {workspace.group}", "warning")
     assert "answers: cluster" in about(findings, "kafka", "ok")
     assert "answers: " in about(findings, "redis", "ok")
-    assert "agree" in about(findings, "clock skew", "ok")
+    assert "differ by less than a second" in about(findings, "clock skew", "ok")
     assert "is free" in about(findings, f"port {workspace.port}", "ok")
-    assert "no process leads it now" in about(findings, "clock checkins", "ok")
+    assert "has no leader now" in about(findings, "clock checkins", "ok")
 
 
 @pytest.mark.servers
@@ -135,13 +135,13 @@ def test_misspelt_group_and_group_that_reads_elsewhere(
     try:
         code, findings = check(workspace, capsys)
         assert code == 1
-        assert f"it reads {workspace.prefix}-other" in about(findings, f"group {workspace.group}", "problem")
+        assert f"the group reads {workspace.prefix}-other" in about(findings, f"group {workspace.group}", "problem")
 
         misspelt = workspace.group.replace("group", "gruop")
         workspace.clock["group"] = misspelt
         code, findings = check(workspace, capsys)
         assert code == 0
-        assert f"Kafka knows {workspace.group}" in about(findings, f"group {misspelt}", "warning")
+        assert f"Kafka has {workspace.group}" in about(findings, f"group {misspelt}", "warning")
     finally:
         consumer.close()
 
@@ -208,7 +208,7 @@ def test_configuration_that_is_not_valid(offline_workspace: Workspace, capsys: p
 
     assert code == 1
     assert [one["part"] for one in findings] == ["configuration", "configuration"]
-    assert [one["to_do"] for one in findings] == [None, "correct it; nothing else was checked"]
+    assert [one["to_do"] for one in findings] == [None, "correct the configuration; nothing else was checked"]
     assert "clocks.checkins.intervall" in about(findings, "configuration", "problem")
     assert "redis.prefix" in about(findings, "configuration", "problem")
 
@@ -251,12 +251,12 @@ def test_port_on_which_another_clocksvc_serves(
     with serving(ClockFixture()) as served:
         part, offline_workspace.settings["api"]["port"] = f"port {served.port}", served.port
         _, findings = check(offline_workspace, capsys)
-        assert "with these clocks" in about(findings, part, "ok")
+        assert "with the configured clocks" in about(findings, part, "ok")
 
         offline_workspace.settings["clocks"] = {"bills": offline_workspace.clock}
         _, findings = check(offline_workspace, capsys)
 
-    assert "another clocksvc is running there, with the clocks checkins, without bills" in about(
+    assert "a clocksvc with another configuration is running there: it has the clocks checkins, but not bills" in about(
         findings, part, "warning"
     )
     assert problems(findings) == ["redis", "kafka"]

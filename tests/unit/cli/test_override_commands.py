@@ -148,7 +148,7 @@ def test_a_connection_that_ends_without_an_answer(capsys: Captured) -> None:
     with HttpStub(lambda _: Reply(parts=[b"{"], cut=True)) as stub:
         assert main(["pause", "checkins", *WHY, "--url", stub.url]) == 1
 
-    assert "the outcome is unknown. Look with `clocksvc status`" in capsys.readouterr().err
+    assert "the outcome is unknown. Check it with `clocksvc status`" in capsys.readouterr().err
 
 
 def test_an_unknown_outcome(capsys: Captured) -> None:

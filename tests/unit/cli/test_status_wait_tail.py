@@ -276,8 +276,11 @@ def test_tail_after_a_tick_that_is_no_longer_kept(
         assert main(["tail", "checkins", "--after", "2026-11-22T10:00:00Z", "--url", served.url]) == 1
 
     shown = capsys.readouterr().err
-    assert "ticks after 2026-11-22T10:00:00Z are no longer kept" in shown
-    assert "the oldest kept one is 2026-11-22T11:03:00Z; to begin with it: --after 2026-11-22T11:02:00Z" in shown
+    assert "ticks after 2026-11-22T10:00:00Z are no longer stored" in shown
+    assert (
+        "The oldest stored tick is 2026-11-22T11:03:00Z. To begin with this tick, use --after 2026-11-22T11:02:00Z"
+        in shown
+    )
 
 
 def test_tail_reports_a_lost_connection(workspace: Workspace, unused_url: str) -> None:
