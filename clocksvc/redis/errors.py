@@ -30,7 +30,7 @@ _SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
 }
 _CREDENTIALS = "Redis rejects the credentials: check user name and password"
 _NO_PERMISSION = "the Redis user lacks a permission (`clocksvc check` lists the missing ones)"
-_NO_KEY = "the Redis user lacks a permission on one of the clock's keys (ACL LOG names it)"
+_NO_KEY = "the Redis user lacks a permission on one of the clock's keys (the command ACL LOG shows the key)"
 _READ_ONLY = "Redis is a read-only replica: use its master's address, or Sentinel"
 _FULL = "Redis is out of memory (maxmemory)"
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (

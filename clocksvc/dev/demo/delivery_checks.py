@@ -1,4 +1,4 @@
-"""Checks that the demo's ticks and jobs came once each and in order, and no job before its tick."""
+"""Checks that each tick and job of the demo came once and in order, and that no job came before its tick."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ EVERY_MS = {NIGHTLY: NIGHT_S * 1000, TICK: INTERVAL_S * 1000}
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task that was run: due at `due_ms`, sent at the tick `tick_ms`; `sent_ms` is beat's wall clock, if recorded."""
+    """A task that was run. It was due at `due_ms`, and sent at the tick `tick_ms`.
+
+    `sent_ms` is beat's wall clock time when it sent the task; None if this was not recorded.
+    """
 
     kind: str
     id: str
@@ -69,24 +72,24 @@ class JobSequence:
             self._nightly.append(job)
 
     def take_nightly(self, tick_ms: int) -> list[Job]:
-        """Return the nightly jobs up to this tick that no earlier call returned."""
+        """Return the nightly jobs of ticks up to `tick_ms` that no earlier call has returned."""
         given = [job for job in self._nightly if job.tick_ms <= tick_ms]
         self._nightly = [job for job in self._nightly if job.tick_ms > tick_ms]
         return given
 
     @property
     def last_night_ms(self) -> int | None:
-        """The due time of the newest nightly job."""
+        """The due time of the last nightly job that was run; None before the first."""
         return self._last_ms.get(NIGHTLY)
 
 
 def next_night_ms(tick_ms: int) -> int:
-    """The first due time of the nightly job after a tick."""
+    """Return the first due time of the nightly job after a tick."""
     return boundary.next_boundary(tick_ms, EVERY_MS[NIGHTLY])
 
 
 def waiting_nights(tick_ms: int, now_ms: int) -> list[int]:
-    """Due times of the nightly job that the wall clock has passed and the clock, with this last tick, has not."""
+    """Return the due times of the nightly job after the clock's last tick, up to the wall clock time `now_ms`."""
     return list(range(next_night_ms(tick_ms), now_ms + 1, EVERY_MS[NIGHTLY]))
 
 
@@ -97,7 +100,7 @@ def _parse_job(line: bytes) -> Job:
 
 
 class TickSequence:
-    """The ticks of one clock since its first."""
+    """Checks and counts the ticks of one clock, from its first tick on."""
 
     def __init__(self, interval_ms: int) -> None:
         self.count = 0
@@ -111,7 +114,9 @@ class TickSequence:
         """Check and count the next tick."""
         expected_ms = None if self.last_ms is None else self.last_ms + self._interval_ms
         if tick.previous_ms != self.last_ms:
-            self.problems.append(f"tick {tick.at_ms} names {tick.previous_ms}, seen before it was {self.last_ms}")
+            self.problems.append(
+                f"tick {tick.at_ms} has the previous tick {tick.previous_ms}, but the tick before it was {self.last_ms}"
+            )
         elif expected_ms is not None and tick.at_ms != expected_ms:
             self.problems.append(f"tick {tick.at_ms} came where {expected_ms} was due")
         self.count += 1

@@ -16,7 +16,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap
 
 MIN_TICKS = 3
-"""A demo with `--for` succeeds only with at least this many ticks."""
+"""A demo with `--for` fails if there were fewer ticks."""
 _ITERATION_S = 0.1
 _ITERATIONS_PER_DRAW = 2
 _GROUPING_MS = 300
@@ -24,7 +24,7 @@ _GROUPING_MS = 300
 
 
 class Demo:
-    """One run over a started installation."""
+    """One run of the demo, with an installation that is started already."""
 
     def __init__(self, installation: DemoInstallation, display: Display) -> None:
         self.tick_sequence = TickSequence(INTERVAL_S * 1000)
@@ -57,7 +57,7 @@ class Demo:
         self._display.draw(self._snapshot())
 
     def summary(self) -> str:
-        """Counts of ticks, holds, jobs and records, as one sentence."""
+        """Return the numbers of ticks, holds, jobs and records, as one sentence."""
         tick_sequence = self.tick_sequence
         ticks = f"{tick_sequence.count} tick{'' if tick_sequence.count == 1 else 's'}"
         if tick_sequence.first_ms is not None and tick_sequence.last_ms is not None:
@@ -113,7 +113,7 @@ class Demo:
         return [presentation.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in new_ticks]
 
     def _show_jobs(self) -> None:
-        """Show a job after its tick, and a job that is due during a hold as waiting."""
+        """Show the jobs that were run, and those that are due by the wall clock but wait because of a hold."""
         self.jobs.read_new()
         now_ms, tick_ms = self._time.now_ms(), self.tick_sequence.last_ms
         if tick_ms is not None and not self._new_ticks:
@@ -134,7 +134,7 @@ class Demo:
 
     def _show_hold(self) -> None:
         state = self._installation.watch.state
-        # On a slow machine the clock may hold for a moment before its first tick; the scenario starts after it.
+        # On a slow machine the clock may hold for a moment before its first tick. The scenario starts after that tick.
         begun = self._shown_ticks > 0
         if not begun or state is None or state.status is not Status.HOLDING or state.hold is None:
             self._shown_hold = None
@@ -162,11 +162,15 @@ class Demo:
 
 
 def failure_reason(tick_sequence: TickSequence, jobs: JobSequence, by_itself: bool) -> str | None:
-    """Why a run failed, None if it succeeded. A run that a signal ended needs no ticks."""
+    """Return the reason why a run failed; None if it succeeded.
+
+    Args:
+        by_itself: False if a signal ended the run. The run may then have had no time for `MIN_TICKS` ticks.
+    """
     if tick_sequence.problems:
-        return f"ticks did not come each once and in order: {tick_sequence.problems[0]}"
+        return f"ticks were missing, repeated or out of order: {tick_sequence.problems[0]}"
     if jobs.problems:
-        return f"jobs did not come each once and in order: {jobs.problems[0]}"
+        return f"jobs were missing, repeated or out of order: {jobs.problems[0]}"
     if by_itself and tick_sequence.count < MIN_TICKS:
-        return f"only {tick_sequence.count} of at least {MIN_TICKS} ticks came"
+        return f"only {tick_sequence.count} ticks came, wanted at least {MIN_TICKS}"
     return None

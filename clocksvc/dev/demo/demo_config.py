@@ -18,10 +18,10 @@ NIGHT_S = 10
 """The demo's nightly job is due every 10 s, so that a viewer sees several."""
 NAMESPACE = "jobs"
 HOLD_AFTER_S = 7
-"""Ticks and heartbeats come every 5 s; 2 s later something is wrong."""
+"""Ticks and heartbeats come every 5 s. If they are 2 s late, something is wrong."""
 SLOW, QUIET = 2, 3
 WORK_S = {SLOW: 2.5}
-"""Seconds to process a record, by partition; almost nothing for the others."""
+"""The seconds that a consumer needs for a record, by partition. For other partitions it needs almost no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class DemoConfig:
     """The configuration of one demo.
 
     Attributes:
-        own_kafka, own_redis: True if the server is a child of this process and has no other data.
+        own_kafka, own_redis: True if the server is a child process of the demo, which has no other data.
         demo_id: the unique prefix of the demo's topics, groups and keys on a shared server.
         port: the service's port.
     """
@@ -48,17 +48,17 @@ class DemoConfig:
 
     @property
     def tick_log(self) -> str:
-        """The topic that keeps the ticks."""
+        """The topic of the tick log."""
         return f"{self.topic}-ticks"
 
     @property
     def checkpoint_topic(self) -> str:
-        """The topic of the dispatcher's checkpoints; clocksvc names it."""
+        """The topic of the dispatcher's checkpoints. clocksvc chooses this name."""
         return checkpoint_topic(self.tick_log)
 
     @property
     def dispatcher_group(self) -> str:
-        """The consumer group of the beat that follows the clock; clocksvc names it."""
+        """The consumer group of the beat that follows the clock. clocksvc chooses this name."""
         return dispatcher_id(self.tick_log, BEAT)
 
     @property
@@ -87,7 +87,7 @@ class DemoConfig:
         return f"http://{LOOPBACK}:{self.port}"
 
     def document(self) -> dict[str, Any]:
-        """The configuration as plain data. It may contain the password of a Redis."""
+        """Return the configuration as plain data. It may contain the password of a Redis."""
         clock = {
             "topics": [self.topic],
             "group": self.group,
@@ -105,11 +105,11 @@ class DemoConfig:
         }
 
     def settings(self) -> Settings:
-        """The validated configuration. Raises SettingsError if an address is invalid."""
+        """Return the validated configuration. Raises SettingsError if an address is not valid."""
         return settings_from(self.document())
 
     def write(self, folder: Path) -> Path:
-        """Write the configuration as a file in `folder`, in JSON, which is also YAML."""
+        """Write the configuration to a file in `folder`, and return its path. The file is JSON, which is also YAML."""
         file = folder / "clocksvc.yaml"
         file.touch(mode=0o600)
         file.write_text(json.dumps(self.document(), indent=2))
@@ -117,5 +117,5 @@ class DemoConfig:
 
 
 def new_demo_id() -> str:
-    """A unique name for one demo on shared servers."""
+    """Return a unique name for one demo on shared servers."""
     return f"clocksvc-demo-{uuid.uuid4().hex[:6]}"

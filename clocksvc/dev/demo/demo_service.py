@@ -1,4 +1,4 @@
-"""The service in this process, as `clocksvc serve` runs it, and what the demo reads from it over HTTP."""
+"""Runs the service in this process, as `clocksvc serve` does, and reads the clock from it over HTTP."""
 
 import errno
 import json
@@ -29,10 +29,10 @@ _STOP_TIMEOUT_S = 5.0
 
 
 def listen(port: int | None) -> socket.socket:
-    """Listen on `port`; None means 8080 or the next free port.
+    """Return a socket that listens on `port`; None means 8080 or the next free port.
 
     Raises:
-        InvalidValue: the port can't be bound.
+        InvalidValue: the port is in use.
     """
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,):
         # asyncio switches Nagle's algorithm off only if the protocol is given.
@@ -44,7 +44,7 @@ def listen(port: int | None) -> socket.socket:
         except OSError as error:
             listener.close()
             if port is not None or error.errno != errno.EADDRINUSE:
-                wanted = f"wanted a free port of {LOOPBACK} ({error.strerror}); without --port one is found"
+                wanted = f"wanted a free port of {LOOPBACK} ({error.strerror}); without --port, the demo finds one"
                 raise InvalidValue("--port", candidate, wanted) from error
         else:
             return listener
@@ -52,7 +52,7 @@ def listen(port: int | None) -> socket.socket:
 
 
 class InProcessService:
-    """One service, until `stop`."""
+    """Runs one service until `stop` is called."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
@@ -61,12 +61,12 @@ class InProcessService:
         metrics.watch(self._service.views.values())
         app = create_app(self._service.views, metrics=metrics.render, version=version("clocksvc"))
         self._http = server(app, settings.api.host, settings.api.port)
-        # Not in the main thread: there uvicorn would install its own signal handlers.
+        # In another thread, because uvicorn would install its own signal handlers in the main thread.
         self._thread = threading.Thread(target=self._http.run, args=([listener],), name="demo-http", daemon=True)
 
     @property
     def running(self) -> bool:
-        """True if it answers requests, or will soon."""
+        """True if the service answers requests, or is starting."""
         return self._thread.is_alive()
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class InProcessService:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close HTTP connections, then release the lease. Blocks for up to 5 s, then until the leader has stopped."""
+        """Close HTTP connections, and release the lease. Blocks for up to 5 s, then until the leader has stopped."""
         self._http.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(_STOP_TIMEOUT_S)
@@ -95,12 +95,12 @@ class LatencyRecorder:
         self._metrics.leading(clock, yes)
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
-        """Ticks were committed and published; `latency_s` is the latency of the first."""
+        """Ticks were committed and published. `latency_s` is the latency of the first tick."""
         self._metrics.ticked(clock, count, latency_s)
         self._of_ticks.extend([latency_s, *[None] * (count - 1)])
 
     def take(self) -> float | None:
-        """The latency of the next tick, in order; None if unknown."""
+        """Return the latency of the next tick; None if it is unknown. Call this once for each tick, in order."""
         return self._of_ticks.popleft() if self._of_ticks else None
 
 
@@ -111,12 +111,12 @@ _ANSWER_S = 5.0
 
 
 class ServiceWatch:
-    """Two threads that read one clock of one service, from its first tick until `stop`."""
+    """Reads one clock of one service with two threads, from its first tick until `stop` is called."""
 
     def __init__(self, url: str) -> None:
         self.failure: Exception | None = None
         self.state: PublicState | None = None
-        """The last answer of `GET /v1/clocks/{clock}`; None before the first."""
+        """The last answer of `GET /v1/clocks/{clock}`; None before the first answer."""
         self._url = url
         self._ticks: SimpleQueue[Tick] = SimpleQueue()
         self._stop = threading.Event()
@@ -135,7 +135,7 @@ class ServiceWatch:
         self._stop.set()
 
     def new_ticks(self) -> list[Tick]:
-        """The ticks received since the last call, in order of arrival."""
+        """Return the ticks received since the last call, in order of arrival."""
         ticks = []
         try:
             while True:
@@ -153,7 +153,7 @@ class ServiceWatch:
             client.close()
 
     def _follow(self, client: ServiceClient) -> None:
-        # Not `clocksvc.ticks`: it repairs a broken chain by reading again, and the demo must detect one.
+        # Does not use `clocksvc.ticks`, which repairs a broken chain by reading again: the demo must detect it.
         last_id = "0"
         while not self._stop.is_set():
             try:
@@ -168,7 +168,7 @@ class ServiceWatch:
         if event.kind == "tick":
             self._ticks.put(Tick.from_wire(json.loads(event.data)))
         elif event.kind == "reset":
-            raise ClocksvcError(f"the service refused to go on with the stream: {event.data}")
+            raise ClocksvcError(f"the service can't continue the stream of ticks: {event.data}")
 
     def _ask(self, client: ServiceClient) -> None:
         while not self._stop.wait(_STATE_EVERY_S):

@@ -1,4 +1,4 @@
-"""The demo's output: a live screen on a terminal, plain lines elsewhere."""
+"""The demo's output: a live screen if the output is a terminal, else plain lines."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from clocksvc.dev.demo.presentation import Bar, EventLine, Snapshot, precise_tim
 
 SOON = "{soon}"
 WINDOW_S = 30.0
-"""A full bar means now, an empty bar this many seconds ago."""
+"""A full bar means the current time. An empty bar means this many seconds ago."""
 _SOON_MS = 20_000
 _WIDEST_BAR = 32
 _NARROWEST_BAR = 8
@@ -36,7 +36,7 @@ class Frame:
     """The fixed parts of the screen: addresses, the question, and commands to try.
 
     Attributes:
-        hints: commands; `SOON` is replaced by a time in the near future.
+        hints: commands to try. `SOON` in them is replaced by a time in the near future.
         at_ms: when the display started.
     """
 
@@ -46,13 +46,13 @@ class Frame:
     at_ms: int
 
     def hints_at(self, now_ms: int) -> list[str]:
-        """The commands to try at this time."""
+        """Return the commands to try, with times that are valid now."""
         soon = to_rfc3339(boundary.ceil(now_ms + _SOON_MS, INTERVAL_S * 1000))
         return [hint.replace(SOON, soon) for hint in self.hints]
 
 
 def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], width: int, height: int) -> list[Text]:
-    """The screen: at most `height` lines, none longer than `width`, with the newest of `lines` that fit."""
+    """Return at most `height` lines of at most `width` characters, with as many of the newest `lines` as fit."""
     top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
     top += [Text(row) for row in wrapped(frame.question, "     ", width)]
     clock = [Text("waiting for the service …")] if snapshot is None else _clock(snapshot, width)
@@ -69,7 +69,7 @@ def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], 
 
 
 def event_rows(line: EventLine, width: int) -> list[Text]:
-    """One event, wrapped into rows."""
+    """Return one event, wrapped to rows."""
     head = f" {time_of_day(line.at_ms)}  "
     text = line.text + (line.extra if len(head) + len(line.text) + len(line.extra) <= width else "")
     rows = textwrap.wrap(text, max(20, width - len(head)), replace_whitespace=False) or [""]
@@ -80,7 +80,7 @@ def event_rows(line: EventLine, width: int) -> list[Text]:
 
 
 def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
-    """Items joined into as few rows as possible; an item is never split."""
+    """Join items to as few rows as possible. An item is never split."""
     rows: list[str] = []
     for item in items:
         if rows and len(rows[-1]) + len(between) + len(item) <= width:
@@ -133,7 +133,7 @@ def _hints(hints: Sequence[str], width: int) -> list[str]:
 
 
 def blocks(share: float, cells: int) -> str:
-    """A bar of at most `cells` characters, in steps of an eighth of a character."""
+    """Return a bar of at most `cells` characters, in steps of an eighth of a character."""
     eighths = round(max(0.0, min(1.0, share)) * cells * 8)
     return _FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
@@ -143,26 +143,26 @@ _UNLIMITED_WIDTH = 10_000
 
 
 class Display(Protocol):
-    """Methods are called from the demo's main thread; `progress` from any thread."""
+    """The output of the demo. Any thread may call `progress`. Only the main thread may call the other methods."""
 
     def progress(self, text: str) -> None:
-        """Show what is done before `begin` and after `end`."""
+        """Show a step of the start or of the end: before `begin`, or after `end`."""
 
     def begin(self, frame: Frame) -> None:
-        """Start: every part runs."""
+        """Start the display. All parts of the demo run now."""
 
     def show_event(self, line: EventLine) -> None:
         """Show one event."""
 
     def draw(self, snapshot: Snapshot | None) -> None:
-        """Show the state now; called several times a second."""
+        """Show the current state. Called several times a second."""
 
     def end(self) -> None:
-        """Close the screen. May be called without `begin`, and twice."""
+        """Close the screen. May be called without `begin`, and repeatedly."""
 
 
 class PlainDisplay:
-    """Prints a line for each event and draws nothing."""
+    """Prints a line for each event. Does not show the state."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -187,13 +187,13 @@ class PlainDisplay:
         """See Display."""
 
     def _print(self, rows: Iterable[str]) -> None:
-        # One write, so that threads don't write into each other's lines.
+        # Only one write, so that lines of different threads are not mixed.
         self._out.write("".join(f"{row}\n" for row in rows))
         self._out.flush()
 
 
 class ScreenDisplay:
-    """A live screen; the last snapshot stays on the terminal after `end`."""
+    """A live screen. Its last state remains on the terminal after `end`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -237,7 +237,7 @@ class ScreenDisplay:
 
 
 def open_display() -> Display:
-    """A screen if standard output is a terminal, else plain lines."""
+    """Return a live screen if standard output is a terminal, else plain lines."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return ScreenDisplay(Console(highlight=False))
     if hasattr(sys.stdout, "reconfigure"):

@@ -1,4 +1,4 @@
-"""All parts of the demo, started and stopped in order."""
+"""Starts and stops all parts of the demo in order."""
 
 import shutil
 import tempfile
@@ -19,19 +19,19 @@ _JOIN_S = 3.0
 
 
 class DemoInstallation:
-    """Servers, service, Celery's programs, producers, consumers, and a watch of the service.
+    """Servers, service, Celery's programs, producers, consumers, and the threads that read the clock.
 
     Args:
         kafka, redis: see DemoServers.
         port: the service's port; None means 8080 or the next free one.
-        rate: records a second.
-        progress: called with a sentence about each step.
+        rate: how many records are produced in a second.
+        progress: called with a text about each step.
 
     Attributes:
         started: True once every part has started.
 
     Raises:
-        InvalidValue: the port is taken.
+        InvalidValue: the port is in use.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class DemoInstallation:
         self._cleanups: list[Callable[[], None]] = []
 
     def start(self, ended: threading.Event) -> None:
-        """Start every part. Call `end` afterwards, also if this raises.
+        """Start every part. Call `end` afterwards, also if this method raises.
 
         Raises:
-            ClocksvcError: a part can't be started; the message has what to do.
-            Interrupted: `ended` was set meanwhile.
+            ClocksvcError: a part can't be started. The message contains what to do.
+            Interrupted: `ended` was set during the start.
         """
         self._cleanups.append(self._servers.close)
         self._servers.start(ended, self._progress)
@@ -72,11 +72,11 @@ class DemoInstallation:
         self.started = True
 
     def addresses(self) -> tuple[str, str]:
-        """Names and addresses of Kafka and Redis, for display."""
+        """Return names and addresses of Kafka and Redis, for display."""
         return self._servers.names()
 
     def check(self) -> None:
-        """Raises DevServerError if a part has ended unexpectedly."""
+        """Check all parts. Raises DevServerError if a part has ended unexpectedly."""
         self._servers.check()
         failures = [self.producers.failure, self.watch.failure, *(one.failure for one in self.consumers)]
         for failure in failures:
@@ -89,7 +89,7 @@ class DemoInstallation:
             raise DevServerError("the service ended by itself")
 
     def end(self, keep_logs: bool) -> None:
-        """Stop every part, in reverse order of start."""
+        """Stop every part, in the reverse order of the start."""
         while self._cleanups:
             self._cleanups.pop()()
         self._listener.close()
@@ -99,7 +99,7 @@ class DemoInstallation:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self) -> DemoConfig:
-        """Build the configuration and create the topic; cleans up on shared servers at the end."""
+        """Build the configuration and create the topic. At the end, remove the demo's data from shared servers."""
         own_kafka, own_redis = self._servers.kafka is not None, self._servers.valkey is not None
         port = int(self._listener.getsockname()[1])
         config = DemoConfig(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_demo_id(), port)

@@ -1,8 +1,8 @@
-"""The demo's Celery app, as a user writes one: a nightly job scheduled by the clock, and a task for each tick.
+"""The demo's Celery app, as a user would write it: a nightly job by the clock, and a task for each tick.
 
-`celery -A clocksvc.dev.demo.job_app beat -S clocksvc.celery:ClockScheduler` sends them; clocksvc's worker, which
-includes this module, runs them. CLOCKSVC_CONFIG names the configuration, DEMO_NOTES a file to which each task appends a
-line of JSON.
+`celery -A clocksvc.dev.demo.job_app beat -S clocksvc.celery:ClockScheduler` sends the tasks. clocksvc's worker, which
+includes this module, runs them. CLOCKSVC_CONFIG is the path of the configuration. DEMO_NOTES is the path of a file.
+Each task appends a line of JSON to this file.
 """
 
 import json
@@ -36,17 +36,17 @@ app.conf.beat_schedule = {
 }
 
 
-# Shared, because the worker that runs them belongs to another app.
+# Shared tasks, because the worker that runs them belongs to another app.
 @shared_task(bind=True, name="jobs.nightly")  # type: ignore[untyped-decorator]  # Celery has no type annotations
 def nightly(self: Any, sent_ms: int) -> None:
-    """An example of work such as billing for a night. The due time is in the message's headers."""
+    """Do the work for one night, such as billing. The due time is in the message's headers."""
     _note(self.request, "nightly", self.request.headers["clocksvc-due"], sent_ms)
 
 
 @on_tick(CLOCK, name=f"{NAMESPACE}.each_tick")
 @shared_task(bind=True, name="jobs.each_tick")  # type: ignore[untyped-decorator]
 def each_tick(self: Any, tick: dict[str, Any]) -> None:
-    """An example of work such as closing the window that ends with the tick."""
+    """Do the work for one tick, such as closing the time window that ends with the tick."""
     _note(self.request, "tick", tick["time"], None)
 
 

@@ -1,6 +1,6 @@
-"""What the demo shows, as values: event lines (ticks, holds, jobs, steps of the scenario) and a snapshot of the clock.
+"""Creates what the demo shows: event lines (ticks, holds, jobs, steps of the scenario) and a snapshot of the clock.
 
-Styles are rich's names. Pure.
+Styles are names of the package rich. No I/O.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _MAX_LISTED = 4
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event. `extra` is omitted if the line is too narrow."""
+    """One event. `extra` is not shown if the screen is too narrow."""
 
     at_ms: int
     text: str
@@ -26,29 +26,29 @@ class EventLine:
 
 
 def time_of_day(timestamp_ms: int) -> str:
-    """`12:00:35`, UTC."""
+    """Return a time in UTC as `12:00:35`."""
     return to_rfc3339(timestamp_ms)[11:19]
 
 
 def precise_time_of_day(timestamp_ms: int) -> str:
-    """`12:00:35.2`, UTC."""
+    """Return a time in UTC as `12:00:35.2`."""
     return f"{time_of_day(timestamp_ms)}.{timestamp_ms % 1000 // 100}"
 
 
 def scenario_step(at_ms: int, text: str) -> EventLine:
-    """A step of the scenario."""
+    """Describe a step of the scenario."""
     return EventLine(at_ms, f"story: {text}", style="cyan")
 
 
 def tick(at_ms: int, one: Tick, latency_s: float | None) -> EventLine:
-    """A single tick."""
+    """Describe a single tick."""
     time = time_of_day(one.at_ms)
     committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
     return EventLine(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
 
 
 def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLine:
-    """Several ticks that came at once after a hold."""
+    """Describe several ticks that came at the same time after a hold."""
     times = [time_of_day(one.at_ms) for one in ticks]
     listed = ", ".join(times) if len(times) <= _MAX_LISTED else f"{times[0]} … {times[-1]}"
     order = "each once, in order" if in_order else "NOT each once and in order"
@@ -56,19 +56,19 @@ def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLin
 
 
 def waiting_job(at_ms: int, due_ms: int) -> EventLine:
-    """A nightly job that is due by the wall clock during a hold."""
+    """Describe a nightly job that is due by the wall clock, but waits because of a hold."""
     return EventLine(at_ms, f'job "nightly" for {time_of_day(due_ms)} waits for its data', style="yellow")
 
 
 def job(at_ms: int, one: Job) -> EventLine:
-    """A nightly job that was sent."""
+    """Describe a nightly job that was sent."""
     sent = "" if one.sent_ms is None else f" sent at {time_of_day(one.sent_ms)}"
     tick = f"   (with tick {time_of_day(one.tick_ms)})"
     return EventLine(at_ms, f'job "nightly" for {time_of_day(one.due_ms)}{sent}: its data is complete', tick, "magenta")
 
 
 def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int) -> str:
-    """The state of the jobs: the last nightly job and the next one after the last tick."""
+    """Describe the jobs: the last nightly job, the next one after the last tick, and the number of tick tasks."""
     parts = [] if last_ms is None else [f"{time_of_day(last_ms)} done"]
     if tick_ms is not None:
         next_ms = next_night_ms(tick_ms)
@@ -78,12 +78,12 @@ def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int)
 
 
 def broken_sequence(at_ms: int, problem: str) -> EventLine:
-    """A tick or job that was lost, repeated or out of order."""
+    """Describe a tick or job that was lost, repeated or out of order."""
     return EventLine(at_ms, f"BROKEN: {problem}", style="bold red")
 
 
 def hold(at_ms: int, held: Hold, state: PublicState) -> EventLine:
-    """The hold that the service reports: `held` is the state's."""
+    """Describe the hold that the service reports. `held` is the hold in `state`."""
     since = "" if state.hold_since_ms is None else f" since {time_of_day(state.hold_since_ms)}"
     return EventLine(at_ms, f"HOLDING{since}: {_hold_text(held, state)} ({held.reason})", style="bold yellow")
 
@@ -103,7 +103,7 @@ def _hold_text(held: Hold, state: PublicState) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One partition: how far it is processed (None: unknown), its consumer, and a remark."""
+    """One partition: the time up to which it is processed (None if unknown), its consumer, and a remark."""
 
     name: str
     reached_ms: int | None
@@ -114,9 +114,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The clock, from the service, and its partitions, from the consumers, at one moment. None means unknown.
+    """The state of the clock and its partitions at one moment. None means unknown.
 
-    A consumer reports when it passes a boundary, so it is usually further than the service knows.
+    The clock's state comes from the service, and the partitions' state from the consumers. A consumer reports only at
+    boundaries. Therefore it has usually processed more than the service knows.
     """
 
     clock: str
@@ -133,7 +134,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class PartitionReader:
-    """The consumer of a partition and the highest timestamp that it has processed; None before the first."""
+    """The consumer of a partition, and the highest timestamp that it has processed (None before the first record)."""
 
     name: str
     reached_ms: int | None
@@ -150,9 +151,9 @@ def snapshot(
     """Build the snapshot from one answer of the service.
 
     Args:
-        state: of a clock with one topic.
-        readers: by partition.
-        remarks: by partition.
+        state: the state of a clock with one topic, from the service.
+        readers: the consumers, by partition.
+        remarks: the remarks to show, by partition.
         me: this process's name as a leader.
         jobs: the state of the jobs, as text.
     """
@@ -185,7 +186,7 @@ def snapshot(
 
 
 def _slowest(reached: Mapping[int, int | None]) -> int | None:
-    """The partition with the lowest clock; None if it is not unique or a partition is unknown."""
+    """Return the partition with the lowest timestamp; None if several have it or a partition is unknown."""
     times = {number: at_ms for number, at_ms in reached.items() if at_ms is not None}
     if not times or len(times) < len(reached):
         return None

@@ -1,4 +1,4 @@
-"""The demo's child processes: Kafka, Valkey, a Celery worker and two Celery beats."""
+"""Runs the demo's child processes: Kafka, Valkey, a Celery worker and two Celery beats."""
 
 import os
 import sys
@@ -19,15 +19,15 @@ _PROGRESS_S = 3.0
 
 
 class Interrupted(Exception):
-    """A signal ended the demo before every part had started."""
+    """A signal has ended the demo before every part had started."""
 
 
 class DemoServers:
-    """Kafka and Valkey as child processes, or the addresses of running servers, which are never stopped.
+    """Kafka and Valkey as child processes, or running servers, which this class never stops.
 
     Args:
-        kafka: the address of a running Kafka; None starts one.
-        redis: the URL of a running Redis; None starts a Valkey.
+        kafka: the address of a running Kafka; None to start one.
+        redis: the URL of a running Redis; None to start a Valkey.
     """
 
     def __init__(self, kafka: str | None, redis: str | None) -> None:
@@ -49,8 +49,8 @@ class DemoServers:
         """Start the child servers and wait until they answer.
 
         Raises:
-            DevServerError: a server can't be fetched or started.
-            Interrupted: `ended` was set meanwhile.
+            DevServerError: a server can't be downloaded or started.
+            Interrupted: `ended` was set during the start.
         """
         own = self._own()
         if own:
@@ -74,13 +74,13 @@ class DemoServers:
                 shown_mb = fetched_mb
 
     def names(self) -> tuple[str, str]:
-        """Names and addresses of both servers, for display; passwords are masked."""
+        """Return names and addresses of both servers, for display. Passwords are masked."""
         kafka = f"Kafka {KAFKA_VERSION} :{self.kafka.port}" if self.kafka else f"Kafka {self.bootstrap}"
         valkey = f"Valkey :{self.valkey.port}" if self.valkey else f"Redis {without_password(self.redis_url)}"
         return kafka, valkey
 
     def check(self) -> None:
-        """Raises DevServerError if a child server has ended unexpectedly."""
+        """Check the child servers. Raises DevServerError if one has ended unexpectedly."""
         for server in self._own():
             if not server.running:
                 tail = server.log_file.read_text(errors="replace").splitlines()[-10:]
@@ -99,7 +99,10 @@ class DemoServers:
 
 
 def _start_in_background(server: ChildServer) -> "Future[None]":
-    """Start a server in a daemon thread. An executor's threads would delay the interpreter's exit during a download."""
+    """Start a server in a daemon thread.
+
+    The threads of an executor would delay the end of the process during a download.
+    """
     future: Future[None] = Future()
 
     def run() -> None:
@@ -116,7 +119,7 @@ def _start_in_background(server: ChildServer) -> "Future[None]":
 
 
 def _fetched_mb(cache: Path) -> int:
-    """Megabytes of a running download."""
+    """Return how many megabytes of Kafka are downloaded."""
     total = 0
     for folder in cache.glob("fetching-*"):
         for within, _, names in os.walk(folder):  # os.walk ignores directories that are moved meanwhile
@@ -134,11 +137,12 @@ class CeleryPrograms:
     """Celery's own programs: a worker, `celery -A clocksvc beat`, and the beat of an app that follows the clock.
 
     Args:
-        config: the configuration file; logs are written to its directory.
-        queue: the queue of the jobs; the worker runs heartbeats and jobs.
+        config: the configuration file. Logs are written to the same directory.
+        queue: the queue of the jobs. The worker runs the jobs and the heartbeats.
 
     Attributes:
-        beat: sends the heartbeats, by the wall clock. jobs: the beat that follows the clock.
+        beat: the beat that sends the heartbeats, by the wall clock.
+        jobs: the beat that follows the clock.
         notes: the file to which each job appends a line.
     """
 
@@ -174,7 +178,7 @@ class CeleryPrograms:
         return [self.worker, self.beat, self.jobs]
 
     def _celery(self, command: str, app: str, *arguments: str, name: str | None = None) -> ChildProcess:
-        # The user's own settings must not affect the demo.
+        # Variables that the user has set must not affect the demo.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOCKSVC_")}
         folder = self._config.parent
         return ChildProcess(

@@ -1,4 +1,4 @@
-"""The demo's script: steps that become due by time, ticks and holds. Pure."""
+"""The steps of the demo. Time, ticks and holds determine when a step is due. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S, QUIET, SLOW
 
 
 class ScenarioAction(Enum):
-    """What a step does to the demo."""
+    """A change of the demo that a step makes."""
 
     STOP_HEARTBEATS = "stop"
     START_HEARTBEATS = "start"
@@ -31,7 +31,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class SinceLastStep:
-    """Changes since the last step."""
+    """What has happened since the last step."""
 
     seconds: float
     ticks: int
@@ -40,7 +40,7 @@ class SinceLastStep:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioStep:
-    """One step, due once `due` returns True."""
+    """One step. It is due when `due` returns True."""
 
     due: Callable[[SinceLastStep], bool]
     text: str
@@ -48,17 +48,17 @@ class ScenarioStep:
 
 
 WATCHED_S = 5.0
-"""Seconds of hold before the heartbeats return."""
+"""How many seconds a hold lasts before the heartbeats start again."""
 PAUSE_S = 60.0
 
 _BEGINNING = (
     ScenarioStep(
         lambda since: since.ticks >= 1,
-        f"partition {SLOW} is slow on purpose: the slowest sets the clock",
+        f"partition {SLOW} is slow on purpose; the clock follows the slowest partition",
     ),
     ScenarioStep(
         lambda since: since.seconds >= 1,
-        f"partition {QUIET} is quiet: only heartbeats, every {INTERVAL_S} s, move it",
+        f"partition {QUIET} is quiet; it gets only heartbeats, every {INTERVAL_S} s",
     ),
     ScenarioStep(
         lambda since: since.seconds >= 1,
@@ -85,7 +85,7 @@ _PAUSE = ScenarioStep(lambda since: since.seconds >= PAUSE_S, "")
 
 
 class Scenario:
-    """The script and the current position in it. After its end it repeats the outage after a pause."""
+    """The steps, and the current position in them. After the last step, the outage is repeated after each pause."""
 
     def __init__(self) -> None:
         self._steps = [*_BEGINNING, *_OUTAGE]
@@ -94,7 +94,7 @@ class Scenario:
         self._held_since_s: float | None = None
 
     def next(self, observation: Observation) -> ScenarioStep | None:
-        """The step that is due now, else None. Each step is returned once."""
+        """Return the step that is due now; None if no step is due. Each step is returned only once."""
         step = self._steps[0]
         if not step.due(self._since(observation)):
             return None

@@ -1,4 +1,4 @@
-"""Topics and keys of a demo on servers with other data: created at the start, removed at the end."""
+"""Creates the demo's topics and keys on servers with other data, and removes them at the end."""
 
 from contextlib import suppress
 from typing import Any
@@ -21,8 +21,8 @@ _QUEUE = "clocksvc"
 _BINDINGS = f"_kombu.binding.{_QUEUE}"
 _CELERY_KEYS = f"_kombu.binding*.{_QUEUE}*"
 _WANTED = (
-    "Wanted a Redis, and a database of the demo's own in it, such as --redis redis://HOST:PORT/9 or REDIS_URL; "
-    "without either, a Valkey is started here."
+    "Use a database that only the demo uses: --redis redis://HOST:PORT/9, or the variable REDIS_URL. Without both, the "
+    "demo starts a Valkey."
 )
 
 
@@ -30,7 +30,7 @@ def check_redis(settings: Settings) -> None:
     """Check that Redis answers and that no worker of another clocksvc uses the same Celery queue.
 
     Raises:
-        DevServerError: no answer, or Celery's queue is in use.
+        DevServerError: Redis does not answer, or the Celery queue is in use.
     """
     try:
         bootstrap.open_store(settings, settings.clock_specs()[CLOCK]).now_ms()
@@ -38,14 +38,14 @@ def check_redis(settings: Settings) -> None:
         raise DevServerError(f"{error} {_WANTED}") from error
     if _redis_client(settings).exists(_BINDINGS):
         raise DevServerError(
-            f"a clocksvc worker uses, or has used, the queue {_QUEUE!r} in this database of the Redis: the demo would "
-            f"take its heartbeats. {_WANTED}"
+            f"a worker of another clocksvc uses, or has used, the queue {_QUEUE!r} in this Redis database, so the demo "
+            f"could run heartbeats of that clocksvc. {_WANTED}"
         )
 
 
 def remove_keys(settings: Settings, config: DemoConfig) -> None:
     """Remove the demo's keys. Errors are ignored."""
-    # The demo has ended, and keys that remain do no harm.
+    # Errors are ignored, because the demo has ended and remaining keys do no harm.
     with suppress(Exception):
         client = _redis_client(settings)
         client.delete(_QUEUE, config.jobs_queue)
@@ -63,7 +63,7 @@ _REMOVE_TIMEOUT_S = 1.0
 
 
 def create_topic(config: DemoConfig) -> None:
-    """Create the demo's topic, with LogAppendTime. Raises DevServerError if Kafka does not answer or refuses."""
+    """Create the demo's topic, with LogAppendTime. Raises DevServerError if Kafka does not create the topic."""
     topic = NewTopic(config.topic, PARTITIONS, -1, config={"message.timestamp.type": "LogAppendTime"})
     admin = _admin(config)
     try:
@@ -71,9 +71,9 @@ def create_topic(config: DemoConfig) -> None:
         futures[config.topic].result(_CREATE_TIMEOUT_S + 1)
     except (KafkaException, TimeoutError) as error:
         raise DevServerError(
-            f"topic {config.topic} could not be made on the Kafka at {config.bootstrap}: {_reason(error)}. "
-            "Wanted: a Kafka that answers there without TLS or password (--kafka HOST:PORT, or KAFKA_BOOTSTRAP); "
-            "without either, a Kafka is started here."
+            f"topic {config.topic} can't be created on the Kafka at {config.bootstrap}: {_reason(error)}. Use a Kafka "
+            "without TLS and password: --kafka HOST:PORT, or the variable KAFKA_BOOTSTRAP. Without both, the demo "
+            "starts a Kafka."
         ) from error
 
 

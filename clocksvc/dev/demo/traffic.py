@@ -1,6 +1,6 @@
-"""The demo's producer and its consumers, each with a Reporter, written as a user would write them.
+"""The demo's producer and consumers, written as a user would write them. Each consumer has a Reporter.
 
-A record is reported after its work is done and its offset is committed.
+A consumer reports a record after it has done the work for it and has committed its offset.
 """
 
 import threading
@@ -25,8 +25,8 @@ class DemoConsumer:
     """One consumer in its own thread.
 
     Attributes:
-        processed: number of records so far, without heartbeats.
-        reached_ms: the highest timestamp processed, by assigned partition; None before the first.
+        processed: the number of processed records, without heartbeats.
+        reached_ms: the highest processed timestamp, by assigned partition; None before the first record.
     """
 
     def __init__(self, name: str, config: DemoConfig) -> None:
@@ -45,11 +45,11 @@ class DemoConsumer:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Leave the group after the current batch; `join` waits for it."""
+        """Make the consumer leave the group after the current batch. Does not block. `join` waits for the end."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait until it has left."""
+        """Wait until the consumer has left the group."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -101,7 +101,7 @@ class DemoConsumer:
                 self._working.setdefault(partition, deque()).append((ends, message))
 
     def _done(self) -> list[Message]:
-        """The messages whose work has ended, in order within each partition."""
+        """Return the messages whose work has ended. Within each partition they are in order."""
         now = self._monotonic()
         done = []
         for working in self._working.values():
@@ -119,7 +119,7 @@ class DemoConsumer:
         self.processed += sum(not is_heartbeat(message) for message in done)
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        """Drop unfinished records of revoked partitions: their next consumer reads them again."""
+        """Drop the unfinished records of revoked partitions. Another consumer will read them again."""
         gone = {one.partition for one in partitions}
         self.reached_ms = {number: at_ms for number, at_ms in self.reached_ms.items() if number not in gone}
         for partition in gone:
@@ -127,7 +127,11 @@ class DemoConsumer:
 
 
 def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
-    """Commit the offsets of finished records. False during a rebalance: other consumers read the records again."""
+    """Commit the offsets of finished records.
+
+    Returns:
+        False if a rebalance prevents the commit. Another consumer will then read the records again.
+    """
     ends = {(message.topic(), message.partition()): message.offset() for message in done}
     offsets = [
         TopicPartition(str(topic), partition, offset + 1)
@@ -142,7 +146,7 @@ def _commit(consumer: Consumer, done: Sequence[Message]) -> bool:
 
 
 _SHARES = (0, 1, 0, 2, 0, 1, 0, 0, 1, 0)
-"""The partitions of ten successive records: many into one, few into another, none into the quiet one."""
+"""The partitions of ten successive records. One partition gets many, another one gets few, the quiet one none."""
 _PAUSE_S = 0.05
 
 
@@ -163,7 +167,7 @@ class DemoProducers:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop writing. Waits up to 3 s for deliveries."""
+        """Stop writing. Wait for deliveries, for up to 3 s."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(2)

@@ -43,7 +43,7 @@ def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: st
 
     assert jobs.problems == ([] if trouble is None else [trouble])
     said = failure_reason(TickSequence(5_000), jobs, by_itself=False)
-    assert said == (None if trouble is None else f"jobs did not come each once and in order: {trouble}")
+    assert said == (None if trouble is None else f"jobs were missing, repeated or out of order: {trouble}")
 
 
 def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:

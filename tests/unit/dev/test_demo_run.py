@@ -147,7 +147,7 @@ def test_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
         (("--for", "soon"), 2, "'soon' is not valid: wanted a duration"),
         (("--rate", "0"), 2, "'0' is not valid: wanted records a second"),
         (("--port", "http"), 2, "'http' is not valid: wanted 1 to 65535"),
-        (("--redis", "redis://127.0.0.1:1/0", "--kafka", "127.0.0.1:1"), 1, "Wanted a Redis"),
+        (("--redis", "redis://127.0.0.1:1/0", "--kafka", "127.0.0.1:1"), 1, "Use a database that only the demo uses"),
         (("--redis", "127.0.0.1:6379", "--kafka", "127.0.0.1:1"), 1, "redis.url"),
     ],
     ids=["time", "rate", "port", "no Redis there", "no URL"],

@@ -81,11 +81,11 @@ def test_the_outage_comes_again_after_a_pause() -> None:
     ("ticks", "trouble"),
     [
         ([tick(5, None), tick(10, 5), tick(15, 10)], None),
-        ([tick(5, None), tick(15, 10)], "names 10000"),
+        ([tick(5, None), tick(15, 10)], "has the previous tick 10000"),
         ([tick(5, None), tick(15, 5)], "came where 10000 was due"),
-        ([tick(5, None), tick(10, 5), tick(10, 5)], "names 5000"),
+        ([tick(5, None), tick(10, 5), tick(10, 5)], "has the previous tick 5000"),
         ([tick(10, None), tick(5, 10)], "came where 15000 was due"),
-        ([tick(10, 5)], "names 5000, seen before it was None"),
+        ([tick(10, 5)], "has the previous tick 5000, but the tick before it was None"),
     ],
     ids=["whole", "lost", "lost, and the chain lies", "twice", "back", "does not begin with the first"],
 )
@@ -106,9 +106,9 @@ def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
     ("seconds", "by_itself", "wrong"),
     [
         ([5, 10, 15], True, None),
-        ([5, 10], True, "only 2 of at least 3 ticks came"),
+        ([5, 10], True, "only 2 ticks came, wanted at least 3"),
         ([], False, None),
-        ([5, 15], False, "ticks did not come each once and in order"),
+        ([5, 15], False, "ticks were missing, repeated or out of order"),
     ],
     ids=["good", "too few ticks", "ended by Ctrl-C before the first", "broken, ended by Ctrl-C"],
 )
