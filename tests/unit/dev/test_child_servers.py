@@ -149,9 +149,9 @@ def test_kafka_answers_and_restarts_on_its_data() -> None:
     assert not directory.exists()
 
 
-def test_kafka_creates_no_topic_by_itself(kafka: KafkaServer, key_prefix: str) -> None:
+def test_kafka_creates_no_topic_by_itself(bootstrap: str, key_prefix: str) -> None:
     """No request creates a missing topic."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "allow.auto.create.topics": True})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "allow.auto.create.topics": True})
     admin.list_topics(key_prefix, timeout=30)
     assert key_prefix not in admin.list_topics(timeout=30).topics
 
