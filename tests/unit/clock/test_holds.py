@@ -72,7 +72,8 @@ CASES = [
         rules.partition_unreported,
         "unknown is not zero, and not the minimum of the others",
         hold_inputs(lowest=None),
-        "not every partition has been reported: start the consumers of the topics",
+        "not every partition has been reported: start the consumers of the topics. A partition without records needs "
+        "heartbeats: run celery -A clocksvc worker and beat",
     ),
     Case(
         rules.partition_unreported,
