@@ -20,10 +20,7 @@ from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
 from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.tick_log import (
-    MemoryLog,
-    MemoryTickLog,
-)
+from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from clocksvc.memory.topics import MemoryTopics
 
 _MOST_STEPS = 10_000

@@ -7,10 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from clocksvc.api import clocks, overrides, pages, probes, reports, stream, ticks
-from clocksvc.api.async_clock import (
-    AsyncClock,
-    ShutdownSignal,
-)
+from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
 from clocksvc.api.models import problem_schema
 from clocksvc.api.request_guard import RequestGuardMiddleware

@@ -9,11 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.async_clock import AsyncClock
-from clocksvc.api.dependencies import (
-    AnyCaller,
-    ReadClock,
-    allow_parameters,
-)
+from clocksvc.api.dependencies import AnyCaller, ReadClock, allow_parameters
 from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Scope
 from clocksvc.clock.partition import Partition

@@ -9,10 +9,7 @@ from fastapi.security import HTTPBearer
 from clocksvc.api import problems
 from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.problems import Problem
-from clocksvc.api.request_guard import (
-    CALLER,
-    HEAD,
-)
+from clocksvc.api.request_guard import CALLER, HEAD
 from clocksvc.api.tokens import Caller, Scope
 from clocksvc.clock.time_format import parse_timestamp
 

@@ -4,16 +4,8 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from clocksvc.api import models
-from clocksvc.api.dependencies import (
-    AdminClock,
-    AnyCaller,
-    allow_parameters,
-    require_json,
-)
-from clocksvc.api.leader_requests import (
-    RESPONSES,
-    request_leader,
-)
+from clocksvc.api.dependencies import AdminClock, AnyCaller, allow_parameters, require_json
+from clocksvc.api.leader_requests import RESPONSES, request_leader
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 

@@ -9,10 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.async_clock import AsyncClock
-from clocksvc.api.dependencies import (
-    AnyCaller,
-    allow_parameters,
-)
+from clocksvc.api.dependencies import AnyCaller, allow_parameters
 from clocksvc.api.problems import Problem, documented
 from clocksvc.api.tokens import Scope
 

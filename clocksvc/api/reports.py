@@ -6,11 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.dependencies import (
-    ReportClock,
-    allow_parameters,
-    require_json,
-)
+from clocksvc.api.dependencies import ReportClock, allow_parameters, require_json
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.report_encoding import answer_to_wire

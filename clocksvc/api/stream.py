@@ -13,13 +13,7 @@ from starlette.responses import Response
 
 from clocksvc.api import problems
 from clocksvc.api.async_clock import AsyncClock
-from clocksvc.api.dependencies import (
-    AfterTime,
-    ReadClock,
-    allow_parameters,
-    is_head,
-    time_argument,
-)
+from clocksvc.api.dependencies import AfterTime, ReadClock, allow_parameters, is_head, time_argument
 from clocksvc.api.problems import Problem, documented
 from clocksvc.api.server import ON_DROP
 from clocksvc.clock.time_format import to_rfc3339

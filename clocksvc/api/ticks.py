@@ -8,14 +8,7 @@ from starlette.responses import Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.async_clock import AsyncClock
-from clocksvc.api.dependencies import (
-    AfterTime,
-    ReadClock,
-    Timeout,
-    allow_parameters,
-    is_head,
-    time_argument,
-)
+from clocksvc.api.dependencies import AfterTime, ReadClock, Timeout, allow_parameters, is_head, time_argument
 from clocksvc.api.problems import Problem, documented
 from clocksvc.clock.holds import Status
 from clocksvc.clock.partition import name_first

@@ -12,10 +12,7 @@ from celery.beat import Scheduler
 from celery.schedules import BaseSchedule, schedstate
 
 from clocksvc.clock import boundary
-from clocksvc.interfaces.time import (
-    SystemTime,
-    Time,
-)
+from clocksvc.interfaces.time import SystemTime, Time
 
 _NEVER_EARLY_S = 0.001
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

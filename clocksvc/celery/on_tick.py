@@ -6,12 +6,7 @@ from typing import Any, TypeVar
 
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.schedule import (
-    CatchUp,
-    EachTick,
-    Schedule,
-    parse_catch_up,
-)
+from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule, parse_catch_up
 
 T = TypeVar("T")
 ATTRIBUTE = "clocksvc_on_tick"

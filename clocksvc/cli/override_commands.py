@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clocksvc.cli.console import add_json, add_url, print_json, service_token
-from clocksvc.client.http import (
-    ServiceClient,
-    is_connection_refused,
-)
+from clocksvc.client.http import ServiceClient, is_connection_refused
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason

@@ -30,11 +30,7 @@ from clocksvc.metrics import Metrics
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service import bootstrap
-from clocksvc.service.log_format import (
-    FORMATS,
-    LEVELS,
-    setup_logging,
-)
+from clocksvc.service.log_format import FORMATS, LEVELS, setup_logging
 from clocksvc.settings import ApiSettings, Settings, check_bind
 
 logger = logging.getLogger("clocksvc.service")

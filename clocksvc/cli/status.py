@@ -11,12 +11,7 @@ from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ServiceUnavailable
-from clocksvc.service.public_state import (
-    PublicPartition,
-    PublicState,
-    public_partition_from_wire,
-    state_from_wire,
-)
+from clocksvc.service.public_state import PublicPartition, PublicState, public_partition_from_wire, state_from_wire
 
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
 

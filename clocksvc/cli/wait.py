@@ -3,10 +3,7 @@
 import argparse
 
 from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token
-from clocksvc.client.http import (
-    ServiceClient,
-    ServiceResponse,
-)
+from clocksvc.client.http import ServiceClient, ServiceResponse
 from clocksvc.client.wait import wait_for_boundary
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339

@@ -13,10 +13,7 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError, ProtocolError
 
-from clocksvc.client.sse import (
-    Event,
-    read_events,
-)
+from clocksvc.client.sse import Event, read_events
 from clocksvc.errors import InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
 from clocksvc.redaction import without_password
 

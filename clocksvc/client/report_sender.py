@@ -10,10 +10,7 @@ import threading
 import weakref
 from contextlib import suppress
 
-from clocksvc.client.progress_tracker import (
-    ProgressTracker,
-    Selection,
-)
+from clocksvc.client.progress_tracker import ProgressTracker, Selection
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.interfaces.store import ReportSink

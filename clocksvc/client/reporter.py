@@ -9,10 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from clocksvc.client.message import (
-    KafkaMessage,
-    TopicPartition,
-)
+from clocksvc.client.message import KafkaMessage, TopicPartition
 from clocksvc.client.progress_tracker import ProgressTracker
 from clocksvc.client.report_sender import ReportSender, ReportThread
 from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
@@ -21,10 +18,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ClocksvcError, InvalidValue, ReporterMisuse
 from clocksvc.interfaces.store import ReportSink
-from clocksvc.interfaces.time import (
-    SystemTime,
-    Time,
-)
+from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.fork import after_fork
 

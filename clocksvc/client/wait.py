@@ -9,17 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from clocksvc.client.http import (
-    Params,
-    ServiceClient,
-    ServiceResponse,
-)
+from clocksvc.client.http import Params, ServiceClient, ServiceResponse
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue, RequestRejected, ServiceUnavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.runtime.backoff import CONNECTION, Backoff

@@ -19,25 +19,12 @@ from clocksvc.errors import (
     Unavailable,
     UnreadableRecord,
 )
-from clocksvc.interfaces.checkpoints import (
-    OWN_KEY,
-    Checkpoint,
-    Checkpoints,
-)
+from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint, Checkpoints
 from clocksvc.interfaces.schedule import Schedule
-from clocksvc.interfaces.task_queue import (
-    DueTask,
-    TaskQueue,
-)
-from clocksvc.interfaces.tick_consumer import (
-    TickConsumer,
-    TickWithOffset,
-)
+from clocksvc.interfaces.task_queue import DueTask, TaskQueue
+from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
 from clocksvc.interfaces.time import Time
-from clocksvc.jobs.due_tasks import (
-    Occurrence,
-    due_tasks,
-)
+from clocksvc.jobs.due_tasks import Occurrence, due_tasks
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 logger = logging.getLogger("clocksvc.dispatcher")

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_topics
 from clocksvc.errors import (
     ChainBroken,

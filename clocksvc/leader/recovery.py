@@ -3,30 +3,15 @@
 import logging
 from collections.abc import Iterator, Mapping
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-    path_to_tick,
-)
+from clocksvc.clock.log_record import ClockState, Record, path_to_tick
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata, merge_topics
 from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch, TickLogTruncated
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    Store,
-    StoreIdentity,
-)
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-)
-from clocksvc.interfaces.topics import (
-    ClusterMetadata,
-    TimestampType,
-    Topics,
-)
+from clocksvc.interfaces.store import ClockParameters, Store, StoreIdentity
+from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.interfaces.topics import ClusterMetadata, TimestampType, Topics
 from clocksvc.leader.context import LeaderDependencies
 
 logger = logging.getLogger("clocksvc.leader")

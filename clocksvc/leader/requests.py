@@ -9,10 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import InvalidValue, TickLogUnavailable

@@ -11,11 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-    path_to_tick,
-)
+from clocksvc.clock.log_record import ClockState, Record, path_to_tick
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
@@ -28,11 +24,7 @@ from clocksvc.errors import (
     UnreadableRecord,
 )
 from clocksvc.interfaces.store import Store
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-    TickLog,
-)
+from clocksvc.interfaces.tick_log import KeepAlive, Tail, TickLog
 from clocksvc.interfaces.time import Time
 
 FIELD = "--last-tick"

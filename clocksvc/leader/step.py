@@ -9,11 +9,7 @@ from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import due_boundaries, make_records
-from clocksvc.clock.holds import (
-    Hold,
-    HoldInputs,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.roster import merge_topics
 from clocksvc.clock.spec import describe_config_conflict

@@ -28,10 +28,7 @@ from clocksvc.interfaces.store import (
     TaskCounterKey,
 )
 from clocksvc.interfaces.time import Time
-from clocksvc.memory.store_state import (
-    Lease,
-    StoreState,
-)
+from clocksvc.memory.store_state import Lease, StoreState
 
 _FOLLOW_LIMIT = 1_000
 _SLOWEST = 10

@@ -8,11 +8,7 @@ from typing import NamedTuple
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
-from clocksvc.interfaces.topics import (
-    HEARTBEAT_HEADER,
-    ClusterMetadata,
-    TimestampType,
-)
+from clocksvc.interfaces.topics import HEARTBEAT_HEADER, ClusterMetadata, TimestampType
 
 
 class TopicRecord(NamedTuple):

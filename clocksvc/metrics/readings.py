@@ -11,11 +11,7 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import (
-    Counters,
-    PartitionClock,
-    Store,
-)
+from clocksvc.interfaces.store import Counters, PartitionClock, Store
 from clocksvc.metrics.catalogue import (
     DISPATCHER_CHECKPOINT,
     GLOBAL_CLOCK,

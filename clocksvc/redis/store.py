@@ -26,20 +26,12 @@ from clocksvc.interfaces.store import (
     TaskCounterKey,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.redis import (
-    encoding as wire,
-)
-from clocksvc.redis import (
-    scripts,
-)
+from clocksvc.redis import encoding as wire
+from clocksvc.redis import scripts
 from clocksvc.redis.connection import RESPONSE_TIMEOUT_S, RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.keys import key
-from clocksvc.redis.scripts import (
-    Argument,
-    Script,
-    Scripts,
-)
+from clocksvc.redis.scripts import Argument, Script, Scripts
 from clocksvc.redis_url import parse_redis_url
 
 _FOLLOW_LIMIT = 1_000

@@ -14,16 +14,10 @@ from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.tick_log import TickLog
-from clocksvc.interfaces.time import (
-    SystemTime,
-    Time,
-)
+from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.jobs.dispatcher import TaskDispatcher
-from clocksvc.jobs.metrics import (
-    Destination,
-    DispatcherMetrics,
-)
+from clocksvc.jobs.metrics import Destination, DispatcherMetrics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog

@@ -9,9 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.checkpoints import (
-    checkpoint_topic,
-)
+from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 

@@ -9,11 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import UnknownClock
-from clocksvc.interfaces.task_routes import (
-    PlatformTask,
-    Routes,
-    worker_namespace,
-)
+from clocksvc.interfaces.task_routes import PlatformTask, Routes, worker_namespace
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
 from clocksvc.settings.fields import FieldError, Section, Text, raise_errors, suggestion

@@ -10,14 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from clocksvc.errors import SettingsError
 from clocksvc.redaction import without_password
-from clocksvc.settings.field_types import (
-    child,
-    field_names,
-    is_list,
-    is_scalar,
-    is_section,
-    type_at,
-)
+from clocksvc.settings.field_types import child, field_names, is_list, is_scalar, is_section, type_at
 from clocksvc.settings.fields import NO_VALUE, FieldErrors, FieldPath, suggestion
 
 _REASONS = {

@@ -9,11 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.schedule import (
-    EachTick,
-    Schedule,
-    parse_catch_up,
-)
+from clocksvc.interfaces.schedule import EachTick, Schedule, parse_catch_up
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
 

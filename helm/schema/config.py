@@ -10,15 +10,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.settings import Settings
-from clocksvc.settings.field_types import (
-    field_names,
-    is_list,
-    is_mapping,
-    is_scalar,
-    is_section,
-    origin_of,
-    unwrap,
-)
+from clocksvc.settings.field_types import field_names, is_list, is_mapping, is_scalar, is_section, origin_of, unwrap
 from clocksvc.settings.kafka import KNOWN_SETTINGS, KafkaSettings, forbidden_reason, is_secret
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 

@@ -16,11 +16,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.bench.figures import Figure, Spread, percentile, ratios
-from tests.system.beat.beat_installation import (
-    WITHIN_S,
-    BeatInstallation,
-    ReceivedTask,
-)
+from tests.system.beat.beat_installation import WITHIN_S, BeatInstallation, ReceivedTask
 from tests.system.beat.routed_app import app
 from tests.system.installation import wall_ms
 from tests.waiting import eventually

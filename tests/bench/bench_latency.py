@@ -13,11 +13,7 @@ from confluent_kafka import Producer
 from clocksvc import Reporter
 from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
-from tests.system.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
+from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
 PAIRS = 300

@@ -12,10 +12,7 @@ from clocksvc import Reporter
 from tests.bench.bench_latency import Stream
 from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
-from tests.system.installation import (
-    Installation,
-    wall_ms,
-)
+from tests.system.installation import Installation, wall_ms
 from tests.waiting import eventually
 
 BACKLOG = 10_000

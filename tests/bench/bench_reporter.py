@@ -15,16 +15,10 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from clocksvc import Reporter
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    StoreIdentity,
-)
+from clocksvc.interfaces.store import ClockParameters, StoreIdentity
 from clocksvc.redis.store import open_redis_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
-from tests.system.installation import (
-    create_topic,
-    wall_ms,
-)
+from tests.system.installation import create_topic, wall_ms
 from tests.waiting import eventually
 
 PAIRS = 15

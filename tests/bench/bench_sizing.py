@@ -18,11 +18,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 from tests.bench.bench_leader import Bench
 from tests.bench.figures import Figure
 from tests.bench.redis_load import WINDOW_S, watched
-from tests.system.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
+from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
 PARTITIONS = 128

@@ -17,10 +17,7 @@ from clocksvc import Reporter
 from tests.bench.benchmark_service import served
 from tests.bench.figures import Figure, percentile
 from tests.system.evidence import read_tick_log
-from tests.system.installation import (
-    Installation,
-    wall_ms,
-)
+from tests.system.installation import Installation, wall_ms
 from tests.waiting import eventually
 
 TICKS = int(os.environ.get("TICKS", "60"))

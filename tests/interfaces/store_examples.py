@@ -5,14 +5,7 @@ from collections.abc import Iterable
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    PartitionClock,
-    Report,
-    ReportAnswer,
-    Store,
-    StoreIdentity,
-)
+from clocksvc.interfaces.store import ClockParameters, PartitionClock, Report, ReportAnswer, Store, StoreIdentity
 from clocksvc.interfaces.time import SystemTime
 
 CLOCK = "checkins"

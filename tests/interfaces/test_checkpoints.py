@@ -6,11 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.errors import CheckpointsUnavailable, Fenced, OutcomeUnknown
-from clocksvc.interfaces.checkpoints import (
-    OWN_KEY,
-    Checkpoint,
-    Checkpoints,
-)
+from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint, Checkpoints
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic

@@ -17,15 +17,8 @@ from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import RedisAddress, parse_redis_url
 from clocksvc.settings.redis import RedisSettings, SentinelSettings
-from tests.interfaces.redis_servers import (
-    SentinelServer,
-    one_node_cluster,
-)
-from tests.interfaces.store_examples import (
-    BASE,
-    CLOCK,
-    lead,
-)
+from tests.interfaces.redis_servers import SentinelServer, one_node_cluster
+from tests.interfaces.store_examples import BASE, CLOCK, lead
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers

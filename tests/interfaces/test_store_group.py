@@ -4,10 +4,7 @@ import pytest
 
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.roster import Roster
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    Store,
-)
+from clocksvc.interfaces.store import ClockParameters, Store
 from tests.interfaces.store_examples import (
     BASE,
     IDENTITY,

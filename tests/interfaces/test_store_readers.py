@@ -4,10 +4,7 @@ import pytest
 
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import (
-    Counters,
-    Store,
-)
+from clocksvc.interfaces.store import Counters, Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

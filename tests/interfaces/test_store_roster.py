@@ -5,10 +5,7 @@ import pytest
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreLost
-from clocksvc.interfaces.store import (
-    ProgressReading,
-    Store,
-)
+from clocksvc.interfaces.store import ProgressReading, Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

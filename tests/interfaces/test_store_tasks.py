@@ -1,18 +1,10 @@
 """The store, tasks by the clock: what dispatchers did and their checkpoints, and which tasks have been run."""
 
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.interfaces.store import (
-    Counters,
-    Store,
-    TaskCounterKey,
-)
+from clocksvc.interfaces.store import Counters, Store, TaskCounterKey
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
-from tests.interfaces.store_examples import (
-    BASE,
-    CLOCK,
-    MINUTE,
-)
+from tests.interfaces.store_examples import BASE, CLOCK, MINUTE
 from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 

@@ -5,22 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import (
-    TickConsumer,
-    TickWithOffset,
-)
+from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.memory.tick_consumer import MemoryGroup
 from tests.faulty.tick_consumer import FaultyTickConsumer
-from tests.interfaces.tick_log_examples import (
-    CLOCK,
-    MINUTE_MS,
-    KeepAliveCounter,
-    control,
-    foreign,
-    ticks,
-)
+from tests.interfaces.tick_log_examples import CLOCK, MINUTE_MS, KeepAliveCounter, control, foreign, ticks
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
     MemoryTickLogImplementation,

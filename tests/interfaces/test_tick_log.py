@@ -8,17 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clocksvc.errors import Fenced, OutcomeUnknown, TickLogMisconfigured, TickLogUnavailable
-from clocksvc.interfaces.tick_log import (
-    Tail,
-    TickLog,
-)
-from tests.interfaces.tick_log_examples import (
-    KeepAliveCounter,
-    control,
-    minutes,
-    tick,
-    ticks,
-)
+from clocksvc.interfaces.tick_log import Tail, TickLog
+from tests.interfaces.tick_log_examples import KeepAliveCounter, control, minutes, tick, ticks
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
     MemoryTickLogImplementation,

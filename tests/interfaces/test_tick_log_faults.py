@@ -9,21 +9,11 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-    TickLog,
-)
+from clocksvc.interfaces.tick_log import KeepAlive, Tail, TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.tick_log_examples import (
-    CLOCK,
-    KeepAliveCounter,
-    minutes,
-    tick,
-    ticks,
-)
+from tests.interfaces.tick_log_examples import CLOCK, KeepAliveCounter, minutes, tick, ticks
 from tests.interfaces.tick_log_implementations import (
     TIMEOUT_S,
     FaultyKafkaTickLog,

@@ -4,11 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Message,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Message, Record
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import OpenTransaction, UnreadableRecord
 from clocksvc.interfaces.tick_log import Tail

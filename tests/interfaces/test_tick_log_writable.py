@@ -6,10 +6,7 @@ import pytest
 
 from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.tick_log import TickLog
-from tests.interfaces.tick_log_examples import (
-    KeepAliveCounter,
-    tick,
-)
+from tests.interfaces.tick_log_examples import KeepAliveCounter, tick
 from tests.interfaces.tick_log_implementations import (
     FaultyKafkaTickLog,
     FaultyTickLogImplementation,

@@ -25,10 +25,7 @@ from clocksvc.kafka.tick_log_topic import TickLogTopic
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.tick_log_examples import (
-    CLOCK,
-    KeepAliveCounter,
-)
+from tests.interfaces.tick_log_examples import CLOCK, KeepAliveCounter
 from tests.waiting import eventually
 
 TIMEOUT_S = 2.0

@@ -10,10 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from clocksvc.clock.partition import Partition
-from clocksvc.interfaces.topics import (
-    TimestampType,
-    Topics,
-)
+from clocksvc.interfaces.topics import TimestampType, Topics
 from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.memory.topics import TopicRecord
 from tests.faulty.topics import FaultyTopics

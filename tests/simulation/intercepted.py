@@ -9,10 +9,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
 from clocksvc.interfaces.store import Counters
-from clocksvc.interfaces.topics import (
-    ClusterMetadata,
-    TimestampType,
-)
+from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyLog
 from tests.faulty.topics import FaultyTopics

@@ -10,10 +10,7 @@ from confluent_kafka.cimpl import NewTopic
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.demo.demo_config import CLOCK, PARTITIONS, DemoConfig
 from clocksvc.errors import StoreUnavailable
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-)
+from clocksvc.kafka.client import ClientLog, client_settings
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 

@@ -12,10 +12,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from clocksvc import Reporter, is_heartbeat
 from clocksvc.dev.demo.demo_config import CLOCK, WORK_S, DemoConfig
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.client import (
-    ClientLog,
-    client_settings,
-)
+from clocksvc.kafka.client import ClientLog, client_settings
 
 _POLL_S = 0.1
 _MOST_AT_ONCE = 500

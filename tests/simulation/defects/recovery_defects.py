@@ -6,10 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from unittest.mock import patch
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import recovery

@@ -9,17 +9,10 @@ from unittest.mock import patch
 from clocksvc.client import report_sender as sender
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
-from clocksvc.client.progress_tracker import (
-    PendingTimestamp,
-    ProgressTracker,
-)
+from clocksvc.client.progress_tracker import PendingTimestamp, ProgressTracker
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    Report,
-    StoreIdentity,
-)
+from clocksvc.interfaces.store import ClockParameters, Report, StoreIdentity
 from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together
 

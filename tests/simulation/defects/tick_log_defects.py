@@ -6,10 +6,7 @@ from unittest.mock import patch
 
 from clocksvc.clock.log_record import Record, decode_message
 from clocksvc.errors import Fenced, OutcomeUnknown
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-)
+from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.simulation.defects.defect import Promise, defect, together
 

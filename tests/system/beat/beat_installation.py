@@ -9,15 +9,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import Producer
 
 from tests.system.consumer import ConsumerThread
-from tests.system.evidence import (
-    TickWithOffset,
-    read_tick_log,
-)
-from tests.system.installation import (
-    Installation,
-    create_topic,
-    wall_ms,
-)
+from tests.system.evidence import TickWithOffset, read_tick_log
+from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
 MINUTE_MS = 60_000

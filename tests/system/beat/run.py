@@ -13,17 +13,8 @@ from pathlib import Path
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.beat_installation import (
-    BEATS,
-    MINUTE_MS,
-    WITHIN_S,
-    BeatInstallation,
-    ReceivedTask,
-)
-from tests.system.beat.task_errors import (
-    duplicates,
-    find_errors,
-)
+from tests.system.beat.beat_installation import BEATS, MINUTE_MS, WITHIN_S, BeatInstallation, ReceivedTask
+from tests.system.beat.task_errors import duplicates, find_errors
 from tests.waiting import eventually
 
 BEGIN = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)

@@ -6,11 +6,7 @@ from datetime import UTC, datetime
 
 from celery.schedules import crontab
 
-from tests.system.beat.app import (
-    CRONTABS,
-    LAST,
-    app,
-)
+from tests.system.beat.app import CRONTABS, LAST, app
 from tests.system.beat.beat_installation import ReceivedTask
 from tests.system.evidence import TickWithOffset
 

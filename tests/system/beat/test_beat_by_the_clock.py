@@ -5,19 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.app import (
-    LAST,
-    SCHEDULED,
-)
-from tests.system.beat.beat_installation import (
-    MINUTE_MS,
-    BeatInstallation,
-)
-from tests.system.beat.run import (
-    BEGIN,
-    final_errors,
-    run_with_kills,
-)
+from tests.system.beat.app import LAST, SCHEDULED
+from tests.system.beat.beat_installation import MINUTE_MS, BeatInstallation
+from tests.system.beat.run import BEGIN, final_errors, run_with_kills
 
 pytestmark = pytest.mark.path
 

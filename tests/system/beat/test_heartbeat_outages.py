@@ -10,11 +10,7 @@ from clocksvc.celery.application import build
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.bootstrap import open_store
-from tests.system.beat.heartbeat_programs import (
-    HeartbeatPrograms,
-    clock,
-    seconds_to_end,
-)
+from tests.system.beat.heartbeat_programs import HeartbeatPrograms, clock, seconds_to_end
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path

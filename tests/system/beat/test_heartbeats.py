@@ -19,12 +19,7 @@ from clocksvc.metrics import Metrics
 from clocksvc.service.bootstrap import open_store
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import TickFeed
-from tests.system.beat.heartbeat_programs import (
-    HeartbeatPrograms,
-    Topic,
-    clock,
-    seconds_to_end,
-)
+from tests.system.beat.heartbeat_programs import HeartbeatPrograms, Topic, clock, seconds_to_end
 from tests.system.installation import create_topic
 from tests.waiting import eventually
 

@@ -6,12 +6,7 @@ import pytest
 from celery import Celery
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.beat_installation import (
-    MINUTE_MS,
-    WITHIN_S,
-    BeatInstallation,
-    ReceivedTask,
-)
+from tests.system.beat.beat_installation import MINUTE_MS, WITHIN_S, BeatInstallation, ReceivedTask
 from tests.system.beat.run import BEGIN
 from tests.waiting import eventually
 

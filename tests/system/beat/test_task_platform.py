@@ -8,12 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.beat_installation import (
-    MINUTE_MS,
-    WITHIN_S,
-    BeatInstallation,
-    parse_ms,
-)
+from tests.system.beat.beat_installation import MINUTE_MS, WITHIN_S, BeatInstallation, parse_ms
 from tests.system.beat.run import BEGIN
 from tests.system.installation import create_topic
 from tests.waiting import eventually

@@ -6,22 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    Command,
-    blocks,
-    commands,
-)
-from tests.system.docs.documented_installation import (
-    TIMEOUT_S,
-    DocumentedInstallation,
-    filled_in,
-)
-from tests.system.docs.handling import (
-    Follow,
-    Run,
-    handling,
-)
+from tests.system.docs.blocks import DOCUMENTS, Command, blocks, commands
+from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, filled_in
+from tests.system.docs.handling import Follow, Run, handling
 from tests.system.docs.output_comparison import missing
 from tests.waiting import eventually
 

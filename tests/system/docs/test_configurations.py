@@ -10,15 +10,8 @@ import yaml
 from clocksvc.api.app import create_app
 from clocksvc.settings import Settings
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    Block,
-    blocks,
-)
-from tests.unit.settings.sample_config import (
-    TOKEN,
-    loaded,
-)
+from tests.system.docs.blocks import DOCUMENTS, Block, blocks
+from tests.unit.settings.sample_config import TOKEN, loaded
 
 pytestmark = pytest.mark.core
 

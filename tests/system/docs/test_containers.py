@@ -10,14 +10,8 @@ import yaml
 
 from clocksvc.cli.main import COMMANDS
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    commands,
-)
-from tests.system.docs.handling import (
-    DOCKER,
-    handling,
-)
+from tests.system.docs.blocks import DOCUMENTS, commands
+from tests.system.docs.handling import DOCKER, handling
 
 pytestmark = pytest.mark.core
 

@@ -9,19 +9,8 @@ import tomllib
 import pytest
 
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    Block,
-    blocks,
-    commands,
-)
-from tests.system.docs.handling import (
-    RULES,
-    Elsewhere,
-    Target,
-    handling,
-    rule,
-)
+from tests.system.docs.blocks import DOCUMENTS, Block, blocks, commands
+from tests.system.docs.handling import RULES, Elsewhere, Target, handling, rule
 
 pytestmark = pytest.mark.core
 

@@ -6,10 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.clock.holds import Reason
-from tests.system.docs.blocks import (
-    blocks,
-    text_of,
-)
+from tests.system.docs.blocks import blocks, text_of
 
 pytestmark = pytest.mark.core
 

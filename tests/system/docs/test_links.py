@@ -7,14 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    text_of,
-)
-from tests.system.docs.links import (
-    anchors,
-    links,
-)
+from tests.system.docs.blocks import DOCUMENTS, text_of
+from tests.system.docs.links import anchors, links
 
 pytestmark = pytest.mark.core
 

@@ -12,15 +12,8 @@ from confluent_kafka import Producer
 
 from clocksvc import Reporter
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.docs.blocks import (
-    blocks,
-    commands,
-    commands_in,
-)
-from tests.system.docs.documented_installation import (
-    TIMEOUT_S,
-    DocumentedInstallation,
-)
+from tests.system.docs.blocks import blocks, commands, commands_in
+from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation
 from tests.system.installation import create_topic
 from tests.waiting import eventually
 

@@ -2,10 +2,7 @@
 
 import pytest
 
-from tests.system.docs.blocks import (
-    Block,
-    commands_in,
-)
+from tests.system.docs.blocks import Block, commands_in
 from tests.system.docs.links import anchors
 from tests.system.docs.output_comparison import missing
 

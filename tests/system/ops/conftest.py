@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.ops.programs import (
-    ProgramMissing,
-    program,
-)
+from tests.system.ops.programs import ProgramMissing, program
 
 
 def _program(name: str) -> Path:

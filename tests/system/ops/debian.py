@@ -8,10 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.system.ops.checked_command import (
-    FetchFailed,
-    run_checked,
-)
+from tests.system.ops.checked_command import FetchFailed, run_checked
 
 _UPDATE_SECONDS, _INSTALL_SECONDS, _UNPACK_SECONDS = 300, 1200, 120
 _QUIET = ("-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120")

@@ -12,18 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.ops import (
-    debian,
-    golang,
-)
+from tests.system.ops import debian, golang
 from tests.system.ops.checked_command import FetchFailed
-from tests.system.ops.programs import (
-    PROGRAMS,
-    ProgramMissing,
-    download_folder,
-    fetched,
-    program,
-)
+from tests.system.ops.programs import PROGRAMS, ProgramMissing, download_folder, fetched, program
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,10 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.system.ops.checked_command import (
-    FetchFailed,
-    run_checked,
-)
+from tests.system.ops.checked_command import FetchFailed, run_checked
 
 _GO_SINCE = (1, 24)
 """The version that the modules require."""

@@ -16,10 +16,7 @@ from tests import http_client
 from tests.repository import ROOT
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
 from tests.system.installation import Installation, wall_ms
-from tests.system.ops.prometheus_server import (
-    PrometheusServer,
-    Series,
-)
+from tests.system.ops.prometheus_server import PrometheusServer, Series
 from tests.waiting import eventually
 
 RULES = sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))

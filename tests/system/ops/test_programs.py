@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.ops import fetch
-from tests.system.ops.programs import (
-    PROGRAMS,
-    ProgramMissing,
-    fetched,
-    program,
-)
+from tests.system.ops.programs import PROGRAMS, ProgramMissing, fetched, program
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.system.outages.rounds.faults import (
-    IN_CLUSTER,
-    KINDS,
-)
-from tests.system.outages.rounds.goals import (
-    Goals,
-    parse,
-)
+from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS
+from tests.system.outages.rounds.goals import Goals, parse
 from tests.system.outages.rounds.report import Outcome, report
 from tests.system.outages.rounds.setups import one_broker, three_brokers
 

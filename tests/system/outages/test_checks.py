@@ -6,15 +6,8 @@ import pytest
 
 from tests.system.evidence import Note, TickWithOffset, read_notes
 from tests.system.outages.rounds.checks import Findings, check
-from tests.system.outages.rounds.delays import (
-    amid_commits,
-    stalls,
-    takeovers,
-)
-from tests.system.outages.rounds.goals import (
-    Goals,
-    parse,
-)
+from tests.system.outages.rounds.delays import amid_commits, stalls, takeovers
+from tests.system.outages.rounds.goals import Goals, parse
 from tests.system.outages.rounds.supervised_installation import Fault
 
 pytestmark = pytest.mark.core

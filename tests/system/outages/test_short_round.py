@@ -11,12 +11,7 @@ import pytest
 
 from tests.system.outages.rounds.faults import KINDS
 from tests.system.outages.rounds.goals import Goals
-from tests.system.outages.rounds.setups import (
-    FAST,
-    STEADY,
-    one_broker,
-    three_brokers,
-)
+from tests.system.outages.rounds.setups import FAST, STEADY, one_broker, three_brokers
 
 pytestmark = pytest.mark.path
 

@@ -6,11 +6,7 @@ from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import (
-    Report,
-    Store,
-    TaskCounterKey,
-)
+from clocksvc.interfaces.store import Report, Store, TaskCounterKey
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

@@ -11,19 +11,10 @@ from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import probe_redis
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.redis import (
-    connection,
-    scripts,
-)
+from clocksvc.redis import connection, scripts
 from clocksvc.redis.store import open_redis_store
 from clocksvc.settings import Settings
-from tests.interfaces.store_examples import (
-    BOUNDS,
-    CLOCK,
-    IDENTITY,
-    ROSTER,
-    lead,
-)
+from tests.interfaces.store_examples import BOUNDS, CLOCK, IDENTITY, ROSTER, lead
 from tests.system.security import redis_operations
 from tests.system.security.certificates import Authority
 from tests.system.security.document import redis_user

@@ -17,20 +17,12 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.checkpoints import TICK_TASKS
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import heartbeats as heartbeat
-from clocksvc.service.bootstrap import (
-    Service,
-    open_dispatcher,
-    open_store,
-    open_topics,
-)
+from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, open_topics
 from clocksvc.settings import Settings
 from tests import http_client
 from tests.system.consumer import ConsumerThread
 from tests.system.security.certificates import Authority
-from tests.system.security.document import (
-    KafkaAcl,
-    redis_user,
-)
+from tests.system.security.document import KafkaAcl, redis_user
 from tests.system.security.secured_installation import (
     ALL_ACLS,
     CHECK_ACLS,

@@ -12,16 +12,9 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    Report,
-    StoreIdentity,
-)
+from clocksvc.interfaces.store import ClockParameters, Report, StoreIdentity
 from clocksvc.service.clock_view import ClockView
-from clocksvc.service.tick_feed import (
-    BUFFER_SIZE,
-    TickFeed,
-)
+from clocksvc.service.tick_feed import BUFFER_SIZE, TickFeed
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
 

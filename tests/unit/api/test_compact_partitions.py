@@ -10,12 +10,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.service.clock_view import PartitionPage
 from clocksvc.service.public_state import PublicPartition
-from tests.unit.api.clock_fixture import (
-    NOON,
-    TOKEN,
-    TOPIC,
-    ClockFixture,
-)
+from tests.unit.api.clock_fixture import NOON, TOKEN, TOPIC, ClockFixture
 from tests.unit.api.openapi_contract import problem_name
 
 URL = "/v1/clocks/checkins/partitions/brief"

@@ -3,10 +3,7 @@
 from typing import Any
 
 from tests.repository import ROOT
-from tests.unit.api.openapi_contract import (
-    documented_problems,
-    operations,
-)
+from tests.unit.api.openapi_contract import documented_problems, operations
 
 DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 

@@ -6,22 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.api.clock_fixture import (
-    GROUP,
-    TOPIC,
-    ClockFixture,
-    ticks,
-)
-from tests.unit.api.raw_http import (
-    connected,
-    ended,
-    livez_took_s,
-    response_to,
-)
-from tests.unit.api.running_service import (
-    RunningService,
-    serving,
-)
+from tests.unit.api.clock_fixture import GROUP, TOPIC, ClockFixture, ticks
+from tests.unit.api.raw_http import connected, ended, livez_took_s, response_to
+from tests.unit.api.running_service import RunningService, serving
 
 REPORTS = "/v1/clocks/checkins/reports"
 CHUNKED = "Transfer-Encoding: chunked"

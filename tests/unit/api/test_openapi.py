@@ -12,15 +12,8 @@ from schemathesis.config import SchemathesisConfig
 
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.clock_fixture import (
-    NOON,
-    ClockFixture,
-    ticks,
-)
-from tests.unit.api.openapi_contract import (
-    PROBLEM,
-    operations,
-)
+from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
+from tests.unit.api.openapi_contract import PROBLEM, operations
 
 SECRET = "secret-0123456789"
 CLOCK = ClockFixture(keep=3)

@@ -13,10 +13,7 @@ from schemathesis.checks import ignored_auth, missing_required_header, negative_
 from schemathesis.config import SchemathesisConfig
 
 from clocksvc.api.app import create_app
-from tests.unit.cli.conftest import (
-    Workspace,
-    wait_ready,
-)
+from tests.unit.cli.conftest import Workspace, wait_ready
 
 pytestmark = pytest.mark.servers
 

@@ -15,12 +15,7 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request, RequestResult, ResultKind
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
-from tests.unit.api.clock_fixture import (
-    TOKEN,
-    TOPIC,
-    AnsweringStore,
-    ClockFixture,
-)
+from tests.unit.api.clock_fixture import TOKEN, TOPIC, AnsweringStore, ClockFixture
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 

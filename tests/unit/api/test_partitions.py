@@ -5,12 +5,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from tests.unit.api.clock_fixture import (
-    NOON,
-    TOKEN,
-    TOPIC,
-    ClockFixture,
-)
+from tests.unit.api.clock_fixture import NOON, TOKEN, TOPIC, ClockFixture
 from tests.unit.api.openapi_contract import problem_name
 
 URL = "/v1/clocks/checkins/partitions"

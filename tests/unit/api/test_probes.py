@@ -4,10 +4,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.interfaces.store import Snapshot
 from tests.faulty.store import FaultyStore
-from tests.unit.api.clock_fixture import (
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 

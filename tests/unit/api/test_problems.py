@@ -9,25 +9,11 @@ from fastapi.testclient import TestClient
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request
 from clocksvc.errors import StoreMismatch, StoreUnavailable
-from clocksvc.interfaces.store import (
-    Report,
-    ReportAnswer,
-)
+from clocksvc.interfaces.store import Report, ReportAnswer
 from tests.faulty.store import FaultyStore
-from tests.unit.api.clock_fixture import (
-    GROUP,
-    NOON,
-    TOKEN,
-    TOPIC,
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import GROUP, NOON, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
-from tests.unit.api.openapi_contract import (
-    documented_problems,
-    operations,
-    problem_name,
-)
+from tests.unit.api.openapi_contract import documented_problems, operations, problem_name
 
 ELEVEN = NOON - 3_600
 WITHOUT_SCOPES = Token("none", "without-scopes-0123", frozenset())

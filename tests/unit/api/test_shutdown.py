@@ -7,10 +7,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.unit.api.clock_fixture import (
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import ClockFixture, ticks
 from tests.unit.api.events import streaming
 from tests.unit.api.openapi_contract import problem_name
 from tests.unit.api.running_service import serving

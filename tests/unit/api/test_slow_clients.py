@@ -12,21 +12,10 @@ import pytest
 
 from clocksvc.api import server as connections
 from clocksvc.api.async_clock import AsyncClock
-from tests.unit.api.clock_fixture import (
-    NOON,
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
 from tests.unit.api.events import streaming
-from tests.unit.api.raw_http import (
-    connected,
-    ended,
-    livez_took_s,
-)
-from tests.unit.api.running_service import (
-    RunningService,
-    serving,
-)
+from tests.unit.api.raw_http import connected, ended, livez_took_s
+from tests.unit.api.running_service import RunningService, serving
 from tests.waiting import eventually
 
 STREAM = "/v1/clocks/checkins/ticks/stream"

@@ -8,12 +8,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.api import stream
 from clocksvc.clock.tick import Tick
-from tests.unit.api.clock_fixture import (
-    NOON,
-    ClockFixture,
-    after,
-    ticks,
-)
+from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.events import streaming
 from tests.unit.api.openapi_contract import problem_name

@@ -16,10 +16,7 @@ from fastapi.testclient import TestClient
 from clocksvc.api import pages
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.clock_fixture import (
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import ClockFixture, ticks
 
 OPEN = {"/", "/livez", "/readyz", "/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"}
 OPEN |= {f"/status/{one.name}" for one in (Path(pages.__file__).parent / "status").iterdir()} - {"/status/index.html"}

@@ -5,11 +5,7 @@ import logging
 import pytest
 
 from clocksvc.api.tokens import Scope, Token
-from tests.unit.api.clock_fixture import (
-    GROUP,
-    ClockFixture,
-    ticks,
-)
+from tests.unit.api.clock_fixture import GROUP, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 

@@ -6,18 +6,9 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
-from tests.unit.api.clock_fixture import (
-    NOON,
-    TOPIC,
-    ClockFixture,
-    after,
-    ticks,
-)
+from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 from tests.unit.api.running_service import serving

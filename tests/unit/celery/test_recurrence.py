@@ -10,11 +10,7 @@ import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from clocksvc.celery.recurrence import (
-    CrontabRecurrence,
-    IntervalRecurrence,
-    recurrence_of,
-)
+from clocksvc.celery.recurrence import CrontabRecurrence, IntervalRecurrence, recurrence_of
 from clocksvc.errors import InvalidValue
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo")

@@ -10,11 +10,7 @@ from clocksvc.check.rules_topic import OutOfOrderness, measure
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import (
-    ClusterFacts,
-    GroupFacts,
-    TopicFacts,
-)
+from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, TopicFacts
 from clocksvc.redis.diagnostics import RedisFacts
 
 pytestmark = pytest.mark.core

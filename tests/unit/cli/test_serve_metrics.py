@@ -4,10 +4,7 @@ import pytest
 import urllib3
 
 from clocksvc import Reporter
-from tests.unit.cli.conftest import (
-    Workspace,
-    wait_ready,
-)
+from tests.unit.cli.conftest import Workspace, wait_ready
 from tests.waiting import eventually
 
 

@@ -10,23 +10,11 @@ import pytest
 
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.main import main
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
 from tests.http_stub import HttpStub, Reply
-from tests.unit.api.clock_fixture import (
-    NOON,
-    TOPIC,
-    ClockFixture,
-    after,
-    ticks,
-)
-from tests.unit.api.running_service import (
-    RunningService,
-    serving,
-)
+from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
+from tests.unit.api.running_service import RunningService, serving
 from tests.unit.cli.conftest import Workspace
 from tests.waiting import eventually
 

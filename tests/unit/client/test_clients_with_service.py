@@ -11,13 +11,7 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, RequestRejected, UnknownClock
-from tests.unit.api.clock_fixture import (
-    GROUP,
-    NOON,
-    TOPIC,
-    ClockFixture,
-    after,
-)
+from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, after
 from tests.unit.api.clock_fixture import ticks as chain_of
 from tests.unit.api.running_service import serving
 from tests.waiting import eventually

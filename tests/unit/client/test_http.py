@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.client.http import (
-    ServiceClient,
-    is_connection_refused,
-)
+from clocksvc.client.http import ServiceClient, is_connection_refused
 from clocksvc.errors import ClocksvcError, InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
 from tests.http_stub import Asked, HttpStub, Reply, problem
 

@@ -10,14 +10,7 @@ from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome
 from clocksvc.errors import InvalidValue, StoreUnavailable
 from clocksvc.interfaces.store import ClockParameters
-from tests.unit.client.fake_sink import (
-    MINUTE_MS,
-    NOW_MS,
-    PARAMETERS,
-    TOPIC,
-    FakeSink,
-    SteppedReporter,
-)
+from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, PARAMETERS, TOPIC, FakeSink, SteppedReporter
 
 pytestmark = pytest.mark.core
 

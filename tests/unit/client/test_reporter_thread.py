@@ -15,12 +15,7 @@ from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.errors import ReporterMisuse, StoreUnavailable
 from clocksvc.testing import ManualTime
 from tests.http_stub import Asked, HttpStub, Reply
-from tests.unit.client.fake_sink import (
-    NOW_MS,
-    TOPIC,
-    AssignedPartition,
-    FakeSink,
-)
+from tests.unit.client.fake_sink import NOW_MS, TOPIC, AssignedPartition, FakeSink
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core

@@ -8,13 +8,7 @@ from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome
 from clocksvc.testing import ManualTime
 from tests.http_stub import HttpStub, Reply
-from tests.unit.client.fake_sink import (
-    NOW_MS,
-    PARAMETERS,
-    AssignedPartition,
-    FakeSink,
-    SteppedReporter,
-)
+from tests.unit.client.fake_sink import NOW_MS, PARAMETERS, AssignedPartition, FakeSink, SteppedReporter
 
 pytestmark = pytest.mark.core
 

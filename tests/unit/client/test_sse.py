@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.client.sse import (
-    Event,
-    read_events,
-)
+from clocksvc.client.sse import Event, read_events
 
 pytestmark = pytest.mark.core
 

@@ -10,14 +10,7 @@ import pytest
 
 from clocksvc import ticks, wait_until
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import (
-    ChainBroken,
-    CursorTooOld,
-    InvalidValue,
-    RequestRejected,
-    ServiceUnavailable,
-    UnknownClock,
-)
+from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.waiting import eventually
 

@@ -9,10 +9,7 @@ from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from tests.unit.clock.times import (
-    at,
-    maybe_at,
-)
+from tests.unit.clock.times import at, maybe_at
 
 ORDERS = TopicMetadata("id-1", 2)
 ORDERS_0, ORDERS_1, ORDERS_2 = (Partition("orders", number) for number in range(3))

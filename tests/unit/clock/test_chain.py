@@ -5,17 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-    path_to_tick,
-)
+from clocksvc.clock.log_record import ClockState, Record, path_to_tick
 from clocksvc.clock.tick import Tick
-from tests.interfaces.tick_log_examples import (
-    control,
-    tick,
-    ticks,
-)
+from tests.interfaces.tick_log_examples import control, tick, ticks
 
 pytestmark = pytest.mark.core
 

@@ -7,11 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.clock.due_ticks import due_boundaries, make_records
-from clocksvc.clock.holds import (
-    Hold,
-    HoldInputs,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import ClockState, decode_record, encode_record
 from clocksvc.clock.tick import Tick
 from tests.unit.clock.hold_inputs import ROSTER

@@ -5,21 +5,9 @@ from typing import NamedTuple
 import pytest
 
 from clocksvc.clock.due_ticks import MAX_TICKS_PER_TRANSACTION, due_boundaries, make_records
-from clocksvc.clock.holds import (
-    Hold,
-    HoldInputs,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
-from tests.unit.clock.hold_inputs import (
-    ORDERS,
-    ORDERS_0,
-    ORDERS_1,
-    ORDERS_2,
-    PAUSE,
-    exclusion,
-    hold_inputs,
-)
+from tests.unit.clock.hold_inputs import ORDERS, ORDERS_0, ORDERS_1, ORDERS_2, PAUSE, exclusion, hold_inputs
 from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core

@@ -6,24 +6,10 @@ from typing import NamedTuple
 import pytest
 
 from clocksvc.clock import holds as rules
-from clocksvc.clock.holds import (
-    DELAYED_REASONS,
-    RULES,
-    Hold,
-    HoldInputs,
-    Reason,
-    evaluate,
-)
+from clocksvc.clock.holds import DELAYED_REASONS, RULES, Hold, HoldInputs, Reason, evaluate
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, merge_metadata
-from tests.unit.clock.hold_inputs import (
-    ORDERS,
-    ORDERS_0,
-    ORDERS_1,
-    PAUSE,
-    ROSTER,
-    hold_inputs,
-)
+from tests.unit.clock.hold_inputs import ORDERS, ORDERS_0, ORDERS_1, PAUSE, ROSTER, hold_inputs
 
 pytestmark = pytest.mark.core
 

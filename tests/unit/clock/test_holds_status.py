@@ -6,10 +6,7 @@ import pytest
 
 from clocksvc.clock.holds import Hold, Reason, Status, status
 from clocksvc.clock.spec import ClockSpec
-from tests.unit.clock.times import (
-    at,
-    maybe_at,
-)
+from tests.unit.clock.times import at, maybe_at
 
 pytestmark = pytest.mark.core
 

@@ -26,11 +26,7 @@ from clocksvc.clock.request import (
 )
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import InvalidValue
-from tests.unit.clock.random_values import (
-    MOMENTS,
-    PARTITIONS,
-    STATES,
-)
+from tests.unit.clock.random_values import MOMENTS, PARTITIONS, STATES
 from tests.unit.clock.times import at
 
 pytestmark = pytest.mark.core

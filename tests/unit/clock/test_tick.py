@@ -10,10 +10,7 @@ from hypothesis import given
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick, first_chain_break, partition_from_wire, partition_to_wire
 from tests.unit.clock.random_values import TICKS
-from tests.unit.clock.times import (
-    at,
-    maybe_at,
-)
+from tests.unit.clock.times import at, maybe_at
 
 pytestmark = pytest.mark.core
 

@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue
 from tests.unit.clock.times import at
 

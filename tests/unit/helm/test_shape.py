@@ -12,15 +12,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from clocksvc.metrics.catalogue import CATALOGUE
-from tests.system.ops.dashboards.grafana_queries import (
-    FOLDER,
-    NAMES,
-    filled_in,
-    model,
-    panels,
-    queries,
-    variables,
-)
+from tests.system.ops.dashboards.grafana_queries import FOLDER, NAMES, filled_in, model, panels, queries, variables
 
 WIDTH = 24
 KINDS = {"stat", "timeseries", "state-timeline", "heatmap", "table"}

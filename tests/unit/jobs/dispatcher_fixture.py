@@ -3,19 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-    encode_message,
-)
+from clocksvc.clock.log_record import ClockState, Record, encode_message
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.jobs.dispatcher import (
-    DispatcherObserver,
-    TaskDispatcher,
-)
+from clocksvc.jobs.dispatcher import DispatcherObserver, TaskDispatcher
 from clocksvc.memory.tick_consumer import MemoryGroup
 from clocksvc.testing import ManualTime
 from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic

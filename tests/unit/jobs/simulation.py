@@ -12,11 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clocksvc.errors import TaskQueueUnavailable
-from clocksvc.interfaces.schedule import (
-    CatchUp,
-    EachTick,
-    Schedule,
-)
+from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.memory.tick_consumer import MemoryGroup

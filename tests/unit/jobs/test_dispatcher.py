@@ -4,21 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from clocksvc.interfaces.schedule import (
-    CatchUp,
-    EachTick,
-    Schedule,
-)
+from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from tests.faulty.commits import CommitFault
-from tests.unit.jobs.dispatcher_fixture import (
-    START_MIN,
-    DispatcherFixture,
-)
-from tests.unit.jobs.test_due_tasks import (
-    MINUTE,
-    At,
-)
+from tests.unit.jobs.dispatcher_fixture import START_MIN, DispatcherFixture
+from tests.unit.jobs.test_due_tasks import MINUTE, At
 
 EACH = Schedule("each", EachTick())
 

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.schedule import (
-    CatchUp,
-    EachTick,
-    Schedule,
-)
+from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.jobs.due_tasks import due_tasks
 
 MINUTE = 60_000

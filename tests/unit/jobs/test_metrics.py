@@ -6,22 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.interfaces.schedule import (
-    EachTick,
-    Schedule,
-)
+from clocksvc.interfaces.schedule import EachTick, Schedule
 from clocksvc.interfaces.store import TaskCounterKey
-from clocksvc.jobs.metrics import (
-    REPEAT_STEPS,
-    Destination,
-    DispatcherMetrics,
-)
+from clocksvc.jobs.metrics import REPEAT_STEPS, Destination, DispatcherMetrics
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
-from tests.unit.jobs.dispatcher_fixture import (
-    START_MIN,
-    DispatcherFixture,
-)
+from tests.unit.jobs.dispatcher_fixture import START_MIN, DispatcherFixture
 from tests.unit.jobs.test_due_tasks import MINUTE
 from tests.waiting import eventually
 

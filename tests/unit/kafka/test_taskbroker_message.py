@@ -11,11 +11,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import PlatformTask, worker_namespace
 from clocksvc.kafka.taskbroker import encode
-from tests.unit.kafka.binary_formats import (
-    number,
-    packed,
-    text,
-)
+from tests.unit.kafka.binary_formats import number, packed, text
 
 pytestmark = pytest.mark.core
 

@@ -8,11 +8,7 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    hold_of,
-    pass_time,
-)
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, pass_time
 
 
 def test_a_hold_stays_while_metadata_are_read() -> None:

@@ -2,10 +2,7 @@
 
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    hold_of,
-    pass_time,
-)
+from tests.unit.leader.clocks import hold_of, pass_time
 
 
 def test_a_lasting_hold_is_published_again_before_its_ttl_ends() -> None:

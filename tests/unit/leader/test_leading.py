@@ -11,11 +11,7 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.store import Report
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    hold_of,
-    phase_of,
-    times,
-)
+from tests.unit.leader.clocks import hold_of, phase_of, times
 
 
 def test_first_tick_is_the_floored_minimum() -> None:

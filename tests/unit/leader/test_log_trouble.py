@@ -15,13 +15,7 @@ from clocksvc.leader.set_first_tick import set_first_tick
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyTickLog
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    times,
-)
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, times
 
 
 def init_at(clock: FaultyClock, minute: int) -> None:

@@ -5,15 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from clocksvc.clock.log_record import (
-    ClockState,
-    Record,
-)
+from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.tick_log import (
-    KeepAlive,
-    Tail,
-)
+from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore

@@ -11,14 +11,7 @@ from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    phase_of,
-    times,
-)
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
 
 
 def logged(clock: FaultyClock) -> list[str]:

@@ -10,19 +10,8 @@ from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    phase_of,
-    times,
-)
-from tests.unit.leader.override_requests import (
-    Operator,
-    controls,
-    records,
-)
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
+from tests.unit.leader.override_requests import Operator, controls, records
 
 pytestmark = pytest.mark.core
 

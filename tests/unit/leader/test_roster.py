@@ -8,14 +8,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    another_leader,
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    times,
-)
+from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, pass_time, times
 
 
 class _LastingOneReading:

@@ -8,13 +8,7 @@ from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    minutes,
-    pass_time,
-    phase_of,
-    times,
-)
+from tests.unit.leader.clocks import clock_with_ticks, minutes, pass_time, phase_of, times
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core

@@ -7,10 +7,7 @@ import pytest
 from clocksvc.clock.log_record import ClockState, Message, Record, decode_message
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.time_format import (
-    parse_timestamp,
-    to_rfc3339,
-)
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import (
     Fenced,
     InvalidValue,

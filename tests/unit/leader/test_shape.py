@@ -11,14 +11,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    another_leader,
-    clock_with_ticks,
-    hold_of,
-    minutes,
-    pass_time,
-    times,
-)
+from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, pass_time, times
 
 
 def detail_of(clock: FaultyClock) -> str:

@@ -4,18 +4,11 @@ import re
 
 import pytest
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import (
-    PartitionClock,
-    Snapshot,
-    TaskCounterKey,
-)
+from clocksvc.interfaces.store import PartitionClock, Snapshot, TaskCounterKey
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.service.public_state import PartitionCounts

@@ -10,10 +10,7 @@ from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import (
-    clock_with_ticks,
-    pass_time,
-)
+from tests.unit.leader.clocks import clock_with_ticks, pass_time
 
 pytestmark = pytest.mark.core
 

@@ -10,10 +10,7 @@ import pytest
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue, MetadataUnavailable
-from clocksvc.interfaces.topics import (
-    HEARTBEAT_HEADER,
-    ClusterMetadata,
-)
+from clocksvc.interfaces.topics import HEARTBEAT_HEADER, ClusterMetadata
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore

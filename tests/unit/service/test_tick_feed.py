@@ -9,12 +9,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.store import FaultyStore
-from tests.unit.api.clock_fixture import (
-    AnsweringStore,
-    ClockFixture,
-    after,
-    ticks,
-)
+from tests.unit.api.clock_fixture import AnsweringStore, ClockFixture, after, ticks
 from tests.waiting import eventually
 
 

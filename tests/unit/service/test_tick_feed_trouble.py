@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.memory.store_state import StoreState
-from tests.unit.api.clock_fixture import (
-    NOON,
-    ClockFixture,
-    after,
-    ticks,
-)
+from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
 
 
 def test_a_store_out_of_reach_takes_nothing_away() -> None:

@@ -7,10 +7,7 @@ from kombu.connection import Connection
 
 from clocksvc.errors import InvalidValue
 from clocksvc.settings import check_bind, settings_from
-from tests.unit.settings.sample_config import (
-    TOKEN,
-    with_section,
-)
+from tests.unit.settings.sample_config import TOKEN, with_section
 
 pytestmark = pytest.mark.core
 

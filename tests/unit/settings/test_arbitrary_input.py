@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 
 from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
-from tests.unit.settings.sample_config import (
-    TOKEN,
-    file_reader,
-    loaded,
-)
+from tests.unit.settings.sample_config import TOKEN, file_reader, loaded
 
 pytestmark = pytest.mark.core
 

@@ -3,10 +3,7 @@
 import pytest
 
 from clocksvc.errors import SettingsError
-from tests.unit.settings.sample_config import (
-    SECRET,
-    loaded,
-)
+from tests.unit.settings.sample_config import SECRET, loaded
 
 pytestmark = pytest.mark.core
 

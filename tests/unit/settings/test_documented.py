@@ -8,10 +8,7 @@ from pydantic import BaseModel, SecretStr
 
 from clocksvc.settings import Settings
 from tests.repository import ROOT
-from tests.unit.settings.sample_config import (
-    TOKEN,
-    loaded,
-)
+from tests.unit.settings.sample_config import TOKEN, loaded
 
 pytestmark = pytest.mark.core
 

@@ -7,15 +7,7 @@ import pytest
 import yaml
 
 from clocksvc.settings import settings_from
-from tests.unit.settings.sample_config import (
-    CLOCK,
-    MINIMAL,
-    SECRET,
-    TOKEN,
-    problems_of,
-    with_clock,
-    with_section,
-)
+from tests.unit.settings.sample_config import CLOCK, MINIMAL, SECRET, TOKEN, problems_of, with_clock, with_section
 
 pytestmark = pytest.mark.core
 

@@ -5,11 +5,7 @@ import pytest
 
 from clocksvc.settings import settings_from
 from clocksvc.settings.kafka import KNOWN_SETTINGS
-from tests.unit.settings.sample_config import (
-    MINIMAL,
-    problems_of,
-    with_section,
-)
+from tests.unit.settings.sample_config import MINIMAL, problems_of, with_section
 
 pytestmark = pytest.mark.core
 

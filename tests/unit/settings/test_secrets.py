@@ -3,12 +3,7 @@
 import pytest
 
 from clocksvc.settings import Settings, settings_from
-from tests.unit.settings.sample_config import (
-    MINIMAL,
-    TOKEN,
-    file_reader,
-    with_section,
-)
+from tests.unit.settings.sample_config import MINIMAL, TOKEN, file_reader, with_section
 
 pytestmark = pytest.mark.core
 

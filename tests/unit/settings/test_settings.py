@@ -7,13 +7,7 @@ import pytest
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
 from clocksvc.settings import load, settings_from
-from tests.unit.settings.sample_config import (
-    CLOCK,
-    MINIMAL,
-    loaded,
-    problems_of,
-    with_clock,
-)
+from tests.unit.settings.sample_config import CLOCK, MINIMAL, loaded, problems_of, with_clock
 
 pytestmark = pytest.mark.core
 

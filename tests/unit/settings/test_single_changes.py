@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from clocksvc.errors import SettingsError
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.environment import put
-from tests.unit.settings.sample_config import (
-    file_reader,
-    loaded,
-)
+from tests.unit.settings.sample_config import file_reader, loaded
 
 pytestmark = pytest.mark.core
 

@@ -6,11 +6,7 @@ import pytest
 
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.settings import settings_from
-from tests.unit.settings.sample_config import (
-    CLOCK,
-    loaded,
-    problems_of,
-)
+from tests.unit.settings.sample_config import CLOCK, loaded, problems_of
 
 pytestmark = pytest.mark.core
 

@@ -5,10 +5,7 @@ import re
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.alerts.rule_files import (
-    rules,
-    selectors,
-)
+from tests.system.ops.alerts.rule_files import rules, selectors
 from tests.system.ops.scraped_installation import ScrapedInstallation
 from tests.waiting import eventually
 

@@ -6,13 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.system.ops.alerts.rule_files import (
-    HERE,
-    RULES,
-    SCENARIOS,
-    rules,
-    seen,
-)
+from tests.system.ops.alerts.rule_files import HERE, RULES, SCENARIOS, rules, seen
 
 
 def told(promtool: Path, *arguments: str | Path) -> str:

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.ops.chart.rendering import (
-    Helm,
-    Manifest,
-)
+from tests.system.ops.chart.rendering import Helm, Manifest
 from tests.system.ops.chart.value_sets import MATRIX
 
 

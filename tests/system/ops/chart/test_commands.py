@@ -15,13 +15,7 @@ import pytest
 from clocksvc.api.app import create_app
 from clocksvc.clock.tick import Tick
 from tests.http_stub import Asked, HttpStub, Reply
-from tests.system.ops.chart.rendering import (
-    Manifest,
-    configuration,
-    kinds,
-    one,
-    pod_specs,
-)
+from tests.system.ops.chart.rendering import Manifest, configuration, kinds, one, pod_specs
 
 Rendered = Callable[[str], list[Manifest]]
 BIN = Path(sys.executable).parent

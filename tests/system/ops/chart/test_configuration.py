@@ -8,17 +8,8 @@ import yaml
 
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.document import read_yaml
-from tests.system.ops.chart.rendering import (
-    Helm,
-    Manifest,
-    configuration,
-    kinds,
-    pod_specs,
-)
-from tests.system.ops.chart.value_sets import (
-    MATRIX,
-    with_values,
-)
+from tests.system.ops.chart.rendering import Helm, Manifest, configuration, kinds, pod_specs
+from tests.system.ops.chart.value_sets import MATRIX, with_values
 
 Rendered = Callable[[str], list[Manifest]]
 BOTH = ("clock-clocksvc", "clock-clocksvc-celery")

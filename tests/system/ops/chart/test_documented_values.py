@@ -9,16 +9,8 @@ import yaml
 from clocksvc.settings import settings_from
 from clocksvc.settings.document import read_yaml
 from tests.repository import ROOT
-from tests.system.ops.chart.rendering import (
-    CHART,
-    Helm,
-    configuration,
-    kinds,
-)
-from tests.system.ops.chart.schemas import (
-    NEWEST,
-    validate,
-)
+from tests.system.ops.chart.rendering import CHART, Helm, configuration, kinds
+from tests.system.ops.chart.schemas import NEWEST, validate
 from tests.system.ops.chart.value_sets import with_values
 
 PAPER = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")

@@ -5,25 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.system.ops.chart.rendering import (
-    CHART,
-    Helm,
-    Manifest,
-    Refused,
-    kinds,
-    one,
-    pod_specs,
-)
-from tests.system.ops.chart.schemas import (
-    NEWEST,
-    OLDEST,
-    NotTaken,
-    validate,
-)
-from tests.system.ops.chart.value_sets import (
-    MATRIX,
-    with_values,
-)
+from tests.system.ops.chart.rendering import CHART, Helm, Manifest, Refused, kinds, one, pod_specs
+from tests.system.ops.chart.schemas import NEWEST, OLDEST, NotTaken, validate
+from tests.system.ops.chart.value_sets import MATRIX, with_values
 
 Rendered = Callable[[str], list[Manifest]]
 

@@ -9,18 +9,8 @@ from typing import Any
 
 import yaml
 
-from tests.system.ops.chart.rendering import (
-    CHART,
-    Helm,
-    Manifest,
-    kinds,
-    one,
-)
-from tests.system.ops.chart.value_sets import (
-    EVERY_OBJECT,
-    OPEN,
-    with_values,
-)
+from tests.system.ops.chart.rendering import CHART, Helm, Manifest, kinds, one
+from tests.system.ops.chart.value_sets import EVERY_OBJECT, OPEN, with_values
 
 Rendered = Callable[[str], list[Manifest]]
 

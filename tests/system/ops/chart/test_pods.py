@@ -5,12 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.chart.rendering import (
-    Manifest,
-    kinds,
-    one,
-    pod_specs,
-)
+from tests.system.ops.chart.rendering import Manifest, kinds, one, pod_specs
 from tests.system.ops.chart.value_sets import MATRIX
 
 Rendered = Callable[[str], list[Manifest]]

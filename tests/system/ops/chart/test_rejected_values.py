@@ -8,19 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.system.ops.chart.rendering import (
-    CHART,
-    Helm,
-    Refused,
-)
-from tests.system.ops.chart.value_sets import (
-    EVERY_OBJECT,
-    POOLS,
-    SECURED,
-    SENTINELS,
-    SMALLEST,
-    with_values,
-)
+from tests.system.ops.chart.rendering import CHART, Helm, Refused
+from tests.system.ops.chart.value_sets import EVERY_OBJECT, POOLS, SECURED, SENTINELS, SMALLEST, with_values
 
 
 def _places(values: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

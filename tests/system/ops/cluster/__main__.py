@@ -5,26 +5,12 @@ import tempfile
 from pathlib import Path
 
 from tests.system.ops.checked_command import FetchFailed
-from tests.system.ops.cluster.build import (
-    KUBERNETES,
-    built,
-)
-from tests.system.ops.cluster.objects import (
-    Wrong,
-    forget_accounts,
-    prepare,
-    try_out,
-)
+from tests.system.ops.cluster.build import KUBERNETES, built
+from tests.system.ops.cluster.objects import Wrong, forget_accounts, prepare, try_out
 from tests.system.ops.cluster.release import Releases
 from tests.system.ops.cluster.rolling import roll
-from tests.system.ops.cluster.server import (
-    Cluster,
-    running,
-)
-from tests.system.ops.programs import (
-    ProgramMissing,
-    program,
-)
+from tests.system.ops.cluster.server import Cluster, running
+from tests.system.ops.programs import ProgramMissing, program
 
 
 def main() -> int:

@@ -6,10 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.system.ops.cluster.server import (
-    Answer,
-    Cluster,
-)
+from tests.system.ops.cluster.server import Answer, Cluster
 from tests.waiting import eventually
 
 Manifest = dict[str, Any]

@@ -8,25 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.ops.chart.rendering import (
-    CHART,
-    Helm,
-    Manifest,
-)
-from tests.system.ops.chart.value_sets import (
-    EVERY_OBJECT,
-    MATRIX,
-    POOLS,
-    SECURED,
-    with_values,
-)
-from tests.system.ops.cluster.objects import (
-    NAMESPACE,
-    Key,
-    Wrong,
-    check_live,
-    live,
-)
+from tests.system.ops.chart.rendering import CHART, Helm, Manifest
+from tests.system.ops.chart.value_sets import EVERY_OBJECT, MATRIX, POOLS, SECURED, with_values
+from tests.system.ops.cluster.objects import NAMESPACE, Key, Wrong, check_live, live
 from tests.system.ops.cluster.server import Cluster
 
 _WITHIN_S = 120

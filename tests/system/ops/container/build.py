@@ -10,12 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.system.ops.container.dockerfile import (
-    Instruction,
-    instructions,
-    pairs,
-    sent,
-)
+from tests.system.ops.container.dockerfile import Instruction, instructions, pairs, sent
 from tests.system.ops.container.image import Image
 
 _RUN_SECONDS = 240

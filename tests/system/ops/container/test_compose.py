@@ -13,10 +13,7 @@ import yaml
 
 from clocksvc.settings import load
 from tests.repository import ROOT
-from tests.system.ops.container.compose_services import (
-    model,
-    mounts,
-)
+from tests.system.ops.container.compose_services import model, mounts
 
 TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = model()["services"]

@@ -8,12 +8,7 @@ import pytest
 import yaml
 
 from tests.repository import ROOT
-from tests.system.ops.container.dockerfile import (
-    Instruction,
-    instructions,
-    pairs,
-    sent,
-)
+from tests.system.ops.container.dockerfile import Instruction, instructions, pairs, sent
 
 STEPS = instructions(ROOT / "Dockerfile")
 

@@ -14,11 +14,7 @@ import pytest
 
 from tests.repository import ROOT
 from tests.system.ops.container.build import build
-from tests.system.ops.container.compose_services import (
-    Composed,
-    composed,
-    mounts,
-)
+from tests.system.ops.container.compose_services import Composed, composed, mounts
 from tests.system.ops.container.image import Image
 from tests.system.ops.prometheus_server import PrometheusServer
 from tests.waiting import eventually

@@ -17,10 +17,7 @@ from tests.system.ops.dashboards.grafana_queries import (
     variables,
 )
 from tests.system.ops.prometheus_server import Series
-from tests.system.ops.scraped_installation import (
-    RULES,
-    ScrapedInstallation,
-)
+from tests.system.ops.scraped_installation import RULES, ScrapedInstallation
 from tests.waiting import eventually
 
 QUERIES = [query for name in NAMES for query in queries(name)]

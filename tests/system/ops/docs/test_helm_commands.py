@@ -8,16 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    Command,
-    blocks,
-    commands,
-)
-from tests.system.docs.handling import (
-    HELM,
-    handling,
-)
+from tests.system.docs.blocks import DOCUMENTS, Command, blocks, commands
+from tests.system.docs.handling import HELM, handling
 
 TYPED = [command for document in DOCUMENTS for command in commands(document) if handling(command) is HELM]
 CLUSTERS_OWN = {"--create-namespace", "--install", "--wait", "--atomic", "--reuse-values", "--reset-then-reuse-values"}

@@ -9,15 +9,8 @@ import pytest
 import yaml
 
 from tests.repository import ROOT
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    Command,
-    commands,
-)
-from tests.system.docs.handling import (
-    KUBECTL,
-    handling,
-)
+from tests.system.docs.blocks import DOCUMENTS, Command, commands
+from tests.system.docs.handling import KUBECTL, handling
 
 TYPED = [command for document in DOCUMENTS for command in commands(document) if handling(command) is KUBECTL]
 CHART = ROOT / "helm" / "clocksvc"

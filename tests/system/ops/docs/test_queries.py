@@ -5,10 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.system.docs.blocks import (
-    DOCUMENTS,
-    text_of,
-)
+from tests.system.docs.blocks import DOCUMENTS, text_of
 
 QUERY = re.compile(r"`([^`\n]*\b(?:clocksvc_\w+|up)\b[^`\n]*(?:==|[()])[^`\n]*)`")
 METRICS = set(re.findall(r"^\| `(clocksvc_\w+)` \|", text_of("docs/metrics.md"), re.MULTILINE))

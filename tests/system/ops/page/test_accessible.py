@@ -4,22 +4,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from clocksvc.api.tokens import Scope, Token
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Partition
-from tests.system.ops.page.browser import (
-    DESKTOP,
-    PHONE,
-    opened,
-)
-from tests.system.ops.page.page_clock import (
-    TOPIC,
-    PageClock,
-    page_served,
-)
+from tests.system.ops.page.browser import DESKTOP, PHONE, opened
+from tests.system.ops.page.page_clock import TOPIC, PageClock, page_served
 
 ORDER = ["Skip to the clock", "Theme", "API", "RunbookLink", "All partitions as a table"]
 

@@ -3,24 +3,11 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from clocksvc.clock.holds import (
-    Hold,
-    Reason,
-)
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from tests.system.ops.page.browser import (
-    DESKTOP,
-    PHONE,
-    WALL,
-    opened,
-)
-from tests.system.ops.page.page_clock import (
-    GROUP,
-    TOPIC,
-    PageClock,
-    page_served,
-)
+from tests.system.ops.page.browser import DESKTOP, PHONE, WALL, opened
+from tests.system.ops.page.page_clock import GROUP, TOPIC, PageClock, page_served
 
 BEHIND = Hold(
     Reason.PARTITION_BEHIND, (Partition(TOPIC, 3),), "the slowest partition has not reached the next boundary"

@@ -7,10 +7,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.page_clock import (
-    PageClock,
-    page_served,
-)
+from tests.system.ops.page.page_clock import PageClock, page_served
 
 STATES = "**/v1/clocks"
 

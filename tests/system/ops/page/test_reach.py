@@ -6,12 +6,7 @@ from playwright.sync_api import Browser, expect
 
 from clocksvc.api.tokens import Scope, Token
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.page_clock import (
-    PageClock,
-    feeds_running,
-    page_served,
-    start_server,
-)
+from tests.system.ops.page.page_clock import PageClock, feeds_running, page_served, start_server
 
 SOON_MS = 30_000
 NETWORK = "Failed to load resource"

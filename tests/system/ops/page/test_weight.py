@@ -9,10 +9,7 @@ from itertools import pairwise
 from playwright.sync_api import Browser, Page, expect
 
 from tests.system.ops.page.browser import opened
-from tests.system.ops.page.page_clock import (
-    PageClock,
-    page_served,
-)
+from tests.system.ops.page.page_clock import PageClock, page_served
 from tests.waiting import eventually
 
 PARTITIONS = 4_096

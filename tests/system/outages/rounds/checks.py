@@ -4,14 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.system.evidence import (
-    Note,
-    TickWithOffset,
-    early_ticks,
-    late_first_records,
-    read_notes,
-    read_tick_log,
-)
+from tests.system.evidence import Note, TickWithOffset, early_ticks, late_first_records, read_notes, read_tick_log
 from tests.system.outages.rounds.observed_clock import ObservedClock
 
 

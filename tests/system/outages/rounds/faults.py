@@ -8,14 +8,8 @@ from pathlib import Path
 import redis
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.outages.rounds.brokers import (
-    Cluster,
-    Single,
-)
-from tests.system.outages.rounds.supervised_installation import (
-    REPLICAS,
-    SupervisedInstallation,
-)
+from tests.system.outages.rounds.brokers import Cluster, Single
+from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 

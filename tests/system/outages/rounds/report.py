@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.system.outages.rounds.checks import Findings, check_clock
-from tests.system.outages.rounds.delays import (
-    AMID_MS,
-    amid_commits,
-    stalls,
-    takeovers,
-)
+from tests.system.outages.rounds.delays import AMID_MS, amid_commits, stalls, takeovers
 from tests.system.outages.rounds.faults import GROUPS
 from tests.system.outages.rounds.runner import LIMIT_S, Round
-from tests.system.outages.rounds.supervised_installation import (
-    REPLICAS,
-    SupervisedInstallation,
-)
+from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 
 _WORDS = ("lost", "twice", "early", "backwards")
 _SHOWN = 10

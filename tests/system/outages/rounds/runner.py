@@ -5,15 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.system.outages.rounds.faults import (
-    KINDS,
-    Kinds,
-)
+from tests.system.outages.rounds.faults import KINDS, Kinds
 from tests.system.outages.rounds.goals import Goals
-from tests.system.outages.rounds.supervised_installation import (
-    REPLICAS,
-    SupervisedInstallation,
-)
+from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 
 LIMIT_S = 30.0
 TOGETHER = 0.15

@@ -5,23 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.outages.rounds.brokers import (
-    cluster,
-    single,
-)
-from tests.system.outages.rounds.faults import (
-    IN_CLUSTER,
-    KINDS,
-    Kinds,
-)
+from tests.system.outages.rounds.brokers import cluster, single
+from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS, Kinds
 from tests.system.outages.rounds.goals import Goals
 from tests.system.outages.rounds.observed_clock import Plan
 from tests.system.outages.rounds.report import Outcome, conclude
 from tests.system.outages.rounds.runner import TOGETHER, run_round
-from tests.system.outages.rounds.supervised_installation import (
-    REPLICAS,
-    SupervisedInstallation,
-)
+from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 
 Enough = Callable[[Goals], bool]
 Progress = Callable[[str], None]
