@@ -121,7 +121,7 @@ class InMemoryClock:
         for _ in range(_MOST_STEPS):
             if leader.step() > 0:
                 return
-        raise AssertionError(f"after {_MOST_STEPS} steps, the leader's next step is still due")
+        raise AssertionError(f"the leader does not become idle: after {_MOST_STEPS} steps another step is due")
 
     def ticks(self) -> list[Tick]:
         """Return all kept ticks, ascending."""

@@ -58,7 +58,7 @@ class CrontabRecurrence:
 
     The due times are the same as those of a beat that has never stopped. Celery computes each run from the previous
     run. This matters at a change of daylight saving time: a repeated hour counts once, and a run in a skipped hour is
-    due an hour later. So the computation begins at a time that is at least a day earlier and not near such a change.
+    due an hour later. So the computation begins at least a day before the requested time, and not near such a change.
     """
 
     def __init__(self, cron: BaseSchedule) -> None:
@@ -95,7 +95,7 @@ class CrontabRecurrence:
         return int(next_ms) if next_ms > last_ms else boundary.next_boundary(last_ms, _MINUTE_MS)
 
     def _start_before(self, timestamp_ms: int) -> int:
-        """Return a time more than a day earlier. The UTC offset does not change within 4 hours of this time."""
+        """Return a time at least 25 hours before `timestamp_ms` whose UTC offset does not change within 4 hours."""
         start_ms = timestamp_ms - 25 * _HOUR_MS
         while self._utc_offset(start_ms - 4 * _HOUR_MS) != self._utc_offset(start_ms + 4 * _HOUR_MS):
             start_ms -= 6 * _HOUR_MS

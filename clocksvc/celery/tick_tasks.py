@@ -53,7 +53,7 @@ class TickTasks:
             thread.join(STOP_TIMEOUT_S)
 
     def _queue_of(self, spec: ClockSpec) -> tuple[TaskQueue, Mapping[str, Destination]]:
-        """Return the task queue of a clock's tasks, and the metric labels for each schedule's name."""
+        """Return the task queue of a clock's tasks, and a mapping from schedule name to metric labels."""
         routes, messages, platform_tasks, destinations = self._settings.routes(), {}, {}, {}
         for task in self._settings.clocks[spec.name].tasks:
             name, platform_task = task.schedule().name, self._settings.platform_task(task)

@@ -49,7 +49,7 @@ class OverrideCommand:
         add_json(parser, "the clock's exclusions and pause after the request")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Send the request, print the overrides after it, and return the exit code 0. Blocks for 30 s at most.
+        """Send the request, print the clock's resulting overrides, and return the exit code 0. Blocks for 30 s at most.
 
         Raises:
             InvalidValue: clock, partition or reason are not valid. No request was sent.

@@ -198,7 +198,7 @@ class _Unauthenticated(RequestRejected):
 
 
 def _reason(error: Exception) -> str:
-    """Return the operating system's error text; if there is none, the error's text without a connection's `repr`."""
+    """Return the operating system's error text; otherwise the exception's text, without the `repr` of a connection."""
     cause = next((each for each in (error, error.__cause__, *error.args) if isinstance(each, OSError)), None)
     if cause is None and isinstance(error, ProtocolError):
         return "connection lost"

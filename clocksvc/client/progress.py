@@ -38,7 +38,7 @@ class Progress:
 
     @property
     def stored(self) -> bool:
-        """True if the store has accepted the timestamp to report."""
+        """True if the store has already accepted the newest timestamp, so nothing is left to report."""
         return self.timestamp_ms == self.accepted_ms
 
     def add(self, timestamp_ms: int, parameters: ClockParameters | None, now_ms: int) -> None:
@@ -90,7 +90,7 @@ def trusted_until(parameters: ClockParameters | None, now_ms: int) -> int:
     """Return the highest timestamp that the store is sure to accept.
 
     This is local time plus half of `max_future`. The other half allows for a difference between the store's clock and
-    the local clock. Without parameters, it is local time.
+    the local clock. While the parameters are unknown (None), return local time.
     """
     return now_ms if parameters is None else now_ms + parameters.max_future_ms // 2
 

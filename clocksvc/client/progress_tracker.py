@@ -280,7 +280,8 @@ def _integer(field: str, value: SupportsIndex) -> int:
 
 
 def _topic_error(clock: str, given: str | None, seen: str | None, topics: Sequence[str]) -> str | None:
-    """Return why the reporter's topic is wrong; None if it is right. Without the topic, partition numbers mean nothing.
+    """Return why the reporter's topic is wrong; None if it is right. The topic must be known, because a
+    partition number alone does not identify a partition.
 
     Args:
         given: the topic given to the reporter, if any.

@@ -32,7 +32,7 @@ class UnknownPartitionLog:
         self._logged: set[Partition] = set()
 
     def record(self, report: Report, answer: ReportAnswer, now: float) -> None:
-        """Record which partitions are unknown in an answer. Does not log."""
+        """Record which partitions an answer reports as unknown. Does not log."""
         if answer.parameters is None:
             if self._clock_unknown_since is None:
                 self._clock_unknown_since = now

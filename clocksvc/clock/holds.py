@@ -159,7 +159,7 @@ def partition_behind(inputs: HoldInputs) -> Hold | None:
 
 
 def ahead_of_time(inputs: HoldInputs) -> Hold | None:
-    """Return a hold if the partitions have reached the next boundary, but the leader's or the store's clock has not."""
+    """Return a hold if the partitions have passed the next boundary, but the system time of leader or store has not."""
     if inputs.wall_clock_boundary_ms > (inputs.state.last_tick_ms or 0):
         return None
     return Hold(

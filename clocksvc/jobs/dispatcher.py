@@ -200,7 +200,7 @@ class TaskDispatcher:
     # -- ticks ------------------------------------------------------------------------------------------------------
 
     def _fetch_batch(self, assignment: _Assignment, timeout_s: float) -> bool:
-        """Read ticks into `pending`. Return True if they can be sent, which is not before the backlog is complete."""
+        """Read ticks into `pending`. Return True once the whole backlog has been read, so that they can be sent."""
         must_wait = not assignment.pending or assignment.backlog_incomplete
         for found in self._consumer.poll(timeout_s if must_wait else 0.0):
             if assignment.verify_offset and found.tick.at_ms != assignment.at_ms:

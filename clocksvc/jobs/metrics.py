@@ -62,7 +62,7 @@ class DispatcherMetrics:
             self._changed = True
 
     def start(self) -> None:
-        """Start the thread that writes once a second."""
+        """Start the thread that writes the counts to the store once a second."""
         self._thread.start()
 
     def close(self) -> None:

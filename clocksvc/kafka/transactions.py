@@ -66,7 +66,7 @@ def ended(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDead
 
 
 class HangingTransactionResolver:
-    """Ends a transaction of clocksvc itself that no coordinator will end.
+    """Ends a transaction that clocksvc started and that no transaction coordinator will end.
 
     A broker of Kafka 4.3 can forget a commit. This happens if it is killed between the commit and the commit's marker:
     after its restart, the broker considers the topic deleted until it has loaded its metadata. The topic's last stable

@@ -116,8 +116,8 @@ def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: st
         parts.store.claim(token, StoreIdentity(cluster_id), parameters, started_ms)
     except StoreMismatch as error:
         raise StoreMismatch(
-            f"{error}: give this clock its own redis.url or redis.prefix. If no other installation uses these keys, "
-            "for example because Kafka was recreated, delete them"
+            f"{error}: give this clock its own redis.url or redis.prefix. If these Redis keys are left over, "
+            "for example from before Kafka was recreated, delete them"
         ) from error
     return parameters
 

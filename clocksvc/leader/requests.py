@@ -61,7 +61,7 @@ def serve_requests(parts: LeaderDependencies, term: Term, progress: ProgressRead
     """Commit the pending requests, write their effect to the store for readers, and write their results.
 
     Raises:
-        ClocksvcError: as store and tick log raise it. The requests stay pending.
+        ClocksvcError: raised by the store or the tick log. The requests stay pending.
     """
     unanswered = [request.id for request in progress.requests if request.id in term.committed_request_ids]
     if unanswered:

@@ -82,8 +82,8 @@ def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockR
     """Return all metrics of a clock. Blocks at most for the store's timeout. Outages raise no exception.
 
     Args:
-        leads: whether this process leads the clock. Only the leader exports the counts of the store and partition
-            clocks.
+        leads: whether this process leads the clock. Only the leader exports partition clocks and the store's
+            counts.
         per_partition: whether to export partition clocks.
     """
     clock = source.spec.name

@@ -134,7 +134,7 @@ class _Running:
 
 
 class Service:
-    """The leaders and feeds of all clocks in one process. The API reads its views."""
+    """The leaders and feeds of all clocks in one process. The API reads `views`."""
 
     def __init__(self, settings: Settings, observer: LeaderObserver) -> None:
         self._leaving = False

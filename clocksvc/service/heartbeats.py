@@ -97,7 +97,7 @@ def due_ms(heartbeat: HeartbeatSpec, now_ms: int) -> int:
 
 
 def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: int, tries: int) -> float | None:
-    """Return the seconds to wait before a round that is not complete is sent again.
+    """Return how many seconds to wait before an incomplete round is sent again.
 
     Args:
         tries: the number of times that the round was sent, at least 1.

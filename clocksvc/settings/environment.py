@@ -200,7 +200,9 @@ def put(data: object, path: FieldPath, value: object) -> object:
     if isinstance(head, int) and (data is None or isinstance(data, list)):
         items = list(data or [])
         if head > len(items):
-            raise IndexGap(f"wanted an index of at most {len(items)}, because the list has {len(items)} elements")
+            raise IndexGap(
+                f"wanted an index from 0 to {len(items)}: the list has {len(items)} elements, the next index appends"
+            )
         return [*items[:head], put(items[head] if head < len(items) else None, rest, value), *items[head + 1 :]]
     if isinstance(head, str) and (data is None or isinstance(data, dict)):
         mapping = data or {}

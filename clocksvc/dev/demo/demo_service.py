@@ -48,7 +48,9 @@ def listen(port: int | None) -> socket.socket:
                 raise InvalidValue("--port", candidate, wanted) from error
         else:
             return listener
-    raise InvalidValue("--port", None, f"wanted a port: {DEFAULT_PORT} and the {_PORTS_TRIED - 1} after it are taken")
+    raise InvalidValue(
+        "--port", None, f"wanted a free port, because {DEFAULT_PORT} and the next {_PORTS_TRIED - 1} ports are in use"
+    )
 
 
 class InProcessService:
@@ -91,7 +93,7 @@ class LatencyRecorder:
         self._of_ticks: deque[float | None] = deque(maxlen=1_000)
 
     def leading(self, clock: str, yes: bool) -> None:
-        """This process started or stopped leading."""
+        """Called when this process becomes the leader of a clock (True) or stops being it (False)."""
         self._metrics.leading(clock, yes)
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:

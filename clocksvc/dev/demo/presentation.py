@@ -83,7 +83,7 @@ def broken_sequence(at_ms: int, problem: str) -> EventLine:
 
 
 def hold(at_ms: int, held: Hold, state: PublicState) -> EventLine:
-    """Describe the hold that the service reports. `held` is the hold in `state`."""
+    """Return a text that describes the hold in `state`, the service's answer."""
     since = "" if state.hold_since_ms is None else f" since {time_of_day(state.hold_since_ms)}"
     return EventLine(at_ms, f"HOLDING{since}: {_hold_text(held, state)} ({held.reason})", style="bold yellow")
 

@@ -131,7 +131,8 @@ def test_variables_that_are_not_settings_are_ignored(environ: dict[str, str]) ->
         ),
         (
             {"CLOCKSVC_API__TOKENS__1__NAME": "x"},
-            "CLOCKSVC_API__TOKENS__1__NAME: wanted an index of at most 0, because the list has 0 elements",
+            "CLOCKSVC_API__TOKENS__1__NAME: wanted an index from 0 to 0: the list has 0 elements, the next index "
+            "appends",
         ),
         (
             {"CLOCKSVC_REDIS__PREFIX": "a", "CLOCKSVC_redis__prefix": "b"},
