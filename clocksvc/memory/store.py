@@ -28,7 +28,7 @@ from clocksvc.interfaces.store import (
     TaskCounterKey,
 )
 from clocksvc.interfaces.time import Time
-from clocksvc.memory.store_state import Lease, StoreState
+from clocksvc.memory.store_state import StoredLease, StoreState
 
 _FOLLOW_LIMIT = 1_000
 _SLOWEST = 10
@@ -98,7 +98,7 @@ class MemoryStore:
             lease = state.leader(now_ms)
             if lease is not None and lease.token != token:
                 return False
-            state.lease = Lease(token, holder, now_ms + ttl_ms)
+            state.lease = StoredLease(token, holder, now_ms + ttl_ms)
             return True
 
     def release_lease(self, token: str) -> None:
@@ -153,7 +153,7 @@ class MemoryStore:
                 raise StoreLost
             lease = state.lease
             assert lease is not None
-            state.lease = Lease(token, lease.holder, now_ms + ttl_ms)
+            state.lease = StoredLease(token, lease.holder, now_ms + ttl_ms)
             return ProgressReading(
                 lowest_ms=state.lowest_ms(),
                 count=len(state.clocks) - len(state.excluded),

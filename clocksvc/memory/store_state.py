@@ -22,7 +22,7 @@ from clocksvc.interfaces.store import (
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class StoredLease:
     """The lease of a leader; it expires by the store's clock."""
 
     token: str
@@ -48,7 +48,7 @@ class StoreState:
         finished: finished tasks, with the time at which they are dropped.
     """
 
-    lease: Lease | None = None
+    lease: StoredLease | None = None
     replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
     announcements_complete_since_ms: int | None = None
     identity: StoreIdentity | None = None
@@ -81,7 +81,7 @@ class StoreState:
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
 
-    def leader(self, now_ms: int) -> Lease | None:
+    def leader(self, now_ms: int) -> StoredLease | None:
         """Return the lease, unless it has expired."""
         return self.lease if self.lease is not None and now_ms < self.lease.expires_ms else None
 

@@ -10,7 +10,7 @@ from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, JobSequence, TickSe
 from clocksvc.dev.demo.demo_config import INTERVAL_S, QUIET, SLOW
 from clocksvc.dev.demo.display import Display
 from clocksvc.dev.demo.installation import DemoInstallation
-from clocksvc.dev.demo.presentation import PartitionReader, Snapshot, snapshot
+from clocksvc.dev.demo.presentation import DemoSnapshot, PartitionReader, snapshot
 from clocksvc.dev.demo.scenario import Observation, Scenario, ScenarioAction
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap
@@ -145,7 +145,7 @@ class Demo:
             self._shown_hold = hold
             self._display.show_event(presentation.hold(self._time.now_ms(), state.hold, state))
 
-    def _snapshot(self) -> Snapshot | None:
+    def _snapshot(self) -> DemoSnapshot | None:
         state = self._installation.watch.state
         if state is None:
             return None

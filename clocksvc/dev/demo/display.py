@@ -15,7 +15,7 @@ from rich.text import Text
 from clocksvc.clock import boundary
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.dev.demo.demo_config import INTERVAL_S
-from clocksvc.dev.demo.presentation import Bar, EventLine, Snapshot, precise_time_of_day, time_of_day
+from clocksvc.dev.demo.presentation import Bar, DemoSnapshot, EventLine, precise_time_of_day, time_of_day
 
 SOON = "{soon}"
 WINDOW_S = 30.0
@@ -51,7 +51,9 @@ class Frame:
         return [hint.replace(SOON, soon) for hint in self.hints]
 
 
-def render(frame: Frame, snapshot: Snapshot | None, lines: Sequence[EventLine], width: int, height: int) -> list[Text]:
+def render(
+    frame: Frame, snapshot: DemoSnapshot | None, lines: Sequence[EventLine], width: int, height: int
+) -> list[Text]:
     """Return at most `height` lines of at most `width` characters, with as many of the newest `lines` as fit."""
     top = [Text(row, style="bold") for row in wrapped(frame.header, " · ", width)]
     top += [Text(row) for row in wrapped(frame.question, "     ", width)]
@@ -90,7 +92,7 @@ def wrapped(items: Iterable[str], between: str, width: int) -> list[str]:
     return rows
 
 
-def _clock(snapshot: Snapshot, width: int) -> list[Text]:
+def _clock(snapshot: DemoSnapshot, width: int) -> list[Text]:
     time = "--:--:--" if snapshot.time_ms is None else time_of_day(snapshot.time_ms)
     behind = "" if snapshot.behind_s is None else f"   {snapshot.behind_s:.0f} s behind"
     counts = "" if snapshot.known is None else f"   {snapshot.known}/{snapshot.total} partitions"
@@ -154,7 +156,7 @@ class Display(Protocol):
     def show_event(self, line: EventLine) -> None:
         """Show one event."""
 
-    def draw(self, snapshot: Snapshot | None) -> None:
+    def draw(self, snapshot: DemoSnapshot | None) -> None:
         """Show the current state. Called several times a second."""
 
     def end(self) -> None:
@@ -180,7 +182,7 @@ class PlainDisplay:
         """See Display."""
         self._print(row.plain for row in event_rows(line, _UNLIMITED_WIDTH))
 
-    def draw(self, snapshot: Snapshot | None) -> None:
+    def draw(self, snapshot: DemoSnapshot | None) -> None:
         """See Display."""
 
     def end(self) -> None:
@@ -199,7 +201,7 @@ class ScreenDisplay:
         self._console = console
         self._live: Live | None = None
         self._frame = Frame((), ("", ""), (), 0)
-        self._snapshot: Snapshot | None = None
+        self._snapshot: DemoSnapshot | None = None
         self._lines: deque[EventLine] = deque(maxlen=_MAX_LINES)
 
     def progress(self, text: str) -> None:
@@ -217,7 +219,7 @@ class ScreenDisplay:
         """See Display."""
         self._lines.append(line)
 
-    def draw(self, snapshot: Snapshot | None) -> None:
+    def draw(self, snapshot: DemoSnapshot | None) -> None:
         """See Display."""
         self._snapshot = snapshot
         if self._live is not None:

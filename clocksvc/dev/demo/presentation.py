@@ -113,7 +113,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class DemoSnapshot:
     """The state of the clock and its partitions at one moment. None means unknown.
 
     The clock's state comes from the service, and the partitions' state from the consumers. A consumer reports only at
@@ -147,7 +147,7 @@ def snapshot(
     remarks: Mapping[int, str],
     me: str,
     jobs: str = "",
-) -> Snapshot:
+) -> DemoSnapshot:
     """Build the snapshot from one answer of the service.
 
     Args:
@@ -162,7 +162,7 @@ def snapshot(
     unknown = PartitionReader("", None)
     reached = {number: readers.get(number, unknown).reached_ms or one.clock_ms for number, one in clocks.items()}
     slowest = _slowest(reached)
-    return Snapshot(
+    return DemoSnapshot(
         clock=state.clock,
         now_ms=now_ms,
         time_ms=None if last is None else last.at_ms,

@@ -13,7 +13,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
 from clocksvc.dev.demo.delivery_checks import Job
 from clocksvc.dev.demo.display import SOON, Frame, PlainDisplay, ScreenDisplay, blocks, render
-from clocksvc.dev.demo.presentation import PartitionReader, Snapshot, snapshot
+from clocksvc.dev.demo.presentation import DemoSnapshot, PartitionReader, snapshot
 from clocksvc.service.public_state import PartitionCounts, PublicPartition, PublicState
 from tests.public_states import public_state
 
@@ -66,7 +66,7 @@ def hold_line(
     return presentation.hold(at_ms, hold, state(status=Status.HOLDING, hold=hold, hold_since_ms=since_ms))
 
 
-def at_1200_41(changes: dict[str, Any] | None = None) -> Snapshot:
+def at_1200_41(changes: dict[str, Any] | None = None) -> DemoSnapshot:
     """The snapshot of the state above."""
     readers = {
         0: PartitionReader("consumer-1", NOON_MS + 41_900),
