@@ -54,7 +54,7 @@ def test_whatever_a_rule_asks_for_is_there(scraped: ScrapedInstallation, selecto
         ("ClocksvcPartitionHolding", {"clock": "parcels", "partition": "1"}),
         ("ClocksvcClockNotMoving", {"clock": "parcels"}),
         ("ClocksvcLateRecords", {"clock": "orders"}),
-        ("ClocksvcTimestampsRefused", {"clock": "orders", "outcome": "too_far_ahead"}),
+        ("ClocksvcTimestampsRejected", {"clock": "orders", "outcome": "too_far_ahead"}),
         ("ClocksvcPartitionExcluded", {"clock": "orders"}),
     ],
 )
@@ -73,7 +73,7 @@ def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
         "ClocksvcPartitionHolding",
         "ClocksvcClockNotMoving",
         "ClocksvcLateRecords",
-        "ClocksvcTimestampsRefused",
+        "ClocksvcTimestampsRejected",
         "ClocksvcPartitionExcluded",
     }
 
