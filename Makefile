@@ -24,7 +24,7 @@ test-ops: $(STAMP)  ## page, dashboards, alerts, chart and container; downloads 
 	@$(BIN)/python -m tests.system.ops.fetch
 	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 3 tests/system/ops $(ARGS)
 
-check: $(STAMP)  ## format, lint, strict types of package, tests and helm, import layers
+check: $(STAMP)  ## format, lint, strict types of package, tests and helm, import layers, language
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

@@ -159,7 +159,7 @@ def _on_signals(http: Any) -> None:
 
 
 def _check_redis(settings: Settings, backoff: Backoff) -> float | None:
-    """Log which settings of Redis can cause the loss of a clock's state. Log this once, when Redis answers.
+    """Log the warnings and problems that `clocksvc check` finds in Redis. Log them once, when Redis answers.
 
     Returns:
         The seconds until the next attempt; None if there is nothing left to do.
@@ -168,7 +168,7 @@ def _check_redis(settings: Settings, backoff: Backoff) -> float | None:
         for found in probe_redis_servers(bootstrap.open_connection(settings)):
             if found.level is not Level.OK:
                 detail = f"{found.part}: {found.text}; {found.to_do}"
-                logger.warning("redis settings can lose clock state", extra={"detail": detail})
+                logger.warning("redis check", extra={"detail": detail})
     except Unavailable:
         return backoff.next()
     except ClocksvcError as error:

@@ -89,7 +89,8 @@ def _from_epoch_seconds(field: str, value: str | int | float, number: float, rou
     if number > _LOOKS_LIKE_MILLISECONDS:
         raise InvalidValue(field, value, "wanted epoch seconds, but this looks like milliseconds")
     if round_up:
-        return math.ceil(_ROUND_UP.multiply(_ROUND_UP.create_decimal(str(value)), Decimal(1000)))
+        exact = _ROUND_UP.create_decimal(str(value).replace("_", ""))  # a context rejects the digit groups of float()
+        return math.ceil(_ROUND_UP.multiply(exact, Decimal(1000)))
     return round(number * 1000)
 
 

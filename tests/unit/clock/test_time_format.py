@@ -65,6 +65,7 @@ ROUNDED_UP = [
     Read("the smallest number above the epoch", 1e-300, 1),
     Read("a number below every float", "1e-999999999999999999999", 1),
     Read("the epoch itself", "0", 0),
+    Read("digit groups, as float() accepts them", "1_795_348_835", 1_795_348_835_000),
     Read("a datetime with microseconds", datetime(2026, 11, 22, 12, 0, 35, 249_001, UTC), at("12:00:35.250")),
     Read("a datetime of whole milliseconds", datetime(2026, 11, 22, 12, 0, 35, 249_000, UTC), at("12:00:35.249")),
 ]
