@@ -65,7 +65,7 @@ async def list_clocks(request: Request, caller: AnyCaller) -> Response:
     "/v1/clocks/{clock}",
     operation_id="getClock",
     summary="Get the state of one clock",
-    response_model=models.ClockState,
+    response_model=models.ClockStateResponse,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.UNKNOWN_CLOCK, problems.INVALID),
     dependencies=[allow_parameters()],
 )

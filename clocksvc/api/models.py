@@ -33,7 +33,7 @@ class PartitionRef(BaseModel):
     partition: Number
 
 
-class Tick(BaseModel):
+class TickResponse(BaseModel):
     """The global clock has reached `time`. In every partition, everything before `time` has been processed."""
 
     clock: str = Field(examples=["checkins"])
@@ -45,7 +45,7 @@ class Tick(BaseModel):
     excluded: list[PartitionRef] = Field(description="The partitions that this tick did not wait for.")
 
 
-class PartitionClock(PartitionRef):
+class PartitionClockResponse(PartitionRef):
     """One partition and its clock."""
 
     time: Time | None = Field(
@@ -59,7 +59,7 @@ class PartitionClock(PartitionRef):
     refused: Outcome | None = Field(description="The outcome of the newest report if it was rejected, else null.")
 
 
-class Hold(BaseModel):
+class HoldResponse(BaseModel):
     """Why a clock publishes no ticks."""
 
     reason: Reason = Field(description="During an upgrade, it can also be a reason that only the newer version has.")
@@ -78,7 +78,7 @@ class AuditInfo(BaseModel):
     reason: str = Field(examples=["disk of broker 3 died, INC-4711"])
 
 
-class Exclusion(PartitionRef, AuditInfo):
+class ExclusionResponse(PartitionRef, AuditInfo):
     """A partition that ticks do not wait for."""
 
 
@@ -86,11 +86,11 @@ class Overrides(BaseModel):
     """The operator overrides of a clock: its exclusions and its pause."""
 
     clock: str = Field(examples=["checkins"])
-    exclusions: list[Exclusion]
+    exclusions: list[ExclusionResponse]
     pause: AuditInfo | None
 
 
-class PartitionCounts(BaseModel):
+class PartitionCountsResponse(BaseModel):
     """How many partitions are known, unknown and excluded. Null while the store does not answer."""
 
     known: int | None
@@ -111,7 +111,7 @@ class Heartbeats(BaseModel):
     expired: int | None = Field(description="The number of rounds that were too late to be sent.")
 
 
-class ClockState(BaseModel):
+class ClockStateResponse(BaseModel):
     """The state of a clock as this replica sees it. A value that is not known is null."""
 
     clock: str = Field(examples=["checkins"])
@@ -124,35 +124,35 @@ class ClockState(BaseModel):
     )
     behind_seconds: float | None
     status: Status
-    hold: Hold | None
-    partitions: PartitionCounts
-    exclusions: list[Exclusion] = Field(
+    hold: HoldResponse | None
+    partitions: PartitionCountsResponse
+    exclusions: list[ExclusionResponse] = Field(
         description="The partitions that ticks do not wait for. Also empty if the store does not answer or lost its "
         "data."
     )
     pause: AuditInfo | None = Field(
         description="Null if the clock is not paused. Also null if the store does not answer or lost its data."
     )
-    slowest: list[PartitionClock] = Field(
+    slowest: list[PartitionClockResponse] = Field(
         description="The partitions with the lowest clocks, at most 10. Unknown partitions come first."
     )
     leader: str | None
     topics: list[str]
     group: str = Field(description="The consumer group whose progress counts.", examples=["checkins-consumer"])
     heartbeats: Heartbeats
-    last_tick: Tick | None
+    last_tick: TickResponse | None
 
 
 class Clocks(BaseModel):
     """The clocks that the caller may see, sorted by name."""
 
-    clocks: list[ClockState]
+    clocks: list[ClockStateResponse]
 
 
 class Partitions(BaseModel):
     """A page of partition clocks."""
 
-    partitions: list[PartitionClock]
+    partitions: list[PartitionClockResponse]
     next: str | None = Field(
         description="The value of `after` for the next page; null on the last page.", examples=["ingest-checkins:9"]
     )
@@ -186,7 +186,7 @@ class CompactPartitions(BaseModel):
 class Ticks(BaseModel):
     """Ticks in ascending order, without gaps."""
 
-    ticks: list[Tick]
+    ticks: list[TickResponse]
     next: Time | None = Field(
         description="The value of `after` for the next request. It is the time of the last tick in this list. If the "
         "list is empty, it is the `after` of this request, or null."
@@ -211,7 +211,7 @@ class RejectedItem(ReportItem):
     outcome: Annotated[Literal["too_far_ahead", "no_timestamp", "foreign_group"], Field(examples=["too_far_ahead"])]
 
 
-class Report(_Strict):
+class ReportRequest(_Strict):
     """How far a consumer group has processed its partitions."""
 
     group: str = Field(min_length=1, max_length=255, examples=["checkins-consumer"])
@@ -240,7 +240,7 @@ class PauseRequest(_Strict):
     reason: ReasonText
 
 
-class ClockParameters(BaseModel):
+class ParametersResponse(BaseModel):
     """The parameters of the clock that a consumer needs."""
 
     group: str
@@ -256,13 +256,13 @@ class ReportOutcome(PartitionRef):
     outcome: Outcome
 
 
-class ReportAnswer(BaseModel):
+class ReportResponse(BaseModel):
     """The global clock, and an outcome for each reported timestamp, in the order of the request."""
 
     clock: str = Field(examples=["checkins"])
     time: Time | None
     timestamp_seconds: int | None
-    bounds: ClockParameters | None = Field(
+    bounds: ParametersResponse | None = Field(
         description="The parameters of the clock; null until a leader has written them."
     )
     reports: list[ReportOutcome]

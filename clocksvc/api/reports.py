@@ -19,7 +19,7 @@ router = APIRouter(tags=["reports"])
     "/v1/clocks/{clock}/reports",
     operation_id="report",
     summary="Report how far partitions are processed",
-    response_model=models.ReportAnswer,
+    response_model=models.ReportResponse,
     responses=documented(
         problems.UNAUTHENTICATED,
         problems.FORBIDDEN,
@@ -32,7 +32,7 @@ router = APIRouter(tags=["reports"])
     ),
     dependencies=[Depends(require_json), allow_parameters()],
 )
-async def report(clock: ReportClock, body: models.Report) -> Response:
+async def report(clock: ReportClock, body: models.ReportRequest) -> Response:
     """Send the highest timestamp of the processed records for each partition. Report a record only after its effects
     are durable. Send each timestamp again every 10 s, or after 1 s if its outcome is `unknown`. Do not send a rejected
     timestamp again.
@@ -47,7 +47,7 @@ async def report(clock: ReportClock, body: models.Report) -> Response:
     return JSONResponse(answer_to_wire(clock.view.spec.name, sent.timestamps, answer))
 
 
-def _report(body: models.Report) -> Report:
+def _report(body: models.ReportRequest) -> Report:
     return Report(
         group=body.group,
         timestamps=tuple(_timestamp(item) for item in body.reports),

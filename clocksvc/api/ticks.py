@@ -62,7 +62,7 @@ async def list_ticks(
     "/v1/clocks/{clock}/wait",
     operation_id="waitUntil",
     summary="Wait until everything before a time has been processed",
-    response_model=models.Tick,
+    response_model=models.TickResponse,
     responses=documented(
         problems.UNAUTHENTICATED,
         problems.FORBIDDEN,
