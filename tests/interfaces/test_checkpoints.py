@@ -61,7 +61,7 @@ def test_senders_share_a_topic_and_nothing_else(opened: Open) -> None:
     assert opened("beat-two").acquire(KeepAliveCounter()) == {"a": ENTRY}
 
 
-def test_whoever_held_them_before_is_fenced(opened: Open) -> None:
+def test_acquire_fences_the_previous_process(opened: Open) -> None:
     """It can write nothing any more, and what the new holder read stays true."""
     old, new = opened("beat"), opened("beat")
     old.acquire(KeepAliveCounter())

@@ -75,7 +75,7 @@ def test_store_that_breaks_ends_a_wait() -> None:
     assert store.now_ms() > BASE
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+def test_announcements_are_complete_at_once_after_the_clock_is_set_back() -> None:
     """What it heard `since` a time that is now far ahead counts from the next announcement on."""
     time = ManualTime(BASE / 1000)
     store = FaultyStore(CLOCK, time)

@@ -60,7 +60,7 @@ def test_lease_expires(store: Store) -> None:
     assert not store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
 
 
-def test_nobody_leads_after_the_lease_expired(store: Store) -> None:
+def test_no_leader_after_the_lease_expired(store: Store) -> None:
     """A reader sees no leader then, and the former one can't write."""
     lead(store)
     store.read_progress(TOKEN, SHORT_MS)
@@ -111,7 +111,7 @@ def test_every_write_of_a_leader_checks_its_token(store: Store, write: str) -> N
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_nobody_writes_without_a_lease(store: Store, write: str) -> None:
+def test_writes_without_a_lease_are_refused(store: Store, write: str) -> None:
     """Without a lease, no token is accepted."""
     for token in (TOKEN, ""):
         with pytest.raises(LeaseLost):
@@ -146,7 +146,7 @@ def test_next_leader_writes_new_bounds_and_keeps_the_first_start(store: Store) -
     assert (store.snapshot().parameters, store.snapshot().started_ms) == (bounds, STARTED)
 
 
-def test_replicas_alive_are_told_by_their_digests(store: Store) -> None:
+def test_read_progress_returns_the_digests_of_live_replicas(store: Store) -> None:
     """Two with one configuration give one digest; another configuration shows; who leaves is forgotten."""
     lead(store)
     assert store.read_progress(TOKEN, LEASE_MS).digests == frozenset()
@@ -162,7 +162,7 @@ def test_replicas_alive_are_told_by_their_digests(store: Store) -> None:
     assert store.read_progress(TOKEN, LEASE_MS).digests == frozenset()
 
 
-def test_replicas_alive_are_told_by_name(store: Store) -> None:
+def test_replicas_lists_live_replicas_by_name(store: Store) -> None:
     """Each with its digest and its configuration; of the name, only the part before the space: `host:pid`."""
     store.announce("host:1 x", "digest-1", LEASE_MS, '{"interval": "60s"}')
     store.announce("host:1 y", "digest-2", LEASE_MS, '{"group": "a b"}')

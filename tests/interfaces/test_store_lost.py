@@ -119,7 +119,7 @@ def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(
     assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (None, 3, 2, None)
 
 
-def test_reporters_are_told_of_a_flush(implementation: StoreImplementation, store: Store) -> None:
+def test_reports_after_a_flush_are_unknown(implementation: StoreImplementation, store: Store) -> None:
     """`unknown` and no bounds: so they repeat, and once the roster is back their clocks are."""
     full(store)
     implementation.wipe()
@@ -187,7 +187,7 @@ def unreachable(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_store_that_does_not_answer_says_so(unreachable: Store, call: str) -> None:
+def test_unreachable_store_raises_store_unavailable(unreachable: Store, call: str) -> None:
     """Every method raises StoreUnavailable then, and nothing else."""
     with pytest.raises(StoreUnavailable):
         CALLS[call](unreachable)

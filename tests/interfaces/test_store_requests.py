@@ -110,7 +110,7 @@ def test_only_the_leader_answers(store: Store) -> None:
     assert len(seen(store)) == 1
 
 
-def test_an_expired_request_is_handed_to_nobody(store: Store) -> None:
+def test_an_expired_request_is_not_returned(store: Store) -> None:
     """By the store's clock; it can still be withdrawn: nothing has come of it."""
     lead(store)
     left = request(store, lasts_ms=40)

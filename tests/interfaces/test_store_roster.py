@@ -90,7 +90,7 @@ def test_partitions_keep_what_was_reported(store: Store) -> None:
     assert (minimum(store).count, minimum(store).generation) == (6, 2)
 
 
-def test_topic_made_anew_is_unknown_again(store: Store) -> None:
+def test_recreated_topic_is_unknown_again(store: Store) -> None:
     """Another topic id: what was reported belongs to other partitions, and nothing of it shows."""
     lead(store)
     send(store, (ORDERS_0, BASE), (PAYMENTS_0, BASE))
@@ -103,7 +103,7 @@ def test_topic_made_anew_is_unknown_again(store: Store) -> None:
     assert raw(store, ORDERS_0) == BASE
 
 
-def test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing(store: Store) -> None:
+def test_reports_of_the_old_topic_do_not_count_for_the_recreated_one(store: Store) -> None:
     """From the boundary after all that was reported of the old topic on, readings are of the new one; and then they are
     judged as ever. Other topics are not concerned, and a third topic of the name begins after the second."""
     past_ms = MINUTE + BOUNDS.out_of_orderness_ms
@@ -219,7 +219,7 @@ def test_minimum_without_bounds_is_a_loss(store: Store) -> None:
     assert minimum(store).count == 3
 
 
-def test_roster_written_anew_keeps_the_crossing(store: Store) -> None:
+def test_rewritten_roster_keeps_the_crossing(store: Store) -> None:
     """A boundary that was completed before still waits."""
     lead(store, SINGLE)
     send(store, (ORDERS_0, BASE))

@@ -127,7 +127,7 @@ def test_the_last_tick_is_known_without_a_turn(bed: Bed) -> None:
     assert bed.subscribe().last_tick_ms(KeepAliveCounter()) == 9 * MINUTE_MS
 
 
-def test_whoever_leaves_hands_the_turn_on(bed: Bed) -> None:
+def test_the_turn_passes_on_when_a_consumer_leaves(bed: Bed) -> None:
     """Two never have it at once, as far as both know."""
     first = bed.subscribe()
     bed.until_turn(first)

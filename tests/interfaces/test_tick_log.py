@@ -76,7 +76,7 @@ def test_a_policy_that_can_delete_the_last_tick_is_refused(implementation: TickL
     assert f"--entity-name {implementation.topic} --add-config cleanup.policy=compact" in str(refused.value)
 
 
-def test_a_log_that_somebody_made_rightly_is_taken(implementation: TickLogImplementation) -> None:
+def test_an_existing_valid_log_is_accepted(implementation: TickLogImplementation) -> None:
     """A compacted topic of one partition is accepted, also if it was created by hand."""
     implementation.make(1, "compact")
     implementation.process().ensure_topic(keep_alive)

@@ -138,7 +138,7 @@ def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
     assert minutes(logs.implementations["of a running writer"].seen()) == [1, 2, 3]
 
 
-def test_a_writer_that_waits_is_told(logs: Logs) -> None:
+def test_waiting_for_an_unconfirmed_commit_raises_outcome_unknown(logs: Logs) -> None:
     """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
     log = logs.writers["unconfirmed"]
     with pytest.raises(OutcomeUnknown, match="records are not in the tick log"):
@@ -149,7 +149,7 @@ def test_a_writer_that_waits_is_told(logs: Logs) -> None:
     assert log.tail(keep_alive) == Tail(tick(1), 0)
 
 
-def test_what_stands_in_the_log_is_confirmed_once(
+def test_records_in_the_log_are_confirmed_once(
     on_kafka: KafkaTickLogImplementation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And then no broker is asked any more, however often a leader is idle."""
@@ -208,7 +208,7 @@ def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaTickLo
     assert not log.writable
 
 
-def test_somebody_elses_is_left_alone(logs: Logs) -> None:
+def test_a_foreign_open_transaction_is_left_alone(logs: Logs) -> None:
     """It is said; the log does not grow with each attempt."""
     implementation, log = logs.implementations["foreign"], logs.reopen("foreign")
     with pytest.raises(OpenTransaction):

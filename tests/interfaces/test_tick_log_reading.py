@@ -69,7 +69,7 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[TickLogImplementa
 # The end of the log
 
 
-def test_what_was_written_last_is_known_whatever_became_of_it(implementation: TickLogImplementation) -> None:
+def test_last_written_includes_aborted_records(implementation: TickLogImplementation) -> None:
     """Records of aborted transactions too, in the order in which they stand; what is no record is passed over."""
     log = writer(implementation)
     log.append(ticks(5, 2), keep_alive)
@@ -112,7 +112,7 @@ def test_aborted_transactions_hide_no_record_before_them(implementation: TickLog
     assert list(log.backwards(keep_alive)) == [tick(6), tick(5)]
 
 
-def test_somebody_elses_open_transaction_is_said(implementation: TickLogImplementation) -> None:
+def test_a_foreign_open_transaction_raises(implementation: TickLogImplementation) -> None:
     """What is behind it can't be seen: `tail` and `backwards` raise, having told who waits; later all is well."""
     log, waits = writer(implementation), KeepAliveCounter()
     log.append([tick(5)], keep_alive)
@@ -151,7 +151,7 @@ def test_deleted_records_show_in_the_first_offset(implementation: TickLogImpleme
     assert list(log.backwards(keep_alive)) == []
 
 
-def test_a_log_made_anew_is_empty(implementation: TickLogImplementation) -> None:
+def test_a_recreated_log_is_empty(implementation: TickLogImplementation) -> None:
     """Nothing of the old topic is read or written once the new one is there."""
     log = writer(implementation)
     log.append(ticks(1, 3), keep_alive)

@@ -71,7 +71,7 @@ def test_a_deleted_topic_is_absent(implementation: TopicsImplementation, name: s
     assert implementation.topics.describe([name]).topics == {}
 
 
-def test_a_topic_made_anew_has_another_id(implementation: TopicsImplementation, name: str) -> None:
+def test_a_recreated_topic_has_another_id(implementation: TopicsImplementation, name: str) -> None:
     """Its partitions are not the old ones, however many there are."""
     old = implementation.topics.describe([name]).topics[name]
     implementation.delete(name)
@@ -173,7 +173,7 @@ def test_a_partition_that_does_not_exist_stops_no_other(implementation: TopicsIm
     assert len(implementation.records(good)) == 1
 
 
-def test_without_an_answer_each_heartbeat_says_so(implementation: TopicsImplementation, name: str) -> None:
+def test_without_an_answer_each_heartbeat_fails(implementation: TopicsImplementation, name: str) -> None:
     """When the time is over, and not later."""
     partitions = [Partition(name, number) for number in range(3)]
     implementation.topics.put_heartbeats(partitions, T_MS, None, None, 10.0)

@@ -158,7 +158,7 @@ class Processes:
             witness.minimum_at = scheduler.moment()
             witness.store_ms = now_ms = self._environment.time.now_ms()
             announced = {told[0].digest for told in store._state.replicas.values() if now_ms < told[1]}
-            witness.disagreed = len(announced) > 1 or self._somebody_disagrees(witness.spec)
+            witness.disagreed = len(announced) > 1 or self._another_replica_disagrees(witness.spec)
             return minimum
 
         def announce(call: Callable[[], object], args: tuple[object, ...]) -> object:
@@ -294,7 +294,7 @@ class Processes:
 
         def now_ms(call: Callable[[], object], args: tuple[object, ...]) -> object:
             answer = call()
-            environment.store_told_time = not link.answers_lost
+            environment.store_answered = not link.answers_lost
             return answer
 
         store = InterceptedStore(scheduler, environment.store, link, "beat", {"now_ms": now_ms})
@@ -304,7 +304,7 @@ class Processes:
             while True:
                 due_ms, tries = heartbeat.due_ms(every, time.now_ms()), 0
                 while True:
-                    environment.store_told_time = False
+                    environment.store_answered = False
                     made, tries = heartbeat.beat(spec, store, topics, time, due_ms), tries + 1
                     self.heartbeats += len(made.delivered)
                     again_s = heartbeat.retry_after_s(spec, made, due_ms, time.now_ms(), tries)
@@ -339,7 +339,7 @@ class Processes:
         """The store's clock has jumped ahead: earlier announcements have expired there, unnoticed."""
         self._announced.clear()
 
-    def _somebody_disagrees(self, spec: ClockSpec) -> bool:
+    def _another_replica_disagrees(self, spec: ClockSpec) -> bool:
         """Another replica is alive, announced itself just now, and has another configuration."""
         heard_ms = self._scheduler.now_ms - HEARD_MS
         return any(

@@ -90,7 +90,7 @@ class Environment:
         records: how many were processed for the first time.
         snapshots: states that the store may return to. snapshot_before_publish, snapshot_before_roster: one is taken
             before each of these writes.
-        store_told_time: the store answered this round of heartbeats.
+        store_answered: whether the store answered this round of heartbeats.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -128,7 +128,7 @@ class Environment:
         self.records = 0
         self.snapshots: list[StoreState] = []
         self.snapshot_before_publish = self.snapshot_before_roster = False
-        self.store_told_time = False
+        self.store_answered = False
         self._ids: dict[str, str] = {}
         self._partitions: list[Partition] = []
         for name in self.topic_names:
@@ -207,7 +207,7 @@ class Environment:
 
     def beaten(self, whose: SimulatedTime, partitions: Collection[Partition], timestamp_ms: int) -> None:
         """Heartbeats are sent. Brokers stamp them too, if they stamp records."""
-        passed_ms = min(self.time.peak_ms, whose.peak_ms) if self.store_told_time else whose.peak_ms
+        passed_ms = min(self.time.peak_ms, whose.peak_ms) if self.store_answered else whose.peak_ms
         if timestamp_ms > passed_ms:
             raise Violation(
                 f"early: a heartbeat has {timestamp_ms}, which its own and the store's clock have not passed"

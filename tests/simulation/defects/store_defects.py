@@ -128,7 +128,7 @@ def foreign_group_accepted() -> Patched:
     "a recreated topic keeps the partition clocks of the old one",
     Promise.NEVER_EARLY,
     "early",
-    directed="interfaces/test_store_roster.py::test_topic_made_anew_is_unknown_again",
+    directed="interfaces/test_store_roster.py::test_recreated_topic_is_unknown_again",
 )
 def new_topic_keeps_old_clocks() -> Patched:
     def keep(state: StoreState, roster: Roster, generation: int) -> None:
@@ -142,7 +142,7 @@ def new_topic_keeps_old_clocks() -> Patched:
     "a consumer's reports of the old topic count for the recreated one",
     Promise.NEVER_EARLY,
     "early",
-    directed="interfaces/test_store_roster.py::test_repeat_from_before_a_topic_was_made_anew_counts_for_nothing",
+    directed="interfaces/test_store_roster.py::test_reports_of_the_old_topic_do_not_count_for_the_recreated_one",
 )
 def old_topics_numbers_count() -> Patched:
     return patch.object(StoreState, "_accepted_from", lambda state, roster: {})
@@ -183,7 +183,7 @@ def publish_without_previous() -> Patched:
 
 
 @contextmanager
-def _whoever_leads(store: FaultyStore, token: str) -> Iterator[StoreState]:
+def _leading_without_lease(store: FaultyStore, token: str) -> Iterator[StoreState]:
     with store._answering() as state:
         yield state
 
@@ -194,4 +194,4 @@ def _whoever_leads(store: FaultyStore, token: str) -> Iterator[StoreState]:
     directed="interfaces/test_store_lease.py::test_every_write_of_a_leader_checks_its_token",
 )
 def token_not_checked() -> Patched:
-    return patch.object(FaultyStore, "_leading", _whoever_leads)
+    return patch.object(FaultyStore, "_leading", _leading_without_lease)

@@ -127,7 +127,7 @@ def replicas_disagree(context: FaultContext) -> Expectation:
     return holds("config_conflict", end=lambda: context.processes.kill_replica(other), word="conflict")
 
 
-def nobody_leads(context: FaultContext) -> Expectation:
+def no_replicas(context: FaultContext) -> Expectation:
     """No replica is left."""
     for name in sorted(context.processes.replicas):
         context.processes.kill_replica(name)

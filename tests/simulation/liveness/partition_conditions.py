@@ -25,7 +25,7 @@ def partition_cut(context: FaultContext) -> Expectation:
     return holds(*reasons, end=lambda: bring_consumers_back(context), partitions=named)
 
 
-def nobody_reads(context: FaultContext) -> Expectation:
+def no_consumers(context: FaultContext) -> Expectation:
     """No consumer at all, and an emptied store."""
     context.environment.cut.update(context.environment.partitions())
     context.processes.rebalance()

@@ -41,7 +41,7 @@ def test_a_timestamp_far_ahead_is_forgotten() -> None:
     assert stepped.observe(NOW_MS + HALF_AN_HOUR_MS + 1, NOW_MS) == [{0: NOW_MS}]
 
 
-def test_a_refusal_is_told_to_the_store_within_a_second() -> None:
+def test_a_rejection_is_reported_to_the_store_within_a_second() -> None:
     """The latest rejection of each partition is reported once, so that it is counted and shown."""
     stepped = SteppedReporter()
     stepped.observe(NOW_MS)

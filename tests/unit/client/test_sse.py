@@ -23,7 +23,7 @@ pytestmark = pytest.mark.core
             b"id: 1\ndata: a\n\ndata: b\n\n", [Event("message", "1", "a"), Event("message", "1", "b")], id="ids last"
         ),
         pytest.param(b"data: a\n\ndata: b\n", [Event("message", "", "a")], id="an unfinished event is dropped"),
-        pytest.param(b"retry: 5\nwhatever: x\ndata: a\n\n", [Event("message", "", "a")], id="unknown fields"),
+        pytest.param(b"retry: 5\nother: x\ndata: a\n\n", [Event("message", "", "a")], id="unknown fields"),
         pytest.param(
             b"data: a\r\n\r\ndata: b\r\r\n", [Event("message", "", "a"), Event("message", "", "b")], id="line ends"
         ),

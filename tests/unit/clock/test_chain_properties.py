@@ -73,7 +73,7 @@ def test_what_is_due_is_what_the_promise_says(sight: HoldInputs, last_ms: int | 
 
 
 @given(steps=STEPS, start_ms=STARTS)
-def test_the_chain_is_whole_whatever_happens(steps: list[tuple[HoldInputs, int]], start_ms: int | None) -> None:
+def test_the_chain_is_always_complete(steps: list[tuple[HoldInputs, int]], start_ms: int | None) -> None:
     """Minimums rise and fall, clocks jump, intervals change, leaders restart from the last record: each tick is
     after the one before it, names it, leaves no boundary of its interval out, and is never early."""
     state = ClockState(last_tick_ms=start_ms)

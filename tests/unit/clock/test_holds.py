@@ -170,7 +170,7 @@ def test_every_rule_has_a_row_that_holds_and_one_that_releases() -> None:
         assert answers == {True, False}, rule.__name__
 
 
-def test_what_somebody_wants_comes_before_what_the_reading_says() -> None:
+def test_hold_reasons_are_shown_in_their_order() -> None:
     """With everything wrong at once, each reason shows as soon as the ones before it are mended."""
     unlisted = CONFIGURED_BUT_UNLISTED
     two = frozenset({"digest-a", "digest-b"})

@@ -155,7 +155,7 @@ def test_there_is_a_bound_on_exclusions() -> None:
         ("half \ud83d a smile", "one line"),
     ],
 )
-def test_a_reason_says_something_in_one_line(reason: str, wanted: str) -> None:
+def test_a_reason_is_one_line_of_text(reason: str, wanted: str) -> None:
     """It is shown in logs and on terminals."""
     with pytest.raises(InvalidValue, match=wanted):
         asked(PAUSE, reason=reason)

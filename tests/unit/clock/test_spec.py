@@ -189,7 +189,7 @@ def test_a_digest_is_the_same_in_every_process_and_release() -> None:
     assert SPEC.digest() == "5661c2d9011963eb"
 
 
-def test_what_a_digest_stands_for() -> None:
+def test_config_json_contains_what_replicas_must_agree_on() -> None:
     """By the configuration's names, with nothing in it that replicas may differ in."""
     assert json.loads(replace(SPEC, topics=("b", "a"), interval_ms=300 * SECOND).config_json()) == {
         "name": SPEC.name,

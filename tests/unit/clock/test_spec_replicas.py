@@ -5,7 +5,7 @@ import json
 from clocksvc.clock.spec import Replica, describe_config_conflict
 
 
-def test_a_replica_that_did_not_say_what_it_has_is_told_by_its_digest() -> None:
+def test_a_replica_without_a_configuration_is_compared_by_its_digest() -> None:
     """An older version announces its digest alone: no field is said to be missing there; others still differ."""
     minute, five = (json.dumps({"group": "g", "interval": interval}) for interval in ("60s", "300s"))
     silent = Replica("old:1", "d3")

@@ -77,7 +77,7 @@ def test_the_terminals_interrupt_does_not_reach_it(sleeper: ChildProcess) -> Non
     assert os.getsid(known_pid(sleeper)) != os.getsid(0)
 
 
-def test_a_process_that_ends_by_itself_says_so_with_its_log(tmp_path: Path) -> None:
+def test_waiting_for_an_ended_process_raises_with_its_log(tmp_path: Path) -> None:
     """Waiting for a dead child fails at once, with its exit code and the end of its log."""
     process = ChildProcess("brief", ["/bin/sh", "-c", "echo last words; exit 3"], log_file=tmp_path / "log")
     process.start()

@@ -124,7 +124,7 @@ def test_a_screen_of_the_usual_size() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140])
 @pytest.mark.parametrize("height", [3, 10, 24, 50])
-def test_a_screen_fits_whatever_its_size(width: int, height: int) -> None:
+def test_a_screen_fits_any_terminal_size(width: int, height: int) -> None:
     """No row is wider and no screen is higher than the terminal."""
     rows = shown(LINES * 10, width, height)
 
@@ -171,7 +171,7 @@ def test_a_clock_of_which_little_is_known() -> None:
     assert not any("slowest" in row for row in rows)
 
 
-def test_a_screen_without_an_answer_says_so() -> None:
+def test_a_screen_without_an_answer_shows_that_it_waits() -> None:
     """Until the service has answered once, the screen waits for it."""
     assert "waiting for the service …" in [row.plain for row in render(FRAME, None, [], 100, 30)]
 

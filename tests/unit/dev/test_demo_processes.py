@@ -43,7 +43,7 @@ class Looks(threading.Event):
         return super().wait(timeout)
 
 
-def test_a_download_is_told_only_when_it_gets_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_shown_only_when_it_progresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is repeated; a directory that is moved while it is counted is ignored."""
     scandir = os.scandir
 

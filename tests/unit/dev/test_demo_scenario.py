@@ -89,7 +89,7 @@ def test_the_outage_comes_again_after_a_pause() -> None:
     ],
     ids=["whole", "lost", "lost, and the chain lies", "twice", "back", "does not begin with the first"],
 )
-def test_a_broken_chain_is_told(ticks: list[Tick], trouble: str | None) -> None:
+def test_a_broken_chain_is_reported(ticks: list[Tick], trouble: str | None) -> None:
     """Every tick must name the tick before it and follow it by the interval."""
     chain = TickSequence(5_000)
     for one in ticks:

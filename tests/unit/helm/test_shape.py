@@ -102,7 +102,7 @@ def test_every_panel_can_be_read_at_night(dashboard: str) -> None:
 
 
 @pytest.mark.parametrize("dashboard", NAMES)
-def test_every_query_is_told_apart_and_asks_the_chosen_source(dashboard: str) -> None:
+def test_every_query_has_a_unique_name_and_uses_the_chosen_source(dashboard: str) -> None:
     """Query names are unique within a panel; every panel and variable uses `$datasource`."""
     for panel in panels(dashboard):
         names = [target["refId"] for target in panel["targets"]]

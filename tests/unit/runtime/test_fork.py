@@ -35,7 +35,7 @@ class Listener:
             raise ZeroDivisionError
 
 
-def test_callbacks_run_in_the_child_alone_whatever_another_one_raises() -> None:
+def test_callbacks_run_only_in_the_child_even_if_another_one_raises() -> None:
     """In a grandchild they run once more."""
     failing, listener = Listener(fails=True), Listener()
     after_fork(failing, Listener.on_fork)

@@ -43,7 +43,7 @@ def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
 
 
 @pytest.mark.parametrize("selector", ASKED)
-def test_whatever_a_rule_asks_for_is_there(scraped: ScrapedInstallation, selector: str) -> None:
+def test_every_metric_of_a_rule_is_exported(scraped: ScrapedInstallation, selector: str) -> None:
     """Every metric with its labels has series: a rule over a metric that is not exported would never fire."""
     scraped.until(f"count({selector})", selector, WITHIN_S)
 

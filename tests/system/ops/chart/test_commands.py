@@ -156,7 +156,7 @@ def test_helm_test_waits_for_the_next_tick(rendered: Rendered) -> None:
     assert until >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(before))
 
 
-def test_helm_test_fails_where_nobody_answers(rendered: Rendered) -> None:
+def test_helm_test_fails_without_an_answer(rendered: Rendered) -> None:
     """After its timeout, with a message."""
     (container,) = one(rendered("smallest"), "Pod", "clock-clocksvc-test")["spec"]["containers"]
     environ = {each["name"]: each.get("value", "0123456789abcdef") for each in container["env"]}

@@ -24,7 +24,7 @@ QUERIES = [query for name in NAMES for query in queries(name)]
 OF_A_CLOCK = [query for query in QUERIES if "$clock" in query.expression]
 CHOSEN = {"job": ["clocksvc"], "clock": ["orders"]}
 HELD = {"job": ["clocksvc"], "clock": ["parcels"]}
-NOBODYS = {"job": ["clocksvc"], "clock": ["nobodys"]}
+UNKNOWN_CLOCK = {"job": ["clocksvc"], "clock": ["unknown"]}
 WITHIN_S = 15.0
 
 
@@ -63,7 +63,7 @@ def test_it_has_data(scraped: ScrapedInstallation, query: DashboardQuery) -> Non
 @pytest.mark.parametrize("query", OF_A_CLOCK, ids=str)
 def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, query: DashboardQuery) -> None:
     """A clock that is not exported is shown neither as 0 nor as running."""
-    assert answer(scraped, query, NOBODYS) == []
+    assert answer(scraped, query, UNKNOWN_CLOCK) == []
 
 
 @pytest.mark.parametrize("dashboard", NAMES)
@@ -80,7 +80,7 @@ def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: 
     assert offered == {"job": ["clocksvc"], "clock": ["orders", "parcels"], **topics}
 
 
-def test_a_hold_is_told_with_its_reason(scraped: ScrapedInstallation) -> None:
+def test_a_hold_is_shown_with_its_reason(scraped: ScrapedInstallation) -> None:
     """The state of a clock is the reason of its hold, or that there is none; the fleet has a row for each clock."""
     held = by_title(scraped, "clock", "State", clock="parcels")
     moving = by_title(scraped, "clock", "State", clock="orders")
