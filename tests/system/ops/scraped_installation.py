@@ -114,6 +114,8 @@ class ScrapedInstallation:
     def _hand_over(self) -> None:
         """SIGTERM the replica that leads `orders`, and start it again, as a rolling update does."""
         leader = self.until('clocksvc_leader{clock="orders"} == 1', "a leader")[0].labels["instance"]
+        # Prometheus counts a change from 0 to 1: it must have seen the standby's 0 first.
+        self.until(f'clocksvc_leader{{clock="orders",instance!="{leader}"}} == 0', "a standby")
         name = next(name for name, instance in self._instances.items() if instance == leader)
         self.installation.end(name)
         self.until(f'clocksvc_leader{{clock="orders",instance!="{leader}"}} == 1', "another leader")
