@@ -14,7 +14,7 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver

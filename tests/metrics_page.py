@@ -10,7 +10,8 @@ from prometheus_client.samples import Sample
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
-from clocksvc.interfaces.store import ClockParameters, Report, Store, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
+from clocksvc.interfaces.store import Store
 from clocksvc.metrics import Metrics
 from clocksvc.service.public_state import PublicState
 from clocksvc.testing import ManualTime

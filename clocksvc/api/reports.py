@@ -9,8 +9,8 @@ from clocksvc.api import models, problems
 from clocksvc.api.dependencies import ReportClock, allow_parameters, require_json
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.report_encoding import answer_to_wire
-from clocksvc.interfaces.store import Report
 
 router = APIRouter(tags=["reports"])
 

@@ -11,7 +11,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import Snapshot
+from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.time import Time
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.diagnostics import RedisFacts, missing_commands, read_facts

@@ -4,7 +4,7 @@ All values are raw record timestamps in milliseconds since the epoch; -1 means n
 """
 
 from clocksvc.clock import boundary
-from clocksvc.interfaces.store import ClockParameters
+from clocksvc.interfaces.progress import ClockParameters
 
 NONE = -1
 NEVER = 2**63

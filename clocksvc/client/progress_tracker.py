@@ -14,7 +14,7 @@ from typing import NamedTuple, SupportsIndex
 from clocksvc.client.progress import NONE, Progress, max_future_ms
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.errors import InvalidValue, ReporterMisuse
-from clocksvc.interfaces.store import ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from clocksvc.interfaces.time import Time
 
 logger = logging.getLogger("clocksvc.reporter")

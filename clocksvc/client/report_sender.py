@@ -13,7 +13,7 @@ from contextlib import suppress
 from clocksvc.client.progress_tracker import ProgressTracker, Selection
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, Unavailable
-from clocksvc.interfaces.store import ReportSink
+from clocksvc.interfaces.progress import ReportSink
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import Backoff
 from clocksvc.runtime.fork import PerProcess

@@ -4,8 +4,8 @@ from typing import cast
 
 from clocksvc.client.http import ServiceClient
 from clocksvc.errors import InvalidValue, ServiceUnavailable
+from clocksvc.interfaces.progress import Report, ReportAnswer, ReportSink
 from clocksvc.interfaces.report_encoding import answer_from_wire, report_to_wire
-from clocksvc.interfaces.store import Report, ReportAnswer, ReportSink
 from clocksvc.redaction import without_password
 
 TIMEOUT_S = 10.0

@@ -17,7 +17,7 @@ from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import ClocksvcError, InvalidValue, ReporterMisuse
-from clocksvc.interfaces.store import ReportSink
+from clocksvc.interfaces.progress import ReportSink
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.fork import after_fork

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Container
 
 from clocksvc.clock.partition import Outcome, Partition, name_first
-from clocksvc.interfaces.store import Report, ReportAnswer
+from clocksvc.interfaces.progress import Report, ReportAnswer
 
 logger = logging.getLogger("clocksvc.reporter")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.interfaces.store import ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 
 
 def report_to_wire(report: Report) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.counters import TaskCounterKey
 from clocksvc.interfaces.schedule import Schedule
-from clocksvc.interfaces.store import Store, TaskCounterKey
+from clocksvc.interfaces.store import Store
 from clocksvc.jobs.dispatcher import OUTCOMES
 from clocksvc.runtime.worker_thread import WorkerThread
 

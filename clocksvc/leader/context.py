@@ -8,7 +8,8 @@ from typing import Protocol
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_topics
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.store import ClockParameters, Store
+from clocksvc.interfaces.progress import ClockParameters
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics

@@ -9,7 +9,8 @@ from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreMismatch, TickLogTruncated
-from clocksvc.interfaces.store import ClockParameters, Store, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType, Topics
 from clocksvc.leader.context import LeaderDependencies

@@ -15,7 +15,8 @@ from clocksvc.clock.roster import merge_topics
 from clocksvc.clock.spec import describe_config_conflict
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken
-from clocksvc.interfaces.store import PartitionClock, ProgressReading
+from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver, Term, adopt_roster

@@ -15,18 +15,17 @@ from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS, Replica
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch
-from clocksvc.interfaces.store import (
+from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.progress import (
     FORMAT,
     ClockParameters,
-    Counters,
     PartitionClock,
-    ProgressReading,
     Report,
     ReportAnswer,
     Snapshot,
     StoreIdentity,
-    TaskCounterKey,
 )
+from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.time import Time
 from clocksvc.memory.store_state import StoredLease, StoreState
 

@@ -10,15 +10,9 @@ from clocksvc.clock.request import Request, RequestResult, sort_requests
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import (
-    MAX_PENDING_REQUESTS,
-    REQUEST_RETENTION_MS,
-    ClockParameters,
-    Counters,
-    PartitionClock,
-    StoreIdentity,
-    TaskCounterKey,
-)
+from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.progress import ClockParameters, PartitionClock, StoreIdentity
+from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import Counters, PartitionClock, Store
+from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.interfaces.store import Store
 from clocksvc.metrics.catalogue import (
     DISPATCHER_CHECKPOINT,
     GLOBAL_CLOCK,

@@ -18,20 +18,18 @@ from clocksvc.clock.request import (
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import (
+from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.progress import (
     FORMAT,
-    MAX_PENDING_REQUESTS,
-    REQUEST_RETENTION_MS,
     ClockParameters,
-    Counters,
     PartitionClock,
-    ProgressReading,
     Report,
     ReportAnswer,
     Snapshot,
     StoreIdentity,
-    TaskCounterKey,
 )
+from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
+from clocksvc.interfaces.store import ProgressReading
 from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}

@@ -14,17 +14,9 @@ from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import DAY_MS, Replica
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
-from clocksvc.interfaces.store import (
-    ClockParameters,
-    Counters,
-    PartitionClock,
-    ProgressReading,
-    Report,
-    ReportAnswer,
-    Snapshot,
-    StoreIdentity,
-    TaskCounterKey,
-)
+from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.progress import ClockParameters, PartitionClock, Report, ReportAnswer, Snapshot, StoreIdentity
+from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import encoding as wire
 from clocksvc.redis import scripts

@@ -14,7 +14,9 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import Counters, PartitionClock, Snapshot, Store
+from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.progress import PartitionClock, Snapshot
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
 from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState

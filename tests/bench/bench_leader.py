@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.store import Report, Store
+from clocksvc.interfaces.progress import Report
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import TimestampType

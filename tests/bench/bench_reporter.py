@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from clocksvc import Reporter
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import ClockParameters, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
 from clocksvc.redis.store import open_redis_store
 from tests.bench.figures import Figure, Spread, interleaved, ratios
 from tests.system.installation import create_topic, wall_ms

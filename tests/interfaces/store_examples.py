@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import ClockParameters, PartitionClock, Report, ReportAnswer, Store, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, PartitionClock, Report, ReportAnswer, StoreIdentity
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 
 CLOCK = "checkins"

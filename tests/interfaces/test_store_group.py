@@ -4,7 +4,8 @@ import pytest
 
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.roster import Roster
-from clocksvc.interfaces.store import ClockParameters, Store
+from clocksvc.interfaces.progress import ClockParameters
+from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     IDENTITY,

@@ -7,7 +7,8 @@ import pytest
 
 from clocksvc.clock.spec import Replica
 from clocksvc.errors import LeaseLost, StoreMismatch
-from clocksvc.interfaces.store import ClockParameters, Store, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
+from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

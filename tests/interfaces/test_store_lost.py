@@ -8,7 +8,8 @@ from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
-from clocksvc.interfaces.store import Report, Store
+from clocksvc.interfaces.progress import Report
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis.store import open_redis_store
 from tests.faulty.store import FaultyStore

@@ -4,7 +4,8 @@ import pytest
 
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import Counters, Store
+from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

@@ -7,7 +7,8 @@ import pytest
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreMismatch
-from clocksvc.interfaces.store import FORMAT, Report, Store, StoreIdentity
+from clocksvc.interfaces.progress import FORMAT, Report, StoreIdentity
+from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

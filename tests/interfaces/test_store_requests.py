@@ -9,7 +9,8 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.clock.roster import Roster
 from clocksvc.errors import LeaseLost
-from clocksvc.interfaces.store import MAX_PENDING_REQUESTS, ProgressReading, Store
+from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS
+from clocksvc.interfaces.store import ProgressReading, Store
 from tests.interfaces.store_examples import LEASE_MS, ORDERS_0, ORDERS_1, OTHER_TOKEN, ROSTER, TOKEN, lead
 from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually

@@ -1,7 +1,8 @@
 """The store, tasks by the clock: what dispatchers did and their checkpoints, and which tasks have been run."""
 
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.interfaces.store import Counters, Store, TaskCounterKey
+from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.store import Store
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
 from tests.interfaces.store_examples import BASE, CLOCK, MINUTE

@@ -7,7 +7,7 @@ from typing import Any
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import StoreUnavailable
-from clocksvc.interfaces.store import Report, ReportAnswer
+from clocksvc.interfaces.progress import Report, ReportAnswer
 from tests.simulation.environment import GROUP, Environment, Truth
 from tests.simulation.intercepted import InterceptedStore, Link
 from tests.simulation.oracle import Oracle

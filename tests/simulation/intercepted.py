@@ -8,7 +8,7 @@ from typing import Any, cast
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
-from clocksvc.interfaces.store import Counters
+from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyLog

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import Snapshot
+from clocksvc.interfaces.progress import Snapshot
 from clocksvc.service.clock_view import ClockView
 from tests.simulation.defects.defect import Promise, defect
 

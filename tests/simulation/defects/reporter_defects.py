@@ -12,7 +12,7 @@ from clocksvc.client.progress import Progress
 from clocksvc.client.progress_tracker import PendingTimestamp, ProgressTracker
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
-from clocksvc.interfaces.store import ClockParameters, Report, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together
 

@@ -10,7 +10,7 @@ from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from clocksvc.memory.store_state import StoreState
 from tests.faulty.store import FaultyStore
 from tests.simulation.defects.defect import Promise, defect, together

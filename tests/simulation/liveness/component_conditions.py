@@ -8,7 +8,7 @@ from functools import partial
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.store import StoreIdentity
+from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.kafka.tick_log_topic import TickLogTopic
 from tests.faulty.tick_log import Entry
 from tests.simulation.environment import Environment

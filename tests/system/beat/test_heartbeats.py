@@ -12,7 +12,7 @@ import redis
 from clocksvc.celery.application import build
 from clocksvc.dev.child_process import ChildProcess
 from clocksvc.dev.valkey_server import ValkeyServer
-from clocksvc.interfaces.store import Counters
+from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from clocksvc.metrics import Metrics

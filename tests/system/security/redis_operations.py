@@ -6,7 +6,9 @@ from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.store import Report, Store, TaskCounterKey
+from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.progress import Report
+from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,

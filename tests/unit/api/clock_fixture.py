@@ -12,7 +12,7 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.store import ClockParameters, Report, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import BUFFER_SIZE, TickFeed
 from clocksvc.testing import ManualTime

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
-from clocksvc.interfaces.store import Snapshot
+from clocksvc.interfaces.progress import Snapshot
 from tests.faulty.store import FaultyStore
 from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
 from tests.unit.api.conftest import ClientOf

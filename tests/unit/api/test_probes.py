@@ -2,7 +2,7 @@
 
 from fastapi.testclient import TestClient
 
-from clocksvc.interfaces.store import Snapshot
+from clocksvc.interfaces.progress import Snapshot
 from tests.faulty.store import FaultyStore
 from tests.unit.api.clock_fixture import ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request
 from clocksvc.errors import StoreMismatch, StoreUnavailable
-from clocksvc.interfaces.store import Report, ReportAnswer
+from clocksvc.interfaces.progress import Report, ReportAnswer
 from tests.faulty.store import FaultyStore
 from tests.unit.api.clock_fixture import GROUP, NOON, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf

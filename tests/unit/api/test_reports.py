@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import REJECTIONS
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name

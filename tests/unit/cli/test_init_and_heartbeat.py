@@ -13,7 +13,7 @@ from clocksvc import is_heartbeat
 from clocksvc.cli.main import main
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.redis.store import open_redis_store
 from tests.unit.cli.conftest import Workspace, wait_ready
 from tests.waiting import eventually

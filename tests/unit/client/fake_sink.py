@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, Message
 
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
-from clocksvc.interfaces.store import ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from clocksvc.testing import ManualTime
 
 NOW_MS = 1_795_348_800_000

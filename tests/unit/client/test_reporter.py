@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome
 from clocksvc.errors import InvalidValue, StoreUnavailable
-from clocksvc.interfaces.store import ClockParameters
+from clocksvc.interfaces.progress import ClockParameters
 from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, PARAMETERS, TOPIC, FakeSink, SteppedReporter
 
 pytestmark = pytest.mark.core

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
-from clocksvc.interfaces.store import ClockParameters, Report
+from clocksvc.interfaces.progress import ClockParameters, Report
 from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, TOPIC, AssignedPartition, FakeSink, SteppedReporter
 
 pytestmark = pytest.mark.core

@@ -8,7 +8,7 @@ import pytest
 from clocksvc import Reporter
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.interfaces.store import ClockParameters, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
 from clocksvc.redis.store import open_redis_store
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.unit.client.fake_sink import TOPIC

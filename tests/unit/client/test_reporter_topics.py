@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clocksvc import is_heartbeat
 from clocksvc.errors import ReporterMisuse
-from clocksvc.interfaces.store import ClockParameters
+from clocksvc.interfaces.progress import ClockParameters
 from tests.unit.client.fake_sink import (
     MINUTE_MS,
     NOW_MS,

@@ -3,7 +3,7 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome
-from clocksvc.interfaces.store import ClockParameters
+from clocksvc.interfaces.progress import ClockParameters
 from tests.preconditions import require
 from tests.unit.client.fake_sink import NOW_MS, TOPIC, FakeSink, SteppedReporter
 

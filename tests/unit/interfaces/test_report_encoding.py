@@ -3,8 +3,8 @@
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.interfaces.progress import ClockParameters, ReportAnswer
 from clocksvc.interfaces.report_encoding import answer_from_wire, answer_to_wire
-from clocksvc.interfaces.store import ClockParameters, ReportAnswer
 
 pytestmark = pytest.mark.core
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pytest
 
 from clocksvc.clock.spec import DAY_MS
+from clocksvc.interfaces.counters import TaskCounterKey
 from clocksvc.interfaces.schedule import EachTick, Schedule
-from clocksvc.interfaces.store import TaskCounterKey
 from clocksvc.jobs.metrics import REPEAT_STEPS, Destination, DispatcherMetrics
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.clocks import minutes, pass_time, times

@@ -8,7 +8,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import decode_record
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.unit.leader.clocks import hold_of, phase_of, times

@@ -9,7 +9,7 @@ from clocksvc.clock.log_record import Record
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import UnreadableRecord
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.tick_log import KeepAlive, Tail
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.client import SLICE_S

@@ -9,7 +9,7 @@ from clocksvc.clock.log_record import Message
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import TickLogMisconfigured
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.set_first_tick import set_first_tick
 from tests.faulty.clock import FaultyClock

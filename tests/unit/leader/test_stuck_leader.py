@@ -8,7 +8,7 @@ from clocksvc.clock.log_record import Record
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import OutcomeUnknown
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.leader.leader import Phase
 from clocksvc.testing import ManualTime

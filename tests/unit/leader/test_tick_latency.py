@@ -5,7 +5,7 @@ import pytest
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.leader.context import NoObserver
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require

@@ -2,7 +2,7 @@
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.interfaces.store import Report
+from clocksvc.interfaces.progress import Report
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader
 from clocksvc.testing import ManualTime

@@ -8,7 +8,8 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import PartitionClock, Snapshot, TaskCounterKey
+from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.service.public_state import PartitionCounts

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clocksvc.clock.partition import Partition
-from clocksvc.interfaces.store import PartitionClock
+from clocksvc.interfaces.progress import PartitionClock
 from clocksvc.redis.store import open_redis_store
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock

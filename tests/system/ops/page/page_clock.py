@@ -15,7 +15,7 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.store import ClockParameters, Report, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import TickFeed
