@@ -16,6 +16,9 @@ ClocksvcError
 ├── ChainBroken               a tick does not follow the last tick in the store
 ├── Fenced                    a newer writer has fenced this one
 ├── OutcomeUnknown            a commit was not acknowledged and may have taken effect
+├── OffsetGap                 a transaction does not begin at the known end of the log
+├── RecordRejected            the brokers reject records of some clocks
+├── LeaderStuck               a leader made no progress for too long
 ├── OpenTransaction           another program has an open transaction on the tick log
 ├── TickLogTruncated          the tick log has lost ticks
 ├── TickLogMisconfigured      the tick log's topic has settings with which it could lose ticks
@@ -104,6 +107,22 @@ class Fenced(ClocksvcError):
 
 class OutcomeUnknown(ClocksvcError):
     """A commit was not acknowledged and may have taken effect."""
+
+
+class OffsetGap(ClocksvcError):
+    """A transaction does not begin at the known end of the tick log, or its offsets are not contiguous."""
+
+
+class RecordRejected(ClocksvcError):
+    """The brokers reject records. `keys` are the keys of these records."""
+
+    def __init__(self, keys: Sequence[bytes | None], message: str | None = None) -> None:
+        self.keys = tuple(keys)
+        super().__init__(message)
+
+
+class LeaderStuck(ClocksvcError):
+    """The leader made no progress for too long."""
 
 
 class OpenTransaction(ClocksvcError):

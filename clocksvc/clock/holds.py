@@ -25,6 +25,7 @@ class Reason(StrEnum):
     REPORTS_REJECTED = "reports_rejected"
     TOPIC_MISSING = "topic_missing"
     AHEAD_OF_TIME = "ahead_of_time"
+    LEADER_STUCK = "leader_stuck"
     METADATA_UNAVAILABLE = "metadata_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_MISMATCH = "store_mismatch"

@@ -1,11 +1,11 @@
-"""A record of the tick log: its content, its encoding, and the chain that tick records form.
+"""A record of the tick log: its content and its encoding.
 
 A record is a tick or a control record. Both contain the clock's complete state in the same fields, so a new leader
-needs only the last record.
+needs only the last record of each clock. Snapshots are verbatim copies of these last records: see clock/log_state.py.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -16,9 +16,13 @@ from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 
-FORMAT = 1
+FORMAT = 2
 TYPE_HEADER = "clocksvc-type"
+TICK, CONTROL, SNAPSHOT = "tick", "control", "snapshot"
+"""The types of a clock's records. Readers skip types that they don't know."""
 RecordType = Literal["tick", "control"]
+MAX_RECORD_BYTES = 64 * 1024
+"""The largest value of a record. States are bounded when they are requested, so records are far smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,9 @@ class ClockState:
         last_tick_ms: the time of the last tick, or the time that `clocksvc init` set. It will be `previous` in the next
             tick. None for a clock without ticks for which `clocksvc init` was not run.
         last_emitted_ms: when the last tick was emitted; None before the first.
-        topics: the topic ids and partition counts of the roster with which the last tick was made.
+        group: the consumer group whose progress counts. After a change of the group, all partitions are unknown.
+        topics: the topic ids and partition counts of the roster. A roster that grew is committed before it goes to the
+            store, so no leader can forget a partition that an earlier leader has seen.
         config_digest: the configuration digest of the process that wrote the record.
     """
 
@@ -37,6 +43,7 @@ class ClockState:
     last_emitted_ms: int | None = None
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None
+    group: str = ""
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
     config_digest: str = ""
 
@@ -77,24 +84,31 @@ class Message(NamedTuple):
     type: str | None
 
 
+class LogEntry(NamedTuple):
+    """One committed record of a log with its offset."""
+
+    offset: int
+    message: Message
+
+
 def encode_message(record: Record) -> Message:
     """Return the Kafka message of a record. Its key is the clock's name, so that compaction keeps the last record."""
     return Message(record.clock.encode(), encode_record(record), record.type)
 
 
-def decode_message(clock: str, message: Message) -> Record:
-    """The reverse of `encode_message`, for a message of this clock's tick log.
+def decode_message(message: Message) -> Record:
+    """The reverse of `encode_message`. It also decodes the copy of a record in a snapshot.
 
     Raises:
-        UnreadableRecord: this version does not know the type or the format, or the record belongs to another clock.
+        UnreadableRecord: this version does not know the type or the format, or the record has the key of another clock.
     """
     if message.value is None:
-        raise UnreadableRecord("the last record of the tick log has no value (a tombstone): another program wrote it")
+        raise UnreadableRecord("a record of the tick log has no value (a tombstone): another program wrote it")
     record = decode_record(message.type or "", message.value)
-    if record.clock != clock or message.key != clock.encode():
+    if message.key != record.clock.encode():
         raise UnreadableRecord(
-            f"the last record of the tick log belongs to clock {record.clock!r} (key {message.key!r}), not to clock "
-            f"{clock!r}: configure a separate tick log for each clock"
+            f"a record of the tick log has the key {message.key!r}, but belongs to clock {record.clock!r}: another "
+            "program wrote it"
         )
     return record
 
@@ -117,44 +131,18 @@ def decode_record(record_type: str, value: bytes) -> Record:
     """
     try:
         body = json.loads(value)
-        if body["format"] > FORMAT or record_type not in ("tick", "control"):
+        if body["format"] > FORMAT or record_type not in (TICK, CONTROL, SNAPSHOT):
             raise UnreadableRecord(
-                f"the last record of the tick log has type {record_type!r} and format {body['format']!r}; "
-                f"this version reads 'tick' and 'control' up to format {FORMAT}: run a newer version"
+                f"a record of the tick log has type {record_type!r} and format {body['format']!r}; this version reads "
+                f"'tick', 'control' and 'snapshot' up to format {FORMAT}: run a newer version"
             )
-        tick = Tick.from_wire(body) if record_type == "tick" else None
+        is_tick = record_type == TICK or (record_type == SNAPSHOT and "timestamp_seconds" in body)
+        tick = Tick.from_wire(body) if is_tick else None
         requests = body.get("requests")
         granted = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
         return Record(body["clock"], _state_from_wire(body["state"]), tick, granted)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise UnreadableRecord(f"the last record of the tick log can't be read: {error!r}") from error
-
-
-def path_to_tick(known: Tick, state: ClockState, written: Sequence[Record]) -> list[Record]:
-    """Return the records that lead from a state's last tick to a later tick, oldest first; [] if a record is missing.
-
-    Args:
-        known: the later tick. The path ends with its record.
-        state: the path begins with the first tick after this state's last tick.
-        written: records of the log, oldest first. A record can occur several times. Of its copies before the next
-            record of the path, the newest one is used. Records before the record with `state` are ignored, because they
-            lack overrides that operators have set since then.
-    """
-    chain: list[Record] = []
-    wanted = known.at_ms
-    for record in reversed(written):
-        if record.state == state:
-            return []
-        tick = record.tick
-        if tick is None or tick.at_ms != wanted or (not chain and tick != known):
-            continue
-        chain.append(record)
-        if tick.previous_ms == state.last_tick_ms:
-            return chain[::-1]
-        if tick.previous_ms is None:
-            return []
-        wanted = tick.previous_ms
-    return []
+        raise UnreadableRecord(f"a record of the tick log can't be read: {error!r}") from error
 
 
 def _state_to_wire(state: ClockState) -> dict[str, Any]:
@@ -162,6 +150,7 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
         "last_tick": _time_to_wire(state.last_tick_ms),
         "last_emitted_at": _time_to_wire(state.last_emitted_ms),
         **overrides_to_wire(state.exclusions, state.pause),
+        "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
         "config_digest": state.config_digest,
     }
@@ -174,6 +163,7 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
         last_emitted_ms=_time_from_wire("last_emitted_at", wire["last_emitted_at"]),
         exclusions=exclusions,
         pause=pause,
+        group=wire["group"],
         topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
         config_digest=wire["config_digest"],
     )

@@ -1,4 +1,4 @@
-"""Operator requests (exclude, include, pause, resume), their effect on a clock's state, and their results."""
+"""Operator requests (exclude, include, pause, resume, init), their effect on a clock's state, and their results."""
 
 import json
 import re
@@ -30,6 +30,7 @@ class RequestKind(StrEnum):
     INCLUDE = "include"
     PAUSE = "pause"
     RESUME = "resume"
+    INIT = "init"
 
 
 _PARTITION_KINDS = (RequestKind.EXCLUDE, RequestKind.INCLUDE)
@@ -43,9 +44,10 @@ class Request:
         kind: a RequestKind, or a plain string if a replica of a newer version wrote a kind that is unknown here.
         expires_ms: the leader must not execute the request after this.
         partition: the partition to exclude or include; None for other kinds.
+        last_tick_ms: for `init`, the time that will be `previous` in the next tick; None for other kinds.
 
     Raises:
-        InvalidValue: the reason is not valid, or the partition is missing.
+        InvalidValue: the reason is not valid, or the partition or the time is missing.
     """
 
     id: str
@@ -55,22 +57,30 @@ class Request:
     reason: str
     expires_ms: int
     partition: Partition | None = None
+    last_tick_ms: int | None = None
 
     def __post_init__(self) -> None:
         check_reason(self.reason)
         if self.kind in _PARTITION_KINDS and self.partition is None:
             raise InvalidValue("partition", None, f"wanted the partition to {self.kind}")
+        if self.kind == RequestKind.INIT and self.last_tick_ms is None:
+            raise InvalidValue("last_tick", None, "wanted the time that will be `previous` in the next tick")
 
     def to_wire(self) -> dict[str, Any]:
         """Return the request as JSON, as it is in the store and in the control record that executes it."""
-        return {
+        wire = {
             "id": self.id,
             "kind": str(self.kind),
             "by": self.by,
             "at": to_rfc3339(self.at_ms),
             "reason": self.reason,
             "expires_at": to_rfc3339(self.expires_ms),
-        } | ({} if self.partition is None else partition_to_wire(self.partition))
+        }
+        if self.partition is not None:
+            wire |= partition_to_wire(self.partition)
+        if self.last_tick_ms is not None:
+            wire["last_tick"] = to_rfc3339(self.last_tick_ms)
+        return wire
 
 
 class ResultKind(StrEnum):

@@ -38,7 +38,8 @@ class ClockSpec:
     """One configured clock.
 
     If `max_out_of_orderness_ms` is None, the leader uses 0 s if all topics have LogAppendTime, else 10 s. If
-    `hold_after_ms` is None, it is two intervals, but at least 10 s.
+    `hold_after_ms` is None, it is two intervals, but at least 10 s. `require_topic_ids` False accepts topics without
+    ids. A topic that was deleted and created again can then not be recognized, so old progress counts for it.
 
     Raises:
         InvalidValue: a value is not valid. The error contains the field's name in the configuration.
@@ -47,13 +48,13 @@ class ClockSpec:
     name: str
     topics: tuple[str, ...]
     group: str
-    tick_log: str
     interval_ms: int = 60_000
     max_out_of_orderness_ms: int | None = None
     max_future_ms: int = 60_000
     hold_after_ms: int | None = None
     recent_ticks_ms: int = 7 * DAY_MS
     heartbeat: HeartbeatSpec | None = None
+    require_topic_ids: bool = True
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -101,11 +102,9 @@ def _check_names(spec: ClockSpec) -> None:
         raise InvalidValue("topics", list(spec.topics), "wanted at least one topic")
     if len(set(spec.topics)) < len(spec.topics):
         raise InvalidValue("topics", list(spec.topics), "wanted each topic once")
-    for field, topic in [*(("topics", topic) for topic in spec.topics), ("tick_log", spec.tick_log)]:
+    for topic in spec.topics:
         if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-            raise InvalidValue(field, topic, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
-    if spec.tick_log in spec.topics:
-        raise InvalidValue("tick_log", spec.tick_log, "wanted a separate topic, not one of the clock's topics")
+            raise InvalidValue("topics", topic, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
     if not spec.group:
         raise InvalidValue("group", spec.group, "wanted the consumer group whose progress counts")
 

@@ -19,7 +19,10 @@ BEAT, TICK_TASKS = "beat", "tasks"
 
 
 def checkpoint_topic(tick_log: str) -> str:
-    """Return the Kafka topic with the checkpoints of all dispatchers of the clock with this tick log."""
+    """Return the Kafka topic with the checkpoints of all dispatchers.
+
+    Its partitions are numbered like the logs, so the checkpoints of a clock are in the partition of the clock's log.
+    """
     return f"{tick_log}-checkpoints"
 
 

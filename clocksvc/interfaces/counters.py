@@ -1,8 +1,15 @@
-"""Counters of consumers, heartbeat workers and dispatchers. They are diagnostics: the store can lose them."""
+"""Counters of consumers, heartbeat workers and dispatchers, and the memory of finished tasks.
+
+These are diagnostics: the store can lose them at any time, and they restart.
+
+An implementation serves one clock. Each method is atomic, can be called from any thread, and blocks for at most the
+implementation's timeout. If the store does not answer, the method raises StoreUnavailable. In that case a write may
+have taken effect.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class TaskCounterKey(NamedTuple):
@@ -33,3 +40,29 @@ class Counters:
     tasks: Mapping[str, Mapping[TaskCounterKey, int]] = field(default_factory=dict)
     dispatcher_checkpoints_ms: Mapping[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
+
+
+class CounterStore(Protocol):
+    """The counters and finished tasks of one clock."""
+
+    def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
+        """Add to the heartbeat counters. `success` sets the time of the last complete round to now."""
+
+    def count_tasks(
+        self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
+    ) -> None:
+        """Add to a dispatcher's counters. Adding zero creates a counter.
+
+        `at_ms` is the dispatcher's checkpoint; with None, the stored checkpoint is not changed. The store keeps the
+        largest checkpoint that it has received. It drops this checkpoint `ttl_ms` after the last call with an `at_ms`.
+        """
+
+    def counters(self) -> Counters:
+        """Return all counters."""
+
+    def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
+        """Remember for `kept_ms` that a task has finished. If there are more than `most` tasks, those that expire first
+        are dropped."""
+
+    def is_task_done(self, task_id: str) -> bool:
+        """True if a task is remembered as finished. In that case, a duplicate is counted."""

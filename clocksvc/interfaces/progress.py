@@ -1,12 +1,22 @@
-"""Partition progress: how far a clock's consumer group has processed each partition, for reporters and readers."""
+"""Partition progress: how far a clock's consumer group has processed each partition.
 
+The store can lose all of this at any time, and still no tick is early, lost or duplicated. The roster is restored from
+the tick log and Kafka's metadata, and partition clocks from the next reports of the consumers.
+
+An implementation serves one clock. Each method is atomic, can be called from any thread, and blocks for at most the
+implementation's timeout. If the store does not answer, the method raises StoreUnavailable. In that case a write may
+have taken effect; it is safe to repeat it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 
-FORMAT = 1
+FORMAT = 2
 """The store's format. A reporter with format N works with a service whose format is N-1, N or N+1."""
 
 
@@ -31,12 +41,15 @@ class Report:
         rejected: timestamps that the reporter itself rejected, with their outcomes. The store only counts and shows
             them.
         late_records: the number of late records since the last report. A late record is older than the last tick.
+        create_time_topics: topics of which the consumer has processed records with the timestamp type CreateTime since
+            the last report.
     """
 
     group: str
     timestamps: tuple[PartitionTimestamp, ...]
     rejected: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
     late_records: int = 0
+    create_time_topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +100,9 @@ class Snapshot:
     Attributes:
         parameters: None while no leader has written them.
         leader_status: the status that the leader published last (JSON); None after its TTL of half a minute.
-        leader: the holder of the lease; None without a lease.
+        leader: `host:pid` of the process that leads the clock's log; None without a lease.
         started_ms: when the first leader started; None if unknown.
+        last_tick_ms: the last tick in the stream; None if the stream is empty.
         known, unknown, excluded: numbers of partitions.
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
         exclusions, pause: the operator overrides, as the leader wrote them with the roster.
@@ -125,3 +139,59 @@ class ReportSink(Protocol):
 
     def close(self) -> None:
         """Close connections. No other method may be called afterwards."""
+
+
+class PartitionProgress(ReportSink, Protocol):
+    """The roster, the partition clocks and the leader's status of one clock.
+
+    Each method with a token raises LeaseLost if the token does not have the lease of the clock's log.
+    """
+
+    def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
+        """Claim an empty store for this cluster, and write the clock's parameters.
+
+        `started_ms` is stored only if no earlier leader has stored its own.
+
+        Raises:
+            StoreMismatch: the store has another identity; nothing is written.
+        """
+
+    def roster_topics(self) -> Mapping[str, TopicMetadata]:
+        """Return the topics of the roster in the store; {} if there is no roster."""
+
+    def write_roster(
+        self,
+        token: str,
+        roster: Roster,
+        generation: int,
+        exclusions: Sequence[Exclusion] = (),
+        pause: Pause | None = None,
+    ) -> None:
+        """Replace the roster and its generation, and write the operator overrides for readers.
+
+        A partition keeps its reported timestamp if the clock's group and its topic's id are unchanged since the last
+        roster; otherwise the partition becomes unknown. After a change of the id, the first timestamp of a partition
+        counts only if it is not before the next boundary after the highest timestamp of the old topic. Lower ones may
+        come from consumers that have not noticed the change and still report their progress in the old topic.
+        """
+
+    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
+        """Write the leader's status (JSON) for readers. It is dropped after `ttl_ms`."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the clock for readers."""
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        """Return partition clocks in order of topic and number, at most `limit`, including excluded partitions.
+
+        `after` is the last partition of the previous page; None for the first page. `topic` None means all topics.
+        """
+
+    def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
+        """Return at most `limit` partitions that must report and are unknown or below `before_ms`, lowest first.
+
+        `before_ms` is compared with the raw timestamp.
+        """
+
+    def now_ms(self) -> int:
+        """Return the time of the store's own clock, in ms since the epoch."""

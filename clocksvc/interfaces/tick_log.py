@@ -1,44 +1,38 @@
-"""The tick log: a clock's ticks, durable and in order. It is the source of truth; the store can be rebuilt from it.
+"""The tick log: the ticks of all clocks, durable and in order. It is the source of truth; the store can be rebuilt
+from it.
 
-An implementation serves one clock. The log has one partition, and one writer at a time. Methods block. While a method
-waits, it calls `keep_alive` about once a second, so that a leader can renew its lease. If `keep_alive` raises, the
-method ends with this error. An object must not be used by two threads at once.
+An implementation serves one log, which is one partition of the tick log's topic, and has one writer at a time. Methods
+block. While a method waits, it calls `keep_alive` about once a second, so that a leader can renew its lease. If
+`keep_alive` raises, the method ends with this error. An object must not be used by two threads at once.
+
+Offsets are part of the interface. A transaction of n records occupies n + 1 offsets: its records, and the marker that
+ends it. A writer knows the end of the log, and each of its transactions must begin exactly there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_record import LogEntry, Message
 
 KeepAlive = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The end of a tick log.
+class LogBounds(NamedTuple):
+    """The offsets of a log: the first one that is kept, and the one after the last. They are equal if it is empty."""
 
-    Attributes:
-        record: the last committed record; None if the log has none.
-        first_offset: the first offset of the log; above 0 if records were deleted.
-    """
-
-    record: Record | None
-    first_offset: int
+    first: int
+    end: int
 
 
 class TickLog(Protocol):
-    """The tick log of one clock."""
-
-    @property
-    def writable(self) -> bool:
-        """True if this writer has fenced older writers and, as far as it knows, was not fenced or interrupted since."""
+    """One log."""
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
         """Create the topic if it is missing, and check its settings.
 
         Raises:
-            TickLogMisconfigured: the topic has several partitions, or a policy that can delete the last record.
+            TickLogMisconfigured: the topic has another number of partitions, or a policy that can delete the last
+                record of a clock.
             TickLogUnavailable: no answer.
         """
 
@@ -49,56 +43,57 @@ class TickLog(Protocol):
             TickLogUnavailable: no answer.
         """
 
-    def tail(self, keep_alive: KeepAlive) -> Tail:
-        """Read backwards from the present end of the log to the last committed record, and return this record.
-
-        Call this only after `fence`, because it aborts transactions of earlier writers that the brokers have forgotten.
+    def stable_bounds(self, keep_alive: KeepAlive) -> LogBounds:
+        """Return the bounds of the log up to the first open transaction. Does not wait for the transaction's end.
 
         Raises:
-            OpenTransaction: another transactional id has an open transaction, and it stays open longer than a commit
-                takes to become visible.
-            UnreadableRecord: this version can't read the last record.
+            TickLogUnavailable: no answer.
+        """
+
+    def bounds(self, keep_alive: KeepAlive) -> LogBounds:
+        """Return the present bounds of the log, in which no transaction is open.
+
+        After `fence`, it also ends a transaction of an earlier writer of this log that the brokers have forgotten. It
+        waits at most 5 s for the end of another program's transaction.
+
+        Raises:
+            OpenTransaction: a transaction is still open.
             Fenced: another writer fenced this one.
             TickLogUnavailable: no answer.
         """
 
-    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
-        """Iterate over all committed records, newest first. Reads on demand and skips unreadable records.
+    def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        """Return the committed records from offset `start` to before offset `end`, ascending.
+
+        `end` must not be above the end of `bounds` or `stable_bounds`. Markers, aborted records and compacted records
+        are absent.
 
         Raises:
-            OpenTransaction, TickLogUnavailable: as `tail`.
+            TickLogUnavailable: no answer.
         """
 
-    def last_written(self, keep_alive: KeepAlive) -> Sequence[Record]:
-        """Read the newest records, committed or not, oldest first: at least the last two transactions.
-
-        Skips unreadable records.
+    def offset_at(self, timestamp_ms: int, keep_alive: KeepAlive) -> int:
+        """Return an offset at or before the first record that was appended at or after a time; the end if there is
+        none.
 
         Raises:
-            OpenTransaction, TickLogUnavailable: as `tail`.
+            TickLogUnavailable: no answer.
         """
 
-    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
-        """Commit records in one transaction. When this returns, all are durable and visible in order.
+    def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
+        """Commit messages in one transaction that begins exactly at offset `end`, and return the new end.
 
-        A broker that is killed immediately afterwards can forget that it acknowledged the commit. In that case,
-        `last_written` still returns the records. After `await_commit_marker`, the commit can't be forgotten.
+        When this returns, the commit is confirmed: the messages are durable, visible and in order, their marker is in
+        the log, and no other record is. If this raises, call `fence` and `bounds` before the next `append`.
 
         Raises:
-            Fenced: another writer fenced this one; nothing was written.
-            OutcomeUnknown: the commit was not acknowledged, or its records are not visible. Call `fence` and `tail` to
-                find out whether it took effect.
+            OffsetGap: the transaction does not begin at `end`, its offsets are not contiguous, or another record
+                follows. `end` was stale, or a delayed request of an earlier transaction ended this one.
+            RecordRejected: the brokers reject some of the messages, for example because they are too large. The error
+                contains their keys. Nothing was committed.
+            Fenced: another writer fenced this one; nothing was committed.
+            OutcomeUnknown: the commit was not acknowledged, or is not visible.
             TickLogUnavailable: nothing was committed.
-        """
-
-    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
-        """Wait until the marker of the last commit is in the log. From then on, the brokers can't forget the commit.
-
-        This takes 1 to 2 ms, so ticks are published before it.
-
-        Raises:
-            OutcomeUnknown: the marker did not become visible. Call `fence` and `tail` to find out whether the commit
-                took effect.
         """
 
     def close(self) -> None:

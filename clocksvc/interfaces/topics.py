@@ -18,10 +18,16 @@ class TimestampType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClusterMetadata:
-    """The metadata of a cluster's topics. Topics that Kafka does not list are absent."""
+    """The metadata of a cluster's topics.
+
+    Attributes:
+        topics: by name. Topics that Kafka does not list are absent. The id is "" if the broker gives no topic ids.
+        failures: the topics that Kafka does not describe, with the reason, such as a missing permission.
+    """
 
     cluster_id: str
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 class Topics(Protocol):
@@ -31,7 +37,7 @@ class Topics(Protocol):
         """Request partition counts and topic ids from Kafka. Blocks; nothing is cached.
 
         Raises:
-            MetadataUnavailable: no answer, or an authorization is missing to find out whether a topic exists.
+            MetadataUnavailable: no answer.
         """
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:

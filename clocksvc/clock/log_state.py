@@ -1,0 +1,159 @@
+"""The state of a log: the newest record of each clock, and the snapshots from which it is read.
+
+A snapshot is one transaction: the installation record, a copy of the newest record of each clock (type `snapshot`),
+and a record `snapshot-end` with the offset of the first copy and the number of copies. A leader writes one at the
+beginning of its term and at least every 2,000 records, so the next leader reads few records. A snapshot is complete if
+all of its copies are in the log. It is incomplete if it was torn or compacted; its copies still count as records.
+
+The newest record of a clock is the one with the highest offset. Keys that begin with `_` belong to no clock.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clocksvc.clock.log_record import CONTROL, FORMAT, SNAPSHOT, TICK, LogEntry, Message
+
+INSTALLATION, SNAPSHOT_END = "installation", "snapshot-end"
+_INSTALLATION_KEY, _SNAPSHOT_END_KEY = b"_installation", b"_snapshot-end"
+
+SNAPSHOT_EVERY = 2_000
+"""The largest number of records between two snapshots."""
+KEPT_ENTRIES = 4_000
+"""How many of the newest entries a LogState keeps, to find ticks that are missing in the store."""
+_FIRST_CHUNK, _CHUNK = 1_000, 10_000
+_SEARCHED = 40_000
+"""How many offsets before the end are searched for a snapshot. After that, the log is read from its beginning."""
+
+Read = Callable[[int, int], Sequence[LogEntry]]
+"""Returns the committed entries from an offset to before another one."""
+
+
+@dataclass
+class LogState:
+    """The state of a log up to an offset.
+
+    Attributes:
+        complete: True if a clock without a record has never ticked. False if records were deleted from the log.
+        installation: the installation to which the log belongs; None if it has no such record.
+        newest: the newest record of each clock, by the clock's name. It may be unreadable.
+        since_snapshot: the number of records since the newest complete snapshot.
+        recent: the newest entries, ascending, at most KEPT_ENTRIES.
+    """
+
+    complete: bool
+    installation: str | None = None
+    newest: dict[str, Message] = field(default_factory=dict)
+    since_snapshot: int = 0
+    recent: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=KEPT_ENTRIES))
+    _copies_from: int = -1
+    _copies: int = 0
+
+    def add(self, entry: LogEntry) -> None:
+        """Add the next entry of the log."""
+        offset, message = entry
+        self.recent.append(entry)
+        self.since_snapshot += 1
+        if message.type == SNAPSHOT:
+            if not self._copies:
+                self._copies_from = offset
+            self._copies += 1
+        elif message.type == SNAPSHOT_END:
+            self._end_snapshot(offset, message)
+        else:
+            self._copies = 0
+        if message.type in (TICK, CONTROL, SNAPSHOT):
+            clock = _clock(message.key)
+            if clock is not None:
+                self.newest[clock] = message
+        elif message.type == INSTALLATION:
+            named = _body(message).get("installation")
+            self.installation = named if isinstance(named, str) else self.installation
+
+    def _end_snapshot(self, offset: int, message: Message) -> None:
+        begin = _snapshot_begin(offset, message)
+        if begin is not None and self._copies == offset - begin and (begin == offset or self._copies_from == begin):
+            self.since_snapshot = 0
+            self.complete = self.complete or _body(message).get("complete") is True
+        self._copies = 0
+
+
+def read_log_state(first: int, end: int, read: Read) -> LogState:
+    """Read the state of a log from its newest complete snapshot. Without one, read the log from its beginning.
+
+    Args:
+        first, end: the bounds of the log.
+        read: reads entries, in chunks of bounded size.
+    """
+    entries: list[LogEntry] = []
+    start, chunk = end, _FIRST_CHUNK
+    while first < start and end - start < _SEARCHED:
+        start, upto = max(first, start - chunk), start
+        entries = [*read(start, upto), *entries]
+        begin = _newest_snapshot(entries)
+        if begin is not None:
+            return _fold(LogState(first == 0), (entry for entry in entries if entry.offset >= begin - 1))
+        chunk = min(2 * chunk, _CHUNK)
+    state = LogState(complete=first == 0)
+    if start == first:
+        return _fold(state, entries)
+    for start in range(first, end, _CHUNK):
+        _fold(state, read(start, min(end, start + _CHUNK)))
+    return state
+
+
+def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int, *, complete: bool) -> list[Message]:
+    """Return the messages of a snapshot.
+
+    Args:
+        newest: the newest record of each clock, including clocks that left the configuration.
+        end: the offset at which the snapshot's transaction begins.
+        complete: False if a clock without a record may have ticked.
+    """
+    copies = [Message(message.key, message.value, SNAPSHOT) for _, message in sorted(newest.items())]
+    first = {"format": FORMAT, "installation": installation}
+    last = {"format": FORMAT, "offset": end + 1, "count": len(copies), "complete": complete}
+    return [
+        Message(_INSTALLATION_KEY, json.dumps(first).encode(), INSTALLATION),
+        *copies,
+        Message(_SNAPSHOT_END_KEY, json.dumps(last).encode(), SNAPSHOT_END),
+    ]
+
+
+def _fold(state: LogState, entries: Iterable[LogEntry]) -> LogState:
+    for entry in entries:
+        state.add(entry)
+    return state
+
+
+def _newest_snapshot(entries: Sequence[LogEntry]) -> int | None:
+    """Return the offset of the first copy of the newest complete snapshot."""
+    copies = {entry.offset for entry in entries if entry.message.type == SNAPSHOT}
+    for offset, message in reversed(entries):
+        if message.type == SNAPSHOT_END:
+            begin = _snapshot_begin(offset, message)
+            if begin is not None and begin > entries[0].offset and all(at in copies for at in range(begin, offset)):
+                return begin
+    return None
+
+
+def _snapshot_begin(offset: int, message: Message) -> int | None:
+    """Return the offset of the first copy of a snapshot that ends at `offset`; None if the record is not valid."""
+    body = _body(message)
+    begin, count = body.get("offset"), body.get("count")
+    return begin if isinstance(begin, int) and isinstance(count, int) and begin + count == offset else None
+
+
+def _clock(key: bytes | None) -> str | None:
+    if key is None or key.startswith(b"_"):
+        return None
+    return key.decode(errors="replace")
+
+
+def _body(message: Message) -> Mapping[str, object]:
+    try:
+        body = json.loads(message.value or b"")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
