@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaException, TopicCollection, Uuid
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from clocksvc.clock.partition import Partition
@@ -14,7 +14,7 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.admin import Admin, config_values
-from clocksvc.kafka.client import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, SlicedDeadline, error_code
+from clocksvc.kafka.client import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, SlicedDeadline, describe_error, error_code
 from clocksvc.kafka.heartbeats import HeartbeatProducer
 
 K = TypeVar("K")
@@ -22,6 +22,7 @@ K = TypeVar("K")
 REQUEST_TIMEOUT_S = 2.0
 _MARGIN_S = 0.5
 """librdkafka ends each request after its timeout. Within this additional time, all requests have ended."""
+_ZERO_ID = str(Uuid(0, 0))
 
 
 class KafkaTopics:
@@ -51,8 +52,18 @@ class KafkaTopics:
 
         admin, futures = self._ask(request)
         cluster = admin.result(futures.pop(None), "Kafka does not describe the cluster")
-        found = {name: _metadata(admin, name, future) for name, future in futures.items() if name is not None}
-        return ClusterMetadata(cluster.cluster_id, {name: topic for name, topic in found.items() if topic})
+        found: dict[str, TopicMetadata] = {}
+        failures: dict[str, str] = {}
+        for name, future in futures.items():
+            raised, code = future.exception(0), error_code(future)
+            if name is None or code in UNKNOWN_TOPIC:
+                continue
+            if isinstance(raised, KafkaException) and code not in NO_ANSWER:
+                failures[name] = describe_error(raised, {"Topic": f"Describe on topic {name}"})
+            else:
+                topic = admin.result(future, f"Kafka does not describe topic {name!r}")
+                found[name] = TopicMetadata(topic_id(topic.topic_id), len(topic.partitions))
+        return ClusterMetadata(cluster.cluster_id, found, failures)
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         if not topics:
@@ -98,12 +109,10 @@ class KafkaTopics:
                 self._admin = None
 
 
-def _metadata(admin: Admin, name: str, future: "Future[Any]") -> TopicMetadata | None:
-    if error_code(future) in UNKNOWN_TOPIC:
-        return None
-    acls = {"Topic": f"Describe on topic {name}"}
-    topic = admin.result(future, f"Kafka does not describe topic {name!r}", acls)
-    return TopicMetadata(str(topic.topic_id), len(topic.partitions))
+def topic_id(uuid: Uuid) -> str:
+    """Return a topic's id as text; "" for the zero id of a broker that gives no topic ids."""
+    text = str(uuid)
+    return "" if text == _ZERO_ID else text
 
 
 def _timestamp_type(admin: Admin, name: str, future: "Future[Any]") -> TimestampType | None:

@@ -62,6 +62,11 @@ class MemoryTopics:
             self._topics[name].partitions.extend([] for _ in range(more))
             return self.metadata(name)
 
+    def set_timestamp_type(self, name: str, timestamp_type: TimestampType) -> None:
+        """Change a topic's `message.timestamp.type`. Its records stay unchanged."""
+        with self._lock:
+            self._topics[name].timestamp_type = timestamp_type
+
     def metadata(self, name: str) -> TopicMetadata:
         """Return a topic's id and number of partitions."""
         topic = self._topics[name]

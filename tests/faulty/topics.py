@@ -16,10 +16,14 @@ class FaultyTopics(MemoryTopics):
 
     Attributes:
         unavailable: no broker answers.
+        without_ids: the brokers give no topic ids.
+        undescribed: topics that the brokers do not describe, and why.
         failing: partitions that accept no record, and why.
     """
 
     unavailable: bool = False
+    without_ids: bool = False
+    undescribed: dict[str, str] = field(default_factory=dict)
     failing: dict[Partition, str] = field(default_factory=dict)
     _listed: dict[str, int] = field(default_factory=dict)
     _untyped: set[str] = field(default_factory=set)
@@ -43,12 +47,11 @@ class FaultyTopics(MemoryTopics):
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
         self._check_available()
-        cluster = super().describe(topics)
-        shown = {
-            name: TopicMetadata(found.id, min(found.partitions, self._listed.get(name, found.partitions)))
-            for name, found in cluster.topics.items()
-        }
-        return ClusterMetadata(cluster.cluster_id, {name: found for name, found in shown.items() if found.partitions})
+        cluster = super().describe([name for name in topics if name not in self.undescribed])
+        shown = {name: self._shown(name, found) for name, found in cluster.topics.items()}
+        failures = {name: self.undescribed[name] for name in topics if name in self.undescribed}
+        found = {name: metadata for name, metadata in shown.items() if metadata.partitions}
+        return ClusterMetadata(cluster.cluster_id, found, failures)
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         self._check_available()
@@ -67,6 +70,10 @@ class FaultyTopics(MemoryTopics):
         taking = [partition for partition in partitions if partition not in self.failing]
         delivered = super().put_heartbeats(taking, timestamp_ms, key, payload, timeout_s)
         return {partition: delivered.get(partition, self.failing.get(partition)) for partition in partitions}
+
+    def _shown(self, name: str, metadata: TopicMetadata) -> TopicMetadata:
+        partitions = min(metadata.partitions, self._listed.get(name, metadata.partitions))
+        return TopicMetadata("" if self.without_ids else metadata.id, partitions)
 
     def _check_available(self) -> None:
         if self.unavailable:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import Uuid
 
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.topics import KafkaTopics
+from clocksvc.kafka.topics import KafkaTopics, topic_id
 from clocksvc.memory.topics import TopicRecord
 from tests.faulty.topics import FaultyTopics
 from tests.interfaces.faulty_kafka import FaultyKafka
@@ -110,10 +111,10 @@ def test_without_an_answer_metadata_is_unavailable(implementation: TopicsImpleme
     assert implementation.topics.describe([name]) == known
 
 
-# Who stamps
+# Timestamp types
 
 
-def test_timestamp_types_are_told(implementation: TopicsImplementation, name: str) -> None:
+def test_timestamp_types_are_read(implementation: TopicsImplementation, name: str) -> None:
     """For each topic that exists."""
     stamped = implementation.name()
     implementation.create(stamped, 1, "LogAppendTime")
@@ -230,20 +231,28 @@ def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-def test_without_rights_it_is_open_whether_a_topic_exists(faulty_kafka: FaultyKafka) -> None:
-    """So that is no answer, and must not look like an absent topic; who stamps a topic is merely not known."""
+def test_a_topic_without_permission_is_a_failure(faulty_kafka: FaultyKafka) -> None:
+    """It is neither listed nor absent, and the reason names the missing permission. Other topics are described."""
     implementation = KafkaTopicsImplementation(faulty_kafka)
-    name = implementation.name()
+    name, absent = implementation.name(), implementation.name()
     implementation.create(name, 1)
     topics = KafkaTopics(faulty_kafka.stranger)
-    with pytest.raises(MetadataUnavailable, match=r"(?i)authori[sz]"):
-        topics.describe([name])
+    reading = topics.describe([name, absent])
     assert topics.timestamp_types([name]) == {}
     outcomes = topics.put_heartbeats([Partition(name, 0)], T_MS, None, None, 1.0)
     topics.close()
     implementation.free()
 
+    assert (reading.cluster_id, dict(reading.topics)) == (implementation.cluster_id(), {})
+    assert reading.failures[name].endswith(f"authorization failed: the Kafka user lacks Describe on topic {name}")
     assert "uthori" in (outcomes[Partition(name, 0)] or "")
+
+
+@pytest.mark.core
+def test_the_zero_id_is_no_id() -> None:
+    """Brokers without topic ids answer with the id zero. It must not look like the same topic each time."""
+    assert topic_id(Uuid(0, 0)) == ""
+    assert topic_id(Uuid(1, 2)) == "AAAAAAAAAAEAAAAAAAAAAg"
 
 
 @pytest.mark.core
@@ -269,6 +278,29 @@ def test_memory_can_lag() -> None:
         seen.append(topics.describe(["t"]).topics)
 
     assert seen == [{"t": (shape.id, 2)}, {}, {"t": shape}]
+
+
+@pytest.mark.core
+def test_memory_can_give_no_ids_and_describe_only_some_topics() -> None:
+    """Topics without ids have the id ""; a topic that is not described has a reason."""
+    topics = FaultyTopics("c", without_ids=True, undescribed={"secret": "not authorized"})
+    for name in ("secret", "t"):
+        topics.create(name, 2)
+    reading = topics.describe(["t", "secret", "absent"])
+
+    assert reading.topics == {"t": ("", 2)}
+    assert reading.failures == {"secret": "not authorized"}
+
+
+@pytest.mark.core
+def test_memory_can_change_a_timestamp_type() -> None:
+    """The topic's id stays the same."""
+    topics = FaultyTopics()
+    before = topics.create("t", 1)
+    topics.set_timestamp_type("t", TimestampType.LOG_APPEND_TIME)
+
+    assert topics.timestamp_types(["t"]) == {"t": TimestampType.LOG_APPEND_TIME}
+    assert topics.describe(["t"]).topics == {"t": before}
 
 
 @pytest.mark.core
