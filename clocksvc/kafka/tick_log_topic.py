@@ -1,7 +1,8 @@
-"""Compares the settings of a tick log's topic with the wanted ones, and lists what to change. Does no I/O."""
+"""Compares the settings of the tick log's topic with the wanted ones, and lists what to change. Does no I/O."""
 
 from dataclasses import dataclass
 
+from clocksvc.clock.logs import LOGS
 from clocksvc.errors import TickLogMisconfigured
 
 MIN_COMPACTION_LAG_MS = 30 * 86_400_000
@@ -20,7 +21,7 @@ class TickLogTopic:
     """
 
     topic: str
-    partitions: int = 1
+    partitions: int = LOGS
     cleanup_policy: str = "compact"
     timestamp_type: str = "LogAppendTime"
     min_compaction_lag_ms: int = MIN_COMPACTION_LAG_MS
@@ -49,11 +50,11 @@ def problems(topic: TickLogTopic) -> list[str]:
     Each entry has the form `WHAT IS WRONG: WHAT TO DO`.
     """
     found = []
-    if topic.partitions != 1:
+    if topic.partitions != LOGS:
         found.append(
-            f"{topic} has {topic.partitions} partitions, wanted 1, so that all records are in one order: configure "
-            f"another topic, because Kafka can't remove partitions; or delete this topic if it is empty (kafka-topics "
-            f"--delete --topic {topic.topic}). clocksvc creates a missing topic with the right settings"
+            f"{topic} has {topic.partitions} partitions, wanted {LOGS}: a clock's partition is computed from its name. "
+            f"Configure another topic, or delete this topic if it is empty (kafka-topics --delete --topic "
+            f"{topic.topic}). clocksvc creates a missing topic with the right settings"
         )
     policies = {policy.strip() for policy in topic.cleanup_policy.split(",")}
     if "delete" in policies:

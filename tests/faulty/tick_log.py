@@ -1,16 +1,18 @@
-"""A tick log in memory that fails as Kafka can: transactions stay open, commits get lost, offsets disappear."""
+"""A tick log in memory with the faults of Kafka: open and torn transactions, lost commits, stale ends, lost records."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import Message, Record, decode_message, encode_message
-from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
-from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.clock.log_record import LogEntry, Message
+from clocksvc.errors import Fenced, OffsetGap, OpenTransaction, OutcomeUnknown, RecordRejected, TickLogUnavailable
+from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
 from clocksvc.kafka.tick_log_topic import TickLogTopic, raise_if_unsafe
-from clocksvc.memory.tick_log import LogEntry, MemoryLog, MemoryTickLog
-from tests.faulty.commits import CommitFault
+from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog, StoredOffset
+from tests.faulty.commits import CommitFault, TornTransaction
+
+_TIMEOUT_SLICES = 6
+"""How often a writer without an answer calls `keep_alive` before it gives up."""
 
 
 @dataclass(slots=True)
@@ -23,7 +25,7 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(LogEntry):
+class Entry(StoredOffset):
     """One offset of the log with its transaction; None for a record that was written without one."""
 
     transaction: Transaction | None = None
@@ -35,12 +37,16 @@ def _nothing(_: str) -> None:
 
 @dataclass
 class FaultyLog(MemoryLog):
-    """A tick log, as all processes see it, with transactions that can stay open.
+    """A log, as all processes see it, with transactions that can stay open.
 
     Attributes:
         shape: the topic's settings; None while it does not exist (`ensure_topic` creates it).
         unavailable: no broker answers.
         commit_faults: for the next commits, in order: what happens to a commit whose answer is lost.
+        torn: for the next transactions, in order: a delayed request ends a part of it.
+        stale_ends: for the next answers of `bounds` and `stable_bounds`, in order: how many of the newest transactions
+            are missing in the answer, as in the answer of a deposed partition leader.
+        rejected_keys: brokers reject records with these keys.
         at: is called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
@@ -49,38 +55,29 @@ class FaultyLog(MemoryLog):
     entries: list[Entry] = field(default_factory=list)  # type: ignore[assignment]
     unavailable: bool = False
     commit_faults: list[CommitFault] = field(default_factory=list)
+    torn: list[TornTransaction] = field(default_factory=list)
+    stale_ends: list[int] = field(default_factory=list)
+    rejected_keys: set[bytes | None] = field(default_factory=set)
     at: Callable[[str], None] = _nothing
     _own: Transaction | None = None
     _foreign: Transaction | None = None
 
     @property
     def last_stable_offset(self) -> int:
-        """Where read_committed readers stop: at the first open transaction, else at the end."""
+        """The offset at which read_committed readers stop: of the first open transaction, else the end."""
         return min((t.first_offset for t in (self._own, self._foreign) if t is not None), default=self.end)
 
     @property
     def hangs(self) -> bool:
-        """Whether the brokers forgot how the newest writer's last transaction ended."""
+        """True if the brokers forgot how the newest writer's last transaction ended."""
         return self._own is not None and self._own.hangs
-
-    def committed_newest_first(self) -> Iterator[Message]:
-        stable = self.last_stable_offset
-        for entry in reversed(self.entries.copy()):
-            if entry.message is not None and entry.offset < stable and _landed(entry):
-                yield entry.message
-
-    def committed_from(self, offset: int) -> Iterator[tuple[int, Message]]:
-        stable = self.last_stable_offset
-        for entry in self.entries.copy():
-            if entry.message is not None and offset <= entry.offset < stable and _landed(entry):
-                yield entry.offset, entry.message
 
     def commit(self, messages: Sequence[Message]) -> None:
         self.begin_own(messages)
         self.end_own(committed=True)
 
     def fence(self) -> int:
-        """The epoch of a new writer. An older writer's open transaction is aborted, unless it hangs."""
+        """Return the epoch of a new writer. An older writer's open transaction is aborted, unless it hangs."""
         if self._own is not None and not self._own.hangs:
             self.end_own(committed=False)
         self.epoch += 1
@@ -107,6 +104,11 @@ class FaultyLog(MemoryLog):
         if self._own is not None:
             self._own.committed, self._own.hangs = None, True
 
+    def forget_own(self) -> None:
+        """The coordinator does not know the newest writer's open transaction: its commit has no effect, it hangs."""
+        if self._own is not None:
+            self._own.hangs = True
+
     def begin_foreign(self, *messages: Message) -> None:
         """A writer with another transactional id begins a transaction and leaves it open."""
         self._foreign = Transaction(self.end)
@@ -123,6 +125,10 @@ class FaultyLog(MemoryLog):
     def write_foreign(self, one: Message) -> None:
         """Another program writes a record without a transaction."""
         self._write(one, None)
+
+    def compact(self, offsets: set[int]) -> None:
+        """The records at these offsets are compacted away."""
+        self.entries = [entry for entry in self.entries if entry.offset not in offsets]
 
     def truncate_before(self, offset: int) -> None:
         """All records before `offset` are deleted, as by `delete_records` or by a retention."""
@@ -142,8 +148,22 @@ class FaultyLog(MemoryLog):
         self.entries, self.first_offset, self.end = [], 0, 0
         self._own = self._foreign = None
 
+    def answered_end(self) -> int:
+        """Return the last stable offset as a broker answers it. A stale answer lacks the newest transactions."""
+        stable = self.last_stable_offset
+        missing = self.stale_ends.pop(0) if self.stale_ends else 0
+        if not missing:
+            return stable
+        ends = [entry.offset + 1 for entry in self.entries if entry.message is None and entry.offset < stable]
+        # The newest of these ends is the present one.
+        return ([self.first_offset] * (missing + 1) + ends)[-1 - missing]
+
+    def _is_committed(self, entry: StoredOffset) -> bool:
+        transaction = entry.transaction if isinstance(entry, Entry) else None
+        return transaction is None or transaction.committed is True
+
     def _write(self, one: Message | None, transaction: Transaction | None) -> None:
-        self.entries.append(Entry(self.end, one, transaction))
+        self.entries.append(Entry(self.end, one, self.time.now_ms(), transaction))
         self.end += 1
 
 
@@ -152,13 +172,13 @@ class FaultyTickLog(MemoryTickLog):
 
     _log: FaultyLog
 
-    def __init__(self, log: FaultyLog, clock: str) -> None:
-        super().__init__(log, clock)
+    def __init__(self, log: FaultyLog) -> None:
+        super().__init__(log)
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
         self._ask("ensure_topic", keep_alive)
         if self._log.shape is None:
-            self._log.shape = TickLogTopic(f"{self._clock}-ticks")
+            self._log.shape = TickLogTopic("clocksvc-ticks")
         raise_if_unsafe(self._log.shape)
 
     def fence(self, keep_alive: KeepAlive) -> None:
@@ -167,84 +187,126 @@ class FaultyTickLog(MemoryTickLog):
         self._epoch = self._log.fence()
         self._log.at("fence.done")
 
-    def tail(self, keep_alive: KeepAlive) -> Tail:
-        self._ask("tail", keep_alive)
+    def stable_bounds(self, keep_alive: KeepAlive) -> LogBounds:
+        self._ask("stable_bounds", keep_alive)
+        return LogBounds(self._log.first_offset, self._log.answered_end())
+
+    def bounds(self, keep_alive: KeepAlive) -> LogBounds:
+        self._ask("bounds", keep_alive)
         self._end_hanging()
-        self._refuse_open(keep_alive)
-        newest = next(self._log.committed_newest_first(), None)
-        return Tail(None if newest is None else decode_message(self._clock, newest), self._log.first_offset)
-
-    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
-        self._ask("backwards", keep_alive)
-        self._refuse_open(keep_alive)
-        for one in self._log.committed_newest_first():
-            with suppress(UnreadableRecord):
-                yield decode_message(self._clock, one)
-
-    def last_written(self, keep_alive: KeepAlive) -> list[Record]:
-        self._ask("last_written", keep_alive)
-        self._refuse_open(keep_alive)
-        records = []
-        for entry in self._log.entries:
-            with suppress(UnreadableRecord):
-                if entry.message is not None:
-                    records.append(decode_message(self._clock, entry.message))
-        return records
-
-    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
-        if not records:
-            return
-        try:
-            self._ask("append", keep_alive)
-            self._check_epoch()
-            self._log.begin_own([encode_message(record) for record in records])
-            self._log.at("append.sent")
-            self._check_epoch()
-            self._commit(keep_alive)
-        except BaseException:
-            self._epoch = None
-            raise
-        self._log.at("append.done")
-
-    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
-        if self._log.hangs:
+        if self._log.last_stable_offset < self._log.end:
             keep_alive()
-            self._epoch = None
-            raise OutcomeUnknown
+            self._log.at("bounds.open")
+        if self._log.last_stable_offset < self._log.end:
+            raise OpenTransaction
+        return LogBounds(self._log.first_offset, self._log.answered_end())
+
+    def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        self._ask("read", keep_alive)
+        if start < self._log.first_offset or end > self._log.last_stable_offset:
+            keep_alive()
+            raise TickLogUnavailable
+        return self._log.committed(start, end)
+
+    def offset_at(self, timestamp_ms: int, keep_alive: KeepAlive) -> int:
+        self._ask("offset_at", keep_alive)
+        return self._log.offset_at(timestamp_ms)
+
+    def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
+        epoch, self._epoch = self._epoch, None
+        if not messages:
+            self._epoch = epoch
+            return end
+        self._check_epoch(epoch)
+        self._ask("append", keep_alive)
+        self._check_epoch(epoch)
+        offsets = self._send(messages, epoch)
+        self._log.at("append.sent")
+        self._check_epoch(epoch)
+        self._check_offsets(offsets, end)
+        self._commit(keep_alive)
+        self._log.at("append.committed")
+        self._confirm(offsets[-1] + 2, keep_alive)
+        self._epoch = epoch
+        self._log.at("append.done")
+        return offsets[-1] + 2
+
+    def _send(self, messages: Sequence[Message], epoch: int | None) -> list[int]:
+        """Write the records, and return their offsets."""
+        rejected = [message.key for message in messages if message.key in self._log.rejected_keys]
+        if rejected:
+            self._log.begin_own([message for message in messages if message.key not in self._log.rejected_keys])
+            self._log.end_own(committed=False)
+            raise RecordRejected(rejected)
+        torn = self._log.torn.pop(0) if self._log.torn else None
+        if torn is None:
+            return self._write(messages)
+        ended = min(torn.records, len(messages))
+        offsets = self._write(messages[:ended])
+        self._log.at("append.torn")
+        self._check_epoch(epoch)
+        self._log.end_own(committed=torn.committed)
+        if ended == len(messages):
+            # The coordinator answers a second commit with OK, but rejects a commit after an abort.
+            if torn.committed:
+                return offsets
+            raise TickLogUnavailable
+        if not torn.answered:
+            raise TickLogUnavailable
+        offsets += self._write(messages[ended:])
+        self._log.forget_own()
+        return offsets
+
+    def _write(self, messages: Sequence[Message]) -> list[int]:
+        first = self._log.end
+        if messages:
+            self._log.begin_own(messages)
+        return list(range(first, first + len(messages)))
+
+    def _check_offsets(self, offsets: list[int], end: int) -> None:
+        """Check that the transaction begins at the known end, and that its offsets are contiguous."""
+        if offsets != list(range(end, end + len(offsets))):
+            if not self._log.hangs:
+                self._log.end_own(committed=False)
+            raise OffsetGap
 
     def _end_hanging(self) -> None:
         if self._epoch is None or not self._log.hangs:
             return
-        self._log.at("tail.hanging")
-        try:
-            self._check_epoch()
-        except Fenced:
-            self._epoch = None
-            raise
+        self._log.at("bounds.hanging")
+        epoch, self._epoch = self._epoch, None
+        self._check_epoch(epoch)
         self._log.end_own(committed=False)
+        self._epoch = epoch
 
     def _commit(self, keep_alive: KeepAlive) -> None:
         fault = self._log.commit_faults.pop(0) if self._log.commit_faults else None
         if self._log.unavailable:
             fault = fault or CommitFault.LOST
+        for _ in range(_TIMEOUT_SLICES if fault is CommitFault.UNANSWERED else 0):
+            self._log.at("append.unanswered")
+            keep_alive()
         if fault is CommitFault.LOST:
             keep_alive()
+        if fault in (CommitFault.LOST, CommitFault.UNANSWERED):
             raise OutcomeUnknown
-        self._log.end_own(committed=True)
+        if not self._log.hangs:
+            self._log.end_own(committed=True)
         if fault is CommitFault.LANDS:
             keep_alive()
             raise OutcomeUnknown
 
-    def _check_epoch(self) -> None:
-        if self._epoch is None or self._epoch != self._log.epoch:
-            raise Fenced
-
-    def _refuse_open(self, keep_alive: KeepAlive) -> None:
-        if self._log.last_stable_offset < self._log.end:
+    def _confirm(self, end: int, keep_alive: KeepAlive) -> None:
+        """Check that the log ends with the transaction's marker."""
+        if self._log.unavailable or self._log.last_stable_offset < end:
             keep_alive()
-            self._log.at("tail.open")
-        if self._log.last_stable_offset < self._log.end:
-            raise OpenTransaction
+            raise OutcomeUnknown
+        if self._log.end > end:
+            raise OffsetGap
+
+    def _check_epoch(self, epoch: int | None) -> None:
+        if epoch is None or epoch != self._log.epoch:
+            raise Fenced
 
     def _ask(self, step: str, keep_alive: KeepAlive) -> None:
         self._log.at(step)
@@ -252,7 +314,3 @@ class FaultyTickLog(MemoryTickLog):
         if self._log.unavailable or missing:
             keep_alive()
             raise TickLogUnavailable
-
-
-def _landed(entry: Entry) -> bool:
-    return entry.transaction is None or entry.transaction.committed is True
