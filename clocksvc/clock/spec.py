@@ -96,6 +96,12 @@ def check_clock_name(field: str, name: str) -> None:
         raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
 
 
+def check_topic_name(field: str, name: str) -> None:
+    """Raise InvalidValue unless `name` is a valid name of a Kafka topic."""
+    if not _TOPIC.fullmatch(name) or name in (".", ".."):
+        raise InvalidValue(field, name, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
+
+
 def _check_names(spec: ClockSpec) -> None:
     check_clock_name("clocks", spec.name)
     if not spec.topics:
@@ -103,8 +109,7 @@ def _check_names(spec: ClockSpec) -> None:
     if len(set(spec.topics)) < len(spec.topics):
         raise InvalidValue("topics", list(spec.topics), "wanted each topic once")
     for topic in spec.topics:
-        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
-            raise InvalidValue("topics", topic, "wanted a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
+        check_topic_name("topics", topic)
     if not spec.group:
         raise InvalidValue("group", spec.group, "wanted the consumer group whose progress counts")
 

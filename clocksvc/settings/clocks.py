@@ -1,6 +1,6 @@
 """The section `clocks`.
 
-This module checks types, and compares the clocks with each other. ClockSpec checks the values of each clock.
+This module checks types. ClockSpec checks the values of each clock.
 """
 
 from typing import Annotated, Any
@@ -9,7 +9,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 
@@ -17,7 +16,6 @@ from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
     "clocks": {"name": "clock"},
     "topics": {"topics": ("placeholder",)},
-    "tick_log": {"tick_log": "placeholder-ticks"},
     "group": {"group": "placeholder"},
     "interval": {"interval_ms": DAY_MS},
     "max_out_of_orderness": {"max_out_of_orderness_ms": None},
@@ -46,7 +44,6 @@ class ClockSettings(Section):
     max_out_of_orderness: Duration | None = None
     max_future: Duration = 60_000
     hold_after: Duration | None = None
-    tick_log: str | None = None
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
     tasks: Annotated[tuple[TickTaskSettings, ...], AfterValidator(check_unique_tasks)] = ()
@@ -63,14 +60,9 @@ class ClockSettings(Section):
         raise_errors(_core_errors(self._spec_arguments()))
         return self
 
-    @property
-    def tick_log_topic(self) -> str:
-        """The topic with the ticks: `tick_log`, or `<name>-ticks` if `tick_log` is not set."""
-        return f"{self.name}-ticks" if self.tick_log is None else self.tick_log
-
-    def spec(self) -> ClockSpec:
+    def spec(self, *, require_topic_ids: bool = True) -> ClockSpec:
         """Return the clock as a ClockSpec."""
-        return ClockSpec(**self._spec_arguments())
+        return ClockSpec(**self._spec_arguments(), require_topic_ids=require_topic_ids)
 
     def _spec_arguments(self) -> dict[str, Any]:
         heartbeat = self.heartbeat
@@ -78,7 +70,6 @@ class ClockSettings(Section):
             "name": self.name,
             "topics": self.topics,
             "group": self.group,
-            "tick_log": self.tick_log_topic,
             "interval_ms": self.interval,
             "max_out_of_orderness_ms": self.max_out_of_orderness,
             "max_future_ms": self.max_future,
@@ -124,41 +115,11 @@ def add_names(clocks: object) -> object:
 
 
 def check_clocks(clocks: dict[str, ClockSettings]) -> dict[str, ClockSettings]:
-    """Check that there is at least one clock, and that no topic has two purposes.
-
-    A topic can be a tick log, a watched topic, or a checkpoint topic.
+    """Check that there is at least one clock.
 
     Raises:
-        FieldErrors: an error for each clock and field that is wrong.
+        FieldErrors: there is none.
     """
     if not clocks:
         raise FieldErrors([FieldError((), "wanted at least one clock")])
-    errors: list[FieldError] = []
-    owners: dict[str, str] = {}
-    watchers = {topic: name for name, clock in clocks.items() for topic in clock.topics}
-    for name, clock in clocks.items():
-        log, path = clock.tick_log_topic, (name, "tick_log")
-        owner, watcher = owners.setdefault(log, name), watchers.get(log, name)
-        if owner != name:
-            errors.append(
-                FieldError(path, f"wanted a different topic: it is already the tick log of clock {owner!r}", log)
-            )
-        if watcher != name:
-            errors.append(FieldError(path, f"wanted a different topic: clock {watcher!r} watches this one", log))
-    raise_errors(errors + _dispatcher_errors(clocks))
     return clocks
-
-
-def _dispatcher_errors(clocks: dict[str, ClockSettings]) -> list[FieldError]:
-    logs = {clock.tick_log_topic: name for name, clock in clocks.items()}
-    checkpoints = {checkpoint_topic(log): owner for log, owner in logs.items()}
-    errors = []
-    for name, clock in clocks.items():
-        log = clock.tick_log_topic
-        if log in checkpoints:
-            reason = f"the dispatchers of clock {checkpoints[log]!r} store their checkpoints in this one"
-            errors.append(FieldError((name, "tick_log"), f"wanted a different topic: {reason}", log))
-        for topic in checkpoints.keys() & set(clock.topics):
-            reason = f"the dispatchers of clock {checkpoints[topic]!r} store their checkpoints in this one"
-            errors.append(FieldError((name, "topics"), f"wanted topics with records: {reason}", topic))
-    return errors

@@ -1,5 +1,7 @@
 """The section `kafka`: all settings of librdkafka by their own names, except those that would break a promise.
 
+`topic_ids` is a setting of clocksvc, which librdkafka does not get.
+
 `KNOWN_SETTINGS` is for suggestions and variables. It need not be complete, because librdkafka rejects unknown settings.
 This module must not import a Kafka client. `clocksvc.kafka.admin.check_settings` checks the values with librdkafka.
 """
@@ -53,7 +55,8 @@ ssl.providers ssl.sigalgs.list statistics.interval.ms sticky.partitioning.linger
 topic.metadata.propagation.max.ms topic.metadata.refresh.fast.cnt topic.metadata.refresh.fast.interval.ms
 topic.metadata.refresh.interval.ms topic.metadata.refresh.sparse transaction.timeout.ms
 """
-KNOWN_SETTINGS = frozenset(_NAMES.split())
+TOPIC_IDS = "topic_ids"
+KNOWN_SETTINGS = frozenset(_NAMES.split()) | {TOPIC_IDS}
 
 _REPLICAS = "a tick is published only after all in-sync replicas have it"
 _COMMITTED = "clocksvc reads committed ticks by their offsets, and does not commit offsets of a group"
@@ -83,6 +86,8 @@ _NAME = re.compile(r"[a-z0-9]+(?:[._][a-z0-9]+){0,19}")
 _BY_VARIABLE = {name.replace(".", "_").upper(): name for name in KNOWN_SETTINGS}
 _LONGEST_INTEGER_BITS = 64
 _DEFAULTS = {"bootstrap.servers": "localhost:9092"}
+_SWITCH = {"on": True, "off": False, "true": True, "false": False}
+"""YAML reads `on` and `off` without quotes as true and false."""
 
 
 class KafkaSettings(RootModel[dict[str, SecretStr]]):
@@ -97,8 +102,14 @@ class KafkaSettings(RootModel[dict[str, SecretStr]]):
         return {**_DEFAULTS, **{name: _as_text(setting) for name, setting in value.items()}}
 
     def reveal(self) -> dict[str, str]:
-        """Return the name and value of every setting. Secrets are plain text."""
-        return {name: value.get_secret_value() for name, value in self.root.items()}
+        """Return the name and value of every setting of librdkafka. Secrets are plain text."""
+        return {name: value.get_secret_value() for name, value in self.root.items() if name != TOPIC_IDS}
+
+    @property
+    def topic_ids(self) -> bool:
+        """True if brokers must give topic ids. True unless set."""
+        value = self.root.get(TOPIC_IDS)
+        return value is None or _SWITCH[value.get_secret_value()]
 
 
 def _setting_error(name: Any, value: object) -> FieldError | None:
@@ -118,6 +129,9 @@ def _setting_error(name: Any, value: object) -> FieldError | None:
 
 
 def _value_error(name: str, value: object) -> FieldError | None:
+    if name == TOPIC_IDS:
+        known = isinstance(value, str | bool) and _as_text(value) in _SWITCH
+        return None if known else FieldError((name,), "wanted on or off", value)
     if isinstance(value, Mapping):
         return FieldError(
             (name,), f"wanted text, a number, true or false: write the full name of a setting, as in {name}.…", value

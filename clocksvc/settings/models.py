@@ -23,6 +23,7 @@ from clocksvc.settings.tasks import (
     check_route_names,
     taskbroker_errors,
 )
+from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors
 
 
 class MetricsSettings(Section):
@@ -36,6 +37,7 @@ class Settings(Section):
 
     redis: RedisSettings = RedisSettings()
     kafka: KafkaSettings = KafkaSettings({})
+    tick_log: TickLogSettings = TickLogSettings()
     celery: CelerySettings = CelerySettings()
     clocks: Annotated[dict[str, ClockSettings], BeforeValidator(add_names), AfterValidator(check_clocks)] = Field(
         description="at least one clock"
@@ -59,13 +61,14 @@ class Settings(Section):
                 if clock not in self.clocks:
                     wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
                     errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
+        errors += tick_log_errors(self.tick_log, self.clocks)
         errors += taskbroker_errors(self.taskbroker, self.routes())
         raise_errors(errors)
         return self
 
     def clock_specs(self) -> dict[str, ClockSpec]:
         """Return the clocks by name."""
-        return {name: clock.spec() for name, clock in self.clocks.items()}
+        return {name: self.clock_spec(name) for name in self.clocks}
 
     def clock_spec(self, name: str) -> ClockSpec:
         """Return one clock.
@@ -75,7 +78,7 @@ class Settings(Section):
         """
         if name not in self.clocks:
             raise UnknownClock(f"no clock {name!r} is configured: wanted one of {', '.join(self.clocks)}")
-        return self.clocks[name].spec()
+        return self.clocks[name].spec(require_topic_ids=self.kafka.topic_ids)
 
     def routes(self) -> Routes:
         """Return the routes, which select the queue or topic of each task."""

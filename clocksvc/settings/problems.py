@@ -98,6 +98,8 @@ class Problems:
 
 
 def _unknown(path: FieldPath) -> str:
+    if path[-1] in field_names(type_at(())):
+        return f"unknown field: {path[-1]!r} is a section of its own, at the top level"
     known = field_names(type_at(path[:-1])) if is_section(type_at(path[:-1])) else []
     return "unknown field" + (suggestion(str(path[-1]), known) or f": wanted one of {', '.join(known)}")
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, SecretStr
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.settings import Settings
 from clocksvc.settings.field_types import field_names, is_list, is_mapping, is_scalar, is_section, origin_of, unwrap
-from clocksvc.settings.kafka import KNOWN_SETTINGS, KafkaSettings, forbidden_reason, is_secret
+from clocksvc.settings.kafka import KNOWN_SETTINGS, TOPIC_IDS, KafkaSettings, forbidden_reason, is_secret
 from helm.schema.shapes import PORT, SWITCH, TEXT, Schema, closed, listed, named, or_null
 
 _DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "configuration.md"
@@ -97,7 +97,12 @@ def _section(kind: Any, path: str) -> Schema:
 
 def _kafka() -> Schema:
     value: Schema = {"type": ["string", "number", "boolean", "null"]}
-    plain = {name: value for name in KNOWN_SETTINGS if not is_secret(name) and forbidden_reason(name) is None}
+    plain: dict[str, Schema] = {TOPIC_IDS: {"enum": ["on", "off", True, False, None]}}
+    plain |= {
+        name: value
+        for name in KNOWN_SETTINGS
+        if name not in plain and not is_secret(name) and forbidden_reason(name) is None
+    }
     files = {f"{name}_file": TEXT for name in KNOWN_SETTINGS if is_secret(name)}
     return closed(dict(sorted((plain | files).items())))
 

@@ -134,7 +134,7 @@ def shop(tmp_path: Path, bootstrap: str) -> Iterator[Shop]:
         yield opened
         opened.stop()
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.delete_topics([TOPIC, "shop-ticks", "shop-ticks-checkpoints"]).values():
+    for future in admin.delete_topics([TOPIC, "clocksvc-ticks", "clocksvc-ticks-checkpoints"]).values():
         future.result(30)
 
 

@@ -43,7 +43,7 @@ _VALUES = st.recursive(
 _SECTIONS = st.fixed_dictionaries({}, optional=dict.fromkeys(_SECTION_NAMES, _VALUES))
 _CLOCKS = st.fixed_dictionaries(
     {"topics": st.just(["ingest"]), "group": st.just("consumer")},
-    optional=dict.fromkeys(["interval", "heartbeat", "max_future", "tick_log"], _VALUES),
+    optional=dict.fromkeys(["interval", "heartbeat", "max_future"], _VALUES),
 )
 _VARIABLES = st.lists(st.sampled_from([word.upper().replace(".", "_") for word in _KNOWN_WORDS]), max_size=4).map(
     lambda words: "CLOCKSVC_" + "__".join(words)

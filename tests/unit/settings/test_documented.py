@@ -38,7 +38,9 @@ def _inner(annotation: object) -> type[BaseModel] | None:
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("path", "default"), [*_fields(Settings), ("kafka.bootstrap.servers", "localhost:9092")])
+@pytest.mark.parametrize(
+    ("path", "default"), [*_fields(Settings), ("kafka.bootstrap.servers", "localhost:9092"), ("kafka.topic_ids", "on")]
+)
 def test_every_field_is_documented(path: str, default: Any) -> None:
     """With type, default, variable and meaning."""
     rows = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{path}` |")]
@@ -54,7 +56,7 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
     elif isinstance(default, SecretStr):
         default = default.get_secret_value()
     elif kind == "duration":
-        default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d"}[default]
+        default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[default]
     assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
 
 

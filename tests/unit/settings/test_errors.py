@@ -65,28 +65,29 @@ CASES: dict[str, tuple[object, str]] = {
         with_clock(heartbeat={"every": "2h"}),
         "clocks.checkins.heartbeat.every: '7200s' is not valid: wanted 1s to 60s",
     ),
-    "a tick log of two clocks": (
-        {"clocks": {"a": {**CLOCK, "tick_log": "b-ticks"}, "b": CLOCK}},
-        "clocks.b.tick_log: 'b-ticks' is not valid: wanted a different topic: it is already the tick log of clock 'a'",
+    "a tick log of one clock": (
+        with_clock(tick_log="a-ticks"),
+        "clocks.checkins.tick_log: unknown field: 'tick_log' is a section of its own, at the top level",
     ),
-    "a tick log that another clock watches": (
-        {"clocks": {"a": CLOCK, "b": {**CLOCK, "topics": ["a-ticks"]}}},
-        "clocks.a.tick_log: 'a-ticks' is not valid: wanted a different topic: clock 'b' watches this one",
-    ),
-    "a tick log where a dispatcher stores checkpoints": (
-        {"clocks": {"a": CLOCK, "b": {**CLOCK, "tick_log": "a-ticks-checkpoints"}}},
-        "clocks.b.tick_log: 'a-ticks-checkpoints' is not valid: wanted a different topic: "
-        "the dispatchers of clock 'a' store their checkpoints in this one",
+    "a tick log that a clock watches": (
+        with_clock(topics=["checkins", "clocksvc-ticks"]),
+        "clocks.checkins.topics: 'clocksvc-ticks' is not valid: wanted other topics: this one is the tick log",
     ),
     "a watched topic where a dispatcher stores checkpoints": (
-        with_clock(topics=["checkins", "checkins-ticks-checkpoints"]),
-        "clocks.checkins.topics: 'checkins-ticks-checkpoints' is not valid: wanted topics with records: "
-        "the dispatchers of clock 'checkins' store their checkpoints in this one",
+        {**with_clock(topics=["t-checkpoints"]), "tick_log": {"topic": "t"}},
+        "clocks.checkins.topics: 't-checkpoints' is not valid: wanted other topics: this one contains the checkpoints",
     ),
-    "a tick log that its clock watches": (
-        with_clock(topics=["checkins-ticks"]),
-        "clocks.checkins.tick_log: 'checkins-ticks' is not valid: "
-        "wanted a separate topic, not one of the clock's topics",
+    "a tick log that is not a topic": (
+        with_section("tick_log", {"topic": "a:b"}),
+        "tick_log.topic: 'a:b' is not valid: wanted a Kafka topic: 1 to 249 of",
+    ),
+    "a tick log whose checkpoint topic has a long name": (
+        with_section("tick_log", {"topic": "t" * 240}),
+        f"tick_log.topic: '{'t' * 99}… is not valid: wanted a Kafka topic: 1 to 249 of",
+    ),
+    "ticks that are not kept long enough": (
+        with_section("tick_log", {"keep": "1d"}),
+        "clocks.checkins.recent_ticks: '604800s' is not valid: wanted at most 86400s, which is tick_log.keep",
     ),
     "a scheme": (
         with_section("redis", {"url": f"http://:{SECRET}@h"}),

@@ -4,7 +4,7 @@ import confluent_kafka
 import pytest
 
 from clocksvc.settings import settings_from
-from clocksvc.settings.kafka import KNOWN_SETTINGS
+from clocksvc.settings.kafka import KNOWN_SETTINGS, TOPIC_IDS
 from tests.unit.settings.sample_config import MINIMAL, problems_of, with_section
 
 pytestmark = pytest.mark.core
@@ -74,9 +74,39 @@ def test_kafka_settings_become_text() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "wanted"), [("off", False), (False, False), ("false", False), ("on", True), (True, True)]
+)
+def test_topic_ids_can_be_switched_off(written: object, wanted: bool) -> None:
+    """YAML reads `off` as false. It holds for all clocks, and librdkafka does not get the setting."""
+    settings = settings_from(with_section("kafka", {"topic_ids": written}))
+
+    assert settings.clock_specs()["checkins"].require_topic_ids is wanted
+    assert settings.clock_spec("checkins").require_topic_ids is wanted
+    assert settings.kafka_settings() == {"bootstrap.servers": "localhost:9092"}
+
+
+def test_topic_ids_from_the_environment() -> None:
+    """The variable has an underscore where the setting has one."""
+    settings = settings_from(MINIMAL, {"CLOCKSVC_KAFKA__TOPIC_IDS": "off"})
+
+    assert settings.clock_spec("checkins").require_topic_ids is False
+    assert settings_from(MINIMAL).clock_spec("checkins").require_topic_ids is True
+
+
+@pytest.mark.parametrize("written", ["maybe", 0, None, [], "OFF"])
+def test_topic_ids_are_on_or_off(written: object) -> None:
+    """Other values are rejected by name."""
+    (problem,) = problems_of(with_section("kafka", {"topic_ids": written}))
+
+    assert problem.startswith("kafka.topic_ids: ")
+    assert problem.endswith("wanted on or off")
+
+
 def test_known_kafka_names_are_librdkafkas() -> None:
-    """Every known name is a setting of the installed librdkafka."""
-    unknown = [name for name in sorted(KNOWN_SETTINGS) if "No such configuration property" in _librdkafka_error(name)]
+    """Every known name is a setting of the installed librdkafka, or of clocksvc."""
+    names = sorted(KNOWN_SETTINGS - {TOPIC_IDS})
+    unknown = [name for name in names if "No such configuration property" in _librdkafka_error(name)]
 
     assert unknown == []
 

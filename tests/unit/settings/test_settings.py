@@ -21,7 +21,6 @@ def test_the_smallest_file_gives_every_default() -> None:
             name="checkins",
             topics=("ingest",),
             group="consumer",
-            tick_log="checkins-ticks",
             interval_ms=60_000,
             max_out_of_orderness_ms=None,
             max_future_ms=60_000,
@@ -30,6 +29,7 @@ def test_the_smallest_file_gives_every_default() -> None:
             heartbeat=HeartbeatSpec(60_000, None, None),
         )
     }
+    assert (settings.tick_log.topic, settings.tick_log.keep) == ("clocksvc-ticks", 30 * 86_400_000)
     assert settings.kafka_settings() == {"bootstrap.servers": "localhost:9092"}
     assert settings.celery_broker() == ("redis://localhost:6379/0", {})
     assert (settings.redis.prefix, settings.redis.cluster, settings.redis.sentinel) == ("clocksvc", False, None)
@@ -47,16 +47,20 @@ def test_every_field_of_a_clock_arrives() -> None:
             max_out_of_orderness: 500ms
             max_future: 1.5s
             hold_after: 1h
-            tick_log: eu.ticks
             recent_ticks: 2d
             heartbeat: {every: 30, key: k, payload: !!binary AAH/}
     """)
 
     heartbeat = HeartbeatSpec(30_000, b"k", b"\x00\x01\xff")
-    expected = ClockSpec(
-        "eu-checkins", ("a", "b.c"), "g", "eu.ticks", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat
-    )
+    expected = ClockSpec("eu-checkins", ("a", "b.c"), "g", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat)
     assert settings.clock_specs() == {"eu-checkins": expected}
+
+
+def test_the_tick_log_is_for_all_clocks() -> None:
+    """Its topic and how long it keeps ticks, from the file and from the environment."""
+    settings = settings_from({**MINIMAL, "tick_log": {"topic": "eu.ticks"}}, {"CLOCKSVC_TICK_LOG__KEEP": "90d"})
+
+    assert (settings.tick_log.topic, settings.tick_log.keep) == ("eu.ticks", 90 * 86_400_000)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ DOCUMENT: dict[str, Any] = {
         "sasl.password": f"kafka-{LEAK}",
         "ssl.key.pem": f"-----{LEAK}-----",
         "socket.timeout.ms": 10_000,
+        "topic_ids": False,
     },
+    "tick_log": {"topic": "clocksvc-ticks", "keep": "30d"},
     "celery": {"broker_url": f"redis://:broker-{LEAK}@redis.example/1"},
     "clocks": {
         "checkins": {
@@ -49,7 +51,6 @@ DOCUMENT: dict[str, Any] = {
             "max_out_of_orderness": "10s",
             "max_future": 60,
             "hold_after": "2m",
-            "tick_log": "checkins-ticks",
             "heartbeat": {"every": "30s", "key": "k", "payload": "p"},
             "recent_ticks": "7d",
         },
