@@ -3,18 +3,17 @@
 It returns the same results as the Redis store. The tests in `tests/interfaces` run with both.
 """
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster
-from clocksvc.clock.spec import DAY_MS, Replica
 from clocksvc.clock.tick import Tick, first_chain_break
-from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreMismatch
+from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.progress import (
     FORMAT,
@@ -25,32 +24,28 @@ from clocksvc.interfaces.progress import (
     Snapshot,
     StoreIdentity,
 )
-from clocksvc.interfaces.store import ProgressReading
-from clocksvc.interfaces.time import Time
-from clocksvc.memory.store_state import StoredLease, StoreState
+from clocksvc.interfaces.tick_stream import StreamBounds
+from clocksvc.memory.store_access import StoreAccess
+from clocksvc.memory.store_state import StoredClock
 
-_FOLLOW_LIMIT = 1_000
 _SLOWEST = 10
 
 
 class MemoryStore:
     """A `Store` for one clock. Safe to use from several threads.
 
-    All replicas count as announced from the beginning, so leaders don't wait for announcements. `follow` and
-    `wait_for_notification` wait in real time, not in the time of `time`. With a timeout of 0 they return at once.
-
     Args:
+        access: the access to the store's content.
         clock: the clock's name.
-        time: the store's own clock.
         recent_ticks_ms: how long ticks are kept.
     """
 
-    def __init__(self, clock: str, time: Time, recent_ticks_ms: int = 7 * DAY_MS) -> None:
+    def __init__(self, access: StoreAccess, clock: str, recent_ticks_ms: int) -> None:
+        self._access = access
         self._clock = clock
-        self._time = time
+        self._log = log_of(clock)
         self._recent_ticks_ms = recent_ticks_ms
-        self._changed = threading.Condition()
-        self._state = StoreState(announcements_complete_since_ms=0)
+        self._time = access.time
 
     def close(self) -> None:
         """Nothing to free."""
@@ -58,80 +53,57 @@ class MemoryStore:
     # -- reports ----------------------------------------------------------------------------------------------------
 
     def report(self, report: Report) -> ReportAnswer:
-        with self._answering() as state:
-            parameters = state.parameters
-            if parameters is None or state.identity is None:
-                return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, state.last_tick_ms())
-            _check_format(state.identity)
+        with self._answering() as clock:
+            parameters = clock.parameters
+            if parameters is None or clock.identity is None:
+                return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, clock.last_tick_ms())
+            _check_format(clock.identity)
             if report.group != parameters.group:
-                outcomes = self._reject_group(state, report)
+                outcomes = self._reject_group(clock, report)
             else:
-                outcomes = self._receive(state, report, parameters)
-            state.reports.update(outcome.value for outcome in outcomes)
-            return ReportAnswer(outcomes, parameters, state.last_tick_ms())
+                outcomes = self._receive(clock, report, parameters)
+            clock.reports.update(outcome.value for outcome in outcomes)
+            return ReportAnswer(outcomes, parameters, clock.last_tick_ms())
 
-    def _receive(self, state: StoreState, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
+    def _receive(self, clock: StoredClock, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()
-        outcomes = tuple(state.receive(reported, parameters, now_ms) for reported in report.timestamps)
+        outcomes = tuple(clock.receive(reported, parameters, now_ms) for reported in report.timestamps)
         for reported, outcome in report.rejected:
-            state.note_rejection(reported.partition, outcome)
-            state.reports[outcome.value] += 1
-        state.late_records += report.late_records
+            clock.note_rejection(reported.partition, outcome)
+            clock.reports[outcome.value] += 1
+        clock.late_records += report.late_records
+        if report.create_time_topics:
+            self._note_create_time(clock, now_ms)
         if Outcome.UNKNOWN in outcomes:
-            state.unknown_seen_ms = now_ms
-            self._notify(state)
-        self._note_crossing(state)
+            clock.unknown_seen_ms = now_ms
+            self._access.notify(self._log)
+        self._update_crossing(clock)
         return outcomes
 
+    def _note_create_time(self, clock: StoredClock, now_ms: int) -> None:
+        if not clock.create_time_seen_ms:
+            self._access.notify(self._log)
+        clock.create_time_seen_ms = now_ms
+
     @staticmethod
-    def _reject_group(state: StoreState, report: Report) -> tuple[Outcome, ...]:
+    def _reject_group(clock: StoredClock, report: Report) -> tuple[Outcome, ...]:
         for reported in report.timestamps:
-            state.note_rejection(reported.partition, Outcome.FOREIGN_GROUP)
+            clock.note_rejection(reported.partition, Outcome.FOREIGN_GROUP)
         return (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
-
-    # -- the lease --------------------------------------------------------------------------------------------------
-
-    def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
-        with self._answering() as state:
-            now_ms = self._time.now_ms()
-            lease = state.leader(now_ms)
-            if lease is not None and lease.token != token:
-                return False
-            state.lease = StoredLease(token, holder, now_ms + ttl_ms)
-            return True
-
-    def release_lease(self, token: str) -> None:
-        with self._answering() as state:
-            if state.lease is not None and state.lease.token == token:
-                state.lease = None
-
-    def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
-        with self._answering() as state:
-            state.replicas.pop(replica, None)
-            if ttl_ms > 0:
-                now_ms = self._time.now_ms()
-                state.replicas[replica] = (Replica(replica.partition(" ")[0], digest, config_json), now_ms + ttl_ms)
-                if (
-                    state.announcements_complete_since_ms is None or state.announcements_complete_since_ms > now_ms
-                ):  # a later time than now means that the store's clock was set back
-                    state.announcements_complete_since_ms = now_ms
-
-    def replicas(self) -> list[Replica]:
-        with self._answering() as state:
-            return state.alive(self._time.now_ms())
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
-        with self._leading(token) as state:
-            if state.identity is not None and state.identity != identity:
+        with self._leading(token) as clock:
+            if clock.identity is not None and clock.identity != identity:
                 raise StoreMismatch(
-                    f"the store belongs to cluster {state.identity.cluster_id} in format {state.identity.format}, "
+                    f"the store belongs to cluster {clock.identity.cluster_id} in format {clock.identity.format}, "
                     f"not to cluster {identity.cluster_id} in format {identity.format}"
                 )
-            state.identity, state.parameters = identity, parameters
-            if state.started_ms is None:
-                state.started_ms = started_ms
+            clock.identity, clock.parameters = identity, parameters
+            if clock.started_ms is None:
+                clock.started_ms = started_ms
+            self._update_crossing(clock)
 
     def write_roster(
         self,
@@ -141,179 +113,152 @@ class MemoryStore:
         exclusions: Sequence[Exclusion] = (),
         pause: Pause | None = None,
     ) -> None:
-        with self._leading(token) as state:
-            state.replace_roster(roster, generation)
-            state.exclusions, state.pause = tuple(exclusions), pause
-
-    def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
-        with self._leading(token) as state:
-            now_ms = self._time.now_ms()
-            if state.parameters is None or state.generation is None:
-                raise StoreLost
-            lease = state.lease
-            assert lease is not None
-            state.lease = StoredLease(token, lease.holder, now_ms + ttl_ms)
-            return ProgressReading(
-                lowest_ms=state.lowest_ms(),
-                count=len(state.clocks) - len(state.excluded),
-                generation=state.generation,
-                now_ms=now_ms,
-                last_tick_ms=state.chain_end_ms(),
-                boundary_crossed_at_ms=state.boundary_crossed_at_ms,
-                unknown_seen_ms=state.unknown_seen_ms,
-                digests=state.digests(now_ms),
-                announcements_complete_since_ms=state.announcements_complete_since_ms,
-                requests=state.hand_out(now_ms),
-            )
+        with self._leading(token) as clock:
+            clock.replace_roster(roster, generation)
+            clock.exclusions, clock.pause = tuple(exclusions), pause
+            self._update_crossing(clock)
 
     def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
-        with self._leading(token) as state:
+        with self._leading(token) as clock:
             expires_ms = self._time.now_ms() + ttl_ms
             for request_id, answer in answers.items():
-                state.write_result(request_id, answer, expires_ms)
+                clock.write_result(request_id, answer, expires_ms)
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
-        with self._leading(token) as state:
-            broken = first_chain_break(state.chain_end_ms(), ticks)
+        with self._leading(token) as clock:
+            broken = first_chain_break(clock.chain_end_ms(), ticks)
             if broken is not None:
                 raise ChainBroken(
-                    f"the store's stream ends with tick {state.chain_end_ms()} ms, but tick {broken.at_ms} ms follows "
+                    f"the store's stream ends with tick {clock.chain_end_ms()} ms, but tick {broken.at_ms} ms follows "
                     f"tick {broken.previous_ms} ms"
                 )
             now_ms = self._time.now_ms()
-            state.ticks.extend(ticks)
-            state.trim(now_ms - self._recent_ticks_ms)
-            state.boundary_crossed_at_ms = None
-            self._note_crossing(state)
-            self._changed.notify_all()
+            clock.ticks.extend(ticks)
+            clock.trim(now_ms - self._recent_ticks_ms)
+            clock.boundary_crossed_at_ms = None
+            self._update_crossing(clock)
+            self._access.add_notice(self._clock)
             return now_ms
 
-    def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
-        with self._leading(token) as state:
-            state.ticks = list(ticks)
-            state.base_ms = last_ms
-            state.boundary_crossed_at_ms = None
-            self._note_crossing(state)
-            self._changed.notify_all()
+    def begin(self, token: str, base_ms: int | None, *, restoring: bool) -> None:
+        with self._leading(token) as clock:
+            clock.begin(base_ms, restoring=restoring)
+            clock.boundary_crossed_at_ms = None
+            self._update_crossing(clock)
+            self._access.add_notice(self._clock)
+
+    def stage(self, token: str, ticks: Sequence[Tick], *, first: bool) -> None:
+        with self._leading(token) as clock:
+            clock.staged = [*([] if first else clock.staged), *ticks]
+
+    def finish_restoring(self, token: str) -> bool:
+        with self._leading(token) as clock:
+            restored = clock.finish_restoring()
+            if restored:
+                self._access.add_notice(self._clock)
+            return restored
 
     def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
-        with self._leading(token) as state:
-            state.leader_status = (leader_status, self._time.now_ms() + ttl_ms)
-
-    def wait_for_notification(self, timeout_s: float) -> bool:
-        self._wait(lambda state: state.notified, timeout_s)
-        with self._answering() as state:
-            notified, state.notified = state.notified, False
-            return notified
-
-    def notify(self) -> None:
-        with self._answering() as state:
-            self._notify(state)
+        with self._leading(token) as clock:
+            clock.leader_status = (leader_status, self._time.now_ms() + ttl_ms)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
     def submit_request(self, request: Request) -> bool:
-        with self._answering() as state:
-            left = state.submit(request, self._time.now_ms())
+        with self._answering() as clock:
+            left = clock.submit(request, self._time.now_ms())
             if left:
-                self._notify(state)
+                self._access.notify(self._log)
             return left
 
     def cancel_request(self, request_id: str) -> bool:
-        with self._answering() as state:
-            return state.cancel(request_id)
+        with self._answering() as clock:
+            return clock.cancel(request_id)
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
-        with self._answering() as state:
-            return state.result(request_id, self._time.now_ms())
+        with self._answering() as clock:
+            return clock.result(request_id, self._time.now_ms())
 
     # -- readers ----------------------------------------------------------------------------------------------------
 
-    def last_tick(self) -> Tick | None:
-        with self._answering() as state:
-            return state.ticks[-1] if state.ticks else None
-
-    def first_tick(self) -> Tick | None:
-        with self._answering() as state:
-            return state.ticks[0] if state.ticks else None
+    def bounds(self) -> StreamBounds:
+        with self._answering() as clock:
+            return clock.bounds()
 
     def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
-        with self._answering() as state:
-            return [tick for tick in state.ticks if tick.at_ms > after_ms][:limit]
+        with self._answering() as clock:
+            return [tick for tick in clock.ticks if tick.at_ms > after_ms][:limit]
 
     def newest_ticks(self, limit: int) -> list[Tick]:
-        with self._answering() as state:
-            return state.ticks[max(0, len(state.ticks) - limit) :]
-
-    def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
-        self._wait(lambda state: bool(state.ticks) and state.ticks[-1].at_ms > after_ms, timeout_s)
-        return self.ticks_after(after_ms, _FOLLOW_LIMIT)
+        with self._answering() as clock:
+            return clock.ticks[max(0, len(clock.ticks) - limit) :]
 
     def snapshot(self) -> Snapshot:
-        with self._answering() as state:
+        with self._access.answering() as content:
             now_ms = self._time.now_ms()
-            lease, leader_status, required = state.leader(now_ms), state.leader_status, state.required()
+            lease, clock = content.log(self._log).leader(now_ms), content.clock(self._clock)
+            leader_status, required = clock.leader_status, clock.required()
             unknown = sum(raw_ms is None for _, raw_ms in required)
             return Snapshot(
                 now_ms=now_ms,
-                parameters=state.parameters,
+                parameters=clock.parameters,
                 leader_status=leader_status[0] if leader_status is not None and now_ms < leader_status[1] else None,
-                leader=None if lease is None else lease.holder,
-                started_ms=state.started_ms,
-                last_tick_ms=state.last_tick_ms(),
+                leader=None if lease is None else lease.host_and_pid,
+                started_ms=clock.started_ms,
+                last_tick_ms=clock.last_tick_ms(),
                 known=len(required) - unknown,
                 unknown=unknown,
-                excluded=len(state.excluded),
-                slowest=tuple(state.clock_of(partition) for partition, _ in required[:_SLOWEST]),
-                exclusions=state.exclusions,
-                pause=state.pause,
+                excluded=len(clock.excluded),
+                slowest=tuple(clock.clock_of(partition) for partition, _ in required[:_SLOWEST]),
+                exclusions=clock.exclusions,
+                pause=clock.pause,
             )
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
-        with self._answering() as state:
+        with self._answering() as clock:
             wanted = sorted(
-                p for p in state.clocks if (after is None or p > after) and (topic is None or p.topic == topic)
+                p for p in clock.clocks if (after is None or p > after) and (topic is None or p.topic == topic)
             )
-            return [state.clock_of(partition) for partition in wanted[:limit]]
+            return [clock.clock_of(partition) for partition in wanted[:limit]]
 
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
-        with self._answering() as state:
-            late = [p for p, raw_ms in state.required() if raw_ms is None or raw_ms < before_ms]
-            return [state.clock_of(partition) for partition in late[:limit]]
+        with self._answering() as clock:
+            late = [p for p, raw_ms in clock.required() if raw_ms is None or raw_ms < before_ms]
+            return [clock.clock_of(partition) for partition in late[:limit]]
 
     # -- counters ---------------------------------------------------------------------------------------------------
 
     def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
-        with self._answering() as state:
-            state.heartbeats.update(outcomes)
+        with self._answering() as clock:
+            clock.heartbeats.update(outcomes)
             if success:
-                state.heartbeat_success_ms = self._time.now_ms()
+                clock.heartbeat_success_ms = self._time.now_ms()
 
     def count_tasks(
         self, dispatcher: str, handled: Mapping[TaskCounterKey, int], at_ms: int | None, ttl_ms: int
     ) -> None:
-        with self._answering() as state:
+        with self._answering() as clock:
             if handled:
-                state.tasks.setdefault(dispatcher, Counter()).update(handled)
+                clock.tasks.setdefault(dispatcher, Counter()).update(handled)
             if at_ms is not None:
                 now_ms = self._time.now_ms()
-                state.record_checkpoint(dispatcher, at_ms, now_ms, now_ms + ttl_ms)
+                clock.record_checkpoint(dispatcher, at_ms, now_ms, now_ms + ttl_ms)
 
     def counters(self) -> Counters:
-        with self._answering() as state:
-            return state.counters(self._time.now_ms())
+        with self._answering() as clock:
+            return clock.counters(self._time.now_ms())
 
     # -- tasks that have been run -----------------------------------------------------------------------------------
 
     def mark_task_done(self, task_id: str, kept_ms: int, most: int) -> None:
-        with self._answering() as state:
+        with self._answering() as clock:
             now_ms = self._time.now_ms()
-            state.remember_finished(task_id, now_ms + kept_ms, now_ms, most)
+            clock.remember_finished(task_id, now_ms + kept_ms, now_ms, most)
 
     def is_task_done(self, task_id: str) -> bool:
-        with self._answering() as state:
-            duplicate = self._time.now_ms() < state.finished.get(task_id, 0)
-            state.task_duplicates += duplicate
+        with self._answering() as clock:
+            duplicate = self._time.now_ms() < clock.finished.get(task_id, 0)
+            clock.task_duplicates += duplicate
             return duplicate
 
     def now_ms(self) -> int:
@@ -323,31 +268,22 @@ class MemoryStore:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _answering(self) -> Iterator[StoreState]:
-        with self._changed:
-            yield self._state
+    def _answering(self) -> Iterator[StoredClock]:
+        with self._access.answering() as content:
+            yield content.clock(self._clock)
 
     @contextmanager
-    def _leading(self, token: str) -> Iterator[StoreState]:
-        with self._answering() as state:
-            lease = state.leader(self._time.now_ms())
-            if lease is None or lease.token != token:
-                raise LeaseLost
-            yield state
+    def _leading(self, token: str) -> Iterator[StoredClock]:
+        with self._access.leading(self._log, token) as content:
+            yield content.clock(self._clock)
 
-    def _wait(self, condition: Callable[[StoreState], bool], timeout_s: float) -> None:
-        with self._answering():
-            if timeout_s > 0:
-                self._changed.wait_for(lambda: condition(self._state), timeout_s)
-
-    def _note_crossing(self, state: StoreState) -> None:
-        if state.boundary_crossed_at_ms is None and state.boundary_waits():
-            state.boundary_crossed_at_ms = self._time.now_ms()
-            self._notify(state)
-
-    def _notify(self, state: StoreState) -> None:
-        state.notified = True
-        self._changed.notify_all()
+    def _update_crossing(self, clock: StoredClock) -> None:
+        """Set or clear the time at which the minimum reached the next boundary. Notify the leader when it is set."""
+        if not clock.boundary_waits():
+            clock.boundary_crossed_at_ms = None
+        elif clock.boundary_crossed_at_ms is None:
+            clock.boundary_crossed_at_ms = self._time.now_ms()
+            self._access.notify(self._log)
 
 
 def _check_format(identity: StoreIdentity) -> None:

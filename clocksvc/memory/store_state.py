@@ -1,4 +1,4 @@
-"""The content of the in-memory store, and the operations on it. Not thread-safe; times are arguments."""
+"""One clock's content of the in-memory store, and the operations on it. Not thread-safe; times are arguments."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,58 +8,51 @@ from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.clock.request import Request, RequestResult, sort_requests
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.clock.spec import Replica
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.leases import ProgressReading
 from clocksvc.interfaces.progress import ClockParameters, PartitionClock, StoreIdentity
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLease:
-    """The lease of a leader; it expires by the store's clock."""
-
-    token: str
-    holder: str
-    expires_ms: int
+from clocksvc.interfaces.tick_stream import StreamBounds
 
 
 @dataclass(slots=True)
-class StoreState:
-    """Everything that a store can lose.
+class StoredClock:
+    """Everything that a store can lose of one clock.
 
     Attributes:
-        replicas: announcements with the time at which they expire.
-        announcements_complete_since_ms: the time of the first announcement after announcements were lost; None until
-            this announcement.
         accepted_from_ms: for each recreated topic, the lowest timestamp that an unknown partition of it accepts. Lower
             timestamps are ignored, because they may come from the old topic.
+        roster_group: the consumer group with which the roster was written.
         clocks: the highest raw timestamp of each partition, including excluded ones; None while unknown.
+        written: True once a leader has begun the stream.
         base_ms: the time that must be `previous` in the next tick while there are no ticks.
+        staged: older ticks, until `finish_restoring`.
         leader_status, results: the values with the time at which they expire.
         handed_out: the ids of requests that a leader has read.
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
         finished: finished tasks, with the time at which they are dropped.
     """
 
-    lease: StoredLease | None = None
-    replicas: dict[str, tuple[Replica, int]] = field(default_factory=dict)
-    announcements_complete_since_ms: int | None = None
     identity: StoreIdentity | None = None
     parameters: ClockParameters | None = None
     started_ms: int | None = None
     topics: dict[str, TopicMetadata] = field(default_factory=dict)
     accepted_from_ms: dict[str, int] = field(default_factory=dict)
     generation: int | None = None
+    roster_group: str | None = None
     clocks: dict[Partition, int | None] = field(default_factory=dict)
     excluded: frozenset[Partition] = frozenset()
     reported: dict[Partition, int] = field(default_factory=dict)
     rejected: dict[Partition, Outcome] = field(default_factory=dict)
     unknown_seen_ms: int = 0
+    create_time_seen_ms: int = 0
     boundary_crossed_at_ms: int | None = None
-    notified: bool = False
     ticks: list[Tick] = field(default_factory=list)
+    written: bool = False
     base_ms: int | None = None
+    restoring: bool = False
+    staged: list[Tick] = field(default_factory=list)
     leader_status: tuple[str, int] | None = None
     reports: Counter[str] = field(default_factory=Counter)
     heartbeats: Counter[str] = field(default_factory=Counter)
@@ -75,17 +68,20 @@ class StoreState:
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
 
-    def leader(self, now_ms: int) -> StoredLease | None:
-        """Return the lease, unless it has expired."""
-        return self.lease if self.lease is not None and now_ms < self.lease.expires_ms else None
-
-    def digests(self, now_ms: int) -> frozenset[str]:
-        """Return the configuration digests of the live replicas."""
-        return frozenset(replica.digest for replica in self.alive(now_ms))
-
-    def alive(self, now_ms: int) -> list[Replica]:
-        """Return the live replicas."""
-        return [replica for replica, expires_ms in self.replicas.values() if now_ms < expires_ms]
+    def read_progress(self, now_ms: int) -> ProgressReading | None:
+        """Return what a leader needs for one round, and mark its requests as read; None if something was lost."""
+        if self.parameters is None or self.generation is None:
+            return None
+        return ProgressReading(
+            lowest_ms=self.lowest_ms(),
+            count=len(self.clocks) - len(self.excluded),
+            generation=self.generation,
+            last_tick_ms=self.chain_end_ms(),
+            boundary_crossed_at_ms=self.boundary_crossed_at_ms,
+            unknown_seen_ms=self.unknown_seen_ms,
+            create_time_seen_ms=self.create_time_seen_ms,
+            requests=self.hand_out(now_ms),
+        )
 
     def required(self) -> list[tuple[Partition, int | None]]:
         """Return the partitions that must report, unknown ones first, then by timestamp, then by name, as in Redis."""
@@ -102,6 +98,11 @@ class StoreState:
                 return None
             known.append(raw_ms)
         return min(known, default=None)
+
+    def bounds(self) -> StreamBounds:
+        """Return both ends of the stream."""
+        first, last = (self.ticks[0], self.ticks[-1]) if self.ticks else (None, None)
+        return StreamBounds(first, last, self.base_ms, self.written or last is not None, self.restoring)
 
     def last_tick_ms(self) -> int | None:
         """Return the global clock: the last tick."""
@@ -155,8 +156,13 @@ class StoreState:
             self.rejected[partition] = outcome
 
     def replace_roster(self, roster: Roster, generation: int) -> None:
-        """Replace the roster. Reported timestamps are kept for topics whose id is unchanged."""
-        same = {topic for topic, metadata in self.topics.items() if roster.topics.get(topic, ("", 0))[0] == metadata.id}
+        """Replace the roster. Reported timestamps are kept if the topic's id and the clock's group are unchanged."""
+        group = None if self.parameters is None else self.parameters.group
+        same = {
+            topic
+            for topic, metadata in self.topics.items()
+            if group == self.roster_group and roster.topics.get(topic, ("", 0))[0] == metadata.id
+        }
         self.accepted_from_ms = self._accepted_from(roster)
         kept = {partition: raw_ms for partition, raw_ms in self.clocks.items() if partition.topic in same}
         self.clocks = {partition: kept.get(partition) for partition in roster.partitions()}
@@ -164,7 +170,7 @@ class StoreState:
         self.rejected = {p: outcome for p, outcome in self.rejected.items() if p in self.clocks and p in kept}
         self.excluded = frozenset(roster.present_exclusions())
         self.topics = dict(roster.topics)
-        self.generation = generation
+        self.generation, self.roster_group = generation, group
 
     def _accepted_from(self, roster: Roster) -> dict[str, int]:
         accepted_from = {topic: from_ms for topic, from_ms in self.accepted_from_ms.items() if topic in roster.topics}
@@ -233,6 +239,18 @@ class StoreState:
         self.finished[task_id] = expires_ms
         kept = sorted((one for one in self.finished.items() if now_ms < one[1]), key=lambda one: (one[1], one[0]))
         self.finished = dict(kept[-most:])
+
+    def begin(self, base_ms: int | None, *, restoring: bool) -> None:
+        """Begin an empty stream."""
+        self.ticks, self.staged = [], []
+        self.base_ms, self.restoring, self.written = base_ms, restoring, True
+
+    def finish_restoring(self) -> bool:
+        """Replace the stream by the staged ticks. False, without effect, if they do not end where the stream ends."""
+        if not self.staged or self.staged[-1].at_ms != self.chain_end_ms():
+            return False
+        self.ticks, self.staged, self.restoring = self.staged, [], False
+        return True
 
     def trim(self, emitted_before_ms: int) -> None:
         """Drop the oldest ticks, up to the first one that was emitted at or after a time. The last tick is kept."""

@@ -1,56 +1,73 @@
-"""A store in memory that can lose its state, be rolled back, or not answer."""
+"""A store in memory that can lose its content, go back to older content, or not answer."""
 
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import Time
-from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.store_state import StoreState
+from clocksvc.memory.store_access import StoreAccess, StoreContent
+from clocksvc.memory.store_server import MemoryStoreServer
 
 
-class FaultyStore(MemoryStore):
-    """A `Store` to which can happen what happens to a Redis: a flush, a roll-back to an old snapshot, no answer."""
+class FaultyStoreAccess(StoreAccess):
+    """An access that fails while `broken`."""
 
-    def __init__(self, clock: str, time: Time, recent_ticks_ms: int = 7 * DAY_MS) -> None:
-        super().__init__(clock, time, recent_ticks_ms)
-        self._broken = False
+    broken = False
+
+    @contextmanager
+    def answering(self) -> Iterator[StoreContent]:
+        with super().answering() as content:
+            if self.broken:
+                raise StoreUnavailable
+            yield content
+
+    def wait(self, condition: Callable[[StoreContent], bool], timeout_s: float) -> None:
+        super().wait(lambda content: self.broken or condition(content), timeout_s)
+
+
+class FaultyStoreServer(MemoryStoreServer):
+    """A store to which can happen what happens to a Redis: a flush, a restart from an older state, no answer."""
+
+    def __init__(self, time: Time) -> None:
+        self._faulty = FaultyStoreAccess(time)
+        super().__init__(time, self._faulty)
 
     @property
     def broken(self) -> bool:
         """While true, all methods raise StoreUnavailable."""
-        return self._broken
+        return self._faulty.broken
 
     @broken.setter
     def broken(self, broken: bool) -> None:
-        with self._changed:
-            self._broken = broken
-            self._changed.notify_all()
+        self._faulty.broken = broken
+        self._faulty.changed()
+
+    @property
+    def content(self) -> StoreContent:
+        """The present content, also while the store is broken."""
+        return self._faulty.content
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
-        self.restore(StoreState())
+        self.fail_over(StoreContent())
 
-    def copy_state(self) -> StoreState:
-        """The complete state, for `restore`."""
-        with self._changed:
-            return copy.deepcopy(self._state)
+    def copy_state(self) -> StoreContent:
+        """Return a copy of the complete content, for `restore` and `fail_over`."""
+        return copy.deepcopy(self._faulty.content)
 
-    def restore(self, state: StoreState) -> None:
-        """Roll back to what `copy_state` gave."""
-        with self._changed:
-            self._state = copy.deepcopy(state)
-            self._state.announcements_complete_since_ms = None
-            self._changed.notify_all()
+    def restore(self, state: StoreContent) -> None:
+        """Go back to what `copy_state` returned, as a restart from an older file does. Announcements are incomplete."""
+        restored = copy.deepcopy(state)
+        restored.announcements_complete_since_ms = None
+        for log in restored.logs.values():
+            log.announcements_complete_since_ms = None
+        self.fail_over(restored)
 
-    @contextmanager
-    def _answering(self) -> Iterator[StoreState]:
-        with super()._answering() as state:
-            if self._broken:
-                raise StoreUnavailable
-            yield state
+    def fail_over(self, state: StoreContent) -> None:
+        """Go back to what `copy_state` returned, as a failover to a replica that lagged does.
 
-    def _wait(self, condition: Callable[[StoreState], bool], timeout_s: float) -> None:
-        super()._wait(lambda state: self._broken or condition(state), timeout_s)
+        The numbers of notices go back, too. What was announced in `state` still counts as complete.
+        """
+        self._faulty.content = copy.deepcopy(state)
+        self._faulty.changed()

@@ -1,0 +1,80 @@
+"""The lease of one log in memory."""
+
+from collections.abc import Mapping, Sequence
+
+from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
+from clocksvc.memory.store_access import StoreAccess, StoredLease
+
+
+class MemoryLeases:
+    """`Leases` of one log. Safe to use from several threads.
+
+    All replicas count as announced from the beginning, so leaders don't wait for announcements.
+    """
+
+    def __init__(self, access: StoreAccess, log: int) -> None:
+        self._access = access
+        self._log = log
+        self._time = access.time
+
+    def read_lease(self) -> LeaseReading:
+        with self._access.answering() as content:
+            log, now_ms = content.log(self._log), self._time.now_ms()
+            lease = log.leader(now_ms)
+            return LeaseReading(
+                now_ms=now_ms,
+                holder=None if lease is None else lease.replica,
+                expired_holder=log.unreleased if lease is None else None,
+                announcements=log.live(now_ms),
+                announcements_complete_since_ms=log.announcements_complete_since_ms,
+            )
+
+    def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
+        with self._access.answering() as content:
+            log, now_ms = content.log(self._log), self._time.now_ms()
+            lease = log.leader(now_ms)
+            if lease is not None and lease.token != token:
+                return False
+            log.lease, log.unreleased = StoredLease(token, replica, now_ms + ttl_ms), replica
+            return True
+
+    def release(self, token: str) -> None:
+        with self._access.answering() as content:
+            log = content.log(self._log)
+            lease = log.leader(self._time.now_ms())
+            if lease is not None and lease.token == token:
+                log.lease = log.unreleased = None
+
+    def announce(self, announcement: Announcement, ttl_ms: int, configs: Mapping[str, str]) -> bool:
+        with self._access.answering() as content:
+            log, now_ms = content.log(self._log), self._time.now_ms()
+            if ttl_ms > 0:
+                return log.announce(announcement, now_ms + ttl_ms, configs, now_ms)
+            log.withdraw(announcement.replica, now_ms)
+            return True
+
+    def configs(self) -> Mapping[str, str]:
+        with self._access.answering() as content:
+            return dict(content.log(self._log).configs)
+
+    def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
+        with self._access.leading(self._log, token) as content:
+            log, now_ms = content.log(self._log), self._time.now_ms()
+            assert log.lease is not None
+            log.lease = StoredLease(token, log.lease.replica, now_ms + ttl_ms)
+            return RoundReading(
+                now_ms=now_ms,
+                announcements=log.live(now_ms),
+                announcements_complete_since_ms=log.announcements_complete_since_ms,
+                progress={clock: content.clock(clock).read_progress(now_ms) for clock in clocks},
+            )
+
+    def wait_for_notification(self, timeout_s: float) -> bool:
+        self._access.wait(lambda content: content.log(self._log).notified, timeout_s)
+        with self._access.answering() as content:
+            log = content.log(self._log)
+            notified, log.notified = log.notified, False
+            return notified
+
+    def notify(self) -> None:
+        self._access.notify(self._log)
