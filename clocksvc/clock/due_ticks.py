@@ -1,5 +1,6 @@
 """Decides which ticks are due, or why no tick is due, and makes the records of due ticks."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from clocksvc.clock import boundary
@@ -7,12 +8,12 @@ from clocksvc.clock.holds import Hold, HoldInputs, evaluate
 from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.tick import Tick
 
-MAX_TICKS_PER_TRANSACTION = 500
-"""If more ticks are due, they are committed in batches of this size, so that other clocks on the same brokers and store
-don't wait."""
+MAX_TICKS_PER_ROUND = 500
+"""The largest number of ticks in one round of a log. If more ticks are due, clocks that catch up share what live clocks
+leave, and continue in the next round."""
 
 
-def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_TRANSACTION) -> range | Hold:
+def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_ROUND) -> range | Hold:
     """Return the boundaries that are due, ascending, at most `limit`; or the hold if no boundary is due.
 
     The last due boundary is the one that the minimum has reached, but not later than the last boundary that both the
@@ -29,10 +30,24 @@ def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_TRANSACTION) -
     return boundary.boundaries_between(last, upto, inputs.interval_ms, limit)
 
 
+def share_ticks(due: Mapping[str, range], limit: int = MAX_TICKS_PER_ROUND) -> dict[str, range]:
+    """Return the due boundaries that are committed in one round, by clock: at most `limit` in total.
+
+    Clocks with few due boundaries get all of them. The others get equal shares of the rest, so a clock that catches up
+    never delays a live one.
+    """
+    shares: dict[str, range] = {}
+    left = limit
+    for rank, clock in enumerate(sorted(due, key=lambda name: (len(due[name]), name))):
+        share = due[clock][: max(1, left // (len(due) - rank))] if left > 0 else due[clock][:0]
+        shares[clock], left = share, left - len(share)
+    return shares
+
+
 def make_records(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
     """Return the tick-log records for the due boundaries. Each contains a tick and the state after this tick."""
     excluded = inputs.roster.present_exclusions()
-    state: ClockState = replace(inputs.state, topics=dict(inputs.roster.topics), config_digest=config_digest)
+    state: ClockState = replace(inputs.state, config_digest=config_digest)
     made = []
     for at_ms in due:
         tick = Tick(clock, at_ms, state.last_tick_ms, inputs.interval_ms, emitted_at_ms, excluded)

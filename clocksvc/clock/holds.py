@@ -5,7 +5,7 @@ overrides and conflicts, then conditions that make the minimum meaningless, then
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -89,6 +89,8 @@ class HoldInputs:
         out_of_orderness_ms: the time that is subtracted from `lowest_ms` before the comparison with a boundary.
         leader_now_ms, store_now_ms: the leader's and the store's own clocks. Both must pass a boundary before its tick
             is emitted.
+        undescribed: the topics that Kafka does not describe, with the reason.
+        without_id: the topics that have no id, if the clock requires topic ids.
         digests: the configuration digests of all live replicas.
         all_replicas_announced: True if every live replica has had time to announce itself after the store last lost
             announcements.
@@ -101,6 +103,8 @@ class HoldInputs:
     out_of_orderness_ms: int
     leader_now_ms: int
     store_now_ms: int
+    undescribed: Mapping[str, str] = field(default_factory=dict)
+    without_id: tuple[str, ...] = ()
     digests: frozenset[str] = frozenset()
     all_replicas_announced: bool = True
 
@@ -131,6 +135,23 @@ def config_conflict(inputs: HoldInputs) -> Hold | None:
         Reason.CONFIG_CONFLICT,
         detail=f"live replicas have {len(inputs.digests)} different configurations of this clock: "
         + ", ".join(sorted(inputs.digests)),
+    )
+
+
+def topic_undescribed(inputs: HoldInputs) -> Hold | None:
+    """Return a hold if Kafka does not describe a topic, for example because a permission is missing."""
+    reasons = [f"{topic}: {reason}" for topic, reason in sorted(inputs.undescribed.items())]
+    return Hold(Reason.METADATA_UNAVAILABLE, detail="; ".join(reasons)) if reasons else None
+
+
+def topic_without_id(inputs: HoldInputs) -> Hold | None:
+    """Return a hold if a topic has no id. If it were recreated, old progress would count for it."""
+    if not inputs.without_id:
+        return None
+    return Hold(
+        Reason.METADATA_UNAVAILABLE,
+        detail=f"the broker gives no topic id for {', '.join(inputs.without_id)}, so a recreated topic can't be "
+        "recognized: use brokers with topic ids (Kafka 2.8 or later), or accept this with kafka.topic_ids: off",
     )
 
 
@@ -187,6 +208,8 @@ def announcements_incomplete(inputs: HoldInputs) -> Hold | None:
 RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
     paused,
     config_conflict,
+    topic_undescribed,
+    topic_without_id,
     topic_missing,
     partition_unreported,
     partition_behind,

@@ -20,7 +20,7 @@ _INSTALLATION_KEY, _SNAPSHOT_END_KEY = b"_installation", b"_snapshot-end"
 
 SNAPSHOT_EVERY = 2_000
 """The largest number of records between two snapshots."""
-KEPT_ENTRIES = 4_000
+KEPT_ENTRIES = 1_000
 """How many of the newest entries a LogState keeps, to find ticks that are missing in the store."""
 _FIRST_CHUNK, _CHUNK = 1_000, 10_000
 _SEARCHED = 40_000

@@ -58,7 +58,7 @@ def merge_metadata(
     """Return the roster after Kafka's metadata were read.
 
     Args:
-        remembered: the topics known so far, from the tick log's last record and earlier readings.
+        remembered: the topics known so far, from the clock's last record in the tick log and from the store.
         listed: the topics that Kafka lists now. Metadata can lag, so a smaller number of partitions under the same id
             is ignored.
         configured: the clock's topics. Remembered topics that are not configured any more are dropped.
@@ -74,9 +74,9 @@ def merge_metadata(
 
 
 def merge_topics(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMetadata]) -> dict[str, TopicMetadata]:
-    """Return the topics of two metadata readings.
+    """Return the topics of two sources.
 
-    If the ids of a topic differ, the newer reading counts. If they are equal, the larger number of partitions counts.
+    If the ids of a topic differ, the newer source counts. If they are equal, the larger number of partitions counts.
     """
     merged = dict(older)
     for topic, metadata in newer.items():

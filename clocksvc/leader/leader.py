@@ -1,57 +1,45 @@
-"""A clock's leader in one process: acquires the lease, fences, recovers, then emits ticks.
+"""A log's leader in one process: acquires the lease, fences, recovers, then does round after round.
 
-After an error, the leader returns to the phase that repairs it.
-
-Each leader has its own thread, so one clock's backlog or errors don't delay another clock.
+After an error, the leader returns to the phase that repairs it. Each log has its own thread, so one log's backlog or
+errors don't delay another log.
 """
 
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
 
 from clocksvc.clock.holds import Hold, Reason
-from clocksvc.clock.roster import Roster, TopicMetadata, merge_topics
 from clocksvc.errors import (
-    ChainBroken,
     ClocksvcError,
     Fenced,
+    LeaderStuck,
     LeaseLost,
     MetadataUnavailable,
+    OffsetGap,
     OpenTransaction,
     OutcomeUnknown,
-    StoreLost,
+    RecordRejected,
     StoreMismatch,
     StoreUnavailable,
     TickLogMisconfigured,
-    TickLogTruncated,
     TickLogUnavailable,
-    UnreadableRecord,
 )
-from clocksvc.leader.context import LeaderDependencies, LeaderObserver, NoObserver, Term, adopt_roster
-from clocksvc.leader.lease import (
-    CLAIM_EVERY_S,
-    HOLD_RETRY_S,
-    PUBLISH_STATUS_EVERY_S,
-    RENEW_EVERY_S,
-    STATUS_TTL_MS,
-    STEP_BACK_S,
-    Lease,
-)
-from clocksvc.leader.recovery import claim, read_last_record, read_roster, reconcile
-from clocksvc.leader.step import take_step
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver, NoObserver
+from clocksvc.leader.lease import CLAIM_EVERY_S, HOLD_RETRY_S, RENEW_EVERY_S, STEP_BACK_S, Lease
+from clocksvc.leader.ranking import successor
+from clocksvc.leader.recovery import begin_term, check_installation
+from clocksvc.leader.restoring import Restoration
+from clocksvc.leader.round import Round
+from clocksvc.leader.status import StatusPublisher
+from clocksvc.leader.term import Term, Trouble
 
 logger = logging.getLogger("clocksvc.leader")
 
-COMPARE_AGAIN_S = 1.0
-"""If the store's stream is broken again so soon after a recovery, the leader waits before it recovers again."""
-
 _HOLDS: dict[type[ClocksvcError], Reason] = {
+    StoreUnavailable: Reason.STORE_UNAVAILABLE,
     StoreMismatch: Reason.STORE_MISMATCH,
-    TickLogTruncated: Reason.TICKLOG_TRUNCATED,
     OpenTransaction: Reason.TICKLOG_OPEN_TRANSACTION,
-    UnreadableRecord: Reason.TICKLOG_UNAVAILABLE,
     TickLogMisconfigured: Reason.TICKLOG_UNAVAILABLE,
     TickLogUnavailable: Reason.TICKLOG_UNAVAILABLE,
     MetadataUnavailable: Reason.METADATA_UNAVAILABLE,
@@ -63,12 +51,11 @@ class Phase(StrEnum):
 
     STANDBY = "standby"
     FENCING = "fencing"
-    RECOVERING = "recovering"
     LEADING = "leading"
 
 
 class Leader:
-    """One clock's leader or standby in this process. One thread calls `step`.
+    """One log's leader or standby in this process. One thread calls `step`.
 
     Attributes:
         phase: the present phase. Any thread may read it.
@@ -80,13 +67,15 @@ class Leader:
         self._observer = observer or NoObserver()
         self._lease = Lease(parts, holder)
         self._started_ms = parts.time.now_ms()
+        self._troubles = {name: Trouble() for name in parts.specs}
+        self._statuses = {
+            name: StatusPublisher(name, parts.stores[name], parts.time, self._started_ms) for name in parts.specs
+        }
         self._term: Term | None = None
-        self._seen: Mapping[str, TopicMetadata] = {}
-        self._fenced = False
-        self._published: tuple[str, float] | None = None
-        self._hold: Hold | None = None
+        self._restoration = Restoration()
+        self._installation_checked = False
+        self._last_error: ClocksvcError | None = None
         self._retry_at = float("-inf")
-        self._recovered_at = float("-inf")
         self.phase = Phase.STANDBY
         self.store_trouble: str | None = None
 
@@ -100,200 +89,172 @@ class Leader:
             wait_s = self._advance()
             self.store_trouble = None
             return wait_s
-        except (LeaseLost, StoreLost) as error:
-            return self._lost_lease(error)
         except StoreUnavailable as error:
             return self._lost_store(error)
-        except ChainBroken as error:
-            return self._compare_again(error)
-        except Fenced as error:
-            self._fenced = False
-            return self._step_back(error, STEP_BACK_S)
-        except OutcomeUnknown as error:
-            logger.warning("commit's outcome unknown", extra=self._extra(detail=str(error)))
-            return self._enter(Phase.FENCING, 0.0)
-        except (TickLogUnavailable, MetadataUnavailable) as error:
-            return self._without_kafka(error)
-        except (StoreMismatch, TickLogTruncated, OpenTransaction, UnreadableRecord, TickLogMisconfigured) as error:
-            self._enter(Phase.FENCING, 0.0)
-            wait_s = self._report_hold_and_retry(error)
-            # Another replica may succeed: a newer version, for example, or one that uses the right cluster.
-            return self._step_back(error, STEP_BACK_S) if self._lease.is_stuck() else wait_s
+        except LeaseLost as error:
+            return self._lost_lease(error)
+        except LeaderStuck as error:
+            return self._stuck(error)
+        except ClocksvcError as error:
+            return self._failed(error)
 
     def start_over(self) -> None:
         """Discard everything that the leader knows, release the lease, and start again after a back-off."""
-        self._fenced = False
-        self._enter(Phase.STANDBY, 0.0)
+        self._enter(Phase.STANDBY)
         self._lease.release(STEP_BACK_S)
 
     def leave(self) -> None:
         """Release the lease because this process ends. Another process leads in less than a second."""
-        if self.phase is not Phase.STANDBY:
-            self._enter(Phase.STANDBY, 0.0)
+        self._enter(Phase.STANDBY)
         self._lease.leave()
         self._parts.ticklog.close()
 
     def _advance(self) -> float:
         if self.phase is Phase.STANDBY:
-            return self._acquire_lease()
+            return self._claim()
         if self._parts.time.monotonic() < self._retry_at:
             self._lease.renew()
             return RENEW_EVERY_S
-        self._lease.begin_step()
         if self.phase is Phase.FENCING:
-            return self._fence()
-        if self.phase is Phase.RECOVERING:
-            return self._recover()
+            return self._begin_term()
         return self._lead()
 
-    def _acquire_lease(self) -> float:
-        token = self._lease.acquire()
-        if token is None:
-            self._fenced = False
+    def _claim(self) -> float:
+        if self._lease.claim() is None:
             return CLAIM_EVERY_S
         logger.info("lease acquired", extra=self._extra())
-        keep_writer = self._fenced and self._parts.ticklog.writable
-        return self._enter(Phase.RECOVERING if keep_writer else Phase.FENCING, 0.0)
+        self._last_error = None
+        self._enter(Phase.FENCING)
+        return 0.0
 
-    def _fence(self) -> float:
-        self._fenced = False
-        self._parts.ticklog.ensure_topic(self._lease.renew)
-        self._parts.ticklog.fence(self._lease.renew)
-        self._fenced = True
-        return self._enter(Phase.RECOVERING, 0.0)
-
-    def _recover(self) -> float:
-        token = self._lease.token
+    def _begin_term(self) -> float:
+        token, ticklog, keep_alive = self._lease.token, self._parts.ticklog, self._lease.renew
         if token is None:
             raise LeaseLost
-        self._lease.renew()
-        metadata, before = self._parts.topics.describe(self._parts.spec.topics), Roster(self._seen)
-        self._seen = merge_topics(metadata.topics, self._seen)  # before the next calls: it is kept even if they fail
-        self._lease.renew()
-        parameters = claim(self._parts, token, self._started_ms, metadata.cluster_id)
-        last = read_last_record(self._parts, self._lease.renew)
-        state = last.state
-        reconcile(self._parts, token, state, self._lease.renew)
-        read_at, digest = self._parts.time.monotonic(), self._lease.config_digest
-        term = Term(
-            token,
-            state,
-            parameters,
-            self._started_ms,
-            before,
-            digest,
-            self._seen,
-            metadata_at=read_at,
-            idle_since=read_at,
-            committed_request_ids=last.request_ids,
-        )
-        adopt_roster(self._parts, term, read_roster(self._parts, self._seen, state, metadata))
-        self._term = term
-        self._lease.record_progress()
-        self._recovered_at = self._parts.time.monotonic()
-        logger.info("leading", extra=self._extra(last_tick_ms=state.last_tick_ms))
-        return self._enter(Phase.LEADING, 0.0)
+        ticklog.ensure_topic(keep_alive)
+        if not self._installation_checked:
+            check_installation(self._parts, keep_alive)
+        ticklog.fence(keep_alive)
+        self._term = begin_term(self._parts, token, self._troubles, keep_alive)
+        self._restoration = Restoration()
+        self._installation_checked = True
+        logger.info("leading", extra=self._extra(end=self._term.end))
+        self._enter(Phase.LEADING)
+        return 0.0
 
     def _lead(self) -> float:
-        if self._term is None:
+        term = self._term
+        if term is None:
             raise LeaseLost
         self._lease.announce()
-        result = take_step(self._parts, self._term, self._observer, self._lease.renew)
+        self._lease.check_progress()
+        result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
         self._lease.record_progress()
-        if result.evaluated:
-            self._publish_status(result.hold)
-        else:
-            self._published = None
+        self._last_error = None
+        for name, hold in result.holds.items():
+            self._statuses[name].publish(term.token, hold)
+        better = successor(self._parts.log, self._lease.replica, result.reading.announcements)
+        if better is not None:
+            return self._hand_over(better)
         return result.wait_s
+
+    def _hand_over(self, replica: str) -> float:
+        logger.info("log handed over", extra=self._extra(successor=replica))
+        self._enter(Phase.STANDBY)
+        self._lease.release()
+        return CLAIM_EVERY_S
+
+    # -- errors -------------------------------------------------------------------------------------------------------
+
+    def _lost_store(self, error: StoreUnavailable) -> float:
+        if self.store_trouble is None:
+            logger.warning("store unavailable", extra=self._extra(detail=str(error)))
+        self.store_trouble, self._last_error = str(error), error
+        if self._term is not None:
+            for clock in self._term.clocks.values():
+                clock.prepared = False  # what was committed may not be published
+            if self._term.writing:
+                self._enter(Phase.FENCING)
+        with suppress(ClocksvcError):
+            # A store that rejected one write may accept this one. If it still renews the lease, no other process leads,
+            # and only this leader can publish the hold.
+            self._publish(Hold(Reason.STORE_UNAVAILABLE, detail=str(error)))
+        return RENEW_EVERY_S
 
     def _lost_lease(self, error: ClocksvcError) -> float:
         logger.warning("lease lost", extra=self._extra(detail=str(error)))
-        self._lease.release()
-        return self._enter(Phase.STANDBY, 0.0)
+        self._enter(Phase.STANDBY)
+        self._lease.lose()
+        return 0.0
 
-    def _compare_again(self, error: ChainBroken) -> float:
-        """Recover again, because the store's stream does not end with the last tick; with a pause if this repeats."""
-        again = self._parts.time.monotonic() - self._recovered_at < COMPARE_AGAIN_S
-        logger.warning("stream does not end with the last tick", extra=self._extra(detail=str(error)))
-        return self._enter(Phase.RECOVERING, CLAIM_EVERY_S if again else 0.0)
+    def _stuck(self, error: LeaderStuck) -> float:
+        """Publish why no round was completed, release the lease, and step back for another replica."""
+        cause = self._last_error
+        reason = Reason.LEADER_STUCK if cause is None else _HOLDS.get(type(cause), Reason.LEADER_STUCK)
+        detail = str(error) if cause is None else f"{error}: {cause}"
+        logger.warning("lease released, no progress", extra=self._extra(reason=reason, detail=detail))
+        with suppress(ClocksvcError):
+            self._publish(Hold(reason, detail=detail))
+        # Without the store, no other replica can lead either.
+        return self._step_back(0.0 if isinstance(cause, StoreUnavailable) else STEP_BACK_S)
 
-    def _lost_store(self, error: StoreUnavailable) -> float:
-        self.store_trouble = str(error)
-        is_new = self._hold is None or self._hold.reason is not Reason.STORE_UNAVAILABLE
-        if is_new:
-            logger.warning("store unavailable", extra=self._extra(detail=str(error)))
-        self._hold = Hold(Reason.STORE_UNAVAILABLE, detail=str(error))
-        if self.phase in (Phase.LEADING, Phase.RECOVERING):
-            # This step's ticks may be committed but not published, so the store must be compared with the log again.
-            # Both phases write to the log. If a commit was interrupted, its outcome is known only after the next fence.
-            self._enter(Phase.RECOVERING if self._parts.ticklog.writable else Phase.FENCING, 0.0)
-        if is_new or self._published is not None:
-            # A store that rejected one write may accept this one. If it still renews the lease, no other process leads,
-            # and only this leader can publish the hold.
-            with suppress(ClocksvcError):
-                self._publish_status(self._hold)
-        return RENEW_EVERY_S
-
-    def _step_back(self, error: ClocksvcError, step_back_s: float) -> float:
-        logger.warning("lease released after an error", extra=self._extra(detail=f"{type(error).__name__}: {error}"))
-        self._lease.release(step_back_s)
-        return self._enter(Phase.STANDBY, CLAIM_EVERY_S)
-
-    def _without_kafka(self, error: ClocksvcError) -> float:
-        if isinstance(error, TickLogUnavailable) or self.phase is not Phase.LEADING:
-            self._enter(Phase.FENCING, 0.0)
-        wait_s = self._report_hold_and_retry(error, retry_s=RENEW_EVERY_S)
-        if self._lease.is_stuck():
-            self._fenced = False
-            return self._step_back(error, STEP_BACK_S)
-        return wait_s
-
-    def _report_hold_and_retry(self, error: ClocksvcError, retry_s: float = HOLD_RETRY_S) -> float:
-        """Publish the hold, keep the lease, and return the seconds until the next step."""
+    def _failed(self, error: ClocksvcError) -> float:
+        """Return to the phase that repairs an error of the tick log or of Kafka."""
+        self._last_error = error
+        logger.warning("round failed", extra=self._extra(error=type(error).__name__, detail=str(error)))
+        if isinstance(error, Fenced):
+            return self._step_back()
+        if isinstance(error, RecordRejected):
+            self._blame(error)
+        if not isinstance(error, MetadataUnavailable) or self._term is None or self._term.writing:
+            self._enter(Phase.FENCING)
+        if isinstance(error, OutcomeUnknown | OffsetGap | RecordRejected):
+            return 0.0
+        waits = isinstance(error, StoreMismatch | OpenTransaction | TickLogMisconfigured)
+        retry_s = HOLD_RETRY_S if waits else RENEW_EVERY_S
         self._retry_at = self._parts.time.monotonic() + retry_s
+        reason = _HOLDS.get(type(error), Reason.LEADER_STUCK)
         try:
-            self._publish_status(Hold(_HOLDS[type(error)], detail=str(error)))
-        except (LeaseLost, StoreLost) as lost:
+            self._publish(Hold(reason, detail=str(error)))
+        except StoreUnavailable as lost:
+            return self._lost_store(lost)
+        except LeaseLost as lost:
             return self._lost_lease(lost)
-        except StoreUnavailable as lost_store:
-            return self._lost_store(lost_store)
         return min(retry_s, RENEW_EVERY_S)
 
-    def _publish_status(self, hold: Hold | None) -> None:
-        if hold != self._hold:
-            self._log_hold(hold)
-        self._hold = hold
-        status = json.dumps({"hold": None if hold is None else hold.to_wire(), "started_ms": self._started_ms})
+    def _blame(self, error: RecordRejected) -> None:
+        """Leave the clocks of rejected records out of the next rounds."""
         now = self._parts.time.monotonic()
-        if self._published is not None:
-            before, at = self._published
-            if before == status and now - at < PUBLISH_STATUS_EVERY_S:
-                return
-        if self._lease.token is not None:
-            self._parts.store.publish_status(self._lease.token, status, STATUS_TTL_MS)
-            self._published = (status, now)
+        for key in error.keys:
+            trouble = self._troubles.get((key or b"").decode(errors="replace"))
+            if trouble is not None:
+                trouble.fail(Hold(Reason.TICKLOG_UNAVAILABLE, detail=str(error)), now, rejected=True)
 
-    def _log_hold(self, hold: Hold | None) -> None:
-        before, now = (None if each is None else each.reason for each in (self._hold, hold))
-        if before == now:
-            return
-        if hold is None:
-            logger.info("clock continues", extra=self._extra(after=before))
-        else:
-            named = [str(partition) for partition in hold.partitions[:10]]
-            logger.warning("clock holds", extra=self._extra(reason=hold.reason, partitions=named, detail=hold.detail))
+    def _step_back(self, step_back_s: float = STEP_BACK_S) -> float:
+        self._enter(Phase.STANDBY)
+        self._lease.release(step_back_s)
+        return CLAIM_EVERY_S
 
-    def _enter(self, phase: Phase, wait_s: float) -> float:
+    def _publish(self, hold: Hold) -> None:
+        """Publish a hold of all clocks of the log."""
+        token = self._lease.token
+        if token is not None:
+            for status in self._statuses.values():
+                status.publish(token, hold)
+
+    def _enter(self, phase: Phase) -> None:
         if (phase is Phase.LEADING) != (self.phase is Phase.LEADING):
-            self._observer.leading(self._parts.spec.name, phase is Phase.LEADING)
+            self._observer.leading(self._parts.log, phase is Phase.LEADING)
         if phase is not Phase.LEADING:
-            if self._term is not None:
-                self._seen = self._term.seen
             self._term = None
-            self._published = None
+            _invalidate(self._statuses.values())
         self.phase = phase
         self._retry_at = float("-inf")
-        return wait_s
 
     def _extra(self, **details: object) -> dict[str, object]:
-        return {"clock": self._parts.spec.name, **details}
+        return {"log": self._parts.log, **details}
+
+
+def _invalidate(statuses: Iterable[StatusPublisher]) -> None:
+    for status in statuses:
+        status.invalidate()

@@ -1,4 +1,4 @@
-"""The lease, which elects the leader quickly, and every duration that depends on it.
+"""The lease, which elects the leader of a log quickly, and every duration that depends on it.
 
 Ticks are safe even if two processes have the lease, because Kafka fences the earlier leader. The lease only decides
 which process tries to lead, and when.
@@ -6,8 +6,10 @@ which process tries to lead, and when.
 
 from contextlib import suppress
 
-from clocksvc.errors import LeaseLost, StoreUnavailable
+from clocksvc.errors import LeaderStuck, LeaseLost, StoreUnavailable
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.leader.context import LeaderDependencies
+from clocksvc.leader.ranking import claim_delay_s
 
 LEASE_MS = 3_000
 """How long a lease is valid after it was last renewed. Change this to make failover faster or slower; all durations
@@ -23,13 +25,13 @@ RENEW_EVERY_S = _LEASE_S / 6
 CLAIM_EVERY_S = _LEASE_S / 10
 """How often a standby tries to acquire the lease. A released lease is therefore free for at most 0.3 s."""
 STUCK_TIMEOUT_S = 2 * _LEASE_S
-"""A leader releases the lease after this time without progress, for example because it can't reach Kafka."""
+"""A leader releases the lease if it has completed no round for this time, whatever the cause is."""
 STEP_BACK_S = 1.5 * _LEASE_S
 """How long a replica does not try to acquire the lease after it released it because of an error. This is longer than a
 lease, so that another replica can acquire it."""
 HOLD_RETRY_S = STUCK_TIMEOUT_S / 3
-"""The delay before a leader tries again after an error of its tick log or store, which has caused a hold. It can try
-twice before it is stuck."""
+"""The delay before a leader tries again after an error of its tick log that does not end by itself. It can try twice
+before it is stuck."""
 
 STATUS_TTL_MS = 10 * LEASE_MS
 """How long the leader's status is valid in the store. This is longer than a failover, so readers see no hold during a
@@ -38,8 +40,8 @@ PUBLISH_STATUS_EVERY_S = STATUS_TTL_MS / 3 / 1000
 """How often an unchanged status is published again."""
 
 ANNOUNCE_EVERY_S = _LEASE_S * 2 / 3
-"""How often a replica announces its configuration."""
-ANNOUNCEMENT_TTL_MS = 2 * LEASE_MS
+"""How often a replica announces itself."""
+ANNOUNCEMENT_TTL_MS = 5_000
 """How long an announcement stays in the store."""
 ANNOUNCEMENTS_COMPLETE_AFTER_MS = LEASE_MS
 """The time in which all live replicas announce themselves again after the store lost its announcements. It must be
@@ -47,82 +49,135 @@ longer than ANNOUNCE_EVERY_S plus CLAIM_EVERY_S."""
 
 
 class Lease:
-    """One process's lease on a clock. Each acquisition has a new token.
+    """One process's lease on a log. Each acquisition has a new token.
 
     Attributes:
-        config_digest: the digest of this replica's configuration, which it announces.
+        replica: this process's unique name: `host:pid` and an id.
         token: the token of the current term; None while this process does not have the lease.
     """
 
     def __init__(self, parts: LeaderDependencies, holder: str) -> None:
         self._parts = parts
-        self._holder = holder
-        self.config_digest, self._config_json = parts.spec.digest(), parts.spec.config_json()
-        self._replica = f"{holder} {parts.new_id()}"
+        self.replica = f"{holder} {parts.new_id()}"
+        self.digests = {name: spec.digest() for name, spec in parts.specs.items()}
+        self._configs = {self.digests[name]: spec.config_json() for name, spec in parts.specs.items()}
         self._announced_at = float("-inf")
-        self._stuck_since: float | None = None
+        self._announced_ready = False
+        self._ready_since: float | None = None
+        self._free_since: float | None = None
+        self._progress_at = 0.0
         self._not_before = float("-inf")
+        self._was_lost = False
         self.token: str | None = None
 
-    def acquire(self) -> str | None:
-        """Try to acquire the lease.
+    def claim(self) -> str | None:
+        """Try to acquire the lease. Blocks while `kafka_ready` does.
 
         Returns:
-            The token of a new term; None if another process has the lease, or if this process must not try yet after an
-            error (see `release`).
+            The token of a new term. None if another process has the lease, if a better replica must have time to
+            acquire it first, or if this process must not try yet after an error (see `release`).
         """
+        self._check_ready()
         self.announce()
-        if self._parts.time.monotonic() < self._not_before:
+        now = self._parts.time.monotonic()
+        if now < self._not_before:
             return None
-        token = self._parts.new_id()
-        if not self._parts.store.acquire_lease(token, self._holder, LEASE_MS):
+        reading = self._parts.leases.read_lease()
+        if reading.holder is not None:
+            self._free_since, self._was_lost = None, False
             return None
-        self.token = token
-        return token
+        if self._free_since is None:
+            self._free_since = now
+        since_ms = reading.announcements_complete_since_ms
+        complete = since_ms is not None and reading.now_ms - since_ms >= ANNOUNCEMENTS_COMPLETE_AFTER_MS
+        if reading.expired_holder is None and not complete:
+            # The store has lost everything, or it is new. The leader before the loss acquires the lease at once.
+            if not self._was_lost:
+                self._free_since = now
+                return None
+        elif now - self._free_since < claim_delay_s(
+            self._parts.log, self.replica, reading.announcements, reading.expired_holder
+        ):
+            return None
+        return self._acquire()
 
     def renew(self) -> None:
         """Renew the lease.
 
         Raises:
+            LeaderStuck: this process has completed no round for too long. Release the lease.
             LeaseLost: this process does not have the lease any more.
             StoreUnavailable: the store does not answer.
         """
+        self.check_progress()
         self.announce()
-        if self.token is None or not self._parts.store.acquire_lease(self.token, self._holder, LEASE_MS):
+        if self.token is None or not self._parts.leases.acquire(self.token, self.replica, LEASE_MS):
             raise LeaseLost
 
     def release(self, step_back_s: float = 0.0) -> None:
-        """Release the lease, and don't acquire it for `step_back_s`. If the store is down, the lease expires."""
+        """Release the lease. If the store is down, the lease expires.
+
+        Args:
+            step_back_s: if above 0, this process is not ready for this time, and does not acquire the lease.
+        """
         token, self.token = self.token, None
+        if step_back_s:
+            self._not_before = self._parts.time.monotonic() + step_back_s
+            self._ready_since = None
         self._announced_at = float("-inf")
-        self._not_before = self._parts.time.monotonic() + step_back_s
-        self._stuck_since = None
+        self._free_since, self._was_lost = None, False
         if token is not None:
             with suppress(StoreUnavailable):
-                self._parts.store.release_lease(token)
+                self._parts.leases.release(token)
+
+    def lose(self) -> None:
+        """Note that the store does not have this process's lease any more."""
+        self.token = None
+        self._announced_at = float("-inf")
+        self._free_since, self._was_lost = None, True
 
     def announce(self) -> None:
-        """Announce this replica and its configuration, if the next announcement is due."""
+        """Announce this replica, if the next announcement is due or if its readiness has changed."""
         now = self._parts.time.monotonic()
-        if now - self._announced_at >= ANNOUNCE_EVERY_S:
-            self._parts.store.announce(self._replica, self.config_digest, ANNOUNCEMENT_TTL_MS, self._config_json)
-            self._announced_at = now
+        ready = self._ready_since is not None
+        if now - self._announced_at < ANNOUNCE_EVERY_S and ready == self._announced_ready:
+            return
+        ready_ms = None if self._ready_since is None else round((now - self._ready_since) * 1000)
+        announcement = Announcement(self.replica, self.digests, ready_ms)
+        if not self._parts.leases.announce(announcement, ANNOUNCEMENT_TTL_MS, {}):
+            self._parts.leases.announce(announcement, ANNOUNCEMENT_TTL_MS, self._configs)
+        self._announced_at, self._announced_ready = now, ready
 
     def leave(self) -> None:
         """Release the lease and remove the announcement, because this process ends."""
         self.release()
         with suppress(StoreUnavailable):  # the announcement expires anyway
-            self._parts.store.announce(self._replica, self.config_digest, 0)
-
-    def begin_step(self) -> None:
-        """Record that a step begins. The time until `record_progress` counts as time without progress."""
-        if self._stuck_since is None:
-            self._stuck_since = self._parts.time.monotonic()
+            self._parts.leases.announce(Announcement(self.replica, self.digests, None), 0, {})
 
     def record_progress(self) -> None:
-        """Record that a step is complete."""
-        self._stuck_since = None
+        """Record that a round is complete. This is the only definition of progress."""
+        self._progress_at = self._parts.time.monotonic()
+        if self._ready_since is None:
+            self._ready_since = self._progress_at
 
-    def is_stuck(self) -> bool:
-        """True if there was no progress for STUCK_TIMEOUT_S. Another process should lead in this case."""
-        return self._stuck_since is not None and self._parts.time.monotonic() - self._stuck_since >= STUCK_TIMEOUT_S
+    def check_progress(self) -> None:
+        """Raise LeaderStuck if no round was completed for STUCK_TIMEOUT_S."""
+        stuck_s = self._parts.time.monotonic() - self._progress_at
+        if stuck_s >= STUCK_TIMEOUT_S:
+            raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s")
+
+    def _check_ready(self) -> None:
+        ready = self._parts.kafka_ready() and self._parts.time.monotonic() >= self._not_before
+        if not ready:
+            self._ready_since = None
+        elif self._ready_since is None:
+            self._ready_since = self._parts.time.monotonic()
+
+    def _acquire(self) -> str | None:
+        token = self._parts.new_id()
+        if not self._parts.leases.acquire(token, self.replica, LEASE_MS):
+            return None
+        self.token = token
+        self._free_since, self._was_lost = None, False
+        self._progress_at = self._parts.time.monotonic()
+        return token

@@ -1,146 +1,177 @@
-"""How a new leader finds the clock's state. It reads the tick log, and makes the store agree with the tick log."""
+"""How a new leader finds the state of its log, and how it makes the store of each clock agree with it."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 
-from clocksvc.clock.log_record import ClockState, Record, path_to_tick
-from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata, merge_topics
-from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.log_record import TICK, ClockState, LogEntry, Message, decode_message
+from clocksvc.clock.log_state import LogState, read_log_state, snapshot_messages
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import StoreMismatch, TickLogTruncated
-from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
-from clocksvc.interfaces.store import Store
-from clocksvc.interfaces.tick_log import KeepAlive, Tail
-from clocksvc.interfaces.topics import ClusterMetadata, TimestampType, Topics
+from clocksvc.errors import StoreMismatch, UnreadableRecord
+from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.leader.context import LeaderDependencies
+from clocksvc.leader.term import ClockTerm, Term, Trouble
 
 logger = logging.getLogger("clocksvc.leader")
 
-PUBLISH_BATCH = 1_000
+PUBLISH_BATCH = 500
 
 
-def read_last_record(parts: LeaderDependencies, keep_alive: KeepAlive) -> Record:
-    """Return the tick log's last committed record, which contains the clock's state; an empty state for an empty log.
-
-    A tick in the store was published, so the broker had acknowledged its commit. If the broker has lost this commit and
-    the log still contains the records, they are committed again.
+def check_installation(parts: LeaderDependencies, keep_alive: KeepAlive) -> None:
+    """Check that the log belongs to this installation, without disturbing a leader of another installation.
 
     Raises:
-        TickLogTruncated: the log lost ticks: it is empty but begins above offset 0, or the store has a later tick.
-        Fenced, OutcomeUnknown: as `TickLog.append`.
-        OpenTransaction, UnreadableRecord, TickLogUnavailable: as `TickLog.tail`.
-        StoreUnavailable: the store does not answer.
+        StoreMismatch: the log belongs to another installation.
+        TickLogUnavailable: no answer.
     """
-    tail = parts.ticklog.tail(keep_alive)
-    known = parts.store.last_tick()
-    last = _last_of(parts.spec.name, tail)
-    state = last.state
-    if known is not None and known.at_ms > (state.last_tick_ms or 0):
-        lost = path_to_tick(known, state, parts.ticklog.last_written(keep_alive))
-        if lost:
-            logger.warning("lost commit repeated", extra={"clock": parts.spec.name, "ticks": len(lost)})
-            parts.ticklog.append(lost, keep_alive)
-            return lost[-1]
-        raise TickLogTruncated(
-            f"the store has tick {to_rfc3339(known.at_ms)}, but the tick log "
-            + ("has no tick" if state.last_tick_ms is None else f"ends at {to_rfc3339(state.last_tick_ms)}")
-            + ". The tick log has lost ticks: find out what happened to the topic. Then run "
-            f"clocksvc init {parts.spec.name} --last-tick T, where T is {to_rfc3339(known.at_ms)} or a later tick"
-        )
-    return last
+    first, end = parts.ticklog.stable_bounds(keep_alive)
+    _check_installation(parts, read_log_state(first, end, partial(_read, parts, keep_alive)))
 
 
-def _last_of(clock: str, tail: Tail) -> Record:
-    if tail.record is not None:
-        return tail.record
-    if tail.first_offset > 0:
-        raise TickLogTruncated(
-            f"the tick log begins at offset {tail.first_offset} and has no record, so its records were deleted: find "
-            f"out what happened to the topic. Then run clocksvc init {clock} --last-tick T, where T is the last tick "
-            "that was emitted"
-        )
-    return Record(clock, ClockState())
+def begin_term(parts: LeaderDependencies, token: str, troubles: Mapping[str, Trouble], keep_alive: KeepAlive) -> Term:
+    """Read the state of the log, and begin a term with a snapshot. Call this after `TickLog.fence`.
 
-
-def reconcile(parts: LeaderDependencies, token: str, state: ClockState, keep_alive: KeepAlive) -> None:
-    """Make the store's stream equal to the end of the tick log.
-
-    Missing ticks are appended. If the stream's last tick is not in the log, the stream is rebuilt.
-    """
-    known = parts.store.last_tick()
-    if known is None and state.last_tick_ms is None:
-        parts.store.rebuild(token, [], None)  # drops a last tick of an earlier `clocksvc init` for a lost log
-        return
-    horizon_ms = parts.store.now_ms() - parts.spec.recent_ticks_ms
-    missing: list[Tick] = []
-    for tick in _chain(parts.ticklog.backwards(keep_alive), state):
-        if known is not None and tick.at_ms == known.at_ms and tick.previous_ms == known.previous_ms:
-            _append(parts.store, token, missing[::-1], keep_alive)
-            return
-        if missing and tick.emitted_at_ms < horizon_ms:
-            break
-        missing.append(tick)
-        if len(missing) % PUBLISH_BATCH == 0:
-            keep_alive()
-    if not missing and known is not None and known.at_ms == state.last_tick_ms:
-        return  # `clocksvc init` was run with the store's last tick, so the stream is right
-    parts.store.rebuild(token, missing[::-1], state.last_tick_ms)
-
-
-def _chain(newest_first: Iterator[Record], state: ClockState) -> Iterator[Tick]:
-    expected_ms = state.last_tick_ms
-    for record in newest_first:
-        if record.tick is None:
-            continue
-        if record.tick.at_ms != expected_ms:
-            return
-        yield record.tick
-        expected_ms = record.tick.previous_ms
-
-
-def _append(store: Store, token: str, ticks: list[Tick], keep_alive: KeepAlive) -> None:
-    for start in range(0, len(ticks), PUBLISH_BATCH):
-        keep_alive()
-        store.publish(token, ticks[start : start + PUBLISH_BATCH])
-
-
-def claim(parts: LeaderDependencies, token: str, started_ms: int, cluster_id: str) -> ClockParameters:
-    """Claim the store for this Kafka cluster and write the clock's parameters to it.
+    The snapshot is the first transaction of the new producer, so no delayed request of an earlier transaction can end
+    it. If the end of the log was stale, the snapshot does not begin there, and nothing is committed.
 
     Raises:
-        StoreMismatch: the store belongs to another cluster or format.
-        MetadataUnavailable: Kafka does not answer, or does not give the topics' timestamp types.
+        StoreMismatch: the log belongs to another installation.
+        ClocksvcError: as `TickLog.bounds` and `TickLog.append`.
     """
-    parameters = resolve_parameters(parts.spec, parts.topics)
-    try:
-        parts.store.claim(token, StoreIdentity(cluster_id), parameters, started_ms)
-    except StoreMismatch as error:
+    first, end = parts.ticklog.bounds(keep_alive)
+    log = read_log_state(first, end, partial(_read, parts, keep_alive))
+    _check_installation(parts, log)
+    now = parts.time.monotonic()
+    clocks = {name: _clock_term(parts, name, log, now, troubles[name]) for name in parts.specs}
+    term = Term(token, end, log, clocks)
+    append_snapshot(parts, term, keep_alive)
+    return term
+
+
+def append_snapshot(parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
+    """Commit a snapshot of the log.
+
+    Raises:
+        ClocksvcError: as `TickLog.append`. The term is over.
+    """
+    log = term.log
+    messages = snapshot_messages(parts.installation, log.newest, term.end, complete=log.complete)
+    term.writing = True
+    end = parts.ticklog.append(messages, term.end, keep_alive)
+    term.writing = False
+    for offset, message in enumerate(messages, term.end):
+        log.add(LogEntry(offset, message))
+    term.end = end
+
+
+def compare_stream(term: Term, clock: ClockTerm) -> bool:
+    """Make a clock's stream in the store equal to the end of the log. Missing ticks are appended.
+
+    If the log lacks ticks that the store has, `clock.truncated` is set. The stream is never cut back.
+
+    Returns:
+        True if older ticks must be restored from the log: see restoring.py.
+    """
+    stream, state = clock.store.bounds(), clock.state
+    clock.truncated = clock.truncated or _lost_ticks(clock, stream)
+    if clock.truncated is not None:
+        return False
+    if stream.written and stream.end_ms == state.last_tick_ms and _agrees(stream, term.log):
+        return stream.restoring
+    missing = _path(term.log, stream.last, state) if stream.last is not None else None
+    if missing:
+        for start in range(0, len(missing), PUBLISH_BATCH):
+            clock.store.publish(term.token, missing[start : start + PUBLISH_BATCH])
+        return stream.restoring
+    has_older = state.last_emitted_ms is not None
+    clock.store.begin(term.token, state.last_tick_ms, restoring=has_older)
+    return has_older
+
+
+def _read(parts: LeaderDependencies, keep_alive: KeepAlive, start: int, end: int) -> list[LogEntry]:
+    return parts.ticklog.read(start, end, keep_alive)
+
+
+def _check_installation(parts: LeaderDependencies, log: LogState) -> None:
+    if log.installation not in (None, parts.installation):
         raise StoreMismatch(
-            f"{error}: give this clock its own redis.url or redis.prefix. If these Redis keys are left over, "
-            "for example from before Kafka was recreated, delete them"
-        ) from error
-    return parameters
+            f"log {parts.log} of the tick log belongs to the installation {log.installation!r} (its redis.prefix), not "
+            f"to {parts.installation!r}: give this installation its own tick_log.topic"
+        )
 
 
-def resolve_parameters(spec: ClockSpec, topics: Topics) -> ClockParameters:
-    """Return the clock's parameters.
+def _clock_term(parts: LeaderDependencies, name: str, log: LogState, now: float, trouble: Trouble) -> ClockTerm:
+    spec, message = parts.specs[name], log.newest.get(name)
+    clock = ClockTerm(spec, parts.stores[name], spec.digest(), ClockState(), log.complete, now, trouble)
+    if message is None:
+        return clock
+    clock.in_log = True
+    try:
+        record = decode_message(message)
+    except UnreadableRecord as error:
+        clock.unreadable = Hold(Reason.TICKLOG_UNAVAILABLE, detail=str(error))
+        return clock
+    clock.state, clock.committed_request_ids = record.state, record.request_ids
+    return clock
 
-    If `max_out_of_orderness` is not set, it is 0 if all topics use LogAppendTime, else 10 s.
-    """
-    out_of_orderness_ms = spec.max_out_of_orderness_ms
-    if out_of_orderness_ms is None:
-        types = topics.timestamp_types(spec.topics)
-        stamped = all(types.get(topic) is TimestampType.LOG_APPEND_TIME for topic in spec.topics)
-        out_of_orderness_ms = 0 if stamped else CREATE_TIME_OUT_OF_ORDERNESS_MS
-    return ClockParameters(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
+
+def _lost_ticks(clock: ClockTerm, stream: StreamBounds) -> Hold | None:
+    """Return a hold if the log has lost ticks of a clock."""
+    name, state_ms, stored_ms = clock.spec.name, clock.state.last_tick_ms, stream.end_ms
+    if stored_ms is not None and stored_ms > (state_ms or 0):
+        detail = (
+            f"the store has tick {to_rfc3339(stored_ms)}, but the tick log "
+            + ("has no tick" if state_ms is None else f"ends at {to_rfc3339(state_ms)}")
+            + ". The tick log has lost ticks: find out what happened to the topic. Then run "
+            f"clocksvc init {name} --last-tick T, where T is {to_rfc3339(stored_ms)} or a later tick"
+        )
+    elif not clock.in_log:
+        detail = (
+            "the tick log has no record of this clock, and older records were deleted from it: find out what happened "
+            f"to the topic. Then run clocksvc init {name} --last-tick T, where T is the last tick that was emitted"
+        )
+    else:
+        return None
+    return Hold(Reason.TICKLOG_TRUNCATED, detail=detail)
 
 
-def read_roster(
-    parts: LeaderDependencies, seen: Mapping[str, TopicMetadata], state: ClockState, metadata: ClusterMetadata
-) -> Roster:
-    """Return the roster: new metadata, merged with the topics that this process saw earlier and those in the tick log.
+def _agrees(stream: StreamBounds, log: LogState) -> bool:
+    """True if the last tick of a stream is the one in the log, as far as the log's newest entries show it."""
+    last = stream.last
+    if last is None:
+        return True
+    logged = next((tick for tick in _ticks_backwards(log, last.clock) if tick.at_ms <= last.at_ms), None)
+    return logged is None or logged.at_ms < last.at_ms or logged.previous_ms == last.previous_ms
 
-    Because of the merge, a broker whose metadata lag can't remove a partition.
-    """
-    return merge_metadata(merge_topics(seen, state.topics), metadata.topics, parts.spec.topics, state.excluded())
+
+def _path(log: LogState, last: Tick, state: ClockState) -> list[Tick] | None:
+    """Return the ticks between the last tick of a stream and a state, ascending; None if they are not in memory."""
+    path: list[Tick] = []
+    expected_ms = state.last_tick_ms
+    for tick in _ticks_backwards(log, last.clock):
+        if tick.at_ms == last.at_ms:
+            return path[::-1] if path and expected_ms == last.at_ms and tick.previous_ms == last.previous_ms else None
+        if tick.at_ms != expected_ms:
+            return None
+        path.append(tick)
+        expected_ms = tick.previous_ms
+    return path[::-1] if path and expected_ms == last.at_ms else None
+
+
+def _ticks_backwards(log: LogState, clock: str) -> Iterable[Tick]:
+    key = clock.encode()
+    for _, message in reversed(log.recent):
+        if message.type == TICK and message.key == key:
+            tick = _tick(message)
+            if tick is not None:
+                yield tick
+
+
+def _tick(message: Message) -> Tick | None:
+    try:
+        return decode_message(message).tick
+    except UnreadableRecord:
+        return None

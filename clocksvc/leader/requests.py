@@ -1,34 +1,34 @@
-"""How a leader handles requests. It commits one control record for all pending requests, fenced like ticks. After that
-it writes the results.
+"""How a leader handles requests of operators. It commits their effect as a control record, fenced like ticks. Then it
+writes the results.
 
-If a leader dies before it writes the results, the tick log decides which requests are done. All requests in its last
-record are done, even if later requests in the same record undo them.
+If a leader dies before it writes the results, the tick log decides which requests are done. All requests in a clock's
+last record are done, even if later requests in the same record undo them.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from clocksvc.clock.log_record import ClockState, Record
-from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
-from clocksvc.clock.roster import Roster
-from clocksvc.errors import InvalidValue, TickLogUnavailable
-from clocksvc.interfaces.store import ProgressReading
-from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.leader.context import LeaderDependencies, Term, adopt_roster
+from clocksvc.clock.first_tick import check_first_tick
+from clocksvc.clock.log_record import MAX_RECORD_BYTES, ClockState, Record, encode_record
+from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind, apply_request
+from clocksvc.errors import InvalidValue
+from clocksvc.leader.term import ClockTerm
 
 logger = logging.getLogger("clocksvc.leader")
 
 RESULT_TTL_MS = 60_000
+_MAX_STATE_BYTES = MAX_RECORD_BYTES // 2
+"""The largest state after a request. The other half of a record is for its tick and its requests."""
 
 
 @dataclass(slots=True)
 class RequestBatch:
-    """The effect of several requests.
+    """The effect of several requests of one clock.
 
     Attributes:
         state: the clock's state after all requests.
-        accepted: the requests that change the state, in order.
+        accepted: the requests that change the state, in order. They are done when the state is committed.
         results: the results of all other requests, by request id.
     """
 
@@ -36,64 +36,85 @@ class RequestBatch:
     accepted: list[Request] = field(default_factory=list)
     results: dict[str, RequestResult] = field(default_factory=dict)
 
+    @property
+    def sets_first_tick(self) -> bool:
+        """True if an accepted request is `init`."""
+        return any(request.kind == RequestKind.INIT for request in self.accepted)
 
-def apply_requests(state: ClockState, requests: Sequence[Request], roster: Roster, now_ms: int) -> RequestBatch:
-    """Apply requests one after the other. A request that has expired at `now_ms` (store time) has no effect."""
-    batch = RequestBatch(state)
+    def record(self, clock: str) -> Record:
+        """Return the control record that executes the accepted requests."""
+        return Record(clock, self.state, requests=tuple(request.to_wire() for request in self.accepted))
+
+
+def apply_requests(
+    clock: ClockTerm, requests: Sequence[Request], store_now_ms: int, leader_now_ms: int
+) -> RequestBatch:
+    """Apply requests one after the other. A request that has expired by the store's time has no effect.
+
+    Requests that the clock's last record contains are done. They are answered before any other request, because the
+    next control record replaces the one that lists them.
+    """
+    batch = RequestBatch(clock.state)
+    unanswered = [request.id for request in requests if request.id in clock.committed_request_ids]
+    if unanswered:
+        batch.results = dict.fromkeys(unanswered, RequestResult(ResultKind.DONE))
+        return batch
+    now_ms = min(store_now_ms, leader_now_ms)
     for request in requests:
         try:
-            after = apply_request(batch.state, request, roster)
+            after = _apply(clock, batch.state, request, now_ms)
         except InvalidValue as error:
             batch.results[request.id] = _rejection(error)
             continue
         if after == batch.state:
             batch.results[request.id] = RequestResult(ResultKind.DONE)
-        elif request.expires_ms <= now_ms:
+        elif request.expires_ms <= store_now_ms:
             detail = "no leader handled the request before it expired"
             batch.results[request.id] = RequestResult(ResultKind.NOT_DONE, detail=detail)
         else:
             batch.accepted.append(request)
-            batch.state = after
+            before, batch.state = batch.state, after
+            if len(encode_record(batch.record(clock.spec.name))) > MAX_RECORD_BYTES:
+                batch.accepted.pop()  # it stays pending until the next round
+                batch.state = before
+                break
     return batch
 
 
-def serve_requests(parts: LeaderDependencies, term: Term, progress: ProgressReading, keep_alive: KeepAlive) -> None:
-    """Commit the pending requests, write their effect to the store for readers, and write their results.
-
-    Raises:
-        ClocksvcError: raised by the store or the tick log. The requests stay pending.
-    """
-    unanswered = [request.id for request in progress.requests if request.id in term.committed_request_ids]
-    if unanswered:
-        # Before any other request, because the next control record replaces the one that lists these.
-        _answer(parts, term, dict.fromkeys(unanswered, RequestResult(ResultKind.DONE)))
-        return
-    batch = apply_requests(term.state, progress.requests, term.roster, progress.now_ms)
-    if batch.accepted:
-        _commit(parts, term, batch, keep_alive)
-        adopt_roster(parts, term, replace(term.roster, excluded=term.state.excluded()))
-    done = dict.fromkeys((request.id for request in batch.accepted), RequestResult(ResultKind.DONE))
-    _answer(parts, term, batch.results | done)
+def write_results(clock: ClockTerm, token: str, batch: RequestBatch) -> None:
+    """Write the results of a batch whose state is committed."""
+    done = {request.id: RequestResult(ResultKind.DONE) for request in batch.accepted}
+    for request in batch.accepted:
+        logger.info("request committed", extra={"clock": clock.spec.name, "request": request.to_wire()})
+    _write(clock, token, batch.results | done)
 
 
-def _commit(parts: LeaderDependencies, term: Term, batch: RequestBatch, keep_alive: KeepAlive) -> None:
-    accepted = tuple(request.to_wire() for request in batch.accepted)
-    try:
-        parts.ticklog.append([Record(parts.spec.name, batch.state, requests=accepted)], keep_alive)
-    except TickLogUnavailable as error:
-        # Nothing was committed, so the results can be written at once. Callers don't wait until the requests expire.
-        failed = RequestResult(ResultKind.NOT_DONE, detail=str(error))
-        _answer(parts, term, dict.fromkeys((request.id for request in batch.accepted), failed))
-        raise
-    term.state = batch.state
-    for one in accepted:
-        logger.info("request committed", extra={"clock": parts.spec.name, "request": one})
+def write_failures(clock: ClockTerm, token: str, batch: RequestBatch, detail: str) -> None:
+    """Write the results of a batch whose state was certainly not committed, so callers don't wait."""
+    failed = {request.id: RequestResult(ResultKind.NOT_DONE, detail=detail) for request in batch.accepted}
+    _write(clock, token, batch.results | failed)
 
 
-def _answer(parts: LeaderDependencies, term: Term, results: dict[str, RequestResult]) -> None:
-    state = term.state
+def _write(clock: ClockTerm, token: str, results: dict[str, RequestResult]) -> None:
+    state = clock.state
     written = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in results.items()}
-    parts.store.write_request_results(term.token, written, RESULT_TTL_MS)
+    if written:
+        clock.store.write_request_results(token, written, RESULT_TTL_MS)
+
+
+def _apply(clock: ClockTerm, state: ClockState, request: Request, now_ms: int) -> ClockState:
+    if request.kind != RequestKind.INIT or request.last_tick_ms is None:
+        after = apply_request(state, request, clock.roster)
+        if len(encode_record(Record(clock.spec.name, after))) > _MAX_STATE_BYTES:
+            wanted = "wanted a shorter reason, or fewer exclusions: all reasons together are too long"
+            raise InvalidValue("reason", request.reason, wanted)
+        return after
+    if request.last_tick_ms == state.last_tick_ms and clock.truncated is None and state.last_emitted_ms is None:
+        return state
+    truncated = clock.truncated is not None
+    stored_ms = clock.store.bounds().end_ms
+    check_first_tick(clock.spec, state, stored_ms, now_ms, request.last_tick_ms, truncated=truncated)
+    return replace(state, last_tick_ms=request.last_tick_ms)
 
 
 def _rejection(error: InvalidValue) -> RequestResult:

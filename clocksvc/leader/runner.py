@@ -5,7 +5,7 @@ import logging
 import threading
 
 from clocksvc.errors import Unavailable
-from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.leases import Leases
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.runtime.worker_thread import WorkerThread
 
@@ -13,17 +13,17 @@ logger = logging.getLogger("clocksvc.leader")
 
 
 class LeaderThread:
-    """Runs one clock's leader until `stop`. After an unexpected exception, the leader starts over."""
+    """Runs one log's leader until `stop`. After an unexpected exception, the leader starts over."""
 
-    def __init__(self, clock: str, leader: Leader, store: Store) -> None:
+    def __init__(self, log: int, leader: Leader, leases: Leases) -> None:
         self._leader = leader
-        self._store = store
-        self._clock = clock
+        self._leases = leases
+        self._log = log
         self._thread = WorkerThread(
-            f"leader-{clock}",
+            f"leader-{log}",
             self._step_and_wait,
             log=logger,
-            extra={"clock": clock},
+            extra={"log": str(log)},
             on_crash=leader.start_over,
             finish=leader.leave,
         )
@@ -35,8 +35,8 @@ class LeaderThread:
     def stop(self) -> None:
         """Ask the leader to finish its step and to release the lease. Returns at once; `join` waits for it."""
         self._thread.stop()
-        # In a thread of its own: a store that does not answer must not delay the other clocks' leaders.
-        threading.Thread(target=self._notify, name=f"wake-{self._clock}", daemon=True).start()
+        # In a thread of its own: a store that does not answer must not delay the other logs' leaders.
+        threading.Thread(target=self._notify, name=f"notify-{self._log}", daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the lease is released; False if it is not released after `timeout_s`."""
@@ -44,16 +44,16 @@ class LeaderThread:
 
     def _notify(self) -> None:
         try:
-            self._store.notify()
+            self._leases.notify()
         except Unavailable:
-            logger.debug("store unavailable, leader not notified", extra={"clock": self._clock})
+            logger.debug("store unavailable, leader not notified", extra={"log": self._log})
 
     def _step_and_wait(self) -> float:
         wait_s = self._leader.step()
         if wait_s <= 0 or self._leader.phase is not Phase.LEADING:
             return wait_s
         try:
-            self._store.wait_for_notification(wait_s)
+            self._leases.wait_for_notification(wait_s)
         except Unavailable:
             return wait_s
         return 0.0

@@ -26,6 +26,8 @@ FRESH_PARTITION = BackoffPolicy(0.1, 1.0)
 """For a new partition that brokers don't know yet. They know it within a second, and a round of heartbeats has 4 s."""
 QUEUED_RETRY = BackoffPolicy(1.0, 15.0)
 """For a Celery task. The delays are long, because each retry is a message in the queue."""
+CLOCK_RETRY = BackoffPolicy(1.0, 60.0)
+"""For a clock with an error of its own, such as a record that brokers reject. Each attempt can delay other clocks."""
 CRASH = BackoffPolicy(1.0, 5.0)
 """For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 

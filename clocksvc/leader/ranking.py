@@ -1,0 +1,57 @@
+"""Which replica should lead a log: a pure function of what the replicas announce.
+
+Each log prefers replicas by rendezvous hashing over the ready ones, so the logs are shared among the replicas, and a
+replica that comes or goes moves only its own logs. A replica that knows fewer clocks of the log than another one ranks
+after it, so a rolling change of the configuration moves logs in one direction only.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+
+from clocksvc.interfaces.leases import Announcement
+
+RANK_DELAY_S = 1.0
+"""How long a replica of rank k waits for each of the k better ones before it acquires a free lease."""
+HAND_OVER_AFTER_MS = 10_000
+"""A leader hands its log over only to a replica that has been ready for this long."""
+
+
+def claim_delay_s(log: int, replica: str, announcements: Collection[Announcement], expired_holder: str | None) -> float:
+    """Return how long a replica waits before it acquires a lease that is free.
+
+    Ready replicas come first. The replica whose lease expired without a release is left out, so the others don't wait
+    for it. A replica that is not ready itself waits for all ready ones.
+    """
+    present = [one for one in announcements if one.replica != expired_holder or one.replica == replica]
+    ready = [one for one in present if one.ready_ms is not None and one.replica != expired_holder]
+    others = [one for one in present if one not in ready]
+    order = [one.replica for one in (*_ranked(log, ready), *_ranked(log, others))]
+    return RANK_DELAY_S * (order.index(replica) if replica in order else len(order))
+
+
+def successor(log: int, replica: str, announcements: Collection[Announcement]) -> str | None:
+    """Return the replica to which the leader `replica` hands the log over; None if it keeps the log.
+
+    The successor ranks before the leader, has been ready for 10 s, and knows all clocks that the leader knows.
+    """
+    own = next((one for one in announcements if one.replica == replica), None)
+    if own is None:
+        return None
+    candidates = [
+        one
+        for one in announcements
+        if one.replica != replica
+        and one.ready_ms is not None
+        and one.ready_ms >= HAND_OVER_AFTER_MS
+        and set(one.digests) >= set(own.digests)
+    ]
+    best = _ranked(log, [own, *candidates])[0].replica
+    return None if best == replica else best
+
+
+def _ranked(log: int, announcements: Sequence[Announcement]) -> list[Announcement]:
+    def rank(one: Announcement) -> tuple[int, bytes]:
+        outdone = sum(set(other.digests) > set(one.digests) for other in announcements)
+        return outdone, hashlib.sha256(f"{log} {one.replica}".encode()).digest()
+
+    return sorted(announcements, key=rank)

@@ -1,0 +1,382 @@
+"""One round of a log's leader: all clocks of the log, in one transaction.
+
+The order of the steps matters. A round reads the progress of all clocks, and finds the due boundaries. Then it reads
+the metadata again: if they were read before the progress, a new partition could be missed. Rosters that grew, other
+changes of a clock's state, and ticks are committed in one transaction. Only what is confirmed goes to the store: if a
+tick were published before its commit, it could be lost; if a roster were written before its commit, the next leader
+could forget a partition.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from clocksvc.clock.due_ticks import due_boundaries, make_records, share_ticks
+from clocksvc.clock.holds import Hold, HoldInputs, Reason
+from clocksvc.clock.log_record import Record
+from clocksvc.clock.log_state import SNAPSHOT_EVERY
+from clocksvc.clock.roster import Roster, merge_metadata, merge_topics
+from clocksvc.errors import ChainBroken, RecordRejected, StoreMismatch, TickLogUnavailable
+from clocksvc.interfaces.leases import ProgressReading, RoundReading
+from clocksvc.interfaces.progress import StoreIdentity
+from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.interfaces.topics import ClusterMetadata
+from clocksvc.leader.context import LeaderDependencies, LeaderObserver
+from clocksvc.leader.hold_details import visible_hold
+from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS, LEASE_MS
+from clocksvc.leader.parameters import resolve_parameters
+from clocksvc.leader.recovery import append_snapshot, compare_stream
+from clocksvc.leader.requests import RequestBatch, apply_requests, write_failures, write_results
+from clocksvc.leader.restoring import Restoration
+from clocksvc.leader.term import ClockTerm, Term
+
+logger = logging.getLogger("clocksvc.leader")
+
+IDLE_S = 1.0
+METADATA_EVERY_S = 30.0
+METADATA_EVERY_WHILE_IDLE_S = 3.0
+"""The interval after `hold_after` without a tick. Kafka may be out of reach, and the hold must show this soon."""
+METADATA_AT_MOST_EVERY_S = 1.0
+PARAMETERS_EVERY_S = 30.0
+"""How often the topics' timestamp types are read, at any interval of the clock."""
+CREATE_TIME_STAYS_MS = 60_000
+"""How long a report of a CreateTime record counts after the brokers name the type LogAppendTime again."""
+_SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
+"""A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
+_REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.REPORTS_REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """The result of a round.
+
+    Attributes:
+        wait_s: the seconds until the next round, unless the store notifies the leader earlier.
+        holds: the hold of each clock that was evaluated, if it is visible to readers; else None.
+        reading: what the round read.
+    """
+
+    wait_s: float
+    holds: Mapping[str, Hold | None]
+    reading: RoundReading
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a round does with one clock.
+
+    Attributes:
+        progress: what was read of the clock; None if the store has lost it.
+        inputs, due: the evaluation and the due boundaries of a clock that ticks in this round.
+        wants_metadata: True if the round must read the metadata of the clock's topics.
+        roster: the merged roster, once metadata are read.
+        batch: the requests that the round handles.
+        control: the control record that changes the clock's state.
+    """
+
+    clock: ClockTerm
+    progress: ProgressReading | None
+    inputs: HoldInputs | None = None
+    due: range = range(0)
+    wants_metadata: bool = False
+    roster: Roster | None = None
+    batch: RequestBatch | None = None
+    control: Record | None = None
+
+
+class Round:
+    """One round."""
+
+    def __init__(
+        self,
+        parts: LeaderDependencies,
+        term: Term,
+        restoration: Restoration,
+        observer: LeaderObserver,
+        started_ms: int,
+        keep_alive: KeepAlive,
+    ) -> None:
+        self._parts, self._term, self._restoration = parts, term, restoration
+        self._observer, self._started_ms, self._keep_alive = observer, started_ms, keep_alive
+        self._reading: RoundReading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
+        self._leader_now_ms = parts.time.now_ms()
+        self._now = parts.time.monotonic()
+        self._holds: dict[str, Hold | None] = {}
+        self._wait_s = IDLE_S
+
+    def run(self) -> RoundResult:
+        """Do the round. Blocks for as long as store, tick log and topics do.
+
+        Raises:
+            ClocksvcError: as store, tick log and topics raise it. The next round, or the next leader, continues safely.
+        """
+        works = [work for name, clock in self._term.clocks.items() if (work := self._plan(name, clock)) is not None]
+        self._refresh_metadata([work for work in works if work.wants_metadata])
+        for work in works:
+            if work.roster is not None:
+                self._adopt_metadata(work, work.roster)
+        self._commit(works)
+        if self._term.log.since_snapshot >= _SNAPSHOT_AFTER:
+            append_snapshot(self._parts, self._term, self._keep_alive)
+        if self._restoration.is_due(self._now):
+            self._restoration.advance(self._parts, self._term, self._keep_alive)
+            self._wait_s = 0.0
+        return RoundResult(self._wait_s, self._holds, self._reading)
+
+    # -- what is to be done -----------------------------------------------------------------------------------------
+
+    def _plan(self, name: str, clock: ClockTerm) -> _Work | None:
+        """Decide what the round does with a clock; None if there is nothing to do."""
+        progress = self._reading.progress.get(name)
+        work = _Work(clock, progress)
+        hold = clock.unreadable or clock.trouble.hold
+        if hold is not None and (clock.unreadable is not None or self._now < clock.trouble.retry_at):
+            self._holds[name] = hold
+            return None
+        if not clock.prepared or progress is None:
+            clock.prepared, work.wants_metadata = False, True
+        elif clock.truncated is None and progress.last_tick_ms != clock.state.last_tick_ms:
+            logger.warning(
+                "stream does not end with the last tick",
+                extra={"clock": name, "stream_ms": progress.last_tick_ms, "log_ms": clock.state.last_tick_ms},
+            )
+            clock.prepared, work.wants_metadata = False, True
+        elif progress.generation != clock.generation or progress.count != clock.roster.required_count():
+            self._write_roster(clock, clock.roster)
+            return None
+        elif progress.requests:
+            work.batch = apply_requests(clock, progress.requests, self._reading.now_ms, self._leader_now_ms)
+            if work.batch.accepted:
+                work.control = work.batch.record(name)
+        elif self._parameters_due(clock, progress):
+            with self._isolated(clock):
+                self._write_parameters(clock, progress)
+        elif self._metadata_due(clock, progress):
+            work.wants_metadata = True
+        else:
+            self._evaluate(work, progress)
+            return work if work.due else None
+        self._wait_s = 0.0
+        return work
+
+    def _evaluate(self, work: _Work, progress: ProgressReading) -> None:
+        clock = work.clock
+        inputs = self._inputs(clock, progress)
+        due = due_boundaries(inputs)
+        held = clock.truncated or (due if isinstance(due, Hold) else None)
+        if held is None and isinstance(due, range):
+            work.inputs, work.due, work.wants_metadata = inputs, due, True
+            self._wait_s = 0.0
+            return
+        assert held is not None
+        clock.was_blocked = held.reason not in _REPORTS_END_IT
+        missing_ms = self._announcements_missing_ms()
+        if missing_ms:
+            self._wait_at_most(missing_ms / 1000)
+        if held.reason is Reason.AHEAD_OF_TIME:
+            passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms
+            self._wait_at_most((passes_ms - min(inputs.leader_now_ms, inputs.store_now_ms)) / 1000)
+        quiet_ms = self._quiet_ms(clock)
+        self._holds[clock.spec.name] = visible_hold(clock, inputs, held, quiet_ms, self._reading, self._parts.leases)
+
+    def _inputs(self, clock: ClockTerm, progress: ProgressReading) -> HoldInputs:
+        name, parameters = clock.spec.name, clock.parameters
+        assert parameters is not None
+        announced = {one.digests[name] for one in self._reading.announcements if name in one.digests}
+        return HoldInputs(
+            state=clock.state,
+            roster=clock.roster,
+            lowest_ms=progress.lowest_ms,
+            interval_ms=clock.spec.interval_ms,
+            out_of_orderness_ms=parameters.out_of_orderness_ms,
+            leader_now_ms=self._leader_now_ms,
+            store_now_ms=self._reading.now_ms,
+            undescribed=clock.undescribed,
+            without_id=clock.without_id,
+            digests=frozenset(announced | {clock.digest}),  # its own digest, even if the store has lost it
+            all_replicas_announced=self._announcements_missing_ms() == 0,
+        )
+
+    def _announcements_missing_ms(self) -> int:
+        """Return the ms until all live replicas have announced themselves after the store lost announcements."""
+        since_ms = self._reading.announcements_complete_since_ms
+        if since_ms is None:
+            return ANNOUNCEMENTS_COMPLETE_AFTER_MS
+        return max(0, since_ms + ANNOUNCEMENTS_COMPLETE_AFTER_MS - self._reading.now_ms)
+
+    def _quiet_ms(self, clock: ClockTerm) -> float:
+        """Return the time without a tick, in ms.
+
+        Wall time alone is not enough. If this machine's clock was set back, or if the last leader's clock was ahead,
+        the time without a tick would be too short by this difference, and a hold would be visible too late.
+        """
+        by_wall_ms = self._leader_now_ms - (clock.state.last_emitted_ms or self._started_ms)
+        return max(by_wall_ms, (self._now - clock.idle_since) * 1000)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._wait_s = min(self._wait_s, seconds)
+
+    # -- metadata and parameters ------------------------------------------------------------------------------------
+
+    def _metadata_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
+        age_s = self._now - clock.metadata_at
+        wanted = bool(clock.roster.missing or clock.undescribed or clock.without_id)
+        wanted = wanted or progress.unknown_seen_ms > clock.metadata_wanted_ms
+        idle = (self._now - clock.idle_since) * 1000 >= clock.spec.effective_hold_after_ms
+        every_s = METADATA_EVERY_WHILE_IDLE_S if idle else METADATA_EVERY_S
+        return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
+
+    def _refresh_metadata(self, works: list[_Work]) -> None:
+        """Read the metadata of all topics that the round needs, in one question, and merge them into rosters."""
+        if not works:
+            return
+        began_at = self._parts.time.monotonic()
+        metadata = self._parts.topics.describe(sorted({topic for work in works for topic in work.clock.spec.topics}))
+        self._term.cluster_id = metadata.cluster_id
+        self._keep_alive()
+        for work in works:
+            work.clock.metadata_at = began_at
+            if work.progress is not None:
+                work.clock.metadata_wanted_ms = work.progress.unknown_seen_ms
+            work.roster = self._merge(work, metadata)
+
+    def _merge(self, work: _Work, metadata: ClusterMetadata) -> Roster:
+        clock, topics = work.clock, work.clock.spec.topics
+        clock.undescribed = {topic: metadata.failures[topic] for topic in topics if topic in metadata.failures}
+        listed = {topic: metadata.topics[topic] for topic in topics if topic in metadata.topics}
+        clock.without_id = ()
+        if clock.spec.require_topic_ids:
+            clock.without_id = tuple(topic for topic, found in sorted(listed.items()) if not found.id)
+            listed = {topic: found for topic, found in listed.items() if found.id}
+        stored = {} if clock.prepared else clock.store.roster_topics()
+        remembered = merge_topics(clock.state.topics, stored)
+        return merge_metadata(remembered, listed, topics, clock.state.excluded())
+
+    def _adopt_metadata(self, work: _Work, roster: Roster) -> None:
+        """Commit a roster or a group that differs from the last record before it goes to the store. Drop due ticks."""
+        clock = work.clock
+        if roster != clock.roster:
+            work.due = range(0)
+        if clock.state.topics != roster.topics or clock.state.group != clock.spec.group:
+            state = replace(clock.state, topics=dict(roster.topics), group=clock.spec.group, config_digest=clock.digest)
+            work.control, work.due = Record(clock.spec.name, state), range(0)
+
+    def _parameters_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
+        switched = progress.create_time_seen_ms > clock.create_time_seen_ms == 0
+        return switched or self._now - clock.parameters_at >= PARAMETERS_EVERY_S
+
+    def _write_parameters(self, clock: ClockTerm, progress: ProgressReading | None) -> None:
+        """Read the topics' timestamp types, and write the clock's parameters to the store.
+
+        Raises:
+            StoreMismatch: the store belongs to another cluster or format.
+            MetadataUnavailable: Kafka does not answer.
+        """
+        seen_ms = 0 if progress is None else progress.create_time_seen_ms
+        if seen_ms and self._reading.now_ms - seen_ms > CREATE_TIME_STAYS_MS:
+            seen_ms = 0
+        began_at = self._parts.time.monotonic()
+        parameters = resolve_parameters(clock.spec, self._parts.topics, create_time_seen=bool(seen_ms))
+        self._keep_alive()
+        identity = StoreIdentity(self._term.cluster_id)
+        clock.store.claim(self._term.token, identity, parameters, self._started_ms)
+        clock.parameters, clock.parameters_at, clock.create_time_seen_ms = parameters, began_at, seen_ms
+
+    @contextmanager
+    def _isolated(self, clock: ClockTerm) -> Iterator[None]:
+        """Keep an error of one clock from the other clocks."""
+        try:
+            yield
+        except StoreMismatch as error:
+            detail = (
+                f"{error}: give this installation its own redis.url or redis.prefix. If these Redis keys are left "
+                "over, for example from before Kafka was recreated, delete them"
+            )
+            clock.trouble.fail(Hold(Reason.STORE_MISMATCH, detail=detail), self._now)
+            clock.prepared = False
+        except ChainBroken as error:
+            logger.warning("store's stream has changed", extra={"clock": clock.spec.name, "detail": str(error)})
+            clock.prepared = False
+
+    # -- the transaction and what follows it --------------------------------------------------------------------------
+
+    def _commit(self, works: list[_Work]) -> None:
+        """Commit control records and ticks in one transaction, then write what is confirmed to the store.
+
+        Clocks whose records were rejected before are committed after the others, in a transaction of their own.
+        """
+        shares = share_ticks({work.clock.spec.name: work.due for work in works if work.due})
+        for suspects in (False, True):
+            group = [work for work in works if work.clock.trouble.rejected == suspects]
+            records = [record for work in group for record in self._records(work, shares)]
+            if records:
+                self._keep_alive()
+                self._append(group, records)
+            for work in group:
+                with self._isolated(work.clock):
+                    self._write(work, [record for record in records if record.clock == work.clock.spec.name])
+
+    def _records(self, work: _Work, shares: Mapping[str, range]) -> Iterable[Record]:
+        if work.control is not None:
+            yield work.control
+        elif work.inputs is not None and work.due:
+            clock = work.clock
+            yield from make_records(
+                clock.spec.name, work.inputs, shares[clock.spec.name], self._leader_now_ms, clock.digest
+            )
+
+    def _append(self, works: list[_Work], records: list[Record]) -> None:
+        try:
+            self._term.append(self._parts.ticklog, records, self._keep_alive)
+        except (TickLogUnavailable, RecordRejected) as error:
+            # Nothing was committed, so results can be written at once. Callers don't wait until the requests expire.
+            for work in works:
+                if work.batch is not None:
+                    write_failures(work.clock, self._term.token, work.batch, str(error))
+            raise
+
+    def _write(self, work: _Work, records: list[Record]) -> None:
+        """Write the confirmed changes of one clock to the store."""
+        clock, token = work.clock, self._term.token
+        if work.batch is not None:
+            if work.batch.sets_first_tick:
+                clock.truncated, clock.in_log, clock.prepared = None, True, False
+            if work.batch.accepted:
+                self._write_roster(clock, replace(clock.roster, excluded=clock.state.excluded()))
+            write_results(clock, token, work.batch)
+        if not clock.prepared and work.roster is not None:
+            self._prepare(work, work.roster)
+        elif work.roster is not None and work.roster != clock.roster:
+            self._write_roster(clock, work.roster)
+        ticks = [record.tick for record in records if record.tick is not None]
+        if ticks:
+            clock.idle_since = self._parts.time.monotonic()
+            published_ms = clock.store.publish(token, ticks)
+            crossed_ms = None if work.progress is None or clock.was_blocked else work.progress.boundary_crossed_at_ms
+            clock.was_blocked = False
+            latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
+            self._observer.ticked(clock.spec.name, len(ticks), latency_s)
+        clock.trouble.end(committed=bool(records))
+
+    def _prepare(self, work: _Work, roster: Roster) -> None:
+        """Write a clock's parameters and roster, and make its stream agree with the log."""
+        clock = work.clock
+        self._write_parameters(clock, work.progress)
+        self._write_roster(clock, roster)
+        if compare_stream(self._term, clock):
+            self._restoration.add(clock.spec.name)
+        else:
+            self._restoration.drop(clock.spec.name)
+        clock.prepared = True
+
+    def _write_roster(self, clock: ClockTerm, roster: Roster) -> None:
+        """Write the complete roster to the store with a new generation, and with exclusions and pause."""
+        if roster != clock.roster:
+            topics = {topic: metadata.partitions for topic, metadata in roster.topics.items()}
+            extra = {"clock": clock.spec.name, "topics": topics, "missing": list(roster.missing)}
+            logger.info("roster changed", extra=extra)
+        generation, state = int(self._parts.new_id()[:12], 16), clock.state
+        clock.generation, clock.roster = generation, roster
+        clock.store.write_roster(self._term.token, roster, generation, state.exclusions, state.pause)
+        self._wait_s = 0.0

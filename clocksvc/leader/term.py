@@ -1,0 +1,133 @@
+"""What a leader knows during one term. A term ends when the leader loses or releases the lease, or after an error of
+the tick log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clocksvc.clock.holds import Hold
+from clocksvc.clock.log_record import ClockState, LogEntry, Record, encode_message
+from clocksvc.clock.log_state import LogState
+from clocksvc.clock.roster import Roster
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.progress import ClockParameters
+from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.tick_log import KeepAlive, TickLog
+from clocksvc.runtime.backoff import CLOCK_RETRY
+
+
+@dataclass(slots=True)
+class Trouble:
+    """An error of one clock, which is left out of the rounds for a while. It survives the term.
+
+    Attributes:
+        hold: the hold while the clock has the error; None without an error.
+        retry_at: monotonic time at which the clock is tried again.
+        failures: the number of consecutive errors.
+        rejected: True if the brokers rejected a record of the clock. Its records are then committed in a transaction of
+            their own until one is accepted.
+    """
+
+    hold: Hold | None = None
+    retry_at: float = float("-inf")
+    failures: int = 0
+    rejected: bool = False
+
+    def fail(self, hold: Hold, now: float, *, rejected: bool = False) -> None:
+        """Note an error."""
+        self.failures += 1
+        self.hold, self.retry_at = hold, now + CLOCK_RETRY.delay_s(self.failures)
+        self.rejected = self.rejected or rejected
+
+    def end(self, *, committed: bool) -> None:
+        """Note a success. If records were rejected, only a commit of records is a success."""
+        if committed or not self.rejected:
+            self.hold, self.failures, self.rejected = None, 0, False
+
+
+@dataclass(slots=True)
+class ClockTerm:
+    """One clock during a term.
+
+    Attributes:
+        digest: the digest of the leader's configuration of the clock.
+        state: the clock's state in its last committed record.
+        in_log: True if the log has a record of the clock, or if it is certain that the clock never ticked.
+        parameters: the clock's parameters, as they were written to the store; None before that.
+        roster: the roster, as it was written to the store.
+        undescribed: the topics that Kafka did not describe in the last metadata, with the reason.
+        without_id: the topics without an id in the last metadata, if the clock requires topic ids.
+        generation: the roster's generation in the store.
+        prepared: True if parameters, roster and stream in the store agree with the log. Cleared to prepare them again.
+        truncated: the hold of a clock whose tick log has lost ticks. Only `clocksvc init` ends it.
+        trouble: the errors of this clock alone.
+        unreadable: the hold of a clock whose last record this version can't read.
+        metadata_at: monotonic time at which the last metadata request began.
+        metadata_wanted_ms: `unknown_seen_ms` of the store at the last metadata request. A larger value there makes a
+            new request due.
+        parameters_at: monotonic time at which the topics' timestamp types were last read.
+        create_time_seen_ms: `create_time_seen_ms` of the store, as it is in effect in `parameters`.
+        idle_since: monotonic time of the clock's last tick in this term; before its first tick, of the term's begin.
+        was_blocked: True if the last evaluation found a hold that no report can end. The time until the next tick is
+            then no latency.
+        committed_request_ids: the requests in the record with which this term began. They are done, but the results may
+            not be written yet.
+    """
+
+    spec: ClockSpec
+    store: Store
+    digest: str
+    state: ClockState
+    in_log: bool
+    idle_since: float
+    trouble: Trouble
+    parameters: ClockParameters | None = None
+    roster: Roster = field(default_factory=lambda: Roster({}))
+    undescribed: Mapping[str, str] = field(default_factory=dict)
+    without_id: tuple[str, ...] = ()
+    generation: int = 0
+    prepared: bool = False
+    truncated: Hold | None = None
+    unreadable: Hold | None = None
+    metadata_at: float = float("-inf")
+    metadata_wanted_ms: int = 0
+    parameters_at: float = float("-inf")
+    create_time_seen_ms: int = 0
+    was_blocked: bool = False
+    committed_request_ids: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Term:
+    """A term of a log's leader.
+
+    Attributes:
+        token: the lease's token.
+        end: the end of the log, where the next transaction must begin.
+        log: the state of the log up to `end`.
+        clocks: the configured clocks of the log, by name.
+        cluster_id: the id of the Kafka cluster; "" before the first metadata.
+        writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
+    """
+
+    token: str
+    end: int
+    log: LogState
+    clocks: dict[str, ClockTerm]
+    cluster_id: str = ""
+    writing: bool = False
+
+    def append(self, ticklog: TickLog, records: list[Record], keep_alive: KeepAlive) -> None:
+        """Commit records in one transaction. When this returns, it is confirmed, and the states are up to date.
+
+        Raises:
+            ClocksvcError: as `TickLog.append`. The term is over, because the writer can't be used again.
+        """
+        messages = [encode_message(record) for record in records]
+        self.writing = True
+        end = ticklog.append(messages, self.end, keep_alive)
+        self.writing = False
+        for offset, message in enumerate(messages, self.end):
+            self.log.add(LogEntry(offset, message))
+        self.end = end
+        for record in records:
+            self.clocks[record.clock].state = record.state
