@@ -84,16 +84,18 @@ class TickLog(Protocol):
         """Commit messages in one transaction that begins exactly at offset `end`, and return the new end.
 
         When this returns, the commit is confirmed: the messages are durable, visible and in order, their marker is in
-        the log, and no other record is. If this raises, call `fence` and `bounds` before the next `append`.
+        the log, and no other record is. If this raises, the log may contain all messages, some of the first ones, or
+        none: call `fence` and `bounds`, and read the log, before the next `append`. No messages: no transaction.
 
         Raises:
             OffsetGap: the transaction does not begin at `end`, its offsets are not contiguous, or another record
-                follows. `end` was stale, or a delayed request of an earlier transaction ended this one.
+                follows. `end` was stale, another program wrote, or a delayed request of an earlier transaction ended
+                this one.
             RecordRejected: the brokers reject some of the messages, for example because they are too large. The error
-                contains their keys. Nothing was committed.
-            Fenced: another writer fenced this one; nothing was committed.
+                contains their keys.
+            Fenced: another writer fenced this one, or `fence` was not called after a failure.
             OutcomeUnknown: the commit was not acknowledged, or is not visible.
-            TickLogUnavailable: nothing was committed.
+            TickLogUnavailable: the transaction failed before its commit.
         """
 
     def close(self) -> None:

@@ -56,17 +56,18 @@ def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]
     return {"log_level": 4, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
 
 
-def leader_transactional_id(tick_log: str) -> str:
-    """Return the transactional id with which leaders write a tick log."""
-    return f"clocksvc.{tick_log}"
+def leader_transactional_id(topic: str, log: int) -> str:
+    """Return the transactional id with which the leader of a log writes it."""
+    return f"clocksvc.{topic}.{log}"
 
 
-def dispatcher_id(tick_log: str, dispatcher: str) -> str:
+def dispatcher_id(topic: str, clock: str, dispatcher: str) -> str:
     """Return the id of a dispatcher. It is its transactional id and also the name of its consumer group.
 
-    A topic's name can't contain a colon. Therefore ids of different tick logs, dispatchers and leaders always differ.
+    Names of topics and clocks can't contain a colon. Therefore ids of different topics, clocks, dispatchers and leaders
+    always differ.
     """
-    return f"clocksvc.{tick_log}:{dispatcher}"
+    return f"clocksvc.{topic}:{clock}:{dispatcher}"
 
 
 def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Creates the topics that clocksvc itself writes (tick logs and checkpoint topics), and checks their settings."""
+"""Creates the topics that clocksvc itself writes (tick log and checkpoints), and checks their settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
+from clocksvc.clock.logs import LOGS
 from clocksvc.errors import Unavailable
 from clocksvc.kafka.admin import Admin, config_values
 from clocksvc.kafka.client import PAUSE_S, UNKNOWN_TOPIC, SlicedDeadline, error_code
@@ -15,19 +16,21 @@ from clocksvc.kafka.tick_log_topic import REPLICATION, TickLogTopic, raise_if_un
 
 @dataclass(frozen=True, slots=True)
 class InternalTopic:
-    """A topic with one partition that clocksvc writes. `str` gives its name in error messages.
+    """One partition of a topic that clocksvc writes. `str` gives the topic's name in error messages.
 
     Attributes:
         kind: what error messages call the topic, such as `tick log`.
+        partition: the number of the log.
         unavailable: the class of error that is raised when the topic can't be read or written.
     """
 
     name: str
     kind: str
     unavailable: type[Unavailable]
+    partition: int
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r}"
+        return f"{self.kind} {self.name!r} (partition {self.partition})"
 
     def acls(self, operations: str) -> dict[str, str]:
         """Return the permissions that a request needs, in the form for `explain_missing_acl`."""
@@ -84,6 +87,7 @@ class _Requests:
             cleanup_policy=values.get("cleanup.policy", "delete"),
             timestamp_type=values.get("message.timestamp.type", "CreateTime"),
             min_compaction_lag_ms=int(values.get("min.compaction.lag.ms", "0")),
+            max_message_bytes=int(values.get("max.message.bytes", "1048588")),
             replication=min((len(partition.replicas) for partition in topic.partitions), default=0),
             min_insync=int(values.get("min.insync.replicas", "1")),
             brokers=self._brokers(),
@@ -92,7 +96,7 @@ class _Requests:
     def create(self, config: Callable[[int], Mapping[str, str]]) -> TickLogTopic:
         """Create the topic, unless another process has just created it. Wait until brokers list it, and return it."""
         brokers = self._brokers()
-        new = NewTopic(self._topic.name, 1, min(brokers, REPLICATION), config=dict(config(brokers)))
+        new = NewTopic(self._topic.name, LOGS, min(brokers, REPLICATION), config=dict(config(brokers)))
         (future,) = self._admin.ask(
             lambda client: client.create_topics([new], request_timeout=self._timeout_s), self._deadline
         ).values()

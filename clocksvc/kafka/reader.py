@@ -1,21 +1,29 @@
-"""Reads records of an internal topic by offset. Does not decode them."""
+"""Reads records of an internal topic's partition by offset. Does not decode them."""
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import cast
+from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_record import TYPE_HEADER, Message
+from clocksvc.clock.log_record import TYPE_HEADER, LogEntry, Message
 from clocksvc.kafka.client import PAUSE_S, ClientLog, SlicedDeadline, client_settings, describe_error, translate_errors
 from clocksvc.kafka.internal_topic import InternalTopic
 
 _NOT_READABLE = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
 
 
+class Ends(NamedTuple):
+    """The offsets of a partition: the first one, the last stable offset, and the high watermark."""
+
+    low: int
+    stable: int
+    high: int
+
+
 class Reader:
-    """Reads one topic with two consumers, one for each isolation level. The consumers do not join a group.
+    """Reads one partition with a consumer that does not join a group and reads committed records only.
 
     Every method with a deadline blocks until the deadline at most. It raises `topic.unavailable` if brokers do not
     answer or the topic can't be read.
@@ -24,66 +32,83 @@ class Reader:
     def __init__(self, topic: InternalTopic, settings: Mapping[str, str]) -> None:
         self._topic = topic
         self._acls = topic.acls("Read")
-        self._committed = self._consumer(settings, "read_committed")
-        self._uncommitted = self._consumer(settings, "read_uncommitted")
+        fixed = client_settings(
+            settings,
+            group_id="clocksvc",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            # Each read ends at the end of the topic. There a broker would wait for more records, for this time.
+            fetch_wait_max_ms=0,
+            check_crcs=True,
+        )
+        with translate_errors(topic.unavailable, f"a consumer of the {topic} can't be created"):
+            self._consumer = Consumer(fixed, logger=ClientLog())
 
-    def watermarks(self, deadline: SlicedDeadline) -> tuple[int, int, int]:
-        """Ask the partition leader for the low watermark, the last stable offset and the high watermark."""
-        low, stable = self._watermarks(self._committed, deadline)
-        return low, stable, self.end(deadline)
+    def stable_bounds(self, deadline: SlicedDeadline) -> tuple[int, int]:
+        """Ask the partition's leader for the low watermark and the last stable offset."""
+        failure = None
+        for slice_s in deadline:
+            try:
+                low, stable = self._consumer.get_watermark_offsets(self._position(), timeout=slice_s / 2, cached=False)
+                return low, stable
+            except KafkaException as raised:
+                failure = raised
+                self._recover(slice_s)
+        raise self._failure("can't read the end offset of", failure)
 
-    def end(self, deadline: SlicedDeadline) -> int:
-        """Ask the partition leader for the high watermark."""
-        return self._watermarks(self._uncommitted, deadline)[1]
+    def ends(self, deadline: SlicedDeadline) -> Ends:
+        """Ask the partition's leader for all ends: first for those of `stable_bounds`, then for the high watermark."""
+        low, stable = self.stable_bounds(deadline)
+        # The answer to a fetch at the last stable offset contains the high watermark.
+        self._fetch(stable, stable, deadline)
+        _, high = self._consumer.get_watermark_offsets(self._position(), cached=True)
+        return Ends(low, stable, max(stable, high))
 
-    def read(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
+    def read(self, start: int, end: int, deadline: SlicedDeadline) -> list[LogEntry]:
         """Return all committed records from offset `start` to before offset `end`.
 
         `end` must not be above the last stable offset.
         """
-        return self._read(self._committed, start, end, deadline)
+        return self._fetch(start, end, deadline) if start < end else []
 
-    def read_uncommitted(self, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
-        """Return all records from offset `start` to before offset `end`, also those of aborted or open transactions."""
-        return self._read(self._uncommitted, start, end, deadline)
+    def offset_at(self, timestamp_ms: int, deadline: SlicedDeadline) -> int | None:
+        """Return the first offset with this timestamp or a later one; None if there is none.
 
-    def pause(self, seconds: float) -> None:
-        """Wait for `seconds`, and deliver the log lines of both clients."""
-        self._uncommitted.poll(0)
-        self._committed.poll(seconds)
-
-    def close(self) -> None:
-        self._committed.close()
-        self._uncommitted.close()
-
-    def _watermarks(self, consumer: Consumer, deadline: SlicedDeadline) -> tuple[int, int]:
-        failure = None
+        It can be the offset of a marker or of an aborted record.
+        """
+        failure: KafkaException | None = None
         for slice_s in deadline:
             try:
-                low, end = consumer.get_watermark_offsets(
-                    TopicPartition(self._topic.name, 0), timeout=slice_s / 2, cached=False
-                )
-                return low, end
+                (found,) = self._consumer.offsets_for_times([self._position(timestamp_ms)], timeout=slice_s / 2)
+                if found.error is None:
+                    return found.offset if found.offset >= 0 else None
+                failure = KafkaException(found.error)
             except KafkaException as raised:
                 failure = raised
-                self.pause(min(PAUSE_S, slice_s))
-                self._refresh_metadata(slice_s / 4)
-        raise self._topic.unavailable(
-            f"can't read the end offset of the {self._topic}: {self._reason(failure)}"
-        ) from failure
+            self._recover(slice_s)
+        raise self._failure("can't find an offset by time in", failure)
 
-    def _read(self, consumer: Consumer, start: int, end: int, deadline: SlicedDeadline) -> list[Message]:
-        found: list[Message] = []
+    def pause(self, seconds: float) -> None:
+        """Wait for `seconds`, and deliver the client's log lines."""
+        self._consumer.poll(seconds)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _fetch(self, start: int, end: int, deadline: SlicedDeadline) -> list[LogEntry]:
+        found: list[LogEntry] = []
         failure = None
-        consumer.assign([TopicPartition(self._topic.name, 0, start)])
+        self._consumer.assign([self._position(start)])
         try:
             for slice_s in deadline:
-                polled = consumer.poll(slice_s)
+                polled = self._consumer.poll(slice_s)
                 if polled is None:
                     continue
                 error, offset = polled.error(), cast(int, polled.offset())
                 if error is None and offset < end:
-                    found.append(_message(polled))
+                    found.append(LogEntry(offset, _message(polled)))
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     failure = KafkaException(error)
                     if error.code() in _NOT_READABLE:
@@ -93,41 +118,32 @@ class Reader:
         except KafkaException as raised:
             failure = raised
         finally:
-            consumer.unassign()
+            self._consumer.unassign()
         why = describe_error(failure, self._acls)
         raise self._topic.unavailable(f"the {self._topic} can't be read to its end: {why}") from failure
 
-    def _refresh_metadata(self, timeout_s: float) -> None:
-        """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer."""
-        for consumer in (self._committed, self._uncommitted):
-            with suppress(KafkaException):
-                consumer.list_topics(self._topic.name, timeout=timeout_s)
+    def _position(self, offset: int = 0) -> TopicPartition:
+        return TopicPartition(self._topic.name, self._topic.partition, offset)
 
-    def _reason(self, failure: KafkaException | None) -> str:
-        """Return the reason of a failure, for an error message.
+    def _recover(self, slice_s: float) -> None:
+        """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer."""
+        self.pause(min(PAUSE_S, slice_s))
+        with suppress(KafkaException):
+            self._consumer.list_topics(self._topic.name, timeout=slice_s / 4)
+
+    def _failure(self, what: str, failure: KafkaException | None) -> Exception:
+        """Return the error of a failed request.
 
         Prefers the error in the topic's metadata, because the consumer's own error does not contain the cause.
         """
         try:
-            listed = self._committed.list_topics(self._topic.name, timeout=PAUSE_S).topics[self._topic.name].error
+            listed = self._consumer.list_topics(self._topic.name, timeout=PAUSE_S).topics[self._topic.name].error
         except KafkaException:
             listed = None
-        return describe_error(failure if listed is None else KafkaException(listed), self._acls)
-
-    def _consumer(self, settings: Mapping[str, str], isolation_level: str) -> Consumer:
-        fixed = client_settings(
-            settings,
-            group_id="clocksvc",
-            isolation_level=isolation_level,
-            enable_auto_commit=False,
-            enable_partition_eof=True,
-            auto_offset_reset="error",
-            # Each read ends at the end of the topic. There a broker would wait for more records, for this time.
-            fetch_wait_max_ms=0,
-            check_crcs=True,
-        )
-        with translate_errors(self._topic.unavailable, f"a consumer of the {self._topic} can't be created"):
-            return Consumer(fixed, logger=ClientLog())
+        why = describe_error(failure if listed is None else KafkaException(listed), self._acls)
+        error = self._topic.unavailable(f"{what} the {self._topic}: {why}")
+        error.__cause__ = failure
+        return error
 
 
 def _message(polled: KafkaMessage) -> Message:

@@ -1,18 +1,19 @@
-"""Reads and writes the tick log in Kafka."""
+"""Reads and writes one log of the tick log in Kafka."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
-from clocksvc.clock.log_record import Message, Record, decode_message, encode_message
-from clocksvc.errors import Fenced, OpenTransaction, OutcomeUnknown, TickLogUnavailable, UnreadableRecord
-from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.clock.log_record import LogEntry, Message
+from clocksvc.errors import Fenced, OffsetGap, OpenTransaction, OutcomeUnknown, TickLogUnavailable
+from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, leader_transactional_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
-from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, marked, settle
+from clocksvc.kafka.tick_log_topic import wanted_config
+from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, await_stable, settle
 from clocksvc.kafka.writer import Writer
 
 logger = logging.getLogger("clocksvc.ticklogs")
@@ -20,160 +21,130 @@ logger = logging.getLogger("clocksvc.ticklogs")
 TIMEOUT_S = 6.0
 SETTLE_S = 5.0
 
-_TAIL_CHUNK = 16
-_FIRST_CHUNK = 1_000
-_LAST_CHUNK = 10_000
-_LAST_WRITTEN = 10_000
-"""How many of the last offsets `last_written` reads. At most two transactions of a writer can lose their ends, each of
-at most 500 ticks. The other offsets are for failed attempts to commit these ticks again."""
+_FILLER = Message(b"_aborted", b"", "aborted")
+"""The record of a transaction that is aborted to end a hanging one."""
 
 
-def tick_log_topic(name: str) -> InternalTopic:
-    """Describe the topic of a tick log, for requests and error messages."""
-    return InternalTopic(name, "tick log", TickLogUnavailable)
+def tick_log_topic(name: str, log: int) -> InternalTopic:
+    """Describe the partition of a log, for requests and error messages."""
+    return InternalTopic(name, "tick log", TickLogUnavailable, log)
 
 
 class KafkaTickLog:
-    """Implements TickLog: the tick log of one clock, in Kafka.
+    """Implements TickLog: one log, in Kafka.
 
     Args:
         topic: the name of the tick log's topic.
-        clock: the clock's name.
+        log: the number of the log, which is its partition.
         settings: librdkafka settings from the configuration.
         time: the clock for deadlines.
+        keep_ms: how long all ticks are kept, for a new topic.
         timeout_s: how long a call waits for brokers.
-        settle_s: how long reads wait for the end of another writer's transaction.
+        settle_s: how long `bounds` waits for the end of another producer's transaction.
     """
 
     def __init__(
         self,
         topic: str,
-        clock: str,
+        log: int,
         settings: Mapping[str, str],
         time: Time,
+        keep_ms: int,
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic, self._clock, self._settings, self._time = tick_log_topic(topic), clock, settings, time
-        self._timeout_s, self._settle_s = timeout_s, settle_s
+        self._topic, self._settings, self._time = tick_log_topic(topic, log), settings, time
+        self._keep_ms, self._timeout_s, self._settle_s = keep_ms, timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._hanging = HangingTransactionResolver(Message(clock.encode(), b"", "aborted"))
-        self._unconfirmed: int | None = None
-
-    @property
-    def writable(self) -> bool:
-        return self._writer is not None and self._writer.usable
+        self._hanging = HangingTransactionResolver(_FILLER)
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
-        ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive))
+        config = partial(wanted_config, keep_ms=self._keep_ms)
+        ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), config)
 
     def fence(self, keep_alive: KeepAlive) -> None:
         self._discard_writer()
-        self._writer = Writer(self._topic, leader_transactional_id(self._topic.name), self._settings, self._timeout_s)
-        try:
-            self._writer.fence(self._deadline(keep_alive))
-        finally:
-            self._discard_unusable()
+        transactional_id = leader_transactional_id(self._topic.name, self._topic.partition)
+        writer = Writer(self._topic, transactional_id, self._settings, self._timeout_s)
+        writer.fence(self._deadline(keep_alive))
+        self._writer = writer
 
-    def tail(self, keep_alive: KeepAlive) -> Tail:
+    def stable_bounds(self, keep_alive: KeepAlive) -> LogBounds:
         with self._reading() as reader:
-            settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
+            return LogBounds(*reader.stable_bounds(self._deadline(keep_alive)))
+
+    def bounds(self, keep_alive: KeepAlive) -> LogBounds:
+        with self._reading() as reader:
+            wait = SlicedDeadline(self._time, self._settle_s, keep_alive)
             self._end_hanging(reader, keep_alive)
-            low, end = self._settle(reader, keep_alive, settle_deadline)
-            found = next(self._newest_first(reader, low, end, _TAIL_CHUNK, keep_alive), None)
-        return Tail(None if found is None else decode_message(self._clock, found), low)
-
-    def backwards(self, keep_alive: KeepAlive) -> Iterator[Record]:
-        with self._reading() as reader:
-            low, end = self._settle(reader, keep_alive)
-            for found in self._newest_first(reader, low, end, _FIRST_CHUNK, keep_alive):
-                with suppress(UnreadableRecord):
-                    yield decode_message(self._clock, found)
-
-    def last_written(self, keep_alive: KeepAlive) -> list[Record]:
-        with self._reading() as reader:
-            low, end = self._settle(reader, keep_alive)
-            found = reader.read_uncommitted(max(low, end - _LAST_WRITTEN), end, self._deadline(keep_alive))
-        records = []
-        for one in found:
-            with suppress(UnreadableRecord):
-                records.append(decode_message(self._clock, one))
-        return records
-
-    def append(self, records: Sequence[Record], keep_alive: KeepAlive) -> None:
-        if not records:
-            return
-        if self._writer is None:
-            raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
-        try:
-            self._unconfirmed = self._writer.append(
-                [encode_message(record) for record in records], self._deadline(keep_alive)
-            )
-        finally:
-            self._discard_unusable()
-        if any(record.tick is None for record in records):
-            self.await_commit_marker(keep_alive)
-
-    def await_commit_marker(self, keep_alive: KeepAlive) -> None:
-        last, self._unconfirmed = self._unconfirmed, None
-        if last is None:
-            return
-        try:
-            self._await_marker(last, keep_alive)
-        except BaseException:
-            self._discard_writer()
-            raise
-
-    def close(self) -> None:
-        self._discard_writer()
-        self._close_reader()
-
-    def _await_marker(self, last: int, keep_alive: KeepAlive) -> None:
-        new_deadline = partial(self._deadline, keep_alive)
-        try:
-            with self._reading() as reader:
-                # The marker is the only offset after the record. Otherwise `init` has fenced this writer and aborted
-                # the transaction, or a producer that is not clocksvc has written to the topic.
-                if marked(reader, last, new_deadline(), new_deadline) and reader.end(new_deadline()) == last + 2:
-                    return
-        except TickLogUnavailable as error:
-            raise OutcomeUnknown(f"unknown whether the {self._topic} contains the last commit: {error}") from error
-        raise OutcomeUnknown(
-            f"Kafka confirmed a commit, but its records are not in the {self._topic}, or not at its end"
-        )
-
-    def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
-        if self._writer is None or not self._writer.usable:
-            return
-        new_deadline = partial(self._deadline, keep_alive)
-        try:
-            offset = self._hanging.end(
-                reader, self._writer, partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive), new_deadline
-            )
-        finally:
-            self._discard_unusable()
-        if offset is not None:
-            logger.warning("hanging transaction ended", extra={"clock": self._clock, "offset": offset})
-
-    def _settle(
-        self, reader: Reader, keep_alive: KeepAlive, settle_deadline: SlicedDeadline | None = None
-    ) -> tuple[int, int]:
-        """Wait until no transaction is open, and return the log's first offset and end offset."""
-        wait = settle_deadline or SlicedDeadline(self._time, self._settle_s, keep_alive)
-        ends = settle(reader, wait, partial(self._deadline, keep_alive))
+            ends = settle(reader, wait, partial(self._deadline, keep_alive))
         if ends is None:
             raise OpenTransaction(
                 f"another producer has an open transaction on the {self._topic}, which only clocksvc may write. Stop "
                 f"that producer, or find its transaction with kafka-transactions find-hanging and abort it"
             )
-        return ends
+        return LogBounds(ends.low, ends.stable)
 
-    def _newest_first(self, reader: Reader, low: int, end: int, chunk: int, keep_alive: KeepAlive) -> Iterator[Message]:
-        while end > low:
-            start = max(low, end - chunk)
-            yield from reversed(reader.read(start, end, self._deadline(keep_alive)))
-            end, chunk = start, min(2 * chunk, _LAST_CHUNK)
+    def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        with self._reading() as reader:
+            return reader.read(start, end, self._deadline(keep_alive))
+
+    def offset_at(self, timestamp_ms: int, keep_alive: KeepAlive) -> int:
+        with self._reading() as reader:
+            found = reader.offset_at(timestamp_ms, self._deadline(keep_alive))
+            return reader.stable_bounds(self._deadline(keep_alive))[1] if found is None else found
+
+    def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
+        # It is used again only if all of this succeeds.
+        writer, self._writer = self._writer, None
+        if writer is None:
+            raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
+        try:
+            if messages:
+                deadline = self._deadline(keep_alive)
+                end = self._confirm(writer.append(messages, deadline, begin=end), deadline)
+        except BaseException:
+            writer.discard()
+            raise
+        self._writer = writer
+        return end
+
+    def close(self) -> None:
+        self._discard_writer()
+        self._close_reader()
+
+    def _confirm(self, last: int, deadline: SlicedDeadline) -> int:
+        """Wait until the log has the marker of a transaction whose last record has offset `last`.
+
+        Returns the log's end, which is the offset after the marker.
+        """
+        end = last + 2
+        try:
+            with self._reading() as reader:
+                stable = await_stable(reader, end, deadline, lambda: deadline)
+        except TickLogUnavailable as error:
+            raise OutcomeUnknown(f"unknown whether the {self._topic} contains the last commit: {error}") from error
+        if stable is None:
+            raise OutcomeUnknown(f"Kafka confirmed a commit, but its marker is not in the {self._topic}")
+        if stable > end:
+            raise OffsetGap(f"another producer has written to the {self._topic}, which only clocksvc may write")
+        return end
+
+    def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        new_deadline = partial(self._deadline, keep_alive)
+        marker_wait = partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive)
+        try:
+            offset = self._hanging.end(reader, writer, marker_wait, new_deadline)
+        except BaseException:
+            writer.discard()
+            raise
+        self._writer = writer
+        if offset is not None:
+            logger.warning("hanging transaction ended", extra={"log": self._topic.partition, "offset": offset})
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
@@ -191,12 +162,8 @@ class KafkaTickLog:
         if reader is not None:
             reader.close()
 
-    def _discard_unusable(self) -> None:
-        if self._writer is not None and not self._writer.usable:
-            self._discard_writer()
-
     def _discard_writer(self) -> None:
-        writer, self._writer, self._unconfirmed = self._writer, None, None
+        writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
 

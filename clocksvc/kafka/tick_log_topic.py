@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+from clocksvc.clock.log_record import MAX_RECORD_BYTES
 from clocksvc.clock.logs import LOGS
 from clocksvc.errors import TickLogMisconfigured
 
 MIN_COMPACTION_LAG_MS = 30 * 86_400_000
+MIN_MESSAGE_BYTES = 2 * MAX_RECORD_BYTES
+"""Every batch of a writer is smaller than this: it has one record, or at most 64 KiB."""
 REPLICATION = 3
 MIN_INSYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
 class TickLogTopic:
-    """The topic of a tick log or of checkpoints, as brokers describe it.
+    """The topic of the tick log or of checkpoints, as brokers describe it.
 
     Attributes:
         kind: what error messages call the topic.
@@ -25,6 +28,7 @@ class TickLogTopic:
     cleanup_policy: str = "compact"
     timestamp_type: str = "LogAppendTime"
     min_compaction_lag_ms: int = MIN_COMPACTION_LAG_MS
+    max_message_bytes: int = 1_048_588
     replication: int = 1
     min_insync: int = 1
     brokers: int = 1
@@ -34,11 +38,11 @@ class TickLogTopic:
         return f"{self.kind} {self.topic!r}"
 
 
-def wanted_config(brokers: int) -> dict[str, str]:
-    """Return the topic settings with which a tick log is created."""
+def wanted_config(brokers: int, keep_ms: int = MIN_COMPACTION_LAG_MS) -> dict[str, str]:
+    """Return the topic settings with which the tick log is created. `keep_ms` is the setting `tick_log.keep`."""
     return {
         "cleanup.policy": "compact",
-        "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
+        "min.compaction.lag.ms": str(keep_ms),
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(MIN_INSYNC if brokers >= REPLICATION else 1),
     }
@@ -62,10 +66,15 @@ def problems(topic: TickLogTopic) -> list[str]:
             f"{topic} has cleanup.policy={topic.cleanup_policy}, which can delete its newest record: "
             f"{_alter(topic, 'cleanup.policy', 'compact')}"
         )
+    if topic.max_message_bytes < MIN_MESSAGE_BYTES:
+        found.append(
+            f"{topic} has max.message.bytes={topic.max_message_bytes}, so brokers can reject a clock's records: "
+            f"{_alter(topic, 'max.message.bytes', str(MIN_MESSAGE_BYTES))}"
+        )
     return found
 
 
-def warnings(topic: TickLogTopic) -> list[str]:
+def warnings(topic: TickLogTopic, keep_ms: int = MIN_COMPACTION_LAG_MS) -> list[str]:
     """List settings that should be changed although no record is lost. The entries have the same form as `problems`."""
     found = []
     if topic.timestamp_type != "LogAppendTime":
@@ -73,11 +82,11 @@ def warnings(topic: TickLogTopic) -> list[str]:
             f"{topic} has message.timestamp.type={topic.timestamp_type}: "
             f"{_alter(topic, 'message.timestamp.type', 'LogAppendTime')}"
         )
-    if topic.min_compaction_lag_ms < MIN_COMPACTION_LAG_MS:
+    if topic.min_compaction_lag_ms < keep_ms:
         found.append(
-            f"{topic} has min.compaction.lag.ms={topic.min_compaction_lag_ms}, so ticks younger than 30 days can be "
-            f"compacted away before a subscriber reads them: "
-            f"{_alter(topic, 'min.compaction.lag.ms', str(MIN_COMPACTION_LAG_MS))}"
+            f"{topic} has min.compaction.lag.ms={topic.min_compaction_lag_ms}, so ticks younger than tick_log.keep can "
+            f"be compacted away before a subscriber reads them: "
+            f"{_alter(topic, 'min.compaction.lag.ms', str(keep_ms))}"
         )
     return found + _durability(topic)
 

@@ -5,7 +5,7 @@ from itertools import chain, repeat
 
 from clocksvc.clock.log_record import Message
 from clocksvc.kafka.client import PAUSE_S, SlicedDeadline
-from clocksvc.kafka.reader import Reader
+from clocksvc.kafka.reader import Ends, Reader
 from clocksvc.kafka.writer import Writer
 
 MARKER_TIMEOUT_S = 1.0
@@ -18,8 +18,8 @@ NewDeadline = Callable[[], SlicedDeadline]
 """Returns a new deadline for one request or one wait."""
 
 
-def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> tuple[int, int] | None:
-    """Wait until no transaction is open, and return the topic's first offset and end offset.
+def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> Ends | None:
+    """Wait until no transaction is open, and return the partition's ends.
 
     Args:
         wait: the deadline of the wait.
@@ -32,37 +32,39 @@ def settle(reader: Reader, wait: SlicedDeadline, new_deadline: NewDeadline) -> t
         The topic's `unavailable` error if Kafka does not answer.
     """
     for _ in _attempts(reader, wait):
-        low, stable, high = reader.watermarks(new_deadline())
-        if stable == high:
-            return low, stable
+        ends = reader.ends(new_deadline())
+        if ends.stable == ends.high:
+            return ends
+    return None
+
+
+def await_stable(reader: Reader, end: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> int | None:
+    """Wait until all transactions before offset `end` have ended, and return the last stable offset.
+
+    Arguments and errors are those of `settle`.
+
+    Returns:
+        None if such a transaction is still open at the deadline `wait`.
+    """
+    for _ in _attempts(reader, wait):
+        _, stable = reader.stable_bounds(new_deadline())
+        if stable >= end:
+            return stable
     return None
 
 
 def marked(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
-    """Wait until the topic has an offset after a transaction's last record. Normally this is the transaction's marker.
+    """Wait until the partition has an offset after a transaction's last record. Normally this is its marker.
+
+    Arguments and errors are those of `settle`.
 
     Args:
         last: the offset of the transaction's last record.
-        wait, new_deadline: see `settle`.
 
     Returns:
         False if there is no such offset at the deadline `wait`.
-
-    Raises:
-        The topic's `unavailable` error if Kafka does not answer.
     """
-    return any(0 <= last < reader.end(new_deadline()) - 1 for _ in _attempts(reader, wait))
-
-
-def ended(reader: Reader, last: int, wait: SlicedDeadline, new_deadline: NewDeadline) -> bool:
-    """Wait until the transaction of the record at offset `last` has ended, on a topic with several writers.
-
-    Arguments and errors are those of `marked`.
-
-    Returns:
-        False if this transaction, or one that began earlier, is still open at the deadline `wait`.
-    """
-    return any(0 <= last < reader.watermarks(new_deadline())[1] for _ in _attempts(reader, wait))
+    return any(reader.ends(new_deadline()).high > last + 1 for _ in _attempts(reader, wait))
 
 
 class HangingTransactionResolver:
@@ -102,13 +104,13 @@ class HangingTransactionResolver:
         """
         if settle(reader, marker_wait(), new_deadline) is not None:
             return None
-        _, stable, high = reader.watermarks(new_deadline())
+        _, stable, high = reader.ends(new_deadline())
         if stable in (high, self._foreign_from):
             return None
         filler = writer.end_hanging(self._filler, new_deadline())
         if not marked(reader, filler, marker_wait(), new_deadline):
             return None
-        own = settle(reader, marker_wait(), new_deadline) is not None or reader.watermarks(new_deadline())[1] > stable
+        own = settle(reader, marker_wait(), new_deadline) is not None or reader.ends(new_deadline()).stable > stable
         self._foreign_from = None if own else stable
         return stable if own else None
 

@@ -1,6 +1,8 @@
-"""A transactional producer for an internal topic. It fences earlier producers, and commits records in transactions.
+"""A transactional producer for one partition of an internal topic. It fences earlier producers with the same id.
 
-After an interruption, or a commit without an answer, a writer can't write again. See `Writer.usable`.
+A writer is not used again after a transaction that did not end with OK. Brokers may then still have a request that ends
+a transaction, and would apply it to the next transaction of the same producer. A new producer has a new epoch, so its
+transactions are safe.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,9 +10,10 @@ from contextlib import suppress
 from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Message as KafkaMessage
 
 from clocksvc.clock.log_record import TYPE_HEADER, Message
-from clocksvc.errors import Fenced, OutcomeUnknown
+from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected
 from clocksvc.kafka.client import (
     PAUSE_S,
     ClientLog,
@@ -27,20 +30,58 @@ from clocksvc.kafka.internal_topic import InternalTopic
 _TRANSACTION_MARGIN_S = 4.0
 """Brokers abort the open transaction of a dead writer this long after the writer's own timeout."""
 
-_Delivery = tuple[KafkaError | None, int]
-"""The delivery report of one record: the error (None for success) and the offset."""
+_BATCH_BYTES = 64 * 1024
+"""A larger record is alone in its batch, so that brokers that reject it do not reject others with it."""
+
+_REJECTED = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+}
+"""The errors that concern a record itself."""
 
 
 class _MustAbort(Exception):
     """The transaction failed before the commit. The message is the reason."""
 
 
+class _Deliveries:
+    """The delivery reports of a transaction's records.
+
+    Attributes:
+        offsets: the offset of each record that was delivered, by the record's index.
+        rejected: the indexes of the records that were rejected.
+        failure: the first error of another kind.
+    """
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, int] = {}
+        self.rejected: set[int] = set()
+        self.failure: KafkaError | None = None
+
+    @property
+    def reports(self) -> int:
+        """The number of reports, at least. It does not count further failures after the first one."""
+        return len(self.offsets) + len(self.rejected)
+
+    def report(self, index: int, error: KafkaError | None, sent: KafkaMessage) -> None:
+        """Add the report of the record with this index."""
+        if error is None:
+            self.offsets[index] = cast(int, sent.offset())
+        elif error.code() in _REJECTED:
+            self.rejected.add(index)
+        else:
+            self.failure = self.failure or error
+
+
 class Writer:
     """One producer. After it has become unusable, create a new writer.
 
     Attributes:
-        usable: True after `fence`. False again after the writer was fenced or interrupted, or if the outcome of a
-            transaction is unknown.
+        usable: True after `fence`. False again after any failure: see above.
     """
 
     def __init__(
@@ -58,6 +99,7 @@ class Writer:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            batch_size=_BATCH_BYTES,
         )
         with translate_errors(topic.unavailable, f"a producer for the {topic} can't be created"):
             self._producer = Producer(fixed, logger=self._log)
@@ -82,34 +124,46 @@ class Writer:
         why = describe_error(failure, self._acls)
         raise self._topic.unavailable(f"earlier writers of the {self._topic} can't be fenced: {why}") from failure
 
-    def append(self, messages: Sequence[Message], deadline: SlicedDeadline) -> int:
+    def append(self, messages: Sequence[Message], deadline: SlicedDeadline, begin: int | None = None) -> int:
         """Commit records in one transaction, and return the offset of the last record.
 
         When this method returns, the commit can't be undone. Its marker may be written to the topic a little later.
 
+        Args:
+            begin: the offset at which the transaction must begin, if no other producer writes to the partition.
+
         Raises:
-            Fenced, OutcomeUnknown: see `TickLog.append`.
-            The topic's `unavailable` error if the transaction failed before its commit. No record was committed.
+            OffsetGap: the first record does not have the offset `begin`, or the offsets are not contiguous.
+            RecordRejected, Fenced, OutcomeUnknown: see `TickLog.append`.
+            The topic's `unavailable` error if the transaction failed before its commit.
         """
         self._begin_use()
         try:
-            last = self._send(messages, deadline)
+            offsets = self._send(messages, deadline)
+            if begin is not None and offsets != list(range(begin, begin + len(messages))):
+                raise OffsetGap(
+                    f"a transaction of {len(messages)} records on the {self._topic} has the offsets {offsets[0]} to "
+                    f"{offsets[-1]}, but the known end is {begin}"
+                )
             self._commit(deadline)
         except _MustAbort as failure:
-            self.usable = self._abort(deadline)
+            self._abort(deadline)
             raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
+        except (OffsetGap, RecordRejected):
+            self._abort(deadline)
+            raise
         self.usable = True
-        return last
+        return offsets[-1]
 
     def end_hanging(self, filler: Message, deadline: SlicedDeadline) -> int:
         """Abort a transaction of one record, and return the record's offset.
 
         Consumers of committed records do not read the record. The abort marker also ends an earlier transaction of the
-        same transactional id that is still open on this topic. Raises the same errors as `append`.
+        same transactional id that is still open on this partition. Raises the same errors as `append`.
         """
         self._begin_use()
         try:
-            offset = self._send([filler], deadline)
+            (offset,) = self._send([filler], deadline)
         except _MustAbort as failure:
             self._abort(deadline)
             raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
@@ -147,42 +201,52 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(PAUSE_S, slice_s))
 
-    def _send(self, messages: Sequence[Message], deadline: SlicedDeadline) -> int:
-        """Begin a transaction, send all records, wait for their delivery, and return the last offset."""
+    def _send(self, messages: Sequence[Message], deadline: SlicedDeadline) -> list[int]:
+        """Begin a transaction, send records, wait until brokers have them, and return their offsets."""
         self._log.last = ""
-        deliveries: list[_Delivery] = []
+        deliveries = _Deliveries()
         try:
             self._producer.begin_transaction()
-            for one in messages:
-                self._produce(one, deliveries, deadline)
+            for index, one in enumerate(messages):
+                self._produce(index, one, deliveries, deadline)
             # flush() can't be used: it also calls back after a fatal error, which the Python client does not expect.
             for slice_s in deadline:
-                if len(deliveries) == len(messages):
+                if deliveries.failure is not None or deliveries.reports == len(messages):
                     break
                 self._producer.poll(slice_s)
         except KafkaException as raised:
-            raise self._failure(raised) from raised
-        failures = [error for error, _ in deliveries if error is not None]
-        if failures:
-            raise _MustAbort(self._reason(failures[0]))
-        if len(deliveries) < len(messages):
+            if not deliveries.rejected:
+                raise self._failure(raised) from raised
+        if deliveries.rejected:
+            raise RecordRejected(
+                [messages[index].key for index in sorted(deliveries.rejected)],
+                f"the brokers reject {len(deliveries.rejected)} of {len(messages)} records for the {self._topic}",
+            )
+        if deliveries.failure is not None:
+            raise _MustAbort(self._reason(deliveries.failure))
+        if len(deliveries.offsets) < len(messages):
             raise _MustAbort("no answer")
-        return deliveries[-1][1]
+        return [deliveries.offsets[index] for index in range(len(messages))]
 
-    def _produce(self, one: Message, deliveries: list[_Delivery], deadline: SlicedDeadline) -> None:
+    def _produce(self, index: int, one: Message, deliveries: _Deliveries, deadline: SlicedDeadline) -> None:
         for slice_s in deadline:
             try:
                 self._producer.produce(
                     self._topic.name,
                     one.value,
                     one.key,
-                    partition=0,
+                    partition=self._topic.partition,
                     headers=None if one.type is None else {TYPE_HEADER: one.type},
-                    on_delivery=lambda error, sent: deliveries.append((error, cast(int, sent.offset()))),
+                    on_delivery=lambda error, sent: deliveries.report(index, error, sent),
                 )
                 return
             except BufferError:
                 self._producer.poll(slice_s)
+            except KafkaException as raised:
+                if error_of(raised).code() not in _REJECTED:
+                    raise
+                deliveries.rejected.add(index)
+                return
         raise _MustAbort("no answer")
 
     def _commit(self, deadline: SlicedDeadline) -> None:
@@ -203,7 +267,7 @@ class Writer:
         raise OutcomeUnknown(f"no answer to a commit on the {self._topic}: {why}") from failure
 
     def _abort(self, deadline: SlicedDeadline) -> bool:
-        """Abort the transaction. True if the producer can be used again."""
+        """Abort the transaction. Returns True if the brokers confirmed it."""
         for slice_s in deadline:
             try:
                 self._producer.abort_transaction(slice_s)
