@@ -263,7 +263,7 @@ class Round:
             work.control, work.due = Record(clock.spec.name, state), range(0)
 
     def _parameters_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
-        switched = progress.create_time_seen_ms > clock.create_time_seen_ms == 0
+        switched = self._create_time_seen(progress) and not clock.create_time_seen
         return switched or self._now - clock.parameters_at >= PARAMETERS_EVERY_S
 
     def _write_parameters(self, clock: ClockTerm, progress: ProgressReading | None) -> None:
@@ -273,15 +273,17 @@ class Round:
             StoreMismatch: the store belongs to another cluster or format.
             MetadataUnavailable: Kafka does not answer.
         """
-        seen_ms = 0 if progress is None else progress.create_time_seen_ms
-        if seen_ms and self._reading.now_ms - seen_ms > CREATE_TIME_STAYS_MS:
-            seen_ms = 0
-        began_at = self._parts.time.monotonic()
-        parameters = resolve_parameters(clock.spec, self._parts.topics, create_time_seen=bool(seen_ms))
+        seen, began_at = self._create_time_seen(progress), self._parts.time.monotonic()
+        parameters = resolve_parameters(clock.spec, self._parts.topics, create_time_seen=seen)
         self._keep_alive()
         identity = StoreIdentity(self._term.cluster_id)
         clock.store.claim(self._term.token, identity, parameters, self._started_ms)
-        clock.parameters, clock.parameters_at, clock.create_time_seen_ms = parameters, began_at, seen_ms
+        clock.parameters, clock.parameters_at, clock.create_time_seen = parameters, began_at, seen
+
+    def _create_time_seen(self, progress: ProgressReading | None) -> bool:
+        """True if consumers have reported CreateTime records recently."""
+        seen_ms = 0 if progress is None else progress.create_time_seen_ms
+        return seen_ms > 0 and self._reading.now_ms - seen_ms <= CREATE_TIME_STAYS_MS
 
     @contextmanager
     def _isolated(self, clock: ClockTerm) -> Iterator[None]:

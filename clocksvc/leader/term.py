@@ -65,7 +65,7 @@ class ClockTerm:
         metadata_wanted_ms: `unknown_seen_ms` of the store at the last metadata request. A larger value there makes a
             new request due.
         parameters_at: monotonic time at which the topics' timestamp types were last read.
-        create_time_seen_ms: `create_time_seen_ms` of the store, as it is in effect in `parameters`.
+        create_time_seen: True if `parameters` take into account that consumers have reported CreateTime records.
         idle_since: monotonic time of the clock's last tick in this term; before its first tick, of the term's begin.
         was_blocked: True if the last evaluation found a hold that no report can end. The time until the next tick is
             then no latency.
@@ -91,7 +91,7 @@ class ClockTerm:
     metadata_at: float = float("-inf")
     metadata_wanted_ms: int = 0
     parameters_at: float = float("-inf")
-    create_time_seen_ms: int = 0
+    create_time_seen: bool = False
     was_blocked: bool = False
     committed_request_ids: frozenset[str] = frozenset()
 

@@ -11,7 +11,7 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.request import Request, RequestResult
-from clocksvc.clock.roster import Roster
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
@@ -104,6 +104,10 @@ class MemoryStore:
             if clock.started_ms is None:
                 clock.started_ms = started_ms
             self._update_crossing(clock)
+
+    def roster_topics(self) -> Mapping[str, TopicMetadata]:
+        with self._answering() as clock:
+            return dict(clock.topics)
 
     def write_roster(
         self,
