@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from clocksvc.clock.due_ticks import due_boundaries, make_records, share_ticks
+from clocksvc.clock.due_ticks import make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
@@ -23,8 +23,8 @@ from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
-from clocksvc.leader.hold_details import visible_hold
-from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS, LEASE_MS
+from clocksvc.leader.evaluation import IDLE_S, Moment, evaluate_clock
+from clocksvc.leader.lease import LEASE_MS
 from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
 from clocksvc.leader.requests import RequestBatch, apply_requests, write_failures, write_results
@@ -33,7 +33,6 @@ from clocksvc.leader.term import ClockTerm, Term
 
 logger = logging.getLogger("clocksvc.leader")
 
-IDLE_S = 1.0
 METADATA_EVERY_S = 30.0
 METADATA_EVERY_WHILE_IDLE_S = 3.0
 """The interval after `hold_after` without a tick. Kafka may be out of reach, and the hold must show this soon."""
@@ -44,7 +43,6 @@ CREATE_TIME_STAYS_MS = 60_000
 """How long a report of a CreateTime record counts after the brokers name the type LogAppendTime again."""
 _SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
 """A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
-_REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.REPORTS_REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +97,8 @@ class Round:
     ) -> None:
         self._parts, self._term, self._restoration = parts, term, restoration
         self._observer, self._started_ms, self._keep_alive = observer, started_ms, keep_alive
-        self._reading: RoundReading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
-        self._leader_now_ms = parts.time.now_ms()
-        self._now = parts.time.monotonic()
+        self._reading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
+        self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
         self._holds: dict[str, Hold | None] = {}
         self._wait_s = IDLE_S
 
@@ -119,7 +116,7 @@ class Round:
         self._commit(works)
         if self._term.log.since_snapshot >= _SNAPSHOT_AFTER:
             append_snapshot(self._parts, self._term, self._keep_alive)
-        if self._restoration.is_due(self._now):
+        if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
         return RoundResult(self._wait_s, self._holds, self._reading)
@@ -131,7 +128,7 @@ class Round:
         progress = self._reading.progress.get(name)
         work = _Work(clock, progress)
         hold = clock.unreadable or clock.trouble.hold
-        if hold is not None and (clock.unreadable is not None or self._now < clock.trouble.retry_at):
+        if hold is not None and (clock.unreadable is not None or self._moment.monotonic < clock.trouble.retry_at):
             self._holds[name] = hold
             return None
         if not clock.prepared or progress is None:
@@ -143,10 +140,10 @@ class Round:
             )
             clock.prepared, work.wants_metadata = False, True
         elif progress.generation != clock.generation or progress.count != clock.roster.required_count():
-            self._write_roster(clock, clock.roster)
-            return None
+            # The store was emptied or went back to an older state. Its parameters may be old, too.
+            clock.prepared, work.wants_metadata = False, True
         elif progress.requests:
-            work.batch = apply_requests(clock, progress.requests, self._reading.now_ms, self._leader_now_ms)
+            work.batch = apply_requests(clock, progress.requests, self._reading.now_ms, self._moment.leader_now_ms)
             if work.batch.accepted:
                 work.control = work.batch.record(name)
         elif self._parameters_due(clock, progress):
@@ -162,68 +159,20 @@ class Round:
 
     def _evaluate(self, work: _Work, progress: ProgressReading) -> None:
         clock = work.clock
-        inputs = self._inputs(clock, progress)
-        due = due_boundaries(inputs)
-        held = clock.truncated or (due if isinstance(due, Hold) else None)
-        if held is None and isinstance(due, range):
-            work.inputs, work.due, work.wants_metadata = inputs, due, True
-            self._wait_s = 0.0
-            return
-        assert held is not None
-        clock.was_blocked = held.reason not in _REPORTS_END_IT
-        missing_ms = self._announcements_missing_ms()
-        if missing_ms:
-            self._wait_at_most(missing_ms / 1000)
-        if held.reason is Reason.AHEAD_OF_TIME:
-            passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms
-            self._wait_at_most((passes_ms - min(inputs.leader_now_ms, inputs.store_now_ms)) / 1000)
-        quiet_ms = self._quiet_ms(clock)
-        self._holds[clock.spec.name] = visible_hold(clock, inputs, held, quiet_ms, self._reading, self._parts.leases)
-
-    def _inputs(self, clock: ClockTerm, progress: ProgressReading) -> HoldInputs:
-        name, parameters = clock.spec.name, clock.parameters
-        assert parameters is not None
-        announced = {one.digests[name] for one in self._reading.announcements if name in one.digests}
-        return HoldInputs(
-            state=clock.state,
-            roster=clock.roster,
-            lowest_ms=progress.lowest_ms,
-            interval_ms=clock.spec.interval_ms,
-            out_of_orderness_ms=parameters.out_of_orderness_ms,
-            leader_now_ms=self._leader_now_ms,
-            store_now_ms=self._reading.now_ms,
-            undescribed=clock.undescribed,
-            without_id=clock.without_id,
-            digests=frozenset(announced | {clock.digest}),  # its own digest, even if the store has lost it
-            all_replicas_announced=self._announcements_missing_ms() == 0,
-        )
-
-    def _announcements_missing_ms(self) -> int:
-        """Return the ms until all live replicas have announced themselves after the store lost announcements."""
-        since_ms = self._reading.announcements_complete_since_ms
-        if since_ms is None:
-            return ANNOUNCEMENTS_COMPLETE_AFTER_MS
-        return max(0, since_ms + ANNOUNCEMENTS_COMPLETE_AFTER_MS - self._reading.now_ms)
-
-    def _quiet_ms(self, clock: ClockTerm) -> float:
-        """Return the time without a tick, in ms.
-
-        Wall time alone is not enough. If this machine's clock was set back, or if the last leader's clock was ahead,
-        the time without a tick would be too short by this difference, and a hold would be visible too late.
-        """
-        by_wall_ms = self._leader_now_ms - (clock.state.last_emitted_ms or self._started_ms)
-        return max(by_wall_ms, (self._now - clock.idle_since) * 1000)
-
-    def _wait_at_most(self, seconds: float) -> None:
-        self._wait_s = min(self._wait_s, seconds)
+        evaluation = evaluate_clock(clock, progress, self._moment, self._parts.leases)
+        self._wait_s = min(self._wait_s, evaluation.wait_s)
+        if evaluation.due:
+            work.inputs, work.due, work.wants_metadata = evaluation.inputs, evaluation.due, True
+        else:
+            self._holds[clock.spec.name] = evaluation.hold
 
     # -- metadata and parameters ------------------------------------------------------------------------------------
 
     def _metadata_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
-        age_s = self._now - clock.metadata_at
+        age_s = self._moment.monotonic - clock.metadata_at
         wanted = bool(clock.roster.missing or clock.undescribed or clock.without_id)
         wanted = wanted or progress.unknown_seen_ms > clock.metadata_wanted_ms
-        idle = (self._now - clock.idle_since) * 1000 >= clock.spec.effective_hold_after_ms
+        idle = (self._moment.monotonic - clock.idle_since) * 1000 >= clock.spec.effective_hold_after_ms
         every_s = METADATA_EVERY_WHILE_IDLE_S if idle else METADATA_EVERY_S
         return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
@@ -258,13 +207,15 @@ class Round:
         clock = work.clock
         if roster != clock.roster:
             work.due = range(0)
+        if not clock.in_log:
+            return  # A record would say that the clock never ticked. Only `clocksvc init` may write the first one.
         if clock.state.topics != roster.topics or clock.state.group != clock.spec.group:
             state = replace(clock.state, topics=dict(roster.topics), group=clock.spec.group, config_digest=clock.digest)
             work.control, work.due = Record(clock.spec.name, state), range(0)
 
     def _parameters_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
         switched = self._create_time_seen(progress) and not clock.create_time_seen
-        return switched or self._now - clock.parameters_at >= PARAMETERS_EVERY_S
+        return switched or self._moment.monotonic - clock.parameters_at >= PARAMETERS_EVERY_S
 
     def _write_parameters(self, clock: ClockTerm, progress: ProgressReading | None) -> None:
         """Read the topics' timestamp types, and write the clock's parameters to the store.
@@ -295,7 +246,7 @@ class Round:
                 f"{error}: give this installation its own redis.url or redis.prefix. If these Redis keys are left "
                 "over, for example from before Kafka was recreated, delete them"
             )
-            clock.trouble.fail(Hold(Reason.STORE_MISMATCH, detail=detail), self._now)
+            clock.trouble.fail(Hold(Reason.STORE_MISMATCH, detail=detail), self._moment.monotonic)
             clock.prepared = False
         except ChainBroken as error:
             logger.warning("store's stream has changed", extra={"clock": clock.spec.name, "detail": str(error)})
@@ -325,7 +276,7 @@ class Round:
         elif work.inputs is not None and work.due:
             clock = work.clock
             yield from make_records(
-                clock.spec.name, work.inputs, shares[clock.spec.name], self._leader_now_ms, clock.digest
+                clock.spec.name, work.inputs, shares[clock.spec.name], self._moment.leader_now_ms, clock.digest
             )
 
     def _append(self, works: list[_Work], records: list[Record]) -> None:
@@ -359,7 +310,8 @@ class Round:
             clock.was_blocked = False
             latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
             self._observer.ticked(clock.spec.name, len(ticks), latency_s)
-        clock.trouble.end(committed=bool(records))
+        if clock.prepared:
+            clock.trouble.end(committed=bool(records))
 
     def _prepare(self, work: _Work, roster: Roster) -> None:
         """Write a clock's parameters and roster, and make its stream agree with the log."""

@@ -1,0 +1,161 @@
+"""Evaluates one clock in a round: the due ticks, or the hold that readers see, with its partitions and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from clocksvc.clock import boundary
+from clocksvc.clock.due_ticks import due_boundaries
+from clocksvc.clock.holds import Hold, HoldInputs, Reason
+from clocksvc.clock.partition import Partition, name_first
+from clocksvc.clock.spec import Replica, describe_config_conflict
+from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
+from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS
+from clocksvc.leader.term import ClockTerm
+
+IDLE_S = 1.0
+"""A leader does a round at least this often."""
+NAMED_PARTITIONS = 100
+SILENT_MS = 30_000
+"""Consumers repeat the reports of all their partitions every 10 s. If a partition was not reported for 30 s, the text
+of the hold asks whether any consumer has this partition."""
+_REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.REPORTS_REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a round knows of all clocks, and when.
+
+    Attributes:
+        leader_now_ms, monotonic: the leader's wall clock and monotonic clock.
+        started_ms: wall time at which this process's leader was created.
+    """
+
+    reading: RoundReading
+    leader_now_ms: int
+    monotonic: float
+    started_ms: int
+
+    def announcements_missing_ms(self) -> int:
+        """Return the ms until all live replicas have announced themselves after the store lost announcements."""
+        since_ms = self.reading.announcements_complete_since_ms
+        if since_ms is None:
+            return ANNOUNCEMENTS_COMPLETE_AFTER_MS
+        return max(0, since_ms + ANNOUNCEMENTS_COMPLETE_AFTER_MS - self.reading.now_ms)
+
+    def quiet_ms(self, clock: ClockTerm) -> float:
+        """Return the time without a tick of a clock, in ms.
+
+        Wall time alone is not enough. If this machine's clock was set back, or if the last leader's clock was ahead,
+        the time without a tick would be too short by this difference, and a hold would be visible too late.
+        """
+        by_wall_ms = self.leader_now_ms - (clock.state.last_emitted_ms or self.started_ms)
+        return max(by_wall_ms, (self.monotonic - clock.idle_since) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The evaluation of one clock.
+
+    Attributes:
+        due: the due boundaries; empty if the clock holds.
+        hold: the hold, if it is visible to readers; else None.
+        wait_s: the seconds until the next evaluation, unless a report comes earlier.
+    """
+
+    inputs: HoldInputs
+    due: range = range(0)
+    hold: Hold | None = None
+    wait_s: float = IDLE_S
+
+
+def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, leases: Leases) -> Evaluation:
+    """Evaluate a clock whose parameters and roster are in the store.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    inputs = _inputs(clock, progress, moment)
+    due = due_boundaries(inputs)
+    if isinstance(due, range) and clock.truncated is None:
+        return Evaluation(inputs, due, wait_s=0.0)
+    hold = clock.truncated
+    if hold is None:
+        assert isinstance(due, Hold)
+        hold = due
+    clock.was_blocked = hold.reason not in _REPORTS_END_IT
+    wait_s, missing_ms = IDLE_S, moment.announcements_missing_ms()
+    if missing_ms:
+        wait_s = min(wait_s, missing_ms / 1000)
+    if hold.reason is Reason.AHEAD_OF_TIME:
+        passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms - min(inputs.leader_now_ms, inputs.store_now_ms)
+        wait_s = min(wait_s, passes_ms / 1000)
+    return Evaluation(inputs, hold=_visible_hold(clock, inputs, hold, moment, leases), wait_s=wait_s)
+
+
+def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> HoldInputs:
+    name, parameters = clock.spec.name, clock.parameters
+    assert parameters is not None
+    announced = {one.digests[name] for one in moment.reading.announcements if name in one.digests}
+    return HoldInputs(
+        state=clock.state,
+        roster=clock.roster,
+        lowest_ms=progress.lowest_ms,
+        interval_ms=clock.spec.interval_ms,
+        out_of_orderness_ms=parameters.out_of_orderness_ms,
+        leader_now_ms=moment.leader_now_ms,
+        store_now_ms=moment.reading.now_ms,
+        undescribed=clock.undescribed,
+        without_id=clock.without_id,
+        digests=frozenset(announced | {clock.digest}),  # its own digest, even if the store has lost it
+        all_replicas_announced=moment.announcements_missing_ms() == 0,
+    )
+
+
+def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Moment, leases: Leases) -> Hold | None:
+    if not hold.is_visible(moment.quiet_ms(clock), clock.spec.effective_hold_after_ms):
+        return None
+    if hold.reason is Reason.CONFIG_CONFLICT and len(inputs.digests) > 1:
+        name, configs = clock.spec.name, leases.configs()
+        digests = [(one.holder, one.digests[name]) for one in moment.reading.announcements if name in one.digests]
+        replicas = [Replica(holder, digest, configs.get(digest, "")) for holder, digest in digests]
+        return replace(hold, detail=describe_config_conflict(replicas))
+    if hold.reason in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
+        return _name_partitions(clock, inputs, hold)
+    return hold
+
+
+def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
+    next_ms = boundary.next_boundary(inputs.state.last_tick_ms or 0, inputs.interval_ms)
+    lagging = clock.store.lagging_partitions(next_ms + inputs.out_of_orderness_ms, NAMED_PARTITIONS)
+    if hold.reason is Reason.PARTITION_UNREPORTED:
+        lagging = [line for line in lagging if line.raw_ms is None]
+    named = tuple(line.partition for line in lagging)
+    if not lagging or any(line.rejected is None for line in lagging):
+        detail = hold.detail + describe_silent_partitions(lagging, inputs.store_now_ms)
+        return Hold(hold.reason, named, detail)
+    outcomes = ", ".join(sorted({str(line.rejected) for line in lagging}))
+    return Hold(Reason.REPORTS_REJECTED, named, f"the newest reports on these partitions were rejected: {outcomes}")
+
+
+def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -> str:
+    """Return a text about lagging partitions for a hold: which ones no consumer reports, and which ones are reported.
+
+    Args:
+        now_ms: the store's time.
+
+    Returns:
+        A text that continues the detail; empty if no partition has ever been reported.
+    """
+    silent: list[Partition] = []
+    reporting: list[Partition] = []
+    for line in lagging:
+        if line.reported_ms is not None:
+            (silent if now_ms - line.reported_ms > SILENT_MS else reporting).append(line.partition)
+    texts = []
+    if silent:
+        question = "check that a consumer reads them"
+        texts.append(f"not reported for more than {SILENT_MS // 1000} s ({question}): {name_first(silent)}")
+    if reporting:
+        texts.append(f"reported recently, but without newer records or not processed further: {name_first(reporting)}")
+    return "".join(f"; {text}" for text in texts)
