@@ -193,6 +193,7 @@ def decode_request(text: str) -> Request | None:
             reason=str(wire["reason"]),
             expires_ms=parse_timestamp("expires_at", wire["expires_at"]),
             partition=partition_from_wire(wire) if "topic" in wire else None,
+            last_tick_ms=parse_timestamp("last_tick", wire["last_tick"]) if "last_tick" in wire else None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         return None

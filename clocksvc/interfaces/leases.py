@@ -109,7 +109,7 @@ class Leases(Protocol):
         """Acquire or renew the lease for `ttl_ms` from now; False if another token has the lease."""
 
     def release(self, token: str) -> None:
-        """Release the lease if `token` has it, and notify standbys."""
+        """Release the lease if `token` has it."""
 
     def announce(self, announcement: Announcement, ttl_ms: int, configs: Mapping[str, str]) -> bool:
         """Announce that a replica is alive; `ttl_ms` 0 removes the announcement.

@@ -88,8 +88,18 @@ class StoredClock:
         members = [(p, raw_ms) for p, raw_ms in self.clocks.items() if p not in self.excluded]
         return sorted(members, key=lambda member: (-1 if member[1] is None else member[1], str(member[0])))
 
+    def has_roster(self) -> bool:
+        """True if the roster was written for the clock's group.
+
+        Otherwise all partitions are unknown. The timestamps of a new group must not be mixed with those of the old
+        group, to which the clock can still return.
+        """
+        return self.parameters is not None and self.parameters.group == self.roster_group
+
     def lowest_ms(self) -> int | None:
         """Return the lowest raw timestamp on the roster; None while a partition is unknown or the roster is empty."""
+        if not self.has_roster():
+            return None
         known = []
         for partition, raw_ms in self.clocks.items():
             if partition in self.excluded:
@@ -134,7 +144,7 @@ class StoredClock:
     def receive(self, reported: PartitionTimestamp, parameters: ClockParameters, now_ms: int) -> Outcome:
         """Store one reported timestamp if it counts, and return its outcome."""
         partition, timestamp_ms = reported
-        if partition not in self.clocks:
+        if partition not in self.clocks or not self.has_roster():
             return Outcome.UNKNOWN
         rejection = rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms)
         if rejection is not None:

@@ -4,12 +4,14 @@ If Redis does not answer, a call fails within two to three seconds.
 """
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis, RedisCluster
 from redis.backoff import ExponentialBackoff
 from redis.cluster import ClusterNode
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -20,21 +22,50 @@ RedisClient = Redis | RedisCluster
 RESPONSE_TIMEOUT_S = 2.0
 """The limit for connecting, and for each response."""
 _HEALTH_CHECK_S = 30
+MAX_CALLS = 100
+"""The largest number of calls at a time, and so of their connections to each server. More threads wait for their turn.
+
+redis-py's own limits are not used: its usual pool raises an error when all connections are in use. Its blocking pool
+can't be combined with Sentinel, and counts the connections of blocking commands, too.
+"""
+_UNLIMITED = 2**31
+_SHORTEST_BLOCK_S = 0.01
 
 
 class RedisConnection:
     """A pool of connections to one Redis, Sentinel's master or cluster, for any number of clocks and threads.
 
-    Creating it does not connect.
+    Creating it does not connect. The number of connections is at most MAX_CALLS, plus one for each thread that runs a
+    blocking command: one for each log that this process leads, and one or, in a cluster, 16 for notices.
     """
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
         self._lock = threading.Lock()
         self._client: RedisClient | None = None
+        self._calls = threading.BoundedSemaphore(MAX_CALLS)
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if commands can't use keys with different hash tags."""
+        return self._address.kind == "cluster"
+
+    @contextmanager
+    def calling(self) -> Iterator[Any]:
+        """Give the client for commands that do not block. Waits while MAX_CALLS threads use it.
+
+        Raises redis-py's errors; TimeoutError if other threads use it for longer than a response may take.
+        """
+        client = self.client()
+        if not self._calls.acquire(timeout=RESPONSE_TIMEOUT_S):
+            raise TimeoutError(f"{MAX_CALLS} other calls are waiting for an answer")
+        try:
+            yield client
+        finally:
+            self._calls.release()
 
     def client(self) -> RedisClient:
-        """Return the client, and create it if necessary. Raises redis-py's errors.
+        """Return the client for blocking commands, and create it if necessary. Raises redis-py's errors.
 
         The client of a cluster reads the cluster's slots when it is created.
         """
@@ -48,6 +79,17 @@ class RedisConnection:
         """Close all connections. The connection must not be used afterwards."""
         if self._client is not None:
             self._client.close()
+
+
+def blocking_slices(timeout_s: float, monotonic: Callable[[], float]) -> Iterator[float]:
+    """Yield the durations of the blocking commands of one long wait, in seconds, until the wait is over.
+
+    Each command blocks for half of the connection's timeout. So a lost server is detected in time, and a long wait does
+    not cause a timeout.
+    """
+    end = monotonic() + timeout_s
+    while (left_s := end - monotonic()) > 0:
+        yield max(_SHORTEST_BLOCK_S, min(left_s, RESPONSE_TIMEOUT_S / 2))
 
 
 def _client(address: RedisAddress) -> RedisClient:
@@ -80,5 +122,6 @@ def _options(address: RedisAddress) -> dict[str, Any]:
         "health_check_interval": _HEALTH_CHECK_S,
         "protocol": 2,
         "decode_responses": True,
+        "max_connections": _UNLIMITED,
         **tls,
     }

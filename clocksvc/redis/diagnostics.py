@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
-from clocksvc.redis.keys import key
+from clocksvc.redis.keys import clock_key
 from clocksvc.redis.scripts import TRIAL
 
 
@@ -66,7 +66,7 @@ def missing_commands(connection: RedisConnection, prefix: str, clock: str) -> li
     with translated():
         # EVAL instead of EVALSHA, because the user also needs the permission to send a new script to the server.
         client: Any = connection.client()
-        denied: list[str] = client.eval(TRIAL.text, 1, key(prefix, clock, "trial"))
+        denied: list[str] = client.eval(TRIAL.text, 1, clock_key(prefix, clock, "trial"))
         return denied
 
 

@@ -1,4 +1,4 @@
-"""Encodes the arguments of the scripts and decodes their results. No I/O."""
+"""Encodes the arguments of the scripts of a clock and decodes their results. No I/O."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,11 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.request import (
     Request,
     RequestResult,
-    decode_request,
     decode_result,
     encode_request,
     encode_result,
-    sort_requests,
 )
-from clocksvc.clock.roster import Roster
-from clocksvc.clock.spec import Replica
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.progress import (
@@ -29,7 +26,7 @@ from clocksvc.interfaces.progress import (
     StoreIdentity,
 )
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
-from clocksvc.interfaces.store import ProgressReading
+from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
@@ -38,7 +35,13 @@ _REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 def report_arguments(report: Report) -> list[Argument]:
     """The arguments of report.lua."""
-    arguments: list[Argument] = [FORMAT, report.group, report.late_records, len(report.timestamps)]
+    arguments: list[Argument] = [
+        FORMAT,
+        report.group,
+        report.late_records,
+        int(bool(report.create_time_topics)),
+        len(report.timestamps),
+    ]
     for (topic, number), timestamp_ms in report.timestamps:
         arguments += (f"{topic}:{number}", timestamp_ms)
     for ((topic, number), _), outcome in report.rejected:
@@ -50,8 +53,8 @@ def read_report_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
     """Decode the result of report.lua."""
     parameters = read_parameters(answer[1:6])
     if parameters is None:
-        return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, _optional(answer[6]))
-    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), parameters, _optional(answer[6]))
+        return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, optional_time(answer[6]))
+    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), parameters, optional_time(answer[6]))
 
 
 def claim_arguments(identity: StoreIdentity, parameters: ClockParameters) -> list[Argument]:
@@ -78,9 +81,14 @@ def roster_arguments(
     roster: Roster, generation: int, exclusions: Sequence[Exclusion], pause: Pause | None
 ) -> list[Argument]:
     """The arguments of write_roster.lua, after the token."""
-    topics = [[topic, shape.id, shape.partitions] for topic, shape in sorted(roster.topics.items())]
+    topics = [[topic, metadata.id, metadata.partitions] for topic, metadata in sorted(roster.topics.items())]
     overrides = json.dumps(overrides_to_wire(exclusions, pause))
     return [generation, json.dumps(topics), overrides, *map(str, roster.present_exclusions())]
+
+
+def read_roster_topics(text: str | None) -> dict[str, TopicMetadata]:
+    """Decode the field `roster` of the key `state`; {} if it is missing."""
+    return {topic: TopicMetadata(topic_id, partitions) for topic, topic_id, partitions in json.loads(text or "[]")}
 
 
 def request_arguments(request: Request) -> list[Argument]:
@@ -88,11 +96,11 @@ def request_arguments(request: Request) -> list[Argument]:
     return [request.id, request.expires_ms, encode_request(request), MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS]
 
 
-def request_result_arguments(given: Mapping[str, RequestResult]) -> Iterator[Argument]:
+def request_result_arguments(results: Mapping[str, RequestResult]) -> Iterator[Argument]:
     """The arguments of write_request_results.lua, after token and TTL."""
-    for request_id, answer in given.items():
+    for request_id, result in results.items():
         yield request_id
-        yield encode_result(answer)
+        yield encode_result(result)
 
 
 def read_request_result(text: str) -> RequestResult | None:
@@ -100,47 +108,12 @@ def read_request_result(text: str) -> RequestResult | None:
     return decode_result(text)
 
 
-def read_progress(answer: Sequence[Any]) -> ProgressReading:
-    """Decode the result of read_progress.lua."""
-    (
-        lowest_ms,
-        count,
-        generation,
-        now_ms,
-        last_tick_ms,
-        boundary_crossed_at_ms,
-        unknown_seen_ms,
-        since_ms,
-        left,
-        *digests,
-    ) = answer
-    found = (decode_request(text) for text in left)
-    return ProgressReading(
-        lowest_ms=_optional(lowest_ms),
-        count=int(count),
-        generation=int(generation),
-        now_ms=int(now_ms),
-        last_tick_ms=_optional(last_tick_ms),
-        boundary_crossed_at_ms=_optional(boundary_crossed_at_ms),
-        unknown_seen_ms=int(unknown_seen_ms),
-        digests=frozenset(digests),
-        announcements_complete_since_ms=_optional(since_ms),
-        requests=tuple(sort_requests(one for one in found if one is not None)),
-    )
-
-
-def read_replicas(answer: Sequence[str]) -> list[Replica]:
-    """Decode the result of replicas.lua."""
-    named = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
-    return [Replica(name.partition(" ")[0], digest, config_json) for name, digest, config_json in named]
-
-
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:
     """Decode the result of snapshot.lua."""
     (
         now_ms,
         last_tick_ms,
-        holder,
+        replica,
         leader_status,
         started_ms,
         required,
@@ -155,9 +128,9 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         now_ms=int(now_ms),
         parameters=read_parameters(parameters),
         leader_status=leader_status or None,
-        leader=holder or None,
-        started_ms=_optional(started_ms),
-        last_tick_ms=_optional(last_tick_ms),
+        leader=replica.partition(" ")[0] or None,
+        started_ms=optional_time(started_ms),
+        last_tick_ms=optional_time(last_tick_ms),
         known=int(required) - int(unknown),
         unknown=int(unknown),
         excluded=int(excluded),
@@ -179,14 +152,14 @@ def read_partition_clocks(answer: Sequence[str]) -> list[PartitionClock]:
     return [_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
 
 
-def _read_partition_clock(member: str, score: str, reported: str, refused: str, excluded: str) -> PartitionClock:
+def _read_partition_clock(member: str, score: str, reported: str, rejected: str, excluded: str) -> PartitionClock:
     raw_ms = None if score in ("", "-inf") else int(float(score))
     return PartitionClock(
         Partition.parse(member),
         raw_ms,
-        None if raw_ms is None else _optional(reported),
+        None if raw_ms is None else optional_time(reported),
         bool(excluded),
-        _OUTCOMES.get(refused),
+        _OUTCOMES.get(rejected),
     )
 
 
@@ -200,6 +173,26 @@ def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
         yield ",".join(map(str, tick.excluded))
 
 
+def read_bounds(clock: str, answer: Sequence[Any]) -> StreamBounds:
+    """Decode the result of bounds.lua."""
+    first, last, base_ms, stream, restoring = answer
+    newest = _read_entry(clock, last)
+    return StreamBounds(
+        first=_read_entry(clock, first),
+        last=newest,
+        base_ms=optional_time(base_ms),
+        written=bool(stream) or newest is not None,
+        restoring=bool(restoring),
+    )
+
+
+def _read_entry(clock: str, entry: Sequence[Any]) -> Tick | None:
+    if not entry:
+        return None
+    entry_id, fields = entry
+    return _read_tick(clock, entry_id, dict(zip(fields[::2], fields[1::2], strict=True)))
+
+
 def read_ticks(clock: str, entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[Tick]:
     """Decode entries of the stream."""
     return [_read_tick(clock, entry_id, fields) for entry_id, fields in entries]
@@ -210,7 +203,7 @@ def _read_tick(clock: str, entry_id: str, fields: Mapping[str, str]) -> Tick:
     return Tick(
         clock,
         int(entry_id.partition("-")[0]) * 1000,
-        _optional(fields["p"]),
+        optional_time(fields["p"]),
         int(fields["i"]) * 1000,
         int(fields["e"]),
         tuple(map(Partition.parse, excluded.split(","))) if excluded else (),
@@ -220,6 +213,11 @@ def _read_tick(clock: str, entry_id: str, fields: Mapping[str, str]) -> Tick:
 def optional_ms(at_ms: int | None) -> Argument:
     """The argument for an optional time: '' for None."""
     return "" if at_ms is None else at_ms
+
+
+def optional_time(text: str | int) -> int | None:
+    """Decode an optional time: None for ''."""
+    return None if text == "" else int(text)
 
 
 def after_id(after_ms: int) -> str:
@@ -244,7 +242,7 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
         reports=_with_prefix(fields, _REPORTS),
         heartbeats=_with_prefix(fields, _HEARTBEATS),
         late_records=int(fields.get("late_records", 0)),
-        heartbeat_success_ms=_optional(fields.get("heartbeat_success_ms", "")),
+        heartbeat_success_ms=optional_time(fields.get("heartbeat_success_ms", "")),
         tasks=_read_tasks(fields),
         dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in checkpoints.items()},
         task_duplicates=int(fields.get("task_duplicates", 0)),
@@ -261,7 +259,3 @@ def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[TaskCounterKey, int
 
 def _with_prefix(fields: Mapping[str, str], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): int(number) for name, number in fields.items() if name.startswith(prefix)}
-
-
-def _optional(text: str | int) -> int | None:
-    return None if text == "" else int(text)

@@ -1,17 +1,21 @@
-"""Lists all Redis keys of a clock: type, writer, lifetime and meaning. A test checks that the list is complete.
+"""Lists all Redis keys: type, writer, lifetime and meaning. A test checks that the list is complete.
 
-All keys of a clock have the same hash tag. In a cluster they are therefore on one node, and one script may use them.
+All keys of a log and of its clocks have the same hash tag, the number of the log. In a cluster they are therefore on
+one node, and one script may use them.
 """
 
 from dataclasses import dataclass
 
+from clocksvc.clock.logs import log_of
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a clock.
+    """One key of a log or of a clock.
 
     Attributes:
-        name: the last part of the key, which is `{prefix}:{{{clock}}}:{name}`: the clock's name is in braces.
+        name: the last part of the key. The complete key is `{prefix}:{{{log}}}:{name}` for a log and
+            `{prefix}:{{{log}}}:{clock}:{name}` for a clock: the number of the log is in braces.
         type: the type, as the command TYPE returns it.
         expires: True if the key always has a TTL.
         lifetime: when the key is removed, or what limits its size.
@@ -27,17 +31,69 @@ class Key:
     meaning: str
 
 
-KEYS = (
+LOG_KEYS = (
+    Key(
+        "lease",
+        "hash",
+        True,
+        "the lease's TTL after it was last renewed",
+        "leader",
+        "the leader: token, replica",
+    ),
+    Key(
+        "holder",
+        "string",
+        False,
+        "until the lease is released",
+        "leader",
+        "the replica that acquired the lease last. Without a lease, it did not release the lease",
+    ),
+    Key(
+        "replicas",
+        "hash",
+        True,
+        "with the last announcement; each field has its own expiry",
+        "every replica",
+        "the live replicas: '<expires ms> <announcement, JSON>'",
+    ),
+    Key(
+        "configs",
+        "hash",
+        True,
+        "with replicas; one field for each configuration of a live replica, and since",
+        "every replica",
+        "since: no announcement was lost after this time, in ms; the configuration of each digest, JSON",
+    ),
+    Key(
+        "notification",
+        "list",
+        True,
+        "one minute, or until the leader pops it; at most one element",
+        "reports, replicas",
+        "the notification that the leader waits for",
+    ),
+    Key(
+        "notices",
+        "stream",
+        False,
+        "stays; about 1,000 entries",
+        "leader",
+        "notices for readers: id <consecutive number>-0, c clock with new ticks",
+    ),
+)
+
+CLOCK_KEYS = (
     Key(
         "state",
         "hash",
         False,
-        "stays; at most 17 fields",
-        "leader; reports write crossed_ms and unknown_seen_ms",
+        "stays; at most 21 fields",
+        "leader; reports write boundary_crossed_at_ms, unknown_seen_ms and create_time_seen_ms",
         "identity (cluster_id, format), parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
-        "started_ms, roster ([[topic, id, partitions], …] in order), generation, excluded_count, "
-        "base_ms (the tick before the first tick in the stream), crossed_ms, unknown_seen_ms, "
-        "standing (operator overrides, JSON), "
+        "started_ms, roster ([[topic, id, partitions], …] in order), roster_group, generation, excluded_count, "
+        "stream (1 once a leader has begun the stream of ticks), base_ms (the time that the first tick of the stream "
+        "follows), restoring (1 while older ticks are missing), "
+        "boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, overrides (operator overrides, JSON), "
         "recreated (recreated topics, JSON: lower timestamps in ms of their unknown partitions are ignored)",
     ),
     Key(
@@ -65,7 +121,7 @@ KEYS = (
         "when each partition was last reported, by the server's time in ms",
     ),
     Key(
-        "refused",
+        "rejected",
         "hash",
         False,
         "stays; at most one field for each partition; dropped when a report is accepted, or with the roster",
@@ -81,12 +137,12 @@ KEYS = (
         "recent ticks: id <seconds>-0, p previous in ms or empty, i interval in s, e emitted at in ms, x exclusions",
     ),
     Key(
-        "ticks-new",
+        "ticks-staged",
         "stream",
         True,
-        "one minute after the last write, or renamed to ticks",
+        "ten minutes after the last write, or renamed to ticks",
         "leader",
-        "the stream while it is being rebuilt",
+        "older ticks while they are being restored, which readers don't see",
     ),
     Key(
         "roster-new",
@@ -105,15 +161,7 @@ KEYS = (
         "the excluded partitions while they are being replaced",
     ),
     Key(
-        "lease",
-        "hash",
-        True,
-        "the lease's ttl_ms after it was last renewed",
-        "leader",
-        "the leader: token, holder, ttl_ms",
-    ),
-    Key(
-        "verdict",
+        "status",
         "string",
         True,
         "half a minute, set by the leader",
@@ -121,44 +169,20 @@ KEYS = (
         "the leader's last status of the clock, JSON",
     ),
     Key(
-        "replicas",
-        "hash",
-        True,
-        "with the last announcement; each field has its own expiry",
-        "every replica",
-        "the live replicas: '<expires ms> <configuration digest>'",
-    ),
-    Key(
-        "heard",
-        "hash",
-        True,
-        "with replicas; one field for each configuration of a live replica, and since",
-        "every replica",
-        "since: no announcement was lost after this time, in ms; the configuration of each digest, JSON",
-    ),
-    Key(
-        "wake",
-        "list",
-        True,
-        "one minute, or until the leader pops it; at most one element",
-        "reports, replicas",
-        "the notification that the leader waits for",
-    ),
-    Key(
         "requests",
         "hash",
         True,
-        "a minute after the last request expires; at most 64 fields, each until it is answered or cancelled",
+        "a minute after the last request expires; at most 64 fields, each until it has a result or is cancelled",
         "every replica; the leader marks and removes requests",
         "requests to the leader by id: '<expires ms> <1 if a leader has read it, else 0> <JSON>'",
     ),
     Key(
-        "answers",
+        "results",
         "hash",
         True,
-        "with the last answer; each field has its own expiry",
+        "with the last result; each field has its own expiry",
         "leader",
-        "the leader's answers by request id: '<expires ms> <JSON>'",
+        "the leader's results by request id: '<expires ms> <JSON>'",
     ),
     Key(
         "counters",
@@ -178,7 +202,7 @@ KEYS = (
         "the checkpoint of each dispatcher: '<expires ms> <checkpoint ms>'",
     ),
     Key(
-        "finished",
+        "done-tasks",
         "zset",
         True,
         "with the last member, a week after it was written; at most 100,000 members",
@@ -196,6 +220,11 @@ KEYS = (
 )
 
 
-def key(prefix: str, clock: str, name: str) -> str:
-    """Return the complete key."""
-    return f"{prefix}:{{{clock}}}:{name}"
+def log_key(prefix: str, log: int, name: str) -> str:
+    """Return the complete key of a log."""
+    return f"{prefix}:{{{log}}}:{name}"
+
+
+def clock_key(prefix: str, clock: str, name: str) -> str:
+    """Return the complete key of a clock."""
+    return f"{prefix}:{{{log_of(clock)}}}:{clock}:{name}"

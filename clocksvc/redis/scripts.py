@@ -15,9 +15,10 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from clocksvc.redis.connection import RedisClient
-from clocksvc.redis.keys import key
+from clocksvc.redis.keys import LOG_KEYS, clock_key, log_key
 
 Argument = str | int
+_OF_A_LOG = frozenset(key.name for key in LOG_KEYS)
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Script:
 
     Attributes:
         name: the name of its file, without `.lua`.
-        keys: the names of the script's KEYS in order, as in keys.py.
+        keys: the names of the script's KEYS in order, as in keys.py. Some belong to the log, some to the clock.
+        each: the names of further KEYS of each of several clocks.
         uses: files with shared functions, which are prepended to the script.
         text: the complete text.
         sha: the SHA-1 hash of the text, for EVALSHA.
@@ -34,6 +36,7 @@ class Script:
 
     name: str
     keys: tuple[str, ...]
+    each: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     text: str = field(init=False, repr=False)
     sha: str = field(init=False, repr=False)
@@ -45,14 +48,36 @@ class Script:
 
 
 class Scripts:
-    """Calls scripts on the keys of one clock."""
+    """Calls scripts on the keys of one log, and of one of its clocks.
 
-    def __init__(self, prefix: str, clock: str) -> None:
-        self._keys = {script: [key(prefix, clock, name) for name in script.keys] for script in ALL}
+    Args:
+        clock: the clock; "" if only scripts without a clock's keys are called.
+    """
 
-    def call(self, client: RedisClient, script: Script, arguments: Iterable[Argument] = ()) -> Any:
-        """Call a script, and return its RESP2 result. Blocks for one request. Raises redis-py's errors."""
-        keys = self._keys[script]
+    def __init__(self, prefix: str, log: int, clock: str = "") -> None:
+        self._prefix = prefix
+        self._log = log
+        self._clock = clock
+        self._keys = {script: [self.key(name) for name in script.keys] for script in ALL}
+
+    def key(self, name: str) -> str:
+        """Return the complete key of the log or of the clock."""
+        if name in _OF_A_LOG:
+            return log_key(self._prefix, self._log, name)
+        return clock_key(self._prefix, self._clock, name)
+
+    def call(
+        self, client: RedisClient, script: Script, arguments: Iterable[Argument] = (), clocks: Iterable[str] = ()
+    ) -> Any:
+        """Call a script, and return its RESP2 result. Blocks for one request. Raises redis-py's errors.
+
+        Args:
+            clocks: the clocks for the keys in `script.each`.
+        """
+        keys = [
+            *self._keys[script],
+            *(clock_key(self._prefix, clock, name) for clock in clocks for name in script.each),
+        ]
         sent: Sequence[Any] = [*keys, *arguments]
         try:
             return client.evalsha(script.sha, len(keys), *sent)
@@ -64,68 +89,86 @@ def _read(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
+READ_LEASE = Script("read_lease", ("lease", "holder", "replicas", "configs"), uses=("clock", "live_announcements"))
+ACQUIRE_LEASE = Script("acquire_lease", ("lease", "holder"))
+RELEASE_LEASE = Script("release_lease", ("lease", "holder"), uses=("clock",))
+ANNOUNCE = Script("announce", ("replicas", "configs"), uses=("clock",))
+READ_ROUND = Script(
+    "read_round",
+    ("lease", "replicas", "configs"),
+    each=("state", "roster", "excluded", "ticks", "requests"),
+    uses=("clock", "live_announcements"),
+)
+NOTIFY = Script("notify", ("notification",), uses=("clock",))
 REPORT = Script(
     "report",
-    ("state", "roster", "excluded", "reported", "refused", "ticks", "wake", "counters"),
+    ("state", "roster", "excluded", "reported", "rejected", "ticks", "notification", "counters"),
     uses=("clock",),
 )
-ACQUIRE_LEASE = Script("acquire_lease", ("lease",))
-RELEASE_LEASE = Script("release_lease", ("lease",), uses=("clock",))
-ANNOUNCE = Script("announce", ("replicas", "heard"), uses=("clock",))
-REPLICAS = Script("replicas", ("replicas", "heard"), uses=("clock",))
-CLAIM = Script("claim", ("lease", "state"), uses=("clock",))
+CLAIM = Script("claim", ("lease", "state", "roster", "ticks", "notification"), uses=("clock",))
 WRITE_ROSTER = Script(
     "write_roster",
-    ("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "refused"),
+    (
+        *("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "rejected"),
+        *("ticks", "notification"),
+    ),
     uses=("clock",),
 )
-READ_PROGRESS = Script(
-    "read_progress",
-    ("lease", "state", "roster", "excluded", "replicas", "ticks", "requests", "heard"),
-    uses=("clock",),
+PUBLISH_STATUS = Script("publish_status", ("lease", "status"), uses=("clock",))
+PUBLISH = Script(
+    "publish",
+    ("lease", "ticks", "state", "roster", "notification", "notices"),
+    uses=("clock", "append", "add_notice"),
 )
-WRITE_REQUEST_RESULTS = Script("write_request_results", ("lease", "requests", "answers"), uses=("clock",))
-SUBMIT_REQUEST = Script("submit_request", ("requests", "answers", "wake"), uses=("clock",))
+BEGIN = Script(
+    "begin",
+    ("lease", "state", "ticks", "ticks-staged", "roster", "notification", "notices"),
+    uses=("clock", "add_notice"),
+)
+STAGE = Script("stage", ("lease", "ticks-staged"), uses=("clock", "append"))
+FINISH_RESTORING = Script(
+    "finish_restoring", ("lease", "state", "ticks", "ticks-staged", "notices"), uses=("clock", "add_notice")
+)
+BOUNDS = Script("bounds", ("ticks", "state"))
+WRITE_REQUEST_RESULTS = Script("write_request_results", ("lease", "requests", "results"), uses=("clock",))
+SUBMIT_REQUEST = Script("submit_request", ("requests", "results", "notification"), uses=("clock",))
 CANCEL_REQUEST = Script("cancel_request", ("requests",))
-READ_REQUEST_RESULT = Script("read_request_result", ("answers",), uses=("clock",))
-PUBLISH = Script("publish", ("lease", "ticks", "state", "roster", "wake"), uses=("clock", "append"))
-STAGE_REBUILD = Script("stage_rebuild", ("lease", "ticks-new"), uses=("clock", "append"))
-SWAP_REBUILD = Script("swap_rebuild", ("lease", "ticks-new", "ticks", "state", "roster", "wake"), uses=("clock",))
-PUBLISH_STATUS = Script("publish_status", ("lease", "verdict"), uses=("clock",))
-NOTIFY = Script("notify", ("wake",), uses=("clock",))
+READ_REQUEST_RESULT = Script("read_request_result", ("results",), uses=("clock",))
 SNAPSHOT = Script(
     "snapshot",
-    ("state", "roster", "excluded", "reported", "refused", "ticks", "lease", "verdict"),
+    ("state", "roster", "excluded", "reported", "rejected", "ticks", "lease", "status"),
     uses=("clock", "partition_lines"),
 )
-PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "refused"), uses=("partition_lines",))
-LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "refused"), uses=("partition_lines",))
+PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("partition_lines",))
+LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "rejected"), uses=("partition_lines",))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",))
 COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))
-MARK_TASK_DONE = Script("mark_task_done", ("finished",), uses=("clock",))
-IS_TASK_DONE = Script("is_task_done", ("finished", "counters"), uses=("clock",))
+MARK_TASK_DONE = Script("mark_task_done", ("done-tasks",), uses=("clock",))
+IS_TASK_DONE = Script("is_task_done", ("done-tasks", "counters"), uses=("clock",))
 NOW = Script("now", ("state",), uses=("clock",))
 TRIAL = Script("trial", ("trial",))
 
 ALL = (
-    REPORT,
+    READ_LEASE,
     ACQUIRE_LEASE,
     RELEASE_LEASE,
     ANNOUNCE,
-    REPLICAS,
+    READ_ROUND,
+    NOTIFY,
+    REPORT,
     CLAIM,
     WRITE_ROSTER,
-    READ_PROGRESS,
+    PUBLISH_STATUS,
+    PUBLISH,
+    BEGIN,
+    STAGE,
+    FINISH_RESTORING,
+    BOUNDS,
     WRITE_REQUEST_RESULTS,
     SUBMIT_REQUEST,
     CANCEL_REQUEST,
     READ_REQUEST_RESULT,
-    PUBLISH,
-    STAGE_REBUILD,
-    SWAP_REBUILD,
-    PUBLISH_STATUS,
-    NOTIFY,
     SNAPSHOT,
     PARTITIONS,
     LAGGING_PARTITIONS,

@@ -7,37 +7,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestResult
-from clocksvc.clock.roster import Roster
-from clocksvc.clock.spec import DAY_MS, Replica
+from clocksvc.clock.roster import Roster, TopicMetadata
+from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.progress import ClockParameters, PartitionClock, Report, ReportAnswer, Snapshot, StoreIdentity
-from clocksvc.interfaces.store import ProgressReading
-from clocksvc.interfaces.time import SystemTime
+from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.redis import encoding as wire
 from clocksvc.redis import scripts
-from clocksvc.redis.connection import RESPONSE_TIMEOUT_S, RedisConnection
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
-from clocksvc.redis.keys import key
 from clocksvc.redis.scripts import Argument, Script, Scripts
 from clocksvc.redis_url import parse_redis_url
 
-_FOLLOW_LIMIT = 1_000
 _SLOWEST = 10
-_REBUILD_CHUNK = 1_000
-_REBUILD_TTL_MS = 60_000
-_SHORTEST_BLOCK_S = 0.01
+_STAGE_CHUNK = 1_000
+_STAGED_TTL_MS = 600_000
 
 
 class RedisStore:
     """One clock's volatile state in Redis.
-
-    A wait for a notification or a tick is a series of blocking commands. Each of them blocks for half of the
-    connection's timeout. So the store detects a lost server in time, and a long wait does not cause a timeout.
 
     Attributes:
         prefix: the prefix of the keys.
@@ -57,9 +51,8 @@ class RedisStore:
         self._clock = clock
         self._recent_ticks_ms = recent_ticks_ms
         self._owns_connection = owns_connection
-        self._scripts = Scripts(prefix, clock)
-        self._ticks, self._notification = (key(prefix, clock, name) for name in ("ticks", "wake"))
-        self._monotonic = SystemTime().monotonic
+        self._scripts = Scripts(prefix, log_of(clock), clock)
+        self._ticks = self._scripts.key("ticks")
 
     def close(self) -> None:
         if self._owns_connection:
@@ -70,24 +63,14 @@ class RedisStore:
     def report(self, report: Report) -> ReportAnswer:
         return wire.read_report_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
 
-    # -- lease --------------------------------------------------------------------------------------------------------
-
-    def acquire_lease(self, token: str, holder: str, ttl_ms: int) -> bool:
-        return bool(self._call(scripts.ACQUIRE_LEASE, (token, holder, ttl_ms)))
-
-    def release_lease(self, token: str) -> None:
-        self._call(scripts.RELEASE_LEASE, (token,))
-
-    def announce(self, replica: str, digest: str, ttl_ms: int, config_json: str = "") -> None:
-        self._call(scripts.ANNOUNCE, (replica, digest, ttl_ms, config_json))
-
-    def replicas(self) -> list[Replica]:
-        return wire.read_replicas(self._call(scripts.REPLICAS))
-
     # -- writes of the leader -----------------------------------------------------------------------------------------
 
     def claim(self, token: str, identity: StoreIdentity, parameters: ClockParameters, started_ms: int) -> None:
         self._call(scripts.CLAIM, (token, *wire.claim_arguments(identity, parameters), started_ms))
+
+    def roster_topics(self) -> Mapping[str, TopicMetadata]:
+        with self._redis() as redis:
+            return wire.read_roster_topics(redis.hget(self._scripts.key("state"), "roster"))
 
     def write_roster(
         self,
@@ -99,11 +82,8 @@ class RedisStore:
     ) -> None:
         self._call(scripts.WRITE_ROSTER, (token, *wire.roster_arguments(roster, generation, exclusions, pause)))
 
-    def read_progress(self, token: str, ttl_ms: int) -> ProgressReading:
-        return wire.read_progress(self._call(scripts.READ_PROGRESS, (token, ttl_ms)))
-
-    def write_request_results(self, token: str, answers: Mapping[str, RequestResult], ttl_ms: int) -> None:
-        self._call(scripts.WRITE_REQUEST_RESULTS, (token, ttl_ms, *wire.request_result_arguments(answers)))
+    def write_request_results(self, token: str, results: Mapping[str, RequestResult], ttl_ms: int) -> None:
+        self._call(scripts.WRITE_REQUEST_RESULTS, (token, ttl_ms, *wire.request_result_arguments(results)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         previous_ms = ticks[0].previous_ms if ticks else None
@@ -113,26 +93,28 @@ class RedisStore:
                 f"the ticks to publish are not one chain: the tick before {broken.at_ms} ms is not its previous tick, "
                 f"{broken.previous_ms} ms, or is not earlier"
             )
-        arguments = (token, wire.optional_ms(previous_ms), self._recent_ticks_ms, *wire.tick_arguments(ticks))
+        arguments = (
+            token,
+            wire.optional_ms(previous_ms),
+            self._recent_ticks_ms,
+            self._clock,
+            *wire.tick_arguments(ticks),
+        )
         return int(self._call(scripts.PUBLISH, arguments))
 
-    def rebuild(self, token: str, ticks: Sequence[Tick], last_ms: int | None) -> None:
-        for start in range(0, max(1, len(ticks)), _REBUILD_CHUNK):
-            chunk = wire.tick_arguments(ticks[start : start + _REBUILD_CHUNK])
-            self._call(scripts.STAGE_REBUILD, (token, int(start == 0), _REBUILD_TTL_MS, *chunk))
-        self._call(scripts.SWAP_REBUILD, (token, len(ticks), wire.optional_ms(last_ms)))
+    def begin(self, token: str, base_ms: int | None, *, restoring: bool) -> None:
+        self._call(scripts.BEGIN, (token, self._clock, wire.optional_ms(base_ms), int(restoring)))
+
+    def stage(self, token: str, ticks: Sequence[Tick], *, first: bool) -> None:
+        for start in range(0, max(1, len(ticks)), _STAGE_CHUNK):
+            chunk = wire.tick_arguments(ticks[start : start + _STAGE_CHUNK])
+            self._call(scripts.STAGE, (token, int(first and start == 0), _STAGED_TTL_MS, *chunk))
+
+    def finish_restoring(self, token: str) -> bool:
+        return bool(self._call(scripts.FINISH_RESTORING, (token, self._clock)))
 
     def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
         self._call(scripts.PUBLISH_STATUS, (token, leader_status, ttl_ms))
-
-    def wait_for_notification(self, timeout_s: float) -> bool:
-        with self._redis() as redis:
-            if timeout_s <= 0:
-                return bool(redis.lpop(self._notification))
-            return any(redis.blpop([self._notification], timeout=block_s) for block_s in self._blocks(timeout_s))
-
-    def notify(self) -> None:
-        self._call(scripts.NOTIFY)
 
     # -- requests to the leader ---------------------------------------------------------------------------------------
 
@@ -147,11 +129,8 @@ class RedisStore:
 
     # -- readers ------------------------------------------------------------------------------------------------------
 
-    def last_tick(self) -> Tick | None:
-        return next(iter(self.newest_ticks(1)), None)
-
-    def first_tick(self) -> Tick | None:
-        return next(iter(self._range("-", 1)), None)
+    def bounds(self) -> StreamBounds:
+        return wire.read_bounds(self._clock, self._call(scripts.BOUNDS))
 
     def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
         return self._range(f"({wire.after_id(after_ms)}", limit)
@@ -161,17 +140,6 @@ class RedisStore:
             return []
         with self._redis() as redis:
             return wire.read_ticks(self._clock, redis.xrevrange(self._ticks, count=limit)[::-1])
-
-    def follow(self, after_ms: int, timeout_s: float) -> list[Tick]:
-        if timeout_s <= 0:
-            return self.ticks_after(after_ms, _FOLLOW_LIMIT)
-        after = {self._ticks: wire.after_id(after_ms)}
-        with self._redis() as redis:
-            for block_s in self._blocks(timeout_s):
-                found = redis.xread(after, count=_FOLLOW_LIMIT, block=int(block_s * 1000))
-                if found:
-                    return wire.read_ticks(self._clock, found[0][1])
-        return []
 
     def snapshot(self) -> Snapshot:
         return wire.read_snapshot(self._call(scripts.SNAPSHOT, (_SLOWEST,)))
@@ -214,8 +182,8 @@ class RedisStore:
 
     @contextmanager
     def _redis(self) -> Iterator[Any]:
-        with translated():
-            yield self._connection.client()
+        with translated(), self._connection.calling() as redis:
+            yield redis
 
     def _call(self, script: Script, arguments: Iterable[Argument] = ()) -> Any:
         with self._redis() as redis:
@@ -226,11 +194,6 @@ class RedisStore:
             return []
         with self._redis() as redis:
             return wire.read_ticks(self._clock, redis.xrange(self._ticks, min=start, count=limit))
-
-    def _blocks(self, timeout_s: float) -> Iterator[float]:
-        end = self._monotonic() + timeout_s
-        while (left_s := end - self._monotonic()) > 0:
-            yield max(_SHORTEST_BLOCK_S, min(left_s, RESPONSE_TIMEOUT_S / 2))
 
 
 def open_redis_store(url: str, clock: str, prefix: str = "clocksvc") -> RedisStore:

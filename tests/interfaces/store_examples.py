@@ -2,18 +2,23 @@
 
 from collections.abc import Iterable
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.leases import Leases, ProgressReading
 from clocksvc.interfaces.progress import ClockParameters, PartitionClock, Report, ReportAnswer, StoreIdentity
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 
 CLOCK = "checkins"
+LOG = log_of(CLOCK)
 GROUP = "checkins-consumer"
 TOKEN = "token-1"
 OTHER_TOKEN = "token-2"
-HOLDER = "replica-a:1"
+REPLICA = "replica-a:1 a"
+OTHER_REPLICA = "replica-b:1 b"
+HOST_AND_PID = "replica-a:1"
 LEASE_MS = 60_000
 MINUTE = 60_000
 BOUNDS = ClockParameters(GROUP, ("orders", "payments"), MINUTE, 10_000, MINUTE)
@@ -32,13 +37,24 @@ RECENTLY = SystemTime().now_ms()
 
 
 def lead(
-    store: Store, roster: Roster | None = ROSTER, bounds: ClockParameters = BOUNDS, identity: StoreIdentity = IDENTITY
+    store: Store,
+    leases: Leases,
+    roster: Roster | None = ROSTER,
+    bounds: ClockParameters = BOUNDS,
+    identity: StoreIdentity = IDENTITY,
 ) -> None:
     """Acquire the lease, claim the store, write a roster of generation 1."""
-    assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    assert leases.acquire(TOKEN, REPLICA, LEASE_MS)
     store.claim(TOKEN, identity, bounds, STARTED)
     if roster is not None:
         store.write_roster(TOKEN, roster, 1)
+
+
+def progress(leases: Leases, token: str = TOKEN, ttl_ms: int = LEASE_MS) -> ProgressReading:
+    """What a round reads of the clock; nothing is lost."""
+    reading = leases.read_round(token, ttl_ms, [CLOCK]).progress[CLOCK]
+    assert reading is not None
+    return reading
 
 
 def send(store: Store, *readings: tuple[Partition, int], group: str = GROUP) -> tuple[Outcome, ...]:

@@ -1,66 +1,93 @@
-"""Both implementations of the store, with what tests need in addition: another connection, and a flush."""
+"""The implementations of the store, with what tests need in addition: a flush, and the keys in Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from clocksvc.clock.spec import DAY_MS
+from clocksvc.interfaces.leases import Leases
+from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.redis.connection import RedisConnection
-from clocksvc.redis.keys import KEYS
-from clocksvc.redis.store import RedisStore
+from clocksvc.redis.connection import RedisClient, RedisConnection
+from clocksvc.redis.keys import CLOCK_KEYS, LOG_KEYS, clock_key, log_key
+from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import parse_redis_url
-from tests.faulty.store import FaultyStore
-from tests.interfaces.store_examples import CLOCK
-
-WEEK_MS = 7 * DAY_MS
+from tests.faulty.store import FaultyStoreServer
+from tests.interfaces.store_examples import CLOCK, LOG
 
 
-class StoreImplementation(Protocol):
+class StoreServer(Protocol):
+    """What one Redis is for an installation."""
+
+    def leases(self, log: int) -> Leases:
+        """The leases of a log."""
+
+    def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> Store:
+        """The store of a clock."""
+
+    def notices(self, clocks: Collection[str]) -> NoticeReader:
+        """A reader of the notices of some clocks."""
+
+
+class StoreImplementation:
     """A store, and what tests do to it."""
 
-    @property
-    def store(self) -> Store:
-        """The store."""
-
-    def reopen(self, recent_ticks_ms: int) -> Store:
-        """The store with another `recent_ticks`. To be called before the first write."""
+    def __init__(self, server: StoreServer) -> None:
+        self.server = server
+        self.store = server.store(CLOCK)
+        self.leases = server.leases(LOG)
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
+        raise NotImplementedError
+
+    def trim_notices(self, log: int) -> None:
+        """Drop all notices of a log but the last one."""
+        raise NotImplementedError
 
 
-class MemoryStoreImplementation:
+class MemoryStoreImplementation(StoreImplementation):
     """The in-memory implementation."""
 
     def __init__(self) -> None:
-        self.store = FaultyStore(CLOCK, SystemTime())
-
-    def reopen(self, recent_ticks_ms: int) -> Store:
-        self.store = FaultyStore(CLOCK, SystemTime(), recent_ticks_ms)
-        return self.store
+        self.memory = FaultyStoreServer(SystemTime())
+        super().__init__(self.memory)
 
     def wipe(self) -> None:
-        self.store.wipe()
+        self.memory.wipe()
+
+    def trim_notices(self, log: int) -> None:
+        notices = self.memory.content.log(log).notices
+        while len(notices) > 1:
+            notices.popleft()
 
 
-class RedisStoreImplementation:
+class RedisStoreImplementation(StoreImplementation):
     """The Redis implementation, with a prefix for each test."""
 
     def __init__(self, url: str, prefix: str) -> None:
-        self.raw: Redis = Redis.from_url(url, decode_responses=True, protocol=2)
-        self._connection = RedisConnection(parse_redis_url(url))
+        self.url = url
         self.prefix = prefix
-        self.store = RedisStore(self._connection, prefix, CLOCK)
-
-    def reopen(self, recent_ticks_ms: int) -> Store:
-        return RedisStore(self._connection, self.prefix, CLOCK, recent_ticks_ms)
+        self._connection = RedisConnection(parse_redis_url(url))
+        self.raw: RedisClient = self._raw()
+        super().__init__(RedisStoreServer(self._connection, prefix))
 
     def wipe(self) -> None:
         for key in self.key_names():
             self.raw.delete(key)
+
+    def trim_notices(self, log: int) -> None:
+        self.raw.xtrim(log_key(self.prefix, log, "notices"), maxlen=1, approximate=False)
+
+    def key(self, name: str) -> str:
+        """A key of the clock."""
+        return clock_key(self.prefix, CLOCK, name)
+
+    def log_key(self, name: str) -> str:
+        """A key of the clock's log."""
+        return log_key(self.prefix, LOG, name)
 
     def key_names(self) -> list[str]:
         """All keys under this test's prefix."""
@@ -68,14 +95,24 @@ class RedisStoreImplementation:
 
     def audit(self) -> None:
         """Check all keys against `keys.py`: listed, of the right type, with a TTL exactly if they should have one."""
-        listed = {f"{self.prefix}:{{{CLOCK}}}:{key.name}": key for key in KEYS}
-        for name in self.key_names():
+        found = self.key_names()
+        clocks = {parts[2] for key in found if len(parts := key.split(":")) == 4}
+        listed = {clock_key(self.prefix, clock, key.name): key for clock in clocks for key in CLOCK_KEYS}
+        listed |= {log_key(self.prefix, log, key.name): key for log in range(16) for key in LOG_KEYS}
+        for name in found:
             assert name in listed, f"{name} is not listed in keys.py"
             assert (self.raw.type(name), self.raw.pttl(name) > 0) == (listed[name].type, listed[name].expires), name
 
     def close(self) -> None:
         self._connection.close()
         self.raw.close()
+
+    def _raw(self) -> RedisClient:
+        if self._connection.is_cluster:
+            address = parse_redis_url(self.url)
+            host, port = address.nodes[0]
+            return RedisCluster(host=host, port=port, decode_responses=True, protocol=2)
+        return Redis.from_url(self.url, decode_responses=True, protocol=2)
 
 
 def redis_implementation(url: str, prefix: str) -> Iterator[RedisStoreImplementation]:

@@ -37,14 +37,14 @@ def trouble(connection: RedisConnection) -> list[Finding]:
     return [finding for finding in probe_redis_servers(connection) if finding.level is not Level.OK]
 
 
-def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str) -> None:
+def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str, leases: Leases) -> None:
     """It replaces the argument, so that two services can share one Redis."""
     stores = [
         open_redis_store(f"{redis_url}?prefix={key_prefix}", CLOCK, prefix="other"),
         open_redis_store(redis_url, CLOCK, prefix=key_prefix),
         open_redis_store(redis_url, CLOCK, prefix=f"{key_prefix}-2"),
     ]
-    lead(stores[0])
+    lead(store, leasess[0])
 
     assert [store.snapshot().leader is not None for store in stores] == [True, True, False]
     with_keys = Redis.from_url(redis_url)
@@ -83,12 +83,12 @@ def sentinel() -> Iterator[tuple[ValkeyServer, SentinelServer]]:
         yield master, watching
 
 
-def test_sentinel_knows_the_master(sentinel: tuple[ValkeyServer, SentinelServer]) -> None:
+def test_sentinel_knows_the_master(sentinel: tuple[ValkeyServer, SentinelServer], leases: Leases) -> None:
     """By URL or by the configuration. An unknown name, or a master that is gone, makes the store unavailable."""
     master, watching = sentinel
     store = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=mymaster", CLOCK)
     unknown = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=other", CLOCK)
-    lead(store)
+    lead(store, leases)
 
     nodes = (f"127.0.0.1:{watching.port}",)
     settings = RedisSettings(

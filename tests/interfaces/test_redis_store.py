@@ -18,6 +18,7 @@ from clocksvc.clock.request import Request, RequestKind
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import ClocksvcError, StoreLost, StoreUnavailable
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import scripts
@@ -28,6 +29,7 @@ from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.redis_servers import one_node_cluster
 from tests.interfaces.store_examples import (
+    progress,
     BASE,
     CLOCK,
     LEASE_MS,
@@ -68,7 +70,7 @@ def admin(own: ValkeyServer) -> Iterator[Redis]:
 def own_store(own: ValkeyServer) -> Iterator[Store]:
     """A store on that server, for a clock with a leader."""
     store = open_redis_store(own.url, CLOCK)
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
     yield store
     store.close()
 
@@ -114,7 +116,7 @@ def test_partly_lost_roster_is_noticed(on_redis: RedisStoreImplementation) -> No
     lead(on_redis.store)
     on_redis.raw.zrem(f"{on_redis.prefix}:{{{CLOCK}}}:roster", "orders:1")
 
-    assert on_redis.store.read_progress(TOKEN, LEASE_MS).count == 2
+    assert on_redis.progress(leases).count == 2
 
 
 def test_lost_exclusions_are_noticed(on_redis: RedisStoreImplementation) -> None:
@@ -123,7 +125,7 @@ def test_lost_exclusions_are_noticed(on_redis: RedisStoreImplementation) -> None
     on_redis.raw.delete(f"{on_redis.prefix}:{{{CLOCK}}}:excluded")
 
     with pytest.raises(StoreLost):
-        on_redis.store.read_progress(TOKEN, LEASE_MS)
+        on_redis.progress(leases)
 
 
 @pytest.mark.parametrize("junk", ["", "mine", "9999999999999 0 {}", "9999999999999 2 x", "1 1 []"])
@@ -135,13 +137,13 @@ def test_strange_requests_stop_no_leader(on_redis: RedisStoreImplementation, jun
     on_redis.raw.hset(f"{on_redis.prefix}:{{{CLOCK}}}:requests", "junk", junk)
 
     assert on_redis.store.submit_request(replace(asked, id="s"))
-    assert on_redis.store.read_progress(TOKEN, LEASE_MS).requests == (asked, replace(asked, id="s"))
+    assert on_redis.progress(leases).requests == (asked, replace(asked, id="s"))
 
 
 def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisStoreImplementation) -> None:
     """A stream that lost ticks during its rebuild never replaces the old one."""
     store = on_redis.store
-    lead(store)
+    lead(store, leases)
     store.publish(TOKEN, chain(0, 3, None))
     staged = f"{on_redis.prefix}:{{{CLOCK}}}:ticks-new"
     stop = threading.Event()
@@ -165,8 +167,8 @@ def test_rebuild_interrupted_by_a_flush_is_a_loss(on_redis: RedisStoreImplementa
 def test_rebuild_keeps_the_lease(on_redis: RedisStoreImplementation) -> None:
     """Each part of a long rebuild renews the lease."""
     store = on_redis.store
-    lead(store)
-    store.read_progress(TOKEN, 5_000)
+    lead(store, leases)
+    progress(leases, TOKEN, 5_000)
     on_redis.raw.pexpire(f"{on_redis.prefix}:{{{CLOCK}}}:lease", 2_000)
 
     store.rebuild(TOKEN, chain(0, 9, None), BASE + 9 * MINUTE)
@@ -214,7 +216,7 @@ def test_errors_of_the_server_are_translated(
     store.close()
 
 
-def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> None:
+def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis, leases: Leases) -> None:
     """A write that needs memory fails before its first effect."""
     send(own_store, (ORDERS_0, BASE))
     admin.config_set("maxmemory", 1)
@@ -231,7 +233,7 @@ def test_full_memory_leaves_no_half_a_write(own_store: Store, admin: Redis) -> N
     admin.config_set("maxmemory", 0)
     assert [line.raw_ms for line in own_store.partitions(None, 9)] == [BASE]
     assert own_store.newest_ticks(9) == []
-    assert own_store.read_progress(TOKEN, LEASE_MS).generation == 1
+    assert own_progress(leases).generation == 1
 
 
 def test_wrong_password_is_reported_without_it(own: ValkeyServer, admin: Redis) -> None:
@@ -315,9 +317,9 @@ def test_a_cluster_keeps_a_clock() -> None:
     """All operations of a clock on a cluster's node, with a cluster client."""
     with one_node_cluster() as node:
         store = open_redis_store(node.url.replace("redis://", "redis+cluster://"), CLOCK)
-        lead(store, SINGLE)
+        lead(store, leases, SINGLE)
         send(store, (ORDERS_0, BASE))
-        assert store.wait_for_notification(1.0)
+        assert leases.wait_for_notification(1.0)
         store.publish(TOKEN, chain(0, 2, None))
         store.rebuild(TOKEN, chain(0, 3, None), BASE + 3 * MINUTE)
 
@@ -345,11 +347,11 @@ def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: 
     """And everything with the last replica."""
     lead(on_redis.store, SINGLE)
     heard = f"{on_redis.prefix}:{{{CLOCK}}}:heard"
-    on_redis.store.announce("host:1 x", "changed", LEASE_MS, "{}")
+    on_redis.leases.announce("host:1 x", "changed", LEASE_MS, "{}")
     assert set(on_redis.raw.hgetall(heard)) == {"since", "changed"}
     on_redis.audit()
 
-    on_redis.store.announce("host:1 x", "changed", 0)
+    on_redis.leases.announce("host:1 x", "changed", 0)
 
     assert on_redis.raw.exists(heard) == 0
     on_redis.audit()
@@ -358,12 +360,12 @@ def test_announced_configurations_are_deleted_with_their_last_replica(on_redis: 
 def test_announcements_count_again_after_the_servers_clock_was_set_back(on_redis: RedisStoreImplementation) -> None:
     """A time in the future would keep the leader waiting until then."""
     store = on_redis.store
-    lead(store, SINGLE)
-    store.announce("host:1 x", "same", LEASE_MS, "{}")
+    lead(store, leases, SINGLE)
+    leases.announce("host:1 x", "same", LEASE_MS, "{}")
     ahead_ms = store.now_ms() + 3_600_000
     on_redis.raw.hset(f"{on_redis.prefix}:{{{CLOCK}}}:heard", "since", str(ahead_ms))
 
-    store.announce("host:1 x", "same", LEASE_MS, "{}")
+    leases.announce("host:1 x", "same", LEASE_MS, "{}")
 
-    seen = store.read_progress(TOKEN, LEASE_MS)
+    seen = progress(leases)
     assert (seen.announcements_complete_since_ms or ahead_ms) <= seen.now_ms

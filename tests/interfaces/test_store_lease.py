@@ -7,21 +7,23 @@ import pytest
 
 from clocksvc.clock.spec import Replica
 from clocksvc.errors import LeaseLost, StoreMismatch
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
-    HOLDER,
     IDENTITY,
     LEASE_MS,
     ORDERS_0,
     OTHER_TOKEN,
+    REPLICA,
     ROSTER,
     SINGLE,
     STARTED,
     TOKEN,
     lead,
+    progress,
     raw,
     send,
     tick,
@@ -34,7 +36,7 @@ SHORT_MS = 150
 WRITES: dict[str, Callable[[Store, str], object]] = {
     "claim": lambda store, token: store.claim(token, IDENTITY, ClockParameters("other", ("orders",), 1_000, 0, 0), 1),
     "write_roster": lambda store, token: store.write_roster(token, SINGLE, 9),
-    "read_progress": lambda store, token: store.read_progress(token, LEASE_MS),
+    "read_progress": lambda store, token: progress(leases, token, LEASE_MS),
     "publish": lambda store, token: store.publish(token, [tick(0, None)]),
     "publish nothing": lambda store, token: store.publish(token, []),
     "rebuild": lambda store, token: store.rebuild(token, [tick(5, 4)], tick(5, 4).at_ms),
@@ -43,64 +45,64 @@ WRITES: dict[str, Callable[[Store, str], object]] = {
 }
 
 
-def test_one_token_holds_the_lease(store: Store) -> None:
+def test_one_token_holds_the_lease(store: Store, leases: Leases) -> None:
     """Who comes second is refused; who holds it may take it again, which makes it last from then on."""
-    assert store.acquire_lease(TOKEN, HOLDER, SHORT_MS)
-    assert not store.acquire_lease(OTHER_TOKEN, "replica-b:1", LEASE_MS)
-    assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
-    assert store.snapshot().leader == HOLDER
+    assert leases.acquire(TOKEN, REPLICA, SHORT_MS)
+    assert not leases.acquire(OTHER_TOKEN, OTHER_REPLICA, LEASE_MS)
+    assert leases.acquire(TOKEN, REPLICA, LEASE_MS)
+    assert store.snapshot().leader == REPLICA
 
 
-def test_lease_expires(store: Store) -> None:
+def test_lease_expires(store: Store, leases: Leases) -> None:
     """Unless it is renewed, another may take it after its time; then the first one's token is worth nothing."""
-    store.acquire_lease(TOKEN, HOLDER, SHORT_MS)
+    leases.acquire(TOKEN, REPLICA, SHORT_MS)
 
-    eventually(lambda: store.acquire_lease(OTHER_TOKEN, "replica-b:1", LEASE_MS), what="the lease to expire")
+    eventually(lambda: leases.acquire(OTHER_TOKEN, OTHER_REPLICA, LEASE_MS), what="the lease to expire")
 
-    assert store.snapshot().leader == "replica-b:1"
-    assert not store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    assert store.snapshot().leader == OTHER_REPLICA
+    assert not leases.acquire(TOKEN, REPLICA, LEASE_MS)
 
 
-def test_no_leader_after_the_lease_expired(store: Store) -> None:
+def test_no_leader_after_the_lease_expired(store: Store, leases: Leases) -> None:
     """A reader sees no leader then, and the former one can't write."""
-    lead(store)
-    store.read_progress(TOKEN, SHORT_MS)
+    lead(store, leases)
+    progress(leases, TOKEN, SHORT_MS)
 
     eventually(lambda: store.snapshot().leader is None, what="the lease to expire")
 
     with pytest.raises(LeaseLost):
-        store.read_progress(TOKEN, LEASE_MS)
+        progress(leases)
 
 
-def test_reading_the_minimum_renews_the_lease(store: Store) -> None:
+def test_reading_the_minimum_renews_the_lease(store: Store, leases: Leases) -> None:
     """It lasts from then on as long as that call said."""
-    store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    leases.acquire(TOKEN, REPLICA, LEASE_MS)
     store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     store.write_roster(TOKEN, ROSTER, 1)
-    store.read_progress(TOKEN, SHORT_MS)
-    store.read_progress(TOKEN, 600_000)
-    store.announce("a", "digest", 2 * SHORT_MS)
+    progress(leases, TOKEN, SHORT_MS)
+    progress(leases, TOKEN, 600_000)
+    leases.announce("a", "digest", 2 * SHORT_MS)
 
-    eventually(lambda: not store.read_progress(TOKEN, 600_000).digests, what="a time longer than the first lease")
-    assert store.snapshot().leader == HOLDER
+    eventually(lambda: not progress(leases, TOKEN, 600_000).digests, what="a time longer than the first lease")
+    assert store.snapshot().leader == REPLICA
 
 
-def test_only_the_holder_gives_the_lease_up(store: Store) -> None:
+def test_only_the_holder_gives_the_lease_up(store: Store, leases: Leases) -> None:
     """Another's release does nothing, the holder's frees it at once; twice is harmless."""
-    store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
-    store.release_lease(OTHER_TOKEN)
-    assert store.snapshot().leader == HOLDER
-    store.release_lease(TOKEN)
-    store.release_lease(TOKEN)
+    leases.acquire(TOKEN, REPLICA, LEASE_MS)
+    leases.release(OTHER_TOKEN)
+    assert store.snapshot().leader == REPLICA
+    leases.release(TOKEN)
+    leases.release(TOKEN)
 
     assert store.snapshot().leader is None
-    assert store.acquire_lease(OTHER_TOKEN, "replica-b:1", LEASE_MS)
+    assert leases.acquire(OTHER_TOKEN, OTHER_REPLICA, LEASE_MS)
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_every_write_of_a_leader_checks_its_token(store: Store, write: str) -> None:
+def test_every_write_of_a_leader_checks_its_token(store: Store, write: str, leases: Leases) -> None:
     """Another's token, or one that is a part of the holder's, raises LeaseLost and changes nothing."""
-    lead(store)
+    lead(store, leases)
     before = (store.snapshot().parameters, store.partitions(None, 10), store.newest_ticks(10))
 
     for token in (OTHER_TOKEN, TOKEN[:-1], ""):
@@ -108,7 +110,7 @@ def test_every_write_of_a_leader_checks_its_token(store: Store, write: str) -> N
             WRITES[write](store, token)
 
     assert (store.snapshot().parameters, store.partitions(None, 10), store.newest_ticks(10)) == before
-    assert store.read_progress(TOKEN, LEASE_MS).generation == 1
+    assert progress(leases).generation == 1
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -119,9 +121,9 @@ def test_writes_without_a_lease_are_refused(store: Store, write: str) -> None:
             WRITES[write](store, token)
 
 
-def test_marks_of_another_cluster_are_never_mixed(store: Store) -> None:
+def test_marks_of_another_cluster_are_never_mixed(store: Store, leases: Leases) -> None:
     """The error names both clusters, and nothing is written."""
-    lead(store)
+    lead(store, leases)
 
     with pytest.raises(StoreMismatch, match=r"cluster-1.*cluster-2"):
         store.claim(TOKEN, StoreIdentity("cluster-2"), ClockParameters("other", ("orders",), 1_000, 0, 0), 1)
@@ -129,17 +131,17 @@ def test_marks_of_another_cluster_are_never_mixed(store: Store) -> None:
     assert store.snapshot().parameters == BOUNDS
 
 
-def test_marks_of_another_format_are_never_mixed(store: Store) -> None:
+def test_marks_of_another_format_are_never_mixed(store: Store, leases: Leases) -> None:
     """The error names both formats."""
-    lead(store)
+    lead(store, leases)
 
     with pytest.raises(StoreMismatch, match=r"format 1.*format 2"):
         store.claim(TOKEN, StoreIdentity("cluster-1", 2), BOUNDS, STARTED)
 
 
-def test_next_leader_writes_new_bounds_and_keeps_the_first_start(store: Store) -> None:
+def test_next_leader_writes_new_bounds_and_keeps_the_first_start(store: Store, leases: Leases) -> None:
     """Under the same marks bounds may change; since when the clock has been led stays."""
-    lead(store)
+    lead(store, leases)
     bounds = ClockParameters("other-group", ("orders",), 1_000, 0, 5_000)
 
     store.claim(TOKEN, IDENTITY, bounds, STARTED + 5)
@@ -147,69 +149,67 @@ def test_next_leader_writes_new_bounds_and_keeps_the_first_start(store: Store) -
     assert (store.snapshot().parameters, store.snapshot().started_ms) == (bounds, STARTED)
 
 
-def test_read_progress_returns_the_digests_of_live_replicas(store: Store) -> None:
+def test_read_progress_returns_the_digests_of_live_replicas(store: Store, leases: Leases) -> None:
     """Two with one configuration give one digest; another configuration shows; who leaves is forgotten."""
-    lead(store)
-    assert store.read_progress(TOKEN, LEASE_MS).digests == frozenset()
-    store.announce("a", "digest-1", LEASE_MS)
-    store.announce("b", "digest-1", LEASE_MS)
-    assert store.read_progress(TOKEN, LEASE_MS).digests == {"digest-1"}
-    store.announce("b", "digest-2", LEASE_MS)
-    assert store.read_progress(TOKEN, LEASE_MS).digests == {"digest-1", "digest-2"}
-    store.announce("a", "", 0)
-    assert store.read_progress(TOKEN, LEASE_MS).digests == {"digest-2"}
-    store.announce("b", "digest-2", 0)
-    store.announce("unknown", "", 0)
-    assert store.read_progress(TOKEN, LEASE_MS).digests == frozenset()
+    lead(store, leases)
+    assert progress(leases).digests == frozenset()
+    leases.announce("a", "digest-1", LEASE_MS)
+    leases.announce("b", "digest-1", LEASE_MS)
+    assert progress(leases).digests == {"digest-1"}
+    leases.announce("b", "digest-2", LEASE_MS)
+    assert progress(leases).digests == {"digest-1", "digest-2"}
+    leases.announce("a", "", 0)
+    assert progress(leases).digests == {"digest-2"}
+    leases.announce("b", "digest-2", 0)
+    leases.announce("unknown", "", 0)
+    assert progress(leases).digests == frozenset()
 
 
-def test_replicas_lists_live_replicas_by_name(store: Store) -> None:
+def test_replicas_lists_live_replicas_by_name(store: Store, leases: Leases) -> None:
     """Each with its digest and its configuration; of the name, only the part before the space: `host:pid`."""
-    store.announce("host:1 x", "digest-1", LEASE_MS, '{"interval": "60s"}')
-    store.announce("host:1 y", "digest-2", LEASE_MS, '{"group": "a b"}')
-    store.announce("gone:3", "digest-3", SHORT_MS)
-    store.announce("left:4", "digest-4", LEASE_MS)
-    store.announce("left:4", "", 0)
+    leases.announce("host:1 x", "digest-1", LEASE_MS, '{"interval": "60s"}')
+    leases.announce("host:1 y", "digest-2", LEASE_MS, '{"group": "a b"}')
+    leases.announce("gone:3", "digest-3", SHORT_MS)
+    leases.announce("left:4", "digest-4", LEASE_MS)
+    leases.announce("left:4", "", 0)
 
     wanted = {Replica("host:1", "digest-1", '{"interval": "60s"}'), Replica("host:1", "digest-2", '{"group": "a b"}')}
     eventually(lambda: set(store.replicas()) == wanted, what="the silent one to be forgotten")
 
 
-def test_a_lost_announcement_is_noticed(implementation: StoreImplementation, store: Store) -> None:
+def test_a_lost_announcement_is_noticed(implementation: StoreImplementation, store: Store, leases: Leases) -> None:
     """A flush restarts the time in which replicas may be unseen; another replica and a repetition do not."""
     implementation.wipe()
-    lead(store)
-    assert store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms is None
+    lead(store, leases)
+    assert progress(leases).announcements_complete_since_ms is None
     before_ms = store.now_ms()
-    store.announce("a", "digest", LEASE_MS)
-    first = store.read_progress(TOKEN, LEASE_MS)
+    leases.announce("a", "digest", LEASE_MS)
+    first = progress(leases)
     eventually(lambda: store.now_ms() > first.now_ms, what="a millisecond to pass")
-    store.announce("a", "digest", LEASE_MS)
-    store.announce("b", "digest", LEASE_MS)
-    again = store.read_progress(TOKEN, LEASE_MS)
+    leases.announce("a", "digest", LEASE_MS)
+    leases.announce("b", "digest", LEASE_MS)
+    again = progress(leases)
     implementation.wipe()
-    lead(store)
-    store.announce("a", "digest", LEASE_MS)
+    lead(store, leases)
+    leases.announce("a", "digest", LEASE_MS)
 
     assert before_ms <= (first.announcements_complete_since_ms or 0) <= first.now_ms
     assert again.announcements_complete_since_ms == first.announcements_complete_since_ms
-    assert (store.read_progress(TOKEN, LEASE_MS).announcements_complete_since_ms or 0) > first.now_ms
+    assert (progress(leases).announcements_complete_since_ms or 0) > first.now_ms
 
 
-def test_replica_that_falls_silent_is_forgotten(store: Store) -> None:
+def test_replica_that_falls_silent_is_forgotten(store: Store, leases: Leases) -> None:
     """An announcement lasts for its own TTL, independent of others."""
-    lead(store)
-    store.announce("a", "digest-1", SHORT_MS)
-    store.announce("b", "digest-2", LEASE_MS)
+    lead(store, leases)
+    leases.announce("a", "digest-1", SHORT_MS)
+    leases.announce("b", "digest-2", LEASE_MS)
 
-    eventually(
-        lambda: store.read_progress(TOKEN, LEASE_MS).digests == {"digest-2"}, what="the first announcement to end"
-    )
+    eventually(lambda: progress(leases).digests == {"digest-2"}, what="the first announcement to end")
 
 
-def test_verdict_lasts_as_long_as_the_leader_says(store: Store) -> None:
+def test_verdict_lasts_as_long_as_the_leader_says(store: Store, leases: Leases) -> None:
     """The newest one shows, and none once its time is over."""
-    lead(store)
+    lead(store, leases)
     assert store.snapshot().leader_status is None
     store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
     store.publish_status(TOKEN, '{"hold": {"reason": "paused"}}', SHORT_MS)
@@ -218,41 +218,41 @@ def test_verdict_lasts_as_long_as_the_leader_says(store: Store) -> None:
     eventually(lambda: store.snapshot().leader_status is None, what="the verdict to end")
 
 
-def test_verdict_outlives_the_lease(store: Store) -> None:
+def test_verdict_outlives_the_lease(store: Store, leases: Leases) -> None:
     """The status stays after the leader has left."""
-    lead(store)
+    lead(store, leases)
     store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
-    store.release_lease(TOKEN)
+    leases.release(TOKEN)
 
     assert store.snapshot().leader_status == '{"hold": null}'
 
 
-def test_reports_do_not_need_a_leader(store: Store) -> None:
+def test_reports_do_not_need_a_leader(store: Store, leases: Leases) -> None:
     """Between two leaders, partition clocks go on."""
-    lead(store)
-    store.release_lease(TOKEN)
+    lead(store, leases)
+    leases.release(TOKEN)
     send(store, (ORDERS_0, BASE))
 
     assert raw(store, ORDERS_0) == BASE
 
 
-def test_wake_up_ends_a_wait_and_is_used_up_by_it(store: Store) -> None:
+def test_wake_up_ends_a_wait_and_is_used_up_by_it(store: Store, leases: Leases) -> None:
     """However often the leader was called, it is woken once."""
-    store.notify()
-    store.notify()
+    leases.notify()
+    leases.notify()
 
-    assert store.wait_for_notification(5.0)
-    assert not store.wait_for_notification(0)
-    assert not store.wait_for_notification(0.05)
+    assert leases.wait_for_notification(5.0)
+    assert not leases.wait_for_notification(0)
+    assert not leases.wait_for_notification(0.05)
 
 
-def test_wake_up_reaches_a_leader_that_waits(store: Store) -> None:
+def test_wake_up_reaches_a_leader_that_waits(store: Store, leases: Leases) -> None:
     """A wait that has begun ends with the call."""
     woken: list[bool] = []
-    thread = Thread(target=lambda: woken.append(store.wait_for_notification(30.0)))
+    thread = Thread(target=lambda: woken.append(leases.wait_for_notification(30.0)))
     thread.start()
     thread.join(0.05)
-    store.notify()
+    leases.notify()
     thread.join(10.0)
 
     assert woken == [True]

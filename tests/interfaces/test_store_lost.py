@@ -8,6 +8,7 @@ from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreLost, StoreUnavailable
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
@@ -18,18 +19,19 @@ from tests.interfaces.store_examples import (
     BOUNDS,
     CLOCK,
     GROUP,
-    HOLDER,
     IDENTITY,
     LEASE_MS,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
+    REPLICA,
     ROSTER,
     STARTED,
     TOKEN,
     answer,
     chain,
     lead,
+    progress,
     raw,
     send,
     tick,
@@ -39,7 +41,7 @@ from tests.interfaces.store_implementations import StoreImplementation
 WRITES: dict[str, Callable[[Store], object]] = {
     "claim": lambda store: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED),
     "write_roster": lambda store: store.write_roster(TOKEN, ROSTER, 2),
-    "read_progress": lambda store: store.read_progress(TOKEN, LEASE_MS),
+    "read_progress": lambda store: progress(leases),
     "publish": lambda store: store.publish(TOKEN, [tick(3, 2)]),
     "rebuild": lambda store: store.rebuild(TOKEN, chain(0, 3, None), tick(3, 2).at_ms),
     "publish_status": lambda store: store.publish_status(TOKEN, "{}", LEASE_MS),
@@ -50,13 +52,13 @@ WRITES: dict[str, Callable[[Store], object]] = {
 
 CALLS: dict[str, Callable[[Store], object]] = WRITES | {
     "report": lambda store: store.report(Report(GROUP, ())),
-    "acquire_lease": lambda store: store.acquire_lease(TOKEN, HOLDER, LEASE_MS),
-    "release_lease": lambda store: store.release_lease(TOKEN),
-    "announce": lambda store: store.announce("a", "digest", LEASE_MS),
+    "acquire_lease": lambda store: leases.acquire(TOKEN, REPLICA, LEASE_MS),
+    "release_lease": lambda store: leases.release(TOKEN),
+    "announce": lambda store: leases.announce("a", "digest", LEASE_MS),
     "replicas": lambda store: store.replicas(),
-    "wait_for_notification": lambda store: store.wait_for_notification(0.05),
-    "wait_for_notification at once": lambda store: store.wait_for_notification(0),
-    "notify": lambda store: store.notify(),
+    "wait_for_notification": lambda store: leases.wait_for_notification(0.05),
+    "wait_for_notification at once": lambda store: leases.wait_for_notification(0),
+    "notify": lambda store: leases.notify(),
     "last_tick": lambda store: store.last_tick(),
     "first_tick": lambda store: store.first_tick(),
     "ticks_after": lambda store: store.ticks_after(0, 1),
@@ -80,7 +82,7 @@ CALLS: dict[str, Callable[[Store], object]] = WRITES | {
 
 def full(store: Store) -> None:
     """A clock in the middle of its life."""
-    lead(store)
+    lead(store, leases)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
     store.publish(TOKEN, chain(0, 2, None))
     store.publish_status(TOKEN, "{}", LEASE_MS)
@@ -101,38 +103,40 @@ def test_leader_learns_of_a_flush_by_its_next_write(
 
 
 def test_new_term_on_an_emptied_store_finds_nothing_of_the_old(
-    implementation: StoreImplementation, store: Store
+    implementation: StoreImplementation, store: Store, leases: Leases
 ) -> None:
     """With a new lease, each step that needs what was lost raises, until it is written again."""
     full(store)
     implementation.wipe()
-    assert store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    assert leases.acquire(TOKEN, REPLICA, LEASE_MS)
 
     with pytest.raises(StoreLost):
-        store.read_progress(TOKEN, LEASE_MS)
+        progress(leases)
     with pytest.raises(ChainBroken):
         store.publish(TOKEN, [tick(3, 2)])
     store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     with pytest.raises(StoreLost):
-        store.read_progress(TOKEN, LEASE_MS)
+        progress(leases)
     store.write_roster(TOKEN, ROSTER, 2)
-    seen = store.read_progress(TOKEN, LEASE_MS)
+    seen = progress(leases)
     assert (seen.lowest_ms, seen.count, seen.generation, seen.last_tick_ms) == (None, 3, 2, None)
 
 
-def test_reports_after_a_flush_are_unknown(implementation: StoreImplementation, store: Store) -> None:
+def test_reports_after_a_flush_are_unknown(implementation: StoreImplementation, store: Store, leases: Leases) -> None:
     """`unknown` and no bounds: so they repeat, and once the roster is back their clocks are."""
     full(store)
     implementation.wipe()
 
     gone = answer(store, (ORDERS_0, BASE + 1))
     assert (gone.outcomes, gone.parameters, gone.last_tick_ms) == ((Outcome.UNKNOWN,), None, None)
-    lead(store)
+    lead(store, leases)
     assert raw(store, ORDERS_0) is None
     assert send(store, (ORDERS_0, BASE + 1)) == (Outcome.ACCEPTED,)
 
 
-def test_readers_see_an_emptied_store_as_empty(implementation: StoreImplementation, store: Store) -> None:
+def test_readers_see_an_emptied_store_as_empty(
+    implementation: StoreImplementation, store: Store, leases: Leases
+) -> None:
     """No reader is shown the old clock, or a clock of zero."""
     full(store)
     implementation.wipe()
@@ -148,14 +152,14 @@ def test_readers_see_an_emptied_store_as_empty(implementation: StoreImplementati
     assert (store.first_tick(), store.last_tick(), store.newest_ticks(9)) == (None, None, [])
     assert store.ticks_after(0, 9) == store.follow(BASE, 0.02) == []
     assert store.lagging_partitions(BASE, 9) == []
-    assert not store.wait_for_notification(0.02)
+    assert not leases.wait_for_notification(0.02)
 
 
-def test_rebuilt_chain_goes_on(implementation: StoreImplementation, store: Store) -> None:
+def test_rebuilt_chain_goes_on(implementation: StoreImplementation, store: Store, leases: Leases) -> None:
     """After the flush the chain is put back from the log, and only its next tick fits."""
     full(store)
     implementation.wipe()
-    lead(store)
+    lead(store, leases)
     store.rebuild(TOKEN, chain(0, 2, None), tick(2, 1).at_ms)
 
     store.publish(TOKEN, [tick(3, 2)])
@@ -163,11 +167,13 @@ def test_rebuilt_chain_goes_on(implementation: StoreImplementation, store: Store
     assert store.newest_ticks(9) == chain(0, 3, None)
 
 
-def test_emptied_store_may_become_another_clusters(implementation: StoreImplementation, store: Store) -> None:
+def test_emptied_store_may_become_another_clusters(
+    implementation: StoreImplementation, store: Store, leases: Leases
+) -> None:
     """Marks go with the state that they stood for."""
     full(store)
     implementation.wipe()
-    store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    leases.acquire(TOKEN, REPLICA, LEASE_MS)
 
     store.claim(TOKEN, type(IDENTITY)("cluster-2"), BOUNDS, STARTED + 1)
 

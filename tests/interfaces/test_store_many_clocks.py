@@ -20,7 +20,7 @@ WAIT_S = 1.5
     raises=AssertionError,
     reason="More than about 50 clocks in a process get 'Too many connections' although Redis is healthy.",
 )
-def test_sixty_clocks_wait_at_a_healthy_redis(redis_url: str, key_prefix: str) -> None:
+def test_sixty_clocks_wait_at_a_healthy_redis(redis_url: str, key_prefix: str, leases: Leases) -> None:
     """Each clock has a feed that waits for ticks and a leader that waits for a notice: every wait is served."""
     connection = RedisConnection(parse_redis_url(redis_url))
     stores = [RedisStore(connection, key_prefix, f"clock-{number}") for number in range(CLOCKS)]
@@ -33,7 +33,7 @@ def test_sixty_clocks_wait_at_a_healthy_redis(redis_url: str, key_prefix: str) -
 
     with ThreadPoolExecutor(2 * CLOCKS) as threads:
         waits = [threads.submit(run, store.follow, 0, WAIT_S) for store in stores]
-        waits += [threads.submit(run, store.wait_for_notification, WAIT_S) for store in stores]
+        waits += [threads.submit(run, leases.wait_for_notification, WAIT_S) for store in stores]
     connection.close()
 
     assert [str(error) for wait in waits if (error := wait.exception()) is not None] == []

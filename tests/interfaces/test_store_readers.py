@@ -5,15 +5,16 @@ import pytest
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
-    HOLDER,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
+    HOST_AND_PID,
     ROSTER,
     STARTED,
     TOKEN,
@@ -35,23 +36,23 @@ def test_snapshot_of_an_empty_store(store: Store) -> None:
     assert (seen.known, seen.unknown, seen.excluded, seen.slowest) == (0, 0, 0, ())
 
 
-def test_snapshot_shows_the_clock(store: Store) -> None:
+def test_snapshot_shows_the_clock(store: Store, leases: Leases) -> None:
     """Bounds, leader, last tick, and how many partitions are known, unknown and excluded, at the store's time."""
-    lead(store, Roster({"orders": TopicMetadata("id-o", 4)}, frozenset({Partition("orders", 3)})))
+    lead(store, leases, Roster({"orders": TopicMetadata("id-o", 4)}, frozenset({Partition("orders", 3)})))
     send(store, (ORDERS_0, BASE + 2), (ORDERS_1, BASE + 1), (Partition("orders", 3), BASE))
     store.publish(TOKEN, [tick(0, None)])
     before_ms = store.now_ms()
     seen = store.snapshot()
 
     assert before_ms <= seen.now_ms <= store.now_ms()
-    assert (seen.parameters, seen.leader, seen.started_ms, seen.last_tick_ms) == (BOUNDS, HOLDER, STARTED, BASE)
+    assert (seen.parameters, seen.leader, seen.started_ms, seen.last_tick_ms) == (BOUNDS, HOST_AND_PID, STARTED, BASE)
     assert (seen.known, seen.unknown, seen.excluded) == (2, 1, 1)
     assert seen.slowest == tuple(line(store, Partition("orders", number)) for number in (2, 1, 0))
 
 
-def test_slowest_are_the_ten_lowest(store: Store) -> None:
+def test_slowest_are_the_ten_lowest(store: Store, leases: Leases) -> None:
     """Unknown ones first, then by timestamp; excluded ones are not among them."""
-    lead(store, Roster({"orders": TopicMetadata("id-o", 30)}, frozenset({Partition("orders", 29)})))
+    lead(store, leases, Roster({"orders": TopicMetadata("id-o", 30)}, frozenset({Partition("orders", 29)})))
     send(store, *((Partition("orders", number), BASE - number) for number in range(2, 30)))
 
     numbers = [line.partition.number for line in store.snapshot().slowest]
@@ -59,9 +60,9 @@ def test_slowest_are_the_ten_lowest(store: Store) -> None:
     assert (sorted(numbers[:2]), numbers[2:]) == ([0, 1], [28, 27, 26, 25, 24, 23, 22, 21])
 
 
-def test_a_page_carries_what_is_known_of_each_partition(store: Store) -> None:
+def test_a_page_carries_what_is_known_of_each_partition(store: Store, leases: Leases) -> None:
     """Timestamp, when it was reported, whether it is excluded, and why its newest report was refused."""
-    lead(store, Roster(ROSTER.topics, frozenset({ORDERS_1})))
+    lead(store, leases, Roster(ROSTER.topics, frozenset({ORDERS_1})))
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 1), (PAYMENTS_0, -1))
 
     first, second, third = store.partitions(None, 10)
@@ -74,9 +75,9 @@ def test_a_page_carries_what_is_known_of_each_partition(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 5, 12, 1_000])
-def test_pages_are_in_order_of_topic_and_number(store: Store, limit: int) -> None:
+def test_pages_are_in_order_of_topic_and_number(store: Store, limit: int, leases: Leases) -> None:
     """Topics by their bytes, partitions by number (10 after 9): pages of any size give each partition once."""
-    lead(store, Roster({topic: TopicMetadata(topic, 12) for topic in reversed(TOPICS)}))
+    lead(store, leases, Roster({topic: TopicMetadata(topic, 12) for topic in reversed(TOPICS)}))
     everyone = [Partition(topic, number) for topic in TOPICS for number in range(12)]
 
     seen: list[Partition] = []
@@ -100,16 +101,18 @@ def test_pages_are_in_order_of_topic_and_number(store: Store, limit: int) -> Non
         (Partition("c", 0), None),
     ],
 )
-def test_a_page_goes_on_after_what_is_gone(store: Store, after: Partition, first: Partition | None) -> None:
+def test_a_page_goes_on_after_what_is_gone(
+    store: Store, after: Partition, first: Partition | None, leases: Leases
+) -> None:
     """A cursor may name a partition that is not, or no longer, on the roster."""
-    lead(store, Roster({topic: TopicMetadata(topic, 2) for topic in TOPICS}))
+    lead(store, leases, Roster({topic: TopicMetadata(topic, 2) for topic in TOPICS}))
 
     assert [line.partition for line in store.partitions(after, 1)] == ([] if first is None else [first])
 
 
-def test_pages_of_one_topic(store: Store) -> None:
+def test_pages_of_one_topic(store: Store, leases: Leases) -> None:
     """With a topic, its partitions alone; none for one that the clock hasn't got."""
-    lead(store, Roster({topic: TopicMetadata(topic, 3) for topic in TOPICS}))
+    lead(store, leases, Roster({topic: TopicMetadata(topic, 3) for topic in TOPICS}))
 
     assert [str(line.partition) for line in store.partitions(None, 10, "a")] == ["a:0", "a:1", "a:2"]
     assert [str(line.partition) for line in store.partitions(Partition("a", 0), 1, "a")] == ["a:1"]
@@ -118,9 +121,9 @@ def test_pages_of_one_topic(store: Store) -> None:
     assert store.partitions(None, 0) == []
 
 
-def test_who_is_behind(store: Store) -> None:
+def test_who_is_behind(store: Store, leases: Leases) -> None:
     """Unknown ones and those below a timestamp, lowest first; one exactly at it is not behind."""
-    lead(store)
+    lead(store, leases)
     send(store, (ORDERS_0, BASE + 1), (ORDERS_1, BASE))
 
     assert [line.partition for line in store.lagging_partitions(BASE + 1, 10)] == [PAYMENTS_0, ORDERS_1]
@@ -129,9 +132,9 @@ def test_who_is_behind(store: Store) -> None:
     assert len(store.lagging_partitions(BASE + MINUTE, 2)) == 2
 
 
-def test_excluded_partitions_are_not_behind(store: Store) -> None:
+def test_excluded_partitions_are_not_behind(store: Store, leases: Leases) -> None:
     """No tick waits for them."""
-    lead(store, Roster(ROSTER.topics, frozenset({ORDERS_0, ORDERS_1})))
+    lead(store, leases, Roster(ROSTER.topics, frozenset({ORDERS_0, ORDERS_1})))
 
     assert [line.partition for line in store.lagging_partitions(BASE, 10)] == [PAYMENTS_0]
 

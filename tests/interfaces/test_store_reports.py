@@ -7,13 +7,13 @@ import pytest
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreMismatch
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import FORMAT, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     GROUP,
-    LEASE_MS,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
@@ -24,18 +24,20 @@ from tests.interfaces.store_examples import (
     answer,
     lead,
     line,
+    progress,
     raw,
     send,
     tick,
 )
+from tests.waiting import eventually
 
 ACCEPTED, UNCHANGED, UNKNOWN = Outcome.ACCEPTED, Outcome.UNCHANGED, Outcome.UNKNOWN
 TOO_FAR_AHEAD, NO_TIMESTAMP, FOREIGN_GROUP = Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP
 
 
-def test_each_partition_keeps_its_maximum(store: Store) -> None:
+def test_each_partition_keeps_its_maximum(store: Store, leases: Leases) -> None:
     """A higher timestamp is accepted; an equal or a lower one changes nothing; partitions don't touch one another."""
-    lead(store)
+    lead(store, leases)
 
     assert send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 5)) == (ACCEPTED, ACCEPTED)
     assert send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 4)) == (UNCHANGED, UNCHANGED)
@@ -43,18 +45,18 @@ def test_each_partition_keeps_its_maximum(store: Store) -> None:
     assert [raw(store, p) for p in (ORDERS_0, ORDERS_1, PAYMENTS_0)] == [BASE + 1, BASE + 5, None]
 
 
-def test_timestamp_zero_is_a_timestamp(store: Store) -> None:
+def test_timestamp_zero_is_a_timestamp(store: Store, leases: Leases) -> None:
     """Zero is not unknown: it is kept, and it is lower than all others."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
 
     assert send(store, (ORDERS_0, 0)) == (ACCEPTED,)
     assert raw(store, ORDERS_0) == 0
-    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms == 0
+    assert progress(leases).lowest_ms == 0
 
 
-def test_one_partition_several_times_in_one_report(store: Store) -> None:
+def test_one_partition_several_times_in_one_report(store: Store, leases: Leases) -> None:
     """Each reading is judged after those before it, and the maximum stays."""
-    lead(store)
+    lead(store, leases)
 
     outcomes = send(store, (ORDERS_0, BASE), (ORDERS_0, BASE + 2), (ORDERS_0, BASE + 2), (ORDERS_0, BASE + 1))
 
@@ -62,9 +64,9 @@ def test_one_partition_several_times_in_one_report(store: Store) -> None:
     assert raw(store, ORDERS_0) == BASE + 2
 
 
-def test_many_partitions_in_one_report(store: Store) -> None:
+def test_many_partitions_in_one_report(store: Store, leases: Leases) -> None:
     """Thousands of readings in one report are answered in order, each for itself."""
-    lead(store, Roster({"orders": TopicMetadata("id-o", 2_500)}))
+    lead(store, leases, Roster({"orders": TopicMetadata("id-o", 2_500)}))
     send(store, *((Partition("orders", n), BASE) for n in range(0, 2_500, 2)))
 
     outcomes = send(store, *((Partition("orders", n), BASE) for n in range(2_501)))
@@ -73,30 +75,30 @@ def test_many_partitions_in_one_report(store: Store) -> None:
     assert store.counters().reports == {"accepted": 2_500, "unchanged": 1_250, "unknown": 1}
 
 
-def test_partition_off_the_roster_is_unknown(store: Store) -> None:
+def test_partition_off_the_roster_is_unknown(store: Store, leases: Leases) -> None:
     """It is not kept; the leader learns when it was seen and is woken, so that it reads the metadata."""
-    lead(store)
+    lead(store, leases)
     before_ms = store.now_ms()
     stranger = Partition("orders", 2)
 
     assert send(store, (stranger, BASE), (ORDERS_0, BASE)) == (UNKNOWN, ACCEPTED)
     assert stranger not in [line.partition for line in store.partitions(None, 100)]
-    assert before_ms <= store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms <= store.now_ms()
-    assert store.wait_for_notification(0)
+    assert before_ms <= progress(leases).unknown_seen_ms <= store.now_ms()
+    assert leases.wait_for_notification(0)
 
 
-def test_nothing_unknown_was_seen(store: Store) -> None:
+def test_nothing_unknown_was_seen(store: Store, leases: Leases) -> None:
     """Until a report names a stranger, the time of the last one is 0."""
-    lead(store)
+    lead(store, leases)
     send(store, (ORDERS_0, BASE))
 
-    assert store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms == 0
+    assert progress(leases).unknown_seen_ms == 0
 
 
 @pytest.mark.parametrize("bad", ["negative", "ahead"])
-def test_refused_number_is_forgotten(store: Store, bad: str) -> None:
+def test_refused_number_is_forgotten(store: Store, bad: str, leases: Leases) -> None:
     """A bad timestamp is refused for its partition alone, shown, and gone with the next good one."""
-    lead(store)
+    lead(store, leases)
     bad_ms, outcome = (-1, NO_TIMESTAMP) if bad == "negative" else (store.now_ms() + MINUTE + 20_000, TOO_FAR_AHEAD)
     send(store, (ORDERS_0, BASE))
 
@@ -107,41 +109,41 @@ def test_refused_number_is_forgotten(store: Store, bad: str) -> None:
     assert (raw(store, ORDERS_0), line(store, ORDERS_0).rejected) == (BASE + 1, None)
 
 
-def test_refused_first_report_leaves_the_partition_unknown(store: Store) -> None:
+def test_refused_first_report_leaves_the_partition_unknown(store: Store, leases: Leases) -> None:
     """Nothing is kept of it but the reason; an unchanged report clears the reason as an accepted one does."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
 
     send(store, (ORDERS_0, -1))
     assert (raw(store, ORDERS_0), line(store, ORDERS_0).rejected) == (None, NO_TIMESTAMP)
     assert line(store, ORDERS_0).reported_ms is None
-    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms is None
+    assert progress(leases).lowest_ms is None
     send(store, (ORDERS_0, BASE))
     send(store, (ORDERS_0, -1))
     assert send(store, (ORDERS_0, BASE)) == (UNCHANGED,)
     assert line(store, ORDERS_0).rejected is None
 
 
-def test_good_and_bad_of_one_partition_in_one_report(store: Store) -> None:
+def test_good_and_bad_of_one_partition_in_one_report(store: Store, leases: Leases) -> None:
     """What is shown is what became of the newest one."""
-    lead(store)
+    lead(store, leases)
 
     send(store, (ORDERS_0, -1), (ORDERS_0, BASE), (ORDERS_1, BASE), (ORDERS_1, -1))
 
     assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (None, NO_TIMESTAMP)
 
 
-def test_a_little_ahead_is_accepted(store: Store) -> None:
+def test_a_little_ahead_is_accepted(store: Store, leases: Leases) -> None:
     """Up to `max_future` ahead of the store's own clock counts."""
-    lead(store)
+    lead(store, leases)
 
     assert send(store, (ORDERS_0, store.now_ms() + MINUTE - 20_000)) == (ACCEPTED,)
 
 
-def test_another_groups_report_is_refused_whole(store: Store) -> None:
+def test_another_groups_report_is_refused_whole(store: Store, leases: Leases) -> None:
     """Only its outcomes are counted. It does not notify the leader, and is shown as rejected."""
-    lead(store)
+    lead(store, leases)
     send(store, (ORDERS_0, BASE))
-    store.wait_for_notification(0)
+    leases.wait_for_notification(0)
     readings = (PartitionTimestamp(ORDERS_0, BASE + MINUTE), PartitionTimestamp(Partition("orders", 9), BASE))
     report = Report("canary", readings, ((PartitionTimestamp(ORDERS_1, -1), NO_TIMESTAMP),), late_records=7)
 
@@ -150,22 +152,22 @@ def test_another_groups_report_is_refused_whole(store: Store) -> None:
     assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (FOREIGN_GROUP, None)
     assert store.counters().reports == {"accepted": 1, "foreign_group": 2}
     assert store.counters().late_records == 0
-    assert not store.wait_for_notification(0)
-    assert store.read_progress(TOKEN, LEASE_MS).unknown_seen_ms == 0
+    assert not leases.wait_for_notification(0)
+    assert progress(leases).unknown_seen_ms == 0
 
 
-def test_without_bounds_all_is_unknown(store: Store) -> None:
+def test_without_bounds_all_is_unknown(store: Store, leases: Leases) -> None:
     """While no leader has written bounds, a report is answered and leaves nothing behind."""
     given = answer(store, (ORDERS_0, BASE), (ORDERS_1, -1))
 
     assert (given.outcomes, given.parameters, given.last_tick_ms) == ((UNKNOWN, UNKNOWN), None, None)
     assert store.counters().reports == {}
-    assert not store.wait_for_notification(0)
+    assert not leases.wait_for_notification(0)
 
 
-def test_answer_carries_bounds_and_global_clock(store: Store) -> None:
+def test_answer_carries_bounds_and_global_clock(store: Store, leases: Leases) -> None:
     """With its first answer a reporter learns all that it needs; also from an empty report, and when refused."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
     assert (answer(store).parameters, answer(store).last_tick_ms) == (BOUNDS, None)
     store.publish(TOKEN, [tick(0, None)])
 
@@ -173,19 +175,19 @@ def test_answer_carries_bounds_and_global_clock(store: Store) -> None:
     assert answer(store, (ORDERS_0, BASE), group="canary").parameters == BOUNDS
 
 
-def test_excluded_partition_is_kept_up_to_date(store: Store) -> None:
+def test_excluded_partition_is_kept_up_to_date(store: Store, leases: Leases) -> None:
     """It is answered like any other, so that it counts at once when it comes back; the minimum leaves it out."""
-    lead(store, Roster(ROSTER.topics, frozenset({ORDERS_1, PAYMENTS_0})))
+    lead(store, leases, Roster(ROSTER.topics, frozenset({ORDERS_1, PAYMENTS_0})))
 
     assert send(store, (ORDERS_0, BASE + 7), (ORDERS_1, BASE)) == (ACCEPTED, ACCEPTED)
     assert send(store, (ORDERS_1, BASE), (ORDERS_1, BASE + 1)) == (UNCHANGED, ACCEPTED)
     assert raw(store, ORDERS_1) == BASE + 1
-    assert store.read_progress(TOKEN, LEASE_MS).lowest_ms == BASE + 7
+    assert progress(leases).lowest_ms == BASE + 7
 
 
-def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> None:
+def test_reporters_own_refusals_and_late_records_are_counted(store: Store, leases: Leases) -> None:
     """Refusals that a reporter decided are counted and shown, for partitions that exist; late records add up."""
-    lead(store)
+    lead(store, leases)
     refusals = (
         (PartitionTimestamp(ORDERS_0, -1), NO_TIMESTAMP),
         (PartitionTimestamp(Partition("orders", 9), -1), NO_TIMESTAMP),
@@ -199,9 +201,9 @@ def test_reporters_own_refusals_and_late_records_are_counted(store: Store) -> No
     assert len(store.partitions(None, 100)) == 3
 
 
-def test_reported_time_is_the_stores(store: Store) -> None:
+def test_reported_time_is_the_stores(store: Store, leases: Leases) -> None:
     """Each accepted or unchanged report moves the time at which its partition was last reported."""
-    lead(store)
+    lead(store, leases)
     before_ms = store.now_ms()
     send(store, (ORDERS_0, BASE))
     send(store, (ORDERS_0, BASE))
@@ -212,80 +214,80 @@ def test_reported_time_is_the_stores(store: Store) -> None:
 
 
 @pytest.mark.parametrize("written", [FORMAT - 1, FORMAT, FORMAT + 1])
-def test_neighbouring_formats_are_understood(store: Store, written: int) -> None:
+def test_neighbouring_formats_are_understood(store: Store, written: int, leases: Leases) -> None:
     """A reporter of version N works with a store of N-1 to N+1."""
-    lead(store, SINGLE, identity=StoreIdentity("cluster-1", written))
+    lead(store, leases, SINGLE, identity=StoreIdentity("cluster-1", written))
 
     assert send(store, (ORDERS_0, BASE)) == (ACCEPTED,)
 
 
 @pytest.mark.parametrize("written", [FORMAT - 2, FORMAT + 2])
-def test_distant_format_is_refused(store: Store, written: int) -> None:
+def test_distant_format_is_refused(store: Store, written: int, leases: Leases) -> None:
     """A format further away names both, and nothing is written."""
-    lead(store, SINGLE, identity=StoreIdentity("cluster-1", written))
+    lead(store, leases, SINGLE, identity=StoreIdentity("cluster-1", written))
 
     with pytest.raises(StoreMismatch, match=f"{written}.*{FORMAT}"):
         send(store, (ORDERS_0, BASE))
     assert raw(store, ORDERS_0) is None
 
 
-def test_first_boundary_wakes_the_leader_once_all_are_known(store: Store) -> None:
+def test_first_boundary_wakes_the_leader_once_all_are_known(store: Store, leases: Leases) -> None:
     """Before the first tick: not while a partition is unknown, then as soon as none is."""
-    lead(store)
+    lead(store, leases)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
-    assert not store.wait_for_notification(0)
-    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is None
+    assert not leases.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms is None
     before_ms = store.now_ms()
     send(store, (PAYMENTS_0, BASE))
 
-    assert store.wait_for_notification(0)
-    boundary_crossed_at_ms = store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms
+    assert leases.wait_for_notification(0)
+    boundary_crossed_at_ms = progress(leases).boundary_crossed_at_ms
     assert boundary_crossed_at_ms is not None
     assert before_ms <= boundary_crossed_at_ms <= store.now_ms()
 
 
-def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Store) -> None:
+def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Store, leases: Leases) -> None:
     """The minimum crosses boundary T with the timestamp T plus `max_out_of_orderness`, and not 1 ms before."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
     store.publish(TOKEN, [tick(0, None)])
 
     send(store, (ORDERS_0, BASE + MINUTE + 9_999))
-    assert not store.wait_for_notification(0)
+    assert not leases.wait_for_notification(0)
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
-    assert store.wait_for_notification(0)
+    assert leases.wait_for_notification(0)
 
 
-def test_crossing_is_noted_once_until_it_is_published(store: Store) -> None:
+def test_crossing_is_noted_once_until_it_is_published(store: Store, leases: Leases) -> None:
     """Further reports neither move the time of the crossing nor wake again; the tick's publication ends it."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
     store.publish(TOKEN, [tick(0, None)])
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
-    assert store.wait_for_notification(0)
-    boundary_crossed_at_ms = store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms
+    assert leases.wait_for_notification(0)
+    boundary_crossed_at_ms = progress(leases).boundary_crossed_at_ms
     send(store, (ORDERS_0, BASE + MINUTE + 20_000))
 
-    assert not store.wait_for_notification(0)
-    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms == boundary_crossed_at_ms
+    assert not leases.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms == boundary_crossed_at_ms
     store.publish(TOKEN, [tick(1, 0)])
-    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is None
-    assert not store.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms is None
+    assert not leases.wait_for_notification(0)
 
 
-def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store) -> None:
+def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store, leases: Leases) -> None:
     """A report between minimum and publication must not be slept over."""
-    lead(store, SINGLE)
+    lead(store, leases, SINGLE)
     send(store, (ORDERS_0, BASE + 3 * MINUTE))
-    store.wait_for_notification(0)
+    leases.wait_for_notification(0)
 
     store.publish(TOKEN, [tick(0, None)])
 
-    assert store.wait_for_notification(0)
-    assert store.read_progress(TOKEN, LEASE_MS).boundary_crossed_at_ms is not None
+    assert leases.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms is not None
 
 
-def test_two_reporters_interleaved_keep_the_maximum(store: Store) -> None:
+def test_two_reporters_interleaved_keep_the_maximum(store: Store, leases: Leases) -> None:
     """In any order of two threads' reports, the highest timestamp is kept and each outcome is counted."""
-    lead(store)
+    lead(store, leases)
 
     def report(offset: int) -> None:
         for step in range(100):
@@ -299,3 +301,28 @@ def test_two_reporters_interleaved_keep_the_maximum(store: Store) -> None:
 
     assert (raw(store, ORDERS_0), raw(store, ORDERS_1)) == (BASE + 199, BASE + 199)
     assert sum(store.counters().reports.values()) == 400
+
+
+def test_records_with_create_time_notify_the_leader_once(store: Store, leases: Leases) -> None:
+    """The time of the last such report is stored with the report, so the round that counts the report has it."""
+    lead(store, leases, SINGLE)
+    assert progress(leases).create_time_seen_ms == 0
+    before_ms = store.now_ms()
+    store.report(Report(GROUP, (PartitionTimestamp(ORDERS_0, 0),), create_time_topics=("orders",)))
+    first_ms = progress(leases).create_time_seen_ms
+
+    assert before_ms <= first_ms <= store.now_ms()
+    assert leases.wait_for_notification(0)
+    eventually(lambda: store.now_ms() > first_ms, what="a millisecond to pass")
+    store.report(Report(GROUP, (), create_time_topics=("orders",)))
+    assert progress(leases).create_time_seen_ms > first_ms
+    assert not leases.wait_for_notification(0)
+
+
+def test_another_groups_create_time_is_ignored(store: Store, leases: Leases) -> None:
+    """As its timestamps are."""
+    lead(store, leases, SINGLE)
+    store.report(Report("canary", (), create_time_topics=("orders",)))
+
+    assert progress(leases).create_time_seen_ms == 0
+    assert not leases.wait_for_notification(0)

@@ -3,8 +3,8 @@
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.store import Store
+from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.testing import ManualTime
-from tests.faulty.store import FaultyStore
 from tests.interfaces.store_examples import BASE, CLOCK, MINUTE
 from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
@@ -84,7 +84,7 @@ def test_a_flush_forgets_finished_tasks(implementation: StoreImplementation, sto
 def test_the_memory_store_forgets_by_its_own_clock() -> None:
     """Nothing is kept beyond its TTL, also in simulated time."""
     time = ManualTime(BASE // 1000)
-    store = FaultyStore(CLOCK, time)
+    store = MemoryStoreServer(time).store(CLOCK)
     store.mark_task_done("a", DAY_MS, MOST)
     store.count_tasks("beat", {}, BASE, DAY_MS)
     time.advance(DAY_MS // 1000)

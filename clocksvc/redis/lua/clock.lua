@@ -1,6 +1,6 @@
--- Functions for a clock's keys, used by several scripts. scripts.py lists the scripts that this file is prepended to.
+-- Functions for the keys of a clock and of its log. Prepended to scripts as listed in scripts.py.
 
-local LEASE_LOST = {err = 'LEASELOST another process leads this clock now'}
+local LEASE_LOST = {err = 'LEASELOST another process leads this log now'}
 
 -- The server's time, ms.
 local function store_now()
@@ -20,7 +20,7 @@ local function last_tick(ticks)
 end
 
 -- Returns the time of the tick that the next tick follows, ms. This is the last tick in the stream. If the stream is
--- empty, it is `base_ms`, which a rebuild has set. nil if both are missing.
+-- empty, it is `base_ms`, which the beginning of the stream has set. nil if both are missing.
 local function chain_end(ticks, state)
   return last_tick(ticks) or tonumber(redis.call('HGET', state, 'base_ms') or '')
 end
@@ -41,20 +41,21 @@ local function notify(list)
   end
 end
 
--- If the minimum has reached a boundary after the last tick: store the time, unless it is stored already, and notify
--- the leader.
-local function note_crossing(state, roster, list, end_ms, now_ms)
-  local bounds = redis.call('HMGET', state, 'interval_ms', 'out_of_orderness_ms', 'crossed_ms')
-  if not bounds[1] or bounds[3] then
-    return
+-- If the minimum has reached a boundary after the end of the stream: store the time and notify the leader, unless the
+-- time is stored already. Otherwise, remove the time.
+local function update_crossing(state, roster, list, end_ms, now_ms)
+  local fields = redis.call(
+    'HMGET', state, 'interval_ms', 'out_of_orderness_ms', 'boundary_crossed_at_ms', 'group', 'roster_group')
+  local minimum = fields[1] and fields[4] == fields[5] and lowest(roster)
+  local crossed = false
+  if minimum then
+    local reached = minimum - fields[2]
+    crossed = reached - reached % fields[1] > (end_ms or 0)
   end
-  local minimum = lowest(roster)
-  if not minimum then
-    return
-  end
-  local reached = minimum - bounds[2]
-  if reached - reached % bounds[1] > (end_ms or 0) then
-    redis.call('HSET', state, 'crossed_ms', now_ms)
+  if crossed and not fields[3] then
+    redis.call('HSET', state, 'boundary_crossed_at_ms', now_ms)
     notify(list)
+  elseif fields[3] and not crossed then
+    redis.call('HDEL', state, 'boundary_crossed_at_ms')
   end
 end

@@ -1,5 +1,5 @@
 -- Test whether a task is done already. If it is, count a duplicate.
--- KEYS[1] finished (zset)   task id with the end of its retention, ms
+-- KEYS[1] done-tasks (zset) task id with the end of its retention, ms
 -- KEYS[2] counters (hash)   task_duplicates
 -- ARGV[1] task id
 -- Returns 1 or 0.

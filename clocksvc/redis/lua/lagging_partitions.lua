@@ -1,7 +1,7 @@
 -- Return the partitions of the roster that are unknown or below a timestamp, in ascending order of their timestamps.
 -- KEYS[1] roster (zset)     partitions that must report
 -- KEYS[2] reported (hash)   when each was last reported, ms
--- KEYS[3] refused (hash)    why the last report of each was rejected
+-- KEYS[3] rejected (hash)   why the last report of each was rejected
 -- ARGV[1] raw timestamp ms, [2] the maximum number
 -- Returns five items for each partition: see partition_lines.lua.
 

@@ -1,5 +1,5 @@
 -- Store that a task is done.
--- KEYS[1] finished (zset)   task id with the end of its retention, ms; expires with the last of them
+-- KEYS[1] done-tasks (zset)   task id with the end of its retention, ms; expires with the last of them
 -- ARGV[1] task id, [2] retention ms, [3] the maximum number of ids
 -- Returns the number of stored ids.
 

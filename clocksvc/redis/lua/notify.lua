@@ -1,5 +1,5 @@
 -- Notify the leader.
--- KEYS[1] wake (list)   the leader's notification
+-- KEYS[1] notification (list)   the leader's notification
 -- Returns 1.
 
 notify(KEYS[1])

@@ -3,18 +3,18 @@
 -- Returns five items for each member: member, raw timestamp ('' or -inf for unknown), time of the last report (ms),
 -- reason of the last report's rejection, '1' if excluded.
 -- members: list of text; scores: list of text, or false if missing; excluded: set of members.
-local function lines(members, scores, excluded, reported_key, refused_key)
+local function lines(members, scores, excluded, reported_key, rejected_key)
   local answer = {}
   for from = 1, #members, 1000 do
     local upto = math.min(from + 999, #members)
     local reported = redis.call('HMGET', reported_key, unpack(members, from, upto))
-    local refused = redis.call('HMGET', refused_key, unpack(members, from, upto))
+    local rejected = redis.call('HMGET', rejected_key, unpack(members, from, upto))
     for i = from, upto do
       local at = #answer
       answer[at + 1] = members[i]
       answer[at + 2] = scores[i] or ''
       answer[at + 3] = reported[i - from + 1] or ''
-      answer[at + 4] = refused[i - from + 1] or ''
+      answer[at + 4] = rejected[i - from + 1] or ''
       answer[at + 5] = excluded[members[i]] and '1' or ''
     end
   end
@@ -22,11 +22,11 @@ local function lines(members, scores, excluded, reported_key, refused_key)
 end
 
 -- Returns the same five items for the result of ZRANGE … WITHSCORES.
-local function lines_with_scores(found, reported_key, refused_key)
+local function lines_with_scores(found, reported_key, rejected_key)
   local members, scores = {}, {}
   for i = 1, #found, 2 do
     members[#members + 1] = found[i]
     scores[#scores + 1] = found[i + 1]
   end
-  return lines(members, scores, {}, reported_key, refused_key)
+  return lines(members, scores, {}, reported_key, rejected_key)
 end

@@ -3,7 +3,7 @@
 -- KEYS[2] roster (zset)      partitions that must report
 -- KEYS[3] excluded (zset)    excluded partitions
 -- KEYS[4] reported (hash)    when each was last reported, ms
--- KEYS[5] refused (hash)     why the last report of each was rejected
+-- KEYS[5] rejected (hash)    why the last report of each was rejected
 -- ARGV[1] topic and [2] number of the last partition on the page before, '' and -1 for the first page
 -- ARGV[3] the maximum number of partitions, [4] return only this topic, '' for all topics
 -- Returns five items for each partition: see partition_lines.lua.

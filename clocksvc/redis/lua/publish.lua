@@ -1,11 +1,12 @@
 -- Append ticks, and remove the oldest ticks. The first new tick must follow the last tick of the stream.
--- KEYS[1] lease (hash)     token
--- KEYS[2] ticks (stream)   recent ticks
--- KEYS[3] state (hash)     base_ms; crossed_ms is cleared, or set again if the next boundary is reached already
--- KEYS[4] roster (zset)    partitions that must report
--- KEYS[5] wake (list)      the leader's notification
--- ARGV[1] token, [2] the expected last tick of the stream, ms, '' for an empty stream, [3] retention of ticks, ms
--- ARGV[4…] five items for each tick: see append.lua
+-- KEYS[1] lease (hash)          token
+-- KEYS[2] ticks (stream)        recent ticks
+-- KEYS[3] state (hash)          base_ms; boundary_crossed_at_ms is removed, or set if the next boundary is reached
+-- KEYS[4] roster (zset)         partitions that must report
+-- KEYS[5] notification (list)   the leader's notification
+-- KEYS[6] notices (stream)      a notice is added
+-- ARGV[1] token, [2] the expected end of the stream, ms, '' for none, [3] retention of ticks, ms, [4] clock
+-- ARGV[5…] five items for each tick: see append.lua
 -- Returns the server's time, ms. Errors: LEASELOST, CHAINBROKEN.
 
 local TRIM_AT_ONCE = 200
@@ -13,16 +14,16 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 local now_ms = store_now()
-if #ARGV == 3 then
+if #ARGV == 4 then
   return now_ms
 end
 local end_ms = chain_end(KEYS[2], KEYS[3])
 if end_ms ~= tonumber(ARGV[2]) then
   return redis.error_reply(string.format(
     "CHAINBROKEN the store's last tick is %s ms, but the previous tick of the new tick %s is %s ms",
-    end_ms or 'no', ARGV[4], ARGV[2]))
+    end_ms or 'no', ARGV[5], ARGV[2]))
 end
-append(KEYS[2], 4)
+append(KEYS[2], 5)
 
 local function emitted_ms(entry)
   local fields = entry[2]
@@ -39,7 +40,7 @@ local function trim(horizon_ms)
   if emitted_ms(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
     return
   end
-  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', (#ARGV - 3) / 5 + TRIM_AT_ONCE)
+  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', (#ARGV - 4) / 5 + TRIM_AT_ONCE)
   local keep = #oldest
   for i, entry in ipairs(oldest) do
     if emitted_ms(entry) >= horizon_ms then
@@ -51,6 +52,7 @@ local function trim(horizon_ms)
 end
 
 trim(now_ms - ARGV[3])
-redis.call('HDEL', KEYS[3], 'crossed_ms')
-note_crossing(KEYS[3], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
+redis.call('HDEL', KEYS[3], 'boundary_crossed_at_ms')
+update_crossing(KEYS[3], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
+add_notice(KEYS[6], ARGV[4])
 return now_ms

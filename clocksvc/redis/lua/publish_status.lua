@@ -1,6 +1,6 @@
 -- Publish the leader's status for readers.
 -- KEYS[1] lease (hash)       token
--- KEYS[2] verdict (string)   JSON; expires
+-- KEYS[2] status (string)    JSON; expires
 -- ARGV[1] token, [2] status, JSON, [3] TTL ms
 -- Returns 1. Errors: LEASELOST.
 

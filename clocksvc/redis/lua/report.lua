@@ -1,22 +1,24 @@
 -- Store the highest raw timestamp of each partition, count outcomes, and notify the leader when the minimum crosses a
 -- boundary.
--- KEYS[1] state (hash)       the clock's parameters and format; crossed_ms and unknown_seen_ms are written
--- KEYS[2] roster (zset)      partitions that must report, score = raw ms
--- KEYS[3] excluded (zset)    excluded partitions, the same
--- KEYS[4] reported (hash)    when each was last reported, ms
--- KEYS[5] refused (hash)     why the last report of each was rejected
--- KEYS[6] ticks (stream)     recent ticks
--- KEYS[7] wake (list)        the leader's notification
--- KEYS[8] counters (hash)    by outcome
--- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] number of timestamps
--- ARGV[5…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
+-- KEYS[1] state (hash)          the clock's parameters and format; boundary_crossed_at_ms, unknown_seen_ms and
+--                               create_time_seen_ms are written
+-- KEYS[2] roster (zset)         partitions that must report, score = raw ms
+-- KEYS[3] excluded (zset)       excluded partitions, the same
+-- KEYS[4] reported (hash)       when each was last reported, ms
+-- KEYS[5] rejected (hash)       why the last report of each was rejected
+-- KEYS[6] ticks (stream)        recent ticks
+-- KEYS[7] notification (list)   the leader's notification
+-- KEYS[8] counters (hash)       by outcome
+-- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] 1 if it processed records with
+-- CreateTime, else 0, [5] number of timestamps
+-- ARGV[6…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
 -- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms}.
 -- If no leader has written the clock's parameters yet, all items except the last one are ''. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
 local state = redis.call(
   'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
-  'crossed_ms', 'recreated')
+  'boundary_crossed_at_ms', 'recreated', 'create_time_seen_ms', 'roster_group')
 local last_ms = last_tick(KEYS[6])
 if not state[1] then
   return {'', '', '', '', '', '', last_ms or ''}
@@ -29,8 +31,11 @@ end
 local now_ms = store_now()
 local latest_ms = now_ms + state[6]
 local foreign = state[2] ~= ARGV[2]
+-- The timestamps of a new group must not be mixed with those of the old group, to which the clock can still return. All
+-- are unknown until the leader has written a roster for the new group.
+local has_roster = state[2] == state[10]
 local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
-local has_refused = redis.call('EXISTS', KEYS[5]) == 1
+local has_rejected = redis.call('EXISTS', KEYS[5]) == 1
 local recreated = state[8] and cjson.decode(state[8])
 local outcomes, counts = {}, {}
 
@@ -42,7 +47,7 @@ end
 
 -- Returns the outcome of one timestamp. `known` is the partition's current score; false or nil if the clock does not
 -- have this partition.
-local function judge(member, known, timestamp)
+local function outcome_of(member, known, timestamp)
   if foreign then
     return 'foreign_group'
   elseif not known then
@@ -67,21 +72,21 @@ local function scores(from, upto)
   return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
 end
 
--- Store new rejections, and remove old rejections of accepted partitions. `verdicts`: member to outcome, or to false if
--- accepted.
-local function note_refusals(verdicts)
-  local refused, cleared = {}, {}
-  for member, outcome in pairs(verdicts) do
+-- Store new rejections, and remove old rejections of accepted partitions. `rejections`: member to outcome, or to false
+-- if accepted.
+local function note_rejections(rejections)
+  local rejected, cleared = {}, {}
+  for member, outcome in pairs(rejections) do
     if outcome then
-      refused[#refused + 1] = member
-      refused[#refused + 1] = outcome
-    elseif has_refused then
+      rejected[#rejected + 1] = member
+      rejected[#rejected + 1] = outcome
+    elseif has_rejected then
       cleared[#cleared + 1] = member
     end
   end
-  if #refused > 0 then
-    has_refused = true
-    redis.call('HSET', KEYS[5], unpack(refused))
+  if #rejected > 0 then
+    has_rejected = true
+    redis.call('HSET', KEYS[5], unpack(rejected))
   end
   if #cleared > 0 then
     redis.call('HDEL', KEYS[5], unpack(cleared))
@@ -90,19 +95,19 @@ end
 
 local function receive(from, upto)
   local required, spared = scores(from, upto)
-  local raised, raised_spared, reported, verdicts, best = {}, {}, {}, {}, {}
+  local raised, raised_spared, reported, rejections, best = {}, {}, {}, {}, {}
   for i = from, upto, 2 do
     local member, timestamp, at = ARGV[i], ARGV[i + 1], (i - from) / 2 + 1
-    local known = best[member] or required[at] or spared[at]
-    local outcome = judge(member, known, tonumber(timestamp))
+    local known = has_roster and (best[member] or required[at] or spared[at])
+    local outcome = outcome_of(member, known, tonumber(timestamp))
     outcomes[#outcomes + 1] = outcome
     counts[outcome] = (counts[outcome] or 0) + 1
     if outcome == 'accepted' or outcome == 'unchanged' then
-      verdicts[member] = false
+      rejections[member] = false
       reported[#reported + 1] = member
       reported[#reported + 1] = now_ms
     elseif known then
-      verdicts[member] = outcome
+      rejections[member] = outcome
     end
     if outcome == 'accepted' then
       best[member] = timestamp
@@ -120,32 +125,32 @@ local function receive(from, upto)
   if #reported > 0 then
     redis.call('HSET', KEYS[4], unpack(reported))
   end
-  note_refusals(verdicts)
+  note_rejections(rejections)
 end
 
 -- Count the timestamps that the reporter itself has rejected, and store these rejections for partitions that exist.
-local function receive_refusals(from, upto)
+local function receive_rejections(from, upto)
   local required, spared = scores(from, upto)
-  local verdicts = {}
+  local rejections = {}
   for i = from, upto, 2 do
     local at, outcome = (i - from) / 2 + 1, ARGV[i + 1]
     counts[outcome] = (counts[outcome] or 0) + 1
     if required[at] or spared[at] then
-      verdicts[ARGV[i]] = outcome
+      rejections[ARGV[i]] = outcome
     end
   end
-  note_refusals(verdicts)
+  note_rejections(rejections)
 end
 
-local readings_end = 4 + 2 * ARGV[4]
-for from = 5, readings_end, 2 * CHUNK do
+local readings_end = 5 + 2 * ARGV[5]
+for from = 6, readings_end, 2 * CHUNK do
   receive(from, math.min(from + 2 * CHUNK - 1, readings_end))
 end
 local late = 0
 if not foreign then
   late = tonumber(ARGV[3])
   for from = readings_end + 1, #ARGV, 2 * CHUNK do
-    receive_refusals(from, math.min(from + 2 * CHUNK - 1, #ARGV))
+    receive_rejections(from, math.min(from + 2 * CHUNK - 1, #ARGV))
   end
 end
 
@@ -159,7 +164,14 @@ if counts['unknown'] then
   redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
   notify(KEYS[7])
 end
+-- The round that this report starts reads the time. So only the first report with CreateTime has to notify the leader.
+if ARGV[4] == '1' and not foreign then
+  redis.call('HSET', KEYS[1], 'create_time_seen_ms', now_ms)
+  if not state[9] then
+    notify(KEYS[7])
+  end
+end
 if not state[7] and not foreign then
-  note_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)
+  update_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)
 end
 return {table.concat(outcomes, ' '), state[2], state[3], state[4], state[5], state[6], last_ms or ''}

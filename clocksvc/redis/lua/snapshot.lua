@@ -1,26 +1,26 @@
 -- Return the state of a clock for readers, at one moment.
--- KEYS[1] state (hash)        the clock's parameters, started_ms, standing
+-- KEYS[1] state (hash)        the clock's parameters, started_ms, overrides
 -- KEYS[2] roster (zset)       partitions that must report
 -- KEYS[3] excluded (zset)     excluded partitions
 -- KEYS[4] reported (hash)     when each was last reported, ms
--- KEYS[5] refused (hash)      why the last report of each was rejected
+-- KEYS[5] rejected (hash)     why the last report of each was rejected
 -- KEYS[6] ticks (stream)      recent ticks
--- KEYS[7] lease (hash)        holder
--- KEYS[8] verdict (string)    the leader's status, JSON
+-- KEYS[7] lease (hash)        replica
+-- KEYS[8] status (string)     the leader's status, JSON
 -- ARGV[1] the number of slowest partitions
--- Returns {now ms, last tick ms, holder, leader status, started_ms, required, unknown, excluded, parameters, slowest,
+-- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, parameters, slowest,
 -- operator overrides}, with '' for missing values.
 -- parameters: {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, or {}.
 -- slowest: see partition_lines.lua.
 
 local state = redis.call(
   'HMGET', KEYS[1], 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'started_ms',
-  'standing')
+  'overrides')
 local slowest = redis.call('ZRANGE', KEYS[2], 0, ARGV[1] - 1, 'WITHSCORES')
 return {
   store_now(),
   last_tick(KEYS[6]) or '',
-  redis.call('HGET', KEYS[7], 'holder') or '',
+  redis.call('HGET', KEYS[7], 'replica') or '',
   redis.call('GET', KEYS[8]) or '',
   state[6] or '',
   redis.call('ZCARD', KEYS[2]),

@@ -1,9 +1,9 @@
 -- Submit a request to the leader, and notify it.
--- KEYS[1] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'; expires
--- KEYS[2] answers (hash)    id to '<expires ms> <JSON>'
--- KEYS[3] wake (list)       the leader's notification
+-- KEYS[1] requests (hash)       id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'; expires
+-- KEYS[2] results (hash)        id to '<expires ms> <JSON>'
+-- KEYS[3] notification (list)   the leader's notification
 -- ARGV[1] id, [2] expires ms, [3] JSON, [4] the maximum number of pending requests, [5] retention after expiry ms
--- Returns 1 if the request is submitted now, was submitted before, or is answered; 0 if it has expired, or too many
+-- Returns 1 if the request is submitted now, was submitted before, or has a result; 0 if it has expired, or too many
 -- requests are pending.
 
 local now_ms = store_now()

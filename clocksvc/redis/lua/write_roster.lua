@@ -1,12 +1,15 @@
--- Replace the roster. A partition keeps its timestamp if the id of its topic has not changed.
+-- Replace the roster. A partition keeps its timestamp if the id of its topic and the clock's group have not changed.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          roster, generation, excluded_count, standing, recreated are written
+-- KEYS[2] state (hash)          group; roster, roster_group, generation, excluded_count, overrides, recreated are
+--                               written; boundary_crossed_at_ms is updated
 -- KEYS[3] roster (zset)         replaced
 -- KEYS[4] excluded (zset)       replaced
 -- KEYS[5] roster-new (zset)     the new roster
 -- KEYS[6] excluded-new (zset)   the new excluded partitions
--- KEYS[7] reported (hash)       partitions that were removed or recreated are dropped
--- KEYS[8] refused (hash)        the same
+-- KEYS[7] reported (hash)       partitions that become unknown or leave the roster are dropped
+-- KEYS[8] rejected (hash)       the same
+-- KEYS[9] ticks (stream)        recent ticks
+-- KEYS[10] notification (list)  the leader's notification
 -- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4] operator overrides, JSON,
 -- ARGV[5…] excluded members
 -- Returns the number of partitions that must report. Errors: LEASELOST.
@@ -16,7 +19,9 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 local topics = cjson.decode(ARGV[3])
-local written = redis.call('HGET', KEYS[2], 'roster')
+local stored = redis.call('HMGET', KEYS[2], 'roster', 'group', 'roster_group', 'recreated')
+local written, group, remembered = stored[1], stored[2] or '', stored[4]
+local same_group = group == (stored[3] or '')
 local before, excluded = {}, {}
 for _, shape in ipairs(written and cjson.decode(written) or {}) do
   before[shape[1]] = {id = shape[2], partitions = shape[3]}
@@ -24,7 +29,6 @@ end
 for i = 5, #ARGV do
   excluded[ARGV[i]] = true
 end
-local remembered = redis.call('HGET', KEYS[2], 'recreated')
 local recreated = cjson.decode(remembered or '{}')
 local had_excluded = redis.call('EXISTS', KEYS[4]) == 1
 -- These keys remain after a failed run. DEL only if they exist: otherwise the first write command would be DEL, which
@@ -59,7 +63,7 @@ local function put(members, kept)
   end
 end
 
--- Delete the fields of a topic's partitions in the hashes reported and refused, from the partition number `from` on.
+-- Delete the fields of a topic's partitions in the hashes reported and rejected, from the partition number `from` on.
 local function forget(topic, from, partitions)
   for number = from, partitions - 1, CHUNK do
     local members = names(topic, number, math.min(number + CHUNK, partitions) - 1)
@@ -91,11 +95,12 @@ end
 
 for _, shape in ipairs(topics) do
   local topic, id, partitions, old = shape[1], shape[2], shape[3], before[shape[1]]
-  local same = old ~= nil and old.id == id
+  local same_id = old ~= nil and old.id == id
+  local same = same_id and same_group
   for number = 0, partitions - 1, CHUNK do
     put(names(topic, number, math.min(number + CHUNK, partitions) - 1), same)
   end
-  if old and not same then
+  if old and not same_id then
     recreated[topic] = beyond(topic, old.partitions) or recreated[topic]
   end
   if old then
@@ -119,11 +124,12 @@ for new, present in pairs({[KEYS[5]] = KEYS[3], [KEYS[6]] = KEYS[4]}) do
   end
 end
 redis.call(
-  'HSET', KEYS[2], 'roster', ARGV[3], 'generation', ARGV[2], 'excluded_count', redis.call('ZCARD', KEYS[4]),
-  'standing', ARGV[4])
+  'HSET', KEYS[2], 'roster', ARGV[3], 'roster_group', group, 'generation', ARGV[2],
+  'excluded_count', redis.call('ZCARD', KEYS[4]), 'overrides', ARGV[4])
 if next(recreated) then
   redis.call('HSET', KEYS[2], 'recreated', cjson.encode(recreated))
 elseif remembered then
   redis.call('HDEL', KEYS[2], 'recreated')
 end
+update_crossing(KEYS[2], KEYS[3], KEYS[10], chain_end(KEYS[9], KEYS[2]), store_now())
 return redis.call('ZCARD', KEYS[3])

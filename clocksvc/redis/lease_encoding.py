@@ -1,0 +1,70 @@
+"""Encodes the arguments of the scripts of a log's lease and decodes their results. No I/O."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from clocksvc.clock.request import decode_request, sort_requests
+from clocksvc.interfaces.leases import Announcement, LeaseReading, ProgressReading, RoundReading
+from clocksvc.redis.encoding import optional_time
+from clocksvc.redis.scripts import Argument
+
+
+def announcement_arguments(announcement: Announcement, ttl_ms: int, configs: Mapping[str, str]) -> Iterator[Argument]:
+    """The arguments of announce.lua."""
+    yield announcement.replica
+    yield ttl_ms
+    yield json.dumps({"digests": dict(announcement.digests), "ready_ms": announcement.ready_ms})
+    for digest_and_config in configs.items():
+        yield from digest_and_config
+
+
+def read_lease_reading(answer: Sequence[Any]) -> LeaseReading:
+    """Decode the result of read_lease.lua."""
+    now_ms, leader, expired, since_ms, announcements = answer
+    return LeaseReading(
+        now_ms=int(now_ms),
+        holder=leader or None,
+        expired_holder=expired or None,
+        announcements=_read_announcements(announcements),
+        announcements_complete_since_ms=optional_time(since_ms),
+    )
+
+
+def read_round_reading(clocks: Sequence[str], answer: Sequence[Any]) -> RoundReading:
+    """Decode the result of read_round.lua."""
+    now_ms, since_ms, announcements, progress = answer
+    return RoundReading(
+        now_ms=int(now_ms),
+        announcements=_read_announcements(announcements),
+        announcements_complete_since_ms=optional_time(since_ms),
+        progress={clock: _read_progress(item) for clock, item in zip(clocks, progress, strict=True)},
+    )
+
+
+def _read_progress(item: Sequence[Any] | None) -> ProgressReading | None:
+    if item is None:
+        return None
+    lowest_ms, count, generation, end_ms, crossed_ms, unknown_seen_ms, create_time_seen_ms, requests = item
+    found = (decode_request(text) for text in requests)
+    return ProgressReading(
+        lowest_ms=optional_time(lowest_ms),
+        count=int(count),
+        generation=int(generation),
+        last_tick_ms=optional_time(end_ms),
+        boundary_crossed_at_ms=optional_time(crossed_ms),
+        unknown_seen_ms=int(unknown_seen_ms),
+        create_time_seen_ms=int(create_time_seen_ms),
+        requests=tuple(sort_requests(one for one in found if one is not None)),
+    )
+
+
+def _read_announcements(answer: Sequence[str]) -> tuple[Announcement, ...]:
+    return tuple(_read_announcement(*one) for one in sorted(zip(answer[::2], answer[1::2], strict=True)))
+
+
+@lru_cache(maxsize=256)  # each round reads the announcements, and they change about once a second
+def _read_announcement(replica: str, text: str) -> Announcement:
+    body = json.loads(text)
+    return Announcement(replica, body["digests"], body["ready_ms"])

@@ -1,0 +1,64 @@
+"""Implements the lease of one log with Redis. Each method calls one script or one command on the keys of the log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.redis import lease_encoding as wire
+from clocksvc.redis import scripts
+from clocksvc.redis.connection import RedisConnection, blocking_slices
+from clocksvc.redis.errors import translated
+from clocksvc.redis.scripts import Argument, Script, Scripts
+
+
+class RedisLeases:
+    """`Leases` of one log.
+
+    A wait for a notification is a series of blocking commands, each shorter than the connection's timeout. So it
+    detects a lost server in time.
+    """
+
+    def __init__(self, connection: RedisConnection, prefix: str, log: int) -> None:
+        self._connection = connection
+        self._scripts = Scripts(prefix, log)
+        self._notification = self._scripts.key("notification")
+        self._monotonic = SystemTime().monotonic
+
+    def read_lease(self) -> LeaseReading:
+        return wire.read_lease_reading(self._call(scripts.READ_LEASE))
+
+    def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
+        return bool(self._call(scripts.ACQUIRE_LEASE, (token, replica, ttl_ms)))
+
+    def release(self, token: str) -> None:
+        self._call(scripts.RELEASE_LEASE, (token,))
+
+    def announce(self, announcement: Announcement, ttl_ms: int, configs: Mapping[str, str]) -> bool:
+        return bool(self._call(scripts.ANNOUNCE, wire.announcement_arguments(announcement, ttl_ms, configs)))
+
+    def configs(self) -> Mapping[str, str]:
+        with translated(), self._connection.calling() as redis:
+            found: dict[str, str] = redis.hgetall(self._scripts.key("configs"))
+        found.pop("since", None)
+        return found
+
+    def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
+        answer = self._call(scripts.READ_ROUND, (token, ttl_ms), clocks)
+        return wire.read_round_reading(clocks, answer)
+
+    def wait_for_notification(self, timeout_s: float) -> bool:
+        if timeout_s <= 0:
+            with translated(), self._connection.calling() as redis:
+                return bool(redis.lpop(self._notification))
+        with translated():
+            redis = self._connection.client()
+            slices = blocking_slices(timeout_s, self._monotonic)
+            return any(redis.blpop([self._notification], timeout=block_s) for block_s in slices)
+
+    def notify(self) -> None:
+        self._call(scripts.NOTIFY)
+
+    def _call(self, script: Script, arguments: Iterable[Argument] = (), clocks: Sequence[str] = ()) -> Any:
+        with translated(), self._connection.calling() as redis:
+            return self._scripts.call(redis, script, arguments, clocks)

@@ -1,0 +1,58 @@
+-- Return what a leader needs of all clocks of a log for one round, with the pending requests. Renew the lease.
+-- KEYS[1] lease (hash)      token
+-- KEYS[2] replicas (hash)   replica to '<expires ms> <JSON>'
+-- KEYS[3] configs (hash)    since, ms
+-- Five keys for each clock:
+-- KEYS[4] state (hash)      generation, excluded_count, base_ms, boundary_crossed_at_ms, unknown_seen_ms, …
+-- KEYS[5] roster (zset)     partitions that must report
+-- KEYS[6] excluded (zset)   excluded partitions
+-- KEYS[7] ticks (stream)    recent ticks
+-- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
+-- ARGV[1] token, [2] TTL ms
+-- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
+-- The item of a clock is nil if the store has lost some of its data, or {lowest raw ms or '', number of partitions,
+-- generation, end of the stream ms or '', boundary crossed at ms or '', unknown seen ms, create time seen ms,
+-- {request JSON…}}. Errors: LEASELOST.
+
+if not leads(KEYS[1], ARGV[1]) then
+  return LEASE_LOST
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local now_ms = store_now()
+
+-- Returns the pending requests of a clock: new ones, which are marked as read, and those that a leader has read before.
+local function hand_out(requests_key)
+  local requests, handed = redis.call('HGETALL', requests_key), {}
+  for i = 1, #requests, 2 do
+    local expires_ms, seen, json = string.match(requests[i + 1], '^(%d+) ([01]) (.*)$')
+    if expires_ms and (seen == '1' or tonumber(expires_ms) > now_ms) then
+      handed[#handed + 1] = json
+      if seen == '0' then
+        redis.call('HSET', requests_key, requests[i], expires_ms .. ' 1 ' .. json)
+      end
+    end
+  end
+  return handed
+end
+
+-- Returns the item of one clock; false, which is nil for the caller, if the store has lost some of its data.
+local function progress(state_key, roster, excluded, ticks, requests)
+  local state = redis.call(
+    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'boundary_crossed_at_ms', 'unknown_seen_ms',
+    'create_time_seen_ms', 'group', 'roster_group')
+  if not state[1] or not state[2] or redis.call('ZCARD', excluded) ~= tonumber(state[3]) then
+    return false
+  end
+  -- After a change of the group, all partitions are unknown, even before the roster was written again.
+  local minimum = state[7] == state[8] and lowest(roster)
+  return {
+    minimum or '', redis.call('ZCARD', roster), state[2], chain_end(ticks, state_key) or '', state[4] or '',
+    state[5] or '0', state[6] or '0', hand_out(requests)}
+end
+
+local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)
+local clocks = {}
+for i = 4, #KEYS, 5 do
+  clocks[#clocks + 1] = progress(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4])
+end
+return {now_ms, since_ms, announcements, clocks}
