@@ -29,7 +29,6 @@ from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.redis_servers import one_node_cluster
 from tests.interfaces.store_examples import (
-    progress,
     BASE,
     CLOCK,
     LEASE_MS,
@@ -40,6 +39,7 @@ from tests.interfaces.store_examples import (
     TOKEN,
     chain,
     lead,
+    progress,
     raw,
     send,
 )

@@ -10,11 +10,11 @@ from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
+    HOST_AND_PID,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
-    HOST_AND_PID,
     ROSTER,
     STARTED,
     TOKEN,
