@@ -9,7 +9,9 @@ An InMemoryClock needs no server. Its methods do not block.
 """
 
 import itertools
+from typing import TYPE_CHECKING
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
@@ -18,10 +20,12 @@ from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
-from clocksvc.leader.leader import Leader
-from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from clocksvc.memory.topics import MemoryTopics
+
+if TYPE_CHECKING:
+    from clocksvc.leader.leader import Leader
 
 _MOST_STEPS = 10_000
 
@@ -54,10 +58,11 @@ class InMemoryClock:
 
     Attributes:
         time: the time of store and leader. Call `time.advance` to advance it.
-        store, log, topics: the implementations.
+        store_server, store: the store of all clocks, and this clock's part of it.
+        log, topics: the tick log and the watched topics.
     """
 
-    store: MemoryStore
+    store_server: MemoryStoreServer
     log: MemoryLog
     topics: MemoryTopics
 
@@ -75,31 +80,51 @@ class InMemoryClock:
             name="clock",
             topics=(topic,),
             group="group",
-            tick_log="clock-ticks",
             interval_ms=interval_seconds * 1000,
             max_out_of_orderness_ms=round(max_out_of_orderness_seconds * 1000),
         )
         self.time = ManualTime(now)
         self.make_parts()
+        self.store = self.store_server.store(self.spec.name, self.spec.recent_ticks_ms)
         self.topics.create(topic, partitions, timestamp_type)
         self._ids = itertools.count(1)
         self.leader = self.new_leader("leader")
 
     def make_parts(self) -> None:
-        """Create `store`, `log` and `topics`. Subclasses may create other implementations, for example with faults."""
-        self.store = MemoryStore(self.spec.name, self.time, self.spec.recent_ticks_ms)
-        self.log = MemoryLog()
+        """Create `store_server`, `log` and `topics`. Subclasses may create others, for example with faults."""
+        self.store_server = MemoryStoreServer(self.time)
+        self.log = MemoryLog(self.time)
         self.topics = MemoryTopics("memory")
 
     def new_tick_log(self) -> TickLog:
         """Return a new writer and reader of the tick log, as another process would have it."""
-        return MemoryTickLog(self.log, self.spec.name)
+        return MemoryTickLog(self.log)
 
-    def new_leader(self, holder: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None) -> Leader:
+    def new_leader(
+        self, replica: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None
+    ) -> "Leader":
         """Return the leader of another replica with the same implementations, as a standby or a successor."""
+        from clocksvc.leader.leader import Leader
+
         spec = spec or self.spec
-        parts = LeaderDependencies(spec, self.store, self.new_tick_log(), self.topics, self.time, self._new_id)
-        return Leader(parts, holder, observer)
+        log = log_of(spec.name)
+        parts = LeaderDependencies(
+            log=log,
+            installation="memory",
+            specs={spec.name: spec},
+            leases=self.store_server.leases(log),
+            stores={spec.name: self.store},
+            ticklog=self.new_tick_log(),
+            topics=self.topics,
+            time=self.time,
+            kafka_ready=self.kafka_ready,
+            new_id=self._new_id,
+        )
+        return Leader(parts, replica, observer)
+
+    def kafka_ready(self) -> bool:
+        """True if leaders reach Kafka. Subclasses may return something else."""
+        return True
 
     def report(self, partition: int, timestamp: str | int | float, *, topic: str | None = None) -> Outcome:
         """Report a processed timestamp as a consumer does, and run the leader until it has handled the report."""
@@ -111,7 +136,7 @@ class InMemoryClock:
         self.settle()
         return outcome
 
-    def settle(self, leader: Leader | None = None) -> None:
+    def settle(self, leader: "Leader | None" = None) -> None:
         """Run the leader until its next step is not due yet. The time does not change.
 
         Raises:

@@ -4,8 +4,11 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from clocksvc.clock.logs import log_of
+from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import Time
+from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.store_access import StoreAccess, StoreContent
 from clocksvc.memory.store_server import MemoryStoreServer
 
@@ -27,26 +30,29 @@ class FaultyStoreAccess(StoreAccess):
 
 
 class FaultyStoreServer(MemoryStoreServer):
-    """A store to which can happen what happens to a Redis: a flush, a restart from an older state, no answer."""
+    """A store to which can happen what happens to a Redis: a flush, a restart from an older state, no answer.
+
+    `access` is for stores with further faults.
+    """
 
     def __init__(self, time: Time) -> None:
-        self._faulty = FaultyStoreAccess(time)
-        super().__init__(time, self._faulty)
+        self.access = FaultyStoreAccess(time)
+        super().__init__(time, self.access)
 
     @property
     def broken(self) -> bool:
         """While true, all methods raise StoreUnavailable."""
-        return self._faulty.broken
+        return self.access.broken
 
     @broken.setter
     def broken(self, broken: bool) -> None:
-        self._faulty.broken = broken
-        self._faulty.changed()
+        self.access.broken = broken
+        self.access.changed()
 
     @property
     def content(self) -> StoreContent:
         """The present content, also while the store is broken."""
-        return self._faulty.content
+        return self.access.content
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
@@ -54,7 +60,7 @@ class FaultyStoreServer(MemoryStoreServer):
 
     def copy_state(self) -> StoreContent:
         """Return a copy of the complete content, for `restore` and `fail_over`."""
-        return copy.deepcopy(self._faulty.content)
+        return copy.deepcopy(self.access.content)
 
     def restore(self, state: StoreContent) -> None:
         """Go back to what `copy_state` returned, as a restart from an older file does. Announcements are incomplete."""
@@ -69,5 +75,26 @@ class FaultyStoreServer(MemoryStoreServer):
 
         The numbers of notices go back, too. What was announced in `state` still counts as complete.
         """
-        self._faulty.content = copy.deepcopy(state)
-        self._faulty.changed()
+        self.access.content = copy.deepcopy(state)
+        self.access.changed()
+
+
+class FaultyStore(MemoryStore):
+    """The store of one clock. Subclasses can override methods.
+
+    Attributes:
+        server: the server, by default one of its own. Faults are injected there.
+        leases: the leases of the clock's log.
+    """
+
+    def __init__(
+        self,
+        clock: str,
+        time: Time,
+        *,
+        server: FaultyStoreServer | None = None,
+        recent_ticks_ms: int = 7 * DAY_MS,
+    ) -> None:
+        self.server = server or FaultyStoreServer(time)
+        self.leases = self.server.leases(log_of(clock))
+        super().__init__(self.server.access, clock, recent_ticks_ms)
