@@ -26,6 +26,7 @@ ClocksvcError
 ├── CursorTooOld              the ticks after this cursor are not kept any more
 ├── Rebuilding                the stream of ticks in the store is being rebuilt
 ├── UnknownClock              no clock with this name is configured
+├── RequestNotDone            a leader did not execute a request; it has no effect, now or later
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
 └── ReporterMisuse            a Reporter was used in a way that could make a tick early
 """
@@ -155,6 +156,10 @@ class Rebuilding(ClocksvcError):
 
 class UnknownClock(ClocksvcError):
     """No clock with this name is configured."""
+
+
+class RequestNotDone(ClocksvcError):
+    """No leader executed the request. It has no effect, now or later."""
 
 
 class RequestRejected(ClocksvcError):

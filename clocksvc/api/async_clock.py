@@ -2,6 +2,7 @@
 
 The event is set when the clock's feed, which runs in a thread, has changed. Each tick is encoded once for all clients.
 Each clock has its own threads for blocking calls, so that the slow store of one clock never delays another clock.
+Requests to the leader, which wait for seconds, have other threads than reads.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class AsyncClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._limiter: anyio.CapacityLimiter | None = None
+        self._request_limiter: anyio.CapacityLimiter | None = None
         self._encoded: dict[int, tuple[Tick, str, bytes]] = {}
         self.streams = self.streams_dropped = 0
         self.feed.on_change(self._notify)
@@ -70,11 +72,17 @@ class AsyncClock:
         """Use the running event loop from now on."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._changed, self._limiter = loop, asyncio.Event(), anyio.CapacityLimiter(THREADS_PER_CLOCK)
+            self._loop, self._changed = loop, asyncio.Event()
+            self._limiter = anyio.CapacityLimiter(THREADS_PER_CLOCK)
+            self._request_limiter = anyio.CapacityLimiter(THREADS_PER_CLOCK)
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
         """Run `call`, which may block, in one of this clock's threads. Return its result."""
         return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+
+    async def run_request(self, call: Callable[[], T]) -> T:
+        """Like `run_blocking`, for calls that send a request to the leader and wait for its result."""
+        return await anyio.to_thread.run_sync(call, limiter=self._request_limiter)
 
     def change(self) -> asyncio.Event:
         """Return an event that is set at the next change. To miss no change, get the event before you read the

@@ -1,23 +1,35 @@
-"""`clocksvc init`: sets a clock's last tick by a record in its tick log (`clocksvc.leader.set_first_tick`)."""
+"""`clocksvc init`: sets where a clock begins. The clock's leader does it; if there is none, this process leads until it
+is done."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from clocksvc.cli.console import add_config, add_json, load_settings, print_json
+from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json
 from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+
+if TYPE_CHECKING:
+    from clocksvc.interfaces.store import Store
+    from clocksvc.settings import Settings
+
+FIELD = "--last-tick"
+_EXPIRES_MS = 60_000
+"""How long a leader can execute the request. A new leader may need several seconds before it reads the request."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: the configuration file, the clock, the last tick and the output format."""
     parser.description = (
         "Set the last tick of a clock that has not ticked yet, or of a clock that holds with ticklog_truncated. The "
-        "clock's next tick is the boundary after it. The command publishes no tick. It fences a running leader, which "
-        "continues within seconds."
+        "clock's next tick is the boundary after it. The command publishes no tick. The clock's leader commits it to "
+        "the tick log; if no process leads the clock, this command leads it until the request is done."
     )
     add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")
     parser.add_argument(
-        "--last-tick",
+        FIELD,
         required=True,
         metavar="T",
         help="a boundary of the clock, not in the future: RFC 3339 or epoch seconds. Everything before it counts as "
@@ -27,22 +39,75 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Commit the record, print the next tick, and return the exit code 0."""
-    from clocksvc.interfaces.time import SystemTime
-    from clocksvc.leader.set_first_tick import FIELD, set_first_tick
+    """Send the request to the leader, print the next tick, and return the exit code 0. Blocks for 65 s at most.
+
+    Raises:
+        InvalidValue: the leader rejects the time. Nothing has changed.
+        RequestNotDone: no leader executed the request. Nothing has changed.
+        OutcomeUnknown: a leader may have executed the request.
+        StoreUnavailable: the store does not answer. Nothing has changed.
+    """
     from clocksvc.service import bootstrap
 
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)
-    settings, time = load_settings(args), SystemTime()
+    settings = load_settings(args)
     spec = settings.clock_spec(args.clock)
-    ticklog = bootstrap.open_tick_log(settings, spec, time)
-    try:
-        set_first_tick(spec, bootstrap.open_store(settings, spec), ticklog, time, last_tick_ms)
-    finally:
-        ticklog.close()
+    store = bootstrap.open_store(settings, spec)
+    with _led(settings, spec.name, store):
+        _send(store, spec.name, last_tick_ms)
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
     if args.json:
-        print_json({"clock": spec.name, "last_tick": last, "next_tick": first, "tick_log": spec.tick_log})
+        print_json({"clock": spec.name, "last_tick": last, "next_tick": first})
     else:
-        print(f"{spec.name}: begins after {last}; the next tick is {first} (written to tick log {spec.tick_log})")
+        print(f"{spec.name}: begins after {last}; the next tick is {first}")
     return 0
+
+
+@contextmanager
+def _led(settings: "Settings", clock: str, store: "Store") -> Iterator[None]:
+    """Lead the clock's log in this process if no process leads it. Release the lease at the end."""
+    from clocksvc.leader.context import NoObserver
+    from clocksvc.service import bootstrap
+
+    if store.snapshot().leader is not None:
+        yield
+        return
+    note(f"no process leads clock {clock!r}: leading it until the request is done")
+    with bootstrap.leading(settings, clock, NoObserver()):
+        yield
+
+
+def _send(store: "Store", clock: str, last_tick_ms: int) -> None:
+    from clocksvc.clock.request import RequestKind, ResultKind
+    from clocksvc.errors import InvalidValue, OutcomeUnknown, RequestNotDone
+    from clocksvc.service.bootstrap import holder_name
+    from clocksvc.service.request_sender import make_request, send_request
+
+    request = make_request(
+        store, RequestKind.INIT, holder_name(), "clocksvc init", expires_ms=_EXPIRES_MS, last_tick_ms=last_tick_ms
+    )
+    try:
+        result = send_request(store, request)
+    except RequestNotDone as error:
+        raise RequestNotDone(f"{error}{_hold(store)}; nothing has changed, and it is safe to try again") from error
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown(
+            f"the leader of clock {clock!r} did not answer{_hold(store)}, so the outcome is not known. It is safe to "
+            "run the command again"
+        ) from error
+    if result.kind is ResultKind.REJECTED:
+        raise InvalidValue(FIELD if result.field == "last_tick" else result.field, result.value, result.wanted)
+    if result.kind is ResultKind.NOT_DONE:
+        raise RequestNotDone(f"{result.detail}; nothing has changed")
+
+
+def _hold(store: "Store") -> str:
+    """Return the clock's hold as text, because it is often the reason why a leader does not answer."""
+    from clocksvc.errors import StoreUnavailable
+    from clocksvc.service.clock_view import published_hold
+
+    try:
+        hold = published_hold(store.snapshot().leader_status)
+    except StoreUnavailable:
+        return ""
+    return "" if hold is None else f" (the clock holds, {hold.reason}: {hold.detail})"

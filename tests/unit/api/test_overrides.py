@@ -15,6 +15,7 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request, RequestResult, ResultKind
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.service import request_sender
 from tests.unit.api.clock_fixture import TOKEN, TOPIC, AnsweringStore, ClockFixture
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
@@ -33,7 +34,7 @@ ADMIN, READ, OTHERS = "admin-token-012345", "read-token-0123456", "others-token-
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests expire after 0.1 s."""
     monkeypatch.setattr(leader_requests, "EXPIRES_MS", 100)
-    monkeypatch.setattr(leader_requests, "EXTRA_WAIT_S", 0.1)
+    monkeypatch.setattr(request_sender, "EXTRA_WAIT_S", 0.1)
 
 
 def ask(client: TestClient, method: str, resource: str, body: Any, **how: Any) -> httpx2.Response:
@@ -73,10 +74,10 @@ def test_what_is_in_force_is_null_safe(clock_fixture: ClockFixture, client: Test
     """While the store is empty or does not answer, exclusions are empty and the pause is null."""
     ask(client, "POST", "exclusions", DEAD)
     ask(client, "POST", "pause", {"reason": WHY})
-    clock_fixture.store.wipe()
+    clock_fixture.server.wipe()
     clock_fixture.read()
     assert [client.get(ONE).json()[name] for name in ("exclusions", "pause")] == [[], None]
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     clock_fixture.read()
 
     state = client.get(ONE).json()
@@ -137,13 +138,13 @@ def test_without_a_leader_the_answer_comes_at_once(
     clock_fixture: ClockFixture, client: TestClient, method: str, resource: str, body: Any
 ) -> None:
     """Without a leader nothing changes, and no request is left in the store."""
-    clock_fixture.store.release_lease(TOKEN)
+    clock_fixture.leases.release(TOKEN)
 
     answer = ask(client, method, resource, body)
 
     assert problem_name(answer) == "not-done"
     assert "no process leads clock 'checkins'; nothing has changed" in answer.json()["detail"]
-    assert clock_fixture.store.copy_state().requests == {}
+    assert clock_fixture.server.content.clock("checkins").requests == {}
 
 
 @pytest.mark.usefixtures("soon")
@@ -156,7 +157,7 @@ def test_a_leader_that_does_not_come_to_it(clock_fixture: ClockFixture, client: 
     assert problem_name(answer) == "not-done"
     assert "nothing has changed" in answer.json()["detail"]
     assert answer.headers["retry-after"] == "1"
-    assert clock_fixture.store.read_progress(TOKEN, 60_000).requests == ()
+    assert clock_fixture.store.read_requests() == ()
 
 
 def test_a_store_that_hangs_meanwhile_holds_no_other_client_up(clock_fixture: ClockFixture, client: TestClient) -> None:
@@ -184,7 +185,7 @@ class Seeing(AnsweringStore):
     def submit_request(self, request: Request) -> bool:
         self.answers = False
         left = super().submit_request(request)
-        self.read_progress(TOKEN, 60_000)
+        self.read_requests()
         return left
 
     def cancel_request(self, request_id: str) -> bool:
@@ -196,8 +197,7 @@ class Seeing(AnsweringStore):
 
 def seeing(clock_fixture: ClockFixture) -> Seeing:
     """Replace the fixture's store with such a store."""
-    store = Seeing("checkins", clock_fixture.time)
-    store.restore(clock_fixture.store.copy_state())
+    store = Seeing("checkins", clock_fixture.time, server=clock_fixture.server)
     clock_fixture.view.store = store
     return store
 
@@ -250,7 +250,7 @@ def test_a_store_that_is_emptied_on_the_way(clock_fixture: ClockFixture, client:
 
     def leave_and_lose(request: Request) -> bool:
         left = leave(request)
-        clock_fixture.store.wipe()
+        clock_fixture.server.wipe()
         return left
 
     with pytest.MonkeyPatch.context() as patch:
@@ -312,4 +312,4 @@ def test_a_replica_that_shuts_down_cancels_requests(ending: TestClient, clock_fi
     assert monotonic() - began < leader_requests.EXPIRES_MS / 2_000
     assert problem_name(answer) == "not-done"
     assert "this replica shuts down; nothing has changed" in answer.json()["detail"]
-    assert clock_fixture.store.copy_state().requests == {}
+    assert clock_fixture.server.content.clock("checkins").requests == {}
