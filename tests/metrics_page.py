@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
 from clocksvc.metrics import Metrics
@@ -20,7 +22,7 @@ from tests.public_states import public_state
 
 NOW_MS = 1_764_000_000_000
 TOKEN = "0" * 32
-SPEC = ClockSpec("checkins", ("ingest",), "consumers", "ticks", heartbeat=HeartbeatSpec(30_000))
+SPEC = ClockSpec("checkins", ("ingest",), "consumers", heartbeat=HeartbeatSpec(30_000))
 
 
 @dataclass
@@ -43,9 +45,16 @@ class FakeClockView:
         return self.trouble
 
 
-def write_roster(store: Store, partitions: int, excluded: Iterable[Partition] = (), topic_id: str = "id") -> None:
+def write_roster(
+    store: Store,
+    partitions: int,
+    excluded: Iterable[Partition] = (),
+    topic_id: str = "id",
+    leases: Leases | None = None,
+) -> None:
     """Write a roster of `partitions` partitions of topic `ingest`, as a leader does."""
-    assert store.acquire_lease(TOKEN, "a:1", 60_000)
+    leases = leases or cast(FaultyStore, store).leases
+    assert leases.acquire(TOKEN, "a:1 1", 60_000)
     store.claim(
         TOKEN, StoreIdentity("cluster"), ClockParameters("consumers", ("ingest",), 60_000, 10_000, 60_000), NOW_MS
     )
@@ -63,7 +72,7 @@ def watching(*views: FakeClockView, leads: bool = True, per_partition: bool = Tr
     metrics = Metrics((view.spec.name for view in views), per_partition=per_partition)
     metrics.watch(views)
     for view in views:
-        metrics.leading(view.spec.name, leads)
+        metrics.leading(log_of(view.spec.name), leads)
     return metrics
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from clocksvc.clock.logs import log_of
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
     CATALOGUE,
@@ -46,10 +47,12 @@ class Metrics:
         self._sources: tuple[ClockSource, ...] = ()
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
-    def leading(self, clock: str, yes: bool) -> None:
-        """Record that this process began (`yes`) or stopped to lead a clock."""
+    def leading(self, log: int, yes: bool) -> None:
+        """Record that this process began (`yes`) or stopped to lead a log, and with it the log's clocks."""
         with self._lock:
-            self._led[clock].leads = yes
+            for clock, led in self._led.items():
+                if log_of(clock) == log:
+                    led.leads = yes
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
         """Count ticks that this process committed and published. `latency_s` is None if it is not known."""

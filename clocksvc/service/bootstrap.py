@@ -5,10 +5,14 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
+from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.leases import Leases
+from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
@@ -26,18 +30,21 @@ from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.leases import RedisLeases
+from clocksvc.redis.notices import RedisNotices
 from clocksvc.redis.store import RedisStore
 from clocksvc.redis_url import RedisAddress
 from clocksvc.runtime.fork import PerProcess
-from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.kafka_probe import KafkaProbe
+from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import TickFeed
 from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
-"""How long `Service.stop` waits for all leaders together to release their leases, and then for all feeds to end."""
+"""How long `Service.stop` waits for all leaders together to release their leases, and then for the feeds to end."""
 
 SWITCH_INTERVAL_S = 0.0001
 """The interval at which CPython switches between threads. With its default of 5 ms, a clock would wait about a dozen
@@ -55,6 +62,11 @@ def set_switch_interval() -> None:
 def holder_name() -> str:
     """Return this process's name as a leader, in the form `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def replica_name() -> str:
+    """Return a name for this process that no other process has: `holder_name`, a space and an id."""
+    return f"{holder_name()} {new_id()}"
 
 
 def new_id() -> str:
@@ -79,14 +91,24 @@ def open_store(settings: Settings, spec: ClockSpec) -> Store:
     return RedisStore(open_connection(settings), settings.redis.prefix, spec.name, spec.recent_ticks_ms)
 
 
+def open_leases(settings: Settings, log: int) -> Leases:
+    """Return the lease of one log in the configured Redis."""
+    return RedisLeases(open_connection(settings), settings.redis.prefix, log)
+
+
+def open_notices(settings: Settings) -> NoticeReader:
+    """Return a reader of the notices of all configured clocks."""
+    return RedisNotices(open_connection(settings), settings.redis.prefix, tuple(settings.clocks))
+
+
 def open_topics(settings: Settings) -> Topics:
     """Return the watched topics of the configured Kafka."""
     return KafkaTopics(settings.kafka_settings())
 
 
-def open_tick_log(settings: Settings, spec: ClockSpec, time: Time) -> TickLog:
-    """Return one clock's tick log in the configured Kafka."""
-    return KafkaTickLog(spec.tick_log, spec.name, settings.kafka_settings(), time)
+def open_tick_log(settings: Settings, log: int, time: Time) -> TickLog:
+    """Return one log of the configured Kafka."""
+    return KafkaTickLog(settings.tick_log.topic, log, settings.kafka_settings(), time, settings.tick_log.keep)
 
 
 def open_dispatcher(
@@ -125,65 +147,116 @@ def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time:
     return TaskbrokerQueue(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
 
 
-@dataclass(slots=True)
-class _Running:
-    view: ClockView
-    leader: LeaderThread
-    feed: TickFeed
-    feed_thread: WorkerThread
+class _Leaders:
+    """This process's leaders of the logs of some clocks, each with its thread.
+
+    Args:
+        stores: the stores of all configured clocks of these logs, by name.
+    """
+
+    def __init__(
+        self, settings: Settings, stores: Mapping[str, Store], topics: Topics, observer: LeaderObserver
+    ) -> None:
+        self._time = SystemTime()
+        probe, replica = KafkaProbe(topics, settings.tick_log.topic, self._time), replica_name()
+        self._leaders: dict[int, Leader] = {}
+        self._threads: dict[int, LeaderThread] = {}
+        for log, clocks in group_by_log(stores).items():
+            leases = open_leases(settings, log)
+            parts = LeaderDependencies(
+                log=log,
+                installation=settings.redis.prefix,
+                specs={name: settings.clock_spec(name) for name in clocks},
+                leases=leases,
+                stores={name: stores[name] for name in clocks},
+                ticklog=open_tick_log(settings, log, self._time),
+                topics=topics,
+                time=self._time,
+                kafka_ready=probe.ready,
+                new_id=new_id,
+            )
+            self._leaders[log] = Leader(parts, replica, observer)
+            self._threads[log] = LeaderThread(log, self._leaders[log], leases)
+
+    def store_trouble(self, clock: str) -> str | None:
+        """Return why the store was unavailable in the last step of the clock's leader; None if it was available."""
+        return self._leaders[log_of(clock)].store_trouble
+
+    def start(self) -> None:
+        """Start all threads. Returns at once."""
+        for thread in self._threads.values():
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask every leader to finish its round and release its lease. Returns at once."""
+        for thread in self._threads.values():
+            thread.stop()
+
+    def join(self) -> None:
+        """Wait for at most 10 s until the leaders have ended."""
+        deadline = self._time.monotonic() + LEAVE_S
+        for log, thread in self._threads.items():
+            if not thread.join(deadline - self._time.monotonic()):
+                logger.warning("leader did not finish its round in time", extra={"log": log})
+
+
+@contextmanager
+def leading(settings: Settings, clock: str, observer: LeaderObserver) -> Iterator[None]:
+    """Lead the log of a clock in this process, or wait as a standby. Afterwards, release the lease.
+
+    The end blocks for at most 10 s.
+    """
+    specs = settings.clock_specs()
+    stores = {name: open_store(settings, spec) for name, spec in specs.items() if log_of(name) == log_of(clock)}
+    topics = open_topics(settings)
+    leaders = _Leaders(settings, stores, topics, observer)
+    leaders.start()
+    try:
+        yield
+    finally:
+        leaders.stop()
+        leaders.join()
+        topics.close()
 
 
 class Service:
-    """The leaders and feeds of all clocks in one process. The API reads `views`."""
+    """The leaders of all logs and the feeds of all clocks in one process.
+
+    Attributes:
+        views: this replica's view of every clock, by name.
+    """
 
     def __init__(self, settings: Settings, observer: LeaderObserver) -> None:
+        specs, time = settings.clock_specs(), SystemTime()
         self._leaving = False
         self._topics = open_topics(settings)
-        self._stores: list[Store] = []
-        self._time = SystemTime()
-        self._clocks = {
-            name: self._create(settings, spec, self._time, observer) for name, spec in settings.clock_specs().items()
+        self._stores = {name: open_store(settings, spec) for name, spec in specs.items()}
+        self._leaders = _Leaders(settings, self._stores, self._topics, observer)
+        feeds = {name: TickFeed(name, store, time) for name, store in self._stores.items()}
+        self._follower = NoticeFollower(feeds.values(), open_notices(settings), time)
+        self.views: Mapping[str, ClockView] = {
+            name: ClockView(spec, self._stores[name], feeds[name], time, partial(self._leaders.store_trouble, name))
+            for name, spec in specs.items()
         }
-
-    def _create(self, settings: Settings, spec: ClockSpec, time: Time, observer: LeaderObserver) -> _Running:
-        store = open_store(settings, spec)
-        self._stores.append(store)
-        parts = LeaderDependencies(spec, store, open_tick_log(settings, spec, time), self._topics, time, new_id)
-        leader = Leader(parts, holder_name(), observer)
-        feed = TickFeed(spec.name, store, time)
-        view = ClockView(spec, store, feed, time, lambda: leader.store_trouble)
-        return _Running(view, LeaderThread(spec.name, leader, store), feed, feed.thread())
-
-    @property
-    def views(self) -> Mapping[str, ClockView]:
-        """This replica's view of every clock, by name."""
-        return {name: running.view for name, running in self._clocks.items()}
 
     def start(self) -> None:
         """Start all leaders and feeds. Returns at once."""
-        for running in self._clocks.values():
-            running.feed_thread.start()
-            running.leader.start()
+        self._follower.start()
+        self._leaders.start()
 
     def leave(self) -> None:
-        """Ask every leader to finish its step and release its lease, and every feed to end. Returns at once."""
+        """Ask every leader to finish its round and release its lease, and the feeds to end. Returns at once."""
         if self._leaving:
             return
         self._leaving = True
-        for running in self._clocks.values():
-            running.feed_thread.stop()
-            running.leader.stop()
+        self._follower.stop()
+        self._leaders.stop()
 
     def stop(self) -> None:
         """Call `leave`, wait for at most 20 s until leaders and feeds have ended, then close all stores and topics."""
         self.leave()
-        deadline = self._time.monotonic() + LEAVE_S
-        for name, running in self._clocks.items():
-            if not running.leader.join(deadline - self._time.monotonic()):
-                logger.warning("leader did not finish its step in time", extra={"clock": name})
-        deadline = self._time.monotonic() + LEAVE_S
-        for running in self._clocks.values():
-            running.feed_thread.join(deadline - self._time.monotonic())
-        for store in self._stores:
+        self._leaders.join()
+        self._follower.join(LEAVE_S)
+        for store in self._stores.values():
             store.close()
         self._topics.close()

@@ -92,9 +92,9 @@ class LatencyRecorder:
         self._metrics = metrics
         self._of_ticks: deque[float | None] = deque(maxlen=1_000)
 
-    def leading(self, clock: str, yes: bool) -> None:
-        """Called when this process becomes the leader of a clock (True) or stops being it (False)."""
-        self._metrics.leading(clock, yes)
+    def leading(self, log: int, yes: bool) -> None:
+        """Called when this process becomes the leader of a log (True) or stops being it (False)."""
+        self._metrics.leading(log, yes)
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
         """Ticks were committed and published. `latency_s` is the latency of the first tick."""

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
@@ -193,7 +194,7 @@ def test_tasks_are_counted_apart() -> None:
 def test_only_the_leader_exports_what_the_store_counts() -> None:
     """A standby exports its view of the clock; only the leader exports counters and partition clocks."""
     metrics = drive_everything()
-    metrics.leading("checkins", False)
+    metrics.leading(log_of("checkins"), False)
     samples = scrape(metrics)
 
     exported = {sample.name for sample in samples if sample.value > 0}
@@ -206,7 +207,7 @@ class BreaksWhilePaging(FaultyStore):
     """A store that fails at the second page of partitions."""
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
-        self.broken = after is not None
+        self.server.broken = after is not None
         return super().partitions(after, limit, topic)
 
 
@@ -214,7 +215,7 @@ class BreaksAtOnce(FaultyStore):
     """A store that fails at the snapshot."""
 
     def snapshot(self) -> Snapshot:
-        self.broken = True
+        self.server.broken = True
         return super().snapshot()
 
 
@@ -251,10 +252,10 @@ def test_latency_buckets_count_up() -> None:
 def test_clocks_do_not_mix() -> None:
     """Each clock has its own series; an outage of one clock's store does not affect another clock."""
     silent = FaultyStore("checkins", ManualTime(NOW_MS / 1000))
-    views = [FakeClockView(SPEC, silent), FakeClockView(ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"))]
+    views = [FakeClockView(SPEC, silent), FakeClockView(ClockSpec("bills", ("invoices",), "cutter"))]
     metrics = watching(*views)
     metrics.ticked("bills", 3, None)
-    silent.broken = True
+    silent.server.broken = True
 
     assert values(metrics, "clocksvc_ticks_total") == {"checkins": 0, "bills": 3}
     assert set(values(metrics, "clocksvc_late_records_total")) == {"bills"}

@@ -88,7 +88,7 @@ def test_a_partition_clock_is_exact_to_the_millisecond() -> None:
 
 def test_what_is_configured_is_there_from_the_beginning() -> None:
     """Interval, hold_after and heartbeats, in seconds, are exported even if the store and Kafka can't be reached."""
-    silent = ClockSpec("bills", ("invoices",), "cutter", "bill-ticks", interval_ms=3_600_000, hold_after_ms=500)
+    silent = ClockSpec("bills", ("invoices",), "cutter", interval_ms=3_600_000, hold_after_ms=500)
     metrics = watching(FakeClockView(), FakeClockView(silent))
 
     assert values(metrics, "clocksvc_interval_seconds") == {"checkins": 60, "bills": 3_600}
@@ -117,8 +117,6 @@ def test_the_emission_time_of_the_last_tick() -> None:
 
 def test_readiness_is_exported_per_clock() -> None:
     """`clocksvc_ready` is 0 for the clock whose feed is lost, and 1 for the others."""
-    lost = FakeClockView(
-        ClockSpec("bills", ("invoices",), "cutter", "bill-ticks"), trouble="lost while the store answers"
-    )
+    lost = FakeClockView(ClockSpec("bills", ("invoices",), "cutter"), trouble="lost while the store answers")
 
     assert values(watching(FakeClockView(), lost), "clocksvc_ready") == {"checkins": 1.0, "bills": 0.0}
