@@ -87,8 +87,9 @@ async def stream_ticks(
     ] = None,
 ) -> Response:
     """The first event is `state`, with the state of the clock. Its `id` is the position where the stream begins: the
-    cursor if the client sent one, otherwise the last tick, or `0` before the clock's first tick. Then a `tick` event
-    follows for each tick. Its `id` is the timestamp of the tick in seconds.
+    cursor if the client sent one, otherwise the last tick. Before the clock's first tick, it is the time that
+    `clocksvc init` set, or `0`. Then a `tick` event follows for each tick. Its `id` is the timestamp of the tick in
+    seconds.
 
     If ticks after the cursor are no longer kept, the first event is `reset` instead of `state`. It contains the cursor
     and the oldest kept tick. Its `id` is the `previous` of this tick, in seconds. The kept ticks follow."""
@@ -125,7 +126,7 @@ async def _begin(clock: AsyncClock, cursor_ms: int | None) -> _Start:
         except CursorTooOld as error:
             return await _reset(clock, error)
     state = await clock.run_blocking(clock.view.state)
-    live_ms = 0 if state.last_tick is None else state.last_tick.at_ms
+    live_ms = (clock.feed.beginning_ms or 0) if state.last_tick is None else state.last_tick.at_ms
     begin = live_ms if cursor_ms is None else cursor_ms
     data = json.dumps(state_to_wire(state), separators=(",", ":"))
     return _Start(format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms()), begin)

@@ -164,7 +164,7 @@ class ClockView:
         write_error = self._write_error() if snapshot.leader is None else None
         if write_error is not None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=write_error)
-        published = _published_hold(snapshot.leader_status)
+        published = published_hold(snapshot.leader_status)
         if published is not None or snapshot.leader is not None:
             return published
         # A status of "no hold" stays valid until its TTL, so short failovers stay invisible.
@@ -199,7 +199,7 @@ class ClockView:
         )
 
 
-def _published_hold(leader_status: str | None) -> Hold | None:
+def published_hold(leader_status: str | None) -> Hold | None:
     """Return the hold in the leader's status; None if the status has no hold."""
     if leader_status is None:
         return None

@@ -1,4 +1,4 @@
-"""One clock's ticks as this replica shows them. One blocking read of the store serves many subscribers.
+"""One clock's ticks as this replica shows them. The notice follower reads them for many subscribers.
 
 `last` never goes back, even if the store does. While the store's stream does not continue the shown ticks, the feed is
 `rebuilding`. The feed never returns ticks with a gap between them, and does not write to the store.
@@ -9,44 +9,53 @@ from collections.abc import Callable, Sequence
 
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
-from clocksvc.interfaces.store import Store
+from clocksvc.interfaces.tick_stream import StreamBounds, TickStream
 from clocksvc.interfaces.time import Time
-from clocksvc.runtime.backoff import FEED, Backoff
-from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.tick_buffer import TickBuffer
 
 logger = logging.getLogger("clocksvc.feed")
 
 BUFFER_SIZE = 2_000
-STALLED_AFTER_S = 15.0
+READ_EVERY_S = 5.0
+"""The longest time between two steps of a feed. Notices are hints, so a feed does not rely on them."""
+RETRY_EVERY_S = 1.0
+"""The longest time between two steps while the stream does not continue the shown ticks."""
+STALLED_AFTER_S = 3 * READ_EVERY_S
+_BATCH = 1_000
+_MAX_BATCHES = 10
+"""The number of batches that one step reads, so that a feed that is far behind does not delay the other feeds."""
 
 
 class TickFeed:
-    """Follows the store's stream of one clock. One thread calls `step` (see `thread`); any thread may call the others.
+    """Shows the store's stream of one clock. One thread calls `step` (see `NoticeFollower`); any thread may call the
+    other methods.
 
     Attributes:
+        clock: the clock's name.
         ready: True after the first successful read of the store.
-        rebuilding: True if the stream is empty, ends before the last shown tick, or does not continue this tick.
+        rebuilding: True if the stream is lost, ends before the last shown tick, does not continue this tick, or if its
+            ticks are not restored yet.
         store_ok: True if the last read succeeded.
+        beginning_ms: if the clock has no tick, the time that will be `previous` in its first tick (`clocksvc init` set
+            it); None if it is not known, or if the clock has ticks.
 
     Args:
         buffer_size: the largest number of ticks in memory. The newest ticks are kept.
     """
 
-    def __init__(self, clock: str, store: Store, time: Time, *, buffer_size: int = BUFFER_SIZE) -> None:
-        self._clock = clock
-        self._store = store
+    def __init__(self, clock: str, stream: TickStream, time: Time, *, buffer_size: int = BUFFER_SIZE) -> None:
+        self.clock = clock
+        self._stream = stream
         self._time = time
         self._buffer_size = buffer_size
         self._buffer = TickBuffer(buffer_size)
         self._subscribers: list[Callable[[], None]] = []
-        self._backoff = Backoff(FEED)
         self._stepped_at: float | None = None
-        self._chain_broken = False
         self._empty_stream_confirmed = False
         self.ready = False
         self.rebuilding = False
         self.store_ok = True
+        self.beginning_ms: int | None = None
 
     # -- shown ticks ------------------------------------------------------------------------------------------------
 
@@ -57,7 +66,7 @@ class TickFeed:
 
     @property
     def stalled(self) -> bool:
-        """True if the last step began more than 15 s ago. A read ends earlier, so the thread hangs."""
+        """True if the last step began more than 15 s ago. Steps are more frequent, so the thread hangs."""
         return self._stepped_at is not None and self._time.monotonic() - self._stepped_at > STALLED_AFTER_S
 
     def newest(self, limit: int) -> list[Tick]:
@@ -83,7 +92,7 @@ class TickFeed:
 
         Raises:
             CursorTooOld: ticks after this cursor are no longer stored.
-            Rebuilding: the store's stream does not continue up to the shown ticks.
+            Rebuilding: the store's stream does not continue up to the shown ticks, or is not restored yet.
             StoreUnavailable: the ticks are not in memory, and the store does not answer.
         """
         self._require_history()
@@ -107,7 +116,7 @@ class TickFeed:
             return self._buffer.first()
 
     def on_change(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Call `subscriber` in the feed's thread after each change. The subscriber must not block.
+        """Call `subscriber` in the thread that calls `step`, after each change. The subscriber must not block.
 
         Returns:
             A function that removes the subscriber.
@@ -117,122 +126,117 @@ class TickFeed:
 
     # -- following --------------------------------------------------------------------------------------------------
 
-    def thread(self) -> WorkerThread:
-        """Return a thread that calls `step` of this feed until it is stopped."""
-        return WorkerThread(
-            f"feed-{self._clock}",
-            self._step_and_back_off,
-            log=logger,
-            extra={"clock": self._clock},
-            on_crash=self._mark_failed,
-        )
+    def step(self) -> float:
+        """Read the new ticks of the store. Blocks for at most a few times the store's timeout.
 
-    def _step_and_back_off(self) -> float:
-        self.step()
-        if self._chain_broken or not self.store_ok:
-            return self._backoff.next()
-        self._backoff.reset()
-        return 0.0
-
-    def _mark_failed(self) -> None:
-        self.store_ok = False
-
-    def step(self, timeout_s: float = 1.0) -> None:
-        """Read the store once. If there is nothing new, this blocks for at most `timeout_s`."""
+        Returns:
+            The seconds until the next step is due. A notice of this clock makes it due at once.
+        """
         before = self._shown()
         self._stepped_at = self._time.monotonic()
-        self._chain_broken = False
         try:
             last = self._buffer.last()
+            complete = last is None or self._follow(last)
             if last is None:
-                self._begin(timeout_s)
-            else:
-                self._follow(last, timeout_s)
+                self._begin()
         except Unavailable:
-            self.store_ok = False
+            complete, self.store_ok = True, False
         else:
             self.store_ok = self.ready = True
         self._report_change(before)
+        if not complete:
+            return 0.0
+        return READ_EVERY_S if self.store_ok and not self.rebuilding else RETRY_EVERY_S
 
-    def _begin(self, timeout_s: float) -> None:
-        # The next read begins after the last tick of this history, so no tick between the two reads is missed.
-        confirmed = self._store_has_roster()
-        if self.ready and not self._store.follow(0, timeout_s):
-            self.rebuilding, self._empty_stream_confirmed = False, confirmed
-            return
-        history = self._store.newest_ticks(self._buffer_size)
-        self._empty_stream_confirmed = confirmed
-        if history and first_chain_break(history[0].previous_ms, history) is not None:
-            self._mark_rebuilding()
-            return
-        self._buffer.extend(history)
-        self.rebuilding = False
+    def mark_failed(self) -> None:
+        """Record that the store was not read. Only the thread that calls `step` may call this."""
+        before = self._shown()
+        self.store_ok = False
+        self._report_change(before)
 
-    def _store_has_roster(self) -> bool:
-        """True if the store has a roster.
+    def _begin(self) -> None:
+        bounds = self._stream.bounds()
+        if bounds.last is not None:
+            history = self._stream.newest_ticks(self._buffer_size)
+            if not history or first_chain_break(history[0].previous_ms, history) is not None:
+                self.rebuilding = True
+                return
+            self._buffer.extend(history)
+            self._confirm_empty(None)
+            self.rebuilding = False
+        elif bounds.written and not bounds.restoring:
+            self._confirm_empty(bounds)
+            self.rebuilding = False
+        else:
+            self._confirm_empty(None)
+            self.rebuilding = bounds.restoring
 
-        Leaders rebuild the stream before they write the roster. If there is a roster, a stream that is read after this
-        call and is empty really has no ticks.
-        """
-        seen = self._store.snapshot()
-        return seen.known + seen.unknown + seen.excluded > 0
+    def _confirm_empty(self, bounds: StreamBounds | None) -> None:
+        self.beginning_ms = None if bounds is None else bounds.base_ms
+        self._empty_stream_confirmed = bounds is not None
 
-    def _follow(self, last: Tick, timeout_s: float) -> None:
-        ticks = self._store.follow(last.at_ms, timeout_s)
-        if not ticks:
-            self._compare(last, self._store.last_tick())
-            return
-        break_at = first_chain_break(last.at_ms, ticks)
-        continuing = ticks if break_at is None else ticks[: ticks.index(break_at)]
-        if continuing:
+    def _follow(self, last: Tick) -> bool:
+        """Show the ticks that continue the shown ones. Return False if there may be more."""
+        for _ in range(_MAX_BATCHES):
+            ticks = self._stream.ticks_after(last.at_ms, _BATCH)
+            break_at = first_chain_break(last.at_ms, ticks)
+            continuing = ticks if break_at is None else ticks[: ticks.index(break_at)]
+            if not continuing:
+                self._compare(last, self._stream.bounds(), ticks)
+                return True
             self._buffer.extend(continuing)
             self.rebuilding = False
-        elif not self._skip_trimmed_gap(last, ticks[0]):
-            self._mark_rebuilding()
+            if break_at is None and len(ticks) < _BATCH:
+                return True
+            last = continuing[-1]
+        return False
 
-    def _compare(self, last: Tick, stream_end: Tick | None) -> None:
-        if stream_end is None or stream_end.at_ms < last.at_ms:
+    def _compare(self, last: Tick, bounds: StreamBounds, ticks: Sequence[Tick]) -> None:
+        """Compare the stream with the last shown tick. `ticks` was read before `bounds`, and does not continue it."""
+        if not bounds.written or bounds.end_ms is None or bounds.end_ms < last.at_ms:
             self.rebuilding = True
-        elif stream_end.at_ms == last.at_ms:
+        elif bounds.end_ms == last.at_ms:
             self.rebuilding = False
+        elif not ticks and bounds.last is not None:
+            return  # published between the two reads; the notice makes the next step due
+        elif bounds.restoring or not ticks or not self._skip_trimmed_gap(last, ticks[0]):
+            self.rebuilding = True
 
     def _skip_trimmed_gap(self, last: Tick, following: Tick) -> bool:
         """Continue after a gap if the store has dropped all ticks up to the last shown tick. Otherwise return False."""
         if following.previous_ms is not None and following.previous_ms < last.at_ms:
             return False
-        oldest = self._store.first_tick()
-        history = self._store.newest_ticks(self._buffer_size)
-        if oldest is None or oldest.at_ms <= last.at_ms or not history:
+        history = self._stream.newest_ticks(self._buffer_size)
+        bounds = self._stream.bounds()
+        if not history or bounds.restoring or bounds.first is None or bounds.first.at_ms <= last.at_ms:
             return False
         if history[0].at_ms <= last.at_ms or first_chain_break(history[0].previous_ms, history) is not None:
             return False
         logger.warning(
             "feed skips ticks that are no longer in the store",
-            extra={"clock": self._clock, "last_tick_ms": last.at_ms, "oldest_ms": oldest.at_ms},
+            extra={"clock": self.clock, "last_tick_ms": last.at_ms, "oldest_ms": bounds.first.at_ms},
         )
         self._buffer.reset(history)
         self.rebuilding = False
         return True
 
-    def _mark_rebuilding(self) -> None:
-        self.rebuilding = self._chain_broken = True
-
     # -- ticks that are not in memory -------------------------------------------------------------------------------
 
     def _require_history(self) -> None:
-        if self._buffer.last() is not None:
+        if self._buffer.last() is not None or (self._empty_stream_confirmed and not self.rebuilding):
             return
         if not self.ready and not self.store_ok:
             raise StoreUnavailable
-        if not self.ready or self.rebuilding or not (self._empty_stream_confirmed or self._has_no_tick()):
+        if not self.ready or self.rebuilding:
             raise Rebuilding
-
-    def _has_no_tick(self) -> bool:
-        return self._store_has_roster() and self._store.last_tick() is None
+        bounds = self._stream.bounds()
+        if not bounds.written or bounds.restoring or bounds.last is not None:
+            raise Rebuilding
+        self.beginning_ms = bounds.base_ms
 
     def _read_stored_after(self, cursor_ms: int, limit: int) -> list[Tick]:
         shown = self._buffer.last()
-        stored = self._store.ticks_after(cursor_ms, limit)
+        stored = self._stream.ticks_after(cursor_ms, limit)
         if not _follows(cursor_ms, stored):
             raise self._cursor_error(cursor_ms)
         reaches = len(stored) == limit or (shown is not None and stored[-1].at_ms >= shown.at_ms)
@@ -250,8 +254,9 @@ class TickFeed:
         return (joined.at_ms, joined.previous_ms) == (first.at_ms, first.previous_ms)
 
     def _cursor_error(self, cursor_ms: int) -> CursorTooOld | Rebuilding:
-        oldest, first = self._store.first_tick(), self._buffer.first()
-        if oldest is None or first is None:
+        bounds, first = self._stream.bounds(), self._buffer.first()
+        oldest = bounds.first
+        if not bounds.written or bounds.restoring or oldest is None or first is None:
             return Rebuilding()
         if first.at_ms < oldest.at_ms:
             oldest = first
@@ -273,7 +278,7 @@ class TickFeed:
             logger.log(
                 logging.WARNING if self.rebuilding or not self.store_ok else logging.INFO,
                 "feed changed",
-                extra={"clock": self._clock, **state},
+                extra={"clock": self.clock, **state},
             )
         for subscriber in tuple(self._subscribers):
             subscriber()

@@ -26,6 +26,8 @@ const ADVICE = {
     "The tick log has lost records. A person must decide where to continue. First find out who deleted the records, and set cleanup.policy=compact.",
   ticklog_open_transaction: () =>
     "Another program has an open transaction in the tick log. Find it with kafka-transactions.sh find-hanging and abort it. Only clocksvc may write to the tick log.",
+  leader_stuck: () =>
+    "The leader made no progress for several seconds and released its lease, so that another replica can lead. If this repeats, see the leader's log: Kafka or Redis is slow, or its machine is overloaded.",
   config_conflict: () =>
     "Replicas with different configurations of this clock are alive; the line above lists them. Finish the rolling update, or stop the wrong replicas.",
   no_leader: () =>

@@ -14,6 +14,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import BUFFER_SIZE, TickFeed
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
@@ -31,43 +32,55 @@ class AnsweringStore(FaultyStore):
     """A store whose leader answers a request as soon as it is submitted; with `answers` False it never does."""
 
     answers = True
-    clock = ClockState()
+    state = ClockState()
 
     def submit_request(self, request: Request) -> bool:
         left = super().submit_request(request)
         if left and self.answers:
-            for one in self.read_progress(TOKEN, _NEVER_EXPIRES_MS).requests:
+            for one in self.read_requests():
                 self.write_request_results(TOKEN, {one.id: self._do(one)}, 60_000)
         return left
 
+    def read_requests(self) -> tuple[Request, ...]:
+        """Read the waiting requests, as a leader does in a round."""
+        progress = self.leases.read_round(TOKEN, _NEVER_EXPIRES_MS, ["checkins"]).progress["checkins"]
+        return () if progress is None else progress.requests
+
     def _do(self, request: Request) -> RequestResult:
         try:
-            self.clock = apply_request(self.clock, request, ROSTER)
+            self.state = apply_request(self.state, request, ROSTER)
         except InvalidValue as wrong:
             return RequestResult(ResultKind.REJECTED, field=wrong.field, value=str(wrong.value), wanted=wrong.wanted)
-        excluded = replace(ROSTER, excluded=self.clock.excluded())
-        self.write_roster(TOKEN, excluded, 2, self.clock.exclusions, self.clock.pause)
-        return RequestResult(ResultKind.DONE, self.clock.exclusions, self.clock.pause)
+        excluded = replace(ROSTER, excluded=self.state.excluded())
+        self.write_roster(TOKEN, excluded, 2, self.state.exclusions, self.state.pause)
+        return RequestResult(ResultKind.DONE, self.state.exclusions, self.state.pause)
 
 
 class ClockFixture:
     """One clock, by default `checkins`, with two partitions, an interval of 1 min and an out-of-orderness of 2 s."""
 
     def __init__(self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True) -> None:
-        self.spec = ClockSpec(name, (TOPIC,), GROUP, f"{name}-ticks", max_out_of_orderness_ms=2_000)
+        self.spec = ClockSpec(name, (TOPIC,), GROUP, max_out_of_orderness_ms=2_000)
         self.time = ManualTime(NOON)
         self.store = AnsweringStore(name, self.time)
+        self.server, self.leases = self.store.server, self.store.leases
         self.feed = TickFeed(name, self.store, self.time, buffer_size=keep)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
         if led:
             self.lead()
 
-    def lead(self) -> None:
-        """Acquire the lease, claim the store and write the roster, as a leader does before its first tick."""
-        self.store.acquire_lease(TOKEN, "host-1:4711", _NEVER_EXPIRES_MS)
+    def lead(self, base_ms: int | None = None, *, restoring: bool = False) -> None:
+        """Acquire the lease, claim the store, write the roster and begin the stream, as a leader does before its first
+        tick."""
+        self.leases.acquire(TOKEN, "host-1:4711 1", _NEVER_EXPIRES_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
         self.store.write_roster(TOKEN, ROSTER, 1)
+        self.store.begin(TOKEN, base_ms, restoring=restoring)
+
+    def follower(self) -> NoticeFollower:
+        """The thread that steps the feed."""
+        return NoticeFollower([self.feed], self.server.notices([self.spec.name]), self.time)
 
     def publish_hold(self, hold: Hold | None, ttl_ms: int = _NEVER_EXPIRES_MS) -> None:
         """Publish the leader's status: a hold, or None."""
@@ -86,15 +99,14 @@ class ClockFixture:
 
     def have(self, ticks: Sequence[Tick]) -> None:
         """Replace the stream's ticks, without a check of their chain."""
-        state = self.store.copy_state()
-        state.ticks = list(ticks)
-        self.store.restore(state)
+        self.server.content.clock(self.spec.name).ticks = list(ticks)
+        self.server.access.add_notice(self.spec.name)
 
     def read(self) -> None:
         """Let the feed read everything, and let the view's cache expire."""
         self.time.advance(1)
         for _ in range(8):
-            self.feed.step(0)
+            self.feed.step()
 
 
 def ticks(

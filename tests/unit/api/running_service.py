@@ -55,10 +55,10 @@ def serving(*fixtures: ClockFixture, tokens: Sequence[Token] = ()) -> Iterator[R
         {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures}, tokens=tokens, version="0.1.0"
     )
     running = server(app, "127.0.0.1", 0)
-    feeds = [clock_fixture.feed.thread() for clock_fixture in fixtures]
+    followers = [clock_fixture.follower() for clock_fixture in fixtures]
     thread = threading.Thread(target=running.run, daemon=True)
-    for feed in feeds:
-        feed.start()
+    for follower in followers:
+        follower.start()
     thread.start()
     try:
         eventually(lambda: running.started, what="the server to start")
@@ -70,10 +70,8 @@ def serving(*fixtures: ClockFixture, tokens: Sequence[Token] = ()) -> Iterator[R
         served.stop()
     finally:
         running.should_exit = True
-        for feed in feeds:
-            feed.stop()
-        for clock_fixture in fixtures:
-            clock_fixture.store.broken = True  # ends a read that waits for ticks
-        for feed in feeds:
-            feed.join(20)
+        for follower in followers:
+            follower.stop()
+        for follower in followers:
+            follower.join(20)
         thread.join(20)

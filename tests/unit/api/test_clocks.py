@@ -101,7 +101,7 @@ def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(clock_fixture: Cl
     """While the store fails the last tick stays, the hold begins at its emission, and the store's values are null."""
     clock_fixture.publish(*ticks(1, first_s=NOON - 60))
     clock_fixture.read()
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     clock_fixture.read()
 
     state = client.get("/v1/clocks/checkins").json()
@@ -131,7 +131,7 @@ def test_a_leaders_word_does_not_hide_for_long_that_it_is_gone(
     """Between two leaders there is no hold, until no tick has followed for `hold_after`."""
     clock_fixture.publish(*ticks(1, first_s=NOON))
     clock_fixture.publish_hold(None)
-    clock_fixture.store.release_lease("token-of-the-leader")
+    clock_fixture.leases.release("token-of-the-leader")
     clock_fixture.time.advance(quiet_s)
     clock_fixture.read()
 
@@ -144,7 +144,7 @@ def test_a_hold_outlives_its_leader(clock_fixture: ClockFixture, client: TestCli
     """The last leader's hold is shown until its status expires, even without a lease."""
     clock_fixture.publish(*ticks(1))
     clock_fixture.publish_hold(Hold(Reason.TICKLOG_UNAVAILABLE, detail="no broker answers"))
-    clock_fixture.store.release_lease("token-of-the-leader")
+    clock_fixture.leases.release("token-of-the-leader")
     clock_fixture.read()
 
     assert client.get("/v1/clocks/checkins").json()["hold"]["reason"] == "ticklog_unavailable"
@@ -209,7 +209,7 @@ def test_the_list_has_every_clock_by_name(client_of: ClientOf) -> None:
     for clock_fixture in fixtures:
         clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
         clock_fixture.read()
-    fixtures[0].store.broken = True
+    fixtures[0].server.broken = True
     fixtures[0].read()
     client = client_of(*fixtures)
 

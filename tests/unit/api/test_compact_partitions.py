@@ -127,7 +127,7 @@ def test_a_wrong_cursor_is_named(client: TestClient) -> None:
 
 def test_without_the_store_there_is_no_picture(clock_fixture: ClockFixture, client: TestClient) -> None:
     """During an outage of the store: 503 with Retry-After."""
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     response = client.get(URL)
 
     assert problem_name(response) == "store-unavailable"

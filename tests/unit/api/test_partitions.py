@@ -99,7 +99,7 @@ def test_a_wrong_argument_is_named(client: TestClient, params: dict[str, str | i
 
 def test_without_the_store_there_is_no_list(clock_fixture: ClockFixture, client: TestClient) -> None:
     """During an outage of the store: 503 with Retry-After rather than an empty page."""
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     response = client.get(URL)
 
     assert problem_name(response) == "store-unavailable"

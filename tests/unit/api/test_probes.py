@@ -30,7 +30,7 @@ def test_it_is_not_ready_before_every_feed_has_read(client_of: ClientOf) -> None
 
 def test_it_stays_ready_while_the_store_is_out_of_reach(clock_fixture: ClockFixture, client: TestClient) -> None:
     """During an outage of the store a replica is ready: it answers with the hold."""
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     clock_fixture.read()
 
     assert client.get("/readyz").status_code == 200
@@ -51,11 +51,11 @@ class Halved(FaultyStore):
     """A store that answers the view but not the feed."""
 
     def snapshot(self) -> Snapshot:
-        self.broken = False
+        self.server.broken = False
         try:
             return super().snapshot()
         finally:
-            self.broken = True
+            self.server.broken = True
 
 
 def test_it_is_not_ready_when_it_alone_lost_the_feed(client_of: ClientOf) -> None:
@@ -63,7 +63,7 @@ def test_it_is_not_ready_when_it_alone_lost_the_feed(client_of: ClientOf) -> Non
     clock_fixture = ClockFixture()
     clock_fixture.read()
     clock_fixture.view.store = Halved("checkins", clock_fixture.time)
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     clock_fixture.read()
 
     response = client_of(clock_fixture).get("/readyz")

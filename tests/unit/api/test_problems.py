@@ -54,13 +54,13 @@ class Flushed(FaultyStore):
     """A store that is emptied when a request is submitted, and then fails."""
 
     def submit_request(self, request: Request) -> bool:
-        self.wipe()
+        self.server.wipe()
         raise StoreUnavailable
 
 
 def outage(clock_fixture: ClockFixture) -> None:
     """The store does not answer."""
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
 
 
 def loss(clock_fixture: ClockFixture) -> None:
@@ -81,13 +81,12 @@ def closing(client: TestClient) -> None:
 
 def flushed(clock_fixture: ClockFixture) -> None:
     """The store is emptied when a request is submitted."""
-    clock_fixture.view.store = Flushed("checkins", clock_fixture.time)
-    clock_fixture.view.store.restore(clock_fixture.store.copy_state())
+    clock_fixture.view.store = Flushed("checkins", clock_fixture.time, server=clock_fixture.server)
 
 
 def leaderless(clock_fixture: ClockFixture) -> None:
     """The clock has no leader."""
-    clock_fixture.store.release_lease(TOKEN)
+    clock_fixture.leases.release(TOKEN)
 
 
 NIGHT_SHIFT = ("exclude", "include", "pause", "resume")

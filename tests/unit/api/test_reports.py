@@ -176,7 +176,7 @@ def test_another_media_type_is_named(client: TestClient, given: str | None) -> N
 
 def test_an_outage_of_the_store_is_503(clock_fixture: ClockFixture, client: TestClient) -> None:
     """503 with Retry-After while the store does not answer."""
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     response = client.post(URL, json={"group": GROUP, "reports": [reading(0, NOON * 1000)]})
 
     assert problem_name(response) == "store-unavailable"

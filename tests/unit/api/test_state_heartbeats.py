@@ -29,7 +29,7 @@ def test_what_is_not_known_is_null(clock_fixture: ClockFixture, client: TestClie
     """While the store does not answer, counts are null: neither zero nor the last values."""
     clock_fixture.store.count_heartbeats({"delivered": 2}, success=True)
     clock_fixture.read()
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
     clock_fixture.read()
 
     assert client.get("/v1/clocks/checkins").json()["heartbeats"] == {

@@ -114,7 +114,7 @@ def test_no_tick_is_repeated_after_a_rebuilt_stream(clock_fixture: ClockFixture)
     clock_fixture.publish(*chain[:3])
     with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         next(events)
-        clock_fixture.store.wipe()
+        clock_fixture.server.wipe()
         eventually(lambda: clock_fixture.feed.rebuilding, what="the loss to be seen")
         clock_fixture.lead()
         clock_fixture.have(chain[:2])
@@ -166,7 +166,7 @@ def test_a_stream_does_not_begin_while_its_cursor_is_unknown(client_of: ClientOf
     clock_fixture.publish(*ticks(10))
     clock_fixture.read()
     client = client_of(clock_fixture)
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
 
     response = client.get(PATH, params={"after": ELEVEN})
 

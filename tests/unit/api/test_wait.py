@@ -47,7 +47,7 @@ def test_a_reached_time_needs_no_store(client_of: ClientOf) -> None:
     clock_fixture = ClockFixture(keep=2)
     clock_fixture.publish(*ticks(10))
     clock_fixture.read()
-    clock_fixture.store.broken = True
+    clock_fixture.server.broken = True
 
     response = client_of(clock_fixture).get(URL, params={"until": ELEVEN})
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
@@ -20,7 +21,7 @@ FOR_EVER_MS = 10**12
 def a_replica(clock: FaultyClock) -> ClockView:
     """A replica that has just read the clock."""
     feed = TickFeed("clock", clock.store, clock.time)
-    feed.step(0)
+    feed.step()
     return ClockView(clock.spec, clock.store, feed, clock.time)
 
 
@@ -49,7 +50,7 @@ def test_an_unknown_reason_of_a_newer_leader_is_kept() -> None:
     clock = clock_with_ticks()
     hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
     clock.leader.leave()
-    assert clock.store.acquire_lease("newer", "host-2:1", FOR_EVER_MS)
+    assert clock.store_server.leases(log_of("clock")).acquire("newer", "host-2:1 1", FOR_EVER_MS)
     clock.store.publish_status("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
 
     state = state_to_wire(a_replica(clock).state())
@@ -62,12 +63,12 @@ def test_no_partition_seems_to_be_behind_the_clock() -> None:
     """Partition clocks are never older than the last tick, even if the cached snapshot is recent."""
     clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
-    feed.step(0)
+    feed.step()
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
     assert times(replica) == ("2026-11-22T12:03:00Z", "2026-11-22T12:03:00Z")
 
     clock.report(0, "2026-11-22T12:04:00Z")
-    feed.step(0)
+    feed.step()
 
     assert times(replica) == ("2026-11-22T12:04:00Z", "2026-11-22T12:04:00Z")
 
@@ -76,12 +77,12 @@ def test_a_store_that_takes_no_writes_is_a_hold() -> None:
     """A full Redis answers readers while no process can lead: the hold names the cause, not `no_leader`."""
     clock = clock_with_ticks()
     feed = TickFeed("clock", clock.store, clock.time)
-    feed.step(0)
+    feed.step()
     replica = ClockView(clock.spec, clock.store, feed, clock.time, lambda: clock.leader.store_trouble)
-    clock.store.broken = True
+    clock.store_server.broken = True
     clock.settle()
     assert clock.leader.store_trouble
-    clock.store.broken = False
+    clock.store_server.broken = False
     assert replica.state().hold is None
 
     clock.time.advance(4)
@@ -99,12 +100,12 @@ def test_a_replica_that_cant_answer_has_a_readiness_error() -> None:
     feed = TickFeed("clock", clock.store, clock.time)
     replica = ClockView(clock.spec, clock.store, feed, clock.time)
     before = replica.readiness_error()
-    feed.step(0)
+    feed.step()
     after = replica.readiness_error()
 
     clock.time.advance(20)
     lost = replica.readiness_error()
-    clock.store.broken = True
+    clock.store_server.broken = True
     replica.invalidate()
 
     assert (before, after, lost, replica.readiness_error()) == ("not read yet", "", "lost while the store answers", "")

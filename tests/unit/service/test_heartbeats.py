@@ -20,7 +20,7 @@ pytestmark = pytest.mark.core
 
 NOW_MS = 1_764_000_000_000
 MINUTE_MS = 60_000
-SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", "ticks", heartbeat=HeartbeatSpec())
+SPEC = ClockSpec("checkins", ("ingest", "retries"), "consumers", heartbeat=HeartbeatSpec())
 
 
 class Cluster(FaultyTopics):
@@ -107,7 +107,7 @@ def test_a_store_out_of_reach_stops_no_heartbeat(
 ) -> None:
     """Without the store the worker's own clock counts, every partition gets its record, and the lost count is
     logged."""
-    store.broken = True
+    store.server.broken = True
     with caplog.at_level(logging.WARNING):
         made = heartbeat.beat(SPEC, store, topics, wall, NOW_MS)
 
@@ -121,7 +121,7 @@ def test_a_store_lost_meanwhile_loses_the_count_alone(wall: ManualTime, topics: 
 
     class Forgetful(FaultyStore):
         def count_heartbeats(self, outcomes: Mapping[str, int], *, success: bool) -> None:
-            self.broken = True
+            self.server.broken = True
             super().count_heartbeats(outcomes, success=success)
 
     made = heartbeat.beat(SPEC, Forgetful("checkins", ManualTime(NOW_MS / 1000)), topics, wall, NOW_MS)

@@ -8,9 +8,7 @@ import pytest
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
 from clocksvc.service.tick_feed import TickFeed
-from tests.faulty.store import FaultyStore
 from tests.unit.api.clock_fixture import AnsweringStore, ClockFixture, after, ticks
-from tests.waiting import eventually
 
 
 def test_it_is_not_ready_before_it_has_read() -> None:
@@ -27,9 +25,9 @@ def test_it_is_not_ready_before_it_has_read() -> None:
 def test_a_feed_that_never_reached_the_store_raises() -> None:
     """Before the first answer of the store it raises StoreUnavailable; it does not answer that there are no ticks."""
     bed = ClockFixture()
-    bed.store.broken = True
+    bed.server.broken = True
 
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert not bed.feed.ready
     assert not bed.feed.store_ok
@@ -42,10 +40,10 @@ def test_it_shows_history_and_what_follows() -> None:
     bed = ClockFixture()
     chain = ticks(5)
     bed.publish(*chain[:3])
-    bed.feed.step(0)
+    bed.feed.step()
 
     bed.publish(*chain[3:])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.last == chain[4]
     assert bed.feed.newest(10) == chain
@@ -58,13 +56,13 @@ def test_it_shows_history_and_what_follows() -> None:
 def test_a_clock_without_ticks_has_none_to_give() -> None:
     """Before the first tick lists are empty; then the first tick is shown."""
     bed = ClockFixture()
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.ready
     assert bed.feed.ticks_after(0, 10) == bed.feed.newest(10) == []
 
     bed.publish(*ticks(1))
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.ticks_after(0, 10) == ticks(1)
 
@@ -82,15 +80,13 @@ class PublishesInBetween(AnsweringStore):
 def test_no_tick_is_missed_between_history_and_following(already: int) -> None:
     """A tick that is published between the two reads comes with the second one."""
     bed = ClockFixture()
-    store = PublishesInBetween("checkins", bed.time)
-    bed.store = store
-    bed.lead()
+    bed.store = store = PublishesInBetween("checkins", bed.time, server=bed.server)
     if already:
         bed.publish(*ticks(already))
     feed = TickFeed("checkins", store, bed.time)
 
     for _ in range(3):
-        feed.step(0)
+        feed.step()
 
     shown = feed.newest(100)
     assert shown == ticks(len(shown))
@@ -102,26 +98,26 @@ def test_subscribers_are_called_on_each_change() -> None:
     bed = ClockFixture()
     calls: list[int] = []
     end = bed.feed.on_change(lambda: calls.append(1))
-    bed.feed.step(0)
-    bed.feed.step(0)
+    bed.feed.step()
+    bed.feed.step()
     assert len(calls) == 1
 
     bed.publish(*ticks(1))
-    bed.feed.step(0)
+    bed.feed.step()
     assert len(calls) == 2
 
-    bed.store.broken = True
-    bed.feed.step(0)
-    bed.feed.step(0)
+    bed.server.broken = True
+    bed.feed.step()
+    bed.feed.step()
     assert len(calls) == 3
 
-    bed.store.broken = False
-    bed.feed.step(0)
+    bed.server.broken = False
+    bed.feed.step()
     assert len(calls) == 4
 
     end()
     bed.publish(*after(ticks(1)[0]))
-    bed.feed.step(0)
+    bed.feed.step()
     assert len(calls) == 4
 
 
@@ -130,7 +126,7 @@ def test_older_ticks_come_from_the_store() -> None:
     bed = ClockFixture(keep=4)
     chain = ticks(30)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.ticks_after(0, 100) == chain
     assert bed.feed.ticks_after(chain[9].at_ms, 5) == chain[10:15]
@@ -144,7 +140,7 @@ def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:
     bed = ClockFixture(keep=2)
     chain = ticks(6)
     bed.publish(*chain[:5])
-    bed.feed.step(0)
+    bed.feed.step()
     bed.publish(chain[5])
 
     assert bed.feed.ticks_after(0, 100) == chain[:5]
@@ -155,7 +151,7 @@ def test_a_cursor_older_than_what_is_kept_is_rejected() -> None:
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.have(chain[3:])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.ticks_after(chain[2].at_ms, 100) == chain[3:]
     with pytest.raises(CursorTooOld) as raised:
@@ -173,7 +169,7 @@ def test_a_store_that_does_not_lead_up_to_what_was_shown_gives_no_list(left: lis
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
     bed.have([chain[number] for number in left])
 
     with pytest.raises(Rebuilding):
@@ -186,7 +182,7 @@ def test_another_history_in_the_store_is_not_joined_with_what_was_shown() -> Non
     bed = ClockFixture(keep=2)
     chain = ticks(10)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
     sparse = chain[0::2]
     others = [replace(tick, previous_ms=before.at_ms) for before, tick in pairwise(sparse)]
     bed.have([sparse[0], *others, replace(chain[9], previous_ms=chain[8].at_ms)])
@@ -200,7 +196,7 @@ def test_what_is_in_memory_counts_as_kept() -> None:
     bed = ClockFixture(keep=5)
     chain = ticks(10)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
     bed.have(chain[8:])
 
     assert bed.feed.ticks_after(chain[4].at_ms, 100) == chain[5:]
@@ -214,70 +210,22 @@ def test_reached_names_the_first_tick_at_or_after() -> None:
     bed = ClockFixture(keep=3)
     chain = ticks(8)
     bed.have(chain[2:])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.reached(chain[6].at_ms) == chain[6]
     assert bed.feed.reached(chain[6].at_ms - 1) == chain[6]
     assert bed.feed.reached(chain[3].at_ms + 1) == chain[4]
     assert bed.feed.reached(chain[7].at_ms + 1) is None
     assert bed.feed.reached(0) == chain[5]
-    bed.store.broken = True
+    bed.server.broken = True
     assert bed.feed.reached(chain[3].at_ms) == chain[5]
-
-
-def test_it_runs_in_a_thread_and_survives_outages() -> None:
-    """After an outage it continues; it ends after `stop`."""
-    bed = ClockFixture()
-    thread = bed.feed.thread()
-    thread.start()
-    try:
-        bed.publish(*ticks(1))
-        eventually(lambda: bed.feed.last == ticks(1)[0], what="the first tick")
-        bed.store.broken = True
-        eventually(lambda: not bed.feed.store_ok, what="the outage to be seen")
-        bed.store.broken = False
-        bed.publish(*after(ticks(1)[0]))
-        eventually(lambda: bed.feed.last == after(ticks(1)[0])[0], what="the tick after the outage")
-        assert bed.feed.store_ok
-    finally:
-        thread.stop()
-        ended = thread.join(10)
-    assert ended
-
-
-class Nonsense(FaultyStore):
-    """A store whose stream can't be read for a while."""
-
-    senseless = True
-
-    def newest_ticks(self, limit: int) -> list[Tick]:
-        if self.senseless:
-            raise ValueError("no tick")
-        return super().newest_ticks(limit)
-
-
-def test_an_unexpected_exception_shows_as_a_failed_read() -> None:
-    """An unexpected exception in the feed's thread shows as a store that is not read, until it is over."""
-    bed = ClockFixture()
-    store = Nonsense("checkins", bed.time)
-    feed = TickFeed("checkins", store, bed.time)
-    thread = feed.thread()
-    thread.start()
-    try:
-        eventually(lambda: not feed.store_ok, what="the trouble to be seen")
-        store.senseless = False
-        eventually(lambda: feed.ready and feed.store_ok, what="the feed to go on")
-    finally:
-        thread.stop()
-        ended = thread.join(10)
-    assert ended
 
 
 def test_a_feed_without_steps_is_stalled() -> None:
     """By the monotonic clock, a thread that hangs shows."""
     bed = ClockFixture()
     assert not bed.feed.stalled
-    bed.feed.step(0)
+    bed.feed.step()
     assert not bed.feed.stalled
     bed.time.advance(60)
     assert bed.feed.stalled

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
-from clocksvc.memory.store_state import StoreState
+from clocksvc.memory.store_state import StoredClock
 from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
 
 
@@ -16,9 +16,9 @@ def test_a_store_out_of_reach_takes_nothing_away() -> None:
     bed = ClockFixture(keep=3)
     chain = ticks(6)
     bed.publish(*chain)
-    bed.feed.step(0)
-    bed.store.broken = True
-    bed.feed.step(0)
+    bed.feed.step()
+    bed.server.broken = True
+    bed.feed.step()
 
     assert bed.feed.last == chain[5]
     assert bed.feed.ready
@@ -33,19 +33,19 @@ def test_a_lost_stream_is_not_shown_and_heals() -> None:
     bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
 
-    bed.store.wipe()
-    bed.feed.step(0)
+    bed.server.wipe()
+    bed.feed.step()
     assert bed.feed.rebuilding
     assert bed.feed.last == chain[3]
 
     bed.lead()
     bed.have(chain[1:])
-    bed.feed.step(0)
+    bed.feed.step()
     assert not bed.feed.rebuilding
     bed.publish(*after(chain[3]))
-    bed.feed.step(0)
+    bed.feed.step()
     assert bed.feed.newest(10) == [*chain, *after(chain[3])]
 
 
@@ -55,8 +55,8 @@ def test_a_replica_that_starts_on_a_flushed_store_does_not_answer_that_there_are
     bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
-    bed.store.wipe()
-    bed.feed.step(0)
+    bed.server.wipe()
+    bed.feed.step()
     with pytest.raises(Rebuilding):
         bed.feed.newest(1)
     with pytest.raises(Rebuilding):
@@ -64,14 +64,14 @@ def test_a_replica_that_starts_on_a_flushed_store_does_not_answer_that_there_are
 
     bed.lead()
     bed.have(chain)
-    bed.feed.step(0)
+    bed.feed.step()
     assert bed.feed.newest(10) == chain
 
 
 def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_written_the_store() -> None:
     """At once, not only after the feed's next read."""
     bed = ClockFixture(led=False)
-    bed.feed.step(0)
+    bed.feed.step()
     with pytest.raises(Rebuilding):
         bed.feed.newest(1)
 
@@ -81,7 +81,7 @@ def test_a_new_clock_has_no_ticks_as_soon_as_its_leader_has_written_the_store() 
     bed.publish(*ticks(1))
     with pytest.raises(Rebuilding):
         bed.feed.newest(1)
-    bed.feed.step(0)
+    bed.feed.step()
     assert bed.feed.newest(1) == ticks(1)
 
 
@@ -91,15 +91,15 @@ def test_a_stream_that_ends_below_is_not_shown() -> None:
     bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
 
     bed.have(chain[:2])
-    bed.feed.step(0)
+    bed.feed.step()
     assert bed.feed.rebuilding
     assert bed.feed.last == chain[3]
 
     bed.publish(chain[2], chain[3], *after(chain[3]))
-    bed.feed.step(0)
+    bed.feed.step()
     assert not bed.feed.rebuilding
     assert bed.feed.last == after(chain[3])[0]
 
@@ -110,11 +110,11 @@ def test_a_stream_that_contradicts_what_was_shown_is_not_shown(older: int) -> No
     bed = ClockFixture()
     chain = ticks(4)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
     later = ticks(1, first_s=chain[3].at_ms // 1000 + 60, previous_s=chain[1].at_ms // 1000)
 
     bed.have([*chain[:older], *later])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.rebuilding
     assert bed.feed.last == chain[3]
@@ -126,10 +126,10 @@ def test_the_feed_continues_after_a_stream_was_trimmed_beyond_what_was_shown() -
     bed = ClockFixture()
     chain = ticks(20)
     bed.publish(*chain[:3])
-    bed.feed.step(0)
+    bed.feed.step()
 
     bed.have(chain[10:])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert not bed.feed.rebuilding
     assert bed.feed.last == chain[19]
@@ -146,7 +146,7 @@ def test_a_stream_with_a_hole_is_not_shown(keep: int) -> None:
     bed = ClockFixture(keep=keep)
     chain = ticks(8)
     bed.publish(*chain[:3])
-    bed.feed.step(0)
+    bed.feed.step()
 
     bed.have([*chain[:5], *chain[6:]])
     bed.read()
@@ -165,7 +165,7 @@ def test_a_stream_with_a_hole_at_the_start_is_not_shown() -> None:
     bed = ClockFixture()
     chain = ticks(5)
     bed.have([*chain[:2], *chain[3:]])
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert bed.feed.rebuilding
     assert bed.feed.last is None
@@ -173,7 +173,7 @@ def test_a_stream_with_a_hole_at_the_start_is_not_shown() -> None:
         bed.feed.ticks_after(0, 10)
 
     bed.have(chain)
-    bed.feed.step(0)
+    bed.feed.step()
     assert bed.feed.newest(10) == chain
     assert not bed.feed.rebuilding
 
@@ -199,13 +199,13 @@ def test_a_follower_gets_each_tick_once_in_order_with_any_store(
     cursor_ms, got, last, skipped = 0, -1, -1, 0
     for event, (begin, end) in events:
         if event == "stream":
-            state = StoreState()
-            state.ticks = chain[begin:end]
-            bed.store.restore(state)
+            clock = StoredClock()
+            clock.ticks = chain[begin:end]
+            bed.server.content.clocks["checkins"] = clock
         elif event in ("down", "up"):
-            bed.store.broken = event == "down"
+            bed.server.broken = event == "down"
         elif event == "step":
-            bed.feed.step(0)
+            bed.feed.step()
             now = -1 if bed.feed.last is None else position[bed.feed.last]
             assert now >= last
             last = now
@@ -229,12 +229,12 @@ def test_another_emission_of_the_same_tick_is_the_same_tick() -> None:
     bed = ClockFixture()
     chain = ticks(3)
     bed.publish(*chain)
-    bed.feed.step(0)
+    bed.feed.step()
 
     bed.have([*chain[:2], replace(chain[2], emitted_at_ms=NOON * 1000)])
-    bed.feed.step(0)
+    bed.feed.step()
     bed.publish(*after(chain[2]))
-    bed.feed.step(0)
+    bed.feed.step()
 
     assert not bed.feed.rebuilding
     assert bed.feed.newest(10) == [*chain, *after(chain[2])]
