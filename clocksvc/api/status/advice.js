@@ -19,7 +19,7 @@ const ADVICE = {
   store_unavailable: () =>
     "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers continue, and the skipped ticks follow by themselves.",
   store_mismatch: () =>
-    "This Redis contains the state of another Kafka cluster. Correct redis.url or redis.prefix. If Kafka was recreated, read the runbook first.",
+    "This Redis contains the state of another Kafka cluster, or the tick log belongs to another installation. Correct redis.url, redis.prefix or tick_log.topic. If Kafka was recreated, read the runbook first.",
   ticklog_unavailable: () =>
     "Kafka accepts no records for the tick log. Check that the brokers are up, that enough replicas are in sync, and that this service may write to it. The clock continues by itself.",
   ticklog_truncated: () =>
