@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+from clocksvc.leader.set_first_tick import set_first_tick
+
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.errors import ClocksvcError, StoreUnavailable
-from clocksvc.leader.set_first_tick import set_first_tick
 from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyTickLog
 from tests.simulation.environment import Environment

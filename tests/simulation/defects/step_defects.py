@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from clocksvc.leader.step import StepResult
+
 from clocksvc.clock.due_ticks import make_records
 from clocksvc.interfaces.store import ProgressReading
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader import leader as leading
 from clocksvc.leader import step
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver, Term
-from clocksvc.leader.step import StepResult
 from tests.simulation.defects.defect import Promise, altered, defect
 
 Patched = AbstractContextManager[object]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from clocksvc.leader.set_first_tick import set_first_tick
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Message
@@ -11,7 +12,6 @@ from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.errors import TickLogMisconfigured
 from clocksvc.interfaces.progress import Report
 from clocksvc.leader.leader import Phase
-from clocksvc.leader.set_first_tick import set_first_tick
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyTickLog

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from clocksvc.leader.set_first_tick import ATTEMPTS, set_first_tick
 
 from clocksvc.clock.log_record import ClockState, Message, Record, decode_message
 from clocksvc.clock.overrides import Exclusion, Pause
@@ -17,7 +18,6 @@ from clocksvc.errors import (
     TickLogUnavailable,
     UnreadableRecord,
 )
-from clocksvc.leader.set_first_tick import ATTEMPTS, set_first_tick
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyTickLog
