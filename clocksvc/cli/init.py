@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json
 from clocksvc.clock.boundary import next_boundary
+from clocksvc.clock.first_tick import FIELD as REQUEST_FIELD
+from clocksvc.clock.first_tick import check_first_tick
+from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.request import RequestKind, ResultKind
+from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.errors import InvalidValue, OutcomeUnknown, RequestNotDone, StoreUnavailable
 
 if TYPE_CHECKING:
     from clocksvc.interfaces.store import Store
@@ -42,17 +48,19 @@ def run(args: argparse.Namespace) -> int:
     """Send the request to the leader, print the next tick, and return the exit code 0. Blocks for 65 s at most.
 
     Raises:
-        InvalidValue: the leader rejects the time. Nothing has changed.
+        InvalidValue: the time is not valid, or the leader rejects it. Nothing has changed.
         RequestNotDone: no leader executed the request. Nothing has changed.
         OutcomeUnknown: a leader may have executed the request.
         StoreUnavailable: the store does not answer. Nothing has changed.
     """
+    from clocksvc.interfaces.time import SystemTime
     from clocksvc.service import bootstrap
 
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)
     settings = load_settings(args)
     spec = settings.clock_spec(args.clock)
     store = bootstrap.open_store(settings, spec)
+    _check(spec, min(SystemTime().now_ms(), store.now_ms()), last_tick_ms)
     with _led(settings, spec.name, store):
         _send(store, spec.name, last_tick_ms)
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
@@ -61,6 +69,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{spec.name}: begins after {last}; the next tick is {first}")
     return 0
+
+
+def _check(spec: ClockSpec, now_ms: int, last_tick_ms: int) -> None:
+    """Check what needs no leader."""
+    with _named_as_argument():
+        check_first_tick(spec, ClockState(), None, now_ms, last_tick_ms, truncated=False)
+
+
+@contextmanager
+def _named_as_argument() -> Iterator[None]:
+    """Name the argument, and not the request's field, in an InvalidValue."""
+    try:
+        yield
+    except InvalidValue as error:
+        if error.field != REQUEST_FIELD:
+            raise
+        raise InvalidValue(FIELD, error.value, error.wanted) from None
 
 
 @contextmanager
@@ -78,8 +103,6 @@ def _led(settings: "Settings", clock: str, store: "Store") -> Iterator[None]:
 
 
 def _send(store: "Store", clock: str, last_tick_ms: int) -> None:
-    from clocksvc.clock.request import RequestKind, ResultKind
-    from clocksvc.errors import InvalidValue, OutcomeUnknown, RequestNotDone
     from clocksvc.service.bootstrap import holder_name
     from clocksvc.service.request_sender import make_request, send_request
 
@@ -96,14 +119,14 @@ def _send(store: "Store", clock: str, last_tick_ms: int) -> None:
             "run the command again"
         ) from error
     if result.kind is ResultKind.REJECTED:
-        raise InvalidValue(FIELD if result.field == "last_tick" else result.field, result.value, result.wanted)
+        with _named_as_argument():
+            raise InvalidValue(result.field, result.value, result.wanted)
     if result.kind is ResultKind.NOT_DONE:
         raise RequestNotDone(f"{result.detail}; nothing has changed")
 
 
 def _hold(store: "Store") -> str:
     """Return the clock's hold as text, because it is often the reason why a leader does not answer."""
-    from clocksvc.errors import StoreUnavailable
     from clocksvc.service.clock_view import published_hold
 
     try:
