@@ -65,7 +65,7 @@ class Lease:
         self._announced_ready = False
         self._ready_since: float | None = None
         self._free_since: float | None = None
-        self._progress_at = 0.0
+        self._working_since: float | None = None
         self._not_before = float("-inf")
         self._was_lost = False
         self.token: str | None = None
@@ -156,13 +156,20 @@ class Lease:
 
     def record_progress(self) -> None:
         """Record that a round is complete. This is the only definition of progress."""
-        self._progress_at = self._parts.time.monotonic()
+        self._working_since = None
         if self._ready_since is None:
-            self._ready_since = self._progress_at
+            self._ready_since = self._parts.time.monotonic()
 
     def check_progress(self) -> None:
-        """Raise LeaderStuck if no round was completed for STUCK_TIMEOUT_S."""
-        stuck_s = self._parts.time.monotonic() - self._progress_at
+        """Raise LeaderStuck if no round was completed for STUCK_TIMEOUT_S, although this process worked on it.
+
+        The time begins with the first call after the last complete round. A process that was suspended between two
+        rounds is therefore not stuck. It has lost its lease, and acquires it again if it is still free.
+        """
+        now = self._parts.time.monotonic()
+        if self._working_since is None:
+            self._working_since = now
+        stuck_s = now - self._working_since
         if stuck_s >= STUCK_TIMEOUT_S:
             raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s")
 
@@ -179,5 +186,5 @@ class Lease:
             return None
         self.token = token
         self._free_since, self._was_lost = None, False
-        self._progress_at = self._parts.time.monotonic()
+        self._working_since = self._parts.time.monotonic()
         return token
