@@ -1,18 +1,24 @@
-"""Helpers of the leader's tests: clocks with ticks, further leaders, passing time, and what readers see of a clock."""
+"""Helpers of the leader's tests: clocks with ticks, further leaders, passing time, and what log and readers show."""
 
 import json
 import uuid
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.log_record import TICK
+from clocksvc.clock.logs import log_of
+from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.interfaces.leases import Leases
+from clocksvc.interfaces.progress import Report
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
-from tests.faulty.tick_log import FaultyTickLog
+from tests.faulty.tick_log import FaultyLog
 
 
 def clock_with_ticks(count: int = 3) -> FaultyClock:
@@ -25,18 +31,31 @@ def clock_with_ticks(count: int = 3) -> FaultyClock:
 
 def another_leader(
     clock: FaultyClock,
-    holder: str,
+    replica: str,
     *,
     ticklog: TickLog | None = None,
     topics: Topics | None = None,
     spec: ClockSpec | None = None,
+    store: Store | None = None,
+    leases: Leases | None = None,
+    time: Time | None = None,
+    installation: str = "memory",
 ) -> Leader:
-    """A leader of another replica that uses the same store, with its own tick log or topics if they are given."""
-    log = ticklog or FaultyTickLog(clock.log, clock.spec.name)
+    """A leader of another replica that uses the same servers, with its own implementations where they are given."""
+    log = log_of(clock.spec.name)
     parts = LeaderDependencies(
-        spec or clock.spec, clock.store, log, topics or clock.topics, clock.time, lambda: uuid.uuid4().hex
+        log=log,
+        installation=installation,
+        specs={clock.spec.name: spec or clock.spec},
+        leases=leases or clock.store_server.leases(log),
+        stores={clock.spec.name: store or clock.store},
+        ticklog=ticklog or clock.new_tick_log(),
+        topics=topics or clock.topics,
+        time=time or clock.time,
+        kafka_ready=clock.kafka_ready,
+        new_id=lambda: uuid.uuid4().hex,
     )
-    return Leader(parts, holder)
+    return Leader(parts, replica)
 
 
 def pass_time(clock: FaultyClock, seconds: float, *leaders: Leader) -> None:
@@ -45,6 +64,12 @@ def pass_time(clock: FaultyClock, seconds: float, *leaders: Leader) -> None:
         clock.time.advance(0.25)
         for leader in leaders:
             clock.settle(leader)
+
+
+def report_only(clock: FaultyClock, timestamp: str, partition: int = 0) -> None:
+    """Report a processed timestamp without a step of the leader."""
+    timestamp_ms = parse_timestamp("timestamp", timestamp)
+    clock.store.report(Report("group", (PartitionTimestamp(Partition("events", partition), timestamp_ms),)))
 
 
 def minutes(*numbers: int) -> list[str]:
@@ -57,14 +82,52 @@ def times(clock: FaultyClock) -> list[str]:
     return [to_rfc3339(tick.at_ms) for tick in clock.ticks()]
 
 
+def logged(clock: FaultyClock) -> list[str]:
+    """The times of the committed ticks, read from the log's bytes."""
+    return logged_times(clock.log, clock.spec.name)
+
+
+def logged_times(log: FaultyLog, clock: str) -> list[str]:
+    """The times of the committed ticks of one clock, as a subscriber of the tick log receives them."""
+    messages = [entry.message for entry in log.committed()]
+    return [json.loads(one.value or b"")["time"] for one in messages if (one.type, one.key) == (TICK, clock.encode())]
+
+
+def ticks_of_transactions(log: FaultyLog) -> list[int]:
+    """The number of ticks in each committed transaction."""
+    sizes = [0]
+    for entry in log.entries:
+        if entry.message is None:
+            sizes.append(0)
+        elif entry.message.type == TICK:
+            sizes[-1] += 1
+    return sizes
+
+
 def hold_of(clock: FaultyClock) -> tuple[Reason | None, tuple[Partition, ...]]:
     """The reason of the hold that the leader published last, and the partitions that it names."""
-    verdict = clock.store.snapshot().leader_status
-    hold = None if verdict is None else json.loads(verdict)["hold"]
+    return published_hold(clock.store)
+
+
+def published_hold(store: Store) -> tuple[Reason | None, tuple[Partition, ...]]:
+    """As `hold_of`, for any clock's store."""
+    status = store.snapshot().leader_status
+    hold = None if status is None else json.loads(status)["hold"]
     if hold is None:
         return None, ()
     partitions = tuple(Partition(item["topic"], item["partition"]) for item in hold["partitions"])
     return Reason(hold["reason"]), partitions
+
+
+def detail_of(clock: FaultyClock) -> str:
+    """The detail of the hold that the leader published last."""
+    hold = json.loads(clock.store.snapshot().leader_status or "{}").get("hold")
+    return "" if hold is None else str(hold["detail"])
+
+
+def leases_of(clock: FaultyClock) -> Leases:
+    """The leases of the clock's log."""
+    return clock.store_server.leases(log_of(clock.spec.name))
 
 
 def phase_of(leader: Leader) -> Phase:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from clocksvc.clock.log_record import Record, decode_record
+from clocksvc.clock.log_record import CONTROL, TICK, Record, decode_message
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, RequestResult
 from tests.faulty.clock import FaultyClock
@@ -39,8 +39,9 @@ class Operator:
 
 
 def records(clock: FaultyClock) -> list[Record]:
-    """All records of the tick log."""
-    return [decode_record(message.type or "", message.value or b"") for message in clock.log.committed()]
+    """All ticks and control records of the tick log, without snapshots."""
+    messages = [entry.message for entry in clock.log.committed()]
+    return [decode_message(message) for message in messages if message.type in (TICK, CONTROL)]
 
 
 def controls(clock: FaultyClock) -> list[Record]:

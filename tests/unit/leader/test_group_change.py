@@ -12,11 +12,6 @@ from tests.preconditions import require
 from tests.unit.leader.clocks import minutes, pass_time, times
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Never early: the progress of the old group counts for the new group.",
-)
 def test_only_the_present_group_counts() -> None:
     """There is no tick before the present group has reported every partition, however far another group was."""
     clock = FaultyClock(partitions=3, now="2026-11-22T12:30:00Z")

@@ -1,5 +1,6 @@
 """A leader without any failures: first tick, skipped boundaries, batches, holds, new partitions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,12 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import decode_record
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.leases import RoundReading
 from clocksvc.interfaces.progress import Report
 from clocksvc.leader.leader import Phase
+from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import hold_of, phase_of, times
+from tests.unit.leader.clocks import hold_of, phase_of, ticks_of_transactions, times
 
 
 def test_first_tick_is_the_floored_minimum() -> None:
@@ -45,8 +48,8 @@ def test_a_long_jump_goes_out_in_batches() -> None:
     clock.report(0, "2026-11-22T12:41:40Z")
 
     assert len(times(clock)) == 2_501
-    markers = [entry for entry in clock.log.entries if entry.message is None]
-    assert len(markers) == 1 + 5
+    sizes = [size for size in ticks_of_transactions(clock.log) if size]
+    assert sizes == [1] + [500] * 5
 
 
 def test_out_of_orderness_is_subtracted_to_compare() -> None:
@@ -110,15 +113,15 @@ def test_metadata_is_read_after_the_minimum() -> None:
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:01:00Z")
     clock.store.report(Report("group", (PartitionTimestamp(Partition("events", 0), clock.time.now_ms()),)))
-    read_progress = clock.store.read_progress
+    read_round = MemoryLeases.read_round
 
-    def grow_afterwards(token: str, ttl_ms: int) -> object:
-        minimum = read_progress(token, ttl_ms)
+    def grow_afterwards(leases: MemoryLeases, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
+        reading = read_round(leases, token, ttl_ms, clocks)
         clock.topics.add_partitions("events", 1)
-        return minimum
+        return reading
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.store, "read_progress", grow_afterwards)
+        patch.setattr(MemoryLeases, "read_round", grow_afterwards)
         clock.leader.step()
     clock.settle()
 
@@ -208,7 +211,7 @@ def test_each_record_carries_the_state() -> None:
     for number in range(3):
         clock.report(number, "2026-11-22T12:01:00Z")
 
-    message = clock.log.committed()[-1]
+    message = clock.log.committed()[-1].message
     record = decode_record("tick", message.value or b"")
 
     assert to_rfc3339(record.state.last_tick_ms or 0) == "2026-11-22T12:01:00Z"

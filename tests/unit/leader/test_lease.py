@@ -27,7 +27,7 @@ class SlowToRead(FaultyTickLog):
     """A tick log that needs 0.9 s to read a thousand records: less than the interval of the keep-alive."""
 
     def __init__(self, log: FaultyLog, clock: str, time: ManualTime) -> None:
-        super().__init__(log, clock)
+        super().__init__(log)
         self._time = time
 
     def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
@@ -69,7 +69,7 @@ def test_a_rebuild_may_take_longer_than_a_lease() -> None:
     clock.report(0, "2026-11-22T13:23:20Z")
     before = times(clock)
     clock.leader.leave()
-    clock.store.wipe()
+    clock.store_server.wipe()
     leader = another_leader(clock, "slow", ticklog=SlowToRead(clock.log, "clock", clock.time))
 
     for _ in range(12):

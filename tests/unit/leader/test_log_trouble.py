@@ -21,7 +21,7 @@ from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_ti
 def init_at(clock: FaultyClock, minute: int) -> None:
     """Run `clocksvc init CLOCK --last-tick T` for a minute after 12:00."""
     last_tick_ms = parse_timestamp("T", minutes(minute)[0])
-    set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, last_tick_ms)
+    set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log), clock.time, last_tick_ms)
 
 
 def test_a_log_recreated_after_init_is_a_first_start() -> None:
@@ -101,13 +101,13 @@ def test_a_repetition_that_the_store_interrupted_is_settled_at_once(fault: Commi
     clock.log.commit_faults.append(fault)
 
     def break_store(step: str) -> None:
-        clock.store.broken = clock.store.broken or step == "append.sent"
+        clock.store_server.broken = clock.store_server.broken or step == "append.sent"
 
     clock.log.at = break_store
-    while not clock.store.broken:
+    while not clock.store_server.broken:
         pass_time(clock, 0.25, clock.leader)
     clock.log.at = lambda _: None
-    clock.store.broken = False
+    clock.store_server.broken = False
 
     for _ in range(12):
         pass_time(clock, 0.25, clock.leader)
@@ -162,7 +162,7 @@ def test_a_foreign_record_within_the_log_does_not_stop_a_rebuild() -> None:
     clock = clock_with_ticks(2)
     clock.log.write_foreign(Message(b"foreign", b"hello", None))
     clock.report(0, "2026-11-22T12:04:00Z")
-    clock.store.wipe()
+    clock.store_server.wipe()
     pass_time(clock, 10, clock.leader)
 
     assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
@@ -177,15 +177,15 @@ def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFau
     clock.log.commit_faults.append(fault)
 
     def break_store(step: str) -> None:
-        clock.store.broken = clock.store.broken or step == "append.sent"
+        clock.store_server.broken = clock.store_server.broken or step == "append.sent"
 
     clock.log.at = break_store
     reading = PartitionTimestamp(Partition("events", 0), parse_timestamp("timestamp", minutes(4)[0]))
     clock.store.report(Report("group", (reading,)))
     clock.leader.step()
-    assert clock.store.broken
+    assert clock.store_server.broken
     clock.log.at = lambda _: None
-    clock.store.broken = False
+    clock.store_server.broken = False
 
     for _ in range(8):
         pass_time(clock, 0.25, clock.leader)

@@ -61,11 +61,6 @@ def peak_bytes(count: int) -> int:
     pytest.fail("the leader does not lead")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Losing the store: a leader holds all ticks of `recent_ticks` in memory to rebuild the store.",
-)
 def test_a_rebuild_takes_bounded_memory() -> None:
     """Eight times as many ticks do not need twice the memory: they are restored 1,000 at a time."""
     assert peak_bytes(32_000) < 2 * peak_bytes(4_000)

@@ -50,7 +50,7 @@ def test_a_stale_leader_can_not_write() -> None:
 def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
     """After FLUSHALL the stream is rebuilt from the log; there is no tick until the consumers repeat their reports."""
     clock = clock_with_ticks()
-    clock.store.wipe()
+    clock.store_server.wipe()
     pass_time(clock, 4, clock.leader)
     assert times(clock) == minutes(1, 2, 3)
     assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
@@ -64,9 +64,9 @@ def test_a_flushed_store_comes_back_from_log_and_consumers() -> None:
 def test_a_store_from_an_old_snapshot_gets_what_it_misses() -> None:
     """A store that comes back in its state of two ticks ago gets the missing ticks, each once."""
     clock = clock_with_ticks(2)
-    old = clock.store.copy_state()
+    old = clock.store_server.copy_state()
     clock.report(0, "2026-11-22T12:04:00Z")
-    clock.store.restore(old)
+    clock.store_server.restore(old)
 
     pass_time(clock, 4, clock.leader)
 
@@ -101,18 +101,18 @@ def test_nothing_is_published_before_it_is_committed() -> None:
 def test_a_death_between_commit_and_publish_loses_nothing() -> None:
     """The next leader appends the ticks of the log that the stream lacks."""
     clock = clock_with_ticks()
-    clock.store.broken = True
+    clock.store_server.broken = True
 
     def break_store(step: str) -> None:
-        clock.store.broken = step == "append.done"
+        clock.store_server.broken = step == "append.done"
 
     clock.log.at = break_store
-    clock.store.broken = False
+    clock.store_server.broken = False
     clock.report(0, "2026-11-22T12:04:00Z")
     assert logged(clock) == minutes(1, 2, 3, 4)
 
     clock.log.at = lambda _: None
-    clock.store.broken = False
+    clock.store_server.broken = False
     assert times(clock) == minutes(1, 2, 3)
     successor = clock.new_leader("successor")
     pass_time(clock, 4, successor)
@@ -137,7 +137,7 @@ def test_a_log_that_begins_above_zero_is_no_first_start() -> None:
     """Not even with an empty store: records were deleted from the log, so there may have been ticks."""
     clock = clock_with_ticks()
     clock.log.truncate_before(clock.log.end)
-    clock.store.wipe()
+    clock.store_server.wipe()
     clock.leader.leave()
     clock.settle()
     clock.report(0, "2026-11-22T12:09:00Z")

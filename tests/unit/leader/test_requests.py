@@ -94,7 +94,7 @@ def test_an_included_unknown_partition_holds_by_name() -> None:
     clock = two_partitions()
     operator = Operator(clock)
     operator.ask(EXCLUDE, 1)
-    clock.store.wipe()
+    clock.store_server.wipe()
     clock.report(0, "2026-11-22T12:05:00Z")
     pass_time(clock, 4, clock.leader)
     assert times(clock) == minutes(1, 2, 3, 4, 5)
@@ -259,12 +259,12 @@ def test_a_death_between_commit_and_answer() -> None:
     left = operator.submit(EXCLUDE, 1)
 
     def die(step: str) -> None:
-        clock.store.broken = clock.store.broken or step == "append.done"
+        clock.store_server.broken = clock.store_server.broken or step == "append.done"
 
     clock.log.at = die
     clock.settle()
     clock.log.at = lambda _: None
-    clock.store.broken = False
+    clock.store_server.broken = False
     assert operator.answer(left) is None
     assert not clock.store.cancel_request(left)
     successor = clock.new_leader("successor")
@@ -287,12 +287,12 @@ def test_a_committed_request_is_done_even_if_another_one_undid_it(late: bool) ->
     left = [operator.submit(PAUSE), operator.submit(RESUME)]
 
     def die(step: str) -> None:
-        clock.store.broken = clock.store.broken or step == "append.done"
+        clock.store_server.broken = clock.store_server.broken or step == "append.done"
 
     clock.log.at = die
     clock.settle()
     clock.log.at = lambda _: None
-    clock.store.broken = False
+    clock.store_server.broken = False
     assert not any(clock.store.cancel_request(one) for one in left)
     clock.time.advance(11 if late else 1)
     pass_time(clock, 6, clock.new_leader("successor"))
@@ -420,9 +420,9 @@ def test_a_flush_while_a_request_is_pending(when: str) -> None:
     operator = Operator(clock)
     left = operator.submit(EXCLUDE, 1)
     if when == "before it is seen":
-        clock.store.wipe()
+        clock.store_server.wipe()
     else:
-        clock.log.at = lambda step: clock.store.wipe() if step == "append.sent" else None
+        clock.log.at = lambda step: clock.store_server.wipe() if step == "append.sent" else None
 
     clock.settle()
     clock.log.at = lambda _: None
@@ -441,7 +441,7 @@ def test_exclusions_and_pauses_outlive_store_and_leader() -> None:
     operator.ask(EXCLUDE, 1)
     operator.ask(PAUSE, reason="planned work")
     before = clock.store.snapshot()
-    clock.store.wipe()
+    clock.store_server.wipe()
     successor = clock.new_leader("successor")
     pass_time(clock, 5, successor)
     clock.leader = successor
@@ -459,10 +459,10 @@ def test_exclusions_and_pauses_outlive_store_and_leader() -> None:
 def test_a_pause_keeps_ticks_from_a_store_that_was_rolled_back() -> None:
     """After a control record the stream is still compared with the last tick: a roll-back is noticed."""
     clock = clock_with_ticks(2)
-    old = clock.store.copy_state()
+    old = clock.store_server.copy_state()
     clock.report(0, "2026-11-22T12:04:00Z")
     Operator(clock).ask(PAUSE)
-    clock.store.restore(old)
+    clock.store_server.restore(old)
 
     pass_time(clock, 5, clock.leader)
 
@@ -472,6 +472,6 @@ def test_a_pause_keeps_ticks_from_a_store_that_was_rolled_back() -> None:
 
 
 def _token(clock: FaultyClock) -> str:
-    lease = clock.store.copy_state().lease
+    lease = clock.store_server.copy_state().lease
     assert lease is not None
     return lease.token

@@ -26,7 +26,7 @@ class _LastingOneReading:
         metadata = self._clock.topics.describe(names)
         if self.armed:
             self.armed = False
-            self._clock.store.broken = True
+            self._clock.store_server.broken = True
             self._clock.topics.hide("events", 1)
         return metadata
 
@@ -35,12 +35,12 @@ def test_a_roster_that_was_rolled_back_is_written_again() -> None:
     """A store that comes back with the roster of a second ago lacks a partition: no tick comes without it."""
     clock = clock_with_ticks()
     clock.topics.add_partitions("events", 1)
-    old = clock.store.copy_state()
+    old = clock.store_server.copy_state()
     assert clock.report(1, "2026-11-22T12:03:00Z") is Outcome.UNKNOWN
     clock.time.advance(1)
     clock.settle()
     assert hold_of(clock)[0] is Reason.PARTITION_UNREPORTED
-    clock.store.restore(old)
+    clock.store_server.restore(old)
 
     clock.report(0, "2026-11-22T12:09:00Z")
 
@@ -93,8 +93,8 @@ def test_metadata_of_a_term_are_kept_after_it() -> None:
     clock.topics.add_partitions("events", 1)
     topics.armed = True
     pass_time(clock, 35, clock.leader)
-    assert clock.store.broken
-    clock.store.broken = False
+    assert clock.store_server.broken
+    clock.store_server.broken = False
     pass_time(clock, 6, clock.leader)
     assert clock.leader.phase is Phase.LEADING
 
@@ -122,7 +122,7 @@ def test_the_log_wins_over_outdated_metadata_of_a_replica() -> None:
     clock.settle(asleep)
     clock.topics.hide("events", 3)
     other.leave()
-    clock.store.wipe()
+    clock.store_server.wipe()
     clock.leader = asleep
     pass_time(clock, 8, asleep)
     assert asleep.phase is Phase.LEADING

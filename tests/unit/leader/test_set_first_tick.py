@@ -32,7 +32,7 @@ def ms(clock_time: str) -> int:
 
 def init(clock: FaultyClock, last_tick: str) -> Record:
     """Run init for this clock."""
-    return set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log, "clock"), clock.time, ms(last_tick))
+    return set_first_tick(clock.spec, clock.store, FaultyTickLog(clock.log), clock.time, ms(last_tick))
 
 
 def written(clock: FaultyClock) -> list[Record]:
@@ -137,7 +137,7 @@ def test_both_clocks_must_have_passed_t() -> None:
     slow_store = FaultyClock().store
 
     with pytest.raises(InvalidValue, match="future"):
-        set_first_tick(clock.spec, slow_store, FaultyTickLog(clock.log, "clock"), clock.time, ms("12:01:00"))
+        set_first_tick(clock.spec, slow_store, FaultyTickLog(clock.log), clock.time, ms("12:01:00"))
 
 
 def test_continues_after_the_log_lost_its_last_ticks() -> None:
@@ -171,7 +171,7 @@ def test_continues_where_the_log_is_empty_and_begins_above_zero() -> None:
     clock = FaultyClock()
     tick_through(clock, "11:55:10")
     clock.log.truncate_before(clock.log.end)
-    clock.store.wipe()
+    clock.store_server.wipe()
     clock.leader = clock.new_leader("second")
     clock.time.advance(10)
 
@@ -195,7 +195,7 @@ def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
         topics=dict(clock.topics.describe(["events"]).topics),
     )
     clock.log.recreate()
-    log = FaultyTickLog(clock.log, "clock")
+    log = FaultyTickLog(clock.log)
     log.fence(lambda: None)
     log.append([Record("clock", kept)], lambda: None)
 
@@ -227,7 +227,7 @@ def test_rejects_a_log_that_it_can_not_read() -> None:
 def test_needs_the_store() -> None:
     """Without the store's last tick, init writes nothing."""
     clock = FaultyClock()
-    clock.store.broken = True
+    clock.store_server.broken = True
 
     with pytest.raises(StoreUnavailable):
         init(clock, "11:55:00")

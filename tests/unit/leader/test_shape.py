@@ -77,7 +77,7 @@ def test_a_flush_hides_no_replica_that_disagrees(silent_s: float) -> None:
     clock = clock_with_ticks()
     other = another_leader(clock, "host-b:2", spec=replace(clock.spec, interval_ms=300_000))
     pass_time(clock, 2, clock.leader, other)
-    clock.store.wipe()
+    clock.store_server.wipe()
 
     pass_time(clock, silent_s, clock.leader)
     clock.report(0, "2026-11-22T12:11:00Z")
@@ -98,7 +98,7 @@ def test_announcements_that_never_stay_are_a_hold() -> None:
     clock.report(0, "2026-11-22T12:03:30Z")
     clock.time.advance(60)
     for _ in range(120):
-        clock.store.restore(clock.store.copy_state())
+        clock.store_server.restore(clock.store_server.copy_state())
         clock.report(0, "2026-11-22T12:05:00Z")
         pass_time(clock, 1, clock.leader)
 

@@ -11,11 +11,6 @@ from tests.preconditions import require
 
 
 @pytest.mark.parametrize("interval_seconds", [1, 10])
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Never early: at short intervals the leader never reads the timestamp type again while ticks flow.",
-)
 def test_create_time_gets_its_out_of_orderness(interval_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timestamp type is read again every 30 s at any interval: a CreateTime topic gets an out-of-orderness of
     10 s."""

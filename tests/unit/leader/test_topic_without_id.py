@@ -23,11 +23,6 @@ class TopicsWithoutIds(FaultyTopics):
         return ClusterMetadata(listed.cluster_id, shapes)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Never early: without topic ids a recreated topic keeps the progress of the deleted one.",
-)
 def test_a_topic_without_an_id_is_a_hold() -> None:
     """Without an id a recreated topic cannot be recognised: the clock gives no tick, and its hold names the topic."""
     clock = FaultyClock(partitions=2, now="2026-11-22T12:10:00Z")
