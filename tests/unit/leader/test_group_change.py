@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.progress import Report

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require

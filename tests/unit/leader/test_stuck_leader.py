@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import pytest
-
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.time_format import parse_timestamp

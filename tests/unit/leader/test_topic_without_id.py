@@ -3,8 +3,6 @@
 import json
 from collections.abc import Collection
 
-import pytest
-
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.interfaces.topics import ClusterMetadata
 from tests.faulty.clock import FaultyClock

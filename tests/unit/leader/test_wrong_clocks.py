@@ -14,9 +14,7 @@ from tests.unit.leader.clocks import hold_of
 
 def _led_by(clock: FaultyClock, time: ManualTime, holder: str) -> Leader:
     ids = iter(f"{number:012x}{ord(holder[0]):020x}" for number in range(1, 100))
-    parts = LeaderDependencies(
-        clock.spec, clock.store, FaultyTickLog(clock.log), clock.topics, time, lambda: next(ids)
-    )
+    parts = LeaderDependencies(clock.spec, clock.store, FaultyTickLog(clock.log), clock.topics, time, lambda: next(ids))
     return Leader(parts, holder)
 
 
