@@ -11,8 +11,6 @@ from functools import partial
 
 from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.interfaces.leases import Leases
-from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
@@ -30,9 +28,7 @@ from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.leader import Leader
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connection import RedisConnection
-from clocksvc.redis.leases import RedisLeases
-from clocksvc.redis.notices import RedisNotices
-from clocksvc.redis.store import RedisStore
+from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import RedisAddress
 from clocksvc.runtime.fork import PerProcess
 from clocksvc.service.clock_view import ClockView
@@ -86,19 +82,14 @@ def open_connection(settings: Settings) -> RedisConnection:
     return connections[address]
 
 
+def open_store_server(settings: Settings) -> RedisStoreServer:
+    """Return the configured Redis. Its parts share this process's connection."""
+    return RedisStoreServer(open_connection(settings), settings.redis.prefix)
+
+
 def open_store(settings: Settings, spec: ClockSpec) -> Store:
     """Return one clock's store in the configured Redis. Closing it does not close the shared connection."""
-    return RedisStore(open_connection(settings), settings.redis.prefix, spec.name, spec.recent_ticks_ms)
-
-
-def open_leases(settings: Settings, log: int) -> Leases:
-    """Return the lease of one log in the configured Redis."""
-    return RedisLeases(open_connection(settings), settings.redis.prefix, log)
-
-
-def open_notices(settings: Settings) -> NoticeReader:
-    """Return a reader of the notices of all configured clocks."""
-    return RedisNotices(open_connection(settings), settings.redis.prefix, tuple(settings.clocks))
+    return open_store_server(settings).store(spec.name, spec.recent_ticks_ms)
 
 
 def open_topics(settings: Settings) -> Topics:
@@ -124,9 +115,9 @@ def open_dispatcher(
 
     Close it at the end, so that another process of this dispatcher can continue.
     """
-    kafka = settings.kafka_settings()
-    consumer = KafkaTickConsumer(spec.tick_log, spec.name, name, kafka, time)
-    checkpoints = KafkaCheckpoints(spec.tick_log, name, kafka, time)
+    kafka, topic = settings.kafka_settings(), settings.tick_log.topic
+    consumer = KafkaTickConsumer(topic, spec.name, name, kafka, open_tick_log(settings, log_of(spec.name), time))
+    checkpoints = KafkaCheckpoints(topic, spec.name, name, kafka, time)
     metrics = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
     metrics.start()
     return TaskDispatcher(spec.name, name, schedules, consumer, checkpoints, queue, time, metrics)
@@ -162,7 +153,7 @@ class _Leaders:
         self._leaders: dict[int, Leader] = {}
         self._threads: dict[int, LeaderThread] = {}
         for log, clocks in group_by_log(stores).items():
-            leases = open_leases(settings, log)
+            leases = open_store_server(settings).leases(log)
             parts = LeaderDependencies(
                 log=log,
                 installation=settings.redis.prefix,
@@ -233,7 +224,7 @@ class Service:
         self._stores = {name: open_store(settings, spec) for name, spec in specs.items()}
         self._leaders = _Leaders(settings, self._stores, self._topics, observer)
         feeds = {name: TickFeed(name, store, time) for name, store in self._stores.items()}
-        self._follower = NoticeFollower(feeds.values(), open_notices(settings), time)
+        self._follower = NoticeFollower(feeds.values(), open_store_server(settings).notices(specs), time)
         self.views: Mapping[str, ClockView] = {
             name: ClockView(spec, self._stores[name], feeds[name], time, partial(self._leaders.store_trouble, name))
             for name, spec in specs.items()
