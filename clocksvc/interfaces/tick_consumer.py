@@ -1,14 +1,19 @@
 """Reads a clock's committed ticks for a dispatcher. One process of the dispatcher has the assignment at a time.
 
+The clock's log contains other clocks' records, and records that are not ticks. The consumer skips them.
+
 The implementation decides which process has the assignment, as a Kafka consumer group does. A process that was
 suspended may notice late that it has lost the assignment. This is harmless, because its checkpoints are fenced.
 """
 
 from typing import NamedTuple, Protocol
 
+from clocksvc.clock.log_record import decode_message
+from clocksvc.clock.log_state import read_log_state
 from clocksvc.clock.tick import Tick
+from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 
 
 class TickWithOffset(NamedTuple):
@@ -26,10 +31,11 @@ class TickConsumer(Protocol):
         """A number that differs for each assignment of this process; None while it has no assignment."""
 
     def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
-        """Return the last tick in the tick log; None before the clock's first tick.
+        """Return the last tick in the clock's log, or the time that `clocksvc init` set; None before the first tick.
 
         Raises:
-            Unavailable, OpenTransaction: the tick log can't be read now.
+            Unavailable, OpenTransaction: the tick log can't be read now, or has lost the clock's records.
+            UnreadableRecord: this version can't read the clock's last record.
         """
 
     def seek(self, after: Checkpoint | None) -> None:
@@ -44,8 +50,21 @@ class TickConsumer(Protocol):
         Returns [] after `timeout_s`, and at any time without an assignment.
 
         Raises:
-            TickLogUnavailable: the log can't be read.
+            TickLogUnavailable: the log can't be read, or this process can't get an assignment.
+            UnreadableRecord: this version can't read a tick.
         """
 
     def close(self) -> None:
         """Leave the group, so that another process gets the assignment at once."""
+
+
+def read_last_tick_ms(log: TickLog, clock: str, keep_alive: KeepAlive) -> int | None:
+    """Return the last tick of a clock from its log: see `TickConsumer.last_tick_ms`."""
+    first, end = log.bounds(keep_alive)
+    state = read_log_state(first, end, lambda start, upto: log.read(start, upto, keep_alive))
+    newest = state.newest.get(clock)
+    if newest is not None:
+        return decode_message(newest).state.last_tick_ms
+    if not state.complete:
+        raise TickLogUnavailable(f"the tick log has lost records, and contains none of clock {clock!r}")
+    return None

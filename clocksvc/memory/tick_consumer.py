@@ -1,21 +1,23 @@
 """Consumers of a tick log in memory. One member of a group has the assignment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import decode_message
+from clocksvc.clock.log_record import TICK, LogEntry, decode_message
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import TickWithOffset
-from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.memory.tick_log import MemoryLog
+from clocksvc.interfaces.tick_consumer import TickWithOffset, read_last_tick_ms
+from clocksvc.interfaces.tick_log import KeepAlive, TickLog
+from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 
 _MAX_TICKS = 500
 
 
 @dataclass
 class MemoryGroup:
-    """The processes of one dispatcher at one tick log. One member has the assignment at a time.
+    """The processes of one dispatcher of a clock. One member has the assignment at a time.
 
     Attributes:
+        log: the clock's log.
         assigned: the member that has the assignment.
         epoch: counts the assignments.
     """
@@ -42,8 +44,9 @@ class MemoryGroup:
 class MemoryTickConsumer:
     """A `TickConsumer` in a MemoryGroup. It notices a new assignment when it polls, as Kafka's consumers do."""
 
-    def __init__(self, group: MemoryGroup) -> None:
+    def __init__(self, group: MemoryGroup, log: TickLog | None = None) -> None:
         self._group = group
+        self._log = MemoryTickLog(group.log) if log is None else log
         self._offset: int | None = None
         self._epoch: int | None = None
         group.members.append(self)
@@ -55,8 +58,7 @@ class MemoryTickConsumer:
         return self._epoch
 
     def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
-        newest = next(self._group.log.committed_newest_first(), None)
-        return None if newest is None else decode_message(self._group.clock, newest).state.last_tick_ms
+        return read_last_tick_ms(self._log, self._group.clock, keep_alive)
 
     def seek(self, after: Checkpoint | None) -> None:
         offset = None if after is None else after.offset
@@ -67,19 +69,24 @@ class MemoryTickConsumer:
         epoch = self._group.epoch if self._group.assigned is self else None
         if epoch != self._epoch:
             self._epoch, self._offset = epoch, None
-        return [] if self._offset is None else self._read(self._offset)
+        return [] if self._offset is None else self._ticks(self._read(self._offset))
 
     def close(self) -> None:
         self._epoch = self._offset = None
         self._group.leave(self)
 
-    def _read(self, start: int) -> list[TickWithOffset]:
+    def _read(self, start: int) -> Sequence[LogEntry]:
+        return self._group.log.committed(start)
+
+    def _ticks(self, entries: Sequence[LogEntry]) -> list[TickWithOffset]:
+        """Return the clock's first ticks among these records, and continue after them."""
         found: list[TickWithOffset] = []
-        for offset, message in self._group.log.committed_from(start):
-            tick = decode_message(self._group.clock, message).tick
-            if tick is not None:
-                found.append(TickWithOffset(offset, tick))
+        key = self._group.clock.encode()
+        for offset, message in entries:
             if len(found) == _MAX_TICKS:
                 break
-        self._offset = found[-1].offset + 1 if found else start
+            self._offset = offset + 1
+            tick = decode_message(message).tick if (message.key, message.type) == (key, TICK) else None
+            if tick is not None:
+                found.append(TickWithOffset(offset, tick))
         return found

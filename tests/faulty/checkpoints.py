@@ -28,19 +28,19 @@ class FaultyCheckpoints(MemoryCheckpoints):
 
     _topic: FaultyCheckpointTopic
 
-    def __init__(self, topic: FaultyCheckpointTopic, dispatcher: str) -> None:
-        super().__init__(topic, dispatcher)
+    def __init__(self, topic: FaultyCheckpointTopic, clock: str, dispatcher: str) -> None:
+        super().__init__(topic, clock, dispatcher)
 
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self._check_available(keep_alive)
         return super().acquire(keep_alive)
 
-    def commit(self, positions: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
+    def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
         self._check_available(keep_alive)
         super().commit({}, keep_alive)  # raises Fenced
         fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
         if fault is not CommitFault.LOST:
-            super().commit(positions, keep_alive)
+            super().commit(checkpoints, keep_alive)
         if fault is not None:
             self.close()
             raise OutcomeUnknown

@@ -59,7 +59,7 @@ class DemoConfig:
     @property
     def dispatcher_group(self) -> str:
         """The consumer group of the beat that follows the clock. clocksvc chooses this name."""
-        return dispatcher_id(self.tick_log, BEAT)
+        return dispatcher_id(self.tick_log, CLOCK, BEAT)
 
     @property
     def jobs_queue(self) -> str:
@@ -93,12 +93,12 @@ class DemoConfig:
             "group": self.group,
             "interval": f"{INTERVAL_S}s",
             "hold_after": f"{HOLD_AFTER_S}s",
-            "tick_log": self.tick_log,
             "heartbeat": {"every": f"{INTERVAL_S}s"},
         }
         return {
             "redis": {"url": self.redis_url, "prefix": self.prefix},
             "kafka": {"bootstrap.servers": self.bootstrap},
+            "tick_log": {"topic": self.tick_log},
             "clocks": {CLOCK: clock},
             "namespaces": {NAMESPACE: {"queue": self.jobs_queue}},
             "api": {"host": LOOPBACK, "port": self.port},

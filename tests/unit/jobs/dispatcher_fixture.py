@@ -9,6 +9,7 @@ from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.jobs.dispatcher import DispatcherObserver, TaskDispatcher
+from clocksvc.kafka.tick_log_topic import TickLogTopic
 from clocksvc.memory.tick_consumer import MemoryGroup
 from clocksvc.testing import ManualTime
 from tests.faulty.checkpoints import FaultyCheckpoints, FaultyCheckpointTopic
@@ -44,7 +45,7 @@ class DispatcherFixture:
     """A clock's tick log and checkpoints, and the processes of one dispatcher."""
 
     def __init__(self) -> None:
-        self.log = FaultyLog()
+        self.log = FaultyLog(shape=TickLogTopic("clocksvc-ticks"))
         self.group = MemoryGroup(self.log, "c")
         self.topic = FaultyCheckpointTopic()
         self.queue = RecordingTaskQueue()
@@ -67,7 +68,7 @@ class DispatcherFixture:
         self, schedules: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
-        consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, name)
+        consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, "c", name)
         return TaskDispatcher("c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:

@@ -160,7 +160,7 @@ class Simulation:
             "beat",
             SCHEDULES,
             CrashingProxy(consumer, dies),
-            CrashingProxy(FaultyCheckpoints(self.topic, "beat"), dies),
+            CrashingProxy(FaultyCheckpoints(self.topic, self.clock.spec.name, "beat"), dies),
             CrashingProxy(self, dies),
             self.clock.time,
         )

@@ -6,6 +6,7 @@ import pytest
 
 from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.memory.checkpoints import ClockDispatcher
 from tests.faulty.commits import CommitFault
 from tests.unit.jobs.dispatcher_fixture import START_MIN, DispatcherFixture
 from tests.unit.jobs.test_due_tasks import MINUTE, At
@@ -83,7 +84,7 @@ def test_a_removed_schedule_is_deleted_from_the_checkpoints() -> None:
         fixture.run(dispatcher)
         dispatcher.close()
 
-    assert "gone" not in fixture.topic.checkpoints["beat"]
+    assert "gone" not in fixture.topic.checkpoints[ClockDispatcher("c", "beat")]
 
 
 def test_a_crash_between_sending_and_the_commit_sends_again_under_the_same_id() -> None:

@@ -19,15 +19,15 @@ NAMES = ("a", "b", "a.b", "a-b", "b-c", "a.b.c", "a-checkpoints", "a-ticks", "a-
 
 
 def test_transactional_ids_are_all_different() -> None:
-    """A leader or dispatcher never fences another one, regardless of the names of tick logs and dispatchers.
+    """A leader or dispatcher never fences another one, regardless of the names of tick logs, clocks and dispatchers.
 
-    If a dot joined them, the dispatcher `b.c` of the log `a` would have the id of the dispatcher `c` of the log `a.b`,
-    and the dispatcher `beat` of the log `a-ticks` the id of the leader of the log `a-ticks.beat`.
+    If a dot joined them, the dispatcher `c.d` of the clock `b` would have the id of the dispatcher `d` of the clock
+    `b.c`.
     """
     ids = [leader_transactional_id(log) for log in NAMES]
-    ids += [dispatcher_id(log, dispatcher) for log, dispatcher in itertools.product(NAMES, NAMES)]
+    ids += [dispatcher_id(*names) for names in itertools.product(NAMES, NAMES, NAMES)]
 
-    assert len(set(ids)) == len(NAMES) + len(NAMES) ** 2
+    assert len(set(ids)) == len(NAMES) + len(NAMES) ** 3
     assert all(one.startswith("clocksvc.") for one in ids)
 
 
