@@ -168,19 +168,41 @@ class TcpProxy:
 
 
 class KafkaProxy(TcpProxy):
-    """A proxy that can lose commits: it knows the frames of Kafka's protocol. The broker must advertise its port."""
+    """A proxy that can lose and delay EndTxn requests: it knows the frames of Kafka's protocol.
+
+    The broker must advertise the proxy's port.
+    """
 
     def __init__(self, target_port: int, *, port: int = 0) -> None:
         self._loses: Loses | None = None
         self._silent: set[Connection] = set()
+        self._holds = False
+        self._held: list[bytes] = []
         super().__init__(target_port, port=port)
 
     def lose_commits(self, what: Loses) -> None:
         """From the next commit on, its connection is silent: the request, or the response to it, never arrives."""
         self._loses = what
 
+    def hold_end_txn(self) -> None:
+        """Hold the next EndTxn request back, and cut its connection.
+
+        The client sends the request again on a new connection. It reports neither an error nor a log line.
+        """
+        self._holds = True
+
+    @property
+    def held(self) -> int:
+        """The number of requests that are held back."""
+        return len(self._held)
+
+    def release_end_txn(self) -> int:
+        """Send the oldest request that is held back, and return the error code of the broker's answer; 0 is OK."""
+        return int(self._call(self._send(self._held.pop(0))))
+
     def heal(self) -> None:
-        """End all faults. Connections that lost a commit are closed."""
+        """End all faults, except that requests are still held back. Connections that lost a commit are closed."""
+        self._holds = False
         loses, self._loses = self._loses, None
         super().heal()
         if loses is not None:
@@ -191,7 +213,21 @@ class KafkaProxy(TcpProxy):
         return head + await source.readexactly(int.from_bytes(head))
 
     def _passes(self, connection: Connection, data: bytes, *, request: bool) -> bool:
+        if request and self._holds and int.from_bytes(data[4:6]) == _END_TXN:
+            self._holds = False
+            self._held.append(data)
+            connection.abort()
+            return False
         if request and self._loses and int.from_bytes(data[4:6]) == _END_TXN:
             self._silent.add(connection)
             return self._loses == "response"
         return connection not in self._silent
+
+    async def _send(self, request: bytes) -> int:
+        reader, writer = await asyncio.open_connection(LOOPBACK, self._target_port)
+        writer.write(request)
+        answer = await self._read(reader)
+        writer.close()
+        # Length, correlation id, throttle time, error code. Version 3 has a byte for tagged fields in its header.
+        offset = 12 if int.from_bytes(request[6:8]) < 3 else 13
+        return int.from_bytes(answer[offset : offset + 2])

@@ -55,12 +55,12 @@ class Checkpoints(Protocol):
         """
 
     def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
-        """Write checkpoints atomically. The value None deletes the checkpoint of this key.
+        """Write checkpoints, and wait until they are durable. The value None deletes the checkpoint of this key.
 
         Raises:
             Fenced: another process has acquired the checkpoints; nothing was written.
-            OutcomeUnknown: no answer came. The next `acquire` shows whether the checkpoints were written.
-            CheckpointsUnavailable: nothing was written.
+            OutcomeUnknown, CheckpointsUnavailable: call `acquire`, which returns what was written: all, nothing, or the
+                first of these checkpoints.
         """
 
     def close(self) -> None:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError
-from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.counters import CounterStore, TaskCounterKey
 from clocksvc.interfaces.schedule import Schedule
-from clocksvc.interfaces.store import Store
 from clocksvc.jobs.dispatcher import OUTCOMES
 from clocksvc.runtime.worker_thread import WorkerThread
 
@@ -40,7 +39,9 @@ class DispatcherMetrics:
         destinations: the destination for each schedule's name, for all schedules of the dispatcher.
     """
 
-    def __init__(self, clock: str, dispatcher: str, destinations: Mapping[str, Destination], store: Store) -> None:
+    def __init__(
+        self, clock: str, dispatcher: str, destinations: Mapping[str, Destination], store: CounterStore
+    ) -> None:
         self._clock, self._dispatcher, self._destinations, self._store = clock, dispatcher, dict(destinations), store
         self._lock = threading.Lock()
         self._counts = self._zeros()

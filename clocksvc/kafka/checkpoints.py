@@ -1,6 +1,8 @@
 """Stores checkpoints in Kafka.
 
-Each tick log has one checkpoint topic, with one partition and compaction. All dispatchers of the clock use this topic.
+One topic with compaction contains the checkpoints of all dispatchers. A clock's checkpoints are in the partition with
+the number of the clock's log. Dispatchers of several clocks can share a partition, so a writer does not know at which
+offset its next transaction begins.
 """
 
 import json
@@ -8,7 +10,15 @@ from collections.abc import Mapping
 from functools import partial
 
 from clocksvc.clock.log_record import Message
-from clocksvc.errors import CheckpointsUnavailable, OutcomeUnknown, TickLogMisconfigured, UnreadableRecord
+from clocksvc.clock.logs import log_of
+from clocksvc.errors import (
+    CheckpointsUnavailable,
+    OffsetGap,
+    OutcomeUnknown,
+    RecordRejected,
+    TickLogMisconfigured,
+    UnreadableRecord,
+)
 from clocksvc.interfaces.checkpoints import Checkpoint, checkpoint_topic
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
@@ -16,7 +26,7 @@ from clocksvc.kafka.client import SlicedDeadline, dispatcher_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log_topic import wanted_config
-from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, ended, settle
+from clocksvc.kafka.transactions import await_stable
 from clocksvc.kafka.writer import Writer
 
 FORMAT = 1
@@ -25,14 +35,17 @@ SETTLE_S = 15.0
 """Brokers end a dead dispatcher's transaction before this time is over. Until then, newer checkpoints can't be read."""
 
 CHUNK = 50_000
-"""How many offsets are read with one deadline. With one deadline for the whole topic, reading a long one could fail."""
+"""How many offsets are read with one deadline. With one deadline for the whole partition, reading could fail."""
+
+_BARRIER = Message(b"_barrier", b"", None)
 
 
 class KafkaCheckpoints:
-    """Implements Checkpoints: the checkpoints of one dispatcher, in Kafka.
+    """Implements Checkpoints: the checkpoints of one dispatcher of a clock, in Kafka.
 
     Args:
-        tick_log: the topic of the clock's tick log.
+        tick_log: the topic of the tick log.
+        clock: the clock's name.
         dispatcher: the dispatcher's name.
         settings: librdkafka settings from the configuration.
         time: the clock for deadlines.
@@ -43,20 +56,21 @@ class KafkaCheckpoints:
     def __init__(
         self,
         tick_log: str,
+        clock: str,
         dispatcher: str,
         settings: Mapping[str, str],
         time: Time,
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._topic = InternalTopic(checkpoint_topic(tick_log), "checkpoint topic", CheckpointsUnavailable)
-        self._dispatcher = dispatcher
-        self._transactional_id = dispatcher_id(tick_log, dispatcher)
+        name = checkpoint_topic(tick_log)
+        self._topic = InternalTopic(name, "checkpoint topic", CheckpointsUnavailable, log_of(clock))
+        self._prefix = f"{clock}/{dispatcher}/".encode()
+        self._transactional_id = dispatcher_id(tick_log, clock, dispatcher)
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
         self._reader: Reader | None = None
-        self._hanging = HangingTransactionResolver(Message(key(dispatcher, ""), b"", None))
 
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self.close()
@@ -64,22 +78,32 @@ class KafkaCheckpoints:
             ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), _wanted_config)
         except TickLogMisconfigured as error:
             raise CheckpointsUnavailable(str(error)) from error
-        self._writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
-        self._writer.fence(self._deadline(keep_alive))
-        return self._read_newest(self._writer, keep_alive)
+        writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
+        try:
+            writer.fence(self._deadline(keep_alive))
+            found = self._read_newest(writer, keep_alive)
+        except BaseException:
+            writer.discard()
+            raise
+        self._writer = writer
+        return found
 
     def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
-        if self._writer is None or not self._writer.usable:
+        # It is used again only if all of this succeeds.
+        writer, self._writer = self._writer, None
+        if writer is None:
             raise CheckpointsUnavailable(f"this process is not the writer of the {self._topic}: call acquire first")
-        messages = [
-            Message(key(self._dispatcher, name), encode(checkpoint), None) for name, checkpoint in checkpoints.items()
-        ]
-        last = self._writer.append(messages, self._deadline(keep_alive))
+        messages = [Message(self._key(name), encode(checkpoint), None) for name, checkpoint in checkpoints.items()]
         try:
-            self._await_end(last, keep_alive)
-        except BaseException:
-            self.close()
-            raise
+            self._await_end(writer.append(messages, self._deadline(keep_alive)), keep_alive)
+            self._writer = writer
+        except OffsetGap as error:
+            raise OutcomeUnknown(f"a part of the checkpoints may be written: {error}") from error
+        except RecordRejected as error:
+            raise CheckpointsUnavailable(str(error)) from error
+        finally:
+            if self._writer is None:
+                writer.discard()
 
     def close(self) -> None:
         writer, self._writer = self._writer, None
@@ -90,7 +114,7 @@ class KafkaCheckpoints:
             reader.close()
 
     def _await_end(self, last: int, keep_alive: KeepAlive) -> None:
-        """Wait until the transaction of a commit has ended.
+        """Wait until the transaction of a commit has ended, and is visible.
 
         A broker can forget the end of a transaction (see `HangingTransactionResolver`). The checkpoints in this
         transaction are then lost after a restart, and tasks would not be sent. Open transactions of other dispatchers
@@ -102,44 +126,44 @@ class KafkaCheckpoints:
         Raises:
             OutcomeUnknown: the transaction is still open after `settle_s`, or Kafka does not answer.
         """
-        settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
         try:
-            if ended(self._open_reader(), last, settle_deadline, partial(self._deadline, keep_alive)):
-                return
+            ended = self._await_stable(last + 1, keep_alive)
         except CheckpointsUnavailable as error:
             raise OutcomeUnknown(f"unknown whether Kafka has committed the checkpoints: {error}") from error
-        raise OutcomeUnknown(
-            f"Kafka confirmed a commit, but its transaction on the {self._topic} is still open after {self._settle_s} s"
-        )
+        if not ended:
+            raise OutcomeUnknown(
+                f"Kafka confirmed a commit, but after {self._settle_s} s a transaction is still open on the "
+                f"{self._topic}"
+            )
 
     def _read_newest(self, writer: Writer, keep_alive: KeepAlive) -> dict[str, Checkpoint]:
-        reader = self._open_reader()
-        low, end = self._settle(reader, writer, keep_alive)
-        values: dict[str, bytes | None] = {}
-        for start in range(low, end, CHUNK):
-            for found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive)):
-                name = name_of(self._dispatcher, found.key)
-                if name is not None:
-                    values[name] = found.value
-        return {name: decode(value) for name, value in values.items() if value is not None}
+        """Return this dispatcher's checkpoints, including all that earlier writers have committed.
 
-    def _settle(self, reader: Reader, writer: Writer, keep_alive: KeepAlive) -> tuple[int, int]:
-        """Wait until no transaction is open, and return the topic's first offset and end offset.
-
-        This process's own hanging transaction is ended first. Its records are then not committed. This is correct,
-        because no caller got a confirmation of the commit.
+        Writes a record first, and reads up to this record. Without it, a partition leader that was deposed, and has not
+        noticed it, could answer with a part of the checkpoints. The record's transaction is aborted. This also ends an
+        earlier transaction of this dispatcher that is still open, because its coordinator has forgotten it. The
+        checkpoints in that transaction are then not committed. This is correct, because their commit was not confirmed.
         """
-        settle_deadline = SlicedDeadline(self._time, self._settle_s, keep_alive)
-        new_deadline = partial(self._deadline, keep_alive)
-        marker_wait = partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive)
-        self._hanging.end(reader, writer, marker_wait, new_deadline)
-        ends = settle(reader, settle_deadline, new_deadline)
-        if ends is None:
+        barrier = writer.end_hanging(_BARRIER, self._deadline(keep_alive))
+        if not self._await_stable(barrier + 1, keep_alive):
             raise CheckpointsUnavailable(
                 f"a transaction of another dispatcher stays open on the {self._topic}: restart that dispatcher, which "
                 f"ends the transaction; or find the transaction with kafka-transactions find-hanging and abort it"
             )
-        return ends
+        reader = self._open_reader()
+        low, _ = reader.stable_bounds(self._deadline(keep_alive))
+        values: dict[str, bytes | None] = {}
+        for start in range(low, barrier, CHUNK):
+            for _, found in reader.read(start, min(start + CHUNK, barrier), self._deadline(keep_alive)):
+                if found.key is not None and found.key.startswith(self._prefix):
+                    values[found.key.removeprefix(self._prefix).decode()] = found.value
+        return {name: decode(value) for name, value in values.items() if value is not None}
+
+    def _await_stable(self, end: int, keep_alive: KeepAlive) -> bool:
+        """Wait for at most `settle_s` until all transactions before offset `end` have ended."""
+        wait = SlicedDeadline(self._time, self._settle_s, keep_alive)
+        stable = await_stable(self._open_reader(), end, wait, partial(self._deadline, keep_alive))
+        return stable is not None
 
     def _open_reader(self) -> Reader:
         if self._reader is None:
@@ -149,6 +173,10 @@ class KafkaCheckpoints:
     def _deadline(self, keep_alive: KeepAlive) -> SlicedDeadline:
         return SlicedDeadline(self._time, self._timeout_s, keep_alive)
 
+    def _key(self, name: str) -> bytes:
+        """Return the record key `CLOCK/DISPATCHER/NAME`. Neither a clock nor a dispatcher has a slash in its name."""
+        return self._prefix + name.encode()
+
 
 def _wanted_config(brokers: int) -> dict[str, str]:
     """Return the settings of a new checkpoint topic.
@@ -157,21 +185,6 @@ def _wanted_config(brokers: int) -> dict[str, str]:
     topic, which `acquire` reads completely.
     """
     return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
-
-
-def key(dispatcher: str, name: str) -> bytes:
-    """Return the record key `DISPATCHER/NAME`.
-
-    Args:
-        name: the name of a schedule, or `OWN_KEY` for the checkpoint of the dispatcher itself.
-    """
-    return f"{dispatcher}/{name}".encode()
-
-
-def name_of(dispatcher: str, found: bytes | None) -> str | None:
-    """Return the name in a record key; None if the key belongs to another dispatcher."""
-    prefix = f"{dispatcher}/".encode()
-    return found.removeprefix(prefix).decode() if found is not None and found.startswith(prefix) else None
 
 
 def encode(checkpoint: Checkpoint | None) -> bytes | None:

@@ -140,10 +140,11 @@ class Writer:
         self._begin_use()
         try:
             offsets = self._send(messages, deadline)
-            if begin is not None and offsets != list(range(begin, begin + len(messages))):
+            expected = offsets[0] if begin is None else begin
+            if offsets != list(range(expected, expected + len(messages))):
                 raise OffsetGap(
                     f"a transaction of {len(messages)} records on the {self._topic} has the offsets {offsets[0]} to "
-                    f"{offsets[-1]}, but the known end is {begin}"
+                    f"{offsets[-1]}, but must begin at {expected} and have no gap"
                 )
             self._commit(deadline)
         except _MustAbort as failure:

@@ -26,7 +26,6 @@ OUTCOMES = ("delivered", "failed", "expired")
 
 MIN_TTL_MS = 60_000
 DELIVERY_TIMEOUT_S = 4.0
-METADATA_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def beat(spec: ClockSpec, store: Store, topics: Topics, time: Time, due_ms: int)
         return expire(spec, store)
     store_now_ms = _store_now_ms(spec, store)
     timestamp_ms = time.now_ms() if store_now_ms is None else min(time.now_ms(), store_now_ms)
-    result = _send(spec, heartbeat, topics, time, timestamp_ms)
+    result = _send(spec, heartbeat, topics, timestamp_ms)
     return _logged(spec, result) if store_now_ms is None else _counted(spec, store, result)
 
 
@@ -126,8 +125,8 @@ def _store_now_ms(spec: ClockSpec, store: Store) -> int | None:
         return None
 
 
-def _send(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, time: Time, timestamp_ms: int) -> HeartbeatRound:
-    listed, unread = _read(topics, spec.topics, time)
+def _send(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, timestamp_ms: int) -> HeartbeatRound:
+    listed, unread = _read(topics, spec.topics)
     partitions = [
         Partition(topic, number) for topic, metadata in sorted(listed.items()) for number in range(metadata.partitions)
     ]
@@ -138,34 +137,16 @@ def _send(spec: ClockSpec, heartbeat: HeartbeatSpec, topics: Topics, time: Time,
     return HeartbeatRound(timestamp_ms=timestamp_ms, delivered=delivered, failed=failed, unread=unread)
 
 
-def _read(topics: Topics, names: tuple[str, ...], time: Time) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
+def _read(topics: Topics, names: tuple[str, ...]) -> tuple[Mapping[str, TopicMetadata], dict[str, str]]:
     try:
-        listed = dict(topics.describe(names).topics)
-        unread: dict[str, str] = {}
+        cluster = topics.describe(names)
     except MetadataUnavailable as error:
-        listed, unread = _read_one_by_one(topics, names, time, error)
+        return {}, dict.fromkeys(names, str(error))
+    unread = dict(cluster.failures)
     for name in names:
-        if name not in unread and (name not in listed or listed[name].partitions == 0):
+        if name not in unread and (name not in cluster.topics or cluster.topics[name].partitions == 0):
             unread[name] = "Kafka does not list it"
-    return listed, unread
-
-
-def _read_one_by_one(
-    topics: Topics, names: tuple[str, ...], time: Time, reason: MetadataUnavailable
-) -> tuple[dict[str, TopicMetadata], dict[str, str]]:
-    """Read the topics one by one, for at most 2 s, because reading all of them together failed."""
-    listed: dict[str, TopicMetadata] = {}
-    unread = dict.fromkeys(names, str(reason))
-    deadline = time.monotonic() + METADATA_TIMEOUT_S
-    for name in names if len(names) > 1 else ():
-        if time.monotonic() >= deadline:
-            break
-        try:
-            listed.update(topics.describe([name]).topics)
-            del unread[name]
-        except MetadataUnavailable as error:
-            unread[name] = str(error)
-    return listed, unread
+    return cluster.topics, unread
 
 
 def _counted(spec: ClockSpec, store: Store, result: HeartbeatRound) -> HeartbeatRound:

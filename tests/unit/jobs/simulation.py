@@ -217,7 +217,9 @@ class Simulation:
         return max(self._committed(), default=0)
 
     def _committed(self) -> list[int]:
-        values = [json.loads(one.value or b"") for one in self.clock.log.committed() if one.type == "tick"]
+        values = [
+            json.loads(one.message.value or b"") for one in self.clock.log.committed() if one.message.type == "tick"
+        ]
         return [int(value["timestamp_seconds"]) * 1000 for value in values]
 
     def _check(self, first_ms: int) -> None:

@@ -47,7 +47,7 @@ class CountingStore(FaultyStore):
         super().count_tasks(dispatcher, handled, at_ms, ttl_ms)
 
 
-def metrics_on(store: FaultyStore) -> DispatcherMetrics:
+def metrics_on(store: CountingStore) -> DispatcherMetrics:
     return DispatcherMetrics("c", "beat", DESTINATIONS, store)
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_written_without_a_change() -> None:
 
     metrics.checkpoint(START_MIN * MINUTE)
     metrics.step()
-    store.wipe()
+    store.server.wipe()
     for _ in range(REPEAT_STEPS):
         metrics.step()
     assert store.writes == 2
@@ -103,12 +103,12 @@ def test_counts_of_an_outage_are_written_later() -> None:
     """Once, with the newest checkpoint."""
     store = CountingStore()
     metrics = metrics_on(store)
-    store.broken = True
+    store.server.broken = True
     for minute in range(3):
         metrics.count(EACH, "sent")
         metrics.checkpoint((START_MIN + minute) * MINUTE)
         metrics.step()
-    store.broken = False
+    store.server.broken = False
     metrics.step()
     metrics.step()
 
@@ -143,7 +143,7 @@ def test_the_checkpoint_is_kept_for_a_week() -> None:
     metrics = metrics_on(store)
     metrics.checkpoint(START_MIN * MINUTE)
     metrics.step()
-    (_, expires_ms) = store.copy_state().dispatchers["beat"]
+    (_, expires_ms) = store.server.content.clock("c").dispatchers["beat"]
 
     assert expires_ms - store.now_ms() >= 7 * DAY_MS
 

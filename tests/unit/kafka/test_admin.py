@@ -137,7 +137,7 @@ CALLS: dict[str, Callable[[KafkaCheckpoints], object]] = {
 @pytest.mark.parametrize("call", CALLS)
 def test_an_outage_of_checkpoints_does_not_name_the_tick_log(nowhere: dict[str, str], call: str) -> None:
     """So that the reader looks at the right topic."""
-    checkpoints = KafkaCheckpoints("a-ticks", "beat", nowhere, SystemTime(), 1.0, 1.0)
+    checkpoints = KafkaCheckpoints("a-ticks", "a", "beat", nowhere, SystemTime(), 1.0, 1.0)
     with pytest.raises(CheckpointsUnavailable) as raised:
         CALLS[call](checkpoints)
 
@@ -146,9 +146,9 @@ def test_an_outage_of_checkpoints_does_not_name_the_tick_log(nowhere: dict[str, 
 
 def test_an_outage_of_the_tick_log_names_it(nowhere: dict[str, str]) -> None:
     """With its topic."""
-    log = KafkaTickLog("a-ticks", "a", nowhere, SystemTime(), 1.0, 1.0)
+    log = KafkaTickLog("a-ticks", 3, nowhere, SystemTime(), 1_000, 1.0, 1.0)
     with pytest.raises(TickLogUnavailable, match="can't read the end offset of the tick log 'a-ticks'"):
-        log.tail(no_keep_alive)
+        log.bounds(no_keep_alive)
 
 
 def test_settings_that_librdkafka_rejects() -> None:

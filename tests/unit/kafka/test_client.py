@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from clocksvc.clock.logs import LOGS
 from clocksvc.kafka.client import (
     ClientLog,
     client_settings,
@@ -24,10 +25,10 @@ def test_transactional_ids_are_all_different() -> None:
     If a dot joined them, the dispatcher `c.d` of the clock `b` would have the id of the dispatcher `d` of the clock
     `b.c`.
     """
-    ids = [leader_transactional_id(log) for log in NAMES]
+    ids = [leader_transactional_id(log, number) for log in NAMES for number in range(LOGS)]
     ids += [dispatcher_id(*names) for names in itertools.product(NAMES, NAMES, NAMES)]
 
-    assert len(set(ids)) == len(NAMES) + len(NAMES) ** 3
+    assert len(set(ids)) == LOGS * len(NAMES) + len(NAMES) ** 3
     assert all(one.startswith("clocksvc.") for one in ids)
 
 
