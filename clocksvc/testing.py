@@ -9,7 +9,6 @@ An InMemoryClock needs no server. Its methods do not block.
 """
 
 import itertools
-from typing import TYPE_CHECKING
 
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
@@ -20,12 +19,10 @@ from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
+from clocksvc.leader.leader import Leader
 from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from clocksvc.memory.topics import MemoryTopics
-
-if TYPE_CHECKING:
-    from clocksvc.leader.leader import Leader
 
 _MOST_STEPS = 10_000
 
@@ -100,12 +97,8 @@ class InMemoryClock:
         """Return a new writer and reader of the tick log, as another process would have it."""
         return MemoryTickLog(self.log)
 
-    def new_leader(
-        self, replica: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None
-    ) -> "Leader":
+    def new_leader(self, holder: str, spec: ClockSpec | None = None, observer: LeaderObserver | None = None) -> Leader:
         """Return the leader of another replica with the same implementations, as a standby or a successor."""
-        from clocksvc.leader.leader import Leader
-
         spec = spec or self.spec
         log = log_of(spec.name)
         parts = LeaderDependencies(
@@ -120,7 +113,7 @@ class InMemoryClock:
             kafka_ready=self.kafka_ready,
             new_id=self._new_id,
         )
-        return Leader(parts, replica, observer)
+        return Leader(parts, holder, observer)
 
     def kafka_ready(self) -> bool:
         """True if leaders reach Kafka. Subclasses may return something else."""
@@ -136,7 +129,7 @@ class InMemoryClock:
         self.settle()
         return outcome
 
-    def settle(self, leader: "Leader | None" = None) -> None:
+    def settle(self, leader: Leader | None = None) -> None:
         """Run the leader until its next step is not due yet. The time does not change.
 
         Raises:

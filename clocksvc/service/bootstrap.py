@@ -60,11 +60,6 @@ def holder_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def replica_name() -> str:
-    """Return a name for this process that no other process has: `holder_name`, a space and an id."""
-    return f"{holder_name()} {new_id()}"
-
-
 def new_id() -> str:
     """Return 32 random hexadecimal digits."""
     return uuid.uuid4().hex
@@ -149,7 +144,7 @@ class _Leaders:
         self, settings: Settings, stores: Mapping[str, Store], topics: Topics, observer: LeaderObserver
     ) -> None:
         self._time = SystemTime()
-        probe, replica = KafkaProbe(topics, settings.tick_log.topic, self._time), replica_name()
+        probe = KafkaProbe(topics, settings.tick_log.topic, self._time)
         self._leaders: dict[int, Leader] = {}
         self._threads: dict[int, LeaderThread] = {}
         for log, clocks in group_by_log(stores).items():
@@ -166,7 +161,7 @@ class _Leaders:
                 kafka_ready=probe.ready,
                 new_id=new_id,
             )
-            self._leaders[log] = Leader(parts, replica, observer)
+            self._leaders[log] = Leader(parts, holder_name(), observer)
             self._threads[log] = LeaderThread(log, self._leaders[log], leases)
 
     def store_trouble(self, clock: str) -> str | None:
