@@ -132,17 +132,15 @@ class KafkaTickLog:
         return end
 
     def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
-        writer, self._writer = self._writer, None
-        if writer is None:
+        if self._writer is None:
             return
         new_deadline = partial(self._deadline, keep_alive)
         marker_wait = partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive)
         try:
-            offset = self._hanging.end(reader, writer, marker_wait, new_deadline)
-        except BaseException:
-            writer.discard()
-            raise
-        self._writer = writer
+            offset = self._hanging.end(reader, self._writer, marker_wait, new_deadline)
+        finally:
+            if not self._writer.usable:
+                self._discard_writer()
         if offset is not None:
             logger.warning("hanging transaction ended", extra={"log": self._topic.partition, "offset": offset})
 

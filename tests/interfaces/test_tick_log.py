@@ -1,19 +1,24 @@
-"""The behaviour of all tick logs for writers; reading and faults have files of their own."""
+"""The behaviour of all tick logs for writers. Reading and faults have files of their own."""
 
-import itertools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clocksvc.errors import Fenced, OutcomeUnknown, TickLogMisconfigured, TickLogUnavailable
-from clocksvc.interfaces.tick_log import Tail, TickLog
-from tests.interfaces.tick_log_examples import KeepAliveCounter, control, minutes, tick, ticks
+from clocksvc.clock.log_record import encode_message
+from clocksvc.clock.logs import LOGS
+from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected, TickLogMisconfigured, TickLogUnavailable
+from clocksvc.interfaces.tick_log import LogBounds, TickLog
+from tests.interfaces.tick_log_examples import LOG, KeepAliveCounter, control, messages, minutes
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
     MemoryTickLogImplementation,
+    PlainTickLogImplementation,
+    SharedTickLogImplementation,
     TickLogImplementation,
+    end_of,
+    entries,
     writer,
 )
 from tests.waiting import eventually
@@ -22,82 +27,120 @@ keep_alive = KeepAliveCounter()
 
 
 @pytest.fixture(
-    params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
+    params=[
+        pytest.param("memory", marks=pytest.mark.core),
+        pytest.param("faulty", marks=pytest.mark.core),
+        pytest.param("kafka", marks=pytest.mark.servers),
+    ]
 )
 def implementation(request: pytest.FixtureRequest) -> Iterator[TickLogImplementation]:
     """Each implementation of the tick log."""
-    memory = request.param == "memory"
-    made = MemoryTickLogImplementation() if memory else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
+    made: TickLogImplementation
+    if request.param == "memory":
+        made = PlainTickLogImplementation()
+    elif request.param == "faulty":
+        made = MemoryTickLogImplementation()
+    else:
+        made = KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
     yield made
     made.free()
 
 
-# The log's topic
+@pytest.fixture(
+    params=[pytest.param("faulty", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
+)
+def shared(request: pytest.FixtureRequest) -> Iterator[SharedTickLogImplementation]:
+    """Each implementation that checks settings and rejects records."""
+    faulty = request.param == "faulty"
+    made = MemoryTickLogImplementation() if faulty else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
+    yield made
+    made.free()
+
+
+# The topic
 
 
 def test_a_missing_log_is_created(implementation: TickLogImplementation) -> None:
-    """`ensure_topic` makes the log, empty from offset 0, and finds it in order when called again."""
+    """`ensure_topic` creates the log, empty from offset 0, and accepts it when called again."""
     log = implementation.process()
     log.ensure_topic(keep_alive)
     log.ensure_topic(keep_alive)
 
-    assert log.tail(keep_alive) == Tail(None, 0)
+    assert log.bounds(keep_alive) == log.stable_bounds(keep_alive) == LogBounds(0, 0)
+    assert log.read(0, 0, keep_alive) == []
+    assert log.offset_at(1, keep_alive) == 0
 
 
 @pytest.mark.servers
-def test_the_created_topic_keeps_the_last_record_for_ever(on_kafka: KafkaTickLogImplementation) -> None:
-    """One partition, compacted after 30 days, stamped by the broker, replicated as far as there are brokers."""
+def test_the_created_topic_keeps_the_last_record_of_each_clock(on_kafka: KafkaTickLogImplementation) -> None:
+    """16 partitions, compacted after `tick_log.keep`, with the brokers' timestamps."""
     log = on_kafka.process()
     log.ensure_topic(keep_alive)
     config = on_kafka.config()
 
     names = ("cleanup.policy", "min.compaction.lag.ms", "message.timestamp.type", "min.insync.replicas")
-    assert [config[name] for name in names] == ["compact", "2592000000", "LogAppendTime", "1"]
-    assert on_kafka.replicas() == [1]
+    assert [config[name] for name in names] == ["compact", "604800000", "LogAppendTime", "1"]
+    assert on_kafka.replicas() == [1] * LOGS
 
 
-def test_a_log_of_two_partitions_is_refused(implementation: TickLogImplementation) -> None:
-    """Ticks would have no one order; the message names the topic, the number and the way out."""
-    implementation.make(2, "compact")
+@pytest.mark.parametrize("partitions", [1, 17])
+def test_another_number_of_partitions_is_refused(shared: SharedTickLogImplementation, partitions: int) -> None:
+    """Clocks would belong to other logs. The message names the topic, the number and what to do."""
+    shared.make(partitions, "compact")
     with pytest.raises(
-        TickLogMisconfigured, match=rf"'{implementation.topic}' has 2 partitions, wanted 1.*kafka-topics --delete"
+        TickLogMisconfigured, match=rf"'{shared.topic}' has {partitions} partitions, wanted 16.*kafka-topics --delete"
     ):
-        implementation.process().ensure_topic(keep_alive)
+        shared.process().ensure_topic(keep_alive)
 
 
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
-def test_a_policy_that_can_delete_the_last_tick_is_refused(implementation: TickLogImplementation, policy: str) -> None:
+def test_a_policy_that_can_delete_the_last_tick_is_refused(shared: SharedTickLogImplementation, policy: str) -> None:
     """The message names the topic, the value, and the exact change."""
-    implementation.make(1, policy)
+    shared.make(LOGS, policy)
     with pytest.raises(TickLogMisconfigured) as refused:
-        implementation.process().ensure_topic(keep_alive)
+        shared.process().ensure_topic(keep_alive)
 
-    assert f"'{implementation.topic}' has cleanup.policy={policy}" in str(refused.value)
-    assert f"--entity-name {implementation.topic} --add-config cleanup.policy=compact" in str(refused.value)
+    assert f"'{shared.topic}' has cleanup.policy={policy}" in str(refused.value)
+    assert f"--entity-name {shared.topic} --add-config cleanup.policy=compact" in str(refused.value)
+
+
+def test_a_topic_that_rejects_records_is_refused(shared: SharedTickLogImplementation) -> None:
+    """A record of 64 KiB must fit into max.message.bytes."""
+    shared.make(LOGS, "compact")
+    shared.configure("max.message.bytes", "100000")
+    with pytest.raises(TickLogMisconfigured, match=r"max.message.bytes=100000.*--add-config max.message.bytes=131072"):
+        shared.process().ensure_topic(keep_alive)
 
 
 def test_an_existing_valid_log_is_accepted(implementation: TickLogImplementation) -> None:
-    """A compacted topic of one partition is accepted, also if it was created by hand."""
-    implementation.make(1, "compact")
+    """A compacted topic of 16 partitions is accepted, also if it was created by hand."""
+    implementation.make(LOGS, "compact")
     implementation.process().ensure_topic(keep_alive)
 
 
-def test_a_log_that_is_not_there_is_unavailable(implementation: TickLogImplementation) -> None:
-    """A deleted topic is no empty log."""
+def test_a_missing_log_is_not_an_empty_log(implementation: TickLogImplementation) -> None:
+    """Every call that reads raises TickLogUnavailable."""
+    log = implementation.process()
+    for call in (log.bounds, log.stable_bounds):
+        with pytest.raises(TickLogUnavailable):
+            call(keep_alive)
     with pytest.raises(TickLogUnavailable):
-        implementation.process().tail(keep_alive)
+        log.offset_at(1, keep_alive)
+    with pytest.raises(TickLogUnavailable):
+        log.read(0, 1, keep_alive)
 
 
 # Appending
 
 
-def test_an_append_is_seen_whole_and_in_order(implementation: TickLogImplementation) -> None:
+def test_an_append_is_complete_and_in_order(implementation: TickLogImplementation) -> None:
     """A subscriber gets the records in order, with the clock as key and the type as a header."""
     log = writer(implementation)
-    log.append([control(4)], keep_alive)
-    log.append(ticks(5, 3), keep_alive)
+    end = log.append([encode_message(control(4))], 0, keep_alive)
+    end = log.append(messages(5, 3), end, keep_alive)
     seen = implementation.seen()
 
+    assert end == end_of(log) == 6
     assert [(one.key, one.type) for one in seen] == [(b"checkins", "control")] + [(b"checkins", "tick")] * 3
     assert [json.loads(one.value or b"")["state"]["last_tick"] for one in seen] == [
         "1970-01-01T00:04:00Z",
@@ -108,135 +151,214 @@ def test_an_append_is_seen_whole_and_in_order(implementation: TickLogImplementat
     assert minutes(seen) == [5, 6, 7]
 
 
-def test_a_long_append_is_one(implementation: TickLogImplementation) -> None:
-    """A thousand ticks go out in one transaction, in order."""
+def test_each_append_begins_where_the_last_one_ended(implementation: TickLogImplementation) -> None:
+    """n records take n + 1 offsets. A reader sees each record at its offset."""
+    log, reader = writer(implementation), implementation.process()
+    end, offsets, minute = 0, [], 1
+    for count in (1, 3, 1, 2, 5, 1):
+        offsets += list(range(end, end + count))
+        end = log.append(messages(minute, count), end, keep_alive)
+        minute += count
+        assert reader.stable_bounds(keep_alive) == reader.bounds(keep_alive) == LogBounds(0, end)
+    found = reader.read(0, end, keep_alive)
+
+    assert [entry.offset for entry in found] == offsets
+    assert [entry.message for entry in found] == messages(1, 13)
+
+
+def test_a_long_append_is_one_transaction(implementation: TickLogImplementation) -> None:
+    """A thousand ticks are committed in order, in several batches."""
     log = writer(implementation)
-    log.append(ticks(1, 1_000), keep_alive)
+    assert log.append(messages(1, 1_000), 0, keep_alive) == 1_001
 
     assert minutes(implementation.seen()) == list(range(1, 1_001))
-    assert log.tail(keep_alive) == Tail(tick(1_000), 0)
+    assert log.append(messages(1_001), 1_001, keep_alive) == 1_003
 
 
 @pytest.mark.servers
-def test_a_control_record_is_in_the_log_for_good_at_once(on_kafka: KafkaTickLogImplementation) -> None:
-    """With the marker of its transaction: not even a broker that is killed now can forget that it was committed."""
-    log = writer(on_kafka)
-    ends = []
-    for minute in range(1, 101):
-        log.append([control(minute)], keep_alive)
+def test_an_append_is_confirmed(on_kafka: KafkaTickLogImplementation) -> None:
+    """When it returns, the marker of its transaction is in the log. Kafka acknowledges a commit before that."""
+    log, end, ends = writer(on_kafka), 0, []
+    for minute in range(1, 201):
+        end = log.append(messages(minute), end, keep_alive)
         ends.append(on_kafka.stable_end())
 
-    assert ends == [2 * minute for minute in range(1, 101)]
+    assert ends == [2 * minute for minute in range(1, 201)]
 
 
 def test_an_append_of_nothing_writes_nothing(implementation: TickLogImplementation) -> None:
-    """Not even a marker."""
+    """Not even a marker. The writer can still write."""
     log = writer(implementation)
-    log.append([], keep_alive)
-
+    assert log.append([], 0, keep_alive) == 0
     assert implementation.end() == 0
+
+    assert log.append(messages(1), 0, keep_alive) == 2
+
+
+@pytest.mark.parametrize(("known", "count"), [(2, 1), (2, 1_000), (3, 1), (5, 3), (0, 2)])
+def test_a_wrong_end_commits_nothing(implementation: TickLogImplementation, known: int, count: int) -> None:
+    """The log ends at 4. A writer that knows another end must fence again before it writes."""
+    log = writer(implementation)
+    log.append(messages(1, 3), 0, keep_alive)
+    with pytest.raises(OffsetGap):
+        log.append(messages(4, count), known, keep_alive)
+    for end in (known, 4):
+        with pytest.raises(Fenced):
+            log.append(messages(4, count), end, keep_alive)
+    assert minutes(implementation.seen()) == [1, 2, 3]
+    log.fence(keep_alive)
+
+    log.append(messages(4, count), end_of(log), keep_alive)
+    assert minutes(implementation.seen()) == list(range(1, 4 + count))
+
+
+def test_a_rejected_record_is_named(shared: SharedTickLogImplementation) -> None:
+    """Nothing of its append is seen. The next append without it, after a fence, succeeds."""
+    log, large = writer(shared), shared.too_large()
+    with pytest.raises(RecordRejected) as rejected:
+        log.append([*messages(1, 2), large, *messages(3, 2)], 0, keep_alive)
+    assert rejected.value.keys == (large.key,)
+    with pytest.raises(Fenced):
+        log.append(messages(1), 0, keep_alive)
+    log.fence(keep_alive)
+    log.append(messages(1, 4), end_of(log), keep_alive)
+
+    assert minutes(shared.seen()) == [1, 2, 3, 4]
 
 
 @pytest.mark.servers
-def test_a_refused_record_costs_its_append_alone(on_kafka: KafkaTickLogImplementation) -> None:
-    """A record that the brokers don't take: nothing of its append is seen, and the same writer goes on."""
+@pytest.mark.parametrize("at", [0, 1, 250, 499])
+def test_brokers_reject_only_the_large_record(on_kafka: KafkaTickLogImplementation, at: int) -> None:
+    """The client accepts it, the topic's limit does not. The other records are not rejected with it."""
     log = writer(on_kafka)
-    with pytest.raises(TickLogUnavailable, match="too large"):
-        log.append([tick(1), tick(2, clock="c" * 2_000_000)], keep_alive)
-    log.append([tick(3)], keep_alive)
+    on_kafka.configure("max.message.bytes", "131072")
+    ticks = messages(1, 499)
+    large = on_kafka.too_large()._replace(value=b"x" * 140_000)
+    with pytest.raises(RecordRejected) as rejected:
+        log.append([*ticks[:at], large, *ticks[at:]], 0, keep_alive)
 
-    assert minutes(on_kafka.seen()) == [3]
+    assert rejected.value.keys == (large.key,)
+    log.fence(keep_alive)
+    log.append(ticks, end_of(log), keep_alive)
+    assert minutes(on_kafka.seen()) == list(range(1, 500))
 
 
 # Fencing
 
 
-def test_only_who_fenced_writes(implementation: TickLogImplementation) -> None:
-    """A process that has not fenced has no right to write."""
-    implementation.make(1, "compact")
+def test_without_a_fence_a_process_can_not_write(implementation: TickLogImplementation) -> None:
+    """A process that only read has no right to write."""
+    implementation.make(LOGS, "compact")
+    log = implementation.process()
+    end = end_of(log)
     with pytest.raises(Fenced):
-        implementation.process().append([tick(1)], keep_alive)
+        log.append(messages(1), end, keep_alive)
 
     assert implementation.seen() == []
 
 
 @pytest.mark.parametrize("count", [1, 1_000])
-def test_nothing_of_an_older_writer_lands(implementation: TickLogImplementation, count: int) -> None:
+def test_an_older_writer_commits_nothing(implementation: TickLogImplementation, count: int) -> None:
     """After the `fence` of another writer has returned, each append raises Fenced and writes nothing."""
     old, new = writer(implementation), implementation.process()
-    old.append([tick(1)], keep_alive)
+    end = old.append(messages(1), 0, keep_alive)
     new.fence(keep_alive)
     for _ in range(2):
         with pytest.raises(Fenced):
-            old.append(ticks(2, count), keep_alive)
-    new.append([tick(2)], keep_alive)
+            old.append(messages(2, count), end, keep_alive)
+    new.append(messages(2), end_of(new), keep_alive)
 
     assert minutes(implementation.seen()) == [1, 2]
 
 
-def test_writers_fence_each_other_in_turn(implementation: TickLogImplementation) -> None:
-    """The last one to fence writes, whichever process it is, one that was fenced itself included."""
+def test_two_writers_fence_each_other_in_turn(implementation: TickLogImplementation) -> None:
+    """The last one that fenced writes, also one that was fenced itself before."""
     one, other = writer(implementation), implementation.process()
     for minute, newest, loser in ((1, one, other), (2, other, one), (3, one, other)):
         newest.fence(keep_alive)
-        newest.append([tick(minute)], keep_alive)
+        end = newest.append(messages(minute), end_of(newest), keep_alive)
         with pytest.raises(Fenced):
-            loser.append([tick(99)], keep_alive)
+            loser.append(messages(99), end, keep_alive)
 
     assert minutes(implementation.seen()) == [1, 2, 3]
 
 
+def test_a_fence_after_a_success_is_harmless(implementation: TickLogImplementation) -> None:
+    """The same process fences again, with a new producer, and continues."""
+    log = writer(implementation)
+    end = log.append(messages(1), 0, keep_alive)
+    log.fence(keep_alive)
+
+    assert end_of(log) == end
+    log.append(messages(2), end, keep_alive)
+    assert minutes(implementation.seen()) == [1, 2]
+
+
 @pytest.mark.servers
-def test_a_fence_cuts_a_busy_writer_off(on_kafka: KafkaTickLogImplementation) -> None:
-    """While an old writer appends as fast as it can: after the new one's `fence` nothing of the old one lands."""
+def test_logs_are_independent(on_kafka: KafkaTickLogImplementation) -> None:
+    """A fence of one log does not fence the writers of the other logs of the topic."""
+    log, other = writer(on_kafka), on_kafka.process((LOG + 1) % LOGS)
+    log.append(messages(1), 0, keep_alive)
+    other.fence(keep_alive)
+
+    assert other.append(messages(7, 2), end_of(other), keep_alive) == 3
+    assert log.append(messages(2), 2, keep_alive) == 4
+    assert minutes(entries(other)) == [7, 8]
+    assert minutes(entries(log)) == minutes(on_kafka.seen()) == [1, 2]
+
+
+@pytest.mark.servers
+def test_a_fence_interrupts_a_busy_writer(on_kafka: KafkaTickLogImplementation) -> None:
+    """An old writer appends as fast as it can. After the `fence` of a new one, it commits nothing more."""
     writer(on_kafka)
-    for round_ in range(1, 6):
+    for first in range(100_000, 600_000, 100_000):
         old, new = on_kafka.process(), on_kafka.process()
         old.fence(keep_alive)
         with ThreadPoolExecutor(1) as pool:
-            busy = pool.submit(_append_until_fenced, old, 1_000 * round_)
-            eventually(lambda first=1_000 * round_: first in minutes(on_kafka.seen()))  # type: ignore[misc]
+            busy = pool.submit(_append_until_fenced, old, first)
+            eventually(lambda first=first: first in minutes(on_kafka.seen()))  # type: ignore[misc]
             new.fence(keep_alive)
-            found = new.tail(keep_alive).record
-            new.append([tick(1_000 * round_ + 999)], keep_alive)
+            end = end_of(new)
+            new.append(messages(first + 99_999), end, keep_alive)
             busy.result()
         old.close()
         new.close()
         seen = minutes(on_kafka.seen())
-        landed = [minute for minute in seen if 0 <= minute - 1_000 * round_ < 999]
+        landed = [minute for minute in seen if first <= minute < first + 99_999]
 
-        assert seen[-1] == 1_000 * round_ + 999
-        assert found == tick(landed[-1])
-        assert landed == list(range(1_000 * round_, landed[-1] + 1))
+        assert seen[-1] == first + 99_999
+        assert landed == list(range(first, landed[-1] + 1))
 
 
 @pytest.mark.servers
 def test_librdkafka_logs_to_python(
     on_kafka: KafkaTickLogImplementation, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fenced client's complaint is a warning of the logger `clocksvc.kafka`; nothing goes to stderr."""
+    """A fenced client's complaint is a warning of the logger `clocksvc.kafka`. Nothing goes to stderr."""
     old = writer(on_kafka)
-    old.append([tick(1)], keep_alive)
+    end = old.append(messages(1), 0, keep_alive)
     on_kafka.process().fence(keep_alive)
     with pytest.raises(Fenced):
-        old.append([tick(2)], keep_alive)
+        old.append(messages(2), end, keep_alive)
 
     assert {(record.name, record.levelname) for record in caplog.records} == {("clocksvc.kafka", "WARNING")}
     assert capfd.readouterr().err == ""
 
 
-def test_who_closed_writes_no_more(implementation: TickLogImplementation) -> None:
-    """`close` may come twice; afterwards there is no right to write."""
+def test_a_closed_log_writes_no_more(implementation: TickLogImplementation) -> None:
+    """`close` can be called twice. Afterwards the process can't write."""
     log = writer(implementation)
     log.close()
     log.close()
     with pytest.raises(Fenced):
-        log.append([tick(1)], keep_alive)
+        log.append(messages(1), 0, keep_alive)
 
 
-def _append_until_fenced(log: TickLog, first: int) -> None:
-    for minute in itertools.count(first):
+def _append_until_fenced(log: TickLog, minute: int) -> None:
+    end = end_of(log)
+    while True:
         try:
-            log.append([tick(minute)], keep_alive)
-        except (Fenced, OutcomeUnknown):
+            end = log.append(messages(minute), end, keep_alive)
+        except (Fenced, OutcomeUnknown, OffsetGap):
             return
+        minute += 1

@@ -1,24 +1,27 @@
 """The behaviour of all tick logs while their brokers fail."""
 
 import gc
-import itertools
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from clocksvc.errors import Fenced, LeaseLost, OutcomeUnknown, TickLogUnavailable
-from clocksvc.interfaces.tick_log import KeepAlive, Tail, TickLog
+from clocksvc.errors import Fenced, LeaseLost, OffsetGap, OutcomeUnknown, TickLogUnavailable
+from clocksvc.interfaces.tick_log import KeepAlive, LogBounds, TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
+from tests.faulty.commits import CommitFault, TornTransaction
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.tick_log_examples import CLOCK, KeepAliveCounter, minutes, tick, ticks
+from tests.interfaces.tick_log_examples import LOG, KeepAliveCounter, messages, minutes
 from tests.interfaces.tick_log_implementations import (
+    KEEP_MS,
     TIMEOUT_S,
     FaultyKafkaTickLog,
     FaultyTickLogImplementation,
     MemoryTickLogImplementation,
+    end_of,
+    entries,
     writer,
 )
 
@@ -33,19 +36,29 @@ def _fence(log: TickLog, waiting: KeepAlive) -> None:
     log.fence(waiting)
 
 
-def _tail(log: TickLog, waiting: KeepAlive) -> None:
-    log.tail(waiting)
+def _bounds(log: TickLog, waiting: KeepAlive) -> None:
+    log.bounds(waiting)
 
 
-def _backwards(log: TickLog, waiting: KeepAlive) -> None:
-    next(log.backwards(waiting))
+def _stable_bounds(log: TickLog, waiting: KeepAlive) -> None:
+    log.stable_bounds(waiting)
+
+
+def _read(log: TickLog, waiting: KeepAlive) -> None:
+    log.read(0, 2, waiting)
+
+
+def _offset_at(log: TickLog, waiting: KeepAlive) -> None:
+    log.offset_at(1, waiting)
 
 
 def _append(log: TickLog, waiting: KeepAlive) -> None:
-    log.append(ticks(2, 3), waiting)
+    log.append(messages(2, 3), 2, waiting)
 
 
-EVERY_CALL = pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail, _append])
+Call = Callable[[TickLog, KeepAlive], None]
+READS: list[Call] = [_bounds, _stable_bounds, _read, _offset_at]
+EVERY_CALL = pytest.mark.parametrize("call", [_ensure_topic, _fence, *READS, _append])
 
 
 @pytest.fixture(
@@ -60,13 +73,10 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[FaultyTickLogImpl
 
 
 @EVERY_CALL
-def test_without_an_answer_a_call_gives_up(
-    implementation: FaultyTickLogImplementation, call: Callable[[TickLog, KeepAlive], None]
-) -> None:
-    """In time, by TickLogUnavailable, having told who waits; nothing is seen of an append."""
+def test_without_an_answer_a_call_ends(implementation: FaultyTickLogImplementation, call: Call) -> None:
+    """It raises TickLogUnavailable in time, and calls keep_alive while it waits. An append commits nothing."""
     log, waits = writer(implementation), KeepAliveCounter()
-    log.append([tick(1)], keep_alive)
-    log.tail(keep_alive)
+    log.append(messages(1), 0, keep_alive)
     implementation.stall()
     begun = time.monotonic()
     with pytest.raises(TickLogUnavailable):
@@ -75,121 +85,117 @@ def test_without_an_answer_a_call_gives_up(
     assert waits.calls >= 1
     implementation.heal()
 
-    writer(implementation).append([tick(2)], keep_alive)
+    log = writer(implementation)
+    log.append(messages(2), end_of(log), keep_alive)
     assert minutes(implementation.seen()) == [1, 2]
 
 
 @EVERY_CALL
-def test_giving_up_gets_through(
-    implementation: FaultyTickLogImplementation, call: Callable[[TickLog, KeepAlive], None]
-) -> None:
-    """What `waiting` raises comes out of the call at once; a writer that was interrupted never writes again."""
+def test_the_error_of_keep_alive_ends_a_call(implementation: FaultyTickLogImplementation, call: Call) -> None:
+    """At once. A writer that was interrupted in `fence` or `append` never writes again."""
     log = writer(implementation)
-    log.append([tick(1)], keep_alive)
-    log.tail(keep_alive)
+    end = log.append(messages(1), 0, keep_alive)
     implementation.stall()
     with pytest.raises(LeaseLost):
         call(log, KeepAliveCounter(LeaseLost()))
     implementation.heal()
     if call in (_fence, _append):
         with pytest.raises(Fenced):
-            log.append([tick(9)], keep_alive)
+            log.append(messages(9), end, keep_alive)
 
-    writer(implementation).append([tick(2)], keep_alive)
+    log = writer(implementation)
+    log.append(messages(2), end_of(log), keep_alive)
     assert minutes(implementation.seen()) == [1, 2]
 
 
 @pytest.mark.parametrize("lands", [True, False])
-def test_a_commit_without_an_answer_is_open_until_the_log_is_asked(
+def test_the_outcome_of_an_unanswered_commit_is_found_after_a_fence(
     implementation: FaultyTickLogImplementation, lands: bool
 ) -> None:
-    """It may have landed or not; the writer writes no more, and `fence` and `tail` tell."""
+    """It landed or it did not. The writer writes no more. `fence` and `bounds` decide."""
     log, waits = writer(implementation), KeepAliveCounter()
-    log.append([tick(1)], keep_alive)
+    end = log.append(messages(1), 0, keep_alive)
     implementation.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
-        log.append(ticks(2, 3), waits)
+        log.append(messages(2, 3), end, waits)
     assert waits.calls >= 1
     implementation.heal()
     with pytest.raises(Fenced):
-        log.append([tick(9)], keep_alive)
+        log.append(messages(9), end, keep_alive)
     log.fence(keep_alive)
-    last = 4 if lands else 1
+    end, last = end_of(log), 4 if lands else 1
 
-    assert log.tail(keep_alive) == Tail(tick(last), 0)
-    log.append([tick(last + 1)], keep_alive)
+    assert end == 6
+    assert minutes(entries(log)) == list(range(1, last + 1))
+    log.append(messages(last + 1), end, keep_alive)
     assert minutes(implementation.seen()) == list(range(1, last + 2))
 
 
 @pytest.mark.parametrize("lands", [True, False])
-def test_another_process_settles_an_open_commit(implementation: FaultyTickLogImplementation, lands: bool) -> None:
-    """The next `fence` settles the log: nothing changes when the old writer reaches its brokers again."""
+def test_the_fence_of_another_process_decides(implementation: FaultyTickLogImplementation, lands: bool) -> None:
+    """Nothing changes when the old writer reaches its brokers again."""
     log, other = writer(implementation), implementation.process()
-    log.append([tick(1)], keep_alive)
+    end = log.append(messages(1), 0, keep_alive)
     implementation.lose_commits(lands=lands)
     with pytest.raises(OutcomeUnknown):
-        log.append([tick(2)], keep_alive)
+        log.append(messages(2), end, keep_alive)
     implementation.heal()
     other.fence(keep_alive)
-    found = other.tail(keep_alive)
+    found = other.bounds(keep_alive), entries(other)
     with pytest.raises(Fenced):
-        log.append([tick(9)], keep_alive)
+        log.append(messages(9), end, keep_alive)
 
-    assert found == Tail(tick(2 if lands else 1), 0)
-    assert other.tail(keep_alive) == found
+    assert minutes(found[1]) == ([1, 2] if lands else [1])
+    assert (other.bounds(keep_alive), entries(other)) == found
 
 
-def test_giving_up_during_a_commit_leaves_it_open(implementation: FaultyTickLogImplementation) -> None:
-    """A lease that is lost while the commit's answer is awaited: the writer never writes again."""
+def test_an_interrupted_commit_is_aborted_by_the_next_fence(implementation: FaultyTickLogImplementation) -> None:
+    """A lease is lost while the writer waits for the answer to a commit. The writer never writes again."""
     log, other = writer(implementation), implementation.process()
     implementation.lose_commits(lands=False)
     with pytest.raises(LeaseLost):
-        log.append([tick(1)], KeepAliveCounter(LeaseLost()))
+        log.append(messages(1), 0, KeepAliveCounter(LeaseLost()))
     implementation.heal()
     with pytest.raises(Fenced):
-        log.append([tick(1)], keep_alive)
+        log.append(messages(1), 0, keep_alive)
     other.fence(keep_alive)
 
-    assert other.tail(keep_alive) == Tail(None, 0)
+    assert other.bounds(keep_alive) == LogBounds(0, 2)
+    assert entries(other) == []
 
 
-def test_reading_goes_on_after_an_outage(implementation: FaultyTickLogImplementation) -> None:
+def test_reading_continues_after_an_outage(implementation: FaultyTickLogImplementation) -> None:
     """The same process reads again as soon as the brokers answer."""
     log = writer(implementation)
-    log.append([tick(1)], keep_alive)
+    end = log.append(messages(1), 0, keep_alive)
     implementation.stall()
-    with pytest.raises(TickLogUnavailable):
-        _backwards(log, keep_alive)
+    for call in READS:
+        with pytest.raises(TickLogUnavailable):
+            call(log, keep_alive)
     implementation.heal()
 
-    assert log.tail(keep_alive) == Tail(tick(1), 0)
-    assert list(log.backwards(keep_alive)) == [tick(1)]
+    assert log.bounds(keep_alive) == LogBounds(0, end)
+    assert minutes(log.read(0, end, keep_alive)) == [1]
 
 
-@pytest.mark.servers
-def test_backwards_reads_as_it_is_asked(faulty_kafka: FaultyKafka) -> None:
-    """Records are read on demand: an error in older ones does not affect a reader of newer ones."""
-    implementation = FaultyKafkaTickLog(faulty_kafka)
+def test_a_failed_fence_leaves_no_writer(implementation: FaultyTickLogImplementation) -> None:
+    """Also if the process was the writer before."""
     log = writer(implementation)
-    log.append(ticks(1, 1_500), keep_alive)
-    records = log.backwards(keep_alive)
-    newest = next(records)
     implementation.stall()
-    newer = [newest, *itertools.islice(records, 100)]
     with pytest.raises(TickLogUnavailable):
-        list(records)
-    implementation.free()
-
-    assert newer == list(reversed(ticks(1_400, 101)))
+        log.fence(keep_alive)
+    implementation.heal()
+    with pytest.raises(Fenced):
+        log.append(messages(1), 0, keep_alive)
 
 
 @pytest.mark.servers
-def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
+def test_no_call_creates_a_topic(faulty_kafka: FaultyKafka) -> None:
     """Only `ensure_topic` does, even if brokers create topics on metadata requests."""
     implementation = FaultyKafkaTickLog(faulty_kafka)
     log = implementation.process()
     log.fence(keep_alive)
-    for call in (_tail, _backwards, _append):
+    for call in (*READS, _append):
         with pytest.raises(TickLogUnavailable):
             call(log, keep_alive)
     implementation.free()
@@ -198,7 +204,7 @@ def test_no_call_makes_a_topic(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
+def test_an_interruption_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
     """Not even in a stored traceback: librdkafka aborts the process when a client with an open request
     is collected as garbage on its own thread."""
     implementation = FaultyKafkaTickLog(faulty_kafka)
@@ -213,14 +219,12 @@ def test_giving_up_leaves_no_client_behind(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail])
-def test_without_rights_the_log_is_unavailable(
-    faulty_kafka: FaultyKafka, call: Callable[[TickLog, KeepAlive], None]
-) -> None:
-    """The reason is Kafka's, in words."""
+@pytest.mark.parametrize("call", [_ensure_topic, _fence, *READS])
+def test_without_rights_the_log_is_unavailable(faulty_kafka: FaultyKafka, call: Call) -> None:
+    """The error contains Kafka's reason."""
     implementation = FaultyKafkaTickLog(faulty_kafka)
     writer(implementation)
-    log = KafkaTickLog(implementation.topic, CLOCK, faulty_kafka.stranger, SystemTime(), TIMEOUT_S)
+    log = KafkaTickLog(implementation.topic, LOG, faulty_kafka.stranger, SystemTime(), KEEP_MS, TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match=r"(?i)authori[sz]"):
         call(log, keep_alive)
     log.close()
@@ -228,12 +232,94 @@ def test_without_rights_the_log_is_unavailable(
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("call", [_ensure_topic, _fence, _tail])
-def test_a_setting_that_librdkafka_refuses_is_said(call: Callable[[TickLog, KeepAlive], None]) -> None:
-    """Its words name the setting."""
-    log = KafkaTickLog("ticks", CLOCK, {"security.protocol": "MAGIC"}, SystemTime(), TIMEOUT_S)
+@pytest.mark.parametrize("call", [_ensure_topic, _fence, *READS])
+def test_the_error_names_a_setting_that_librdkafka_rejects(call: Call) -> None:
+    """The client can't be created."""
+    log = KafkaTickLog("ticks", LOG, {"security.protocol": "MAGIC"}, SystemTime(), KEEP_MS, TIMEOUT_S)
     with pytest.raises(TickLogUnavailable, match="MAGIC"):
         call(log, keep_alive)
+
+
+# Faults that only the in-memory implementation can produce at will. For real brokers: test_delayed_requests.py.
+
+ALL = 4
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("torn", "error", "left"),
+    [
+        (TornTransaction(2), TickLogUnavailable, 2),
+        (TornTransaction(2, answered=True), OffsetGap, 2),
+        (TornTransaction(2, committed=False), TickLogUnavailable, 0),
+        (TornTransaction(2, committed=False, answered=True), OffsetGap, 0),
+        (TornTransaction(0, answered=True), OutcomeUnknown, 0),
+        (TornTransaction(ALL, committed=False), TickLogUnavailable, 0),
+    ],
+)
+def test_a_torn_transaction_is_detected(torn: TornTransaction, error: type[Exception], left: int) -> None:
+    """Some of the first records are committed. After a fence, the log continues behind them."""
+    implementation = MemoryTickLogImplementation()
+    log = writer(implementation)
+    end = log.append(messages(1), 0, keep_alive)
+    implementation.log.torn.append(torn)
+    with pytest.raises(error):
+        log.append(messages(2, ALL), end, keep_alive)
+    with pytest.raises(Fenced):
+        log.append(messages(9), end, keep_alive)
+    log.fence(keep_alive)
+    end = end_of(log)
+    assert minutes(entries(log)) == list(range(1, 2 + left))
+    log.append(messages(2 + left), end, keep_alive)
+
+    assert minutes(implementation.seen()) == list(range(1, 3 + left))
+
+
+@pytest.mark.core
+def test_a_delayed_commit_of_all_records_is_a_commit() -> None:
+    """The brokers answer the writer's own commit with OK. All records are there once."""
+    implementation = MemoryTickLogImplementation()
+    log = writer(implementation)
+    implementation.log.torn.append(TornTransaction(ALL))
+
+    assert log.append(messages(1, ALL), 0, keep_alive) == end_of(log) == ALL + 1
+    assert minutes(entries(log)) == [1, 2, 3, 4]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("missing", [1, 2, 3, 9])
+def test_a_stale_end_commits_nothing(missing: int) -> None:
+    """A deposed partition leader answers with an end before acknowledged records."""
+    implementation = MemoryTickLogImplementation()
+    log, end = writer(implementation), 0
+    for minute in (1, 2, 3):
+        end = log.append(messages(minute), end, keep_alive)
+    log.fence(keep_alive)
+    implementation.log.stale_ends += [missing, missing]
+    stale = end_of(log)
+
+    assert stale == log.stable_bounds(keep_alive).end == max(0, end - 2 * missing)
+    assert minutes(log.read(0, stale, keep_alive)) == [1, 2, 3][: max(0, 3 - missing)]
+    with pytest.raises(OffsetGap):
+        log.append(messages(1), stale, keep_alive)
+    assert minutes(implementation.seen()) == [1, 2, 3]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("lands", [True, False])
+def test_an_unanswered_commit_waits_for_the_timeout(lands: bool) -> None:
+    """It may land later, until the next fence."""
+    implementation, waits = MemoryTickLogImplementation(), KeepAliveCounter()
+    log = writer(implementation)
+    implementation.log.commit_faults.append(CommitFault.UNANSWERED)
+    with pytest.raises(OutcomeUnknown):
+        log.append(messages(1), 0, waits)
+    assert waits.calls == 6
+    if lands:
+        implementation.log.end_own(committed=True)
+    log.fence(keep_alive)
+
+    assert minutes(entries(log)) == ([1] if lands else [])
 
 
 def _admin_clients() -> int:

@@ -1,59 +1,41 @@
-"""A transaction of our own whose end a broker forgot: the log goes on by itself, and what it held can still be found.
+"""A transaction of a log's own writer whose end a broker forgot: the next fence ends it, and the log continues.
 
-The broker is killed for real. That it forgot is done by hand, to its files: by chance it takes some hundred kills.
+The broker is killed for real. What it forgets is removed from its files by hand: by chance this takes hundreds of
+kills. The broker also compacts, to read logs with gaps.
 """
 
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
 from unittest.mock import Mock
 
 import pytest
 
-from clocksvc.clock.log_record import Record, encode_message
+from clocksvc.clock.log_record import Message
+from clocksvc.clock.log_state import read_log_state, snapshot_messages
 from clocksvc.dev.kafka_server import KafkaServer
-from clocksvc.errors import CheckpointsUnavailable, OpenTransaction, OutcomeUnknown, TickLogUnavailable
-from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint
-from clocksvc.interfaces.tick_log import Tail
-from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.checkpoints import KafkaCheckpoints
-from clocksvc.kafka.client import SlicedDeadline
+from clocksvc.errors import OffsetGap, OpenTransaction, OutcomeUnknown, TickLogUnavailable
+from clocksvc.interfaces.tick_log import LogBounds
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.kafka_log_files import cut_marker
-from tests.interfaces.tick_log_examples import KeepAliveCounter, control, minutes, tick, ticks
-from tests.interfaces.tick_log_implementations import KafkaTickLogImplementation, writer
+from tests.interfaces.tick_log_examples import CLOCK, LOG, KeepAliveCounter, foreign, messages, minutes
+from tests.interfaces.tick_log_implementations import (
+    KafkaTickLogImplementation,
+    MemoryTickLogImplementation,
+    end_of,
+    entries,
+    writer,
+)
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.servers
-
 keep_alive = KeepAliveCounter()
-HISTORY: dict[str, Sequence[Sequence[Record]]] = {
-    "a tick": [[tick(1)], [tick(2)]],
-    "ticks": [ticks(1, 2), ticks(3, 20)],
-    "a control record": [[tick(1)], [control(5)]],
-    "all": [ticks(1, 3)],
-    "of a running writer": [[tick(1)], [tick(2)]],
-    "unconfirmed": [[tick(1)], [tick(2)]],
-    "twice": [[tick(1)], [tick(2)]],
+HISTORY: dict[str, Sequence[Sequence[Message]]] = {
+    "a tick": [messages(1), messages(2)],
+    "ticks": [messages(1, 2), messages(3, 20)],
+    "all": [messages(1, 3)],
+    "of a running writer": [messages(1), messages(2)],
+    "twice": [messages(1), messages(2)],
 }
-"""By what hangs: each transaction of a log, of which the last one hangs."""
-
-
-def _no_answer(_: Reader, __: SlicedDeadline) -> NoReturn:
-    raise TickLogUnavailable("no broker answers")
-
-
-def _no_checkpoints(_: Reader, __: SlicedDeadline) -> NoReturn:
-    raise CheckpointsUnavailable("no broker answers")
-
-
-NO_MARKER: dict[str, Callable[[Reader, SlicedDeadline], int]] = {"no answer": _no_answer, "no marker": lambda _, __: 1}
-OPEN: dict[str, Callable[[Reader, SlicedDeadline], tuple[int, int, int]]] = {
-    "no answer": _no_checkpoints,
-    "another dispatcher's behind it": lambda _, __: (0, 0, 9),
-}
-"""The topic's offsets after the commit of one record to an empty topic."""
+"""The transactions of each log. The last one hangs."""
 
 
 class Logs:
@@ -63,31 +45,24 @@ class Logs:
         self.kafka = kafka
         self.implementations = {name: KafkaTickLogImplementation(kafka.bootstrap) for name in (*HISTORY, "foreign")}
         self.writers = {name: writer(implementation) for name, implementation in self.implementations.items()}
-        self.positions = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": kafka.bootstrap}, SystemTime())
-        self.checkpoint_topic = KafkaTickLogImplementation(kafka.bootstrap)
-        self.checkpoint_topic.topic = "beat-checkpoints"
+        self.ends: dict[str, int] = {}
 
     def write(self) -> None:
         """What is written before the broker is killed."""
         for name, transactions in HISTORY.items():
+            self.ends[name] = 0
             for records in transactions:
-                self.writers[name].append(records, keep_alive)
-        self.writers["foreign"].append([tick(1)], keep_alive)
-        self.implementations["foreign"].begin_foreign([encode_message(tick(2))])
+                self.ends[name] = self.writers[name].append(records, self.ends[name], keep_alive)
+        self.writers["foreign"].append(messages(1), 0, keep_alive)
+        self.implementations["foreign"].begin_foreign(messages(2))
         self.implementations["foreign"].end_foreign(committed=True)
-        self.positions.acquire(keep_alive)
-        self.positions.commit({OWN_KEY: Checkpoint(60_000)}, keep_alive)
-        self.positions.commit({OWN_KEY: Checkpoint(120_000)}, keep_alive)
-        for name, transactions in HISTORY.items():
-            _until_marked(self.implementations[name], sum(map(len, transactions)) + len(transactions))
-        _until_marked(self.implementations["foreign"], 4)
-        _until_marked(self.checkpoint_topic, 4)
+        eventually(lambda: self.implementations["foreign"].end() == 4, what="the foreign marker")
 
     def forget(self, *implementations: KafkaTickLogImplementation) -> None:
         """The broker is killed, loses the last marker of each log, and starts."""
         self.kafka.kill()
         for implementation in implementations:
-            cut_marker(self.kafka.directory / "data" / f"{implementation.topic}-0")
+            cut_marker(self.kafka.directory / "data" / f"{implementation.topic}-{LOG}")
         self.kafka.start()
         self.kafka.wait_ready()
 
@@ -98,152 +73,148 @@ class Logs:
         return log
 
 
-def _until_marked(implementation: KafkaTickLogImplementation, end: int) -> None:
-    eventually(lambda: implementation.end() == end, what=f"{implementation.topic} to end at {end}")
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[KafkaServer]:
+    """A Kafka that is killed, and that compacts at once."""
+    with KafkaServer(properties={"log.cleaner.backoff.ms": "200"}) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def logs() -> Iterator[Logs]:
-    """Each log's last transaction hangs."""
-    with KafkaServer() as kafka:
-        made = Logs(kafka)
-        made.write()
-        made.forget(*made.implementations.values(), made.checkpoint_topic)
-        yield made
-        made.positions.close()
-        for implementation in made.implementations.values():
-            implementation.free()
+def logs(kafka: KafkaServer) -> Iterator[Logs]:
+    """The last transaction of each log hangs."""
+    made = Logs(kafka)
+    made.write()
+    made.forget(*made.implementations.values())
+    yield made
+    for implementation in made.implementations.values():
+        implementation.free()
 
 
-@pytest.mark.parametrize("hangs", ["a tick", "ticks", "a control record", "all"])
-def test_a_new_leader_ends_what_hangs(logs: Logs, hangs: str) -> None:
-    """The log ends before it, and goes on from there; what hung is known among what was written last."""
-    written = [record for transaction in HISTORY[hangs] for record in transaction]
-    before = [record for transaction in HISTORY[hangs][:-1] for record in transaction]
+@pytest.mark.servers
+@pytest.mark.parametrize("hangs", ["a tick", "ticks", "all"])
+def test_a_new_leader_ends_a_hanging_transaction(logs: Logs, hangs: str) -> None:
+    """Its records are not committed. The log continues."""
+    before = [message for transaction in HISTORY[hangs][:-1] for message in transaction]
     log = logs.reopen(hangs)
+    # A reader that did not fence can't end it.
+    reader = logs.implementations[hangs].process()
+    stable = reader.stable_bounds(keep_alive)
+    with pytest.raises(OpenTransaction):
+        reader.bounds(keep_alive)
+    end = end_of(log)
 
-    assert log.tail(keep_alive) == Tail(before[-1] if before else None, 0)
-    assert log.last_written(keep_alive) == written
-    log.append([tick(7)], keep_alive)
-    assert log.tail(keep_alive) == Tail(tick(7), 0)
-    assert logs.implementations[hangs].seen() == [encode_message(record) for record in (*before, tick(7))]
+    assert stable == LogBounds(0, len(before) + 1 if before else 0)
+    assert end > logs.ends[hangs]
+    assert [entry.message for entry in entries(log)] == before
+    log.append(messages(70), end, keep_alive)
+    assert logs.implementations[hangs].seen() == [*before, *messages(70)]
 
 
-def test_a_writer_that_goes_on_ends_it(logs: Logs) -> None:
-    """One that was not cut off commits what hangs along with what comes next, in order."""
+@pytest.mark.servers
+def test_a_running_writer_detects_a_lost_marker(logs: Logs) -> None:
+    """Its next transaction does not begin at the end that it knows. It never commits the old one together with it."""
     log = logs.writers["of a running writer"]
-    log.append([tick(3)], keep_alive)
-
-    assert log.tail(keep_alive) == Tail(tick(3), 0)
-    assert minutes(logs.implementations["of a running writer"].seen()) == [1, 2, 3]
-
-
-def test_waiting_for_an_unconfirmed_commit_raises_outcome_unknown(logs: Logs) -> None:
-    """A commit that was answered and is not in the log is in doubt: the next fence finds what became of it."""
-    log = logs.writers["unconfirmed"]
-    with pytest.raises(OutcomeUnknown, match="records are not in the tick log"):
-        log.await_commit_marker(keep_alive)
-
-    assert not log.writable
+    with pytest.raises(OffsetGap):
+        log.append(messages(3), logs.ends["of a running writer"], keep_alive)
     log.fence(keep_alive)
-    assert log.tail(keep_alive) == Tail(tick(1), 0)
+
+    assert minutes(entries(log)) == [1]
 
 
-def test_records_in_the_log_are_confirmed_once(
-    on_kafka: KafkaTickLogImplementation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And then no broker is asked any more, however often a leader is idle."""
-    log = writer(on_kafka)
-    log.append([tick(1)], keep_alive)
-    log.await_commit_marker(keep_alive)
-    monkeypatch.setattr(Reader, "end", _no_answer)
-    log.await_commit_marker(keep_alive)
-
-    assert log.writable
-
-
-@pytest.mark.parametrize("told", NO_MARKER)
-def test_a_control_record_without_its_marker_is_in_doubt(
-    on_kafka: KafkaTickLogImplementation, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
-    """Its commit is not acknowledged. A tick does not wait for its marker: `await_commit_marker` comes later."""
-    log = writer(on_kafka)
-    monkeypatch.setattr(Reader, "end", NO_MARKER[told])
-    with pytest.raises(OutcomeUnknown):
-        log.append([control(5)], keep_alive)
-
-    assert not log.writable
-    log.fence(keep_alive)
-    log.append([tick(6)], keep_alive)
-    assert minutes(on_kafka.seen()) == [6]
-
-
-@pytest.mark.parametrize("told", OPEN)
-def test_a_move_whose_transaction_stays_open_is_in_doubt(
-    bootstrap: str, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
-    """The dispatcher reads its checkpoints again: those that a broker forgot would be lost with all later ones."""
-    tick_log = f"log-{uuid.uuid4().hex[:12]}"
-    positions = KafkaCheckpoints(tick_log, "beat", {"bootstrap.servers": bootstrap}, SystemTime(), 2, 2)
-    positions.acquire(keep_alive)
-    with monkeypatch.context() as patched:
-        patched.setattr(Reader, "watermarks", OPEN[told])
-        with pytest.raises(OutcomeUnknown):
-            positions.commit({OWN_KEY: Checkpoint(60_000)}, keep_alive)
-
-    with pytest.raises(CheckpointsUnavailable, match="is not the writer"):
-        positions.commit({OWN_KEY: Checkpoint(120_000)}, keep_alive)
-    assert positions.acquire(keep_alive) == {OWN_KEY: Checkpoint(60_000)}
-    positions.close()
-
-
-def test_what_was_written_behind_a_commit_puts_it_in_doubt(on_kafka: KafkaTickLogImplementation) -> None:
-    """It may be the abort with which `init` ended the hanging transaction. This writer needs no marker in between."""
-    log = writer(on_kafka)
-    log.append([tick(1)], keep_alive)
-    on_kafka.write_foreign(encode_message(tick(2)))
-    with pytest.raises(OutcomeUnknown):
-        log.await_commit_marker(keep_alive)
-
-    assert not log.writable
-
-
-def test_a_foreign_open_transaction_is_left_alone(logs: Logs) -> None:
-    """It is said; the log does not grow with each attempt."""
+@pytest.mark.servers
+def test_a_foreign_open_transaction_is_not_ended(logs: Logs) -> None:
+    """It is an error. The log does not grow with each attempt."""
     implementation, log = logs.implementations["foreign"], logs.reopen("foreign")
     with pytest.raises(OpenTransaction):
-        log.tail(keep_alive)
+        log.bounds(keep_alive)
     end = implementation.end()
     log.fence(keep_alive)
     with pytest.raises(OpenTransaction):
-        log.tail(keep_alive)
+        log.bounds(keep_alive)
 
     assert implementation.end() == end
     assert minutes(implementation.seen()) == [1]
 
 
-def test_positions_that_hang_are_moved_back(logs: Logs) -> None:
-    """A move that was not answered is as if it had not been; nothing is skipped, and the next holder may move."""
-    logs.positions.close()
-    restarted = KafkaCheckpoints("beat", "beat", {"bootstrap.servers": logs.kafka.bootstrap}, SystemTime())
-    held = restarted.acquire(keep_alive)
-    restarted.commit({OWN_KEY: Checkpoint(180_000)}, keep_alive)
-
-    assert held == {OWN_KEY: Checkpoint(60_000)}
-    assert restarted.acquire(keep_alive) == {OWN_KEY: Checkpoint(180_000)}
-    restarted.close()
-
-
-def test_one_that_hangs_again_is_ended_again(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker forgets the end of the transaction that should end it: it is not mistaken for a foreign one."""
-    log = logs.reopen("twice")
+@pytest.mark.servers
+def test_a_transaction_that_hangs_again_is_ended_again(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker forgets the end of the transaction that should end it. It is not mistaken for a foreign one."""
+    log, before = logs.reopen("twice"), logs.implementations["twice"].end()
     with monkeypatch.context() as patched:
         patched.setattr("clocksvc.kafka.transactions.marked", Mock(side_effect=TickLogUnavailable("no broker answers")))
         with pytest.raises(TickLogUnavailable):
-            log.tail(keep_alive)
-    _until_marked(logs.implementations["twice"], 5)
+            log.bounds(keep_alive)
+    eventually(lambda: logs.implementations["twice"].end() == before + 2, what="the marker")
     logs.forget(logs.implementations["twice"])
     log.fence(keep_alive)
 
-    assert log.tail(keep_alive) == Tail(tick(1), 0)
-    assert log.last_written(keep_alive) == [tick(1), tick(2)]
+    assert end_of(log) >= before + 2
+    assert minutes(entries(log)) == [1]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("answers", ["no answer", "no marker"])
+def test_a_commit_without_its_marker_is_not_confirmed(
+    on_kafka: KafkaTickLogImplementation, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    """The brokers acknowledged the commit, but the marker does not come, or they don't answer the question for it."""
+    log, unavailable = writer(on_kafka), Mock(side_effect=TickLogUnavailable("no broker answers"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "stable_bounds", unavailable if answers == "no answer" else lambda _, __: (0, 0))
+        with pytest.raises(OutcomeUnknown):
+            log.append(messages(5), 0, keep_alive)
+    log.fence(keep_alive)
+
+    assert minutes(entries(log)) == [5]
+
+
+@pytest.mark.core
+def test_the_in_memory_log_ends_a_hanging_transaction() -> None:
+    """As the real one."""
+    implementation = MemoryTickLogImplementation()
+    log = writer(implementation)
+    end = log.append(messages(1), 0, keep_alive)
+    log.append(messages(2, 2), end, keep_alive)
+    implementation.log.forget_end()
+    with pytest.raises(OpenTransaction):
+        implementation.process().bounds(keep_alive)
+    log.fence(keep_alive)
+
+    assert log.bounds(keep_alive) == LogBounds(0, 5)
+    assert minutes(entries(log)) == [1]
+
+
+@pytest.mark.servers
+def test_a_compacted_log_is_read(kafka: KafkaServer) -> None:
+    """Old ticks and the copies of old snapshots are gone. The state is the same, and the log continues."""
+    implementation = KafkaTickLogImplementation(kafka.bootstrap)
+    log = writer(implementation)
+    for name, value in {
+        "min.compaction.lag.ms": "0",
+        "min.cleanable.dirty.ratio": "0.001",
+        "segment.ms": "100",
+        "delete.retention.ms": "0",
+    }.items():
+        implementation.configure(name, value)
+    end = 0
+    for first in range(1, 100, 10):
+        newest = {CLOCK: messages(first - 1)[0], "bills": foreign({}, "tick", key=b"bills")}
+        end = log.append(snapshot_messages("clocksvc", newest, end, complete=True), end, keep_alive)
+        end = log.append(messages(first, 10), end, keep_alive)
+
+    def compacted() -> bool:
+        nonlocal end
+        end = log.append([foreign({}, "control", key=b"other")], end, keep_alive)
+        return minutes(entries(log)) == [100]
+
+    eventually(compacted, within=60.0, what="the broker to compact")
+    found = entries(log)
+    state = read_log_state(0, end, lambda start, upto: log.read(start, upto, keep_alive))
+    implementation.free()
+
+    assert len(found) < end / 4
+    assert state.installation == "clocksvc"
+    assert state.newest[CLOCK] == messages(100)[0]
+    assert set(state.newest) == {CLOCK, "bills", "other"}
+    assert state.complete

@@ -1,241 +1,224 @@
-"""The behaviour of all tick logs for readers."""
+"""The behaviour of all tick logs for readers, and beside other programs that write to the log."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.clock.log_record import ClockState, Message, Record
-from clocksvc.clock.tick import Tick
-from clocksvc.errors import OpenTransaction, UnreadableRecord
-from clocksvc.interfaces.tick_log import Tail
-from tests.interfaces.tick_log_examples import (
-    CLOCK,
-    MINUTE_MS,
-    KeepAliveCounter,
-    control,
-    foreign,
-    minutes,
-    tick,
-    ticks,
-)
+from clocksvc.clock.log_record import Message
+from clocksvc.errors import OffsetGap, OpenTransaction, TickLogUnavailable
+from clocksvc.interfaces.tick_log import LogBounds
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.client import SlicedDeadline
+from clocksvc.kafka.writer import Writer
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
+from tests.interfaces.tick_log_examples import KeepAliveCounter, foreign, messages, minutes
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
     MemoryTickLogImplementation,
-    TickLogImplementation,
+    SharedTickLogImplementation,
+    end_of,
+    entries,
     writer,
 )
+from tests.waiting import eventually
 
 keep_alive = KeepAliveCounter()
 
-A_TICK = {
-    "clock": CLOCK,
-    "time": "1970-01-01T00:05:00Z",
-    "timestamp_seconds": 300,
-    "previous": "1970-01-01T00:04:00Z",
-    "interval_seconds": 60,
-    "emitted_at": "1970-01-01T00:05:00.500Z",
-    "excluded": [],
-    "format": 1,
-    "state": {
-        "last_tick": "1970-01-01T00:05:00Z",
-        "last_emitted_at": "1970-01-01T00:05:00.500Z",
-        "exclusions": [],
-        "pause": None,
-        "topics": {},
-        "config_digest": "d1",
-    },
-}
-
-
-A_RECORD = Record(
-    CLOCK,
-    ClockState(last_tick_ms=300_000, last_emitted_ms=300_500, config_digest="d1"),
-    Tick(CLOCK, 300_000, 240_000, 60_000, 300_500),
-)
-"""The same, as a record."""
-
 
 @pytest.fixture(
-    params=[pytest.param("memory", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
+    params=[pytest.param("faulty", marks=pytest.mark.core), pytest.param("kafka", marks=pytest.mark.servers)]
 )
-def implementation(request: pytest.FixtureRequest) -> Iterator[TickLogImplementation]:
+def implementation(request: pytest.FixtureRequest) -> Iterator[SharedTickLogImplementation]:
     """Each implementation of the tick log."""
-    memory = request.param == "memory"
-    made = MemoryTickLogImplementation() if memory else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
+    faulty = request.param == "faulty"
+    made = MemoryTickLogImplementation() if faulty else KafkaTickLogImplementation(request.getfixturevalue("bootstrap"))
     yield made
     made.free()
 
 
-# The end of the log
+# Reading
 
 
-def test_last_written_includes_aborted_records(implementation: TickLogImplementation) -> None:
-    """Records of aborted transactions too, in the order in which they stand; what is no record is passed over."""
+def test_a_read_returns_the_records_between_two_offsets(implementation: SharedTickLogImplementation) -> None:
+    """The first offset is included, the last one is not. Markers are absent."""
     log = writer(implementation)
-    log.append(ticks(5, 2), keep_alive)
-    implementation.begin_foreign([foreign(A_TICK), foreign(b"hello", None)])
-    implementation.end_foreign(committed=False)
-    log.append([control(7)], keep_alive)
+    end = log.append(messages(1, 3), 0, keep_alive)
+    end = log.append(messages(4, 2), end, keep_alive)
+    found = {
+        (start, upto): [entry.offset for entry in log.read(start, upto, keep_alive)]
+        for start, upto in ((0, 7), (1, 5), (2, 4), (3, 4), (4, 5), (6, 7), (7, 7))
+    }
 
-    assert list(log.last_written(keep_alive)) == [*ticks(5, 2), A_RECORD, control(7)]
+    assert end == 7
+    assert found == {
+        (0, 7): [0, 1, 2, 4, 5],
+        (1, 5): [1, 2, 4],
+        (2, 4): [2],
+        (3, 4): [],
+        (4, 5): [4],
+        (6, 7): [],
+        (7, 7): [],
+    }
 
 
-def test_the_tail_is_the_last_record_of_any_type(implementation: TickLogImplementation) -> None:
-    """A tick or a control record, back as it was written."""
-    log, reader = writer(implementation), implementation.process()
-    for records in ([control(4)], ticks(5, 3), [control(7)], [tick(8)]):
-        log.append(records, keep_alive)
-        assert reader.tail(keep_alive) == Tail(records[-1], 0)
+def test_a_long_log_is_read_completely(implementation: SharedTickLogImplementation) -> None:
+    """Over many transactions, in one call and in several."""
+    log, end = writer(implementation), 0
+    for first in range(1, 3_601, 400):
+        end = log.append(messages(first, 400), end, keep_alive)
+    parts = [log.read(start, min(end, start + 1_000), keep_alive) for start in range(0, end, 1_000)]
+
+    assert minutes(log.read(0, end, keep_alive)) == list(range(1, 3_601))
+    assert minutes([entry for part in parts for entry in part]) == list(range(1, 3_601))
 
 
-def test_an_aborted_first_transaction_leaves_an_empty_log(implementation: TickLogImplementation) -> None:
-    """Offsets were taken, no record was ever committed: the log was never written."""
+def test_records_of_every_kind_are_returned_as_they_are(implementation: SharedTickLogImplementation) -> None:
+    """Types that this version does not know, records without a key, a value or a type."""
+    implementation_log = writer(implementation)
+    written = [
+        foreign({"format": 99}, "summary"),
+        foreign(b"\xff{", None),
+        foreign(None),
+        foreign({"format": 1}, "control", key=b"bills"),
+    ]
+    for one in written:
+        implementation.write_foreign(one)
+
+    assert [entry.message for entry in entries(implementation_log)] == written
+
+
+def test_aborted_records_are_absent(implementation: SharedTickLogImplementation) -> None:
+    """They occupy offsets, in front of the first record and between records."""
     log = writer(implementation)
-    implementation.begin_foreign([foreign(A_TICK)])
-    implementation.end_foreign(committed=False)
+    for minute in (1, 2):
+        for _ in range(3):
+            implementation.begin_foreign(messages(90, 3))
+            implementation.end_foreign(committed=False)
+        log.append(messages(minute), end_of(log), keep_alive)
+    found = entries(log)
 
-    assert implementation.end() > 0
-    assert log.tail(keep_alive) == Tail(None, 0)
-    assert list(log.backwards(keep_alive)) == []
+    assert [entry.offset for entry in found] == [12, 26]
+    assert minutes(found) == [1, 2]
 
 
-def test_aborted_transactions_hide_no_record_before_them(implementation: TickLogImplementation) -> None:
-    """However many offsets they took behind the last record."""
+def test_deleted_records_show_in_the_first_offset(implementation: SharedTickLogImplementation) -> None:
+    """The rest is read. A read from a deleted offset fails, instead of returning less."""
     log = writer(implementation)
-    log.append(ticks(5, 2), keep_alive)
-    for _ in range(25):
-        implementation.begin_foreign([foreign(A_TICK)] * 3)
-        implementation.end_foreign(committed=False)
-
-    assert implementation.end() >= 100
-    assert log.tail(keep_alive) == Tail(tick(6), 0)
-    assert list(log.backwards(keep_alive)) == [tick(6), tick(5)]
-
-
-def test_a_foreign_open_transaction_raises(implementation: TickLogImplementation) -> None:
-    """What is behind it can't be seen: `tail` and `backwards` raise, having told who waits; later all is well."""
-    log, waits = writer(implementation), KeepAliveCounter()
-    log.append([tick(5)], keep_alive)
-    implementation.begin_foreign([foreign(A_TICK)])
-    log.append([tick(6)], keep_alive)
-    with pytest.raises(OpenTransaction):
-        log.tail(waits)
-    with pytest.raises(OpenTransaction):
-        next(log.backwards(waits))
-    assert waits.calls >= 2
-    implementation.end_foreign(committed=False)
-
-    assert log.tail(keep_alive) == Tail(tick(6), 0)
-
-
-def test_giving_up_gets_through_an_open_transaction(implementation: TickLogImplementation) -> None:
-    """What `waiting` raises comes out of `tail`."""
-    log = writer(implementation)
-    implementation.begin_foreign([foreign(A_TICK)])
-    with pytest.raises(InterruptedError):
-        log.tail(KeepAliveCounter(InterruptedError()))
-    implementation.end_foreign(committed=False)
-
-
-def test_deleted_records_show_in_the_first_offset(implementation: TickLogImplementation) -> None:
-    """A log that begins above 0 lost something: what is left is read, and the offset says the rest."""
-    log = writer(implementation)
-    log.append(ticks(1, 3), keep_alive)
-    log.append(ticks(4, 1), keep_alive)
+    log.append(messages(1, 3), 0, keep_alive)
+    log.append(messages(4), 4, keep_alive)
     implementation.delete_before(2)
-    left = log.tail(keep_alive), list(log.backwards(keep_alive))
+    left = log.bounds(keep_alive), minutes(entries(log))
+    with pytest.raises(TickLogUnavailable):
+        log.read(0, 6, keep_alive)
     implementation.delete_before(implementation.end())
 
-    assert left == (Tail(tick(4), 2), [tick(4), tick(3)])
-    assert log.tail(keep_alive) == Tail(None, 6)
-    assert list(log.backwards(keep_alive)) == []
+    assert left == (LogBounds(2, 6), [3, 4])
+    assert log.bounds(keep_alive) == log.stable_bounds(keep_alive) == LogBounds(6, 6)
+    assert entries(log) == []
 
 
-def test_a_recreated_log_is_empty(implementation: TickLogImplementation) -> None:
-    """Nothing of the old topic is read or written once the new one is there."""
+def test_a_recreated_log_is_empty(implementation: SharedTickLogImplementation) -> None:
+    """Nothing of the old log is read. A writer that knows the old end commits nothing."""
     log = writer(implementation)
-    log.append(ticks(1, 3), keep_alive)
-    log.tail(keep_alive)
+    end = log.append(messages(1, 3), 0, keep_alive)
     implementation.remake()
-
-    assert log.tail(keep_alive) == Tail(None, 0)
+    assert log.bounds(keep_alive) == LogBounds(0, 0)
     log.fence(keep_alive)
-    log.append([tick(9)], keep_alive)
-    assert log.tail(keep_alive) == Tail(tick(9), 0)
+    with pytest.raises(OffsetGap):
+        log.append(messages(4), end, keep_alive)
+    assert implementation.seen() == []
+    log.fence(keep_alive)
+
+    log.append(messages(9), end_of(log), keep_alive)
     assert minutes(implementation.seen()) == [9]
 
 
-@pytest.mark.parametrize(
-    ("one", "said"),
-    [
-        pytest.param(foreign(A_TICK | {"format": 2}), "format 2", id="newer format"),
-        pytest.param(foreign(A_TICK, "summary"), "'summary'", id="unknown type"),
-        pytest.param(foreign(A_TICK, None), "type ''", id="no type"),
-        pytest.param(foreign(None), "tombstone", id="tombstone"),
-        pytest.param(foreign(b"\xff{", "tick"), "can't be read", id="no JSON"),
-        pytest.param(foreign({"format": 1}, "control"), "can't be read", id="no state"),
-        pytest.param(foreign(A_TICK | {"clock": "bills"}), "'bills'", id="another clock's"),
-        pytest.param(foreign(A_TICK, key=b"bills"), "b'bills'", id="another key"),
-    ],
-)
-def test_a_record_of_another_kind_is_unreadable(implementation: TickLogImplementation, one: Message, said: str) -> None:
-    """A leader must not go on from what it can't read: `tail` says what it found; `backwards` passes it over."""
+def test_an_offset_is_found_by_time(implementation: SharedTickLogImplementation) -> None:
+    """The first record that was appended at or after a time, or an earlier offset."""
+    log, system = writer(implementation), SystemTime()
+    begin_ms, end, after = system.now_ms(), 0, []
+    for minute in (1, 2, 3):
+        end = log.append(messages(minute, 2), end, keep_alive)
+        after.append(system.now_ms() + 1)
+        eventually(lambda: system.now_ms() > after[-1], what="the clock to advance")
+
+    assert log.offset_at(begin_ms - 3_600_000, keep_alive) == 0
+    assert [log.offset_at(at_ms, keep_alive) for at_ms in after] == [3, 6, 9]
+    assert log.offset_at(system.now_ms() + 3_600_000, keep_alive) == end
+
+
+# Other programs that write to the log
+
+
+def test_a_foreign_open_transaction_is_an_error(implementation: SharedTickLogImplementation) -> None:
+    """`bounds` waits and raises. `stable_bounds` returns where committed readers stop. Later all is well."""
+    end = writer(implementation).append(messages(5), 0, keep_alive)
+    log, keep_alives = implementation.process(), KeepAliveCounter()
+    implementation.begin_foreign(messages(90, 2))
+    with pytest.raises(OpenTransaction):
+        log.bounds(keep_alives)
+    assert keep_alives.calls >= 1
+    assert log.stable_bounds(keep_alive) == LogBounds(0, end)
+    assert minutes(log.read(0, end, keep_alive)) == [5]
+    implementation.end_foreign(committed=False)
+
+    assert log.bounds(keep_alive) == LogBounds(0, end + 3)
+
+
+def test_the_error_of_keep_alive_ends_a_wait(implementation: SharedTickLogImplementation) -> None:
+    """`bounds` raises it while a transaction is open."""
     log = writer(implementation)
-    log.append([tick(4)], keep_alive)
-    implementation.write_foreign(one)
-    with pytest.raises(UnreadableRecord, match=said):
-        log.tail(keep_alive)
-    assert list(log.backwards(keep_alive)) == [tick(4)]
-    log.append([tick(5)], keep_alive)
-
-    assert log.tail(keep_alive) == Tail(tick(5), 0)
-    assert list(log.backwards(keep_alive)) == [tick(5), tick(4)]
+    implementation.begin_foreign(messages(90))
+    with pytest.raises(InterruptedError):
+        log.bounds(KeepAliveCounter(InterruptedError()))
+    implementation.end_foreign(committed=False)
 
 
-def test_a_record_written_by_hand_is_read(implementation: TickLogImplementation) -> None:
-    """The format is the contract, not the code; fields that this version does not know are passed over."""
+@pytest.mark.parametrize("kind", ["record", "open", "committed", "aborted"])
+def test_a_foreign_record_is_a_gap(implementation: SharedTickLogImplementation, kind: str) -> None:
+    """A writer that does not know about it commits nothing."""
     log = writer(implementation)
-    implementation.write_foreign(foreign(A_TICK | {"mood": "good"}))
-    record = log.tail(keep_alive).record
+    end = log.append(messages(1), 0, keep_alive)
+    if kind == "record":
+        implementation.write_foreign(Message(b"x", b"{}", None))
+    else:
+        implementation.begin_foreign([Message(b"x", b"{}", None)])
+    if kind in ("committed", "aborted"):
+        implementation.end_foreign(committed=kind == "committed")
+    with pytest.raises(OffsetGap):
+        log.append(messages(2), end, keep_alive)
+    if kind == "open":
+        implementation.end_foreign(committed=False)
+    assert minutes(implementation.seen()) == [1]
+    log.fence(keep_alive)
+    log.append(messages(2), end_of(log), keep_alive)
 
-    assert record is not None
-    assert record.tick is not None
-    assert (record.tick.at_ms, record.tick.previous_ms) == (5 * MINUTE_MS, 4 * MINUTE_MS)
-    assert record.state.last_emitted_ms == 5 * MINUTE_MS + 500
-
-
-# Backwards
-
-
-def test_backwards_gives_all_newest_first(implementation: TickLogImplementation) -> None:
-    """Across transactions and markers, over more than one reading."""
-    log = writer(implementation)
-    for first in range(1, 3_601, 400):
-        log.append(ticks(first, 400), keep_alive)
-    log.append([control(3_600)], keep_alive)
-
-    assert list(log.backwards(keep_alive)) == [control(3_600), *reversed(ticks(1, 3_600))]
+    assert minutes(implementation.seen()) == [1, 2]
 
 
-def test_backwards_passes_over_what_is_no_record(implementation: TickLogImplementation) -> None:
-    """Records of other programs are skipped, wherever they are: all clocksvc records are read, in order."""
-    log = writer(implementation)
-    implementation.write_foreign(foreign(None))
-    log.append(ticks(1, 2), keep_alive)
-    implementation.write_foreign(foreign(A_TICK | {"format": 2}))
-    implementation.write_foreign(foreign(A_TICK, "summary"))
-    log.append([control(2)], keep_alive)
-    implementation.write_foreign(foreign(A_TICK, key=b"bills"))
+@pytest.mark.servers
+def test_a_record_before_the_marker_is_a_gap(
+    on_kafka: KafkaTickLogImplementation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written between the check of the offsets and the commit. The commit succeeds, but is not confirmed."""
+    log, commit = writer(on_kafka), Writer._commit
 
-    assert list(log.backwards(keep_alive)) == [control(2), tick(2), tick(1)]
+    def late(self: Writer, deadline: SlicedDeadline) -> None:
+        on_kafka.write_foreign(Message(b"x", b"{}", None))
+        commit(self, deadline)
+
+    monkeypatch.setattr(Writer, "_commit", late)
+    with pytest.raises(OffsetGap, match="another producer"):
+        log.append(messages(1), 0, keep_alive)
 
 
-def test_a_tail_may_be_asked_in_between(implementation: TickLogImplementation) -> None:
-    """Reading backwards goes on where it was."""
-    log = writer(implementation)
-    log.append(ticks(1, 1_500), keep_alive)
-    records = log.backwards(keep_alive)
-    first = next(records)
-    assert log.tail(keep_alive) == Tail(tick(1_500), 0)
-
-    assert [first, *records] == list(reversed(ticks(1, 1_500)))
+@pytest.mark.core
+def test_a_record_before_the_marker_is_a_gap_in_memory() -> None:
+    """As above."""
+    log = FaultyLog()
+    log.at = lambda step: log.write_foreign(Message(b"x", b"{}", None)) if step == "append.committed" else None
+    process = FaultyTickLog(log)
+    process.ensure_topic(keep_alive)
+    process.fence(keep_alive)
+    with pytest.raises(OffsetGap):
+        process.append(messages(1), 0, keep_alive)

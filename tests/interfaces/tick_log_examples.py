@@ -1,15 +1,18 @@
-"""Records for tick logs, as examples."""
+"""Records of tick logs, as examples."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from clocksvc.clock.log_record import ClockState, Message, Record
+from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
 
 CLOCK = "checkins"
+LOG = log_of(CLOCK)
 MINUTE_MS = 60_000
 
 
@@ -46,6 +49,11 @@ def ticks(first: int, count: int) -> list[Record]:
     return [tick(minute) for minute in range(first, first + count)]
 
 
+def messages(first: int, count: int = 1) -> list[Message]:
+    """The ticks of `count` minutes, encoded."""
+    return [encode_message(record) for record in ticks(first, count)]
+
+
 def control(last_tick_minute: int) -> Record:
     """A control record, as `init` writes it."""
     return Record(CLOCK, ClockState(last_tick_ms=last_tick_minute * MINUTE_MS))
@@ -56,6 +64,7 @@ def foreign(value: dict[str, Any] | bytes | None, kind: str | None = "tick", key
     return Message(key, json.dumps(value).encode() if isinstance(value, dict) else value, kind)
 
 
-def minutes(seen: list[Message]) -> list[int]:
+def minutes(seen: Sequence[Message | LogEntry]) -> list[int]:
     """The minutes of the ticks among messages, in their order."""
-    return [json.loads(one.value or b"")["timestamp_seconds"] // 60 for one in seen if one.type == "tick"]
+    found = [one.message if isinstance(one, LogEntry) else one for one in seen]
+    return [json.loads(one.value or b"")["timestamp_seconds"] // 60 for one in found if one.type == "tick"]

@@ -1,13 +1,14 @@
-"""Both implementations of the tick log, with what tests need in addition: other writers, and faults.
+"""All implementations of the tick log, with what tests need in addition: other writers, and faults.
 
-The Kafka side speaks to the broker with clients of its own, as a user or an outsider would.
+The Kafka side uses clients of its own, as another program would.
 """
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -17,25 +18,26 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from clocksvc.clock.log_record import Message
+from clocksvc.clock.log_record import LogEntry, Message
+from clocksvc.clock.logs import LOGS
 from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.tick_log_topic import TickLogTopic
+from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from tests.faulty.commits import CommitFault
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.tick_log_examples import CLOCK, KeepAliveCounter
+from tests.interfaces.tick_log_examples import LOG, KeepAliveCounter
 from tests.waiting import eventually
 
 TIMEOUT_S = 2.0
 SETTLE_S = 1.1
+KEEP_MS = 7 * 86_400_000
 
 
 class TickLogImplementation(Protocol):
-    """One tick log, and what others can do to it."""
-
-    topic: str
+    """One log."""
 
     def process(self) -> TickLog:
         """The log as another process uses it."""
@@ -45,6 +47,21 @@ class TickLogImplementation(Protocol):
 
     def make(self, partitions: int, cleanup_policy: str) -> None:
         """Create the topic by hand."""
+
+    def end(self) -> int:
+        """The offset after the last one."""
+
+    def free(self) -> None:
+        """Close what was opened."""
+
+
+class SharedTickLogImplementation(TickLogImplementation, Protocol):
+    """One log, and what other programs and operators can do to it."""
+
+    topic: str
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting of the topic."""
 
     def begin_foreign(self, messages: Sequence[Message]) -> None:
         """Another program begins a transaction on the log and leaves it open."""
@@ -61,15 +78,12 @@ class TickLogImplementation(Protocol):
     def remake(self) -> None:
         """Delete and recreate the topic."""
 
-    def end(self) -> int:
-        """The offset after the last one."""
-
-    def free(self) -> None:
-        """Close what was opened."""
+    def too_large(self) -> Message:
+        """A record that the brokers reject."""
 
 
 class FaultyTickLogImplementation(TickLogImplementation, Protocol):
-    """A tick log whose brokers can be made to fail."""
+    """A log whose brokers can be made to fail."""
 
     def stall(self) -> None:
         """No broker answers."""
@@ -81,51 +95,82 @@ class FaultyTickLogImplementation(TickLogImplementation, Protocol):
         """The brokers answer again."""
 
 
-class MemoryTickLogImplementation:
+class PlainTickLogImplementation:
     """The in-memory implementation."""
 
     def __init__(self) -> None:
-        self.topic = f"{CLOCK}-ticks"
-        self._log = FaultyLog()
+        self.log = MemoryLog()
 
     def process(self) -> TickLog:
-        return FaultyTickLog(self._log, CLOCK)
+        return MemoryTickLog(self.log)
 
     def seen(self) -> list[Message]:
-        return self._log.committed()
+        return [entry.message for entry in self.log.committed()]
 
     def make(self, partitions: int, cleanup_policy: str) -> None:
-        self._log.shape = TickLogTopic(self.topic, partitions, cleanup_policy)
-
-    def begin_foreign(self, messages: Sequence[Message]) -> None:
-        self._log.begin_foreign(*messages)
-
-    def end_foreign(self, *, committed: bool) -> None:
-        self._log.end_foreign(committed=committed)
-
-    def write_foreign(self, one: Message) -> None:
-        self._log.write_foreign(one)
-
-    def delete_before(self, offset: int) -> None:
-        self._log.truncate_before(offset)
-
-    def remake(self) -> None:
-        self._log.recreate()
+        self.log.exists = True
 
     def end(self) -> int:
-        return self._log.end
+        return self.log.end
+
+    def free(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryTickLogImplementation:
+    """The in-memory implementation with faults."""
+
+    def __init__(self) -> None:
+        self.topic = "clocksvc-ticks"
+        self.log = FaultyLog()
+
+    def process(self) -> TickLog:
+        return FaultyTickLog(self.log)
+
+    def seen(self) -> list[Message]:
+        return [entry.message for entry in self.log.committed()]
+
+    def make(self, partitions: int, cleanup_policy: str) -> None:
+        self.log.shape = TickLogTopic(self.topic, partitions, cleanup_policy)
+
+    def configure(self, name: str, value: str) -> None:
+        assert name == "max.message.bytes"
+        assert self.log.shape is not None
+        self.log.shape = replace(self.log.shape, max_message_bytes=int(value))
+
+    def begin_foreign(self, messages: Sequence[Message]) -> None:
+        self.log.begin_foreign(*messages)
+
+    def end_foreign(self, *, committed: bool) -> None:
+        self.log.end_foreign(committed=committed)
+
+    def write_foreign(self, one: Message) -> None:
+        self.log.write_foreign(one)
+
+    def delete_before(self, offset: int) -> None:
+        self.log.truncate_before(offset)
+
+    def remake(self) -> None:
+        self.log.recreate()
+
+    def too_large(self) -> Message:
+        self.log.rejected_keys.add(b"large")
+        return Message(b"large", b"{}", "tick")
+
+    def end(self) -> int:
+        return self.log.end
 
     def free(self) -> None:
         """Nothing is open."""
 
     def stall(self) -> None:
-        self._log.unavailable = True
+        self.log.unavailable = True
 
     def lose_commits(self, *, lands: bool) -> None:
-        self._log.commit_faults.append(CommitFault.LANDS if lands else CommitFault.LOST)
+        self.log.commit_faults.append(CommitFault.LANDS if lands else CommitFault.LOST)
 
     def heal(self) -> None:
-        self._log.unavailable = False
+        self.log.unavailable = False
 
 
 class KafkaTickLogImplementation:
@@ -140,14 +185,14 @@ class KafkaTickLogImplementation:
         self._outsider: Producer | None = None
         self._subscriber: Consumer | None = None
 
-    def process(self) -> KafkaTickLog:
-        made = KafkaTickLog(self.topic, CLOCK, self.settings, SystemTime(), TIMEOUT_S, SETTLE_S)
+    def process(self, log: int = LOG) -> KafkaTickLog:
+        made = KafkaTickLog(self.topic, log, self.settings, SystemTime(), KEEP_MS, TIMEOUT_S, SETTLE_S)
         self._processes.append(made)
         return made
 
     def seen(self) -> list[Message]:
         consumer = self._consumer("read_committed")
-        consumer.assign([TopicPartition(self.topic, 0, 0)])
+        consumer.assign([TopicPartition(self.topic, LOG, OFFSET_BEGINNING)])
         found = []
         while True:
             got = consumer.poll(10.0)
@@ -163,7 +208,9 @@ class KafkaTickLogImplementation:
     def make(self, partitions: int, cleanup_policy: str) -> None:
         new = NewTopic(self.topic, partitions, 1, config={"cleanup.policy": cleanup_policy})
         self._admin.create_topics([new])[self.topic].result()
-        eventually(lambda: self.end() == 0, what="the topic to be known")
+        eventually(lambda: self.topic in self.topics(), what="the topic to be known")
+        if partitions > LOG:
+            eventually(lambda: self.end() == 0, what="the partition to be known")
 
     def config(self) -> dict[str, str]:
         """The topic's settings, as the broker describes them."""
@@ -199,18 +246,18 @@ class KafkaTickLogImplementation:
 
     def delete_before(self, offset: int) -> None:
         # A broker deletes no records from a topic that is only compacted.
-        self._set_policy("delete")
+        self.configure("cleanup.policy", "delete")
         eventually(lambda: self._delete_records(offset), what="the broker to delete records")
-        self._set_policy("compact")
+        self.configure("cleanup.policy", "compact")
 
     def remake(self) -> None:
         self._admin.delete_topics([self.topic])[self.topic].result()
         eventually(lambda: self.topic not in self.topics(), what="the topic to be gone")
-        self.make(1, "compact")
+        self.make(LOGS, "compact")
 
     def end(self) -> int:
         consumer = self._consumer("read_uncommitted")
-        _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
+        _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, LOG), timeout=10.0, cached=False)
         consumer.close()
         return end
 
@@ -218,7 +265,7 @@ class KafkaTickLogImplementation:
         """The last stable offset."""
         if self._subscriber is None:
             self._subscriber = self._consumer("read_committed")
-        _, end = self._subscriber.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=10.0, cached=False)
+        _, end = self._subscriber.get_watermark_offsets(TopicPartition(self.topic, LOG), timeout=10.0, cached=False)
         return end
 
     def free(self) -> None:
@@ -228,19 +275,22 @@ class KafkaTickLogImplementation:
         for process in self._processes:
             process.close()
 
-    def _set_policy(self, policy: str) -> None:
-        entry = ConfigEntry("cleanup.policy", policy, incremental_operation=AlterConfigOpType.SET)
+    def too_large(self) -> Message:
+        return Message(b"large", b"x" * 2_000_000, "tick")
+
+    def configure(self, name: str, value: str) -> None:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=[entry])
         (future,) = self._admin.incremental_alter_configs([resource]).values()
         future.result()
 
     def _delete_records(self, offset: int) -> bool:
-        (future,) = self._admin.delete_records([TopicPartition(self.topic, 0, offset)]).values()
+        (future,) = self._admin.delete_records([TopicPartition(self.topic, LOG, offset)]).values()
         return bool(future.result().low_watermark == offset)
 
     def _produce(self, producer: Producer, one: Message) -> None:
         headers: dict[str, str | bytes | None] | None = {"clocksvc-type": one.type} if one.type is not None else None
-        producer.produce(self.topic, one.value, one.key, partition=0, headers=headers)
+        producer.produce(self.topic, one.value, one.key, partition=LOG, headers=headers)
 
     def _consumer(self, isolation_level: str) -> Consumer:
         settings = {
@@ -274,8 +324,20 @@ class FaultyKafkaTickLog(KafkaTickLogImplementation):
 
 
 def writer(implementation: TickLogImplementation) -> TickLog:
-    """A process that may write."""
+    """A process that can write."""
     log, keep_alive = implementation.process(), KeepAliveCounter()
     log.ensure_topic(keep_alive)
     log.fence(keep_alive)
     return log
+
+
+def end_of(log: TickLog) -> int:
+    """The end of a log without open transactions."""
+    return log.bounds(KeepAliveCounter()).end
+
+
+def entries(log: TickLog) -> list[LogEntry]:
+    """All committed records."""
+    keep_alive = KeepAliveCounter()
+    first, end = log.bounds(keep_alive)
+    return log.read(first, end, keep_alive)
