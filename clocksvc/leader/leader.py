@@ -151,6 +151,7 @@ class Leader:
         result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
         self._lease.record_progress()
         self._last_error = None
+        _invalidate(self._statuses[name] for name in result.prepared)
         for name, hold in result.holds.items():
             self._statuses[name].publish(term.token, hold)
         better = successor(self._parts.log, self._lease.replica, result.reading.announcements)

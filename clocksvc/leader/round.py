@@ -52,11 +52,13 @@ class RoundResult:
     Attributes:
         wait_s: the seconds until the next round, unless the store notifies the leader earlier.
         holds: the hold of each clock that was evaluated, if it is visible to readers; else None.
+        prepared: the clocks whose part of the store was written again. It may have lost the leader's status, too.
         reading: what the round read.
     """
 
     wait_s: float
     holds: Mapping[str, Hold | None]
+    prepared: frozenset[str]
     reading: RoundReading
 
 
@@ -100,6 +102,7 @@ class Round:
         self._reading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
         self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
         self._holds: dict[str, Hold | None] = {}
+        self._prepared: set[str] = set()
         self._wait_s = IDLE_S
 
     def run(self) -> RoundResult:
@@ -119,7 +122,7 @@ class Round:
         if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
-        return RoundResult(self._wait_s, self._holds, self._reading)
+        return RoundResult(self._wait_s, self._holds, frozenset(self._prepared), self._reading)
 
     # -- what is to be done -----------------------------------------------------------------------------------------
 
@@ -323,6 +326,7 @@ class Round:
         else:
             self._restoration.drop(clock.spec.name)
         clock.prepared = True
+        self._prepared.add(clock.spec.name)
 
     def _write_roster(self, clock: ClockTerm, roster: Roster) -> None:
         """Write the complete roster to the store with a new generation, and with exclusions and pause."""

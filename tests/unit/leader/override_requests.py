@@ -45,5 +45,5 @@ def records(clock: FaultyClock) -> list[Record]:
 
 
 def controls(clock: FaultyClock) -> list[Record]:
-    """The tick log's control records."""
-    return [record for record in records(clock) if record.type == "control"]
+    """The tick log's control records that execute requests. Others contain a new roster."""
+    return [record for record in records(clock) if record.requests]

@@ -1,16 +1,9 @@
 """The tick log loses its last records while a leader runs: an unclean election, or a wiped disk."""
 
-import json
-
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
-from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, times
-
-
-def logged(clock: FaultyClock) -> list[str]:
-    """The times of the committed ticks."""
-    return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, times
 
 
 def test_a_running_leader_never_writes_after_a_gap() -> None:

@@ -1,7 +1,6 @@
 """A leader after a loss: of the previous leader, the lease, the store, the answer to a commit, or the tick log
 itself."""
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -11,12 +10,7 @@ from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
-
-
-def logged(clock: FaultyClock) -> list[str]:
-    """The times of the committed ticks, read from the log's bytes."""
-    return [json.loads(message.value or b"")["time"] for message in clock.log.committed()]
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, phase_of, times
 
 
 def test_a_successor_goes_on_where_the_log_ends() -> None:
@@ -139,7 +133,7 @@ def test_a_log_that_begins_above_zero_is_no_first_start() -> None:
     clock.log.truncate_before(clock.log.end)
     clock.store_server.wipe()
     clock.leader.leave()
-    clock.settle()
+    pass_time(clock, 4, clock.leader)
     clock.report(0, "2026-11-22T12:09:00Z")
 
     assert hold_of(clock)[0] is Reason.TICKLOG_TRUNCATED

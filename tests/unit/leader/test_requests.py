@@ -7,10 +7,11 @@ from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind, ResultKind
 from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.clocks import clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
+from tests.unit.leader.clocks import clock_with_ticks, hold_of, leases_of, minutes, pass_time, phase_of, times
 from tests.unit.leader.override_requests import Operator, controls, records
 
 pytestmark = pytest.mark.core
@@ -47,8 +48,8 @@ def test_ticks_go_on_without_an_excluded_partition() -> None:
     assert (answer.kind, answer.exclusions, answer.pause) == (DONE, (by_now(clock),), None)
     assert times(clock) == minutes(1, 2, 3, 4)
     assert [tick.excluded for tick in clock.ticks()] == [(), (EVENTS_1,), (EVENTS_1,), (EVENTS_1,)]
-    assert [record.type for record in records(clock)] == ["tick", "control", "tick", "tick", "tick"]
-    assert all(record.state.exclusions == (by_now(clock),) for record in records(clock)[1:])
+    assert [record.type for record in records(clock)] == ["control", "tick", "control", "tick", "tick", "tick"]
+    assert all(record.state.exclusions == (by_now(clock),) for record in records(clock)[2:])
     snapshot = clock.store.snapshot()
     assert (snapshot.exclusions, snapshot.excluded, snapshot.known) == ((by_now(clock),), 1, 1)
 
@@ -79,7 +80,7 @@ def test_an_included_partition_never_moves_the_clock_back() -> None:
     assert (answer.kind, answer.exclusions) == (DONE, ())
     clock.report(0, "2026-11-22T12:09:00Z")
     assert times(clock) == minutes(1, 2, 3, 4)
-    assert clock.store.read_progress(_token(clock), 3_000).lowest_ms == clock.store.partitions(None, 9)[1].raw_ms
+    assert _lowest_ms(clock) == clock.store.partitions(None, 9)[1].raw_ms
     clock.report(1, "2026-11-22T12:04:59Z")
     assert times(clock) == minutes(1, 2, 3, 4)
     clock.report(1, "2026-11-22T12:05:00Z")
@@ -229,7 +230,7 @@ def test_a_clock_that_holds_is_served(trouble: str) -> None:
         clock.topics.hide("events", 0)
         clock.time.advance(31)
     elif trouble == "config_conflict":
-        clock.store.announce("other", "another digest", 60_000)
+        leases_of(clock).announce(Announcement("other", {clock.spec.name: "another digest"}, None), 60_000, {})
     elif trouble == "ahead_of_time":
         clock.report(0, "2026-11-22T12:30:59Z")
         clock.report(1, "2026-11-22T12:30:59Z")
@@ -422,7 +423,8 @@ def test_a_flush_while_a_request_is_pending(when: str) -> None:
     if when == "before it is seen":
         clock.store_server.wipe()
     else:
-        clock.log.at = lambda step: clock.store_server.wipe() if step == "append.sent" else None
+        flushes = iter([clock.store_server.wipe])
+        clock.log.at = lambda step: next(flushes, lambda: None)() if step == "append.sent" else None
 
     clock.settle()
     clock.log.at = lambda _: None
@@ -471,7 +473,6 @@ def test_a_pause_keeps_ticks_from_a_store_that_was_rolled_back() -> None:
     assert [to_rfc3339(record.state.last_tick_ms or 0) for record in controls(clock)] == minutes(4)
 
 
-def _token(clock: FaultyClock) -> str:
-    lease = clock.store_server.copy_state().lease
-    assert lease is not None
-    return lease.token
+def _lowest_ms(clock: FaultyClock) -> int | None:
+    """The lowest raw timestamp on the roster in the store."""
+    return clock.store_server.content.clock(clock.spec.name).lowest_ms()

@@ -4,11 +4,12 @@ import threading
 
 import pytest
 
+from clocksvc.clock.logs import log_of
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.runner import LeaderThread
+from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
-from tests.faulty.store import FaultyStore
-from tests.unit.leader.clocks import clock_with_ticks, minutes, pass_time, phase_of, times
+from tests.unit.leader.clocks import clock_with_ticks, leases_of, minutes, pass_time, phase_of, times
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.core
 
 def started(clock: FaultyClock) -> LeaderThread:
     """A thread in which the clock's leader leads."""
-    thread = LeaderThread("clock", clock.leader, clock.store)
+    thread = LeaderThread(log_of(clock.spec.name), clock.leader, leases_of(clock))
     thread.start()
     eventually(lambda: phase_of(clock.leader) is Phase.LEADING, what="the leader to lead")
     return thread
@@ -36,16 +37,16 @@ def test_a_stopped_leader_releases_the_lease() -> None:
 
 
 def test_stop_does_not_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer does not delay the stop of the next clock."""
+    """A store that does not answer does not delay the stop of the next log."""
     clock = FaultyClock()
     thread = started(clock)
     answers, answered = threading.Event(), threading.Event()
 
-    def black_hole(_: FaultyStore) -> None:
+    def black_hole(_: MemoryLeases) -> None:
         answers.wait(20)
         answered.set()
 
-    monkeypatch.setattr(FaultyStore, "notify", black_hole)
+    monkeypatch.setattr(MemoryLeases, "notify", black_hole)
     thread.stop()
     left = thread.join(10)
     unanswered = not answered.is_set()
@@ -59,14 +60,14 @@ def test_stop_does_not_wait_for_the_store(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_defect_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """An unexpected exception is logged with its traceback, and the leader starts again with the lease."""
     clock = FaultyClock(now="2026-11-22T12:30:00Z")
-    read_progress = clock.store.read_progress
+    read_round = MemoryLeases.read_round
 
-    def fail_once(token: str, ttl_ms: int) -> object:
-        monkeypatch.setattr(clock.store, "read_progress", read_progress)
+    def fail_once(*_: object) -> object:
+        monkeypatch.setattr(MemoryLeases, "read_round", read_round)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(clock.store, "read_progress", fail_once)
-    thread = LeaderThread("clock", clock.leader, clock.store)
+    monkeypatch.setattr(MemoryLeases, "read_round", fail_once)
+    thread = LeaderThread(log_of(clock.spec.name), clock.leader, leases_of(clock))
     thread.start()
     eventually(lambda: "unexpected error, the thread continues" in caplog.messages, what="the defect to be logged")
     clock.time.advance(10)
@@ -80,11 +81,11 @@ def test_a_leader_that_starts_over_forgets_its_term_even_if_the_release_fails(mo
     """The term is discarded before the lease is released, and later ticks come as usual."""
     clock = clock_with_ticks(2)
 
-    def fail(token: str) -> None:
+    def fail(_: MemoryLeases, token: str) -> None:
         raise ZeroDivisionError(token)
 
     with monkeypatch.context() as broken:
-        broken.setattr(clock.store, "release_lease", fail)
+        broken.setattr(MemoryLeases, "release", fail)
         with pytest.raises(ZeroDivisionError):
             clock.leader.start_over()
     phase = phase_of(clock.leader)

@@ -1,6 +1,5 @@
 """A clock changes under its leader: interval, replicas that disagree, a recreated topic, dead consumers."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -11,13 +10,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, pass_time, times
-
-
-def detail_of(clock: FaultyClock) -> str:
-    """The detail of the hold that the leader published."""
-    hold = json.loads(clock.store.snapshot().leader_status or "{}")["hold"]
-    return "" if hold is None else str(hold["detail"])
+from tests.unit.leader.clocks import another_leader, clock_with_ticks, detail_of, hold_of, minutes, pass_time, times
 
 
 def handed_over(clock: FaultyClock, spec: ClockSpec) -> Leader:

@@ -1,28 +1,32 @@
 """Clocks that jump by minutes under a leader hide nothing."""
 
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.progress import Report
-from clocksvc.leader.context import LeaderDependencies
-from clocksvc.leader.leader import Leader
+from clocksvc.memory.leases import MemoryLeases
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
-from tests.faulty.store import FaultyStore
-from tests.faulty.tick_log import FaultyTickLog
-from tests.unit.leader.clocks import hold_of
+from tests.faulty.store import FaultyStoreServer
+from tests.unit.leader.clocks import another_leader, hold_of
 
 
-def _led_by(clock: FaultyClock, time: ManualTime, holder: str) -> Leader:
-    ids = iter(f"{number:012x}{ord(holder[0]):020x}" for number in range(1, 100))
-    parts = LeaderDependencies(clock.spec, clock.store, FaultyTickLog(clock.log), clock.topics, time, lambda: next(ids))
-    return Leader(parts, holder)
+class RecordedLeases(MemoryLeases):
+    """Leases that remember the newest token."""
+
+    token = ""
+
+    def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
+        self.token = token
+        return super().acquire(token, replica, ttl_ms)
 
 
 def test_a_leader_whose_clock_is_set_back_shows_its_hold() -> None:
     """Its last tick is then in its future. The time since that tick is measured with the monotonic clock, so the hold
     shows."""
     clock, time = FaultyClock(interval_seconds=1), ManualTime()
-    clock.leader = _led_by(clock, time, "wrong:1")
+    clock.leader = another_leader(clock, "wrong:1", time=time)
     clock.report(0, "2026-11-22T11:59:59Z")
     assert len(clock.ticks()) == 1
 
@@ -41,14 +45,15 @@ def test_a_store_that_lost_the_leaders_announcement_hides_no_conflict() -> None:
     """The store's clock jumps ahead: the leader's announcement has expired there, that of another configuration has
     not."""
     clock, time = FaultyClock(interval_seconds=1), ManualTime()
-    clock.store = FaultyStore(clock.spec.name, time)
-    clock.leader = _led_by(clock, clock.time, "leader:1")
+    server = FaultyStoreServer(time)
+    clock.store, leases = server.store(clock.spec.name), RecordedLeases(server.access, log_of(clock.spec.name))
+    clock.leader = another_leader(clock, "leader:1", store=clock.store, leases=leases, time=clock.time)
     clock.report(0, "2026-11-22T11:59:58Z")
     assert len(clock.ticks()) == 1
 
     time.set("2026-11-22T12:00:08Z")
-    clock.store.acquire_lease(f"{2:012x}{ord('l'):020x}", "leader:1", 3_000)
-    clock.store.announce("other:2 x", "another", 6_000)
+    leases.acquire(leases.token, "leader:1", 3_000)
+    leases.announce(Announcement("other:2 x", {clock.spec.name: "another"}, None), 6_000, {})
     clock.report(0, "2026-11-22T11:59:59Z")
 
     assert len(clock.ticks()) == 1
