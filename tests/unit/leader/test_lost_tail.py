@@ -1,7 +1,6 @@
 """The tick log loses its last records while a leader runs: an unclean election, or a wiped disk."""
 
 from clocksvc.clock.holds import Reason
-from tests.faulty.clock import FaultyClock
 from tests.preconditions import require
 from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, times
 

@@ -8,7 +8,6 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.errors import ChainBroken, Fenced
 from clocksvc.leader.leader import Phase
-from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, phase_of, times
 
