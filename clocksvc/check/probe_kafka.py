@@ -1,21 +1,27 @@
-"""Reads facts about the configured Kafka, and about each clock's topics, tick log and group. Writes nothing."""
+"""Reads facts about the configured Kafka, the tick log, and each clock's topics and group. Writes nothing."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from clocksvc.check import rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, problem
-from clocksvc.clock.log_record import Message, decode_message
+from clocksvc.clock.log_record import TICK, decode_message
+from clocksvc.clock.logs import LOGS, group_by_log
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import MetadataUnavailable, UnreadableRecord
+from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import NewestRecord, TopicFacts
+from clocksvc.kafka.cluster_facts import LogRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.settings import Settings
 
 SAMPLES_TIMEOUT_S = 5.0
-NEWEST_TIMEOUT_S = 2.0
+NEWEST_TIMEOUT_S = 3.0
+NEWEST_OFFSETS = 5_000
+"""How many offsets of each log are read. A leader writes the name of its installation at least every 2,000 records, and
+each transaction has one more offset."""
 RECORDS_PER_PARTITION = 1_000
 MAX_RECORDS = 50_000
 """How many records are read for the samples of all clocks. A broker needs one or two seconds for this number."""
@@ -34,6 +40,7 @@ def probe_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
 def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
     cluster = inspector.cluster()
     yield from rules_kafka.evaluate_cluster(cluster)
+    yield from _tick_log(inspector, settings, cluster.brokers, time)
     create_time_topics: list[tuple[ClockSpec, str, int]] = []
     for spec in settings.clock_specs().values():
         partitions: list[Partition] = []
@@ -48,45 +55,50 @@ def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterato
                 partitions += _partitions(topic, facts.partitions)
                 if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
                     create_time_topics.append((spec, topic, facts.partitions))
-        yield from _tick_log(inspector, spec, cluster.brokers, time)
         yield from _group(inspector, spec, partitions)
     yield from _samples(inspector, create_time_topics, time)
 
 
-def _tick_log(inspector: KafkaInspector, spec: ClockSpec, brokers: int, time: Time) -> Iterator[Finding]:
+def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time: Time) -> Iterator[Finding]:
+    tick_log = settings.tick_log
+    part = f"tick log {tick_log.topic}"
     try:
-        facts = inspector.topic(spec.tick_log)
+        facts = inspector.topic(tick_log.topic)
+        if facts is None and (reason := inspector.why_not_creatable(tick_log.topic)):
+            yield rules_kafka.tick_log_not_creatable(part, reason)
+            return
+        yield from rules_kafka.evaluate_tick_log(part, tick_log.topic, facts, brokers, tick_log.keep)
+        yield from _records(inspector, settings, part, facts, time)
     except MetadataUnavailable as error:
-        to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
-        yield problem(f"tick log {spec.tick_log}", str(error), to_do, spec.name)
-        return
-    if facts is None and (reason := inspector.why_not_creatable(spec.tick_log)):
-        yield rules_kafka.tick_log_not_creatable(spec, reason)
-        return
-    yield from rules_kafka.evaluate_tick_log(spec, facts, brokers)
-    yield _broker_time(inspector, spec, facts, time)
+        yield problem(part, str(error), "allow this user Read, Write, DescribeConfigs and Create on the topic")
+    with suppress(MetadataUnavailable):  # only dispatchers need permissions on this topic
+        topic = checkpoint_topic(tick_log.topic)
+        yield from rules_kafka.evaluate_checkpoint_topic(topic, inspector.topic(topic), brokers)
 
 
-def _broker_time(inspector: KafkaInspector, spec: ClockSpec, facts: TopicFacts | None, time: Time) -> Finding:
-    newest: NewestRecord | None = None
-    if facts is not None and facts.partitions == 1 and not facts.lacks("READ"):
-        try:
-            newest = inspector.newest(spec.tick_log, NEWEST_TIMEOUT_S)
-        except MetadataUnavailable as error:
-            text = f"its last record can't be read: {error}"
-            return problem(f"tick log {spec.tick_log}", text, "allow this user Read on the topic", spec.name)
-    appended_ms = None if newest is None else newest.appended_ms
-    return rules_kafka.evaluate_broker_time(spec.name, appended_ms, _emitted_ms(spec, newest), time.now_ms())
+def _records(
+    inspector: KafkaInspector, settings: Settings, part: str, facts: TopicFacts | None, time: Time
+) -> Iterator[Finding]:
+    """Evaluate the newest records of the logs of the configured clocks."""
+    records: list[LogRecord] = []
+    if facts is not None and facts.partitions == LOGS and not facts.lacks("READ"):
+        logs = group_by_log(settings.clocks)
+        records = inspector.tick_log(settings.tick_log.topic, logs.keys(), NEWEST_OFFSETS, NEWEST_TIMEOUT_S)
+    yield from rules_kafka.evaluate_installation(part, settings.redis.prefix, records)
+    yield rules_kafka.evaluate_broker_time(*_newest_tick(records), time.now_ms())
 
 
-def _emitted_ms(spec: ClockSpec, newest: NewestRecord | None) -> int | None:
-    if newest is None:
-        return None
-    try:
-        record = decode_message(spec.name, Message(newest.key, newest.value, newest.type))
-    except UnreadableRecord:
-        return None
-    return None if record.tick is None else record.tick.emitted_at_ms
+def _newest_tick(records: list[LogRecord]) -> tuple[int | None, int | None]:
+    """Return the times of the newest tick with a broker's timestamp: the broker's, and the leader's when it emitted it.
+
+    Both are None if there is no such tick.
+    """
+    for record in sorted(records, key=lambda one: one.appended_ms or 0, reverse=True):
+        if record.appended_ms is not None and record.message.type == TICK:
+            with suppress(UnreadableRecord):
+                tick = decode_message(record.message).tick
+                return record.appended_ms, None if tick is None else tick.emitted_at_ms
+    return None, None
 
 
 def _group(inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition]) -> Iterator[Finding]:

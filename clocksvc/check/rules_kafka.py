@@ -1,17 +1,21 @@
 """Evaluates a Kafka cluster, its consumer groups, tick logs and time. Does no I/O."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
+from clocksvc.clock.log_state import named_installation
+from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, TopicFacts
+from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
 MIN_VERSION = (3, 7)
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-"""Kafka's names of a leader's operations on its tick log. The transactional id is not tested, because that would fence
-the leader."""
+"""Kafka's names of a leader's operations on the tick log. The transactional ids are not tested, because a test would
+fence the leaders."""
 
 
 def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:
@@ -26,23 +30,49 @@ def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:
     return [ok("kafka", f"{text}, protocol of Kafka {release}")]
 
 
-def evaluate_tick_log(spec: ClockSpec, facts: TopicFacts | None, brokers: int) -> list[Finding]:
+def evaluate_tick_log(part: str, name: str, facts: TopicFacts | None, brokers: int, keep_ms: int) -> list[Finding]:
     """Test whether the tick log's topic could lose ticks, and whether this user has the permissions of a leader."""
-    part = f"tick log {spec.tick_log}"
     if facts is None:
-        return [ok(part, "does not exist yet: the clock's first leader creates it", spec.name)]
-    topic = _tick_log_topic(spec.tick_log, facts, brokers)
-    found = [_missing_operation(part, operation, spec) for operation in facts.lacks(*TICK_LOG_OPERATIONS)]
-    found += [problem(part, *_split(text), spec.name) for text in problems(topic)]
-    found += [warning(part, *_split(text), spec.name) for text in warnings(topic)]
-    return found or [ok(part, f"exists: one partition, cleanup.policy={topic.cleanup_policy}", spec.name)]
+        return [ok(part, "does not exist yet: the first leader creates it")]
+    topic = _internal_topic(TickLogTopic(name, min_compaction_lag_ms=keep_ms), facts, brokers)
+    found = [_missing_operation(part, operation) for operation in facts.lacks(*TICK_LOG_OPERATIONS)]
+    found += [problem(part, *_split(text)) for text in problems(topic)]
+    found += [warning(part, *_split(text)) for text in warnings(topic, keep_ms)]
+    return found or [ok(part, f"exists: {LOGS} partitions, cleanup.policy={topic.cleanup_policy}")]
 
 
-def tick_log_not_creatable(spec: ClockSpec, reason: str) -> Finding:
+def evaluate_checkpoint_topic(name: str, facts: TopicFacts | None, brokers: int) -> list[Finding]:
+    """Test whether the checkpoint topic could lose checkpoints. A dispatcher creates the topic if it is missing."""
+    if facts is None:
+        return []
+    topic = _internal_topic(TickLogTopic(name, kind="checkpoint topic"), facts, brokers)
+    return [problem(topic.kind + f" {name}", *_split(text)) for text in problems(topic)]
+
+
+def tick_log_not_creatable(part: str, reason: str) -> Finding:
     """Return the problem that the tick log does not exist and this user may not create it."""
     text = f"does not exist, and can't be created: {reason}"
-    to_do = "allow this user Create on the topic, or create it as docs/security.md describes"
-    return problem(f"tick log {spec.tick_log}", text, to_do, spec.name)
+    return problem(part, text, "allow this user Create on the topic, or create it as docs/security.md describes")
+
+
+def evaluate_installation(part: str, installation: str, records: Iterable[LogRecord]) -> list[Finding]:
+    """Test whether the tick log belongs to this installation.
+
+    Args:
+        installation: the prefix of this installation's keys in Redis.
+        records: the newest records of some logs, in order of offset within a log.
+    """
+    owners: dict[int, str] = {}
+    for record in records:
+        named = named_installation(record.message)
+        if named is not None:
+            owners[record.log] = named
+    others = sorted({owner for owner in owners.values() if owner != installation})
+    if others:
+        text = f"belongs to another installation: redis.prefix is {installation!r} here, but {others[0]!r} there"
+        to_do = "set tick_log.topic to a topic of this installation alone, or redis.prefix to that of the installation"
+        return [problem(part, text, to_do)]
+    return [ok(part, "belongs to this installation")] if owners else []
 
 
 def evaluate_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collection[Partition]) -> list[Finding]:
@@ -64,7 +94,7 @@ def evaluate_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collec
     return [*_members(spec, part, facts, partitions), *_offsets(spec, part, facts, partitions)]
 
 
-def evaluate_broker_time(clock: str, appended_ms: int | None, emitted_ms: int | None, now_ms: int) -> Finding:
+def evaluate_broker_time(appended_ms: int | None, emitted_ms: int | None, now_ms: int) -> Finding:
     """Compare the broker's time in the newest tick of the tick log with the leader's and this machine's time.
 
     The check writes no record. Therefore it can detect a broker whose time is behind only by comparison with the
@@ -79,17 +109,17 @@ def evaluate_broker_time(clock: str, appended_ms: int | None, emitted_ms: int | 
     to_do = "synchronize the clocks of brokers and replicas of clocksvc with NTP"
     if appended_ms is None or emitted_ms is None:
         text = "the brokers' clock can't be compared: the tick log has no tick with a broker's timestamp yet"
-        return ok(part, text, clock)
+        return ok(part, text)
     if appended_ms - now_ms >= MIN_SKEW_MS:
         text = f"the brokers' clock is {format_skew(appended_ms - now_ms)} this machine's, or more"
-        return warning(part, text, to_do, clock)
+        return warning(part, text, to_do)
     ahead_ms = appended_ms - emitted_ms
     if abs(ahead_ms) < MIN_SKEW_MS:
         text = "the brokers' clock and the leader's clock differed by less than a second at the last tick"
-        return ok(part, text, clock)
+        return ok(part, text)
     slow = ", unless the commit took that long" if ahead_ms > 0 else ""
     text = f"the brokers' clock was {format_skew(ahead_ms)} the leader's at the last tick{slow}"
-    return warning(part, text, to_do, clock)
+    return warning(part, text, to_do)
 
 
 def _members(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collection[Partition]) -> list[Finding]:
@@ -128,24 +158,22 @@ def _offsets(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collecti
     return [warning(part, text, to_do, spec.name)]
 
 
-def _missing_operation(part: str, operation: str, spec: ClockSpec) -> Finding:
+def _missing_operation(part: str, operation: str) -> Finding:
     name = operation.title().replace("_", "")
-    return problem(part, f"this user lacks {name}", f"allow this user {name} on the topic", spec.name)
+    return problem(part, f"this user lacks {name}", f"allow this user {name} on the topic")
 
 
-def _tick_log_topic(name: str, facts: TopicFacts, brokers: int) -> TickLogTopic:
+def _internal_topic(wanted: TickLogTopic, facts: TopicFacts, brokers: int) -> TickLogTopic:
     """Return the topic with its facts. A setting that Kafka does not list gets the wanted value."""
-    default = TickLogTopic(name)
-    return TickLogTopic(
-        name,
-        facts.partitions,
-        facts.cleanup_policy or default.cleanup_policy,
-        default.timestamp_type if facts.timestamp_type is None else facts.timestamp_type.value,
-        default.min_compaction_lag_ms if facts.min_compaction_lag_ms is None else facts.min_compaction_lag_ms,
-        facts.replication,
-        default.min_insync if facts.min_insync is None else facts.min_insync,
-        brokers,
-    )
+    known = {
+        "cleanup_policy": facts.cleanup_policy,
+        "timestamp_type": None if facts.timestamp_type is None else facts.timestamp_type.value,
+        "min_compaction_lag_ms": facts.min_compaction_lag_ms,
+        "max_message_bytes": facts.max_message_bytes,
+        "min_insync": facts.min_insync,
+    }
+    listed: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    return replace(wanted, partitions=facts.partitions, replication=facts.replication, brokers=brokers, **listed)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -66,13 +66,14 @@ def measure(partitions: Iterable[Sequence[int]]) -> OutOfOrderness:
 
 
 def evaluate_topic(spec: ClockSpec, topic: str, facts: TopicFacts | None) -> list[Finding]:
-    """Evaluate existence, timestamp type, permissions, retention and heartbeats of one topic."""
+    """Evaluate existence, id, timestamp type, permissions, retention and heartbeats of one topic."""
     part = f"topic {topic}"
     if facts is None:
         to_do = "create it, or correct clocks.topics; clocksvc does not create watched topics"
         return [problem(part, "Kafka does not list it, or this user may not describe it", to_do, spec.name)]
     return [
         ok(part, f"exists, {facts.partitions} partition{'s' * (facts.partitions != 1)}", spec.name),
+        *_topic_id(spec, part, facts),
         *_timestamp_type(spec, part, topic, facts),
         *_readable(spec, part, facts),
         *_retention(spec, part, topic, facts),
@@ -90,6 +91,19 @@ def evaluate_sample(
         text = "has no records yet, so the max_out_of_orderness that it needs can't be measured"
         return [ok(part, text, spec.name)]
     return [*_timestamps(spec, part, timestamps, now_ms), *_out_of_orderness(spec, part, sample)]
+
+
+def _topic_id(spec: ClockSpec, part: str, facts: TopicFacts) -> list[Finding]:
+    lost = "if it is deleted and created again, the progress in the old topic counts for it, and ticks can be early"
+    if facts.id and not spec.require_topic_ids:
+        text = f"has a topic id, but kafka.topic_ids is off: {lost}"
+        return [warning(part, text, "remove kafka.topic_ids from the configuration", spec.name)]
+    if facts.id:
+        return []
+    if not spec.require_topic_ids:
+        return [ok(part, f"has no topic id (kafka.topic_ids is off): {lost}", spec.name)]
+    to_do = "use brokers that give topic ids (Apache Kafka 2.8 or later), or accept this with kafka.topic_ids: off"
+    return [problem(part, f"has no topic id, so the clock holds: {lost}", to_do, spec.name)]
 
 
 def _timestamp_type(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -> list[Finding]:

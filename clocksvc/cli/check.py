@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: the configuration file and the output format."""
     parser.description = (
-        "Check configuration, Redis, Kafka, topics, consumer groups and tick logs, and print what is wrong and what to "
+        "Check configuration, Redis, Kafka, topics, consumer groups and the tick log. Print what is wrong and what to "
         "do about it. Changes nothing. Exit code 0: no problems (there may be warnings). 1: problems."
     )
     add_config(parser)
@@ -60,7 +60,7 @@ def _as_json(findings: "list[Finding]") -> str:
 def _as_text(findings: "list[Finding]") -> str:
     lines = []
     for finding in findings:
-        clock = f" ({finding.clock})" if finding.clock else ""
+        clock = f" ({finding.clock})" if finding.clock and finding.part != f"clock {finding.clock}" else ""
         lines.append(f"{finding.level.value:<8} {finding.part}{clock}: {finding.text}")
         if finding.to_do:
             lines.append(f"{'':<8} → {finding.to_do}")

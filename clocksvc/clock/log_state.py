@@ -68,8 +68,7 @@ class LogState:
             if clock is not None:
                 self.newest[clock] = message
         elif message.type == INSTALLATION:
-            named = _body(message).get("installation")
-            self.installation = named if isinstance(named, str) else self.installation
+            self.installation = named_installation(message) or self.installation
 
     def _end_snapshot(self, offset: int, message: Message) -> None:
         begin = _snapshot_begin(offset, message)
@@ -119,6 +118,12 @@ def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int
         *copies,
         Message(_SNAPSHOT_END_KEY, json.dumps(last).encode(), SNAPSHOT_END),
     ]
+
+
+def named_installation(message: Message) -> str | None:
+    """Return the installation that a record names; None if it is a record of another type."""
+    named = _body(message).get("installation") if message.type == INSTALLATION else None
+    return named if isinstance(named, str) else None
 
 
 def _fold(state: LogState, entries: Iterable[LogEntry]) -> LogState:

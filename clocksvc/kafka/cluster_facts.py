@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from clocksvc.clock.log_record import Message
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.topics import TimestampType
 
@@ -26,6 +27,7 @@ class TopicFacts:
     """A topic. A setting is None if Kafka does not list it.
 
     Attributes:
+        id: the topic's id; "" if the brokers give no topic ids.
         after_max_ms: `message.timestamp.after.max.ms`: how far a timestamp may be ahead of the broker's clock.
         retention_ms: -1 for no limit.
         replication: the number of replicas of the partition that has the fewest.
@@ -34,11 +36,13 @@ class TopicFacts:
     """
 
     partitions: int
+    id: str
     timestamp_type: TimestampType | None = None
     after_max_ms: int | None = None
     retention_ms: int | None = None
     cleanup_policy: str | None = None
     min_compaction_lag_ms: int | None = None
+    max_message_bytes: int | None = None
     replication: int = 1
     min_insync: int | None = None
     allowed: frozenset[str] | None = None
@@ -73,15 +77,13 @@ class GroupFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class NewestRecord:
-    """The newest committed record of a topic.
+class LogRecord:
+    """A committed record of the tick log.
 
     Attributes:
         appended_ms: the broker's time when it appended the record; None if the topic does not have LogAppendTime.
-        type: the value of the header `clocksvc-type`.
     """
 
+    log: int
     appended_ms: int | None
-    key: bytes | None
-    value: bytes | None
-    type: str | None
+    message: Message

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import Time
@@ -37,16 +37,14 @@ from clocksvc.kafka.client import (
     error_code,
     translate_errors,
 )
-from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, NewestRecord, TopicFacts
+from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
+from clocksvc.kafka.topics import topic_id
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 4.0
 _MARGIN_S = 1.0
-NEWEST_OFFSETS = 20
-"""The newest record is searched in this number of last offsets, because transaction markers have offsets, too."""
-
 FETCH_BYTES = 256 * 1024
 _RETRY_PAUSE_S = 0.2
 
@@ -107,11 +105,13 @@ class KafkaInspector:
         operations = described.authorized_operations
         return TopicFacts(
             partitions=len(described.partitions),
+            id=topic_id(described.topic_id),
             timestamp_type=None if timestamp_type is None else TimestampType(timestamp_type),
             after_max_ms=_number(config, "message.timestamp.after.max.ms"),
             retention_ms=_number(config, "retention.ms"),
             cleanup_policy=config.get("cleanup.policy"),
             min_compaction_lag_ms=_number(config, "min.compaction.lag.ms"),
+            max_message_bytes=_number(config, "max.message.bytes"),
             replication=min((len(one.replicas) for one in described.partitions), default=1),
             min_insync=_number(config, "min.insync.replicas"),
             allowed=frozenset(operation.name for operation in operations) if operations else None,
@@ -153,32 +153,20 @@ class KafkaInspector:
             newest: how many records of each partition are read.
             timeout_s: when this time is over, the timestamps that were read until then are returned.
         """
-        ends = self._offsets(partitions, _LATEST)
-        starts = self._offsets(partitions, _EARLIEST)
-        begins = {p: max(starts.get(p, 0), end - newest) for p, end in ends.items() if end > starts.get(p, 0)}
         timestamps: dict[Partition, list[int]] = {partition: [] for partition in partitions}
-        for message in self._read(begins, timeout_s):
+        for message in self._read_newest(partitions, newest, timeout_s):
             timestamps[_partition(message)].append(message.timestamp()[1])
         return timestamps
 
-    def newest(self, topic: str, timeout_s: float) -> NewestRecord | None:
-        """Return the newest committed record of partition 0; None if the last offsets contain no committed record."""
-        partition = Partition(topic, 0)
-        end = self._offsets([partition], _LATEST).get(partition, 0)
-        start = self._offsets([partition], _EARLIEST).get(partition, 0)
-        begin = max(start, end - NEWEST_OFFSETS)
-        messages = self._read({partition: begin} if end > begin else {}, timeout_s)
-        if not messages:
-            return None
-        last = messages[-1]
-        timestamp_type, timestamp_ms = last.timestamp()
-        record_type = dict(last.headers() or []).get(TYPE_HEADER)
-        return NewestRecord(
-            timestamp_ms if timestamp_type == _LOG_APPEND_TIME else None,
-            last.key(),
-            last.value(),
-            None if record_type is None else record_type.decode(errors="replace"),
-        )
+    def tick_log(self, topic: str, logs: Collection[int], newest: int, timeout_s: float) -> list[LogRecord]:
+        """Return the committed records at the newest offsets of some logs, in order of offset within a log.
+
+        Args:
+            newest: how many offsets of each log are read. Transaction markers have offsets, too.
+            timeout_s: when this time is over, the records that were read until then are returned.
+        """
+        partitions = [Partition(topic, log) for log in logs]
+        return [_log_record(message) for message in self._read_newest(partitions, newest, timeout_s)]
 
     def _committed(self, group: str) -> dict[Partition, int]:
         wanted = [ConsumerGroupTopicPartitions(group)]
@@ -211,6 +199,13 @@ class KafkaInspector:
             ).offset
             for one, future in futures.items()
         }
+
+    def _read_newest(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> list[Any]:
+        """Return the records at the newest offsets of each partition, in order of offset within a partition."""
+        ends = self._offsets(partitions, _LATEST)
+        starts = self._offsets(partitions, _EARLIEST)
+        begins = {p: max(starts.get(p, 0), end - newest) for p, end in ends.items() if end > starts.get(p, 0)}
+        return self._read(begins, timeout_s)
 
     def _read(self, begins: Mapping[Partition, int], timeout_s: float) -> list[Any]:
         """Return all records from these offsets to the partitions' ends, or those that were read before the timeout."""
@@ -281,6 +276,16 @@ class KafkaInspector:
 def _partition(one: Any) -> Partition:
     topic, number = one.topic, one.partition
     return Partition(topic() if callable(topic) else topic, number() if callable(number) else number)
+
+
+def _log_record(message: Any) -> LogRecord:
+    timestamp_type, timestamp_ms = message.timestamp()
+    record_type = dict(message.headers() or []).get(TYPE_HEADER)
+    return LogRecord(
+        message.partition(),
+        timestamp_ms if timestamp_type == _LOG_APPEND_TIME else None,
+        Message(message.key(), message.value(), None if record_type is None else record_type.decode(errors="replace")),
+    )
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:

@@ -7,16 +7,18 @@ import pytest
 from clocksvc.check import probe_redis, rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
 from clocksvc.check.rules_topic import OutOfOrderness, measure
+from clocksvc.clock.log_record import Message
+from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, TopicFacts
+from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.redis.diagnostics import RedisFacts
 
 pytestmark = pytest.mark.core
 
 OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
-SPEC = ClockSpec("checkins", ("ingest",), "consumers", "checkins-ticks", heartbeat=HeartbeatSpec())
+SPEC = ClockSpec("checkins", ("ingest",), "consumers", heartbeat=HeartbeatSpec())
 PARTITIONS = [Partition("ingest", number) for number in range(3)]
 CREATE, APPEND = TimestampType.CREATE_TIME, TimestampType.LOG_APPEND_TIME
 NOW_MS = 1_795_348_800_000
@@ -62,7 +64,7 @@ def test_kafka_version(protocol: str | None, level: Level) -> None:
     assert worst(rules_kafka.evaluate_cluster(ClusterFacts("abc", 3, protocol))) is level
 
 
-GOOD_TOPIC = TopicFacts(3, APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
+GOOD_TOPIC = TopicFacts(3, "id-1", APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,24 @@ GOOD_TOPIC = TopicFacts(3, APPEND, 60_000, 7 * 24 * HOUR_MS, "delete")
         (replace(GOOD_TOPIC, cleanup_policy="compact"), PROBLEM, "heartbeat.key"),
         (replace(GOOD_TOPIC, cleanup_policy="compact", retention_ms=60_000), PROBLEM, "heartbeat.key"),
         (replace(GOOD_TOPIC, partitions=1), OK, "1 partition"),
+        (replace(GOOD_TOPIC, id=""), PROBLEM, "accept this with kafka.topic_ids: off"),
     ],
 )
 def test_watched_topic(facts: TopicFacts | None, level: Level, words: str) -> None:
-    """Existence, timestamp type, limit of timestamps, retention, and whether Kafka accepts heartbeats."""
+    """Existence, id, timestamp type, limit of timestamps, retention, and whether Kafka accepts heartbeats."""
     findings = rules_topic.evaluate_topic(SPEC, "ingest", facts)
+
+    assert worst(findings) is level
+    assert words in texts_of(findings, level)
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "level", "words"), [("", OK, "ticks can be early"), ("id-1", WARNING, "remove kafka.topic_ids")]
+)
+def test_topics_without_ids_can_be_accepted(topic_id: str, level: Level, words: str) -> None:
+    """The finding states which guarantee is lost. If the brokers give ids, the setting should be removed."""
+    spec = replace(SPEC, require_topic_ids=False)
+    findings = rules_topic.evaluate_topic(spec, "ingest", replace(GOOD_TOPIC, id=topic_id))
 
     assert worst(findings) is level
     assert words in texts_of(findings, level)
@@ -162,7 +177,8 @@ def test_out_of_orderness(partitions: list[list[int]], seen: OutOfOrderness, rec
     assert measured.recommended_ms == recommended_s * 1000
 
 
-GOOD_LOG = TopicFacts(1, APPEND, None, -1, "compact", 30 * 24 * HOUR_MS, 3, 2)
+KEEP_MS = 30 * 24 * HOUR_MS
+GOOD_LOG = TopicFacts(16, "id-2", APPEND, None, -1, "compact", KEEP_MS, 1_048_588, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -171,20 +187,59 @@ GOOD_LOG = TopicFacts(1, APPEND, None, -1, "compact", 30 * 24 * HOUR_MS, 3, 2)
         (None, OK, "creates it"),
         (GOOD_LOG, OK, "cleanup.policy=compact"),
         (replace(GOOD_LOG, partitions=3), PROBLEM, "has 3 partitions"),
+        (replace(GOOD_LOG, max_message_bytes=10_000), PROBLEM, "max.message.bytes="),
         (replace(GOOD_LOG, cleanup_policy="delete"), PROBLEM, "cleanup.policy=compact"),
         (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete its newest record"),
         (replace(GOOD_LOG, timestamp_type=CREATE), WARNING, "message.timestamp.type=LogAppendTime"),
         (replace(GOOD_LOG, min_compaction_lag_ms=0), WARNING, "min.compaction.lag.ms="),
+        (replace(GOOD_LOG, min_compaction_lag_ms=KEEP_MS - 1), WARNING, f"min.compaction.lag.ms={KEEP_MS}"),
+        (replace(GOOD_LOG, allowed=frozenset({"READ", "WRITE"})), PROBLEM, "lacks DescribeConfigs"),
         (replace(GOOD_LOG, replication=1), WARNING, "kafka-reassign-partitions"),
     ],
 )
 def test_tick_log(facts: TopicFacts | None, level: Level, words: str) -> None:
     """Evaluated by `tick_log_topic`; check adds a level."""
-    findings = rules_kafka.evaluate_tick_log(SPEC, facts, brokers=3)
+    findings = rules_kafka.evaluate_tick_log("tick log t", "t", facts, brokers=3, keep_ms=KEEP_MS)
 
     assert worst(findings) is level
     assert words in texts_of(findings, level)
     assert all(one.to_do for one in findings if one.level is not OK)
+
+
+def test_checkpoint_topic() -> None:
+    """It must have the partitions of the tick log. It is compacted sooner. A missing one is created."""
+    good = replace(GOOD_LOG, min_compaction_lag_ms=0)
+    (finding,) = rules_kafka.evaluate_checkpoint_topic("t-checkpoints", replace(good, partitions=1), brokers=3)
+
+    assert (finding.level, finding.part) == (PROBLEM, "checkpoint topic t-checkpoints")
+    assert "has 1 partitions, wanted 16" in finding.text
+    assert rules_kafka.evaluate_checkpoint_topic("t-checkpoints", good, brokers=3) == []
+    assert rules_kafka.evaluate_checkpoint_topic("t-checkpoints", None, brokers=3) == []
+
+
+def records_of(*installations: str) -> list[LogRecord]:
+    """The records of one log, with a snapshot of each installation."""
+    messages = [message for name in installations for message in snapshot_messages(name, {}, 0, complete=True)]
+    return [LogRecord(3, NOW_MS, message) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("records", "levels"),
+    [
+        ([], []),
+        ([LogRecord(3, NOW_MS, Message(b"checkins", b"{}", "tick"))], []),
+        (records_of("ours"), [OK]),
+        (records_of("theirs", "ours"), [OK]),
+        (records_of("ours", "theirs"), [PROBLEM]),
+        ([*records_of("ours"), *[replace(record, log=4) for record in records_of("theirs")]], [PROBLEM]),
+    ],
+)
+def test_installation_of_the_tick_log(records: list[LogRecord], levels: list[Level]) -> None:
+    """The newest record of each log counts. A log of another installation holds all of its clocks."""
+    findings = rules_kafka.evaluate_installation("tick log t", "ours", records)
+
+    assert [finding.level for finding in findings] == levels
+    assert all("'theirs' there" in finding.text for finding in findings if finding.level is PROBLEM)
 
 
 ALL = frozenset(PARTITIONS)
@@ -254,7 +309,7 @@ def test_store_clock(ahead_ms: int, level: Level, words: str) -> None:
 )
 def test_brokers_clock(appended_ms: int | None, emitted_ms: int | None, level: Level, words: str) -> None:
     """Compared by the last tick, because check writes no record."""
-    finding = rules_kafka.evaluate_broker_time("checkins", appended_ms, emitted_ms, NOW_MS)
+    finding = rules_kafka.evaluate_broker_time(appended_ms, emitted_ms, NOW_MS)
 
     assert finding.level is level
     assert words in finding.text

@@ -29,7 +29,6 @@ class Workspace:
         self.clock: dict[str, Any] = {
             "topics": [self.topic],
             "group": self.group,
-            "tick_log": self.log,
             "interval": "1s",
             "heartbeat": {"every": "1s"},
         }
@@ -37,6 +36,7 @@ class Workspace:
         self.settings: dict[str, Any] = {
             "redis": {"url": redis_url, "prefix": prefix},
             "kafka": {"bootstrap.servers": bootstrap},
+            "tick_log": {"topic": self.log},
             "clocks": {"checkins": self.clock},
             "api": {"port": self.port},
         }

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from clocksvc.check.finding import ok
 from clocksvc.cli.main import main
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.time import SystemTime
@@ -148,7 +149,7 @@ def test_misspelt_group_and_group_that_reads_elsewhere(
 
 @pytest.mark.servers
 def test_tick_log_of_a_shape_that_loses_ticks(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Three partitions and a deleting policy are two problems."""
+    """A wrong number of partitions and a deleting policy are two problems."""
     workspace.create_topic(message_timestamp_type="LogAppendTime")
     workspace.create_topic(workspace.log, partitions=3, cleanup_policy="delete")
 
@@ -271,6 +272,18 @@ def test_text_for_people(offline_workspace: Workspace, capsys: pytest.CaptureFix
     assert lines[0].split()[:2] == ["ok", "configuration:"]
     assert lines[-1] == "2 problems, 0 warnings"
     assert sum("→" in line for line in lines) == 2
+
+
+def test_a_clock_is_named_once(
+    offline_workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line names the clock that a finding is about, unless the part is the clock itself."""
+    findings = [ok("clock checkins", "led by a", "checkins"), ok("topic t", "exists", "checkins")]
+    monkeypatch.setattr("clocksvc.check.run.run", lambda *_: findings)
+    main(["check", *offline_workspace.write()])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["ok       clock checkins: led by a", "ok       topic t (checkins): exists"]
 
 
 def test_without_a_configuration(

@@ -145,7 +145,7 @@ def test_init_with_invalid_arguments(
 def test_heartbeat_into_every_partition(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """One record each, marked as a heartbeat, with the current time; a clock without heartbeats gets none."""
     workspace.create_topic(message_timestamp_type="CreateTime")
-    workspace.settings["clocks"]["quiet"] = workspace.clock | {"heartbeat": None, "tick_log": f"{workspace.log}-2"}
+    workspace.settings["clocks"]["quiet"] = workspace.clock | {"heartbeat": None}
     before_ms = now_s() * 1000
 
     assert main(["heartbeat", "--json", *workspace.write()]) == 0
