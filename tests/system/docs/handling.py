@@ -91,7 +91,7 @@ RULES: list[tuple[str, str, Handling]] = [
         r"(export|clocksvc check|clocksvc serve|python topic\.py|python consumer\.py).*",
         Setup(),
     ),
-    (r"docs/quick-start\.md", r"python -c .*", Run()),
+    (r".*", r"python -c .*", Run()),
     (r".*", r"clocksvc serve", Setup()),
     (r".*", r"(CLOCKSVC_CONFIG=clocksvc\.yaml )?celery -A clocksvc (worker|beat)( --loglevel INFO)?", Setup()),
     (r".*", r"clocksvc init|clocksvc wait … && \./job|celery beat|celery -A clocksvc|helm (test|uninstall)", NAMED),

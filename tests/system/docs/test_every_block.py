@@ -41,6 +41,17 @@ JUDGED = {
     ): "tests/system/docs/test_moving_over.py::test_compared_tick_by_tick",
     ("docs/sizing.md", "python", "sizing.py"): "tests/system/docs/test_facts.py::test_sizes_are_what_the_formulas_say",
     (
+        "docs/reading-ticks.md",
+        "python",
+        "read_ticks.py",
+    ): "tests/system/docs/test_reading_ticks.py::test_the_python_reader",
+    ("docs/reading-ticks.md", "java", "ReadTicks.java"): "tests/system/docs/test_reading_ticks.py::test_the_java_reader",
+    (
+        "docs/reading-ticks.md",
+        "json",
+        None,
+    ): "tests/system/docs/test_reading_ticks.py::test_the_value_on_the_page_follows_the_schema",
+    (
         "docs/security.md",
         "text",
         None,

@@ -33,6 +33,7 @@ STATES = st.builds(
     last_emitted_ms=st.none() | MOMENTS,
     exclusions=st.lists(st.builds(Exclusion, PARTITIONS, st.text(), MOMENTS, st.text()), max_size=3).map(tuple),
     pause=st.none() | st.builds(Pause, st.text(), MOMENTS, st.text()),
+    group=st.text(),
     topics=st.dictionaries(TOPICS, st.builds(TopicMetadata, st.text(), st.integers(0, 10_000)), max_size=3),
     config_digest=st.text(),
 )
