@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import LogEntry, Message
+from clocksvc.clock.log_record import SNAPSHOT, LogEntry, Message
 from clocksvc.errors import Fenced, OffsetGap, OpenTransaction, OutcomeUnknown, RecordRejected, TickLogUnavailable
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
 from clocksvc.kafka.tick_log_topic import TickLogTopic, raise_if_unsafe
@@ -46,7 +46,7 @@ class FaultyLog(MemoryLog):
         torn: for the next transactions, in order: a delayed request ends a part of it.
         stale_ends: for the next answers of `bounds` and `stable_bounds`, in order: how many of the newest transactions
             are missing in the answer, as in the answer of a deposed partition leader.
-        rejected_keys: brokers reject records with these keys.
+        rejected_keys: brokers reject records with these keys. Copies in snapshots were accepted before, and are again.
         at: is called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
@@ -233,11 +233,11 @@ class FaultyTickLog(MemoryTickLog):
 
     def _send(self, messages: Sequence[Message], epoch: int | None) -> list[int]:
         """Write the records, and return their offsets."""
-        rejected = [message.key for message in messages if message.key in self._log.rejected_keys]
+        rejected = [one for one in messages if one.key in self._log.rejected_keys and one.type != SNAPSHOT]
         if rejected:
-            self._log.begin_own([message for message in messages if message.key not in self._log.rejected_keys])
+            self._log.begin_own([message for message in messages if message not in rejected])
             self._log.end_own(committed=False)
-            raise RecordRejected(rejected)
+            raise RecordRejected([message.key for message in rejected])
         torn = self._log.torn.pop(0) if self._log.torn else None
         if torn is None:
             return self._write(messages)
