@@ -45,7 +45,11 @@ JUDGED = {
         "python",
         "read_ticks.py",
     ): "tests/system/docs/test_reading_ticks.py::test_the_python_reader",
-    ("docs/reading-ticks.md", "java", "ReadTicks.java"): "tests/system/docs/test_reading_ticks.py::test_the_java_reader",
+    (
+        "docs/reading-ticks.md",
+        "java",
+        "ReadTicks.java",
+    ): "tests/system/docs/test_reading_ticks.py::test_the_java_reader",
     (
         "docs/reading-ticks.md",
         "json",
