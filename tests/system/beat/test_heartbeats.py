@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from clocksvc.celery.application import build
+from clocksvc.clock.logs import log_of
 from clocksvc.dev.child_process import ChildProcess
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.counters import Counters
@@ -152,7 +153,7 @@ def test_the_leaders_metrics_include_the_workers_heartbeats(programs: HeartbeatP
     store = open_store(settings, spec)
     metrics = Metrics(["steady"])
     metrics.watch([ClockView(spec, store, TickFeed("steady", store, SystemTime()), SystemTime())])
-    metrics.leading("steady", True)
+    metrics.leading(log_of("steady"), True)
 
     def value(series: str) -> float:
         return float(metrics.render()[0].decode().split(f"\n{series} ", 1)[1].split("\n", 1)[0])

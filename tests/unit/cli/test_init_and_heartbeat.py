@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc import is_heartbeat
 from clocksvc.cli.main import main
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.progress import Report
@@ -26,8 +27,8 @@ def now_s() -> int:
     return time.time_ns() // 1_000_000_000
 
 
-def records(workspace: Workspace, topic: str, count: int, partition: int = 0) -> list[Any]:
-    """The first `count` committed records of a partition."""
+def records(workspace: Workspace, topic: str, count: int, partition: int = 0, *, key: bytes | None = None) -> list[Any]:
+    """The first `count` committed records of a partition, or those with this key."""
     consumer = Consumer(
         {"bootstrap.servers": workspace.bootstrap, "group.id": "reads", "enable.auto.commit": False}
         | {"isolation.level": "read_committed"}
@@ -37,7 +38,7 @@ def records(workspace: Workspace, topic: str, count: int, partition: int = 0) ->
 
     def enough() -> bool:
         message = consumer.poll(0.2)
-        if message is not None and message.error() is None:
+        if message is not None and message.error() is None and key in (None, message.key()):
             found.append(message)
         return len(found) >= count
 
@@ -66,7 +67,8 @@ def state(workspace: Workspace) -> dict[str, Any]:
 
 
 def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """It writes a control record and no tick; then the clock begins with the boundary after T."""
+    """Without a running service it leads until a control record is committed, and releases the lease; then the clock
+    begins with the boundary after T."""
     workspace.create_topic(message_timestamp_type="LogAppendTime")
     config = workspace.write()
     begin_s = now_s() - 20
@@ -74,12 +76,17 @@ def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.Capture
     assert main(["init", "checkins", "--last-tick", str(begin_s), "--json", *config]) == 0
 
     shown = json.loads(capsys.readouterr().out)
-    record = records(workspace, workspace.log, 1)[0]
+    _, record = records(
+        workspace, workspace.log, 2, log_of("checkins"), key=b"checkins"
+    )  # the first one has the roster
     body = json.loads(record.value())
-    assert record.key() == b"checkins"
     assert dict(record.headers())["clocksvc-type"] == b"control"
     assert body["state"]["last_tick"] == shown["last_tick"]
     assert "timestamp_seconds" not in body
+    assert [request["kind"] for request in body["requests"]] == ["init"]
+    store = open_redis_store(workspace.redis_url, "checkins", workspace.prefix)
+    assert store.snapshot().leader is None
+    store.close()
 
     workspace.start("serve", *config)
     wait_ready(workspace)

@@ -125,7 +125,7 @@ def test_wrong_usage(command: list[str], capsys: Captured) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_leader(clock_fixture: ClockFixture, command: list[str], capsys: Captured) -> None:
     """Exit code 1; the error says that nothing has changed."""
-    clock_fixture.store.release_lease(TOKEN)
+    clock_fixture.leases.release(TOKEN)
 
     assert main([*command, *WHY]) == 1
 

@@ -106,7 +106,7 @@ def test_reports_by_http() -> None:
 
         assert reporter.close()
 
-    clock_fixture.store.broken = False
+    clock_fixture.server.broken = False
     counters = clock_fixture.store.counters()
     raw = {clock.partition: clock.raw_ms for clock in clock_fixture.store.partitions(None, 10)}
 

@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.progress import PartitionClock
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
@@ -23,8 +26,10 @@ CPU_S = 0.2
 @pytest.mark.servers
 def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefix: str) -> None:
     """Reading from a real Valkey and rendering take less than 200 ms of processor time."""
-    store = open_redis_store(f"{redis_url}?prefix={key_prefix}", "checkins")
-    write_roster(store, PARTITIONS)
+    connection = RedisConnection(parse_redis_url(redis_url))
+    server = RedisStoreServer(connection, key_prefix)
+    store = server.store("checkins")
+    write_roster(store, PARTITIONS, leases=server.leases(log_of("checkins")))
     for first in range(0, PARTITIONS, 1_000):
         report(store, *range(first, first + 1_000))
     metrics = watching(FakeClockView(store=store))
@@ -34,7 +39,7 @@ def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefi
         began = time.process_time()
         page, _ = metrics.render()
         took.append(time.process_time() - began)
-    store.close()
+    connection.close()
 
     assert page.count(b"clocksvc_partition_clock_timestamp_seconds{") == PARTITIONS
     assert min(took) < CPU_S

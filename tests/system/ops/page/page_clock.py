@@ -18,6 +18,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import TickFeed
 from tests.faulty.store import FaultyStore
 from tests.waiting import eventually
@@ -35,7 +36,6 @@ class PageClock:
             name,
             (TOPIC,),
             GROUP,
-            f"{name}-ticks",
             interval_ms=self.interval_ms,
             max_out_of_orderness_ms=self.late_ms,
             heartbeat=HeartbeatSpec(self.interval_ms),
@@ -44,10 +44,11 @@ class PageClock:
         self.store = FaultyStore(name, self.time)
         self.feed = TickFeed(name, self.store, self.time)
         self.view = ClockView(self.spec, self.store, self.feed, self.time)
-        self.store.acquire_lease(TOKEN, "clocksvc-7c9f-x2x:1", _NEVER_EXPIRES_MS)
+        self.store.leases.acquire(TOKEN, "clocksvc-7c9f-x2x:1 1", _NEVER_EXPIRES_MS)
         bounds = ClockParameters(GROUP, (TOPIC,), self.interval_ms, self.late_ms, 60_000)
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
         self.roster()
+        self.store.begin(TOKEN, None, restoring=False)
         self.publish_hold(None)
         self.store.count_heartbeats({"delivered": partitions * 60}, success=True)
 
@@ -83,18 +84,20 @@ class PageClock:
         last_ms = self._boundary_ms(self.now_ms() - round(until_s * 1000))
         times = [last_ms - self.interval_ms * ago for ago in range(ticks - 1, -1, -1)]
         late = {ago - n: n for ago, length in holds for n in range(length)}
-        made, previous_ms = [], times[0] - self.interval_ms
+        first_ms = times[0] - self.interval_ms
+        made, previous_ms = [], first_ms
         for ago, at_ms in zip(range(ticks - 1, -1, -1), times, strict=True):
             waited = next((length for since, length in holds if since - length < ago <= since), 0)
             left = waited - late.get(ago, 0)
             emitted_ms = at_ms + self.late_ms + 40 + max(0, left) * self.interval_ms
             made.append(Tick(self.spec.name, at_ms, previous_ms, self.interval_ms, emitted_ms))
             previous_ms = at_ms
-        self.store.rebuild(TOKEN, made, None)
+        self.store.begin(TOKEN, first_ms, restoring=False)
+        self.store.publish(TOKEN, made)
 
     def tick(self, excluded: Sequence[Partition] = ()) -> int:
         """Publish every tick that is due; returns the last one's time in seconds."""
-        last = self.store.last_tick()
+        last = self.store.bounds().last
         due_ms = self._boundary_ms(self.now_ms())
         at_ms, made = due_ms if last is None else last.at_ms + self.interval_ms, []
         previous_ms = None if last is None else last.at_ms
@@ -142,20 +145,20 @@ def start_server(*clocks: PageClock, tokens: Sequence[Token] = (), port: int = 0
 @contextmanager
 def feeds_running(*clocks: PageClock) -> Iterator[None]:
     """Run the clocks' feeds until the end of the block, independent of servers."""
-    threads = [clock.feed.thread() for clock in clocks]
-    for thread in threads:
-        thread.start()
+    followers = [
+        NoticeFollower([clock.feed], clock.store.server.notices([clock.spec.name]), clock.time) for clock in clocks
+    ]
+    for follower in followers:
+        follower.start()
     try:
         for clock in clocks:
             eventually(lambda clock=clock: clock.feed.ready, what="the feed to have read")  # type: ignore[misc]
         yield
     finally:
-        for thread in threads:
-            thread.stop()
-        for clock in clocks:
-            clock.store.broken = True  # ends a read that waits for ticks
-        for thread in threads:
-            thread.join(20)
+        for follower in followers:
+            follower.stop()
+        for follower in followers:
+            follower.join(20)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def test_a_store_out_of_reach_is_a_hold_with_its_advice(browser: Browser) -> Non
     clock.report()
     with page_served(clock) as shown, opened(browser, shown.url, fake_time=True) as seen:
         expect(seen.page.locator("#Link")).to_have_text("live")
-        clock.store.broken = True
+        clock.store.server.broken = True
         seen.skip_to_next_poll()
 
         expect(seen.page.locator("#Sentence")).to_contain_text("Reason: store_unavailable", timeout=SOON_MS)
