@@ -56,7 +56,7 @@ class NotRun:
 Handling = Run | Follow | Setup | Target | Elsewhere | NotRun
 
 FRESH = (
-    ("CLOCKSVC_CLOCKS__CHECKINS__TICK_LOG", "{prefix}-fresh-{number}"),
+    ("CLOCKSVC_TICK_LOG__TOPIC", "{prefix}-fresh-{number}"),
     ("CLOCKSVC_REDIS__PREFIX", "{prefix}-fresh-{number}"),
 )
 """A new tick log and new keys: `init` is for a clock without a tick, and the installation's clock has some."""

@@ -40,7 +40,7 @@ def documented(
     """The page's names in servers of this test; the interval is a minute."""
     made = DocumentedInstallation(tmp_path, bootstrap, valkey.url, key_prefix)
     made.names |= {"monitors-clock-tick": f"{key_prefix}-old-ticks"}
-    del made.environ["CLOCKSVC_CLOCKS__CHECKINS__INTERVAL"], made.environ["CLOCKSVC_CLOCKS__CHECKINS__TICK_LOG"]
+    del made.environ["CLOCKSVC_CLOCKS__CHECKINS__INTERVAL"]
     create_topic(bootstrap, made.named("ingest-checkins"), PARTITIONS, "LogAppendTime")
     yield made
     made.close()
@@ -49,9 +49,7 @@ def documented(
 def serve(documented: DocumentedInstallation, block: int, clock: str) -> None:
     """Write one of the page's configurations, with a tick log for this test."""
     documented.write("clocksvc.yaml", blocks(PAGE, "yaml")[block].text)
-    documented.environ[f"CLOCKSVC_CLOCKS__{clock.upper().replace('-', '_')}__TICK_LOG"] = (
-        f"{documented.prefix}-{clock}-ticks"
-    )
+    documented.environ["CLOCKSVC_TICK_LOG__TOPIC"] = f"{documented.prefix}-{clock}-ticks"
     documented.environ["CLOCKSVC_CONFIG"] = "clocksvc.yaml"
 
 

@@ -90,7 +90,8 @@ def test_two_installations_on_one_log() -> None:
 
     status = json.loads(second.store.snapshot().leader_status or "{}")
     assert status["hold"]["reason"] == "store_mismatch"
-    assert "'memory'" in status["hold"]["detail"] and "'other'" in status["hold"]["detail"]
+    assert "'memory'" in status["hold"]["detail"]
+    assert "'other'" in status["hold"]["detail"]
     assert len(first.log.entries) == before
     first.report(0, minutes(4)[0])
     assert logged_times(first.log, first.spec.name) == minutes(1, 2, 3, 4)
