@@ -207,7 +207,7 @@ class Leader:
             return self._step_back()
         if isinstance(error, RecordRejected):
             self._blame(error)
-        if not isinstance(error, MetadataUnavailable) or self._term is None or self._term.writing:
+        if not isinstance(error, MetadataUnavailable | StoreMismatch) or self._term is None or self._term.writing:
             self._enter(Phase.FENCING)
         if isinstance(error, OutcomeUnknown | OffsetGap | RecordRejected):
             return 0.0

@@ -122,6 +122,7 @@ class Round:
         if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
+        self._check_stores()
         return RoundResult(self._wait_s, self._holds, frozenset(self._prepared), self._reading)
 
     # -- what is to be done -----------------------------------------------------------------------------------------
@@ -254,6 +255,13 @@ class Round:
         except ChainBroken as error:
             logger.warning("store's stream has changed", extra={"clock": clock.spec.name, "detail": str(error)})
             clock.prepared = False
+
+    def _check_stores(self) -> None:
+        """Raise StoreMismatch if no clock's store belongs to this cluster: another replica may have the right one."""
+        holds = [clock.trouble.hold for clock in self._term.clocks.values()]
+        mismatches = [hold for hold in holds if hold is not None and hold.reason is Reason.STORE_MISMATCH]
+        if len(mismatches) == len(holds):
+            raise StoreMismatch(mismatches[0].detail)
 
     # -- the transaction and what follows it --------------------------------------------------------------------------
 

@@ -1,16 +1,13 @@
 """The lease: it is renewed during long operations, and a leader without progress releases it."""
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from clocksvc.api.leader_requests import EXPIRES_MS
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import Record
-from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.errors import UnreadableRecord
-from clocksvc.interfaces.progress import Report
-from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.clock.log_record import CONTROL, FORMAT, SNAPSHOT, TICK, LogEntry, Message
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.client import SLICE_S
 from clocksvc.leader import lease
@@ -20,21 +17,33 @@ from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.faulty.topics import FaultyTopics
-from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, pass_time, phase_of, times
+from tests.unit.leader.clocks import (
+    another_leader,
+    clock_with_ticks,
+    hold_of,
+    minutes,
+    pass_time,
+    phase_of,
+    report_only,
+    times,
+)
 
 
 class SlowToRead(FaultyTickLog):
     """A tick log that needs 0.9 s to read a thousand records: less than the interval of the keep-alive."""
 
-    def __init__(self, log: FaultyLog, clock: str, time: ManualTime) -> None:
+    def __init__(self, log: FaultyLog, time: ManualTime) -> None:
         super().__init__(log)
         self._time = time
 
-    def backwards(self, waiting: KeepAlive) -> Iterator[Record]:
-        for number, record in enumerate(super().backwards(waiting), 1):
-            if number % 1_000 == 0:
-                self._time.advance(0.9)
-            yield record
+    def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        entries: list[LogEntry] = []
+        for begin in range(start, end, 1_000):
+            self._time.advance(0.9)
+            entries += super().read(begin, min(end, begin + 1_000), keep_alive)
+            if end - start > 1_000:
+                keep_alive()
+        return entries
 
 
 class SlowTopics(FaultyTopics):
@@ -54,14 +63,22 @@ class SlowTopics(FaultyTopics):
 
 
 class OlderVersion(FaultyTickLog):
-    """A replica of an older version, which can't read the log's last record."""
+    """A replica of an older version, which can't read the records of the clock."""
 
-    def tail(self, waiting: KeepAlive) -> Tail:
-        super().tail(waiting)
-        raise UnreadableRecord("format 2")
+    def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        newer = json.dumps({"format": FORMAT + 1}).encode()
+        entries = super().read(start, end, keep_alive)
+        return [
+            LogEntry(at, message._replace(value=newer)) if _is_record(message) else LogEntry(at, message)
+            for at, message in entries
+        ]
 
 
-def test_a_rebuild_may_take_longer_than_a_lease() -> None:
+def _is_record(message: Message) -> bool:
+    return message.type in (TICK, CONTROL, SNAPSHOT)
+
+
+def test_a_restoration_may_take_longer_than_a_lease() -> None:
     """After a FLUSHALL it takes 4.5 s to read a long log: the leader keeps its lease, and the stream is complete
     again."""
     clock = FaultyClock(interval_seconds=1, now="2026-11-22T14:00:00Z")
@@ -70,12 +87,16 @@ def test_a_rebuild_may_take_longer_than_a_lease() -> None:
     before = times(clock)
     clock.leader.leave()
     clock.store_server.wipe()
-    leader = another_leader(clock, "slow", ticklog=SlowToRead(clock.log, "clock", clock.time))
-
-    for _ in range(12):
+    leader = another_leader(clock, "slow", ticklog=SlowToRead(clock.log, clock.time))
+    while phase_of(leader) is not Phase.LEADING or not clock.store.bounds().restoring:
+        clock.time.advance(leader.step())
+    began, phases = clock.time.monotonic(), set()
+    while clock.store.bounds().restoring:
         leader.step()
+        phases.add(leader.phase)
 
-    assert leader.phase is Phase.LEADING
+    assert clock.time.monotonic() - began > lease.LEASE_MS / 1000
+    assert phases == {Phase.LEADING}
     assert len(before) == 5_001
     assert times(clock) == before
 
@@ -91,8 +112,7 @@ def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
         clock.time.advance(leader.step())
     assert leader.phase is Phase.LEADING
 
-    reading = PartitionTimestamp(Partition("events", 0), parse_timestamp("timestamp", minutes(1)[0]))
-    clock.store.report(Report("group", (reading,)))
+    report_only(clock, minutes(1)[0])
     for _ in range(8):
         clock.time.advance(leader.step())
 
@@ -124,7 +144,7 @@ def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> Non
     clock.leader.leave()
     elsewhere = FaultyTopics("another")
     elsewhere.create("events", 1)
-    foreign = another_leader(clock, "foreign", ticklog=FaultyTickLog(FaultyLog(), "clock"), topics=elsewhere)
+    foreign = another_leader(clock, "foreign", ticklog=FaultyTickLog(FaultyLog(clock.time)), topics=elsewhere)
     clock.settle(foreign)
     assert hold_of(clock)[0] is Reason.STORE_MISMATCH
     right = clock.new_leader("right")
@@ -139,7 +159,7 @@ def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
     """In a rolling upgrade a replica that can't read the last record does not stop the clock."""
     clock = clock_with_ticks()
     clock.leader.leave()
-    old = another_leader(clock, "old", ticklog=OlderVersion(clock.log, "clock"))
+    old = another_leader(clock, "old", ticklog=OlderVersion(clock.log))
     clock.settle(old)
     assert hold_of(clock)[0] is Reason.TICKLOG_UNAVAILABLE
     new = clock.new_leader("new")
