@@ -1,17 +1,12 @@
 """A leader whose commits are never answered, beside a standby that could lead."""
 
-import json
 from collections.abc import Sequence
 
-import pytest
-
-from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import Message
 from clocksvc.errors import OutcomeUnknown
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.leader.leader import Phase
 from clocksvc.testing import ManualTime
-from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.preconditions import require
 from tests.unit.leader.clocks import another_leader, clock_with_ticks, hold_of, minutes, report_only, times
