@@ -5,8 +5,9 @@ import time
 import uuid
 from collections.abc import Callable
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import DAY_MS, ClockSpec
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import TickLog
@@ -16,7 +17,9 @@ from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from clocksvc.leader.runner import LeaderThread
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from clocksvc.service.bootstrap import set_switch_interval
 from tests.bench.figures import Figure, Spread, interleaved, percentile, ratios
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
@@ -34,30 +37,42 @@ class Bench:
     def __init__(self, redis_url: str, partitions: int, bootstrap: str | None = None) -> None:
         run = uuid.uuid4().hex[:8]
         self.spec = ClockSpec(
-            name=f"bench-{run}",
-            topics=(TOPIC,),
-            group="g",
-            tick_log=f"{run}-ticks",
-            interval_ms=1_000,
-            max_out_of_orderness_ms=0,
+            name=f"bench-{run}", topics=(TOPIC,), group="g", interval_ms=1_000, max_out_of_orderness_ms=0
         )
         self.partitions = partitions
         self.topics = FaultyTopics("bench")
         self.topics.create(TOPIC, partitions, TimestampType.LOG_APPEND_TIME)
-        self.store: Store = open_redis_store(f"{redis_url}?prefix={run}", self.spec.name)
+        self.store_server = RedisStoreServer(RedisConnection(parse_redis_url(redis_url)), run)
+        self.log = log_of(self.spec.name)
+        self.store: Store = self.store_server.store(self.spec.name)
+        self.leases = self.store_server.leases(self.log)
         self.latencies: list[float] = []
         parts = LeaderDependencies(
-            self.spec, self.store, self._ticklog(bootstrap), self.topics, SystemTime(), lambda: uuid.uuid4().hex
+            log=self.log,
+            installation=run,
+            specs={self.spec.name: self.spec},
+            leases=self.leases,
+            stores={self.spec.name: self.store},
+            ticklog=self._ticklog(bootstrap, run),
+            topics=self.topics,
+            time=SystemTime(),
+            kafka_ready=lambda: True,
+            new_id=lambda: uuid.uuid4().hex,
         )
         self.leader = Leader(parts, "bench", self)
         self.ticks = 0
 
-    def _ticklog(self, bootstrap: str | None) -> TickLog:
+    def _ticklog(self, bootstrap: str | None, run: str) -> TickLog:
         if bootstrap is None:
-            return FaultyTickLog(FaultyLog(), self.spec.name)
-        return KafkaTickLog(self.spec.tick_log, self.spec.name, {"bootstrap.servers": bootstrap}, SystemTime())
+            return FaultyTickLog(FaultyLog())
+        kafka = {"bootstrap.servers": bootstrap}
+        return KafkaTickLog(f"{run}-ticks", self.log, kafka, SystemTime(), keep_ms=DAY_MS)
 
-    def leading(self, clock: str, yes: bool) -> None:
+    def thread(self) -> LeaderThread:
+        """The thread that steps the leader."""
+        return LeaderThread(self.log, self.leader, self.leases)
+
+    def leading(self, log: int, yes: bool) -> None:
         """Ignored."""
 
     def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
@@ -80,8 +95,8 @@ class Bench:
 
     def lead(self) -> None:
         """Step until the leader leads and has nothing to do."""
-        while self.leader.step() == 0 or self.leader.phase is not Phase.LEADING:
-            continue
+        while (wait_s := self.leader.step()) == 0 or self.leader.phase is not Phase.LEADING:
+            time.sleep(min(wait_s, 0.1))
 
     def idle_step(self) -> float:
         """One step of the leader with nothing due; seconds."""
@@ -123,7 +138,7 @@ def bench_backlog(bootstrap: str, redis_url: str) -> list[Figure]:
     """A backlog of 40,000 ticks into log and stream, while another clock ticks."""
     set_switch_interval()
     busy, other = Bench(redis_url, 1, bootstrap), Bench(redis_url, 1, bootstrap)
-    threads = [LeaderThread(bench.spec.name, bench.leader, bench.store) for bench in (busy, other)]
+    threads = [bench.thread() for bench in (busy, other)]
     for thread in threads:
         thread.start()
     base_ms = wall_ms() // 1000 * 1000 - (BACKLOG + 10) * 1000

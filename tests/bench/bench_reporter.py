@@ -14,9 +14,12 @@ import redis
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from clocksvc import Reporter
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from tests.bench.figures import Figure, Spread, interleaved, ratios
 from tests.system.installation import create_topic, wall_ms
 from tests.waiting import eventually
@@ -304,8 +307,9 @@ def _clock(redis_url: str, partitions: int = PARTITIONS) -> Iterator[str]:
     """A clock's store as a leader would have left it; its URL."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     url = f"{redis_url}{'&' if '?' in redis_url else '?'}prefix={prefix}"
-    store = open_redis_store(url, "bench")
-    store.acquire_lease("token", "bench", 3_600_000)
+    server = RedisStoreServer(RedisConnection(parse_redis_url(redis_url)), prefix)
+    store = server.store("bench")
+    server.leases(log_of("bench")).acquire("token", "bench", 3_600_000)
     store.claim("token", StoreIdentity("bench"), ClockParameters("g", (TOPIC,), INTERVAL_MS, 0, INTERVAL_MS), wall_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", partitions)}), 1)
     try:

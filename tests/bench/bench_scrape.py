@@ -13,10 +13,10 @@ from clocksvc.api.server import server
 from clocksvc.dev.demo.demo_service import listen
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.leader.leader import Phase
-from clocksvc.leader.runner import LeaderThread
 from clocksvc.metrics import Metrics
 from clocksvc.service.bootstrap import set_switch_interval
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import TickFeed
 from tests.bench.bench_leader import Bench
 from tests.bench.bench_loop import Prober
@@ -76,13 +76,14 @@ def _service(bench: Bench) -> Iterator[str]:
     feed, name = TickFeed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
     metrics.watch([view := ClockView(bench.spec, bench.store, feed, SystemTime())])
-    metrics.leading(name, True)
+    metrics.leading(bench.log, True)
     http = server(create_app({name: view}, metrics=metrics.render, version=version("clocksvc")), "127.0.0.1", 0)
-    leader = LeaderThread(name, bench.leader, bench.store)
+    leader = bench.thread()
+    follower = NoticeFollower([feed], bench.store_server.notices([name]), SystemTime())
     with ExitStack() as ending:
         listener = ending.enter_context(listen(0))
-        following, serving = feed.thread(), threading.Thread(target=http.run, args=([listener],), daemon=True)
-        following.start()
+        serving = threading.Thread(target=http.run, args=([listener],), daemon=True)
+        follower.start()
         serving.start()
         leader.start()
         eventually(lambda: bench.leader.phase is Phase.LEADING, within=30, what="a leader")
@@ -90,10 +91,10 @@ def _service(bench: Bench) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             http.should_exit = True
-            following.stop()
+            follower.stop()
             leader.stop()
             leader.join(10)
-            following.join(10)
+            follower.join(10)
             serving.join(10)
             bench.store.close()
 

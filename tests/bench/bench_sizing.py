@@ -43,7 +43,7 @@ def _placed(folder: Path, kafka: KafkaServer, redis_url: str, name: str, interva
     run_name = f"size-{name}-{wall_ms() % 10**8}"
     create_topic(kafka.bootstrap, run_name, PARTITIONS, "LogAppendTime")
     (folder / run_name).mkdir()
-    clock = {"topics": [run_name], "group": "g", "interval": interval, "tick_log": f"{run_name}-ticks"}
+    clock = {"topics": [run_name], "group": "g", "interval": interval}
     replicas = ("serve", "second")
     with Installation(
         folder / run_name, kafka.bootstrap, redis_url, run_name, {CLOCK: clock}, replicas=replicas
@@ -59,9 +59,7 @@ def _service(folder: Path, kafka: KafkaServer, redis_url: str, clocks: int) -> F
     create_topic(kafka.bootstrap, name, 16, "LogAppendTime")
     (folder / name).mkdir()
     named = [f"{CLOCK}-{number}" for number in range(clocks)]
-    settings = {
-        clock: {"topics": [name], "group": "g", "interval": "1s", "tick_log": f"{name}-{clock}"} for clock in named
-    }
+    settings = {clock: {"topics": [name], "group": "g", "interval": "1s"} for clock in named}
     with ExitStack() as stack:
         placed = stack.enter_context(Installation(folder / name, kafka.bootstrap, redis_url, name, settings))
         placed.start_replica()

@@ -13,7 +13,7 @@ def served(
 ) -> Iterator[Installation]:
     """The installation, ready. `name` is its topic and its prefix, too."""
     create_topic(bootstrap, name, 1)
-    clocks = {clock: {"topics": [name], "group": "g", "interval": interval, "tick_log": f"{name}-ticks"}}
+    clocks = {clock: {"topics": [name], "group": "g", "interval": interval}}
     with Installation(folder, bootstrap, redis_url, name, clocks) as installation:
         installation.start_replica()
         yield installation
