@@ -66,7 +66,7 @@ def apply_requests(
         except InvalidValue as error:
             batch.results[request.id] = _rejection(error)
             continue
-        if after == batch.state:
+        if after == batch.state and not (request.kind == RequestKind.INIT and clock.truncated is not None):
             batch.results[request.id] = RequestResult(ResultKind.DONE)
         elif request.expires_ms <= store_now_ms:
             detail = "no leader handled the request before it expired"

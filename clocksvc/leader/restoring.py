@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.log_record import TICK, LogEntry, decode_message
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import UnreadableRecord
+from clocksvc.errors import TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.term import Term
@@ -56,15 +56,24 @@ class Restoration:
     def advance(self, parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
         """Restore one chunk. Call this only when all committed ticks are published.
 
+        If the log can't be read, the pass begins again later. Live ticks don't need old records.
+
         Raises:
-            ClocksvcError: as the store and `TickLog.read` raise it. The pass begins again.
+            ClocksvcError: as the store and `keep_alive` raise it. The pass begins again.
         """
         try:
             self._advance(parts, term, keep_alive)
+        except TickLogUnavailable as error:
+            logger.warning("history can't be read", extra={"log": parts.log, "detail": str(error)})
+            self._interrupt()
+            self._retry_at = parts.time.monotonic() + RETRY_S
         except BaseException:
-            self.waiting |= set(self._staged)
-            self._staged.clear()
+            self._interrupt()
             raise
+
+    def _interrupt(self) -> None:
+        self.waiting |= set(self._staged)
+        self._staged.clear()
 
     def _advance(self, parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
         if not self._staged:
@@ -115,9 +124,11 @@ class Restoration:
             staged, last_ms = self._staged.pop(clock), term.clocks[clock].state.last_tick_ms
             store = term.clocks[clock].store
             if not staged.begun or staged.last_ms != last_ms:
-                # There is no history that leads to the clock's last tick: it is too old, or `init` set another time.
-                store.stage(term.token, [], first=True)
-            if store.finish_restoring(term.token):
+                # No tick of the log leads to the clock's last tick: it is too old, or `init` set another time. Ticks
+                # of this term are in the log, so the stream is empty.
+                store.begin(term.token, last_ms, restoring=False)
+                logger.info("no history to restore", extra={"clock": clock})
+            elif store.finish_restoring(term.token):
                 logger.info("history restored", extra={"clock": clock})
             else:
                 self.waiting.add(clock)

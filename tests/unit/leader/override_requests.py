@@ -5,9 +5,13 @@ import itertools
 from clocksvc.clock.log_record import CONTROL, TICK, Record, decode_message
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestKind, RequestResult
+from clocksvc.clock.time_format import parse_timestamp
 from tests.faulty.clock import FaultyClock
 
 TTL_MS = 10_000
+
+
+_IDS = (f"r{number}" for number in itertools.count(1))
 
 
 class Operator:
@@ -15,13 +19,18 @@ class Operator:
 
     def __init__(self, clock: FaultyClock) -> None:
         self._clock = clock
-        self._ids = (f"r{number}" for number in itertools.count(1))
 
-    def submit(self, kind: RequestKind | str, number: int | None = None, reason: str = "a disk died") -> str:
+    def submit(
+        self,
+        kind: RequestKind | str,
+        number: int | None = None,
+        reason: str = "a disk died",
+        last_tick_ms: int | None = None,
+    ) -> str:
         """Submit a request, about a partition of the clock's topic if a number is given; its id."""
         now_ms = self._clock.store.now_ms()
         partition = None if number is None else Partition(self._clock.spec.topics[0], number)
-        request = Request(next(self._ids), kind, "ada", now_ms, reason, now_ms + TTL_MS, partition)
+        request = Request(next(_IDS), kind, "ada", now_ms, reason, now_ms + TTL_MS, partition, last_tick_ms)
         assert self._clock.store.submit_request(request)
         return request.id
 
@@ -32,6 +41,19 @@ class Operator:
         submitted = self.submit(kind, number, reason)
         self._clock.settle()
         return self.answer(submitted)
+
+    def submit_init(self, last_tick: str) -> str:
+        """Submit `clocksvc init CLOCK --last-tick T`; the request's id."""
+        last_tick_ms = parse_timestamp("last_tick", last_tick)
+        return self.submit(RequestKind.INIT, reason="clocksvc init", last_tick_ms=last_tick_ms)
+
+    def init(self, last_tick: str) -> RequestResult:
+        """Submit an init, let the leader step, and return the result."""
+        submitted = self.submit_init(last_tick)
+        self._clock.settle()
+        answer = self.answer(submitted)
+        assert answer is not None
+        return answer
 
     def answer(self, request_id: str) -> RequestResult | None:
         """The result so far; None if there is none yet."""
