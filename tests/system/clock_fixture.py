@@ -36,7 +36,7 @@ class ClockFixture:
         self, run: str, name: str, partitions: int, timestamp_type: str = "LogAppendTime", **changes: Any
     ) -> None:
         self.name, self.partitions, self.timestamp_type = name, partitions, timestamp_type
-        self.topic, self.group, self.tick_log = f"{run}-{name}", f"{run}-{name}-group", f"{run}-{name}-ticks"
+        self.topic, self.group = f"{run}-{name}", f"{run}-{name}-group"
         self.shown: dict[str, list[int]] = {}
         self._changes = changes
         self._cleanup = ExitStack()
@@ -44,7 +44,7 @@ class ClockFixture:
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """The configuration of the clock."""
-        named = {"topics": [self.topic], "group": self.group, "tick_log": self.tick_log}
+        named = {"topics": [self.topic], "group": self.group}
         fast = {"interval": "1s", "hold_after": "2s", "heartbeat": {"every": "1s"}}
         return {**named, **fast, **self._changes, **changes}
 
@@ -168,11 +168,11 @@ class ClockFixture:
 
     def log(self) -> list[TickWithOffset]:
         """The ticks in the tick log."""
-        return read_tick_log(self.bootstrap, self.tick_log)
+        return read_tick_log(self.bootstrap, self.installation.tick_log, self.name)
 
     def controls(self) -> list[dict[str, Any]]:
         """The control records in the tick log."""
-        return read_controls(self.bootstrap, self.tick_log)
+        return read_controls(self.bootstrap, self.installation.tick_log, self.name)
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,11 @@
-"""What happened to a clock, and the checks over it: the notes of consumers and the ticks in the tick log.
+"""What happened to a clock, and the checks over it: the notes of consumers and the ticks in the clock's log.
 
 Shares no code with the service: raw Kafka, raw JSON, raw lines.
 """
 
 import itertools
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -54,18 +55,24 @@ def by_time(notes: Iterable[Note]) -> list[Note]:
     return sorted(notes, key=lambda note: note.wall_ms)
 
 
-def read_tick_log(bootstrap: str, topic: str) -> list[TickWithOffset]:
-    """Every committed tick of a tick log, in the order of the log."""
-    return [_parse_tick(wire, appended_ms) for kind, wire, appended_ms in _records(bootstrap, topic) if kind == b"tick"]
+def partition_of(clock: str) -> int:
+    """The partition of a clock in the tick log, as docs/reading-ticks.md describes it."""
+    return zlib.crc32(clock.encode()) % 16
 
 
-def read_controls(bootstrap: str, topic: str) -> list[dict[str, Any]]:
-    """Every committed control record of a tick log, in the order of the log."""
-    return [wire for kind, wire, _ in _records(bootstrap, topic) if kind == b"control"]
+def read_tick_log(bootstrap: str, topic: str, clock: str) -> list[TickWithOffset]:
+    """Every committed tick of a clock, in the order of its log."""
+    records = _records(bootstrap, topic, clock)
+    return [_parse_tick(wire, appended_ms) for kind, wire, appended_ms in records if kind == b"tick"]
 
 
-def _records(bootstrap: str, topic: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
-    """The committed records: type, JSON and the broker's time in ms."""
+def read_controls(bootstrap: str, topic: str, clock: str) -> list[dict[str, Any]]:
+    """Every committed control record of a clock, in the order of its log."""
+    return [wire for kind, wire, _ in _records(bootstrap, topic, clock) if kind == b"control"]
+
+
+def _records(bootstrap: str, topic: str, clock: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
+    """A clock's committed records: type, JSON and the broker's time in ms."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -76,12 +83,14 @@ def _records(bootstrap: str, topic: str) -> Iterator[tuple[Any, dict[str, Any], 
             "enable.partition.eof": True,
         }
     )
-    consumer.assign([TopicPartition(topic, 0, 0)])
+    consumer.assign([TopicPartition(topic, partition_of(clock), 0)])
     while True:
         message = consumer.poll(10.0)
         assert message is not None, "the end of the tick log did not come"
         if message.error() is not None:
             break
+        if message.key() != clock.encode():
+            continue
         kind = dict(message.headers() or []).get("clocksvc-type")
         yield kind, json.loads(message.value() or b"null"), message.timestamp()[1]
     consumer.close()

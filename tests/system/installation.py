@@ -44,7 +44,7 @@ class Installation:
 
     Args:
         folder: for configuration files and the output of each process, `NAME.log`.
-        prefix: `redis.prefix`.
+        prefix: `redis.prefix`. The tick log is the topic `PREFIX-ticks`.
         clocks: the section `clocks` of the configuration.
         replicas: names of the service's replicas. Each has a port of its own; none is started yet.
         sections: more sections of the configuration; they replace those made here.
@@ -74,11 +74,17 @@ class Installation:
         self._settings = {
             "redis": {"url": redis_url, "prefix": prefix},
             "kafka": {"bootstrap.servers": bootstrap},
+            "tick_log": {"topic": self.tick_log},
             "clocks": dict(clocks),
             "api": {"port": self.ports[replicas[0]]},
             **(sections or {}),
         }
         self.configure()
+
+    @property
+    def tick_log(self) -> str:
+        """The topic of the tick log."""
+        return f"{self.prefix}-ticks"
 
     @property
     def report_url(self) -> str:

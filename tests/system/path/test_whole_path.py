@@ -52,7 +52,6 @@ def evidence(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url
             "topics": [topic],
             "group": f"{topic}-group",
             "interval": "1s",
-            "tick_log": f"{topic}-ticks",
             "heartbeat": {"every": "1s"},
         }
         for clock, topic in topics.items()
@@ -104,7 +103,7 @@ def _run(installation: Installation, topics: dict[str, str]) -> dict[str, Eviden
     assert all(producer.sent > 1_000 for producer in producers)
     return {
         clock: Evidence(
-            ticks=read_tick_log(installation.bootstrap, f"{topics[clock]}-ticks"),
+            ticks=read_tick_log(installation.bootstrap, installation.tick_log, clock),
             notes=read_notes(notes[clock]),
             streamed=followers[clock].ticks(),
             behind_seconds=states[clock]["behind_seconds"],
