@@ -90,10 +90,12 @@ class TaskbrokerQueue:
         if topic in self._checked and now < self._checked[topic] + CHECK_EVERY_S:
             return
         try:
-            metadata = self._topics.describe([topic]).topics.get(topic)
+            cluster = self._topics.describe([topic])
         except MetadataUnavailable as error:
             raise TaskQueueUnavailable(str(error)) from error
-        replicas = self._replicas.get(topic, 1)
+        if topic in cluster.failures:
+            raise TaskQueueUnavailable(f"Kafka does not describe topic {topic!r}: {cluster.failures[topic]}")
+        metadata, replicas = cluster.topics.get(topic), self._replicas.get(topic, 1)
         if metadata is None:
             raise TaskQueueUnavailable(
                 f"topic {topic!r} does not exist. Create it; its number of partitions must be a multiple of {replicas} "

@@ -17,10 +17,13 @@ class FaultyCheckpointTopic(MemoryCheckpointTopic):
     Attributes:
         unavailable: no broker answers.
         commit_faults: for the next commits, in order: what happens to a commit whose answer is lost.
+        torn: for the next commits, in order: how many of the first checkpoints a delayed request commits. The rest is
+            not written.
     """
 
     unavailable: bool = False
     commit_faults: list[CommitFault] = field(default_factory=list)
+    torn: list[int] = field(default_factory=list)
 
 
 class FaultyCheckpoints(MemoryCheckpoints):
@@ -38,6 +41,10 @@ class FaultyCheckpoints(MemoryCheckpoints):
     def commit(self, checkpoints: Mapping[str, Checkpoint | None], keep_alive: KeepAlive) -> None:
         self._check_available(keep_alive)
         super().commit({}, keep_alive)  # raises Fenced
+        if self._topic.torn:
+            super().commit(dict(list(checkpoints.items())[: self._topic.torn.pop(0)]), keep_alive)
+            self.close()
+            raise OutcomeUnknown
         fault = self._topic.commit_faults.pop(0) if self._topic.commit_faults else None
         if fault is not CommitFault.LOST:
             super().commit(checkpoints, keep_alive)

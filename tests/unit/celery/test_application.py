@@ -17,8 +17,8 @@ pytestmark = pytest.mark.core
 def settings(**sections: Any) -> Settings:
     """A configuration with two clocks, the second without heartbeats."""
     clocks = {
-        "checkins": {"topics": ["a"], "group": "g", "tick_log": "a-ticks", "heartbeat": {"every": "30s"}},
-        "bills": {"topics": ["b"], "group": "g", "tick_log": "b-ticks", "heartbeat": None},
+        "checkins": {"topics": ["a"], "group": "g", "heartbeat": {"every": "30s"}},
+        "bills": {"topics": ["b"], "group": "g", "heartbeat": None},
     }
     return settings_from({"clocks": clocks, **sections})
 
@@ -100,7 +100,7 @@ def test_importing_a_class_does_not_affect_a_users_app() -> None:
 def test_the_app_does_not_affect_a_users_app(tmp_path: Path) -> None:
     """The user's app stays the current one and has no tasks of clocksvc."""
     config = tmp_path / "clocksvc.yaml"
-    config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t}}")
+    config.write_text("clocks: {checkins: {topics: [a], group: g}}")
     script = IMPORT.format(statement="from clocksvc.celery import app; app.finalize()")
 
     assert python(script, CLOCKSVC_CONFIG=str(config)) == "True"
@@ -109,7 +109,7 @@ def test_the_app_does_not_affect_a_users_app(tmp_path: Path) -> None:
 def test_celery_finds_the_app(tmp_path: Path) -> None:
     """By `-A clocksvc`, also after a module of the package was imported. It is built once."""
     config = tmp_path / "clocksvc.yaml"
-    config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t}}")
+    config.write_text("clocks: {checkins: {topics: [a], group: g}}")
     script = (
         "import clocksvc.celery.application; from celery.app.utils import find_app; import clocksvc.celery as package;"
         "app = find_app('clocksvc'); print(app.main, app is package.app, 'clocksvc.heartbeat' in app.tasks)"
@@ -122,7 +122,7 @@ def test_celery_finds_the_app(tmp_path: Path) -> None:
 def test_a_wrong_configuration_ends_the_program(program: str, tmp_path: Path) -> None:
     """`celery -A clocksvc` prints the field's name, without a traceback."""
     config = tmp_path / "clocksvc.yaml"
-    config.write_text("clocks: {checkins: {topics: [a], group: g, tick_log: t, intervall: 5s}}")
+    config.write_text("clocks: {checkins: {topics: [a], group: g, intervall: 5s}}")
     celery = Path(sys.executable).with_name("celery")
     done = subprocess.run(
         [celery, "-A", "clocksvc", program],

@@ -17,6 +17,7 @@ from clocksvc.celery import duplicates, is_duplicate
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import SettingsError, UnknownClock
 from clocksvc.interfaces.store import Store
+from clocksvc.redis.keys import clock_key
 from clocksvc.service.bootstrap import open_store
 from clocksvc.settings import load
 
@@ -131,7 +132,7 @@ def test_after_a_flush_of_the_store_tasks_are_run_again(store: Store, redis_url:
     task = Task()
     task.deliver("a")
     with Redis.from_url(redis_url) as raw:
-        assert raw.delete(f"{key_prefix}:{{checkins}}:finished") == 1
+        assert raw.delete(clock_key(key_prefix, "checkins", "finished")) == 1
     task.deliver("a")
 
     assert task.runs == ["run", "run"]

@@ -175,7 +175,7 @@ class Simulation:
 
     def flush_store(self) -> None:
         """FLUSHALL."""
-        self.clock.store.wipe()
+        self.clock.store_server.wipe()
 
     def reassign(self) -> None:
         """A rebalance; the process that loses the assignment notices later."""
@@ -184,6 +184,10 @@ class Simulation:
     def lose_a_commit_answer(self) -> None:
         """A commit gets no answer; it may have succeeded."""
         self.topic.commit_faults.append(self.rng.choice(list(CommitFault)))
+
+    def tear_a_commit(self) -> None:
+        """A delayed request ends a commit after its first checkpoints."""
+        self.topic.torn.append(self.rng.randrange(4))
 
     def toggle_checkpoints(self) -> None:
         """Begin or end an outage of the checkpoints."""
@@ -207,6 +211,7 @@ class Simulation:
     def _recover(self) -> None:
         self.crashes_allowed = self.queue_down = self.topic.unavailable = self.clock.log.unavailable = False
         self.topic.commit_faults.clear()
+        self.topic.torn.clear()
         for _ in range(3):
             self._advance_clock()
         for _ in range(60):
@@ -254,6 +259,7 @@ _FAULTS: dict[str, Callable[[Simulation], None]] = {
         Simulation.flush_store,
         Simulation.reassign,
         Simulation.lose_a_commit_answer,
+        Simulation.tear_a_commit,
         Simulation.toggle_checkpoints,
         Simulation.toggle_queue,
         Simulation.toggle_log,

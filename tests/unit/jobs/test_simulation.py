@@ -18,7 +18,10 @@ def test_no_seed_loses_or_invents_a_task() -> None:
     assert [(seed, one.errors) for seed, one in enumerate(outcomes) if one.errors] == []
     faults = sum((one.faults for one in outcomes), Counter[str]())
     assert sum(one.ticks for one in outcomes) > 100 * SEEDS
-    assert min(faults[name] for name in ("crash", "flush_store", "reassign", "lose_a_commit_answer")) > SEEDS
+    assert (
+        min(faults[name] for name in ("crash", "flush_store", "reassign", "lose_a_commit_answer", "tear_a_commit"))
+        > SEEDS
+    )
     assert sum(one.duplicates for one in outcomes) > 0
 
 
