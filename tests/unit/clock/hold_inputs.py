@@ -4,6 +4,8 @@ The clock `checkins` has an interval of 60 s, watches `orders` with two partitio
 slowest partition has reached 12:01:05, and it is 12:01:10 by both clocks.
 """
 
+from collections.abc import Mapping
+
 from clocksvc.clock.holds import HoldInputs
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.overrides import Exclusion, Pause
@@ -34,6 +36,8 @@ def hold_inputs(
     pause: Pause | None = None,
     digests: frozenset[str] = frozenset({"digest-a"}),
     all_replicas_announced: bool = True,
+    undescribed: Mapping[str, str] | None = None,
+    without_id: tuple[str, ...] = (),
 ) -> HoldInputs:
     """A healthy clock's sight, but for what a row says."""
     state = ClockState(
@@ -41,7 +45,8 @@ def hold_inputs(
         last_emitted_ms=maybe_at(last),
         exclusions=tuple(exclusion(partition) for partition in sorted(roster.excluded)),
         pause=pause,
-        topics={"orders": ORDERS},
+        group="checkins-consumer",
+        topics=dict(roster.topics),
         config_digest="digest-a",
     )
     return HoldInputs(
@@ -52,6 +57,8 @@ def hold_inputs(
         out_of_orderness_ms=out_of_orderness_s * 1000,
         leader_now_ms=at(leader),
         store_now_ms=at(store),
+        undescribed=undescribed or {},
+        without_id=without_id,
         digests=digests,
         all_replicas_announced=all_replicas_announced,
     )

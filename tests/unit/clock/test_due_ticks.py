@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from clocksvc.clock.due_ticks import MAX_TICKS_PER_TRANSACTION, due_boundaries, make_records
+from clocksvc.clock.due_ticks import MAX_TICKS_PER_ROUND, due_boundaries, make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
 from tests.unit.clock.hold_inputs import ORDERS, ORDERS_0, ORDERS_1, ORDERS_2, PAUSE, exclusion, hold_inputs
@@ -30,7 +32,7 @@ class Case(NamedTuple):
     why: str
     inputs: HoldInputs
     result: list[str] | Reason
-    limit: int = MAX_TICKS_PER_TRANSACTION
+    limit: int = MAX_TICKS_PER_ROUND
 
 
 FIRST_START = [
@@ -258,17 +260,38 @@ def test_a_record_carries_all_that_the_next_leader_needs() -> None:
     (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-b")
 
     assert made.state.exclusions == (exclusion(ORDERS_1),)
-    assert made.state.topics == {"orders": GROWN}
+    assert (made.state.topics, made.state.group) == ({"orders": GROWN}, "checkins-consumer")
     assert made.state.config_digest == "digest-b"
 
 
-def test_a_record_made_while_metadata_lags_forgets_no_partition() -> None:
-    """The next leader starts from what was known, not from the least that was listed."""
-    seen = hold_inputs(roster=roster({"orders": LAGGING}))
+SPANS = st.builds(range, st.integers(0, 9), st.integers(0, 800)).map(lambda due: due or range(1))
+DUE = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), SPANS, max_size=20)
 
-    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
 
-    assert made.state.topics == {"orders": ORDERS}
+@given(DUE, st.integers(1, 600))
+def test_shares_of_a_round(due: dict[str, range], limit: int) -> None:
+    """Each clock gets the first part of its due boundaries, all together at most the limit, and nothing is left over
+    while a clock has more. No clock gets less than another one that did not need more."""
+    shares = share_ticks(due, limit)
+
+    assert shares.keys() == due.keys()
+    assert all(list(share) == list(due[clock][: len(share)]) for clock, share in shares.items())
+    assert sum(map(len, shares.values())) == min(limit, sum(map(len, due.values())))
+    if len(due) <= limit:
+        cut = [len(shares[clock]) for clock in due if len(shares[clock]) < len(due[clock])]
+        assert all(len(share) <= min(cut, default=limit) + 1 for share in shares.values())
+
+
+def test_a_live_clock_is_not_delayed_by_backlogs() -> None:
+    """Backlogs share what live clocks leave."""
+    due = {"a-backlog": range(500), "live-1": range(7, 8), "b-backlog": range(90, 590), "live-2": range(3, 5)}
+
+    assert {clock: len(share) for clock, share in share_ticks(due).items()} == {
+        "live-1": 1,
+        "live-2": 2,
+        "a-backlog": 248,
+        "b-backlog": 249,
+    }
 
 
 def test_without_anything_due_there_is_no_record() -> None:

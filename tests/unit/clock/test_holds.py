@@ -20,6 +20,14 @@ NEVER_SEEN = merge_metadata({}, {"orders": ORDERS}, ["orders", "returns"])
 NO_LONGER_CONFIGURED = merge_metadata({"orders": ORDERS, "returns": ORDERS}, {"orders": ORDERS}, ["orders"])
 
 
+REASONS = {
+    "announcements_incomplete": "config_conflict",
+    "topic_undescribed": "metadata_unavailable",
+    "topic_without_id": "metadata_unavailable",
+}
+"""The reasons of the rules that are not named after their reason."""
+
+
 class Case(NamedTuple):
     """What one rule says to one sight: the words that its detail must have, or None where it releases."""
 
@@ -40,6 +48,21 @@ CASES = [
     ),
     Case(rules.config_conflict, "all replicas agree", hold_inputs(), None),
     Case(rules.config_conflict, "a store that was flushed knows no replica", hold_inputs(digests=frozenset()), None),
+    Case(
+        rules.topic_undescribed,
+        "a permission is missing",
+        hold_inputs(undescribed={"returns": "not authorized", "orders": "timed out"}),
+        "orders: timed out; returns: not authorized",
+    ),
+    Case(rules.topic_undescribed, "Kafka describes every topic", hold_inputs(), None),
+    Case(
+        rules.topic_without_id,
+        "a recreated topic could not be recognized",
+        hold_inputs(without_id=("orders", "returns")),
+        "the broker gives no topic id for orders, returns, so a recreated topic can't be recognized: use brokers with "
+        "topic ids (Kafka 2.8 or later), or accept this with kafka.topic_ids: off",
+    ),
+    Case(rules.topic_without_id, "every topic has an id", hold_inputs(), None),
     Case(
         rules.topic_missing,
         "a listed topic vanished: its partitions may be read again tomorrow",
@@ -157,7 +180,7 @@ def test_what_each_rule_says(case: Case) -> None:
         assert evaluate(case.inputs) is None
     else:
         assert said is not None
-        assert said.reason == ("config_conflict" if case.rule is rules.announcements_incomplete else case.rule.__name__)
+        assert said.reason == REASONS.get(case.rule.__name__, case.rule.__name__)
         assert case.says in said.detail
         assert evaluate(case.inputs) == said
 
@@ -175,10 +198,13 @@ def test_hold_reasons_are_shown_in_their_order() -> None:
     unlisted = CONFIGURED_BUT_UNLISTED
     two = frozenset({"digest-a", "digest-b"})
     early = "11:00"
+    kafka = {"undescribed": {"orders": "not authorized"}, "without_id": ("returns",)}
 
     shown = [
-        evaluate(hold_inputs(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early)),
-        evaluate(hold_inputs(digests=two, roster=unlisted, lowest=None, leader=early)),
+        evaluate(hold_inputs(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early, **kafka)),
+        evaluate(hold_inputs(digests=two, roster=unlisted, lowest=None, leader=early, **kafka)),
+        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, **kafka)),
+        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, without_id=("returns",))),
         evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early)),
         evaluate(hold_inputs(lowest=None, leader=early)),
         evaluate(hold_inputs(lowest="12:00:30", leader=early)),
@@ -190,6 +216,8 @@ def test_hold_reasons_are_shown_in_their_order() -> None:
     assert [one and one.reason for one in shown] == [
         Reason.PAUSED,
         Reason.CONFIG_CONFLICT,
+        Reason.METADATA_UNAVAILABLE,
+        Reason.METADATA_UNAVAILABLE,
         Reason.TOPIC_MISSING,
         Reason.PARTITION_UNREPORTED,
         Reason.PARTITION_BEHIND,
@@ -207,6 +235,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
         "reports_rejected",
         "topic_missing",
         "ahead_of_time",
+        "leader_stuck",
         "metadata_unavailable",
         "store_unavailable",
         "store_mismatch",

@@ -10,7 +10,7 @@ from tests.unit.clock.times import at, maybe_at
 
 pytestmark = pytest.mark.core
 
-SPEC = ClockSpec("checkins", ("orders",), "orders-consumer", "checkins-ticks")
+SPEC = ClockSpec("checkins", ("orders",), "orders-consumer")
 """Interval 60 s, so a hold shows after 120 s without a tick."""
 
 

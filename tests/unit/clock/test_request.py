@@ -222,6 +222,7 @@ REQUESTS = st.builds(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=500),
     MOMENTS,
     PARTITIONS,
+    MOMENTS,
 )
 
 

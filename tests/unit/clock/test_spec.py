@@ -12,7 +12,7 @@ from clocksvc.errors import InvalidValue
 pytestmark = pytest.mark.core
 
 SECOND, MINUTE, DAY = 1_000, 60_000, 86_400_000
-SPEC = ClockSpec("checkins", ("ingest-checkins",), "checkins-consumer", "checkins-ticks")
+SPEC = ClockSpec("checkins", ("ingest-checkins",), "checkins-consumer")
 
 
 def test_what_holds_unless_set() -> None:
@@ -35,7 +35,7 @@ GOOD = [
     Good("the longest interval is a day", {"interval_ms": DAY}),
     Good("seconds that divide no minute are an interval too", {"interval_ms": 7 * SECOND}),
     Good("several topics are one clock", {"topics": ("orders", "returns")}),
-    Good("Kafka allows dots and underscores", {"topics": ("Orders.v1_eu",), "tick_log": "ticks.v1_eu"}),
+    Good("Kafka allows dots and underscores", {"topics": ("Orders.v1_eu",)}),
     Good("no out-of-orderness at all", {"max_out_of_orderness_ms": 0}),
     Good("out-of-orderness longer than the interval", {"max_out_of_orderness_ms": DAY}),
     Good("no record may be ahead", {"max_future_ms": 0}),
@@ -71,12 +71,6 @@ BAD = [
     Bad("Kafka allows no empty name", {"topics": ("",)}, "topics: '' is not valid: wanted a Kafka topic"),
     Bad("Kafka allows no topic named dot", {"topics": (".",)}, "topics: '.' is not valid: wanted a Kafka topic"),
     Bad("Kafka allows 249 characters", {"topics": ("a" * 250,)}, "topics: 'aaa"),
-    Bad("the tick log is a topic too", {"tick_log": "a:b"}, "tick_log: 'a:b' is not valid: wanted a Kafka topic"),
-    Bad(
-        "a clock that watches its own ticks feeds on itself",
-        {"tick_log": "ingest-checkins"},
-        "tick_log: 'ingest-checkins' is not valid: wanted a separate topic",
-    ),
     Bad("a group is required", {"group": ""}, "group: '' is not valid: wanted the consumer group"),
     Bad("half a second is no interval", {"interval_ms": 500}, "interval: '0.5s' is not valid: wanted whole seconds"),
     Bad("90.5 seconds are no interval", {"interval_ms": 90_500}, "interval: '90.5s' is not valid: wanted whole"),
@@ -153,7 +147,7 @@ def test_when_silence_is_a_hold(interval_ms: int, hold_after_ms: int | None, exp
         ({"topics": ("ingest-checkins", "more")}, "more partitions count"),
         ({"topics": ("other",)}, "other partitions count"),
         ({"group": "canary"}, "another group's progress counts"),
-        ({"tick_log": "other-ticks"}, "ticks would go elsewhere"),
+        ({"require_topic_ids": False}, "a recreated topic would keep its progress"),
         ({"interval_ms": 300 * SECOND}, "other boundaries"),
         ({"max_out_of_orderness_ms": 0}, "ticks would come earlier"),
         ({"max_future_ms": 0}, "other reports count"),
@@ -186,7 +180,7 @@ def test_the_order_of_topics_is_no_difference() -> None:
 
 def test_a_digest_is_the_same_in_every_process_and_release() -> None:
     """It is written to tick logs and to the store: a change would be a hold in each rolling update."""
-    assert SPEC.digest() == "5661c2d9011963eb"
+    assert SPEC.digest() == "4c2f7bfd4b6eecfd"
 
 
 def test_config_json_contains_what_replicas_must_agree_on() -> None:
@@ -195,8 +189,8 @@ def test_config_json_contains_what_replicas_must_agree_on() -> None:
         "name": SPEC.name,
         "topics": ["a", "b"],
         "group": SPEC.group,
-        "tick_log": SPEC.tick_log,
         "interval": "300s",
         "max_out_of_orderness": None,
         "max_future": "60s",
+        "require_topic_ids": True,
     }
