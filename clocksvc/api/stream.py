@@ -45,10 +45,15 @@ id: 1795348860
 
 @dataclass(slots=True)
 class _Start:
-    """The first event of a stream, and the cursor after this event."""
+    """The first event of a stream, and the cursor after this event.
+
+    `before_first_tick` is True for a live stream of a clock without ticks. It has missed no tick, even if the first
+    tick has a `previous`.
+    """
 
     event: bytes
     cursor_ms: int
+    before_first_tick: bool = False
 
 
 @router.get(
@@ -129,7 +134,8 @@ async def _begin(clock: AsyncClock, cursor_ms: int | None) -> _Start:
     live_ms = (clock.feed.beginning_ms or 0) if state.last_tick is None else state.last_tick.at_ms
     begin = live_ms if cursor_ms is None else cursor_ms
     data = json.dumps(state_to_wire(state), separators=(",", ":"))
-    return _Start(format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms()), begin)
+    event = format_sse_event(data_str=data, event="state", id=str(begin // 1000), retry=_retry_ms())
+    return _Start(event, begin, before_first_tick=cursor_ms is None and begin == 0)
 
 
 async def _wait_for_beginning(clock: AsyncClock) -> None:
@@ -194,6 +200,8 @@ async def _chunks(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
         change = clock.change()
         wait_s = ping_at - now()
         chunk = b""
+        if start.before_first_tick and cursor_ms == 0:
+            cursor_ms = clock.feed.beginning_ms or 0  # set by `clocksvc init` after this stream began
         try:
             chunk, cursor_ms = await _events_after(clock, cursor_ms)
         except (Rebuilding, StoreUnavailable):

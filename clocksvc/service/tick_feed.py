@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
@@ -26,6 +27,16 @@ _MAX_BATCHES = 10
 """The number of batches that one step reads, so that a feed that is far behind does not delay the other feeds."""
 
 
+class _Shown(NamedTuple):
+    """What subscribers see."""
+
+    last: Tick | None
+    beginning_ms: int | None
+    ready: bool
+    rebuilding: bool
+    store_ok: bool
+
+
 class TickFeed:
     """Shows the store's stream of one clock. One thread calls `step` (see `NoticeFollower`); any thread may call the
     other methods.
@@ -36,8 +47,8 @@ class TickFeed:
         rebuilding: True if the stream is lost, ends before the last shown tick, does not continue this tick, or if its
             ticks are not restored yet.
         store_ok: True if the last read succeeded.
-        beginning_ms: if the clock has no tick, the time that will be `previous` in its first tick (`clocksvc init` set
-            it); None if it is not known, or if the clock has ticks.
+        beginning_ms: the time that is `previous` in the clock's first tick, or will be (`clocksvc init` set it). None
+            if there is no such time, or if this feed has not followed the clock since before its first tick.
 
     Args:
         buffer_size: the largest number of ticks in memory. The newest ticks are kept.
@@ -161,19 +172,13 @@ class TickFeed:
             if not history or first_chain_break(history[0].previous_ms, history) is not None:
                 self.rebuilding = True
                 return
+            self.beginning_ms = history[0].previous_ms if self._empty_stream_confirmed else None
             self._buffer.extend(history)
-            self._confirm_empty(None)
             self.rebuilding = False
-        elif bounds.written and not bounds.restoring:
-            self._confirm_empty(bounds)
-            self.rebuilding = False
-        else:
-            self._confirm_empty(None)
-            self.rebuilding = bounds.restoring
-
-    def _confirm_empty(self, bounds: StreamBounds | None) -> None:
-        self.beginning_ms = None if bounds is None else bounds.base_ms
-        self._empty_stream_confirmed = bounds is not None
+            return
+        self._empty_stream_confirmed = bounds.written and not bounds.restoring
+        self.beginning_ms = bounds.base_ms if self._empty_stream_confirmed else None
+        self.rebuilding = bounds.restoring
 
     def _follow(self, last: Tick) -> bool:
         """Show the ticks that continue the shown ones. Return False if there may be more."""
@@ -266,14 +271,14 @@ class TickFeed:
 
     # -- changes ----------------------------------------------------------------------------------------------------
 
-    def _shown(self) -> tuple[Tick | None, bool, bool, bool]:
-        return self._buffer.last(), self.ready, self.rebuilding, self.store_ok
+    def _shown(self) -> _Shown:
+        return _Shown(self._buffer.last(), self.beginning_ms, self.ready, self.rebuilding, self.store_ok)
 
-    def _report_change(self, before: tuple[Tick | None, bool, bool, bool]) -> None:
+    def _report_change(self, before: _Shown) -> None:
         now = self._shown()
         if now == before:
             return
-        if now[2:] != before[2:]:
+        if (now.rebuilding, now.store_ok) != (before.rebuilding, before.store_ok):
             state = {"rebuilding": self.rebuilding, "store_ok": self.store_ok}
             logger.log(
                 logging.WARNING if self.rebuilding or not self.store_ok else logging.INFO,

@@ -1,6 +1,6 @@
 """A live stream that begins after `clocksvc init` and before the clock's first tick."""
 
-from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
+from tests.unit.api.clock_fixture import NOON, TOKEN, ClockFixture, ticks
 from tests.unit.api.events import streaming
 from tests.unit.api.running_service import serving
 
@@ -19,3 +19,17 @@ def test_a_live_subscriber_before_the_first_tick_gets_that_tick() -> None:
 
     assert (first.kind, first.id) == ("tick", str(ELEVEN))
     assert (state.kind, state.id) == ("state", str(ELEVEN - 60))
+
+
+def test_a_live_subscriber_that_came_before_init_gets_the_first_tick() -> None:
+    """It has missed nothing, so there is no `reset`."""
+    clock_fixture = ClockFixture()
+    path = "/v1/clocks/checkins/ticks/stream"
+    with serving(clock_fixture) as served, streaming(served.url + path) as events:
+        state = next(events)
+        clock_fixture.store.begin(TOKEN, (ELEVEN - 60) * 1000, restoring=False)
+        clock_fixture.publish(*ticks(1, previous_s=ELEVEN - 60))
+        first = next(events)
+
+    assert (state.kind, state.id) == ("state", "0")
+    assert (first.kind, first.id) == ("tick", str(ELEVEN))

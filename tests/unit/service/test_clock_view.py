@@ -59,6 +59,26 @@ def test_an_unknown_reason_of_a_newer_leader_is_kept() -> None:
     assert state["hold"] == hold | {"since": "2026-11-22T12:30:00Z"}
 
 
+def test_the_hold_of_a_stuck_leader_outlives_its_lease() -> None:
+    """Until another leader publishes its status, or the status expires: then no process leads."""
+    clock = clock_with_ticks()
+    replica = a_replica(clock)
+    clock.leader.leave()
+    leases = clock.store_server.leases(log_of("clock"))
+    assert leases.acquire("stuck", "host-2:1 1", FOR_EVER_MS)
+    stuck = Hold(Reason.LEADER_STUCK, detail="the leader has completed no round for 6 s")
+    clock.store.publish_status("stuck", json.dumps({"hold": stuck.to_wire()}), 30_000)
+    leases.release("stuck")
+
+    state = replica.state()
+    clock.time.advance(30)
+    later = replica.state()
+
+    assert (state.hold, state.leader) == (stuck, None)
+    assert later.hold is not None
+    assert later.hold.reason is Reason.NO_LEADER
+
+
 def test_no_partition_seems_to_be_behind_the_clock() -> None:
     """Partition clocks are never older than the last tick, even if the cached snapshot is recent."""
     clock = clock_with_ticks()
