@@ -48,7 +48,7 @@ class LogState:
     since_snapshot: int = 0
     recent: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=KEPT_ENTRIES))
     _copies_from: int = -1
-    _copies: int = 0
+    _copies_end: int = -1
 
     def add(self, entry: LogEntry) -> None:
         """Add the next entry of the log."""
@@ -56,13 +56,11 @@ class LogState:
         self.recent.append(entry)
         self.since_snapshot += 1
         if message.type == SNAPSHOT:
-            if not self._copies:
+            if offset != self._copies_end:
                 self._copies_from = offset
-            self._copies += 1
+            self._copies_end = offset + 1
         elif message.type == SNAPSHOT_END:
             self._end_snapshot(offset, message)
-        else:
-            self._copies = 0
         if message.type in (TICK, CONTROL, SNAPSHOT):
             clock = _clock(message.key)
             if clock is not None:
@@ -72,10 +70,9 @@ class LogState:
 
     def _end_snapshot(self, offset: int, message: Message) -> None:
         begin = _snapshot_begin(offset, message)
-        if begin is not None and self._copies == offset - begin and (begin == offset or self._copies_from == begin):
+        if begin is not None and (begin == offset or (self._copies_from <= begin and self._copies_end == offset)):
             self.since_snapshot = 0
             self.complete = self.complete or _body(message).get("complete") is True
-        self._copies = 0
 
 
 def read_log_state(first: int, end: int, read: Read) -> LogState:
@@ -90,7 +87,7 @@ def read_log_state(first: int, end: int, read: Read) -> LogState:
     while first < start and end - start < _SEARCHED:
         start, upto = max(first, start - chunk), start
         entries = [*read(start, upto), *entries]
-        begin = _newest_snapshot(entries)
+        begin = _newest_snapshot(start, entries)
         if begin is not None:
             return _fold(LogState(first == 0), (entry for entry in entries if entry.offset >= begin - 1))
         chunk = min(2 * chunk, _CHUNK)
@@ -132,13 +129,13 @@ def _fold(state: LogState, entries: Iterable[LogEntry]) -> LogState:
     return state
 
 
-def _newest_snapshot(entries: Sequence[LogEntry]) -> int | None:
-    """Return the offset of the first copy of the newest complete snapshot."""
+def _newest_snapshot(start: int, entries: Sequence[LogEntry]) -> int | None:
+    """Return the offset of the first copy of the newest complete snapshot, in the entries from offset `start`."""
     copies = {entry.offset for entry in entries if entry.message.type == SNAPSHOT}
     for offset, message in reversed(entries):
         if message.type == SNAPSHOT_END:
             begin = _snapshot_begin(offset, message)
-            if begin is not None and begin > entries[0].offset and all(at in copies for at in range(begin, offset)):
+            if begin is not None and begin > start and all(at in copies for at in range(begin, offset)):
                 return begin
     return None
 
@@ -147,7 +144,9 @@ def _snapshot_begin(offset: int, message: Message) -> int | None:
     """Return the offset of the first copy of a snapshot that ends at `offset`; None if the record is not valid."""
     body = _body(message)
     begin, count = body.get("offset"), body.get("count")
-    return begin if isinstance(begin, int) and isinstance(count, int) and begin + count == offset else None
+    if not isinstance(begin, int) or not isinstance(count, int) or count < 0 or begin + count != offset:
+        return None
+    return begin
 
 
 def _clock(key: bytes | None) -> str | None:
@@ -159,6 +158,6 @@ def _clock(key: bytes | None) -> str | None:
 def _body(message: Message) -> Mapping[str, object]:
     try:
         body = json.loads(message.value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

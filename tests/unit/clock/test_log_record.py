@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 
-from clocksvc.clock.log_record import TYPE_HEADER, ClockState, Record, decode_record, encode_record
+from clocksvc.clock.log_record import (
+    TYPE_HEADER,
+    ClockState,
+    Record,
+    decode_message,
+    decode_record,
+    encode_message,
+    encode_record,
+)
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
@@ -24,6 +32,7 @@ STATE = ClockState(
     last_emitted_ms=at("12:01:02.250"),
     exclusions=(Exclusion(ORDERS_3, "ada", at("11:30"), "a disk died"),),
     pause=Pause("bob", at("12:02"), "planned work"),
+    group="checkins-consumer",
     topics={"orders": TopicMetadata("u4tCl0pKRZ6a", 4)},
     config_digest="0123456789abcdef",
 )
@@ -37,10 +46,11 @@ STATE_WIRE: dict[str, Any] = {
         {"topic": "orders", "partition": 3, "by": "ada", "at": "2026-11-22T11:30:00Z", "reason": "a disk died"}
     ],
     "pause": {"by": "bob", "at": "2026-11-22T12:02:00Z", "reason": "planned work"},
+    "group": "checkins-consumer",
     "topics": {"orders": {"id": "u4tCl0pKRZ6a", "partitions": 4}},
     "config_digest": "0123456789abcdef",
 }
-CONTROL_WIRE: dict[str, Any] = {"clock": "checkins", "format": 1, "state": STATE_WIRE}
+CONTROL_WIRE: dict[str, Any] = {"clock": "checkins", "format": 2, "state": STATE_WIRE}
 TICK_WIRE: dict[str, Any] = CONTROL_WIRE | {
     "time": "2026-11-22T12:01:00Z",
     "timestamp_seconds": 1795348860,
@@ -85,6 +95,7 @@ def test_a_state_before_any_tick() -> None:
         "last_emitted_at": None,
         "exclusions": [],
         "pause": None,
+        "group": "",
         "topics": {},
         "config_digest": "",
     }
@@ -95,6 +106,32 @@ def test_a_state_before_any_tick() -> None:
 def test_any_record_survives_the_log(record: Record) -> None:
     """Encoded and decoded, it is the same record, with any text as a reason."""
     assert decode_record(record.type, encode_record(record)) == record
+
+
+@given(RECORDS)
+def test_the_copy_of_any_record_is_this_record(record: Record) -> None:
+    """A snapshot contains verbatim copies with another type. A tick stays a tick."""
+    message = encode_message(record)
+
+    assert decode_message(message) == record
+    assert decode_message(message._replace(type="snapshot")) == record
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"key": b"bills"}, "b'bills'.*'checkins'"),
+        ({"key": None}, "None.*'checkins'"),
+        ({"value": None}, "no value"),
+        ({"type": None}, "type ''"),
+        ({"type": "snapshot-end"}, "type 'snapshot-end'"),
+        ({"type": "control", "value": b"{}"}, "can't be read"),
+    ],
+)
+def test_a_message_of_another_kind_is_unreadable(change: dict[str, Any], text: str) -> None:
+    """The error contains what was found."""
+    with pytest.raises(UnreadableRecord, match=text):
+        decode_message(encode_message(TICK)._replace(**change))
 
 
 def test_a_newer_versions_fields_are_passed_over() -> None:
@@ -123,8 +160,13 @@ def stated(**change: Any) -> bytes:
     return wired(state=STATE_WIRE | change)
 
 
+def stated_without(field: str) -> bytes:
+    """The tick's value without a field of its state."""
+    return wired(state={name: value for name, value in STATE_WIRE.items() if name != field})
+
+
 UNREADABLE = [
-    Case("a newer format may mean something else", wired(format=2), message="format 2.*run a newer version"),
+    Case("a newer format may mean something else", wired(format=3), message="format 3.*run a newer version"),
     Case("a type of a newer version", wired(), "verdict", message="type 'verdict'.*run a newer version"),
     Case("an unknown type", wired(), "", message="type ''"),
     Case("a control record is no tick", json.dumps(CONTROL_WIRE).encode(), "tick"),
@@ -139,6 +181,7 @@ UNREADABLE = [
     Case("a tick without the state", json.dumps({k: v for k, v in TICK_WIRE.items() if k != "state"}).encode()),
     Case("a format that is no number", wired(format="one")),
     Case("a state that is null", wired(state=None)),
+    Case("a state without its group: progress of another group must not count", stated_without("group")),
     Case("a state without its pause: unknown is not unpaused", wired(state={"last_tick": None})),
     Case("a pause that says nothing is still a pause", stated(pause={})),
     Case("a pause that is only false", stated(pause=False)),

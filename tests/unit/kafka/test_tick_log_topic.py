@@ -26,9 +26,10 @@ def test_a_new_topic_is_as_durable_as_the_cluster_allows(brokers: int, min_insyn
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"partitions": 3}, "has 3 partitions, wanted 1"),
+        ({"partitions": 3}, "has 3 partitions, wanted 16"),
         ({"cleanup_policy": "delete"}, "has cleanup.policy=delete, which can delete its newest record"),
         ({"cleanup_policy": "compact, delete"}, "has cleanup.policy=compact, delete"),
+        ({"max_message_bytes": 131_071}, "has max.message.bytes=131071, so brokers can reject a clock's records"),
     ],
 )
 def test_a_topic_that_could_lose_ticks_is_rejected(changed: dict[str, int | str], text: str) -> None:
@@ -39,6 +40,15 @@ def test_a_topic_that_could_lose_ticks_is_rejected(changed: dict[str, int | str]
 
     assert text in str(raised.value)
     assert "'t'" in str(raised.value)
+
+
+def test_a_new_topic_keeps_ticks_as_long_as_configured() -> None:
+    """`tick_log.keep` is the time before compaction. A shorter time in an existing topic is a warning."""
+    assert wanted_config(3, keep_ms=86_400_000)["min.compaction.lag.ms"] == "86400000"
+    topic = replace(THREE, min_compaction_lag_ms=86_400_000)
+
+    assert warnings(topic, keep_ms=86_400_000) == []
+    assert ["--add-config min.compaction.lag.ms=86400001" in one for one in warnings(topic, 86_400_001)] == [True]
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -75,5 +85,5 @@ def test_an_unsafe_checkpoint_topic_is_not_called_a_tick_log() -> None:
     with pytest.raises(TickLogMisconfigured) as raised:
         raise_if_unsafe(TickLogTopic("t-checkpoints", kind="checkpoint topic", partitions=2))
 
-    assert str(raised.value).startswith("checkpoint topic 't-checkpoints' has 2 partitions, wanted 1")
+    assert str(raised.value).startswith("checkpoint topic 't-checkpoints' has 2 partitions, wanted 16")
     assert "tick log" not in str(raised.value)
