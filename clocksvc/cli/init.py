@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: the configuration file, the clock, the last tick and the output format."""
     parser.description = (
         "Set the last tick of a clock that has not ticked yet, or of a clock that holds with ticklog_truncated. The "
-        "clock's next tick is the boundary after it. The clock's leader commits it to the tick log; if no process leads "
-        "the clock, this command leads it until the request is done."
+        "clock's next tick is the boundary after it. The clock's leader commits it to the tick log. If no process "
+        "leads the clock, this command leads it until that is done."
     )
     add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")

@@ -1,6 +1,7 @@
 """The composition root: Redis settings reach the client, and only a program changes the process."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -8,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from clocksvc.cli.serve import serve
+from clocksvc.clock.logs import group_by_log
 from clocksvc.errors import InvalidValue
 from clocksvc.leader.context import NoObserver
 from clocksvc.service import bootstrap
@@ -83,6 +85,27 @@ def test_clocks_share_one_client() -> None:
 
     assert bootstrap.open_connection(one) is bootstrap.open_connection(same)
     assert bootstrap.open_connection(one) is not bootstrap.open_connection(other)
+
+
+@pytest.mark.parametrize(("clocks", "logs"), [(1, 1), (200, 16)])
+def test_threads_do_not_grow_with_clocks(clocks: int, logs: int) -> None:
+    """A process has one thread for each log and one for all feeds."""
+    names = [f"clock-{number}" for number in range(clocks)]
+    configured = settings_from(
+        {
+            "redis": {"url": "redis://127.0.0.1:1/0"},
+            "clocks": {name: {"topics": [name], "group": "consumers"} for name in names},
+        }
+    )
+    before = set(threading.enumerate())
+    service = bootstrap.Service(configured, NoObserver())
+    service.start()
+    started = {thread.name for thread in set(threading.enumerate()) - before}
+    service.stop()
+
+    assert started == {"notices", *(f"leader-{log}" for log in group_by_log(names))}
+    assert len(started) == logs + 1
+    assert set(service.views) == set(names)
 
 
 @pytest.fixture
