@@ -119,7 +119,7 @@ class SharedLog:
     def send(self, timestamp: str | int, clocks: Iterable[str] | None = None, partition: int = 0) -> list[Outcome]:
         """Report a processed timestamp to clocks, to all of them unless some are given. No leader steps."""
         timestamp_ms = parse_timestamp("timestamp", timestamp) if isinstance(timestamp, str) else timestamp
-        outcomes = []
+        outcomes: list[Outcome] = []
         for name in self.names if clocks is None else clocks:
             reported = PartitionTimestamp(Partition(name, partition), timestamp_ms)
             outcomes += self.stores[name].report(Report(self.specs[name].group, (reported,))).outcomes

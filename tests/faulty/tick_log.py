@@ -47,7 +47,7 @@ class FaultyLog(MemoryLog):
         stale_ends: for the next answers of `bounds` and `stable_bounds`, in order: how many of the newest transactions
             are missing in the answer, as in the answer of a deposed partition leader.
         rejected_keys: brokers reject records with these keys. Copies in snapshots were accepted before, and are again.
-        rejects_copies: brokers reject copies in snapshots with `rejected_keys`, too: the topic's size limit was lowered.
+        rejects_copies: brokers reject copies in snapshots, too: the limit of the size of records was lowered.
         at: is called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
