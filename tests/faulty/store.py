@@ -1,16 +1,22 @@
 """A store in memory that can lose its content, go back to older content, or not answer."""
 
 import copy
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
+from typing import TypeVar
 
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import Time
 from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.store_access import StoreAccess, StoreContent
+from clocksvc.memory.store_access import StoreAccess, StoreContent, StoredLog
 from clocksvc.memory.store_server import MemoryStoreServer
+from clocksvc.memory.store_state import StoredClock
+
+_Content = TypeVar("_Content", StoredLog, StoredClock)
 
 
 class FaultyStoreAccess(StoreAccess):
@@ -60,11 +66,11 @@ class FaultyStoreServer(MemoryStoreServer):
 
     def copy_state(self) -> StoreContent:
         """Return a copy of the complete content, for `restore` and `fail_over`."""
-        return copy.deepcopy(self.access.content)
+        return _copy_content(self.access.content)
 
     def restore(self, state: StoreContent) -> None:
         """Go back to what `copy_state` returned, as a restart from an older file does. Announcements are incomplete."""
-        restored = copy.deepcopy(state)
+        restored = _copy_content(state)
         restored.announcements_complete_since_ms = None
         for log in restored.logs.values():
             log.announcements_complete_since_ms = None
@@ -75,7 +81,7 @@ class FaultyStoreServer(MemoryStoreServer):
 
         The numbers of notices go back, too. What was announced in `state` still counts as complete.
         """
-        self.access.content = copy.deepcopy(state)
+        self.access.content = _copy_content(state)
         self.access.changed()
 
 
@@ -98,3 +104,23 @@ class FaultyStore(MemoryStore):
         self.server = server or FaultyStoreServer(time)
         self.leases = self.server.leases(log_of(clock))
         super().__init__(self.server.access, clock, recent_ticks_ms)
+
+
+def _copy_content(content: StoreContent) -> StoreContent:
+    """Return a copy with containers of its own. All values in them are immutable, so they are not copied."""
+    logs = {number: _copy_containers(log) for number, log in content.logs.items()}
+    clocks = {name: _copy_containers(clock) for name, clock in content.clocks.items()}
+    return StoreContent(content.announcements_complete_since_ms, logs, clocks)
+
+
+def _copy_containers(value: _Content) -> _Content:
+    copied: _Content = copy.copy(value)
+    for field in fields(copied):
+        held = getattr(copied, field.name)
+        if isinstance(held, dict):
+            # Only a counter, such as those of a dispatcher, is a container inside of a container.
+            copies = {key: one.copy() if isinstance(one, Counter) else one for key, one in held.items()}
+            setattr(copied, field.name, held.copy() if isinstance(held, Counter) else copies)
+        elif isinstance(held, list | set | deque):
+            setattr(copied, field.name, held.copy())
+    return copied

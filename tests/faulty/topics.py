@@ -38,6 +38,14 @@ class FaultyTopics(MemoryTopics):
         """Kafka does not give the topic's timestamp type: the user may not describe its configuration."""
         self._untyped.add(name)
 
+    def real_timestamp_type(self, name: str) -> TimestampType:
+        """Return a topic's timestamp type, whether or not Kafka gives it."""
+        return self._topics[name].timestamp_type
+
+    def set_timestamp_type(self, name: str, timestamp_type: TimestampType) -> None:
+        """The topic's timestamp type is changed."""
+        self._topics[name].timestamp_type = timestamp_type
+
     def create(
         self, name: str, partitions: int, timestamp_type: TimestampType = TimestampType.CREATE_TIME
     ) -> TopicMetadata:

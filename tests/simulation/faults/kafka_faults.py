@@ -1,9 +1,10 @@
 """Topics that change, and metadata that lags."""
 
+from clocksvc.clock.partition import Partition
 from tests.simulation.faults.fault_context import WHILES_S, FaultContext, for_a_while
-from tests.simulation.faults.process_faults import crash_leader, crash_step_of_leader
+from tests.simulation.faults.process_faults import crash_leader, crash_step_of_leader, lose_store
 
-MOST_PARTITIONS = 5
+MOST_PARTITIONS = 4
 
 
 def hide_topic(context: FaultContext) -> None:
@@ -23,7 +24,7 @@ def hide_topic(context: FaultContext) -> None:
 
 
 def add_partition(context: FaultContext) -> None:
-    """A partition is added and written at once; the group notices sooner or later."""
+    """A partition is added and written at once; the groups notice sooner or later."""
     name = context.some(context.environment.topic_names)
     if context.environment.topics.metadata(name).partitions < MOST_PARTITIONS:
         partition = context.environment.add_partition(name)
@@ -32,13 +33,32 @@ def add_partition(context: FaultContext) -> None:
         context.scheduler.later(context.rng.choice(WHILES_S), context.processes.rebalance)
 
 
-def remake_topic(context: FaultContext) -> None:
+def recreate_topic(context: FaultContext) -> None:
     """A topic is deleted and recreated, with as many partitions or fewer, under another id."""
-    name = context.some(context.environment.topic_names)
-    context.environment.make_topic(
-        name, context.rng.randrange(1, context.environment.topics.metadata(name).partitions + 1)
+    environment, name = context.environment, context.some(context.environment.topic_names)
+    environment.make_topic(
+        name,
+        context.rng.randrange(1, environment.topics.metadata(name).partitions + 1),
+        append_time=environment.append_time(name),
     )
     context.processes.rebalance()
+
+
+def change_timestamp_type(context: FaultContext) -> None:
+    """A topic's timestamp type is changed."""
+    name = context.some(context.environment.topic_names)
+    context.environment.change_timestamp_type(name)
+    context.judge.timestamp_type_changed(name)
+
+
+def lose_topic_ids(context: FaultContext) -> None:
+    """Brokers give no topic ids for a while: all of them, or the broker of one process."""
+    if context.rng.random() < 0.5:
+        for_a_while(context, context.environment.topics, "without_ids")
+        return
+    link = context.leaders_link(context.log())
+    if link is not None:
+        for_a_while(context, link, "without_ids")
 
 
 def break_metadata(context: FaultContext) -> None:
@@ -48,14 +68,14 @@ def break_metadata(context: FaultContext) -> None:
 
 def cut_kafka(context: FaultContext) -> None:
     """Only the leader can't reach Kafka for a while."""
-    name = context.leading()
-    if name is not None:
-        for_a_while(context, context.processes.replicas[name].link, "kafka_cut")
+    link = context.leaders_link(context.log())
+    if link is not None:
+        for_a_while(context, link, "kafka_cut")
 
 
 def lag_after_growth(context: FaultContext) -> None:
-    """A partition is added; it is seen, and in half of the cases ticked with; then its consumer stops, metadata no
-    longer shows it, and the leader's term ends."""
+    """A partition is added; it is seen, and in half of the cases ticked with; then its consumers stop, metadata no
+    longer shows it, and the leader's term ends, or the store is lost."""
     environment, scheduler, name = context.environment, context.scheduler, context.some(context.environment.topic_names)
     if environment.topics.metadata(name).partitions >= MOST_PARTITIONS:
         return
@@ -64,28 +84,38 @@ def lag_after_growth(context: FaultContext) -> None:
     if read_at_first:
         context.processes.rebalance()
     else:
-        environment.cut.add(partition)
+        cut(context, partition)
 
     def hide() -> None:
         if partition not in environment.partitions():
             return
-        environment.cut.add(partition)
-        environment.owners.pop(partition, None)
+        cut(context, partition)
         environment.topics.hide(name, partition.number)
         scheduler.later(context.rng.choice((3.0, 8.0)), show)
+        if context.rng.random() < 0.5:
+            lose_store(context)
         if read_at_first or context.rng.random() < 0.4:
             crash_leader(context)
         else:
-            context.rng.choice((crash_step_of_leader, cut_kafka, _end_the_term))(context)
+            context.rng.choice((crash_step_of_leader, cut_kafka, lose_store))(context)
 
     def show() -> None:
         environment.topics.hide(name, None)
-        environment.cut.discard(partition)
-        context.processes.rebalance()
+        bring_back(context, partition)
 
     scheduler.later(context.rng.choice((0.3, 1.0, 1.5, 3.0)), hide)
 
 
-def _end_the_term(context: FaultContext) -> None:
-    """The lease is lost with all that the store had: the same process may lead again."""
-    context.environment.wipe_store()
+def cut(context: FaultContext, partition: Partition, group: str | None = None) -> None:
+    """A partition loses the readers of all groups, or of one."""
+    for each, _ in context.environment.all_groups():
+        if group in (None, each):
+            context.environment.cut.add((each, partition))
+            context.environment.owners.pop((each, partition), None)
+
+
+def bring_back(context: FaultContext, partition: Partition) -> None:
+    """A partition is read again."""
+    for each, _ in context.environment.all_groups():
+        context.environment.cut.discard((each, partition))
+    context.processes.rebalance()

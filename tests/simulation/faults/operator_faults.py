@@ -1,4 +1,4 @@
-"""Operators who send requests, reconfigure, and run `clocksvc init` at the wrong time."""
+"""Operators who send requests, change the configuration, and run `clocksvc init` at the wrong time."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,30 +10,97 @@ from tests.simulation.faults.fault_context import FaultContext
 
 def run_init(context: FaultContext) -> None:
     """`clocksvc init` is run, often at the wrong time."""
-    interval_ms = context.environment.spec.interval_ms
-    about_ms = (context.oracle.last or context.scheduler.now_ms) + context.rng.choice((-20_000, 0, 0, 0, 1_000, 5_000))
+    clock = context.clock()
+    interval_ms, last = context.environment.clocks[clock].spec.interval_ms, context.judge.clock(clock).last
+    about_ms = (last or context.scheduler.now_ms) + context.rng.choice((-20_000, 0, 0, 0, 1_000, 5_000))
     off_ms = 300 if context.rng.random() < 0.1 else 0
-    context.processes.init(about_ms // interval_ms * interval_ms + off_ms)
+    last_tick_ms = about_ms // interval_ms * interval_ms + off_ms
+    context.processes.ask(clock, RequestKind.INIT, last_tick_ms=last_tick_ms)
 
 
 def ask_the_leader(context: FaultContext) -> None:
     """A partition is excluded or included, the clock is paused or resumed."""
-    kind, standing = context.rng.choice((*RequestKind, RequestKind.EXCLUDE)), context.oracle.standing
+    clock = context.clock()
+    kinds = (RequestKind.EXCLUDE, RequestKind.EXCLUDE, RequestKind.INCLUDE, RequestKind.PAUSE, RequestKind.RESUME)
+    kind, standing = context.rng.choice(kinds), context.judge.clock(clock).standing
     if standing.paused and context.rng.random() < 0.6:
         kind = RequestKind.RESUME
     partition = context.some(standing.excluded) if kind is RequestKind.INCLUDE else None
     if kind in (RequestKind.EXCLUDE, RequestKind.INCLUDE):
-        context.processes.ask(kind, Partition(*(partition or context.some(context.environment.partitions()))))
+        context.processes.ask(clock, kind, Partition(*(partition or context.partition(clock))))
     else:
-        context.processes.ask(kind)
+        context.processes.ask(clock, kind)
 
 
-def reconfigure(context: FaultContext) -> None:
-    """A rolling change of the interval, replica by replica: for a while they disagree."""
-    environment, processes = context.environment, context.processes
-    environment.spec = replace(environment.spec, interval_ms=5_000 if environment.spec.interval_ms == 1_000 else 1_000)
+def change_interval(context: FaultContext) -> None:
+    """A rolling change of a clock's interval, replica by replica: for a while they disagree."""
+    plan = context.environment.clocks[context.clock()]
+    plan.spec = replace(plan.spec, interval_ms=5_000 if plan.spec.interval_ms < 5_000 else 1_000)
+    _roll(context)
+
+
+def change_group(context: FaultContext) -> None:
+    """A clock's group is changed, on all replicas at once, or replica by replica.
+
+    The consumers of the new group start before or after that, and those of the old one go on for a while, or stay.
+    """
+    rng, processes, environment = context.rng, context.processes, context.environment
+    clock = context.clock()
+    plan = environment.clocks[clock]
+    old = plan.spec.group
+    group = plan.change_group()
+    environment.add_group(group, plan.spec.topics)
+
+    def start() -> None:
+        if not any(consumer.group == group for consumer in processes.consumers.values()):
+            processes.start_consumer(clock, group)
+
+    def stop() -> None:
+        if plan.spec.group != old:
+            for name in [name for name, consumer in processes.consumers.items() if consumer.group == old]:
+                if len(processes.consumers) > 1:
+                    processes.kill_consumer(name)
+
+    context.scheduler.later(rng.choice((0.0, 0.5, 3.0)), start)
+    if rng.random() < 0.7:
+        context.scheduler.later(rng.choice((0.0, 2.0, 6.0)), stop)
+    if rng.random() < 0.4:
+        for name in sorted(processes.replicas):
+            _restart_replica(context, name)
+    else:
+        _roll(context)
+
+
+def widen_configuration(context: FaultContext) -> None:
+    """A clock is added to the configuration, replica by replica: for a while only some know it."""
+    if not context.processes.widened:
+        context.processes.widened = True
+        _roll(context)
+    else:
+        context.processes.start_replica()
+
+
+def narrow_configuration(context: FaultContext) -> None:
+    """A replica starts with a configuration that lacks a clock, and stays for a while."""
+    specs = context.processes.present_specs()
+    if len(specs) < 2:
+        return
+    specs.pop(context.some(specs))
+    name = context.processes.start_replica(specs)
+    context.scheduler.later(context.rng.choice((4.0, 14.0)), lambda: context.processes.kill_replica(name))
+
+
+def start_second_installation(context: FaultContext) -> None:
+    """Another installation is configured with the same tick log, for a while."""
+    if context.processes.guests or any(log.installation is None for log in context.judge.logs.values()):
+        return
+    name = context.processes.start_guest()
+    context.scheduler.later(context.rng.choice((3.0, 12.0)), lambda: context.processes.kill_replica(name))
+
+
+def _roll(context: FaultContext) -> None:
     delay_s = 0.0
-    for name in sorted(processes.replicas):
+    for name in sorted(context.processes.replicas):
         delay_s += context.rng.choice((0.1, 1.0, 4.0))
         context.scheduler.later(delay_s, partial(_restart_replica, context, name))
 

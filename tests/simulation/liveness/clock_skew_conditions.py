@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.simulation.faults.fault_context import FaultContext
-from tests.simulation.liveness.expectation import Expectation, holds
+from tests.simulation.liveness.expectation import Expectation, all_clocks, holds
 
 BACK_MS = -300_000
 
@@ -13,21 +13,23 @@ def stores_clock_back(context: FaultContext) -> Expectation:
     before_ms = context.environment.time.now_ms() - context.scheduler.now_ms
     context.environment.time.skew(BACK_MS)
     reasons = ("reports_rejected", "ahead_of_time", "config_conflict")  # an announcement of the past lasts longer
-    return replace(holds(*reasons, end=lambda: context.environment.time.skew(before_ms)), flickers=True)
+    expected = holds(all_clocks(context), *reasons, end=lambda: context.environment.time.skew(before_ms))
+    return replace(expected, flickers=True)
 
 
 def leaders_clock_back(context: FaultContext) -> Expectation:
     """Every replica's clock jumps back by minutes."""
     for replica in context.processes.replicas.values():
         replica.time.skew(BACK_MS)
-    return holds("ahead_of_time", end=lambda: _set_clocks(context))
+    return holds(all_clocks(context), "ahead_of_time", end=lambda: _set_clocks(context))
 
 
 def consumers_clock_back(context: FaultContext) -> Expectation:
     """Every consumer's clock jumps back by minutes: its reporter rejects true timestamps."""
     for consumer in context.processes.consumers.values():
         consumer.time.skew(BACK_MS)
-    return replace(holds("reports_rejected", end=lambda: _set_clocks(context)), flickers=True)
+    expected = holds(all_clocks(context), "reports_rejected", end=lambda: _set_clocks(context))
+    return replace(expected, flickers=True)
 
 
 def _set_clocks(context: FaultContext) -> None:

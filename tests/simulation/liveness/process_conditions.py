@@ -1,9 +1,17 @@
-"""Conditions under which the clock must go on."""
+"""Conditions under which the clocks must go on."""
+
+from dataclasses import replace
 
 from clocksvc.clock.request import RequestKind
+from tests.faulty.commits import TornTransaction
 from tests.simulation.faults.fault_context import FaultContext
-from tests.simulation.faults.tick_log_faults import begin_foreign
-from tests.simulation.liveness.expectation import Expectation, bring_consumers_back, goes_on, some_waited_for
+from tests.simulation.liveness.expectation import (
+    Expectation,
+    bring_consumers_back,
+    goes_on,
+    group_of,
+    required_partition,
+)
 
 
 def leader_without_kafka(context: FaultContext) -> Expectation:
@@ -17,38 +25,77 @@ def leader_without_store(context: FaultContext) -> Expectation:
 
 
 def _without(context: FaultContext, what: str) -> Expectation:
-    name = context.leading()
-    assert name is not None
-    link = context.processes.replicas[name].link
+    link = context.leaders_link(context.log())
+    assert link is not None
     setattr(link, what, True)
-    return goes_on(link.heal)
+    return goes_on(context, link.heal)
 
 
 def leader_asleep(context: FaultContext) -> Expectation:
     """The leader is stopped and does not come back."""
-    name = context.leading()
+    name = context.leading(context.log())
     assert name is not None
     context.scheduler.stop(name, context.scheduler.now_ms + 3_600_000)
-    return goes_on(lambda: context.scheduler.stop(name, 0))
+    return goes_on(context, lambda: context.scheduler.stop(name, 0))
 
 
 def partition_excluded(context: FaultContext) -> Expectation:
     """A partition's consumer never comes back, and operators exclude it, unless it is the only one."""
-    standing, partition = context.oracle.standing, some_waited_for(context)
-    if len(set(context.environment.partitions()) - set(standing.excluded)) < 2:
-        return goes_on(lambda: None)
-    context.environment.cut.add(partition)
+    clock = context.clock()
+    standing, partition = context.judge.clock(clock).standing, required_partition(context, clock)
+    if len(set(context.environment.clock_partitions(clock)) - set(standing.excluded)) < 2:
+        return goes_on(context, lambda: None)
+    context.environment.cut.add((group_of(context, clock), partition))
     context.processes.rebalance()
-    context.scheduler.later(5.0, lambda: context.processes.ask(RequestKind.EXCLUDE, partition))
+    context.scheduler.later(5.0, lambda: context.processes.ask(clock, RequestKind.EXCLUDE, partition))
 
-    def take_back_in() -> None:
+    def include() -> None:
         bring_consumers_back(context)
-        context.processes.ask(RequestKind.INCLUDE, partition)
+        context.processes.ask(clock, RequestKind.INCLUDE, partition)
 
-    return goes_on(take_back_in)
+    return goes_on(context, include)
 
 
-def transaction_of_others(context: FaultContext) -> Expectation:
-    """Another client's transaction on the tick log is open, and the leader need not read it."""
-    begin_foreign(context.environment)
-    return goes_on(lambda: context.environment.log.end_foreign(committed=False))
+def second_installation(context: FaultContext) -> Expectation:
+    """Another installation is configured with the same tick log, and stays: it holds, this one goes on."""
+    name = context.processes.start_guest()
+    return goes_on(context, lambda: context.processes.kill_replica(name))
+
+
+def narrower_replica(context: FaultContext) -> Expectation:
+    """A replica that lacks a clock stays. It must not keep the log from the replicas that know the clock."""
+    specs = context.processes.present_specs()
+    if len(specs) < 2:
+        return leader_asleep(context)
+    specs.pop(context.some(specs))
+    name = context.processes.start_replica(specs)
+    return goes_on(context, lambda: context.processes.kill_replica(name))
+
+
+def transactions_torn(context: FaultContext) -> Expectation:
+    """Several transactions are torn, one after the other."""
+    log = context.faulty_log()
+    log.torn += [TornTransaction(1), TornTransaction(2, committed=False), TornTransaction(1, answered=True)]
+    return goes_on(context, log.torn.clear)
+
+
+def stale_ends(context: FaultContext) -> Expectation:
+    """Each of the next recoveries gets a stale end first."""
+    log, name = context.faulty_log(), context.leading(context.log())
+    log.stale_ends += [1, 2, 0, 3]
+    if name is not None:
+        specs = context.processes.replicas[name].specs
+        context.processes.kill_replica(name)
+        context.processes.start_replica(specs)
+    return goes_on(context, log.stale_ends.clear)
+
+
+def better_replica(context: FaultContext) -> Expectation:
+    """More replicas come, and the log may move to one of them by a hand-over."""
+    names = [context.processes.start_replica() for _ in range(3)]
+
+    def end() -> None:
+        for name in names[:2]:
+            context.processes.kill_replica(name)
+
+    return replace(goes_on(context, end), within_ms=30_000)

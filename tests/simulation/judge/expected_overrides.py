@@ -5,28 +5,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.violation import Violation
+from tests.simulation.judge.log_bytes import time_of
+from tests.simulation.judge.violation import Violation
 
 Excluded = frozenset[tuple[str, int]]
+Overrides = tuple[Excluded, bool, int | None]
+"""What is excluded, whether the clock is paused, and its last tick."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """One request as it was made. `made_at`: the overrides by then. `log_forgot`: it may be answered by a leader who
-    knows more than what the tick log has kept, and who writes it again only with its next record."""
+    """One request as it was made.
+
+    Attributes:
+        made_at: how many changes of the overrides there were by then.
+        closed: the answer that it was not done.
+        store_forgot: the store was rolled back since, so a leader may get the request twice.
+        log_forgot: it may be answered by a leader that knows more than what the log has kept.
+    """
 
     kind: str
     partition: tuple[str, int] | None
     expires_ms: int
     made_at: int
+    last_tick_ms: int | None = None
     closed: str = ""
     store_forgot: bool = False
     log_forgot: bool = False
 
-    def holds(self, excluded: Excluded, paused: bool) -> bool:
+    def holds(self, excluded: Excluded, paused: bool, last_tick_ms: int | None) -> bool:
         """Whether the requested state is reached."""
         if self.kind in ("pause", "resume"):
             return paused is (self.kind == "pause")
+        if self.kind == "init":
+            return last_tick_ms == self.last_tick_ms
         return (self.partition in excluded) is (self.kind == "exclude")
 
 
@@ -43,19 +55,28 @@ class ExpectedOverrides:
         self.paused = False
         self.granted: set[str] = set()
         self._asked: dict[str, Asked] = {}
-        self._history: list[tuple[Excluded, bool]] = [(self.excluded, self.paused)]
+        self._history: list[Overrides] = [(self.excluded, self.paused, None)]
         self._forgotten = False
 
-    def asked(self, id: str, kind: str, partition: tuple[str, int] | None, expires_ms: int) -> None:
+    def asked(
+        self,
+        id: str,
+        kind: str,
+        partition: tuple[str, int] | None,
+        expires_ms: int,
+        last_tick_ms: int | None = None,
+    ) -> None:
         """A request was made."""
-        self._asked[id] = Asked(kind, partition, expires_ms, len(self._history) - 1, log_forgot=self._forgotten)
+        self._asked[id] = Asked(
+            kind, partition, expires_ms, len(self._history) - 1, last_tick_ms, log_forgot=self._forgotten
+        )
 
     def store_forgot(self) -> None:
         """The store was rolled back: it no longer knows what it has passed to a leader."""
         for asked in self._asked.values():
             asked.store_forgot = True
 
-    def told_not_done(self, id: str, why: str) -> None:
+    def answered_not_done(self, id: str, why: str) -> None:
         """An operator got the answer that the request was not done and never will be."""
         if id in self.granted and not self._asked[id].store_forgot:
             raise Violation(f"request: {self._asked[id].kind} was committed, and the answer was: {why}")
@@ -68,7 +89,7 @@ class ExpectedOverrides:
         for id in ids:
             self._asked[id].store_forgot = True
 
-    def told_done(self, id: str) -> None:
+    def answered_done(self, id: str) -> None:
         """An operator got the answer that the request is done."""
         asked = self._asked[id]
         if asked.store_forgot or asked.log_forgot:
@@ -81,16 +102,16 @@ class ExpectedOverrides:
         self._forgotten = True
         for asked in self._asked.values():
             asked.log_forgot = True
-        self._history.append((frozenset(), False) if left is None else _said(left))
+        self._history.append((frozenset(), False, None) if left is None else _overrides(left))
 
     def judge(self, wire: dict[str, Any], store_ms: int | None) -> None:
         """A record was committed by a leader whose last reading of the store was at `store_ms` by the store's clock."""
-        excluded, paused = _said(wire["state"])
+        excluded, paused, last_tick_ms = _overrides(wire["state"])
         wanted, wanted_paused = self.excluded, self.paused
         for request in wire.get("requests", ()):
             asked = self._grant(request["id"], store_ms)
             wanted, wanted_paused = _after(asked, wanted, wanted_paused)
-            self._history.append((wanted, wanted_paused))
+            self._history.append((wanted, wanted_paused, last_tick_ms))
         if not self._forgotten and excluded != wanted:
             raise Violation(
                 f"excluded: a record says that {sorted(excluded)} are excluded, requested were {sorted(wanted)}"
@@ -98,7 +119,7 @@ class ExpectedOverrides:
         if not self._forgotten and paused != wanted_paused:
             raise Violation(f"paused: a record says {paused}, requested was {wanted_paused}")
         self.excluded, self.paused, self._forgotten = excluded, paused, False
-        self._history.append((excluded, paused))
+        self._history.append((excluded, paused, last_tick_ms))
 
     def judge_tick(self, wire: dict[str, Any], at_ms: int) -> None:
         """A tick must name the excluded partitions that exist, and a paused clock must not tick."""
@@ -122,13 +143,15 @@ class ExpectedOverrides:
         return asked
 
 
-def _said(state: dict[str, Any]) -> tuple[Excluded, bool]:
+def _overrides(state: dict[str, Any]) -> Overrides:
     excluded = frozenset((item["topic"], item["partition"]) for item in state["exclusions"])
-    return excluded, state["pause"] is not None
+    return excluded, state["pause"] is not None, time_of(state["last_tick"])
 
 
 def _after(asked: Asked, excluded: Excluded, paused: bool) -> tuple[Excluded, bool]:
     if asked.kind in ("pause", "resume"):
         return excluded, asked.kind == "pause"
+    if asked.kind == "init":
+        return excluded, paused
     assert asked.partition is not None
     return (excluded | {asked.partition} if asked.kind == "exclude" else excluded - {asked.partition}), paused

@@ -8,11 +8,15 @@ from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.progress import Report, ReportAnswer
-from tests.simulation.environment import GROUP, Environment, Truth
-from tests.simulation.intercepted import InterceptedStore, Link
-from tests.simulation.oracle import Oracle
-from tests.simulation.scheduler import Scheduler, SimulatedTime
-from tests.simulation.violation import Violation
+from clocksvc.memory.topics import TopicRecord
+from tests.simulation.judge.judge import Judge
+from tests.simulation.judge.violation import Violation
+from tests.simulation.world.environment import APPENDED, CREATED, Environment, Truth
+from tests.simulation.world.intercepted import Intercepted, Link
+from tests.simulation.world.scheduler import Scheduler, SimulatedTime
+
+_CREATE_TIME, _LOG_APPEND_TIME = 1, 2
+"""The numbers of confluent-kafka for timestamp types."""
 
 
 class Postman:
@@ -23,9 +27,12 @@ class Postman:
         delivered: the highest timestamps reported, by partition. known: the topics with any report.
     """
 
-    def __init__(self, scheduler: Scheduler, environment: Environment, link: Link) -> None:
-        self._scheduler, self._environment = scheduler, environment
-        self._store = InterceptedStore(scheduler, environment.store, link, "reporter", {"report": self._deliver})
+    def __init__(self, scheduler: Scheduler, environment: Environment, judge: Judge, link: Link, clock: str) -> None:
+        self._scheduler, self._environment, self._judge, self._clock = scheduler, environment, judge, clock
+        self._target = environment.access.store(clock)
+        self._store = Intercepted(
+            scheduler, environment.access, self._target, link, "reporter", {"report": self._deliver}
+        )
         self.next: list[str] = []
         self.delivered: dict[Partition, int] = {}
         self.known: set[str] = set()
@@ -55,27 +62,30 @@ class Postman:
         """Nothing to free."""
 
     def _send_later(self, report: Report) -> None:
-        scheduler, store = self._scheduler, self._environment.store
+        scheduler, access = self._scheduler, self._environment.access
 
         def arrive() -> None:
             scheduler.wait(scheduler.rng.choice((0.1, 0.7, 2.0, 12.0)))
-            if not store.broken:
+            if not access.broken:
                 scheduler.between("a report from long ago arrives")
-                if not store.broken:
-                    self._deliver(lambda: store.report(report), (report,))
+                if not access.broken:
+                    self._deliver(lambda: self._target.report(report), (report,))
 
         scheduler.spawn("network", arrive)
 
     def _deliver(self, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
         """Note what was reported to the store, and check that it moves no partition clock back."""
         report: Report = args[0]
-        clocks = self._environment.store._state.clocks
+        environment, clocks = self._environment, self._environment.access.clocks(self._clock)
         before = {partition: clocks.get(partition) for partition, _ in report.timestamps}
+        present = environment.group_partitions(report.group)
         for partition, timestamp_ms in report.timestamps:
-            if partition in self._environment.partitions():
-                truth = self._environment.truth(partition)
-                truth.told_ms = max(truth.told_ms, timestamp_ms)
+            if partition in present:
+                truth = environment.truth(report.group, partition)
+                truth.reported_ms = max(truth.reported_ms, timestamp_ms)
         answer = call()
+        self._judge.note_report(self._clock, report.group, report.create_time_topics)
+        clocks = environment.access.clocks(self._clock)
         for partition, known_ms in before.items():
             now_ms = clocks.get(partition)
             if known_ms is not None and (now_ms is None or now_ms < known_ms):
@@ -84,22 +94,22 @@ class Postman:
 
 
 class Consumer:
-    """One process of the group. `seen`: the highest honest timestamp of each partition that it owns now."""
+    """One process of a group, for one clock. `seen`: the highest honest timestamp of each partition that it owns."""
 
     def __init__(
         self,
         name: str,
         scheduler: Scheduler,
         environment: Environment,
-        oracle: Oracle,
+        judge: Judge,
         time: SimulatedTime,
-        group: str = GROUP,
+        clock: str,
+        group: str,
     ) -> None:
-        self.name, self.link, self.time = name, Link(), time
-        self._scheduler, self._environment, self._oracle = scheduler, environment, oracle
-        self.postman = Postman(scheduler, environment, self.link)
-        self._group = group
-        self._reporters = {topic: self._new_reporter(topic) for topic in environment.topic_names}
+        self.name, self.link, self.time, self.clock, self.group = name, Link(), time, clock, group
+        self._scheduler, self._environment, self._judge = scheduler, environment, judge
+        self.postman = Postman(scheduler, environment, judge, self.link, clock)
+        self._reporters = {topic: self._new_reporter(topic) for topic in environment.clocks[clock].spec.topics}
         self._mine: dict[Partition, tuple[Truth, int]] = {}
         self.seen: dict[Partition, int] = {}
         self._sending = False
@@ -131,8 +141,8 @@ class Consumer:
     def _new_reporter(self, topic: str) -> Reporter:
         return Reporter(
             "memory://",
-            self._environment.spec.name,
-            group=self._group,
+            self.clock,
+            group=self.group,
             topic=topic,
             sink=self.postman,
             time=self.time,
@@ -162,72 +172,88 @@ class Consumer:
                     self._sending = False
             scheduler.wait(wait_s)
 
+    def _owned(self, partition: Partition) -> bool:
+        return (self.group, partition) in self._environment.owners
+
     def _take_and_give_up(self) -> None:
         environment = self._environment
-        owned = {partition for partition, owner in environment.owners.items() if owner == self.name}
+        owned = {
+            partition
+            for (group, partition), owner in environment.owners.items()
+            if owner == self.name and group == self.group
+        }
         for partition in sorted(set(self._mine) - owned):
             self._give_up(partition)
         for partition in sorted(owned - set(self._mine)):
-            if partition in environment.owners:
+            if self._owned(partition):
                 self._take(partition)
-        for partition, (truth, _) in sorted(self._mine.items()):
-            if partition in environment.owners and not environment.is_present(partition, truth):
+        for partition, (truth, _) in sorted(self._mine.items(), key=lambda item: item[0]):
+            if self._owned(partition) and not environment.is_present(self.group, partition, truth):
                 self._scheduler.say(f"{self.name} reads {partition} from 0")
-                self._mine[partition] = (environment.truth(partition), 0)
+                self._mine[partition] = (environment.truth(self.group, partition), 0)
                 if self._scheduler.rng.random() < 0.6:
                     self._give_up(partition)
-                    if partition in environment.owners:
+                    if self._owned(partition):
                         self._take(partition)
 
     def _take(self, partition: Partition) -> None:
-        truth = self._environment.truth(partition)
+        truth = self._environment.truth(self.group, partition)
         self._reporters[partition.topic].on_assign(None, [_TopicPartition(partition)])
         self._mine[partition] = (truth, truth.committed)
         self.postman.delivered.pop(partition, None)
 
     def _give_up(self, partition: Partition) -> None:
         del self._mine[partition]
-        reporter, told = self._reporters[partition.topic], [_TopicPartition(partition)]
+        reporter, given = self._reporters[partition.topic], [_TopicPartition(partition)]
         seen_ms = self.seen.pop(partition, None)
         if self._scheduler.rng.random() < 0.6 and self._sending:
             self._scheduler.wait(2.0, lambda: not self._sending)
         if self._sending or self._scheduler.rng.random() < 0.3:
-            reporter.on_lost(None, told)
+            reporter.on_lost(None, given)
             return
         failed, self._sending = self.postman.failed, True
         knows = partition.topic in self.postman.known
-        reporter.on_revoke(None, told)
+        reporter.on_revoke(None, given)
         self._sending = False
-        untold = seen_ms is not None and self.postman.delivered.get(partition, -1) < seen_ms
-        if untold and knows and self.postman.failed == failed:
+        unreported = seen_ms is not None and self.postman.delivered.get(partition, -1) < seen_ms
+        if unreported and knows and self.postman.failed == failed:
             raise Violation(
-                f"untold: {self.name} released {partition}, had processed it up to {seen_ms}, and reported "
+                f"unreported: {self.name} released {partition}, had processed it up to {seen_ms}, and reported "
                 f"{self.postman.delivered.get(partition)}"
             )
 
     def _handle(self, partition: Partition) -> None:
         scheduler, environment = self._scheduler, self._environment
         truth, offset = self._mine[partition]
-        if not environment.is_present(partition, truth):
+        if not environment.is_present(self.group, partition, truth):
             return
         records = environment.topics.records(partition, offset)[
             : 100 if scheduler.calm else scheduler.rng.randrange(1, 6)
         ]
+        present = APPENDED if environment.append_time(partition.topic) else CREATED
         for record in records:
             if scheduler.rng.random() < 0.3:
                 scheduler.between("handle")
-            honest = environment.process(partition, truth, offset, record)
+            honest = environment.process(self.group, partition, truth, offset, record)
             if honest:
-                self._oracle.honest_record(partition, truth, record.timestamp_ms)
+                self._judge.honest_record(self.clock, partition, truth, record.timestamp_ms)
             offset += 1
             if scheduler.rng.random() < 0.8:
                 truth.committed = max(truth.committed, offset)
             if scheduler.rng.random() < 0.3:
                 scheduler.between("commit")
             self._mine[partition] = (truth, offset)
-            self._reporters[partition.topic].observe(partition.number, record.timestamp_ms)
+            self._observe(partition, record, record.key or present)
             if honest and record.timestamp_ms <= self.time.now_ms():
                 self.seen[partition] = max(self.seen.get(partition, 0), record.timestamp_ms)
+
+    def _observe(self, partition: Partition, record: TopicRecord, key: bytes) -> None:
+        kind = _CREATE_TIME if key == CREATED else _LOG_APPEND_TIME
+        reporter = self._reporters[partition.topic]
+        if hasattr(reporter, "observe_message"):
+            reporter.observe_message(_Message(partition, record.timestamp_ms, kind))
+        else:
+            reporter.observe(partition.number, record.timestamp_ms)
 
 
 class _TopicPartition:
@@ -235,3 +261,22 @@ class _TopicPartition:
 
     def __init__(self, partition: Partition) -> None:
         self.topic, self.partition = partition.topic, partition.number
+
+
+class _Message:
+    """A message of confluent-kafka, with the timestamp type that its topic has when it is read."""
+
+    def __init__(self, partition: Partition, timestamp_ms: int, kind: int) -> None:
+        self._partition, self._timestamp = partition, (kind, timestamp_ms)
+
+    def topic(self) -> str:
+        return self._partition.topic
+
+    def partition(self) -> int:
+        return self._partition.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._timestamp
+
+    def error(self) -> None:
+        return None

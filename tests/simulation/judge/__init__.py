@@ -1,0 +1,1 @@
+"""The judge: decides from bytes, calls and the truth which promises were broken. Shares no code with the product."""
