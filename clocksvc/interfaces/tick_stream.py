@@ -66,13 +66,18 @@ class TickStream(Protocol):
         """
 
     def stage(self, token: str, ticks: Sequence[Tick], *, first: bool) -> None:
-        """Append older ticks to the staged ticks, which readers don't see. `first` discards earlier staged ticks."""
+        """Append older ticks to the staged ticks, which readers don't see. `first` discards earlier staged ticks.
+
+        With `first` and without ticks, there are no older ticks to restore.
+        """
 
     def finish_restoring(self, token: str) -> bool:
         """Replace the stream by the staged ticks, if they end with the last tick of the stream (or with its base).
 
+        If `stage` was called without ticks, the stream keeps its ticks. Afterwards it is not `restoring`.
+
         Returns:
-            False if they end with another tick, or were lost: nothing is changed.
+            False if they end with another tick, were lost, or `stage` was not called: nothing is changed.
         """
 
     def bounds(self) -> StreamBounds:

@@ -130,13 +130,15 @@ class MemoryStore:
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
         with self._leading(token) as clock:
+            now_ms = self._time.now_ms()
+            if not ticks:
+                return now_ms
             broken = first_chain_break(clock.chain_end_ms(), ticks)
             if broken is not None:
                 raise ChainBroken(
                     f"the store's stream ends with tick {clock.chain_end_ms()} ms, but tick {broken.at_ms} ms follows "
                     f"tick {broken.previous_ms} ms"
                 )
-            now_ms = self._time.now_ms()
             clock.ticks.extend(ticks)
             clock.trim(now_ms - self._recent_ticks_ms)
             clock.boundary_crossed_at_ms = None
@@ -153,7 +155,7 @@ class MemoryStore:
 
     def stage(self, token: str, ticks: Sequence[Tick], *, first: bool) -> None:
         with self._leading(token) as clock:
-            clock.staged = [*([] if first else clock.staged), *ticks]
+            clock.stage(ticks, first=first)
 
     def finish_restoring(self, token: str) -> bool:
         with self._leading(token) as clock:

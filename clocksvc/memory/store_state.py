@@ -1,6 +1,7 @@
 """One clock's content of the in-memory store, and the operations on it. Not thread-safe; times are arguments."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clocksvc.clock import boundary
@@ -27,7 +28,7 @@ class StoredClock:
         clocks: the highest raw timestamp of each partition, including excluded ones; None while unknown.
         written: True once a leader has begun the stream.
         base_ms: the time that must be `previous` in the next tick while there are no ticks.
-        staged: older ticks, until `finish_restoring`.
+        staged: older ticks, until `finish_restoring`; None if nothing was staged.
         leader_status, results: the values with the time at which they expire.
         handed_out: the ids of requests that a leader has read.
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
@@ -52,7 +53,7 @@ class StoredClock:
     written: bool = False
     base_ms: int | None = None
     restoring: bool = False
-    staged: list[Tick] = field(default_factory=list)
+    staged: list[Tick] | None = None
     leader_status: tuple[str, int] | None = None
     reports: Counter[str] = field(default_factory=Counter)
     heartbeats: Counter[str] = field(default_factory=Counter)
@@ -252,15 +253,20 @@ class StoredClock:
 
     def begin(self, base_ms: int | None, *, restoring: bool) -> None:
         """Begin an empty stream."""
-        self.ticks, self.staged = [], []
+        self.ticks, self.staged = [], None
         self.base_ms, self.restoring, self.written = base_ms, restoring, True
 
     def finish_restoring(self) -> bool:
         """Replace the stream by the staged ticks. False, without effect, if they do not end where the stream ends."""
-        if not self.staged or self.staged[-1].at_ms != self.chain_end_ms():
+        if self.staged is None or (self.staged and self.staged[-1].at_ms != self.chain_end_ms()):
             return False
-        self.ticks, self.staged, self.restoring = self.staged, [], False
+        self.ticks, self.staged, self.restoring = self.staged or self.ticks, None, False
         return True
+
+    def stage(self, ticks: Sequence[Tick], *, first: bool) -> None:
+        """Append older ticks to the staged ticks. `first` discards earlier ones."""
+        staged = None if first else self.staged
+        self.staged = [*(staged or ()), *ticks]
 
     def trim(self, emitted_before_ms: int) -> None:
         """Drop the oldest ticks, up to the first one that was emitted at or after a time. The last tick is kept."""

@@ -69,7 +69,7 @@ class _StreamReader:
                 return None
             if found or self._closed:
                 return found
-        return ()
+        return []
 
     def _read_streams(self, seen: dict[str, int], block_s: float) -> Collection[str] | None:
         """Return the clocks of new notices; None if there is a gap in their numbers."""

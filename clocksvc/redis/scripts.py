@@ -125,7 +125,7 @@ BEGIN = Script(
     ("lease", "state", "ticks", "ticks-staged", "roster", "notification", "notices"),
     uses=("clock", "add_notice"),
 )
-STAGE = Script("stage", ("lease", "ticks-staged"), uses=("clock", "append"))
+STAGE = Script("stage", ("lease", "state", "ticks-staged"), uses=("clock", "append"))
 FINISH_RESTORING = Script(
     "finish_restoring", ("lease", "state", "ticks", "ticks-staged", "notices"), uses=("clock", "add_notice")
 )

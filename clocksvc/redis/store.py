@@ -27,7 +27,8 @@ from clocksvc.redis_url import parse_redis_url
 
 _SLOWEST = 10
 _STAGE_CHUNK = 1_000
-_STAGED_TTL_MS = 600_000
+_STAGED_TTL_MS = DAY_MS
+"""After the last `stage`. A restoration that reads a long log stages the few ticks of a slow clock at its beginning."""
 
 
 class RedisStore:

@@ -1,7 +1,7 @@
 """The implementations of the store, with what tests need in addition: a flush, and the keys in Redis."""
 
 from collections.abc import Collection, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis import Redis, RedisCluster
 
@@ -43,8 +43,12 @@ class StoreImplementation:
         """Lose everything, as FLUSHALL does."""
         raise NotImplementedError
 
-    def trim_notices(self, log: int) -> None:
-        """Drop all notices of a log but the last one."""
+    def add_notice_after_gap(self, log: int, clock: str) -> None:
+        """Add a notice whose number is not the next one, as readers see it after the notices between were trimmed."""
+        raise NotImplementedError
+
+    def drop_notices(self, log: int) -> None:
+        """Lose the notices of a log. Their numbers begin again."""
         raise NotImplementedError
 
 
@@ -58,10 +62,16 @@ class MemoryStoreImplementation(StoreImplementation):
     def wipe(self) -> None:
         self.memory.wipe()
 
-    def trim_notices(self, log: int) -> None:
-        notices = self.memory.content.log(log).notices
-        while len(notices) > 1:
-            notices.popleft()
+    def add_notice_after_gap(self, log: int, clock: str) -> None:
+        stored = self.memory.content.log(log)
+        stored.notices.clear()
+        stored.last_notice += 3
+        stored.add_notice(clock)
+
+    def drop_notices(self, log: int) -> None:
+        stored = self.memory.content.log(log)
+        stored.notices.clear()
+        stored.last_notice = 0
 
 
 class RedisStoreImplementation(StoreImplementation):
@@ -78,8 +88,14 @@ class RedisStoreImplementation(StoreImplementation):
         for key in self.key_names():
             self.raw.delete(key)
 
-    def trim_notices(self, log: int) -> None:
-        self.raw.xtrim(log_key(self.prefix, log, "notices"), maxlen=1, approximate=False)
+    def add_notice_after_gap(self, log: int, clock: str) -> None:
+        key = log_key(self.prefix, log, "notices")
+        entries: Any = self.raw.xrevrange(key, count=1)
+        last = entries[0]
+        self.raw.xadd(key, {"c": clock}, id=f"{int(last[0].partition('-')[0]) + 4}-0")
+
+    def drop_notices(self, log: int) -> None:
+        self.raw.delete(log_key(self.prefix, log, "notices"))
 
     def key(self, name: str) -> str:
         """A key of the clock."""

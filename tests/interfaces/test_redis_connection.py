@@ -14,11 +14,14 @@ from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
 from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.keys import log_key
+from clocksvc.redis.leases import RedisLeases
+from clocksvc.redis.notices import open_notices
 from clocksvc.redis.store import open_redis_store
 from clocksvc.redis_url import RedisAddress, parse_redis_url
 from clocksvc.settings.redis import RedisSettings, SentinelSettings
 from tests.interfaces.redis_servers import SentinelServer, one_node_cluster
-from tests.interfaces.store_examples import BASE, CLOCK, lead
+from tests.interfaces.store_examples import BASE, CLOCK, LOG, TOKEN, chain, lead
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -37,14 +40,15 @@ def trouble(connection: RedisConnection) -> list[Finding]:
     return [finding for finding in probe_redis_servers(connection) if finding.level is not Level.OK]
 
 
-def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str, leases: Leases) -> None:
+def test_prefix_of_the_url_takes_precedence(redis_url: str, key_prefix: str) -> None:
     """It replaces the argument, so that two services can share one Redis."""
     stores = [
         open_redis_store(f"{redis_url}?prefix={key_prefix}", CLOCK, prefix="other"),
         open_redis_store(redis_url, CLOCK, prefix=key_prefix),
         open_redis_store(redis_url, CLOCK, prefix=f"{key_prefix}-2"),
     ]
-    lead(store, leasess[0])
+    with connected(parse_redis_url(redis_url)) as connection:
+        lead(stores[0], RedisLeases(connection, key_prefix, LOG))
 
     assert [store.snapshot().leader is not None for store in stores] == [True, True, False]
     with_keys = Redis.from_url(redis_url)
@@ -83,19 +87,23 @@ def sentinel() -> Iterator[tuple[ValkeyServer, SentinelServer]]:
         yield master, watching
 
 
-def test_sentinel_knows_the_master(sentinel: tuple[ValkeyServer, SentinelServer], leases: Leases) -> None:
+def test_sentinel_knows_the_master(sentinel: tuple[ValkeyServer, SentinelServer]) -> None:
     """By URL or by the configuration. An unknown name, or a master that is gone, makes the store unavailable."""
     master, watching = sentinel
     store = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=mymaster", CLOCK)
     unknown = open_redis_store(f"redis+sentinel://127.0.0.1:{watching.port}/0?service=other", CLOCK)
-    lead(store, leases)
 
     nodes = (f"127.0.0.1:{watching.port}",)
     settings = RedisSettings(
         url=SecretStr("redis://ignored:1/0"), sentinel=SentinelSettings(service="mymaster", nodes=nodes)
     )
     with connected(settings.address()) as connection:
-        assert connection.client().exists(f"clocksvc:{{{CLOCK}}}:lease") == 1
+        leases, reader = RedisLeases(connection, "clocksvc", LOG), open_notices(connection, "clocksvc", [CLOCK])
+        lead(store, leases)
+        assert reader.read(0) is None
+        store.publish(TOKEN, chain(0, 0, None))
+        assert (reader.read(1.0), leases.wait_for_notification(0.05)) == ([CLOCK], False)
+        assert connection.client().exists(log_key("clocksvc", LOG, "lease")) == 1
     with pytest.raises(StoreUnavailable):
         unknown.now_ms()
     master.kill()

@@ -249,6 +249,19 @@ def test_staged_ticks_with_another_end_are_not_used(store: Store, leases: Leases
     assert store.finish_restoring(TOKEN)
 
 
+def test_a_restoration_without_older_ticks_keeps_the_stream(store: Store, leases: Leases) -> None:
+    """The stream is complete as it is."""
+    lead(store, leases)
+    store.begin(TOKEN, BASE + 2 * MINUTE, restoring=True)
+    store.publish(TOKEN, [tick(3, 2)])
+    store.stage(TOKEN, chain(0, 1, None), first=True)
+
+    store.stage(TOKEN, [], first=True)
+
+    assert store.finish_restoring(TOKEN)
+    assert (store.newest_ticks(9), store.bounds().restoring) == ([tick(3, 2)], False)
+
+
 def test_staging_from_the_beginning_discards_earlier_ticks(store: Store, leases: Leases) -> None:
     """A restoration that was interrupted is repeated; a new stream discards staged ticks, too."""
     lead(store, leases)

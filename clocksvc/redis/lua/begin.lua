@@ -1,6 +1,6 @@
 -- Begin an empty stream of ticks.
 -- KEYS[1] lease (hash)            token
--- KEYS[2] state (hash)            base_ms, restoring and stream are written
+-- KEYS[2] state (hash)            base_ms, restoring, staged_count and stream are written
 -- KEYS[3] ticks (stream)          removed
 -- KEYS[4] ticks-staged (stream)   removed
 -- KEYS[5] roster (zset)           partitions that must report
@@ -14,7 +14,7 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 redis.call('HSET', KEYS[2], 'stream', 1)
-redis.call('HDEL', KEYS[2], 'base_ms', 'restoring', 'boundary_crossed_at_ms')
+redis.call('HDEL', KEYS[2], 'base_ms', 'restoring', 'staged_count', 'boundary_crossed_at_ms')
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], 'base_ms', ARGV[3])
 end
