@@ -15,8 +15,9 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from clocksvc.clock.logs import log_of
 from tests.bench.figures import Figure, Spread, percentile, ratios
-from tests.system.beat.beat_installation import WITHIN_S, BeatInstallation, ReceivedTask
+from tests.system.beat.beat_installation import CLOCK, WITHIN_S, BeatInstallation, ReceivedTask
 from tests.system.beat.routed_app import app
 from tests.system.installation import wall_ms
 from tests.waiting import eventually
@@ -46,7 +47,7 @@ class Watcher:
         self._consumer = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": "bench", "isolation.level": "read_committed"}
         )
-        self._consumer.assign([TopicPartition(tick_log, 0, 0)])
+        self._consumer.assign([TopicPartition(tick_log, log_of(CLOCK), 0)])
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 

@@ -34,6 +34,9 @@ def parse_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
+CLOCK = "story"
+
+
 class BeatInstallation:
     """The clock `story`, its records, and the processes of an app.
 
@@ -54,19 +57,18 @@ class BeatInstallation:
         routes: dict[str, Any] | None = None,
     ) -> None:
         run = f"beat{wall_ms() % 10**8}"
-        self.topic, self.tick_log = f"{run}-records", f"{run}-ticks"
+        self.topic = f"{run}-records"
         clock = {
             "topics": [self.topic],
             "group": f"{run}-group",
-            "tick_log": self.tick_log,
             "max_out_of_orderness": "0s",
             "heartbeat": None,
             "recent_ticks": "90d",
             "tasks": list(tasks),
         }
         create_topic(bootstrap, self.topic, PARTITIONS, "CreateTime")
-        self.installation = Installation(folder, bootstrap, redis_url, run, {"story": clock})
-        self.configure(**(routes or {}))
+        self.installation = Installation(folder, bootstrap, redis_url, run, {CLOCK: clock})
+        self.configure(tick_log={"topic": self.tick_log, "keep": clock["recent_ticks"]}, **(routes or {}))
         self._app = app
         self.task_log = folder / "tasks.jsonl"
         self.task_log.touch()
@@ -85,7 +87,7 @@ class BeatInstallation:
     def __enter__(self) -> "BeatInstallation":
         self.installation.start_replica()
         url = self.installation.report_url
-        self._member = ConsumerThread(self._bootstrap, self.topic, self._group, url, "story")
+        self._member = ConsumerThread(self._bootstrap, self.topic, self._group, url, CLOCK)
         self.advance(0)
         self.wait_for_ticks()
         return self
@@ -139,7 +141,7 @@ class BeatInstallation:
         """Wait until the clock has reached the time of the last records."""
         at_s = self.at_ms // 1000
         eventually(
-            lambda: self.installation.state("story")["timestamp_seconds"] == at_s,
+            lambda: self.installation.state(CLOCK)["timestamp_seconds"] == at_s,
             within=WITHIN_S,
             what=f"the clock to reach {at_s}",
         )
@@ -165,9 +167,14 @@ class BeatInstallation:
             what=f"{entry} of {due_ms}; {[self.installation.output(name)[-800:] for name in logs]}",
         )
 
+    @property
+    def tick_log(self) -> str:
+        """The topic of the tick log."""
+        return self.installation.tick_log
+
     def ticks(self) -> list[TickWithOffset]:
-        """The ticks in the tick log."""
-        return read_tick_log(self._bootstrap, self.tick_log)
+        """The clock's ticks in the tick log."""
+        return read_tick_log(self._bootstrap, self.tick_log, CLOCK)
 
 
 def _received(line: dict[str, Any]) -> ReceivedTask:

@@ -76,7 +76,6 @@ def clock(topic: str, interval: str, every: str | None) -> dict[str, Any]:
     return {
         "topics": [topic],
         "group": f"{topic}-group",
-        "tick_log": f"{topic}-ticks",
         "interval": interval,
         "heartbeat": None if every is None else {"every": every},
     }
