@@ -11,6 +11,7 @@ from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.first_tick import FIELD as REQUEST_FIELD
 from clocksvc.clock.first_tick import check_first_tick
 from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.request import RequestKind, ResultKind
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
@@ -29,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: the configuration file, the clock, the last tick and the output format."""
     parser.description = (
         "Set the last tick of a clock that has not ticked yet, or of a clock that holds with ticklog_truncated. The "
-        "clock's next tick is the boundary after it. The clock's leader commits it to the tick log. If no process "
-        "leads the clock, this command leads it until that is done."
+        "clock's next tick is the boundary after it. The clock's leader commits it to the tick log. If no leader "
+        "knows the clock, this command leads it until that is done."
     )
     add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     spec = settings.clock_spec(args.clock)
     store = bootstrap.open_store(settings, spec)
     _check(spec, min(SystemTime().now_ms(), store.now_ms()), last_tick_ms)
-    with _led(settings, spec.name, store):
+    with _led(settings, spec.name):
         _send(store, spec.name, last_tick_ms)
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
     if args.json:
@@ -89,15 +90,25 @@ def _named_as_argument() -> Iterator[None]:
 
 
 @contextmanager
-def _led(settings: "Settings", clock: str, store: "Store") -> Iterator[None]:
-    """Lead the clock's log in this process if no process leads it. Release the lease at the end."""
+def _led(settings: "Settings", clock: str) -> Iterator[None]:
+    """Lead the clock's log in this process if no leader knows the clock. Release the lease at the end.
+
+    A leader that does not know the clock hands the log over about 10 s after this process has announced itself.
+    """
     from clocksvc.leader.context import NoObserver
     from clocksvc.service import bootstrap
 
-    if store.snapshot().leader is not None:
+    lease = bootstrap.open_store_server(settings).leases(log_of(clock)).read_lease()
+    if lease.holder is None:
+        note(f"no process leads clock {clock!r}: leading it until the request is done")
+    elif all(clock in one.digests for one in lease.announcements if one.replica == lease.holder):
         yield
         return
-    note(f"no process leads clock {clock!r}: leading it until the request is done")
+    else:
+        note(
+            f"{lease.holder.partition(' ')[0]} leads the log of clock {clock!r} and does not know this clock: waiting "
+            "about 10 s until it hands the log over, and leading it until the request is done"
+        )
     with bootstrap.leading(settings, clock, NoObserver()):
         yield
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
+from tests.unit.api.clock_fixture import NOON, TOKEN, ClockFixture, after, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 from tests.unit.api.running_service import serving
@@ -198,3 +198,20 @@ def test_a_long_poll_ends_with_its_time(clock_fixture: ClockFixture, client: Tes
 
     assert page == {"ticks": [], "next": "2026-11-22T11:00:00Z"}
     assert time.monotonic() - began >= 0.3
+
+
+def test_a_cursor_into_ticks_that_are_restored_is_no_cursor_too_old(client_of: ClientOf) -> None:
+    """503 until the ticks are there, then the ticks; live ones are given meanwhile."""
+    clock_fixture, chain = ClockFixture(led=False), ticks(6)
+    clock_fixture.lead(chain[3].at_ms, restoring=True)
+    clock_fixture.publish(*chain[4:])
+    clock_fixture.read()
+    client, old = client_of(clock_fixture), {"after": chain[1].at_ms // 1000}
+
+    assert problem_name(client.get(URL, params=old)) == "rebuilding"
+    assert seconds(client.get(URL).json()) == [tick.at_ms // 1000 for tick in chain[4:]]
+    assert client.get("/v1/clocks/checkins").json()["status"] != "rebuilding"
+
+    clock_fixture.store.stage(TOKEN, chain, first=True)
+    assert clock_fixture.store.finish_restoring(TOKEN)
+    assert seconds(client.get(URL, params=old).json()) == [tick.at_ms // 1000 for tick in chain[2:]]

@@ -15,6 +15,7 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.service import bootstrap, request_sender
 from tests.unit.api.clock_fixture import NOON, TOKEN, ClockFixture
 
@@ -37,6 +38,7 @@ class Leader:
         fixture.store.answers = False
         monkeypatch.setattr(fixture.store, "submit_request", self._submitted)
         monkeypatch.setattr(bootstrap, "open_store", lambda *_: fixture.store)
+        monkeypatch.setattr(bootstrap, "open_store_server", lambda _: fixture.server)
         monkeypatch.setattr(bootstrap, "leading", self._leading)
 
     def _submitted(self, request: Request) -> bool:
@@ -107,6 +109,21 @@ def test_without_a_leader_it_leads_until_it_is_done(
     assert "no process leads clock 'checkins'" in shown.err
     assert "checkins: begins after 2026-11-22T11:00:00Z; the next tick is 2026-11-22T11:01:00Z" in shown.out
     assert leader.started == ["checkins", "left"]
+
+
+@pytest.mark.parametrize(("known", "started"), [("checkins", []), ("other", ["checkins", "left"])])
+def test_a_leader_that_does_not_know_the_clock_hands_over(
+    leader: Leader, clock_fixture: ClockFixture, config: list[str], known: str, started: list[str], capsys: Captured
+) -> None:
+    """Before the replicas are restarted with a new clock, this command leads its log."""
+    clock_fixture.leases.announce(Announcement("host-1:4711 1", {known: "digest"}, 0), 60_000, {"digest": "{}"})
+
+    assert main(["init", "checkins", "--last-tick", LATER, *config]) == 0
+
+    assert leader.started == started
+    assert ("host-1:4711 leads the log of clock 'checkins' and does not know" in capsys.readouterr().err) is bool(
+        started
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,27 @@ def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.Capture
     eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 8, within=30, what="the clock to go on")
 
 
+def test_init_of_a_clock_that_no_replica_knows(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log's leader hands over to the command, and leads again afterwards. Its own clocks continue."""
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    service = workspace.start("serve", *workspace.write())
+    wait_ready(workspace)
+    began_s = now_s() - 30
+    report_all(workspace, began_s * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == began_s, within=30, what="the first tick")
+    new = next(f"new-{n}" for n in range(1_000) if log_of(f"new-{n}") == log_of("checkins"))
+    workspace.settings["clocks"][new] = workspace.clock | {"heartbeat": None}
+
+    assert main(["init", new, "--last-tick", str(began_s), *workspace.write()]) == 0
+
+    assert "does not know this clock" in capsys.readouterr().err
+    _, record = records(workspace, workspace.log, 2, log_of(new), key=new.encode())
+    assert json.loads(record.value())["requests"][0]["kind"] == "init"
+    eventually(lambda: str(service.pid) in (state(workspace)["leader"] or ""), within=30, what="the service to lead")
+    report_all(workspace, (began_s + 1) * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == began_s + 1, within=30, what="the clock to go on")
+
+
 def test_init_after_a_truncated_log(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The tick log is deleted under a running leader: the clock holds, init sets its last tick, and it continues."""
     workspace.create_topic(message_timestamp_type="LogAppendTime")
