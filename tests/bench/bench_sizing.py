@@ -14,7 +14,9 @@ import httpx2
 import redis
 
 from clocksvc import Reporter
+from clocksvc.clock.logs import log_of
 from clocksvc.dev.kafka_server import KafkaServer
+from clocksvc.redis.keys import clock_key, log_key
 from tests.bench.bench_leader import Bench
 from tests.bench.figures import Figure
 from tests.bench.redis_load import WINDOW_S, watched
@@ -108,7 +110,7 @@ def _resting(placed: Installation) -> Iterator[Figure]:
 
 def _announced(placed: Installation) -> int:
     with redis.Redis.from_url(placed.redis_url) as client:
-        return int(client.hlen(f"{placed.prefix}:{{{CLOCK}}}:replicas"))
+        return int(client.hlen(log_key(placed.prefix, log_of(CLOCK), "replicas")))
 
 
 def _ticking(placed: Installation, consumers: int, spread: bool, kafka: KafkaServer) -> list[Figure]:
@@ -189,7 +191,7 @@ def _room(redis_url: str) -> Iterator[Figure]:
         with redis.Redis.from_url(redis_url) as client:
             sizes = {
                 key.decode().rpartition(":")[2]: client.memory_usage(key, samples=0) or 0
-                for key in client.scan_iter(f"*{{{bench.spec.name}}}:*", count=1000)
+                for key in client.scan_iter(clock_key("*", bench.spec.name, "*"), count=1000)
             }
     finally:
         bench.leader.leave()

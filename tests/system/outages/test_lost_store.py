@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import redis
 
+from clocksvc.clock.logs import log_of
 from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.redis.keys import LOG_KEYS, clock_key, log_key
 from tests import http_client
 from tests.process import stopped
 from tests.system.clock_fixture import ClockFixture, running
@@ -42,7 +44,11 @@ class Store:
 
     def key(self, name: str) -> str:
         """One of the clock's keys."""
-        return f"{self.recovery.clock.installation.prefix}:{{{CLOCK}}}:{name}"
+        return clock_key(self.recovery.clock.installation.prefix, CLOCK, name)
+
+    def log_key(self, name: str) -> str:
+        """One of the keys of the clock's log."""
+        return log_key(self.recovery.clock.installation.prefix, log_of(CLOCK), name)
 
     def configure(self, **settings: str | int) -> None:
         """CONFIG SET; an underscore replaces a dash."""
@@ -183,14 +189,14 @@ def test_another_environments(store: Store) -> None:
     """A store of another Kafka cluster is not written, and the hold names it. Once its keys are gone it is rebuilt."""
     with store.redis.pipeline(transaction=True) as together:
         together.hset(store.key("state"), "cluster_id", "another-cluster")
-        together.delete(store.key("lease"))
+        together.delete(store.log_key("lease"))
         together.execute()
 
     held = store.recovery.clock.until_held("store_mismatch")
     left = store.redis.hgetall(store.key("state"))
     store.recovery.until_processed(wall_ms())
     later = store.recovery.clock.time_s()
-    store.redis.delete(*store.redis.keys(store.key("*")))
+    store.redis.delete(*store.redis.keys(store.key("*")), *(store.log_key(key.name) for key in LOG_KEYS))
 
     assert "belongs to cluster another-cluster" in held["hold"]["detail"]
     assert "its own redis.url or redis.prefix" in held["hold"]["detail"]

@@ -7,19 +7,23 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
+from clocksvc.redis.store_server import RedisStoreServer
 from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
+    CLOCK,
     GROUP,
-    HOLDER,
     IDENTITY,
+    LOG,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
     RECENTLY,
+    REPLICA,
     ROSTER,
     STARTED,
     TOKEN,
@@ -46,45 +50,52 @@ def errors(steps: Iterator[Step]) -> list[str]:
     return found
 
 
-def a_service(store: Store, now_ms: int) -> Iterator[Step]:
+def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     """The operations of a leader, a feed and the API, on an empty store."""
+    store, leases, notices = server.store(CLOCK), server.leases(LOG), server.notices([CLOCK])
     excluded = [Exclusion(ORDERS_1, "ann", now_ms, "broken disk")]
     late = Request("r1", RequestKind.PAUSE, "ann", now_ms, "a migration", now_ms + MINUTE)
     old = chain(1, 3, None, RECENTLY - 30 * 24 * 60 * MINUTE)
-    yield lambda: store.announce("replica-a", "digest", LEASE_MS)
-    yield lambda: store.announce("replica-b", "digest", 1)
-    yield lambda: store.replicas()
-    yield lambda: store.acquire_lease(TOKEN, HOLDER, LEASE_MS)
+    yield lambda: notices.read(0)
+    yield lambda: leases.announce(Announcement("replica-a", {CLOCK: "digest"}, 0), LEASE_MS, {"digest": "{}"})
+    yield lambda: leases.announce(Announcement("replica-b", {}, None), 1, {})
+    yield lambda: leases.configs()
+    yield lambda: leases.read_lease()
+    yield lambda: leases.acquire(TOKEN, REPLICA, LEASE_MS)
+    yield lambda: leases.read_lease()
     yield lambda: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
-    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
-    yield lambda: store.rebuild(TOKEN, [], None)
-    yield lambda: store.rebuild(TOKEN, old, BASE + 3 * MINUTE)
+    yield lambda: store.begin(TOKEN, BASE + 3 * MINUTE, restoring=True)
+    yield lambda: store.stage(TOKEN, old, first=True)
+    yield lambda: store.finish_restoring(TOKEN)
+    yield lambda: store.bounds()
+    yield lambda: store.roster_topics()
     yield lambda: store.write_roster(TOKEN, ROSTER, 1)
     yield lambda: store.write_roster(TOKEN, ROSTER, 2, excluded)
     yield from a_reporter(store)
     yield lambda: store.write_roster(TOKEN, ROSTER, 3)
-    yield lambda: store.read_progress(TOKEN, LEASE_MS)
+    yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])
     yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
     yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
     yield lambda: store.submit_request(late)
-    yield lambda: store.read_progress(TOKEN, LEASE_MS)
+    yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])
     yield lambda: store.write_request_results(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)
     yield lambda: store.read_request_result("r1")
     yield lambda: store.cancel_request("r1")
-    yield lambda: store.notify()
-    yield lambda: store.wait_for_notification(0)
-    yield lambda: store.wait_for_notification(0.01)
+    yield lambda: leases.notify()
+    yield lambda: leases.wait_for_notification(0)
+    yield lambda: leases.wait_for_notification(0.01)
     yield lambda: store.snapshot()
     yield lambda: store.partitions(None, 10)
     yield lambda: store.lagging_partitions(now_ms, 10)
     yield lambda: store.newest_ticks(10)
     yield lambda: store.ticks_after(BASE, 10)
-    yield lambda: store.follow(BASE, 0.01)
+    yield lambda: notices.read(0)
+    yield lambda: notices.read(0.01)
     yield lambda: store.counters()
     yield from a_worker(store)
     yield from a_duplicate_check(store)
     yield lambda: store.counters()
-    yield lambda: store.release_lease(TOKEN)
+    yield lambda: leases.release(TOKEN)
 
 
 def a_reporter(store: Store) -> Iterator[Step]:

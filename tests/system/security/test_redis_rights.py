@@ -12,9 +12,11 @@ from clocksvc.check.probe_redis import probe_redis
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import connection, scripts
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.keys import clock_key, log_key
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from clocksvc.settings import Settings
-from tests.interfaces.store_examples import BOUNDS, CLOCK, IDENTITY, ROSTER, lead
+from tests.interfaces.store_examples import CLOCK, LOG, TOKEN, lead
 from tests.system.security import redis_operations
 from tests.system.security.certificates import Authority
 from tests.system.security.document import redis_user
@@ -22,6 +24,7 @@ from tests.system.security.secured_redis import SecuredRedis
 
 pytestmark = pytest.mark.servers
 
+LEASE = log_key("clocksvc", LOG, "lease")
 SERVICE, REPORTER, WORKER = "The service's user", "The consumers' user", "The heartbeat worker's user"
 
 
@@ -51,17 +54,25 @@ class RestrictedStore:
         with pytest.MonkeyPatch.context() as patch:
             if idle:  # a client sends PING before it uses a connection that was idle for so long
                 patch.setattr(connection, "_HEALTH_CHECK_S", 1e-9)
-            self.store = open_redis_store(self.url, CLOCK)
+            self.connection = connection.RedisConnection(parse_redis_url(self.url))
+            self.server = RedisStoreServer(self.connection, "clocksvc")
+            self.store = self.server.store(CLOCK)
             with contextlib.suppress(ClocksvcError):
                 self.store.now_ms()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.connection.close()
 
     def prepare(self) -> None:
         """Write what a leader writes, as another user."""
         self.redis.allow("leader", redis_user(SERVICE)[1])
-        store = open_redis_store(self.redis.plain_url("leader"), CLOCK)
-        lead(store, ROSTER, BOUNDS, IDENTITY)
-        store.rebuild("token-1", [], None)
-        store.close()
+        leader = connection.RedisConnection(parse_redis_url(self.redis.plain_url("leader")))
+        server = RedisStoreServer(leader, "clocksvc")
+        store = server.store(CLOCK)
+        lead(store, server.leases(LOG))
+        store.begin(TOKEN, None, restoring=False)
+        leader.close()
 
     def denied(self) -> set[str]:
         """The commands that the server rejected, but for a client's naming itself, which is optional."""
@@ -90,19 +101,19 @@ def test_a_service_needs_nothing_else(redis: SecuredRedis) -> None:
     """Leader, feed, API and check work, and the server rejects nothing."""
     store = RestrictedStore(redis, SERVICE)
 
-    assert redis_operations.errors(redis_operations.a_service(store.store, SystemTime().now_ms())) == []
+    assert redis_operations.errors(redis_operations.a_service(store.server, SystemTime().now_ms())) == []
     assert checked(store.url) == ""
     assert store.denied() == set()
-    store.store.close()
+    store.close()
 
 
 @pytest.mark.parametrize("rule", removable(SERVICE))
 def test_a_service_names_what_it_lacks(redis: SecuredRedis, rule: str) -> None:
     """Each permission is needed: an error names it, and `check` does."""
     store = RestrictedStore(redis, SERVICE, without=rule, idle=rule == "+ping")
-    said = redis_operations.errors(redis_operations.a_service(store.store, SystemTime().now_ms()))
+    said = redis_operations.errors(redis_operations.a_service(store.server, SystemTime().now_ms()))
     found = checked(store.url)
-    store.store.close()
+    store.close()
 
     if rule != "+info":  # only check needs it
         assert any("lacks a permission" in one and named(rule) in one for one in said), said
@@ -129,7 +140,7 @@ def test_a_reporter_needs_nothing_else(redis: SecuredRedis) -> None:
 
     assert redis_operations.errors(redis_operations.a_reporter(store.store)) == []
     assert store.denied() == set()
-    store.store.close()
+    store.close()
 
 
 @pytest.mark.parametrize("rule", removable(REPORTER))
@@ -139,7 +150,7 @@ def test_a_reporter_names_what_it_lacks(redis: SecuredRedis, rule: str) -> None:
     store.prepare()
     redis.admin.script_flush()
     said = redis_operations.errors(redis_operations.a_reporter(store.store))
-    store.store.close()
+    store.close()
 
     assert any("lacks a permission" in one and named(rule) in one for one in said), said
 
@@ -148,10 +159,10 @@ def test_a_reporter_can_do_nothing_else(redis: SecuredRedis) -> None:
     """It can't publish a tick, take a lease, publish a status or submit a request."""
     store = RestrictedStore(redis, REPORTER)
     store.prepare()
-    before = redis.admin.hgetall("clocksvc:{checkins}:lease")
-    redis_operations.errors(redis_operations.a_service(store.store, SystemTime().now_ms()))
-    store.store.close()
+    before = redis.admin.hgetall(LEASE)
+    redis_operations.errors(redis_operations.a_service(store.server, SystemTime().now_ms()))
+    store.close()
 
-    assert redis.admin.hgetall("clocksvc:{checkins}:lease") == before
-    assert redis.admin.xlen("clocksvc:{checkins}:ticks") == 0
-    assert redis.admin.exists("clocksvc:{checkins}:verdict", "clocksvc:{checkins}:requests") == 0
+    assert redis.admin.hgetall(LEASE) == before
+    assert redis.admin.xlen(clock_key("clocksvc", CLOCK, "ticks")) == 0
+    assert redis.admin.exists(*(clock_key("clocksvc", CLOCK, name) for name in ("status", "requests"))) == 0

@@ -16,9 +16,9 @@ from clocksvc.celery.application import build
 from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.errors import StoreUnavailable
-from clocksvc.service.bootstrap import open_store
+from clocksvc.service.bootstrap import open_store, open_store_server
 from clocksvc.settings import Settings
-from tests.interfaces.store_examples import CLOCK, GROUP, RECENTLY, ROSTER, lead
+from tests.interfaces.store_examples import CLOCK, GROUP, LOG, RECENTLY, ROSTER, lead
 from tests.system.security.certificates import Authority, Pair
 from tests.tcp_proxy import TcpProxy
 
@@ -63,7 +63,7 @@ def test_service_and_reporter_over_tls(servers: TlsServers) -> None:
     """Both trust the authority, and a report is accepted."""
     settings = servers.settings(servers.usual)
     store = open_store(settings, settings.clock_specs()[CLOCK])
-    lead(store)
+    lead(store, open_store_server(settings).leases(LOG))
     url = f"rediss://{LOOPBACK}:{servers.usual}/0?ssl_ca_certs={servers.authority.certificate}"
     with Reporter(url, CLOCK, group=GROUP, topic="orders") as reporter:
         reporter.observe(0, RECENTLY)

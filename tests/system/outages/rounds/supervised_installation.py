@@ -15,7 +15,9 @@ from typing import Any, Self
 import httpx2
 import redis
 
+from clocksvc.clock.logs import log_of
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.redis.keys import log_key
 from tests.process import stopped
 from tests.system.installation import Installation, wall_ms
 from tests.system.outages.rounds.brokers import Brokers
@@ -162,10 +164,10 @@ class SupervisedInstallation:
 
     def leader(self) -> str | None:
         """The replica that leads the first clock, by the lease in Redis; None if there is none."""
-        key = f"{self.installation.prefix}:{{{self.clocks[0].plan.name}}}:lease"
+        key = log_key(self.installation.prefix, log_of(self.clocks[0].plan.name), "lease")
         with suppress(redis.RedisError), redis.Redis.from_url(self.valkey.url, socket_timeout=2) as client:
-            holder = client.hget(key, "holder")
-            return self.installation.replica_of(holder.decode()) if holder else None
+            replica = client.hget(key, "replica")
+            return self.installation.replica_of(replica.decode().partition(" ")[0]) if replica else None
         return None
 
     def until_leader(self) -> str:
