@@ -99,6 +99,13 @@ def read_log_state(first: int, end: int, read: Read) -> LogState:
     return state
 
 
+def installation_message(installation: str) -> Message:
+    """Return the record that names the installation to which the log belongs."""
+    return Message(
+        _INSTALLATION_KEY, json.dumps({"format": FORMAT, "installation": installation}).encode(), INSTALLATION
+    )
+
+
 def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int, *, complete: bool) -> list[Message]:
     """Return the messages of a snapshot.
 
@@ -108,10 +115,9 @@ def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int
         complete: False if a clock without a record may have ticked.
     """
     copies = [Message(message.key, message.value, SNAPSHOT) for _, message in sorted(newest.items())]
-    first = {"format": FORMAT, "installation": installation}
     last = {"format": FORMAT, "offset": end + 1, "count": len(copies), "complete": complete}
     return [
-        Message(_INSTALLATION_KEY, json.dumps(first).encode(), INSTALLATION),
+        installation_message(installation),
         *copies,
         Message(_SNAPSHOT_END_KEY, json.dumps(last).encode(), SNAPSHOT_END),
     ]

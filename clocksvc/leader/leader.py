@@ -68,6 +68,7 @@ class Leader:
         self._lease = Lease(parts, holder)
         self._started_ms = parts.time.now_ms()
         self._troubles = {name: Trouble() for name in parts.specs}
+        self._snapshots = Trouble()
         self._statuses = {
             name: StatusPublisher(name, parts.stores[name], parts.time, self._started_ms) for name in parts.specs
         }
@@ -135,7 +136,7 @@ class Leader:
         if not self._installation_checked:
             check_installation(self._parts, keep_alive)
         ticklog.fence(keep_alive)
-        self._term = begin_term(self._parts, token, self._troubles, keep_alive)
+        self._term = begin_term(self._parts, token, self._troubles, self._snapshots, keep_alive)
         self._restoration = Restoration()
         self._installation_checked = True
         logger.info("leading", extra=self._extra(end=self._term.end))
@@ -207,10 +208,16 @@ class Leader:
             return self._step_back()
         if isinstance(error, RecordRejected):
             self._blame(error)
+        if isinstance(error, StoreMismatch):
+            self._installation_checked = False  # another installation may use the log now, and must not be fenced
+        at_once = self._term is not None or isinstance(error, RecordRejected)
         if not isinstance(error, MetadataUnavailable | StoreMismatch) or self._term is None or self._term.writing:
             self._enter(Phase.FENCING)
         if isinstance(error, OutcomeUnknown | OffsetGap | RecordRejected):
-            return 0.0
+            # If a term can't begin, another attempt at once is unlikely to succeed. It is no hold yet.
+            retry_s = 0.0 if at_once else RENEW_EVERY_S
+            self._retry_at = self._parts.time.monotonic() + retry_s
+            return retry_s
         waits = isinstance(error, StoreMismatch | OpenTransaction | TickLogMisconfigured)
         retry_s = HOLD_RETRY_S if waits else RENEW_EVERY_S
         self._retry_at = self._parts.time.monotonic() + retry_s

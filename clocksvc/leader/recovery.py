@@ -6,10 +6,10 @@ from functools import partial
 
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.log_record import TICK, ClockState, LogEntry, Message, decode_message
-from clocksvc.clock.log_state import LogState, read_log_state, snapshot_messages
+from clocksvc.clock.log_state import LogState, installation_message, read_log_state, snapshot_messages
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import StoreMismatch, UnreadableRecord
+from clocksvc.errors import RecordRejected, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.leader.context import LeaderDependencies
@@ -31,11 +31,20 @@ def check_installation(parts: LeaderDependencies, keep_alive: KeepAlive) -> None
     _check_installation(parts, read_log_state(first, end, partial(_read, parts, keep_alive)))
 
 
-def begin_term(parts: LeaderDependencies, token: str, troubles: Mapping[str, Trouble], keep_alive: KeepAlive) -> Term:
+def begin_term(
+    parts: LeaderDependencies,
+    token: str,
+    troubles: Mapping[str, Trouble],
+    snapshots: Trouble,
+    keep_alive: KeepAlive,
+) -> Term:
     """Read the state of the log, and begin a term with a snapshot. Call this after `TickLog.fence`.
 
     The snapshot is the first transaction of the new producer, so no delayed request of an earlier transaction can end
     it. If the end of the log was stale, the snapshot does not begin there, and nothing is committed.
+
+    Brokers can reject the copy of a record that they accepted before, because the topic's settings have changed. Then
+    the first transaction is only the record with the installation, until `snapshots` allows the next attempt.
 
     Raises:
         StoreMismatch: the log belongs to another installation.
@@ -46,8 +55,11 @@ def begin_term(parts: LeaderDependencies, token: str, troubles: Mapping[str, Tro
     _check_installation(parts, log)
     now = parts.time.monotonic()
     clocks = {name: _clock_term(parts, name, log, now, troubles[name]) for name in parts.specs}
-    term = Term(token, end, log, clocks)
-    append_snapshot(parts, term, keep_alive)
+    term = Term(token, end, log, clocks, snapshots)
+    if now >= snapshots.retry_at:
+        append_snapshot(parts, term, keep_alive)
+    else:
+        term.append(parts.ticklog, [installation_message(parts.installation)], keep_alive)
     return term
 
 
@@ -59,12 +71,13 @@ def append_snapshot(parts: LeaderDependencies, term: Term, keep_alive: KeepAlive
     """
     log = term.log
     messages = snapshot_messages(parts.installation, log.newest, term.end, complete=log.complete)
-    term.writing = True
-    end = parts.ticklog.append(messages, term.end, keep_alive)
-    term.writing = False
-    for offset, message in enumerate(messages, term.end):
-        log.add(LogEntry(offset, message))
-    term.end = end
+    try:
+        term.append(parts.ticklog, messages, keep_alive)
+    except RecordRejected as error:
+        hold = Hold(Reason.TICKLOG_UNAVAILABLE, detail=str(error))
+        term.snapshots.fail(hold, parts.time.monotonic(), rejected=True)
+        raise
+    term.snapshots.end(committed=True)
 
 
 def compare_stream(term: Term, clock: ClockTerm) -> bool:

@@ -117,7 +117,7 @@ class Round:
             if work.roster is not None:
                 self._adopt_metadata(work, work.roster)
         self._commit(works)
-        if self._term.log.since_snapshot >= _SNAPSHOT_AFTER:
+        if self._term.log.since_snapshot >= _SNAPSHOT_AFTER and self._moment.monotonic >= self._term.snapshots.retry_at:
             append_snapshot(self._parts, self._term, self._keep_alive)
         if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
@@ -292,7 +292,7 @@ class Round:
 
     def _append(self, works: list[_Work], records: list[Record]) -> None:
         try:
-            self._term.append(self._parts.ticklog, records, self._keep_alive)
+            self._term.commit(self._parts.ticklog, records, self._keep_alive)
         except (TickLogUnavailable, RecordRejected) as error:
             # Nothing was committed, so results can be written at once. Callers don't wait until the requests expire.
             for work in works:

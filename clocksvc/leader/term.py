@@ -1,11 +1,11 @@
 """What a leader knows during one term. A term ends when the leader loses or releases the lease, or after an error of
 the tick log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clocksvc.clock.holds import Hold
-from clocksvc.clock.log_record import ClockState, LogEntry, Record, encode_message
+from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
 from clocksvc.clock.log_state import LogState
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import ClockSpec
@@ -105,6 +105,7 @@ class Term:
         end: the end of the log, where the next transaction must begin.
         log: the state of the log up to `end`.
         clocks: the configured clocks of the log, by name.
+        snapshots: the trouble of a log whose snapshots are rejected. It survives the term.
         cluster_id: the id of the Kafka cluster; "" before the first metadata.
         writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
     """
@@ -113,21 +114,25 @@ class Term:
     end: int
     log: LogState
     clocks: dict[str, ClockTerm]
+    snapshots: Trouble
     cluster_id: str = ""
     writing: bool = False
 
-    def append(self, ticklog: TickLog, records: list[Record], keep_alive: KeepAlive) -> None:
+    def commit(self, ticklog: TickLog, records: Sequence[Record], keep_alive: KeepAlive) -> None:
         """Commit records in one transaction. When this returns, it is confirmed, and the states are up to date.
 
         Raises:
             ClocksvcError: as `TickLog.append`. The term is over, because the writer can't be used again.
         """
-        messages = [encode_message(record) for record in records]
+        self.append(ticklog, [encode_message(record) for record in records], keep_alive)
+        for record in records:
+            self.clocks[record.clock].state = record.state
+
+    def append(self, ticklog: TickLog, messages: Sequence[Message], keep_alive: KeepAlive) -> None:
+        """As `commit`, for messages that change no clock's state."""
         self.writing = True
         end = ticklog.append(messages, self.end, keep_alive)
         self.writing = False
         for offset, message in enumerate(messages, self.end):
             self.log.add(LogEntry(offset, message))
         self.end = end
-        for record in records:
-            self.clocks[record.clock].state = record.state

@@ -47,6 +47,7 @@ class FaultyLog(MemoryLog):
         stale_ends: for the next answers of `bounds` and `stable_bounds`, in order: how many of the newest transactions
             are missing in the answer, as in the answer of a deposed partition leader.
         rejected_keys: brokers reject records with these keys. Copies in snapshots were accepted before, and are again.
+        rejects_copies: brokers reject copies in snapshots, too: the limit of the size of records was lowered.
         at: is called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
@@ -58,6 +59,7 @@ class FaultyLog(MemoryLog):
     torn: list[TornTransaction] = field(default_factory=list)
     stale_ends: list[int] = field(default_factory=list)
     rejected_keys: set[bytes | None] = field(default_factory=set)
+    rejects_copies: bool = False
     at: Callable[[str], None] = _nothing
     _own: Transaction | None = None
     _foreign: Transaction | None = None
@@ -233,7 +235,11 @@ class FaultyTickLog(MemoryTickLog):
 
     def _send(self, messages: Sequence[Message], epoch: int | None) -> list[int]:
         """Write the records, and return their offsets."""
-        rejected = [one for one in messages if one.key in self._log.rejected_keys and one.type != SNAPSHOT]
+        rejected = [
+            one
+            for one in messages
+            if one.key in self._log.rejected_keys and (one.type != SNAPSHOT or self._log.rejects_copies)
+        ]
         if rejected:
             self._log.begin_own([message for message in messages if message not in rejected])
             self._log.end_own(committed=False)

@@ -198,13 +198,27 @@ def test_hold_reasons_are_shown_in_their_order() -> None:
     unlisted = CONFIGURED_BUT_UNLISTED
     two = frozenset({"digest-a", "digest-b"})
     early = "11:00"
-    kafka = {"undescribed": {"orders": "not authorized"}, "without_id": ("returns",)}
+    unknown, anonymous = {"orders": "not authorized"}, ("returns",)
 
     shown = [
-        evaluate(hold_inputs(pause=PAUSE, digests=two, roster=unlisted, lowest=None, leader=early, **kafka)),
-        evaluate(hold_inputs(digests=two, roster=unlisted, lowest=None, leader=early, **kafka)),
-        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, **kafka)),
-        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, without_id=("returns",))),
+        evaluate(
+            hold_inputs(
+                pause=PAUSE,
+                digests=two,
+                roster=unlisted,
+                lowest=None,
+                leader=early,
+                undescribed=unknown,
+                without_id=anonymous,
+            )
+        ),
+        evaluate(
+            hold_inputs(
+                digests=two, roster=unlisted, lowest=None, leader=early, undescribed=unknown, without_id=anonymous
+            )
+        ),
+        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, undescribed=unknown, without_id=anonymous)),
+        evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early, without_id=anonymous)),
         evaluate(hold_inputs(roster=unlisted, lowest=None, leader=early)),
         evaluate(hold_inputs(lowest=None, leader=early)),
         evaluate(hold_inputs(lowest="12:00:30", leader=early)),

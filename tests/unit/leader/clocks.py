@@ -79,7 +79,7 @@ def minutes(*numbers: int) -> list[str]:
 
 def times(clock: FaultyClock) -> list[str]:
     """The times of the ticks in the store."""
-    return [to_rfc3339(tick.at_ms) for tick in clock.ticks()]
+    return stored_times(clock.store)
 
 
 def logged(clock: FaultyClock) -> list[str]:
@@ -93,15 +93,26 @@ def logged_times(log: FaultyLog, clock: str) -> list[str]:
     return [json.loads(one.value or b"")["time"] for one in messages if (one.type, one.key) == (TICK, clock.encode())]
 
 
-def ticks_of_transactions(log: FaultyLog) -> list[int]:
-    """The number of ticks in each committed transaction."""
-    sizes = [0]
+def transactions(log: FaultyLog) -> list[list[str]]:
+    """The keys of the ticks in each committed transaction, without transactions that have no tick."""
+    found: list[list[str]] = [[]]
     for entry in log.entries:
         if entry.message is None:
-            sizes.append(0)
+            found.append([])
         elif entry.message.type == TICK:
-            sizes[-1] += 1
-    return sizes
+            found[-1].append((entry.message.key or b"").decode())
+    return [keys for keys in found if keys]
+
+
+def stored_times(store: Store) -> list[str]:
+    """The times of the ticks in one clock's store."""
+    return [to_rfc3339(tick.at_ms) for tick in store.ticks_after(0, 1_000_000)]
+
+
+def published_detail(store: Store) -> str:
+    """The detail of the hold that the leader published last for a clock."""
+    hold = json.loads(store.snapshot().leader_status or "{}").get("hold")
+    return "" if hold is None else str(hold["detail"])
 
 
 def hold_of(clock: FaultyClock) -> tuple[Reason | None, tuple[Partition, ...]]:
@@ -121,8 +132,7 @@ def published_hold(store: Store) -> tuple[Reason | None, tuple[Partition, ...]]:
 
 def detail_of(clock: FaultyClock) -> str:
     """The detail of the hold that the leader published last."""
-    hold = json.loads(clock.store.snapshot().leader_status or "{}").get("hold")
-    return "" if hold is None else str(hold["detail"])
+    return published_detail(clock.store)
 
 
 def leases_of(clock: FaultyClock) -> Leases:

@@ -1,97 +1,361 @@
-"""Clocks and installations that share a log: an error of one clock delays no other, and a log has one installation."""
+"""Clocks and installations that share a log: one transaction for all of them, an error of one clock delays no other,
+and a log has one installation."""
 
-import json
-import uuid
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.logs import log_of
-from clocksvc.clock.partition import Partition, PartitionTimestamp
-from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.interfaces.progress import Report
-from clocksvc.leader.context import LeaderDependencies
-from clocksvc.leader.leader import Leader
+from clocksvc.clock.log_record import Message
+from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.progress import StoreIdentity
+from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import another_leader, clock_with_ticks, logged_times, minutes, pass_time, published_hold
+from tests.faulty.shared_log import SharedLog
+from tests.unit.leader.clocks import (
+    another_leader,
+    clock_with_ticks,
+    detail_of,
+    hold_of,
+    logged_times,
+    minutes,
+    pass_time,
+    phase_of,
+    published_detail,
+    published_hold,
+    stored_times,
+    transactions,
+)
 
 pytestmark = pytest.mark.core
 
 
-class TwoClocks:
-    """Two clocks of the same topic and log, and their leader."""
-
-    def __init__(self) -> None:
-        self.world = FaultyClock(now="2026-11-22T12:30:00Z")
-        log = log_of(self.world.spec.name)
-        neighbour = next(name for name in (f"other-{number}" for number in range(1_000)) if log_of(name) == log)
-        specs = {name: replace(self.world.spec, name=name) for name in (self.world.spec.name, neighbour)}
-        self.names = tuple(specs)
-        self.stores = {name: self.world.store_server.store(name) for name in specs}
-        parts = LeaderDependencies(
-            log=log,
-            installation="memory",
-            specs=specs,
-            leases=self.world.store_server.leases(log),
-            stores=self.stores,
-            ticklog=self.world.new_tick_log(),
-            topics=self.world.topics,
-            time=self.world.time,
-            kafka_ready=self.world.kafka_ready,
-            new_id=lambda: uuid.uuid4().hex,
-        )
-        self.leader = Leader(parts, "both")
-        self.world.settle(self.leader)
-
-    def report(self, minute: int) -> None:
-        """Both clocks reach this minute after 12:00."""
-        timestamp_ms = parse_timestamp("timestamp", minutes(minute)[0])
-        for store in self.stores.values():
-            store.report(Report("group", (PartitionTimestamp(Partition("events", 0), timestamp_ms),)))
-        self.world.settle(self.leader)
-
-    def logged(self) -> list[list[str]]:
-        """The times of the committed ticks of each clock."""
-        return [logged_times(self.world.log, name) for name in self.names]
-
-    def holds(self) -> list[Reason | None]:
-        """The reason of each clock's published hold."""
-        return [published_hold(store)[0] for store in self.stores.values()]
+def times(shared: SharedLog, clock: str) -> list[str]:
+    """The times of a clock's ticks. Log and store must agree."""
+    found = stored_times(shared.stores[clock])
+    assert logged_times(shared.log, clock) == found
+    return found
 
 
-def test_a_rejected_record_delays_no_other_clock() -> None:
-    """The other clock ticks on. The rejected one holds by name, and gets every skipped tick afterwards."""
-    clocks = TwoClocks()
-    clocks.report(1)
-    clocks.world.log.rejected_keys = {clocks.names[1].encode()}
+def hold(shared: SharedLog, clock: str) -> Reason | None:
+    """The reason of a clock's published hold."""
+    return published_hold(shared.stores[clock])[0]
 
-    for minute in (2, 3, 4):
-        clocks.report(minute)
-        assert clocks.logged() == [minutes(*range(1, minute + 1)), minutes(1)]
-        assert clocks.holds()[1] is Reason.TICKLOG_UNAVAILABLE
-        pass_time(clocks.world, 2.0, clocks.leader)
 
-    clocks.world.log.rejected_keys = set()
-    pass_time(clocks.world, 60.0, clocks.leader)
+# -- one round for all ------------------------------------------------------------------------------------------------
 
-    assert clocks.logged() == [minutes(1, 2, 3, 4)] * 2
-    assert clocks.holds()[1] is not Reason.TICKLOG_UNAVAILABLE
+
+def test_due_ticks_of_all_clocks_are_one_transaction() -> None:
+    """Three clocks whose boundary is complete in the same round cost one transaction."""
+    shared = SharedLog(3)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+
+    shared.report(minutes(3)[0])
+
+    assert transactions(shared.log) == [shared.names, [name for name in shared.names for _ in range(2)]]
+    assert [times(shared, name) for name in shared.names] == [minutes(1, 2, 3)] * 3
+
+
+def test_a_live_clock_is_in_the_first_transaction_beside_backlogs() -> None:
+    """Two clocks catch up 3,000 ticks each. A third one ticks once, in the next round, before they are done. A round
+    has 500 ticks at most, and backlogs get equal shares."""
+    shared = SharedLog(3, interval_seconds=1)
+    first, second, live = shared.names
+    shared.add_leader()
+    shared.report("2026-11-22T11:00:00Z", [first, second])
+    shared.report("2026-11-22T12:29:59Z", [live])
+    before = len(transactions(shared.log))
+
+    shared.send("2026-11-22T11:50:00Z", [first, second])
+    shared.send("2026-11-22T12:30:00Z", [live])
+    shared.settle()
+
+    rounds = transactions(shared.log)[before:]
+    assert [len(ticks) for ticks in rounds] == [500] * 12 + [1]
+    assert rounds[0].count(live) == 1
+    assert [(ticks.count(first), ticks.count(second)) for ticks in rounds[:2]] == [(250, 249), (250, 250)]
+    assert [len(times(shared, name)) for name in shared.names] == [3_001, 3_001, 2]
+
+
+def test_a_live_clock_ticks_between_the_rounds_of_a_backlog() -> None:
+    """Its report comes while a backlog of 10 rounds is being committed: the next round has its tick."""
+    shared = SharedLog(2, interval_seconds=1)
+    backlog, live = shared.names
+    shared.add_leader()
+    shared.report("2026-11-22T11:00:00Z", [backlog])
+    shared.report("2026-11-22T12:29:59Z", [live])
+    before = len(transactions(shared.log))
+    shared.send("2026-11-22T12:23:20Z", [backlog])
+
+    for _ in range(3):
+        shared.leaders["leader"].step()
+    shared.send("2026-11-22T12:30:00Z", [live])
+    shared.settle()
+
+    rounds = [live in ticks for ticks in transactions(shared.log)[before:]]
+    assert (len(rounds), rounds.index(True)) == (11, 3)
+
+
+def test_more_live_clocks_than_a_round_has_ticks() -> None:
+    """The rest ticks in the next round."""
+    shared = SharedLog(520)
+    shared.add_leader()
+
+    shared.report(minutes(1)[0])
+
+    assert [len(ticks) for ticks in transactions(shared.log)] == [500, 20]
+    assert all(times(shared, name) == minutes(1) for name in shared.names)
+
+
+# -- the trouble of one clock -----------------------------------------------------------------------------------------
+
+
+def _reject(shared: SharedLog, clock: str) -> None:
+    shared.log.rejected_keys = {clock.encode()}
+
+
+def _reject_copies_too(shared: SharedLog, clock: str) -> None:
+    shared.log.rejected_keys, shared.log.rejects_copies = {clock.encode()}, True
+
+
+def _accept(shared: SharedLog, clock: str) -> None:
+    shared.log.rejected_keys, shared.log.rejects_copies = set(), False
+
+
+def _unreadable(shared: SharedLog, clock: str) -> None:
+    shared.log.commit([Message(clock.encode(), b'{"format": 99}', "control")])
+
+
+def _readable(shared: SharedLog, clock: str) -> None:
+    entries = [entry.message for entry in shared.log.committed()]
+    copy = next(one for one in reversed(entries) if one.key == clock.encode() and b"99" not in (one.value or b""))
+    shared.log.commit([copy._replace(type="control")])
+
+
+def _foreign_store(shared: SharedLog, clock: str) -> None:
+    content = shared.store_server.content.clock(clock)
+    content.identity, content.generation = StoreIdentity("another"), None
+
+
+def _own_store(shared: SharedLog, clock: str) -> None:
+    shared.store_server.content.clocks.pop(clock)
+    shared.settle()
+
+
+def _without_permission(shared: SharedLog, clock: str) -> None:
+    shared.topics.undescribed[clock] = "not authorized"
+
+
+def _with_permission(shared: SharedLog, clock: str) -> None:
+    shared.topics.undescribed.clear()
+
+
+def _without_ids(shared: SharedLog, clock: str) -> None:
+    shared.topics.without_ids = True
+
+
+def _missing(shared: SharedLog, clock: str) -> None:
+    shared.topics.hide(clock)
+
+
+def _listed(shared: SharedLog, clock: str) -> None:
+    shared.topics.hide(clock, None)
+
+
+class Case(NamedTuple):
+    """A trouble of one clock: how it begins and ends, and the reason of its hold."""
+
+    why: str
+    begin: Callable[[SharedLog, str], None]
+    end: Callable[[SharedLog, str], None]
+    reason: Reason
+
+
+CASES = [
+    Case("its records are rejected", _reject, _accept, Reason.TICKLOG_UNAVAILABLE),
+    Case("its records and their copies are rejected", _reject_copies_too, _accept, Reason.TICKLOG_UNAVAILABLE),
+    Case("its last record can't be read", _unreadable, _readable, Reason.TICKLOG_UNAVAILABLE),
+    Case("its store has another identity", _foreign_store, _own_store, Reason.STORE_MISMATCH),
+    Case("its topic may not be described", _without_permission, _with_permission, Reason.METADATA_UNAVAILABLE),
+    Case("its topic is missing", _missing, _listed, Reason.TOPIC_MISSING),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
+def test_the_trouble_of_one_clock_delays_no_other(case: Case) -> None:
+    """The others tick with each report, in the same terms. The clock in trouble holds by name, and gets every skipped
+    tick afterwards."""
+    shared = SharedLog(3)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    victim, *others = shared.names
+
+    case.begin(shared, victim)
+    for minute in range(2, 8):
+        shared.report(minutes(minute)[0])
+        for other in others:
+            assert times(shared, other) == minutes(*range(1, minute + 1))
+        shared.run(20)
+        for other in others:
+            assert hold(shared, other) is None
+        assert hold(shared, victim) is case.reason
+        assert stored_times(shared.stores[victim]) == minutes(1)
+        assert phase_of(shared.leaders["leader"]) is Phase.LEADING
+
+    case.end(shared, victim)
+    shared.run(65)
+    shared.report(minutes(8)[0])
+
+    assert [times(shared, name) for name in shared.names] == [minutes(*range(1, 9))] * 3
+    assert hold(shared, victim) is None
+
+
+def test_a_clock_that_lost_ticks_delays_no_other() -> None:
+    """The store has a tick that the log does not have."""
+    shared = SharedLog(2)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    victim, other = shared.names
+    last = shared.stores[victim].newest_ticks(1)[0]
+    shared.store_server.content.clock(victim).ticks.append(
+        Tick(victim, last.at_ms + 60_000, last.at_ms, 60_000, last.emitted_at_ms)
+    )
+    shared.report(minutes(4)[0])
+    shared.run(10)
+
+    assert times(shared, other) == minutes(1, 2, 3, 4)
+    assert logged_times(shared.log, victim) == minutes(1)
+    assert hold(shared, victim) is Reason.TICKLOG_TRUNCATED
+
+
+@pytest.mark.parametrize("lost", ["last tick", "all ticks", "roster", "everything"])
+def test_a_broken_part_of_the_store_is_repaired_beside_live_clocks(lost: str) -> None:
+    """A clock's stream or roster is deleted by hand. The other clock ticks in the same round, and the clock gets back
+    all of its ticks."""
+    shared = SharedLog(2)
+    shared.add_leader()
+    for minute in (1, 2, 3):
+        shared.report(minutes(minute)[0])
+    victim, _ = shared.names
+    content = shared.store_server.content.clock(victim)
+    if lost == "last tick":
+        content.ticks.pop()
+    elif lost == "all ticks":
+        content.ticks.clear()
+    elif lost == "roster":
+        content.generation = None
+    else:
+        shared.store_server.content.clocks.pop(victim)
+
+    shared.report(minutes(4)[0])
+    shared.report(minutes(4)[0], [victim])
+
+    assert [times(shared, name) for name in shared.names] == [minutes(1, 2, 3, 4)] * 2
+
+
+def test_attempts_for_a_rejected_clock_become_rare() -> None:
+    """Each attempt costs a fence, so the delay doubles: few terms in ten minutes. After a success the next error
+    begins with the short delay again."""
+    shared = SharedLog(2)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    _reject(shared, shared.names[0])
+    shared.report(minutes(2)[0])
+    epoch = shared.log.epoch
+
+    shared.run(600, step_s=1)
+    attempts = shared.log.epoch - epoch
+    assert 8 <= attempts <= 15
+
+    _accept(shared, shared.names[0])
+    shared.run(61)
+    assert times(shared, shared.names[0]) == minutes(1, 2)
+    _reject(shared, shared.names[0])
+    shared.report(minutes(3)[0])
+    epoch = shared.log.epoch
+    shared.run(4)
+    assert shared.log.epoch - epoch >= 2
+
+
+def test_two_rejected_clocks_don_t_keep_each_other() -> None:
+    """Records of both are rejected. One of them recovers while the other does not."""
+    shared = SharedLog(3)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    first, second, healthy = shared.names
+    shared.log.rejected_keys = {first.encode(), second.encode()}
+    shared.report(minutes(2)[0])
+    assert times(shared, healthy) == minutes(1, 2)
+
+    shared.log.rejected_keys = {first.encode()}
+    shared.run(61)
+
+    assert times(shared, second) == minutes(1, 2)
+    assert hold(shared, first) is Reason.TICKLOG_UNAVAILABLE
+    assert times(shared, first) == minutes(1)
+
+
+def test_brokers_without_topic_ids_hold_only_clocks_that_need_them() -> None:
+    """A clock whose configuration accepts topics without ids goes on beside one that does not."""
+    shared = SharedLog(2)
+    accepting, requiring = shared.names
+    shared.specs[accepting] = replace(shared.specs[accepting], require_topic_ids=False)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+
+    shared.topics.without_ids = True
+    shared.report(minutes(2)[0])
+    shared.report(minutes(2)[0])
+    shared.run(2)
+
+    assert hold(shared, requiring) is Reason.METADATA_UNAVAILABLE
+    assert requiring in published_detail(shared.stores[requiring])
+    assert times(shared, requiring) == minutes(1)
+    shared.topics.without_ids = False
+    shared.run(2)
+    assert times(shared, requiring) == minutes(1, 2)
+
+
+# -- who uses a log ---------------------------------------------------------------------------------------------------
 
 
 def test_two_installations_on_one_log() -> None:
-    """The second one holds and names both. It writes nothing, and does not disturb the first one."""
+    """The second one holds and names both. It writes nothing, and never fences the first one."""
     first, second = clock_with_ticks(), FaultyClock(now="2026-11-22T12:30:00Z")
     second.log = first.log
     stranger = another_leader(second, "stranger", installation="other")
-    before = len(first.log.entries)
+    before, epoch = len(first.log.entries), first.log.epoch
 
-    pass_time(second, 5.0, stranger)
+    pass_time(second, 60.0, stranger)
 
-    status = json.loads(second.store.snapshot().leader_status or "{}")
-    assert status["hold"]["reason"] == "store_mismatch"
-    assert "'memory'" in status["hold"]["detail"]
-    assert "'other'" in status["hold"]["detail"]
-    assert len(first.log.entries) == before
+    assert hold_of(second)[0] is Reason.STORE_MISMATCH
+    assert "'memory'" in detail_of(second)
+    assert "'other'" in detail_of(second)
+    assert (len(first.log.entries), first.log.epoch) == (before, epoch)
     first.report(0, minutes(4)[0])
     assert logged_times(first.log, first.spec.name) == minutes(1, 2, 3, 4)
+
+
+def test_a_log_that_another_installation_took_over_is_not_fenced_again() -> None:
+    """The topic was recreated, and the other installation was first. This one, which has checked the log before, does
+    not disturb it."""
+    first, second = clock_with_ticks(), FaultyClock(now="2026-11-22T12:30:00Z")
+    second.log = first.log
+    stranger = another_leader(second, "stranger", installation="other")
+    first.log.recreate()
+    pass_time(second, 4.0, stranger)
+    assert phase_of(stranger) is Phase.LEADING
+    first.report(0, minutes(4)[0])
+    epochs = []
+
+    for _ in range(8):
+        pass_time(first, 5.0, first.leader)
+        pass_time(second, 1.0, stranger)
+        epochs.append(first.log.epoch)
+
+    assert hold_of(first)[0] is Reason.STORE_MISMATCH
+    assert len(set(epochs[2:])) == 1
+    assert phase_of(stranger) is Phase.LEADING
