@@ -89,10 +89,14 @@ def write_results(clock: ClockTerm, token: str, batch: RequestBatch) -> None:
     _write(clock, token, batch.results | done)
 
 
-def write_failures(clock: ClockTerm, token: str, batch: RequestBatch, detail: str) -> None:
-    """Write the results of a batch whose state was certainly not committed, so callers don't wait."""
-    failed = {request.id: RequestResult(ResultKind.NOT_DONE, detail=detail) for request in batch.accepted}
-    _write(clock, token, batch.results | failed)
+def fail_requests(clock: ClockTerm, requests: Sequence[Request], detail: str) -> RequestBatch:
+    """Return the results of requests to a clock whose records the brokers reject, so that callers don't wait.
+
+    Requests that the log contains are done. The log decides, not the error of a commit: see `TickLog.append`.
+    """
+    done, not_done = RequestResult(ResultKind.DONE), RequestResult(ResultKind.NOT_DONE, detail=detail)
+    results = {one.id: done if one.id in clock.committed_request_ids else not_done for one in requests}
+    return RequestBatch(clock.state, results=results)
 
 
 def _write(clock: ClockTerm, token: str, results: dict[str, RequestResult]) -> None:
@@ -100,6 +104,7 @@ def _write(clock: ClockTerm, token: str, results: dict[str, RequestResult]) -> N
     written = {id: replace(one, exclusions=state.exclusions, pause=state.pause) for id, one in results.items()}
     if written:
         clock.store.write_request_results(token, written, RESULT_TTL_MS)
+        clock.committed_request_ids -= written.keys()
 
 
 def _apply(clock: ClockTerm, state: ClockState, request: Request, now_ms: int) -> ClockState:

@@ -17,7 +17,7 @@ from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
 from clocksvc.clock.roster import Roster, merge_metadata, merge_topics
-from clocksvc.errors import ChainBroken, RecordRejected, StoreMismatch, TickLogUnavailable
+from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
@@ -27,7 +27,7 @@ from clocksvc.leader.evaluation import IDLE_S, Moment, evaluate_clock
 from clocksvc.leader.lease import LEASE_MS
 from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
-from clocksvc.leader.requests import RequestBatch, apply_requests, write_failures, write_results
+from clocksvc.leader.requests import RequestBatch, apply_requests, fail_requests, write_results
 from clocksvc.leader.restoring import Restoration
 from clocksvc.leader.term import ClockTerm, Term
 
@@ -134,7 +134,10 @@ class Round:
         hold = clock.unreadable or clock.trouble.hold
         if hold is not None and (clock.unreadable is not None or self._moment.monotonic < clock.trouble.retry_at):
             self._holds[name] = hold
-            return None
+            if clock.unreadable is not None or progress is None or not (clock.trouble.rejected and progress.requests):
+                return None
+            work.batch = fail_requests(clock, progress.requests, hold.detail)
+            return work
         if not clock.prepared or progress is None:
             clock.prepared, work.wants_metadata = False, True
         elif clock.truncated is None and progress.last_tick_ms != clock.state.last_tick_ms:
@@ -276,7 +279,7 @@ class Round:
             records = [record for work in group for record in self._records(work, shares)]
             if records:
                 self._keep_alive()
-                self._append(group, records)
+                self._term.commit(self._parts.ticklog, records, self._keep_alive)
             for work in group:
                 with self._isolated(work.clock):
                     self._write(work, [record for record in records if record.clock == work.clock.spec.name])
@@ -289,16 +292,6 @@ class Round:
             yield from make_records(
                 clock.spec.name, work.inputs, shares[clock.spec.name], self._moment.leader_now_ms, clock.digest
             )
-
-    def _append(self, works: list[_Work], records: list[Record]) -> None:
-        try:
-            self._term.commit(self._parts.ticklog, records, self._keep_alive)
-        except (TickLogUnavailable, RecordRejected) as error:
-            # Nothing was committed, so results can be written at once. Callers don't wait until the requests expire.
-            for work in works:
-                if work.batch is not None:
-                    write_failures(work.clock, self._term.token, work.batch, str(error))
-            raise
 
     def _write(self, work: _Work, records: list[Record]) -> None:
         """Write the confirmed changes of one clock to the store."""

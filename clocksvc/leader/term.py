@@ -69,8 +69,8 @@ class ClockTerm:
         idle_since: monotonic time of the clock's last tick in this term; before its first tick, of the term's begin.
         was_blocked: True if the last evaluation found a hold that no report can end. The time until the next tick is
             then no latency.
-        committed_request_ids: the requests in the record with which this term began. They are done, but the results may
-            not be written yet.
+        committed_request_ids: requests that are done, but whose results may not be written yet: those in the record
+            with which this term began, and those that this term has committed.
     """
 
     spec: ClockSpec
@@ -126,7 +126,9 @@ class Term:
         """
         self.append(ticklog, [encode_message(record) for record in records], keep_alive)
         for record in records:
-            self.clocks[record.clock].state = record.state
+            clock = self.clocks[record.clock]
+            clock.state = record.state
+            clock.committed_request_ids |= record.request_ids
 
     def append(self, ticklog: TickLog, messages: Sequence[Message], keep_alive: KeepAlive) -> None:
         """As `commit`, for messages that change no clock's state."""

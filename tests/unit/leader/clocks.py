@@ -2,12 +2,14 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import TICK
+from clocksvc.clock.log_record import TICK, decode_message
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import Report
@@ -89,8 +91,14 @@ def logged(clock: FaultyClock) -> list[str]:
 
 def logged_times(log: FaultyLog, clock: str) -> list[str]:
     """The times of the committed ticks of one clock, as a subscriber of the tick log receives them."""
+    return times_of(logged_ticks(log, clock))
+
+
+def logged_ticks(log: FaultyLog, clock: str) -> list[Tick]:
+    """The committed ticks of one clock."""
     messages = [entry.message for entry in log.committed()]
-    return [json.loads(one.value or b"")["time"] for one in messages if (one.type, one.key) == (TICK, clock.encode())]
+    records = [decode_message(one) for one in messages if (one.type, one.key) == (TICK, clock.encode())]
+    return [record.tick for record in records if record.tick is not None]
 
 
 def transactions(log: FaultyLog) -> list[list[str]]:
@@ -104,9 +112,14 @@ def transactions(log: FaultyLog) -> list[list[str]]:
     return [keys for keys in found if keys]
 
 
+def times_of(ticks: Sequence[Tick]) -> list[str]:
+    """The times of some ticks."""
+    return [to_rfc3339(tick.at_ms) for tick in ticks]
+
+
 def stored_times(store: Store) -> list[str]:
     """The times of the ticks in one clock's store."""
-    return [to_rfc3339(tick.at_ms) for tick in store.ticks_after(0, 1_000_000)]
+    return times_of(store.ticks_after(0, 1_000_000))
 
 
 def published_detail(store: Store) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_record import MAX_RECORD_BYTES
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind, ResultKind
@@ -395,23 +396,104 @@ def test_a_stale_leader_commits_no_request() -> None:
     assert answer.kind is DONE
 
 
-def test_without_brokers_a_request_is_answered_as_not_done() -> None:
-    """The tick log accepts no record: certainly nothing has changed, and the operator learns that at once."""
+@pytest.mark.parametrize("seconds", [4, 20])
+def test_without_brokers_a_request_waits_until_it_expires(seconds: float) -> None:
+    """A failed commit can have taken effect, so there is no result before the log can be read. Then the request is
+    done, or it has expired."""
     clock = two_partitions()
     operator = Operator(clock)
     left = operator.submit(EXCLUDE, 1)
     clock.log.unavailable = True
 
-    clock.leader.step()
+    pass_time(clock, seconds, clock.leader)
+    assert operator.answer(left) is None
+    clock.log.unavailable = False
+    pass_time(clock, 6, clock.leader)
 
     answer = operator.answer(left)
     assert answer is not None
-    assert (answer.kind, answer.exclusions) == (NOT_DONE, ())
-    assert answer.detail
-    clock.log.unavailable = False
-    pass_time(clock, 4, clock.leader)
+    assert (answer.kind, len(answer.exclusions)) == ((DONE, 1) if seconds < 10 else (NOT_DONE, 0))
+    assert len(controls(clock)) == len(answer.exclusions)
+
+
+def test_a_rejected_record_is_answered_at_once() -> None:
+    """The log was read again after the failure: certainly nothing has changed, and the operator learns why."""
+    clock = two_partitions()
+    clock.log.rejected_keys = {b"clock"}
+    operator = Operator(clock)
+
+    answers = [operator.ask(EXCLUDE, 1), operator.ask(PAUSE)]
+
+    assert [answer and answer.kind for answer in answers] == [NOT_DONE, NOT_DONE]
+    assert all(answer and answer.detail for answer in answers)
+    clock.log.rejected_keys = set()
+    pass_time(clock, 10, clock.leader)
     assert controls(clock) == []
-    assert times(clock) == minutes(1)
+    answer = operator.ask(EXCLUDE, 1)
+    assert answer is not None
+    assert answer.kind is DONE
+
+
+def test_a_result_that_the_store_did_not_accept_is_written_later() -> None:
+    """The store fails after the commit, and the leader keeps its term. A pause and its end, which change nothing
+    together, are not committed a second time."""
+    clock = two_partitions()
+    operator = Operator(clock)
+    left = [operator.submit(PAUSE), operator.submit(RESUME)]
+
+    def fail(step: str) -> None:
+        clock.store_server.broken = clock.store_server.broken or step == "append.done"
+
+    clock.log.at = fail
+    clock.settle()
+    clock.log.at = lambda _: None
+    assert phase_of(clock.leader) is Phase.LEADING
+    clock.store_server.broken = False
+    pass_time(clock, 1, clock.leader)
+
+    answers = [operator.answer(one) for one in left]
+    assert [answer and (answer.kind, answer.pause) for answer in answers] == [(DONE, None), (DONE, None)]
+    assert [[one["kind"] for one in record.requests] for record in controls(clock)] == [["pause", "resume"]]
+
+
+def test_states_are_bounded() -> None:
+    """A hundred exclusions with reasons of 500 characters that JSON must escape do not fit a record of 64 KiB: the
+    first ones that don't fit are rejected by name, in any number of rounds, and ticks go on."""
+    clock = FaultyClock(partitions=101, now="2026-11-22T12:30:00Z")
+    operator = Operator(clock)
+    clock.settle()
+    left = []
+    for first in (0, 50):
+        left += [operator.submit(EXCLUDE, number, "\u00e9" * 500) for number in range(first, first + 50)]
+        clock.settle()
+
+    kinds = [answer.kind for answer in map(operator.answer, left) if answer is not None]
+    assert len(kinds) == 100
+    assert {kinds.count(DONE) > 8, kinds.count(REFUSED) > 50} == {True}
+    rejected = operator.answer(left[-1])
+    assert rejected is not None
+    assert (rejected.field, "too long" in rejected.wanted) == ("reason", True)
+    for number in range(101):
+        clock.report(number, "2026-11-22T12:02:00Z")
+    assert times(clock) == minutes(2)
+    sizes = [len(entry.message.value or b"") for entry in clock.log.committed()]
+    assert 24 * 1024 < max(sizes) <= MAX_RECORD_BYTES
+
+
+def test_many_requests_are_several_records() -> None:
+    """Requests whose texts do not fit one record are committed in the next rounds, each once and in order."""
+    clock = two_partitions()
+    operator = Operator(clock)
+    left = []
+    for _ in range(30):
+        left += [operator.submit(PAUSE, reason="\u00e9" * 500), operator.submit(RESUME, reason="\u00e9" * 500)]
+
+    clock.settle()
+
+    assert [answer and answer.kind for answer in map(operator.answer, left)] == [DONE] * 60
+    assert [str(one["id"]) for record in controls(clock) for one in record.requests] == left
+    assert 2 <= len(controls(clock)) <= 10
+    assert all(len(entry.message.value or b"") <= MAX_RECORD_BYTES for entry in clock.log.committed())
 
 
 @pytest.mark.parametrize("when", ["before it is seen", "while it is committed"])
