@@ -35,7 +35,6 @@ def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap:
         {"name": "others", "token": OTHERS, "scopes": ["read", "report", "admin"], "clocks": ["bills"]},
     ]
     workspace.settings["clocks"]["bills"] = {"topics": [f"{workspace.topic}-of-bills"], "group": workspace.group}
-    workspace.settings["clocks"]["bills"]["tick_log"] = f"{workspace.log}-of-bills"
     workspace.create_topic(message_timestamp_type="LogAppendTime")
     child = workspace.start("serve", *workspace.write())
     try:
