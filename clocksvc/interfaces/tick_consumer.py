@@ -41,7 +41,11 @@ class TickConsumer(Protocol):
     def seek(self, after: Checkpoint | None) -> None:
         """Continue reading at a checkpoint's tick, which is read again. Call this only during an assignment.
 
-        If the offset of the checkpoint is unknown or not in the log, continue at the beginning of the log.
+        If the offset of the checkpoint is unknown, ticks before the checkpoint may be read, too. Without a checkpoint,
+        or if its offset is not in the log, continue at the beginning of the log. Can block for several seconds.
+
+        Raises:
+            TickLogUnavailable: the log can't be read.
         """
 
     def poll(self, timeout_s: float) -> list[TickWithOffset]:
@@ -56,6 +60,19 @@ class TickConsumer(Protocol):
 
     def close(self) -> None:
         """Leave the group, so that another process gets the assignment at once."""
+
+
+MAX_CLOCK_SKEW_MS = 3_600_000
+"""How far the brokers' clock may be behind the clocks of leaders."""
+
+
+def offset_before(log: TickLog, at_ms: int) -> int:
+    """Return an offset before all ticks that are later than `at_ms`, because no tick is in the log before its time."""
+    return log.offset_at(at_ms - MAX_CLOCK_SKEW_MS, _no_keep_alive)
+
+
+def _no_keep_alive() -> None:
+    return None
 
 
 def read_last_tick_ms(log: TickLog, clock: str, keep_alive: KeepAlive) -> int | None:

@@ -8,8 +8,10 @@ of any other process fails because it is fenced.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import (
     Fenced,
     InvalidValue,
@@ -64,6 +66,24 @@ class NoDispatcherObserver:
         pass
 
 
+class _Start(Enum):
+    """Where in the tick log reading begins: at the checkpoint's offset, before its time, or at the log's beginning.
+
+    The offset is wrong if the log was recreated, and the time if a broker's clock was far behind.
+    """
+
+    OFFSET = "offset"
+    TIME = "time"
+    BEGINNING = "beginning"
+
+    def is_right(self, tick: Tick, at_ms: int | None) -> bool:
+        """True if no tick after the checkpoint can be before this first tick."""
+        if self is _Start.OFFSET:
+            return tick.at_ms == at_ms
+        follows = at_ms is None or tick.at_ms <= at_ms or tick.previous_ms is None or tick.previous_ms <= at_ms
+        return self is _Start.BEGINNING or follows
+
+
 @dataclass(slots=True)
 class _Assignment:
     """The state of the active process, for as long as its assignment of the tick log lasts.
@@ -76,8 +96,7 @@ class _Assignment:
         pending: the ticks that were read and whose tasks are not all sent.
         sent: the ids of the tasks of the first pending tick that were already sent, expired or rejected.
         uncommitted: the number of ticks since the last commit.
-        verify_offset: whether the first tick read must be the tick of the checkpoint. If it is another tick, the offset
-            of the checkpoint is wrong.
+        start: where reading began. None after the first tick has shown that it was the right place.
     """
 
     epoch: int
@@ -87,7 +106,7 @@ class _Assignment:
     pending: list[TickWithOffset] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
     uncommitted: int = 0
-    verify_offset: bool = False
+    start: "_Start | None" = None
 
     @property
     def at_ms(self) -> int | None:
@@ -190,9 +209,11 @@ class TaskDispatcher:
             since_ms[schedule.name] = registered.at_ms
         if changes:
             self._checkpoints.commit(changes, _no_keep_alive)
-        self._consumer.seek(checkpoint)
-        verify_offset = checkpoint is not None and checkpoint.offset is not None
-        assignment = _Assignment(epoch, since_ms, checkpoint, last_ms or 0, verify_offset=verify_offset)
+        assignment = _Assignment(epoch, since_ms, checkpoint, last_ms or 0)
+        if checkpoint is None:
+            self._seek(assignment, _Start.BEGINNING)
+        else:
+            self._seek(assignment, _Start.TIME if checkpoint.offset is None else _Start.OFFSET)
         logger.info("dispatching", extra=self._extra(after_ms=assignment.at_ms, changed=sorted(changes)))
         self._observer.checkpoint(assignment.at_ms)
         return assignment
@@ -203,19 +224,23 @@ class TaskDispatcher:
         """Read ticks into `pending`. Return True once the whole backlog has been read, so that they can be sent."""
         must_wait = not assignment.pending or assignment.backlog_incomplete
         for found in self._consumer.poll(timeout_s if must_wait else 0.0):
-            if assignment.verify_offset and found.tick.at_ms != assignment.at_ms:
-                logger.warning("checkpoint offset no longer matches the tick log", extra=self._extra())
-                self._seek_by_time(assignment)
+            start = assignment.start
+            if start is not None and not start.is_right(found.tick, assignment.at_ms):
+                logger.warning("checkpoint not found in the tick log", extra=self._extra(by=start.value))
+                self._seek(assignment, _Start.TIME if start is _Start.OFFSET else _Start.BEGINNING)
                 return False
-            assignment.verify_offset = False
+            assignment.start = None
             self._append(assignment, found)
         return bool(assignment.pending) and not assignment.backlog_incomplete
 
-    def _seek_by_time(self, assignment: _Assignment) -> None:
-        """Read the tick log from its beginning. Ticks up to the time of the checkpoint will be skipped."""
-        assignment.verify_offset = False
-        assignment.pending.clear()
-        self._consumer.seek(None)
+    def _seek(self, assignment: _Assignment, start: _Start) -> None:
+        """Begin to read. Ticks up to the time of the checkpoint will be skipped."""
+        assignment.start = start
+        at_ms = assignment.at_ms
+        if start is _Start.OFFSET:
+            self._consumer.seek(assignment.checkpoint)
+        else:
+            self._consumer.seek(None if start is _Start.BEGINNING or at_ms is None else Checkpoint(at_ms))
 
     def _append(self, assignment: _Assignment, found: TickWithOffset) -> None:
         before_ms = assignment.pending[-1].tick.at_ms if assignment.pending else assignment.at_ms

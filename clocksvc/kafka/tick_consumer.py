@@ -16,7 +16,7 @@ from clocksvc.clock.log_record import TICK, TYPE_HEADER, Message, decode_message
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import TickWithOffset, read_last_tick_ms
+from clocksvc.interfaces.tick_consumer import TickWithOffset, offset_before, read_last_tick_ms
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
 
@@ -34,7 +34,7 @@ class KafkaTickConsumer:
         clock: the clock's name.
         dispatcher: the dispatcher's name. All processes of a dispatcher are in the same group.
         settings: librdkafka settings from the configuration.
-        log: the clock's log, for `last_tick_ms`. `close` closes it.
+        log: the clock's log. `close` closes it.
     """
 
     def __init__(self, topic: str, clock: str, dispatcher: str, settings: Mapping[str, str], log: TickLog) -> None:
@@ -72,7 +72,11 @@ class KafkaTickConsumer:
         return read_last_tick_ms(self._log, self._clock, keep_alive)
 
     def seek(self, after: Checkpoint | None) -> None:
-        self._partition.offset = OFFSET_BEGINNING if after is None or after.offset is None else after.offset
+        if after is None:
+            offset = OFFSET_BEGINNING
+        else:
+            offset = offset_before(self._log, after.at_ms) if after.offset is None else after.offset
+        self._partition.offset = offset
         with translate_errors(TickLogUnavailable, self._failed, self._acls):
             self._consumer.assign([self._partition])
             self._consumer.resume([self._partition])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.log_record import TICK, LogEntry, decode_message
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import TickWithOffset, read_last_tick_ms
+from clocksvc.interfaces.tick_consumer import TickWithOffset, offset_before, read_last_tick_ms
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 
@@ -61,9 +61,12 @@ class MemoryTickConsumer:
         return read_last_tick_ms(self._log, self._group.clock, keep_alive)
 
     def seek(self, after: Checkpoint | None) -> None:
-        offset = None if after is None else after.offset
         low, high = self._group.log.first_offset, self._group.log.end
-        self._offset = low if offset is None or not low <= offset <= high else offset
+        if after is None:
+            offset = low
+        else:
+            offset = offset_before(self._log, after.at_ms) if after.offset is None else after.offset
+        self._offset = offset if low <= offset <= high else low
 
     def poll(self, timeout_s: float) -> list[TickWithOffset]:
         epoch = self._group.epoch if self._group.assigned is self else None

@@ -1,6 +1,7 @@
 """The behaviour of all tick consumers: one process at a time reads a clock's committed ticks, from a given offset."""
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -15,10 +16,12 @@ from clocksvc.clock.logs import LOGS, log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
+from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.tick_log_topic import TickLogTopic
 from clocksvc.memory.tick_consumer import MemoryGroup
-from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
+from clocksvc.testing import ManualTime
 from tests.faulty.tick_consumer import FaultyTickConsumer
 from tests.faulty.tick_log import FaultyLog
 from tests.interfaces.faulty_kafka import FaultyKafka
@@ -30,11 +33,14 @@ OTHER = next(name for n in itertools.count() if log_of(name := f"clock-{n}") == 
 """Another clock in the same log."""
 
 
+_CONFIG = {"cleanup.policy": "compact", "message.timestamp.after.max.ms": "9223372036854775807"}
+
+
 class Writer(Protocol):
     """Writes to the clock's log, as leaders do."""
 
-    def commit(self, messages: Sequence[Message]) -> None:
-        """Commit these messages in one transaction."""
+    def commit(self, messages: Sequence[Message], at_ms: int | None = None) -> None:
+        """Commit these messages in one transaction. The brokers' clock shows `at_ms`, or the present time."""
 
     def begin_foreign(self, *messages: Message) -> None:
         """Write these messages in a transaction that stays open."""
@@ -46,12 +52,12 @@ class KafkaWriter:
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._bootstrap, self._topic = bootstrap, topic
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
-        (future,) = self._admin.create_topics([NewTopic(topic, LOGS, config={"cleanup.policy": "compact"})]).values()
+        (future,) = self._admin.create_topics([NewTopic(topic, LOGS, config=_CONFIG)]).values()
         future.result(30)
         self._open: list[Producer] = []
 
-    def commit(self, messages: Sequence[Message]) -> None:
-        self._begin(messages).commit_transaction(30)
+    def commit(self, messages: Sequence[Message], at_ms: int | None = None) -> None:
+        self._begin(messages, at_ms).commit_transaction(30)
 
     def begin_foreign(self, *messages: Message) -> None:
         self._open.append(self._begin(messages))
@@ -63,13 +69,16 @@ class KafkaWriter:
         (future,) = self._admin.delete_topics([self._topic]).values()
         future.result(30)
 
-    def _begin(self, messages: Sequence[Message]) -> Producer:
+    def _begin(self, messages: Sequence[Message], at_ms: int | None = None) -> Producer:
         producer = Producer({"bootstrap.servers": self._bootstrap, "transactional.id": uuid.uuid4().hex})
         producer.init_transactions(30)
         producer.begin_transaction()
         for one in messages:
             headers: dict[str, str | bytes | None] | None = None if one.type is None else {TYPE_HEADER: one.type}
-            producer.produce(self._topic, one.value, one.key, partition=log_of(CLOCK), headers=headers)
+            # The topic has CreateTime.
+            producer.produce(
+                self._topic, one.value, one.key, partition=log_of(CLOCK), headers=headers, timestamp=at_ms or 0
+            )
         assert producer.flush(30) == 0
         return producer
 
@@ -109,8 +118,17 @@ def made(request: pytest.FixtureRequest) -> Installation:
     return memory() if request.param == "memory" else on_kafka(request)
 
 
+class WrittenLog(FaultyLog):
+    """A log as a test writes it, with the brokers' clock."""
+
+    def commit(self, messages: Sequence[Message], at_ms: int | None = None) -> None:
+        present, self.time = self.time, self.time if at_ms is None else ManualTime(at_ms / 1000)
+        super().commit(messages)
+        self.time = present
+
+
 def memory() -> Installation:
-    log = FaultyLog(shape=TickLogTopic("clocksvc-ticks"))
+    log = WrittenLog(shape=TickLogTopic("clocksvc-ticks"))
     group = MemoryGroup(log, CLOCK)
     return Installation(log, lambda: FaultyTickConsumer(group, log))
 
@@ -122,11 +140,15 @@ def on_kafka(request: pytest.FixtureRequest, **settings: str) -> Installation:
 
     def subscribe() -> TickConsumer:
         clients = {"bootstrap.servers": bootstrap, **settings}
-        one = KafkaTickConsumer(topic, CLOCK, "beat", clients, MemoryTickLog(MemoryLog()))
+        one = KafkaTickConsumer(topic, CLOCK, "beat", clients, tick_log(topic, clients))
         request.addfinalizer(one.close)
         return one
 
     return Installation(log, subscribe)
+
+
+def tick_log(topic: str, clients: dict[str, str]) -> KafkaTickLog:
+    return KafkaTickLog(topic, log_of(CLOCK), clients, SystemTime(), 60_000)
 
 
 def minutes(found: list[TickWithOffset]) -> list[int]:
@@ -158,15 +180,28 @@ def test_reading_begins_at_a_checkpoints_offset(made: Installation) -> None:
     assert minutes(made.read(one, 2)) == [4, 5]
 
 
-@pytest.mark.parametrize("offset", [None, 1_000])
-def test_without_a_valid_offset_reading_begins_at_the_beginning(made: Installation, offset: int | None) -> None:
-    """The checkpoint has no offset, or the log was recreated and is shorter now."""
+def test_without_a_valid_offset_reading_begins_at_the_beginning(made: Installation) -> None:
+    """The log was recreated and is shorter now."""
     one = made.subscribe()
     made.until_assigned(one)
 
-    one.seek(Checkpoint(3 * MINUTE_MS, offset))
+    one.seek(Checkpoint(3 * MINUTE_MS, 1_000))
 
     assert minutes(made.read(one, 3)) == [1, 2, 3]
+
+
+def test_without_an_offset_reading_begins_before_the_checkpoints_time(made: Installation) -> None:
+    """So a log that other clocks share is not read completely. Brokers' clocks can be an hour behind."""
+    one = made.subscribe()
+    made.until_assigned(one)
+    later_ms = time.time_ns() // 1_000_000 + 7_200_000
+    made.log.commit([encode_message(tick(4))], later_ms)
+
+    one.seek(Checkpoint(later_ms))
+    assert minutes(made.read(one, 1)) == [4]
+    one.seek(Checkpoint(later_ms - 7_200_000))
+
+    assert minutes(made.read(one, 4)) == [1, 2, 3, 4]
 
 
 def test_only_committed_ticks_are_read(made: Installation) -> None:
@@ -213,12 +248,16 @@ def test_the_assignment_passes_on_when_a_consumer_leaves(made: Installation) -> 
 # The last tick
 
 
-def test_the_last_tick_is_known_without_an_assignment() -> None:
-    """Also if `init` set it, and if only a snapshot's copy of the clock's last record is left."""
-    made = memory()
+def test_the_last_tick_is_known_without_an_assignment(made: Installation) -> None:
+    """Also if `init` set it."""
     assert made.subscribe().last_tick_ms(KeepAliveCounter()) == 3 * MINUTE_MS
     made.log.commit([encode_message(control(9)), encode_message(tick(11, OTHER))])
     assert made.subscribe().last_tick_ms(KeepAliveCounter()) == 9 * MINUTE_MS
+
+
+def test_the_last_tick_is_known_from_a_snapshot() -> None:
+    """If only the copy of the clock's last record is left."""
+    made = memory()
     assert isinstance(made.log, FaultyLog)
     end = made.log.end
     made.log.commit(snapshot_messages("clocksvc", {CLOCK: encode_message(control(9))}, end, complete=True))
@@ -282,7 +321,9 @@ def test_a_users_consumer_settings_do_not_affect_the_assignment(request: pytest.
 @pytest.mark.servers
 def test_a_missing_permission_is_an_error_at_each_poll(faulty_kafka: FaultyKafka) -> None:
     """Although the client library reports it only once. The error names the permission."""
-    one = KafkaTickConsumer("clocksvc-ticks", CLOCK, "beat", faulty_kafka.stranger, MemoryTickLog(MemoryLog()))
+    one = KafkaTickConsumer(
+        "clocksvc-ticks", CLOCK, "beat", faulty_kafka.stranger, tick_log("clocksvc-ticks", faulty_kafka.stranger)
+    )
 
     def failure() -> str:
         try:
@@ -304,7 +345,7 @@ def test_a_tick_log_that_does_not_exist_yet_is_an_error_until_it_does(request: p
     """A dispatcher can start before the first leader."""
     bootstrap, topic = request.getfixturevalue("bootstrap"), f"ticks-{uuid.uuid4().hex[:12]}"
     settings = {"bootstrap.servers": bootstrap, "topic.metadata.refresh.interval.ms": "500"}
-    one = KafkaTickConsumer(topic, CLOCK, "beat", settings, MemoryTickLog(MemoryLog()))
+    one = KafkaTickConsumer(topic, CLOCK, "beat", settings, tick_log(topic, settings))
     request.addfinalizer(one.close)
 
     def fails() -> bool:

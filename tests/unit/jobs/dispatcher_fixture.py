@@ -45,11 +45,11 @@ class DispatcherFixture:
     """A clock's tick log and checkpoints, and the processes of one dispatcher."""
 
     def __init__(self) -> None:
-        self.log = FaultyLog(shape=TickLogTopic("clocksvc-ticks"))
+        self.time = ManualTime(START_MIN * 60)
+        self.log = FaultyLog(self.time, shape=TickLogTopic("clocksvc-ticks"))
         self.group = MemoryGroup(self.log, "c")
         self.topic = FaultyCheckpointTopic()
         self.queue = RecordingTaskQueue()
-        self.time = ManualTime(START_MIN * 60)
         self.last_min: int | None = None
 
     def tick(self, *minutes: int) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.memory.checkpoints import ClockDispatcher
@@ -181,6 +182,24 @@ def test_a_wrong_checkpoint_offset_is_detected() -> None:
     fixture.run(fixture.dispatcher([EACH]))
 
     assert fixture.queue.due("each") == [4, 5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("brokers_behind_s", [0, 7_200])
+def test_a_checkpoint_without_an_offset_is_found_by_its_time(brokers_behind_s: int) -> None:
+    """If the brokers' clock was far behind, its time is wrong, and the log is read from its beginning."""
+    fixture = DispatcherFixture()
+    fixture.time.advance(-brokers_behind_s)
+    fixture.tick(0, 1)
+    fixture.time.advance(brokers_behind_s)
+    fixture.tick(2)
+    fixture.topic.checkpoints[ClockDispatcher("c", "beat")] |= {
+        "": Checkpoint(START_MIN * MINUTE),
+        "each": Checkpoint(START_MIN * MINUTE, fingerprint=EACH.recurrence.fingerprint()),
+    }
+
+    fixture.run(fixture.dispatcher([EACH]))
+
+    assert fixture.queue.due("each") == [1, 2]
 
 
 def test_a_dispatcher_waits_for_the_first_tick() -> None:
