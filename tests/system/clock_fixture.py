@@ -171,7 +171,7 @@ class ClockFixture:
         return read_tick_log(self.bootstrap, self.installation.tick_log, self.name)
 
     def controls(self) -> list[dict[str, Any]]:
-        """The control records in the tick log."""
+        """The control records with requests of operators in the tick log."""
         return read_controls(self.bootstrap, self.installation.tick_log, self.name)
 
     def __enter__(self) -> Self:

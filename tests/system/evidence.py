@@ -67,8 +67,11 @@ def read_tick_log(bootstrap: str, topic: str, clock: str) -> list[TickWithOffset
 
 
 def read_controls(bootstrap: str, topic: str, clock: str) -> list[dict[str, Any]]:
-    """Every committed control record of a clock, in the order of its log."""
-    return [wire for kind, wire, _ in _records(bootstrap, topic, clock) if kind == b"control"]
+    """Every committed control record of a clock that executes requests of operators, in the order of its log.
+
+    Other control records contain a new roster or group.
+    """
+    return [wire for kind, wire, _ in _records(bootstrap, topic, clock) if kind == b"control" and "requests" in wire]
 
 
 def _records(bootstrap: str, topic: str, clock: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
