@@ -203,7 +203,7 @@ class Leader:
     def _failed(self, error: ClocksvcError) -> float:
         """Return to the phase that repairs an error of the tick log or of Kafka."""
         self._last_error = error
-        logger.warning("round failed", extra=self._extra(error=type(error).__name__, detail=str(error)))
+        logger.warning("round failed", extra=self._extra(failure=type(error).__name__, detail=str(error)))
         if isinstance(error, Fenced):
             return self._step_back()
         if isinstance(error, RecordRejected):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from clocksvc.dev.child_server import LOOPBACK, free_ports
 from clocksvc.dev.kafka_server import KafkaServer
 from tests.interfaces.kafka_log_files import cut_marker, cut_transactions
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
+from tests.system.evidence import partition_of
 from tests.system.installation import Installation, wall_ms
 from tests.system.outages.recovery import PARTITIONS, Recovery
 from tests.tcp_proxy import KafkaProxy, Loses
@@ -27,8 +29,9 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-LOST = ("crashed", "shortened", "hanging", "truncated", "recreated", "foreign")
+LOST = ("crashed", "shortened", "unmarked", "purged", "foreign", "recreated")
 CLOCKS = ("committing", *LOST)
+"""Those whose logs lose something are in different logs."""
 SHORTER_BY = 2
 HOUR_S = 3_600
 
@@ -50,26 +53,27 @@ class ProxiedKafka:
             recovery.begin()
         return recoveries
 
-    def logged(self, message: str, clock: str = "committing") -> int:
-        """How often the service has logged a message about a clock."""
+    def logged(self, message: str, clock: str = "committing", **fields: str) -> int:
+        """How often the service has logged a message with these fields about a clock's log."""
         lines = (self.installation.folder / "serve.log").read_text().splitlines()
         entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return sum((entry["message"], entry.get("clock")) == (message, clock) for entry in entries)
+        wanted = {"message": message, "log": partition_of(clock), **fields}
+        return sum(wanted.items() <= {**entry, "log": entry.get("log")}.items() for entry in entries)
 
     def log_folder(self, recovery: Recovery) -> Path:
-        """The broker's directory of a clock's tick log."""
-        return self.kafka.directory / "data" / f"{recovery.clock.tick_log}-0"
+        """The broker's directory of a clock's log."""
+        return self.kafka.directory / "data" / f"{self.installation.tick_log}-{partition_of(recovery.clock.name)}"
 
     def restart_kafka(self) -> None:
         """Start Kafka again after a kill."""
         self.kafka.start()
         self.kafka.wait_ready()
 
-    def truncate(self, topic: str) -> None:
-        """Delete all records of a topic. A broker refuses that for a topic that is only compacted."""
-        self._set_policy(topic, "delete")
-        eventually(lambda: self._deleted(topic), what="the broker to delete records")
-        self._set_policy(topic, "compact")
+    def purge(self, recovery: Recovery) -> None:
+        """Delete all records of a clock's log. A broker refuses that for a topic that is only compacted."""
+        self._set_policy(self.installation.tick_log, "delete")
+        eventually(lambda: self._deleted(partition_of(recovery.clock.name)), what="the broker to delete records")
+        self._set_policy(self.installation.tick_log, "compact")
 
     def delete(self, topic: str) -> None:
         """Delete a topic."""
@@ -77,14 +81,34 @@ class ProxiedKafka:
         eventually(lambda: topic not in self.admin.list_topics(timeout=10).topics, what="the topic to be gone")
 
     def open_transaction(self, recovery: Recovery) -> Producer:
-        """Another client's open transaction on a tick log, with a copy of its last tick that is an hour ahead."""
-        producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "transactional.id": "outsider"})
+        """Another client's open transaction on a clock's log, with a copy of its last tick that is an hour ahead."""
+        return self._begin_transaction("outsider", recovery, HOUR_S)
+
+    def commit_without_publishing(self, recovery: Recovery) -> None:
+        """Commit the next tick as a leader does that is killed before it can publish the tick."""
+        log = partition_of(recovery.clock.name)
+        count = len(recovery.log())
+        producer = self._begin_transaction(f"clocksvc.{self.installation.tick_log}.{log}", recovery, 1)
+        producer.commit_transaction(WITHIN_S)
+        eventually(lambda: len(recovery.log()) > count, what="the marker of the commit to be written")
+
+    def _begin_transaction(self, transactional_id: str, recovery: Recovery, later_s: int) -> Producer:
+        """A transaction with a copy of a clock's last tick, with a later time."""
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "transactional.id": transactional_id})
         producer.init_transactions(WITHIN_S)
         producer.begin_transaction()
-        last = recovery.log()[-1].wire
-        forged = {**last, "timestamp_seconds": last["timestamp_seconds"] + HOUR_S}
-        clock = recovery.clock
-        producer.produce(clock.tick_log, json.dumps(forged).encode(), clock.name, headers={"clocksvc-type": b"tick"})
+        last, name = recovery.log()[-1].wire, recovery.clock.name
+        at_s = last["timestamp_seconds"] + later_s
+        time = f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        forged = {**last, "time": time, "timestamp_seconds": at_s, "previous": last["time"]}
+        forged["state"] = {**last["state"], "last_tick": time}
+        producer.produce(
+            self.installation.tick_log,
+            json.dumps(forged).encode(),
+            name,
+            partition=partition_of(name),
+            headers={"clocksvc-type": b"tick"},
+        )
         assert producer.flush(WITHIN_S) == 0
         return producer
 
@@ -94,8 +118,9 @@ class ProxiedKafka:
         (future,) = self.admin.incremental_alter_configs([resource]).values()
         future.result(WITHIN_S)
 
-    def _deleted(self, topic: str) -> bool:
-        (future,) = self.admin.delete_records([TopicPartition(topic, 0, OFFSET_END)]).values()
+    def _deleted(self, log: int) -> bool:
+        everything = TopicPartition(self.installation.tick_log, log, OFFSET_END)
+        (future,) = self.admin.delete_records([everything]).values()
         return bool(future.result(WITHIN_S).low_watermark > 0)
 
 
@@ -154,27 +179,32 @@ def crashed(proxied: ProxiedKafka) -> Iterator[dict[str, Recovery]]:
 
 @pytest.fixture(scope="module")
 def damaged(proxied: ProxiedKafka, crashed: dict[str, Recovery]) -> Iterator[dict[str, Recovery]]:
-    """Clocks whose tick logs were emptied, deleted, written by another client, and left without the last commit marker,
-    while no service ran."""
-    recoveries = {clock: crashed[clock] for clock in ("truncated", "recreated", "foreign", "hanging")}
-    for recovery in recoveries.values():
-        recovery.clock.until_running()
-        recovery.stop_producing()
-    for recovery in recoveries.values():
-        recovery.clock.until_held("partition_behind")
-        recovery.keep_log()
+    """Clocks whose logs were emptied, written by another client, and left without the marker of a commit that was not
+    published, while no service ran."""
+    recoveries = {clock: crashed[clock] for clock in ("purged", "foreign", "unmarked")}
+    at_rest(*recoveries.values())
     proxied.installation.kill("serve")
+    proxied.commit_without_publishing(recoveries["unmarked"])
     proxied.kafka.kill()
-    cut_marker(proxied.log_folder(recoveries["hanging"]))
+    cut_marker(proxied.log_folder(recoveries["unmarked"]))
     proxied.restart_kafka()
-    proxied.truncate(recoveries["truncated"].clock.tick_log)
-    proxied.delete(recoveries["recreated"].clock.tick_log)
+    proxied.purge(recoveries["purged"])
     outsider = proxied.open_transaction(recoveries["foreign"])
     proxied.installation.start_replica()
     for recovery in recoveries.values():
         recovery.produce()
     yield recoveries
     del outsider
+
+
+def at_rest(*recoveries: Recovery) -> None:
+    """Stop producing, wait until no tick can come, and remember the logs."""
+    for recovery in recoveries:
+        recovery.clock.until_running()
+        recovery.stop_producing()
+    for recovery in recoveries:
+        recovery.clock.until_held("partition_behind")
+        recovery.keep_log()
 
 
 def init(recovery: Recovery, held: dict[str, object]) -> None:
@@ -188,15 +218,17 @@ def init(recovery: Recovery, held: dict[str, object]) -> None:
 def test_a_commit_whose_outcome_is_unknown(proxied: ProxiedKafka, committing: Recovery, loses: Loses) -> None:
     """The connection is cut between a commit and its response, or before the commit arrives: the log decides, and each
     tick comes once."""
-    unknown, led = proxied.logged("commit's outcome unknown"), proxied.logged("leading")
+
+    def unknown() -> int:
+        return proxied.logged("round failed", failure="OutcomeUnknown")
+
+    before, led = unknown(), proxied.logged("leading")
     proxied.proxy.lose_commits(loses)
 
     # Healed only once the service knows of it, or the old producer would still learn the outcome.
-    eventually(
-        lambda: proxied.logged("commit's outcome unknown") > unknown, within=WITHIN_S, what="a commit without an answer"
-    )
-    eventually(lambda: proxied.logged("leading") > led, within=WITHIN_S, what="the service to learn the outcome")
+    eventually(lambda: unknown() > before, within=WITHIN_S, what="a commit without an answer")
     proxied.proxy.heal()
+    eventually(lambda: proxied.logged("leading") > led, within=WITHIN_S, what="the service to learn the outcome")
 
     committing.check()
 
@@ -220,24 +252,13 @@ def test_a_tail_that_a_broker_lost(crashed: dict[str, Recovery]) -> None:
 
 def test_truncated(damaged: dict[str, Recovery]) -> None:
     """A log whose records were all deleted is not taken for a new log."""
-    recovery = damaged["truncated"]
-
-    held = recovery.clock.until_held("ticklog_truncated")
-    init(recovery, held)
-
-    assert "begins at offset" in held["hold"]["detail"]
-    assert "clocksvc init" in held["hold"]["detail"]
-    recovery.check()
-
-
-def test_recreated(damaged: dict[str, Recovery]) -> None:
-    """A log that was deleted and recreated empty is not taken for a first start while the store knows a tick."""
-    recovery = damaged["recreated"]
+    recovery = damaged["purged"]
 
     held = recovery.clock.until_held("ticklog_truncated")
     init(recovery, held)
 
     assert "the tick log has no tick" in held["hold"]["detail"]
+    assert "clocksvc init purged --last-tick" in held["hold"]["detail"]
     recovery.check()
 
 
@@ -256,8 +277,24 @@ def test_an_open_foreign_transaction(proxied: ProxiedKafka, damaged: dict[str, R
 
 
 def test_a_commit_whose_end_a_broker_forgot(proxied: ProxiedKafka, damaged: dict[str, Recovery]) -> None:
-    """A leader ends the transaction, repeats the commit of what was shown, and goes on: nothing is lost or twice."""
-    damaged["hanging"].check()
+    """The next leader ends the transaction, makes the tick again, and goes on: nothing is lost or twice."""
+    damaged["unmarked"].check()
 
-    assert proxied.logged("hanging transaction ended", "hanging") >= 1
-    assert proxied.logged("lost commit repeated", "hanging") == 1
+    assert proxied.logged("hanging transaction ended", "unmarked") >= 1
+
+
+def test_recreated(proxied: ProxiedKafka, crashed: dict[str, Recovery]) -> None:
+    """A tick log that was deleted and recreated empty is not taken for a first start while the store knows a tick. The
+    last test: the topic has the logs of all clocks."""
+    recovery = crashed["recreated"]
+    at_rest(recovery)
+    proxied.installation.kill("serve")
+    proxied.delete(proxied.installation.tick_log)
+    proxied.installation.start_replica()
+    recovery.produce()
+
+    held = recovery.clock.until_held("ticklog_truncated")
+    init(recovery, held)
+
+    assert "the tick log has no tick" in held["hold"]["detail"]
+    recovery.check()

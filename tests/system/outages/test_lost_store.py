@@ -176,9 +176,7 @@ def test_one_key_evicted(store: Store) -> None:
     for name in BUILT_AGAIN:
         assert store.redis.delete(store.key(name)) == 1, name
         store.recovery.until_ticking()
-    eventually(
-        lambda: store.redis.xrange(store.key("ticks"), count=1) == oldest, what="the older ticks to be restored"
-    )
+    eventually(lambda: store.redis.xrange(store.key("ticks"), count=1) == oldest, what="the older ticks to be restored")
     assert store.redis.delete(*(store.key(name) for name in SHOWN_ONLY)) >= 1
 
     store.recovery.check()

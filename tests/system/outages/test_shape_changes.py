@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests import http_client
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, notes_of
-from tests.system.evidence import broken_links, early_ticks
+from tests.system.evidence import broken_links, early_ticks, partition_of
 from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
@@ -187,8 +187,8 @@ def test_a_rolling_change_of_configuration_and_back(changing: Changing) -> None:
         assert not changing.knows("a", "leaving")
         assert not changing.knows("b", "leaving")
         with redis.Redis.from_url(changing.valkey.url, decode_responses=True) as client:
-            keys = list(client.scan_iter(match="shape:{leaving}:*"))
-            assert "shape:{leaving}:ticks" in keys
+            keys = list(client.scan_iter(match="shape:{*}:leaving:*"))
+            assert f"shape:{{{partition_of('leaving')}}}:leaving:ticks" in keys
             client.delete(*keys)
         away_s = paced.until_reached(conflict_s + 10)["timestamp_seconds"]
 
