@@ -53,7 +53,9 @@ def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]
         fixed: settings that override the user's. Their names have an underscore where librdkafka's names have a dot.
     """
     overrides = {name.replace("_", "."): value for name, value in fixed.items()}
-    return {"log_level": 4, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
+    # After an outage, an idle client must not wait 10 s (librdkafka's default) before it connects again.
+    defaults = {"log_level": 4, "reconnect.backoff.max.ms": 1_000}
+    return {**defaults, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
 
 
 def leader_transactional_id(topic: str, log: int) -> str:

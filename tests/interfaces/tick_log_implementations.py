@@ -283,6 +283,7 @@ class KafkaTickLogImplementation:
         resource = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=[entry])
         (future,) = self._admin.incremental_alter_configs([resource]).values()
         future.result()
+        eventually(lambda: self.config()[name] == value, what="the broker to know the setting")
 
     def _delete_records(self, offset: int) -> bool:
         (future,) = self._admin.delete_records([TopicPartition(self.topic, LOG, offset)]).values()

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -124,9 +125,9 @@ def test_the_newest_snapshot_replaces_the_log_before_it(
     rng: random.Random, steps: int, first_chunk: int, chunk: int, searched: int
 ) -> None:
     """For any log, in any chunks, the state is the one of all entries."""
-    limits = {"_FIRST_CHUNK": first_chunk, "_CHUNK": max(first_chunk, chunk), "_SEARCHED": searched}
+    chunk = max(first_chunk, chunk)
     log = random_log(random.Random(rng.getrandbits(64)), steps)
-    with patch.multiple(log_state, **limits):
+    with patch.multiple(log_state, _FIRST_CHUNK=first_chunk, _CHUNK=chunk, _SEARCHED=searched):
         log.reads.clear()
         state = log.state()
     complete, newest, installation, since = naive_state(log)
@@ -136,8 +137,8 @@ def test_the_newest_snapshot_replaces_the_log_before_it(
     assert list(state.recent) == log.entries[len(log.entries) - len(state.recent) :]
     assert len(state.recent) >= min(since, KEPT_ENTRIES)
     assert {clock: state.newest[clock].value for clock in log.truth} == log.truth
-    assert all(count <= limits["_CHUNK"] for count in log.reads)
-    assert sum(log.reads) <= log.end - log.first + searched + limits["_CHUNK"]
+    assert all(count <= chunk for count in log.reads)
+    assert sum(log.reads) <= log.end - log.first + searched + chunk
 
 
 def naive_state(log: Log) -> tuple[bool, dict[str, Message], str | None, int]:
@@ -161,7 +162,7 @@ def naive_state(log: Log) -> tuple[bool, dict[str, Message], str | None, int]:
     return complete, newest, installation, since
 
 
-def _json(value: bytes | None) -> dict[str, object]:  # type: ignore[type-arg]
+def _json(value: bytes | None) -> dict[str, Any]:
     try:
         body = json.loads(value or b"")
     except (ValueError, RecursionError):
