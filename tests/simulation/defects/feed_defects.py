@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from unittest.mock import patch
 
 from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.service import tick_feed as feeds
 from clocksvc.service.tick_buffer import TickBuffer
 from clocksvc.service.tick_feed import TickFeed
@@ -20,9 +22,9 @@ Patched = AbstractContextManager[object]
     directed="unit/service/test_tick_feed_trouble.py::test_a_stream_that_ends_below_is_not_shown",
 )
 def feed_follows_the_store_back() -> Patched:
-    def compare(feed: TickFeed, last: Tick, stream_end: Tick | None) -> None:
-        if stream_end is None or stream_end.at_ms < last.at_ms:
-            feed._buffer.reset(feed._store.newest_ticks(feed._buffer_size))
+    def compare(feed: TickFeed, last: Tick, bounds: StreamBounds, _: Sequence[Tick]) -> None:
+        if bounds.end_ms is None or bounds.end_ms < last.at_ms:
+            feed._buffer.reset(feed._stream.newest_ticks(feed._buffer_size))
 
     return patch.object(TickFeed, "_compare", compare)
 
@@ -34,9 +36,10 @@ def feed_follows_the_store_back() -> Patched:
     directed="unit/service/test_tick_feed_trouble.py::test_a_stream_with_a_hole_is_not_shown",
 )
 def feed_accepts_a_gap() -> Patched:
-    def follow(feed: TickFeed, last: Tick, timeout_s: float) -> None:
-        feed._buffer.extend(feed._store.follow(last.at_ms, timeout_s))
+    def follow(feed: TickFeed, last: Tick) -> bool:
+        feed._buffer.extend(feed._stream.ticks_after(last.at_ms, 1_000))
         feed.rebuilding = False
+        return True
 
     return patch.object(TickFeed, "_follow", follow)
 
@@ -66,7 +69,7 @@ def old_cursor_answered() -> Patched:
 )
 def cursor_answered_from_the_store_alone() -> Patched:
     def kept(feed: TickFeed, cursor_ms: int, limit: int) -> Sequence[Tick]:
-        return feed._store.ticks_after(cursor_ms, limit)
+        return feed._stream.ticks_after(cursor_ms, limit)
 
     return patch.object(TickFeed, "_read_stored_after", kept)
 
@@ -92,8 +95,27 @@ def cursor_is_inclusive() -> Patched:
 def feed_never_recovers() -> Patched:
     step = TickFeed.step
 
-    def stay(feed: TickFeed, timeout_s: float = 1.0) -> None:
-        if not feed.rebuilding:
-            step(feed, timeout_s)
+    def stay(feed: TickFeed) -> float:
+        return feeds.READ_EVERY_S if feed.rebuilding else step(feed)
 
     return patch.object(TickFeed, "step", stay)
+
+
+@defect(
+    "ticks that are not restored yet count as no longer kept",
+    Promise.NEVER_LOST,
+    "lost",
+    directed="unit/service/test_tick_feed_restoring.py::test_a_replica_that_missed_ticks_waits_until_they_are_restored",
+)
+def feed_skips_what_is_not_restored() -> Patched:
+    compare_bounds = TickFeed._compare
+
+    def compare(feed: TickFeed, last: Tick, seen: StreamBounds, ticks: Sequence[Tick]) -> None:
+        compare_bounds(feed, last, replace(seen, restoring=False), ticks)
+
+    def skip(feed: TickFeed, _: Tick, __: Tick) -> bool:
+        feed._buffer.reset(feed._stream.newest_ticks(feed._buffer_size))
+        feed.rebuilding = False
+        return True
+
+    return together(patch.object(TickFeed, "_compare", compare), patch.object(TickFeed, "_skip_trimmed_gap", skip))
