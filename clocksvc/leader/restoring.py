@@ -124,11 +124,9 @@ class Restoration:
             staged, last_ms = self._staged.pop(clock), term.clocks[clock].state.last_tick_ms
             store = term.clocks[clock].store
             if not staged.begun or staged.last_ms != last_ms:
-                # No tick of the log leads to the clock's last tick: it is too old, or `init` set another time. Ticks
-                # of this term are in the log, so the stream is empty.
-                store.begin(term.token, last_ms, restoring=False)
-                logger.info("no history to restore", extra={"clock": clock})
-            elif store.finish_restoring(term.token):
+                # There is no history that leads to the clock's last tick: it is too old, or `init` set another time.
+                store.stage(term.token, [], first=True)
+            if store.finish_restoring(term.token):
                 logger.info("history restored", extra={"clock": clock})
             else:
                 self.waiting.add(clock)
