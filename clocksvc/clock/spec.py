@@ -81,6 +81,7 @@ class ClockSpec:
             for name, value in self._agreed().items()
         }
         fields["topics"] = sorted(self.topics)
+        fields["kafka.topic_ids"] = "on" if fields.pop("require_topic_ids") else "off"
         return json.dumps(fields, sort_keys=True)
 
     def _agreed(self) -> dict[str, Any]:

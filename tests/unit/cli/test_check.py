@@ -11,9 +11,15 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.check.finding import ok
 from clocksvc.cli.main import main
+from clocksvc.clock.log_record import encode_message
+from clocksvc.clock.log_state import snapshot_messages
+from clocksvc.clock.logs import log_of
+from clocksvc.clock.spec import DAY_MS
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.inspector import KafkaInspector
+from clocksvc.kafka.tick_log import KafkaTickLog
+from tests.interfaces.tick_log_examples import tick
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.running_service import serving
 from tests.unit.cli.conftest import Workspace
@@ -158,6 +164,33 @@ def test_tick_log_of_a_shape_that_loses_ticks(workspace: Workspace, capsys: pyte
     assert code == 1
     assert problems(findings) == [f"tick log {workspace.log}"] * 2
     assert "cleanup.policy=compact" in about(findings, f"tick log {workspace.log}", "problem")
+
+
+@pytest.mark.servers
+def test_tick_log_of_another_installation(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest record that names an installation counts. The brokers' time is that of the newest tick."""
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    log = KafkaTickLog(
+        workspace.log, log_of("checkins"), {"bootstrap.servers": workspace.bootstrap}, SystemTime(), 30 * DAY_MS
+    )
+    log.ensure_topic(lambda: None)
+    log.fence(lambda: None)
+    end = 0
+    newest = {"other": encode_message(tick(time.time_ns() // 60_000_000_000 - 1, "other"))}
+    for name in ("elsewhere", workspace.prefix):
+        end = log.append(
+            [*newest.values(), *snapshot_messages(name, newest, end + 1, complete=True)], end, lambda: None
+        )
+        code, findings = check(workspace, capsys)
+
+        text = about(findings, f"tick log {workspace.log}", "problem" if code else "ok")
+        wanted = {
+            1: f"redis.prefix is {workspace.prefix!r} here, but 'elsewhere' there",
+            0: "belongs to this installation",
+        }
+        assert (code, wanted[code] in text) == (int(name == "elsewhere"), True)
+        assert "the brokers' clock" in about(findings, "clock skew", "warning")
+    log.close()
 
 
 @pytest.mark.servers

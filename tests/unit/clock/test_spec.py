@@ -192,5 +192,5 @@ def test_config_json_contains_what_replicas_must_agree_on() -> None:
         "interval": "300s",
         "max_out_of_orderness": None,
         "max_future": "60s",
-        "require_topic_ids": True,
+        "kafka.topic_ids": "on",
     }
