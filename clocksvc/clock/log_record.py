@@ -37,6 +37,8 @@ class ClockState:
         topics: the topic ids and partition counts of the roster. A roster that grew is committed before it goes to the
             store, so no leader can forget a partition that an earlier leader has seen.
         config_digest: the configuration digest of the process that wrote the record.
+        truncated: True if the log has lost ticks of the clock after `last_tick_ms`. Only `clocksvc init` continues the
+            clock. It is part of the state, so that a leader after the loss of the store knows it, too.
     """
 
     last_tick_ms: int | None = None
@@ -46,6 +48,7 @@ class ClockState:
     group: str = ""
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
     config_digest: str = ""
+    truncated: bool = False
 
     def excluded(self) -> frozenset[Partition]:
         """Return the partitions that ticks don't wait for."""
@@ -153,6 +156,7 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
         "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
         "config_digest": state.config_digest,
+        "truncated": state.truncated,
     }
 
 
@@ -166,6 +170,7 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
         group=wire["group"],
         topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
         config_digest=wire["config_digest"],
+        truncated=wire["truncated"] is True,
     )
 
 

@@ -118,10 +118,9 @@ def _check_installation(parts: LeaderDependencies, log: LogState) -> None:
 
 def _clock_term(parts: LeaderDependencies, name: str, log: LogState, now: float, trouble: Trouble) -> ClockTerm:
     spec, message = parts.specs[name], log.newest.get(name)
-    clock = ClockTerm(spec, parts.stores[name], spec.digest(), ClockState(), log.complete, now, trouble)
+    clock = ClockTerm(spec, parts.stores[name], spec.digest(), ClockState(truncated=not log.complete), now, trouble)
     if message is None:
         return clock
-    clock.in_log = True
     try:
         record = decode_message(message)
     except UnreadableRecord as error:
@@ -141,10 +140,10 @@ def _lost_ticks(clock: ClockTerm, stream: StreamBounds) -> Hold | None:
             + ". The tick log has lost ticks: find out what happened to the topic. Then run "
             f"clocksvc init {name} --last-tick T, where T is {to_rfc3339(stored_ms)} or a later tick"
         )
-    elif not clock.in_log:
+    elif clock.state.truncated:
         detail = (
-            "the tick log has no record of this clock, and older records were deleted from it: find out what happened "
-            f"to the topic. Then run clocksvc init {name} --last-tick T, where T is the last tick that was emitted"
+            "records were deleted from the tick log, and ticks of this clock may be lost: find out what happened to "
+            f"the topic. Then run clocksvc init {name} --last-tick T, where T is the last tick that was emitted"
         )
     else:
         return None

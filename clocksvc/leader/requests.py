@@ -66,7 +66,7 @@ def apply_requests(
         except InvalidValue as error:
             batch.results[request.id] = _rejection(error)
             continue
-        if after == batch.state and not (request.kind == RequestKind.INIT and clock.truncated is not None):
+        if after == batch.state:
             batch.results[request.id] = RequestResult(ResultKind.DONE)
         elif request.expires_ms <= store_now_ms:
             detail = "no leader handled the request before it expired"
@@ -119,7 +119,7 @@ def _apply(clock: ClockTerm, state: ClockState, request: Request, now_ms: int) -
     truncated = clock.truncated is not None
     stored_ms = clock.store.bounds().end_ms
     check_first_tick(clock.spec, state, stored_ms, now_ms, request.last_tick_ms, truncated=truncated)
-    return replace(state, last_tick_ms=request.last_tick_ms)
+    return replace(state, last_tick_ms=request.last_tick_ms, truncated=False)
 
 
 def _rejection(error: InvalidValue) -> RequestResult:

@@ -149,6 +149,8 @@ class Round:
         elif progress.generation != clock.generation or progress.count != clock.roster.required_count():
             # The store was emptied or went back to an older state. Its parameters may be old, too.
             clock.prepared, work.wants_metadata = False, True
+        elif clock.truncated is not None and not clock.state.truncated:
+            work.control = Record(name, replace(clock.state, truncated=True))
         elif progress.requests:
             work.batch = apply_requests(clock, progress.requests, self._reading.now_ms, self._moment.leader_now_ms)
             if work.batch.accepted:
@@ -214,8 +216,6 @@ class Round:
         clock = work.clock
         if roster != clock.roster:
             work.due = range(0)
-        if not clock.in_log:
-            return  # A record would say that the clock never ticked. Only `clocksvc init` may write the first one.
         if clock.state.topics != roster.topics or clock.state.group != clock.spec.group:
             state = replace(clock.state, topics=dict(roster.topics), group=clock.spec.group, config_digest=clock.digest)
             work.control, work.due = Record(clock.spec.name, state), range(0)
@@ -298,7 +298,7 @@ class Round:
         clock, token = work.clock, self._term.token
         if work.batch is not None:
             if work.batch.sets_first_tick:
-                clock.truncated, clock.in_log, clock.prepared = None, True, False
+                clock.truncated, clock.prepared = None, False
             if work.batch.accepted:
                 self._write_roster(clock, replace(clock.roster, excluded=clock.state.excluded()))
             write_results(clock, token, work.batch)

@@ -51,14 +51,14 @@ class ClockTerm:
     Attributes:
         digest: the digest of the leader's configuration of the clock.
         state: the clock's state in its last committed record.
-        in_log: True if the log has a record of the clock, or if it is certain that the clock never ticked.
         parameters: the clock's parameters, as they were written to the store; None before that.
         roster: the roster, as it was written to the store.
         undescribed: the topics that Kafka did not describe in the last metadata, with the reason.
         without_id: the topics without an id in the last metadata, if the clock requires topic ids.
         generation: the roster's generation in the store.
         prepared: True if parameters, roster and stream in the store agree with the log. Cleared to prepare them again.
-        truncated: the hold of a clock whose tick log has lost ticks. Only `clocksvc init` ends it.
+        truncated: the hold of a clock whose tick log has lost ticks. Only `clocksvc init` ends it. It is committed as a
+            part of the state.
         trouble: the errors of this clock alone.
         unreadable: the hold of a clock whose last record this version can't read.
         metadata_at: monotonic time at which the last metadata request began.
@@ -77,7 +77,6 @@ class ClockTerm:
     store: Store
     digest: str
     state: ClockState
-    in_log: bool
     idle_since: float
     trouble: Trouble
     parameters: ClockParameters | None = None

@@ -49,6 +49,7 @@ STATE_WIRE: dict[str, Any] = {
     "group": "checkins-consumer",
     "topics": {"orders": {"id": "u4tCl0pKRZ6a", "partitions": 4}},
     "config_digest": "0123456789abcdef",
+    "truncated": False,
 }
 CONTROL_WIRE: dict[str, Any] = {"clock": "checkins", "format": 2, "state": STATE_WIRE}
 TICK_WIRE: dict[str, Any] = CONTROL_WIRE | {
@@ -98,6 +99,7 @@ def test_a_state_before_any_tick() -> None:
         "group": "",
         "topics": {},
         "config_digest": "",
+        "truncated": False,
     }
     assert decode_record("control", encode_record(record)) == record
 
