@@ -31,12 +31,14 @@ class Report:
         rejected: timestamps that the reporter itself rejected, with their outcomes. The store only counts and shows
             them.
         late_records: the number of late records since the last report. A late record is older than the last tick.
+        create_time_topics: the topics from which the reporter saw records with the timestamp type CreateTime.
     """
 
     group: str
     timestamps: tuple[PartitionTimestamp, ...]
     rejected: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
     late_records: int = 0
+    create_time_topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
