@@ -24,7 +24,7 @@ ClocksvcError
 ├── Rebuilding                the stream of ticks in the store is being rebuilt
 ├── UnknownClock              no clock with this name is configured
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
-└── ReporterMisuse            a Reporter was used in a way that could make a tick early
+└── ReporterMisuse            a Reporter was used after it was closed
 """
 
 from collections.abc import Sequence
@@ -143,4 +143,4 @@ class RequestRejected(ClocksvcError):
 
 
 class ReporterMisuse(ClocksvcError):
-    """A Reporter was used in a way that could make a tick early."""
+    """A Reporter was used after it was closed."""
