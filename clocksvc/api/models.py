@@ -209,7 +209,9 @@ class ReportItem(_Strict):
 class RejectedItem(ReportItem):
     """A timestamp that the reporter itself rejected. The service only counts and shows it."""
 
-    outcome: Annotated[Literal["too_far_ahead", "no_timestamp", "foreign_group"], Field(examples=["too_far_ahead"])]
+    outcome: Annotated[
+        Literal["too_far_ahead", "no_timestamp", "foreign_group", "foreign_topic"], Field(examples=["too_far_ahead"])
+    ]
 
 
 class ReportRequest(_Strict):

@@ -7,7 +7,8 @@ the lock in its hot path. No call that can block is made while a thread has the 
 import logging
 import operator
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, SupportsIndex
 
 from clocksvc.client.due_times import NEVER, NOW, DueTimes
@@ -27,6 +28,8 @@ AFTER_REJECTION_S = 0.1
 cause a report."""
 REJECTIONS_AFTER_S = 1.0
 """When local rejections are reported, so that many of them go in one report."""
+MAX_TIMESTAMPS_PER_REPORT = 1_000
+"""The largest number of timestamps, or of local rejections, in one report."""
 MAX_PARTITION = 2**31 - 1
 
 _CLOSED = "this reporter is closed"
@@ -215,11 +218,16 @@ class ProgressTracker:
             return list(self._rejected.values()) if unsent or now >= self._rejections_due_at else []
 
     def report(self, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()) -> Report:
-        """Return a report of these items and rejections, and of late records. Without a topic, the report is empty."""
+        """Return a report of these items and rejections, and of late records.
+
+        If the clock has several topics and the observed topic is not known, the report rejects all that was observed.
+        """
         with self._lock:
             topic = self._topic.name
-            if self.parameters is None or topic is None:
+            if self.parameters is None:
                 return Report(self._group, ())
+            if topic is None:
+                return Report(self._group, (), tuple(self._reject_without_topic(self.parameters.topics)))
             timestamps = (PartitionTimestamp(Partition(topic, item.partition), item.timestamp_ms) for item in items)
             rejections = (
                 (PartitionTimestamp(Partition(topic, partition), timestamp_ms), outcome)
@@ -277,6 +285,13 @@ class ProgressTracker:
             self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S
         self._rejected[partition] = PendingRejection(partition, timestamp_ms, outcome)
         self._log_rejection(partition, timestamp_ms, outcome)
+
+    def _reject_without_topic(self, topics: Sequence[str]) -> Iterator[tuple[PartitionTimestamp, Outcome]]:
+        # The partitions may belong to any topic of the clock, so the hold of each of them gets this reason.
+        partitions = (Partition(topic, number) for topic in topics for number in self.progress)
+        for partition in islice(partitions, MAX_TIMESTAMPS_PER_REPORT):
+            timestamp_ms = self.progress[partition.number].timestamp_ms
+            yield PartitionTimestamp(partition, timestamp_ms), Outcome.FOREIGN_TOPIC
 
     def _log_rejection(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
         if partition not in self._logged_rejections:

@@ -13,7 +13,12 @@ from contextlib import suppress
 from typing import TypeVar
 
 from clocksvc.client.due_times import NEVER, NOW
-from clocksvc.client.progress_tracker import PendingRejection, PendingTimestamp, ProgressTracker
+from clocksvc.client.progress_tracker import (
+    MAX_TIMESTAMPS_PER_REPORT,
+    PendingRejection,
+    PendingTimestamp,
+    ProgressTracker,
+)
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, RequestRejected, Unavailable
 from clocksvc.interfaces.progress import ReportSink
@@ -30,8 +35,6 @@ REPEAT_ALL_S = 10.0
 partitions are repeated at the same time, so that they need few reports."""
 ASK_AGAIN_S = 1.0
 """The time between two empty reports, which ask for the clock's parameters."""
-MAX_TIMESTAMPS_PER_REPORT = 1_000
-"""The largest number of timestamps, or of local rejections, in one report."""
 AT_EXIT_S = 5.0
 """How long the interpreter waits at its end for reports that are not sent yet."""
 

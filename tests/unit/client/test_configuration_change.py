@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from clocksvc.client.reporter import Reporter
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import pass_time
+from tests.unit.leader.clocks import hold_of, pass_time
 
 
 def test_a_restarted_consumer_never_crashes_because_the_clock_got_a_topic() -> None:
@@ -23,3 +25,11 @@ def test_a_restarted_consumer_never_crashes_because_the_clock_got_a_topic() -> N
     restarted.step()
 
     assert clock.store.snapshot().known == 0
+
+    pass_time(clock, 20, clock.leader)
+    restarted.step()
+    pass_time(clock, 5, clock.leader)
+
+    assert clock.store.counters().reports == {"foreign_topic": 2}
+    assert clock.store.snapshot().known == 0
+    assert hold_of(clock) == (Reason.REPORTS_REJECTED, (Partition("events", 0), Partition("more", 0)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clocksvc import is_heartbeat
 from clocksvc.client.reporter import Reporter
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.progress import ClockParameters
 from tests.unit.client.fake_sink import (
     MINUTE_MS,
@@ -45,15 +45,30 @@ def test_the_only_topic_of_a_clock_need_not_be_given() -> None:
 
 
 def test_a_clock_of_several_topics_requires_a_topic(caplog: pytest.LogCaptureFixture) -> None:
-    """Timestamps without a topic are not sent. The error is logged once and names the topics; nothing raises."""
+    """Timestamps without a topic do not count: they are rejected for each topic that they may belong to, every 10 s.
+
+    The error is logged once and names the topics; nothing raises.
+    """
     stepped = SteppedReporter(FakeSink(TWO_TOPICS), topic=None, has_parameters=False)
     stepped.reporter.observe(0, NOW_MS)
     stepped.step()
     stepped.reporter.observe(0, NOW_MS + MINUTE_MS)
 
     assert not stepped.reporter.flush()
-    assert stepped.pass_time(30) == []
-    assert [report.rejected for report in stepped.sink.reports] == []
+
+    for _ in range(29):
+        stepped.time.advance(1)
+        stepped.step()
+    rejected = tuple(
+        (PartitionTimestamp(Partition(topic, 0), NOW_MS + MINUTE_MS), Outcome.FOREIGN_TOPIC)
+        for topic in ("checkins", "results")
+    )
+
+    assert [(report.timestamps, report.rejected) for report in stepped.sink.reports] == [
+        ((), ()),
+        ((), rejected),
+        ((), rejected),
+    ]
     assert errors(caplog) == [
         "reports do not count: clock checkins has several topics (checkins, results), but this reporter has none: "
         "create one Reporter(…, topic=…) for each topic"
