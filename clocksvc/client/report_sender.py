@@ -92,6 +92,8 @@ class ReportSender:
         tracker.raise_if_closed()
         if not tracker.has_unsent:
             return True
+        if tracker.topic_missing:
+            return False
         with self._flush_changed:
             self._flush_requested += 1
             number, failures = self._flush_requested, self._failures
