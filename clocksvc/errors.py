@@ -28,7 +28,7 @@ ClocksvcError
 ├── UnknownClock              no clock with this name is configured
 ├── RequestNotDone            a leader did not execute a request; it has no effect, now or later
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
-└── ReporterMisuse            a Reporter was used in a way that could make a tick early
+└── ReporterMisuse            a Reporter was used after it was closed
 """
 
 from collections.abc import Sequence
@@ -167,4 +167,4 @@ class RequestRejected(ClocksvcError):
 
 
 class ReporterMisuse(ClocksvcError):
-    """A Reporter was used in a way that could make a tick early."""
+    """A Reporter was used after it was closed."""

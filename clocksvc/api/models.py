@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import MAX_REASON_LENGTH
+from clocksvc.interfaces.report_encoding import MAX_TIMESTAMP_MS
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
 Topic = Annotated[str, Field(min_length=1, max_length=249, examples=["ingest-checkins"])]
@@ -202,13 +203,15 @@ class ReportItem(_Strict):
 
     topic: Topic
     partition: Number
-    timestamp_ms: int = Field(ge=-1, le=2**53 - 1, examples=[1795334400123])
+    timestamp_ms: int = Field(ge=-1, le=MAX_TIMESTAMP_MS, examples=[1795334400123])
 
 
 class RejectedItem(ReportItem):
     """A timestamp that the reporter itself rejected. The service only counts and shows it."""
 
-    outcome: Annotated[Literal["too_far_ahead", "no_timestamp", "foreign_group"], Field(examples=["too_far_ahead"])]
+    outcome: Annotated[
+        Literal["too_far_ahead", "no_timestamp", "foreign_group", "foreign_topic"], Field(examples=["too_far_ahead"])
+    ]
 
 
 class ReportRequest(_Strict):
@@ -223,6 +226,12 @@ class ReportRequest(_Strict):
         le=2**53 - 1,
         description="The number of late records since the last report. A record is late if its timestamp is before a "
         "tick that was already published.",
+    )
+    create_time_topics: list[Topic] = Field(
+        default=[],
+        max_length=1_000,
+        description="The topics of this report from which the consumer read records with the timestamp type "
+        "`CreateTime`. Leave it out if the type is not known.",
     )
 
 

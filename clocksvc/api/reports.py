@@ -53,6 +53,7 @@ def _report(body: models.ReportRequest) -> Report:
         timestamps=tuple(_timestamp(item) for item in body.reports),
         rejected=tuple((_timestamp(item), Outcome(item.outcome)) for item in body.refusals),
         late_records=body.late_records,
+        create_time_topics=tuple(body.create_time_topics),
     )
 
 

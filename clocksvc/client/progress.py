@@ -8,6 +8,8 @@ from clocksvc.interfaces.progress import ClockParameters
 
 NONE = -1
 NEVER = 2**63
+CREATE_TIME = 1
+"""The timestamp type of a record whose producer set the timestamp, as in confluent-kafka's `TIMESTAMP_CREATE_TIME`."""
 DEFAULT_MAX_FUTURE_MS = 60_000
 """The default of the setting `max_future`. It is used until the clock's own value is known."""
 
@@ -23,13 +25,29 @@ class Progress:
         boundary_ms: a record at or after this crosses a boundary of the clock, so a report is due.
         fast_path_limit_ms: a record at or after this needs the slow path; never above `boundary_ms`.
         late_below_ms: a record below this is before the last tick, or has no timestamp.
+        timestamp_type: the timestamp type of the newest message; a message with another type needs the slow path.
+        create_time: True if a message with CreateTime was seen, and no report that states it was accepted since.
+        paused_until: no report of this partition is due before this monotonic time.
     """
 
-    __slots__ = ("accepted_ms", "ahead_ms", "boundary_ms", "fast_path_limit_ms", "high_ms", "late_below_ms")
+    __slots__ = (
+        "accepted_ms",
+        "ahead_ms",
+        "boundary_ms",
+        "create_time",
+        "fast_path_limit_ms",
+        "high_ms",
+        "late_below_ms",
+        "paused_until",
+        "timestamp_type",
+    )
 
     def __init__(self) -> None:
         self.high_ms = self.ahead_ms = self.accepted_ms = NONE
         self.boundary_ms = self.fast_path_limit_ms = self.late_below_ms = 0
+        self.timestamp_type = 0
+        self.create_time = False
+        self.paused_until = float("-inf")
 
     @property
     def timestamp_ms(self) -> int:
@@ -50,6 +68,11 @@ class Progress:
         elif timestamp_ms > self.ahead_ms:
             self.ahead_ms = timestamp_ms
 
+    def set_timestamp_type(self, timestamp_type: int) -> None:
+        """Set the timestamp type of the newest message."""
+        self.timestamp_type = timestamp_type
+        self.create_time = self.create_time or timestamp_type == CREATE_TIME
+
     def recompute_thresholds(self, parameters: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
         """Compute which timestamps need the slow path. `last_tick_ms` is 0 before the first tick."""
         self.boundary_ms = NEVER if parameters is None else _next_boundary(self.timestamp_ms, parameters)
@@ -68,6 +91,10 @@ class Progress:
             if self.ahead_ms > self.high_ms:
                 self.high_ms = self.ahead_ms
             self.ahead_ms = NONE
+
+    def mark_create_time_stated(self) -> None:
+        """Record that a report which states CreateTime for this partition was accepted."""
+        self.create_time = self.timestamp_type == CREATE_TIME
 
     def mark_rejected(self, timestamp_ms: int) -> None:
         """Forget a timestamp that the store has rejected, and all higher ones, so that the next valid record counts."""

@@ -7,10 +7,12 @@ the lock in its hot path. No call that can block is made while a thread has the 
 import logging
 import operator
 import threading
-from collections.abc import Iterable, Sequence
-from enum import Enum, auto
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, SupportsIndex
 
+from clocksvc.client.due_times import NEVER, NOW, DueTimes
+from clocksvc.client.observed_topic import ObservedTopic
 from clocksvc.client.progress import NONE, Progress, max_future_ms
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.errors import InvalidValue, ReporterMisuse
@@ -19,13 +21,18 @@ from clocksvc.interfaces.time import Time
 
 logger = logging.getLogger("clocksvc.reporter")
 
+REPEAT_UNKNOWN_S = 1.0
+"""When a partition is reported again after the outcome `unknown`."""
+AFTER_REJECTION_S = 0.1
+"""The pause of a partition after the store rejected a timestamp that was valid locally. Without it, each record could
+cause a report."""
+REJECTIONS_AFTER_S = 1.0
+"""When local rejections are reported, so that many of them go in one report."""
+MAX_TIMESTAMPS_PER_REPORT = 1_000
+"""The largest number of timestamps, or of local rejections, in one report."""
+MAX_PARTITION = 2**31 - 1
 
-class Selection(Enum):
-    """The partitions in a report: those that crossed a boundary, those that the store has not accepted yet, or all."""
-
-    CROSSED = auto()
-    UNSENT = auto()
-    ALL = auto()
+_CLOSED = "this reporter is closed"
 
 
 class PendingTimestamp(NamedTuple):
@@ -34,10 +41,22 @@ class PendingTimestamp(NamedTuple):
     partition: int
     progress: Progress
     timestamp_ms: int
+    create_time: bool
+
+
+class PendingRejection(NamedTuple):
+    """A timestamp of one partition that the reporter rejected."""
+
+    partition: int
+    timestamp_ms: int
+    outcome: Outcome
 
 
 class ProgressTracker:
     """The progress of one consumer, by partition.
+
+    Each partition has a due time. It is due at once when it crosses a boundary, 1 s after the outcome `unknown`, and at
+    the next repetition of all partitions after it was taken for a report.
 
     Args:
         clock: the clock's name, for logs and errors.
@@ -47,46 +66,44 @@ class ProgressTracker:
     Attributes:
         progress: the progress by partition number. Only this class adds and removes entries.
         parameters: the parameters of the clock; None until an answer contains them.
-        misuse: the reason why `observe` raises ReporterMisuse; None while it does not.
-        crossed: the partitions that crossed a boundary since they were last selected.
-        unknown: True if the last answer had the outcome `unknown` for any partition.
-        store_rejected: True if the store rejected a timestamp that passed the local checks, in its last answer.
-        rejected: for each partition, the last timestamp that was rejected locally, if this is not reported yet.
+        closed: True if the reporter is closed.
     """
 
     def __init__(self, clock: str, group: str, topic: str | None, time: Time) -> None:
         self.progress: dict[int, Progress] = {}
         self.parameters: ClockParameters | None = None
-        self.misuse: str | None = None
-        self.crossed: set[int] = set()
-        self.unknown = False
-        self.store_rejected = False
-        self.rejected: dict[int, tuple[int, Outcome]] = {}
+        self.closed = False
+        self._rejections_due_at = NEVER
+        self._due = DueTimes()
+        self._rejected: dict[int, PendingRejection] = {}
         self._late_records = 0
         self._last_tick_ms = 0
         self._clock, self._group = clock, group
-        self._given_topic, self._topic = topic, topic
+        self._topic = ObservedTopic(clock, group, topic)
         self._time = time
         self._logged_rejections: set[int] = set()
         self._lock = threading.Lock()
 
     # -- called by the consumer's threads -----------------------------------------------------------------------------
 
-    def observe_slow_path(self, partition: int, timestamp_ms: int) -> bool:
+    def observe_slow_path(self, partition: int, timestamp_ms: int, timestamp_type: int | None = None) -> bool:
         """Observe a record that needs more than a comparison.
 
-        Such records are the first record of a partition, and records that cross a boundary, are late, or have a
-        timestamp that may be rejected.
+        Such records are the first record of a partition, and records that cross a boundary, are late, have another
+        timestamp type than the record before, or have a timestamp that may be rejected.
+
+        Args:
+            timestamp_type: the record's timestamp type as confluent-kafka gives it; None if it is not known.
 
         Returns:
-            True if a report is due.
+            True if the time of the next report may be earlier than before.
 
         Raises:
-            ReporterMisuse: the reporter is closed, or observes the wrong topic.
+            ReporterMisuse: the reporter is closed.
             InvalidValue: an argument is not an integer, or is not a partition number.
         """
         with self._lock:
-            self.raise_if_disabled()
+            self.raise_if_closed()
             timestamp_ms = _integer("timestamp_ms", timestamp_ms)
             progress = self.progress.get(partition) or self._add_partition(partition)
             now_ms = self._time.now_ms()
@@ -94,117 +111,192 @@ class ProgressTracker:
             if outcome is not None:
                 self._reject(partition, timestamp_ms, outcome)
                 return True
+            if timestamp_type is not None:
+                progress.set_timestamp_type(timestamp_type)
             if timestamp_ms < progress.late_below_ms:
                 self._late_records += 1
             crossed = timestamp_ms >= progress.boundary_ms
             progress.add(timestamp_ms, self.parameters, now_ms)
             progress.recompute_thresholds(self.parameters, self._last_tick_ms, now_ms)
-            if crossed:
-                self.crossed.add(partition)
-            return crossed
+            return crossed and self._due.advance(partition, progress.paused_until)
 
-    def raise_if_disabled(self) -> None:
-        """Raise ReporterMisuse if the reporter must not be used any more."""
-        if self.misuse is not None:
-            raise ReporterMisuse(self.misuse)
+    def raise_if_closed(self) -> None:
+        """Raise ReporterMisuse if the reporter is closed."""
+        if self.closed:
+            raise ReporterMisuse(_CLOSED)
 
-    def disable(self, misuse: str) -> None:
+    def close(self) -> None:
         """Make every later observation raise ReporterMisuse."""
         with self._lock:
-            self._disable(misuse)
+            self.closed = True
+            self._clear()
 
     def claim_topic(self, topic: str) -> str:
-        """Set the observed topic, unless it is set already. Return the observed topic."""
+        """Set the observed topic, unless it is known already. Return the observed topic."""
         with self._lock:
-            if self._topic is None:
-                self._topic = topic
-            return self._topic
+            if self._topic.name is None:
+                self._clear()  # what was observed before is of a topic that is not known
+                self._topic.name = topic
+                if self.parameters is not None:
+                    self._topic.compare(self.parameters)
+            return self._topic.name
+
+    def log_other_topic(self, topic: str | None) -> None:
+        """Log that messages of another topic were observed, once for each topic."""
+        with self._lock:
+            self._topic.log_other_topic(topic)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop these partitions, if they belong to the observed topic."""
         with self._lock:
             for topic, number in partitions:
-                if self._topic is None or self._topic == topic:
+                if self._topic.name is None or self._topic.name == topic:
                     self.progress.pop(number, None)
-                    self.crossed.discard(number)
+                    self._due.discard(number)
                     self._logged_rejections.discard(number)
 
     # -- called by the sending thread ---------------------------------------------------------------------------------
+
+    @property
+    def topic_missing(self) -> bool:
+        """True if the clock has several topics, and the topic of the observed partitions is not known.
+
+        In this case, no timestamp is reported.
+        """
+        return self.parameters is not None and self._topic.name is None
+
+    @property
+    def can_report(self) -> bool:
+        """True if the clock's parameters and the topic of the observed partitions are known."""
+        return self.parameters is not None and self._topic.name is not None
 
     @property
     def has_unsent(self) -> bool:
         """True if something was observed that the store has not accepted or counted yet."""
         with self._lock:
             unstored = any(not progress.stored for progress in self.progress.values())
-            return unstored or bool(self.rejected) or self._late_records > 0
+            return unstored or bool(self._rejected) or self._late_records > 0
 
-    def select(self, selection: Selection) -> list[PendingTimestamp]:
-        """Return the items to report now; [] until the clock's parameters are known, which decide what counts."""
+    @property
+    def next_due_at(self) -> float:
+        """The monotonic time at which a report is due; NEVER if there is nothing to report."""
+        return min(self._due.next_at, self._rejections_due_at)
+
+    def select(self, now: float, again_at: float, *, unsent: bool) -> list[PendingTimestamp]:
+        """Return the items to report now; [] while `can_report` is False.
+
+        Args:
+            again_at: the monotonic time at which the due partitions are due again.
+            unsent: True to return also partitions that are not due, but have a timestamp that the store has not
+                accepted yet.
+        """
         with self._lock:
-            if self.parameters is None:
+            if self.parameters is None or self._topic.name is None:
                 return []
-            chosen = sorted(self.crossed) if selection is Selection.CROSSED else list(self.progress)
-            self.crossed.clear()
-            self.unknown = self.store_rejected = False
+            chosen = self._due.take(now, again_at)
+            if unsent:
+                taken = set(chosen)
+                chosen += [number for number, each in self.progress.items() if not each.stored and number not in taken]
             now_ms = self._time.now_ms()
             items = []
             for partition in chosen:
                 progress = self.progress[partition]
-                if selection is Selection.ALL or progress.ahead_ms != NONE:
-                    self._recheck(partition, progress, self.parameters, now_ms)
-                timestamp_ms = progress.timestamp_ms
-                if timestamp_ms != NONE and (selection is Selection.ALL or timestamp_ms != progress.accepted_ms):
-                    items.append(PendingTimestamp(partition, progress, timestamp_ms))
+                self._recheck(partition, progress, self.parameters, now_ms)
+                if progress.timestamp_ms != NONE:
+                    items.append(
+                        PendingTimestamp(partition, progress, progress.timestamp_ms, create_time=progress.create_time)
+                    )
             return items
 
-    def report(self, items: Sequence[PendingTimestamp]) -> Report | None:
-        """Return a report of these items and of all local rejections; None if it would be empty.
+    def select_rejections(self, now: float, *, unsent: bool) -> list[PendingRejection]:
+        """Return the last local rejection of each partition that is not reported yet; [] if they are not due.
 
-        Until the clock's parameters are known, an empty report is returned, because its answer contains them.
+        Args:
+            unsent: True to return them also if they are not due.
         """
         with self._lock:
-            topic = self._topic
-            if self.parameters is None or topic is None:
+            return list(self._rejected.values()) if unsent or now >= self._rejections_due_at else []
+
+    def report(self, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()) -> Report:
+        """Return a report of these items and rejections, and of late records.
+
+        If the clock has several topics and the observed topic is not known, the report rejects all that was observed.
+        """
+        with self._lock:
+            topic = self._topic.name
+            if self.parameters is None:
                 return Report(self._group, ())
-            if not (items or self.rejected or self._late_records):
-                return None
+            if topic is None:
+                return Report(self._group, (), tuple(self._reject_without_topic(self.parameters.topics)))
             timestamps = (PartitionTimestamp(Partition(topic, item.partition), item.timestamp_ms) for item in items)
-            rejected = (
+            rejections = (
                 (PartitionTimestamp(Partition(topic, partition), timestamp_ms), outcome)
-                for partition, (timestamp_ms, outcome) in self.rejected.items()
+                for partition, timestamp_ms, outcome in rejected
             )
-            return Report(self._group, tuple(timestamps), tuple(rejected), self._late_records)
+            create_time = (topic,) if any(item.create_time for item in items) else ()
+            return Report(self._group, tuple(timestamps), tuple(rejections), self._late_records, create_time)
 
     def apply_answer(self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer) -> None:
         """Apply the store's answer to a report of these items."""
         with self._lock:
             self._late_records -= report.late_records
-            for (partition, timestamp_ms), outcome in report.rejected:
-                if self.rejected.get(partition.number) == (timestamp_ms, outcome):
-                    del self.rejected[partition.number]
             for item, outcome in zip(items, answer.outcomes, strict=True):
-                if self.progress.get(item.partition) is item.progress:  # else it was forgotten meanwhile
+                if self._is_observed(item):
                     self._apply_outcome(item, outcome)
             self._update_parameters(answer)
 
+    def drop_rejections(self, rejected: Iterable[PendingRejection]) -> None:
+        """Remove local rejections that are reported, unless there are newer ones."""
+        with self._lock:
+            for item in rejected:
+                if self._rejected.get(item.partition) == item:
+                    del self._rejected[item.partition]
+            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S if self._rejected else NEVER
+
+    def mark_unanswered(self, items: Iterable[PendingTimestamp]) -> None:
+        """Make the partitions of a report that was not answered due again."""
+        with self._lock:
+            for item in items:
+                if self._is_observed(item):
+                    self._due.advance(item.partition, NOW)
+
     # -- called with the lock ------------------------------------------------------------------------------------------
+
+    def _is_observed(self, item: PendingTimestamp) -> bool:
+        """False if the partition was forgotten since, even if it was assigned again."""
+        return self.progress.get(item.partition) is item.progress
+
+    def _clear(self) -> None:
+        self.progress.clear()
+        self._due.clear()
+        self._rejected.clear()
+        self._rejections_due_at = NEVER
 
     def _add_partition(self, partition: int) -> Progress:
         number = _integer("partition", partition)
-        if number < 0:
-            raise InvalidValue("partition", partition, "wanted a partition's number, zero or more")
+        if not 0 <= number <= MAX_PARTITION:
+            raise InvalidValue("partition", partition, f"wanted a partition's number, 0 to {MAX_PARTITION}")
         progress = self.progress[number] = Progress()
         progress.late_below_ms = self._last_tick_ms
         return progress
 
     def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        self.rejected[partition] = (timestamp_ms, outcome)
+        if not self._rejected:
+            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S
+        self._rejected[partition] = PendingRejection(partition, timestamp_ms, outcome)
         self._log_rejection(partition, timestamp_ms, outcome)
+
+    def _reject_without_topic(self, topics: Sequence[str]) -> Iterator[tuple[PartitionTimestamp, Outcome]]:
+        # The partitions may belong to any topic of the clock, so the hold of each of them gets this reason.
+        partitions = (Partition(topic, number) for topic in topics for number in self.progress)
+        for partition in islice(partitions, MAX_TIMESTAMPS_PER_REPORT):
+            timestamp_ms = self.progress[partition.number].timestamp_ms
+            yield PartitionTimestamp(partition, timestamp_ms), Outcome.FOREIGN_TOPIC
 
     def _log_rejection(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
         if partition not in self._logged_rejections:
             self._logged_rejections.add(partition)
-            where = {"clock": self._clock, "topic": self._topic, "partition": partition}
+            where = {"clock": self._clock, "topic": self._topic.name, "partition": partition}
             logger.warning(
                 "timestamp rejected", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value}
             )
@@ -219,16 +311,20 @@ class ProgressTracker:
         progress.recompute_thresholds(parameters, self._last_tick_ms, now_ms)
 
     def _apply_outcome(self, item: PendingTimestamp, outcome: Outcome) -> None:
-        partition, progress, timestamp_ms = item
+        partition, progress, timestamp_ms, create_time = item
+        now = self._time.monotonic()
         if outcome in (Outcome.ACCEPTED, Outcome.UNCHANGED):
             progress.mark_accepted(timestamp_ms)
+            if create_time:
+                progress.mark_create_time_stated()
         elif outcome is Outcome.UNKNOWN:
             progress.mark_unknown()
-            self.unknown = True
+            self._due.advance(partition, now + REPEAT_UNKNOWN_S)
         elif outcome is not Outcome.FOREIGN_GROUP:
             progress.mark_rejected(timestamp_ms)
-            self.store_rejected = True
-            self.crossed.add(partition)  # the remaining timestamp is not reported yet
+            progress.paused_until = now + AFTER_REJECTION_S
+            if not progress.stored:  # the remaining timestamp is not reported yet
+                self._due.advance(partition, progress.paused_until)
             self._log_rejection(partition, timestamp_ms, outcome)
             progress.recompute_thresholds(self.parameters, self._last_tick_ms, self._time.now_ms())
 
@@ -236,40 +332,18 @@ class ProgressTracker:
         parameters, last_tick_ms = answer.parameters, answer.last_tick_ms or 0
         if parameters is None or (parameters == self.parameters and last_tick_ms <= self._last_tick_ms):
             return
-        first = self.parameters is None
+        first, had_topic = self.parameters is None, self.can_report
         if parameters != self.parameters:
             self.parameters = parameters
-            self._check_group(parameters)
-            self._check_topic(parameters, first)
+            self._topic.compare(parameters)
+        if not (first or had_topic):
+            self._clear()  # it was observed while the topic was not known
         self._last_tick_ms = max(self._last_tick_ms, last_tick_ms)
         now_ms = self._time.now_ms()
-        for progress in self.progress.values():
+        for partition, progress in self.progress.items():
             progress.recompute_thresholds(parameters, self._last_tick_ms, now_ms)
-        if first:
-            self.crossed.update(self.progress)
-
-    def _check_group(self, parameters: ClockParameters) -> None:
-        if parameters.group != self._group:
-            logger.error(
-                "reports rejected: clock %s counts the progress of group %r, but this reporter has group %r",
-                *(self._clock, parameters.group, self._group),
-                extra={"clock": self._clock, "group": self._group},
-            )
-
-    def _check_topic(self, parameters: ClockParameters, first: bool) -> None:
-        wrong = _topic_error(self._clock, self._given_topic, self._topic, parameters.topics)
-        if wrong is not None:
-            logger.error("reporter misused: %s", wrong, extra={"clock": self._clock})
-            if first:  # later: the configuration was changed, which must not break a running consumer
-                self._disable(wrong)
-        elif first:
-            self._topic = self._topic or parameters.topics[0]
-            logger.info("reporting", extra={"clock": self._clock, "topic": self._topic, "group": self._group})
-
-    def _disable(self, misuse: str) -> None:
-        self.misuse = misuse
-        self.progress.clear()
-        self.crossed.clear()
+            if first:
+                self._due.advance(partition, NOW)
 
 
 def _integer(field: str, value: SupportsIndex) -> int:
@@ -277,22 +351,3 @@ def _integer(field: str, value: SupportsIndex) -> int:
         return operator.index(value)
     except TypeError:
         raise InvalidValue(field, value, "wanted an integer") from None
-
-
-def _topic_error(clock: str, given: str | None, seen: str | None, topics: Sequence[str]) -> str | None:
-    """Return why the reporter's topic is wrong; None if it is right. The topic must be known, because a
-    partition number alone does not identify a partition.
-
-    Args:
-        given: the topic given to the reporter, if any.
-        seen: the topic of the first message, if any; used if no topic is given.
-        topics: the clock's topics.
-    """
-    listed = ", ".join(topics)
-    if given is not None:
-        return None if given in topics else f"topic {given!r} is not a topic of clock {clock}, which has {listed}"
-    if len(topics) != 1:
-        return f"clock {clock} has several topics ({listed}): create one Reporter(…, topic=…) for each topic"
-    if seen is not None and seen != topics[0]:
-        return f"messages of topic {seen!r} were observed, but clock {clock} has topic {topics[0]!r}"
-    return None

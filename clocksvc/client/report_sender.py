@@ -8,11 +8,19 @@ import atexit
 import logging
 import threading
 import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
-from clocksvc.client.progress_tracker import ProgressTracker, Selection
+from clocksvc.client.due_times import NEVER, NOW
+from clocksvc.client.progress_tracker import (
+    MAX_TIMESTAMPS_PER_REPORT,
+    PendingRejection,
+    PendingTimestamp,
+    ProgressTracker,
+)
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
-from clocksvc.errors import ClocksvcError, Unavailable
+from clocksvc.errors import ClocksvcError, RequestRejected, Unavailable
 from clocksvc.interfaces.progress import ReportSink
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import Backoff
@@ -20,19 +28,15 @@ from clocksvc.runtime.fork import PerProcess
 from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.reporter")
+Item = TypeVar("Item")
 
 REPEAT_ALL_S = 10.0
-"""The interval at which all partitions are reported again. This restores the data of a store that lost them."""
-REPEAT_SOON_S = 1.0
-"""The delay before unknown partitions, local rejections, or an empty report for the clock's parameters are sent."""
-AFTER_REJECTION_S = 0.1
-"""The pause after the store rejected a timestamp that was valid locally. Without it, each record could cause a report.
-"""
-MAX_TIMESTAMPS_PER_REPORT = 1_000
+"""The longest time until a partition is reported again. This restores the data of a store that lost them. All
+partitions are repeated at the same time, so that they need few reports."""
+ASK_AGAIN_S = 1.0
+"""The time between two empty reports, which ask for the clock's parameters."""
 AT_EXIT_S = 5.0
 """How long the interpreter waits at its end for reports that are not sent yet."""
-
-_NEVER = float("inf")
 
 
 class ReportSender:
@@ -58,7 +62,7 @@ class ReportSender:
         self._sink, self._unknown_log = sink, unknown_log
         self._backoff = backoff
         self._failure: type[Exception] | None = None
-        self._retry_at = self._sent_at = -_NEVER
+        self._retry_at = self._ask_at = NOW
         self._repeat_at = time.monotonic() + REPEAT_ALL_S
         self._flush_changed = threading.Condition()
         # The numbers of the last flush that was requested, tried and done. A flush that is tried but not done waits for
@@ -68,40 +72,45 @@ class ReportSender:
     def step(self) -> float:
         """Send what is due, and return the seconds until the next step. Blocks while the sink blocks. Never raises."""
         now = self._time.monotonic()
-        selection = self._due_selection(now)
-        if selection is not None:
-            self._send(selection, now)
+        if now >= self._next_step_at():
+            self._send(now)
         return max(0.0, self._next_step_at() - self._time.monotonic())
 
     def flush(self, timeout_s: float, *, stepping: bool, keep_trying: bool) -> bool:
         """Wait until everything observed before this call is reported and answered; False after the timeout.
+
+        Returns False at once if nothing can be reported, because the topic is not known.
 
         Args:
             stepping: True to call `step` in this method, if no thread calls it.
             keep_trying: False to return after the first failed attempt; True to wait for further attempts.
 
         Raises:
-            ReporterMisuse: the reporter is closed, or observes the wrong topic.
+            ReporterMisuse: the reporter is closed.
         """
-        self._tracker.raise_if_disabled()
-        if not self._tracker.has_unsent:
+        tracker = self._tracker
+        tracker.raise_if_closed()
+        if not tracker.has_unsent:
             return True
+        if tracker.topic_missing:
+            return False
         with self._flush_changed:
             self._flush_requested += 1
             number, failures = self._flush_requested, self._failures
         self.wake.set()
-        while stepping and self._flush_tried < number and self._tracker.misuse is None:
+        while stepping and self._flush_tried < number and not (tracker.closed or tracker.topic_missing):
             self.step()
         with self._flush_changed:
             self._flush_changed.wait_for(
                 lambda: (
                     self._flush_done >= number
-                    or self._tracker.misuse
+                    or tracker.closed
+                    or tracker.topic_missing
                     or (self._failures > failures and not keep_trying)
                 ),
                 timeout=0 if stepping else timeout_s,
             )
-        self._tracker.raise_if_disabled()
+        tracker.raise_if_closed()
         return self._flush_done >= number
 
     def close(self) -> None:
@@ -110,59 +119,71 @@ class ReportSender:
 
     # -- when ---------------------------------------------------------------------------------------------------------
 
-    def _due_selection(self, now: float) -> Selection | None:
-        if self._tracker.misuse is not None:
-            return None
-        repeat = Selection.ALL if now >= self._repeat_at else Selection.UNSENT
-        if self._flush_requested > self._flush_tried or (self._failure is not None and now >= self._retry_at):
-            return repeat
-        if self._failure is not None or now < self._next_step_at():
-            return None
-        if now >= self._repeat_soon_at() or now >= self._repeat_at:
-            return repeat
-        return Selection.CROSSED
-
     def _next_step_at(self) -> float:
-        if self._tracker.misuse is not None:
-            return _NEVER
+        tracker = self._tracker
+        if tracker.closed:
+            return NEVER
         if self._flush_requested > self._flush_tried:
-            return -_NEVER
+            return NOW
         if self._failure is not None:
             return self._retry_at
-        crossed_at = _NEVER
-        if self._tracker.crossed and self._tracker.parameters is not None:
-            crossed_at = self._sent_at + (AFTER_REJECTION_S if self._tracker.store_rejected else 0)
-        return min(crossed_at, self._repeat_soon_at(), self._repeat_at)
+        if not tracker.can_report:
+            return self._ask_at
+        return tracker.next_due_at
 
-    def _repeat_soon_at(self) -> float:
-        tracker = self._tracker
-        soon = tracker.parameters is None or tracker.unknown or bool(tracker.rejected)
-        return self._sent_at + REPEAT_SOON_S if soon else _NEVER
+    def _advance_repeat(self, now: float) -> float:
+        """Return the time of the next repetition of all partitions."""
+        if now >= self._repeat_at:
+            self._repeat_at += REPEAT_ALL_S * ((now - self._repeat_at) // REPEAT_ALL_S + 1)
+        return self._repeat_at
 
     # -- what ---------------------------------------------------------------------------------------------------------
 
-    def _send(self, selection: Selection, now: float) -> None:
-        covered = 0 if self._tracker.parameters is None or selection is Selection.CROSSED else self._flush_requested
-        self._flush_tried, self._sent_at = self._flush_requested, now
-        if now >= self._repeat_at:
-            self._repeat_at = now + REPEAT_ALL_S
+    def _send(self, now: float) -> None:
+        tracker = self._tracker
+        flushing = tracker.can_report and self._flush_requested > self._flush_done
+        covered = self._flush_requested if flushing else 0
+        self._flush_tried = self._flush_requested
         try:
-            self._report(selection)
+            if tracker.can_report:
+                self._report(now, flushing=flushing)
+            else:
+                self._exchange()
+                self._ask_at = now + (REPEAT_ALL_S if tracker.topic_missing else ASK_AGAIN_S)
         except Exception as error:  # no error may end the thread or the consumer
             self._failed(error)
         else:
             self._answered(covered)
 
-    def _report(self, selection: Selection) -> None:
-        items = self._tracker.select(selection)
-        for start in range(0, max(1, len(items)), MAX_TIMESTAMPS_PER_REPORT):
-            part = items[start : start + MAX_TIMESTAMPS_PER_REPORT]
-            report = self._tracker.report(part)
-            if report is None:
-                return
-            answer = self._sink.report(report)
-            self._tracker.apply_answer(part, report, answer)
-            self._unknown_log.record(report, answer, self._time.monotonic())
+    def _report(self, now: float, *, flushing: bool) -> None:
+        items = self._tracker.select(now, self._advance_repeat(now), unsent=flushing)
+        answered = 0
+        try:
+            for part in _parts(items):
+                self._exchange(part)
+                answered += len(part)
+        finally:
+            self._tracker.mark_unanswered(items[answered:])
+        rejected = self._tracker.select_rejections(now, unsent=flushing)
+        self._report_rejections(rejected)
+        if flushing and not (items or rejected):
+            self._exchange()  # late records
+
+    def _report_rejections(self, rejected: Sequence[PendingRejection]) -> None:
+        # They have reports of their own, so that they do not prevent other partitions from being reported. They are
+        # only counted and shown, so they are dropped if the service does not accept them.
+        for part in _parts(rejected):
+            try:
+                self._exchange(rejected=part)
+            except RequestRejected as error:
+                logger.warning("rejected timestamps can't be reported: %s", error, extra={"clock": self._clock})
+            self._tracker.drop_rejections(part)
+
+    def _exchange(self, items: Sequence[PendingTimestamp] = (), rejected: Sequence[PendingRejection] = ()) -> None:
+        report = self._tracker.report(items, rejected)
+        answer = self._sink.report(report)
+        self._tracker.apply_answer(items, report, answer)
+        self._unknown_log.record(report, answer, self._time.monotonic())
 
     def _answered(self, covered: int) -> None:
         if self._failure is not None:
@@ -172,8 +193,8 @@ class ReportSender:
         self._unknown_log.log_changes(self._tracker.progress, self._time.monotonic())
         with self._flush_changed:
             self._flush_done = max(self._flush_done, covered)
-            if not covered and self._tracker.parameters is not None:
-                self._flush_tried = self._flush_done  # the parameters are known now, so waiting flushes can be tried
+            if not covered and self._tracker.can_report:
+                self._flush_tried = self._flush_done  # a flush that waited for the parameters can be tried now
             self._flush_changed.notify_all()
 
     def _failed(self, error: Exception) -> None:
@@ -186,6 +207,11 @@ class ReportSender:
         with self._flush_changed:
             self._failures += 1
             self._flush_changed.notify_all()
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), MAX_TIMESTAMPS_PER_REPORT):
+        yield items[start : start + MAX_TIMESTAMPS_PER_REPORT]
 
 
 class ReportThread:

@@ -16,7 +16,7 @@ from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.errors import ClocksvcError, InvalidValue, ReporterMisuse
+from clocksvc.errors import ClocksvcError, InvalidValue
 from clocksvc.interfaces.progress import ReportSink
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
@@ -24,18 +24,20 @@ from clocksvc.runtime.fork import after_fork
 
 REVOKE_TIMEOUT_S = 2.0
 
-_CLOSED = "this reporter is closed"
-
 
 class Reporter:
     """Reports the progress of one consumer to one clock. Thread-safe.
 
     Observe a record only after its effects are durable, because the clock may tick as soon as all partitions are
-    reported. `observe` and `observe_many` do not block and do no I/O. A background thread sends a report when a
-    partition crosses a boundary of the clock, and reports all partitions again every 10 s. If the store is unavailable,
-    the highest timestamp of each partition is kept and sent later. Such errors are logged (`clocksvc.reporter`), not
-    raised. Creating a Reporter does not open a connection. After a fork, the reporter in the child process starts
-    without progress.
+    reported. `observe`, `observe_message` and `observe_many` do not block and do no I/O. A background thread sends a
+    report when a partition crosses a boundary of the clock, and reports all partitions again every 10 s. If the store
+    is unavailable, the highest timestamp of each partition is kept and sent later. Creating a Reporter does not open a
+    connection. After a fork, the reporter in the child process starts without progress.
+
+    No answer of the server and no configuration of the clock makes a method raise. Errors are logged
+    (`clocksvc.reporter`). A wrong group or topic is logged as an ERROR, once for each change of the configuration. Its
+    timestamps do not count, so the clock holds and names the partitions that are not reported. Only wrong calls raise:
+    InvalidValue for an argument that is not valid, and ReporterMisuse after `close`.
 
     Args:
         url: the address to which reports are sent. `redis://…`, `rediss://…`, `unix://…`, `redis+sentinel://…` and
@@ -43,8 +45,9 @@ class Reporter:
             `https://…` are the service.
         clock: the name of the clock.
         group: the consumer group that processes the records. The clock counts only its configured group.
-        topic: the topic of the observed partitions. Required if the clock has several topics. In this case, create one
-            reporter for each topic.
+        topic: the topic of the observed partitions. None for the topic of the first message that `observe_message` or
+            `observe_many` gets, otherwise for the only topic of the clock. If the clock has several topics, create one
+            reporter for each topic. Without a topic, timestamps that are observed with `observe` do not count then.
         token: for `http(s)://`, an API token with the scope `report`.
         sink: a sink that is used instead of the one for `url`. `close` closes it.
         time: the source of the time.
@@ -123,8 +126,7 @@ class Reporter:
             timestamp_ms: the record's timestamp in milliseconds since the epoch, -1 for none, as in Kafka.
 
         Raises:
-            ReporterMisuse: the reporter is closed; or its `topic` is not a topic of the clock; or it has no `topic`,
-                and the clock has several topics.
+            ReporterMisuse: the reporter is closed.
             InvalidValue: an argument is not an integer, or is not a partition number.
         """
         try:
@@ -140,27 +142,57 @@ class Reporter:
         elif timestamp_ms < progress.late_below_ms:
             self._observe_slow_path(partition, timestamp_ms)
 
-    def observe_many(self, messages: Iterable[KafkaMessage]) -> None:
-        """Observe processed records, such as all messages of one `consume` call. Does not block.
+    def observe_message(self, message: KafkaMessage) -> None:
+        """Observe a processed record by its message. Does not block.
 
         Messages with an error are ignored. Messages of a topic other than the reporter's topic never count. If such a
-        message is detected, ReporterMisuse is raised after the rest of the batch is observed. It is detected if it is
-        the first or the last message of the batch, if its timestamp is the highest of its partition, or if any message
-        of the batch crosses a boundary or is late.
+        message is detected, an ERROR is logged, once for each topic.
 
         Args:
-            messages: confluent-kafka's messages, or objects with the same `topic()`, `partition()`, `timestamp()` and
+            message: confluent-kafka's message, or an object with the same `topic()`, `partition()`, `timestamp()` and
                 `error()`.
 
         Raises:
-            ReporterMisuse: as for `observe`; or a message of a topic other than the reporter's topic was detected.
+            ReporterMisuse: the reporter is closed.
+        """
+        topic = self._topic or self._claim_topic((message,))
+        timestamp_type, timestamp_ms = message.timestamp()
+        try:
+            progress = self._progress[message.partition()]
+        except KeyError:
+            self._observe_message_slow_path(message, topic)
+            return
+        if timestamp_ms > progress.high_ms:
+            if (
+                timestamp_ms < progress.fast_path_limit_ms
+                and timestamp_type == progress.timestamp_type
+                and message.topic() == topic
+            ):
+                progress.high_ms = timestamp_ms
+            else:
+                self._observe_message_slow_path(message, topic)
+        elif timestamp_ms < progress.late_below_ms:
+            self._observe_message_slow_path(message, topic)
+
+    def observe_many(self, messages: Iterable[KafkaMessage]) -> None:
+        """Observe processed records, such as all messages of one `consume` call. Does not block.
+
+        The same as `observe_message` for each message, but faster. A message of another topic is detected if it is the
+        first or the last message of the batch, if its timestamp is the highest of its partition, or if any message of
+        the batch crosses a boundary or is late.
+
+        Args:
+            messages: messages as for `observe_message`.
+
+        Raises:
+            ReporterMisuse: the reporter is closed.
         """
         batch = messages if isinstance(messages, list) else list(messages)
         topic = self._topic or self._claim_topic(batch)
         progress_of = self._progress
         unusual = bool(batch) and not (_is_of(batch[0], topic) and _is_of(batch[-1], topic))
         for message in batch:
-            timestamp_ms = message.timestamp()[1]
+            timestamp_type, timestamp_ms = message.timestamp()
             try:
                 progress = progress_of[message.partition()]
             except KeyError:
@@ -168,7 +200,11 @@ class Reporter:
                 self._observe_message_slow_path(message, topic)
                 continue
             if timestamp_ms > progress.high_ms:
-                if timestamp_ms < progress.fast_path_limit_ms and message.topic() == topic:
+                if (
+                    timestamp_ms < progress.fast_path_limit_ms
+                    and timestamp_type == progress.timestamp_type
+                    and message.topic() == topic
+                ):
                     progress.high_ms = timestamp_ms
                 else:
                     unusual = True
@@ -177,18 +213,25 @@ class Reporter:
                 unusual = True
                 self._observe_message_slow_path(message, topic)
         if unusual:
-            _refuse_other_topics(batch, topic)
+            for message in batch:
+                if message.error() is None and message.topic() != topic:
+                    self._tracker.log_other_topic(message.topic())
 
-    def _observe_slow_path(self, partition: int, timestamp_ms: int) -> None:
-        if self._tracker.observe_slow_path(partition, timestamp_ms):
+    def _observe_slow_path(self, partition: int, timestamp_ms: int, timestamp_type: int | None = None) -> None:
+        if self._tracker.observe_slow_path(partition, timestamp_ms, timestamp_type):
             self._sender.wake.set()
         if self._thread is not None:
             self._thread.start()
 
     def _observe_message_slow_path(self, message: KafkaMessage, topic: str | None) -> None:
         partition = message.partition()
-        if partition is not None and _is_of(message, topic):
-            self._observe_slow_path(partition, message.timestamp()[1])
+        if message.error() is not None or partition is None:
+            return
+        if message.topic() != topic:
+            self._tracker.log_other_topic(message.topic())
+            return
+        timestamp_type, timestamp_ms = message.timestamp()
+        self._observe_slow_path(partition, timestamp_ms, timestamp_type)
 
     def _claim_topic(self, batch: Sequence[KafkaMessage]) -> str | None:
         for message in batch:
@@ -231,10 +274,11 @@ class Reporter:
         counts, even if its outcome is a rejection or `unknown`.
 
         Returns:
-            True if all timestamps are answered; False after the timeout.
+            True if all timestamps are answered; False after the timeout. False at once if the topic of the observed
+            partitions is not known, because the clock has several topics.
 
         Raises:
-            ReporterMisuse: as for `observe`.
+            ReporterMisuse: the reporter is closed.
         """
         return self._flush(timeout_s, keep_trying=True)
 
@@ -256,7 +300,7 @@ class Reporter:
         with suppress(ClocksvcError):
             answered = self.flush(timeout_s)
         self._closed = True
-        self._tracker.disable(_CLOSED)
+        self._tracker.close()
         if self._thread is None:
             self._sender.close()
         else:
@@ -282,12 +326,3 @@ class Reporter:
 
 def _is_of(message: KafkaMessage, topic: str | None) -> bool:
     return message.error() is None and message.topic() == topic
-
-
-def _refuse_other_topics(batch: Sequence[KafkaMessage], topic: str | None) -> None:
-    for message in batch:
-        if message.error() is None and message.topic() != topic:
-            raise ReporterMisuse(
-                f"a message of topic {message.topic()!r} was observed by a reporter for topic {topic!r}: "
-                "create one reporter for each topic"
-            )

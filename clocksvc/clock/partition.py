@@ -44,9 +44,10 @@ class Outcome(StrEnum):
     TOO_FAR_AHEAD = "too_far_ahead"
     NO_TIMESTAMP = "no_timestamp"
     FOREIGN_GROUP = "foreign_group"
+    FOREIGN_TOPIC = "foreign_topic"
 
 
-REJECTIONS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP})
+REJECTIONS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP, Outcome.FOREIGN_TOPIC})
 
 
 class PartitionTimestamp(NamedTuple):

@@ -7,14 +7,21 @@ from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 
+MAX_TIMESTAMP_MS = 2**53 - 1
+"""The largest timestamp in a request. Every JSON parser reads it exactly."""
+
 
 def report_to_wire(report: Report) -> dict[str, Any]:
     """Return the body of the request."""
     body: dict[str, Any] = {"group": report.group, "reports": [_timestamp_to_wire(item) for item in report.timestamps]}
     if report.rejected:
-        body["refusals"] = [_timestamp_to_wire(item) | {"outcome": outcome.value} for item, outcome in report.rejected]
+        body["refusals"] = [
+            _timestamp_to_wire(_bounded(item)) | {"outcome": outcome.value} for item, outcome in report.rejected
+        ]
     if report.late_records:
         body["late_records"] = report.late_records
+    if report.create_time_topics:
+        body["create_time_topics"] = list(report.create_time_topics)
     return body
 
 
@@ -45,6 +52,11 @@ def answer_from_wire(wire: Mapping[str, Any]) -> ReportAnswer:
         parameters=None if parameters is None else _parameters_from_wire(parameters),
         last_tick_ms=None if seconds is None else int(seconds) * 1000,
     )
+
+
+def _bounded(rejected: PartitionTimestamp) -> PartitionTimestamp:
+    # A record's timestamp can be any 64-bit number. The service rejects the complete request if one is out of range.
+    return rejected._replace(timestamp_ms=max(-1, min(rejected.timestamp_ms, MAX_TIMESTAMP_MS)))
 
 
 def _timestamp_to_wire(timestamp: PartitionTimestamp) -> dict[str, Any]:

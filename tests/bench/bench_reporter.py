@@ -1,4 +1,5 @@
-"""What a record costs: a hand-written loop, `observe`, `observe_many`, and the plain algorithm that others published.
+"""What a record costs: a hand-written loop, `observe`, `observe_many`, `observe_message`, and the plain algorithm that
+others published.
 
 The messages are real confluent-kafka ones, the store is a real Redis, the reporters have their threads. A boundary is
 in the middle of each rising series, so that a report of all partitions is measured, too."""
@@ -104,6 +105,17 @@ class InBatches(OneByOne):
             self.reporter.observe_many(batch)
 
 
+class ByMessage(OneByOne):
+    """(e): `observe_message` for each message."""
+
+    def work(self, batches: Batches) -> None:
+        """Process these messages."""
+        reporter = self.reporter
+        for batch in batches:
+            for message in batch:
+                reporter.observe_message(message)
+
+
 class Plain:
     """(d): for each message ZADD, ZRANGE of all partitions, GET; in one round trip, where the published one has two."""
 
@@ -143,13 +155,14 @@ def _per_record(url: str, kind: str, in_a_row: int) -> list[Figure]:
         ByHand,
         lambda: OneByOne(url, base_ms),
         lambda: InBatches(url, base_ms),
+        lambda: ByMessage(url, base_ms),
     ]
     walls = _walls(batches, makers)
     cpus = interleaved(PAIRS, *(_cpu(batches, make) for make in makers))
     gc.unfreeze()
     name = f"{kind}, {in_a_row} in a row"
     figures = [Figure(f"(a) by hand, {name}", f"{Spread.of(walls[0]).show('us', 3)}, {len(walls[0])} pairs")]
-    for number, what, most in ((1, "(b) observe", 1.5), (2, "(c) observe_many", 1.25)):
+    for number, what, most in ((1, "(b) observe", 1.5), (2, "(c) observe_many", 1.25), (3, "(e) observe_message", 2.0)):
         for unit, values in (("wall", walls), ("CPU", cpus)):
             ratio = ratios(values[number], values[0])
             seen = f"{ratio.show()} (a) by {unit}, {Spread.of(values[number]).show('us', 3)}"

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 from unittest.mock import patch
 
+from clocksvc.client import progress_tracker as tracker
 from clocksvc.client import report_sender as sender
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
-from clocksvc.client.progress_tracker import PendingTimestamp, ProgressTracker
+from clocksvc.client.progress_tracker import PendingRejection, PendingTimestamp, ProgressTracker
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
@@ -105,7 +105,7 @@ def forget_without_flush() -> Patched:
 )
 def reported_once() -> Patched:
     return together(
-        patch.object(sender, "REPEAT_ALL_S", float("inf")), patch.object(Progress, "mark_unknown", lambda self: None)
+        patch.object(sender, "REPEAT_ALL_S", float("inf")), patch.object(tracker, "REPEAT_UNKNOWN_S", float("inf"))
     )
 
 
@@ -118,9 +118,11 @@ def reported_once() -> Patched:
 def reports_rounded_up() -> Patched:
     report = ProgressTracker.report
 
-    def round_up(self: ProgressTracker, items: Sequence[PendingTimestamp]) -> Report | None:
-        given = report(self, items)
-        if given is None or self.parameters is None:
+    def round_up(
+        self: ProgressTracker, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()
+    ) -> Report:
+        given = report(self, items, rejected)
+        if self.parameters is None:
             return given
         step_ms = self.parameters.interval_ms
         timestamps = [
@@ -140,9 +142,11 @@ def reports_rounded_up() -> Patched:
 def one_number_for_all_partitions() -> Patched:
     report = ProgressTracker.report
 
-    def lump(self: ProgressTracker, items: Sequence[PendingTimestamp]) -> Report | None:
-        given = report(self, items)
-        if given is None or not given.timestamps:
+    def lump(
+        self: ProgressTracker, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()
+    ) -> Report:
+        given = report(self, items, rejected)
+        if not given.timestamps:
             return given
         highest_ms = max(reading.timestamp_ms for reading in given.timestamps)
         return replace(
@@ -162,14 +166,16 @@ def one_number_for_all_partitions() -> Patched:
 def unsent_reports_dropped() -> Patched:
     select = ProgressTracker.select
 
-    def settle_at_once(self: ProgressTracker, selection: Any) -> list[PendingTimestamp]:
-        items = select(self, selection)
+    def settle_at_once(self: ProgressTracker, now: float, again_at: float, *, unsent: bool) -> list[PendingTimestamp]:
+        items = select(self, now, again_at, unsent=unsent)
         for item in items:
             item.progress.mark_accepted(item.timestamp_ms)
         return items
 
     return together(
-        patch.object(ProgressTracker, "select", settle_at_once), patch.object(sender, "REPEAT_ALL_S", float("inf"))
+        patch.object(ProgressTracker, "select", settle_at_once),
+        patch.object(ProgressTracker, "mark_unanswered", lambda self, items: None),
+        patch.object(sender, "REPEAT_ALL_S", float("inf")),
     )
 
 

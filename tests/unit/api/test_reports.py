@@ -2,12 +2,14 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi.testclient import TestClient
 
 from clocksvc.clock.partition import REJECTIONS
 from clocksvc.interfaces.progress import Report
+from clocksvc.interfaces.report_encoding import report_to_wire
 from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
@@ -86,6 +88,16 @@ def test_refusals_and_late_records_are_counted(clock_fixture: ClockFixture, clie
     assert clock_fixture.store.partitions(None, 2)[1].rejected == "too_far_ahead"
 
 
+def test_topics_with_create_time_reach_the_store(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The reporter's statement is part of the report, in JSON and back."""
+    sent = Report(GROUP, (), create_time_topics=(TOPIC, "more"))
+    with patch.object(clock_fixture.store, "report", wraps=clock_fixture.store.report) as report:
+        assert client.post(URL, json=report_to_wire(sent)).status_code == 200
+        assert client.post(URL, json={"group": GROUP, "reports": []}).status_code == 200
+
+    assert [call.args for call in report.call_args_list] == [(sent,), (Report(GROUP, ()),)]
+
+
 def test_without_a_leader_everything_is_unknown(client_of: ClientOf) -> None:
     """Before the first leader, `bounds` is null and every outcome is `unknown`."""
     clock_fixture = ClockFixture(led=False)
@@ -127,6 +139,9 @@ def test_the_clock_in_the_answer_is_never_below_what_was_shown(clock_fixture: Cl
         ({"group": GROUP, "reports": [reading(2**31, 1)]}, "reports.0.partition"),
         ({"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome="accepted")]}, "refusals.0.outcome"),
         ({"group": GROUP, "reports": [], "late_records": -1}, "late_records"),
+        ({"group": GROUP, "reports": [], "create_time_topics": TOPIC}, "create_time_topics"),
+        ({"group": GROUP, "reports": [], "create_time_topics": [""]}, "create_time_topics.0"),
+        ({"group": GROUP, "reports": [], "create_time_topics": [TOPIC] * 1_001}, "create_time_topics"),
         ([], "body"),
     ],
 )

@@ -6,7 +6,8 @@ from unittest.mock import patch
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
-from clocksvc.interfaces.progress import ClockParameters, Report
+from clocksvc.errors import RequestRejected
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, TOPIC, AssignedPartition, FakeSink, SteppedReporter
 
 pytestmark = pytest.mark.core
@@ -54,6 +55,41 @@ def test_a_rejection_is_reported_to_the_store_within_a_second() -> None:
         (1, -1, Outcome.NO_TIMESTAMP),
     ]
     assert rejections(reports_within(stepped, 30)) == []
+
+
+def test_a_service_that_does_not_accept_rejections_gets_the_good_timestamps(caplog: pytest.LogCaptureFixture) -> None:
+    """Rejections have reports of their own. If the service refuses them, they are dropped, with one warning each."""
+    stepped = SteppedReporter()
+    accept = stepped.sink.report
+
+    def answer(report: Report) -> ReportAnswer:
+        if report.rejected:
+            raise RequestRejected("invalid-request: refusals.0.timestamp_ms")
+        return accept(report)
+
+    stepped.sink.report = answer  # type: ignore[method-assign]
+    stepped.reporter.observe(0, -1)
+    stepped.pass_time(1)
+
+    assert stepped.observe(NOW_MS + 1_000, partition=1) == [{1: NOW_MS + 1_000}]
+    assert stepped.reporter.flush(0)
+    assert "refusals.0.timestamp_ms" in caplog.text
+
+
+def test_rejections_are_reported_a_thousand_at_a_time_and_after_the_timestamps() -> None:
+    """More are sent in several reports. They never make a report of timestamps larger."""
+    stepped = SteppedReporter()
+    for partition in range(2_500):
+        stepped.reporter.observe(partition, -1)
+    stepped.reporter.observe(0, NOW_MS)
+    stepped.reporter.flush()
+
+    assert [(len(report.timestamps), len(report.rejected)) for report in stepped.sink.reports] == [
+        (1, 0),
+        (0, 1_000),
+        (0, 1_000),
+        (0, 500),
+    ]
 
 
 def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None:
@@ -132,7 +168,7 @@ def test_what_is_ahead_before_the_bounds_are_known_is_judged_by_them() -> None:
     stepped.step()
 
     assert stepped.sink.last_sent() == {0: NOW_MS - 8, 1: NOW_MS + 4_000}
-    assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in rejections(stepped.sink.reports)
+    assert (0, NOW_MS + 20_000, Outcome.TOO_FAR_AHEAD) in rejections(reports_within(stepped, 1))
 
 
 def test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it() -> None:

@@ -1,12 +1,17 @@
 """The topic of a reporter, batches of messages, and rebalances."""
 
+import logging
+import time
+from dataclasses import replace
+
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc import is_heartbeat
-from clocksvc.errors import ReporterMisuse
+from clocksvc.client.reporter import Reporter
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.progress import ClockParameters
 from tests.unit.client.fake_sink import (
     MINUTE_MS,
@@ -24,6 +29,11 @@ pytestmark = pytest.mark.core
 TWO_TOPICS = ClockParameters("workers", ("checkins", "results"), MINUTE_MS, 0, MINUTE_MS)
 
 
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages that were logged as errors."""
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+
+
 def test_the_only_topic_of_a_clock_need_not_be_given() -> None:
     """The first answer contains it, and reports use it."""
     stepped = SteppedReporter(topic=None)
@@ -35,27 +45,94 @@ def test_the_only_topic_of_a_clock_need_not_be_given() -> None:
 
 
 def test_a_clock_of_several_topics_requires_a_topic(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is sent; the error is logged, and raised by every later observation and flush."""
+    """Timestamps without a topic do not count: they are rejected for each topic that they may belong to, every 10 s.
+
+    The error is logged once and names the topics; nothing raises.
+    """
     stepped = SteppedReporter(FakeSink(TWO_TOPICS), topic=None, has_parameters=False)
     stepped.reporter.observe(0, NOW_MS)
     stepped.step()
+    stepped.reporter.observe(0, NOW_MS + MINUTE_MS)
 
-    with pytest.raises(ReporterMisuse, match="checkins, results"):
-        stepped.reporter.observe(0, NOW_MS + 1)
-    with pytest.raises(ReporterMisuse, match="topic="):
-        stepped.reporter.observe_many([message(0, NOW_MS)])
-    with pytest.raises(ReporterMisuse):
-        stepped.reporter.flush()
-    assert stepped.pass_time(30) == []
-    assert "several topics" in caplog.text
+    assert not stepped.reporter.flush()
+
+    for _ in range(29):
+        stepped.time.advance(1)
+        stepped.step()
+    rejected = tuple(
+        (PartitionTimestamp(Partition(topic, 0), NOW_MS + MINUTE_MS), Outcome.FOREIGN_TOPIC)
+        for topic in ("checkins", "results")
+    )
+
+    assert [(report.timestamps, report.rejected) for report in stepped.sink.reports] == [
+        ((), ()),
+        ((), rejected),
+        ((), rejected),
+    ]
+    assert errors(caplog) == [
+        "reports do not count: clock checkins has several topics (checkins, results), but this reporter has none: "
+        "create one Reporter(…, topic=…) for each topic"
+    ]
 
 
-def test_a_topic_that_the_clock_does_not_have_is_an_error() -> None:
-    """The error names the topic and the clock's topics."""
+def test_a_flush_does_not_wait_while_the_topic_is_not_known() -> None:
+    """A rebalance is not delayed by a wrong configuration."""
+    sink = FakeSink(TWO_TOPICS)
+    with Reporter("memory://", "checkins", group="workers", sink=sink) as reporter:
+        reporter.observe(0, NOW_MS)
+        began = time.monotonic()
+
+        assert not reporter.flush(30)
+        assert time.monotonic() - began < 10
+
+
+def test_what_was_observed_without_a_topic_never_counts() -> None:
+    """Not even after the clock has only one topic again: the timestamp may be from another topic."""
+    stepped = SteppedReporter(FakeSink(TWO_TOPICS), topic=None)
+    stepped.reporter.observe(0, NOW_MS)
+    stepped.sink.parameters = PARAMETERS
+
+    assert stepped.pass_time(20) == []
+    assert stepped.observe(NOW_MS + 1) == [{0: NOW_MS + 1}]
+
+
+def test_messages_name_the_topic_of_a_clock_of_several_topics() -> None:
+    """Only what comes from messages counts; what was observed without a topic before is dropped."""
+    stepped = SteppedReporter(FakeSink(TWO_TOPICS), topic=None)
+    stepped.reporter.observe(0, NOW_MS + 50)
+    stepped.reporter.observe_message(message(1, NOW_MS, "results"))
+    stepped.step()
+    ((partition, timestamp_ms),) = [each for report in stepped.sink.reports for each in report.timestamps]
+
+    assert (partition, timestamp_ms) == (Partition("results", 1), NOW_MS)
+
+
+def test_a_topic_that_the_clock_does_not_have_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The error names the topic and the clock's topics. Reports keep that topic, so that the store counts them."""
     stepped = SteppedReporter(FakeSink(TWO_TOPICS), topic="check-ins")
+    stepped.reporter.observe(0, NOW_MS)
+    stepped.step()
+    ((partition, _),) = stepped.sink.reports[0].timestamps
 
-    with pytest.raises(ReporterMisuse, match=r"'check-ins'.*checkins, results"):
-        stepped.reporter.observe(0, NOW_MS)
+    assert partition == Partition("check-ins", 0)
+    assert errors(caplog) == [
+        "reports do not count: topic 'check-ins' is not a topic of clock checkins, which has checkins, results"
+    ]
+
+
+def test_an_error_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged again if the configuration was right in between; then `reporting` is logged."""
+    caplog.set_level(logging.INFO, "clocksvc.reporter")
+    stepped = SteppedReporter(FakeSink(PARAMETERS), topic="results")
+    stepped.observe(NOW_MS)
+    for parameters in (TWO_TOPICS, PARAMETERS, replace(PARAMETERS, interval_ms=1_000)):
+        stepped.sink.parameters = parameters
+        stepped.pass_time(20)
+
+    (text,) = set(errors(caplog))
+    assert "topic 'results' is not a topic of clock checkins, which has checkins" in text
+    assert len(errors(caplog)) == 2
+    assert [record.message for record in caplog.records if record.levelno == logging.INFO] == ["reporting"]
 
 
 def test_one_topic_of_several_can_be_given() -> None:
@@ -66,18 +143,20 @@ def test_one_topic_of_several_can_be_given() -> None:
     assert stepped.reporter.flush()
 
 
-def test_messages_of_another_topic_than_the_clock_s_are_an_error() -> None:
-    """A reporter without a topic takes it from the messages of its consumer."""
+def test_messages_of_another_topic_than_the_clock_s_are_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A reporter without a topic takes it from the messages of its consumer, and never counts them for another one."""
     stepped = SteppedReporter(topic=None, has_parameters=False)
     stepped.reporter.observe_many([message(0, NOW_MS, "orders")])
     stepped.step()
+    stepped.reporter.observe_many([message(0, NOW_MS, "orders")])
 
-    with pytest.raises(ReporterMisuse, match=r"'orders'.*'checkins'"):
-        stepped.reporter.observe_many([message(0, NOW_MS, "orders")])
-    assert stepped.sink.take_sent() == []
+    assert {each.partition.topic for report in stepped.sink.reports for each in report.timestamps} == {"orders"}
+    assert errors(caplog) == [
+        "reports do not count: topic 'orders' is not a topic of clock checkins, which has checkins"
+    ]
 
 
-def test_a_topic_added_later_breaks_no_consumer_that_runs() -> None:
+def test_a_topic_added_later_breaks_no_consumer_that_runs(caplog: pytest.LogCaptureFixture) -> None:
     """A change of the clock's configuration is logged; the reporter continues with its topic."""
     stepped = SteppedReporter(topic=None)
     stepped.observe(NOW_MS)
@@ -85,6 +164,8 @@ def test_a_topic_added_later_breaks_no_consumer_that_runs() -> None:
     stepped.pass_time(10)
 
     assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
+    (text,) = errors(caplog)
+    assert text.startswith("reports will not count after a restart: clock checkins has several topics now (checkins, r")
 
 
 def test_a_batch_of_messages_counts_by_partition() -> None:
@@ -105,28 +186,34 @@ def test_a_batch_of_messages_counts_by_partition() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("timestamp_ms", [NOW_MS - 80_000, NOW_MS - 40_000, NOW_MS + 10])
-def test_messages_of_another_topic_raise_after_all_others_counted(place: int, timestamp_ms: int) -> None:
+def test_messages_of_another_topic_never_count(place: int, timestamp_ms: int, caplog: pytest.LogCaptureFixture) -> None:
     """The error names both topics; the foreign message does not count, the rest of the batch does."""
     stepped = SteppedReporter()
     stepped.observe(NOW_MS - 70_000)
     batch = [message(0, NOW_MS - 20), message(1, NOW_MS - 10)]
     batch.insert(place, message(0, timestamp_ms, "orders"))
-
-    with pytest.raises(ReporterMisuse, match=r"'orders'.*'checkins'"):
-        stepped.reporter.observe_many(batch)
-
+    stepped.reporter.observe_many(batch)
+    stepped.reporter.observe_message(message(0, NOW_MS + 11, "orders"))
     stepped.reporter.flush()
 
     assert stepped.sink.last_sent() == {0: NOW_MS - 20, 1: NOW_MS - 10}
+    assert errors(caplog) == [
+        "messages of topic 'orders' do not count, because this reporter has topic 'checkins': create one reporter for "
+        "each topic"
+    ]
 
 
-def test_a_foreign_message_that_moves_nothing_raises_if_it_is_first_or_last() -> None:
+@pytest.mark.parametrize("before", [[], [message(0, NOW_MS)]])
+def test_a_foreign_message_that_moves_nothing_is_logged_if_it_is_first_or_last(
+    before: list[Message], caplog: pytest.LogCaptureFixture
+) -> None:
     """Also in a batch without a record that takes the slow path."""
     stepped = SteppedReporter()
     stepped.observe(NOW_MS)
-    for batch in ([message(0, NOW_MS, "orders")], [message(0, NOW_MS), message(0, NOW_MS, "orders")]):
-        with pytest.raises(ReporterMisuse):
-            stepped.reporter.observe_many(batch)
+    stepped.reporter.observe_many([*before, message(0, NOW_MS, "orders")])
+
+    (text,) = errors(caplog)
+    assert "'orders'" in text
 
 
 def test_messages_with_an_error_are_ignored() -> None:
@@ -147,18 +234,22 @@ BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 2), TIMES), max_size=8), ma
 
 @given(BATCHES)
 def test_a_batch_is_worth_the_same_as_its_messages_one_by_one(batches: list[list[tuple[int, int]]]) -> None:
-    """Timestamps, rejections and late records are the same."""
-    one_by_one, in_batches = (SteppedReporter(FakeSink(PARAMETERS, NOW_MS - 30_000)) for _ in range(2))
+    """Timestamps, rejections and late records are the same. Only messages have a timestamp type."""
+    by_number, by_message, in_batches = (SteppedReporter(FakeSink(PARAMETERS, NOW_MS - 30_000)) for _ in range(3))
     for batch in batches:
+        messages = [message(partition, NOW_MS + offset) for partition, offset in batch]
         for partition, offset in batch:
-            one_by_one.reporter.observe(partition, NOW_MS + offset)
-        in_batches.reporter.observe_many([message(partition, NOW_MS + offset) for partition, offset in batch])
-        one_by_one.step()
-        in_batches.step()
-    one_by_one.pass_time(10)
-    in_batches.pass_time(10)
+            by_number.reporter.observe(partition, NOW_MS + offset)
+        for each in messages:
+            by_message.reporter.observe_message(each)
+        in_batches.reporter.observe_many(messages)
+        for stepped in (by_number, by_message, in_batches):
+            stepped.step()
+    for stepped in (by_number, by_message, in_batches):
+        stepped.pass_time(10)
 
-    assert one_by_one.sink.reports == in_batches.sink.reports
+    assert by_message.sink.reports == in_batches.sink.reports
+    assert by_number.sink.reports == [replace(each, create_time_topics=()) for each in in_batches.sink.reports]
 
 
 def test_an_assigned_partition_starts_without_progress() -> None:

@@ -90,7 +90,7 @@ def test_without_any_future_the_present_counts() -> None:
 
 def test_refusals_are_the_outcomes_of_what_is_forgotten() -> None:
     """A refused number is forgotten; an unknown partition's is kept and repeated."""
-    assert {"too_far_ahead", "no_timestamp", "foreign_group"} == REJECTIONS
+    assert {"too_far_ahead", "no_timestamp", "foreign_group", "foreign_topic"} == REJECTIONS
     assert {outcome.value for outcome in Outcome} - REJECTIONS == {"accepted", "unchanged", "unknown"}
 
 
