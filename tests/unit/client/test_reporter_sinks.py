@@ -6,10 +6,13 @@ import time
 import pytest
 
 from clocksvc import Reporter
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from tests.http_stub import Asked, HttpStub, Reply, problem
 from tests.unit.client.fake_sink import TOPIC
 from tests.waiting import eventually
@@ -26,8 +29,9 @@ def now_ms() -> int:
 def test_a_redis_url_writes_the_store(redis_url: str, key_prefix: str) -> None:
     """It uses the prefix in the URL; a partition unknown at first arrives a second later."""
     url = f"{redis_url}?prefix={key_prefix}"
-    store = open_redis_store(url, "checkins")
-    store.acquire_lease("token", "a leader", 60_000)
+    server = RedisStoreServer(RedisConnection(parse_redis_url(redis_url)), key_prefix)
+    store = server.store("checkins")
+    server.leases(log_of("checkins")).acquire("token", "a leader", 60_000)
     store.claim("token", StoreIdentity("cluster"), PARAMETERS, now_ms())
     store.write_roster("token", Roster({TOPIC: TopicMetadata("id", 2)}), 1)
     at_ms = now_ms()
