@@ -21,6 +21,7 @@ from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, ope
 from clocksvc.settings import Settings
 from tests import http_client
 from tests.system.consumer import ConsumerThread
+from tests.system.evidence import partition_of
 from tests.system.security.certificates import Authority
 from tests.system.security.document import KafkaAcl, redis_user
 from tests.system.security.secured_installation import (
@@ -79,7 +80,8 @@ def without(*gone: KafkaAcl) -> list[KafkaAcl]:
 
 def right(acl: KafkaAcl) -> str:
     """A permission as an error names it."""
-    return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {acl.name}"
+    name = acl.name if acl.pattern == "LITERAL" else f"{acl.name}{partition_of(CLOCK)}"
+    return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {name}"
 
 
 def held_for(service: Service, words: str) -> dict[str, Any]:
