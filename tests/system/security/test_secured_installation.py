@@ -260,6 +260,16 @@ class BeatDispatcher:
 
         eventually(sent, within=WITHIN_S, what="a task")
 
+    def until_named(self, permission: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Wait until a line in the dispatcher's log names a permission."""
+
+        def named() -> bool:
+            self.step()
+            logged = [vars(record) for record in caplog.records if record.name == "clocksvc.dispatcher"]
+            return any(permission in line["detail"] for line in logged if line["message"] == "dispatcher retries")
+
+        eventually(named, within=WITHIN_S, what=f"a line in the log that names {permission}")
+
     def sends_nothing(self) -> bool:
         """Whether some steps send no task, though the clock ticks each second."""
         for _ in range(10):
@@ -278,26 +288,21 @@ def test_a_dispatcher_names_what_it_lacks(
     with secured.leading() as service, secured.allowing(without(acl)):
         until_ticking(service)
         with closing(BeatDispatcher(secured)) as dispatcher:
-
-            def named() -> bool:
-                dispatcher.step()
-                logged = [vars(record) for record in caplog.records if record.name == "clocksvc.dispatcher"]
-                return any(right(acl) in line["detail"] for line in logged if line["message"] == "dispatcher retries")
-
-            eventually(named, within=WITHIN_S, what=f"a line in the log that names {right(acl)}")
+            dispatcher.until_named(right(acl), caplog)
             secured.kafka.allow(ALL_ACLS)
             dispatcher.until_sending()
 
 
 @pytest.mark.parametrize("acl", READ_BY_DISPATCHERS, ids=str)
-def test_a_dispatcher_without_permission_to_read_ticks_sends_nothing(
-    secured: SecuredInstallation, consumer: ConsumerThread, acl: KafkaAcl
+def test_a_dispatcher_without_permission_to_read_ticks_names_it(
+    secured: SecuredInstallation, consumer: ConsumerThread, caplog: pytest.LogCaptureFixture, acl: KafkaAcl
 ) -> None:
     """Once it is granted, a restarted dispatcher sends tasks. A running one may need 5 minutes to notice."""
     with secured.leading() as service:
         with secured.allowing(without(acl)):
             until_ticking(service)
             with closing(BeatDispatcher(secured)) as dispatcher:
+                dispatcher.until_named(right(acl), caplog)
                 assert dispatcher.sends_nothing()
         with closing(BeatDispatcher(secured)) as restarted:
             restarted.until_sending()
