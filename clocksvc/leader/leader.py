@@ -155,7 +155,10 @@ class Leader:
         _invalidate(self._statuses[name] for name in result.prepared)
         for name, hold in result.holds.items():
             self._statuses[name].publish(term.token, hold)
-        better = successor(self._parts.log, self._lease.replica, result.reading.announcements)
+        announced = result.reading.announcements
+        if term.ready_before is None:
+            term.ready_before = {one.replica: one.ready_ms for one in announced}
+        better = successor(self._parts.log, self._lease.replica, announced, term.ready_before)
         if better is not None:
             return self._hand_over(better)
         return result.wait_s

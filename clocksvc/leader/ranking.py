@@ -6,7 +6,7 @@ after it, so a rolling change of the configuration moves logs in one direction o
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from clocksvc.interfaces.leases import Announcement
 
@@ -29,10 +29,16 @@ def claim_delay_s(log: int, replica: str, announcements: Collection[Announcement
     return RANK_DELAY_S * (order.index(replica) if replica in order else len(order))
 
 
-def successor(log: int, replica: str, announcements: Collection[Announcement]) -> str | None:
+def successor(
+    log: int, replica: str, announcements: Collection[Announcement], ready_before: Mapping[str, int | None]
+) -> str | None:
     """Return the replica to which the leader `replica` hands the log over; None if it keeps the log.
 
     The successor ranks before the leader, has been ready for 10 s, and knows all clocks that the leader knows.
+
+    Args:
+        ready_before: `ready_ms` of each replica at the beginning of the leader's term. A replica that has not announced
+            itself since then may be dead. If the store's clock was set back, its announcement stays for a long time.
     """
     own = next((one for one in announcements if one.replica == replica), None)
     if own is None:
@@ -43,6 +49,7 @@ def successor(log: int, replica: str, announcements: Collection[Announcement]) -
         if one.replica != replica
         and one.ready_ms is not None
         and one.ready_ms >= HAND_OVER_AFTER_MS
+        and one.ready_ms != ready_before.get(one.replica)
         and set(one.digests) >= set(own.digests)
     ]
     best = _ranked(log, [own, *candidates])[0].replica

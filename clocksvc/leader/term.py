@@ -106,6 +106,7 @@ class Term:
         clocks: the configured clocks of the log, by name.
         snapshots: the trouble of a log whose snapshots are rejected. It survives the term.
         cluster_id: the id of the Kafka cluster; "" before the first metadata.
+        ready_before: `ready_ms` of each replica in the first round of the term; None before it.
         writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
     """
 
@@ -115,6 +116,7 @@ class Term:
     clocks: dict[str, ClockTerm]
     snapshots: Trouble
     cluster_id: str = ""
+    ready_before: Mapping[str, int | None] | None = None
     writing: bool = False
 
     def commit(self, ticklog: TickLog, records: Sequence[Record], keep_alive: KeepAlive) -> None:
