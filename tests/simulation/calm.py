@@ -6,7 +6,8 @@ from tests.faulty.commits import CommitFault
 from tests.simulation.faults.fault_context import FaultContext
 from tests.simulation.liveness.expectation import start_replicas
 
-CALM_MS = 60_000
+CALM_MS = 80_000
+"""Longer than the longest back-off, which is that of a clock whose records were rejected."""
 
 
 class Calm:
@@ -59,6 +60,8 @@ class Calm:
             consumer.link.heal()
             consumer.time.skew(0)
             consumer.postman.next.clear()
+            if consumer.group != self._environment.clocks[consumer.clock].spec.group:
+                processes.kill_consumer(consumer.name)
         for clock, plan in self._environment.clocks.items():
             if not any(consumer.group == plan.spec.group for consumer in processes.consumers.values()):
                 processes.start_consumer(clock)
@@ -122,7 +125,8 @@ class Calm:
         interval_ms, judge = environment.clocks[clock].spec.interval_ms, self._judge.clock(clock)
         shown = [replica.shown.get(clock, 0) for replica in self._processes.replicas.values()]
         known = [*shown, *(tick.at_ms for tick in environment.access.ticks(clock)[-1:]), judge.last or 0]
-        last_ms = -(-max(known) // interval_ms) * interval_ms + rng.choice((0, 0, 5 * interval_ms))
+        known_ms = max(known) or self._scheduler.now_ms - 20_000
+        last_ms = -(-known_ms // interval_ms) * interval_ms + rng.choice((0, 0, 5 * interval_ms))
         self._jump_to(last_ms)
         if rng.random() < 0.2:
             faults = [CommitFault.LANDS, CommitFault.LOST]

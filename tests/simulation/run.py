@@ -25,6 +25,7 @@ from tests.simulation.world.scheduler import Scheduler
 
 STEPS = 420
 """At least this many steps of a seed are in the storm; 100 more for each further clock."""
+WARM_UP_STEPS = 400
 FAULTS = 5
 LOOK_EVERY_MS = 150
 VERDICT_MS = 40_000
@@ -92,6 +93,7 @@ class Simulation:
         """Storm, calm, a condition in many seeds, calm. Raises Failure."""
         try:
             with self._product_log():
+                self._warm_up()
                 self._storm()
                 self._wait_for_calm()
                 if self.scheduler.rng.random() < CONDITIONS:
@@ -130,6 +132,21 @@ class Simulation:
             for back_ms in range(plan.backlog_ms, 0, -5_000):
                 for partition in self.environment.clock_partitions(plan.name):
                     self.environment.produce_old(partition, self.scheduler.now_ms - back_ms)
+
+    def _warm_up(self) -> None:
+        """In most seeds the clocks tick before the storm begins."""
+        self._phase = "warm-up"
+        scheduler, judges = self.scheduler, self.judge.clocks
+        if scheduler.rng.random() < 0.25:
+            return
+        scheduler.calm = True
+        clocks = [judges[name] for name in self.processes.present_specs()]
+        for _ in range(WARM_UP_STEPS):
+            self._step()
+            if all(clock.ticks for clock in clocks):
+                break
+        scheduler.calm = False
+        self.processes.quiet()
 
     # -- the storm ---------------------------------------------------------------------------------------------------
 

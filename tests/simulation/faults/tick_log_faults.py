@@ -142,6 +142,7 @@ def truncate_log(context: FaultContext) -> None:
     log = context.environment.logs[number]
     kept = [entry.offset for entry in log.entries if entry.message is not None]
     if len(kept) > 2 and log._own is None:
+        kill_guests(context)
         log.truncate_before(context.rng.choice(kept[:-2]))
         context.judge.log_lost(number)
 
@@ -157,8 +158,7 @@ def lose_log(context: FaultContext) -> None:
         or not any(clock.ticks for clock in context.judge.clocks.values())
     ):
         return
-    for name in list(context.processes.guests):
-        context.processes.kill_replica(name)  # the log may not name its installation any more
+    kill_guests(context)
     losses: tuple[Callable[[], None], ...] = (
         lambda: log.lose_tail(context.rng.randrange(2, 7)),
         lambda: log.lose_tail(context.rng.randrange(1, 4)),
@@ -171,3 +171,9 @@ def lose_log(context: FaultContext) -> None:
         lose_store(context)
     if context.rng.random() < 0.6:
         crash_leader(context)
+
+
+def kill_guests(context: FaultContext) -> None:
+    """No other installation runs when a log loses records: it may not name its installation any more."""
+    for name in list(context.processes.guests):
+        context.processes.kill_replica(name)

@@ -60,7 +60,7 @@ class ClockJudge:
         self._heads: list[int | None] = [None]
         self._surviving: int | None = None
         self._in_log: list[tuple[int, int | None, int]] = []
-        self._is_lost = False
+        self._is_lost = self._shows_loss = False
         self._stream: list[Tick] = []
         self._stream_end = (0, 0)
 
@@ -113,11 +113,15 @@ class ClockJudge:
 
     # -- the log ------------------------------------------------------------------------------------------------------
 
-    def log_lost(self, kept: Sequence[Message], newest: Wire | None) -> None:
-        """The log has just lost records. A process that knows no better may go on from what remains."""
+    def log_lost(self, kept: Sequence[Message], newest: Wire | None, *, says_so: bool) -> None:
+        """The log has just lost records. A process that knows no better may go on from what remains.
+
+        `says_so`: it shows that it had records, so a clock without a record must hold.
+        """
         wires = [body(message) for message in kept if message.type in ("tick", "control", "snapshot")]
         self.log_lost_at = self._environment.scheduler.moment()
         self._surviving = None if newest is None else last_tick_ms(newest)
+        self._shows_loss = newest is None and says_so
         self._in_log = [tick_parts(body(message)) for message in kept if message.type == "tick"]
         self._is_lost = self._surviving != self.last
         self.standing.log_lost(None if newest is None else newest["state"])
@@ -195,14 +199,17 @@ class ClockJudge:
         if not self._is_lost:
             return
         known = self._environment.access.ticks(self.name)
-        if self._surviving is None and self._first_offset() > 0:
-            return  # an empty log that begins above 0 shows that it had records
+        if self._shows_loss:
+            return
         if self._surviving not in self._heads and (not known or known[-1].at_ms <= (self._surviving or 0)):
             self._heads.append(self._surviving)
             self.lost_for_good += 1
 
-    def _first_offset(self) -> int:
-        return self._environment.log_of(self.name).first_offset
+    def restore(self, wire: Wire) -> None:
+        """A leader that had read the log before the loss has copied the lost record in a snapshot."""
+        if last_tick_ms(wire) == self.last:
+            self._go_on(self.last)
+            self.log_topics, self.log_group = _topics(wire["state"]), wire["state"]["group"]
 
     def _go_on(self, last: int | None) -> None:
         self.last, self._heads, self._is_lost = last, [last], False

@@ -49,6 +49,7 @@ class LogJudge:
         self._present: Transaction | None = None
         self._ticks: dict[str, int] = {}
         self._late: set[str] = set()
+        self._lost: set[tuple[str, bytes | None]] = set()
 
     @property
     def names(self) -> set[str]:
@@ -78,13 +79,17 @@ class LogJudge:
                 self._end_transaction(transaction)
             elif not foreign and transaction is not None and transaction.committed:
                 self._judge(entry, entry.message, transaction)
+            elif transaction is None and entry.message.type in ("tick", "control"):
+                self.newest[clock_of(entry.message) or ""] = entry.message  # another program wrote it
 
     def log_lost(self) -> None:
         """The log has just lost records. Called after the loss, before any process acts."""
         self._next_offset = self.log.end
         self.losses += 1
         kept = [entry for entry in self.log.entries if self._counts(entry)]
+        self._lost |= {(clock, message.value) for clock, message in self.newest.items()}
         self.newest, self.installation, self._copies = {}, None, []
+        complete = False
         for entry in kept:
             message = entry.message
             assert message is not None
@@ -93,10 +98,13 @@ class LogJudge:
                 self.newest[clock] = message
             elif message.type == "installation":
                 self.installation = body(message)["installation"]
+            elif message.type == "snapshot-end":
+                complete = complete or body(message)["complete"]
         for name, judge in self._clocks.items():
             records = [one for entry in kept if (one := entry.message) is not None and clock_of(one) == name]
             newest = self.newest.get(name)
-            judge.log_lost(records, None if newest is None else body(newest))
+            wire = None if newest is None else body(newest)
+            judge.log_lost(records, wire, says_so=not complete and self.log.first_offset > 0)
 
     def _counts(self, entry: Entry) -> bool:
         transaction = entry.transaction
@@ -160,13 +168,16 @@ class LogJudge:
 
     def _judge_copy(self, offset: int, message: Message, writer: str) -> None:
         clock = clock_of(message)
-        if clock is None or clock not in self.newest:
-            raise Violation(f"snapshot: {writer} copied a record of {message.key!r}, of which the log has none")
-        if message.value != self.newest[clock].value:
-            raise Violation(f"snapshot: {writer} copied another record of {clock} than the newest")
+        witness = self.witnesses.get(writer)
+        newest = None if clock is None else self.newest.get(clock)
+        if clock is None or newest is None or message.value != newest.value:
+            judge = self._clocks.get(clock or "")
+            read_before = judge is not None and witness is not None and judge.log_lost_at > witness.fenced_at
+            if clock is None or judge is None or not read_before or (clock, message.value) not in self._lost:
+                raise Violation(f"snapshot: {writer} copied another record of {message.key!r} than the newest")
+            judge.restore(body(message))
         self.newest[clock] = message
         self._copies.append(offset)
-        witness = self.witnesses.get(writer)
         if witness is not None and clock not in witness.specs:
             self.sometimes.took(Path.SNAPSHOT_OF_REMOVED_CLOCK)
 

@@ -86,8 +86,10 @@ class StoreWatch:
         """Another replica is alive, announced itself just now, and has another configuration."""
         since_ms = self._environment.scheduler.now_ms - ANNOUNCED_MS
         return any(
-            announced_ms > since_ms and digests.get(clock, digest) != digest
-            for announced_ms, digests in self._log.announced.values()
+            announced_ms > since_ms
+            and digests.get(clock, digest) != digest
+            and self._environment.scheduler.alive(name)
+            for name, (announced_ms, digests) in self._log.announced.items()
         )
 
     def _announce(self, call: Call, args: Args) -> Any:
@@ -179,8 +181,8 @@ class StoreWatch:
 
     def _check_committed(self, clock: ClockJudge, roster: Any, parameters: Any) -> None:
         """A roster must be in the log before it goes to the store."""
-        if clock.log_lost_at > self._witness.fenced_at:
-            return  # this leader knows more than the log
+        if clock.log_lost_at > self._witness.fenced_at or clock.log_group is None:
+            return  # this leader knows more than the log; without a record, the clock holds until `init`
         for topic, metadata in roster.topics.items():
             known = clock.log_topics.get(topic)
             if known is None or known[0] != metadata.id or known[1] < metadata.partitions:
@@ -189,7 +191,7 @@ class StoreWatch:
                     f"store, the log has {known}"
                 )
         group = None if parameters is None else parameters.group
-        if group != clock.log_group:
+        if group not in (None, clock.log_group):
             raise Violation(
                 f"uncommitted: {self._witness.name} writes a roster of group {group} of {clock.name}, the log has "
                 f"{clock.log_group}"

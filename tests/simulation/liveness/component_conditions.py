@@ -108,8 +108,8 @@ def log_lost(context: FaultContext) -> Expectation:
     context.judge.log_lost(number)
     if lost == 1 and log.first_offset == log.end > 0 and context.rng.random() < 0.5:
         lose_store(context)  # the log itself shows that it had records
-    if context.rng.random() < 0.7:
-        restart(context)
+    if lost == 1 or context.rng.random() < 0.7:
+        restart(context)  # old records that are deleted do not concern a leader that has read them
     return holds(concerned, "ticklog_truncated", end=lambda: None)
 
 

@@ -113,7 +113,8 @@ def partition_forgotten(context: FaultContext) -> Expectation:
 
     context.scheduler.later(1.0, forget)
     named = {clock: {(partition.topic, partition.number)}}
-    return holds((clock,), "partition_behind", "partition_unreported", end=end, partitions=named, word="early")
+    reasons = ("partition_behind", "partition_unreported", "reports_rejected")  # its last record may be a rejected one
+    return holds((clock,), *reasons, end=end, partitions=named, word="early")
 
 
 def roster_rolled_back(context: FaultContext) -> Expectation:
@@ -216,6 +217,7 @@ def group_changed(context: FaultContext) -> Expectation:
     return holds(
         (clock,),
         "partition_unreported",
+        "reports_rejected",  # the old group's
         end=lambda: bring_consumers_back(context),
         partitions=named,
         word="early",

@@ -249,11 +249,7 @@ class Consumer:
 
     def _observe(self, partition: Partition, record: TopicRecord, key: bytes) -> None:
         kind = _CREATE_TIME if key == CREATED else _LOG_APPEND_TIME
-        reporter = self._reporters[partition.topic]
-        if hasattr(reporter, "observe_message"):
-            reporter.observe_message(_Message(partition, record.timestamp_ms, kind))
-        else:
-            reporter.observe(partition.number, record.timestamp_ms)
+        self._reporters[partition.topic].observe_message(_Message(partition, record.timestamp_ms, kind))
 
 
 class _TopicPartition:

@@ -16,6 +16,7 @@ from clocksvc.errors import MetadataUnavailable, StoreUnavailable
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds, TickLog
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
+from tests.faulty.commits import TornTransaction
 from tests.faulty.tick_log import FaultyLog
 from tests.faulty.topics import FaultyTopics
 from tests.simulation.world.scheduler import Scheduler
@@ -179,6 +180,7 @@ class InterceptedLog:
     ) -> None:
         self._scheduler, self._log, self._link = scheduler, log, link
         self._fenced, self._began = fenced, began
+        self._is_new = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
@@ -203,15 +205,22 @@ class InterceptedLog:
         elif self.unavailable:
             self._scheduler.wait(self._scheduler.rng.uniform(0.1, 1.5))
 
+    @property
+    def torn(self) -> list[TornTransaction]:
+        """Only a previous transaction of the same producer can end one, so its first one can't be torn."""
+        return [] if self._is_new else self._log.torn
+
     def fence(self) -> int:
         """Note which process may write from now on."""
         epoch = self._log.fence()
+        self._is_new = True
         self._fenced()
         return epoch
 
     def begin_own(self, messages: Any) -> None:
         """Note which process began the transaction."""
         self._log.begin_own(messages)
+        self._is_new = False
         self._began(self._log)
 
     def as_log(self) -> FaultyLog:
