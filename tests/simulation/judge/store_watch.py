@@ -86,9 +86,7 @@ class StoreWatch:
         """Another replica is alive, announced itself just now, and has another configuration."""
         since_ms = self._environment.scheduler.now_ms - ANNOUNCED_MS
         return any(
-            announced_ms > since_ms
-            and digests.get(clock, digest) != digest
-            and self._environment.scheduler.alive(name)
+            announced_ms > since_ms and digests.get(clock, digest) != digest and self._environment.scheduler.alive(name)
             for name, (announced_ms, digests) in self._log.announced.items()
         )
 
