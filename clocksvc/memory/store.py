@@ -149,7 +149,6 @@ class MemoryStore:
     def begin(self, token: str, base_ms: int | None, *, restoring: bool) -> None:
         with self._leading(token) as clock:
             clock.begin(base_ms, restoring=restoring)
-            clock.boundary_crossed_at_ms = None
             self._update_crossing(clock)
             self._access.add_notice(self._clock)
 

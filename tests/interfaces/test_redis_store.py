@@ -28,6 +28,7 @@ from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.keys import CLOCK_KEYS, LOG_KEYS, clock_key, log_key
 from clocksvc.redis.leases import RedisLeases
+from clocksvc.redis.notices import open_notices
 from clocksvc.redis.store import RedisStore, open_redis_store
 from clocksvc.redis_url import parse_redis_url
 from tests.interfaces.store_examples import (
@@ -49,6 +50,7 @@ from tests.interfaces.store_examples import (
     tick,
 )
 from tests.interfaces.store_implementations import RedisStoreImplementation
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -344,6 +346,21 @@ def test_a_cluster_that_is_down_fails_when_it_is_used(own: ValkeyServer) -> None
     with pytest.raises(StoreUnavailable):
         store.snapshot()
     store.close()
+    connection.close()
+
+
+def test_notices_may_be_missed_while_the_server_hangs(own: ValkeyServer, own_store: Store, admin: Redis) -> None:
+    """After an error, the first read that succeeds returns None, although the server has lost nothing."""
+    connection = RedisConnection(parse_redis_url(own.url))
+    reader = open_notices(connection, "clocksvc", [CLOCK])
+    assert (reader.read(0), reader.read(0)) == (None, [])
+    admin.client_pause(2_500)
+
+    with pytest.raises(StoreUnavailable, match="in time"):
+        reader.read(0)
+
+    eventually(lambda: own_store.now_ms() > 0, what="the server to answer again")
+    assert (reader.read(0), reader.read(0)) == (None, [])
     connection.close()
 
 

@@ -274,6 +274,10 @@ def test_staging_from_the_beginning_discards_earlier_ticks(store: Store, leases:
     store.stage(TOKEN, chain(0, 5, None), first=True)
     store.begin(TOKEN, BASE + 5 * MINUTE, restoring=True)
     assert not store.finish_restoring(TOKEN)
+    store.stage(TOKEN, [], first=True)
+    store.begin(TOKEN, BASE + 5 * MINUTE, restoring=True)
+    assert not store.finish_restoring(TOKEN)
+    assert store.bounds().restoring
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 redis.call('HSET', KEYS[2], 'stream', 1)
-redis.call('HDEL', KEYS[2], 'base_ms', 'restoring', 'staged_count', 'boundary_crossed_at_ms')
+redis.call('HDEL', KEYS[2], 'base_ms', 'restoring', 'staged_count')
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[2], 'base_ms', ARGV[3])
 end
