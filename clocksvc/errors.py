@@ -10,8 +10,7 @@ ClocksvcError
 │   ├── CheckpointsUnavailable
 │   ├── TaskQueueUnavailable
 │   └── ServiceUnavailable    the HTTP service does not answer its client
-├── LeaseLost                 another process has the lease of this clock
-├── StoreLost                 the store has lost what the leader wrote
+├── LeaseLost                 another process has the lease of the log
 ├── StoreMismatch             the store belongs to another Kafka cluster, or has another format
 ├── ChainBroken               a tick does not follow the last tick in the store
 ├── Fenced                    a newer writer has fenced this one
@@ -87,11 +86,7 @@ class ServiceUnavailable(Unavailable):
 
 
 class LeaseLost(ClocksvcError):
-    """Another process has the lease of this clock."""
-
-
-class StoreLost(ClocksvcError):
-    """The store has lost what the leader wrote."""
+    """Another process has the lease of this log."""
 
 
 class StoreMismatch(ClocksvcError):

@@ -20,11 +20,10 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from clocksvc.errors import ChainBroken, ClocksvcError, LeaseLost, StoreLost, StoreMismatch, StoreUnavailable
+from clocksvc.errors import ChainBroken, ClocksvcError, LeaseLost, StoreMismatch, StoreUnavailable
 
 _SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
     "LEASELOST": LeaseLost,
-    "STORELOST": StoreLost,
     "STOREMISMATCH": StoreMismatch,
     "CHAINBROKEN": ChainBroken,
 }
