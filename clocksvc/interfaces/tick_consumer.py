@@ -23,6 +23,17 @@ class TickWithOffset(NamedTuple):
     tick: Tick
 
 
+class LastTick(NamedTuple):
+    """The last tick of a clock, when its log was read up to offset `end`.
+
+    Attributes:
+        at_ms: the time of the tick, or the time that `clocksvc init` set. None before the clock's first tick.
+    """
+
+    at_ms: int | None
+    end: int
+
+
 class TickConsumer(Protocol):
     """The membership of one process in a dispatcher's group. Only one thread may use it."""
 
@@ -30,8 +41,8 @@ class TickConsumer(Protocol):
     def assignment_epoch(self) -> int | None:
         """A number that differs for each assignment of this process; None while it has no assignment."""
 
-    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
-        """Return the last tick in the clock's log, or the time that `clocksvc init` set; None before the first tick.
+    def last_tick(self, keep_alive: KeepAlive) -> LastTick:
+        """Return the last tick in the clock's log.
 
         Raises:
             Unavailable, OpenTransaction: the tick log can't be read now, or has lost the clock's records.
@@ -75,13 +86,13 @@ def _no_keep_alive() -> None:
     return None
 
 
-def read_last_tick_ms(log: TickLog, clock: str, keep_alive: KeepAlive) -> int | None:
-    """Return the last tick of a clock from its log: see `TickConsumer.last_tick_ms`."""
+def read_last_tick(log: TickLog, clock: str, keep_alive: KeepAlive) -> LastTick:
+    """Return the last tick of a clock from its log: see `TickConsumer.last_tick`."""
     first, end = log.bounds(keep_alive)
     state = read_log_state(first, end, lambda start, upto: log.read(start, upto, keep_alive))
     newest = state.newest.get(clock)
     if newest is not None:
-        return decode_message(newest).state.last_tick_ms
+        return LastTick(decode_message(newest).state.last_tick_ms, end)
     if not state.complete:
         raise TickLogUnavailable(f"the tick log has lost records, and contains none of clock {clock!r}")
-    return None
+    return LastTick(None, end)

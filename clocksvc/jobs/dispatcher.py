@@ -193,27 +193,29 @@ class TaskDispatcher:
     def _start_assignment(self, epoch: int) -> _Assignment:
         """Fence other processes, read the checkpoint, and register new or changed schedules."""
         known = self._checkpoints.acquire(_no_keep_alive)
-        last_ms = self._consumer.last_tick_ms(_no_keep_alive)
+        last = self._consumer.last_tick(_no_keep_alive)
         checkpoint = known.get(OWN_KEY)
         names = {schedule.name for schedule in self._schedules}
         changes: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in names}
-        if not known and last_ms is not None:
-            checkpoint = changes[OWN_KEY] = Checkpoint(last_ms)
+        if not known and last.at_ms is not None:
+            checkpoint = changes[OWN_KEY] = Checkpoint(last.at_ms)
         since_ms = {}
         for schedule in self._schedules:
             fingerprint = schedule.recurrence.fingerprint()
             registered = known.get(schedule.name)
             if registered is None or registered.fingerprint != fingerprint:
                 # A schedule that is new or has new due times can only be due after the clock's current time.
-                registered = changes[schedule.name] = Checkpoint(last_ms or 0, fingerprint=fingerprint)
+                registered = changes[schedule.name] = Checkpoint(last.at_ms or 0, fingerprint=fingerprint)
             since_ms[schedule.name] = registered.at_ms
         if changes:
             self._checkpoints.commit(changes, _no_keep_alive)
-        assignment = _Assignment(epoch, since_ms, checkpoint, last_ms or 0)
-        if checkpoint is None:
-            self._seek(assignment, _Start.BEGINNING)
-        else:
+        assignment = _Assignment(epoch, since_ms, checkpoint, last.at_ms or 0)
+        if checkpoint is not None:
             self._seek(assignment, _Start.TIME if checkpoint.offset is None else _Start.OFFSET)
+        elif last.at_ms is None:
+            self._consumer.seek(Checkpoint(0, last.end))  # the clock's first tick will be there, or later
+        else:
+            self._seek(assignment, _Start.BEGINNING)
         logger.info("dispatching", extra=self._extra(after_ms=assignment.at_ms, changed=sorted(changes)))
         self._observer.checkpoint(assignment.at_ms)
         return assignment

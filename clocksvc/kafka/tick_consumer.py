@@ -16,7 +16,7 @@ from clocksvc.clock.log_record import TICK, TYPE_HEADER, Message, decode_message
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import TickWithOffset, offset_before, read_last_tick_ms
+from clocksvc.interfaces.tick_consumer import LastTick, TickWithOffset, offset_before, read_last_tick
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
 
@@ -68,8 +68,8 @@ class KafkaTickConsumer:
     def assignment_epoch(self) -> int | None:
         return self._epoch
 
-    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
-        return read_last_tick_ms(self._log, self._clock, keep_alive)
+    def last_tick(self, keep_alive: KeepAlive) -> LastTick:
+        return read_last_tick(self._log, self._clock, keep_alive)
 
     def seek(self, after: Checkpoint | None) -> None:
         if after is None:
@@ -119,8 +119,10 @@ class KafkaTickConsumer:
 
     def _decode(self, polled: KafkaMessage) -> TickWithOffset | None:
         """Return a tick of the clock; None for another record."""
+        if polled.key() != self._clock.encode():
+            return None
         headers = cast("list[tuple[str, bytes | None]]", polled.headers() or [])
-        if polled.key() != self._clock.encode() or (TYPE_HEADER, TICK.encode()) not in headers:
+        if (TYPE_HEADER, TICK.encode()) not in headers:
             return None
         tick = decode_message(Message(polled.key(), polled.value(), TICK)).tick
         return None if tick is None else TickWithOffset(cast(int, polled.offset()), tick)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.log_record import TICK, LogEntry, decode_message
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import TickWithOffset, offset_before, read_last_tick_ms
+from clocksvc.interfaces.tick_consumer import LastTick, TickWithOffset, offset_before, read_last_tick
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 
@@ -57,8 +57,8 @@ class MemoryTickConsumer:
     def assignment_epoch(self) -> int | None:
         return self._epoch
 
-    def last_tick_ms(self, keep_alive: KeepAlive) -> int | None:
-        return read_last_tick_ms(self._log, self._group.clock, keep_alive)
+    def last_tick(self, keep_alive: KeepAlive) -> LastTick:
+        return read_last_tick(self._log, self._group.clock, keep_alive)
 
     def seek(self, after: Checkpoint | None) -> None:
         low, high = self._group.log.first_offset, self._group.log.end

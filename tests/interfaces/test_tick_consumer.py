@@ -250,9 +250,9 @@ def test_the_assignment_passes_on_when_a_consumer_leaves(made: Installation) -> 
 
 def test_the_last_tick_is_known_without_an_assignment(made: Installation) -> None:
     """Also if `init` set it."""
-    assert made.subscribe().last_tick_ms(KeepAliveCounter()) == 3 * MINUTE_MS
+    assert made.subscribe().last_tick(KeepAliveCounter()).at_ms == 3 * MINUTE_MS
     made.log.commit([encode_message(control(9)), encode_message(tick(11, OTHER))])
-    assert made.subscribe().last_tick_ms(KeepAliveCounter()) == 9 * MINUTE_MS
+    assert made.subscribe().last_tick(KeepAliveCounter()).at_ms == 9 * MINUTE_MS
 
 
 def test_the_last_tick_is_known_from_a_snapshot() -> None:
@@ -262,7 +262,7 @@ def test_the_last_tick_is_known_from_a_snapshot() -> None:
     end = made.log.end
     made.log.commit(snapshot_messages("clocksvc", {CLOCK: encode_message(control(9))}, end, complete=True))
     made.log.truncate_before(end)
-    assert made.subscribe().last_tick_ms(KeepAliveCounter()) == 9 * MINUTE_MS
+    assert made.subscribe().last_tick(KeepAliveCounter()).at_ms == 9 * MINUTE_MS
 
 
 def test_a_clock_without_records_has_no_last_tick() -> None:
@@ -270,11 +270,11 @@ def test_a_clock_without_records_has_no_last_tick() -> None:
     log = FaultyLog(shape=TickLogTopic("clocksvc-ticks"))
     log.commit([encode_message(tick(1, OTHER)), encode_message(tick(2, OTHER))])
     one = FaultyTickConsumer(MemoryGroup(log, CLOCK), log)
-    assert one.last_tick_ms(KeepAliveCounter()) is None
+    assert one.last_tick(KeepAliveCounter()) == (None, 3)
     log.truncate_before(1)
 
     with pytest.raises(TickLogUnavailable, match=f"has lost records, and contains none of clock '{CLOCK}'"):
-        one.last_tick_ms(KeepAliveCounter())
+        one.last_tick(KeepAliveCounter())
 
 
 # Only with Kafka

@@ -1,14 +1,17 @@
 """TaskDispatcher: no task is sent early or lost, and a task that is sent twice has the same id."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from clocksvc.clock.log_record import LogEntry, Message
 from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.memory.checkpoints import ClockDispatcher
 from tests.faulty.commits import CommitFault
+from tests.faulty.tick_consumer import FaultyTickConsumer
 from tests.unit.jobs.dispatcher_fixture import START_MIN, DispatcherFixture
 from tests.unit.jobs.test_due_tasks import MINUTE, At
 
@@ -211,6 +214,27 @@ def test_a_dispatcher_waits_for_the_first_tick() -> None:
     fixture.run(dispatcher)
 
     assert fixture.queue.due("each") == [7]
+
+
+def test_a_new_clock_does_not_read_other_clocks_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that other clocks share can have millions of records before the clock's first tick."""
+    fixture = DispatcherFixture()
+    fixture.log.commit([Message(b"other", b"{}", "tick")] * 10)
+    reads: list[int] = []
+    read = FaultyTickConsumer._read
+
+    def recorded(consumer: FaultyTickConsumer, start: int) -> Sequence[LogEntry]:
+        reads.append(start)
+        return read(consumer, start)
+
+    monkeypatch.setattr(FaultyTickConsumer, "_read", recorded)
+    dispatcher = fixture.dispatcher([EACH])
+    fixture.run(dispatcher)
+    fixture.tick(7)
+    fixture.run(dispatcher)
+
+    assert fixture.queue.due("each") == [7]
+    assert min(reads) == 11
 
 
 def test_a_crash_before_the_first_checkpoint_loses_no_tick() -> None:
