@@ -147,8 +147,8 @@ class Leader:
         term = self._term
         if term is None:
             raise LeaseLost
+        self._lease.check_progress()  # first: without the store, the next call raises
         self._lease.announce()
-        self._lease.check_progress()
         result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
         self._lease.record_progress()
         self._last_error = None

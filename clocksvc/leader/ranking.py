@@ -19,13 +19,13 @@ HAND_OVER_AFTER_MS = 10_000
 def claim_delay_s(log: int, replica: str, announcements: Collection[Announcement], expired_holder: str | None) -> float:
     """Return how long a replica waits before it acquires a lease that is free.
 
-    Ready replicas come first. The replica whose lease expired without a release is left out, so the others don't wait
-    for it. A replica that is not ready itself waits for all ready ones.
+    Ready replicas come first, then replicas that are not ready. The replica whose lease expired without a release is
+    the last one, so no other replica waits for it.
     """
-    present = [one for one in announcements if one.replica != expired_holder or one.replica == replica]
-    ready = [one for one in present if one.ready_ms is not None and one.replica != expired_holder]
-    others = [one for one in present if one not in ready]
-    order = [one.replica for one in (*_ranked(log, ready), *_ranked(log, others))]
+    expired = [one for one in announcements if one.replica == expired_holder]
+    ready = [one for one in announcements if one.ready_ms is not None and one not in expired]
+    others = [one for one in announcements if one.ready_ms is None and one not in expired]
+    order = [one.replica for one in (*_ranked(log, ready), *_ranked(log, others), *expired)]
     return RANK_DELAY_S * (order.index(replica) if replica in order else len(order))
 
 

@@ -62,10 +62,6 @@ def apply_requests(
     now_ms = min(store_now_ms, leader_now_ms)
     for request in requests:
         try:
-            if not clock.in_log and not batch.sets_first_tick and request.kind != RequestKind.INIT:
-                # A record would say that the clock never ticked.
-                wanted = "wanted clocksvc init first: the tick log has lost the records of this clock"
-                raise InvalidValue("kind", str(request.kind), wanted)
             after = _apply(clock, batch.state, request, now_ms)
         except InvalidValue as error:
             batch.results[request.id] = _rejection(error)
