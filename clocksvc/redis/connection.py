@@ -1,6 +1,6 @@
 """A client of one Redis, created on first use.
 
-If Redis does not answer, a call fails within two to three seconds.
+If Redis does not answer, a call fails within two to three seconds; within five seconds if it must wait for its turn.
 """
 
 import threading

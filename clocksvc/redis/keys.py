@@ -87,7 +87,7 @@ CLOCK_KEYS = (
         "state",
         "hash",
         False,
-        "stays; at most 22 fields",
+        "stays; at most 21 fields",
         "leader; reports write boundary_crossed_at_ms, unknown_seen_ms and create_time_seen_ms",
         "identity (cluster_id, format), parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), roster_group, generation, excluded_count, "

@@ -299,8 +299,8 @@ def test_reports_do_not_need_a_leader(store: Store, leases: Leases) -> None:
     assert raw(store, ORDERS_0) == BASE
 
 
-def test_wake_up_ends_a_wait_and_is_used_up_by_it(leases: Leases) -> None:
-    """However often the leader was called, it is woken once."""
+def test_a_notification_ends_one_wait(leases: Leases) -> None:
+    """Several notifications before the wait count once."""
     leases.notify()
     leases.notify()
 
@@ -309,13 +309,13 @@ def test_wake_up_ends_a_wait_and_is_used_up_by_it(leases: Leases) -> None:
     assert not leases.wait_for_notification(0.05)
 
 
-def test_wake_up_reaches_a_leader_that_waits(leases: Leases) -> None:
+def test_a_notification_ends_a_wait_that_has_begun(leases: Leases) -> None:
     """A wait that has begun ends with the call."""
-    woken: list[bool] = []
-    thread = Thread(target=lambda: woken.append(leases.wait_for_notification(30.0)))
+    notified: list[bool] = []
+    thread = Thread(target=lambda: notified.append(leases.wait_for_notification(30.0)))
     thread.start()
     thread.join(0.05)
     leases.notify()
     thread.join(10.0)
 
-    assert woken == [True]
+    assert notified == [True]

@@ -18,6 +18,8 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.servers
 
 WAIT_S = 1.5
+OTHER_TESTS = 30
+"""Connections of other tests to the shared server."""
 
 
 @pytest.fixture(params=["redis", "cluster"])
@@ -37,7 +39,8 @@ def errors(waits: Iterable[Future[Any]]) -> list[str]:
 @pytest.mark.parametrize("clocks", [60, 2_000])
 def test_many_clocks_are_served_at_a_healthy_redis(connection: RedisConnection, key_prefix: str, clocks: int) -> None:
     """The process leads all logs and waits for their notifications, follows the notices of all clocks, and at the same
-    time a thread for each clock calls the store: each call and each wait is served."""
+    time a thread for each clock calls the store: each call and each wait is served, with a bounded number of
+    connections."""
     server = RedisStoreServer(connection, key_prefix)
     names = [f"clock-{number}" for number in range(clocks)]
     server.store(names[0]).now_ms()  # an unreachable Redis is another failure
@@ -54,7 +57,9 @@ def test_many_clocks_are_served_at_a_healthy_redis(connection: RedisConnection, 
         waits.append(threads.submit(run, server.notices(names).read, WAIT_S))
         waits += [threads.submit(run, server.store(name).snapshot) for name in names]
 
+    client: Any = connection.client()
     assert errors(waits) == []
+    assert client.info("clients")["connected_clients"] <= MAX_CALLS + 2 * LOGS + OTHER_TESTS
 
 
 def test_blocked_waits_leave_all_calls_to_others(connection: RedisConnection, key_prefix: str) -> None:

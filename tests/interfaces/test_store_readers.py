@@ -61,7 +61,7 @@ def test_slowest_are_the_ten_lowest(store: Store, leases: Leases) -> None:
 
 
 def test_a_page_carries_what_is_known_of_each_partition(store: Store, leases: Leases) -> None:
-    """Timestamp, when it was reported, whether it is excluded, and why its newest report was refused."""
+    """Timestamp, when it was reported, whether it is excluded, and why its newest report was rejected."""
     lead(store, leases, Roster(ROSTER.topics, frozenset({ORDERS_1})))
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 1), (PAYMENTS_0, -1))
 

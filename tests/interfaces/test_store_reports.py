@@ -1,4 +1,4 @@
-"""The store, reports: a maximum for each partition, refusals for each alone, and when the leader is woken."""
+"""The store, reports: a maximum for each partition, rejections for each alone, and when the leader is notified."""
 
 import threading
 
@@ -76,7 +76,7 @@ def test_many_partitions_in_one_report(store: Store, leases: Leases) -> None:
 
 
 def test_partition_off_the_roster_is_unknown(store: Store, leases: Leases) -> None:
-    """It is not kept; the leader learns when it was seen and is woken, so that it reads the metadata."""
+    """It is not kept; the leader learns when it was seen and is notified, so that it reads the metadata."""
     lead(store, leases)
     before_ms = store.now_ms()
     stranger = Partition("orders", 2)
@@ -97,7 +97,7 @@ def test_nothing_unknown_was_seen(store: Store, leases: Leases) -> None:
 
 @pytest.mark.parametrize("bad", ["negative", "ahead"])
 def test_refused_number_is_forgotten(store: Store, bad: str, leases: Leases) -> None:
-    """A bad timestamp is refused for its partition alone, shown, and gone with the next good one."""
+    """A bad timestamp is rejected for its partition alone, shown, and gone with the next good one."""
     lead(store, leases)
     bad_ms, outcome = (-1, NO_TIMESTAMP) if bad == "negative" else (store.now_ms() + MINUTE + 20_000, TOO_FAR_AHEAD)
     send(store, (ORDERS_0, BASE))
@@ -166,7 +166,7 @@ def test_without_bounds_all_is_unknown(store: Store, leases: Leases) -> None:
 
 
 def test_answer_carries_bounds_and_global_clock(store: Store, leases: Leases) -> None:
-    """With its first answer a reporter learns all that it needs; also from an empty report, and when refused."""
+    """With its first answer a reporter learns all that it needs; also from an empty report, and when rejected."""
     lead(store, leases, SINGLE)
     assert (answer(store).parameters, answer(store).last_tick_ms) == (BOUNDS, None)
     store.publish(TOKEN, [tick(0, None)])
@@ -231,7 +231,7 @@ def test_distant_format_is_refused(store: Store, written: int, leases: Leases) -
     assert raw(store, ORDERS_0) is None
 
 
-def test_first_boundary_wakes_the_leader_once_all_are_known(store: Store, leases: Leases) -> None:
+def test_first_boundary_notifies_the_leader_once_all_are_known(store: Store, leases: Leases) -> None:
     """Before the first tick: not while a partition is unknown, then as soon as none is."""
     lead(store, leases)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
@@ -258,7 +258,7 @@ def test_out_of_orderness_is_subtracted_before_a_boundary_is_crossed(store: Stor
 
 
 def test_crossing_is_noted_once_until_it_is_published(store: Store, leases: Leases) -> None:
-    """Further reports neither move the time of the crossing nor wake again; the tick's publication ends it."""
+    """Further reports neither move the time of the crossing nor notify again; the tick's publication ends it."""
     lead(store, leases, SINGLE)
     store.publish(TOKEN, [tick(0, None)])
     send(store, (ORDERS_0, BASE + MINUTE + 10_000))
@@ -273,7 +273,7 @@ def test_crossing_is_noted_once_until_it_is_published(store: Store, leases: Leas
     assert not leases.wait_for_notification(0)
 
 
-def test_boundary_that_waits_behind_a_published_one_wakes_again(store: Store, leases: Leases) -> None:
+def test_a_boundary_after_a_published_one_notifies_again(store: Store, leases: Leases) -> None:
     """A report between minimum and publication must not be slept over."""
     lead(store, leases, SINGLE)
     send(store, (ORDERS_0, BASE + 3 * MINUTE))

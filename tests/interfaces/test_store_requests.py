@@ -43,7 +43,7 @@ def seen(leases: Leases, token: str = TOKEN) -> tuple[Request, ...]:
     return progress(leases, token).requests
 
 
-def test_a_request_wakes_the_leader_and_is_handed_to_it(store: Store, leases: Leases) -> None:
+def test_a_request_notifies_the_leader_and_is_in_its_round(store: Store, leases: Leases) -> None:
     """With the minimum, no further question; again and again until it is answered."""
     lead(store, leases)
     while leases.wait_for_notification(0):
@@ -109,7 +109,7 @@ def test_an_answer_takes_the_requests_place(store: Store, leases: Leases) -> Non
 
 
 def test_only_the_leader_answers(store: Store, leases: Leases) -> None:
-    """Another's answer is refused, and the request stays."""
+    """Another's result is rejected, and the request stays."""
     lead(store, leases)
     store.submit_request(request(store))
 
