@@ -51,7 +51,8 @@ class RoundResult:
 
     Attributes:
         wait_s: the seconds until the next round, unless the store notifies the leader earlier.
-        holds: the hold of each clock that was evaluated, if it is visible to readers; else None.
+        holds: the hold of each clock that was evaluated, if it is visible to readers; None for a clock that ticks, or
+            whose hold is not visible.
         prepared: the clocks whose part of the store was written again. It may have lost the leader's status, too.
         reading: what the round read.
     """
@@ -314,6 +315,7 @@ class Round:
             clock.was_blocked = False
             latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
             self._observer.ticked(clock.spec.name, len(ticks), latency_s)
+            self._holds[clock.spec.name] = None
         if clock.prepared:
             clock.trouble.end(committed=bool(records))
 
