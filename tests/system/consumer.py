@@ -1,17 +1,18 @@
 """A user's consumer: it notes each record, commits, and reports, in this order. As a thread of the test, or a process:
 
-python -m tests.system.consumer BOOTSTRAP TOPIC GROUP URL CLOCK NOTES
+python -m tests.system.consumer BOOTSTRAP TOPIC GROUP URL CLOCK,CLOCK,… NOTES
 """
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from clocksvc import Reporter, is_heartbeat
 from tests.system.evidence import Note
@@ -20,16 +21,43 @@ from tests.system.installation import wall_ms
 _LEAVE_S = 30.0
 
 
+class Reporters:
+    """Reports to several clocks, as one Reporter to one of them."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = reporters
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for reporter in self._reporters:
+            reporter.on_assign(consumer, partitions)
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for reporter in self._reporters:
+            reporter.on_revoke(consumer, partitions)
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for reporter in self._reporters:
+            reporter.on_lost(consumer, partitions)
+
+    def observe_many(self, messages: list[Message]) -> None:
+        for reporter in self._reporters:
+            reporter.observe_many(messages)
+
+    def close(self) -> None:
+        for reporter in self._reporters:
+            reporter.close()
+
+
 def consume(
     settings: Mapping[str, str | int | bool],
     topic: str,
-    reporter: Reporter,
+    reporter: Reporter | Reporters,
     note: Callable[[list[Note]], object],
     stop: threading.Event,
 ) -> None:
     """Consume until `stop` is set. What could not be committed is committed and reported with the next records."""
     consumer = Consumer({"enable.auto.commit": False, "session.timeout.ms": 6000, "fetch.wait.max.ms": 50, **settings})
-    with reporter:
+    with closing(reporter):
         consumer.subscribe(
             [topic], on_assign=reporter.on_assign, on_revoke=reporter.on_revoke, on_lost=reporter.on_lost
         )
@@ -111,7 +139,7 @@ def _note(message: Message, now_ms: int) -> Note:
     return Note(partition, offset, message.timestamp()[1], now_ms, is_heartbeat(message))
 
 
-def main(bootstrap: str, topic: str, group: str, url: str, clock: str, notes: str) -> None:
+def main(bootstrap: str, topic: str, group: str, url: str, clocks: str, notes: str) -> None:
     """Consume until SIGTERM."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -126,7 +154,7 @@ def main(bootstrap: str, topic: str, group: str, url: str, clock: str, notes: st
         consume(
             settings,
             topic,
-            Reporter(url, clock, group=group, topic=topic),
+            Reporters([Reporter(url, clock, group=group, topic=topic) for clock in clocks.split(",")]),
             lambda made: book.write(b"".join(b"%d %d %d %d %d\n" % note for note in made)),
             stop,
         )

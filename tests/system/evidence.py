@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 
 class Note(NamedTuple):
@@ -55,9 +55,12 @@ def by_time(notes: Iterable[Note]) -> list[Note]:
     return sorted(notes, key=lambda note: note.wall_ms)
 
 
+LOGS = 16
+
+
 def partition_of(clock: str) -> int:
     """The partition of a clock in the tick log, as docs/reading-ticks.md describes it."""
-    return zlib.crc32(clock.encode()) % 16
+    return zlib.crc32(clock.encode()) % LOGS
 
 
 def read_tick_log(bootstrap: str, topic: str, clock: str) -> list[TickWithOffset]:
@@ -74,8 +77,24 @@ def read_controls(bootstrap: str, topic: str, clock: str) -> list[dict[str, Any]
     return [wire for kind, wire, _ in _records(bootstrap, topic, clock) if kind == b"control" and "requests" in wire]
 
 
+def read_snapshot_times(bootstrap: str, topic: str, log: int) -> list[int]:
+    """The broker's times of the snapshots in a log, in ms. The term of a leader begins with a snapshot."""
+    return [message.timestamp()[1] for message in _messages(bootstrap, topic, log) if _type(message) == b"snapshot-end"]
+
+
 def _records(bootstrap: str, topic: str, clock: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
     """A clock's committed records: type, JSON and the broker's time in ms."""
+    for message in _messages(bootstrap, topic, partition_of(clock)):
+        if message.key() == clock.encode():
+            yield _type(message), json.loads(message.value() or b"null"), message.timestamp()[1]
+
+
+def _type(message: Message) -> Any:
+    return dict(message.headers() or []).get("clocksvc-type")
+
+
+def _messages(bootstrap: str, topic: str, log: int) -> Iterator[Message]:
+    """The committed records of a log, up to its end."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -86,16 +105,13 @@ def _records(bootstrap: str, topic: str, clock: str) -> Iterator[tuple[Any, dict
             "enable.partition.eof": True,
         }
     )
-    consumer.assign([TopicPartition(topic, partition_of(clock), 0)])
+    consumer.assign([TopicPartition(topic, log, 0)])
     while True:
         message = consumer.poll(10.0)
         assert message is not None, "the end of the tick log did not come"
         if message.error() is not None:
             break
-        if message.key() != clock.encode():
-            continue
-        kind = dict(message.headers() or []).get("clocksvc-type")
-        yield kind, json.loads(message.value() or b"null"), message.timestamp()[1]
+        yield message
     consumer.close()
 
 

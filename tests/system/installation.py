@@ -128,11 +128,13 @@ class Installation:
         self.start_worker()
         self.start_beat()
 
-    def start_consumer(self, name: str, topic: str, group: str, clock: str) -> Path:
-        """Start a consumer process. Each start has a new file of notes: a killed process may leave half a line."""
+    def start_consumer(self, name: str, topic: str, group: str, *clocks: str) -> Path:
+        """Start a consumer process that reports to some clocks. Each start has a new file of notes: a killed one may
+        leave half a line."""
         notes = self.folder / f"{name}.{len(list(self.folder.glob(f'{name}.*.notes')))}.notes"
         notes.touch()
-        self.start(name, "tests.system.consumer", self.bootstrap, topic, group, self.report_url, clock, str(notes))
+        arguments = (self.bootstrap, topic, group, self.report_url, ",".join(clocks), str(notes))
+        self.start(name, "tests.system.consumer", *arguments)
         return notes
 
     def end(self, name: str, *, within: float = 20.0) -> int:
@@ -181,6 +183,13 @@ class Installation:
         assert answer.status_code == 200, answer.text
         state: dict[str, Any] = answer.json()
         return state
+
+    def states(self, replica: str | None = None) -> list[dict[str, Any]]:
+        """`GET /v1/clocks`: the states of all clocks."""
+        answer = http_client.get(f"{self._url(replica)}/v1/clocks", timeout=10)
+        assert answer.status_code == 200, answer.text
+        states: list[dict[str, Any]] = answer.json()["clocks"]
+        return states
 
     def leader(self, state: Mapping[str, Any]) -> str | None:
         """The replica that leads a clock, by a state of it; None if there is none, or it has ended."""

@@ -1,9 +1,11 @@
 """`make outages MINUTES=5`: faults of every kind in a real installation, and what the observers saw.
 
-First every kind of fault with one broker, then a cluster of three, where brokers that lead a tick log are killed.
+First every kind of fault with one broker, then a cluster of three, where brokers that lead a log are killed. With
+`--slices FILE`, each run adds its numbers to the file and prints the sum, so that a long test is made of short ones.
 """
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -13,8 +15,8 @@ from pathlib import Path
 
 from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS
 from tests.system.outages.rounds.goals import Goals, parse
-from tests.system.outages.rounds.report import Outcome, report
-from tests.system.outages.rounds.setups import one_broker, three_brokers
+from tests.system.outages.rounds.report import Outcome, describe, report, total
+from tests.system.outages.rounds.setups import CROWD_CLOCKS, one_broker, three_brokers
 
 KILLS_IN_CLUSTER = 10
 
@@ -29,6 +31,8 @@ def main() -> int:
         outcomes.append(_run_one_broker(options, _make(folder / "one")))
     if options.cluster_kills:
         outcomes.append(_run_three_brokers(options, _make(folder / "three")))
+    if options.slices:
+        print(f"\nall slices in {options.slices}:", *_add(outcomes, options.slices), sep="\n", flush=True)
     wrong = [text for outcome in outcomes for text in outcome.wrong()]
     if wrong:
         print(f"\n{len(wrong)} errors, see {folder}:", *wrong[:50], sep="\n  ")
@@ -51,6 +55,8 @@ def _options() -> argparse.Namespace:
         "--cluster-kills", type=int, default=KILLS_IN_CLUSTER, help="brokers to kill in the cluster; 0: no cluster"
     )
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs in any case")
+    parser.add_argument("--slices", type=Path, help="add the numbers to this file, and print the sum")
+    parser.add_argument("--crowd", type=int, default=CROWD_CLOCKS, help="how many clocks besides the steady one")
     parser.add_argument("--partitions", type=int, default=32)
     parser.add_argument("--consumers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
@@ -70,6 +76,7 @@ def _run_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
         partitions=options.partitions,
         consumers=options.consumers,
         kinds=kinds,
+        crowd=options.crowd,
     )
     print(report(outcome), flush=True)
     return outcome
@@ -77,9 +84,17 @@ def _run_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
 
 def _run_three_brokers(options: argparse.Namespace, folder: Path) -> Outcome:
     goals = Goals(IN_CLUSTER, {"kill-leading-broker": options.cluster_kills})
-    outcome = three_brokers(folder, options.seed, _enough(0.0), goals, _progress)
+    outcome = three_brokers(folder, options.seed, _enough(0.0), goals, _progress, crowd=options.crowd)
     print(report(outcome), flush=True)
     return outcome
+
+
+def _add(outcomes: list[Outcome], slices: Path) -> list[str]:
+    """Add the numbers of these rounds to a file; the lines that describe all rounds in it."""
+    with slices.open("a") as file:
+        file.writelines(f"{json.dumps(outcome.numbers())}\n" for outcome in outcomes)
+    rounds = [json.loads(line) for line in slices.read_text().splitlines()]
+    return [f"{len(rounds)} rounds", *describe(total(rounds))]
 
 
 def _enough(minutes: float) -> Callable[[Goals], bool]:

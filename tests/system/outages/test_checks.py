@@ -1,13 +1,16 @@
 """The checks of outages find each error that is planted in a clean run."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.system.evidence import Note, TickWithOffset, read_notes
+from tests.system.evidence import LOGS, Note, TickWithOffset, partition_of, read_notes
 from tests.system.outages.rounds.checks import Findings, check
 from tests.system.outages.rounds.delays import amid_commits, stalls, takeovers
 from tests.system.outages.rounds.goals import Goals, parse
+from tests.system.outages.rounds.observed_clock import Plan
+from tests.system.outages.rounds.report import ERRORS, describe, total
 from tests.system.outages.rounds.supervised_installation import Fault
 
 pytestmark = pytest.mark.core
@@ -97,14 +100,46 @@ def test_a_stall_counts_from_its_fault() -> None:
     assert stalls(faults, [10.0, 11.0, 17.0, 18.0]) == {"one": [5.5], "two": [4.5], "last": [float("inf")]}
 
 
-def test_a_takeover_is_measured_where_nothing_else_happened() -> None:
-    """From the last tick to the next, by the broker's time; not if a second fault came, or the clock did not run."""
+def test_a_takeover_is_measured_for_each_log_of_the_victim() -> None:
+    """Until the next leader's first snapshot, by the broker's time; not for a log that waited for another fault."""
+    snapshots = {1: [1_000, 6_300], 2: [900, 7_000], 3: [5_000]}
+    kill = Fault("kill", 0, 3_500, frozenset({1, 2}))
+
+    assert takeovers([kill], snapshots, "kill") == [{1: 2.8, 2: 3.5}]
+    assert takeovers([kill, Fault("flush", 0, 6_500)], snapshots, "kill") == [{1: 2.8}]
+    assert takeovers([kill], snapshots, "flush") == []
+    assert takeovers([Fault("kill", 0, 3_500)], snapshots, "kill") == []
+
+
+def test_a_broker_is_killed_amid_a_commit() -> None:
+    """A tick was written shortly before."""
     log = [tick(at_s) for at_s in (1, 2, 3, 7, 8)]
 
-    assert takeovers([Fault("kill", 0, 3_500)], log, "kill") == [4.0]
-    assert takeovers([Fault("kill", 0, 3_500), Fault("flush", 0, 5_000)], log, "kill") == []
-    assert takeovers([Fault("kill", 0, 6_500)], log, "kill") == []
     assert amid_commits([Fault("kill", 0, 3_200), Fault("kill", 0, 3_500)], log, "kill", 250) == 1
+
+
+@pytest.mark.parametrize("clocks", [1, 16, 39])
+def test_clocks_are_distributed_over_all_logs(clocks: int) -> None:
+    """As evenly as possible; one clock has the name of its plan."""
+    names = list(Plan("crowd", 4, 1, clocks=clocks).names())
+    used = Counter(partition_of(name) for name in names)
+
+    assert len(set(names)) == clocks
+    assert len(used) == min(clocks, LOGS)
+    assert max(used.values()) == -(-clocks // LOGS)
+
+
+def test_the_numbers_of_slices_are_added() -> None:
+    """Counts are summed, and delays are put together."""
+    one = {"faults": {"flush": 2}, "stalled": {"flush": [1.0]}, "takeover": {"kill-leader": [[3.0, 3.5]]}, "clocks": 40}
+    one |= dict.fromkeys(("ticks", "streamed", "records", "stuck", "amid_commits", *ERRORS), 1)
+
+    lines = list(describe(total([one, {**one, "stalled": {"flush": [4.0]}}])))
+
+    assert "flush                        4       2.5 s       4.0 s" in lines
+    assert "kill-leader: a log led again, 4 times: p50 3.2 s, longest 3.5 s" in lines
+    assert "kill-leader: all logs of the replica, 2 times: p50 3.5 s, longest 3.5 s" in lines
+    assert lines[-1] == "lost 2, twice 2, early 2, backwards 2, stuck 2"
 
 
 def test_goals_name_what_is_left() -> None:

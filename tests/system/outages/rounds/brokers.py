@@ -56,10 +56,10 @@ class Cluster:
     def bootstrap(self) -> str:
         return ",".join(node.bootstrap for node in self.nodes.values())
 
-    def leader_of(self, topic: str) -> int | None:
-        """The node that leads a topic's first partition; None while there is none."""
+    def leader_of(self, topic: str, partition: int) -> int | None:
+        """The node that leads a partition; None while there is none."""
         listed = self._topics().get(topic)
-        leader = -1 if listed is None else listed.partitions[0].leader
+        leader = -1 if listed is None else listed.partitions[partition].leader
         return leader if leader in self.nodes else None
 
     def in_sync(self) -> bool:

@@ -25,12 +25,13 @@ class Findings:
         return [*self.lost, *self.twice, *self.early, *self.backwards]
 
 
-def check_clock(bootstrap: str, clock: ObservedClock) -> Findings:
+def check_clock(bootstrap: str, tick_log: str, clock: ObservedClock) -> Findings:
     """Check a clock, which may still run: what was shown is read before the log, and the log before the notes."""
     shown = {name: tuple(seconds) for name, seconds in clock.shown.items()}
     streamed = clock.follower.ticks()
-    log = read_tick_log(bootstrap, clock.tick_log)
-    return check(log, streamed, shown, read_notes(clock.notes), clock.plan.partitions)
+    log = read_tick_log(bootstrap, tick_log, clock.name)
+    topic = clock.topic
+    return check(log, streamed, shown, read_notes(topic.notes), topic.plan.partitions, clock.interval_s)
 
 
 def check(
@@ -39,8 +40,9 @@ def check(
     shown: Mapping[str, Sequence[int]],
     notes: list[Note],
     partitions: int,
+    interval_s: int = 1,
 ) -> Findings:
-    """What is wrong with a clock of 1 s.
+    """What is wrong with a clock.
 
     Args:
         streamed: the ticks that the client of the stream got, epoch seconds.
@@ -48,8 +50,8 @@ def check(
     """
     found = Findings(log, streamed, notes)
     logged = [tick.at_ms // 1000 for tick in log]
-    _chain(logged, "the log", found)
-    _chain(streamed, "the stream", found)
+    _chain(logged, interval_s, "the log", found)
+    _chain(streamed, interval_s, "the stream", found)
     for before, tick in itertools.pairwise(log):
         if tick.previous_ms != before.at_ms:
             found.lost.append(f"the log: {tick.at_ms} names {tick.previous_ms} as the previous one, not {before.at_ms}")
@@ -63,13 +65,13 @@ def check(
     return found
 
 
-def _chain(seconds: list[int], where: str, found: Findings) -> None:
+def _chain(seconds: list[int], interval_s: int, where: str, found: Findings) -> None:
     """A boundary that was there before is twice, in a row or not; one that is lower and was never there is back."""
     seen: set[int] = set()
     for before, after in itertools.pairwise([*seconds[:1], *seconds]):
         if after in seen:
             found.twice.append(f"{where}: {after} again, after {before}")
-        elif after > before + 1:
+        elif after > before + interval_s:
             found.lost.append(f"{where}: {after} follows {before}")
         elif after < before:
             found.backwards.append(f"{where}: {after} after {before}")

@@ -1,16 +1,11 @@
-"""How long clocks were stalled, by kind of fault: at the client of the stream, and in the tick log. No I/O."""
+"""How long clocks were stalled, by kind of fault, and how long logs had no leader. No I/O."""
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.system.evidence import TickWithOffset
 from tests.system.outages.rounds.supervised_installation import Fault
-
-AT_WORK_MS = 2_500
-"""A clock whose last tick was no older was running."""
-SHOWS_WITHIN_MS = 5_000
-"""A stall that begins later than this after a fault is not counted for it."""
 
 AMID_MS = 1_000
 """Several times as long as a busy machine needs for one commit."""
@@ -27,24 +22,19 @@ def stalls(faults: Sequence[Fault], arrived: Sequence[float]) -> dict[str, list[
     return dict(found)
 
 
-def takeovers(faults: Sequence[Fault], log: Sequence[TickWithOffset], kind: str) -> list[float]:
-    """For each fault of a kind that met a running clock, and was alone until ticks came again: the seconds from the
-    last tick before it to the first one after, by the broker's time. A tick may still come while the fault does: the
-    longest gap is meant."""
+def takeovers(faults: Sequence[Fault], snapshots: Mapping[int, Sequence[int]], kind: str) -> list[dict[int, float]]:
+    """For each fault of a kind, and each log that its victim led: the seconds until a leader wrote its first snapshot, by
+    the broker's time. Logs that were not led again before the next fault are left out.
+
+    Args:
+        snapshots: the broker's times of the snapshots in each log, in ms, ascending.
+    """
     found = []
-    for fault, end in zip(faults, [*(one.wall_ms for one in faults[1:]), float("inf")], strict=True):
-        if fault.kind != kind:
-            continue
-        until_ms = min(end, fault.wall_ms + SHOWS_WITHIN_MS)
-        gaps = [
-            (later.appended_ms - earlier.appended_ms, later.appended_ms)
-            for earlier, later in itertools.pairwise(log)
-            if later.appended_ms > fault.wall_ms and earlier.appended_ms < until_ms
-        ]
-        longest_ms, over_ms = max(gaps, default=(0, 0))
-        before_ms = max((tick.appended_ms for tick in log if tick.appended_ms <= fault.wall_ms), default=0)
-        if gaps and over_ms <= end and fault.wall_ms - before_ms <= AT_WORK_MS:
-            found.append(longest_ms / 1000)
+    for fault, end_ms in zip(faults, [*(one.wall_ms for one in faults[1:]), float("inf")], strict=True):
+        if fault.kind == kind and fault.led:
+            after = {log: (at_ms for at_ms in snapshots[log] if at_ms > fault.wall_ms) for log in fault.led}
+            first = {log: next(moments, end_ms) for log, moments in after.items()}
+            found.append({log: (at_ms - fault.wall_ms) / 1000 for log, at_ms in first.items() if at_ms < end_ms})
     return found
 
 

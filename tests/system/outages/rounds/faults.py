@@ -28,13 +28,13 @@ Kinds = Mapping[str, tuple[Inject, int]]
 
 
 def kill_leader(target: SupervisedInstallation, rng: random.Random) -> None:
-    """SIGKILL of the replica that leads."""
-    _kill(target, target.until_leader(), rng)
+    """SIGKILL of the replica that leads a clock."""
+    _kill(target, target.until_leader(rng.choice(target.clocks).log), rng)
 
 
 def kill_standby(target: SupervisedInstallation, rng: random.Random) -> None:
-    """SIGKILL of the replica that does not lead."""
-    leader = target.until_leader()
+    """SIGKILL of the replica that does not lead a clock."""
+    leader = target.until_leader(rng.choice(target.clocks).log)
     _kill(target, next(each for each in REPLICAS if each != leader), rng)
 
 
@@ -53,18 +53,18 @@ def kill_beat(target: SupervisedInstallation, rng: random.Random) -> None:
     _kill(target, "beat", rng)
 
 
-def end_leader(target: SupervisedInstallation, _: random.Random) -> None:
-    """SIGTERM of the replica that leads."""
-    name = target.until_leader()
-    target.strike()
+def end_leader(target: SupervisedInstallation, rng: random.Random) -> None:
+    """SIGTERM of the replica that leads a clock."""
+    name = target.until_leader(rng.choice(target.clocks).log)
+    target.strike(name)
     target.end(name)
     target.restart(name)
 
 
 def stop_leader(target: SupervisedInstallation, rng: random.Random) -> None:
-    """SIGSTOP of the leader for longer than its lease, then SIGCONT: the other replica leads by then."""
-    leader = target.until_leader()
-    target.strike()
+    """SIGSTOP of a leader for longer than its lease, then SIGCONT: the other replica leads by then."""
+    leader = target.until_leader(rng.choice(target.clocks).log)
+    target.strike(leader)
     with target.stopped(leader):
         target.pause(LEASE_S + rng.uniform(0.5, 3.0))
 
@@ -100,12 +100,12 @@ def kill_broker(target: SupervisedInstallation, rng: random.Random) -> None:
 
 
 def kill_leading_broker(target: SupervisedInstallation, rng: random.Random) -> None:
-    """SIGKILL of the broker that leads a clock's tick log, in a cluster of three that is in sync. It is restarted once
-    every clock ticks without it."""
-    brokers, tick_log = target.kafka, rng.choice(target.clocks).tick_log
+    """SIGKILL of the broker that leads a clock's log, in a cluster of three that is in sync. It is restarted once every
+    clock ticks without it."""
+    brokers, tick_log, log = target.kafka, target.installation.tick_log, rng.choice(target.clocks).log
     assert isinstance(brokers, Cluster)
     eventually(brokers.in_sync, within=IN_SYNC_WITHIN_S, what="the cluster to be in sync")
-    node = brokers.nodes[eventually(lambda: brokers.leader_of(tick_log), within=IN_SYNC_WITHIN_S) or 0]
+    node = brokers.nodes[eventually(lambda: brokers.leader_of(tick_log, log), within=IN_SYNC_WITHIN_S) or 0]
     target.pause(rng.uniform(0.0, 1.0))  # anywhere between two ticks
     target.strike()
     node.kill()
@@ -116,7 +116,7 @@ def kill_leading_broker(target: SupervisedInstallation, rng: random.Random) -> N
 
 def _kill(target: SupervisedInstallation, name: str, rng: random.Random) -> None:
     """Some supervisors restart a process at once, some after a while."""
-    target.strike()
+    target.strike(name)
     target.kill(name)
     target.pause(rng.choice([0.0, rng.uniform(0.0, 1.5)]))
     target.restart(name)

@@ -1,13 +1,16 @@
-"""One clock of a round of outages: its configuration, its producers, and what observers have seen of it.
+"""The clocks of a round of outages: their configuration, their topics' producers, and what observers have seen of them.
 
-The observers share no code with the service: a client of raw server-sent events, and the states that replicas showed.
+The observers share no code with the service: clients of raw server-sent events, and the states that replicas showed.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.system.evidence import LOGS, partition_of
 from tests.system.installation import create_topic
 from tests.system.producers import FastProducer, ProducerThread, UnevenProducers
 from tests.system.stream_follower import StreamFollower
@@ -15,62 +18,69 @@ from tests.system.stream_follower import StreamFollower
 
 @dataclass(frozen=True)
 class Plan:
-    """A clock of 1 s. With a `speed`, its records are a month old and their time advances that many times as fast, so
-    that commits are in flight at any moment. Without, brokers stamp them, and heartbeats fill quiet partitions."""
+    """A topic with the clocks that watch it.
+
+    With a `speed`, its records are a month old and their time advances that many times as fast, so that commits are in
+    flight at any moment. Without, brokers stamp them, and heartbeats fill quiet partitions.
+
+    Attributes:
+        clocks: how many clocks. Several are distributed over all logs as evenly as possible.
+        interval_s: the interval of all clocks.
+    """
 
     name: str
     partitions: int
     consumers: int
     speed: int | None = None
+    clocks: int = 1
+    interval_s: int = 1
+
+    def names(self) -> Iterator[str]:
+        """The names of the clocks."""
+        if self.clocks == 1:
+            yield self.name
+            return
+        most, used = -(-self.clocks // LOGS), Counter[int]()
+        candidates = (f"{self.name}-{number}" for number in itertools.count())
+        while used.total() < self.clocks:
+            name = next(candidates)
+            if used[partition_of(name)] < most:
+                used[partition_of(name)] += 1
+                yield name
 
 
-class ObservedClock:
-    """A clock whose topic, producers and follower are made by `write` and `follow`.
+class ObservedTopic:
+    """A topic whose producers are made by `write`.
 
     Attributes:
+        consumers: the names of the consumer processes. Each of them reports to all clocks.
         notes: the files with the consumers' notes, one for each process that was started.
-        shown: for each replica, every global clock that it showed, epoch seconds, in order.
     """
 
     def __init__(self, plan: Plan, run: str, replicas: Sequence[str]) -> None:
         self.plan = plan
-        self.topic = f"{run}-{plan.name}"
-        self.group, self.tick_log = f"{self.topic}-group", f"{self.topic}-ticks"
+        self.name = f"{run}-{plan.name}"
+        self.group = f"{self.name}-group"
         self.consumers = [f"{plan.name}-{number}" for number in range(plan.consumers)]
+        self.clocks = [ObservedClock(name, self, replicas) for name in plan.names()]
         self.notes: list[Path] = []
-        self.shown: dict[str, list[int]] = {name: [] for name in replicas}
-        self._follower: StreamFollower | None = None
         self._producer: ProducerThread | None = None
 
-    @property
-    def follower(self) -> StreamFollower:
-        """The client that follows the stream over all replicas."""
-        assert self._follower is not None
-        return self._follower
-
-    def settings(self) -> dict[str, Any]:
-        """The configuration of the clock."""
-        fast = {"max_out_of_orderness": "0s", "heartbeat": None}
-        return {
-            "topics": [self.topic],
-            "group": self.group,
-            "tick_log": self.tick_log,
-            "interval": "1s",
-            **({"heartbeat": {"every": "1s"}} if self.plan.speed is None else fast),
-        }
+    def settings(self, clock: str) -> dict[str, Any]:
+        """The configuration of a clock. Only the first one has heartbeats, because the topic needs them once."""
+        settings = {"topics": [self.name], "group": self.group, "interval": f"{self.plan.interval_s}s"}
+        if self.plan.speed is not None:
+            return {**settings, "max_out_of_orderness": "0s", "heartbeat": None}
+        return {**settings, "heartbeat": {"every": "1s"} if clock == self.clocks[0].name else None}
 
     def write(self, bootstrap: str, replication: int) -> None:
         """Create the topic, and write into it from now on."""
         timestamp_type = "LogAppendTime" if self.plan.speed is None else "CreateTime"
-        create_topic(bootstrap, self.topic, self.plan.partitions, timestamp_type, replication)
+        create_topic(bootstrap, self.name, self.plan.partitions, timestamp_type, replication)
         if self.plan.speed is None:
-            self._producer = UnevenProducers(bootstrap, self.topic, self.plan.partitions, [0, 0, 0])
+            self._producer = UnevenProducers(bootstrap, self.name, self.plan.partitions, [0, 0, 0])
         else:
-            self._producer = FastProducer(bootstrap, self.topic, self.plan.partitions, self.plan.speed)
-
-    def follow(self, urls: Sequence[str]) -> None:
-        """Start the client of the stream."""
-        self._follower = StreamFollower(urls, self.plan.name)
+            self._producer = FastProducer(bootstrap, self.name, self.plan.partitions, self.plan.speed)
 
     def stop_writing(self) -> None:
         """Write no more records; heartbeats go on."""
@@ -78,8 +88,38 @@ class ObservedClock:
         if producer is not None:
             producer.close()
 
+
+class ObservedClock:
+    """One clock; its follower is made by `follow`.
+
+    Attributes:
+        log: the number of its log.
+        interval_s: its interval.
+        shown: for each replica, every global clock that it showed, epoch seconds, in order.
+    """
+
+    def __init__(self, name: str, topic: ObservedTopic, replicas: Sequence[str]) -> None:
+        self.name, self.topic, self.log = name, topic, partition_of(name)
+        self.interval_s = topic.plan.interval_s
+        self.shown: dict[str, list[int]] = {replica: [] for replica in replicas}
+        self._follower: StreamFollower | None = None
+
+    @property
+    def follower(self) -> StreamFollower:
+        """The client that follows the stream over all replicas."""
+        assert self._follower is not None
+        return self._follower
+
+    def follow(self, urls: Sequence[str]) -> None:
+        """Start the client of the stream."""
+        self._follower = StreamFollower(urls, self.name)
+
+    def has_ticked_since(self, moment: float) -> bool:
+        """Whether the follower got a tick after a moment, in monotonic seconds."""
+        arrived = self.follower.arrived
+        return bool(arrived) and arrived[-1][1] > moment
+
     def stop(self) -> None:
-        """Stop producers and follower."""
-        self.stop_writing()
+        """Stop the follower."""
         if self._follower is not None:
             self._follower.stop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.system.outages.rounds.faults import KINDS, Kinds
 from tests.system.outages.rounds.goals import Goals
-from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
+from tests.system.outages.rounds.supervised_installation import SupervisedInstallation
 
 LIMIT_S = 30.0
 TOGETHER = 0.15
@@ -45,12 +45,9 @@ def run_round(
 
 def _rest(target: SupervisedInstallation, done: Round) -> None:
     """Stop writing: clients must reach what replicas show, but for one tick in flight."""
-    for clock in target.clocks:
-        clock.stop_writing()
-    for clock in target.clocks:
-        if not target.until_followed(clock, within=LIMIT_S):
-            states = [target.state(name, clock) for name in REPLICAS]
-            done.stuck.append(f"the client is at {clock.follower.ticks()[-1:]}, replicas at {states}")
+    for topic in target.topics:
+        topic.stop_writing()
+    done.stuck += target.until_followed(within=LIMIT_S)
 
 
 def _one(target: SupervisedInstallation, rng: random.Random, goals: Goals, kinds: Kinds) -> str:
@@ -64,9 +61,11 @@ def _one(target: SupervisedInstallation, rng: random.Random, goals: Goals, kinds
 def _until_recovered(target: SupervisedInstallation, done: Round, name: str) -> None:
     """Wait for new ticks, for both replicas, and for new ticks again: a fault's effect may come after the next tick."""
     began = time.monotonic()
-    if not target.until_ticked(began, within=LIMIT_S):
-        states = [target.state(REPLICAS[0], clock) for clock in target.clocks]
-        done.stuck.append(f"no tick for {LIMIT_S:g} s after {name}: {states}")
+    waiting = target.until_ticked(began, within=LIMIT_S)
+    if waiting:
+        done.stuck += [
+            f"{clock.name}: no tick for {LIMIT_S:g} s after {name}: {target.hold_of(clock)}" for clock in waiting
+        ]
         target.until_ticked(began, within=2 * LIMIT_S)
     if not target.until_ready(within=LIMIT_S):
         done.stuck.append(f"a replica was not ready within {LIMIT_S:g} s after {name}")

@@ -16,8 +16,11 @@ from tests.system.outages.rounds.supervised_installation import REPLICAS, Superv
 Enough = Callable[[Goals], bool]
 Progress = Callable[[str], None]
 
-STEADY, FAST = "steady", "fast"
+STEADY, CROWD, FAST = "steady", "crowd", "fast"
 SPEED = 100
+CROWD_CLOCKS = 39
+"""With the steady clock 40, over all 16 logs."""
+CROWD_INTERVAL_S = 2
 
 
 def one_broker(
@@ -31,10 +34,11 @@ def one_broker(
     consumers: int = 4,
     kinds: Kinds = KINDS,
     together: float = TOGETHER,
+    crowd: int = CROWD_CLOCKS,
 ) -> Outcome:
-    """Every kind of fault, and one clock that ticks each second."""
-    plans = [Plan(STEADY, partitions, consumers)]
-    title = f"one broker, {partitions} partitions, {consumers} consumers, {len(REPLICAS)} replicas, seed {seed}"
+    """Every kind of fault: one clock with many partitions that ticks each second, and a crowd of clocks in all logs."""
+    plans = [Plan(STEADY, partitions, consumers), _crowd(crowd)]
+    title = f"one broker, {crowd + 1} clocks, {partitions} partitions, {len(REPLICAS)} replicas, seed {seed}"
     with ExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
         brokers = stack.enter_context(single(REPLICAS))
@@ -52,13 +56,19 @@ def three_brokers(
     *,
     partitions: int = 12,
     consumers: int = 2,
+    crowd: int = CROWD_CLOCKS,
 ) -> Outcome:
-    """The brokers that lead the tick logs are killed. One clock ticks each second, one commits without a pause."""
-    plans = [Plan(STEADY, partitions, consumers), Plan(FAST, 2, 1, speed=SPEED)]
-    title = f"three brokers, {partitions} and 2 partitions, {len(REPLICAS)} replicas, seed {seed}"
+    """The brokers that lead logs are killed. One clock ticks each second, one commits without a pause, and a crowd of
+    clocks is in all logs."""
+    plans = [Plan(STEADY, partitions, consumers), Plan(FAST, 2, 1, speed=SPEED), _crowd(crowd)]
+    title = f"three brokers, {crowd + 2} clocks, {len(REPLICAS)} replicas, seed {seed}"
     with ExitStack() as stack:
         valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
         brokers = stack.enter_context(cluster())
         target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
         done = run_round(target, seed, enough, goals, IN_CLUSTER, progress, 0.0)
         return conclude(title, target, done)
+
+
+def _crowd(clocks: int) -> Plan:
+    return Plan(CROWD, 4, 1, clocks=clocks, interval_s=CROWD_INTERVAL_S)

@@ -15,32 +15,37 @@ from typing import Any, Self
 import httpx2
 import redis
 
-from clocksvc.clock.logs import log_of
 from clocksvc.dev.valkey_server import ValkeyServer
-from clocksvc.redis.keys import log_key
 from tests.process import stopped
 from tests.system.installation import Installation, wall_ms
 from tests.system.outages.rounds.brokers import Brokers
-from tests.system.outages.rounds.observed_clock import ObservedClock, Plan
+from tests.system.outages.rounds.observed_clock import ObservedClock, ObservedTopic, Plan
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 
 REPLICAS = ("serve-a", "serve-b")
 _LOOK_EVERY_S = 0.25
+_OBSERVE_EVERY_S = 1.0
 _BEGINS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that was injected: `at` in monotonic seconds, `wall_ms` the same by the wall clock."""
+    """A fault that was injected.
+
+    Attributes:
+        at, wall_ms: when it began, in monotonic seconds, and by the wall clock.
+        led: the logs that the replica led with which the fault interfered.
+    """
 
     kind: str
     at: float
     wall_ms: int
+    led: frozenset[int] = frozenset()
 
 
 class SupervisedInstallation:
-    """The clocks of `plans` in one installation. Each replica has its own proxies to Redis, and to Kafka if possible.
+    """The topics and clocks of `plans` in one installation. Each replica has proxies to Redis, and perhaps to Kafka.
 
     Attributes:
         faults: those injected, in order.
@@ -50,11 +55,12 @@ class SupervisedInstallation:
     def __init__(self, folder: Path, kafka: Brokers, valkey: ValkeyServer, plans: Sequence[Plan]) -> None:
         self.kafka, self.valkey = kafka, valkey
         run = f"outages{wall_ms() % 10**8}"
-        self.clocks = [ObservedClock(plan, run, REPLICAS) for plan in plans]
-        settings = {clock.plan.name: clock.settings() for clock in self.clocks}
+        self.topics = [ObservedTopic(plan, run, REPLICAS) for plan in plans]
+        self.clocks = [clock for topic in self.topics for clock in topic.clocks]
+        settings = {clock.name: clock.topic.settings(clock.name) for clock in self.clocks}
         self.installation = Installation(folder, kafka.bootstrap, valkey.url, run, settings, replicas=REPLICAS)
         self.store_proxies = {name: TcpProxy(valkey.port) for name in REPLICAS}
-        self.consumers = {name: clock for clock in self.clocks for name in clock.consumers}
+        self.consumers = {name: topic for topic in self.topics for name in topic.consumers}
         self.faults: list[Fault] = []
         self.ended: list[tuple[str, int]] = []
         self._processes = threading.RLock()
@@ -73,6 +79,8 @@ class SupervisedInstallation:
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+        for topic in self.topics:
+            topic.stop_writing()
         for clock in self.clocks:
             clock.stop()
         self.installation.close()
@@ -90,17 +98,18 @@ class SupervisedInstallation:
             if proxy := self.kafka.proxies.get(name):
                 proxied["kafka"] = {"bootstrap.servers": proxy.address}
             self.installation.configure(name, **proxied)
-        for clock in self.clocks:
-            clock.write(self.kafka.bootstrap, self.kafka.replication)
+        for topic in self.topics:
+            topic.write(self.kafka.bootstrap, self.kafka.replication)
         for name in (*REPLICAS, *self.consumers, "worker", "beat"):
             self.restart(name)
         eventually(self.ready, within=_BEGINS_WITHIN_S, what="both replicas to be ready")
         self._in_background(self._supervise)
         for clock in self.clocks:
             clock.follow(list(self.installation.urls.values()))
-            for name in REPLICAS:
-                self._in_background(self._observe, clock, name)
-        assert self.until_ticked(time.monotonic(), within=_BEGINS_WITHIN_S), "no first tick came"
+        for name in REPLICAS:
+            self._in_background(self._observe, name)
+        waiting = self.until_ticked(time.monotonic(), within=_BEGINS_WITHIN_S)
+        assert not waiting, f"no first tick came: {[(clock.name, self.hold_of(clock)) for clock in waiting[:3]]}"
 
     # -- processes --------------------------------------------------------------------------------------------------
 
@@ -109,8 +118,9 @@ class SupervisedInstallation:
         with self._processes:
             if name in REPLICAS:
                 self.installation.start_replica(name, wait=False)
-            elif clock := self.consumers.get(name):
-                clock.notes.append(self.installation.start_consumer(name, clock.topic, clock.group, clock.plan.name))
+            elif topic := self.consumers.get(name):
+                clocks = [clock.name for clock in topic.clocks]
+                topic.notes.append(self.installation.start_consumer(name, topic.name, topic.group, *clocks))
             elif name == "worker":
                 self.installation.start_worker()
             else:
@@ -129,13 +139,18 @@ class SupervisedInstallation:
         """SIGSTOP a process for the duration of the block."""
         return stopped(self.installation.processes[name].pid)
 
-    def announce(self, kind: str) -> None:
+    def announce(self, kind: str, led: frozenset[int] = frozenset()) -> None:
         """Record that a fault begins now."""
-        self.faults.append(Fault(kind, time.monotonic(), wall_ms()))
+        self.faults.append(Fault(kind, time.monotonic(), wall_ms(), led))
 
-    def strike(self) -> None:
-        """Record that the announced fault begins only now: its preparation is done."""
-        self.announce(self.faults.pop().kind)
+    def strike(self, victim: str | None = None) -> None:
+        """Record that the announced fault begins only now, because its preparation is done.
+
+        Args:
+            victim: the process with which it interferes.
+        """
+        led = frozenset(log for log, replica in self.leaders().items() if replica == victim)
+        self.announce(self.faults.pop().kind, led)
 
     def pause(self, seconds: float) -> None:
         """Wait while a fault lasts."""
@@ -152,27 +167,40 @@ class SupervisedInstallation:
 
     # -- what is observed -------------------------------------------------------------------------------------------
 
-    def state(self, name: str, clock: ObservedClock) -> dict[str, Any] | None:
-        """A clock as a replica shows it; None if it does not answer."""
+    def shown_by(self, name: str) -> dict[str, int]:
+        """The global clocks that a replica shows, in epoch seconds, by clock; {} if it does not answer."""
         with suppress(httpx2.HTTPError, AssertionError):
-            return self.installation.state(clock.plan.name, name)
-        return None
+            states = self.installation.states(name)
+            return {one["clock"]: one["timestamp_seconds"] for one in states if one["timestamp_seconds"] is not None}
+        return {}
+
+    def hold_of(self, clock: ObservedClock) -> object:
+        """The hold of a clock as a replica shows it, for a report."""
+        for name in REPLICAS:
+            with suppress(httpx2.HTTPError, AssertionError):
+                state = self.installation.state(clock.name, name)
+                return {key: state[key] for key in ("time", "status", "hold", "leader")}
+        return "no replica answers"
 
     def ready(self) -> bool:
         """Whether both replicas are ready."""
         return all(self.installation.is_ready(name) for name in REPLICAS)
 
-    def leader(self) -> str | None:
-        """The replica that leads the first clock, by the lease in Redis; None if there is none."""
-        key = log_key(self.installation.prefix, log_of(self.clocks[0].plan.name), "lease")
+    def leaders(self) -> dict[int, str]:
+        """The replicas that lead logs, by the leases in Redis."""
+        found: dict[int, str] = {}
         with suppress(redis.RedisError), redis.Redis.from_url(self.valkey.url, socket_timeout=2) as client:
-            replica = client.hget(key, "replica")
-            return self.installation.replica_of(replica.decode().partition(" ")[0]) if replica else None
-        return None
+            for log in {clock.log for clock in self.clocks}:
+                holder = client.hget(f"{self.installation.prefix}:{{{log}}}:lease", "replica")
+                name = self.installation.replica_of(holder.decode().partition(" ")[0]) if holder else None
+                if name is not None:
+                    found[log] = name
+        return found
 
-    def until_leader(self) -> str:
-        """The replica that leads, as soon as there is one."""
-        return eventually(self.leader, within=30, what="a leader") or ""
+    def until_leader(self, log: int | None = None) -> str:
+        """The replica that leads a log, or the first clock's log, as soon as there is one."""
+        log = self.clocks[0].log if log is None else log
+        return eventually(lambda: self.leaders().get(log), within=30, what=f"a leader of log {log}") or ""
 
     def until_ready(self, within: float) -> bool:
         """Whether both replicas are ready in time."""
@@ -180,33 +208,37 @@ class SupervisedInstallation:
             return eventually(self.ready, within=within)
         return False
 
-    def until_ticked(self, moment: float, within: float) -> bool:
-        """Whether a tick of each clock arrived at its follower after a moment, in time."""
+    def until_ticked(self, moment: float, within: float) -> list[ObservedClock]:
+        """The clocks of which no tick arrived at the follower after a moment, in time."""
         with suppress(AssertionError):
-            return eventually(lambda: all(self._arrived(each, moment) for each in self.clocks), within=within)
-        return False
+            eventually(lambda: not self._without_tick(moment), within=within)
+        return self._without_tick(moment)
 
-    def until_followed(self, clock: ObservedClock, within: float) -> bool:
-        """Whether the follower has in time what each replica shows; one tick may be in flight."""
+    def until_followed(self, within: float) -> list[str]:
+        """The clocks whose follower does not have in time what each replica shows; one tick may be in flight."""
 
-        def followed() -> bool:
-            states = [self.state(name, clock) for name in REPLICAS]
-            return all(state and clock.follower.ticks()[-1] >= state["timestamp_seconds"] - 1 for state in states)
+        def behind() -> list[str]:
+            shown = [self.shown_by(name) for name in REPLICAS]
+            reached = {clock.name: (clock, [one.get(clock.name) for one in shown]) for clock in self.clocks}
+            return [
+                f"{name}: the client is at {clock.follower.ticks()[-1:]}, replicas at {states}"
+                for name, (clock, states) in reached.items()
+                if any(at_s is None or clock.follower.ticks()[-1] < at_s - clock.interval_s for at_s in states)
+            ]
 
         with suppress(AssertionError):
-            return eventually(followed, within=within)
-        return False
+            eventually(lambda: not behind(), within=within)
+        return behind()
 
-    @staticmethod
-    def _arrived(clock: ObservedClock, moment: float) -> bool:
-        arrived = clock.follower.arrived
-        return bool(arrived) and arrived[-1][1] > moment
+    def _without_tick(self, moment: float) -> list[ObservedClock]:
+        return [clock for clock in self.clocks if not clock.has_ticked_since(moment)]
 
-    def _observe(self, clock: ObservedClock, name: str) -> None:
-        while not self._stop.wait(_LOOK_EVERY_S):
-            state = self.state(name, clock)
-            if state is not None and state["timestamp_seconds"] is not None:
-                clock.shown[name].append(state["timestamp_seconds"])
+    def _observe(self, name: str) -> None:
+        while not self._stop.wait(_OBSERVE_EVERY_S):
+            shown = self.shown_by(name)
+            for clock in self.clocks:
+                if clock.name in shown:
+                    clock.shown[name].append(shown[clock.name])
 
     def _in_background(self, run: Any, *arguments: object) -> None:
         thread = threading.Thread(target=run, args=arguments, daemon=True)
