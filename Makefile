@@ -9,7 +9,7 @@ MINUTES ?= 5
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects outages cluster dashboards schema clean
+.PHONY: help run test test-ops check format bench simulate defects outages soak cluster dashboards schema clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ simulate: $(STAMP)  ## many seeds of the simulation: make simulate SEEDS=2000
 
 defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make defects SEEDS=2000
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
+
+soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader: make soak MINUTES=10
+	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
+		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)

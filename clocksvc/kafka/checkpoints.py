@@ -181,10 +181,11 @@ class KafkaCheckpoints:
 def _wanted_config(brokers: int) -> dict[str, str]:
     """Return the settings of a new checkpoint topic.
 
-    They are a tick log's settings, except that old checkpoints are compacted within hours. This limits the size of the
-    topic, which `acquire` reads completely.
+    They are the tick log's settings, except that old checkpoints are compacted after some ten minutes. This limits the
+    size of a partition, which `acquire` reads completely, with the checkpoints of all clocks of the log.
     """
-    return {**wanted_config(brokers), "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
+    soon = {"min.compaction.lag.ms": "0", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+    return {**wanted_config(brokers), **soon}
 
 
 def encode(checkpoint: Checkpoint | None) -> bytes | None:

@@ -133,8 +133,13 @@ def test_the_topic_is_compacted_soon(bootstrap: str) -> None:
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
     (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, f"{log}-checkpoints")]).values()
-    config = {name: future.result()[name].value for name in ("cleanup.policy", "min.compaction.lag.ms", "segment.ms")}
-    assert config == {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "segment.ms": "3600000"}
+    wanted = {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": "0",
+        "segment.ms": "600000",
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    assert {name: future.result()[name].value for name in wanted} == wanted
     assert len(admin.list_topics(f"{log}-checkpoints", timeout=10).topics[f"{log}-checkpoints"].partitions) == LOGS
 
 

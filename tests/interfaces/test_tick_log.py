@@ -206,6 +206,7 @@ def test_a_wrong_end_commits_nothing(implementation: TickLogImplementation, know
         with pytest.raises(Fenced):
             log.append(messages(4, count), end, keep_alive)
     assert minutes(implementation.seen()) == [1, 2, 3]
+    assert end_of(implementation.process()) >= 4  # no transaction is open
     log.fence(keep_alive)
 
     log.append(messages(4, count), end_of(log), keep_alive)

@@ -14,12 +14,13 @@ _RESOURCES = {"--topic": "TOPIC", "--group": "GROUP", "--transactional-id": "TRA
 
 
 class KafkaAcl(NamedTuple):
-    """One thing that one principal is allowed; `operation` and `kind` as Kafka's clients name them."""
+    """One operation that one principal is allowed; `operation`, `kind` and `pattern` as Kafka's clients name them."""
 
     principal: str
     operation: str
     kind: str
     name: str
+    pattern: str = "LITERAL"
 
     def __str__(self) -> str:
         return f"{self.principal.removeprefix('User:')}: {self.operation} on {self.kind} {self.name}".lower()
@@ -40,9 +41,10 @@ def _read_acl(words: list[str]) -> Iterator[KafkaAcl]:
     options = list(itertools.pairwise(words))
     (principal,) = (value for name, value in options if name == "--allow-principal")
     ((kind, resource),) = ((_RESOURCES[name], value) for name, value in options if name in _RESOURCES)
+    pattern = dict(options).get("--resource-pattern-type", "literal").upper()
     for name, value in options:
         if name == "--operation":
-            yield KafkaAcl(principal, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", value).upper(), kind, resource)
+            yield KafkaAcl(principal, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", value).upper(), kind, resource, pattern)
 
 
 def _commands(heading: str, program: str) -> list[list[str]]:

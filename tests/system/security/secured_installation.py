@@ -23,7 +23,7 @@ from tests.system.security.document import KafkaAcl, kafka_acls, redis_user
 from tests.system.security.secured_kafka import SecuredKafka
 from tests.system.security.secured_redis import SecuredRedis
 
-CLOCK, TOPIC, TICK_LOG = "checkins", "ingest-checkins", "checkins-ticks"
+CLOCK, TOPIC, TICK_LOG = "checkins", "ingest-checkins", "clocksvc-ticks"
 SERVICE, WORKER, CONSUMER = "clocksvc", "clocksvc-worker", "checkins-consumer"
 GROUP = "checkins-consumer"
 PARTITIONS = 2
@@ -111,7 +111,7 @@ class SecuredInstallation:
 
     def wrong_with(self, consumer: ConsumerThread) -> list[str]:
         """What is wrong with the tick log so far, by the consumer's notes."""
-        ticks = read_tick_log(self.kafka.bootstrap, TICK_LOG)
+        ticks = read_tick_log(self.kafka.bootstrap, TICK_LOG, CLOCK)
         early = early_ticks(ticks, by_time(consumer.notes), PARTITIONS, OUT_OF_ORDERNESS_MS)
         return broken_links(ticks, 1_000) + early
 

@@ -100,5 +100,5 @@ def _filter(acl: KafkaAcl) -> AclBindingFilter:
 
 def _fields(acl: KafkaAcl) -> tuple[Any, ...]:
     kind, operation = ResourceType[acl.kind], AclOperation[acl.operation]
-    pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+    pattern, allow = ResourcePatternType[acl.pattern], AclPermissionType.ALLOW
     return kind, acl.name, pattern, acl.principal, "*", operation, allow

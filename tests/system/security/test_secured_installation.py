@@ -21,6 +21,7 @@ from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, ope
 from clocksvc.settings import Settings
 from tests import http_client
 from tests.system.consumer import ConsumerThread
+from tests.system.evidence import partition_of
 from tests.system.security.certificates import Authority
 from tests.system.security.document import KafkaAcl, redis_user
 from tests.system.security.secured_installation import (
@@ -79,7 +80,8 @@ def without(*gone: KafkaAcl) -> list[KafkaAcl]:
 
 def right(acl: KafkaAcl) -> str:
     """A permission as an error names it."""
-    return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {acl.name}"
+    name = acl.name if acl.pattern == "LITERAL" else f"{acl.name}{partition_of(CLOCK)}"
+    return f"{acl.operation.title().replace('_', '')} on {acl.kind.lower().replace('_', ' ')} {name}"
 
 
 def held_for(service: Service, words: str) -> dict[str, Any]:
@@ -258,6 +260,16 @@ class BeatDispatcher:
 
         eventually(sent, within=WITHIN_S, what="a task")
 
+    def until_named(self, permission: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Wait until a line in the dispatcher's log names a permission."""
+
+        def named() -> bool:
+            self.step()
+            logged = [vars(record) for record in caplog.records if record.name == "clocksvc.dispatcher"]
+            return any(permission in line["detail"] for line in logged if line["message"] == "dispatcher retries")
+
+        eventually(named, within=WITHIN_S, what=f"a line in the log that names {permission}")
+
     def sends_nothing(self) -> bool:
         """Whether some steps send no task, though the clock ticks each second."""
         for _ in range(10):
@@ -276,26 +288,21 @@ def test_a_dispatcher_names_what_it_lacks(
     with secured.leading() as service, secured.allowing(without(acl)):
         until_ticking(service)
         with closing(BeatDispatcher(secured)) as dispatcher:
-
-            def named() -> bool:
-                dispatcher.step()
-                logged = [vars(record) for record in caplog.records if record.name == "clocksvc.dispatcher"]
-                return any(right(acl) in line["detail"] for line in logged if line["message"] == "dispatcher retries")
-
-            eventually(named, within=WITHIN_S, what=f"a line in the log that names {right(acl)}")
+            dispatcher.until_named(right(acl), caplog)
             secured.kafka.allow(ALL_ACLS)
             dispatcher.until_sending()
 
 
 @pytest.mark.parametrize("acl", READ_BY_DISPATCHERS, ids=str)
-def test_a_dispatcher_without_permission_to_read_ticks_sends_nothing(
-    secured: SecuredInstallation, consumer: ConsumerThread, acl: KafkaAcl
+def test_a_dispatcher_without_permission_to_read_ticks_names_it(
+    secured: SecuredInstallation, consumer: ConsumerThread, caplog: pytest.LogCaptureFixture, acl: KafkaAcl
 ) -> None:
     """Once it is granted, a restarted dispatcher sends tasks. A running one may need 5 minutes to notice."""
     with secured.leading() as service:
         with secured.allowing(without(acl)):
             until_ticking(service)
             with closing(BeatDispatcher(secured)) as dispatcher:
+                dispatcher.until_named(right(acl), caplog)
                 assert dispatcher.sends_nothing()
         with closing(BeatDispatcher(secured)) as restarted:
             restarted.until_sending()

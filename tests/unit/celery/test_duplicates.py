@@ -132,7 +132,7 @@ def test_after_a_flush_of_the_store_tasks_are_run_again(store: Store, redis_url:
     task = Task()
     task.deliver("a")
     with Redis.from_url(redis_url) as raw:
-        assert raw.delete(clock_key(key_prefix, "checkins", "finished")) == 1
+        assert raw.delete(clock_key(key_prefix, "checkins", "done-tasks")) == 1
     task.deliver("a")
 
     assert task.runs == ["run", "run"]

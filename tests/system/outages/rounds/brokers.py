@@ -4,9 +4,10 @@ In the cluster, topics, tick logs, group offsets and the state of transactions h
 replicas at least, so that it works without any one broker.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from confluent_kafka.admin import AdminClient
@@ -54,21 +55,25 @@ class Cluster:
 
     @property
     def bootstrap(self) -> str:
-        return ",".join(node.bootstrap for node in self.nodes.values())
+        return self.address(self.nodes)
 
-    def leader_of(self, topic: str, partition: int) -> int | None:
-        """The node that leads a partition; None while there is none."""
-        listed = self._topics().get(topic)
+    def leader_of(self, topic: str, partition: int = 0, ask: Collection[int] = range(1, NODES + 1)) -> int | None:
+        """The node that leads a topic's partition; None while there is none. `ask` are the nodes that are asked."""
+        listed = self._topics(ask).get(topic)
         leader = -1 if listed is None else listed.partitions[partition].leader
         return leader if leader in self.nodes else None
+
+    def address(self, nodes: Collection[int]) -> str:
+        """The address for clients, with these nodes only."""
+        return ",".join(self.nodes[node].bootstrap for node in nodes)
 
     def in_sync(self) -> bool:
         """Whether every node is in sync for every partition."""
         partitions = [each for topic in self._topics().values() for each in topic.partitions.values()]
         return bool(partitions) and all(len(each.isrs) == len(each.replicas) for each in partitions)
 
-    def _topics(self) -> dict[str, Any]:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+    def _topics(self, ask: Collection[int] = range(1, NODES + 1)) -> dict[str, Any]:
+        admin = AdminClient({"bootstrap.servers": self.address(ask), "log_level": 0})
         topics: dict[str, Any] = admin.list_topics(timeout=10.0).topics
         return topics
 
@@ -97,8 +102,8 @@ def single(replicas: Sequence[str]) -> Iterator[Single]:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A running cluster."""
+def cluster(properties: Mapping[str, str] = MappingProxyType({})) -> Iterator[Cluster]:
+    """A running cluster. `properties` are added to the settings of each node."""
     cluster_id = random_cluster_id()
     ports = free_ports(2 * NODES)
     clients, controllers = ports[:NODES], ports[NODES:]
@@ -113,6 +118,7 @@ def cluster() -> Iterator[Cluster]:
         "share.coordinator.state.topic.replication.factor": "3",
         "share.coordinator.state.topic.min.isr": "2",
         "replica.lag.time.max.ms": "5000",
+        **properties,
     }
     nodes = {
         node: KafkaServer(
