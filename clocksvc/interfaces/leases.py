@@ -90,7 +90,8 @@ class RoundReading:
     Attributes:
         now_ms: the store's own clock.
         announcements, announcements_complete_since_ms: as in LeaseReading.
-        progress: by clock. None if the store has lost the clock's parameters, its roster or a part of them.
+        progress: by clock. None if the store has lost the clock's parameters, its roster or a part of them, or if the
+            leader has not claimed the clock's store in this term.
     """
 
     now_ms: int

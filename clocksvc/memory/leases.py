@@ -66,7 +66,7 @@ class MemoryLeases:
                 now_ms=now_ms,
                 announcements=log.live(now_ms),
                 announcements_complete_since_ms=log.announcements_complete_since_ms,
-                progress={clock: content.clock(clock).read_progress(now_ms) for clock in clocks},
+                progress={clock: content.clock(clock).read_progress(token, now_ms) for clock in clocks},
             )
 
     def wait_for_notification(self, timeout_s: float) -> bool:

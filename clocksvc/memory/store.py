@@ -100,7 +100,7 @@ class MemoryStore:
                     f"the store belongs to cluster {clock.identity.cluster_id} in format {clock.identity.format}, "
                     f"not to cluster {identity.cluster_id} in format {identity.format}"
                 )
-            clock.identity, clock.parameters = identity, parameters
+            clock.claimed_by, clock.identity, clock.parameters = token, identity, parameters
             if clock.started_ms is None:
                 clock.started_ms = started_ms
             self._update_crossing(clock)
@@ -118,7 +118,7 @@ class MemoryStore:
         pause: Pause | None = None,
     ) -> None:
         with self._leading(token) as clock:
-            clock.replace_roster(roster, generation)
+            clock.replace_roster(token, roster, generation)
             clock.exclusions, clock.pause = tuple(exclusions), pause
             self._update_crossing(clock)
 

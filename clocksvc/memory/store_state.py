@@ -24,6 +24,7 @@ class StoredClock:
     Attributes:
         accepted_from_ms: for each recreated topic, the lowest timestamp that an unknown partition of it accepts. Lower
             timestamps are ignored, because they may come from the old topic.
+        claimed_by: the token with which a leader claimed the store last.
         roster_group: the consumer group with which the roster was written.
         clocks: the highest raw timestamp of each partition, including excluded ones; None while unknown.
         written: True once a leader has begun the stream.
@@ -35,6 +36,7 @@ class StoredClock:
         finished: finished tasks, with the time at which they are dropped.
     """
 
+    claimed_by: str | None = None
     identity: StoreIdentity | None = None
     parameters: ClockParameters | None = None
     started_ms: int | None = None
@@ -69,9 +71,14 @@ class StoredClock:
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
 
-    def read_progress(self, now_ms: int) -> ProgressReading | None:
-        """Return what a leader needs for one round, and mark its requests as read; None if something was lost."""
-        if self.parameters is None or self.generation is None:
+    def read_progress(self, token: str, now_ms: int) -> ProgressReading | None:
+        """Return what a leader needs for one round, and mark its requests as read.
+
+        Returns:
+            None if something was lost, or if the leader has not claimed the store: after a failover, the parameters
+            may be from before its term.
+        """
+        if self.parameters is None or self.generation is None or self.claimed_by != token:
             return None
         return ProgressReading(
             lowest_ms=self.lowest_ms(),
@@ -166,13 +173,18 @@ class StoredClock:
         if partition in self.clocks and outcome in REJECTIONS:
             self.rejected[partition] = outcome
 
-    def replace_roster(self, roster: Roster, generation: int) -> None:
-        """Replace the roster. Reported timestamps are kept if the topic's id and the clock's group are unchanged."""
+    def replace_roster(self, token: str, roster: Roster, generation: int) -> None:
+        """Replace the roster. Reported timestamps are kept if the topic's id and the clock's group are unchanged.
+
+        After a failover, the group may be from before the leader's term. It counts only if the leader has written it.
+        """
         group = None if self.parameters is None else self.parameters.group
         same = {
             topic
             for topic, metadata in self.topics.items()
-            if group == self.roster_group and roster.topics.get(topic, ("", 0))[0] == metadata.id
+            if self.claimed_by == token
+            and group == self.roster_group
+            and roster.topics.get(topic, ("", 0))[0] == metadata.id
         }
         self.accepted_from_ms = self._accepted_from(roster)
         kept = {partition: raw_ms for partition, raw_ms in self.clocks.items() if partition.topic in same}

@@ -7,16 +7,21 @@ from clocksvc.interfaces.progress import ClockParameters
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
+    CLOCK,
     IDENTITY,
+    LEASE_MS,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
+    OTHER_REPLICA,
+    OTHER_TOKEN,
     ROSTER,
     SINGLE,
     STARTED,
     TOKEN,
     lead,
     progress,
+    raw,
     send,
 )
 from tests.preconditions import require
@@ -89,3 +94,19 @@ def test_a_new_group_and_a_recreated_topic(store: Store, leases: Leases) -> None
     assert send(store, (ORDERS_0, BASE), group="new") == (Outcome.UNCHANGED,)
     assert progress(leases).lowest_ms is None
     assert send(store, (ORDERS_0, BASE + MINUTE), group="new") == (Outcome.ACCEPTED,)
+
+
+def test_a_leader_that_has_not_claimed_the_store_keeps_nothing(store: Store, leases: Leases) -> None:
+    """A failover can bring back the group of an earlier term, whose progress must not count for the present group. So a
+    leader gets no reading, and its roster keeps no timestamps, until it has claimed the store with its own token."""
+    lead(store, leases, SINGLE, bounds_of("old"))
+    send(store, (ORDERS_0, BASE), group="old")
+    leases.release(TOKEN)
+    leases.acquire(OTHER_TOKEN, OTHER_REPLICA, LEASE_MS)
+
+    assert leases.read_round(OTHER_TOKEN, LEASE_MS, [CLOCK]).progress == {CLOCK: None}
+    store.write_roster(OTHER_TOKEN, SINGLE, 2)
+    assert raw(store, ORDERS_0) is None
+    assert leases.read_round(OTHER_TOKEN, LEASE_MS, [CLOCK]).progress == {CLOCK: None}
+    store.claim(OTHER_TOKEN, IDENTITY, bounds_of("old"), STARTED)
+    assert progress(leases, OTHER_TOKEN).generation == 2

@@ -13,11 +13,14 @@ from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
+    BOUNDS,
+    IDENTITY,
     LEASE_MS,
     ORDERS_0,
     ORDERS_1,
     OTHER_TOKEN,
     ROSTER,
+    STARTED,
     TOKEN,
     lead,
     progress,
@@ -89,6 +92,7 @@ def test_what_a_leader_has_seen_can_not_be_withdrawn(store: Store, leases: Lease
     assert not store.cancel_request("r1")
     leases.release(TOKEN)
     assert leases.acquire(OTHER_TOKEN, "b", LEASE_MS)
+    store.claim(OTHER_TOKEN, IDENTITY, BOUNDS, STARTED)
     assert seen(leases, OTHER_TOKEN) == (left,)
 
 

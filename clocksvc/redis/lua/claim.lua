@@ -1,6 +1,7 @@
 -- Claim an unclaimed store for a Kafka cluster, and write the clock's parameters.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          cluster_id, format, the clock's parameters, started_ms; boundary_crossed_at_ms
+-- KEYS[2] state (hash)          claimed_by, cluster_id, format, the clock's parameters, started_ms,
+--                               boundary_crossed_at_ms
 -- KEYS[3] roster (zset)         partitions that must report
 -- KEYS[4] ticks (stream)        recent ticks
 -- KEYS[5] notification (list)   the leader's notification
@@ -18,7 +19,7 @@ if identity[1] and (identity[1] ~= ARGV[2] or identity[2] ~= ARGV[3]) then
     identity[1], identity[2], ARGV[2], ARGV[3]))
 end
 redis.call(
-  'HSET', KEYS[2], 'cluster_id', ARGV[2], 'format', ARGV[3], 'group', ARGV[4], 'topics', ARGV[5],
+  'HSET', KEYS[2], 'claimed_by', ARGV[1], 'cluster_id', ARGV[2], 'format', ARGV[3], 'group', ARGV[4], 'topics', ARGV[5],
   'interval_ms', ARGV[6], 'out_of_orderness_ms', ARGV[7], 'max_future_ms', ARGV[8])
 redis.call('HSETNX', KEYS[2], 'started_ms', ARGV[9])
 update_crossing(KEYS[2], KEYS[3], KEYS[5], chain_end(KEYS[4], KEYS[2]), store_now())

@@ -10,9 +10,9 @@
 -- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
 -- ARGV[1] token, [2] TTL ms
 -- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
--- The item of a clock is nil if the store has lost some of its data, or {lowest raw ms or '', number of partitions,
--- generation, end of the stream ms or '', boundary crossed at ms or '', unknown seen ms, create time seen ms,
--- {request JSON…}}. Errors: LEASELOST.
+-- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise it is
+-- {lowest raw ms or '', number of partitions, generation, end of the stream ms or '', boundary crossed at ms or '',
+-- unknown seen ms, create time seen ms, {request JSON…}}. Errors: LEASELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
@@ -39,8 +39,9 @@ end
 local function progress(state_key, roster, excluded, ticks, requests)
   local state = redis.call(
     'HMGET', state_key, 'format', 'generation', 'excluded_count', 'boundary_crossed_at_ms', 'unknown_seen_ms',
-    'create_time_seen_ms', 'group', 'roster_group')
-  if not state[1] or not state[2] or redis.call('ZCARD', excluded) ~= tonumber(state[3]) then
+    'create_time_seen_ms', 'group', 'roster_group', 'claimed_by')
+  -- A failover can bring back parameters from before the leader's term. The leader must write its own ones again.
+  if not state[1] or not state[2] or state[9] ~= ARGV[1] or redis.call('ZCARD', excluded) ~= tonumber(state[3]) then
     return false
   end
   -- After a change of the group, all partitions are unknown, even before the roster was written again.

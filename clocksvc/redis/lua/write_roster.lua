@@ -1,7 +1,7 @@
 -- Replace the roster. A partition keeps its timestamp if the id of its topic and the clock's group have not changed.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          group; roster, roster_group, generation, excluded_count, overrides, recreated are
---                               written; boundary_crossed_at_ms is updated
+-- KEYS[2] state (hash)          group, claimed_by; roster, roster_group, generation, excluded_count,
+--                               overrides, recreated are written; boundary_crossed_at_ms is updated
 -- KEYS[3] roster (zset)         replaced
 -- KEYS[4] excluded (zset)       replaced
 -- KEYS[5] roster-new (zset)     the new roster
@@ -19,9 +19,10 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 local topics = cjson.decode(ARGV[3])
-local stored = redis.call('HMGET', KEYS[2], 'roster', 'group', 'roster_group', 'recreated')
+local stored = redis.call('HMGET', KEYS[2], 'roster', 'group', 'roster_group', 'recreated', 'claimed_by')
 local written, group, remembered = stored[1], stored[2] or '', stored[4]
-local same_group = group == (stored[3] or '')
+-- A failover can bring back the group from before the leader's term, so only a group that the token has written counts.
+local same_group = stored[5] == ARGV[1] and group == (stored[3] or '')
 local before, excluded = {}, {}
 for _, shape in ipairs(written and cjson.decode(written) or {}) do
   before[shape[1]] = {id = shape[2], partitions = shape[3]}
