@@ -10,7 +10,7 @@
 -- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
 -- ARGV[1] token, [2] TTL ms
 -- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
--- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise it is
+-- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
 -- {lowest raw ms or '', number of partitions, generation, end of the stream ms or '', boundary crossed at ms or '',
 -- unknown seen ms, create time seen ms, {request JSON…}}. Errors: LEASELOST.
 
