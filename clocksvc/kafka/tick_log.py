@@ -96,19 +96,16 @@ class KafkaTickLog:
             return reader.stable_bounds(self._deadline(keep_alive))[1] if found is None else found
 
     def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
-        # It is used again only if all of this succeeds.
-        writer, self._writer = self._writer, None
-        if writer is None:
+        if self._writer is None:
             raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
+        if not messages:
+            return end
+        deadline = self._deadline(keep_alive)
         try:
-            if messages:
-                deadline = self._deadline(keep_alive)
-                end = self._confirm(writer.append(messages, deadline, begin=end), deadline)
+            return self._confirm(self._writer.append(messages, deadline, begin=end), deadline)
         except BaseException:
-            writer.discard()
+            self._discard_writer()
             raise
-        self._writer = writer
-        return end
 
     def close(self) -> None:
         self._discard_writer()

@@ -256,8 +256,9 @@ class KafkaTickLogImplementation:
         self.make(LOGS, "compact")
 
     def end(self) -> int:
-        consumer = self._consumer("read_uncommitted")
-        _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, LOG), timeout=10.0, cached=False)
+        consumer, partition = self._consumer("read_uncommitted"), TopicPartition(self.topic, LOG)
+        # A partition that was just created has no leader yet.
+        _, end = eventually(lambda: consumer.get_watermark_offsets(partition, timeout=10.0, cached=False))
         consumer.close()
         return end
 
