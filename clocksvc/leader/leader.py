@@ -24,6 +24,7 @@ from clocksvc.errors import (
     StoreUnavailable,
     TickLogMisconfigured,
     TickLogUnavailable,
+    UnreadableRecord,
 )
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver, NoObserver
 from clocksvc.leader.lease import CLAIM_EVERY_S, HOLD_RETRY_S, RENEW_EVERY_S, STEP_BACK_S, Lease
@@ -42,6 +43,7 @@ _HOLDS: dict[type[ClocksvcError], Reason] = {
     OpenTransaction: Reason.TICKLOG_OPEN_TRANSACTION,
     TickLogMisconfigured: Reason.TICKLOG_UNAVAILABLE,
     TickLogUnavailable: Reason.TICKLOG_UNAVAILABLE,
+    UnreadableRecord: Reason.TICKLOG_UNAVAILABLE,
     MetadataUnavailable: Reason.METADATA_UNAVAILABLE,
 }
 
@@ -214,14 +216,15 @@ class Leader:
         if isinstance(error, StoreMismatch):
             self._installation_checked = False  # another installation may use the log now, and must not be fenced
         at_once = self._term is not None or isinstance(error, RecordRejected)
-        if not isinstance(error, MetadataUnavailable | StoreMismatch) or self._term is None or self._term.writing:
+        keeps_writer = isinstance(error, MetadataUnavailable | StoreMismatch | UnreadableRecord)
+        if not keeps_writer or self._term is None or self._term.writing:
             self._enter(Phase.FENCING)
         if isinstance(error, OutcomeUnknown | OffsetGap | RecordRejected):
             # If a term can't begin, another attempt at once is unlikely to succeed. It is no hold yet.
             retry_s = 0.0 if at_once else RENEW_EVERY_S
             self._retry_at = self._parts.time.monotonic() + retry_s
             return retry_s
-        waits = isinstance(error, StoreMismatch | OpenTransaction | TickLogMisconfigured)
+        waits = isinstance(error, StoreMismatch | OpenTransaction | TickLogMisconfigured | UnreadableRecord)
         retry_s = HOLD_RETRY_S if waits else RENEW_EVERY_S
         self._retry_at = self._parts.time.monotonic() + retry_s
         reason = _HOLDS.get(type(error), Reason.LEADER_STUCK)

@@ -17,7 +17,7 @@ from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
 from clocksvc.clock.roster import Roster, merge_metadata, merge_topics
-from clocksvc.errors import ChainBroken, StoreMismatch
+from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
@@ -123,7 +123,7 @@ class Round:
         if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
-        self._check_stores()
+        self._check_usable()
         return RoundResult(self._wait_s, self._holds, frozenset(self._prepared), self._reading)
 
     # -- what is to be done -----------------------------------------------------------------------------------------
@@ -260,9 +260,18 @@ class Round:
             logger.warning("store's stream has changed", extra={"clock": clock.spec.name, "detail": str(error)})
             clock.prepared = False
 
-    def _check_stores(self) -> None:
-        """Raise StoreMismatch if no clock's store belongs to this cluster: another replica may have the right one."""
-        holds = [clock.trouble.hold for clock in self._term.clocks.values()]
+    def _check_usable(self) -> None:
+        """Raise an error if this process can use no clock of the log, because another replica may be able to.
+
+        Raises:
+            StoreMismatch: no clock's store belongs to this Kafka cluster.
+            UnreadableRecord: this version can read no clock's last record.
+        """
+        clocks = self._term.clocks.values()
+        unreadable = [clock.unreadable.detail for clock in clocks if clock.unreadable is not None]
+        if len(unreadable) == len(clocks):
+            raise UnreadableRecord(unreadable[0])
+        holds = [clock.trouble.hold for clock in clocks if clock.unreadable is None]
         mismatches = [hold for hold in holds if hold is not None and hold.reason is Reason.STORE_MISMATCH]
         if len(mismatches) == len(holds):
             raise StoreMismatch(mismatches[0].detail)

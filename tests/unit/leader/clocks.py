@@ -1,7 +1,7 @@
 """Helpers of the leader's tests: clocks with ticks, further leaders, passing time, and what log and readers show."""
 
+import itertools
 import json
-import uuid
 from collections.abc import Sequence
 
 from clocksvc.clock.holds import Reason
@@ -21,6 +21,9 @@ from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog
+
+_IDS = itertools.count(1_000_000)
+"""Numbers of ids; other numbers than those of FaultyClock."""
 
 
 def clock_with_ticks(count: int = 3) -> FaultyClock:
@@ -55,7 +58,7 @@ def another_leader(
         topics=topics or clock.topics,
         time=time or clock.time,
         kafka_ready=clock.kafka_ready,
-        new_id=lambda: uuid.uuid4().hex,
+        new_id=lambda: f"{next(_IDS):012x}{0:020x}",
     )
     return Leader(parts, replica)
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+import pytest
+
 from clocksvc.api.leader_requests import EXPIRES_MS
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import CONTROL, FORMAT, SNAPSHOT, TICK, LogEntry, Message
@@ -11,7 +13,7 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.client import SLICE_S
 from clocksvc.leader import lease
-from clocksvc.leader.leader import Phase
+from clocksvc.leader.leader import Leader, Phase
 from clocksvc.redis.connection import RESPONSE_TIMEOUT_S
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
@@ -138,33 +140,50 @@ def test_without_kafka_a_quiet_clock_holds_too_and_releases_the_lease() -> None:
     assert leaders >= {"leader", "other"}
 
 
-def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one() -> None:
-    """It got the lease while the right replica was away, and can't use it: the right one leads the clock again."""
+def released(clock: FaultyClock, leader: Leader) -> bool:
+    """True if a leader releases the lease within 10 s."""
+    for _ in range(40):
+        pass_time(clock, 0.25, leader)
+        if phase_of(leader) is Phase.STANDBY:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("replica", ["foreign", "other", "a", "b"])
+def test_a_replica_of_another_cluster_leaves_the_lease_to_the_right_one(replica: str) -> None:
+    """It got the lease while the right replica was away, and can't use it: the right one leads the clock again,
+    regardless of their ranks."""
     clock = clock_with_ticks()
     clock.leader.leave()
     elsewhere = FaultyTopics("another")
     elsewhere.create("events", 1)
-    foreign = another_leader(clock, "foreign", ticklog=FaultyTickLog(FaultyLog(clock.time)), topics=elsewhere)
+    foreign = another_leader(clock, replica, ticklog=FaultyTickLog(FaultyLog(clock.time)), topics=elsewhere)
     clock.settle(foreign)
+    assert hold_of(clock)[0] is Reason.STORE_MISMATCH
+    assert released(clock, foreign)
     assert hold_of(clock)[0] is Reason.STORE_MISMATCH
     right = clock.new_leader("right")
 
-    pass_time(clock, 20, foreign, right)
+    pass_time(clock, 6, foreign, right)
 
     assert phase_of(right) is Phase.LEADING
     assert phase_of(foreign) is Phase.STANDBY
 
 
-def test_an_older_version_leaves_the_lease_to_a_newer_one() -> None:
-    """In a rolling upgrade a replica that can't read the last record does not stop the clock."""
+@pytest.mark.parametrize("replica", ["old", "other", "a", "b"])
+def test_an_older_version_leaves_the_lease_to_a_newer_one(replica: str) -> None:
+    """In a rolling upgrade a replica that can't read the last record does not stop the clock, regardless of their
+    ranks."""
     clock = clock_with_ticks()
     clock.leader.leave()
-    old = another_leader(clock, "old", ticklog=OlderVersion(clock.log))
+    old = another_leader(clock, replica, ticklog=OlderVersion(clock.log))
     clock.settle(old)
+    assert hold_of(clock)[0] is Reason.TICKLOG_UNAVAILABLE
+    assert released(clock, old)
     assert hold_of(clock)[0] is Reason.TICKLOG_UNAVAILABLE
     new = clock.new_leader("new")
 
-    pass_time(clock, 20, old, new)
+    pass_time(clock, 6, old, new)
 
     assert phase_of(new) is Phase.LEADING
 
