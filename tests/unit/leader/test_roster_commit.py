@@ -180,3 +180,20 @@ def test_an_unchanged_roster_is_not_committed_again() -> None:
 
 def _ends_with_snapshot(shared: SharedLog) -> bool:
     return shared.log.committed()[-1].message.type == "snapshot-end"
+
+
+def test_a_log_that_lost_the_roster_hides_no_partition_that_the_store_has() -> None:
+    """The tick log loses its last record, which has the new partition. The store still has the roster."""
+    shared, name = with_tick()
+    shared.topics.add_partitions(name, 1)
+    shared.run(31)
+    shared.log.lose_tail(2)  # the control record and its marker
+    shared.leaders.clear()
+    shared.topics.hide(name, 2)
+    shared.add_leader("next")
+    shared.run(5)
+    for number in range(2):
+        shared.report(minutes(3)[0], partition=number)
+
+    assert logged_times(shared.log, name) == minutes(1)
+    assert published_hold(shared.stores[name]) == (Reason.PARTITION_UNREPORTED, (Partition(name, 2),))

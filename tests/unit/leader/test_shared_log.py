@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import Message
+from clocksvc.clock.log_record import Message, decode_message
+from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.leader.leader import Phase
@@ -108,6 +109,32 @@ def test_more_live_clocks_than_a_round_has_ticks() -> None:
 
     assert [len(ticks) for ticks in transactions(shared.log)] == [500, 20]
     assert all(times(shared, name) == minutes(1) for name in shared.names)
+
+
+def test_requests_to_several_clocks_are_one_transaction() -> None:
+    """Ten requests to each of three clocks, beside the due tick of a fourth one: one record for each clock."""
+    shared = SharedLog(4)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    now_ms, before = shared.time.now_ms(), shared.log.end
+    *asked, ticking = shared.names
+    for number in range(10):
+        for name in asked:
+            kind = RequestKind.PAUSE if number % 2 == 0 else RequestKind.RESUME
+            request = Request(f"{name}-{number}", kind, "ada", now_ms + number, "why", now_ms + 10_000)
+            assert shared.stores[name].submit_request(request)
+    shared.report(minutes(2)[0], [ticking])
+
+    records = [decode_message(entry.message) for entry in shared.log.committed(before)]
+    assert shared.log.end - before == len(records) + 1
+    assert [(record.clock, len(record.requests)) for record in records] == [
+        *((name, 10) for name in asked),
+        (ticking, 0),
+    ]
+    for name in asked:
+        results = [shared.stores[name].read_request_result(f"{name}-{number}") for number in range(10)]
+        assert {result and result.kind for result in results} == {ResultKind.DONE}
+    assert times(shared, ticking) == minutes(1, 2)
 
 
 # -- the trouble of one clock -----------------------------------------------------------------------------------------
