@@ -13,7 +13,6 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis.connection import MAX_CALLS, RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import parse_redis_url
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -81,15 +80,17 @@ def test_blocked_waits_leave_all_calls_to_others(connection: RedisConnection, ke
 def test_calls_that_find_no_turn_fail(connection: RedisConnection) -> None:
     """If all other calls get no answer, a further one fails after a response's time, and does not wait for ever."""
     store = RedisStoreServer(connection, "clocksvc").store("checkins")
-    release = threading.Event()
+    release, all_in_use = threading.Event(), threading.Barrier(MAX_CALLS + 1)
 
     def block() -> None:
         with connection.calling():
+            all_in_use.wait(30)
             release.wait(30)
 
     with ThreadPoolExecutor(MAX_CALLS) as threads:
-        blocked = [threads.submit(block) for _ in range(MAX_CALLS)]
-        eventually(lambda: all(one.running() for one in blocked), what="all calls to be in use")
+        for _ in range(MAX_CALLS):
+            threads.submit(block)
+        all_in_use.wait(30)
         try:
             with pytest.raises(StoreUnavailable, match=f"{MAX_CALLS} other calls"):
                 store.now_ms()
