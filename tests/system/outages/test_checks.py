@@ -100,6 +100,13 @@ def test_a_stall_counts_from_its_fault() -> None:
     assert stalls(faults, [10.0, 11.0, 17.0, 18.0]) == {"one": [5.5], "two": [4.5], "last": [float("inf")]}
 
 
+def test_a_stall_without_a_server_counts_from_its_return() -> None:
+    """A clock can't tick while the only broker is away."""
+    assert stalls([Fault("kill-broker", 11.5, 0, server_back_at=15.0)], [10.0, 11.0, 17.0, 18.0]) == {
+        "kill-broker": [2.0]
+    }
+
+
 def test_a_takeover_is_measured_for_each_log_of_the_victim() -> None:
     """Until the next leader's first snapshot, by the broker's time; not for a log that waited for another fault."""
     snapshots = {1: [1_000, 6_300], 2: [900, 7_000], 3: [5_000]}

@@ -13,17 +13,23 @@ AMID_MS = 1_000
 
 def stalls(faults: Sequence[Fault], arrived: Sequence[float]) -> dict[str, list[float]]:
     """For each kind, and each fault of it, the longest time without a tick, from the fault on, that began before the
-    next fault. `arrived`: when ticks came to a client, monotonic seconds, ascending."""
+    next fault. The time until a killed server answered again does not count. `arrived`: when ticks came to a client,
+    monotonic seconds, ascending."""
     found: dict[str, list[float]] = defaultdict(list)
     gaps = list(itertools.pairwise(arrived))
+    backs = [fault.server_back_at for fault in faults if fault.server_back_at is not None]
     for fault, end in zip(faults, [*(one.at for one in faults[1:]), float("inf")], strict=True):
-        own = [later - max(earlier, fault.at) for earlier, later in gaps if later > fault.at and earlier < end]
+        own = [
+            later - max(earlier, fault.at, *(back for back in backs if back < later))
+            for earlier, later in gaps
+            if later > fault.at and earlier < end
+        ]
         found[fault.kind].append(max(own, default=float("inf")))
     return dict(found)
 
 
 def takeovers(faults: Sequence[Fault], snapshots: Mapping[int, Sequence[int]], kind: str) -> list[dict[int, float]]:
-    """For each fault of a kind, and each log that its victim led: the seconds until a leader wrote its first snapshot, by
+    """For each fault of a kind, and each log that its victim led: the seconds until the next leader's snapshot, by
     the broker's time. Logs that were not led again before the next fault are left out.
 
     Args:

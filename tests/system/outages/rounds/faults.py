@@ -97,6 +97,7 @@ def kill_broker(target: SupervisedInstallation, rng: random.Random) -> None:
     target.pause(rng.choice([0.0, rng.uniform(0.5, 3.0)]))
     target.kafka.node.start()
     target.kafka.node.wait_ready()
+    target.server_is_back()
 
 
 def kill_leading_broker(target: SupervisedInstallation, rng: random.Random) -> None:
@@ -131,6 +132,7 @@ def _restart_store(target: SupervisedInstallation, rng: random.Random, snapshot:
     target.pause(rng.choice([0.0, rng.uniform(0.0, LEASE_S + 1)]))
     target.valkey.start()
     target.valkey.wait_ready()
+    target.server_is_back()
 
 
 def _snapshot(valkey: ValkeyServer) -> Path:

@@ -1,5 +1,5 @@
-"""The report of a round: faults by kind, what was lost, twice, early or backwards, how long clocks stalled, and when logs
-were led again."""
+"""The report of a round: faults by kind, what was lost, twice, early or backwards, how long clocks stalled, and when
+logs were led again."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

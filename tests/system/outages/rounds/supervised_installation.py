@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,12 +36,14 @@ class Fault:
     Attributes:
         at, wall_ms: when it began, in monotonic seconds, and by the wall clock.
         led: the logs that the replica led with which the fault interfered.
+        server_back_at: when the killed server answered again, in monotonic seconds.
     """
 
     kind: str
     at: float
     wall_ms: int
     led: frozenset[int] = frozenset()
+    server_back_at: float | None = None
 
 
 class SupervisedInstallation:
@@ -151,6 +153,10 @@ class SupervisedInstallation:
         """
         led = frozenset(log for log, replica in self.leaders().items() if replica == victim)
         self.announce(self.faults.pop().kind, led)
+
+    def server_is_back(self) -> None:
+        """Record that the server that the last fault killed answers again: no clock can tick without it."""
+        self.faults[-1] = replace(self.faults[-1], server_back_at=time.monotonic())
 
     def pause(self, seconds: float) -> None:
         """Wait while a fault lasts."""
