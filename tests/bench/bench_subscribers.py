@@ -56,9 +56,8 @@ def _measure(installation: Installation, name: str, clients: int, interval_s: in
             used_s = _cpu_s(pid) - cpu_s
             cost_kib = (_resident_kib(pid) - before_kib) / clients
             seen = _stop(crowd)
-    committed = {
-        tick.at_ms // 1000: tick.appended_ms for tick in read_tick_log(installation.bootstrap, f"{name}-ticks")
-    }
+    log = read_tick_log(installation.bootstrap, installation.tick_log, CLOCK)
+    committed = {tick.at_ms // 1000: tick.appended_ms for tick in log}
     wanted = {at_s: at_ms for at_s, at_ms in committed.items() if begin_s < at_s < last_s}
     what = f"{clients:,} clients, a tick each {interval_s} s"
     return [

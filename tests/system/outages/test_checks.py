@@ -101,10 +101,10 @@ def test_a_stall_counts_from_its_fault() -> None:
 
 
 def test_a_stall_without_a_server_counts_from_its_return() -> None:
-    """A clock can't tick while the only broker is away."""
-    assert stalls([Fault("kill-broker", 11.5, 0, server_back_at=15.0)], [10.0, 11.0, 17.0, 18.0]) == {
-        "kill-broker": [2.0]
-    }
+    """A clock can't tick while the only broker is away. This is true for another fault at the same time, too."""
+    faults = [Fault("kill-beat", 11.2, 0), Fault("kill-broker", 11.5, 0, server_back_at=15.0)]
+
+    assert stalls(faults, [10.0, 11.0, 17.0, 18.0]) == {"kill-beat": [2.0], "kill-broker": [2.0]}
 
 
 def test_a_takeover_is_measured_for_each_log_of_the_victim() -> None:
