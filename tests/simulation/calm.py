@@ -70,7 +70,7 @@ class Calm:
     def _heal_replicas(self) -> None:
         scheduler, processes = self._scheduler, self._processes
         processes.widened = True
-        for name in list(processes.guests):
+        for name in [*processes.guests, *processes.commands]:
             processes.kill_replica(name)
         for name, replica in sorted(processes.replicas.items()):
             replica.link.heal()
@@ -131,7 +131,7 @@ class Calm:
         if rng.random() < 0.2:
             faults = [CommitFault.LANDS, CommitFault.LOST]
             environment.logs[log_of(clock)].commit_faults += rng.choices(faults, k=rng.choice((1, 1, 1, 3)))
-        self._processes.ask(clock, RequestKind.INIT, last_tick_ms=last_ms - 20_000 if rng.random() < 0.2 else last_ms)
+        self._processes.run_init(clock, last_ms - 20_000 if rng.random() < 0.2 else last_ms)
 
     # -- what must be so ----------------------------------------------------------------------------------------------
 
@@ -158,9 +158,8 @@ class Calm:
             tick = replica.feeds[clock].last
             if tick is None or tick.at_ms < low:
                 found.append(f"{name} shows {tick}")
-        for each in self._processes.subscribers:
-            if each.clock == clock and (each.cursor_ms or 0) < low:
-                found.append(f"{each.name} has got no more than {each.cursor_ms}")
+        behind = [one for one in self._processes.subscribers if one.clock == clock and (one.cursor_ms or 0) < low]
+        found += [f"{one.name} has got no more than {one.cursor_ms}" for one in behind]
         stream = environment.access.ticks(clock)
         if not stream or stream[-1].at_ms < low:
             found.append(f"the store's stream ends with {stream[-1:]}")

@@ -9,36 +9,17 @@ import pytest
 
 from tests.simulation.faults.all_faults import WEIGHTS
 from tests.simulation.run import FAULTS, STEPS, Simulation
+from tests.simulation.sometimes import Path
 
-CHUNKS, SEEDS = 6, 100
+CHUNKS, SEEDS = 3, 50
 
 ONCE_FAILED = {
-    25: "silent: a leader whose clock was set back by minutes showed no hold until it had caught up",
-    22_353: "silent: two true reasons for one hold alternated, and neither was shown for long",
-    25_076: "lost: a cursor was rejected before the store was rolled back, and judged by what the store had after that",
-    59_307: "early: a topic recreated with fewer partitions grew, and reports of the old one counted",
-    77_471: "early: a recreated topic grew, and reports of the old one counted",
-    79_276: "dead: the time until the tick set by `init` was subtracted from the minute in which the clock must go on",
-    713_843: "excluded: a repeated commit lacked an exclusion that had been granted since",
-    717_559: "broken: an unexpected exception, and another one while the leader started over",
-    721_537: "early: a commit landed after all whose end a broker had forgotten: no coordinator does that",
-    730_614: "silent: the log lost a tick that had not been shown",
-    2_000_059: "early: metadata read by a recovery was forgotten when it failed, and then metadata lagged",
-    2_002_667: "request: granted together with its reversal, unanswered, and not done for the next leader",
-    2_013_547: "silent: a jump of time without a viewer was taken for minutes without a hold",
-    2_022_375: "untold: a doubtful timestamp, rejected long after it was overtaken, took the good one above it with it",
-    2_023_137: "request: granted together with its reversal, unanswered, and not done for the next leader",
-    2_025_759: "broken: the fault that takes the last tick from the store did not wait for one",
-    2_030_515: "early: metadata read by a recovery was forgotten with the lease, and then metadata lagged",
-    2_035_721: "broken: the fault that takes the last tick from the store did not wait for one",
-    3_016_431: "dead: a fault meant for `init` hit a leader that then had to read an open transaction",
-    3_016_514: "early: metadata read by a leader was forgotten with its term, and then metadata lagged",
-    3_019_275: "request: done for a leader that knew what a log had before it lost its end",
-    7_001_000: "early: a first report of the old topic can't be told from one of the recreated topic",
-    7_007_709: "early: a first report of the old topic can't be told from one of the recreated topic",
+    47: "delayed: a record was rejected, and a leader could not write its snapshot: it tried again without a pause",
+    159: "dead: a clock whose records had been rejected was tried again after a minute",
+    216: "uncommitted: `init` continued a clock without its roster in the log",
+    1_263: "silent: a log was handed over to a dead replica again and again, because its announcement stayed",
 }
-"""Seeds that broke a promise once, and what was wrong. What is too rare for 2,000 seeds has a directed test:
-`tests/unit/leader/test_wrong_clocks.py`."""
+"""Seeds that broke a promise once, and what was wrong."""
 
 
 @pytest.mark.parametrize("first", range(1, CHUNKS * SEEDS, SEEDS))
@@ -48,24 +29,28 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
 
     assert all(result.counts["steps"] >= STEPS and result.takeovers >= 1 for result in results)
     assert all(result.faults.total() >= FAULTS for result in results)
-    assert sum(result.ticks for result in results) > 8 * SEEDS
+    assert sum(result.ticks for result in results) > 15 * SEEDS
 
 
 def test_every_fault_comes() -> None:
-    """Every fault comes, and subscribers are resumed and reset: a fault that never came would find nothing."""
+    """Every fault comes, and subscribers are resumed and reset: a fault that never came would find nothing. Some faults
+    and rare paths need more seeds: `make simulate` checks them."""
     faults: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    for seed in range(10_151, 10_301):
+    sometimes: Counter[str] = Counter()
+    for seed in range(10_151, 10_251):
         result = Simulation(seed).run()
         faults.update(result.faults)
         counts.update(result.counts)
+        sometimes.update(result.sometimes)
 
-    assert {fault.__name__ for fault in WEIGHTS} <= set(faults)
+    common = {fault.__name__ for fault, weight in WEIGHTS.items() if weight >= 0.7}
+    assert common <= set(faults)
     assert counts["subscribers' resumes"] > 500
     assert counts["subscribers' resets"] > 20
     assert counts["requests"] > 20
     assert counts["inits"] > 5
-    assert counts["repeated"] > 0
+    assert len(sometimes) > len(Path) // 2
 
 
 @pytest.mark.parametrize("seed", ONCE_FAILED)

@@ -1,16 +1,16 @@
 """All deliberate defects, in the order of the table."""
 
 from tests.simulation.defects import (
+    audit_defects,
     clock_view_defects,
     core_defects,
     feed_defects,
     heartbeat_defects,
-    init_defects,
     leader_defects,
     recovery_defects,
     reporter_defects,
     roster_defects,
-    step_defects,
+    round_defects,
     store_defects,
     tick_log_defects,
 )
@@ -18,7 +18,7 @@ from tests.simulation.defects.defect import Defect
 
 MODULES = (
     core_defects,
-    step_defects,
+    round_defects,
     recovery_defects,
     roster_defects,
     leader_defects,
@@ -26,9 +26,9 @@ MODULES = (
     store_defects,
     reporter_defects,
     heartbeat_defects,
-    init_defects,
     feed_defects,
     clock_view_defects,
+    audit_defects,
 )
 
 DEFECTS: dict[str, Defect] = {

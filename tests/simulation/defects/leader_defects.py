@@ -1,27 +1,34 @@
-"""Defects of a leader between its steps: its lease, its word on the clock, and requests."""
+"""Defects of a leader between its rounds: its lease, its status of a clock, and requests."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from clocksvc.clock import first_tick
 from clocksvc.clock.request import RequestResult, ResultKind
-from clocksvc.leader import requests
-from clocksvc.leader.context import LeaderDependencies, Term
-from clocksvc.leader.leader import Leader
+from clocksvc.leader import leader as leading
+from clocksvc.leader import lease as leases
+from clocksvc.leader import ranking, requests, round
+from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.lease import Lease
-from tests.simulation.defects.defect import Promise, defect
+from clocksvc.leader.status import StatusPublisher
+from tests.simulation.defects.defect import Promise, altered, defect, together
+from tests.simulation.defects.seams import with_parts
 
 Patched = AbstractContextManager[object]
 
 
 @defect(
-    "the lease is kept for ever while Kafka can't be reached",
+    "a leader without progress keeps its lease for ever",
     Promise.ALIVE,
     "dead",
-    directed="unit/leader/test_recovery.py::test_without_kafka_the_lease_goes_to_another",
+    "silent",
+    "delayed",
+    directed="unit/leader/test_stuck_leader.py::test_a_leader_without_progress_publishes_a_hold_and_releases_its_lease",
 )
-def lease_without_kafka() -> Patched:
-    return patch.object(Lease, "is_stuck", lambda lease: False)
+def stuck_leader_keeps_the_lease() -> Patched:
+    return patch.object(Lease, "check_progress", lambda lease: None)
 
 
 @defect(
@@ -29,10 +36,11 @@ def lease_without_kafka() -> Patched:
     Promise.NEVER_LOST,
     "dead",
     "conflict",
+    "silent",
     directed="unit/leader/test_shape.py::test_a_flush_hides_no_replica_that_disagrees",
 )
 def announced_once() -> Patched:
-    return patch("clocksvc.leader.lease.ANNOUNCE_EVERY_S", float("inf"))
+    return patch.object(leases, "ANNOUNCE_EVERY_S", float("inf"))
 
 
 @defect(
@@ -41,9 +49,9 @@ def announced_once() -> Patched:
     "silent",
     directed="unit/leader/test_leading.py::test_lagging_partitions_are_named_after_a_while",
 )
-def hold_not_said() -> Patched:
-    say = Leader._publish_status
-    return patch.object(Leader, "_publish_status", lambda leader, hold: say(leader, None))
+def hold_not_published() -> Patched:
+    publish = StatusPublisher.publish
+    return patch.object(StatusPublisher, "publish", lambda status, token, hold: publish(status, token, None))
 
 
 @defect(
@@ -52,16 +60,8 @@ def hold_not_said() -> Patched:
     "silent",
     directed="unit/leader/test_leader_status.py::test_a_lasting_hold_is_published_again_before_its_ttl_ends",
 )
-def verdict_not_repeated() -> Patched:
-    say = Leader._publish_status
-    said: dict[int, Any] = {}
-
-    def say_once(leader: Leader, hold: Any) -> None:
-        if id(leader) not in said or said[id(leader)][1] != hold:
-            said[id(leader)] = (leader, hold)
-            say(leader, hold)
-
-    return patch.object(Leader, "_publish_status", say_once)
+def status_not_repeated() -> Patched:
+    return patch("clocksvc.leader.status.PUBLISH_STATUS_EVERY_S", float("inf"))
 
 
 @defect(
@@ -73,12 +73,25 @@ def verdict_not_repeated() -> Patched:
     directed="unit/leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
 )
 def hold_never_taken_back() -> Patched:
-    say = Leader._publish_status
+    publish = StatusPublisher.publish
+    return patch.object(
+        StatusPublisher, "publish", lambda status, token, hold: publish(status, token, hold or status.hold)
+    )
 
-    def stick(leader: Leader, hold: Any) -> None:
-        say(leader, leader._hold if hold is None else hold)
 
-    return patch.object(Leader, "_publish_status", stick)
+@defect(
+    "a log is handed over to replicas that are dead",
+    Promise.ALIVE,
+    "dead",
+    "silent",
+)
+def handed_over_to_the_dead() -> Patched:
+    successor = ranking.successor
+
+    def anyone(log: int, replica: str, announcements: Any, ready_before: Any) -> str | None:
+        return successor(log, replica, announcements, {})
+
+    return patch.object(leading, "successor", anyone)
 
 
 @defect(
@@ -88,15 +101,28 @@ def hold_never_taken_back() -> Patched:
     directed="unit/leader/test_requests.py::test_a_fenced_leader_leaves_the_request_to_the_next",
 )
 def request_answered_before_the_commit() -> Patched:
-    commit = requests._commit
+    apply = requests.apply_requests
 
-    def answer_first(parts: LeaderDependencies, held: Term, settled: requests.RequestBatch, *rest: Any) -> None:
-        requests._answer(
-            parts, held, dict.fromkeys((one.id for one in settled.accepted), RequestResult(ResultKind.DONE))
-        )
-        commit(parts, held, settled, *rest)
+    def answer_first(clock: Any, asked: Any, store_now_ms: int, leader_now_ms: int) -> Any:
+        batch = apply(clock, asked, store_now_ms, leader_now_ms)
+        done = {one.id: RequestResult(ResultKind.DONE) for one in batch.accepted}
+        if done:
+            clock.store.write_request_results(_token(clock), done, requests.RESULT_TTL_MS)
+        return batch
 
-    return patch.object(requests, "_commit", answer_first)
+    tokens: dict[int, str] = {}
+
+    def _token(clock: Any) -> str:
+        return tokens.get(id(clock.store), "")
+
+    def alter(parts: LeaderDependencies) -> LeaderDependencies:
+        def read_round(token: str, *rest: Any) -> Any:
+            tokens.update({id(store): token for store in parts.stores.values()})
+            return parts.leases.read_round(token, *rest)
+
+        return replace(parts, leases=altered(parts.leases, read_round=read_round))
+
+    return together(with_parts(alter), patch.object(round, "apply_requests", answer_first))
 
 
 @defect(
@@ -106,7 +132,35 @@ def request_answered_before_the_commit() -> Patched:
     directed="unit/leader/test_requests.py::test_an_unknown_outcome_that_outlasts_the_request",
 )
 def expired_request_granted() -> Patched:
-    settle = requests.apply_requests
+    apply = requests.apply_requests
     return patch.object(
-        requests, "apply_requests", lambda state, asked, roster, now_ms: settle(state, asked, roster, 0)
+        round, "apply_requests", lambda clock, asked, store_now_ms, now_ms: apply(clock, asked, 0, now_ms)
     )
+
+
+@defect(
+    "init accepts a time before ticks that log or store know",
+    Promise.NEVER_BACK,
+    "back",
+    directed="unit/leader/test_init.py::test_never_goes_back_before_a_tick_of_the_store",
+)
+def init_goes_back() -> Patched:
+    def check(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, *, truncated: bool) -> None:
+        first_tick.check_boundary(spec, last_tick_ms)
+
+    return patch.object(requests, "check_first_tick", check)
+
+
+@defect(
+    "init skips boundaries of a clock whose log lost nothing",
+    Promise.NEVER_LOST,
+    "lost",
+    directed="unit/leader/test_init.py::test_rejects_a_clock_with_ticks",
+)
+def init_on_a_complete_log() -> Patched:
+    check = first_tick.check_first_tick
+
+    def check_less(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, *, truncated: bool) -> None:
+        check(spec, state, stored_ms, now_ms, last_tick_ms, truncated=True)
+
+    return patch.object(requests, "check_first_tick", check_less)

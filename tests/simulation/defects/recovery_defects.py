@@ -1,24 +1,22 @@
 """Defects of a new leader's recovery: what it believes, and what it makes of the store's stream."""
 
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import MappingProxyType
+from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock.log_record import ClockState, Record
-from clocksvc.clock.roster import TopicMetadata
-from clocksvc.leader import leader as leading
-from clocksvc.leader import recovery
+from clocksvc.clock import log_state
+from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.log_state import LogState
+from clocksvc.interfaces.tick_stream import StreamBounds
+from clocksvc.leader import recovery, round
 from clocksvc.leader.context import LeaderDependencies
-from tests.simulation.defects.defect import Promise, defect
+from clocksvc.leader.term import ClockTerm, Term
+from tests.simulation.defects.defect import Promise, altered, defect
+from tests.simulation.defects.seams import with_stores, with_terms, with_ticklog
 
 Patched = AbstractContextManager[object]
-
-
-def _first(topics: Mapping[str, TopicMetadata] = MappingProxyType({})) -> Record:
-    """What the end of a log never written says."""
-    return Record("any", ClockState(topics=topics))
+_read_log_state = log_state.read_log_state
 
 
 @defect(
@@ -27,18 +25,14 @@ def _first(topics: Mapping[str, TopicMetadata] = MappingProxyType({})) -> Record
     "twice",
     "lost",
     "chain",
-    directed="unit/leader/test_recovery.py::test_a_store_from_an_old_snapshot_gets_what_it_misses",
 )
 def recovery_from_the_store() -> Patched:
-    read_last = recovery.read_last_record
+    def alter(clock: ClockTerm, term: Term) -> None:
+        last = clock.store.bounds().last
+        if last is not None:
+            clock.state = replace(clock.state, last_tick_ms=last.at_ms, last_emitted_ms=last.emitted_at_ms)
 
-    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
-        last, known = read_last(parts, waiting), parts.store.last_tick()
-        if known is None:
-            return last
-        return replace(last, state=replace(last.state, last_tick_ms=known.at_ms, last_emitted_ms=known.emitted_at_ms))
-
-    return patch.object(leading, "read_last_record", read)
+    return with_terms(alter)
 
 
 @defect(
@@ -50,28 +44,11 @@ def recovery_from_the_store() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def first_start_on_an_empty_store() -> Patched:
-    read_last = recovery.read_last_record
+    def alter(clock: ClockTerm, term: Term) -> None:
+        if clock.store.bounds().end_ms is None:
+            clock.state = ClockState(topics=clock.state.topics, group=clock.state.group)
 
-    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
-        last = read_last(parts, waiting)
-        return _first(last.state.topics) if parts.store.last_tick() is None else last
-
-    return patch.object(leading, "read_last_record", read)
-
-
-@defect(
-    "a log that lost all records is taken for a new one",
-    Promise.NEVER_LOST,
-    "silent",
-    "lost",
-    "chain",
-    "twice",
-    directed="unit/leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
-)
-def first_start_on_an_emptied_log() -> Patched:
-    return patch.object(
-        leading, "read_last_record", lambda parts, waiting: parts.ticklog.tail(waiting).record or _first()
-    )
+    return with_terms(alter)
 
 
 @defect(
@@ -83,7 +60,35 @@ def first_start_on_an_emptied_log() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_log_that_begins_above_zero_is_no_first_start",
 )
 def first_offset_ignored() -> Patched:
-    return patch.object(recovery, "_last_of", lambda clock, tail: tail.record or _first())
+    def read(*args: Any) -> LogState:
+        found = _read_log_state(*args)
+        found.complete = True
+        return found
+
+    return patch.object(recovery, "read_log_state", read)
+
+
+@defect(
+    "a snapshot of which copies are missing counts as complete",
+    Promise.NEVER_LOST,
+    "lost",
+    "chain",
+    "twice",
+    "snapshot",
+    "silent",
+    "dead",
+    directed="unit/leader/test_snapshots.py::test_a_compacted_snapshot",
+)
+def incomplete_snapshot_used() -> Patched:
+    def newest(entries: Any) -> int | None:
+        for offset, message in reversed(entries):
+            if message.type == log_state.SNAPSHOT_END:
+                begin = log_state._snapshot_begin(offset, message)
+                if begin is not None and begin > entries[0].offset:
+                    return begin
+        return None
+
+    return patch.object(log_state, "_newest_snapshot", newest)
 
 
 @defect(
@@ -93,13 +98,14 @@ def first_offset_ignored() -> Patched:
     "back",
     "twice",
     "chain",
+    "lost",
     directed="unit/leader/test_recovery.py::test_an_empty_log_below_a_known_tick_is_a_hold",
 )
 def later_tick_of_the_store_cut_back() -> Patched:
-    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
-        return recovery._last_of(parts.spec.name, parts.ticklog.tail(waiting))
+    def alter(parts: LeaderDependencies, store: Any) -> Any:
+        return altered(store, bounds=lambda: StreamBounds(None, None, None, written=False, restoring=False))
 
-    return patch.object(leading, "read_last_record", read)
+    return with_stores(alter)
 
 
 @defect(
@@ -108,30 +114,41 @@ def later_tick_of_the_store_cut_back() -> Patched:
     "silent",
     "dead",
     "lost",
-    "the store's stream",
+    "broken stream",
     directed="unit/leader/test_recovery.py::test_a_death_between_commit_and_publish_loses_nothing",
 )
-def stream_never_reconciled() -> Patched:
-    return patch.object(leading, "reconcile", lambda *_: None)
+def stream_never_compared() -> Patched:
+    return patch.object(round, "compare_stream", lambda term, clock: False)
 
 
 @defect(
-    "a rebuilt stream has only the last tick",
+    "the history of a lost stream is never restored",
     Promise.REBUILT,
     "dead",
     "lost",
-    "kept",
-    "the store's stream",
     directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
-def stream_rebuilt_without_history() -> Patched:
-    def rebuild(parts: LeaderDependencies, token: str, state: ClockState, waiting: Callable[[], None]) -> None:
-        known = parts.store.last_tick()
-        if known is None or known.at_ms != state.last_tick_ms:
-            newest = [record.tick for record in parts.ticklog.backwards(waiting) if record.tick is not None][:1]
-            parts.store.rebuild(token, newest, state.last_tick_ms)
+def history_never_restored() -> Patched:
+    return patch.object(
+        round, "compare_stream", lambda term, clock: bool(recovery.compare_stream(term, clock)) and False
+    )
 
-    return patch.object(leading, "reconcile", rebuild)
+
+@defect(
+    "a history with a gap replaces the stream",
+    Promise.NEVER_LOST,
+    "broken stream",
+    "lost",
+    directed="unit/leader/test_restoring.py::test_after_compaction_the_newest_complete_part_is_restored",
+)
+def history_with_a_gap() -> Patched:
+    def alter(parts: LeaderDependencies, store: Any) -> Any:
+        def stage(token: str, ticks: Any, *, first: bool) -> None:
+            store.stage(token, ticks[::2] if len(ticks) > 4 else ticks, first=first)
+
+        return altered(store, stage=stage)
+
+    return with_stores(alter)
 
 
 @defect(
@@ -142,21 +159,48 @@ def stream_rebuilt_without_history() -> Patched:
     directed="unit/leader/test_requests.py::test_exclusions_and_pauses_outlive_store_and_leader",
 )
 def pause_forgotten_at_takeover() -> Patched:
-    read_last = recovery.read_last_record
+    def alter(clock: ClockTerm, term: Term) -> None:
+        clock.state = replace(clock.state, pause=None)
 
-    def read(parts: LeaderDependencies, waiting: Callable[[], None]) -> Record:
-        last = read_last(parts, waiting)
-        return replace(last, state=replace(last.state, pause=None))
-
-    return patch.object(leading, "read_last_record", read)
+    return with_terms(alter)
 
 
 @defect(
-    "a commit that a broker acknowledged and forgot is not repeated",
-    Promise.ALIVE,
+    "another installation's log is used",
+    Promise.NEVER_LOST,
+    "foreign",
     "silent",
     "dead",
-    directed="unit/leader/test_log_trouble.py::test_ticks_of_a_lost_commit_are_committed_again",
+    directed="unit/leader/test_shared_log.py::test_two_installations_on_one_log",
 )
-def forgotten_commit_not_repeated() -> Patched:
-    return patch.object(recovery, "path_to_tick", lambda *_: [])
+def installation_ignored() -> Patched:
+    def read(*args: Any) -> LogState:
+        found = _read_log_state(*args)
+        found.installation = None
+        return found
+
+    return patch.object(recovery, "read_log_state", read)
+
+
+@defect(
+    "a new leader goes on with the producer that it had",
+    Promise.ALIVE,
+    "dead",
+    "silent",
+    "lost",
+    "delayed",
+    directed="unit/leader/test_offset_chain.py::test_a_new_fence_follows_each_lease",
+)
+def fenced_once() -> Patched:
+    def alter(parts: LeaderDependencies, ticklog: Any) -> Any:
+        fenced = False
+
+        def fence(keep_alive: Any) -> None:
+            nonlocal fenced
+            if not fenced:
+                ticklog.fence(keep_alive)
+            fenced = True
+
+        return altered(ticklog, fence=fence)
+
+    return with_ticklog(alter)

@@ -13,7 +13,7 @@ from clocksvc.client.progress_tracker import PendingRejection, PendingTimestamp,
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
-from tests.faulty.store import FaultyStore
+from clocksvc.memory.store import MemoryStore
 from tests.simulation.defects.defect import Promise, defect, together
 
 Patched = AbstractContextManager[object]
@@ -52,7 +52,7 @@ def refusal_by_the_store_ignored() -> Patched:
 @defect(
     "a doubtful timestamp is rejected after it was overtaken, and takes the good one with it",
     Promise.ALIVE,
-    "untold",
+    "unreported",
     directed="unit/client/test_reporter_refusals.py::test_a_doubtful_number_that_was_overtaken_takes_no_good_one_with_it",
 )
 def overtaken_number_refused() -> Patched:
@@ -76,21 +76,21 @@ def overtaken_number_refused() -> Patched:
     directed="unit/leader/test_leading.py::test_rejected_reports_are_named",
 )
 def far_ahead_accepted() -> Patched:
-    mark = FaultyStore.claim
+    mark = MemoryStore.claim
 
     def unbounded(
-        store: FaultyStore, token: str, marks: StoreIdentity, parameters: ClockParameters, started_ms: int
+        store: MemoryStore, token: str, marks: StoreIdentity, parameters: ClockParameters, started_ms: int
     ) -> None:
         mark(store, token, marks, replace(parameters, max_future_ms=2**50), started_ms)
 
-    return patch.object(FaultyStore, "claim", unbounded)
+    return patch.object(MemoryStore, "claim", unbounded)
 
 
 @defect(
     "a revoked partition is forgotten before it is reported",
     Promise.ALIVE,
     "dead",
-    "untold",
+    "unreported",
     directed="unit/client/test_reporter_topics.py::test_a_partition_that_is_revoked_is_reported_then_forgotten",
 )
 def forget_without_flush() -> Patched:
@@ -160,7 +160,7 @@ def one_number_for_all_partitions() -> Patched:
     "a report that could not be sent is dropped",
     Promise.ALIVE,
     "dead",
-    "untold",
+    "unreported",
     directed="unit/client/test_reporter.py::test_a_store_that_lost_a_partition_gets_it_again_each_second",
 )
 def unsent_reports_dropped() -> Patched:

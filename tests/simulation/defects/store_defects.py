@@ -11,14 +11,15 @@ from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
-from clocksvc.memory.store_state import StoreState
-from tests.faulty.store import FaultyStore
+from clocksvc.memory.store import MemoryStore
+from clocksvc.memory.store_access import StoreAccess, StoreContent, StoredLog
+from clocksvc.memory.store_state import StoredClock
 from tests.simulation.defects.defect import Promise, defect, together
-from tests.simulation.defects.step_defects import no_generation_and_count_check
+from tests.simulation.defects.round_defects import no_generation_and_count_check
 
 Patched = AbstractContextManager[object]
 
-_receive, _replace_roster, _report = StoreState.receive, StoreState.replace_roster, FaultyStore.report
+_receive, _replace_roster, _report = StoredClock.receive, StoredClock.replace_roster, MemoryStore.report
 
 
 @defect(
@@ -28,7 +29,7 @@ _receive, _replace_roster, _report = StoreState.receive, StoreState.replace_rost
     directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def zero_for_unknown() -> Patched:
-    def lowest(state: StoreState) -> int | None:
+    def lowest(state: StoredClock) -> int | None:
         return min((raw_ms or 0 for partition, raw_ms in state.clocks.items()), default=None)
 
     def behind(sight: HoldInputs) -> Hold | None:
@@ -41,7 +42,7 @@ def zero_for_unknown() -> Patched:
 
     by_name = {"partition_behind": behind, "ahead_of_time": passed}
     rules = tuple(by_name.get(rule.__name__, rule) for rule in holds.RULES)
-    return together(patch.object(StoreState, "lowest_ms", lowest), patch.object(holds, "RULES", rules))
+    return together(patch.object(StoredClock, "lowest_ms", lowest), patch.object(holds, "RULES", rules))
 
 
 @defect(
@@ -51,10 +52,10 @@ def zero_for_unknown() -> Patched:
     directed="interfaces/test_store_roster.py::test_unknown_is_not_zero",
 )
 def unknown_left_out() -> Patched:
-    def lowest(state: StoreState) -> int | None:
+    def lowest(state: StoredClock) -> int | None:
         return min((raw_ms for raw_ms in state.clocks.values() if raw_ms is not None), default=None)
 
-    return patch.object(StoreState, "lowest_ms", lowest)
+    return patch.object(StoredClock, "lowest_ms", lowest)
 
 
 @defect(
@@ -65,17 +66,17 @@ def unknown_left_out() -> Patched:
 )
 def roster_of_those_who_report() -> Patched:
 
-    def receive(state: StoreState, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(state: StoredClock, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         state.clocks.setdefault(reading.partition, None)
         return _receive(state, reading, bounds, now_ms)
 
-    def only_reported(state: StoreState, roster: Roster, generation: int) -> None:
+    def only_reported(state: StoredClock, roster: Roster, generation: int) -> None:
         _replace_roster(state, roster, generation)
         state.clocks = {partition: raw_ms for partition, raw_ms in state.clocks.items() if raw_ms is not None}
 
     return together(
-        patch.object(StoreState, "receive", receive),
-        patch.object(StoreState, "replace_roster", only_reported),
+        patch.object(StoredClock, "receive", receive),
+        patch.object(StoredClock, "replace_roster", only_reported),
         no_generation_and_count_check.patch(),
     )
 
@@ -87,13 +88,13 @@ def roster_of_those_who_report() -> Patched:
     directed="interfaces/test_store_reports.py::test_each_partition_keeps_its_maximum",
 )
 def zadd_without_gt() -> Patched:
-    def receive(state: StoreState, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(state: StoredClock, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
         outcome = _receive(state, reading, bounds, now_ms)
         if outcome is Outcome.UNCHANGED and state.clocks[reading.partition] is not None:
             state.clocks[reading.partition] = reading.timestamp_ms
         return outcome
 
-    return patch.object(StoreState, "receive", receive)
+    return patch.object(StoredClock, "receive", receive)
 
 
 @defect(
@@ -104,7 +105,7 @@ def zadd_without_gt() -> Patched:
 )
 def far_ahead_accepted_by_the_store() -> Patched:
     return patch.object(
-        StoreState,
+        StoredClock,
         "receive",
         lambda state, reading, bounds, now_ms: _receive(state, reading, replace(bounds, max_future_ms=2**50), now_ms),
     )
@@ -117,11 +118,11 @@ def far_ahead_accepted_by_the_store() -> Patched:
     directed="interfaces/test_store_reports.py::test_another_groups_report_is_refused_whole",
 )
 def foreign_group_accepted() -> Patched:
-    def report(store: FaultyStore, given: Report) -> ReportAnswer:
-        bounds = store._state.parameters
+    def report(store: MemoryStore, given: Report) -> ReportAnswer:
+        bounds = store._access.content.clock(store._clock).parameters
         return _report(store, given if bounds is None else replace(given, group=bounds.group))
 
-    return patch.object(FaultyStore, "report", report)
+    return patch.object(MemoryStore, "report", report)
 
 
 @defect(
@@ -131,11 +132,11 @@ def foreign_group_accepted() -> Patched:
     directed="interfaces/test_store_roster.py::test_recreated_topic_is_unknown_again",
 )
 def new_topic_keeps_old_clocks() -> Patched:
-    def keep(state: StoreState, roster: Roster, generation: int) -> None:
+    def keep(state: StoredClock, roster: Roster, generation: int) -> None:
         state.topics = dict(roster.topics)
         _replace_roster(state, roster, generation)
 
-    return patch.object(StoreState, "replace_roster", keep)
+    return patch.object(StoredClock, "replace_roster", keep)
 
 
 @defect(
@@ -145,7 +146,7 @@ def new_topic_keeps_old_clocks() -> Patched:
     directed="interfaces/test_store_roster.py::test_reports_of_the_old_topic_do_not_count_for_the_recreated_one",
 )
 def old_topics_numbers_count() -> Patched:
-    return patch.object(StoreState, "_accepted_from", lambda state, roster: {})
+    return patch.object(StoredClock, "_accepted_from", lambda state, roster: {})
 
 
 @defect(
@@ -155,43 +156,85 @@ def old_topics_numbers_count() -> Patched:
     directed="interfaces/test_store_roster.py::test_partitions_keep_what_was_reported",
 )
 def roster_forgets_reports() -> Patched:
-    def forget(state: StoreState, roster: Roster, generation: int) -> None:
+    def forget(state: StoredClock, roster: Roster, generation: int) -> None:
         state.clocks = {}
         _replace_roster(state, roster, generation)
 
-    return patch.object(StoreState, "replace_roster", forget)
+    return patch.object(StoredClock, "replace_roster", forget)
 
 
-def _publish_anything(store: FaultyStore, token: str, ticks: Sequence[Tick]) -> int:
-    with store._leading(token) as state:
-        state.ticks.extend(ticks)
-        state.boundary_crossed_at_ms = None
-        store._note_crossing(state)
-        return store._time.now_ms()
+def _publish_anything(store: MemoryStore, token: str, ticks: Sequence[Tick]) -> int:
+    with store._leading(token) as clock:
+        clock.ticks.extend(ticks)
+        clock.boundary_crossed_at_ms = None
+        store._access.add_notice(store._clock)
+        return store._access.time.now_ms()
 
 
 @defect(
     "ticks are appended without a check of the stream's end",
     Promise.NEVER_LOST,
-    "the store's stream",
+    "broken stream",
     "lost",
     "twice",
     directed="interfaces/test_store_ticks.py::test_broken_chain_is_refused_whole",
 )
 def publish_without_previous() -> Patched:
-    return patch.object(FaultyStore, "publish", _publish_anything)
+    return patch.object(MemoryStore, "publish", _publish_anything)
 
 
 @contextmanager
-def _leading_without_lease(store: FaultyStore, token: str) -> Iterator[StoreState]:
-    with store._answering() as state:
-        yield state
+def _leading_without_lease(access: StoreAccess, log: int, token: str) -> Iterator[StoreContent]:
+    with access.answering() as content:
+        yield content
 
 
 @defect(
     "a process without the lease may write",
     Promise.NEVER_SILENT,
-    directed="interfaces/test_store_lease.py::test_every_write_of_a_leader_checks_its_token",
+    directed="interfaces/test_leases.py::test_every_write_of_a_leader_checks_its_token",
 )
 def token_not_checked() -> Patched:
-    return patch.object(FaultyStore, "_leading", _leading_without_lease)
+    return patch.object(StoreAccess, "leading", _leading_without_lease)
+
+
+@defect(
+    "the old group's progress counts for the new one",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="interfaces/test_store_group.py::test_another_group_begins_with_unknown_partitions",
+)
+def old_groups_progress_counts() -> Patched:
+    def keep(clock: StoredClock, roster: Roster, generation: int) -> None:
+        clock.roster_group = None if clock.parameters is None else clock.parameters.group
+        _replace_roster(clock, roster, generation)
+
+    return patch.object(StoredClock, "replace_roster", keep)
+
+
+@defect(
+    "a stream is replaced by staged ticks that end elsewhere",
+    Promise.NEVER_BACK,
+    "back",
+    "lost",
+    "broken stream",
+    "twice",
+    directed="interfaces/test_store_ticks.py::test_staged_ticks_with_another_end_are_not_used",
+)
+def staged_ticks_not_compared() -> Patched:
+    def finish(clock: StoredClock) -> bool:
+        clock.ticks, clock.restoring = clock.staged or [], False
+        clock.staged = None
+        return True
+
+    return patch.object(StoredClock, "finish_restoring", finish)
+
+
+@defect(
+    "a gap in the numbers of notices is not noticed",
+    Promise.ALIVE,
+    directed="unit/service/test_notice_follower.py::test_a_flushed_store_is_followed_again",
+)
+def missed_notices_ignored() -> Patched:
+    notices_after = StoredLog.notices_after
+    return patch.object(StoredLog, "notices_after", lambda log, number: notices_after(log, number) or [])

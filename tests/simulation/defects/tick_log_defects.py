@@ -1,12 +1,12 @@
 """Defects of the tick log: who may write to it, and what of it counts."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from unittest.mock import patch
 
-from clocksvc.clock.log_record import Record, decode_message
-from clocksvc.errors import Fenced, OutcomeUnknown
-from clocksvc.interfaces.tick_log import KeepAlive, Tail
+from clocksvc.clock.log_record import LogEntry, Message
+from clocksvc.errors import OutcomeUnknown
+from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.simulation.defects.defect import Promise, defect, together
 
@@ -21,14 +21,11 @@ _append, _fence = FaultyTickLog.append, FaultyTickLog.fence
     "twice",
     "lost",
     "early",
+    "unconfirmed",
     directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_leads_again",
 )
 def no_fencing() -> Patched:
-    def check(log: FaultyTickLog) -> None:
-        if log._epoch is None:
-            raise Fenced
-
-    return patch.object(FaultyTickLog, "_check_epoch", check)
+    return patch.object(FaultyTickLog, "_check_epoch", lambda log, epoch: None)
 
 
 @defect(
@@ -37,35 +34,32 @@ def no_fencing() -> Patched:
     "lost",
     "chain",
     "dead",
+    "silent",
+    "unconfirmed",
+    "snapshot",
     directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
 )
 def read_to_the_high_watermark() -> Patched:
-    def tail(log: FaultyTickLog, waiting: KeepAlive) -> Tail:
-        log._ask("tail", waiting)
-        found = [entry.message for entry in log._log.entries if entry.message is not None]
-        return Tail(decode_message(log._clock, found[-1]) if found else None, log._log.first_offset)
+    def bounds(log: FaultyTickLog, keep_alive: KeepAlive) -> LogBounds:
+        log._ask("bounds", keep_alive)
+        return LogBounds(log._log.first_offset, log._log.end)
 
-    return together(
-        patch.object(FaultyTickLog, "tail", tail), patch.object(FaultyTickLog, "_refuse_open", lambda *_: None)
-    )
+    def read(log: FaultyTickLog, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        log._ask("read", keep_alive)
+        return [
+            LogEntry(entry.offset, entry.message)
+            for entry in log._log.entries
+            if entry.message is not None and start <= entry.offset < end
+        ]
 
-
-@defect(
-    "another client's open transaction is ignored",
-    Promise.NEVER_LOST,
-    "silent",
-    "twice",
-    "lost",
-    directed="unit/leader/test_recovery.py::test_a_foreign_open_transaction_is_a_hold_until_it_ends",
-)
-def open_transaction_ignored() -> Patched:
-    return patch.object(FaultyTickLog, "_refuse_open", lambda *_: None)
+    return together(patch.object(FaultyTickLog, "bounds", bounds), patch.object(FaultyTickLog, "read", read))
 
 
 @defect(
     "a new writer does not abort the old one's open transaction",
     Promise.ALIVE,
     "dead",
+    "silent",
     directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def open_transaction_not_aborted() -> Patched:
@@ -77,29 +71,29 @@ def open_transaction_not_aborted() -> Patched:
 
 
 @defect(
-    "a leader that was fenced goes on with the same producer",
-    Promise.ALIVE,
-    "dead",
-    directed="unit/leader/test_recovery.py::test_a_fenced_leader_steps_back_and_leads_again",
+    "the offsets of a transaction are not compared with the known end",
+    Promise.NEVER_LOST,
+    "unconfirmed",
+    "lost",
+    "twice",
+    "chain",
+    "snapshot",
+    directed="unit/leader/test_offset_chain.py::test_a_stale_end_at_a_recovery",
 )
-def fenced_producer_reused() -> Patched:
-    fenced: dict[FaultyTickLog, int | None] = {}
+def offsets_not_compared() -> Patched:
+    return patch.object(FaultyTickLog, "_check_offsets", lambda log, offsets, end: None)
 
-    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
-        epoch = log._epoch
-        try:
-            _append(log, records, waiting)
-        except Fenced:
-            fenced[log] = log._epoch = epoch
-            raise
 
-    def fence(log: FaultyTickLog, waiting: KeepAlive) -> None:
-        if log in fenced:
-            log._epoch = fenced[log]
-        else:
-            _fence(log, waiting)
-
-    return together(patch.object(FaultyTickLog, "append", append), patch.object(FaultyTickLog, "fence", fence))
+@defect(
+    "a commit is not confirmed before its ticks are published",
+    Promise.NEVER_EARLY,
+    "unconfirmed",
+    "early",
+    "lost",
+    directed="unit/leader/test_offset_chain.py::test_a_torn_transaction",
+)
+def commit_not_confirmed() -> Patched:
+    return patch.object(FaultyTickLog, "_confirm", lambda log, end, keep_alive: None)
 
 
 @defect(
@@ -109,12 +103,12 @@ def fenced_producer_reused() -> Patched:
     directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def unknown_outcome_repeated() -> Patched:
-    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(log: FaultyTickLog, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
         try:
-            _append(log, records, waiting)
+            return _append(log, messages, end, keep_alive)
         except OutcomeUnknown:
-            log.fence(waiting)
-            _append(log, records, waiting)
+            log.fence(keep_alive)
+            return _append(log, messages, log.bounds(keep_alive).end, keep_alive)
 
     return patch.object(FaultyTickLog, "append", append)
 
@@ -122,15 +116,18 @@ def unknown_outcome_repeated() -> Patched:
 @defect(
     "a commit whose outcome is unknown counts as done",
     Promise.NEVER_EARLY,
+    "unconfirmed",
     "early",
     "lost",
     directed="unit/leader/test_recovery.py::test_the_log_decides_about_a_commit_without_an_answer",
 )
 def unknown_outcome_taken_for_success() -> Patched:
-    def append(log: FaultyTickLog, records: Sequence[Record], waiting: KeepAlive) -> None:
+    def append(log: FaultyTickLog, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
         epoch = log._epoch
-        with suppress(OutcomeUnknown):
-            _append(log, records, waiting)
-        log._epoch = epoch
+        try:
+            return _append(log, messages, end, keep_alive)
+        except OutcomeUnknown:
+            log._epoch = epoch
+            return end + len(messages) + 1
 
     return patch.object(FaultyTickLog, "append", append)

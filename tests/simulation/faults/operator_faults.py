@@ -6,6 +6,7 @@ from functools import partial
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 from tests.simulation.faults.fault_context import FaultContext
+from tests.simulation.faults.tick_log_faults import kill_guests
 
 
 def run_init(context: FaultContext) -> None:
@@ -15,7 +16,33 @@ def run_init(context: FaultContext) -> None:
     about_ms = (last or context.scheduler.now_ms) + context.rng.choice((-20_000, 0, 0, 0, 1_000, 5_000))
     off_ms = 300 if context.rng.random() < 0.1 else 0
     last_tick_ms = about_ms // interval_ms * interval_ms + off_ms
-    context.processes.ask(clock, RequestKind.INIT, last_tick_ms=last_tick_ms)
+    context.processes.run_init(clock, last_tick_ms)
+
+
+def run_init_alone(context: FaultContext) -> None:
+    """All replicas are stopped, the log lost its records, and operators run `clocksvc init` before they start them."""
+    processes, environment = context.processes, context.environment
+    clock = context.clock()
+    count, interval_ms = len(processes.replicas), environment.clocks[clock].spec.interval_ms
+    for name in list(processes.replicas):
+        processes.kill_replica(name)
+    log = environment.log_of(clock)
+    if log._own is None and log._foreign is None and log.entries:
+        kill_guests(context)
+        log.truncate_before(log.end)
+        context.judge.log_lost(context.judge.log(clock).number)
+    known_ms = max(context.judge.clock(clock).last or 0, context.scheduler.now_ms - 5_000)
+    last_tick_ms = known_ms // interval_ms * interval_ms
+
+    def init() -> None:
+        context.processes.run_init(clock, last_tick_ms)
+
+    def start() -> None:
+        for _ in range(max(1, count)):
+            processes.start_replica()
+
+    context.scheduler.later(4.0, init)
+    context.scheduler.later(context.rng.choice((6.0, 12.0)), start)
 
 
 def ask_the_leader(context: FaultContext) -> None:
@@ -81,13 +108,23 @@ def widen_configuration(context: FaultContext) -> None:
 
 
 def narrow_configuration(context: FaultContext) -> None:
-    """A replica starts with a configuration that lacks a clock, and stays for a while."""
-    specs = context.processes.present_specs()
+    """A replica starts with a configuration that lacks a clock, and stays for a while, beside others or alone."""
+    processes = context.processes
+    specs = processes.present_specs()
     if len(specs) < 2:
         return
     specs.pop(context.some(specs))
-    name = context.processes.start_replica(specs)
-    context.scheduler.later(context.rng.choice((4.0, 14.0)), lambda: context.processes.kill_replica(name))
+    alone = context.rng.random() < 0.5
+    for name in list(processes.replicas) if alone else ():
+        processes.kill_replica(name)
+    narrow = processes.start_replica(specs)
+
+    def end() -> None:
+        processes.kill_replica(narrow)
+        if alone:
+            processes.start_replica()
+
+    context.scheduler.later(context.rng.choice((4.0, 14.0)), end)
 
 
 def start_second_installation(context: FaultContext) -> None:

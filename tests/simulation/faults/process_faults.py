@@ -78,7 +78,7 @@ def jump(context: FaultContext) -> None:
 def lose_a_long_night(context: FaultContext) -> None:
     """No process runs for a quarter of an hour and more, and the store is lost after the catch-up: restoring its
     streams takes more than one pass."""
-    context.scheduler.now_ms += 1_100_000
+    context.scheduler.now_ms += context.rng.choice((1_100_000, 1_700_000))
     context.scheduler.later(context.rng.uniform(1.0, 4.0), lambda: lose_store(context))
 
 

@@ -47,13 +47,11 @@ def leave_commits_unanswered(context: FaultContext) -> None:
 
 def tear_transaction(context: FaultContext) -> None:
     """A delayed EndTxn of the previous transaction ends half of the next one."""
-    number = context.log()
-    log, rng = context.environment.logs[number], context.rng
+    log, rng = context.faulty_log(), context.rng
     for _ in range(rng.choice((1, 1, 2))):
         log.torn.append(
             TornTransaction(rng.randrange(1, 4), committed=rng.random() < 0.75, answered=rng.random() < 0.5)
         )
-    context.judge.logs[number].has_torn = True
 
 
 def answer_stale_end(context: FaultContext) -> None:

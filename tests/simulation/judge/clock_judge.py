@@ -132,7 +132,9 @@ class ClockJudge:
         self.log_topics = {} if state is None else _topics(state)
         self.log_group = None if state is None else state["group"]
 
-    def judge_record(self, wire: Wire, is_tick: bool, writer: str, witness: Witness | None, *, operator: bool) -> None:
+    def judge_record(
+        self, wire: Wire, is_tick: bool, writer: str, witness: Witness | None, *, by_command: bool
+    ) -> None:
         """A tick or a control record was committed."""
         if self._is_lost:
             self.look_at_the_loss()
@@ -153,7 +155,7 @@ class ClockJudge:
             self.standing.judge_tick(wire, at_ms)
             self._add(wire, at_ms)
         else:
-            self._judge_control(wire, writer, operator=operator)
+            self._judge_control(wire, writer, by_command=by_command)
         self._note_roster(state["topics"])
         self.log_topics, self.log_group = _topics(state), state["group"]
 
@@ -214,20 +216,20 @@ class ClockJudge:
     def _go_on(self, last: int | None) -> None:
         self.last, self._heads, self._is_lost = last, [last], False
 
-    def _judge_control(self, wire: Wire, writer: str, *, operator: bool) -> None:
+    def _judge_control(self, wire: Wire, writer: str, *, by_command: bool) -> None:
         last = last_tick_ms(wire)
         asked = [request for request in wire.get("requests", ()) if request["kind"] == "init"]
-        if not operator and not asked:
+        if not asked:
             if last not in self._heads and not (self._is_lost and last == self._surviving):
                 raise Violation(
                     f"lost: a control record of {writer} says that the last tick is {last}, it is {self.last}"
                 )
             return
-        if asked and last != time_of(asked[-1]["last_tick"]):
+        if last != time_of(asked[-1]["last_tick"]):
             raise Violation(f"back: init was asked for {asked[-1]['last_tick']}, the record has {last}")
-        self._judge_init(last, by_request=bool(asked))
+        self._judge_init(last, by_command=by_command)
 
-    def _judge_init(self, last: int | None, *, by_request: bool) -> None:
+    def _judge_init(self, last: int | None, *, by_command: bool) -> None:
         took, known = self._sometimes.took, (self._surviving if self._is_lost else self.last) or 0
         if self._in_log and not self._is_lost:
             raise Violation(f"lost: init set the last tick to {last} in a log that has lost nothing since {self.last}")
@@ -238,7 +240,7 @@ class ClockJudge:
         if last is None or last < known:
             raise Violation(f"back: init set the last tick to {last} although {known} is known")
         self.inits += 1
-        took(Path.INIT_BY_REQUEST if by_request else Path.INIT_WITHOUT_LEADER)
+        took(Path.INIT_WITHOUT_LEADER if by_command else Path.INIT_BY_REQUEST)
         if self._is_lost:
             took(Path.INIT_AFTER_TRUNCATION)
         if last < (self.last or 0):

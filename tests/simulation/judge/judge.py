@@ -19,11 +19,16 @@ from tests.simulation.world.store_control import StoreControl
 
 
 class Judge:
-    """Judges all clocks and logs. `check` is called after every step."""
+    """Judges all clocks and logs. `check` is called after every step.
+
+    Attributes:
+        commands: the processes that are `clocksvc init`.
+    """
 
     def __init__(self, environment: Environment, sometimes: Sometimes) -> None:
         self._environment = environment
         self.sometimes = sometimes
+        self.commands: set[str] = set()
         self.clocks = {name: ClockJudge(name, environment, sometimes) for name in environment.clocks}
         self.logs = {
             number: LogJudge(
@@ -31,6 +36,7 @@ class Judge:
                 environment,
                 {name: judge for name, judge in self.clocks.items() if log_of(name) == number},
                 sometimes,
+                self.commands,
             )
             for number in environment.logs
         }

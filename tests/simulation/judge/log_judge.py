@@ -30,14 +30,19 @@ class LogJudge:
     """
 
     def __init__(
-        self, number: int, environment: Environment, clocks: dict[str, ClockJudge], sometimes: Sometimes
+        self,
+        number: int,
+        environment: Environment,
+        clocks: dict[str, ClockJudge],
+        sometimes: Sometimes,
+        commands: set[str],
     ) -> None:
         self.number = number
         self._environment, self._clocks, self.sometimes = environment, clocks, sometimes
         self.newest: dict[str, Message] = {}
         self.installation: str | None = None
         self.witnesses: dict[str, Witness] = {}
-        self.operators: set[str] = set()
+        self._commands = commands
         self.confirmed: dict[int, str] = {}
         self.committed_at: dict[int, int] = {}
         self.announced: dict[str, tuple[int, Mapping[str, str]]] = {}
@@ -199,7 +204,7 @@ class LogJudge:
             raise Violation(f"size: a record of {clock} has {len(message.value or b'')} bytes")
         judge = self._clocks[clock]
         is_late = judge.is_far_behind
-        judge.judge_record(wire, message.type == "tick", writer, witness, operator=writer in self.operators)
+        judge.judge_record(wire, message.type == "tick", writer, witness, by_command=writer in self._commands)
         self.newest[clock] = message
         if message.type == "tick":
             judge.transactions[wire["timestamp_seconds"] * 1000] = transaction

@@ -177,9 +177,10 @@ class InterceptedLog:
         link: Link,
         fenced: Callable[[], None],
         began: Callable[[FaultyLog], None],
+        tore: Callable[[], None],
     ) -> None:
         self._scheduler, self._log, self._link = scheduler, log, link
-        self._fenced, self._began = fenced, began
+        self._fenced, self._began, self._tore = fenced, began, tore
         self._is_new = True
 
     def __getattr__(self, name: str) -> Any:
@@ -200,6 +201,8 @@ class InterceptedLog:
     def at(self, step: str) -> None:
         """Other processes may act; a call to brokers that don't answer takes its time."""
         self._scheduler.between(f"log.{step}")
+        if step == "append.torn":
+            self._tore()
         if step == "append.unanswered":
             self._scheduler.wait(1.0)
         elif self.unavailable:

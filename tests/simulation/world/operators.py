@@ -31,13 +31,20 @@ class LeaderRequest:
         access = environment.access
         self._store = Intercepted(scheduler, access, access.store(clock), link, "asking")
 
-    def run(self, kind: RequestKind, partition: Partition | None, last_tick_ms: int | None) -> None:
+    def run(
+        self,
+        kind: RequestKind,
+        partition: Partition | None,
+        last_tick_ms: int | None,
+        *,
+        wait_for_leader: bool = False,
+    ) -> None:
         """Submit the request, wait, give up; pass the answer to the judge."""
         try:
             snapshot = self._store.snapshot()
         except StoreUnavailable:
             return
-        expires_ms = snapshot.now_ms + self._scheduler.rng.choice(EXPIRES_MS)
+        expires_ms = snapshot.now_ms + (max(EXPIRES_MS) if wait_for_leader else self._scheduler.rng.choice(EXPIRES_MS))
         id = f"{self._scheduler.rng.getrandbits(64):x}"
         named = None if partition is None else (partition.topic, partition.number)
         self._standing.asked(id, kind.value, named, expires_ms, last_tick_ms)

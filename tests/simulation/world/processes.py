@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 from clocksvc.clock.spec import ClockSpec
@@ -25,6 +26,7 @@ class Processes:
 
     Attributes:
         replicas: the living replicas of this installation, by name. guests: those of another one.
+        commands: running commands that lead a log.
         consumers: the living consumers, by name.
         viewers: one for each clock.
         takeovers: how often a log was led by another process than before.
@@ -35,6 +37,7 @@ class Processes:
         self._scheduler, self._environment, self._judge = scheduler, environment, judge
         self.replicas: dict[str, Replica] = {}
         self.guests: dict[str, Replica] = {}
+        self.commands: dict[str, Replica] = {}
         self.consumers: dict[str, Consumer] = {}
         self.subscribers: list[Subscriber] = []
         self.takeovers = self.heartbeats = 0
@@ -72,9 +75,32 @@ class Processes:
         self._builder.start(replica, access)
         return replica.name
 
+    def run_init(self, clock: str, last_tick_ms: int) -> None:
+        """Run `clocksvc init`. If no replica leads the clock's log, the command leads it until its request is done."""
+        environment, log = self._environment, log_of(clock)
+        if environment.access.holder(log) is not None:
+            self.ask(clock, RequestKind.INIT, last_tick_ms=last_tick_ms)
+            return
+        specs = {name: spec for name, spec in self.present_specs().items() if log_of(name) == log}
+        if clock not in specs:
+            return
+        name = self._name("init")
+        command = Replica(name, specs, SimulatedTime(self._scheduler), is_command=True)
+        self.commands[name] = command
+        self._judge.commands.add(name)
+        self._builder.start(command, environment.access)
+        request = self._request(clock, command.link)
+
+        def run() -> None:
+            request.run(RequestKind.INIT, None, last_tick_ms, wait_for_leader=True)
+            command.leaving = True
+
+        self._scheduler.spawn(self._name(f"asking-{clock}"), run)
+
     def kill_replica(self, name: str) -> None:
         """SIGKILL."""
         self._scheduler.kill(name)
+        self.commands.pop(name, None)
         self.replicas.pop(name, None)
         self.guests.pop(name, None)
 
@@ -102,6 +128,7 @@ class Processes:
 
     def _ended(self, replica: Replica) -> None:
         self.replicas.pop(replica.name, None)
+        self.commands.pop(replica.name, None)
         self._scheduler.act(lambda: self._scheduler.kill(replica.name))
 
     # -- users of the service ------------------------------------------------------------------------------------------
@@ -205,9 +232,11 @@ class Processes:
         """Send a request to a clock's leader, through one of the replicas."""
         names = sorted(self.feeds(clock))
         if names:
-            link = self.replicas[self._scheduler.rng.choice(names)].link
-            asking = LeaderRequest(clock, self._scheduler, self._environment, self._judge, link, self.answers)
+            asking = self._request(clock, self.replicas[self._scheduler.rng.choice(names)].link)
             self._scheduler.spawn(self._name(f"asking-{clock}"), lambda: asking.run(kind, partition, last_tick_ms))
+
+    def _request(self, clock: str, link: Link) -> LeaderRequest:
+        return LeaderRequest(clock, self._scheduler, self._environment, self._judge, link, self.answers)
 
     def _view(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from clocksvc.clock.logs import group_by_log
@@ -41,6 +42,7 @@ class Replica:
         specs: the clocks in its configuration.
         feeds: by clock. shown: the last tick that each showed.
         leading: the logs that it leads, as it believes.
+        is_command: it is `clocksvc init`, which leads until its request is done.
         installation: the prefix of its store; another one for a second installation on the same topic.
     """
 
@@ -48,6 +50,7 @@ class Replica:
     specs: Mapping[str, ClockSpec]
     time: SimulatedTime
     installation: str = INSTALLATION
+    is_command: bool = False
     link: Link = field(default_factory=Link)
     leaving: bool = False
     leading: set[int] = field(default_factory=set)
@@ -91,8 +94,8 @@ class ReplicaBuilder:
             witness = Witness(replica.name, log, specs, replica.time, guest=replica.is_guest)
             self._judge.add_witness(witness)
             leader, leases = self._leader(replica, access, witness)
-            scheduler.spawn(replica.name, lambda a=leader, b=leases, c=log: self._lead(replica, a, b, c, remaining))
-        if not replica.is_guest:
+            scheduler.spawn(replica.name, partial(self._lead, replica, leader, leases, log, remaining))
+        if not replica.is_guest and not replica.is_command:
             self._start_feeds(replica, access)
 
     # -- the leaders --------------------------------------------------------------------------------------------------
@@ -138,7 +141,10 @@ class ReplicaBuilder:
             if own is not None and id(own) not in commits.writers:
                 commits.writers[id(own)] = (own, process)
 
-        intercepted = InterceptedLog(self._scheduler, environment.logs[log], link, fenced, began)
+        def torn() -> None:
+            judge.logs[log].has_torn = True
+
+        intercepted = InterceptedLog(self._scheduler, environment.logs[log], link, fenced, began, torn)
         watch = judge.log_watcher(process, log, witness)
         return WatchedTickLog(FaultyTickLog(intercepted.as_log()), watch)
 

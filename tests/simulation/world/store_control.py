@@ -74,6 +74,11 @@ class StoreControl:
         found = self._server.content.log(log).live(self._time.now_ms())
         return {one.digests[clock] for one in found if clock in one.digests}
 
+    def holder(self, log: int) -> str | None:
+        """Return the replica that has the lease of a log."""
+        lease = self._server.content.log(log).leader(self._time.now_ms())
+        return None if lease is None else lease.replica
+
     def notified(self, log: int) -> bool:
         """True if the leader of a log is notified."""
         return self._server.content.log(log).notified
