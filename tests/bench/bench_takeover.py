@@ -213,7 +213,7 @@ def _until_announced(client: "redis.Redis", prefix: str) -> None:
     eventually(announced, within=60, what="both replicas to be announced")
 
 
-def _is_ready(announcement: str) -> bool:
+def _is_ready(announcement: Any) -> bool:
     return json.loads(announcement.partition(" ")[2])["ready_ms"] is not None
 
 
