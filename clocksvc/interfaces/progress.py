@@ -106,6 +106,7 @@ class Snapshot:
         known, unknown, excluded: numbers of partitions.
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
         exclusions, pause: the operator overrides, as the leader wrote them with the roster.
+        leader_lacks_clock: True if the leader has announced its clocks, and this clock is not one of them.
     """
 
     now_ms: int
@@ -120,6 +121,7 @@ class Snapshot:
     slowest: tuple[PartitionClock, ...]
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None
+    leader_lacks_clock: bool = False
 
 
 class ReportSink(Protocol):

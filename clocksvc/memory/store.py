@@ -200,8 +200,9 @@ class MemoryStore:
 
     def snapshot(self) -> Snapshot:
         with self._access.answering() as content:
-            now_ms = self._time.now_ms()
-            lease, clock = content.log(self._log).leader(now_ms), content.clock(self._clock)
+            now_ms, log = self._time.now_ms(), content.log(self._log)
+            lease, clock = log.leader(now_ms), content.clock(self._clock)
+            announced = None if lease is None else log.announcements.get(lease.replica)
             leader_status, required = clock.leader_status, clock.required()
             unknown = sum(raw_ms is None for _, raw_ms in required)
             return Snapshot(
@@ -217,6 +218,7 @@ class MemoryStore:
                 slowest=tuple(clock.clock_of(partition) for partition, _ in required[:_SLOWEST]),
                 exclusions=clock.exclusions,
                 pause=clock.pause,
+                leader_lacks_clock=announced is not None and self._clock not in announced[0].digests,
             )
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:

@@ -122,6 +122,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         parameters,
         slowest,
         overrides,
+        leader_lacks_clock,
     ) = answer
     exclusions, pause = _read_overrides(overrides)
     return Snapshot(
@@ -137,6 +138,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         slowest=tuple(read_partition_clocks(slowest)),
         exclusions=exclusions,
         pause=pause,
+        leader_lacks_clock=bool(leader_lacks_clock),
     )
 
 

@@ -136,7 +136,7 @@ CANCEL_REQUEST = Script("cancel_request", ("requests",))
 READ_REQUEST_RESULT = Script("read_request_result", ("results",), uses=("clock",))
 SNAPSHOT = Script(
     "snapshot",
-    ("state", "roster", "excluded", "reported", "rejected", "ticks", "lease", "status"),
+    ("state", "roster", "excluded", "reported", "rejected", "ticks", "lease", "status", "replicas"),
     uses=("clock", "partition_lines"),
 )
 PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("partition_lines",))

@@ -143,7 +143,7 @@ class RedisStore:
             return wire.read_ticks(self._clock, redis.xrevrange(self._ticks, count=limit)[::-1])
 
     def snapshot(self) -> Snapshot:
-        return wire.read_snapshot(self._call(scripts.SNAPSHOT, (_SLOWEST,)))
+        return wire.read_snapshot(self._call(scripts.SNAPSHOT, (_SLOWEST, self._clock)))
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         after_topic, after_number = after or ("", -1)

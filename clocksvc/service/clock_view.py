@@ -26,6 +26,12 @@ VIEW_MAX_AGE_S = 0.25
 """The maximum age of a snapshot. All requests during this time use the same snapshot."""
 
 
+_LEADER_LACKS_CLOCK = (
+    "{leader} leads this clock's log, but does not have this clock in its configuration: it hands the log over to a "
+    "replica that has all of its clocks and this one, or give all replicas the same configuration"
+)
+
+
 class PartitionPage(NamedTuple):
     """Partition clocks, and the replica's wall time in ms at which they were read."""
 
@@ -165,6 +171,8 @@ class ClockView:
         if write_error is not None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=write_error)
         published = published_hold(snapshot.leader_status)
+        if snapshot.leader_lacks_clock:
+            return Hold(Reason.CONFIG_CONFLICT, detail=_LEADER_LACKS_CLOCK.format(leader=snapshot.leader))
         if published is not None or snapshot.leader is not None:
             return published
         # A status of "no hold" stays valid until its TTL, so short failovers stay invisible.

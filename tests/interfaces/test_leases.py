@@ -319,3 +319,15 @@ def test_a_notification_ends_a_wait_that_has_begun(leases: Leases) -> None:
     thread.join(10.0)
 
     assert notified == [True]
+
+
+def test_readers_see_that_the_leader_lacks_a_clock(store: Store, leases: Leases) -> None:
+    """The leader's announcement names its clocks. Without an announcement nothing is known."""
+    lead(store, leases)
+    assert not store.snapshot().leader_lacks_clock
+
+    leases.announce(Announcement(REPLICA, {"another": "digest"}, None), LEASE_MS, {})
+    assert store.snapshot().leader_lacks_clock
+
+    leases.announce(Announcement(REPLICA, {"another": "digest", CLOCK: "digest"}, None), LEASE_MS, {})
+    assert not store.snapshot().leader_lacks_clock

@@ -7,6 +7,7 @@ import pytest
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.leases import Announcement
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import TickFeed
@@ -129,3 +130,17 @@ def test_a_replica_that_cant_answer_has_a_readiness_error() -> None:
     replica.invalidate()
 
     assert (before, after, lost, replica.readiness_error()) == ("not read yet", "", "lost while the store answers", "")
+
+
+def test_a_leader_without_the_clock_is_a_conflict() -> None:
+    """A replica with a new clock shows it, until the log's leader hands over."""
+    clock = clock_with_ticks()
+    leases = clock.store_server.leases(log_of("clock"))
+    clock.leader.leave()
+    leases.acquire("old", "host-9:1 old", FOR_EVER_MS)
+    leases.announce(Announcement("host-9:1 old", {"another": "digest"}, 20_000), FOR_EVER_MS, {})
+
+    hold = a_replica(clock).state().hold
+
+    assert hold is not None
+    assert (hold.reason, "host-9:1" in hold.detail) == (Reason.CONFIG_CONFLICT, True)
