@@ -271,6 +271,27 @@ def test_a_truncated_log_without_a_snapshot() -> None:
     assert hold(shared, new) is Reason.TICKLOG_TRUNCATED
 
 
+def test_a_clock_that_is_configured_later_in_a_truncated_log() -> None:
+    """It may have ticked before records were deleted. The snapshots since then don't know either, and say so."""
+    shared = SharedLog(2)
+    known, later = shared.names
+    shared.add_leader("one", specs={known: shared.specs[known]})
+    shared.report(minutes(1)[0], [known])
+    shared.leaders.pop("one").leave()
+    without_snapshots(shared)
+    shared.log.truncate_before(shared.log.committed()[-1].offset)
+    for number in range(3):
+        restart(shared, f"next-{number}", known)
+    restart(shared, "both")
+    shared.report(minutes(2)[0])
+
+    assert hold(shared, later) is Reason.TICKLOG_TRUNCATED
+    assert logged_times(shared.log, later) == []
+    assert logged_times(shared.log, known) == minutes(1, 2)
+    ends = [entry.message for entry in shared.log.committed() if entry.message.type == SNAPSHOT_END]
+    assert [json.loads(end.value or b"")["complete"] for end in ends] == [False] * 4
+
+
 def test_records_of_a_held_clock_don_t_end_its_hold() -> None:
     """Its roster and its pause are committed. No later leader concludes from these records that it never ticked."""
     shared = SharedLog(1)
