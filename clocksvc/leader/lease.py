@@ -123,7 +123,6 @@ class Lease:
         token, self.token = self.token, None
         if step_back_s:
             self._not_before = self._parts.time.monotonic() + step_back_s
-            self._ready_since = None
         self._announced_at = float("-inf")
         self._free_since, self._was_lost = None, False
         if token is not None:

@@ -21,7 +21,7 @@ from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.interfaces.topics import ClusterMetadata
+from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.evaluation import IDLE_S, Moment, evaluate_clock
 from clocksvc.leader.lease import LEASE_MS
@@ -104,6 +104,7 @@ class Round:
         self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
         self._holds: dict[str, Hold | None] = {}
         self._prepared: set[str] = set()
+        self._types: Mapping[str, TimestampType] | None = None
         self._wait_s = IDLE_S
 
     def run(self) -> RoundResult:
@@ -232,12 +233,21 @@ class Round:
             StoreMismatch: the store belongs to another cluster or format.
             MetadataUnavailable: Kafka does not answer.
         """
-        seen, began_at = self._create_time_seen(progress), self._parts.time.monotonic()
-        parameters = resolve_parameters(clock.spec, self._parts.topics, create_time_seen=seen)
-        self._keep_alive()
+        seen, types = self._create_time_seen(progress), self._timestamp_types()
+        parameters = resolve_parameters(clock.spec, types, create_time_seen=seen)
         identity = StoreIdentity(self._term.cluster_id)
         clock.store.claim(self._term.token, identity, parameters, self._started_ms)
-        clock.parameters, clock.parameters_at, clock.create_time_seen = parameters, began_at, seen
+        clock.parameters, clock.create_time_seen = parameters, seen
+        clock.parameters_at = self._moment.monotonic
+
+    def _timestamp_types(self) -> Mapping[str, TimestampType]:
+        """Read the timestamp types of all topics that need them, in one question, once in a round."""
+        if self._types is None:
+            specs = [clock.spec for clock in self._term.clocks.values()]
+            topics = {topic for spec in specs if spec.max_out_of_orderness_ms is None for topic in spec.topics}
+            self._types = self._parts.topics.timestamp_types(sorted(topics)) if topics else {}
+            self._keep_alive()
+        return self._types
 
     def _create_time_seen(self, progress: ProgressReading | None) -> bool:
         """True if consumers have reported CreateTime records recently."""
@@ -288,7 +298,6 @@ class Round:
             group = [work for work in works if work.clock.trouble.rejected == suspects]
             records = [record for work in group for record in self._records(work, shares)]
             if records:
-                self._keep_alive()
                 self._term.commit(self._parts.ticklog, records, self._keep_alive)
             for work in group:
                 with self._isolated(work.clock):

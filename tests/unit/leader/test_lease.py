@@ -17,6 +17,7 @@ from clocksvc.leader.leader import Leader, Phase
 from clocksvc.redis.connection import RESPONSE_TIMEOUT_S
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
+from tests.faulty.shared_log import SharedLog
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.faulty.topics import FaultyTopics
 from tests.unit.leader.clocks import (
@@ -119,6 +120,32 @@ def test_slow_answers_about_topics_do_not_cost_the_lease() -> None:
         clock.time.advance(leader.step())
 
     assert times(clock) == minutes(1)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "one clock", "all clocks"])
+def test_slow_answers_for_several_clocks_do_not_cost_the_lease(lost: str) -> None:
+    """A round reads the metadata and the timestamp types of fifty clocks in one question each: 3.4 s. Nothing has to be
+    committed after a loss of the store."""
+    shared = SharedLog(50)
+    topics = SlowTopics(shared.time)
+    shared.change(max_out_of_orderness_ms=None)
+    for name in shared.names:
+        topics.create(name, 1, TimestampType.LOG_APPEND_TIME)
+    shared.topics = topics
+    leader = shared.add_leader(settle=False)
+    for _ in range(8):
+        shared.time.advance(leader.step())
+    assert leader.phase is Phase.LEADING
+    epoch = shared.log.epoch
+    for name in shared.names[: {"nothing": 0, "one clock": 1, "all clocks": 50}[lost]]:
+        shared.store_server.content.clocks.pop(name)
+
+    for _ in range(8):
+        shared.time.advance(leader.step())
+
+    assert leader.phase is Phase.LEADING
+    assert shared.log.epoch == epoch
+    assert all(store.snapshot().unknown == 1 for store in shared.stores.values())
 
 
 def test_without_kafka_a_quiet_clock_holds_too_and_releases_the_lease() -> None:
