@@ -2,6 +2,7 @@
 itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -193,6 +194,22 @@ def test_a_fenced_leader_steps_back_and_leads_again() -> None:
 
     assert phase_of(clock.leader) is Phase.LEADING
     assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_parameters_are_written_again_after_the_store_failed() -> None:
+    """The store comes back in the state of a second ago, with the same roster and ticks, but with old parameters."""
+    clock = clock_with_ticks()
+    content = clock.store_server.content.clock("clock")
+    written = content.parameters
+    assert written is not None
+    clock.store_server.broken = True
+    pass_time(clock, 1, clock.leader)
+    content.parameters = replace(written, out_of_orderness_ms=10_000)
+    clock.store_server.broken = False
+
+    pass_time(clock, 1, clock.leader)
+
+    assert clock.store.snapshot().parameters == written
 
 
 @pytest.mark.parametrize("error", [ChainBroken, Fenced])

@@ -307,6 +307,25 @@ def test_attempts_for_a_rejected_clock_become_rare() -> None:
     assert shared.log.epoch - epoch >= 2
 
 
+def test_a_rejected_clock_is_tried_after_the_others() -> None:
+    """When its next attempt is due, the ticks of other clocks are committed and published first, in the same round."""
+    shared = SharedLog(2)
+    victim, other = shared.names
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    _reject(shared, victim)
+    shared.report(minutes(2)[0])
+    epoch = shared.log.epoch
+    shared.time.advance(1.0)
+    shared.send(minutes(3)[0], [other])
+
+    shared.leaders["leader"].step()
+
+    assert times(shared, other) == minutes(1, 2, 3)
+    shared.settle()
+    assert shared.log.epoch == epoch + 1
+
+
 def test_two_rejected_clocks_don_t_keep_each_other() -> None:
     """Records of both are rejected. One of them recovers while the other does not."""
     shared = SharedLog(3)

@@ -108,6 +108,8 @@ def test_a_flush_moves_nothing() -> None:
         shared.store_server.wipe()
         shared.run(0.25 * (number % 8))
         assert leader_of(shared) in (leader, None)
+        shared.run(1.25)
+        assert leader_of(shared) == leader
     shared.run(5)
 
     assert leader_of(shared) == leader
