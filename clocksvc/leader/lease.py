@@ -25,12 +25,12 @@ RENEW_EVERY_S = _LEASE_S / 6
 CLAIM_EVERY_S = _LEASE_S / 10
 """How often a standby tries to acquire the lease. A released lease is therefore free for at most 0.3 s."""
 STUCK_TIMEOUT_S = 2 * _LEASE_S
-"""A leader releases the lease if it has completed no round for this time, whatever the cause is."""
+"""A leader releases the lease if it has completed no round for this time, for any cause."""
 STEP_BACK_S = 1.5 * _LEASE_S
 """How long a replica does not try to acquire the lease after it released it because of an error. This is longer than a
 lease, so that another replica can acquire it."""
 HOLD_RETRY_S = STUCK_TIMEOUT_S / 3
-"""The delay before a leader tries again after an error of its tick log that does not end by itself. It can try twice
+"""The delay before a leader tries again after an error of its log that does not end by itself. It can try twice
 before it is stuck."""
 
 STATUS_TTL_MS = 10 * LEASE_MS

@@ -91,7 +91,7 @@ def _global_clock() -> stat.Panel:
 
 def _leader() -> stat.Panel:
     description = (
-        "The instance that writes the clock's tick log. While there is none, no ticks are published; a failover takes "
+        "The instance that leads the clock's log. While there is none, no ticks are published; a failover takes "
         "a few seconds. If there are two for longer, see the runbook; Kafka lets only one of them write."
     )
     panel = word("Leader", description, 4).thresholds(steps(RED, (1, GREEN), (2, RED)))
