@@ -63,7 +63,8 @@ class Calm:
             if consumer.group != self._environment.clocks[consumer.clock].spec.group:
                 processes.kill_consumer(consumer.name)
         for clock, plan in self._environment.clocks.items():
-            if not any(consumer.group == plan.spec.group for consumer in processes.consumers.values()):
+            readers = [one for one in processes.consumers.values() if one.group == plan.spec.group]
+            if any(all(topic not in one.topics for one in readers) for topic in plan.spec.topics):
                 processes.start_consumer(clock)
         processes.rebalance()
 

@@ -45,8 +45,10 @@ def recreate_topic(context: FaultContext) -> None:
 
 
 def change_timestamp_type(context: FaultContext) -> None:
-    """A topic's timestamp type is changed."""
-    name = context.some(context.environment.topic_names)
+    """A topic's timestamp type is changed, preferably that of a topic whose clock depends on it."""
+    plans = context.environment.clocks.values()
+    depending = {name for plan in plans if plan.spec.max_out_of_orderness_ms is None for name in plan.spec.topics}
+    name = context.some(depending or context.environment.topic_names)
     context.environment.change_timestamp_type(name)
     context.judge.timestamp_type_changed(name)
 

@@ -98,6 +98,31 @@ def change_group(context: FaultContext) -> None:
         _roll(context)
 
 
+def change_topics(context: FaultContext) -> None:
+    """A topic is added to a clock, or removed from it. Consumers that know the new topic start, old ones go on."""
+    rng, environment = context.rng, context.environment
+    clock = context.clock()
+    plan = environment.clocks[clock]
+    others = sorted(set(environment.topic_names) - set(plan.spec.topics))
+    if len(plan.spec.topics) > 1 and (not others or rng.random() < 0.5):
+        removed = rng.choice(plan.spec.topics)
+        topics = tuple(topic for topic in plan.spec.topics if topic != removed)
+    elif others and environment.append_time(added := rng.choice(others)) is environment.append_time(
+        plan.spec.topics[0]
+    ):
+        topics = (*plan.spec.topics, added)
+    else:
+        return
+    plan.spec = replace(plan.spec, topics=topics)
+    environment.add_group(plan.spec.group, topics)
+    context.scheduler.later(rng.choice((0.0, 0.5, 3.0)), partial(_start_consumer, context, clock))
+    _roll(context)
+
+
+def _start_consumer(context: FaultContext, clock: str) -> None:
+    context.processes.start_consumer(clock)
+
+
 def widen_configuration(context: FaultContext) -> None:
     """A clock is added to the configuration, replica by replica: for a while only some know it."""
     if not context.processes.widened:

@@ -59,10 +59,10 @@ def pause_consumer(context: FaultContext) -> None:
     """SIGSTOP: the group reassigns its partitions, and it goes on as a zombie."""
     consumer = context.processes.consumers[context.some(context.processes.consumers)]
     context.scheduler.stop(consumer.name, context.scheduler.now_ms + int(context.rng.choice(PAUSES_S) * 1000))
-    names = [name for name, one in context.processes.consumers.items() if one.group == consumer.group]
+    others = [one for one in context.processes.consumers.values() if one.group == consumer.group]
     for owned, owner in context.environment.owners.items():
         if owner == consumer.name:
-            context.environment.owners[owned] = context.some(names)
+            context.environment.owners[owned] = context.some(one.name for one in others if owned[1].topic in one.topics)
 
 
 def rebalance(context: FaultContext) -> None:

@@ -157,6 +157,8 @@ class ClockJudge:
         else:
             self._judge_control(wire, writer, by_command=by_command)
         self._note_roster(state["topics"])
+        # A topic that left the configuration begins again if it comes back.
+        self.rostered = {key: count for key, count in self.rostered.items() if key[0] in state["topics"]}
         self.log_topics, self.log_group = _topics(state), state["group"]
 
     def _note_changes(self, state: Wire, is_tick: bool) -> None:

@@ -94,7 +94,12 @@ class Postman:
 
 
 class Consumer:
-    """One process of a group, for one clock. `seen`: the highest honest timestamp of each partition that it owns."""
+    """One process of a group, for one clock.
+
+    Attributes:
+        topics: the topics that it reads, as configured when it started.
+        seen: the highest honest timestamp of each partition that it owns.
+    """
 
     def __init__(
         self,
@@ -110,6 +115,7 @@ class Consumer:
         self._scheduler, self._environment, self._judge = scheduler, environment, judge
         self.postman = Postman(scheduler, environment, judge, self.link, clock)
         self._reporters = {topic: self._new_reporter(topic) for topic in environment.clocks[clock].spec.topics}
+        self.topics = frozenset(self._reporters)
         self._mine: dict[Partition, tuple[Truth, int]] = {}
         self.seen: dict[Partition, int] = {}
         self._sending = False

@@ -171,6 +171,15 @@ class Environment:
                 key = (group, self._ids[topic], number)
                 if key not in self.truths:
                     self.truths[key] = Truth()
+        self.rebuild_groups()
+
+    def rebuild_groups(self) -> None:
+        """Note which groups read which topics: those of the clocks that watch them."""
+        self._groups = {topic: [] for topic in self._ids}
+        for plan in self.clocks.values():
+            for topic in plan.spec.topics:
+                self._groups[topic] += plan.groups
+        self.owners = {owned: one for owned, one in self.owners.items() if owned[0] in self._groups[owned[1].topic]}
 
     def group_partitions(self, group: str) -> list[Partition]:
         """Return the partitions that a group reads."""

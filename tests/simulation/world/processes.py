@@ -162,8 +162,9 @@ class Processes:
         """The group coordinator assigns every partition to a living consumer again."""
         environment = self._environment
         for one in sorted({group} if group else {each for each, _ in environment.all_groups()}):
-            names = sorted(name for name, consumer in self.consumers.items() if consumer.group == one)
+            consumers = [consumer for consumer in self.consumers.values() if consumer.group == one]
             for partition in environment.group_partitions(one):
+                names = sorted(consumer.name for consumer in consumers if partition.topic in consumer.topics)
                 environment.owners.pop((one, partition), None)
                 if names and (one, partition) not in environment.cut:
                     environment.owners[one, partition] = self._scheduler.rng.choice(names)
