@@ -48,6 +48,10 @@ class Restoration:
         self._staged.pop(clock, None)
         self.waiting.add(clock)
 
+    def includes(self, clock: str) -> bool:
+        """True if a clock is being restored, or waits for the next pass."""
+        return clock in self.waiting or clock in self._staged
+
     def drop(self, clock: str) -> None:
         """Don't restore a clock any more."""
         self._staged.pop(clock, None)
@@ -87,7 +91,8 @@ class Restoration:
             self._finish(term, parts.time.monotonic())
 
     def _begin(self, parts: LeaderDependencies, keep_alive: KeepAlive) -> None:
-        now_ms = parts.time.now_ms()
+        # If the leader's clock is ahead, recent ticks would seem to be too old.
+        now_ms = min(parts.time.now_ms(), parts.stores[min(self.waiting)].now_ms())
         self._staged = {name: _Staged(now_ms - parts.specs[name].recent_ticks_ms) for name in sorted(self.waiting)}
         self.waiting = set()
         oldest_ms = min(staged.emitted_after_ms for staged in self._staged.values())

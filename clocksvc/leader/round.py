@@ -160,6 +160,9 @@ class Round:
         elif self._parameters_due(clock, progress):
             with self._isolated(clock):
                 self._write_parameters(clock, progress)
+                if clock.store.bounds().restoring and not self._restoration.includes(name):
+                    # The store failed over to a state from before the end of a restoration.
+                    self._restoration.add(name)
         elif self._metadata_due(clock, progress):
             work.wants_metadata = True
         else:
