@@ -133,9 +133,11 @@ def request_answered_before_the_commit() -> Patched:
 )
 def expired_request_granted() -> Patched:
     apply = requests.apply_requests
-    return patch.object(
-        round, "apply_requests", lambda clock, asked, store_now_ms, now_ms: apply(clock, asked, 0, now_ms)
-    )
+
+    def grant(clock: Any, asked: Any, store_now_ms: int, leader_now_ms: int) -> Any:
+        return apply(clock, [replace(one, expires_ms=2**50) for one in asked], store_now_ms, leader_now_ms)
+
+    return patch.object(round, "apply_requests", grant)
 
 
 @defect(

@@ -80,11 +80,11 @@ def first_offset_ignored() -> Patched:
     directed="unit/leader/test_snapshots.py::test_a_compacted_snapshot",
 )
 def incomplete_snapshot_used() -> Patched:
-    def newest(entries: Any) -> int | None:
+    def newest(start: int, entries: Any) -> int | None:
         for offset, message in reversed(entries):
             if message.type == log_state.SNAPSHOT_END:
                 begin = log_state._snapshot_begin(offset, message)
-                if begin is not None and begin > entries[0].offset:
+                if begin is not None and begin > start:
                     return begin
         return None
 

@@ -70,8 +70,8 @@ def roster_of_those_who_report() -> Patched:
         state.clocks.setdefault(reading.partition, None)
         return _receive(state, reading, bounds, now_ms)
 
-    def only_reported(state: StoredClock, roster: Roster, generation: int) -> None:
-        _replace_roster(state, roster, generation)
+    def only_reported(state: StoredClock, token: str, roster: Roster, generation: int) -> None:
+        _replace_roster(state, token, roster, generation)
         state.clocks = {partition: raw_ms for partition, raw_ms in state.clocks.items() if raw_ms is not None}
 
     return together(
@@ -132,9 +132,9 @@ def foreign_group_accepted() -> Patched:
     directed="interfaces/test_store_roster.py::test_recreated_topic_is_unknown_again",
 )
 def new_topic_keeps_old_clocks() -> Patched:
-    def keep(state: StoredClock, roster: Roster, generation: int) -> None:
+    def keep(state: StoredClock, token: str, roster: Roster, generation: int) -> None:
         state.topics = dict(roster.topics)
-        _replace_roster(state, roster, generation)
+        _replace_roster(state, token, roster, generation)
 
     return patch.object(StoredClock, "replace_roster", keep)
 
@@ -156,9 +156,9 @@ def old_topics_numbers_count() -> Patched:
     directed="interfaces/test_store_roster.py::test_partitions_keep_what_was_reported",
 )
 def roster_forgets_reports() -> Patched:
-    def forget(state: StoredClock, roster: Roster, generation: int) -> None:
+    def forget(state: StoredClock, token: str, roster: Roster, generation: int) -> None:
         state.clocks = {}
-        _replace_roster(state, roster, generation)
+        _replace_roster(state, token, roster, generation)
 
     return patch.object(StoredClock, "replace_roster", forget)
 
@@ -205,9 +205,9 @@ def token_not_checked() -> Patched:
     directed="interfaces/test_store_group.py::test_another_group_begins_with_unknown_partitions",
 )
 def old_groups_progress_counts() -> Patched:
-    def keep(clock: StoredClock, roster: Roster, generation: int) -> None:
+    def keep(clock: StoredClock, token: str, roster: Roster, generation: int) -> None:
         clock.roster_group = None if clock.parameters is None else clock.parameters.group
-        _replace_roster(clock, roster, generation)
+        _replace_roster(clock, token, roster, generation)
 
     return patch.object(StoredClock, "replace_roster", keep)
 
