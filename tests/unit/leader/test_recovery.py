@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.errors import ChainBroken, Fenced
+from clocksvc.errors import ChainBroken, Fenced, StoreUnavailable
 from clocksvc.leader.leader import Phase
 from tests.faulty.commits import CommitFault
 from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, phase_of, times
@@ -112,6 +112,41 @@ def test_a_death_between_commit_and_publish_loses_nothing() -> None:
     pass_time(clock, 4, successor)
 
     assert times(clock) == minutes(1, 2, 3, 4)
+
+
+def test_missing_ticks_are_appended_to_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is not begun again, so readers that follow it see no gap: a publication that failed, and a store that
+    lost its last ticks."""
+    clock = clock_with_ticks(2)
+    monkeypatch.setattr(clock.store, "begin", lambda *_, **__: pytest.fail("the stream was begun again"))
+    publish = clock.store.publish
+
+    def fail_once(*_: object) -> int:
+        monkeypatch.setattr(clock.store, "publish", publish)
+        raise StoreUnavailable
+
+    monkeypatch.setattr(clock.store, "publish", fail_once)
+    clock.report(0, "2026-11-22T12:04:00Z")
+    pass_time(clock, 1, clock.leader)
+    assert times(clock) == minutes(1, 2, 3, 4)
+    del clock.store_server.content.clock("clock").ticks[-3:]
+    pass_time(clock, 1, clock.leader)
+
+    assert times(clock) == logged(clock) == minutes(1, 2, 3, 4)
+
+
+def test_a_stream_with_another_last_tick_is_replaced() -> None:
+    """It ends at the same time, but its last tick has another `previous`: the log is the source of truth."""
+    clock = clock_with_ticks(4)
+    ticks = clock.store_server.content.clock("clock").ticks
+    ticks[-2:] = [replace(ticks[-1], previous_ms=ticks[-3].at_ms)]
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 2, clock.leader)
+
+    assert times(clock) == minutes(1, 2, 3, 4)
+    clock.report(0, "2026-11-22T12:05:00Z")
+    assert [tick.previous_ms for tick in clock.ticks()[1:]] == [tick.at_ms for tick in clock.ticks()[:-1]]
 
 
 def test_an_empty_log_below_a_known_tick_is_a_hold() -> None:
