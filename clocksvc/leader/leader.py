@@ -126,6 +126,8 @@ class Leader:
         if self._lease.claim() is None:
             return CLAIM_EVERY_S
         logger.info("lease acquired", extra=self._extra())
+        for trouble in self._troubles.values():
+            trouble.retry_at = float("-inf")  # another leader may have ended it
         self._last_error = None
         self._enter(Phase.FENCING)
         return 0.0
