@@ -77,7 +77,7 @@ def first_offset_ignored() -> Patched:
     "snapshot",
     "silent",
     "dead",
-    directed="unit/leader/test_snapshots.py::test_a_compacted_snapshot",
+    directed="unit/clock/test_log_state.py::test_a_torn_snapshot_is_not_a_snapshot",
 )
 def incomplete_snapshot_used() -> Patched:
     def newest(start: int, entries: Any) -> int | None:
