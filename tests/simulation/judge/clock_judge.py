@@ -113,15 +113,15 @@ class ClockJudge:
 
     # -- the log ------------------------------------------------------------------------------------------------------
 
-    def log_lost(self, kept: Sequence[Message], newest: Wire | None, *, says_so: bool) -> None:
+    def log_lost(self, kept: Sequence[Message], newest: Wire | None, *, shows_it: bool) -> None:
         """The log has just lost records. A process that knows no better may go on from what remains.
 
-        `says_so`: it shows that it had records, so a clock without a record must hold.
+        `shows_it`: it shows that it had records, so a clock without a record must hold.
         """
         wires = [body(message) for message in kept if message.type in ("tick", "control", "snapshot")]
         self.log_lost_at = self._environment.scheduler.moment()
         self._surviving = None if newest is None else last_tick_ms(newest)
-        self._shows_loss = newest is None and says_so
+        self._shows_loss = newest is None and shows_it
         self._in_log = [tick_parts(body(message)) for message in kept if message.type == "tick"]
         self._is_lost = self._surviving != self.last
         self.standing.log_lost(None if newest is None else newest["state"])

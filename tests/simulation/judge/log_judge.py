@@ -109,7 +109,7 @@ class LogJudge:
             records = [one for entry in kept if (one := entry.message) is not None and clock_of(one) == name]
             newest = self.newest.get(name)
             wire = None if newest is None else body(newest)
-            judge.log_lost(records, wire, says_so=not complete and self.log.first_offset > 0)
+            judge.log_lost(records, wire, shows_it=not complete and self.log.first_offset > 0)
 
     def _counts(self, entry: Entry) -> bool:
         transaction = entry.transaction

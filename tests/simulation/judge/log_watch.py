@@ -1,4 +1,4 @@
-"""Watches one process's calls of a log: which end it knows, and what it was told about its commits."""
+"""Watches one process's calls of a log: which end it knows, and which commits were confirmed to it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -88,7 +88,7 @@ class LogWatch:
         return after
 
     def _confirm(self, messages: Sequence[Message], end: int, after: int, losses: int) -> None:
-        """What the process was told is true: its records and their marker are in the log, and nothing else is."""
+        """What was confirmed to the process is true: its records and their marker are in the log, and nothing else is."""
         log, count = self._log.log, len(messages)
         own = self._log.commits.newest_of(self._process)
         if own is not None:
@@ -98,11 +98,11 @@ class LogWatch:
         found: list[Entry] = [entry for entry in log.entries[log._position(end) :] if entry.offset <= end + count]
         transactions = {id(entry.transaction) for entry in found}
         if after != end + count + 1 or len(transactions) != 1:
-            raise Violation(f"unconfirmed: {self._process} was told that {count} records are at {end}: {found}")
+            raise Violation(f"unconfirmed: {self._process} got a confirmation of {count} records at {end}: {found}")
         if [entry.message for entry in found] != [*messages, None]:
-            raise Violation(f"unconfirmed: {self._process} was told that {count} records are at {end}: {found}")
+            raise Violation(f"unconfirmed: {self._process} got a confirmation of {count} records at {end}: {found}")
         if found[0].transaction is not None and not found[0].transaction.committed:
-            raise Violation(f"unconfirmed: {self._process} was told that {count} records at {end} are committed")
+            raise Violation(f"unconfirmed: {self._process} got a confirmation of {count} records at {end}")
 
     def _note(self, messages: Sequence[Message]) -> None:
         took = self._sometimes.took

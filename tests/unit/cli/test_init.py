@@ -100,7 +100,7 @@ def test_the_leader_does_it(leader: Leader, config: list[str], capsys: Captured)
 def test_without_a_leader_it_leads_until_it_is_done(
     leader: Leader, clock_fixture: ClockFixture, config: list[str], capsys: Captured
 ) -> None:
-    """It says so on stderr, and releases the lease."""
+    """It prints this on stderr, and releases the lease."""
     clock_fixture.leases.release(TOKEN)
 
     assert main(["init", "checkins", "--last-tick", LATER, *config]) == 0
