@@ -88,7 +88,7 @@ class LogWatch:
         return after
 
     def _confirm(self, messages: Sequence[Message], end: int, after: int, losses: int) -> None:
-        """What was confirmed to the process is true: its records and their marker are in the log, and nothing else is."""
+        """What was confirmed to the process is true: its records and their marker are in the log, and nothing more."""
         log, count = self._log.log, len(messages)
         own = self._log.commits.newest_of(self._process)
         if own is not None:

@@ -203,7 +203,7 @@ def test_without_a_snapshot_the_log_is_read_once() -> None:
 
 
 def test_a_truncated_log_is_not_complete() -> None:
-    """A clock without a record may have ticked. A snapshot of such a log says so, also for later leaders."""
+    """A clock without a record may have ticked. A snapshot of such a log records it, also for later leaders."""
     log = ticks(300)
     log.truncate(0.5)
     before = log.state().complete
