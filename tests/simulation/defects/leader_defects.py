@@ -84,6 +84,7 @@ def hold_never_taken_back() -> Patched:
     Promise.ALIVE,
     "dead",
     "silent",
+    directed="unit/leader/test_who_leads.py::test_a_log_is_not_handed_over_to_a_dead_replica",
 )
 def handed_over_to_the_dead() -> Patched:
     successor = ranking.successor

@@ -69,29 +69,6 @@ def first_offset_ignored() -> Patched:
 
 
 @defect(
-    "a snapshot of which copies are missing counts as complete",
-    Promise.NEVER_LOST,
-    "lost",
-    "chain",
-    "twice",
-    "snapshot",
-    "silent",
-    "dead",
-    directed="unit/clock/test_log_state.py::test_a_torn_snapshot_is_not_a_snapshot",
-)
-def incomplete_snapshot_used() -> Patched:
-    def newest(start: int, entries: Any) -> int | None:
-        for offset, message in reversed(entries):
-            if message.type == log_state.SNAPSHOT_END:
-                begin = log_state._snapshot_begin(offset, message)
-                if begin is not None and begin > start:
-                    return begin
-        return None
-
-    return patch.object(log_state, "_newest_snapshot", newest)
-
-
-@defect(
     "a stream that is ahead of the log is cut back to it",
     Promise.NEVER_BACK,
     "silent",

@@ -44,6 +44,24 @@ def recreate_topic(context: FaultContext) -> None:
     context.processes.rebalance()
 
 
+def recreate_topic_behind_a_broker(context: FaultContext) -> None:
+    """A topic is recreated, perhaps with more partitions, and the broker of one replica gives the old topic for a
+    while."""
+    environment, name = context.environment, context.some(context.environment.topic_names)
+    replica = context.some(context.processes.replicas)
+    if replica is None:
+        return
+    link, old = context.processes.replicas[replica].link, environment.topics.metadata(name)
+    link.outdated[name] = old
+    environment.make_topic(
+        name, context.rng.randrange(1, old.partitions + 2), append_time=environment.append_time(name)
+    )
+    context.processes.rebalance()
+    context.scheduler.later(context.rng.choice((1.0, 3.0, 8.0)), link.outdated.clear)
+    if context.rng.random() < 0.5:
+        context.scheduler.later(context.rng.choice((0.3, 1.0, 2.0)), lambda: crash_leader(context))
+
+
 def change_timestamp_type(context: FaultContext) -> None:
     """A topic's timestamp type is changed, preferably that of a topic whose clock depends on it."""
     plans = context.environment.clocks.values()

@@ -58,6 +58,8 @@ class ClockJudge:
         self.changed_type_at_ms: dict[str, int] = {}
         self.create_time_reported: set[str] = set()
         self._heads: list[int | None] = [None]
+        self._newest_ids: dict[str, str] = {}
+        self._replaced: dict[tuple[str, str], str] = {}
         self._surviving: int | None = None
         self._in_log: list[tuple[int, int | None, int]] = []
         self._is_lost = self._shows_loss = False
@@ -182,6 +184,11 @@ class ClockJudge:
 
     def note_rostered(self, topic: str, id: str, partitions: int) -> None:
         """A leader put partitions on a roster."""
+        newest = self._newest_ids.get(topic)
+        if newest != id and (topic, id) not in self.rostered:
+            if newest is not None:
+                self._replaced[topic, newest] = id
+            self._newest_ids[topic] = id
         self.rostered[topic, id] = max(partitions, self.rostered.get((topic, id), 0))
 
     def _add(self, wire: Wire, at_ms: int) -> None:
@@ -285,6 +292,8 @@ class ClockJudge:
                 raise Violation(f"early: {tick} while Kafka does not list {topic}")
             if topic not in topics or topics[topic][0] != listed.id or not listed.id:
                 raise Violation(f"early: {tick} has {topics.get(topic)} as {topic}, Kafka lists {tuple(listed)}")
+            if self._replaced.get((topic, listed.id), listed.id) != listed.id:
+                raise Violation(f"early: {tick} with the old id of {topic}, which a later roster had replaced")
             count = max(listed.partitions, self.rostered.get((topic, listed.id), 0))
             self._judge_topic(at_ms, topic, listed.id, count, spec.group, reading)
 

@@ -37,6 +37,7 @@ class Link:
         crash: the next call raises an unexpected exception.
         hidden: topics of which this process's metadata shows only the first partitions.
         without_ids: this process's broker gives no topic ids.
+        outdated: metadata that this process's broker still gives, though the topics have changed since.
     """
 
     store_cut: bool = False
@@ -45,12 +46,14 @@ class Link:
     crash: bool = False
     hidden: dict[str, int] = field(default_factory=dict)
     without_ids: bool = False
+    outdated: dict[str, TopicMetadata] = field(default_factory=dict)
 
     def heal(self) -> None:
         """End all faults."""
         self.store_cut = self.kafka_cut = self.crash = self.without_ids = False
         self.answers_lost = 0
         self.hidden.clear()
+        self.outdated.clear()
 
 
 Watcher = Callable[[Callable[[], Any], tuple[Any, ...]], Any]
@@ -287,12 +290,13 @@ class InterceptedTopics:
         self._ask("topics.describe")
         metadata = self._topics.describe(topics)
         hidden, without_ids = self._link.hidden, self._link.without_ids
-        if hidden or without_ids:
+        if hidden or without_ids or self._link.outdated:
+            listed = {name: self._link.outdated.get(name, found) for name, found in metadata.topics.items()}
             shown = {
                 name: TopicMetadata(
                     "" if without_ids else found.id, min(found.partitions, hidden.get(name, found.partitions))
                 )
-                for name, found in metadata.topics.items()
+                for name, found in listed.items()
             }
             metadata = ClusterMetadata(
                 metadata.cluster_id, {name: found for name, found in shown.items() if found.partitions}

@@ -189,6 +189,24 @@ def test_a_better_replica_gets_the_log_after_ten_seconds() -> None:
     assert published_hold(store)[0] is None
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.4, 0.8, 1.2, 1.6])
+def test_a_log_is_not_handed_over_to_a_dead_replica(after_s: float) -> None:
+    """The announcement of a leader that was killed is valid for some seconds. Its successor keeps the log."""
+    shared = with_replicas(2)
+    best, worse = order(shared)
+    shared.run(15 + after_s, step_s=0.1)
+    assert leader_of(shared) == best
+
+    shared.leaders.pop(best)
+    epoch = shared.log.epoch
+    shared.run(LEASE_S + 0.5, step_s=0.1)
+    assert leader_of(shared) == worse
+    shared.run(8, step_s=0.1)
+
+    assert leader_of(shared) == worse
+    assert shared.log.epoch == epoch + 1
+
+
 def test_replicas_that_come_and_go_cause_no_ping_pong() -> None:
     """In two minutes without a failure, the lease does not move."""
     shared = with_replicas(3)
