@@ -141,9 +141,9 @@ class SupervisedInstallation:
         """SIGSTOP a process for the duration of the block."""
         return stopped(self.installation.processes[name].pid)
 
-    def announce(self, kind: str, led: frozenset[int] = frozenset()) -> None:
+    def announce(self, kind: str) -> None:
         """Record that a fault begins now."""
-        self.faults.append(Fault(kind, time.monotonic(), wall_ms(), led))
+        self.faults.append(Fault(kind, time.monotonic(), wall_ms()))
 
     def strike(self, victim: str | None = None) -> None:
         """Record that the announced fault begins only now, because its preparation is done.
@@ -151,8 +151,10 @@ class SupervisedInstallation:
         Args:
             victim: the process with which it interferes.
         """
+        self.announce(self.faults.pop().kind)
+        # Read afterwards: a log that was handed over just before has its next leader already.
         led = frozenset(log for log, replica in self.leaders().items() if replica == victim)
-        self.announce(self.faults.pop().kind, led)
+        self.faults[-1] = replace(self.faults[-1], led=led)
 
     def server_is_back(self) -> None:
         """Record that the server that the last fault killed answers again: no clock can tick without it."""
