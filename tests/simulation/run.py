@@ -28,6 +28,8 @@ STEPS = 420
 WARM_UP_STEPS = 400
 FAULTS = 5
 LOOK_EVERY_MS = 150
+LOOK_MS = 1_000
+"""How long it takes until a viewer looks."""
 VERDICT_MS = 40_000
 """Longer than the TTL of a leader's status in the store."""
 LASTS_MS = HOLD_AFTER_MS + 15_000
@@ -248,7 +250,7 @@ class Simulation:
         began_ms, right_since_ms = scheduler.now_ms, None
         for_long = scheduler.rng.random() < 0.07 and not expected.flickers
         long_ms = VERDICT_MS if for_long else 0 if expected.flickers else 2_500
-        limit_ms = LASTS_MS if expected.within_ms is None else expected.within_ms + HOLD_AFTER_MS
+        limit_ms = LASTS_MS if expected.within_ms is None else expected.within_ms + LOOK_MS
         while right_since_ms is None or scheduler.now_ms - right_since_ms < long_ms:
             self._step()
             wrong = self._wrong(expected)

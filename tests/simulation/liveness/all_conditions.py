@@ -50,6 +50,7 @@ WEIGHTS: dict[LivenessCondition, float] = {
     process_conditions.transactions_torn: 1,
     process_conditions.stale_ends: 1,
     process_conditions.better_replica: 0.7,
+    process_conditions.timestamp_type_changed: 1.5,
 }
 _ALL, _FREQUENT = tuple(WEIGHTS), tuple(WEIGHTS.values())
 

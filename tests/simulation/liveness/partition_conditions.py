@@ -62,7 +62,7 @@ def no_consumers(context: FaultContext) -> Expectation:
 
 def topic_hidden(context: FaultContext) -> Expectation:
     """Kafka does not list a configured topic. Clocks without it go on."""
-    name = context.some(context.environment.topic_names)
+    name = context.some(topic for plan in context.environment.clocks.values() for topic in plan.spec.topics)
     context.environment.topics.hide(name, 0)
     concerned = tuple(context.environment.clocks_of(name))
     return holds(

@@ -90,6 +90,23 @@ def stale_ends(context: FaultContext) -> Expectation:
     return goes_on(context, log.stale_ends.clear)
 
 
+def timestamp_type_changed(context: FaultContext) -> Expectation:
+    """Producers set the timestamps of a topic from now on. The clock subtracts 10 s at once, and goes on."""
+    environment = context.environment
+    topics = sorted(
+        topic
+        for plan in environment.clocks.values()
+        if plan.spec.max_out_of_orderness_ms is None and all(map(environment.append_time, plan.spec.topics))
+        for topic in plan.spec.topics
+    )
+    if not topics:
+        return leader_asleep(context)
+    name = context.rng.choice(topics)
+    environment.change_timestamp_type(name)
+    context.judge.timestamp_type_changed(name)
+    return goes_on(context, lambda: None)
+
+
 def better_replica(context: FaultContext) -> Expectation:
     """More replicas come, and the log may move to one of them by a hand-over."""
     names = [context.processes.start_replica() for _ in range(3)]
