@@ -76,7 +76,7 @@ def change_group(context: FaultContext) -> None:
     plan = environment.clocks[clock]
     old = plan.spec.group
     group = plan.change_group()
-    environment.add_group(group, plan.spec.topics)
+    environment.add_groups()
 
     def start() -> None:
         if not any(consumer.group == group for consumer in processes.consumers.values()):
@@ -114,7 +114,7 @@ def change_topics(context: FaultContext) -> None:
     else:
         return
     plan.spec = replace(plan.spec, topics=topics)
-    environment.add_group(plan.spec.group, topics)
+    environment.add_groups()
     context.scheduler.later(rng.choice((0.0, 0.5, 3.0)), partial(_start_consumer, context, clock))
     _roll(context)
 

@@ -127,7 +127,7 @@ class ClockJudge:
         self._in_log = [tick_parts(body(message)) for message in kept if message.type == "tick"]
         self._is_lost = self._surviving != self.last
         self.standing.log_lost(None if newest is None else newest["state"])
-        self.rostered = {}
+        self.rostered, self._newest_ids, self._replaced = {}, {}, {}
         for wire in wires:
             self._note_roster(wire["state"]["topics"])
         state = None if newest is None else newest["state"]

@@ -209,7 +209,7 @@ def group_changed(context: FaultContext) -> Expectation:
     plan = environment.clocks[clock]
     partition = required_partition(context, clock)
     group = plan.change_group()
-    environment.add_group(group, plan.spec.topics)
+    environment.add_groups()
     environment.cut.add((group, partition))
     context.processes.start_consumer(clock, group)
     restart(context)

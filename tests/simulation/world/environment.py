@@ -148,8 +148,7 @@ class Environment:
         for name in self.topic_names:
             kinds = {plan.append_time for plan in self.clocks.values() if name in plan.spec.topics}
             self.make_topic(name, rng.randrange(1, 3), append_time=False not in kinds)
-        for plan in self.clocks.values():
-            self.add_group(plan.spec.group, plan.spec.topics)
+        self.add_groups()
 
     @property
     def rng(self) -> random.Random:
@@ -161,24 +160,15 @@ class Environment:
         """Return the present configuration of the clocks of a log."""
         return {name: plan.spec for name, plan in self.clocks.items() if log_of(name) == log}
 
-    def add_group(self, group: str, topics: Collection[str]) -> None:
-        """Add a consumer group that reads topics from offset 0."""
-        for topic in topics:
-            groups = self._groups.setdefault(topic, [])
-            if group not in groups:
-                groups.append(group)
-            for number in range(self.topics.metadata(topic).partitions):
-                key = (group, self._ids[topic], number)
-                if key not in self.truths:
-                    self.truths[key] = Truth()
-        self.rebuild_groups()
-
-    def rebuild_groups(self) -> None:
-        """Note which groups read which topics: those of the clocks that watch them."""
+    def add_groups(self) -> None:
+        """Note which groups read which topics: those of the clocks that watch them. New ones begin at offset 0."""
         self._groups = {topic: [] for topic in self._ids}
         for plan in self.clocks.values():
             for topic in plan.spec.topics:
                 self._groups[topic] += plan.groups
+                for group in plan.groups:
+                    for number in range(self.topics.metadata(topic).partitions):
+                        self.truths.setdefault((group, self._ids[topic], number), Truth())
         self.owners = {owned: one for owned, one in self.owners.items() if owned[0] in self._groups[owned[1].topic]}
 
     def group_partitions(self, group: str) -> list[Partition]:
