@@ -156,7 +156,9 @@ class Calm:
             return ["no tick came"]
         low, found = min(last, now_ms - late_ms - 2_000), []
         for name, replica in self._processes.feeds(clock).items():
-            tick = replica.feeds[clock].last
+            tick, rebuilding = replica.feeds[clock].last, replica.feeds[clock].rebuilding
+            if judge.lost_for_good and rebuilding:
+                continue  # it shows a tick that log and store have lost, and that the clock does not emit again
             if tick is None or tick.at_ms < low:
                 found.append(f"{name} shows {tick}")
         behind = [one for one in self._processes.subscribers if one.clock == clock and (one.cursor_ms or 0) < low]

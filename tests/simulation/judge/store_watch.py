@@ -86,7 +86,7 @@ class StoreWatch:
         """Another replica is alive, announced itself just now, and has another configuration."""
         since_ms = self._environment.scheduler.now_ms - ANNOUNCED_MS
         return any(
-            announced_ms > since_ms and digests.get(clock, digest) != digest and self._environment.scheduler.alive(name)
+            announced_ms > since_ms and digests.get(clock, digest) != digest and self._environment.scheduler.runs(name)
             for name, (announced_ms, digests) in self._log.announced.items()
         )
 
@@ -109,7 +109,7 @@ class StoreWatch:
     def _acquire(self, call: Call, args: Args) -> Any:
         got, expired = call(), self._log.expired_holder
         if got and expired is not None and expired != args[1] and not self._witness.guest:
-            if self._environment.scheduler.alive(expired.partition(" ")[0]):
+            if self._environment.scheduler.runs(expired.partition(" ")[0]):
                 self._took(Path.EXPIRED_HOLDER_LEFT_OUT)
             self._log.expired_holder = None
         return got
@@ -159,6 +159,7 @@ class StoreWatch:
         roster, store = args[1], self._store.clock(clock.name)
         self._check_committed(clock, roster, store.parameters)
         before, topics, group = dict(store.clocks), dict(store.topics), store.roster_group
+        claimed = store.claimed_by == args[0]  # if not, the store went back to before the claim: nothing may count
         answer = call()
         after = self._store.clock(clock.name)
         for topic, metadata in roster.topics.items():
@@ -167,7 +168,7 @@ class StoreWatch:
                 self._took(Path.GROWTH_KEPT)
         gone = set(self._environment.clocks[clock.name].spec.topics) - set(after.topics)
         self._environment.store_forgot(clock.name, gone)
-        if group != after.roster_group:
+        if group != after.roster_group or not claimed:
             self._environment.store_forgot(clock.name)
             return answer
         for partition, known_ms in before.items():

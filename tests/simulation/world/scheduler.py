@@ -80,6 +80,10 @@ class Scheduler:
         """Whether a process is frozen."""
         return any(task.process == process and task.stopped_until_ms > self.now_ms for task in self.tasks)
 
+    def runs(self, process: str) -> bool:
+        """True if a process is alive."""
+        return any(task.process == process for task in self.tasks)
+
     def alive(self, prefix: str) -> list[str]:
         """The processes of a kind, sorted."""
         return sorted({task.process for task in self.tasks if task.process.startswith(prefix)})
