@@ -176,6 +176,7 @@ class FaultyTickLog(MemoryTickLog):
 
     def __init__(self, log: FaultyLog) -> None:
         super().__init__(log)
+        self._delayed_requests = False
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
         self._ask("ensure_topic", keep_alive)
@@ -186,7 +187,7 @@ class FaultyTickLog(MemoryTickLog):
     def fence(self, keep_alive: KeepAlive) -> None:
         self._epoch = None
         self._ask("fence", keep_alive)
-        self._epoch = self._log.fence()
+        self._epoch, self._delayed_requests = self._log.fence(), False
         self._log.at("fence.done")
 
     def stable_bounds(self, keep_alive: KeepAlive) -> LogBounds:
@@ -229,7 +230,7 @@ class FaultyTickLog(MemoryTickLog):
         self._commit(keep_alive)
         self._log.at("append.committed")
         self._confirm(offsets[-1] + 2, keep_alive)
-        self._epoch = epoch
+        self._epoch, self._delayed_requests = epoch, True
         self._log.at("append.done")
         return offsets[-1] + 2
 
@@ -244,7 +245,8 @@ class FaultyTickLog(MemoryTickLog):
             self._log.begin_own([message for message in messages if message not in rejected])
             self._log.end_own(committed=False)
             raise RecordRejected([message.key for message in rejected])
-        torn = self._log.torn.pop(0) if self._log.torn else None
+        # Brokers reject delayed requests of fenced producers, so nothing tears a producer's first transaction.
+        torn = self._log.torn.pop(0) if self._log.torn and self._delayed_requests else None
         if torn is None:
             return self._write(messages)
         ended = min(torn.records, len(messages))
