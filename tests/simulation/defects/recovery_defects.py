@@ -11,6 +11,7 @@ from clocksvc.clock.log_state import LogState
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.leader import recovery, round
 from clocksvc.leader.context import LeaderDependencies
+from clocksvc.leader.restoring import Restoration
 from clocksvc.leader.term import ClockTerm, Term
 from tests.simulation.defects.defect import Promise, altered, defect
 from tests.simulation.defects.seams import with_stores, with_terms, with_ticklog
@@ -106,9 +107,7 @@ def stream_never_compared() -> Patched:
     directed="unit/leader/test_recovery.py::test_a_flushed_store_comes_back_from_log_and_consumers",
 )
 def history_never_restored() -> Patched:
-    return patch.object(
-        round, "compare_stream", lambda term, clock: bool(recovery.compare_stream(term, clock)) and False
-    )
+    return patch.object(Restoration, "is_due", lambda restoration, now: False)
 
 
 @defect(
