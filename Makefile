@@ -48,7 +48,7 @@ soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed par
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
 
-outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster for three brokers)
+outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
 cluster: $(STAMP)  ## install, upgrade and roll back the chart on a real Kubernetes API server; builds the server first (5 minutes)
