@@ -36,6 +36,8 @@ class ClockState:
         group: the consumer group whose progress counts. After a change of the group, all partitions are unknown.
         topics: the topic ids and partition counts of the roster. A roster that grew is committed before it goes to the
             store, so no leader can forget a partition that an earlier leader has seen.
+        former_topic_ids: earlier ids of recreated topics, oldest first, at most MAX_FORMER_IDS for each topic. A broker
+            whose metadata lag can still give such an id: it must not replace the present one.
         config_digest: the configuration digest of the process that wrote the record.
         truncated: True if the log has lost ticks of the clock after `last_tick_ms`. Only `clocksvc init` continues the
             clock. It is part of the state, so that a leader after the loss of the store knows it, too.
@@ -47,6 +49,7 @@ class ClockState:
     pause: Pause | None = None
     group: str = ""
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
+    former_topic_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     config_digest: str = ""
     truncated: bool = False
 
@@ -155,6 +158,7 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
         **overrides_to_wire(state.exclusions, state.pause),
         "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
+        "former_topic_ids": {topic: list(ids) for topic, ids in state.former_topic_ids.items()},
         "config_digest": state.config_digest,
         "truncated": state.truncated,
     }
@@ -169,6 +173,7 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
         pause=pause,
         group=wire["group"],
         topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
+        former_topic_ids={topic: tuple(ids) for topic, ids in wire["former_topic_ids"].items()},
         config_digest=wire["config_digest"],
         truncated=wire["truncated"] is True,
     )

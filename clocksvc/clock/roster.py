@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from clocksvc.clock.partition import Partition
 
+MAX_FORMER_IDS = 8
+"""How many former ids of a topic are remembered. Metadata lag for seconds, not over several deletions of a topic."""
+
 
 class TopicMetadata(NamedTuple):
     """A topic's id in Kafka and its number of partitions. A recreated topic has a new id."""
@@ -82,6 +85,25 @@ def merge_topics(newer: Mapping[str, TopicMetadata], older: Mapping[str, TopicMe
     for topic, metadata in newer.items():
         merged[topic] = _newer(older.get(topic), metadata) or metadata
     return merged
+
+
+def add_former_ids(
+    former: Mapping[str, tuple[str, ...]], before: Mapping[str, TopicMetadata], after: Mapping[str, TopicMetadata]
+) -> dict[str, tuple[str, ...]]:
+    """Return the former ids of topics after a change of the roster.
+
+    Args:
+        former: the former ids so far, oldest first. Only the topics of the new roster are kept.
+        before, after: the topics of the old and of the new roster.
+    """
+    ids = {}
+    for topic, metadata in after.items():
+        known = before.get(topic, metadata).id
+        added = (known,) if known != metadata.id else ()
+        kept = tuple(one for one in former.get(topic, ()) if one not in (known, metadata.id))
+        if kept or added:
+            ids[topic] = (*kept, *added)[-MAX_FORMER_IDS:]
+    return ids
 
 
 def _newer(known: TopicMetadata | None, now: TopicMetadata | None) -> TopicMetadata | None:

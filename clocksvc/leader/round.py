@@ -16,7 +16,7 @@ from clocksvc.clock.due_ticks import make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
-from clocksvc.clock.roster import Roster, merge_metadata, merge_topics
+from clocksvc.clock.roster import Roster, add_former_ids, merge_metadata, merge_topics
 from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
@@ -212,6 +212,8 @@ class Round:
         if clock.spec.require_topic_ids:
             clock.without_id = tuple(topic for topic, found in sorted(listed.items()) if not found.id)
             listed = {topic: found for topic, found in listed.items() if found.id}
+        former = clock.state.former_topic_ids
+        listed = {topic: found for topic, found in listed.items() if found.id not in former.get(topic, ())}
         stored = {} if clock.prepared else clock.store.roster_topics()
         remembered = merge_topics(clock.state.topics, stored)
         return merge_metadata(remembered, listed, topics, clock.state.excluded())
@@ -222,7 +224,13 @@ class Round:
         if roster != clock.roster:
             work.due = range(0)
         if clock.state.topics != roster.topics or clock.state.group != clock.spec.group:
-            state = replace(clock.state, topics=dict(roster.topics), group=clock.spec.group, config_digest=clock.digest)
+            state = replace(
+                clock.state,
+                topics=dict(roster.topics),
+                former_topic_ids=add_former_ids(clock.state.former_topic_ids, clock.state.topics, roster.topics),
+                group=clock.spec.group,
+                config_digest=clock.digest,
+            )
             work.control, work.due = Record(clock.spec.name, state), range(0)
 
     def _parameters_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:

@@ -48,7 +48,7 @@ WEIGHTS: dict[Fault, float] = {
     kafka_faults.add_partition: 2,
     kafka_faults.lag_after_growth: 2,
     kafka_faults.recreate_topic: 1,
-    kafka_faults.recreate_topic_behind_a_broker: 0,  # not yet: the log must remember former topic ids
+    kafka_faults.recreate_topic_behind_a_broker: 1,
     kafka_faults.change_timestamp_type: 1.5,
     kafka_faults.lose_topic_ids: 0.8,
     tick_log_faults.break_log: 1,

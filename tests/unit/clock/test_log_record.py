@@ -48,6 +48,7 @@ STATE_WIRE: dict[str, Any] = {
     "pause": {"by": "bob", "at": "2026-11-22T12:02:00Z", "reason": "planned work"},
     "group": "checkins-consumer",
     "topics": {"orders": {"id": "u4tCl0pKRZ6a", "partitions": 4}},
+    "former_topic_ids": {},
     "config_digest": "0123456789abcdef",
     "truncated": False,
 }
@@ -98,6 +99,7 @@ def test_a_state_before_any_tick() -> None:
         "pause": None,
         "group": "",
         "topics": {},
+        "former_topic_ids": {},
         "config_digest": "",
         "truncated": False,
     }

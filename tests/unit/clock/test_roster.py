@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
+from clocksvc.clock.roster import Roster, TopicMetadata, add_former_ids, merge_metadata
 
 pytestmark = pytest.mark.core
 
@@ -189,3 +189,25 @@ def test_the_count_is_of_partitions_that_are_not_excluded(
 
     assert roster.required_count() == len(partitions - excluded)
     assert roster.present_exclusions() == tuple(sorted(partitions & excluded))
+
+
+def test_former_ids_are_the_newest_ones_of_present_topics() -> None:
+    """An id that is present again is no former one. At most 8 are remembered, for topics that are still there."""
+    former: dict[str, tuple[str, ...]] = {"gone": ("x",)}
+    for number in range(10):
+        before, after = {"t": TopicMetadata(f"id-{number}", 1)}, {"t": TopicMetadata(f"id-{number + 1}", 1)}
+        former = add_former_ids(former, before, after)
+    assert former == {"t": tuple(f"id-{number}" for number in range(2, 10))}
+
+    back = {"t": TopicMetadata("id-5", 1)}
+    assert add_former_ids(former, {"t": TopicMetadata("id-10", 1)}, back)["t"] == (
+        "id-2",
+        "id-3",
+        "id-4",
+        "id-6",
+        "id-7",
+        "id-8",
+        "id-9",
+        "id-10",
+    )
+    assert add_former_ids(former, {"t": TopicMetadata("id-10", 1)}, {"t": TopicMetadata("id-10", 2)}) == former

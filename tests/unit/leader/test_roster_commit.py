@@ -1,8 +1,9 @@
 """A roster that grew, a new topic id and a new group are committed before they go to the store. A leader that dies in
 between, a loss of the store and a lagging broker hide none of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import decode_message
 from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.roster import TopicMetadata
+from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.leader.leader import Phase
 from tests.faulty.shared_log import SharedLog
+from tests.faulty.topics import FaultyTopics
 from tests.unit.leader.clocks import logged_times, minutes, phase_of, published_hold, stored_times
 
 pytestmark = pytest.mark.core
@@ -197,3 +201,44 @@ def test_a_log_that_lost_the_roster_hides_no_partition_that_the_store_has() -> N
 
     assert logged_times(shared.log, name) == minutes(1)
     assert published_hold(shared.stores[name]) == (Reason.PARTITION_UNREPORTED, (Partition(name, 2),))
+
+
+class LaggingTopics(FaultyTopics):
+    """Topics of a broker that still gives the metadata of a deleted topic, for the topics in `outdated`."""
+
+    outdated: Mapping[str, TopicMetadata] = MappingProxyType({})
+
+    def describe(self, topics: Collection[str]) -> ClusterMetadata:
+        listed = super().describe(topics)
+        old = {name: self.outdated[name] for name in topics if name in self.outdated}
+        return replace(listed, topics={**listed.topics, **old})
+
+
+@pytest.mark.parametrize("loses_store", [False, True])
+def test_a_lagging_broker_does_not_bring_a_former_topic_back(loses_store: bool) -> None:
+    """The topic was recreated with more partitions. The next leader asks a broker that still gives the old topic."""
+    shared = SharedLog(1, partitions=2)
+    (name,) = shared.names
+    shared.topics = LaggingTopics("memory")
+    old = shared.topics.create(name, 2, TimestampType.LOG_APPEND_TIME)
+    shared.add_leader()
+    for number in range(2):
+        shared.report("2026-11-22T12:01:30Z", partition=number)
+    shared.topics.create(name, 3, TimestampType.LOG_APPEND_TIME)
+    shared.run(31)
+    shared.leaders.pop("leader").leave()
+    shared.topics.outdated = {name: old}
+    if loses_store:
+        shared.store_server.wipe()
+    shared.add_leader("next")
+    shared.run(5)
+    for number in range(2):
+        shared.report(minutes(3)[0], partition=number)
+
+    assert logged_times(shared.log, name) == minutes(1)
+
+    shared.topics.outdated = {}
+    shared.run(31)
+    for number in range(3):
+        shared.report(minutes(3)[0], partition=number)
+    assert logged_times(shared.log, name) == minutes(1, 2, 3)
