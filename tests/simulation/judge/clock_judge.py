@@ -301,10 +301,12 @@ class ClockJudge:
         for number in range(count):
             if (topic, number) in self.standing.excluded:
                 continue
-            truth = self._environment.truths.get((group, id, number))
-            reached_ms = -1 if truth is None else truth.reached_ms(self.limit_ms)
-            if truth is not None:
-                truth.waited_ms = at_ms
+            # Reports carry no topic id. While a broker still gives the deleted topic, reports of the new one count.
+            ids = (id, self._environment.topic_id(topic))
+            truths = [self._environment.truths.get((group, each, number)) for each in ids]
+            reached_ms = max((-1 if truth is None else truth.reached_ms(self.limit_ms)) for truth in truths)
+            if truths[0] is not None:
+                truths[0].waited_ms = at_ms
             if reached_ms < at_ms + reading.out_of_orderness_ms:
                 raise Violation(
                     f"early: tick {at_ms} of {self.name} while {group} has processed {topic}:{number} up to "
