@@ -25,7 +25,7 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.servers
 
 keep_alive = KeepAliveCounter()
-SECONDS = float(os.environ.get("SOAK_SECONDS", "30"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "15"))
 INVALID_PRODUCER_EPOCH, PRODUCER_FENCED = 47, 90
 COUNT = 6
 BEFORE = {"the first record": 0, "the second record": 1, "the fourth record": 3, "the commit": COUNT}
@@ -172,7 +172,7 @@ def test_a_new_fence_makes_delayed_requests_harmless(
 def test_no_tick_is_lost_or_written_twice_while_requests_are_delayed(
     implementation: FaultyKafkaTickLog, faulty_kafka: FaultyKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Requests are delayed, and arrive before any later record or commit. Runs for SOAK_SECONDS, 30 unless set."""
+    """Requests are delayed, and arrive before any later record or commit. Runs for SOAK_SECONDS, 15 unless set."""
     proxy, rng = faulty_kafka.proxy, random.Random()
     released: list[int] = []
 

@@ -38,8 +38,8 @@ def reader(implementation: StoreImplementation) -> Iterator[NoticeReader]:
 
 
 def drain(reader: NoticeReader) -> None:
-    """Read until there is nothing left."""
-    while reader.read(0.2) != []:
+    """Read until there is nothing left, and each log was read once."""
+    while reader.read(1.0) != []:
         pass
 
 

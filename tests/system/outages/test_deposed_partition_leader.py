@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "45"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
 FAST = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
 """A broker that is stopped is deposed after 3 s, instead of 9 s."""
 DEPOSED_WITHIN_S = 30.0
@@ -125,7 +125,7 @@ def take_over(log: Log, old: RecoveringWriter, rng: random.Random) -> tuple[Reco
 
 
 def test_a_deposed_partition_leader_loses_no_tick(log: Log) -> None:
-    """Processes lead the log in turn. Runs for SOAK_SECONDS, 45 unless set."""
+    """Processes lead the log in turn. Runs for SOAK_SECONDS, 20 unless set."""
     rng, until = random.Random(), time.monotonic() + SECONDS
     rounds = stale_ends = stale_logs = 0
     errors: Counter[str] = Counter()

@@ -204,7 +204,7 @@ def test_a_consumer_may_report_by_http(clocks: Clocks) -> None:
         )
         begun_s = clock.until_running()["timestamp_seconds"]
 
-        state = clock.until_reached(begun_s + 3)
+        state = clock.until_reached(begun_s + 5)
 
         ticks = clock.log()
         assert wrong_with(ticks, [by_redis, by_http], 2) == []

@@ -8,7 +8,7 @@ from clocksvc.interfaces.checkpoints import Checkpoint
 from tests.faulty.checkpoints import FaultyCheckpoints
 from tests.unit.jobs.simulation import Simulation
 
-SEEDS = 60
+SEEDS = 25
 
 
 def test_no_seed_loses_or_invents_a_task() -> None:
