@@ -23,7 +23,7 @@ ClocksvcError
 ├── TickLogMisconfigured      the tick log's topic has settings with which it could lose ticks
 ├── UnreadableRecord          this version can't read a record
 ├── CursorTooOld              the ticks after this cursor are not kept any more
-├── Rebuilding                the stream of ticks in the store is being rebuilt
+├── Rebuilding                ticks in the store are being restored, or were not read yet
 ├── UnknownClock              no clock with this name is configured
 ├── RequestNotDone            a leader did not execute a request; it has no effect, now or later
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
@@ -146,7 +146,7 @@ class CursorTooOld(ClocksvcError):
 
 
 class Rebuilding(ClocksvcError):
-    """The stream of ticks in the store is being rebuilt. Until this is done, the clock does not change."""
+    """The ticks are not complete yet: the leader restores them in the store, or this replica has not read them."""
 
 
 class UnknownClock(ClocksvcError):

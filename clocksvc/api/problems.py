@@ -75,8 +75,8 @@ NOT_JSON = Kind("unsupported-media-type", 415, "The body is not JSON", "wanted '
 REBUILDING = Kind(
     "rebuilding",
     503,
-    "This replica reads the ticks again",
-    "The store's stream of ticks is being rebuilt; until then no earlier tick is shown.",
+    "The ticks are not complete yet",
+    "The ticks are not complete yet: the leader restores them in the store, or this replica has not read them.",
     headers=_RETRY,
 )
 STORE_UNAVAILABLE = Kind(

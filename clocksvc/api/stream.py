@@ -24,7 +24,7 @@ router = APIRouter(tags=["ticks"])
 
 PING_EVERY_S = 15.0
 RETRY_EVERY_S = 1.0
-"""The time between two attempts to read ticks, while the store does not answer or the ticks are being rebuilt."""
+"""The time between two attempts to read ticks, while the store does not answer or the ticks are being restored."""
 BATCH_SIZE = 100
 BEGIN_TIMEOUT_S = 5.0
 """How long a new stream waits until the service has read its ticks. After that the response is 503."""

@@ -1,4 +1,4 @@
-"""Evaluates a Kafka cluster, its consumer groups, tick logs and time. Does no I/O."""
+"""Evaluates a Kafka cluster, its consumer groups, the tick log and time. Does no I/O."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace

@@ -22,7 +22,7 @@ TICK, CONTROL, SNAPSHOT = "tick", "control", "snapshot"
 """The types of a clock's records. Readers skip types that they don't know."""
 RecordType = Literal["tick", "control"]
 MAX_RECORD_BYTES = 64 * 1024
-"""The largest value of a record. States are bounded when they are requested, so records are far smaller."""
+"""The largest value of a record. Requests that would make a state too large are rejected: see leader/requests.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,8 @@ def decode_record(record_type: str, value: bytes) -> Record:
         is_tick = record_type == TICK or (record_type == SNAPSHOT and "timestamp_seconds" in body)
         tick = Tick.from_wire(body) if is_tick else None
         requests = body.get("requests")
-        granted = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
-        return Record(body["clock"], _state_from_wire(body["state"]), tick, granted)
+        executed = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
+        return Record(body["clock"], _state_from_wire(body["state"]), tick, executed)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"a record of the tick log can't be read: {error!r}") from error
 

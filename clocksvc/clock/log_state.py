@@ -3,7 +3,8 @@
 A snapshot is one transaction: the installation record, a copy of the newest record of each clock (type `snapshot`),
 and a record `snapshot-end` with the offset of the first copy and the number of copies. A leader writes one at the
 beginning of its term and at least every 2,000 records, so the next leader reads few records. A snapshot is complete if
-all of its copies are in the log. It is incomplete if it was torn or compacted; its copies still count as records.
+all of its copies are in the log. It is incomplete if only a part of the transaction was committed, or if compaction has
+removed copies; the copies in the log still count as records.
 
 The newest record of a clock is the one with the highest offset. Keys that begin with `_` belong to no clock.
 """

@@ -23,7 +23,7 @@ class StreamBounds:
     Attributes:
         first, last: the oldest and the newest tick; None if the stream is empty.
         base_ms: if the stream is empty, the time that will be `previous` in its first tick: the clock's last tick, or
-            the time that `clocksvc init` set. None if the clock has no tick, or if the store does not know.
+            the time that `clocksvc init` set. None if the clock has no tick, or if the store has lost the time.
         written: False if no leader has written this stream since the store was empty. An empty stream then says
             nothing about the clock's ticks.
         restoring: True while older ticks are missing that will be restored.

@@ -1,4 +1,4 @@
-"""Follows a clock's tick log, enqueues due tasks, and commits a checkpoint afterwards.
+"""Follows a clock's ticks in the tick log, enqueues due tasks, and commits a checkpoint afterwards.
 
 Delivery is at least once. If the process dies after it has enqueued tasks and before the commit, the same tasks are
 sent again with the same ids. Several processes can run one dispatcher. Only one of them is active at a time; a commit
@@ -86,7 +86,7 @@ class _Start(Enum):
 
 @dataclass(slots=True)
 class _Assignment:
-    """The state of the active process, for as long as its assignment of the tick log lasts.
+    """The state of the active process, for as long as its assignment of the clock's log lasts.
 
     Attributes:
         epoch: the number of the assignment.

@@ -49,7 +49,7 @@ def wanted_config(brokers: int, keep_ms: int = MIN_COMPACTION_LAG_MS) -> dict[st
 
 
 def problems(topic: TickLogTopic) -> list[str]:
-    """List why this topic could lose records. A clock does not run if there is an entry.
+    """List why this topic could lose records. No clock runs if there is an entry.
 
     Each entry has the form `WHAT IS WRONG: WHAT TO DO`.
     """
@@ -63,7 +63,7 @@ def problems(topic: TickLogTopic) -> list[str]:
     policies = {policy.strip() for policy in topic.cleanup_policy.split(",")}
     if "delete" in policies:
         found.append(
-            f"{topic} has cleanup.policy={topic.cleanup_policy}, which can delete its newest record: "
+            f"{topic} has cleanup.policy={topic.cleanup_policy}, which can delete a clock's last record: "
             f"{_alter(topic, 'cleanup.policy', 'compact')}"
         )
     if topic.max_message_bytes < MIN_MESSAGE_BYTES:

@@ -1,1 +1,1 @@
-"""The leader of a clock: acquires the lease, recovers from the tick log, then emits ticks step by step."""
+"""The leader of a log: acquires the lease, recovers, then emits the ticks of all clocks of the log in rounds."""

@@ -24,7 +24,7 @@ _REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a round knows of all clocks, and when.
+    """What a round has read of all clocks, and when.
 
     Attributes:
         leader_now_ms, monotonic: the leader's wall clock and monotonic clock.

@@ -18,7 +18,7 @@ logger = logging.getLogger("clocksvc.leader")
 
 CHUNK = 1_000
 RETRY_S = 5.0
-"""The delay before a pass begins again for clocks whose staged ticks did not fit their stream."""
+"""The delay before the next pass, if the log can't be read or if staged ticks do not end where their stream ends."""
 
 
 @dataclass

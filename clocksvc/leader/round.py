@@ -191,7 +191,7 @@ class Round:
         return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
 
     def _refresh_metadata(self, works: list[_Work]) -> None:
-        """Read the metadata of all topics that the round needs, in one question, and merge them into rosters."""
+        """Read the metadata of all topics that the round needs, in one request, and merge them into rosters."""
         if not works:
             return
         began_at = self._parts.time.monotonic()
@@ -252,7 +252,7 @@ class Round:
         clock.parameters_at = self._moment.monotonic
 
     def _timestamp_types(self) -> Mapping[str, TimestampType]:
-        """Read the timestamp types of all topics that need them, in one question, once in a round."""
+        """Read the timestamp types of all topics that need them, in one request, once in a round."""
         if self._types is None:
             specs = [clock.spec for clock in self._term.clocks.values()]
             topics = {topic for spec in specs if spec.max_out_of_orderness_ms is None for topic in spec.topics}

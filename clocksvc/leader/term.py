@@ -1,4 +1,4 @@
-"""What a leader knows during one term. A term ends when the leader loses or releases the lease, or after an error of
+"""The state of a leader during one term. A term ends when the leader loses or releases the lease, or after an error of
 the tick log."""
 
 from collections.abc import Mapping, Sequence

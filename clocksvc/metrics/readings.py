@@ -44,7 +44,7 @@ logger = logging.getLogger("clocksvc.metrics")
 
 MAX_HOLDING_PARTITIONS = 10
 PAGE_SIZE = 500
-"""The number of partitions read at once. One page keeps Redis busy for about 2 ms, which delays a leader's step."""
+"""The number of partitions read at once. One page keeps Redis busy for about 2 ms, which delays a leader's round."""
 
 
 class ClockSource(Protocol):

@@ -44,7 +44,7 @@ LEAVE_S = 10.0
 
 SWITCH_INTERVAL_S = 0.0001
 """The interval at which CPython switches between threads. With its default of 5 ms, a clock would wait about a dozen
-times 5 ms for each tick while another clock works through a backlog."""
+times 5 ms for each tick while the leader of another log works through a backlog."""
 
 
 def set_switch_interval() -> None:

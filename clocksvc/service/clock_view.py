@@ -27,8 +27,8 @@ VIEW_MAX_AGE_S = 0.25
 
 
 _LEADER_LACKS_CLOCK = (
-    "{leader} leads this clock's log, but does not have this clock in its configuration: it hands the log over to a "
-    "replica that has all of its clocks and this one, or give all replicas the same configuration"
+    "{leader} leads this clock's log, but does not have this clock in its configuration: give all replicas the "
+    "same configuration. Until then, the leader hands the log over only to a replica that has all clocks of the leader"
 )
 
 

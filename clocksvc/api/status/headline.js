@@ -25,7 +25,7 @@ export const behind = (clock, nowMs) => (clock.timestamp_seconds === null ? null
 // One sentence for the panel.
 export function sentence(clock, nowMs) {
   if (clock.hold) return `${stopped(clock, nowMs)} Reason: ${clock.hold.reason}.`;
-  if (clock.status === "rebuilding") return "This replica is reading the ticks again. Until it has finished, it shows the last tick that it knew.";
+  if (clock.status === "rebuilding") return "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
   if (!clock.last_tick) return "No tick yet. The first tick follows when every partition has been reported.";
   const ago = duration(Math.max(0, (nowMs - Date.parse(clock.last_tick.emitted_at)) / 1000));
   const status = clock.status === "catching_up" ? "Catching up" : "Running";

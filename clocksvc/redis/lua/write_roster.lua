@@ -87,10 +87,11 @@ local function beyond(topic, partitions)
       end
     end
   end
-  local bounds = redis.call('HMGET', KEYS[2], 'interval_ms', 'out_of_orderness_ms')
-  if highest and bounds[1] then
-    local reached = highest - bounds[2]
-    return reached - reached % bounds[1] + bounds[1] + bounds[2]
+  local parameters = redis.call('HMGET', KEYS[2], 'interval_ms', 'out_of_orderness_ms')
+  local interval_ms, out_of_orderness_ms = parameters[1], parameters[2]
+  if highest and interval_ms then
+    local reached = highest - out_of_orderness_ms
+    return reached - reached % interval_ms + interval_ms + out_of_orderness_ms
   end
 end
 

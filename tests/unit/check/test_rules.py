@@ -189,7 +189,7 @@ GOOD_LOG = TopicFacts(16, "id-2", APPEND, None, -1, "compact", KEEP_MS, 1_048_58
         (replace(GOOD_LOG, partitions=3), PROBLEM, "has 3 partitions"),
         (replace(GOOD_LOG, max_message_bytes=10_000), PROBLEM, "max.message.bytes="),
         (replace(GOOD_LOG, cleanup_policy="delete"), PROBLEM, "cleanup.policy=compact"),
-        (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete its newest record"),
+        (replace(GOOD_LOG, cleanup_policy="compact,delete"), PROBLEM, "can delete a clock's last record"),
         (replace(GOOD_LOG, timestamp_type=CREATE), WARNING, "message.timestamp.type=LogAppendTime"),
         (replace(GOOD_LOG, min_compaction_lag_ms=0), WARNING, "min.compaction.lag.ms="),
         (replace(GOOD_LOG, min_compaction_lag_ms=KEEP_MS - 1), WARNING, f"min.compaction.lag.ms={KEEP_MS}"),

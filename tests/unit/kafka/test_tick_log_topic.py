@@ -27,7 +27,7 @@ def test_a_new_topic_is_as_durable_as_the_cluster_allows(brokers: int, min_insyn
     ("changed", "text"),
     [
         ({"partitions": 3}, "has 3 partitions, wanted 16"),
-        ({"cleanup_policy": "delete"}, "has cleanup.policy=delete, which can delete its newest record"),
+        ({"cleanup_policy": "delete"}, "has cleanup.policy=delete, which can delete a clock's last record"),
         ({"cleanup_policy": "compact, delete"}, "has cleanup.policy=compact, delete"),
         ({"max_message_bytes": 131_071}, "has max.message.bytes=131071, so brokers can reject a clock's records"),
     ],
