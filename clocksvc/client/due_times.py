@@ -26,6 +26,7 @@ class DueTimes:
         if self._at.get(partition, NEVER) <= at:
             return False
         self._set(partition, at)
+        self._drop_outdated()
         self.next_at = min(self.next_at, at)
         return True
 
@@ -39,7 +40,8 @@ class DueTimes:
                 taken.append(entry[1])
         for partition in taken:
             self._set(partition, again_at)
-        self.next_at = heap[0][0] if heap else NEVER
+        self._drop_outdated()
+        self.next_at = self._heap[0][0] if self._heap else NEVER
         return sorted(taken)
 
     def discard(self, partition: int) -> None:
@@ -49,10 +51,17 @@ class DueTimes:
     def clear(self) -> None:
         """Remove all due times."""
         self._at.clear()
+        self._heap.clear()
 
     def _set(self, partition: int, at: float) -> None:
         self._at[partition] = at
         heapq.heappush(self._heap, (at, partition))
+
+    def _drop_outdated(self) -> None:
+        """Keep the heap small: each crossing of a boundary adds an entry to it."""
+        if len(self._heap) > 2 * len(self._at) + 100:
+            self._heap = [(at, partition) for partition, at in self._at.items()]
+            heapq.heapify(self._heap)
 
     def _is_outdated(self, entry: tuple[float, int]) -> bool:
         at, partition = entry

@@ -29,6 +29,9 @@ STUCK_TIMEOUT_S = 2 * _LEASE_S
 STEP_BACK_S = 1.5 * _LEASE_S
 """How long a replica does not try to acquire the lease after it released it because of an error. This is longer than a
 lease, so that another replica can acquire it."""
+MAX_UNREADY_S = 120.0
+"""The longest time that a replica is not ready after several failed terms. Leaders hand over only to ready replicas, so
+a replica that can't lead, for example because of a missing permission, does not get the log again and again."""
 HOLD_RETRY_S = STUCK_TIMEOUT_S / 3
 """The delay before a leader tries again after an error of its log that does not end by itself. It can try twice
 before it is stuck."""
@@ -66,7 +69,8 @@ class Lease:
         self._ready_since: float | None = None
         self._free_since: float | None = None
         self._working_since: float | None = None
-        self._not_before = float("-inf")
+        self._not_before = self._unready_until = float("-inf")
+        self._failed_terms = 0
         self._was_lost = False
         self.token: str | None = None
 
@@ -118,11 +122,15 @@ class Lease:
         """Release the lease. If the store is down, the lease expires.
 
         Args:
-            step_back_s: if above 0, this process is not ready for this time, and does not acquire the lease.
+            step_back_s: if above 0, this process does not acquire the lease for this time, and is not ready. With each
+                such release without a complete round in between, it is not ready for twice as long, up to
+                MAX_UNREADY_S.
         """
         token, self.token = self.token, None
         if step_back_s:
-            self._not_before = self._parts.time.monotonic() + step_back_s
+            now, self._failed_terms = self._parts.time.monotonic(), self._failed_terms + 1
+            self._not_before = now + step_back_s
+            self._unready_until = now + min(step_back_s * 2 ** (self._failed_terms - 1), MAX_UNREADY_S)
         self._announced_at = float("-inf")
         self._free_since, self._was_lost = None, False
         if token is not None:
@@ -155,7 +163,7 @@ class Lease:
 
     def record_progress(self) -> None:
         """Record that a round is complete. This is the only definition of progress."""
-        self._working_since = None
+        self._working_since, self._failed_terms = None, 0
         if self._ready_since is None:
             self._ready_since = self._parts.time.monotonic()
 
@@ -173,7 +181,7 @@ class Lease:
             raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s")
 
     def _check_ready(self) -> None:
-        ready = self._parts.kafka_ready() and self._parts.time.monotonic() >= self._not_before
+        ready = self._parts.kafka_ready() and self._parts.time.monotonic() >= self._unready_until
         if not ready:
             self._ready_since = None
         elif self._ready_since is None:

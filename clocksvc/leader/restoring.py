@@ -17,6 +17,8 @@ from clocksvc.leader.term import Term
 logger = logging.getLogger("clocksvc.leader")
 
 CHUNK = 1_000
+CLOCK_SKEW_MS = 60_000
+"""How far the brokers' clocks may be behind the clock of the leader that emitted a tick."""
 RETRY_S = 5.0
 """The delay before the next pass, if the log can't be read or if staged ticks do not end where their stream ends."""
 
@@ -81,7 +83,7 @@ class Restoration:
 
     def _advance(self, parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
         if not self._staged:
-            self._begin(parts, keep_alive)
+            self._begin(parts, term, keep_alive)
         upto = min(self._offset + CHUNK, term.end)
         if self._offset < upto:
             for clock, ticks in self._ticks(parts.ticklog.read(self._offset, upto, keep_alive)).items():
@@ -90,13 +92,16 @@ class Restoration:
         if upto == term.end:
             self._finish(term, parts.time.monotonic())
 
-    def _begin(self, parts: LeaderDependencies, keep_alive: KeepAlive) -> None:
+    def _begin(self, parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
         # If the leader's clock is ahead, recent ticks would seem to be too old.
         now_ms = min(parts.time.now_ms(), parts.stores[min(self.waiting)].now_ms())
-        self._staged = {name: _Staged(now_ms - parts.specs[name].recent_ticks_ms) for name in sorted(self.waiting)}
+        for name in sorted(self.waiting):
+            recent_ms, last_ms = parts.specs[name].recent_ticks_ms, term.clocks[name].state.last_emitted_ms
+            # The last tick is always kept, however old it is.
+            self._staged[name] = _Staged(min(now_ms - recent_ms, now_ms if last_ms is None else last_ms))
         self.waiting = set()
         oldest_ms = min(staged.emitted_after_ms for staged in self._staged.values())
-        self._offset = parts.ticklog.offset_at(max(0, oldest_ms), keep_alive)
+        self._offset = parts.ticklog.offset_at(max(0, oldest_ms - CLOCK_SKEW_MS), keep_alive)
         logger.info("history is being restored", extra={"log": parts.log, "clocks": sorted(self._staged)})
 
     def _ticks(self, entries: list[LogEntry]) -> dict[str, list[Tick]]:

@@ -16,7 +16,7 @@ from clocksvc.clock.due_ticks import make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
-from clocksvc.clock.roster import Roster, add_former_ids, merge_metadata, merge_topics
+from clocksvc.clock.roster import Roster, TopicMetadata, add_former_ids, merge_metadata, merge_topics
 from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
@@ -41,6 +41,8 @@ PARAMETERS_EVERY_S = 30.0
 """How often the topics' timestamp types are read, at any interval of the clock."""
 CREATE_TIME_STAYS_MS = 60_000
 """How long a report of a CreateTime record counts after the brokers name the type LogAppendTime again."""
+PREPARED_PER_ROUND = 20
+"""How many clocks are prepared in one round. Each takes about five requests to the store, and a round must be short."""
 _SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
 """A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
 
@@ -104,6 +106,7 @@ class Round:
         self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
         self._holds: dict[str, Hold | None] = {}
         self._prepared: set[str] = set()
+        self._preparing = 0
         self._types: Mapping[str, TimestampType] | None = None
         self._wait_s = IDLE_S
 
@@ -142,6 +145,10 @@ class Round:
             return work
         if not clock.prepared or progress is None:
             clock.prepared, work.wants_metadata = False, True
+            self._preparing += 1
+            if self._preparing > PREPARED_PER_ROUND:
+                self._wait_s = 0.0
+                return None
         elif clock.truncated is None and progress.last_tick_ms != clock.state.last_tick_ms:
             logger.warning(
                 "stream does not end with the last tick",
@@ -212,6 +219,9 @@ class Round:
         if clock.spec.require_topic_ids:
             clock.without_id = tuple(topic for topic, found in sorted(listed.items()) if not found.id)
             listed = {topic: found for topic, found in listed.items() if found.id}
+        else:
+            # Brokers with and without ids may answer in turn.
+            listed = {topic: TopicMetadata("", found.partitions) for topic, found in listed.items()}
         former = clock.state.former_topic_ids
         listed = {topic: found for topic, found in listed.items() if found.id not in former.get(topic, ())}
         stored = {} if clock.prepared else clock.store.roster_topics()
@@ -302,11 +312,12 @@ class Round:
     def _commit(self, works: list[_Work]) -> None:
         """Commit control records and ticks in one transaction, then write what is confirmed to the store.
 
-        Clocks whose records were rejected before are committed after the others, in a transaction of their own.
+        Clocks whose records were rejected before are committed after the others, each in a transaction of its own:
+        brokers can reject all records of a batch because of one of them.
         """
         shares = share_ticks({work.clock.spec.name: work.due for work in works if work.due})
-        for suspects in (False, True):
-            group = [work for work in works if work.clock.trouble.rejected == suspects]
+        suspects = [work for work in works if work.clock.trouble.rejected]
+        for group in ([work for work in works if work not in suspects], *([work] for work in suspects)):
             records = [record for work in group for record in self._records(work, shares)]
             if records:
                 self._term.commit(self._parts.ticklog, records, self._keep_alive)
@@ -351,6 +362,7 @@ class Round:
     def _prepare(self, work: _Work, roster: Roster) -> None:
         """Write a clock's parameters and roster, and make its stream agree with the log."""
         clock = work.clock
+        self._keep_alive()
         self._write_parameters(clock, work.progress)
         self._write_roster(clock, roster)
         if compare_stream(self._term, clock):

@@ -48,6 +48,7 @@ class FaultyLog(MemoryLog):
             are missing in the answer, as in the answer of a deposed partition leader.
         rejected_keys: brokers reject records with these keys. Copies in snapshots were accepted before, and are again.
         rejects_copies: brokers reject copies in snapshots, too: the limit of the size of records was lowered.
+        rejects_batches: brokers reject all records of a transaction because of one of them.
         at: is called with the name of a step (`append.sent`, …) wherever another process could act in between.
     """
 
@@ -60,6 +61,7 @@ class FaultyLog(MemoryLog):
     stale_ends: list[int] = field(default_factory=list)
     rejected_keys: set[bytes | None] = field(default_factory=set)
     rejects_copies: bool = False
+    rejects_batches: bool = False
     at: Callable[[str], None] = _nothing
     _own: Transaction | None = None
     _foreign: Transaction | None = None
@@ -244,7 +246,7 @@ class FaultyTickLog(MemoryTickLog):
         if rejected:
             self._log.begin_own([message for message in messages if message not in rejected])
             self._log.end_own(committed=False)
-            raise RecordRejected([message.key for message in rejected])
+            raise RecordRejected([message.key for message in (messages if self._log.rejects_batches else rejected)])
         # Brokers reject delayed requests of fenced producers, so nothing tears a producer's first transaction.
         torn = self._log.torn.pop(0) if self._log.torn and self._delayed_requests else None
         if torn is None:

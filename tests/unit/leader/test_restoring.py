@@ -220,8 +220,8 @@ def test_a_clock_without_ticks_has_nothing_to_restore() -> None:
     assert (bounds.written, bounds.restoring, bounds.end_ms) == (True, False, None)
 
 
-def test_a_history_that_is_too_old_is_not_restored() -> None:
-    """All ticks are older than `recent_ticks`: the stream is complete, and begins with the next tick."""
+def test_of_a_history_that_is_too_old_the_last_tick_is_restored() -> None:
+    """All ticks are older than `recent_ticks`. The last one is kept, as by trimming, so readers still see the clock."""
     shared, _ = with_history()
     (name,), (store,) = shared.names, shared.stores.values()
     last_ms = store.newest_ticks(1)[0].at_ms
@@ -232,9 +232,10 @@ def test_a_history_that_is_too_old_is_not_restored() -> None:
     shared.run(4)
 
     bounds = store.bounds()
-    assert (bounds.end_ms, bounds.last, bounds.restoring) == (last_ms, None, False)
+    assert (bounds.end_ms, bounds.restoring) == (last_ms, False)
+    assert [tick.at_ms for tick in store.newest_ticks(1)] == [last_ms]
     shared.report(NEXT)
-    assert [tick.previous_ms for tick in store.ticks_after(0, 10)] == [last_ms]
+    assert [tick.previous_ms for tick in store.newest_ticks(1)] == [last_ms]
     assert logged_times(shared.log, name)[-1] == NEXT
 
 

@@ -13,6 +13,7 @@ from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.leader.leader import Phase
+from clocksvc.leader.round import PREPARED_PER_ROUND
 from tests.faulty.clock import FaultyClock
 from tests.faulty.shared_log import SharedLog
 from tests.unit.leader.clocks import (
@@ -344,6 +345,35 @@ def test_two_rejected_clocks_don_t_keep_each_other() -> None:
     assert times(shared, second) == minutes(1, 2)
     assert hold(shared, first) is Reason.TICKLOG_UNAVAILABLE
     assert times(shared, first) == minutes(1)
+
+
+def test_clocks_of_one_rejected_batch_don_t_keep_each_other() -> None:
+    """The brokers reject the whole batch because of one record, and name all of its clocks. Each is tried alone."""
+    shared = SharedLog(3)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    bad, *others = shared.names
+    shared.log.rejected_keys, shared.log.rejects_batches = {bad.encode()}, True
+    shared.report(minutes(2)[0])
+    shared.run(10)
+
+    assert [times(shared, name) for name in others] == [minutes(1, 2)] * 2
+    assert times(shared, bad) == minutes(1)
+    assert hold(shared, bad) is Reason.TICKLOG_UNAVAILABLE
+
+
+def test_many_clocks_are_prepared_in_several_rounds() -> None:
+    """With a slow store, one round for all of them would take longer than the lease."""
+    shared = SharedLog(3 * PREPARED_PER_ROUND)
+    leader = shared.add_leader(settle=False)
+    rosters = []
+    for _ in range(12):
+        leader.step()
+        rosters.append(sum(bool(store.roster_topics()) for store in shared.stores.values()))
+
+    assert sorted(set(rosters)) == [0, PREPARED_PER_ROUND, 2 * PREPARED_PER_ROUND, 3 * PREPARED_PER_ROUND]
+    shared.report(minutes(1)[0])
+    assert all(times(shared, name) == minutes(1) for name in shared.names)
 
 
 def test_brokers_without_topic_ids_hold_only_clocks_that_need_them() -> None:

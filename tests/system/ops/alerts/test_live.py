@@ -14,7 +14,9 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 QUERIES = sorted(
     {
         text
-        for text in re.findall(r"`([^`]+)`", RUNBOOK.read_text(encoding="utf-8"))
+        for text in re.findall(
+            r"`([^`]+)`", re.sub("```.*?```", "", RUNBOOK.read_text(encoding="utf-8"), flags=re.DOTALL)
+        )
         if re.search(r"clocksvc_\w+.*[({=]|^up ", text)
     }
 )
