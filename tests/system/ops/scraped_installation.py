@@ -40,6 +40,18 @@ SCRAPED = {
 """What Prometheus has scraped when the block begins."""
 
 
+LEADER = '(clocksvc_leader{clock="orders"} == 1)'
+NOT_YET = {
+    "both replicas after the hand-over": "sum(up) == 2",
+    "no late record": f'(clocksvc_late_records_total{{clock="orders"}} == 0) and on (instance) {LEADER}',
+    "no refused timestamp": (
+        f'(clocksvc_reports_total{{clock="orders",outcome="too_far_ahead"}} == 0) and on (instance) {LEADER}'
+    ),
+}
+"""What Prometheus has scraped of the new leader before records are spoiled: an increase needs a sample before it."""
+LOOK_BACK_S = 3.0
+"""Panels are asked for up to two seconds ago."""
+
 REPLICAS = ("one", "two")
 
 
@@ -107,9 +119,16 @@ class ScrapedInstallation:
         self.parcels.until_running()
         producer.partitions = frozenset({0})
         self._hand_over()
+        for what, expression in NOT_YET.items():
+            self.until(expression, what)
         self._spoil()
         for what, expression in SCRAPED.items():
             self.until(expression, what)
+            eventually(
+                lambda expression=expression: self.prometheus.query(expression, wall_ms() / 1000 - LOOK_BACK_S),  # type: ignore[misc]
+                within=WITHIN_S + LOOK_BACK_S,
+                what=f"Prometheus to have had {what} for {LOOK_BACK_S:g} s",
+            )
 
     def _hand_over(self) -> None:
         """SIGTERM the replica that leads `orders`, and start it again, as a rolling update does."""
