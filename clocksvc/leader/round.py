@@ -143,21 +143,12 @@ class Round:
                 return None
             work.batch = fail_requests(clock, progress.requests, hold.detail)
             return work
-        if not clock.prepared or progress is None:
+        if progress is None or not _is_prepared(clock, progress):
             clock.prepared, work.wants_metadata = False, True
             self._preparing += 1
             if self._preparing > PREPARED_PER_ROUND:
                 self._wait_s = 0.0
                 return None
-        elif clock.truncated is None and progress.last_tick_ms != clock.state.last_tick_ms:
-            logger.warning(
-                "stream does not end with the last tick",
-                extra={"clock": name, "stream_ms": progress.last_tick_ms, "log_ms": clock.state.last_tick_ms},
-            )
-            clock.prepared, work.wants_metadata = False, True
-        elif progress.generation != clock.generation or progress.count != clock.roster.required_count():
-            # The store was emptied or went back to an older state. Its parameters may be old, too.
-            clock.prepared, work.wants_metadata = False, True
         elif clock.truncated is not None and not clock.state.truncated:
             work.control = Record(name, replace(clock.state, truncated=True))
         elif progress.requests:
@@ -317,13 +308,15 @@ class Round:
         """
         shares = share_ticks({work.clock.spec.name: work.due for work in works if work.due})
         suspects = [work for work in works if work.clock.trouble.rejected]
-        for group in ([work for work in works if work not in suspects], *([work] for work in suspects)):
-            records = [record for work in group for record in self._records(work, shares)]
+        others = [work for work in works if not work.clock.trouble.rejected]
+        for group in (others, *([work] for work in suspects)):
+            made = [(work, list(self._records(work, shares))) for work in group]
+            records = [record for _, records in made for record in records]
             if records:
                 self._term.commit(self._parts.ticklog, records, self._keep_alive)
-            for work in group:
+            for work, written in made:
                 with self._isolated(work.clock):
-                    self._write(work, [record for record in records if record.clock == work.clock.spec.name])
+                    self._write(work, written)
 
     def _records(self, work: _Work, shares: Mapping[str, range]) -> Iterable[Record]:
         if work.control is not None:
@@ -382,3 +375,20 @@ class Round:
         clock.generation, clock.roster = generation, roster
         clock.store.write_roster(self._term.token, roster, generation, state.exclusions, state.pause)
         self._wait_s = 0.0
+
+
+def _is_prepared(clock: ClockTerm, progress: ProgressReading) -> bool:
+    """True if the store has what this term wrote to it. It could have been emptied, or gone back to an older state."""
+    if not clock.prepared:
+        return False
+    if clock.truncated is None and progress.last_tick_ms != clock.state.last_tick_ms:
+        logger.warning(
+            "stream does not end with the last tick",
+            extra={
+                "clock": clock.spec.name,
+                "stream_ms": progress.last_tick_ms,
+                "log_ms": clock.state.last_tick_ms,
+            },
+        )
+        return False
+    return progress.generation == clock.generation and progress.count == clock.roster.required_count()
