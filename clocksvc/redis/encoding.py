@@ -9,7 +9,6 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.request import (
     Request,
     RequestResult,
-    decode_result,
     encode_request,
     encode_result,
 )
@@ -101,11 +100,6 @@ def request_result_arguments(results: Mapping[str, RequestResult]) -> Iterator[A
     for request_id, result in results.items():
         yield request_id
         yield encode_result(result)
-
-
-def read_request_result(text: str) -> RequestResult | None:
-    """Decode the result of read_request_result.lua."""
-    return decode_result(text)
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:

@@ -10,7 +10,7 @@ from typing import Any
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.request import Request, RequestResult
+from clocksvc.clock.request import Request, RequestResult, decode_result
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
@@ -126,7 +126,7 @@ class RedisStore:
         return bool(self._call(scripts.CANCEL_REQUEST, (request_id,)))
 
     def read_request_result(self, request_id: str) -> RequestResult | None:
-        return wire.read_request_result(self._call(scripts.READ_REQUEST_RESULT, (request_id,)))
+        return decode_result(self._call(scripts.READ_REQUEST_RESULT, (request_id,)))
 
     # -- readers ------------------------------------------------------------------------------------------------------
 
