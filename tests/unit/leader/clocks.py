@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_record import TICK, decode_message
@@ -32,6 +33,19 @@ def clock_with_ticks(count: int = 3) -> FaultyClock:
     for minute in range(1, count + 1):
         clock.report(0, f"2026-11-22T12:0{minute}:00Z")
     return clock
+
+
+@contextmanager
+def store_breaks_at(clock: FaultyClock, step: str) -> Iterator[None]:
+    """From a step of an append on, the store does not answer. It answers again after the block."""
+
+    def break_store(now: str) -> None:
+        clock.store_server.broken = clock.store_server.broken or now == step
+
+    clock.log.at = break_store
+    yield
+    clock.log.at = lambda _: None
+    clock.store_server.broken = False
 
 
 def another_leader(

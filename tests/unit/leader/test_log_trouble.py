@@ -16,6 +16,7 @@ from tests.unit.leader.clocks import (
     minutes,
     pass_time,
     report_only,
+    store_breaks_at,
     times,
 )
 from tests.unit.leader.override_requests import Operator
@@ -102,16 +103,10 @@ def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFau
     foreign transaction, and the leader keeps its lease."""
     clock = clock_with_ticks()
     clock.log.commit_faults.append(fault)
-
-    def break_store(step: str) -> None:
-        clock.store_server.broken = clock.store_server.broken or step == "append.sent"
-
-    clock.log.at = break_store
-    report_only(clock, minutes(4)[0])
-    clock.leader.step()
-    assert clock.store_server.broken
-    clock.log.at = lambda _: None
-    clock.store_server.broken = False
+    with store_breaks_at(clock, "append.sent"):
+        report_only(clock, minutes(4)[0])
+        clock.leader.step()
+        assert clock.store_server.broken
 
     for _ in range(8):
         pass_time(clock, 0.25, clock.leader)

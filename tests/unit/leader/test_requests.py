@@ -12,7 +12,16 @@ from clocksvc.interfaces.leases import Announcement
 from clocksvc.leader.leader import Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
-from tests.unit.leader.clocks import clock_with_ticks, hold_of, leases_of, minutes, pass_time, phase_of, times
+from tests.unit.leader.clocks import (
+    clock_with_ticks,
+    hold_of,
+    leases_of,
+    minutes,
+    pass_time,
+    phase_of,
+    store_breaks_at,
+    times,
+)
 from tests.unit.leader.override_requests import Operator, controls, records
 
 pytestmark = pytest.mark.core
@@ -259,14 +268,8 @@ def test_a_death_between_commit_and_answer() -> None:
     clock = two_partitions()
     operator = Operator(clock)
     left = operator.submit(EXCLUDE, 1)
-
-    def die(step: str) -> None:
-        clock.store_server.broken = clock.store_server.broken or step == "append.done"
-
-    clock.log.at = die
-    clock.settle()
-    clock.log.at = lambda _: None
-    clock.store_server.broken = False
+    with store_breaks_at(clock, "append.done"):
+        clock.settle()
     assert operator.answer(left) is None
     assert not clock.store.cancel_request(left)
     successor = clock.new_leader("successor")
@@ -287,14 +290,8 @@ def test_a_committed_request_is_done_even_if_another_one_undid_it(late: bool) ->
     clock = two_partitions()
     operator = Operator(clock)
     left = [operator.submit(PAUSE), operator.submit(RESUME)]
-
-    def die(step: str) -> None:
-        clock.store_server.broken = clock.store_server.broken or step == "append.done"
-
-    clock.log.at = die
-    clock.settle()
-    clock.log.at = lambda _: None
-    clock.store_server.broken = False
+    with store_breaks_at(clock, "append.done"):
+        clock.settle()
     assert not any(clock.store.cancel_request(one) for one in left)
     clock.time.advance(11 if late else 1)
     pass_time(clock, 6, clock.new_leader("successor"))
@@ -440,15 +437,9 @@ def test_a_result_that_the_store_did_not_accept_is_written_later() -> None:
     clock = two_partitions()
     operator = Operator(clock)
     left = [operator.submit(PAUSE), operator.submit(RESUME)]
-
-    def fail(step: str) -> None:
-        clock.store_server.broken = clock.store_server.broken or step == "append.done"
-
-    clock.log.at = fail
-    clock.settle()
-    clock.log.at = lambda _: None
-    assert phase_of(clock.leader) is Phase.LEADING
-    clock.store_server.broken = False
+    with store_breaks_at(clock, "append.done"):
+        clock.settle()
+        assert phase_of(clock.leader) is Phase.LEADING
     pass_time(clock, 1, clock.leader)
 
     answers = [operator.answer(one) for one in left]
