@@ -83,6 +83,10 @@ class Connection(H11Protocol):
         with suppress(OSError):  # the connection is closed already
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._expect("headers", HEADERS_TIMEOUT_S)
+        assert isinstance(self.config.app, FastAPI)
+        if self.config.app.state.closing.is_set():
+            # uvicorn ends the connections that exist when its shutdown begins. This one was accepted a moment before.
+            self.loop.call_soon(self.shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop both timers."""

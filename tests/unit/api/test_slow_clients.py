@@ -224,3 +224,20 @@ def test_the_end_waits_for_no_client_that_owes_something(
 
     assert took < 4
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_a_connection_that_opens_during_shutdown_is_closed(clock_fixture: ClockFixture) -> None:
+    """The listener may accept a connection a moment before it is closed: the end does not wait for its request."""
+    with serving(clock_fixture) as served:
+        served.app.state.closing.set()
+        with connected(served.port) as late:
+            late.settimeout(5)
+            late.sendall(b"POST /v1/clocks HT")
+            assert _closed(late)
+
+
+def _closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(65_536) == b""
+    except ConnectionResetError:
+        return True

@@ -23,7 +23,7 @@ USED_METHODS = [
     "resume_writing",
     "shutdown",
 ]
-USED_ATTRIBUTES = ["conn", "cycle", "loop", "transport"]
+USED_ATTRIBUTES = ["config", "conn", "cycle", "loop", "transport"]
 
 
 def test_the_next_minor_version_is_excluded() -> None:
