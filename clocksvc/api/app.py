@@ -6,10 +6,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, overrides, pages, probes, reports, stream, ticks
+from clocksvc.api import clocks, overrides, pages, probes, problems, reports, stream, ticks
+from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
 from clocksvc.api.models import problem_schema
+from clocksvc.api.problems import documented
 from clocksvc.api.request_guard import RequestGuardMiddleware
 from clocksvc.api.tokens import Token, Tokens
 from clocksvc.service.clock_view import ClockView
@@ -37,6 +39,7 @@ def create_app(
     views: Mapping[str, ClockView],
     *,
     tokens: Sequence[Token] = (),
+    hosts: AllowedHosts | None = None,
     metrics: Callable[[], tuple[bytes, str]] | None = None,
     version: str,
 ) -> FastAPI:
@@ -44,6 +47,7 @@ def create_app(
 
     Args:
         tokens: the accepted tokens. Without tokens every request is allowed.
+        hosts: the hosts of requests that are answered; None for all.
         metrics: returns the body and the media type of `/metrics`; may block. With None there is no route `/metrics`.
 
     A server must call `app.state.closing.set()` when it shuts down, to end long polls and streams. Any thread may call
@@ -66,7 +70,7 @@ def create_app(
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))
     add_exception_handlers(app)
-    app.add_middleware(RequestGuardMiddleware, tokens=Tokens(tokens))
+    app.add_middleware(RequestGuardMiddleware, tokens=Tokens(tokens), hosts=hosts)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -82,5 +86,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         openapi["components"]["schemas"]["Problem"] = problem_schema()
+        everywhere = {str(status): response for status, response in documented(problems.WRONG_HOST).items()}
+        for methods in openapi["paths"].values():
+            for operation in methods.values():
+                operation["responses"] |= everywhere
         app.openapi_schema = openapi
     return app.openapi_schema

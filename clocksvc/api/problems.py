@@ -50,6 +50,13 @@ FORBIDDEN = Kind("forbidden", 403, "The token does not allow this", "token 'graf
 UNKNOWN_CLOCK = Kind("unknown-clock", 404, "No such clock", "no clock 'chekins' is configured here")
 NOT_FOUND = Kind("not-found", 404, "No such address", "there is nothing at /v1/clock; see /docs for the API")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "wanted GET, HEAD")
+WRONG_HOST = Kind(
+    "misdirected-request",
+    421,
+    "The service does not answer for this host",
+    "the request is for the host 'clock.example.com:8080', which is neither localhost nor in api.hosts; add the name there "
+    "if the service has it",
+)
 NOT_REACHED = Kind(
     "clock-not-reached",
     409,
@@ -148,6 +155,11 @@ class Problem(Exception):
         # The JSON is ASCII, because a value of the request may contain lone surrogates, which UTF-8 can't encode.
         content = json.dumps(body, separators=(",", ":")).encode()
         return Response(content, body["status"], self.headers, MEDIA_TYPE)
+
+
+def wrong_host(host: str) -> Problem:
+    """Return a problem (421) for a request whose header Host is not accepted."""
+    return Problem(WRONG_HOST, WRONG_HOST.example.replace("'clock.example.com:8080'", repr(truncated(host))))
 
 
 def invalid(field_name: str, value: object, wanted: str) -> Problem:

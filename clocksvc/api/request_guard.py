@@ -1,4 +1,6 @@
-"""ASGI middleware in front of all routes. It authenticates requests, limits the size of bodies, and handles HEAD.
+"""ASGI middleware in front of all routes.
+
+It checks the host, authenticates requests, limits the size of bodies, and handles HEAD.
 
 It does not use Starlette's BaseHTTPMiddleware, because that class would copy every chunk of a stream.
 """
@@ -8,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clocksvc.api import problems
+from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.problems import Problem
 from clocksvc.api.tokens import Tokens
 
@@ -22,14 +25,15 @@ _OPEN_BELOW = ("/docs/", "/status/")
 
 
 class RequestGuardMiddleware:
-    """Rejects requests without a valid token (401) or with a body that is too large (413).
+    """Rejects requests for another host (421), without a valid token (401) or with a body that is too large (413).
 
     It answers HEAD like GET, but without the body.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, hosts: AllowedHosts | None = None) -> None:
         self._app = app
         self._tokens = tokens
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,6 +51,10 @@ class RequestGuardMiddleware:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        host = headers.get("host")
+        # A browser sends Host always. Only HTTP/1.0 has requests without it.
+        if self._hosts is not None and host is not None and not self._hosts.allows(host):
+            raise problems.wrong_host(host)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
             raise Problem(problems.BODY_TOO_LARGE)

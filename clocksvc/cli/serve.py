@@ -18,6 +18,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
+from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.api.tokens import Scope, Token
@@ -78,13 +79,18 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         service = bootstrap.Service(settings, metrics)
         metrics.watch(service.views.values())
+        api = settings.api
         app = create_app(
-            service.views, tokens=_tokens(settings.api), metrics=metrics.render, version=version("clocksvc")
+            service.views,
+            tokens=_tokens(api),
+            hosts=allowed_hosts(api.host, api.hosts, tokens=bool(api.tokens)),
+            metrics=metrics.render,
+            version=version("clocksvc"),
         )
         clocks = app.state.clocks
         metrics.watch_streams(lambda: {name: (live.streams, live.streams_dropped) for name, live in clocks.items()})
         app.state.closing.on_set(service.leave)
-        http = server(app, settings.api.host, settings.api.port)
+        http = server(app, api.host, api.port)
         _on_signals(http)
         checking = WorkerThread("check-redis", partial(_check_redis, settings, Backoff(CONNECTION)), log=logger)
         checking.start()

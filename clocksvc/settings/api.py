@@ -11,6 +11,8 @@ from clocksvc.settings.fields import FieldError, Port, Secret, Section, Text, ra
 
 # Characters that `Authorization: Bearer` allows.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,4096}")
+# A host name, an address, or *.DOMAIN for all subdomains.
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 _ANY_PORT, _LAST_PORT = 0, 65_535
 
 
@@ -43,10 +45,11 @@ class TokenSettings(Section):
 
 
 class ApiSettings(Section):
-    """The address of the HTTP service, and its tokens. `port` 0 means any free port."""
+    """The address of the HTTP service, its names, and its tokens. `port` 0 means any free port."""
 
     host: Text = "127.0.0.1"
     port: Port = 8080
+    hosts: tuple[Text, ...] = ()
     tokens: tuple[TokenSettings, ...] = ()
 
     @model_validator(mode="after")
@@ -54,6 +57,12 @@ class ApiSettings(Section):
         errors = []
         if not _ANY_PORT <= self.port <= _LAST_PORT:
             errors.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free port", self.port))
+        wanted = "wanted a host name without scheme and port, such as clock.example.com or *.example.com"
+        errors += [
+            FieldError(("hosts", index), wanted, name)
+            for index, name in enumerate(self.hosts)
+            if not _HOST.fullmatch(name)
+        ]
         names: dict[str, int] = {}
         tokens: dict[str, int] = {}
         for index, token in enumerate(self.tokens):
@@ -73,13 +82,14 @@ def check_bind(api: ApiSettings, insecure: bool) -> None:
     Raises:
         InvalidValue: there are no tokens. The error's field is `api.host`.
     """
-    if api.tokens or insecure or _is_loopback(api.host):
+    if api.tokens or insecure or is_loopback(api.host):
         return
     wanted = "wanted a loopback address such as 127.0.0.1 while api.tokens is empty; add tokens, or use --insecure"
     raise InvalidValue("api.host", api.host, wanted)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True if a host is `localhost` or a loopback address, with or without brackets."""
     if host.lower() == "localhost":
         return True
     try:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
 from clocksvc.client.http import ServiceClient
@@ -61,7 +62,8 @@ class InProcessService:
         self.latencies = LatencyRecorder(metrics)
         self._service = bootstrap.Service(settings, self.latencies)
         metrics.watch(self._service.views.values())
-        app = create_app(self._service.views, metrics=metrics.render, version=version("clocksvc"))
+        hosts = allowed_hosts(settings.api.host, settings.api.hosts, tokens=False)
+        app = create_app(self._service.views, hosts=hosts, metrics=metrics.render, version=version("clocksvc"))
         self._http = server(app, settings.api.host, settings.api.port)
         # In another thread, because uvicorn would install its own signal handlers in the main thread.
         self._thread = threading.Thread(target=self._http.run, args=([listener],), name="demo-http", daemon=True)

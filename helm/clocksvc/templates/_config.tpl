@@ -13,8 +13,21 @@
 {{- range $section, $fields := .root.Values.celeryOverrides.config -}}
 {{- $_ := set $config $section (include "clocksvc.laid" (list (get $config $section) $fields) | fromYaml) -}}
 {{- end -}}
+{{- else if or $config.api.hosts (not $config.api.tokens) -}}
+{{- $_ := set $config.api "hosts" (include "clocksvc.hosts" .root | fromJsonArray) -}}
 {{- end -}}
 {{- toJson $config -}}
+{{- end -}}
+
+{{/* The names by which clients reach the service: config.api.hosts, the Service, ingress, route and page. */}}
+{{- define "clocksvc.hosts" -}}
+{{- $name := include "clocksvc.fullname" . -}}
+{{- $space := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := concat (default list .Values.config.api.hosts) (list $name $space (printf "%s.svc" $space) (printf "%s.svc.cluster.local" $space)) -}}
+{{- if .Values.ingress.enabled }}{{ $hosts = concat $hosts .Values.ingress.hosts }}{{ end -}}
+{{- if .Values.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.httpRoute.hostnames }}{{ end -}}
+{{- with .Values.pageUrl }}{{ $hosts = append $hosts (urlParse .).hostname }}{{ end -}}
+{{- toJson (uniq $hosts) -}}
 {{- end -}}
 
 {{/* root, celery: [{setting, section, field, file, name, key}] for each secret that is mounted. */}}

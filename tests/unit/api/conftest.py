@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
+from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Token
 from tests.unit.api.clock_fixture import ClockFixture
@@ -34,10 +35,16 @@ def client_of(openapi: dict[str, Any]) -> Iterator[ClientOf]:
     """Makes clients of an application with these clocks. A feed reads only when `read()` of its fixture is called."""
     with ExitStack() as stack:
 
-        def make(*fixtures: ClockFixture, tokens: Sequence[Token] = (), token: str | None = None) -> TestClient:
+        def make(
+            *fixtures: ClockFixture,
+            tokens: Sequence[Token] = (),
+            token: str | None = None,
+            hosts: AllowedHosts | None = None,
+        ) -> TestClient:
             app = create_app(
                 {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
                 tokens=tokens,
+                hosts=hosts,
                 metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),
                 version="0.1.0",
             )

@@ -107,7 +107,7 @@ SPECIAL: dict[tuple[str, str], tuple[str, Callable[[ClockFixture], None] | None]
 }
 """For each problem: what to add to the URL, and what to do before the request."""
 
-FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock"}
+FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock", "misdirected-request"}
 OTHERS = {
     ("listTicks", "shutting-down"),
     ("streamTicks", "shutting-down"),

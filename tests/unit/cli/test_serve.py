@@ -342,6 +342,19 @@ def test_insecure_allows_other_addresses(offline_workspace: Workspace) -> None:
     assert child.wait(30) == 0
 
 
+def test_without_tokens_another_host_is_not_answered(offline_workspace: Workspace) -> None:
+    """A web page at another name that resolves to 127.0.0.1 can't pause a clock, nor read one."""
+    offline_workspace.settings["api"]["hosts"] = ["clock.example.com"]
+    offline_workspace.start("serve", *offline_workspace.write())
+    eventually(lambda: get(f"{offline_workspace.url}/livez"), within=30, what="the service to answer")
+
+    def status(host: str) -> int:
+        url, body = f"{offline_workspace.url}/v1/clocks/checkins/pause", {"reason": "rebinding"}
+        return urllib3.request("POST", url, json=body, headers={"Host": host}, retries=False, timeout=10).status
+
+    assert [status(host) for host in ("evil.example", "localhost:1", "clock.example.com")] == [421, 503, 503]
+
+
 def test_as_many_connections_as_the_system_allows(offline_workspace: Workspace) -> None:
     """A connection is a file; the soft limit of 1,024 is raised to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from clocksvc.errors import InvalidValue
+from clocksvc.errors import InvalidValue, SettingsError
 from clocksvc.settings import check_bind, settings_from
 from tests.unit.settings.sample_config import TOKEN, with_section
 
@@ -87,3 +87,16 @@ def test_other_addresses_need_tokens_or_insecure(host: str) -> None:
     check_bind(api, insecure=True)
     with pytest.raises(InvalidValue, match=r"^api\.host: .*api\.tokens.*--insecure"):
         check_bind(api, insecure=False)
+
+
+@pytest.mark.parametrize("name", ["clock.example.com", "localhost", "*.example.com", "10.0.0.1", "::1", "[::1]", "a_b"])
+def test_hosts_are_names_and_addresses(name: str) -> None:
+    """`api.hosts` has host names, addresses, and all subdomains of a domain."""
+    assert settings_from(with_section("api", {"hosts": [name]})).api.hosts == (name,)
+
+
+@pytest.mark.parametrize("name", ["http://clock", "clock:8080", "clock/", "*", "a.*.b", "", "a b"])
+def test_other_hosts_are_rejected(name: str) -> None:
+    """The error names the position in the list."""
+    with pytest.raises(SettingsError, match=r"api\.hosts\.1"):
+        settings_from(with_section("api", {"hosts": ["clock", name]}))

@@ -55,6 +55,8 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
         default = "all" if path.endswith(".clocks") else "null"
     elif isinstance(default, SecretStr):
         default = default.get_secret_value()
+    elif default == ():
+        default = "empty"
     elif kind == "duration":
         default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[default]
     assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))

@@ -48,6 +48,16 @@ def test_the_loader_takes_it(rendered: Rendered, values: str, name: str) -> None
     assert set(settings.clocks) == set(MATRIX[values]["config"]["clocks"])
 
 
+def test_a_service_without_tokens_answers_the_names_of_its_objects(rendered: Rendered, chart: Helm) -> None:
+    """Clients in the cluster, and browsers behind an ingress, use these names as Host."""
+    web = {"pageUrl": "https://page.example.com/clock", "ingress": {"enabled": True, "hosts": ["clock.example.com"]}}
+    hosts = _loaded(chart.template(with_values(MATRIX["open"], web)), BOTH[0]).api.hosts
+
+    service = {f"clock-clocksvc{domain}" for domain in ("", ".clocks", ".clocks.svc", ".clocks.svc.cluster.local")}
+    assert set(hosts) == service | {"page.example.com", "clock.example.com"}
+    assert _loaded(rendered("smallest"), BOTH[0]).api.hosts == ()
+
+
 def test_it_says_what_the_values_say(rendered: Rendered) -> None:
     """Every kind of value is unchanged: durations, null, lists, numbers, names with a dot."""
     settings = _loaded(rendered("cluster"), BOTH[0])
