@@ -54,8 +54,8 @@ WRONG_HOST = Kind(
     "misdirected-request",
     421,
     "The service does not answer for this host",
-    "the request is for the host 'clock.example.com:8080', which is neither localhost nor in api.hosts; add the name there "
-    "if the service has it",
+    "the request is for the host 'clock.example.com:8080', which is neither localhost nor in api.hosts; add the name "
+    "there if the service has it",
 )
 NOT_REACHED = Kind(
     "clock-not-reached",
