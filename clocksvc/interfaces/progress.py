@@ -94,6 +94,23 @@ class PartitionClock:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignReports:
+    """The newest reports that count for nothing, because the clock has another group or other topics.
+
+    Attributes:
+        group: the group of the newest report with another group than the clock's; None if there was none.
+        group_ms: store time of that report.
+        topic: the topic of the newest report on a topic that is not the clock's; None if there was none.
+        topic_ms: store time of that report.
+    """
+
+    group: str | None = None
+    group_ms: int = 0
+    topic: str | None = None
+    topic_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of a clock for readers. All values are read at the same moment.
 
@@ -130,9 +147,10 @@ class ReportSink(Protocol):
     def report(self, report: Report) -> ReportAnswer:
         """Store the highest timestamp of each partition, and notify the leader when the minimum crosses a boundary.
 
-        Only partitions on the roster count; the outcome of other partitions is `unknown`. A timestamp below zero, or
-        too far ahead of the store's own clock, is rejected and not stored. Other partitions in the report are not
-        affected. A report of another group is rejected completely. A repeated report changes only counters.
+        Only partitions on the roster count; the outcome of other partitions is `foreign_topic` if their topic is not
+        one of the clock's, otherwise `unknown`. A timestamp below zero, or too far ahead of the store's own clock, is
+        rejected and not stored. Other partitions in the report are not affected. A report of another group is rejected
+        completely. A repeated report changes only counters.
 
         Raises:
             StoreMismatch: this reporter can't write the store's format.
@@ -193,6 +211,12 @@ class PartitionProgress(ReportSink, Protocol):
         """Return at most `limit` partitions that must report and are unknown or below `before_ms`, lowest first.
 
         `before_ms` is compared with the raw timestamp.
+        """
+
+    def foreign_reports(self) -> ForeignReports:
+        """Return the newest reports of another group, and on another topic.
+
+        The names are cut to 255 bytes, and each byte that is not printable ASCII is `?`.
         """
 
     def now_ms(self) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import due_boundaries
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
-from clocksvc.clock.partition import Partition, name_first
-from clocksvc.clock.spec import Replica, describe_config_conflict
+from clocksvc.clock.partition import Outcome, Partition, name_first
+from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
 from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
-from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.interfaces.progress import ForeignReports, PartitionClock
 from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS
 from clocksvc.leader.term import ClockTerm
 
@@ -131,11 +131,39 @@ def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
     if hold.reason is Reason.PARTITION_UNREPORTED:
         lagging = [line for line in lagging if line.raw_ms is None]
     named = tuple(line.partition for line in lagging)
+    foreign = describe_foreign_reports(clock.store.foreign_reports(), lagging, clock.spec, inputs.store_now_ms)
     if not lagging or any(line.rejected is None for line in lagging):
         detail = hold.detail + describe_silent_partitions(lagging, inputs.store_now_ms)
-        return Hold(hold.reason, named, detail)
+        return Hold(hold.reason, named, detail + foreign)
     outcomes = ", ".join(sorted({str(line.rejected) for line in lagging}))
-    return Hold(Reason.REPORTS_REJECTED, named, f"the newest reports on these partitions were rejected: {outcomes}")
+    detail = f"the newest reports on these partitions were rejected: {outcomes}"
+    return Hold(Reason.REPORTS_REJECTED, named, detail + foreign)
+
+
+def describe_foreign_reports(
+    foreign: ForeignReports, lagging: Sequence[PartitionClock], spec: ClockSpec, now_ms: int
+) -> str:
+    """Return a text about recent reports of another group or topic for a hold.
+
+    Args:
+        now_ms: the store's time.
+
+    Returns:
+        A text that continues the detail; empty if these reports are not the cause of the hold.
+    """
+    texts = []
+    if foreign.group is not None and any(line.rejected is Outcome.FOREIGN_GROUP for line in lagging):
+        texts.append(
+            f"consumers of group {foreign.group!r} report, but the clock has group {spec.group!r}: use the clock's "
+            "group in group.id and Reporter(…, group=…), or change the clock's group"
+        )
+    silent = any(line.reported_ms is None or now_ms - line.reported_ms > SILENT_MS for line in lagging)
+    if foreign.topic is not None and now_ms - foreign.topic_ms <= SILENT_MS and silent:
+        texts.append(
+            f"consumers report topic {foreign.topic!r}, but the clock has {', '.join(spec.topics)}: correct the topic "
+            "of the consumer or of the clock"
+        )
+    return "".join(f"; {text}" for text in texts)
 
 
 def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -> str:

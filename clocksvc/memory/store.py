@@ -18,6 +18,7 @@ from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.progress import (
     FORMAT,
     ClockParameters,
+    ForeignReports,
     PartitionClock,
     Report,
     ReportAnswer,
@@ -59,7 +60,11 @@ class MemoryStore:
                 return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, clock.last_tick_ms())
             _check_format(clock.identity)
             if report.group != parameters.group:
-                outcomes = self._reject_group(clock, report)
+                outcomes = (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
+                if report.timestamps:
+                    clock.reject_group(
+                        report.group, (each.partition for each in report.timestamps), self._time.now_ms()
+                    )
             else:
                 outcomes = self._receive(clock, report, parameters)
             clock.reports.update(outcome.value for outcome in outcomes)
@@ -69,7 +74,7 @@ class MemoryStore:
         now_ms = self._time.now_ms()
         outcomes = tuple(clock.receive(reported, parameters, now_ms) for reported in report.timestamps)
         for reported, outcome in report.rejected:
-            clock.note_rejection(reported.partition, outcome)
+            clock.note_rejection(reported.partition, outcome, parameters, now_ms)
             clock.reports[outcome.value] += 1
         clock.late_records += report.late_records
         if report.create_time_topics:
@@ -84,12 +89,6 @@ class MemoryStore:
         if not clock.create_time_seen_ms:
             self._access.notify(self._log)
         clock.create_time_seen_ms = now_ms
-
-    @staticmethod
-    def _reject_group(clock: StoredClock, report: Report) -> tuple[Outcome, ...]:
-        for reported in report.timestamps:
-            clock.note_rejection(reported.partition, Outcome.FOREIGN_GROUP)
-        return (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 
@@ -232,6 +231,10 @@ class MemoryStore:
         with self._answering() as clock:
             late = [p for p, raw_ms in clock.required() if raw_ms is None or raw_ms < before_ms]
             return [clock.clock_of(partition) for partition in late[:limit]]
+
+    def foreign_reports(self) -> ForeignReports:
+        with self._answering() as clock:
+            return clock.foreign
 
     # -- counters ---------------------------------------------------------------------------------------------------
 

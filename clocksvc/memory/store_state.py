@@ -1,8 +1,8 @@
 """One clock's content of the in-memory store, and the operations on it. Not thread-safe; times are arguments."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.overrides import Exclusion, Pause
@@ -12,9 +12,11 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.leases import ProgressReading
-from clocksvc.interfaces.progress import ClockParameters, PartitionClock, StoreIdentity
+from clocksvc.interfaces.progress import ClockParameters, ForeignReports, PartitionClock, StoreIdentity
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
 from clocksvc.interfaces.tick_stream import StreamBounds
+
+_LONGEST_NAME = 255
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class StoredClock:
     excluded: frozenset[Partition] = frozenset()
     reported: dict[Partition, int] = field(default_factory=dict)
     rejected: dict[Partition, Outcome] = field(default_factory=dict)
+    foreign: ForeignReports = field(default_factory=ForeignReports)
     unknown_seen_ms: int = 0
     create_time_seen_ms: int = 0
     boundary_crossed_at_ms: int | None = None
@@ -153,7 +156,7 @@ class StoredClock:
         """Store one reported timestamp if it counts, and return its outcome."""
         partition, timestamp_ms = reported
         if partition not in self.clocks or not self.has_roster():
-            return Outcome.UNKNOWN
+            return Outcome.FOREIGN_TOPIC if self._is_foreign(partition, parameters, now_ms) else Outcome.UNKNOWN
         rejection = rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms)
         if rejection is not None:
             self.rejected[partition] = rejection
@@ -168,10 +171,26 @@ class StoredClock:
         self.clocks[partition] = timestamp_ms
         return Outcome.ACCEPTED
 
-    def note_rejection(self, partition: Partition, outcome: Outcome) -> None:
+    def note_rejection(self, partition: Partition, outcome: Outcome, parameters: ClockParameters, now_ms: int) -> None:
         """Record that the reporter itself rejected a timestamp."""
-        if partition in self.clocks and outcome in REJECTIONS:
-            self.rejected[partition] = outcome
+        if partition in self.clocks:
+            if outcome in REJECTIONS:
+                self.rejected[partition] = outcome
+        elif outcome is Outcome.FOREIGN_TOPIC:
+            self._is_foreign(partition, parameters, now_ms)
+
+    def reject_group(self, group: str, partitions: Iterable[Partition], now_ms: int) -> None:
+        """Record that a report of another group was rejected."""
+        self.foreign = replace(self.foreign, group=_printable(group), group_ms=now_ms)
+        for partition in partitions:
+            if partition in self.clocks:
+                self.rejected[partition] = Outcome.FOREIGN_GROUP
+
+    def _is_foreign(self, partition: Partition, parameters: ClockParameters, now_ms: int) -> bool:
+        if partition.topic in parameters.topics:
+            return False
+        self.foreign = replace(self.foreign, topic=_printable(partition.topic), topic_ms=now_ms)
+        return True
 
     def replace_roster(self, token: str, roster: Roster, generation: int) -> None:
         """Replace the roster. Reported timestamps are kept if the topic's id and the clock's group are unchanged.
@@ -284,3 +303,7 @@ class StoredClock:
         """Drop the oldest ticks, up to the first one that was emitted at or after a time. The last tick is kept."""
         recent = (i for i, tick in enumerate(self.ticks) if tick.emitted_at_ms >= emitted_before_ms)
         del self.ticks[: next(recent, max(0, len(self.ticks) - 1))]
+
+
+def _printable(name: str) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in name.encode()[:_LONGEST_NAME])

@@ -18,6 +18,7 @@ from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.progress import (
     FORMAT,
     ClockParameters,
+    ForeignReports,
     PartitionClock,
     Report,
     ReportAnswer,
@@ -157,6 +158,12 @@ def _read_partition_clock(member: str, score: str, reported: str, rejected: str,
         bool(excluded),
         _OUTCOMES.get(rejected),
     )
+
+
+def read_foreign_reports(group: str | None, topic: str | None) -> ForeignReports:
+    """Decode the fields `foreign_group` and `foreign_topic` of the key `state`: a time in ms, a space and a name."""
+    (group_ms, _, group_name), (topic_ms, _, topic_name) = ((text or "0 ").partition(" ") for text in (group, topic))
+    return ForeignReports(group_name or None, int(group_ms), topic_name or None, int(topic_ms))
 
 
 def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:

@@ -87,14 +87,17 @@ CLOCK_KEYS = (
         "state",
         "hash",
         False,
-        "stays; at most 22 fields",
-        "leader; reports write boundary_crossed_at_ms, unknown_seen_ms and create_time_seen_ms",
+        "stays; at most 24 fields",
+        "leader; reports write boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and "
+        "foreign_topic",
         "claimed_by (the token of the last claim), identity (cluster_id, format), "
         "parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), roster_group, generation, excluded_count, "
         "stream (1 once a leader has begun the stream of ticks), base_ms (the time that the first tick of the stream "
         "follows), restoring (1 while older ticks are missing), staged_count, "
-        "boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, overrides (operator overrides, JSON), "
+        "boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and foreign_topic (time "
+        "in ms and name of the newest report of another group, or on another topic), "
+        "overrides (operator overrides, JSON), "
         "recreated (recreated topics, JSON: lower timestamps in ms of their unknown partitions are ignored)",
     ),
     Key(

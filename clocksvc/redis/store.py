@@ -16,7 +16,15 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
-from clocksvc.interfaces.progress import ClockParameters, PartitionClock, Report, ReportAnswer, Snapshot, StoreIdentity
+from clocksvc.interfaces.progress import (
+    ClockParameters,
+    ForeignReports,
+    PartitionClock,
+    Report,
+    ReportAnswer,
+    Snapshot,
+    StoreIdentity,
+)
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.redis import encoding as wire
 from clocksvc.redis import scripts
@@ -153,6 +161,10 @@ class RedisStore:
 
     def lagging_partitions(self, before_ms: int, limit: int) -> list[PartitionClock]:
         return wire.read_partition_clocks(self._call(scripts.LAGGING_PARTITIONS, (before_ms, limit)))
+
+    def foreign_reports(self) -> ForeignReports:
+        with self._redis() as redis:
+            return wire.read_foreign_reports(*redis.hmget(self._scripts.key("state"), "foreign_group", "foreign_topic"))
 
     # -- counters -----------------------------------------------------------------------------------------------------
 

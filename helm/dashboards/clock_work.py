@@ -49,8 +49,8 @@ def _reports() -> timeseries.Panel:
 def _refused() -> timeseries.Panel:
     description = (
         "Timestamps that were rejected. too_far_ahead: a producer's clock is fast. no_timestamp: a producer sets none. "
-        "foreign_group: another consumer group reports to this clock. foreign_topic: one gives no topic, and the "
-        f"clock has several. {_LEADER_ONLY}"
+        "foreign_group: another consumer group reports to this clock. foreign_topic: one reports a topic that "
+        f"the clock does not have, or gives no topic although the clock has several. {_LEADER_ONLY}"
     )
     panel = bars("Rejected timestamps", description, "short", 8)
     return panel.with_target(over_time(q.counted(q.REFUSED, _EACH, "outcome"), "{{outcome}}"))

@@ -8,7 +8,7 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreMismatch
 from clocksvc.interfaces.leases import Leases
-from clocksvc.interfaces.progress import FORMAT, Report, StoreIdentity
+from clocksvc.interfaces.progress import FORMAT, ForeignReports, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
@@ -32,7 +32,8 @@ from tests.interfaces.store_examples import (
 from tests.waiting import eventually
 
 ACCEPTED, UNCHANGED, UNKNOWN = Outcome.ACCEPTED, Outcome.UNCHANGED, Outcome.UNKNOWN
-TOO_FAR_AHEAD, NO_TIMESTAMP, FOREIGN_GROUP = Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP
+TOO_FAR_AHEAD, NO_TIMESTAMP = Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP
+FOREIGN_GROUP, FOREIGN_TOPIC = Outcome.FOREIGN_GROUP, Outcome.FOREIGN_TOPIC
 
 
 def test_each_partition_keeps_its_maximum(store: Store, leases: Leases) -> None:
@@ -154,6 +155,54 @@ def test_another_groups_report_is_refused_whole(store: Store, leases: Leases) ->
     assert store.counters().late_records == 0
     assert not leases.wait_for_notification(0)
     assert progress(leases).unknown_seen_ms == 0
+
+
+def test_another_topics_reports_count_for_nothing(store: Store, leases: Leases) -> None:
+    """Also on a partition number that the clock has. The topic is kept for the hold; the leader is not notified."""
+    lead(store, leases)
+    assert store.foreign_reports() == ForeignReports()
+    before_ms = store.now_ms()
+    stray = Partition("invoices", 0)
+
+    assert send(store, (stray, BASE), (ORDERS_0, BASE)) == (FOREIGN_TOPIC, ACCEPTED)
+    found = store.foreign_reports()
+    assert (found.topic, found.group) == ("invoices", None)
+    assert before_ms <= found.topic_ms <= store.now_ms()
+    assert stray not in [line.partition for line in store.partitions(None, 100)]
+    assert store.counters().reports == {"foreign_topic": 1, "accepted": 1}
+    assert not leases.wait_for_notification(0)
+    assert progress(leases).unknown_seen_ms == 0
+
+
+def test_a_topic_that_the_reporter_itself_rejected_is_kept(store: Store, leases: Leases) -> None:
+    """A reporter that gets messages of another topic reports nothing but the rejection."""
+    lead(store, leases)
+    stray = PartitionTimestamp(Partition("in:voices", 1), BASE)
+    store.report(Report(GROUP, (), ((stray, FOREIGN_TOPIC), (PartitionTimestamp(ORDERS_0, BASE), FOREIGN_TOPIC))))
+
+    assert store.foreign_reports().topic == "in:voices"
+    assert line(store, ORDERS_0).rejected is FOREIGN_TOPIC
+    assert store.counters().reports == {"foreign_topic": 2}
+
+
+@pytest.mark.parametrize(("name", "kept"), [("canary", "canary"), ("\x1b[31mü", "?[31m??"), ("x" * 300, "x" * 255)])
+def test_the_other_group_is_kept(store: Store, name: str, kept: str, leases: Leases) -> None:
+    """With the time of its last report. The name is safe to print."""
+    lead(store, leases)
+    before_ms = store.now_ms()
+    send(store, (ORDERS_0, BASE), (Partition("invoices", 0), BASE), group=name)
+    found = store.foreign_reports()
+
+    assert (found.group, found.topic) == (kept, None)
+    assert before_ms <= found.group_ms <= store.now_ms()
+
+
+def test_a_report_without_timestamps_is_not_of_another_group(store: Store, leases: Leases) -> None:
+    """A reporter sends it to learn the clock's parameters."""
+    lead(store, leases)
+    answer(store, group="canary")
+
+    assert store.foreign_reports() == ForeignReports()
 
 
 def test_without_bounds_all_is_unknown(store: Store, leases: Leases) -> None:

@@ -1,7 +1,7 @@
 -- Store the highest raw timestamp of each partition, count outcomes, and notify the leader when the minimum crosses a
 -- boundary.
--- KEYS[1] state (hash)          the clock's parameters and format; boundary_crossed_at_ms, unknown_seen_ms and
---                               create_time_seen_ms are written
+-- KEYS[1] state (hash)          the clock's parameters and format; boundary_crossed_at_ms, unknown_seen_ms,
+--                               create_time_seen_ms, foreign_topic and foreign_group are written
 -- KEYS[2] roster (zset)         partitions that must report, score = raw ms
 -- KEYS[3] excluded (zset)       excluded partitions, the same
 -- KEYS[4] reported (hash)       when each was last reported, ms
@@ -16,6 +16,7 @@
 -- If no leader has written the clock's parameters yet, all items except the last one are ''. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
+local LONGEST_NAME = 255
 local state = redis.call(
   'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
   'boundary_crossed_at_ms', 'recreated', 'create_time_seen_ms', 'roster_group')
@@ -38,11 +39,29 @@ local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
 local has_rejected = redis.call('EXISTS', KEYS[5]) == 1
 local recreated = state[8] and cjson.decode(state[8])
 local outcomes, counts = {}, {}
+local clock_topics, foreign_topic
 
 -- Returns true if a timestamp is from a consumer that does not know yet that its topic was recreated. To be called only
 -- for unknown partitions.
 local function outdated(member, timestamp)
   return recreated and timestamp < (recreated[string.match(member, '^(.*):')] or 0)
+end
+
+-- Returns true if the topic of a member is not one of the clock's. To be called only for partitions that are not on the
+-- roster.
+local function of_foreign_topic(member)
+  if not clock_topics then
+    clock_topics = {}
+    for _, topic in ipairs(cjson.decode(state[3])) do
+      clock_topics[topic] = true
+    end
+  end
+  local topic = string.match(member, '^(.*):') or member
+  if clock_topics[topic] then
+    return false
+  end
+  foreign_topic = topic
+  return true
 end
 
 -- Returns the outcome of one timestamp. `known` is the partition's current score; false or nil if the clock does not
@@ -51,7 +70,7 @@ local function outcome_of(member, known, timestamp)
   if foreign then
     return 'foreign_group'
   elseif not known then
-    return 'unknown'
+    return of_foreign_topic(member) and 'foreign_topic' or 'unknown'
   elseif timestamp < 0 then
     return 'no_timestamp'
   elseif timestamp > latest_ms then
@@ -60,6 +79,11 @@ local function outcome_of(member, known, timestamp)
     return 'unchanged'
   end
   return 'accepted'
+end
+
+-- Returns a name as people may see it, in printable ASCII.
+local function printable(name)
+  return (string.gsub(string.sub(name, 1, LONGEST_NAME), '[^\32-\126]', '?'))
 end
 
 -- Returns the scores of the members ARGV[from], ARGV[from + 2], … in roster, and their scores in excluded.
@@ -137,6 +161,8 @@ local function receive_rejections(from, upto)
     counts[outcome] = (counts[outcome] or 0) + 1
     if required[at] or spared[at] then
       rejections[ARGV[i]] = outcome
+    elseif outcome == 'foreign_topic' then
+      of_foreign_topic(ARGV[i])
     end
   end
   note_rejections(rejections)
@@ -159,6 +185,12 @@ for outcome, number in pairs(counts) do
 end
 if late > 0 then
   redis.call('HINCRBY', KEYS[8], 'late_records', late)
+end
+if counts['foreign_group'] then
+  redis.call('HSET', KEYS[1], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))
+end
+if foreign_topic then
+  redis.call('HSET', KEYS[1], 'foreign_topic', now_ms .. ' ' .. printable(foreign_topic))
 end
 if counts['unknown'] then
   redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
