@@ -42,6 +42,11 @@ def tick_arguments(tick: Tick) -> Arguments:
     return (tick.to_wire(),), {}
 
 
+def tick_and(arguments: Mapping[str, Any]) -> Callable[[Tick], Arguments]:
+    """Return a function that returns the arguments of a task with the tick and further keyword arguments."""
+    return lambda tick: ((tick.to_wire(),), dict(arguments))
+
+
 class CeleryTaskQueue:
     """A TaskQueue that sends due tasks to the broker of a Celery app. A message has the due task's id and headers.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from celery import Celery
 
-from clocksvc.celery.task_queue import CeleryTaskQueue, RoutingTaskQueue, TaskMessage, tick_arguments
+from clocksvc.celery.task_queue import CeleryTaskQueue, RoutingTaskQueue, TaskMessage, tick_and
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.checkpoints import TICK_TASKS
 from clocksvc.interfaces.task_queue import TaskQueue
@@ -56,11 +56,12 @@ class TickTasks:
         """Return the task queue of a clock's tasks, and a mapping from schedule name to metric labels."""
         routes, messages, platform_tasks, destinations = self._settings.routes(), {}, {}, {}
         for task in self._settings.clocks[spec.name].tasks:
-            name, platform_task = task.schedule().name, self._settings.platform_task(task)
+            name, platform_task = task.schedule_name, self._settings.platform_task(task)
             target = routes.queue(task.route) or routes.topic(task.route) or ""
             destinations[name] = Destination(routes.namespace_label(task.route), target)
             if platform_task is None:
-                messages[name] = TaskMessage(task.task, tick_arguments, {"queue": routes.queue(task.route)})
+                options = {"queue": routes.queue(task.route)}
+                messages[name] = TaskMessage(task.task, tick_and(task.arguments), options)
             else:
                 platform_tasks[name] = platform_task
         queues: dict[str, TaskQueue] = dict.fromkeys(messages, CeleryTaskQueue(self._app, messages))

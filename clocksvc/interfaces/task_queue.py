@@ -7,6 +7,7 @@ from typing import Protocol
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 
+ID_HEADER = "clocksvc-id"
 DUE_HEADER = "clocksvc-due"
 TICK_HEADER = "clocksvc-tick"
 CLOCK_HEADER = "clocksvc-clock"
@@ -19,11 +20,14 @@ class DueTask:
     """One task to be sent.
 
     Attributes:
+        installation: the prefix of the installation's keys in Redis. With it, installations whose clocks and schedules
+            have equal names can share workers.
         schedule: the schedule's name.
         due_ms: the due time, in the clock's time; at or before the tick.
         tick: the first tick at or after the due time.
     """
 
+    installation: str
     clock: str
     dispatcher: str
     schedule: str
@@ -32,13 +36,18 @@ class DueTask:
 
     @property
     def id(self) -> str:
-        """A UUID made from clock, dispatcher, schedule and due time. A repeated send has the same id."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self.clock}/{self.dispatcher}/{self.schedule}/{self.due_ms}"))
+        """A UUID made from installation, clock, dispatcher, schedule and due time. A repeated send has the same id."""
+        name = f"{self.installation}/{self.clock}/{self.dispatcher}/{self.schedule}/{self.due_ms}"
+        return str(uuid.uuid5(_NAMESPACE, name))
 
     @property
     def headers(self) -> dict[str, str]:
-        """The message headers: clock, due time and tick; times in RFC 3339."""
+        """The message headers: id, clock, due time and tick; times in RFC 3339.
+
+        A task platform gives a retried task a new id. The header keeps this one.
+        """
         return {
+            ID_HEADER: self.id,
             CLOCK_HEADER: self.clock,
             DUE_HEADER: to_rfc3339(self.due_ms),
             TICK_HEADER: to_rfc3339(self.tick.at_ms),

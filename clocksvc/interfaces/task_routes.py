@@ -6,6 +6,14 @@ specific name that has a route wins.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class OnExhaustion(StrEnum):
+    """What the task platform does with a task that failed, or that failed in all its attempts."""
+
+    DISCARD = "discard"
+    DEAD_LETTER = "dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +25,9 @@ class PlatformTask:
         application, namespace, name: together they identify the task for a worker.
         processing_deadline_s: the longest time that one execution may run.
         expires_s: the time after which an execution that has not begun is dropped; None for never.
+        arguments: keyword arguments besides the tick.
+        max_attempts: the number of attempts, with the first one.
+        at_most_once: True if the platform must not deliver the task again when an execution does not end in time.
     """
 
     topic: str
@@ -25,6 +36,10 @@ class PlatformTask:
     name: str
     processing_deadline_s: int
     expires_s: int | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    max_attempts: int = 1
+    at_most_once: bool = False
+    on_exhaustion: OnExhaustion = OnExhaustion.DISCARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,26 @@ def worker_namespace(route: str) -> str:
     This is the dotted name without its last part, or the complete name if it has only one part.
     """
     return route.rpartition(".")[0] or route
+
+
+def unshareable_partitions(topic: str, partitions: int | None, replicas: int) -> str | None:
+    """Return why a number of taskbrokers can't share a topic's partitions evenly; None if they can.
+
+    Args:
+        partitions: the topic's number of partitions; None if the topic does not exist.
+    """
+    setting = f"taskbroker.replicas.{topic}"
+    if partitions is None:
+        return (
+            f"topic {topic!r} does not exist. Create it; its number of partitions must be a multiple of {replicas} "
+            f"({setting})"
+        )
+    if partitions % replicas:
+        return (
+            f"topic {topic!r} has {partitions} partitions, which {replicas} taskbrokers can't share evenly: wanted a "
+            f"multiple of {replicas} ({setting})"
+        )
+    return None
 
 
 def _prefixes(name: str) -> Iterator[str]:

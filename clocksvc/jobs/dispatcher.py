@@ -124,6 +124,7 @@ class TaskDispatcher:
     """One process of a clock's dispatcher. Not thread safe: one thread calls `step`.
 
     Args:
+        installation: the prefix of the installation's keys in Redis. It is part of task ids.
         clock, name: the names of the clock and of the dispatcher. Both are part of the checkpoint's key and of task
             ids.
         schedules: the schedules. Their names must be unique and not empty.
@@ -131,6 +132,7 @@ class TaskDispatcher:
 
     def __init__(
         self,
+        installation: str,
         clock: str,
         name: str,
         schedules: Sequence[Schedule],
@@ -140,6 +142,7 @@ class TaskDispatcher:
         time: Time,
         observer: DispatcherObserver | None = None,
     ) -> None:
+        self._installation = installation
         self._clock, self._name, self._schedules = clock, name, tuple(schedules)
         self._consumer, self._checkpoints, self._queue, self._time = consumer, checkpoints, queue, time
         self._observer = observer or NoDispatcherObserver()
@@ -282,7 +285,7 @@ class TaskDispatcher:
                 self._commit(assignment)
 
     def _send_one(self, assignment: _Assignment, due: Occurrence) -> None:
-        task = DueTask(self._clock, self._name, due.schedule.name, due.due_ms, due.tick)
+        task = DueTask(self._installation, self._clock, self._name, due.schedule.name, due.due_ms, due.tick)
         if task.id in assignment.sent:
             return
         outcome = "expired" if due.expired else self._enqueue(task)

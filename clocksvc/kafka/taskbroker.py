@@ -11,14 +11,19 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.errors import InvalidValue, MetadataUnavailable, SettingsError, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.interfaces.task_routes import PlatformTask
+from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, unshareable_partitions
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.kafka.client import ClientLog, client_settings, error_of, explain_missing_acl
 
 try:
     import msgpack
-    from sentry_protos.taskbroker.v1.taskbroker_pb2 import ON_ATTEMPTS_EXCEEDED_DISCARD, RetryState, TaskActivation
+    from sentry_protos.taskbroker.v1.taskbroker_pb2 import (
+        ON_ATTEMPTS_EXCEEDED_DEADLETTER,
+        ON_ATTEMPTS_EXCEEDED_DISCARD,
+        RetryState,
+        TaskActivation,
+    )
 except ModuleNotFoundError as error:
     raise SettingsError(
         [
@@ -31,6 +36,10 @@ TIMEOUT_S = 6.0
 CHECK_EVERY_S = 60.0
 _MARGIN_S = 2.0
 """librdkafka ends a delivery after its timeout. Within this additional time, its delivery report has arrived."""
+_ON_ATTEMPTS_EXCEEDED = {
+    OnExhaustion.DISCARD: ON_ATTEMPTS_EXCEEDED_DISCARD,
+    OnExhaustion.DEAD_LETTER: ON_ATTEMPTS_EXCEEDED_DEADLETTER,
+}
 _NOT_RETRIABLE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
@@ -95,17 +104,11 @@ class TaskbrokerQueue:
             raise TaskQueueUnavailable(str(error)) from error
         if topic in cluster.failures:
             raise TaskQueueUnavailable(f"Kafka does not describe topic {topic!r}: {cluster.failures[topic]}")
-        metadata, replicas = cluster.topics.get(topic), self._replicas.get(topic, 1)
-        if metadata is None:
-            raise TaskQueueUnavailable(
-                f"topic {topic!r} does not exist. Create it; its number of partitions must be a multiple of {replicas} "
-                f"(taskbroker.replicas.{topic})"
-            )
-        if metadata.partitions % replicas:
-            raise TaskQueueUnavailable(
-                f"topic {topic!r} has {metadata.partitions} partitions, which {replicas} taskbrokers can't share "
-                f"evenly: wanted a multiple of {replicas} (taskbroker.replicas.{topic})"
-            )
+        metadata = cluster.topics.get(topic)
+        partitions = None if metadata is None else metadata.partitions
+        reason = unshareable_partitions(topic, partitions, self._replicas.get(topic, 1))
+        if reason is not None:
+            raise TaskQueueUnavailable(reason)
         self._checked[topic] = now
 
     def _open_producer(self) -> Producer:
@@ -121,16 +124,25 @@ class TaskbrokerQueue:
 
 
 def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
-    """Return the serialized `TaskActivation` of a task. The task's only argument is the tick.
+    """Return the serialized `TaskActivation` of a task. The task's only positional argument is the tick.
 
     The arguments are MessagePack in `parameters_bytes`. The field `parameters` (JSON) is not set: it is deprecated, and
-    a message may have only one of the two fields. The message allows one attempt. If a task needs retries, they must be
-    configured in the worker.
+    a message may have only one of the two fields.
+
+    The retry state is what the platform's own client writes for a task with the same options. A worker's `retry_task()`
+    compares `attempts` with `max_attempts`. A taskbroker reads `at_most_once` when an execution does not end before its
+    deadline: without it, the task is delivered again. It reads `on_attempts_exceeded` when a task has failed.
 
     Args:
         now_ms: the current time. The task expires `expires_s` after it.
     """
-    arguments = {"args": [task.tick.to_wire()], "kwargs": {}}
+    arguments = {"args": [task.tick.to_wire()], "kwargs": dict(target.arguments)}
+    retry_state = RetryState(
+        attempts=0,
+        max_attempts=target.max_attempts,
+        on_attempts_exceeded=_ON_ATTEMPTS_EXCEEDED[target.on_exhaustion],
+        at_most_once=True if target.at_most_once else None,
+    )
     activation = TaskActivation(
         id=uuid.UUID(task.id).hex,
         application=target.application,
@@ -138,7 +150,7 @@ def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
         taskname=target.name,
         parameters_bytes=msgpack.packb(arguments),
         headers=task.headers,
-        retry_state=RetryState(attempts=0, max_attempts=1, on_attempts_exceeded=ON_ATTEMPTS_EXCEEDED_DISCARD),
+        retry_state=retry_state,
         processing_deadline_duration=target.processing_deadline_s,
         expires=target.expires_s,
     )

@@ -115,7 +115,8 @@ def open_dispatcher(
     checkpoints = KafkaCheckpoints(topic, spec.name, name, kafka, time)
     metrics = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
     metrics.start()
-    return TaskDispatcher(spec.name, name, schedules, consumer, checkpoints, queue, time, metrics)
+    prefix = settings.redis.prefix
+    return TaskDispatcher(prefix, spec.name, name, schedules, consumer, checkpoints, queue, time, metrics)
 
 
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import UnknownClock
-from clocksvc.interfaces.task_routes import PlatformTask, Routes, worker_namespace
+from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, Routes, worker_namespace
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
 from clocksvc.settings.fields import FieldError, Section, Text, raise_errors, suggestion
@@ -62,7 +62,8 @@ class Settings(Section):
                     wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
                     errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
         errors += tick_log_errors(self.tick_log, self.clocks)
-        errors += taskbroker_errors(self.taskbroker, self.routes())
+        tasks = {name: clock.tasks for name, clock in self.clocks.items()}
+        errors += taskbroker_errors(self.taskbroker, self.routes(), tasks)
         raise_errors(errors)
         return self
 
@@ -90,16 +91,22 @@ class Settings(Section):
         """Return the task for the task platform; None if the task is sent to a Celery queue."""
         routes = self.routes()
         topic, namespace = routes.topic(task.route), routes.namespace(task.route)
-        if topic is None or namespace is None or self.taskbroker.application is None:
+        application = task.application or self.taskbroker.application
+        if topic is None or namespace is None or application is None:
             return None
         settings = self.namespaces[namespace]
+        expires_ms = settings.expires if task.expires is None else task.expires
         return PlatformTask(
             topic=topic,
-            application=self.taskbroker.application,
+            application=application,
             namespace=worker_namespace(task.route),
             name=task.task,
-            processing_deadline_s=settings.processing_deadline // 1000,
-            expires_s=None if settings.expires is None else settings.expires // 1000,
+            processing_deadline_s=(task.processing_deadline or settings.processing_deadline) // 1000,
+            expires_s=None if expires_ms is None else expires_ms // 1000,
+            arguments=task.arguments,
+            max_attempts=task.max_attempts,
+            at_most_once=task.at_most_once,
+            on_exhaustion=OnExhaustion(task.on_exhaustion),
         )
 
     def kafka_settings(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ _EXPLICIT: dict[str, Schema] = {
     "api.port": PORT,
     "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
     "clocks.<name>.tasks.<n>.catch_up": {"type": "string", "enum": ["all", "last"]},
+    "clocks.<name>.tasks.<n>.arguments": named({}),
     "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
 }
 _NULL_IS_UNSET = {"redis.url"}

@@ -12,7 +12,7 @@ from clocksvc.celery.task_queue import CeleryTaskQueue, RoutingTaskQueue, TaskMe
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
-from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, TICK_HEADER, DueTask, TaskQueue
+from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, DueTask, TaskQueue
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.taskbroker import TaskbrokerQueue
@@ -72,7 +72,7 @@ def over_celery(url: str, name: str) -> Implementation:
             queue = connection.SimpleQueue(name)
             for _ in range(queue.qsize()):
                 message = queue.get(timeout=10)
-                headers = {key: message.headers[key] for key in (CLOCK_HEADER, DUE_HEADER, TICK_HEADER)}
+                headers = {key: message.headers[key] for key in (ID_HEADER, CLOCK_HEADER, DUE_HEADER, TICK_HEADER)}
                 found.append(Received(message.headers["id"], headers))
             queue.close()
         return found
@@ -133,7 +133,9 @@ def _routed(queue: TaskQueue) -> TaskQueue:
 
 def due_task(minute: int, schedule: str = CLOSE) -> DueTask:
     at_ms = BEGIN_MS + minute * 60_000
-    return DueTask("checkins", "tasks", schedule, at_ms - 1_000, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms))
+    return DueTask(
+        "clocksvc", "checkins", "tasks", schedule, at_ms - 1_000, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms)
+    )
 
 
 def test_a_task_arrives_with_id_and_headers(implementation: Implementation) -> None:
@@ -146,6 +148,7 @@ def test_a_task_arrives_with_id_and_headers(implementation: Implementation) -> N
         Received(
             task.id,
             {
+                ID_HEADER: task.id,
                 CLOCK_HEADER: "checkins",
                 DUE_HEADER: "2026-11-22T11:59:59Z",
                 TICK_HEADER: "2026-11-22T12:00:00Z",

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from clocksvc.celery import ClockScheduler, on_tick
 from clocksvc.celery.clock_scheduler import tasks_on_tick
-from clocksvc.celery.task_queue import CeleryTaskQueue, TaskMessage, destination_of, tick_arguments
+from clocksvc.celery.task_queue import CeleryTaskQueue, TaskMessage, destination_of, tick_and, tick_arguments
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError, InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.core
 
 MINUTE_MS = 60_000
 TICK = Tick("checkins", 10 * MINUTE_MS, 9 * MINUTE_MS, MINUTE_MS, 10 * MINUTE_MS)
-DUE_TASK = DueTask("checkins", "beat", "e", TICK.at_ms, TICK)
+DUE_TASK = DueTask("clocksvc", "checkins", "beat", "e", TICK.at_ms, TICK)
 EVERY = {"task": "shop.bills", "schedule": timedelta(minutes=1)}
 ROUTES = Routes({"ingest": "ingest"}, {"ingest.errors": "slow"})
 
@@ -145,6 +145,17 @@ def test_broker_errors_are_retriable(
 
     with pytest.raises(expected):
         CeleryTaskQueue(app, {"e": TaskMessage("shop.bills", tick_arguments)}).send(DUE_TASK)
+
+
+def test_arguments_besides_the_tick_are_keyword_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick is the only positional one."""
+    app = Celery("shop", set_as_current=False, broker="memory://")
+    sent: list[Any] = []
+    monkeypatch.setattr(app, "send_task", lambda name, args, kwargs, **_: sent.append((name, args, kwargs)))
+
+    CeleryTaskQueue(app, {"e": TaskMessage("shop.bills", tick_and({"region": "eu"}))}).send(DUE_TASK)
+
+    assert sent == [("shop.bills", (DUE_TASK.tick.to_wire(),), {"region": "eu"})]
 
 
 def test_arguments_that_raise_are_rejected() -> None:

@@ -69,7 +69,7 @@ class DispatcherFixture:
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
         consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, "c", name)
-        return TaskDispatcher("c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
+        return TaskDispatcher("clocksvc", "c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
         """Run some steps of each dispatcher in turn."""

@@ -156,6 +156,7 @@ class Simulation:
             return self.crashes_allowed and self.rng.random() < 0.01
 
         dispatcher = TaskDispatcher(
+            "clocksvc",
             self.clock.spec.name,
             "beat",
             SCHEDULES,

@@ -79,7 +79,9 @@ def task_topic(bootstrap: str, key_prefix: str) -> TaskTopic:
 
 def due_task(minute: int) -> DueTask:
     at_ms = BEGIN_MS + minute * 60_000
-    return DueTask("checkins", "tasks", "e", at_ms, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms + 1))
+    return DueTask(
+        "clocksvc", "checkins", "tasks", "e", at_ms, Tick("checkins", at_ms, at_ms - 60_000, 60_000, at_ms + 1)
+    )
 
 
 def test_a_record_is_an_activation_without_a_key(task_topic: TaskTopic) -> None:

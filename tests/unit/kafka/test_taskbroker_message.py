@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,7 +11,7 @@ from sentry_protos.taskbroker.v1 import taskbroker_pb2
 
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.interfaces.task_routes import PlatformTask, worker_namespace
+from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, worker_namespace
 from clocksvc.kafka.taskbroker import encode
 from tests.unit.kafka.binary_formats import number, packed, text
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.core
 
 AT_MS, NOW_MS = 1_795_348_800_000, 1_795_348_800_123
 TICK = Tick("checkins", AT_MS, AT_MS - 60_000, 60_000, AT_MS + 40)
-DUE_TASK = DueTask("checkins", "tasks", "shop.close_minute", AT_MS, TICK)
+DUE_TASK = DueTask("clocksvc", "checkins", "tasks", "shop.close_minute", AT_MS, TICK)
 TASK = PlatformTask("taskworker-ingest", "shop", "ingest.checkins", "shop.close_minute", 300)
 WIRE_TICK = {
     "clock": "checkins",
@@ -53,14 +55,20 @@ NUMBERS = {
 }
 
 
-def expected_message(task: PlatformTask, expires: bytes = b"") -> bytes:
+ONE_ATTEMPT = number(2, 1) + number(3, 1)
+"""A retry state with one attempt, then ON_ATTEMPTS_EXCEEDED_DISCARD."""
+
+
+def expected_message(
+    task: PlatformTask, expires: bytes = b"", retry_state: bytes = ONE_ATTEMPT, **kwargs: Any
+) -> bytes:
     """The expected message, field by field. Protobuf omits fields that are zero."""
     headers = {
         "clocksvc-clock": "checkins",
         "clocksvc-due": "2026-11-22T12:00:00Z",
+        "clocksvc-id": DUE_TASK.id,
         "clocksvc-tick": "2026-11-22T12:00:00Z",
     }
-    retry_state = number(2, 1) + number(3, 1)  # one attempt, then ON_ATTEMPTS_EXCEEDED_DISCARD
     return b"".join(
         [
             text(1, DUE_TASK.id.replace("-", "")),
@@ -72,7 +80,7 @@ def expected_message(task: PlatformTask, expires: bytes = b"") -> bytes:
             number(8, task.processing_deadline_s),
             expires,
             text(12, task.application),
-            text(13, packed({"args": [WIRE_TICK], "kwargs": {}})),
+            text(13, packed({"args": [WIRE_TICK], "kwargs": kwargs})),
         ]
     )
 
@@ -84,6 +92,7 @@ def test_the_numbers_are_the_published_ones(message: str) -> None:
 
     assert {field.name: field.number for field in published} == NUMBERS[message]
     assert taskbroker_pb2.ON_ATTEMPTS_EXCEEDED_DISCARD == 1
+    assert taskbroker_pb2.ON_ATTEMPTS_EXCEEDED_DEADLETTER == 2
 
 
 def test_a_message_is_written_byte_for_byte() -> None:
@@ -96,6 +105,39 @@ def test_an_expiry_is_written_if_a_task_has_one() -> None:
     task = PlatformTask("t", "shop", "ingest", "shop.close_minute", 10, 3600)
 
     assert encode(task, DUE_TASK, NOW_MS) == expected_message(task, number(9, 3600))
+
+
+@pytest.mark.parametrize(
+    ("task", "retry_state"),
+    [
+        (replace(TASK, max_attempts=3), number(2, 3) + number(3, 1)),
+        (replace(TASK, max_attempts=2, on_exhaustion=OnExhaustion.DEAD_LETTER), number(2, 2) + number(3, 2)),
+        (replace(TASK, at_most_once=True), ONE_ATTEMPT + number(4, 1)),
+    ],
+)
+def test_the_retry_state_is_the_tasks(task: PlatformTask, retry_state: bytes) -> None:
+    """Attempts, what follows the last one, and whether a task without a result is delivered again."""
+    assert encode(task, DUE_TASK, NOW_MS) == expected_message(task, retry_state=retry_state)
+
+
+def test_further_arguments_are_keyword_arguments() -> None:
+    """The tick is the first positional one."""
+    arguments: dict[str, Any] = {"region": "eu", "depth": 2, "flags": [True, None]}
+
+    assert encode(replace(TASK, arguments=arguments), DUE_TASK, NOW_MS) == expected_message(TASK, **arguments)
+
+
+def test_the_id_names_the_installation() -> None:
+    """Two installations with equal names of clock and task send different tasks; the header has the id, too."""
+    ids = set()
+    for installation in ("production", "staging"):
+        activation = taskbroker_pb2.TaskActivation.FromString(
+            encode(TASK, replace(DUE_TASK, installation=installation), NOW_MS)
+        )
+        assert activation.headers["clocksvc-id"].replace("-", "") == activation.id
+        ids.add(activation.id)
+
+    assert len(ids) == 2
 
 
 def test_the_published_class_reads_it() -> None:
