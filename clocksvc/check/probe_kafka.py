@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from clocksvc.check import rules_kafka, rules_topic
-from clocksvc.check.finding import Finding, problem
+from clocksvc.check.finding import Finding, problem, warning
 from clocksvc.clock.log_record import TICK, decode_message
 from clocksvc.clock.logs import LOGS, group_by_log
 from clocksvc.clock.partition import Partition
@@ -56,6 +56,7 @@ def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterato
                 if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
                     create_time_topics.append((spec, topic, facts.partitions))
         yield from _group(inspector, spec, partitions)
+    yield from _task_topics(inspector, settings)
     yield from _samples(inspector, create_time_topics, time)
 
 
@@ -99,6 +100,16 @@ def _newest_tick(records: list[LogRecord]) -> tuple[int | None, int | None]:
                 tick = decode_message(record.message).tick
                 return record.appended_ms, None if tick is None else tick.emitted_at_ms
     return None, None
+
+
+def _task_topics(inspector: KafkaInspector, settings: Settings) -> Iterator[Finding]:
+    for topic in settings.routes().topics():
+        try:
+            facts = inspector.topic(topic)
+        except MetadataUnavailable as error:
+            yield warning(f"task topic {topic}", str(error), "allow this user Describe on the topic")
+            continue
+        yield from rules_kafka.evaluate_task_topic(topic, facts, settings.taskbroker.replicas.get(topic, 1))
 
 
 def _group(inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from clocksvc.clock.log_state import named_installation
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.task_routes import unshareable_partitions
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
@@ -47,6 +48,29 @@ def evaluate_checkpoint_topic(name: str, facts: TopicFacts | None, brokers: int)
         return []
     topic = _internal_topic(TickLogTopic(name, kind="checkpoint topic"), facts, brokers)
     return [problem(topic.kind + f" {name}", *_split(text)) for text in problems(topic)]
+
+
+def evaluate_task_topic(name: str, facts: TopicFacts | None, replicas: int) -> list[Finding]:
+    """Test whether tasks can be sent to a topic of the task platform, and whether its taskbrokers can share it.
+
+    A missing permission is a warning, because another user than that of the dispatchers may run the check.
+    """
+    part = f"task topic {name}"
+    if facts is None:
+        text = "Kafka does not list it, or this user may not describe it: tasks for it wait"
+        return [problem(part, text, f"create it; its number of partitions must be a multiple of {replicas}")]
+    found = []
+    if reason := unshareable_partitions(name, facts.partitions, replicas):
+        to_do = f"add partitions, or correct taskbroker.replicas.{name}; until then tasks for the topic wait"
+        found.append(problem(part, reason, to_do))
+    if "compact" in (facts.cleanup_policy or ""):
+        text = "is compacted, so Kafka rejects tasks, because they have no key"
+        found.append(problem(part, text, "set its cleanup.policy to delete"))
+    if facts.lacks("WRITE"):
+        text = "this user lacks Write, which dispatchers need"
+        found.append(warning(part, text, "allow the user of `celery -A clocksvc beat` Write on the topic"))
+    count = f"{facts.partitions} partition{'s' * (facts.partitions != 1)}"
+    return found or [ok(part, f"exists: {count} for {replicas} taskbroker{'s' * (replicas != 1)}")]
 
 
 def tick_log_not_creatable(part: str, reason: str) -> Finding:

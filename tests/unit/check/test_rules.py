@@ -224,6 +224,25 @@ def records_of(*installations: str) -> list[LogRecord]:
 
 
 @pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [
+        (None, PROBLEM, "its number of partitions must be a multiple of 3"),
+        (TopicFacts(6, "id", cleanup_policy="delete", allowed=frozenset({"WRITE"})), OK, ""),
+        (TopicFacts(2, "id"), PROBLEM, "2 partitions, which 3 taskbrokers can't share evenly"),
+        (TopicFacts(4, "id"), PROBLEM, "taskbroker.replicas.tasks"),
+        (TopicFacts(3, "id", cleanup_policy="compact,delete"), PROBLEM, "cleanup.policy to delete"),
+        (TopicFacts(3, "id", allowed=frozenset({"DESCRIBE"})), WARNING, "lacks Write"),
+    ],
+)
+def test_topic_of_the_task_platform(facts: TopicFacts | None, level: Level, words: str) -> None:
+    """Three taskbrokers share it. It is missing, has too few partitions, or rejects tasks."""
+    findings = rules_kafka.evaluate_task_topic("tasks", facts, 3)
+
+    assert worst(findings) is level
+    assert words in texts_of(findings, level)
+
+
+@pytest.mark.parametrize(
     ("records", "levels"),
     [
         ([], []),

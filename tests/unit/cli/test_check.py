@@ -66,6 +66,23 @@ def test_new_installation_without_its_topics(workspace: Workspace, capsys: pytes
 
 
 @pytest.mark.servers
+def test_topics_of_the_task_platform(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """One does not exist, one has fewer partitions than taskbrokers."""
+    narrow, missing = f"{workspace.prefix}-narrow", f"{workspace.prefix}-missing"
+    workspace.create_topic(message_timestamp_type="LogAppendTime")
+    workspace.create_topic(narrow)
+    workspace.settings["namespaces"] = {"ingest": {"topic": narrow}, "billing": {"topic": missing}}
+    workspace.settings["taskbroker"] = {"replicas": {narrow: 3}}
+
+    code, findings = check(workspace, capsys)
+
+    assert code == 1
+    assert problems(findings) == [f"task topic {missing}", f"task topic {narrow}"]
+    assert "does not list it" in about(findings, f"task topic {missing}", "problem")
+    assert "2 partitions, which 3 taskbrokers can't share evenly" in about(findings, f"task topic {narrow}", "problem")
+
+
+@pytest.mark.servers
 def test_create_time_topic_with_records_out_of_order(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The records determine the recommended max_out_of_orderness; check writes none."""
     workspace.create_topic(partitions=1, message_timestamp_type="CreateTime", message_timestamp_after_max_ms="3600000")
