@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import MAX_REASON_LENGTH
-from clocksvc.interfaces.report_encoding import MAX_TIMESTAMP_MS
+from clocksvc.interfaces.progress import MAX_LATE_RECORDS
+from clocksvc.interfaces.report_encoding import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
 Topic = Annotated[str, Field(min_length=1, max_length=249, examples=["ingest-checkins"])]
@@ -199,18 +200,19 @@ class _Strict(BaseModel):
 
 
 class ReportItem(_Strict):
-    """The highest record timestamp processed in one partition; -1 if the record had no timestamp."""
+    """The highest record timestamp processed in one partition, in milliseconds; -1 if the record had no timestamp."""
 
     topic: Topic
     partition: Number
-    timestamp_ms: int = Field(ge=-1, le=MAX_TIMESTAMP_MS, examples=[1795334400123])
+    timestamp_ms: int = Field(ge=MIN_TIMESTAMP_MS, le=MAX_TIMESTAMP_MS, examples=[1795334400123])
 
 
 class RejectedItem(ReportItem):
     """A timestamp that the reporter itself rejected. The service only counts and shows it."""
 
     outcome: Annotated[
-        Literal["too_far_ahead", "no_timestamp", "foreign_group", "foreign_topic"], Field(examples=["too_far_ahead"])
+        Literal["too_far_ahead", "no_timestamp", "not_milliseconds", "foreign_group", "foreign_topic"],
+        Field(examples=["too_far_ahead"]),
     ]
 
 
@@ -223,7 +225,7 @@ class ReportRequest(_Strict):
     late_records: int = Field(
         default=0,
         ge=0,
-        le=2**53 - 1,
+        le=MAX_LATE_RECORDS,
         description="The number of late records since the last report. A record is late if its timestamp is before a "
         "tick that was already published.",
     )

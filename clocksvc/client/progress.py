@@ -4,6 +4,7 @@ All values are raw record timestamps in milliseconds since the epoch; -1 means n
 """
 
 from clocksvc.clock import boundary
+from clocksvc.clock.partition import SECONDS_BELOW_MS
 from clocksvc.interfaces.progress import ClockParameters
 
 NONE = -1
@@ -24,7 +25,7 @@ class Progress:
         accepted_ms: the timestamp that the store accepted last.
         boundary_ms: a record at or after this crosses a boundary of the clock, so a report is due.
         fast_path_limit_ms: a record at or after this needs the slow path; never above `boundary_ms`.
-        late_below_ms: a record below this is before the last tick, or has no timestamp.
+        late_below_ms: a record below this is before the last tick, has no timestamp, or has no milliseconds.
         timestamp_type: the timestamp type of the newest message; a message with another type needs the slow path.
         create_time: True if a message with CreateTime was seen, and no report that states it was accepted since.
         paused_until: no report of this partition is due before this monotonic time.
@@ -73,10 +74,14 @@ class Progress:
         self.timestamp_type = timestamp_type
         self.create_time = self.create_time or timestamp_type == CREATE_TIME
 
+    def set_last_tick(self, last_tick_ms: int) -> None:
+        """Set `late_below_ms`. `last_tick_ms` is 0 before the first tick."""
+        self.late_below_ms = max(last_tick_ms, SECONDS_BELOW_MS)
+
     def recompute_thresholds(self, parameters: ClockParameters | None, last_tick_ms: int, now_ms: int) -> None:
         """Compute which timestamps need the slow path. `last_tick_ms` is 0 before the first tick."""
         self.boundary_ms = NEVER if parameters is None else _next_boundary(self.timestamp_ms, parameters)
-        self.late_below_ms = last_tick_ms
+        self.set_last_tick(last_tick_ms)
         if self.high_ms < self.late_below_ms:
             # Any record may be late until this partition has caught up with the last tick.
             self.fast_path_limit_ms = 0

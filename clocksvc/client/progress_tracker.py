@@ -14,9 +14,16 @@ from typing import NamedTuple, SupportsIndex
 from clocksvc.client.due_times import NEVER, NOW, DueTimes
 from clocksvc.client.observed_topic import ObservedTopic
 from clocksvc.client.progress import NONE, Progress, max_future_ms
-from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
+from clocksvc.clock.partition import (
+    REJECTIONS,
+    Outcome,
+    Partition,
+    PartitionTimestamp,
+    describe_rejection,
+    rejection_reason,
+)
 from clocksvc.errors import InvalidValue, ReporterMisuse
-from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import MAX_LATE_RECORDS, ClockParameters, Report, ReportAnswer
 from clocksvc.interfaces.time import Time
 
 logger = logging.getLogger("clocksvc.reporter")
@@ -81,7 +88,7 @@ class ProgressTracker:
         self._clock, self._group = clock, group
         self._topic = ObservedTopic(clock, group, topic)
         self._time = time
-        self._logged_rejections: set[int] = set()
+        self._logged_rejections: set[tuple[int, Outcome]] = set()
         self._lock = threading.Lock()
 
     # -- called by the consumer's threads -----------------------------------------------------------------------------
@@ -113,7 +120,7 @@ class ProgressTracker:
                 return True
             if timestamp_type is not None:
                 progress.set_timestamp_type(timestamp_type)
-            if timestamp_ms < progress.late_below_ms:
+            if timestamp_ms < self._last_tick_ms:
                 self._late_records += 1
             crossed = timestamp_ms >= progress.boundary_ms
             progress.add(timestamp_ms, self.parameters, now_ms)
@@ -153,7 +160,7 @@ class ProgressTracker:
                 if self._topic.name is None or self._topic.name == topic:
                     self.progress.pop(number, None)
                     self._due.discard(number)
-                    self._logged_rejections.discard(number)
+                    self._logged_rejections -= {(number, outcome) for outcome in REJECTIONS}
 
     # -- called by the sending thread ---------------------------------------------------------------------------------
 
@@ -234,7 +241,8 @@ class ProgressTracker:
                 for partition, timestamp_ms, outcome in rejected
             )
             create_time = (topic,) if any(item.create_time for item in items) else ()
-            return Report(self._group, tuple(timestamps), tuple(rejections), self._late_records, create_time)
+            late_records = min(self._late_records, MAX_LATE_RECORDS)
+            return Report(self._group, tuple(timestamps), tuple(rejections), late_records, create_time)
 
     def apply_answer(self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer) -> None:
         """Apply the store's answer to a report of these items."""
@@ -277,7 +285,7 @@ class ProgressTracker:
         if not 0 <= number <= MAX_PARTITION:
             raise InvalidValue("partition", partition, f"wanted a partition's number, 0 to {MAX_PARTITION}")
         progress = self.progress[number] = Progress()
-        progress.late_below_ms = self._last_tick_ms
+        progress.set_last_tick(self._last_tick_ms)
         return progress
 
     def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
@@ -294,11 +302,13 @@ class ProgressTracker:
             yield PartitionTimestamp(partition, timestamp_ms), Outcome.FOREIGN_TOPIC
 
     def _log_rejection(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        if partition not in self._logged_rejections:
-            self._logged_rejections.add(partition)
+        if (partition, outcome) not in self._logged_rejections:
+            self._logged_rejections.add((partition, outcome))
             where = {"clock": self._clock, "topic": self._topic.name, "partition": partition}
             logger.warning(
-                "timestamp rejected", extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value}
+                "timestamp rejected: %s:%d %s",
+                *(self._topic.name or "?", partition, describe_rejection(timestamp_ms, outcome)),
+                extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value},
             )
 
     def _recheck(self, partition: int, progress: Progress, parameters: ClockParameters, now_ms: int) -> None:

@@ -4,14 +4,14 @@ Each reason is a small rule over the leader's inputs. The rules are evaluated in
 overrides and conflicts, then conditions that make the minimum meaningless, then partitions that are behind.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from clocksvc.clock import boundary
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
@@ -45,6 +45,22 @@ _NOT_REPORTED = (
     "not every partition has been reported: start the consumers of the topics. A partition without records needs "
     "heartbeats: run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round"
 )
+
+
+_REJECTED: Mapping[str, str] = {
+    Outcome.TOO_FAR_AHEAD: "the timestamps are further ahead than max_future: check the clocks of the producers and of "
+    "the store",
+    Outcome.NO_TIMESTAMP: "the records have no timestamp: producers must set one",
+    Outcome.NOT_MILLISECONDS: "the timestamps look like seconds or microseconds: report milliseconds since the epoch",
+    Outcome.FOREIGN_TOPIC: "the reporter does not know its topic: create one reporter for each topic of the clock",
+}
+"""What is wrong, and what to do, by the outcome of rejected reports."""
+
+
+def describe_rejected_reports(outcomes: Sequence[str]) -> str:
+    """Return the detail of a hold for partitions whose newest reports were rejected with these outcomes."""
+    causes = [f"{outcome} ({_REJECTED[outcome]})" if outcome in _REJECTED else outcome for outcome in outcomes]
+    return f"the newest reports of these partitions were rejected: {'; '.join(causes)}"
 
 
 @dataclass(frozen=True, slots=True)

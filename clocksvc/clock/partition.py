@@ -5,10 +5,17 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import InvalidValue
 
 MAX_NAMED = 5
 """How many items of a list a message names."""
+
+SECONDS_BELOW_MS = 10**11
+"""Timestamps above 0 and below this look like seconds. As milliseconds, they would be before March 1973."""
+MICROSECONDS_FROM_MS = 10**14
+"""Timestamps from this on look like microseconds. As milliseconds, they would be after the year 5138."""
+_NANOSECONDS_FROM_MS = 10**17
 
 _TEXT = re.compile(r"(.+):(0|[1-9][0-9]*)")
 
@@ -43,11 +50,20 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     TOO_FAR_AHEAD = "too_far_ahead"
     NO_TIMESTAMP = "no_timestamp"
+    NOT_MILLISECONDS = "not_milliseconds"
     FOREIGN_GROUP = "foreign_group"
     FOREIGN_TOPIC = "foreign_topic"
 
 
-REJECTIONS = frozenset({Outcome.TOO_FAR_AHEAD, Outcome.NO_TIMESTAMP, Outcome.FOREIGN_GROUP, Outcome.FOREIGN_TOPIC})
+REJECTIONS = frozenset(
+    {
+        Outcome.TOO_FAR_AHEAD,
+        Outcome.NO_TIMESTAMP,
+        Outcome.NOT_MILLISECONDS,
+        Outcome.FOREIGN_GROUP,
+        Outcome.FOREIGN_TOPIC,
+    }
+)
 
 
 class PartitionTimestamp(NamedTuple):
@@ -65,9 +81,29 @@ def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outc
     """
     if timestamp_ms < 0:
         return Outcome.NO_TIMESTAMP
+    if 0 < timestamp_ms < SECONDS_BELOW_MS or timestamp_ms >= MICROSECONDS_FROM_MS:
+        return Outcome.NOT_MILLISECONDS
     if timestamp_ms > now_ms + max_future_ms:
         return Outcome.TOO_FAR_AHEAD
     return None
+
+
+def describe_rejection(timestamp_ms: int, outcome: Outcome) -> str:
+    """Return a text for a rejected timestamp, such as `is 1795348800, looks like seconds, wanted milliseconds`."""
+    text = f"is {timestamp_ms}"
+    if outcome is Outcome.NO_TIMESTAMP:
+        return f"{text}, the record has no timestamp"
+    if outcome is Outcome.NOT_MILLISECONDS:
+        return f"{text}, looks like {_unit(timestamp_ms)}, wanted milliseconds"
+    if outcome is Outcome.TOO_FAR_AHEAD:
+        return f"{text} ({to_rfc3339(timestamp_ms)}), further ahead of the present time than max_future"
+    return f"{text}, {outcome}"
+
+
+def _unit(timestamp_ms: int) -> str:
+    if timestamp_ms < SECONDS_BELOW_MS:
+        return "seconds"
+    return "microseconds" if timestamp_ms < _NANOSECONDS_FROM_MS else "nanoseconds"
 
 
 def name_first(items: Sequence[object], separator: str = ", ") -> str:

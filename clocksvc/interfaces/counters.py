@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+MAX_COUNT = 2**53 - 1
+"""The largest value of a counter. Every JSON parser reads it exactly. A counter that reaches it stays there."""
+
 
 class TaskCounterKey(NamedTuple):
     """The labels of a task counter. `queue` is a queue or a topic; "" if it is not known in advance."""

@@ -18,6 +18,11 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 
 FORMAT = 2
 """The store's format. A reporter with format N works with a service whose format is N-1, N or N+1."""
+SILENT_MS = 30_000
+"""Consumers repeat the reports of all their partitions every 10 s. If a partition was not reported for this time, no
+consumer of the clock's group may have it."""
+MAX_LATE_RECORDS = 10**9
+"""The largest number of late records in one report. The rest is sent with the next reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Report:
         timestamps: the highest raw timestamp of each partition.
         rejected: timestamps that the reporter itself rejected, with their outcomes. The store only counts and shows
             them.
-        late_records: the number of late records since the last report. A late record is older than the last tick.
+        late_records: the number of late records since the last report, at most MAX_LATE_RECORDS; a store counts no
+            more of them. A late record is older than the last tick.
         create_time_topics: topics of which the consumer has processed records with the timestamp type CreateTime since
             the last report.
     """
@@ -148,9 +154,10 @@ class ReportSink(Protocol):
         """Store the highest timestamp of each partition, and notify the leader when the minimum crosses a boundary.
 
         Only partitions on the roster count; the outcome of other partitions is `foreign_topic` if their topic is not
-        one of the clock's, otherwise `unknown`. A timestamp below zero, or too far ahead of the store's own clock, is
-        rejected and not stored. Other partitions in the report are not affected. A report of another group is rejected
-        completely. A repeated report changes only counters.
+        one of the clock's, otherwise `unknown`. A timestamp below zero, in another unit than milliseconds, or too far
+        ahead of the store's own clock, is rejected and not stored. Other partitions in the report are not affected. A
+        report of another group is rejected completely. It is shown only for partitions that the clock's own group has
+        not reported for SILENT_MS. A repeated report changes only counters.
 
         Raises:
             StoreMismatch: this reporter can't write the store's format.

@@ -7,8 +7,8 @@ from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 
-MAX_TIMESTAMP_MS = 2**53 - 1
-"""The largest timestamp in a request. Every JSON parser reads it exactly."""
+MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS = -(2**63), 2**63 - 1
+"""The limits of a timestamp in a request: those of a record's timestamp in Kafka. Also a wrong one gets an outcome."""
 
 
 def report_to_wire(report: Report) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def answer_from_wire(wire: Mapping[str, Any]) -> ReportAnswer:
 
 
 def _bounded(rejected: PartitionTimestamp) -> PartitionTimestamp:
-    # A record's timestamp can be any 64-bit number. The service rejects the complete request if one is out of range.
-    return rejected._replace(timestamp_ms=max(-1, min(rejected.timestamp_ms, MAX_TIMESTAMP_MS)))
+    # `observe` accepts any integer. The service rejects the complete request if one is out of range.
+    return rejected._replace(timestamp_ms=max(MIN_TIMESTAMP_MS, min(rejected.timestamp_ms, MAX_TIMESTAMP_MS)))
 
 
 def _timestamp_to_wire(timestamp: PartitionTimestamp) -> dict[str, Any]:

@@ -5,20 +5,17 @@ from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import due_boundaries
-from clocksvc.clock.holds import Hold, HoldInputs, Reason
+from clocksvc.clock.holds import Hold, HoldInputs, Reason, describe_rejected_reports
 from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
 from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
-from clocksvc.interfaces.progress import ForeignReports, PartitionClock
+from clocksvc.interfaces.progress import SILENT_MS, ForeignReports, PartitionClock
 from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS
 from clocksvc.leader.term import ClockTerm
 
 IDLE_S = 1.0
 """A leader does a round at least this often."""
 NAMED_PARTITIONS = 100
-SILENT_MS = 30_000
-"""Consumers repeat the reports of all their partitions every 10 s. If a partition was not reported for 30 s, the text
-of the hold asks whether any consumer has this partition."""
 _REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.REPORTS_REJECTED)
 
 
@@ -135,8 +132,7 @@ def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
     if not lagging or any(line.rejected is None for line in lagging):
         detail = hold.detail + describe_silent_partitions(lagging, inputs.store_now_ms)
         return Hold(hold.reason, named, detail + foreign)
-    outcomes = ", ".join(sorted({str(line.rejected) for line in lagging}))
-    detail = f"the newest reports on these partitions were rejected: {outcomes}"
+    detail = describe_rejected_reports(sorted({str(line.rejected) for line in lagging}))
     return Hold(Reason.REPORTS_REJECTED, named, detail + foreign)
 
 

@@ -14,9 +14,10 @@ from clocksvc.clock.request import Request, RequestResult
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, StoreMismatch
-from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.counters import MAX_COUNT, Counters, TaskCounterKey
 from clocksvc.interfaces.progress import (
     FORMAT,
+    MAX_LATE_RECORDS,
     ClockParameters,
     ForeignReports,
     PartitionClock,
@@ -76,7 +77,7 @@ class MemoryStore:
         for reported, outcome in report.rejected:
             clock.note_rejection(reported.partition, outcome, parameters, now_ms)
             clock.reports[outcome.value] += 1
-        clock.late_records += report.late_records
+        clock.late_records = min(MAX_COUNT, clock.late_records + max(0, min(report.late_records, MAX_LATE_RECORDS)))
         if report.create_time_topics:
             self._note_create_time(clock, now_ms)
         if Outcome.UNKNOWN in outcomes:

@@ -12,7 +12,7 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.leases import ProgressReading
-from clocksvc.interfaces.progress import ClockParameters, ForeignReports, PartitionClock, StoreIdentity
+from clocksvc.interfaces.progress import SILENT_MS, ClockParameters, ForeignReports, PartitionClock, StoreIdentity
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
 from clocksvc.interfaces.tick_stream import StreamBounds
 
@@ -180,10 +180,14 @@ class StoredClock:
             self._is_foreign(partition, parameters, now_ms)
 
     def reject_group(self, group: str, partitions: Iterable[Partition], now_ms: int) -> None:
-        """Record that a report of another group was rejected."""
+        """Record that a report of another group was rejected. It is shown only where the own group does not report.
+
+        Otherwise it would replace the result of the own group's reports again and again.
+        """
         self.foreign = replace(self.foreign, group=_printable(group), group_ms=now_ms)
         for partition in partitions:
-            if partition in self.clocks:
+            reported_ms = self.reported.get(partition)
+            if partition in self.clocks and (reported_ms is None or now_ms - reported_ms > SILENT_MS):
                 self.rejected[partition] = Outcome.FOREIGN_GROUP
 
     def _is_foreign(self, partition: Partition, parameters: ClockParameters, now_ms: int) -> bool:

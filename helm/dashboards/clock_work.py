@@ -49,6 +49,7 @@ def _reports() -> timeseries.Panel:
 def _refused() -> timeseries.Panel:
     description = (
         "Timestamps that were rejected. too_far_ahead: a producer's clock is fast. no_timestamp: a producer sets none. "
+        "not_milliseconds: a number in seconds or microseconds. "
         "foreign_group: another consumer group reports to this clock. foreign_topic: one reports a topic that "
         f"the clock does not have, or gives no topic although the clock has several. {_LEADER_ONLY}"
     )

@@ -42,7 +42,9 @@ TICKS = f"60 * sum by (clock) (rate({of('clocksvc_ticks_total')}[{WINDOW}]))"
 PARTITIONS = f"max by (clock, state) ({of('clocksvc_partitions')})"
 HEARTBEAT_AGE = f"time() - max by (clock) ({of('clocksvc_heartbeat_last_success_timestamp_seconds')})"
 LATE = of("clocksvc_late_records_total")
-REFUSED = of("clocksvc_reports_total", 'outcome=~"too_far_ahead|no_timestamp|foreign_group|foreign_topic"')
+REFUSED = of(
+    "clocksvc_reports_total", 'outcome=~"too_far_ahead|no_timestamp|not_milliseconds|foreign_group|foreign_topic"'
+)
 STREAMS = f"sum by (clock) ({of('clocksvc_streams')})"
 REPLICAS = 'count by (version) (clocksvc_build_info{job=~"$job"})'
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from redis import Redis, RedisCluster
 
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.notices import NoticeReader
@@ -51,6 +52,14 @@ class StoreImplementation:
         """Lose the notices of a log. Their numbers begin again."""
         raise NotImplementedError
 
+    def set_late_records(self, count: int) -> None:
+        """Set the clock's counter of late records."""
+        raise NotImplementedError
+
+    def set_reported(self, partition: Partition, at_ms: int) -> None:
+        """Set when a partition of the clock was last reported."""
+        raise NotImplementedError
+
 
 class MemoryStoreImplementation(StoreImplementation):
     """The in-memory implementation."""
@@ -72,6 +81,12 @@ class MemoryStoreImplementation(StoreImplementation):
         stored = self.memory.content.log(log)
         stored.notices.clear()
         stored.last_notice = 0
+
+    def set_late_records(self, count: int) -> None:
+        self.memory.content.clock(CLOCK).late_records = count
+
+    def set_reported(self, partition: Partition, at_ms: int) -> None:
+        self.memory.content.clock(CLOCK).reported[partition] = at_ms
 
 
 class RedisStoreImplementation(StoreImplementation):
@@ -96,6 +111,12 @@ class RedisStoreImplementation(StoreImplementation):
 
     def drop_notices(self, log: int) -> None:
         self.raw.delete(log_key(self.prefix, log, "notices"))
+
+    def set_late_records(self, count: int) -> None:
+        self.raw.hset(self.key("counters"), "late_records", count)
+
+    def set_reported(self, partition: Partition, at_ms: int) -> None:
+        self.raw.hset(self.key("reported"), str(partition), at_ms)
 
     def key(self, name: str) -> str:
         """A key of the clock."""

@@ -4,11 +4,12 @@ import threading
 
 import pytest
 
-from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, rejection_reason
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.errors import StoreMismatch
+from clocksvc.interfaces.counters import MAX_COUNT
 from clocksvc.interfaces.leases import Leases
-from clocksvc.interfaces.progress import FORMAT, ForeignReports, Report, StoreIdentity
+from clocksvc.interfaces.progress import FORMAT, MAX_LATE_RECORDS, SILENT_MS, ForeignReports, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
 from tests.interfaces.store_examples import (
     BASE,
@@ -29,6 +30,7 @@ from tests.interfaces.store_examples import (
     send,
     tick,
 )
+from tests.interfaces.store_implementations import StoreImplementation
 from tests.waiting import eventually
 
 ACCEPTED, UNCHANGED, UNKNOWN = Outcome.ACCEPTED, Outcome.UNCHANGED, Outcome.UNKNOWN
@@ -96,6 +98,42 @@ def test_nothing_unknown_was_seen(store: Store, leases: Leases) -> None:
     assert progress(leases).unknown_seen_ms == 0
 
 
+EDGES_MS = (0, 1, 10**11 - 1, 10**11, BASE // 1000, BASE, BASE * 1000, 10**14 - 1, 10**14, BASE * 10**6, 2**63 - 1)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_number_in_another_unit_is_rejected(store: Store, leases: Leases, known: bool) -> None:
+    """Every store decides as the one rule in `clock/partition.py`, on a fresh partition and on one with a timestamp."""
+    partitions = [Partition("orders", number) for number in range(2 * len(EDGES_MS))]
+    numbers = [sign * edge for edge in EDGES_MS for sign in (1, -1)]
+    lead(store, leases, Roster({"orders": TopicMetadata("id-o", len(partitions))}))
+    if known:
+        send(store, *((partition, BASE) for partition in partitions))
+
+    outcomes = send(store, *zip(partitions, numbers, strict=True))
+
+    expected = [rejection_reason(number, store.now_ms(), BOUNDS.max_future_ms) for number in numbers]
+    valid = [UNCHANGED if known and number <= BASE else ACCEPTED for number in numbers]
+    assert list(outcomes) == [one or good for one, good in zip(expected, valid, strict=True)]
+    assert [line(store, one).rejected for one in partitions] == expected
+    assert expected.count(Outcome.NOT_MILLISECONDS) == 7
+
+
+def test_late_records_stay_at_the_maximum(implementation: StoreImplementation) -> None:
+    """A report has at most 10^9 of them, and their counter never fails: later reports are answered."""
+    store = implementation.store
+    lead(store, implementation.leases)
+    store.report(Report(GROUP, (), late_records=2**53 - 1))
+    assert store.counters().late_records == MAX_LATE_RECORDS
+
+    implementation.set_late_records(MAX_COUNT - 1)
+    for late_records in (7, 2**53 - 1, -7):
+        store.report(Report(GROUP, (PartitionTimestamp(ORDERS_0, BASE),), late_records=late_records))
+
+    assert store.counters().late_records == MAX_COUNT
+    assert raw(store, ORDERS_0) == BASE
+
+
 @pytest.mark.parametrize("bad", ["negative", "ahead"])
 def test_refused_number_is_forgotten(store: Store, bad: str, leases: Leases) -> None:
     """A bad timestamp is rejected for its partition alone, shown, and gone with the next good one."""
@@ -141,7 +179,7 @@ def test_a_little_ahead_is_accepted(store: Store, leases: Leases) -> None:
 
 
 def test_another_groups_report_is_refused_whole(store: Store, leases: Leases) -> None:
-    """Only its outcomes are counted. It does not notify the leader, and is shown as rejected."""
+    """Only its outcomes are counted. It does not notify the leader, and is not shown beside the own group's reports."""
     lead(store, leases)
     send(store, (ORDERS_0, BASE))
     leases.wait_for_notification(0)
@@ -150,7 +188,7 @@ def test_another_groups_report_is_refused_whole(store: Store, leases: Leases) ->
 
     assert store.report(report).outcomes == (FOREIGN_GROUP, FOREIGN_GROUP)
     assert raw(store, ORDERS_0) == BASE
-    assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (FOREIGN_GROUP, None)
+    assert (line(store, ORDERS_0).rejected, line(store, ORDERS_1).rejected) == (None, None)
     assert store.counters().reports == {"accepted": 1, "foreign_group": 2}
     assert store.counters().late_records == 0
     assert not leases.wait_for_notification(0)
@@ -203,6 +241,25 @@ def test_a_report_without_timestamps_is_not_of_another_group(store: Store, lease
     answer(store, group="canary")
 
     assert store.foreign_reports() == ForeignReports()
+
+
+def test_another_groups_reports_are_shown_where_the_own_group_is_silent(implementation: StoreImplementation) -> None:
+    """A partition that was never reported, or not for 30 s. Otherwise the hold's reason changes with each report."""
+    store = implementation.store
+    lead(store, implementation.leases)
+    send(store, (ORDERS_0, BASE), (ORDERS_1, BASE))
+    everything = ((ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
+
+    def shown() -> list[Outcome | None]:
+        send(store, *everything, group="canary")
+        return [line(store, partition).rejected for partition, _ in everything]
+
+    assert shown() == [None, None, FOREIGN_GROUP]
+    implementation.set_reported(ORDERS_0, store.now_ms() - SILENT_MS + 5_000)
+    implementation.set_reported(ORDERS_1, store.now_ms() - SILENT_MS - 1)
+    assert shown() == [None, FOREIGN_GROUP, FOREIGN_GROUP]
+    send(store, (ORDERS_1, BASE))
+    assert shown() == [None, None, FOREIGN_GROUP]
 
 
 def test_without_bounds_all_is_unknown(store: Store, leases: Leases) -> None:

@@ -17,6 +17,9 @@
 
 local CHUNK = 1000
 local LONGEST_NAME = 255
+-- The same limits as in clock/partition.py, interfaces/progress.py and interfaces/counters.py.
+local SECONDS_BELOW_MS, MICROSECONDS_FROM_MS = 1e11, 1e14
+local SILENT_MS, MAX_LATE_RECORDS, MAX_COUNT = 30000, 1e9, 2^53 - 1
 local state = redis.call(
   'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
   'boundary_crossed_at_ms', 'recreated', 'create_time_seen_ms', 'roster_group')
@@ -73,6 +76,8 @@ local function outcome_of(member, known, timestamp)
     return of_foreign_topic(member) and 'foreign_topic' or 'unknown'
   elseif timestamp < 0 then
     return 'no_timestamp'
+  elseif timestamp > 0 and timestamp < SECONDS_BELOW_MS or timestamp >= MICROSECONDS_FROM_MS then
+    return 'not_milliseconds'
   elseif timestamp > latest_ms then
     return 'too_far_ahead'
   elseif known == '-inf' and outdated(member, timestamp) or known ~= '-inf' and timestamp <= tonumber(known) then
@@ -86,14 +91,14 @@ local function printable(name)
   return (string.gsub(string.sub(name, 1, LONGEST_NAME), '[^\32-\126]', '?'))
 end
 
--- Returns the scores of the members ARGV[from], ARGV[from + 2], … in roster, and their scores in excluded.
+-- Returns the scores of the members ARGV[from], ARGV[from + 2], … in roster, their scores in excluded, and the members.
 local function scores(from, upto)
   local members = {}
   for i = from, upto, 2 do
     members[#members + 1] = ARGV[i]
   end
   local required = redis.call('ZMSCORE', KEYS[2], unpack(members))
-  return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}
+  return required, has_excluded and redis.call('ZMSCORE', KEYS[3], unpack(members)) or {}, members
 end
 
 -- Store new rejections, and remove old rejections of accepted partitions. `rejections`: member to outcome, or to false
@@ -117,8 +122,15 @@ local function note_rejections(rejections)
   end
 end
 
+-- Returns true if the clock's own group has not reported a partition for a while. Only then, a rejected report of
+-- another group is shown. Otherwise it would replace the result of the own group's reports again and again.
+local function is_silent(reported_ms)
+  return not reported_ms or now_ms - reported_ms > SILENT_MS
+end
+
 local function receive(from, upto)
-  local required, spared = scores(from, upto)
+  local required, spared, members = scores(from, upto)
+  local own = foreign and redis.call('HMGET', KEYS[4], unpack(members))
   local raised, raised_spared, reported, rejections, best = {}, {}, {}, {}, {}
   for i = from, upto, 2 do
     local member, timestamp, at = ARGV[i], ARGV[i + 1], (i - from) / 2 + 1
@@ -130,7 +142,7 @@ local function receive(from, upto)
       rejections[member] = false
       reported[#reported + 1] = member
       reported[#reported + 1] = now_ms
-    elseif known then
+    elseif known and (not foreign or is_silent(own[at])) then
       rejections[member] = outcome
     end
     if outcome == 'accepted' then
@@ -174,7 +186,7 @@ for from = 6, readings_end, 2 * CHUNK do
 end
 local late = 0
 if not foreign then
-  late = tonumber(ARGV[3])
+  late = math.max(0, math.min(tonumber(ARGV[3]) or 0, MAX_LATE_RECORDS))
   for from = readings_end + 1, #ARGV, 2 * CHUNK do
     receive_rejections(from, math.min(from + 2 * CHUNK - 1, #ARGV))
   end
@@ -184,7 +196,9 @@ for outcome, number in pairs(counts) do
   redis.call('HINCRBY', KEYS[8], 'reports:' .. outcome, number)
 end
 if late > 0 then
-  redis.call('HINCRBY', KEYS[8], 'late_records', late)
+  -- HINCRBY would fail at its maximum, and with it every later report of late records.
+  local counted = tonumber(redis.call('HGET', KEYS[8], 'late_records') or '') or 0
+  redis.call('HSET', KEYS[8], 'late_records', string.format('%.0f', math.min(counted + late, MAX_COUNT)))
 end
 if counts['foreign_group'] then
   redis.call('HSET', KEYS[1], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))

@@ -73,7 +73,7 @@ INVALID_REQUESTS = {
     "a scalar": posted(b"7"),
     "a partition of text": posted(one(partition="0")),
     "a fraction of a millisecond": posted(one(timestamp_ms=1.5)),
-    "a timestamp beyond 2^53": posted(one(timestamp_ms=2**53)),
+    "a timestamp beyond 64 bits": posted(one(timestamp_ms=2**63)),
     "a topic that is too long": posted(one(topic="t" * 250)),
     "too many reports": posted(json.dumps({"group": "g", "reports": [{}] * 20_000}).encode()),
     "a form": posted(b"group=g", "Content-Type: application/x-www-form-urlencoded"),

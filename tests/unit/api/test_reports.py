@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from clocksvc.clock.partition import REJECTIONS
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.report_encoding import report_to_wire
+from clocksvc.memory import store
 from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
@@ -61,6 +62,35 @@ def test_a_report_to_the_letter(clock_fixture: ClockFixture, client: TestClient)
         "bounds": BOUNDS,
     }
     assert clock_fixture.store.partitions(None, 1)[0].raw_ms == NOON * 1000
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "outcome"),
+    [
+        (NOON, "not_milliseconds"),
+        (NOON * 10**6, "not_milliseconds"),
+        (NOON * 10**9, "not_milliseconds"),
+        (-(2**63), "no_timestamp"),
+        (2**63 - 1, "not_milliseconds"),
+    ],
+)
+def test_another_unit_gets_an_outcome(client: TestClient, timestamp_ms: int, outcome: str) -> None:
+    """On a fresh clock and on one with reports, and the other items of the report count."""
+    for expected in ("accepted", "unchanged"):
+        readings = [reading(0, timestamp_ms), reading(1, NOON * 1000)]
+        response = client.post(URL, json={"group": GROUP, "reports": readings})
+
+        assert [entry["outcome"] for entry in response.json()["reports"]] == [outcome, expected]
+
+
+def test_many_late_records_do_not_end_the_reports(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The counter stays at its maximum, and honest reports are answered."""
+    clock_fixture.store.report(Report(GROUP, ()))
+    with patch.object(store, "MAX_COUNT", 2 * 10**9):
+        for _ in range(4):
+            assert client.post(URL, json={"group": GROUP, "reports": [], "late_records": 10**9}).status_code == 200
+
+    assert clock_fixture.store.counters().late_records == 2 * 10**9
 
 
 def test_another_groups_report_counts_for_nothing(clock_fixture: ClockFixture, client: TestClient) -> None:
@@ -133,12 +163,13 @@ def test_the_clock_in_the_answer_is_never_below_what_was_shown(clock_fixture: Cl
         ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": "1"}]}, "reports.0.timestamp_ms"),
         ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": 1.5}]}, "reports.0.timestamp_ms"),
         ({"group": GROUP, "reports": [reading(0, 1) | {"timestamp_ms": True}]}, "reports.0.timestamp_ms"),
-        ({"group": GROUP, "reports": [reading(0, -2)]}, "reports.0.timestamp_ms"),
-        ({"group": GROUP, "reports": [reading(0, 2**53)]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, -(2**63) - 1)]}, "reports.0.timestamp_ms"),
+        ({"group": GROUP, "reports": [reading(0, 2**63)]}, "reports.0.timestamp_ms"),
         ({"group": GROUP, "reports": [reading(-1, 1)]}, "reports.0.partition"),
         ({"group": GROUP, "reports": [reading(2**31, 1)]}, "reports.0.partition"),
         ({"group": GROUP, "reports": [], "refusals": [reading(0, 1, outcome="accepted")]}, "refusals.0.outcome"),
         ({"group": GROUP, "reports": [], "late_records": -1}, "late_records"),
+        ({"group": GROUP, "reports": [], "late_records": 10**9 + 1}, "late_records"),
         ({"group": GROUP, "reports": [], "create_time_topics": TOPIC}, "create_time_topics"),
         ({"group": GROUP, "reports": [], "create_time_topics": [""]}, "create_time_topics.0"),
         ({"group": GROUP, "reports": [], "create_time_topics": [TOPIC] * 1_001}, "create_time_topics"),

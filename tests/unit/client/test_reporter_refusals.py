@@ -102,13 +102,63 @@ def test_a_record_without_timestamp_is_refused_for_its_partition_alone() -> None
 
 
 def test_refusals_are_logged_once_for_each_partition(caplog: pytest.LogCaptureFixture) -> None:
-    """One line for each partition, not for each record."""
+    """One line for each partition and cause, not for each record. It contains the number and what is wrong."""
     stepped = SteppedReporter()
     for _ in range(50):
         stepped.observe(-1)
         stepped.observe(NOW_MS + HALF_AN_HOUR_MS, partition=1)
+        stepped.observe(NOW_MS // 1000, partition=1)
 
-    assert [record.message for record in caplog.records] == ["timestamp rejected"] * 2
+    assert caplog.messages == [
+        "timestamp rejected: checkins:0 is -1, the record has no timestamp",
+        "timestamp rejected: checkins:1 is 1795350600000 (2026-11-22T12:30:00Z), further ahead of the present time "
+        "than max_future",
+        "timestamp rejected: checkins:1 is 1795348800, looks like seconds, wanted milliseconds",
+    ]
+
+
+@pytest.mark.parametrize("has_parameters", [True, False])
+@pytest.mark.parametrize("wrong_ms", [NOW_MS // 1000, NOW_MS * 1000, NOW_MS * 10**6])
+def test_another_unit_is_rejected_by_its_name(wrong_ms: int, has_parameters: bool) -> None:
+    """Also beside a good timestamp, which seconds are below. The number is forgotten: the next valid record counts."""
+    stepped = SteppedReporter(has_parameters=has_parameters)
+    stepped.observe(wrong_ms)
+    stepped.observe(NOW_MS - MINUTE_MS)
+    stepped.observe(wrong_ms + 1)
+    assert stepped.observe(NOW_MS) == [{0: NOW_MS}]
+
+    assert rejections(stepped.sink.reports + reports_within(stepped, 1.5))[-1:] == [
+        (0, wrong_ms + 1, Outcome.NOT_MILLISECONDS)
+    ]
+
+
+def test_seconds_are_no_late_records() -> None:
+    """They are rejected: only records of the right unit are late."""
+    stepped = SteppedReporter()
+    stepped.sink.last_tick_ms = NOW_MS
+    stepped.observe(NOW_MS)
+    stepped.pass_time(10)
+    stepped.sink.reports.clear()
+    stepped.reporter.observe(0, NOW_MS // 1000)
+    stepped.reporter.observe(0, NOW_MS - 1)
+    stepped.reporter.flush()
+
+    assert sum(report.late_records for report in stepped.sink.reports) == 1
+
+
+def test_more_late_records_than_a_report_may_have() -> None:
+    """The rest is sent with the next report."""
+    stepped = SteppedReporter()
+    stepped.sink.last_tick_ms = NOW_MS
+    stepped.observe(NOW_MS)
+    stepped.pass_time(10)
+    with patch("clocksvc.client.progress_tracker.MAX_LATE_RECORDS", 2):
+        for _ in range(3):
+            stepped.reporter.observe(0, NOW_MS - 1)
+        assert stepped.reporter.flush()
+        assert stepped.reporter.flush()
+
+    assert [report.late_records for report in stepped.sink.reports if report.late_records] == [2, 1]
 
 
 def test_a_timestamp_a_little_ahead_counts() -> None:

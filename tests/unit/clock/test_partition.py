@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.partition import REJECTIONS, Outcome, Partition, name_first, rejection_reason
+from clocksvc.clock.partition import (
+    REJECTIONS,
+    Outcome,
+    Partition,
+    describe_rejection,
+    name_first,
+    rejection_reason,
+)
 from clocksvc.errors import InvalidValue
 from tests.unit.clock.times import at
 
@@ -70,7 +77,14 @@ CASES = [
     Case("the epoch itself is a timestamp", 0, None),
     Case("a record as far ahead as max_future counts", at("12:01"), None),
     Case("a millisecond further must not run the world's clock forward", at("12:01:00.001"), Outcome.TOO_FAR_AHEAD),
-    Case("microseconds taken for milliseconds are far ahead", at("12:00") * 1000, Outcome.TOO_FAR_AHEAD),
+    Case("seconds taken for milliseconds", at("12:00") // 1000, Outcome.NOT_MILLISECONDS),
+    Case("the largest number that looks like seconds", 10**11 - 1, Outcome.NOT_MILLISECONDS),
+    Case("the smallest one that does not", 10**11, None),
+    Case("1 ms after the epoch is no record's timestamp", 1, Outcome.NOT_MILLISECONDS),
+    Case("the largest number that does not look like microseconds", 10**14 - 1, Outcome.TOO_FAR_AHEAD),
+    Case("the smallest one that does", 10**14, Outcome.NOT_MILLISECONDS),
+    Case("microseconds taken for milliseconds", at("12:00") * 1000, Outcome.NOT_MILLISECONDS),
+    Case("nanoseconds taken for milliseconds", at("12:00") * 1_000_000, Outcome.NOT_MILLISECONDS),
     Case("-1 is Kafka's word for none", -1, Outcome.NO_TIMESTAMP),
     Case("nothing below zero is a timestamp", -(10**15), Outcome.NO_TIMESTAMP),
 ]
@@ -90,8 +104,26 @@ def test_without_any_future_the_present_counts() -> None:
 
 def test_refusals_are_the_outcomes_of_what_is_forgotten() -> None:
     """A refused number is forgotten; an unknown partition's is kept and repeated."""
-    assert {"too_far_ahead", "no_timestamp", "foreign_group", "foreign_topic"} == REJECTIONS
+    assert {"too_far_ahead", "no_timestamp", "not_milliseconds", "foreign_group", "foreign_topic"} == REJECTIONS
     assert {outcome.value for outcome in Outcome} - REJECTIONS == {"accepted", "unchanged", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "text"),
+    [
+        (1_795_348_800, "is 1795348800, looks like seconds, wanted milliseconds"),
+        (1_795_348_800 * 10**6, "is 1795348800000000, looks like microseconds, wanted milliseconds"),
+        (1_795_348_800 * 10**9, "is 1795348800000000000, looks like nanoseconds, wanted milliseconds"),
+        (-1, "is -1, the record has no timestamp"),
+        (at("13:00"), f"is {at('13:00')} (2026-11-22T13:00:00Z), further ahead of the present time than max_future"),
+    ],
+)
+def test_a_rejection_in_words(timestamp_ms: int, text: str) -> None:
+    """The log names the number, and what is wrong with it."""
+    outcome = rejection_reason(timestamp_ms, at("12:00"), 60_000)
+
+    assert outcome is not None
+    assert describe_rejection(timestamp_ms, outcome) == text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A leader without any failures: first tick, skipped boundaries, batches, holds, new partitions."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -183,6 +184,22 @@ def test_rejected_reports_are_named() -> None:
     assert hold_of(clock) == (Reason.REPORTS_REJECTED, (Partition("events", 0),))
     clock.report(0, "2026-11-22T12:02:00Z")
     assert times(clock)[-1] == "2026-11-22T12:02:00Z"
+
+
+def test_seconds_are_named_as_the_cause_of_the_hold() -> None:
+    """On a fresh clock and on a running one: the hold says what is wrong and what to do. Ordinary reports end it."""
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
+    seconds = clock.time.now_ms() / 10**6
+
+    for last in ("2026-11-22T12:01:00Z", "2026-11-22T12:02:00Z"):
+        assert clock.report(0, seconds) is Outcome.NOT_MILLISECONDS
+        clock.time.advance(120)
+        clock.settle()
+        assert hold_of(clock) == (Reason.REPORTS_REJECTED, (Partition("events", 0),))
+        detail = json.loads(clock.store.snapshot().leader_status or "")["hold"]["detail"]
+        assert "not_milliseconds (the timestamps look like seconds or microseconds: report milliseconds" in detail
+        clock.report(0, last)
+        assert times(clock)[-1] == last
 
 
 def test_replicas_with_different_configurations_hold_the_clock() -> None:
