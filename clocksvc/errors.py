@@ -13,6 +13,7 @@ ClocksvcError
 ├── LeaseLost                 another process has the lease of the log
 ├── StoreMismatch             the store belongs to another Kafka cluster, or has another format
 ├── ChainBroken               a tick does not follow the last tick in the store
+├── DispatcherConflict        another app uses the same dispatcher
 ├── Fenced                    a newer writer has fenced this one
 ├── OutcomeUnknown            a commit was not acknowledged and may have taken effect
 ├── OffsetGap                 a transaction does not begin at the known end of the log
@@ -95,6 +96,10 @@ class StoreMismatch(ClocksvcError):
 
 class ChainBroken(ClocksvcError):
     """A tick does not follow the last tick in the store."""
+
+
+class DispatcherConflict(ClocksvcError):
+    """Another app uses the same dispatcher."""
 
 
 class Fenced(ClocksvcError):

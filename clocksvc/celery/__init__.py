@@ -10,10 +10,10 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from clocksvc.celery.command_line import exit_with_message
 from clocksvc.celery.heartbeat_schedule import EpochSchedule, HeartbeatScheduler
 from clocksvc.celery.on_tick import on_tick
 from clocksvc.celery.worker import add_health_file
-from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -46,15 +46,8 @@ def __getattr__(name: str) -> object:
 
 
 def _build() -> "Celery":
-    import click
-
     from clocksvc import settings
     from clocksvc.celery.application import build
 
-    try:
+    with exit_with_message():
         return build(settings.load(None, os.environ))
-    except SettingsError as error:
-        if click.get_current_context(silent=True) is None:
-            raise
-        # Celery's command line would print the traceback of any other exception.
-        raise SystemExit(f"clocksvc: {error}") from None

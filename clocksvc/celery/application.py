@@ -11,12 +11,12 @@ from celery import Celery, signals
 from celery.app.log import Logging
 from celery.beat import BeatLazyFunc
 
+from clocksvc.celery.command_line import exit_with_message
 from clocksvc.celery.heartbeat_schedule import EpochSchedule
 from clocksvc.celery.heartbeat_task import NAME, register
 from clocksvc.celery.tick_tasks import TickTasks
 from clocksvc.celery.worker import add_health_file
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
-from clocksvc.errors import SettingsError
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.log_format import JsonFormatter, TextFormatter
@@ -73,11 +73,8 @@ def _start_tick_tasks_with_beat(app: Celery, settings: Settings) -> None:
 
     def start(sender: Any, **_: Any) -> None:
         if sender.app is app:
-            try:
+            with exit_with_message():
                 tick_tasks = TickTasks(app, settings)
-            except SettingsError as error:
-                # SystemExit ends beat. Celery would only log any other exception and continue.
-                raise SystemExit(f"clocksvc: {error}") from None
             tick_tasks.start()
             sender.scheduler.on_close(tick_tasks.stop)
 

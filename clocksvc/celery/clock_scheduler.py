@@ -4,27 +4,32 @@ The entry for 02:00 is sent once everything before 02:00 has been processed. Thi
 `@on_tick` tasks into schedules; a `TaskDispatcher` decides what is due and keeps the checkpoint.
 """
 
+import logging
 import os
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from celery import Celery
+from celery import Celery, signals
 from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler
 
 from clocksvc import settings as configuration
+from clocksvc.celery.command_line import exit_with_message
 from clocksvc.celery.on_tick import ATTRIBUTE, TICK_PREFIX, OnTick
 from clocksvc.celery.recurrence import recurrence_of
 from clocksvc.celery.task_queue import Arguments, CeleryTaskQueue, TaskMessage, destination_of, tick_arguments
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.checkpoints import BEAT, TICK_TASKS
+from clocksvc.errors import InvalidValue, Unavailable, UnreadableRecord
+from clocksvc.interfaces.checkpoints import TICK_TASKS
 from clocksvc.interfaces.schedule import Schedule, parse_catch_up
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.jobs.dispatcher import TaskDispatcher
+from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
+
+logger = logging.getLogger("clocksvc.dispatcher")
 
 CLOCK = "clocksvc_clock"
 DISPATCHER = "clocksvc_dispatcher"
@@ -72,12 +77,14 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
     """A Celery beat scheduler that follows a clock.
 
     The configuration is read from `CLOCKSVC_CONFIG`. The app's setting `clocksvc_clock` is the name of the clock. It
-    can be omitted if only one clock is configured. If several apps have beats that follow the same clock, each app
-    needs a different name in its setting `clocksvc_dispatcher`.
+    can be omitted if only one clock is configured. The dispatcher's name is the app's name (`Celery("shop")`), or the
+    app's setting `clocksvc_dispatcher`. Apps whose beats follow the same clock must have different dispatcher names.
 
     Raises, when beat starts:
         SettingsError, InvalidValue: a field of the configuration, the clock or an entry is wrong. The error tells
         which.
+        DispatcherConflict: another app uses this dispatcher. It is also raised later by `tick`, if the other app starts
+        at the same time.
     """
 
     Entry = ClockEntry
@@ -87,10 +94,12 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
     def setup_schedule(self) -> None:
         """Read and check the entries. Called by Celery."""
         super().setup_schedule()
-        self._settings = configuration.load(None, os.environ)
-        self._spec, self._name = clock_of(self.app, self._settings), dispatcher_name(self.app)
-        entries = [entry.scheduled(self._spec.interval_ms) for entry in self.schedule.values()]
-        self._tasks = [*entries, *tasks_on_tick(self.app, self._settings, self._spec)]
+        with exit_with_message():
+            self._settings = configuration.load(None, os.environ)
+            self._spec, self._name = clock_of(self.app, self._settings), dispatcher_name(self.app)
+            entries = [entry.scheduled(self._spec.interval_ms) for entry in self.schedule.values()]
+            self._tasks = [*entries, *tasks_on_tick(self.app, self._settings, self._spec)]
+        signals.beat_init.connect(self._check_owner)
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send due tasks. Return the time until the next call, in seconds. Called by Celery."""
@@ -110,13 +119,29 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
         """A line for the banner of beat."""
         return "    . by the global clock"
 
+    def _check_owner(self, sender: Any, **_: Any) -> None:
+        """End beat before it joins the dispatcher's group, if another app uses the dispatcher."""
+        if sender.scheduler is not self:
+            return
+        names = frozenset(task.schedule.name for task in self._tasks)
+        owner = DispatcherOwner(self._spec.name, self._name, self._app_name, names)
+        with exit_with_message():
+            try:
+                bootstrap.check_dispatcher_owner(self._settings, owner, SystemTime())
+            except (Unavailable, UnreadableRecord) as error:  # the dispatcher checks it again
+                logger.warning("checkpoints can't be read: %s", error, extra={"clock": owner.clock})
+
+    @property
+    def _app_name(self) -> str:
+        return self.app.main or ""
+
     def _open(self, tasks: Sequence[ScheduledTask]) -> TaskDispatcher:
         messages = {task.schedule.name: task.message for task in tasks}
         routes, queue = self._settings.routes(), CeleryTaskQueue(self.app, messages)
         destinations = {name: destination_of(self.app, routes, message) for name, message in messages.items()}
         schedules = [task.schedule for task in tasks]
         return bootstrap.open_dispatcher(
-            self._settings, self._spec, self._name, schedules, queue, destinations, SystemTime()
+            self._settings, self._spec, self._name, schedules, queue, destinations, SystemTime(), self._app_name
         )
 
 
@@ -136,18 +161,21 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
 
 
 def dispatcher_name(app: Celery) -> str:
-    """Return the name of an app's dispatcher.
+    """Return the name of an app's dispatcher: its setting `clocksvc_dispatcher`, or else the app's own name.
 
     Raises:
-        InvalidValue: the name has characters that are not allowed, is too long, or is reserved.
+        InvalidValue: there is no name, or it has characters that are not allowed, is too long, or is reserved.
     """
     name = app.conf.get(DISPATCHER)
+    source = "" if name is not None else f" (the app's name, because {DISPATCHER} is not set)"
+    name = app.main if name is None else name
     if name is None:
-        return BEAT
+        wanted = f"wanted a name, because this app has none: write Celery('shop'), or app.conf.{DISPATCHER} = 'shop'"
+        raise InvalidValue(DISPATCHER, None, wanted)
     # A slash is not allowed, because it separates the parts of checkpoint keys and task ids.
     if not isinstance(name, str) or not _DISPATCHER_NAME.fullmatch(name) or name == TICK_TASKS:
         wanted = f"wanted 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', and not {TICK_TASKS!r}, which is reserved"
-        raise InvalidValue(DISPATCHER, name, wanted)
+        raise InvalidValue(DISPATCHER, name, f"{wanted}{source}")
     return name
 
 

@@ -1,6 +1,6 @@
 """Durable checkpoints: for each dispatcher of a clock, the tick up to which it has sent all due tasks.
 
-An implementation serves one dispatcher of one clock, such as `beat`. They are not in the store, because the store can
+An implementation serves one dispatcher of one clock, such as `shop`. They are not in the store, because the store can
 lose them. They are not in the tick log, because only the leader writes to it. Methods block. While a method waits, it
 calls `keep_alive` about once a second. An object must not be used by two threads at once.
 """
@@ -14,8 +14,8 @@ from clocksvc.interfaces.tick_log import KeepAlive
 OWN_KEY = ""
 """The key of the dispatcher's own checkpoint; the other keys are the names of its schedules."""
 
-BEAT, TICK_TASKS = "beat", "tasks"
-"""The default name of the dispatcher in an application's beat, and the name of the one in the service's own beat."""
+TICK_TASKS = "clocksvc"
+"""The dispatcher of the service's own beat, `celery -A clocksvc beat`. A user's app can't use this name."""
 
 
 def checkpoint_topic(tick_log: str) -> str:
@@ -36,15 +36,25 @@ class Checkpoint:
         offset: the offset of the tick `at_ms` in the tick log; None if unknown.
         fingerprint: the fingerprint of the schedule's recurrence. If it changes, the schedule counts as a new one. ""
             for a dispatcher.
+        app: the name of the Celery app that wrote it. "" for the service's own dispatcher.
     """
 
     at_ms: int
     offset: int | None = None
     fingerprint: str = ""
+    app: str = ""
 
 
 class Checkpoints(Protocol):
     """The checkpoint of one dispatcher, under `OWN_KEY`, and the registrations of its schedules, by name."""
+
+    def read(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
+        """Return committed checkpoints by key. Fences no writer. The newest checkpoints can be missing.
+
+        Raises:
+            CheckpointsUnavailable: no answer.
+            UnreadableRecord: a checkpoint has a format that this version does not read.
+        """
 
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         """Become the only writer, and return all checkpoints by key. When this returns, earlier writers are fenced.

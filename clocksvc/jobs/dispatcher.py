@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from clocksvc.clock.partition import name_first
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import (
     Fenced,
@@ -26,6 +27,7 @@ from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask, TaskQueue
 from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
 from clocksvc.interfaces.time import Time
+from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.due_tasks import Occurrence, due_tasks
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 
@@ -35,6 +37,8 @@ COMMIT_EVERY_TICKS = 100
 MAX_BACKLOG_TICKS = 100_000
 """The maximum number of ticks that are read before the first of them is sent. A schedule with `CatchUp.LAST` needs this
 to know the last due time of a backlog. The limit is more than a day at an interval of 1 s."""
+STANDBY_CHECK_S = 30.0
+"""How often a process without an assignment looks for checkpoints of another app. The app may have started later."""
 OUTCOMES = ("sent", "expired", "rejected")
 """The outcomes of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
@@ -128,6 +132,8 @@ class TaskDispatcher:
         clock, name: the names of the clock and of the dispatcher. Both are part of the checkpoint's key and of task
             ids.
         schedules: the schedules. Their names must be unique and not empty.
+        app: the name of the Celery app that the dispatcher belongs to; None for the service's own dispatcher, whose
+            name no app can use.
     """
 
     def __init__(
@@ -141,6 +147,7 @@ class TaskDispatcher:
         queue: TaskQueue,
         time: Time,
         observer: DispatcherObserver | None = None,
+        app: str | None = None,
     ) -> None:
         self._installation = installation
         self._clock, self._name, self._schedules = clock, name, tuple(schedules)
@@ -148,12 +155,19 @@ class TaskDispatcher:
         self._observer = observer or NoDispatcherObserver()
         self._backoff = Backoff(CONNECTION)
         self._assignment: _Assignment | None = None
+        self._app = app or ""
+        self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
+        self._was_active = False
+        self._check_at = time.monotonic() + STANDBY_CHECK_S
 
     def step(self, timeout_s: float = 1.0) -> float:
         """Send what is due, or wait for a tick for at most `timeout_s`. Outages are logged and not raised.
 
         Returns:
             The time to wait before the next call, in seconds.
+
+        Raises:
+            DispatcherConflict: another app uses this dispatcher. Nothing was sent in this step. Close the dispatcher.
         """
         try:
             self._advance(timeout_s)
@@ -185,30 +199,54 @@ class TaskDispatcher:
                 logger.info("another process dispatches", extra=self._extra())
                 self._observer.checkpoint(None)
             self._assignment = None
+            self._check_as_standby()
             self._consumer.poll(timeout_s)
         elif self._assignment is None or self._assignment.epoch != epoch:
             self._assignment = self._start_assignment(epoch)
         elif self._fetch_batch(self._assignment, timeout_s):
             self._send_batch(self._assignment)
 
+    def _check_as_standby(self) -> None:
+        """Check from time to time whether another app uses this dispatcher, long before this process is active."""
+        if self._owner is not None and self._time.monotonic() >= self._check_at:
+            self._owner.check(self._checkpoints.read(_no_keep_alive))
+            self._check_at = self._time.monotonic() + STANDBY_CHECK_S
+
+    @property
+    def _schedule_names(self) -> frozenset[str]:
+        return frozenset(schedule.name for schedule in self._schedules)
+
     # -- a new assignment -------------------------------------------------------------------------------------------
 
     def _start_assignment(self, epoch: int) -> _Assignment:
         """Fence other processes, read the checkpoint, and register new or changed schedules."""
         known = self._checkpoints.acquire(_no_keep_alive)
+        if self._owner is not None:
+            self._owner.check(known)
         last = self._consumer.last_tick(_no_keep_alive)
         checkpoint = known.get(OWN_KEY)
-        names = {schedule.name for schedule in self._schedules}
-        changes: dict[str, Checkpoint | None] = {name: None for name in known if name and name not in names}
+        before = {name for name in known if name}
+        removed, added = before - self._schedule_names, self._schedule_names - before
+        if self._was_active and (removed or added):
+            logger.warning(
+                "another process of dispatcher %r has other schedules, which is wrong unless a new version is being "
+                "deployed: only here %s; only there %s",
+                self._name,
+                name_first(sorted(added)) or "none",
+                name_first(sorted(removed)) or "none",
+                extra=self._extra(),
+            )
+        self._was_active = True
+        changes: dict[str, Checkpoint | None] = dict.fromkeys(removed)
         if not known and last.at_ms is not None:
-            checkpoint = changes[OWN_KEY] = Checkpoint(last.at_ms)
+            checkpoint = changes[OWN_KEY] = Checkpoint(last.at_ms, app=self._app)
         since_ms = {}
         for schedule in self._schedules:
             fingerprint = schedule.recurrence.fingerprint()
             registered = known.get(schedule.name)
             if registered is None or registered.fingerprint != fingerprint:
                 # A schedule that is new or has new due times can only be due after the clock's current time.
-                registered = changes[schedule.name] = Checkpoint(last.at_ms or 0, fingerprint=fingerprint)
+                registered = changes[schedule.name] = Checkpoint(last.at_ms or 0, None, fingerprint, self._app)
             since_ms[schedule.name] = registered.at_ms
         if changes:
             self._checkpoints.commit(changes, _no_keep_alive)
@@ -278,7 +316,7 @@ class TaskDispatcher:
             for occurrence in occurrences:
                 self._send_one(assignment, occurrence)
             assignment.sent.clear()
-            assignment.checkpoint = Checkpoint(tick.at_ms, offsets[tick.at_ms])
+            assignment.checkpoint = Checkpoint(tick.at_ms, offsets[tick.at_ms], app=self._app)
             assignment.pending.pop(0)
             assignment.uncommitted += 1
             if assignment.uncommitted >= COMMIT_EVERY_TICKS:

@@ -72,12 +72,14 @@ class KafkaCheckpoints:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
+    def read(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
+        self._ensure_topic(keep_alive)
+        low, stable = self._open_reader().stable_bounds(self._deadline(keep_alive))
+        return self._read_range(low, stable, keep_alive)
+
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self.close()
-        try:
-            ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), _wanted_config)
-        except TickLogMisconfigured as error:
-            raise CheckpointsUnavailable(str(error)) from error
+        self._ensure_topic(keep_alive)
         writer = Writer(self._topic, self._transactional_id, self._settings, self._timeout_s)
         try:
             writer.fence(self._deadline(keep_alive))
@@ -112,6 +114,12 @@ class KafkaCheckpoints:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
+
+    def _ensure_topic(self, keep_alive: KeepAlive) -> None:
+        try:
+            ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), _wanted_config)
+        except TickLogMisconfigured as error:
+            raise CheckpointsUnavailable(str(error)) from error
 
     def _await_end(self, last: int, keep_alive: KeepAlive) -> None:
         """Wait until the transaction of a commit has ended, and is visible.
@@ -150,11 +158,15 @@ class KafkaCheckpoints:
                 f"a transaction of another dispatcher stays open on the {self._topic}: restart that dispatcher, which "
                 f"ends the transaction; or find the transaction with kafka-transactions find-hanging and abort it"
             )
+        low, _ = self._open_reader().stable_bounds(self._deadline(keep_alive))
+        return self._read_range(low, barrier, keep_alive)
+
+    def _read_range(self, low: int, end: int, keep_alive: KeepAlive) -> dict[str, Checkpoint]:
+        """Return this dispatcher's newest checkpoints before the offset `end`."""
         reader = self._open_reader()
-        low, _ = reader.stable_bounds(self._deadline(keep_alive))
         values: dict[str, bytes | None] = {}
-        for start in range(low, barrier, CHUNK):
-            for _, found in reader.read(start, min(start + CHUNK, barrier), self._deadline(keep_alive)):
+        for start in range(low, end, CHUNK):
+            for _, found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive)):
                 if found.key is not None and found.key.startswith(self._prefix):
                     values[found.key.removeprefix(self._prefix).decode()] = found.value
         return {name: decode(value) for name, value in values.items() if value is not None}
@@ -197,6 +209,7 @@ def encode(checkpoint: Checkpoint | None) -> bytes | None:
         "at_ms": checkpoint.at_ms,
         "offset": checkpoint.offset,
         "fingerprint": checkpoint.fingerprint,
+        "app": checkpoint.app,
     }
     return json.dumps(body, separators=(",", ":")).encode()
 
@@ -214,6 +227,8 @@ def decode(value: bytes) -> Checkpoint:
                 f"a checkpoint has format {body['format']}, but this version reads only formats up to {FORMAT}"
             )
         offset = body["offset"]
-        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]))
+        return Checkpoint(
+            int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]), str(body["app"])
+        )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableRecord(f"a checkpoint can't be read: {error!r}") from error

@@ -37,6 +37,9 @@ class MemoryCheckpoints:
         self._topic, self._owner = topic, ClockDispatcher(clock, dispatcher)
         self._epoch: int | None = None
 
+    def read(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
+        return dict(self._topic.checkpoints[self._owner])
+
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self._topic.epochs[self._owner] += 1
         self._epoch = self._topic.epochs[self._owner]

@@ -19,6 +19,7 @@ from clocksvc.interfaces.tick_log import TickLog
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.jobs.dispatcher import TaskDispatcher
+from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.metrics import Destination, DispatcherMetrics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
@@ -105,10 +106,14 @@ def open_dispatcher(
     queue: TaskQueue,
     destinations: Mapping[str, Destination],
     time: Time,
+    app: str | None = None,
 ) -> TaskDispatcher:
     """Return one process of a clock's dispatcher, with its metrics in the store.
 
     Close it at the end, so that another process of this dispatcher can continue.
+
+    Args:
+        app: the name of the Celery app that the dispatcher belongs to; None for the service's own dispatcher.
     """
     kafka, topic = settings.kafka_settings(), settings.tick_log.topic
     consumer = KafkaTickConsumer(topic, spec.name, name, kafka, open_tick_log(settings, log_of(spec.name), time))
@@ -116,7 +121,22 @@ def open_dispatcher(
     metrics = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
     metrics.start()
     prefix = settings.redis.prefix
-    return TaskDispatcher(prefix, spec.name, name, schedules, consumer, checkpoints, queue, time, metrics)
+    return TaskDispatcher(prefix, spec.name, name, schedules, consumer, checkpoints, queue, time, metrics, app)
+
+
+def check_dispatcher_owner(settings: Settings, owner: DispatcherOwner, time: Time) -> None:
+    """Check that no other app uses a dispatcher. Joins no consumer group. Blocks for some seconds at most.
+
+    Raises:
+        DispatcherConflict: another app uses it.
+        CheckpointsUnavailable, UnreadableRecord: the checkpoints can't be read.
+    """
+    topic, kafka = settings.tick_log.topic, settings.kafka_settings()
+    checkpoints = KafkaCheckpoints(topic, owner.clock, owner.dispatcher, kafka, time)
+    try:
+        owner.check(checkpoints.read(lambda: None))
+    finally:
+        checkpoints.close()
 
 
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:

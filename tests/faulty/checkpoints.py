@@ -34,6 +34,10 @@ class FaultyCheckpoints(MemoryCheckpoints):
     def __init__(self, topic: FaultyCheckpointTopic, clock: str, dispatcher: str) -> None:
         super().__init__(topic, clock, dispatcher)
 
+    def read(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
+        self._check_available(keep_alive)
+        return super().read(keep_alive)
+
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self._check_available(keep_alive)
         return super().acquire(keep_alive)

@@ -33,8 +33,8 @@ class Open(Protocol):
 
 OTHER = next(name for n in itertools.count() if log_of(name := f"clock-{n}") == log_of(CLOCK))
 """Another clock in the same log."""
-AT, LATER = Checkpoint(60_000, 7), Checkpoint(120_000, 9)
-ENTRY = Checkpoint(0, None, "every minute")
+AT, LATER = Checkpoint(60_000, 7, app="shop"), Checkpoint(120_000, 9, app="shop")
+ENTRY = Checkpoint(0, None, "every minute", "shop")
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
@@ -66,6 +66,17 @@ def test_the_next_writer_reads_what_was_committed(opened: Open) -> None:
     first.commit({OWN_KEY: AT, "b": None}, KeepAliveCounter())
 
     assert opened("beat").acquire(KeepAliveCounter()) == {OWN_KEY: AT, "a": ENTRY}
+
+
+def test_reading_fences_no_writer(opened: Open) -> None:
+    """Another process can look at the checkpoints while the writer continues."""
+    writer, reader = opened("beat"), opened("beat")
+    assert reader.read(KeepAliveCounter()) == {}
+    writer.acquire(KeepAliveCounter())
+    writer.commit({OWN_KEY: AT, "a": ENTRY}, KeepAliveCounter())
+
+    assert reader.read(KeepAliveCounter()) == {OWN_KEY: AT, "a": ENTRY}
+    writer.commit({OWN_KEY: LATER}, KeepAliveCounter())
 
 
 @pytest.mark.parametrize(("dispatcher", "clock"), [("beat-two", CLOCK), ("beat", OTHER), ("beat", f"{CLOCK}-2")])

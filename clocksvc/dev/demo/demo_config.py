@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from clocksvc.dev.child_server import LOOPBACK
-from clocksvc.interfaces.checkpoints import BEAT, checkpoint_topic
+from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.kafka.client import dispatcher_id
 from clocksvc.settings import Settings, settings_from
 
 CLOCK = "demo"
+JOB_APP = "jobs"
+"""The name of the demo's Celery app, which is also the name of its dispatcher."""
 PARTITIONS = 4
 INTERVAL_S = 5
 NIGHT_S = 10
@@ -59,7 +61,7 @@ class DemoConfig:
     @property
     def dispatcher_group(self) -> str:
         """The consumer group of the beat that follows the clock. clocksvc chooses this name."""
-        return dispatcher_id(self.tick_log, CLOCK, BEAT)
+        return dispatcher_id(self.tick_log, CLOCK, JOB_APP)
 
     @property
     def jobs_queue(self) -> str:

@@ -14,13 +14,13 @@ from celery.beat import BeatLazyFunc
 
 from clocksvc import settings as configuration
 from clocksvc.celery import on_tick
-from clocksvc.dev.demo.demo_config import CLOCK, NAMESPACE, NIGHT_S
+from clocksvc.dev.demo.demo_config import CLOCK, JOB_APP, NAMESPACE, NIGHT_S
 from clocksvc.interfaces.time import SystemTime
 
 _settings = configuration.load(None, os.environ)
 _url, _transport = _settings.celery_broker()
 
-app = Celery("jobs", broker=_url)
+app = Celery(JOB_APP, broker=_url)
 app.conf.update(
     broker_transport_options=_transport,
     task_ignore_result=True,

@@ -1,9 +1,10 @@
 """A real installation: a clock of 60 s that the test advances through past hours, an app's beats, and workers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from confluent_kafka import Producer
@@ -103,9 +104,10 @@ class BeatInstallation:
         """Start a worker of the app: it runs one task at a time, in the order of the queue."""
         self._celery(name, "worker", "--pool", "solo", "--loglevel", "WARNING", "-Q", queues, "-n", f"{name}@%h")
 
-    def start_beat(self, name: str) -> None:
-        """Start a beat of the app that follows the clock."""
-        self._celery(name, "beat", "-S", "clocksvc.celery:ClockScheduler", "--loglevel", "INFO", "--pidfile=")
+    def start_beat(self, name: str, app: str | None = None, **environ: str) -> None:
+        """Start a beat of the app, or of another one, that follows the clock."""
+        options = ("-S", "clocksvc.celery:ClockScheduler", "--loglevel", "INFO", "--pidfile=")
+        self._celery(name, "beat", *options, app=app, environ=environ)
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to a process."""
@@ -125,8 +127,11 @@ class BeatInstallation:
         """While this file exists, tasks of `shop.errors` block."""
         return self.installation.folder / "block"
 
-    def _celery(self, name: str, *arguments: str, app: str | None = None) -> None:
-        self.installation.start(name, "celery", "-A", app or self._app, *arguments, environ=self._environ)
+    def _celery(
+        self, name: str, *arguments: str, app: str | None = None, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        command = ("celery", "-A", app or self._app, *arguments)
+        self.installation.start(name, *command, environ={**self._environ, **environ})
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

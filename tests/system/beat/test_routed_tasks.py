@@ -1,10 +1,14 @@
 """Configured tasks for each tick go to the queues of their names, and worker pools do not affect each other."""
 
+import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+import redis
 from celery import Celery
 
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.system.beat.beat_installation import MINUTE_MS, WITHIN_S, BeatInstallation, ReceivedTask
 from tests.system.beat.run import BEGIN
@@ -109,7 +113,7 @@ def test_metrics_of_sent_tasks(beats: BeatInstallation) -> None:
     until(beats, "shop.errors", beats.at_ms - MINUTE_MS, 1)
     checkpoint = "clocksvc_dispatcher_checkpoint_timestamp_seconds"
     eventually(
-        lambda: installation.samples(checkpoint) == {("story", "tasks"): beats.at_ms / 1000},
+        lambda: installation.samples(checkpoint) == {("story", "clocksvc"): beats.at_ms / 1000},
         within=WITHIN_S,
         what="the dispatcher's checkpoint to be the clock's time",
     )
@@ -120,8 +124,8 @@ def test_metrics_of_sent_tasks(beats: BeatInstallation) -> None:
     for namespace, queue in (("ingest", "ingest"), ("ingest", "slow"), ("billing", "billing")):
         count = len({one.id for one in received if one.queue == queue})
         # A process that ended in the middle of a tick sends its tasks again, and they are counted again.
-        assert count <= counted["story", "tasks", namespace, "sent", queue] <= count + 3
-        assert counted["story", "tasks", namespace, "expired", queue] == 0
+        assert count <= counted["story", "clocksvc", namespace, "sent", queue] <= count + 3
+        assert counted["story", "clocksvc", namespace, "expired", queue] == 0
 
 
 def test_a_redelivery_is_recognised(beats: BeatInstallation) -> None:
@@ -143,3 +147,41 @@ def test_a_redelivery_is_recognised(beats: BeatInstallation) -> None:
     until(beats, "shop.billing", beats.at_ms - MINUTE_MS, 1)
     assert [one.id for one in beats.received()].count(first.id) == 1
     assert len([one for one in beats.received()[before:] if one.entry == "shop.billing"]) == 1
+
+
+TWO_APPS = "tests.system.beat.two_apps"
+
+
+def due_times(beats: BeatInstallation, queue: str) -> list[str]:
+    """The due times of the messages in a queue that no worker reads, in the order of sending."""
+    with redis.Redis.from_url(beats.installation.redis_url) as server:
+        messages = [json.loads(one) for one in server.lrange(queue, 0, -1)]
+    return [message["headers"]["clocksvc-due"] for message in reversed(messages)]
+
+
+def has_sent(beats: BeatInstallation, queue: str, due: list[str]) -> bool:
+    """Whether a queue has messages for exactly these due times, in this order."""
+    return due_times(beats, queue) == due
+
+
+def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInstallation) -> None:
+    """Each has its own position. A third one with the name of the first is refused, and names what to do."""
+    apps = {"crm": "mails", "billing-app": "bills"}
+    for name, entry in apps.items():
+        beats.start_beat(name, TWO_APPS, APP=name, ENTRY=entry)
+    running = beats.installation.processes
+    eventually(lambda: all(running[name].wrote("dispatching") for name in apps), within=WITHIN_S, what="both beats")
+    after_ms = beats.at_ms
+    beats.advance(4)
+    expected = [to_rfc3339(after_ms + minute * MINUTE_MS) for minute in range(1, 5)]
+    for name in apps:
+        eventually(partial(has_sent, beats, name, expected), within=WITHIN_S, what=f"all tasks of {name}")
+
+    beats.start_beat("third", TWO_APPS, APP="crm", ENTRY="letters")
+    third = running.pop("third")
+    assert third.wait(WITHIN_S) == 1
+    (line,) = [line for line in third.output().splitlines() if "clocksvc: " in line]
+    assert "the dispatcher 'crm' of clock 'story' belongs to another app with the name 'crm'" in line
+    assert "its schedules are mails, and this app has none of them (letters)" in line
+    assert "Set app.conf.clocksvc_dispatcher" in line
+    assert "Traceback" not in third.output()

@@ -13,7 +13,7 @@ from celery.beat import BeatLazyFunc
 from kombu.exceptions import OperationalError
 
 from clocksvc.celery import ClockScheduler, on_tick
-from clocksvc.celery.clock_scheduler import tasks_on_tick
+from clocksvc.celery.clock_scheduler import dispatcher_name, tasks_on_tick
 from clocksvc.celery.task_queue import CeleryTaskQueue, TaskMessage, destination_of, tick_and, tick_arguments
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError, InvalidValue, TaskQueueUnavailable
@@ -52,13 +52,25 @@ def test_an_ordinary_schedule_is_accepted(app: Celery) -> None:
     ClockScheduler(app)
 
 
-@pytest.mark.parametrize("name", ["tasks", "shop/eu", "", "a b", "x" * 64, 7])
+@pytest.mark.parametrize("name", ["clocksvc", "shop/eu", "", "a b", "x" * 64, 7])
 def test_an_ambiguous_dispatcher_name_is_rejected(app: Celery, name: Any) -> None:
-    """`tasks` is the service's dispatcher: of two with this name, one would never be active."""
+    """`clocksvc` is the service's dispatcher: of two with this name, one would never be active."""
     app.conf.clocksvc_dispatcher = name
 
     with pytest.raises(InvalidValue, match="clocksvc_dispatcher"):
         ClockScheduler(app)
+
+
+def test_the_dispatcher_has_the_apps_name_unless_set(app: Celery) -> None:
+    """So two apps have different dispatchers. An app without a name, or with one that can't be used, is rejected."""
+    assert dispatcher_name(app) == "shop"
+
+    with Celery(set_as_current=False) as unnamed, pytest.raises(InvalidValue, match=r"wanted a name.*Celery\('shop'\)"):
+        dispatcher_name(unnamed)
+    with Celery("our shop", set_as_current=False) as spaced, pytest.raises(InvalidValue, match="the app's name"):
+        dispatcher_name(spaced)
+    spaced.conf.clocksvc_dispatcher = "shop"
+    assert dispatcher_name(spaced) == "shop"
 
 
 @pytest.mark.parametrize("name", ["", "tick:shop.close"])

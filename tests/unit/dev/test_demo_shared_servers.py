@@ -49,7 +49,7 @@ def test_a_guest_leaves_no_trace(tmp_path: Path, bootstrap: str, own_redis: Valk
         ours = demo_names(bootstrap) - before
         topic = min(name for name in ours if name.startswith("clocksvc-demo-"))
         log = f"{topic}-ticks"
-        assert ours == {topic, log, f"{topic}-consumers", f"{log}-checkpoints", f"clocksvc.{log}:demo:beat"}
+        assert ours == {topic, log, f"{topic}-consumers", f"{log}-checkpoints", f"clocksvc.{log}:demo:jobs"}
         assert any(key.startswith("clocksvc-demo-") for key in keys(own_redis))
         run.process.send_signal(signal.SIGINT)
 

@@ -65,11 +65,16 @@ class DispatcherFixture:
         self.log.end_own(committed=True)
 
     def dispatcher(
-        self, schedules: Sequence[Schedule], name: str = "beat", observer: DispatcherObserver | None = None
+        self,
+        schedules: Sequence[Schedule],
+        name: str = "beat",
+        observer: DispatcherObserver | None = None,
+        app: str | None = None,
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
         consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, "c", name)
-        return TaskDispatcher("clocksvc", "c", name, schedules, consumer, checkpoints, self.queue, self.time, observer)
+        parts = (consumer, checkpoints, self.queue, self.time, observer, app)
+        return TaskDispatcher("clocksvc", "c", name, schedules, *parts)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
         """Run some steps of each dispatcher in turn."""

@@ -1,0 +1,122 @@
+"""Two apps never share a dispatcher: each would move the position that the other continues from."""
+
+import logging
+
+import pytest
+
+from clocksvc.errors import DispatcherConflict
+from clocksvc.interfaces.schedule import EachTick, Schedule
+from clocksvc.jobs.dispatcher import STANDBY_CHECK_S
+from clocksvc.memory.checkpoints import ClockDispatcher
+from tests.unit.jobs.dispatcher_fixture import DispatcherFixture
+
+pytestmark = pytest.mark.core
+
+
+def schedules(*names: str) -> list[Schedule]:
+    return [Schedule(name, EachTick()) for name in names]
+
+
+@pytest.fixture
+def fixture() -> DispatcherFixture:
+    """The app `shop` with the schedules `bills` and `report` has sent the tasks of tick 1, and has stopped."""
+    made = DispatcherFixture()
+    made.tick(0)
+    first = made.dispatcher(schedules("bills", "report"), app="shop")
+    made.run(first)
+    made.tick(1)
+    made.run(first)
+    first.close()
+    assert made.queue.due("bills") == [1]
+    return made
+
+
+CONFLICTS = {
+    "another app": ("crm", ("bills",), "belongs to the app 'shop', so the app 'crm' can't use it"),
+    "another app with the same name": ("shop", ("mails",), "its schedules are bills, report, and this app has none"),
+    "no schedules": ("shop", (), r"none of them \(no schedules\)"),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_another_app_is_refused_and_changes_nothing(fixture: DispatcherFixture, name: str) -> None:
+    """The error names both apps and what to set. The first app continues without a loss."""
+    app, names, text = CONFLICTS[name]
+    before = dict(fixture.topic.checkpoints[ClockDispatcher("c", "beat")])
+    fixture.tick(2)
+    other = fixture.dispatcher(schedules(*names), app=app)
+
+    with pytest.raises(DispatcherConflict, match=rf"(?s){text}.*app\.conf\.clocksvc_dispatcher"):
+        fixture.run(other)
+    other.close()
+
+    assert fixture.topic.checkpoints[ClockDispatcher("c", "beat")] == before
+    fixture.run(fixture.dispatcher(schedules("bills", "report"), app="shop"))
+    assert fixture.queue.due("bills") == fixture.queue.due("report") == [1, 2]
+
+
+def test_a_new_version_of_the_app_continues(fixture: DispatcherFixture) -> None:
+    """It can add and remove schedules, as long as it keeps one."""
+    fixture.tick(2)
+
+    fixture.run(changed := fixture.dispatcher(schedules("bills", "mails"), app="shop"))
+    fixture.tick(3)
+    fixture.run(changed)
+
+    assert fixture.queue.due("bills") == [1, 2, 3]
+    assert fixture.queue.due("mails") == [3]
+
+
+def test_a_standby_is_refused_before_it_is_active() -> None:
+    """If two apps start at the same time, only the checkpoints that the active one writes show the conflict."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    first = fixture.dispatcher(schedules("bills"), app="shop")
+    standby = fixture.dispatcher(schedules("mails"), app="shop")
+    fixture.run(first, standby)
+    fixture.time.advance(STANDBY_CHECK_S)
+
+    with pytest.raises(DispatcherConflict):
+        standby.step(0.0)
+
+
+def test_an_outage_during_the_check_is_no_conflict() -> None:
+    """It is checked again."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    first = fixture.dispatcher(schedules("bills"), app="shop")
+    standby = fixture.dispatcher(schedules("mails"), app="shop")
+    fixture.run(first)
+    fixture.time.advance(STANDBY_CHECK_S)
+    fixture.topic.unavailable = True
+    assert standby.step(0.0) > 0
+    fixture.topic.unavailable = False
+
+    with pytest.raises(DispatcherConflict):
+        standby.step(0.0)
+
+
+def test_two_versions_side_by_side_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A deployment replaces the old version soon. If the line is repeated, two apps share a name and a schedule."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    old = fixture.dispatcher(schedules("bills", "report"), app="shop")
+    fixture.run(old)
+    new = fixture.dispatcher(schedules("bills", "mails"), app="shop")
+    with caplog.at_level(logging.WARNING, "clocksvc.dispatcher"):
+        fixture.group.assign(fixture.group.members[1])
+        fixture.run(old, new)
+        assert caplog.messages == []
+        fixture.group.assign(fixture.group.members[0])
+        fixture.run(old, new)
+
+    (line,) = caplog.messages
+    assert "only here report; only there mails" in line
+
+
+def test_the_services_own_dispatcher_has_no_rule(fixture: DispatcherFixture) -> None:
+    """No app can have its name, and its schedules are those of the configuration."""
+    for names in (("a",), ("b",)):
+        own = fixture.dispatcher(schedules(*names), name="clocksvc")
+        fixture.run(own)
+        own.close()
