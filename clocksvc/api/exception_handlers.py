@@ -34,7 +34,7 @@ async def _respond(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     if isinstance(error, RequestValidationError):
-        return _invalid(error.errors()).response()
+        return _invalid(error.errors()[: problems.MAX_ERRORS + 1]).response()
     if isinstance(error, HTTPException):
         return _http(request, error)
     assert isinstance(error, ClocksvcError)

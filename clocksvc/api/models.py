@@ -4,10 +4,12 @@ They do not encode responses, because pydantic would be too slow for thousands o
 `state_to_wire` and `Tick.to_wire` encode responses; tests compare the result with these models.
 """
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clocksvc.api.problems import MAX_ERRORS
 from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import MAX_REASON_LENGTH
@@ -196,7 +198,20 @@ class Ticks(BaseModel):
 
 
 class _Strict(BaseModel):
+    """A request body, or a part of it. The number of its errors is bounded, because each one costs time in the event
+    loop: of the unknown fields only some are kept, and lists use `fail_fast`."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_unknown_fields(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or len(value) <= len(cls.model_fields):
+            return value
+        known = {name: value[name] for name in cls.model_fields if name in value}
+        unknown = (name for name in value if name not in cls.model_fields)
+        # One more than are listed, so that the response can tell that there are more.
+        return known | {name: value[name] for name in islice(unknown, MAX_ERRORS + 1)}
 
 
 class ReportItem(_Strict):
@@ -220,8 +235,8 @@ class ReportRequest(_Strict):
     """How far a consumer group has processed its partitions."""
 
     group: str = Field(min_length=1, max_length=255, examples=["checkins-consumer"])
-    reports: list[ReportItem] = Field(max_length=5_000)
-    refusals: list[RejectedItem] = Field(default=[], max_length=5_000)
+    reports: list[ReportItem] = Field(max_length=5_000, fail_fast=True)
+    refusals: list[RejectedItem] = Field(default=[], max_length=5_000, fail_fast=True)
     late_records: int = Field(
         default=0,
         ge=0,
@@ -232,6 +247,7 @@ class ReportRequest(_Strict):
     create_time_topics: list[Topic] = Field(
         default=[],
         max_length=1_000,
+        fail_fast=True,
         description="The topics of this report from which the consumer read records with the timestamp type "
         "`CreateTime`. Leave it out if the type is not known.",
     )

@@ -5,11 +5,16 @@ from starlette.responses import Response
 
 from clocksvc.api import models
 from clocksvc.api.dependencies import AdminClock, AnyCaller, allow_parameters, require_json
+from clocksvc.api.json_bodies import JsonBodyRoute
 from clocksvc.api.leader_requests import RESPONSES, request_leader
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
 
-router = APIRouter(tags=["operator overrides"], dependencies=[Depends(require_json), allow_parameters()])
+router = APIRouter(
+    tags=["operator overrides"],
+    dependencies=[Depends(require_json), allow_parameters()],
+    route_class=JsonBodyRoute,
+)
 
 
 @router.post(

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:clocksvc:problem:"
+MAX_ERRORS = 20
+"""The maximum number of invalid fields that a response lists."""
 _MAX_VALUE_LENGTH = 200
 _RETRY: Mapping[str, str] = {"Retry-After": "1"}
 
@@ -174,15 +176,27 @@ def invalids(errors: list[dict[str, Any]]) -> Problem:
     the member `errors` the first 20.
     """
     texts = [f"{error['field']}: {error['value']!r} is not valid: {error['wanted']}" for error in errors[:3]]
-    return Problem(INVALID, "; ".join(texts), {"errors": errors[:20]})
+    if len(errors) > MAX_ERRORS:
+        texts.append(f"and more; only the first {MAX_ERRORS} errors are listed")
+    return Problem(INVALID, "; ".join(texts), {"errors": errors[:MAX_ERRORS]})
 
 
 def truncated(value: object) -> str | int | bool | None:
     """Return a value of the request, shortened for an error message. It is valid JSON with at most 200 characters."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**53):
         return value
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else _beginning(value)
     return text if len(text) <= _MAX_VALUE_LENGTH else text[:_MAX_VALUE_LENGTH] + "…"
+
+
+def _beginning(value: object) -> str:
+    """Return the JSON of a value, or only its beginning if it is long. The rest is not encoded."""
+    text = ""
+    for part in json.JSONEncoder(default=repr).iterencode(value):
+        text += part
+        if len(text) > _MAX_VALUE_LENGTH:
+            break
+    return text
 
 
 def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

@@ -7,12 +7,13 @@ from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
 from clocksvc.api.dependencies import ReportClock, allow_parameters, require_json
+from clocksvc.api.json_bodies import JsonBodyRoute
 from clocksvc.api.problems import documented
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.report_encoding import answer_to_wire
 
-router = APIRouter(tags=["reports"])
+router = APIRouter(tags=["reports"], route_class=JsonBodyRoute)
 
 
 @router.post(
@@ -37,7 +38,8 @@ async def report(clock: ReportClock, body: models.ReportRequest) -> Response:
     are durable. Send each timestamp again every 10 s, or after 1 s if its outcome is `unknown`. Do not send a rejected
     timestamp again.
 
-    If one field is malformed, the complete report is rejected. The response has the global clock and an outcome for
+    If one field is malformed, the complete report is rejected, and the response names the first malformed item of each
+    list. Otherwise the response has the global clock and an outcome for
     each item."""
     sent = _report(body)
     answer = await clock.run_blocking(lambda: clock.view.store.report(sent))
