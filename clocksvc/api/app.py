@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, overrides, pages, probes, problems, reports, stream, ticks
+from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, stream, ticks
 from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
@@ -65,7 +65,7 @@ def create_app(
     )
     app.state.closing = ShutdownSignal()
     app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, ticks, stream, overrides, reports, probes, pages):
+    for resource in (clocks, holds, ticks, stream, overrides, reports, probes, pages):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))

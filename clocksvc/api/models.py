@@ -74,6 +74,34 @@ class HoldResponse(BaseModel):
     detail: str
 
 
+class PastHoldResponse(BaseModel):
+    """One hold of the history."""
+
+    reason: Reason = Field(description="During an upgrade, it can also be a reason that only the newer version has.")
+    began_at: Time = Field(
+        description="When a leader first published a hold with this reason. If the reason also occurs on a healthy "
+        "clock, for example `partition_behind`, the clock had no tick for `hold_after` before."
+    )
+    ended_at: Time | None = Field(
+        description="When the hold ended, or when its reason changed. Null while it lasts. Without a leader, it is "
+        "when the last leader published it."
+    )
+    partitions: list[PartitionRef] = Field(
+        description="The partitions that the leader named last, at most 10.", max_length=10
+    )
+    detail: str = Field(description="The detail that the leader published last.")
+
+
+class Holds(BaseModel):
+    """A page of the history of holds, the newest one first."""
+
+    holds: list[PastHoldResponse]
+    next: Time | None = Field(description="The value of `after` for the next page; null on the last page.")
+    kept_since: Time | None = Field(
+        description="The history is complete since this time. Null if no leader has published a status yet."
+    )
+
+
 class AuditInfo(BaseModel):
     """Who requested the change, when and why."""
 

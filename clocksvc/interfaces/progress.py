@@ -169,7 +169,7 @@ class ReportSink(Protocol):
 
 
 class PartitionProgress(ReportSink, Protocol):
-    """The roster, the partition clocks and the leader's status of one clock.
+    """The roster and the partition clocks of one clock.
 
     Each method with a token raises LeaseLost if the token does not have the lease of the clock's log.
     """
@@ -201,9 +201,6 @@ class PartitionProgress(ReportSink, Protocol):
         counts only if it is not before the next boundary after the highest timestamp of the old topic. Lower ones may
         come from consumers that have not noticed the change and still report their progress in the old topic.
         """
-
-    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
-        """Write the leader's status (JSON) for readers. It is dropped after `ttl_ms`."""
 
     def snapshot(self) -> Snapshot:
         """Return the state of the clock for readers."""

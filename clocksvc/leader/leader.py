@@ -72,7 +72,8 @@ class Leader:
         self._troubles = {name: Trouble() for name in parts.specs}
         self._snapshots = Trouble()
         self._statuses = {
-            name: StatusPublisher(name, parts.stores[name], parts.time, self._started_ms) for name in parts.specs
+            name: StatusPublisher(spec, parts.stores[name], parts.time, self._started_ms)
+            for name, spec in parts.specs.items()
         }
         self._term: Term | None = None
         self._restoration = Restoration()
@@ -255,6 +256,8 @@ class Leader:
         """Publish a hold of all clocks of the log."""
         token = self._lease.token
         if token is not None:
+            for status in self._statuses.values():
+                status.note(hold)  # of all clocks, before the store may fail for the first one
             for status in self._statuses.values():
                 status.publish(token, hold)
 

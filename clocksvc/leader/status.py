@@ -1,32 +1,53 @@
-"""Publishes the leader's status of each clock, which readers use to show the hold."""
+"""Publishes the leader's status of each clock, which readers use to show the hold, and the history of its holds."""
 
 import json
 import logging
 
-from clocksvc.clock.holds import Hold
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.hold_history import HoldChange, NoLeaderGap, shortened
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
-from clocksvc.leader.lease import PUBLISH_STATUS_EVERY_S, STATUS_TTL_MS
+from clocksvc.leader.lease import LEASE_MS, PUBLISH_STATUS_EVERY_S, STATUS_TTL_MS
 
 logger = logging.getLogger("clocksvc.leader")
 
+_MAX_UNPUBLISHED = 20
+_LONGEST_FAILOVER_MS = round(PUBLISH_STATUS_EVERY_S * 1000) + 2 * LEASE_MS
+"""The last status can be as old as PUBLISH_STATUS_EVERY_S when its leader ends. Then the next leader begins."""
+_NO_LEADER = Hold(
+    Reason.NO_LEADER, detail="no process led this clock, or its leader could not write its status to the store"
+)
+
 
 class StatusPublisher:
-    """Publishes one clock's status when it changes, and again before it expires in the store."""
+    """Publishes one clock's status when it changes, and again before it expires in the store.
 
-    def __init__(self, clock: str, store: Store, time: Time, started_ms: int) -> None:
-        self._clock, self._store, self._time, self._started_ms = clock, store, time, started_ms
+    If the store does not answer, the changes that it missed are added to the history with the next status.
+    """
+
+    def __init__(self, spec: ClockSpec, store: Store, time: Time, started_ms: int) -> None:
+        self._clock, self._store, self._time, self._started_ms = spec.name, store, time, started_ms
+        self._gap = NoLeaderGap(max(spec.effective_hold_after_ms, _LONGEST_FAILOVER_MS), _NO_LEADER)
         self._published: tuple[str, float] | None = None
+        self._unpublished: list[tuple[float, Hold | None]] = []
         self.hold: Hold | None = None
+
+    def note(self, hold: Hold | None) -> None:
+        """Note the present hold without publishing it."""
+        before, now = (None if each is None else each.reason for each in (self.hold, hold))
+        if before != now:
+            self._log(hold, before)
+            self._unpublished = [*self._unpublished, (self._time.monotonic(), hold)][-_MAX_UNPUBLISHED:]
+        self.hold = hold
 
     def publish(self, token: str, hold: Hold | None) -> None:
         """Publish a hold, or that there is none.
 
         Raises:
-            LeaseLost, StoreUnavailable: as `PartitionProgress.publish_status`.
+            LeaseLost, StoreUnavailable: as `HoldHistoryStore.publish_status`.
         """
-        self._log(hold)
-        self.hold = hold
+        self.note(hold)
         status = json.dumps({"hold": None if hold is None else hold.to_wire(), "started_ms": self._started_ms})
         now = self._time.monotonic()
         if self._published is not None:
@@ -34,17 +55,19 @@ class StatusPublisher:
             if before == status and now - at < PUBLISH_STATUS_EVERY_S:
                 return
         self._published = None  # if the next call raises, nothing may be published
-        self._store.publish_status(token, status, STATUS_TTL_MS)
+        self._store.publish_status(token, status, STATUS_TTL_MS, self._changes(now), self._gap)
         self._published = (status, now)
+        self._unpublished.clear()
 
     def invalidate(self) -> None:
         """Publish the next status even if it has not changed, because the store may have lost the last one."""
         self._published = None
 
-    def _log(self, hold: Hold | None) -> None:
-        before, now = (None if each is None else each.reason for each in (self.hold, hold))
-        if before == now:
-            return
+    def _changes(self, now: float) -> list[HoldChange]:
+        changed = [*self._unpublished[:-1], (self._unpublished[-1][0] if self._unpublished else now, self.hold)]
+        return [HoldChange(round((now - at) * 1000), hold and shortened(hold)) for at, hold in changed]
+
+    def _log(self, hold: Hold | None, before: str | None) -> None:
         if hold is None:
             logger.info("clock continues", extra={"clock": self._clock, "after": before})
         else:

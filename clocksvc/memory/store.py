@@ -15,6 +15,7 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.counters import MAX_COUNT, Counters, TaskCounterKey
+from clocksvc.interfaces.hold_history import HoldChange, HoldHistory, NoLeaderGap
 from clocksvc.interfaces.progress import (
     FORMAT,
     MAX_LATE_RECORDS,
@@ -27,6 +28,7 @@ from clocksvc.interfaces.progress import (
     StoreIdentity,
 )
 from clocksvc.interfaces.tick_stream import StreamBounds
+from clocksvc.memory.hold_history import add_changes, page_of
 from clocksvc.memory.store_access import StoreAccess
 from clocksvc.memory.store_state import StoredClock
 
@@ -163,9 +165,25 @@ class MemoryStore:
                 self._access.add_notice(self._clock)
             return restored
 
-    def publish_status(self, token: str, leader_status: str, ttl_ms: int) -> None:
+    # -- status and holds -------------------------------------------------------------------------------------------
+
+    def publish_status(
+        self,
+        token: str,
+        leader_status: str,
+        ttl_ms: int,
+        changes: Sequence[HoldChange] = (),
+        gap: NoLeaderGap | None = None,
+    ) -> None:
         with self._leading(token) as clock:
-            clock.leader_status = (leader_status, self._time.now_ms() + ttl_ms)
+            now_ms = self._time.now_ms()
+            clock.leader_status = (leader_status, now_ms + ttl_ms)
+            clock.holds = add_changes(clock.holds, changes, gap, ttl_ms, now_ms)
+
+    def hold_history(self, before_ms: int | None, limit: int) -> HoldHistory:
+        with self._answering() as clock:
+            now_ms = self._time.now_ms()
+            return page_of(clock.holds, before_ms, limit, now_ms, led=clock.status_at(now_ms) is not None)
 
     # -- requests to the leader -------------------------------------------------------------------------------------
 
@@ -203,12 +221,12 @@ class MemoryStore:
             now_ms, log = self._time.now_ms(), content.log(self._log)
             lease, clock = log.leader(now_ms), content.clock(self._clock)
             announced = None if lease is None else log.announcements.get(lease.replica)
-            leader_status, required = clock.leader_status, clock.required()
+            required = clock.required()
             unknown = sum(raw_ms is None for _, raw_ms in required)
             return Snapshot(
                 now_ms=now_ms,
                 parameters=clock.parameters,
-                leader_status=leader_status[0] if leader_status is not None and now_ms < leader_status[1] else None,
+                leader_status=clock.status_at(now_ms),
                 leader=None if lease is None else lease.host_and_pid,
                 started_ms=clock.started_ms,
                 last_tick_ms=clock.last_tick_ms(),

@@ -11,6 +11,7 @@ from clocksvc.clock.request import Request, RequestResult, sort_requests
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.hold_history import KeptChange
 from clocksvc.interfaces.leases import ProgressReading
 from clocksvc.interfaces.progress import SILENT_MS, ClockParameters, ForeignReports, PartitionClock, StoreIdentity
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
@@ -33,6 +34,7 @@ class StoredClock:
         base_ms: the time that must be `previous` in the next tick while there are no ticks.
         staged: older ticks, until `finish_restoring`; None if nothing was staged.
         leader_status, results: the values with the time at which they expire.
+        holds: the history of holds, oldest change first.
         handed_out: the ids of requests that a leader has read.
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
         finished: finished tasks, with the time at which they are dropped.
@@ -60,6 +62,7 @@ class StoredClock:
     restoring: bool = False
     staged: list[Tick] | None = None
     leader_status: tuple[str, int] | None = None
+    holds: list[KeptChange] = field(default_factory=list)
     reports: Counter[str] = field(default_factory=Counter)
     heartbeats: Counter[str] = field(default_factory=Counter)
     late_records: int = 0
@@ -93,6 +96,11 @@ class StoredClock:
             create_time_seen_ms=self.create_time_seen_ms,
             requests=self.hand_out(now_ms),
         )
+
+    def status_at(self, now_ms: int) -> str | None:
+        """Return the leader's status, unless it has expired."""
+        found = self.leader_status
+        return found[0] if found is not None and now_ms < found[1] else None
 
     def required(self) -> list[tuple[Partition, int | None]]:
         """Return the partitions that must report, unknown ones first, then by timestamp, then by name, as in Redis."""

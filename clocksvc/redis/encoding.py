@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clocksvc.clock.holds import Hold
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.request import (
@@ -15,6 +16,15 @@ from clocksvc.clock.request import (
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
+from clocksvc.interfaces.hold_history import (
+    MAX_CHANGES,
+    RETENTION_MS,
+    HoldChange,
+    HoldHistory,
+    KeptChange,
+    NoLeaderGap,
+    make_page,
+)
 from clocksvc.interfaces.progress import (
     FORMAT,
     ClockParameters,
@@ -30,6 +40,7 @@ from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_NO_HOLD = "-"
 _REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 
@@ -101,6 +112,36 @@ def request_result_arguments(results: Mapping[str, RequestResult]) -> Iterator[A
     for request_id, result in results.items():
         yield request_id
         yield encode_result(result)
+
+
+def hold_change_arguments(changes: Sequence[HoldChange], gap: NoLeaderGap | None) -> Iterator[Argument]:
+    """The arguments of publish_status.lua, after the TTL."""
+    yield from (RETENTION_MS, MAX_CHANGES)
+    yield from ("", "", "") if gap is None else (gap.longer_than_ms, *_hold_arguments(gap.hold))
+    for change in changes:
+        yield change.age_ms
+        yield from _hold_arguments(change.hold)
+
+
+def _hold_arguments(hold: Hold | None) -> tuple[str, str]:
+    return (_NO_HOLD, "") if hold is None else (str(hold.reason), json.dumps(hold.to_wire()))
+
+
+def read_hold_history(answer: Sequence[Any], limit: int) -> HoldHistory:
+    """Decode the result of hold_history.lua."""
+    now_ms, oldest_ms, lasts, changes = answer
+    return make_page(
+        [_read_kept_change(change) for change in changes],
+        limit,
+        now_ms=int(now_ms),
+        oldest_ms=optional_time(oldest_ms),
+        lasts=_read_kept_change(lasts) if lasts else None,
+    )
+
+
+def _read_kept_change(text: str) -> KeptChange:
+    began_ms, until_ms, reason, hold = text.split(" ", 3)
+    return KeptChange(int(began_ms), int(until_ms), None if reason == _NO_HOLD else Hold.from_wire(json.loads(hold)))
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:

@@ -173,6 +173,14 @@ CLOCK_KEYS = (
         "the leader's last status of the clock, JSON",
     ),
     Key(
+        "holds",
+        "zset",
+        False,
+        "stays; changes older than a week are removed, and the oldest ones of more than 500",
+        "leader",
+        "the history of holds: '<began ms> <until ms> <reason, or - without a hold> <hold, JSON>'",
+    ),
+    Key(
         "requests",
         "hash",
         True,

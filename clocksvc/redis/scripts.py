@@ -114,7 +114,8 @@ WRITE_ROSTER = Script(
     ),
     uses=("clock",),
 )
-PUBLISH_STATUS = Script("publish_status", ("lease", "status"), uses=("clock",))
+PUBLISH_STATUS = Script("publish_status", ("lease", "status", "holds"), uses=("clock",))
+HOLD_HISTORY = Script("hold_history", ("holds", "status"), uses=("clock",))
 PUBLISH = Script(
     "publish",
     ("lease", "ticks", "state", "roster", "notification", "notices"),
@@ -160,6 +161,7 @@ ALL = (
     CLAIM,
     WRITE_ROSTER,
     PUBLISH_STATUS,
+    HOLD_HISTORY,
     PUBLISH,
     BEGIN,
     STAGE,

@@ -9,6 +9,7 @@ from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKi
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreUnavailable
 from clocksvc.interfaces.counters import CounterStore
+from clocksvc.interfaces.hold_history import HoldChange, HoldHistoryStore
 from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import PartitionProgress, Report, ReportSink
 from clocksvc.interfaces.requests import Requests
@@ -54,7 +55,7 @@ WRITES: dict[str, Call] = {
     "begin": lambda store, leases: store.begin(TOKEN, BASE, restoring=True),
     "stage": lambda store, leases: store.stage(TOKEN, chain(0, 2, None), first=True),
     "finish_restoring": lambda store, leases: store.finish_restoring(TOKEN),
-    "publish_status": lambda store, leases: store.publish_status(TOKEN, "{}", LEASE_MS),
+    "publish_status": lambda store, leases: store.publish_status(TOKEN, "{}", LEASE_MS, [HoldChange(0, None)]),
     "write_request_results": lambda store, leases: store.write_request_results(
         TOKEN, {"r": RequestResult(ResultKind.DONE)}, LEASE_MS
     ),
@@ -70,6 +71,7 @@ CALLS: dict[str, Call] = WRITES | {
     "wait_for_notification": lambda store, leases: leases.wait_for_notification(0.05),
     "wait_for_notification at once": lambda store, leases: leases.wait_for_notification(0),
     "notify": lambda store, leases: leases.notify(),
+    "hold_history": lambda store, leases: store.hold_history(None, 1),
     "roster_topics": lambda store, leases: store.roster_topics(),
     "bounds": lambda store, leases: store.bounds(),
     "ticks_after": lambda store, leases: store.ticks_after(0, 1),
@@ -80,6 +82,7 @@ CALLS: dict[str, Call] = WRITES | {
     "snapshot": lambda store, leases: store.snapshot(),
     "partitions": lambda store, leases: store.partitions(None, 1),
     "lagging_partitions": lambda store, leases: store.lagging_partitions(0, 1),
+    "foreign_reports": lambda store, leases: store.foreign_reports(),
     "count_heartbeats": lambda store, leases: store.count_heartbeats({}, success=True),
     "count_tasks": lambda store, leases: store.count_tasks("beat", {}, None, 1),
     "counters": lambda store, leases: store.counters(),
@@ -238,7 +241,7 @@ def test_unreachable_notices_raise_store_unavailable(unreachable: StoreServer) -
 def test_every_method_of_the_interfaces_is_called() -> None:
     """The table above leaves out no method but `close`."""
     named = {call.split()[0] for call in CALLS}
-    parts = (Leases, PartitionProgress, ReportSink, TickStream, Requests, CounterStore)
+    parts = (Leases, PartitionProgress, ReportSink, HoldHistoryStore, TickStream, Requests, CounterStore)
 
     assert named == {name for part in parts for name in vars(part) if not name.startswith("_")} - {"close"}
 

@@ -7,6 +7,7 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.hold_history import HoldChange
 from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
@@ -75,7 +76,9 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: store.write_roster(TOKEN, ROSTER, 3)
     yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])
     yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
-    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
+    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS, [HoldChange(0, None)])
+    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS, [HoldChange(0, None)])
+    yield lambda: store.hold_history(None, 10)
     yield lambda: store.submit_request(late)
     yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])
     yield lambda: store.write_request_results(TOKEN, {"r1": RequestResult(ResultKind.DONE)}, LEASE_MS)

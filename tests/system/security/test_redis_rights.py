@@ -156,7 +156,7 @@ def test_a_reporter_names_what_it_lacks(redis: SecuredRedis, rule: str) -> None:
 
 
 def test_a_reporter_can_do_nothing_else(redis: SecuredRedis) -> None:
-    """It can't publish a tick, take a lease, publish a status or submit a request."""
+    """It can't publish a tick, take a lease, publish a status, write the history of holds or submit a request."""
     store = RestrictedStore(redis, REPORTER)
     store.prepare()
     before = redis.admin.hgetall(LEASE)
@@ -165,4 +165,4 @@ def test_a_reporter_can_do_nothing_else(redis: SecuredRedis) -> None:
 
     assert redis.admin.hgetall(LEASE) == before
     assert redis.admin.xlen(clock_key("clocksvc", CLOCK, "ticks")) == 0
-    assert redis.admin.exists(*(clock_key("clocksvc", CLOCK, name) for name in ("status", "requests"))) == 0
+    assert redis.admin.exists(*(clock_key("clocksvc", CLOCK, name) for name in ("status", "holds", "requests"))) == 0

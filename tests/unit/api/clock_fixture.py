@@ -12,6 +12,7 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.hold_history import HoldChange
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.notice_follower import NoticeFollower
@@ -84,7 +85,8 @@ class ClockFixture:
 
     def publish_hold(self, hold: Hold | None, ttl_ms: int = _NEVER_EXPIRES_MS) -> None:
         """Publish the leader's status: a hold, or None."""
-        self.store.publish_status(TOKEN, json.dumps({"hold": None if hold is None else hold.to_wire()}), ttl_ms)
+        status = json.dumps({"hold": None if hold is None else hold.to_wire()})
+        self.store.publish_status(TOKEN, status, ttl_ms, [HoldChange(0, hold)])
 
     def report(self, *seconds: float) -> None:
         """Report a raw timestamp for each partition, in order."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ def test_a_hold_stays_while_metadata_are_read() -> None:
     said: list[str] = []
     say = clock.store.publish_status
 
-    def listen(token: str, verdict: str, ttl_ms: int) -> None:
+    def listen(token: str, verdict: str, *further: Any) -> None:
         said.append(json.loads(verdict)["hold"]["reason"])
-        say(token, verdict, ttl_ms)
+        say(token, verdict, *further)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock.store, "publish_status", listen)
