@@ -3,24 +3,28 @@
 #   docker run IMAGE celery --app=clocksvc beat
 #   docker run --init IMAGE clocksvc status | tail | wait | check | init …
 # Mount the configuration as /etc/clocksvc/clocksvc.yaml. The container writes only below /tmp: run it with --read-only
-# --tmpfs /tmp. To pin the base image by digest: --build-arg PYTHON=python:…@sha256:…
-ARG PYTHON=python:3.11.14-slim-bookworm
+# --tmpfs /tmp. Every download is verified: the base image by its digest, packages by the hashes in requirements/.
+# Another base image: --build-arg PYTHON=python:…@sha256:… (`docker buildx imagetools inspect python:…` prints the digest).
+ARG PYTHON=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${PYTHON} AS build
 # Use `server,celery,taskbroker` for namespaces with a Kafka topic (docs/jobs.md).
 ARG EXTRAS=server,celery
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-COPY requirements.txt requirements-test.txt ./
+COPY requirements requirements
 RUN ["python", "-m", "venv", "--without-pip", "/opt/clocksvc"]
-RUN ["python", "-m", "pip", "install", "--constraint", "requirements-test.txt", "setuptools"]
+RUN ["python", "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements/build.txt"]
+# The versions that the tests use; compiled here, because the file system is read-only later.
+RUN case "${EXTRAS}" in *taskbroker*) more="--requirement requirements/taskbroker.txt" ;; esac; \
+    python -m pip --python /opt/clocksvc/bin/python install --require-hashes --only-binary :all: --compile \
+    --requirement requirements/service.txt ${more}
 COPY pyproject.toml README.md LICENSE ./
 COPY docs/runbook.md docs/runbook.md
 COPY clocksvc clocksvc
-RUN ["python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
-# Pinned to the versions that the tests use; compiled here, because the file system is read-only later.
-RUN python -m pip --python /opt/clocksvc/bin/python install --only-binary :all: --compile \
-    --constraint requirements.txt --constraint requirements-test.txt "$(ls dist/clocksvc-*.whl)[${EXTRAS}]"
+RUN ["python", "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
+# Without an index: fails if requirements/ has not all that the extras need.
+RUN python -m pip --python /opt/clocksvc/bin/python install --no-index --compile "$(ls dist/clocksvc-*.whl)[${EXTRAS}]"
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="clocksvc" \

@@ -5,11 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 2000
 MINUTES ?= 5
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+REQUIREMENTS := $(patsubst %,requirements/%.txt,service taskbroker build test)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements"
+# The options that pin packages as in these files, and leave them out of the next one.
+pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' $(1))
 # Each file runs in one process, because its tests share servers. Long files come first.
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects outages soak cluster dashboards schema clean
+.PHONY: help run test test-ops check format bench simulate defects outages soak cluster dashboards schema requirements kafka-jars clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,13 +66,25 @@ dashboards: $(STAMP)  ## write the chart's Grafana dashboards from helm/dashboar
 schema: $(STAMP)  ## write the chart's values.schema.json from the settings
 	@$(BIN)/python -m helm.schema $(ARGS)
 
+requirements: $(STAMP)  ## pin packages as pyproject.toml needs them, with the hashes of all platforms (newer ones: ARGS=--upgrade)
+	@$(LOCK) pyproject.toml --extra server --extra celery --output-file requirements/service.txt $(ARGS)
+	@$(LOCK) pyproject.toml --extra taskbroker $(call pinned,requirements/service.txt) --output-file requirements/taskbroker.txt $(ARGS)
+	@$(LOCK) --group build --constraints requirements/service.txt --output-file requirements/build.txt $(ARGS)
+	@$(LOCK) --group go --output-file requirements/go.txt $(ARGS)
+	@$(LOCK) pyproject.toml --all-extras --group build --group test $(call pinned,$(filter-out %/test.txt,$(REQUIREMENTS))) \
+		--output-file requirements/test.txt $(ARGS)
+
+kafka-jars: $(STAMP)  ## pin the jars of Kafka's version in clocksvc/dev/kafka_jars.py by their SHA-256
+	@$(BIN)/python -m clocksvc.dev.kafka_jars
+
 clean:  ## remove what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
-$(STAMP): requirements.txt requirements-test.txt pyproject.toml
+$(STAMP): $(REQUIREMENTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clocksvc needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); echo "can't create a virtual environment: install your system's python3-venv, or: $(PYTHON) -m pip install --user virtualenv"; exit 1; }
-	@echo "installing the packages of requirements.txt and requirements-test.txt, only once …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-test.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "installing the packages of requirements/, only once …"
+	@# Wheels only: a build of a source distribution would download packages that no hash pins.
+	@$(INSTALL) --require-hashes --only-binary :all: $(REQUIREMENTS:%=--requirement %)
+	@$(INSTALL) --no-index --no-deps --no-build-isolation --editable .
 	@touch $@

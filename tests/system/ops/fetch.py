@@ -43,7 +43,7 @@ def _get(names: list[str], *, unpack: bool) -> None:
             debian.install(packages)
     for name in names:
         if module := PROGRAMS[name].module:
-            golang.build(module, fetched(name).parent, download_folder())
+            golang.build(module, fetched(name), download_folder())
     program.cache_clear()
 
 

@@ -7,11 +7,27 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from clocksvc.dev.kafka_server import default_cache_dir
+from clocksvc.dev.kafka_jars import default_cache_dir
 
 _ASKED_SECONDS = 60
 
 Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GoModule:
+    """A program of a Go module.
+
+    Attributes:
+        path, version: of the module.
+        package: the folder of the program in the module.
+        checksum: of the module, as in a go.sum. The module's own go.sum has those of all other modules.
+    """
+
+    path: str
+    version: str
+    package: str
+    checksum: str
 
 
 @dataclass(frozen=True)
@@ -25,8 +41,8 @@ class Program:
     until: Version
     package: str | None = None
     """Debian's package, if it is installed from one."""
-    module: str | None = None
-    """Its Go module with the version, if it is built."""
+    module: GoModule | None = None
+    """Its Go module, if it is built."""
 
     @property
     def wanted(self) -> str:
@@ -36,6 +52,11 @@ class Program:
 
 NO_END = (10**6, 0)
 
+_HELM = GoModule("helm.sh/helm/v3", "v3.19.2", "cmd/helm", "h1:psQjaM8aIWrSVEly6PgYtLu/y6MRSmok4ERiGhZmtUY=")
+_COMPOSE = GoModule(
+    "github.com/compose-spec/compose-go/v2", "v2.10.1", "cmd", "h1:mFbXobojGRFIVi1UknrvaDAZ+PkJfyjqkA1yseh+vAU="
+)
+
 PROGRAMS = {
     one.name: one
     for one in (
@@ -43,9 +64,9 @@ PROGRAMS = {
         # 2.42 is in Debian 12: no older version was tested with these rules and queries
         Program("prometheus", ("prometheus",), ("--version",), (2, 42), NO_END, package="prometheus"),
         Program("promtool", ("promtool",), ("--version",), (2, 42), NO_END, package="prometheus"),
-        Program("helm", ("helm",), ("version", "--short"), (3, 14), (4, 0), module="helm.sh/helm/v3/cmd/helm@v3.19.2"),
+        Program("helm", ("helm",), ("version", "--short"), (3, 14), (4, 0), module=_HELM),
         # the library of `docker compose` that reads compose files; it has no program name of its own
-        Program("compose", (), (), (2, 10), (3, 0), module="github.com/compose-spec/compose-go/v2/cmd@v2.10.1"),
+        Program("compose", (), (), (2, 10), (3, 0), module=_COMPOSE),
     )
 }
 
@@ -61,8 +82,8 @@ def download_folder() -> Path:
 
 def fetched(name: str) -> Path:
     """The path of a program in the download folder, whether it exists or not."""
-    module, _, version = (PROGRAMS[name].module or "").partition("@")
-    return download_folder() / (f"{name}-{version}/{Path(module).name}" if module else f"bin/{name}")
+    module = PROGRAMS[name].module
+    return download_folder() / (f"{name}-{module.version}/{Path(module.package).name}" if module else f"bin/{name}")
 
 
 @functools.cache

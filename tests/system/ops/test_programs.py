@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.ops import fetch
-from tests.system.ops.programs import PROGRAMS, ProgramMissing, fetched, program
+from tests.system.ops import fetch, golang
+from tests.system.ops.checked_command import FetchFailed
+from tests.system.ops.programs import PROGRAMS, GoModule, ProgramMissing, fetched, program
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +67,15 @@ def test_without_apt_the_fetch_says_what_to_install(
 
     assert fetch.main([]) == 1
     assert "chromium and prometheus can be got by apt-get alone" in capsys.readouterr().err
+
+
+def test_a_module_with_another_checksum_is_not_built(nothing_there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names both checksums. Here, Go is a script that prints what `go mod download` prints."""
+    go = _put(nothing_there / "go", '{"Dir": "/", "Sum": "h1:changed="}')
+    monkeypatch.setattr(golang, "go_command", lambda _: go)
+
+    with pytest.raises(FetchFailed, match="checksum h1:changed=, pinned is h1:right="):
+        golang.build(
+            GoModule("example.org/module", "v1.0.0", ".", "h1:right="), nothing_there / "program", nothing_there
+        )
+    assert not (nothing_there / "program").exists()

@@ -23,9 +23,9 @@ def _copied() -> list[str]:
 
 
 def test_both_stages_begin_with_one_pinned_python() -> None:
-    """A Python of an exact version, slim, the same in both stages, and one that clocksvc supports."""
+    """A Python of an exact version and digest, slim, the same in both stages, and one that clocksvc supports."""
     base = pairs(STEPS[0].rest)["PYTHON"]
-    version = re.fullmatch(r"python:(\d+)\.(\d+)\.\d+-slim-[a-z]+", base)
+    version = re.fullmatch(r"python:(\d+)\.(\d+)\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
 
     assert STEPS[0].name == "ARG"
@@ -49,6 +49,16 @@ def test_nothing_else_is_sent(path: str) -> None:
     """No history, no local environment, no stray files."""
     assert not sent(ROOT / ".dockerignore", path)
     assert sent(ROOT / ".dockerignore", "clocksvc/clock/tick.py")
+
+
+def test_every_package_is_verified() -> None:
+    """pip installs only with hashes, or without an index."""
+    installs = [
+        step.rest for step in STEPS if step.name == "RUN" and re.search(r"pip\W.*\b(install|wheel)\b", step.rest)
+    ]
+
+    assert len(installs) == 4
+    assert all("--require-hashes" in rest or "--no-index" in rest for rest in installs)
 
 
 def test_the_user_is_a_number_and_the_charts_own() -> None:
