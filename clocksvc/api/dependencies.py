@@ -11,6 +11,7 @@ from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.problems import Problem
 from clocksvc.api.request_guard import CALLER, HEAD
 from clocksvc.api.tokens import Caller, Scope
+from clocksvc.clock.spec import wanted_clock
 from clocksvc.clock.time_format import parse_timestamp
 
 MAX_TIMEOUT_S = 55.0
@@ -61,7 +62,9 @@ def clock_with_scope(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
         caller.check(scope, clock)
         found: AsyncClock | None = request.app.state.clocks.get(clock)
         if found is None:
-            raise Problem(problems.UNKNOWN_CLOCK, f"no clock {problems.truncated(clock)!r} is configured here")
+            visible = filter(caller.sees, request.app.state.clocks)
+            detail = f"no clock {problems.truncated(clock)!r} is configured here: {wanted_clock(clock, visible)}"
+            raise Problem(problems.UNKNOWN_CLOCK, detail)
         found.bind()
         return found
 

@@ -49,7 +49,9 @@ INVALID = Kind(
 )
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A token is needed", "wanted the header 'Authorization: Bearer TOKEN'")
 FORBIDDEN = Kind("forbidden", 403, "The token does not allow this", "token 'grafana' lacks the scope 'report'")
-UNKNOWN_CLOCK = Kind("unknown-clock", 404, "No such clock", "no clock 'chekins' is configured here")
+UNKNOWN_CLOCK = Kind(
+    "unknown-clock", 404, "No such clock", "no clock 'chekins' is configured here: wanted one of checkins, bills"
+)
 NOT_FOUND = Kind("not-found", 404, "No such address", "there is nothing at /v1/clock; see /docs for the API")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "wanted GET, HEAD")
 WRONG_HOST = Kind(

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from clocksvc.api import problems
 from clocksvc.api.problems import Problem
+from clocksvc.clock.spec import wanted_clock
 
 _SCHEME = b"bearer "
 
@@ -52,7 +53,7 @@ class Caller:
         if clock is None and self.clocks is not None:
             raise self._forbidden("is for some clocks only")
         if clock is not None and not self.sees(clock):
-            raise self._forbidden("is not for this clock")
+            raise self._forbidden(f"is not for this clock: {wanted_clock(clock, self.clocks or ())}")
 
     def _forbidden(self, why: str) -> Problem:
         challenge = 'Bearer realm="clocksvc", error="insufficient_scope"'

@@ -18,7 +18,7 @@ from clocksvc.celery.command_line import exit_with_message
 from clocksvc.celery.on_tick import ATTRIBUTE, TICK_PREFIX, OnTick
 from clocksvc.celery.recurrence import recurrence_of
 from clocksvc.celery.task_queue import Arguments, CeleryTaskQueue, TaskMessage, destination_of, tick_arguments
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, wanted_clock
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, Unavailable, UnreadableRecord
 from clocksvc.interfaces.checkpoints import TICK_TASKS
@@ -156,7 +156,7 @@ def clock_of(app: Celery, settings: Settings) -> ClockSpec:
     if name is None and len(specs) == 1:
         return next(iter(specs.values()))
     if name not in specs:
-        raise InvalidValue(CLOCK, name, f"wanted one of {', '.join(sorted(specs))}")
+        raise InvalidValue(CLOCK, name, wanted_clock(name, specs))
     return specs[name]
 
 
@@ -183,13 +183,18 @@ def tasks_on_tick(app: Celery, settings: Settings, spec: ClockSpec) -> list[Sche
     """Return the app's tasks that are decorated with `@on_tick` for this clock.
 
     Raises:
-        InvalidValue: a task's name is routed to a topic. This is not possible, because Celery workers don't read
-        topics.
+        InvalidValue: a task is decorated for a clock that is not configured; or a task's name is routed to a topic,
+            which Celery workers don't read.
     """
     routes, found = settings.routes(), []
     for name, task in sorted(app.tasks.items()):
         marked = getattr(task, ATTRIBUTE, None)
-        if isinstance(marked, OnTick) and marked.clock == spec.name:
+        if not isinstance(marked, OnTick):
+            continue
+        if marked.clock not in settings.clocks:
+            wanted = wanted_clock(marked.clock, settings.clocks)
+            raise InvalidValue(f"on_tick.clock of task {name!r}", marked.clock, wanted)
+        if marked.clock == spec.name:
             queue = routes.queue(marked.name)
             if queue is None:
                 wanted = f"wanted a name that is routed to a queue, not to topic {routes.topic(marked.name)!r}"

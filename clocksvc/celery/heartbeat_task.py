@@ -24,8 +24,8 @@ def register(app: Celery, settings: Settings) -> None:
     def run(task: Any, clock: str, due_seconds: float) -> None:
         try:
             retry_s = send_round(resources, clock, due_seconds, tries=task.request.retries + 1)
-        except UnknownClock:
-            _warn_unknown_clock(clock)
+        except UnknownClock as error:
+            _warn_unknown_clock(clock, error)
             return
         if retry_s is not None:
             raise task.retry(countdown=retry_s)
@@ -45,8 +45,8 @@ def register(app: Celery, settings: Settings) -> None:
             return
         try:
             spec = resources.spec(request.args[0])
-        except UnknownClock:
-            _warn_unknown_clock(request.args[0])
+        except UnknownClock as error:
+            _warn_unknown_clock(request.args[0], error)
             return
         heartbeat.expire(spec, resources.store(spec))
 
@@ -75,10 +75,11 @@ def send_round(resources: ProcessResources, clock: str, due_seconds: float, trie
     return heartbeat.retry_after_s(spec, result, due_ms, time.now_ms(), tries)
 
 
-def _warn_unknown_clock(clock: str) -> None:
+def _warn_unknown_clock(clock: str, error: UnknownClock) -> None:
     # There is no retry, because all workers of this installation have the same configuration.
     logger.warning(
-        "heartbeat lost, because this clock is not configured here. Another installation, or a beat with another "
-        "configuration, uses the same Celery broker. Give each its own celery.broker_url, or another Redis database",
+        "heartbeat lost: %s. Another installation, or a beat with another configuration, uses the same Celery broker. "
+        "Give each its own celery.broker_url, or another Redis database",
+        error,
         extra={"clock": clock},
     )

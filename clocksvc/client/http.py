@@ -20,6 +20,8 @@ from clocksvc.redaction import without_password
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 _CONNECTIONS = 4
+_PROBLEM_TYPE = "urn:clocksvc:problem:"
+_MAX_SHOWN = 60
 _REPR = re.compile(r"<?HTTPS?Connection\w*\(.*?\)(?: at 0x\w+)?>?: ")
 
 Params = Mapping[str, str | int | float | None]
@@ -68,7 +70,8 @@ class ServiceClient:
             accept: statuses other than 2xx that are returned, not raised.
 
         Raises:
-            RequestRejected: the service rejects the request, for example because of the token or an invalid parameter.
+            RequestRejected: the service rejects the request, for example because of the token or an invalid parameter;
+                or the server is not clocksvc.
             UnknownClock: the service has no such clock, or no such path.
             ServiceUnavailable: no response, or a response with a status that means "retry later".
         """
@@ -104,7 +107,7 @@ class ServiceClient:
             response = self._send("GET", path, params, None, idle_timeout_s, headers)
             try:
                 if response.status != 200:
-                    raise _error(ServiceResponse(response.status, _json(response.data)), path)
+                    raise self._error(response, path)
                 yield read_events(_parts(response))
             finally:
                 response.close()  # the connection can't be used again, because the rest of the stream is unread
@@ -130,7 +133,27 @@ class ServiceClient:
             response.release_conn()
         if 200 <= answer.status < 300 or answer.status in accept:
             return answer
-        raise _error(answer, path)
+        raise self._error(response, path)
+
+    def _error(self, response: urllib3.BaseHTTPResponse, path: str) -> Exception:
+        """Return the error for a response's status, with the text of its problem details."""
+        status, problem = response.status, _json(response.data)
+        own = str(problem.get("type")).startswith(_PROBLEM_TYPE)
+        if own:
+            message = f"{path}: {problem.get('detail') or problem.get('title')} (status {status})"
+        else:
+            server = response.headers.get("Server")
+            by = f" by {server[:_MAX_SHOWN]!r}" if server else ""
+            message = f"{path}: status {status}{by} at {self._base}, which is not an answer of clocksvc"
+        if status in (408, 425, 429) or status >= 500:
+            return ServiceUnavailable(message)
+        if status == 401:
+            return _Unauthenticated(message)
+        if 300 <= status < 400:
+            return RequestRejected(f"{message}; wanted the final address in the URL, because it redirects")
+        if own:
+            return UnknownClock(message) if status == 404 else RequestRejected(message)
+        return RequestRejected(f"{message}; check the address in the URL")
 
     def _send(
         self,
@@ -212,22 +235,6 @@ def _json(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _error(answer: ServiceResponse, path: str) -> Exception:
-    """Return the error for a response's status, with the text of its problem details."""
-    status, problem = answer
-    detail = problem.get("detail") or problem.get("title") or f"status {status}"
-    message = f"{path}: {detail} (status {status})"
-    if status == 404:
-        return UnknownClock(message)
-    if status in (408, 425, 429) or status >= 500:
-        return ServiceUnavailable(message)
-    if status == 401:
-        return _Unauthenticated(message)
-    if 300 <= status < 400:
-        return RequestRejected(f"{path}: the service redirects (status {status}); wanted its final address in the URL")
-    return RequestRejected(message)
 
 
 def _parts(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -8,15 +8,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from clocksvc.clock.partition import name_first
+from clocksvc.clock.partition import MAX_NAMED, name_first
 from clocksvc.errors import InvalidValue
 
 SECOND_MS = 1_000
 DAY_MS = 86_400_000
 CREATE_TIME_OUT_OF_ORDERNESS_MS = 10_000
 
+_LONGEST_NAME = 63
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -95,6 +97,16 @@ def check_clock_name(field: str, name: str) -> None:
     """Raise InvalidValue unless `name` is a valid clock name."""
     if not _NAME.fullmatch(name):
         raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
+
+
+def wanted_clock(name: object, clocks: Iterable[str]) -> str:
+    """Return the end of an error about an unknown clock, such as `wanted one of checkins, bills and 7 more`.
+
+    The clocks with the most similar names come first.
+    """
+    known = sorted(clocks)
+    similar = get_close_matches(str(name)[:_LONGEST_NAME], known, n=MAX_NAMED)
+    return f"wanted one of {name_first([*similar, *(each for each in known if each not in similar)])}"
 
 
 def check_topic_name(field: str, name: str) -> None:

@@ -21,6 +21,7 @@ from clocksvc.settings.problems import Problems
 
 ReadFile = Callable[[str], str]
 _FILE = "_file"
+_NO_FILE = " (no file was read: CLOCKSVC_CONFIG is not set to the path of the configuration)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -46,8 +47,9 @@ def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = rea
         SettingsError: lists all problems.
     """
     source = path or environ.get("CLOCKSVC_CONFIG") or None
-    data = {} if source is None else _read_document(source, read_file)
-    return settings_from(data, environ, read_file, source)
+    if source is None:
+        return settings_from({}, environ, read_file, hint=_NO_FILE)
+    return settings_from(_read_document(source, read_file), environ, read_file, source)
 
 
 def settings_from(
@@ -55,17 +57,20 @@ def settings_from(
     environ: Mapping[str, str] = _NOTHING,
     read_file: ReadFile = read_text,
     source: str | None = None,
+    hint: str = "",
 ) -> Settings:
     """Build the configuration from plain data, as read from YAML, and `environ`.
 
     Args:
         source: the name of the file, for the error message.
+        hint: a text that is appended to problems of the clocks.
 
     Raises:
         SettingsError: lists all problems.
     """
     origins: dict[tuple[str | int, ...], str] = {}
     problems = Problems(origins)
+    problems.add_hint(("clocks",), hint)
     data = {} if data is None else data
     origins.update(variables_by_path(environ, data, problems))
     data = apply_environment(data, origins, environ, problems)

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, wanted_clock
 from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, Routes, worker_namespace
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
-from clocksvc.settings.fields import FieldError, Section, Text, raise_errors, suggestion
+from clocksvc.settings.fields import FieldError, Section, Text, raise_errors
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.redis import RedisSettings, broker_from_redis
 from clocksvc.settings.tasks import (
@@ -24,6 +24,9 @@ from clocksvc.settings.tasks import (
     taskbroker_errors,
 )
 from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors
+
+_SHOWN = 100
+"""The largest number of characters of an unknown clock's name in an error. The name may come from a message."""
 
 
 class MetricsSettings(Section):
@@ -59,7 +62,7 @@ class Settings(Section):
         for index, token in enumerate(self.api.tokens):
             for position, clock in enumerate(token.clocks or ()):
                 if clock not in self.clocks:
-                    wanted = f"wanted a configured clock{suggestion(clock, self.clocks)}"
+                    wanted = wanted_clock(clock, self.clocks)
                     errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
         errors += tick_log_errors(self.tick_log, self.clocks)
         tasks = {name: clock.tasks for name, clock in self.clocks.items()}
@@ -78,7 +81,7 @@ class Settings(Section):
             UnknownClock: no clock with this name is configured.
         """
         if name not in self.clocks:
-            raise UnknownClock(f"no clock {name!r} is configured: wanted one of {', '.join(self.clocks)}")
+            raise UnknownClock(f"no clock {name[:_SHOWN]!r} is configured: {wanted_clock(name, self.clocks)}")
         return self.clocks[name].spec(require_topic_ids=self.kafka.topic_ids)
 
     def routes(self) -> Routes:

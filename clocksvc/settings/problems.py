@@ -48,7 +48,7 @@ class Problems:
         """Add a problem, unless the path is marked as reported."""
         if path in self._reported:
             return
-        hint = next((text for start, text in self._hints.items() if path[: len(start)] == start), "")
+        hint = next((self._hints[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._hints), "")
         shown = "" if value is NO_VALUE else f"{_shown(path, value)} is not valid: "
         self._texts.append(f"{self._name(path)}: {shown}{reason}{hint}")
 
@@ -61,7 +61,7 @@ class Problems:
         self._reported.add(path)
 
     def add_hint(self, path: FieldPath, text: str) -> None:
-        """Append `text` to every later problem at `path` or below it."""
+        """Append `text` to every later problem at `path` or below it. A hint at a longer path has precedence."""
         self._hints[path] = text
 
     def add_validation_error(self, error: ValidationError) -> None:

@@ -68,6 +68,17 @@ def test_the_scheme_is_any_case(client_of: ClientOf, fixtures: list[ClockFixture
     assert client_of(*fixtures, tokens=TOKENS).get("/v1/clocks", headers=headers).status_code == 200
 
 
+def test_an_unknown_clock_lists_the_clocks_of_the_token(client_of: ClientOf, fixtures: list[ClockFixture]) -> None:
+    """The most similar name first. A token for some clocks does not see the names of others."""
+    client = client_of(*fixtures, tokens=TOKENS)
+
+    def detail(token: str) -> str:
+        return str(client.get("/v1/clocks/paymets", headers={"Authorization": f"Bearer {token}"}).json()["detail"])
+
+    assert detail(READ) == "no clock 'paymets' is configured here: wanted one of payments, checkins"
+    assert detail(SOME) == "token 'team' is not for this clock: wanted one of checkins"
+
+
 @pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize(("token", "status"), [(READ, 200), (ADMIN, 200), (REPORT, 403)])
 def test_reading_needs_the_scope_read(

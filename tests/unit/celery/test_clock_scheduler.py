@@ -16,7 +16,7 @@ from clocksvc.celery import ClockScheduler, on_tick
 from clocksvc.celery.clock_scheduler import dispatcher_name, tasks_on_tick
 from clocksvc.celery.task_queue import CeleryTaskQueue, TaskMessage, destination_of, tick_and, tick_arguments
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import ClocksvcError, InvalidValue, TaskQueueUnavailable
+from clocksvc.errors import ClocksvcError, InvalidValue, SettingsError, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import Routes
 from clocksvc.settings import load
@@ -92,6 +92,22 @@ def test_two_tasks_can_have_one_dotted_name(app: Celery) -> None:
 
     assert len({task.schedule.name for task in found}) == 2
     assert {task.message.task for task in found} == {"shop.one", "shop.two"}
+
+
+def test_on_tick_with_an_unknown_clock_is_rejected(app: Celery) -> None:
+    """The error names the task and the clocks that there are. Without it, the task would never be sent."""
+    on_tick("chekins")(app.task(name="shop.close", shared=False)(close))
+
+    with pytest.raises(InvalidValue, match=r"on_tick\.clock of task 'shop\.close': 'chekins'.*wanted one of checkins"):
+        ClockScheduler(app)
+
+
+def test_without_a_configuration_beat_names_the_variable(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no option for the file."""
+    monkeypatch.delenv("CLOCKSVC_CONFIG")
+
+    with pytest.raises(SettingsError, match=r"clocks: missing.*CLOCKSVC_CONFIG is not set"):
+        ClockScheduler(app)
 
 
 def test_on_tick_below_the_task_is_rejected() -> None:

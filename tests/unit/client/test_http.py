@@ -44,6 +44,7 @@ def test_a_body_goes_as_json() -> None:
         (problem(422, "invalid-request", "no such thing"), RequestRejected),
         (problem(429, "busy", "later"), ServiceUnavailable),
         (problem(503, "store-unavailable", "no store"), ServiceUnavailable),
+        (Reply(404, "<h1>no such page</h1>"), RequestRejected),
         (Reply(500, "not what it should be"), ServiceUnavailable),
         (Reply(302, {}, headers={"Location": "https://elsewhere.test/"}), RequestRejected),
     ],
@@ -58,6 +59,19 @@ def test_a_response_that_is_no_success_is_an_error(reply: Reply, error: type[Clo
     assert (reply.body.get("detail", "") if isinstance(reply.body, dict) else "") in str(raised.value)
     assert "s3cret" not in str(raised.value)
     assert len(stub.asked) == 1
+
+
+def test_another_server_is_named() -> None:
+    """The error says what answered, and that it is not clocksvc. Its text is short and has no control characters."""
+    reply = Reply(404, {"detail": "?"}, headers={"Server": "nginx\x1b[31m" + "x" * 500})
+    with HttpStub(lambda asked: reply) as stub, pytest.raises(RequestRejected) as raised:
+        ServiceClient(stub.url).get("/v1/clocks")
+
+    text = str(raised.value)
+    assert text.startswith("/v1/clocks: status 404 by 'BaseHTTP/")
+    assert "nginx\\x1b[31m" in text
+    assert text.endswith(f"at {stub.url}, which is not an answer of clocksvc; check the address in the URL")
+    assert len(text) < 250
 
 
 def test_an_accepted_status_is_returned() -> None:

@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec, HeartbeatSpec, check_clock_name
+from clocksvc.clock.spec import (
+    CREATE_TIME_OUT_OF_ORDERNESS_MS,
+    ClockSpec,
+    HeartbeatSpec,
+    check_clock_name,
+    wanted_clock,
+)
 from clocksvc.errors import InvalidValue
 
 pytestmark = pytest.mark.core
@@ -194,3 +200,13 @@ def test_config_json_contains_what_replicas_must_agree_on() -> None:
         "max_future": "60s",
         "kafka.topic_ids": "on",
     }
+
+
+def test_an_error_about_an_unknown_clock_is_short() -> None:
+    """It has the most similar names first, also for a name that a stranger made long."""
+    clocks = [f"clock-{number}" for number in range(300)]
+
+    assert wanted_clock("clok-217", clocks).startswith("wanted one of clock-217, ")
+    assert wanted_clock("x" * 100_000, clocks) == (
+        "wanted one of clock-0, clock-1, clock-10, clock-100, clock-101 and 295 more"
+    )
