@@ -47,6 +47,12 @@ _NOT_REPORTED = (
 )
 
 
+_ALL_EXCLUDED = (
+    "no partition is left that has to report: all are excluded. Include at least one with clocksvc include CLOCK "
+    "TOPIC:PARTITION"
+)
+
+
 _REJECTED: Mapping[str, str] = {
     Outcome.TOO_FAR_AHEAD: "the timestamps are further ahead than max_future: check the clocks of the producers and of "
     "the store",
@@ -174,7 +180,15 @@ def topic_without_id(inputs: HoldInputs) -> Hold | None:
 def topic_missing(inputs: HoldInputs) -> Hold | None:
     """Return a hold if Kafka does not list a configured topic. The roster may lack partitions of this topic."""
     missing = inputs.roster.missing
-    return Hold(Reason.TOPIC_MISSING, detail=f"Kafka does not list {', '.join(missing)}") if missing else None
+    return (
+        Hold(
+            Reason.TOPIC_MISSING,
+            detail=f"Kafka does not list {', '.join(missing)}: correct the clock's topics, create the topic, or grant "
+            "the permission Describe",
+        )
+        if missing
+        else None
+    )
 
 
 def partition_unreported(inputs: HoldInputs) -> Hold | None:
@@ -183,7 +197,7 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
     In both cases the clock has no minimum. An unknown partition does not count as a partition at time 0.
     """
     if inputs.roster.required_count() == 0:
-        return Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report: all are excluded")
+        return Hold(Reason.PARTITION_UNREPORTED, detail=_ALL_EXCLUDED)
     if inputs.lowest_ms is None:
         return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_REPORTED)
     return None
@@ -202,7 +216,8 @@ def ahead_of_time(inputs: HoldInputs) -> Hold | None:
         return None
     return Hold(
         Reason.AHEAD_OF_TIME,
-        detail="the partitions have reached the boundary, but the leader's or the store's own clock has not",
+        detail="the partitions have reached the boundary, but the leader's or the store's own clock has not: check the "
+        "time (NTP) of the producers, of the leader's machine and of Redis's machine",
     )
 
 

@@ -116,7 +116,8 @@ def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Mome
         name, configs = clock.spec.name, leases.configs()
         digests = [(one.holder, one.digests[name]) for one in moment.reading.announcements if name in one.digests]
         replicas = [Replica(holder, digest, configs.get(digest, "")) for holder, digest in digests]
-        return replace(hold, detail=describe_config_conflict(replicas))
+        advice = "Finish the rolling update, or stop the replicas with the wrong configuration"
+        return replace(hold, detail=f"{describe_config_conflict(replicas)}. {advice}")
     if hold.reason in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
         return _name_partitions(clock, inputs, hold)
     return hold
@@ -130,7 +131,13 @@ def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
     named = tuple(line.partition for line in lagging)
     foreign = describe_foreign_reports(clock.store.foreign_reports(), lagging, clock.spec, inputs.store_now_ms)
     if not lagging or any(line.rejected is None for line in lagging):
-        detail = hold.detail + describe_silent_partitions(lagging, inputs.store_now_ms)
+        expected = f"; the clock counts reports of group {clock.spec.group!r} for {', '.join(clock.spec.topics)}"
+        unreported = hold.reason is Reason.PARTITION_UNREPORTED and lagging
+        detail = (
+            hold.detail
+            + (expected if unreported else "")
+            + describe_silent_partitions(lagging, inputs.store_now_ms, clock.spec.group)
+        )
         return Hold(hold.reason, named, detail + foreign)
     detail = describe_rejected_reports(sorted({str(line.rejected) for line in lagging}))
     return Hold(Reason.REPORTS_REJECTED, named, detail + foreign)
@@ -162,11 +169,12 @@ def describe_foreign_reports(
     return "".join(f"; {text}" for text in texts)
 
 
-def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -> str:
+def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int, group: str) -> str:
     """Return a text about lagging partitions for a hold: which ones no consumer reports, and which ones are reported.
 
     Args:
         now_ms: the store's time.
+        group: the clock's consumer group.
 
     Returns:
         A text that continues the detail; empty if no partition has ever been reported.
@@ -178,8 +186,12 @@ def describe_silent_partitions(lagging: Sequence[PartitionClock], now_ms: int) -
             (silent if now_ms - line.reported_ms > SILENT_MS else reporting).append(line.partition)
     texts = []
     if silent:
-        question = "check that a consumer reads them"
+        question = f"check that a consumer of group {group!r} reads them"
         texts.append(f"not reported for more than {SILENT_MS // 1000} s ({question}): {name_first(silent)}")
     if reporting:
-        texts.append(f"reported recently, but without newer records or not processed further: {name_first(reporting)}")
+        question = "check the heartbeats and the consumer's lag"
+        texts.append(
+            f"reported recently, but without newer records or not processed further ({question}): "
+            f"{name_first(reporting)}"
+        )
     return "".join(f"; {text}" for text in texts)

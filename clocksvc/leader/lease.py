@@ -178,7 +178,7 @@ class Lease:
             self._working_since = now
         stuck_s = now - self._working_since
         if stuck_s >= STUCK_TIMEOUT_S:
-            raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s")
+            raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s and has released its lease")
 
     def _check_ready(self) -> None:
         ready = self._parts.kafka_ready() and self._parts.time.monotonic() >= self._unready_until

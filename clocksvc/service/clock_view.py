@@ -32,6 +32,12 @@ _LEADER_LACKS_CLOCK = (
 )
 
 
+_NO_LEADER = (
+    "no process leads this clock: run clocksvc serve with this clock in its configuration. If it runs, its log has the "
+    "cause"
+)
+
+
 class PartitionPage(NamedTuple):
     """Partition clocks, and the replica's wall time in ms at which they were read."""
 
@@ -180,7 +186,7 @@ class ClockView:
         quiet_ms = 0 if since_ms is None else now_ms - since_ms
         if snapshot.leader_status is not None and quiet_ms < self.spec.effective_hold_after_ms:
             return None
-        return Hold(Reason.NO_LEADER, detail="no process leads this clock")
+        return Hold(Reason.NO_LEADER, detail=_NO_LEADER)
 
     def _since_ms(self, last: Tick | None) -> int | None:
         return self._started_ms if last is None else last.emitted_at_ms

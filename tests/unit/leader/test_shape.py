@@ -115,8 +115,11 @@ def test_partitions_of_a_dead_consumer_are_named_apart_from_quiet_ones() -> None
 
     assert hold_of(clock) == (Reason.PARTITION_BEHIND, (Partition("events", 2), Partition("events", 1)))
     dead, quiet = detail_of(clock).split("; ")[1:]
-    assert dead == "not reported for more than 30 s (check that a consumer reads them): events:2"
-    assert quiet == "reported recently, but without newer records or not processed further: events:1"
+    assert dead == "not reported for more than 30 s (check that a consumer of group 'group' reads them): events:2"
+    assert quiet == (
+        "reported recently, but without newer records or not processed further (check the heartbeats and the "
+        "consumer's lag): events:1"
+    )
 
 
 def test_a_topic_that_may_not_be_read_for_a_while() -> None:
