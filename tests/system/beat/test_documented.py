@@ -35,7 +35,7 @@ def commands(text: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The app and the configuration of the document."""
-    first, on_tick, duplicates = blocks(DOCUMENT, "python")
+    first, on_tick, duplicates, _ = blocks(DOCUMENT, "python")
     health = re.search(r"`(clocksvc\.celery\.add_health_file\(app\))`", DOCUMENT)
     assert health is not None
     parts = [first, on_tick, duplicates, "mark_missed_before = print", f"import clocksvc.celery\n{health[1]}"]
@@ -69,6 +69,7 @@ def test_every_command_is_valid(folder: Path) -> None:
     others = [line for line in all_commands if line not in celery_commands + installed]
     assert others == [
         "export CLOCKSVC_CONFIG=clocksvc.yaml",
+        "python worker.py",
         next(line for line in all_commands if line.startswith("test ")),
     ]
 

@@ -63,6 +63,8 @@ FRESH = (
 ANY_PORT = (("CLOCKSVC_API__PORT", "0"),)
 
 JOBS = Elsewhere("tests/system/beat/test_documented.py::test_every_command_is_valid")
+TASK_WORKER = Elsewhere("tests/system/beat/test_task_worker.py::test_the_worker_follows_the_retry_state")
+TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a small imitation of it")
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
@@ -80,6 +82,8 @@ NAMED = NotRun("it is only named; other places have it with its arguments")
 RULES: list[tuple[str, str, Handling]] = [
     # document, command (regular expressions that match in full), handling; the first match counts
     (r"docs/jobs\.md", r"(celery|export|test) .*", JOBS),
+    (r"docs/jobs\.md", r"python worker\.py", TASK_WORKER),
+    (r"docs/jobs\.md", r"(git clone|TASKBROKER_KAFKA_CLUSTER=)[\s\S]*", TASKBROKER),
     (r"README\.md", r"celery -A shop .*", README_JOBS),
     (r"examples/shop/README\.md", r".*", SHOP),
     (r"docs/moving-over\.md", r"(python compare\.py|redis-cli|clocksvc init) .*", MOVING),

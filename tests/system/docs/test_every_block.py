@@ -23,6 +23,11 @@ JUDGED = {
     ("README.md", "python", "consumer"): "tests/system/docs/test_commands.py::test_the_readmes_consumer",
     ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",
+    (
+        "docs/jobs.md",
+        "python",
+        "worker.py",
+    ): "tests/system/beat/test_task_worker.py::test_the_worker_follows_the_retry_state",
     ("docs/jobs.md", "python", None): "tests/system/beat/test_documented.py::test_every_command_is_valid",
     (
         "docs/quick-start.md",

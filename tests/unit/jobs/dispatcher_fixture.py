@@ -17,7 +17,7 @@ from tests.faulty.tick_consumer import FaultyTickConsumer
 from tests.faulty.tick_log import FaultyLog
 
 MINUTE = 60_000
-START_MIN = 29_922_240  # 2026-11-22T12:00Z
+START_MIN = 29_922_240  # 2026-11-22T08:00Z
 
 
 @dataclass
