@@ -1,4 +1,8 @@
-"""Encodes the arguments of the scripts of a clock and decodes their results. No I/O."""
+"""Encodes the arguments of the scripts of a clock and decodes their results. No I/O.
+
+A consumer's Redis user can write anything into the keys of reports. Such values never raise an error: they are left
+out, or limited.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +19,7 @@ from clocksvc.clock.request import (
 )
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
+from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import (
     MAX_CHANGES,
@@ -41,6 +46,9 @@ from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _NO_HOLD = "-"
+_LAST_TIME_MS = 253_402_300_799_999
+"""The end of the year 9999, the last time that RFC 3339 can express."""
+_LONGEST_NAME, _LONGEST_COUNT = 255, 20
 _REPORTS, _HEARTBEATS, _TASKS = "reports:", "heartbeats:", "tasks:"
 
 
@@ -187,24 +195,51 @@ def _read_overrides(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
 
 def read_partition_clocks(answer: Sequence[str]) -> list[PartitionClock]:
     """Decode the items of partition_lines.lua."""
-    return [_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5)]
+    items = (_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5))
+    return [item for item in items if item is not None]
 
 
-def _read_partition_clock(member: str, score: str, reported: str, rejected: str, excluded: str) -> PartitionClock:
-    raw_ms = None if score in ("", "-inf") else int(float(score))
+def _read_partition_clock(
+    member: str, score: str, reported: str, rejected: str, excluded: str
+) -> PartitionClock | None:
+    try:
+        partition = Partition.parse(member)
+    except InvalidValue:
+        return None
+    raw_ms = None if score in ("", "-inf") else int(max(0.0, min(float(score), _LAST_TIME_MS)))
     return PartitionClock(
-        Partition.parse(member),
+        partition,
         raw_ms,
-        None if raw_ms is None else optional_time(reported),
+        None if raw_ms is None else _reported_time(reported),
         bool(excluded),
         _OUTCOMES.get(rejected),
     )
 
 
+def _reported_time(text: str | None) -> int | None:
+    """Decode a time in ms that a report has written; None if it is missing or no time."""
+    return time_ms if (time_ms := _count(text)) is not None and time_ms <= _LAST_TIME_MS else None
+
+
+def _count(text: str | None) -> int | None:
+    """Decode a count; None if it is missing or no count."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < _LONGEST_COUNT else None
+
+
+def _printable(name: str) -> str:
+    """Return a name that a report has written, without control characters, at most 255 characters."""
+    return "".join(char if char.isprintable() else "?" for char in name[:_LONGEST_NAME])
+
+
 def read_foreign_reports(group: str | None, topic: str | None) -> ForeignReports:
-    """Decode the fields `foreign_group` and `foreign_topic` of the key `state`: a time in ms, a space and a name."""
-    (group_ms, _, group_name), (topic_ms, _, topic_name) = ((text or "0 ").partition(" ") for text in (group, topic))
-    return ForeignReports(group_name or None, int(group_ms), topic_name or None, int(topic_ms))
+    """Decode the fields `foreign_group` and `foreign_topic` of the key `signals`: a time in ms, a space and a name."""
+    (group_ms, _, group_name), (topic_ms, _, topic_name) = ((text or "").partition(" ") for text in (group, topic))
+    return ForeignReports(
+        _printable(group_name) or None,
+        _reported_time(group_ms) or 0,
+        _printable(topic_name) or None,
+        _reported_time(topic_ms) or 0,
+    )
 
 
 def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
@@ -283,23 +318,30 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
     """Decode the result of counters.lua."""
     fields, checkpoints = (dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in answer)
     return Counters(
-        reports=_with_prefix(fields, _REPORTS),
+        reports={outcome: n for outcome, n in _with_prefix(fields, _REPORTS).items() if outcome in _OUTCOMES},
         heartbeats=_with_prefix(fields, _HEARTBEATS),
-        late_records=int(fields.get("late_records", 0)),
-        heartbeat_success_ms=optional_time(fields.get("heartbeat_success_ms", "")),
+        late_records=_count(fields.get("late_records")) or 0,
+        heartbeat_success_ms=_reported_time(fields.get("heartbeat_success_ms")),
         tasks=_read_tasks(fields),
         dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in checkpoints.items()},
-        task_duplicates=int(fields.get("task_duplicates", 0)),
+        task_duplicates=_count(fields.get("task_duplicates")) or 0,
     )
 
 
 def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[TaskCounterKey, int]]:
     found: dict[str, dict[TaskCounterKey, int]] = {}
     for name, count in _with_prefix(fields, _TASKS).items():
-        dispatcher, *what = json.loads(name)
-        found.setdefault(dispatcher, {})[TaskCounterKey(*what)] = count
+        try:
+            dispatcher, namespace, queue, outcome = map(str, json.loads(name))
+        except (TypeError, ValueError):
+            continue
+        found.setdefault(dispatcher, {})[TaskCounterKey(namespace, queue, outcome)] = count
     return found
 
 
 def _with_prefix(fields: Mapping[str, str], prefix: str) -> dict[str, int]:
-    return {name.removeprefix(prefix): int(number) for name, number in fields.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): number
+        for name, text in fields.items()
+        if name.startswith(prefix) and (number := _count(text)) is not None
+    }

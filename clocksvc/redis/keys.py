@@ -67,8 +67,8 @@ LOG_KEYS = (
     Key(
         "notification",
         "list",
-        True,
-        "one minute, or until the leader pops it; at most one element",
+        False,
+        "until the leader pops it; at most one element",
         "reports, replicas",
         "the notification that the leader waits for",
     ),
@@ -87,18 +87,32 @@ CLOCK_KEYS = (
         "state",
         "hash",
         False,
-        "stays; at most 24 fields",
-        "leader; reports write boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and "
-        "foreign_topic",
+        "stays; at most 19 fields",
+        "leader",
         "claimed_by (the token of the last claim), identity (cluster_id, format), "
         "parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), roster_group, generation, excluded_count, "
         "stream (1 once a leader has begun the stream of ticks), base_ms (the time that the first tick of the stream "
         "follows), restoring (1 while older ticks are missing), staged_count, "
-        "boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and foreign_topic (time "
-        "in ms and name of the newest report of another group, or on another topic), "
         "overrides (operator overrides, JSON), "
         "recreated (recreated topics, JSON: lower timestamps in ms of their unknown partitions are ignored)",
+    ),
+    Key(
+        "parameters",
+        "string",
+        False,
+        "stays",
+        "leader",
+        "a copy of the fields of state that reports need, JSON. A string, because consumers may write hashes",
+    ),
+    Key(
+        "signals",
+        "hash",
+        False,
+        "stays; at most 5 fields",
+        "reports; the leader removes boundary_crossed_at_ms",
+        "what reports tell the leader: boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and "
+        "foreign_topic (time in ms and name of the newest report of another group, or on another topic)",
     ),
     Key(
         "roster",

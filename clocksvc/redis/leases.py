@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import lease_encoding as wire
@@ -48,6 +49,17 @@ class RedisLeases:
         return wire.read_round_reading(clocks, answer)
 
     def wait_for_notification(self, timeout_s: float) -> bool:
+        try:
+            return self._pop_notification(timeout_s)
+        except StoreUnavailable as error:
+            if "WRONGTYPE" not in str(error.__cause__):
+                raise
+            # A consumer, which can create this key, has created it with another type.
+            with translated(), self._connection.calling() as redis:
+                redis.delete(self._notification)
+            return False
+
+    def _pop_notification(self, timeout_s: float) -> bool:
         if timeout_s <= 0:
             with translated(), self._connection.calling() as redis:
                 return bool(redis.lpop(self._notification))

@@ -96,21 +96,21 @@ ANNOUNCE = Script("announce", ("replicas", "configs"), uses=("clock",))
 READ_ROUND = Script(
     "read_round",
     ("lease", "replicas", "configs"),
-    each=("state", "roster", "excluded", "ticks", "requests"),
+    each=("state", "roster", "excluded", "ticks", "requests", "parameters", "signals"),
     uses=("clock", "live_announcements"),
 )
 NOTIFY = Script("notify", ("notification",), uses=("clock",))
 REPORT = Script(
     "report",
-    ("state", "roster", "excluded", "reported", "rejected", "ticks", "notification", "counters"),
+    ("parameters", "roster", "excluded", "reported", "rejected", "ticks", "notification", "counters", "signals"),
     uses=("clock",),
 )
-CLAIM = Script("claim", ("lease", "state", "roster", "ticks", "notification"), uses=("clock",))
+CLAIM = Script("claim", ("lease", "state", "roster", "ticks", "notification", "parameters", "signals"), uses=("clock",))
 WRITE_ROSTER = Script(
     "write_roster",
     (
         *("lease", "state", "roster", "excluded", "roster-new", "excluded-new", "reported", "rejected"),
-        *("ticks", "notification"),
+        *("ticks", "notification", "parameters", "signals"),
     ),
     uses=("clock",),
 )
@@ -118,12 +118,12 @@ PUBLISH_STATUS = Script("publish_status", ("lease", "status", "holds"), uses=("c
 HOLD_HISTORY = Script("hold_history", ("holds", "status"), uses=("clock",))
 PUBLISH = Script(
     "publish",
-    ("lease", "ticks", "state", "roster", "notification", "notices"),
+    ("lease", "ticks", "state", "roster", "notification", "notices", "signals"),
     uses=("clock", "append", "add_notice"),
 )
 BEGIN = Script(
     "begin",
-    ("lease", "state", "ticks", "ticks-staged", "roster", "notification", "notices"),
+    ("lease", "state", "ticks", "ticks-staged", "roster", "notification", "notices", "parameters", "signals"),
     uses=("clock", "add_notice"),
 )
 STAGE = Script("stage", ("lease", "state", "ticks-staged"), uses=("clock", "append"))
@@ -147,7 +147,7 @@ COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",)
 COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))
 MARK_TASK_DONE = Script("mark_task_done", ("done-tasks",), uses=("clock",))
 IS_TASK_DONE = Script("is_task_done", ("done-tasks", "counters"), uses=("clock",))
-NOW = Script("now", ("state",), uses=("clock",))
+NOW = Script("now", ("counters",), uses=("clock",))
 TRIAL = Script("trial", ("trial",))
 
 ALL = (

@@ -178,7 +178,9 @@ class RedisStore:
 
     def foreign_reports(self) -> ForeignReports:
         with self._redis() as redis:
-            return wire.read_foreign_reports(*redis.hmget(self._scripts.key("state"), "foreign_group", "foreign_topic"))
+            return wire.read_foreign_reports(
+                *redis.hmget(self._scripts.key("signals"), "foreign_group", "foreign_topic")
+            )
 
     # -- counters -----------------------------------------------------------------------------------------------------
 

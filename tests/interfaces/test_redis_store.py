@@ -205,7 +205,7 @@ def test_exclusions_far_apart_leave_no_trace(on_redis: RedisStoreImplementation)
     lead(on_redis.store, on_redis.leases, Roster(ROSTER.topics, frozenset({ORDERS_0})))
     on_redis.store.write_roster(TOKEN, Roster({"orders": TopicMetadata("id-o", 0)}), 2)
 
-    assert {name.rpartition(":")[2] for name in on_redis.key_names()} == {"state", "lease", "holder"}
+    assert {name.rpartition(":")[2] for name in on_redis.key_names()} == {"state", "parameters", "lease", "holder"}
 
 
 def test_report_to_a_clock_that_is_not_there_leaves_nothing(on_redis: RedisStoreImplementation) -> None:

@@ -1,10 +1,11 @@
 -- Claim an unclaimed store for a Kafka cluster, and write the clock's parameters.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] state (hash)          claimed_by, cluster_id, format, the clock's parameters, started_ms,
---                               boundary_crossed_at_ms
+-- KEYS[2] state (hash)          claimed_by, cluster_id, format, the clock's parameters, started_ms
 -- KEYS[3] roster (zset)         partitions that must report
 -- KEYS[4] ticks (stream)        recent ticks
 -- KEYS[5] notification (list)   the leader's notification
+-- KEYS[6] parameters (string)   the parameters for reports
+-- KEYS[7] signals (hash)        boundary_crossed_at_ms
 -- ARGV[1] token, [2] cluster id, [3] format, [4] group, [5] topics as JSON, [6] interval ms, [7] out-of-orderness ms,
 -- ARGV[8] max future ms, [9] the leader's start, ms
 -- Returns 1. Errors: LEASELOST, STOREMISMATCH.
@@ -22,5 +23,6 @@ redis.call(
   'HSET', KEYS[2], 'claimed_by', ARGV[1], 'cluster_id', ARGV[2], 'format', ARGV[3], 'group', ARGV[4], 'topics', ARGV[5],
   'interval_ms', ARGV[6], 'out_of_orderness_ms', ARGV[7], 'max_future_ms', ARGV[8])
 redis.call('HSETNX', KEYS[2], 'started_ms', ARGV[9])
-update_crossing(KEYS[2], KEYS[3], KEYS[5], chain_end(KEYS[4], KEYS[2]), store_now())
+local parameters = export_parameters(KEYS[2], KEYS[6])
+update_crossing(parameters, KEYS[7], KEYS[3], KEYS[5], chain_end(KEYS[4], KEYS[2]), store_now())
 return 1

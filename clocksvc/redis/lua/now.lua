@@ -1,5 +1,5 @@
 -- Return the server's time. This is a script, so that in a cluster the node with the clock's keys answers.
--- KEYS[1] state (hash)   selects the node
+-- KEYS[1] counters (hash)   selects the node
 -- Returns the time, ms.
 
 return store_now()

@@ -1,10 +1,11 @@
 -- Append ticks, and remove the oldest ticks. The first new tick must follow the last tick of the stream.
 -- KEYS[1] lease (hash)          token
 -- KEYS[2] ticks (stream)        recent ticks
--- KEYS[3] state (hash)          base_ms; boundary_crossed_at_ms is removed, or set if the next boundary is reached
+-- KEYS[3] state (hash)          base_ms, the clock's parameters
 -- KEYS[4] roster (zset)         partitions that must report
 -- KEYS[5] notification (list)   the leader's notification
 -- KEYS[6] notices (stream)      a notice is added
+-- KEYS[7] signals (hash)        boundary_crossed_at_ms is removed, or set if the next boundary is reached
 -- ARGV[1] token, [2] the expected end of the stream, ms, '' for none, [3] retention of ticks, ms, [4] clock
 -- ARGV[5…] five items for each tick: see append.lua
 -- Returns the server's time, ms. Errors: LEASELOST, CHAINBROKEN.
@@ -52,7 +53,7 @@ local function trim(horizon_ms)
 end
 
 trim(now_ms - ARGV[3])
-redis.call('HDEL', KEYS[3], 'boundary_crossed_at_ms')
-update_crossing(KEYS[3], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
+call('HDEL', KEYS[7], 'boundary_crossed_at_ms')
+update_crossing(state_parameters(KEYS[3]), KEYS[7], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
 add_notice(KEYS[6], ARGV[4])
 return now_ms

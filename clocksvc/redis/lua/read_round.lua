@@ -2,12 +2,14 @@
 -- KEYS[1] lease (hash)      token
 -- KEYS[2] replicas (hash)   replica to '<expires ms> <JSON>'
 -- KEYS[3] configs (hash)    since, ms
--- Five keys for each clock:
--- KEYS[4] state (hash)      generation, excluded_count, base_ms, boundary_crossed_at_ms, unknown_seen_ms, …
+-- Seven keys for each clock:
+-- KEYS[4] state (hash)      generation, excluded_count, base_ms, …
 -- KEYS[5] roster (zset)     partitions that must report
 -- KEYS[6] excluded (zset)   excluded partitions
 -- KEYS[7] ticks (stream)    recent ticks
 -- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
+-- KEYS[9] parameters (string)   the parameters for reports
+-- KEYS[10] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms
 -- ARGV[1] token, [2] TTL ms
 -- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
 -- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
@@ -35,25 +37,33 @@ local function hand_out(requests_key)
   return handed
 end
 
+-- Returns a time that a report has written; `missing` if it is none, because consumers can write anything.
+local function milliseconds(text, missing)
+  return text and string.match(text, '^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') or missing
+end
+
 -- Returns the item of one clock; false, which is nil for the caller, if the store has lost some of its data.
-local function progress(state_key, roster, excluded, ticks, requests)
+local function progress(state_key, roster, excluded, ticks, requests, parameters, signals_key)
   local state = redis.call(
-    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'boundary_crossed_at_ms', 'unknown_seen_ms',
-    'create_time_seen_ms', 'group', 'roster_group', 'claimed_by')
+    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by')
+  local required, spared = call('ZCARD', roster), call('ZCARD', excluded)
   -- A failover can bring back parameters from before the leader's term. The leader must write its own ones again.
-  if not state[1] or not state[2] or state[9] ~= ARGV[1] or redis.call('ZCARD', excluded) ~= tonumber(state[3]) then
+  if not state[1] or not state[2] or state[6] ~= ARGV[1] or spared ~= tonumber(state[3])
+    or redis.call('EXISTS', parameters) == 0 then
     return false
   end
+  call('XLEN', ticks)
+  local signals = call('HMGET', signals_key, 'boundary_crossed_at_ms', 'unknown_seen_ms', 'create_time_seen_ms')
   -- After a change of the group, all partitions are unknown, even before the roster was written again.
-  local minimum = state[7] == state[8] and lowest(roster)
+  local minimum = state[4] == state[5] and lowest(roster)
   return {
-    minimum or '', redis.call('ZCARD', roster), state[2], chain_end(ticks, state_key) or '', state[4] or '',
-    state[5] or '0', state[6] or '0', hand_out(requests)}
+    minimum or '', required, state[2], chain_end(ticks, state_key) or '', milliseconds(signals[1], ''),
+    milliseconds(signals[2], '0'), milliseconds(signals[3], '0'), hand_out(requests)}
 end
 
 local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)
 local clocks = {}
-for i = 4, #KEYS, 5 do
-  clocks[#clocks + 1] = progress(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], KEYS[i + 4])
+for i = 4, #KEYS, 7 do
+  clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 6))
 end
 return {now_ms, since_ms, announcements, clocks}

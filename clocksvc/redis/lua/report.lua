@@ -1,7 +1,6 @@
 -- Store the highest raw timestamp of each partition, count outcomes, and notify the leader when the minimum crosses a
 -- boundary.
--- KEYS[1] state (hash)          the clock's parameters and format; boundary_crossed_at_ms, unknown_seen_ms,
---                               create_time_seen_ms, foreign_topic and foreign_group are written
+-- KEYS[1] parameters (string)   the clock's parameters and format
 -- KEYS[2] roster (zset)         partitions that must report, score = raw ms
 -- KEYS[3] excluded (zset)       excluded partitions, the same
 -- KEYS[4] reported (hash)       when each was last reported, ms
@@ -9,6 +8,8 @@
 -- KEYS[6] ticks (stream)        recent ticks
 -- KEYS[7] notification (list)   the leader's notification
 -- KEYS[8] counters (hash)       by outcome
+-- KEYS[9] signals (hash)        boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_topic and
+--                               foreign_group are written
 -- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] 1 if it processed records with
 -- CreateTime, else 0, [5] number of timestamps
 -- ARGV[6…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
@@ -20,27 +21,26 @@ local LONGEST_NAME = 255
 -- The same limits as in clock/partition.py, interfaces/progress.py and interfaces/counters.py.
 local SECONDS_BELOW_MS, MICROSECONDS_FROM_MS = 1e11, 1e14
 local SILENT_MS, MAX_LATE_RECORDS, MAX_COUNT = 30000, 1e9, 2^53 - 1
-local state = redis.call(
-  'HMGET', KEYS[1], 'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms',
-  'boundary_crossed_at_ms', 'recreated', 'create_time_seen_ms', 'roster_group')
+local clock = read_parameters(KEYS[1])
 local last_ms = last_tick(KEYS[6])
-if not state[1] then
+if not clock then
   return {'', '', '', '', '', '', last_ms or ''}
 end
-if math.abs(state[1] - ARGV[1]) > 1 then
+if math.abs(clock.format - ARGV[1]) > 1 then
   return redis.error_reply(
-    'STOREMISMATCH the store is in format ' .. state[1] .. ', this reporter writes format ' .. ARGV[1])
+    'STOREMISMATCH the store is in format ' .. clock.format .. ', this reporter writes format ' .. ARGV[1])
 end
+local signals = redis.call('HMGET', KEYS[9], 'boundary_crossed_at_ms', 'create_time_seen_ms')
 
 local now_ms = store_now()
-local latest_ms = now_ms + state[6]
-local foreign = state[2] ~= ARGV[2]
+local latest_ms = now_ms + clock.max_future_ms
+local foreign = clock.group ~= ARGV[2]
 -- The timestamps of a new group must not be mixed with those of the old group, to which the clock can still return. All
 -- are unknown until the leader has written a roster for the new group.
-local has_roster = state[2] == state[10]
+local has_roster = clock.group == clock.roster_group
 local has_excluded = redis.call('EXISTS', KEYS[3]) == 1
 local has_rejected = redis.call('EXISTS', KEYS[5]) == 1
-local recreated = state[8] and cjson.decode(state[8])
+local recreated = clock.recreated and cjson.decode(clock.recreated)
 local outcomes, counts = {}, {}
 local clock_topics, foreign_topic
 
@@ -55,7 +55,7 @@ end
 local function of_foreign_topic(member)
   if not clock_topics then
     clock_topics = {}
-    for _, topic in ipairs(cjson.decode(state[3])) do
+    for _, topic in ipairs(cjson.decode(clock.topics)) do
       clock_topics[topic] = true
     end
   end
@@ -201,23 +201,25 @@ if late > 0 then
   redis.call('HSET', KEYS[8], 'late_records', string.format('%.0f', math.min(counted + late, MAX_COUNT)))
 end
 if counts['foreign_group'] then
-  redis.call('HSET', KEYS[1], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))
+  redis.call('HSET', KEYS[9], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))
 end
 if foreign_topic then
-  redis.call('HSET', KEYS[1], 'foreign_topic', now_ms .. ' ' .. printable(foreign_topic))
+  redis.call('HSET', KEYS[9], 'foreign_topic', now_ms .. ' ' .. printable(foreign_topic))
 end
 if counts['unknown'] then
-  redis.call('HSET', KEYS[1], 'unknown_seen_ms', now_ms)
+  redis.call('HSET', KEYS[9], 'unknown_seen_ms', now_ms)
   notify(KEYS[7])
 end
 -- The round that this report starts reads the time. So only the first report with CreateTime has to notify the leader.
 if ARGV[4] == '1' and not foreign then
-  redis.call('HSET', KEYS[1], 'create_time_seen_ms', now_ms)
-  if not state[9] then
+  redis.call('HSET', KEYS[9], 'create_time_seen_ms', now_ms)
+  if not signals[2] then
     notify(KEYS[7])
   end
 end
-if not state[7] and not foreign then
-  update_crossing(KEYS[1], KEYS[2], KEYS[7], last_ms or chain_end(KEYS[6], KEYS[1]), now_ms)
+if not signals[1] and not foreign then
+  update_crossing(clock, KEYS[9], KEYS[2], KEYS[7], last_ms or tonumber(clock.base_ms or ''), now_ms)
 end
-return {table.concat(outcomes, ' '), state[2], state[3], state[4], state[5], state[6], last_ms or ''}
+return {
+  table.concat(outcomes, ' '), clock.group, clock.topics, clock.interval_ms, clock.out_of_orderness_ms,
+  clock.max_future_ms, last_ms or ''}

@@ -1,7 +1,7 @@
 -- Replace the roster. A partition keeps its timestamp if the id of its topic and the clock's group have not changed.
 -- KEYS[1] lease (hash)          token
 -- KEYS[2] state (hash)          group, claimed_by; roster, roster_group, generation, excluded_count,
---                               overrides, recreated are written; boundary_crossed_at_ms is updated
+--                               overrides, recreated are written
 -- KEYS[3] roster (zset)         replaced
 -- KEYS[4] excluded (zset)       replaced
 -- KEYS[5] roster-new (zset)     the new roster
@@ -10,6 +10,8 @@
 -- KEYS[8] rejected (hash)       the same
 -- KEYS[9] ticks (stream)        recent ticks
 -- KEYS[10] notification (list)  the leader's notification
+-- KEYS[11] parameters (string)  the parameters for reports
+-- KEYS[12] signals (hash)       boundary_crossed_at_ms
 -- ARGV[1] token, [2] generation, [3] JSON [[topic, id, partitions], …], [4] operator overrides, JSON,
 -- ARGV[5…] excluded members
 -- Returns the number of partitions that must report. Errors: LEASELOST.
@@ -17,6 +19,9 @@
 local CHUNK = 1000
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
+end
+for key, command in pairs({[KEYS[3]] = 'ZCARD', [KEYS[4]] = 'ZCARD', [KEYS[7]] = 'HGETALL', [KEYS[8]] = 'HGETALL'}) do
+  call(command, key)
 end
 local topics = cjson.decode(ARGV[3])
 local stored = redis.call('HMGET', KEYS[2], 'roster', 'group', 'roster_group', 'recreated', 'claimed_by')
@@ -133,5 +138,6 @@ if next(recreated) then
 elseif remembered then
   redis.call('HDEL', KEYS[2], 'recreated')
 end
-update_crossing(KEYS[2], KEYS[3], KEYS[10], chain_end(KEYS[9], KEYS[2]), store_now())
+local parameters = export_parameters(KEYS[2], KEYS[11])
+update_crossing(parameters, KEYS[12], KEYS[3], KEYS[10], chain_end(KEYS[9], KEYS[2]), store_now())
 return redis.call('ZCARD', KEYS[3])

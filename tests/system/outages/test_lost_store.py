@@ -25,7 +25,7 @@ CLOCK = "kept"
 AWAY_MS = 7_000
 """Long enough for minutes: longer than a lease, the TTL of an announcement, and each time-out involved."""
 LOG_KEYS = ["lease", "holder", "replicas", "configs", "notices"]
-BUILT_AGAIN = ["state", "roster", "ticks", *LOG_KEYS]
+BUILT_AGAIN = ["state", "parameters", "roster", "ticks", *LOG_KEYS]
 SHOWN_ONLY = ["reported", "counters", "status"]
 
 

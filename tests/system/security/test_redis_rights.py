@@ -4,8 +4,10 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import probe_redis
@@ -16,7 +18,7 @@ from clocksvc.redis.keys import clock_key, log_key
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import parse_redis_url
 from clocksvc.settings import Settings
-from tests.interfaces.store_examples import CLOCK, LOG, TOKEN, lead
+from tests.interfaces.store_examples import CLOCK, LOG, ROSTER, TOKEN, lead
 from tests.system.security import redis_operations
 from tests.system.security.certificates import Authority
 from tests.system.security.document import redis_user
@@ -166,3 +168,116 @@ def test_a_reporter_can_do_nothing_else(redis: SecuredRedis) -> None:
     assert redis.admin.hgetall(LEASE) == before
     assert redis.admin.xlen(clock_key("clocksvc", CLOCK, "ticks")) == 0
     assert redis.admin.exists(*(clock_key("clocksvc", CLOCK, name) for name in ("status", "holds", "requests"))) == 0
+
+
+FORGED = '{"exclusions": [], "pause": {"by": "\\u001b[2Jops", "at": "2026-11-22T12:00:00Z", "reason": "forged"}}'
+FORGERIES: dict[str, tuple[str, ...]] = {
+    "overrides": ("HSET", "state", "overrides", FORGED),
+    "the roster's topics": ("HSET", "state", "roster", '[["orders", "id-o", 100000000]]'),
+    "where the stream begins": ("HSET", "state", "base_ms", "9999999999999"),
+    "the number of exclusions": ("HSET", "state", "excluded_count", "1"),
+    "a lost claim": ("HDEL", "state", "claimed_by"),
+    "parameters": ("SET", "parameters", "[]"),
+    "parameters as a hash": ("HSET", "parameters", "group", "forged"),
+    "parameters that expire": ("PEXPIRE", "parameters", "1"),
+    "ticks that expire": ("PEXPIRE", "ticks", "1"),
+    "ticks that are deleted": ("DEL", "ticks"),
+    "a tick": ("XADD", "ticks", "1-0", "p", ""),
+    "a hold": ("ZADD", "holds", "1", "1 2 paused {}"),
+    "a status": ("SET", "status", "{}"),
+    "a request": ("HSET", "requests", "r", "9999999999999 0 {}"),
+}
+RUN = "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
+
+
+@pytest.fixture
+def attacked(redis: SecuredRedis) -> Iterator[RestrictedStore]:
+    """A clock with a tick, and the consumers' user."""
+    store = RestrictedStore(redis, REPORTER)
+    store.prepare()
+    redis.admin.xadd(clock_key("clocksvc", CLOCK, "ticks"), {"p": "", "i": 60, "e": 1}, id="60-0")
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_reporter_can_not_forge(redis: SecuredRedis, attacked: RestrictedStore, name: str) -> None:
+    """What operators and ticks depend on is out of reach of the consumers' user, directly and by a script."""
+    command, key, *arguments = FORGERIES[name]
+    client: Any = attacked.connection.client()
+    target = clock_key("clocksvc", CLOCK, key)
+    keys = sorted(redis.admin.keys())
+    before = [redis.admin.dump(one) for one in keys]
+
+    with pytest.raises(ResponseError):
+        client.execute_command(command, target, *arguments)
+    with pytest.raises(ResponseError):
+        client.eval(RUN, 1, target, command, *arguments)
+
+    assert sorted(redis.admin.keys()) == keys
+    assert [redis.admin.dump(one) for one in keys] == before
+    assert redis.admin.pttl(target) < 0
+
+
+def test_a_reporter_stops_no_other_clock(redis: SecuredRedis, attacked: RestrictedStore) -> None:
+    """It can create missing keys with a wrong type. The leader deletes them, and every clock of the log goes on."""
+    redis.allow("leader", redis_user(SERVICE)[1])
+    leader = connection.RedisConnection(parse_redis_url(redis.plain_url("leader")))
+    server = RedisStoreServer(leader, "clocksvc")
+    leases = server.leases(LOG)
+    client: Any = attacked.connection.client()
+    redis.admin.delete(log_key("clocksvc", LOG, "notification"))
+    client.hset(log_key("clocksvc", LOG, "notification"), "a", "b")
+    for name in ("excluded", "signals"):
+        redis.admin.delete(clock_key("clocksvc", CLOCK, name))
+        client.rpush(clock_key("clocksvc", CLOCK, name), "wrong")
+    for name in ("reported", "rejected"):
+        client.rpush(clock_key("clocksvc", CLOCK, name), "wrong")
+
+    assert leases.wait_for_notification(0) is False
+    assert leases.wait_for_notification(0.01) is False
+    progress = leases.read_round(TOKEN, 60_000, [CLOCK]).progress[CLOCK]
+    server.store(CLOCK).write_roster(TOKEN, ROSTER, 2)
+    read = server.store(CLOCK).partitions(None, 10)
+    leader.close()
+
+    assert progress is not None
+    assert len(read) == progress.count
+
+
+def test_what_a_reporter_can_forge_is_read_without_errors(redis: SecuredRedis, attacked: RestrictedStore) -> None:
+    """Senseless values in the keys that it can write are left out, so that no reader and no leader fails."""
+    client: Any = attacked.connection.client()
+    junk = "\x1b[31m\u202ejunk"
+    key = {
+        name: clock_key("clocksvc", CLOCK, name) for name in ("roster", "reported", "rejected", "signals", "counters")
+    }
+    client.zadd(key["roster"], {junk: 5, "orders:0": float("inf"), "orders:1": -1e300})
+    for name in ("reported", "rejected"):
+        client.hset(key[name], mapping={"orders:0": junk, "orders:1": "9" * 500, junk: junk})
+    client.hset(key["signals"], mapping=dict.fromkeys(("boundary_crossed_at_ms", "unknown_seen_ms"), junk))
+    client.hset(key["signals"], mapping={"foreign_group": f"5 {junk}", "foreign_topic": junk})
+    counters = {
+        "reports:accepted": junk,
+        f"reports:{junk}": "1",
+        "tasks:[1]": "1",
+        "tasks:{": "1",
+        "late_records": junk,
+    }
+    client.hset(key["counters"], mapping=counters | {"heartbeats:sent": "-1", "heartbeat_success_ms": "9" * 18})
+    redis.allow("leader", redis_user(SERVICE)[1])
+    leader = connection.RedisConnection(parse_redis_url(redis.plain_url("leader")))
+    server = RedisStoreServer(leader, "clocksvc")
+    store = server.store(CLOCK)
+
+    found = {str(one.partition): one for one in store.lagging_partitions(2**60, 10)}
+    reading = server.leases(LOG).read_round(TOKEN, 60_000, [CLOCK]).progress[CLOCK]
+    foreign, counted, seen = store.foreign_reports(), store.counters(), store.snapshot()
+    leader.close()
+
+    assert junk not in found
+    assert all(one.raw_ms is None or 0 <= one.raw_ms < 2**48 for one in (*found.values(), *seen.slowest))
+    assert reading is not None
+    assert (reading.boundary_crossed_at_ms, reading.unknown_seen_ms) == (None, 0)
+    assert foreign.group == "?[31m?junk"
+    assert (counted.reports, counted.late_records, counted.heartbeat_success_ms, counted.tasks) == ({}, 0, None, {})
