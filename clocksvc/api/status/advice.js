@@ -1,60 +1,134 @@
-// What to do about a hold, by its reason, in one or two sentences. docs/runbook.md has more.
+// What to do about a hold. The advice depends on the reason, and on what the service's answer says about the partitions
+// that hold the clock: rejected reports, the time of the last report, heartbeats. docs/runbook.md has more.
 
-const CONSUMERS =
-  "See the table of the slowest partitions. If a partition was reported more than 30 s ago, no consumer has it; start a consumer. " +
-  "If it was reported later, either the partition is quiet (check the heartbeats), or its consumer is stuck at a record (see its log).";
+import { secondsSince } from "./ages.js";
+import { duration, nameFirst, partitionName } from "./format.js";
+import { heartbeats } from "./heartbeats.js";
+import { outcomeText } from "./words.js";
 
-const ADVICE = {
-  partition_behind: (clock) => `Check the consumers of group ${clock.group}. ${CONSUMERS}`,
-  partition_unreported: (clock) =>
-    `The partitions listed above have not been reported. Check that consumers of group ${clock.group} run and have all partitions. One processed record or heartbeat in each partition is enough.`,
-  reports_rejected: () =>
-    "The timestamps that consumers report are rejected, because they are too far ahead or missing. Find the producer whose clock is wrong. The next valid record counts.",
-  topic_missing: (clock) =>
-    `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). Was it deleted, or was the permission to describe it removed? If it is gone for good, remove it from the configuration.`,
-  ahead_of_time: () =>
-    "Partitions are ahead of the leader's or Redis's wall clock. Check the time on those machines (NTP). The clock continues by itself when both have passed the boundary.",
-  metadata_unavailable: () =>
-    "Kafka does not describe the topics. Check that the brokers are up, and that this service may describe the topics. The clock continues by itself; no tick is lost.",
-  store_unavailable: () =>
-    "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers continue, and the skipped ticks follow by themselves.",
-  store_mismatch: () =>
-    "This Redis contains the state of another Kafka cluster, or the tick log belongs to another installation. Correct redis.url, redis.prefix or tick_log.topic. If Kafka was recreated, read the runbook first.",
-  ticklog_unavailable: () =>
-    "Kafka accepts no records for the tick log. Check that the brokers are up, that enough replicas are in sync, and that this service may write to it. The clock continues by itself.",
-  ticklog_truncated: () =>
-    "The tick log has lost records. A person must decide where to continue. First find out who deleted the records, and set cleanup.policy=compact.",
-  ticklog_open_transaction: () =>
-    "Another program has an open transaction in the tick log. Find it with kafka-transactions.sh find-hanging and abort it. Only clocksvc may write to the tick log.",
-  leader_stuck: () =>
-    "The leader made no progress for several seconds and released its lease, so that another replica can lead. If this repeats, see the leader's log: Kafka or Redis is slow, or its machine is overloaded.",
-  config_conflict: () =>
-    "Replicas with different configurations of this clock are alive; the line above lists them. Finish the rolling update, or stop the wrong replicas.",
-  no_leader: () =>
-    "No replica leads this clock. Check that replicas run and reach Redis and Kafka; see their logs. A replica then takes over within seconds.",
-  paused: () => "Nothing is broken. An operator paused this clock. Ask the operator before you resume it. The skipped ticks then follow.",
+const SILENT_S = 30; // consumers repeat the reports of all their partitions every 10 s
+
+const MISCONFIGURED = new Set(["not_milliseconds", "foreign_group", "foreign_topic"]);
+
+const REJECTED = {
+  too_far_ahead: () =>
+    "Find the producer whose clock is ahead, and correct its time (NTP). If every partition is affected, check the time of Redis's machine. The next valid record counts.",
+  no_timestamp: () => "The records have no timestamp. Let the producer set one, or set message.timestamp.type=LogAppendTime for the topic.",
+  not_milliseconds: () =>
+    "The timestamps look like seconds or microseconds. Report the record's timestamp in milliseconds since 1970. The next valid report counts.",
+  foreign_group: (clock) =>
+    `These reports come from another consumer group than the clock's group ${clock.group}. Use group ${clock.group} in the consumer (group.id and group=), or change the clock's group in the configuration.`,
+  foreign_topic: (clock) =>
+    `These reports are for another topic than the clock's (${clock.topics.join(", ")}), or name no topic. Correct the consumer's topic (topic=) or the clock's topics.`,
 };
 
-const OTHER = () => "This reason is newer than this page: see the detail above and the leader's log.";
+const ADVICE = {
+  partition_behind: (clock) => [...rejections(clock), ...silent(clock), ...reported(clock)],
+  partition_unreported: (clock) => [...rejections(clock), ...unreported(clock)],
+  reports_rejected: (clock) => rejections(clock),
+  topic_missing: (clock) => [
+    `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). If the name is wrong, correct it. If the topic exists, grant the permission Describe. If it is gone for good, remove it from the configuration.`,
+  ],
+  ahead_of_time: () => [
+    "The partitions are ahead of the leader's or Redis's wall clock. Check the time on those machines and on the producers (NTP). The clock continues by itself when both have passed the boundary.",
+  ],
+  metadata_unavailable: () => [
+    "Check that the brokers are up, and that this service may describe the topics. The clock continues by itself; no tick is lost.",
+  ],
+  store_unavailable: () => [
+    "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers continue, and the skipped ticks follow by themselves.",
+  ],
+  store_mismatch: () => [
+    "Correct redis.url, redis.prefix or tick_log.topic: one of them belongs to another installation. If Kafka was recreated, read the runbook first.",
+  ],
+  ticklog_unavailable: () => [
+    "Check that the brokers are up, that enough replicas are in sync, and that this service may write to the tick log. The clock continues by itself.",
+  ],
+  ticklog_truncated: () => [
+    "A person must decide where to continue. First find out who deleted the records, and set cleanup.policy=compact.",
+  ],
+  ticklog_open_transaction: () => [
+    "Find the transaction with kafka-transactions.sh find-hanging and abort it. Only clocksvc may write to the tick log.",
+  ],
+  leader_stuck: () => [
+    "The leader has released its lease, so that another replica can lead. If this repeats, see the leader's log: Kafka or Redis is slow, or its machine is overloaded.",
+  ],
+  config_conflict: () => ["Finish the rolling update, or stop the replicas with the wrong configuration. The detail above names them."],
+  no_leader: () => ["Check that replicas run and reach Redis and Kafka; see their logs. A replica then leads within seconds."],
+  paused: () => ["Nothing is broken. Ask the operator before you resume the clock. The skipped ticks then follow."],
+};
 
-// Returns {text, why, command} for the clock's hold. `why` and `command` are null if no command helps.
+const OTHER = () => ["This reason is newer than this page. See the detail above and the leader's log."];
+
+// What to do if the service does not answer.
+export const NO_ANSWER = [
+  "Check that replicas run and can be reached from here. Consumers continue, and no tick is lost while the service does not answer.",
+];
+
+// Returns {steps, why, command} for the clock's hold. `steps` are sentences. `why` and `command` are null if no command helps.
 export function adviceFor(clock) {
-  const text = (ADVICE[clock.hold.reason] ?? OTHER)(clock);
   const [why, command] = commandFor(clock) ?? [null, null];
-  return { text, why, command };
+  const steps = (ADVICE[clock.hold.reason] ?? OTHER)(clock);
+  return { steps: steps.length ? steps : [`Check the consumers of group ${clock.group}.`], why, command };
 }
+
+// The state of each partition that holds the clock. The answer has the state of the ten slowest partitions only.
+function holding(clock) {
+  const names = new Set(clock.hold.partitions.map(partitionName));
+  return clock.slowest.filter((line) => names.has(partitionName(line)));
+}
+
+// One sentence for each outcome with which the newest reports were rejected. The detail of the hold reports_rejected
+// already says that they were.
+function rejections(clock) {
+  const outcomes = [...new Set(holding(clock).map((line) => line.refused))].filter(Boolean);
+  const known = clock.hold.reason === "reports_rejected" && outcomes.length === 1;
+  return outcomes.map((outcome) => {
+    const names = namesOf(holding(clock).filter((line) => line.refused === outcome));
+    const what = known ? "" : `The newest reports of ${names} are rejected: ${outcomeText(outcome)}. `;
+    return `${what}${REJECTED[outcome]?.(clock) ?? "See the consumer's log."}`;
+  });
+}
+
+function silent(clock) {
+  const lines = holding(clock).filter((line) => !line.refused && !isReported(clock, line));
+  if (!lines.length) return [];
+  const [{ reported_at: last }] = lines;
+  const since = last === null ? "" : `, last reported ${duration(secondsSince(clock, last))} ago`;
+  return [`Start a consumer of group ${clock.group} for ${namesOf(lines)}${since}. If one runs, see its log: it may have no partition, or be stuck.`];
+}
+
+function reported(clock) {
+  const lines = holding(clock).filter((line) => !line.refused && isReported(clock, line));
+  if (!lines.length) return [];
+  const names = namesOf(lines);
+  const beats = heartbeats(clock);
+  if (beats.late) return [`A consumer reports ${names}, but no newer record arrives. ${beats.text}`];
+  if (clock.heartbeats.every_seconds === null) {
+    return [`A consumer reports ${names}, but processes no newer record. Without lag the partition is quiet: switch heartbeats on (heartbeat.every). With lag the consumer is stuck at a record or slow: see its log.`];
+  }
+  return [`A consumer reports ${names}, and heartbeats arrive. So it is stuck at a record, or slower than its producers: see its log and its lag.`];
+}
+
+function unreported(clock) {
+  const lines = holding(clock).filter((line) => !line.refused);
+  if (!lines.length && clock.hold.partitions.length) return [];
+  if (!clock.hold.partitions.length) return ["Every partition is excluded. Include at least one: clocksvc include."];
+  const beats = heartbeats(clock);
+  const quiet = beats.late ? `A partition without records needs a heartbeat. ${beats.text}` : "One processed record or heartbeat in each partition is enough.";
+  return [`Start the consumers of group ${clock.group}. If they run, check that they report this clock's topics (${clock.topics.join(", ")}) and have all partitions.`, quiet];
+}
+
+const isReported = (clock, { reported_at: last }) => last !== null && secondsSince(clock, last) <= SILENT_S;
+const namesOf = (lines) => nameFirst(lines.map(partitionName), 3);
 
 function commandFor(clock) {
   const name = clock.clock;
-  const [first] = clock.hold.partitions;
   switch (clock.hold.reason) {
     case "partition_behind":
     case "partition_unreported":
     case "reports_rejected":
-      return first && [
-        "Only if ticks without this partition are better than no ticks:",
-        `clocksvc exclude ${name} ${first.topic}:${first.partition} --reason "…"`,
-      ];
+      return exclusion(clock);
     case "ticklog_truncated":
       return ["Then continue after the last time shown:", `clocksvc init ${name} --last-tick ${clock.time ?? "T"}`];
     case "paused":
@@ -64,6 +138,9 @@ function commandFor(clock) {
   }
 }
 
-// What to do if the service does not answer.
-export const NO_ANSWER =
-  "Check that replicas run and can be reached from here. Consumers continue, and no tick is lost while the service does not answer.";
+// Excluding a partition is no advice for a first start, or for a consumer with a wrong setting.
+function exclusion(clock) {
+  const [first] = clock.hold.partitions;
+  if (!first || clock.last_tick === null || holding(clock).some(({ refused }) => MISCONFIGURED.has(refused))) return null;
+  return ["Only if ticks without this partition are better than no ticks:", `clocksvc exclude ${clock.clock} ${partitionName(first)} --reason "…"`];
+}

@@ -44,6 +44,6 @@ async function request(path, options) {
   // If the service is down, a proxy may answer instead, but without problem details.
   const isProblem = (response.headers.get("Content-Type") ?? "").includes("json");
   if (response.status >= 500 && !isProblem) connection.onNoAnswer(`a proxy answers ${response.status}`);
-  else connection.onAnswer();
+  else connection.onAnswer(response.headers.get("Date"));
   return response;
 }

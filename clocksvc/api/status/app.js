@@ -1,5 +1,6 @@
 // The main module: requests the clocks every 5 s, follows the ticks of the selected clock, and draws the page.
 
+import { answeredAtMs, withTimes } from "./ages.js";
 import { get, RequestFailed } from "./api.js";
 import * as clockPanel from "./clock.js";
 import * as connection from "./connection.js";
@@ -9,7 +10,8 @@ import { first } from "./first_request.js";
 import * as partitionMap from "./partition_map.js";
 import { Holds } from "./holds.js";
 import * as overview from "./overview.js";
-import { Partitions, watch } from "./partitions.js";
+import * as pace from "./pace.js";
+import { Partitions } from "./partitions.js";
 import * as runbook from "./runbook.js";
 import { follow } from "./stream.js";
 import * as table from "./table.js";
@@ -19,13 +21,10 @@ import * as timeline from "./timeline.js";
 import * as token from "./token.js";
 import { severity, isStopped, headline } from "./headline.js";
 import { timeOfDay, nameFirst, localTime, dateTime, partitionName, plural, duration } from "./format.js";
+import { reasonText } from "./words.js";
 
 const POLL_EVERY_MS = 5_000;
-const HISTORY_AFTER_MS = 2_000;
-const FIRST_TICKS = 40;
-const LIVE_TICKS = 40;
-const MAX_TICKS = 360; // six hours of minutes, in 70 kB
-
+const LISTED_TICKS = 12;
 const MAX_LAG_MS = 1_000; // how long a replica may need to read a tick
 
 const clocks = new Map();
@@ -36,7 +35,7 @@ let drawError = ""; // the error while the last answer was drawn
 let drawing = null;
 let link = { attempt: 0, nextMs: 0 }; // null while the stream is connected
 const partitionsOf = new Map(); // by clock: its Partitions, if the clock has been selected
-let selected = null; // {name, partitions, holds, live, end(), endTicks()}: the selected clock
+let selected = null; // {name, partitions, holds, ticks, ticksMissing, endTicks()}: the selected clock; `ticks` are its newest ticks, ascending
 
 async function poll(request) {
   const requestedAtMs = performance.now();
@@ -53,6 +52,17 @@ async function poll(request) {
   }
   setTimeout(() => poll(get("v1/clocks")), POLL_EVERY_MS);
   guarded(() => (answer ? update(answer.clocks, requestedAtMs) : drawTimes()));
+  readMore();
+}
+
+// Read what belongs to the selected clock alone, after the answer with its state, so that both have nearly the same time.
+function readMore() {
+  const one = selected;
+  const clock = clocks.get(one?.name);
+  if (!clock) return;
+  one.partitions.read().then((changed) => changed && one === selected && guarded(drawPartitions));
+  if (one.ticksMissing) loadTicks(one);
+  one.holds.read(clock).then((changed) => changed && one === selected && guarded(drawHolds));
 }
 
 // If an answer can't be drawn, for example because it has another version, the page must not go on to show the old state
@@ -68,8 +78,11 @@ function guarded(draw) {
 
 function update(states, requestedAtMs) {
   const before = new Map(clocks);
+  const nowMs = states.map(answeredAtMs).find((ms) => ms !== null);
+  if (nowMs !== undefined) connection.setTime(nowMs);
   clocks.clear();
   for (const state of states) clocks.set(state.clock, withNewestTick(before.get(state.clock), state, requestedAtMs));
+  clocks.forEach(pace.measure);
   selectClock();
   announceChanges(before);
   drawAll();
@@ -78,12 +91,13 @@ function update(states, requestedAtMs) {
 // The stream may already have delivered a later tick than an answer has, if the answer was slow or its replica lags. The
 // later tick is then kept. The hold of the answer is ignored only if the request was sent before the tick, or so soon
 // after the tick that the replica may not have read it.
-function withNewestTick(before, state, requestedAtMs) {
-  if (state.timestamp_seconds !== null) connection.setTime((state.timestamp_seconds + state.behind_seconds) * 1000);
+function withNewestTick(before, answer, requestedAtMs) {
+  const state = withTimes(answer, connection.now());
   const last = before?.last_tick;
   if (!last || !state.last_tick || state.timestamp_seconds >= last.timestamp_seconds) return state;
   const outdated = requestedAtMs < (tickedAtMs.get(state.clock) ?? 0) + MAX_LAG_MS;
-  return { ...state, ...tickFields(last), ...(outdated ? { hold: before.hold, status: before.status } : {}) };
+  const asOfMs = Math.max(before.asOfMs, state.asOfMs);
+  return { ...state, asOfMs, ...tickFields(last), ...(outdated ? { hold: before.hold, status: before.status } : {}) };
 }
 
 const tickFields = (tick) => ({ time: tick.time, timestamp_seconds: tick.timestamp_seconds, last_tick: tick });
@@ -95,7 +109,7 @@ function selectClock() {
   const wanted = location.hash.slice(1);
   const name = clocks.has(wanted) ? wanted : mostSevere();
   if (selected?.name === name) return;
-  selected?.end();
+  selected?.endTicks();
   selected = name === null ? null : openClock(name);
 }
 
@@ -106,36 +120,40 @@ function mostSevere() {
 }
 
 function openClock(name) {
-  if (!partitionsOf.has(name)) partitionsOf.set(name, new Partitions());
-  const one = { name, partitions: partitionsOf.get(name), holds: new Holds(), live: [] };
-  const endWatch = watch(name, one.partitions, drawMap);
-  one.end = () => {
-    endWatch();
-    one.endTicks();
-  };
+  if (!partitionsOf.has(name)) partitionsOf.set(name, new Partitions(name));
+  const one = { name, partitions: partitionsOf.get(name), holds: new Holds(name), ticks: [] };
   followTicks(one);
   return one;
 }
 
-// Read the ticks published so far, then follow the stream.
+// Read the newest ticks, then follow the stream.
 function followTicks(one) {
   let endStream = () => {};
   let ended = false;
-  // Older ticks are read later, so that the page appears sooner. Reading is retried, because the store may be unavailable.
-  const history = async () => {
-    if (!ended && !(await loadTicks(one, MAX_TICKS))) later = setTimeout(history, POLL_EVERY_MS);
-  };
-  let later = setTimeout(history, HISTORY_AFTER_MS);
   one.endTicks = () => {
     ended = true;
-    clearTimeout(later);
     endStream();
   };
-  one.live = [];
+  one.ticks = [];
   ticks.draw([]);
-  loadTicks(one, FIRST_TICKS).then(() => {
-    if (!ended) endStream = follow(one.name, one.holds.last?.timestamp_seconds ?? null, listener(one));
+  loadTicks(one).then(() => {
+    if (!ended) endStream = follow(one.name, one.ticks.at(-1)?.timestamp_seconds ?? null, listener(one));
   });
+}
+
+// Read the newest ticks. If it fails, the page tries again after the next answer.
+async function loadTicks(one) {
+  one.ticksMissing = false;
+  try {
+    const answer = await get(`v1/clocks/${one.name}/ticks?limit=${LISTED_TICKS}`);
+    if (selected !== one) return;
+    const lastS = answer.ticks.at(-1)?.timestamp_seconds ?? 0;
+    one.ticks = [...answer.ticks, ...one.ticks.filter((tick) => tick.timestamp_seconds > lastS)].slice(-LISTED_TICKS);
+    ticks.draw(one.ticks);
+  } catch (error) {
+    one.ticksMissing = true;
+    console.debug("ticks:", error.message);
+  }
 }
 
 function listener(one) {
@@ -154,26 +172,6 @@ function listener(one) {
   };
 }
 
-// Read ticks that were published before this page was opened. Returns whether it succeeded.
-async function loadTicks(one, limit) {
-  try {
-    const { ticks: past } = await get(`v1/clocks/${one.name}/ticks?limit=${limit}`);
-    if (selected !== one) return true;
-    // The stream may already have delivered some of these ticks, or later ticks.
-    const byTime = new Map([...past, ...one.live].map((tick) => [tick.timestamp_seconds, tick]));
-    const all = [...byTime.values()].sort((a, b) => a.timestamp_seconds - b.timestamp_seconds);
-    one.holds = one.holds.withoutTicks();
-    all.forEach((tick) => one.holds.addTick(tick, clocks.get(one.name).hold_after_seconds));
-    one.live = all.slice(-LIVE_TICKS);
-    ticks.draw(one.live);
-    drawHolds();
-    return true;
-  } catch (error) {
-    console.debug("ticks:", error.message);
-    return false;
-  }
-}
-
 function onState(state) {
   const before = new Map(clocks);
   clocks.set(state.clock, withNewestTick(before.get(state.clock), state, performance.now()));
@@ -183,12 +181,12 @@ function onState(state) {
 
 function onTick(tick) {
   const clock = clocks.get(selected.name);
-  if (!clock || tick.clock !== selected.name || tick.timestamp_seconds <= (selected.holds.last?.timestamp_seconds ?? 0)) return;
+  if (!clock || tick.clock !== selected.name || tick.timestamp_seconds <= (selected.ticks.at(-1)?.timestamp_seconds ?? 0)) return;
+  selected.ticks = [...selected.ticks.slice(1 - LISTED_TICKS), tick];
   connection.setTime(Math.max(connection.now(), Date.parse(tick.emitted_at)));
   tickedAtMs.set(selected.name, performance.now());
-  selected.holds.addTick(tick, clock.hold_after_seconds);
-  selected.live = [...selected.live.slice(1 - LIVE_TICKS), tick];
-  clocks.set(selected.name, { ...clock, ...tickFields(tick), ...endedHold(clock) });
+  clocks.set(selected.name, { ...clock, ...tickFields(tick), ...endedHold(clock), asOfMs: connection.now() });
+  pace.measure(clocks.get(selected.name));
   scheduleDraw();
 }
 
@@ -197,7 +195,7 @@ function scheduleDraw() {
   drawing ??= requestAnimationFrame(() => {
     drawing = null;
     if (!selected) return;
-    ticks.draw(selected.live);
+    ticks.draw(selected.ticks);
     drawTimes();
   });
 }
@@ -213,9 +211,13 @@ function announceChanges(before) {
   for (const [name, clock] of clocks) {
     const old = before.get(name);
     if (!old || isStopped(old) === isStopped(clock)) continue;
-    const partitions = clock.hold ? nameFirst(clock.hold.partitions.map(partitionName), 3) : "";
-    announce(clock.hold ? `${name} stopped: ${clock.hold.reason} ${partitions}` : `${name} is running again`);
+    announce(clock.hold ? stopText(clock) : `${name} is running again`);
   }
+}
+
+function stopText({ clock: name, hold }) {
+  const names = nameFirst(hold.partitions.map(partitionName), 3);
+  return `${name} stopped. ${reasonText(hold.reason)}${names ? `: ${names}` : ""}`;
 }
 
 function announce(text) {
@@ -223,6 +225,8 @@ function announce(text) {
 }
 
 function drawAll() {
+  const clock = clocks.get(selected?.name);
+  if (clock) selected.partitions.update(clock);
   drawTimes();
   drawMap();
   drawHolds();
@@ -239,10 +243,8 @@ function drawPanel() {
   const clock = clocks.get(selected?.name);
   setVisible(byId("Clock"), Boolean(clock));
   if (!clock) return;
-  selected.holds.addState(clock);
-  const unknown = outage();
-  clockPanel.draw(clock, connection.now(), unknown);
-  facts.draw(clock, unknown?.sinceMs ?? connection.now());
+  clockPanel.draw(clock, selected.partitions, pace.paceOf(clock), outage());
+  facts.draw(clock);
 }
 
 // Returns null while the state of the clocks is known. Otherwise returns since when it is unknown, why, and the headline.
@@ -259,7 +261,7 @@ function outage() {
 function drawTop() {
   const nowMs = connection.now();
   const unknown = outage();
-  const [sort, text] = topLine(unknown, nowMs);
+  const [sort, text] = topLine(unknown);
   setText(byId("Headline"), text);
   setTone(byId("Headline"), sort);
   document.body.classList.toggle("stale", Boolean(unknown));
@@ -268,13 +270,13 @@ function drawTop() {
   setText(byId("LocalNow"), localTime(nowMs));
   setVisible(byId("Outage"), Boolean(unknown));
   setText(byId("Outage"), unknown ? outageText(unknown, nowMs) : "");
-  overview.draw(clocks, selected?.name, unknown?.sinceMs ?? nowMs, Boolean(unknown));
+  overview.draw(clocks, selected?.name, Boolean(unknown));
   drawLink();
 }
 
-function topLine(unknown, nowMs) {
+function topLine(unknown) {
   if (unknown) return ["lost", unknown.headline];
-  return hasClocks ? headline([...clocks.values()], nowMs) : ["idle", "Connecting to the service …"];
+  return hasClocks ? headline([...clocks.values()]) : ["idle", "Connecting to the service …"];
 }
 
 function outageText({ sinceMs, why, ever }, nowMs) {
@@ -287,7 +289,13 @@ function drawLink() {
   const words = link === null ? "live" : link.attempt === 0 ? "connecting" : `reconnecting${left ? ` in ${left} s` : " now"}, ${plural(link.attempt, "attempt")}`;
   setText(byId("Link"), words);
   setTone(byId("Link"), link === null ? "ok" : "warn");
-  ticks.drawLink(link === null ? "live" : "disconnected; resumes after the last tick shown");
+  ticks.drawLink(link === null);
+}
+
+// Called after a page of partition clocks was read.
+function drawPartitions() {
+  drawPanel();
+  drawMap();
 }
 
 function drawMap() {
@@ -295,18 +303,18 @@ function drawMap() {
   if (!clock || !selected.partitions.size) return;
   const hold = clockPanel.holders(clock);
   partitionMap.drawLegend(clock);
-  partitionMap.draw(selected.partitions, clock, hold, connection.now());
-  table.draw(selected.partitions, hold, connection.now());
+  partitionMap.draw(selected.partitions, clock, hold);
+  table.draw(selected.partitions, hold);
 }
 
 function drawHolds() {
   const clock = clocks.get(selected?.name);
-  if (clock) timeline.draw(selected.holds, clock, connection.now());
+  if (clock) timeline.draw(selected.holds, clock);
 }
 
 function onHover(event) {
   const clock = clocks.get(selected?.name);
-  const words = clock && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock), connection.now());
+  const words = clock && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock));
   setText(byId("Hover"), words ?? "Point at a cell to see its partition.");
 }
 
@@ -322,6 +330,7 @@ function start() {
   addEventListener("hashchange", () => {
     selectClock();
     drawAll();
+    readMore();
   });
   new ResizeObserver(drawMap).observe(byId("Map").parentElement);
   byId("Map").addEventListener("pointermove", onHover);

@@ -1,42 +1,44 @@
 // One clock's panel: its time, how far it is behind, its hold, and what to do.
 
 import { adviceFor, NO_ANSWER } from "./advice.js";
-import { byId, updateChildren, make, setText, setVisible, setTone } from "./dom.js";
-import { behind, sentence, toneOf, wordOf } from "./headline.js";
-import { timeOfDay, count, date, dateTime, partitionName, duration } from "./format.js";
+import { behindSeconds, secondsSince } from "./ages.js";
+import { byId, updateChildren, make, setName, setText, setVisible, setTone } from "./dom.js";
+import { sentence, toneOf, wordOf } from "./headline.js";
+import { asSentence, timeOfDay, count, date, dateTime, partitionName, duration } from "./format.js";
+import { outcomeText, statusText } from "./words.js";
 
 const MAX_NAMED = 12;
 
 // Draw the panel; `outage` is null while the service answers.
-export function draw(clock, nowMs, outage) {
+export function draw(clock, partitions, pace, outage) {
   const at = clock.timestamp_seconds === null ? null : clock.timestamp_seconds * 1000;
-  const shownMs = outage ? outage.sinceMs : nowMs;
   setTone(byId("State"), outage ? "lost" : toneOf(clock));
   setText(byId("ClockName"), clock.clock);
-  setText(byId("Word"), outage ? `? no answer, was ${clock.status}` : wordOf(clock));
-  setText(byId("Time"), at === null ? "no tick yet" : timeOfDay(at));
+  setText(byId("Word"), outage ? `? no answer, was ${statusText(clock.status)}` : wordOf(clock));
+  setVisible(byId("TimeBox"), at !== null);
+  setVisible(byId("BehindBox"), at !== null);
+  setText(byId("Time"), at === null ? "" : timeOfDay(at));
   setText(byId("Date"), at === null ? "" : date(at));
-  byId("State").classList.toggle("new", at === null);
-  setText(byId("Behind"), duration(behind(clock, shownMs)));
+  setText(byId("Behind"), at === null ? "" : duration(behindSeconds(clock)));
   setText(byId("Allowed"), allowed(clock));
-  setText(byId("Sentence"), outage ? `Unknown: no answer from the service since ${dateTime(outage.sinceMs, nowMs)} UTC.` : sentence(clock, nowMs));
-  setText(byId("Detail"), clock.hold?.detail ?? slowest(clock, shownMs));
+  setText(byId("Sentence"), outage ? `Not known: no answer from the service since ${dateTime(outage.sinceMs, clock.asOfMs)} UTC.` : sentence(clock, pace));
+  drawDetail(clock);
   drawHolders(clock);
   drawTodo(clock, outage);
-  drawSlowest(clock, shownMs);
+  drawSlowest(clock, partitions);
+}
+
+function allowed({ max_out_of_orderness_seconds: late }) {
+  return late ? `including ${duration(late)} max_out_of_orderness` : "";
 }
 
 // The names of the partitions that hold the clock.
 export const holders = (clock) => new Set((clock.hold?.partitions ?? []).map(partitionName));
 
-function allowed(clock) {
-  const late = clock.max_out_of_orderness_seconds;
-  return late ? `including ${duration(late)} max_out_of_orderness` : "";
-}
-
-function slowest({ slowest: [first] }, nowMs) {
-  if (!first || first.timestamp_ms === null) return "";
-  return `The slowest partition is ${partitionName(first)}, ${duration((nowMs - first.timestamp_ms) / 1000)} behind.`;
+// The service joins the statements of a detail by semicolons.
+function drawDetail(clock) {
+  const lines = [...new Set((clock.hold?.detail ?? "").split("; ").filter(Boolean).map(asSentence))];
+  updateChildren(byId("Detail"), lines, () => make("li"), setText);
 }
 
 function drawHolders(clock) {
@@ -49,8 +51,8 @@ function drawHolders(clock) {
 function drawTodo(clock, outage) {
   setVisible(byId("Todo"), Boolean(clock.hold || outage));
   if (!clock.hold && !outage) return;
-  const { text, why, command } = outage ? { text: NO_ANSWER, why: null, command: null } : adviceFor(clock);
-  setText(byId("Advice"), text);
+  const { steps, why, command } = outage ? { steps: NO_ANSWER, why: null, command: null } : adviceFor(clock);
+  updateChildren(byId("Advice"), steps, () => make("li"), setText);
   setVisible(byId("Command"), command !== null);
   setText(byId("CommandWhy"), why ?? "");
   setText(byId("CommandText"), command ?? "");
@@ -59,20 +61,26 @@ function drawTodo(clock, outage) {
   setText(link, outage ? "Runbook" : `Runbook: ${clock.hold.reason}`);
 }
 
-function drawSlowest(clock, nowMs) {
+function drawSlowest(clock, partitions) {
   const lines = new Map(clock.slowest.map((line) => [partitionName(line), line]));
   const hold = holders(clock);
   updateChildren(byId("Slowest"), [...lines.keys()], row, (element, name) => {
     const line = lines.get(name);
-    const [title, late, reported, note] = element.children;
+    const [title, late, reported] = element.children;
+    const behind = partitions.behindSeconds(line);
     element.classList.toggle("holds", hold.has(name));
-    setText(title, name);
-    setText(late, line.timestamp_ms === null ? "unknown" : duration((nowMs - line.timestamp_ms) / 1000));
-    setText(reported, line.reported_at === null ? "never" : `${duration((nowMs - Date.parse(line.reported_at)) / 1000)} ago`);
-    setText(note, [hold.has(name) ? "◀ holds" : "", line.refused ?? ""].filter(Boolean).join(", "));
+    setName(title.firstChild, name);
+    setText(title.lastChild, note(line, hold.has(name)));
+    setText(late, behind === null ? "not known" : duration(behind));
+    setText(reported, line.reported_at === null ? "never" : `${duration(secondsSince(clock, line.reported_at))} ago`);
   });
 }
 
+function note(line, holds) {
+  return [holds ? "◀ Holds the clock." : "", line.refused ? `Rejected: ${outcomeText(line.refused)}.` : ""].filter(Boolean).join(" ");
+}
+
 function row() {
-  return make("tr", {}, make("th", { scope: "row" }), make("td"), make("td"), make("td"));
+  const title = make("th", { scope: "row" }, make("span", { className: "name" }), make("span", { className: "note" }));
+  return make("tr", {}, title, make("td"), make("td"));
 }

@@ -2,7 +2,7 @@
 
 const STALE_MS = 16_000; // the page sends a request every 5 s and waits 10 s for the answer
 
-let offsetMs = 0;
+let offsetMs = null; // null until the service's time is known
 let answeredAtMs = null;
 let clocksAtMs = null; // measured by performance.now(), which does not change if the computer's time is set
 let failedSinceMs = null;
@@ -10,15 +10,17 @@ let failure = "";
 const listeners = new Set();
 
 // The service's time in ms; the computer's time until the service has answered.
-export const now = () => performance.timeOrigin + performance.now() + offsetMs;
+export const now = () => performance.timeOrigin + performance.now() + (offsetMs ?? 0);
 
 // Set the service's time.
 export function setTime(ms) {
   offsetMs = ms - (performance.timeOrigin + performance.now());
 }
 
-// Call this when the service has answered.
-export function onAnswer() {
+// Call this when the service has answered. The header Date has the time in seconds only, so it is used until the state of a
+// clock has a better time.
+export function onAnswer(date = null) {
+  if (offsetMs === null && date !== null) setTime(Date.parse(date) + 500);
   answeredAtMs = now();
   if (failedSinceMs === null) return;
   failedSinceMs = null;

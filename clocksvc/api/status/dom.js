@@ -14,6 +14,17 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const LONG_NAME = 20;
+const UNBROKEN = 8;
+
+// Write the name of a partition, such as orders:3. Only a long name may be broken, and never near its colon.
+export function setName(element, name) {
+  if (element.textContent === name) return;
+  const end = name.slice(-Math.max(UNBROKEN, name.length - name.lastIndexOf(":") + 1));
+  element.replaceChildren(name.slice(0, name.length - end.length), make("span", { className: "unbroken", textContent: end }));
+  element.classList.toggle("long", name.length > LONG_NAME);
+}
+
 export function setTone(element, name) {
   if (element.dataset.tone !== name) element.dataset.tone = name;
 }

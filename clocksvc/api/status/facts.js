@@ -1,13 +1,17 @@
 // Leader, partitions, heartbeats, configuration and operator overrides of a clock.
 
+import { secondsSince } from "./ages.js";
 import { byId, updateChildren, make, setText, setTone } from "./dom.js";
 import { count, dateTime, duration } from "./format.js";
+import { heartbeats } from "./heartbeats.js";
 
-export function draw(clock, nowMs) {
+export function draw(clock) {
+  const beats = heartbeats(clock);
   const facts = new Map([
-    ["Leader", [clock.leader ?? "none", clock.leader === null ? "hold" : ""]],
+    ["Leader", [clock.leader ?? "None", clock.leader === null ? "hold" : ""]],
     ["Partitions", partitions(clock.partitions)],
-    ["Heartbeats", clock.heartbeats ? heartbeats(clock.heartbeats, nowMs) : ["unknown", ""]],
+    ["Heartbeats", [beats.text, beats.late ? "warn" : ""]],
+    ["Interval", [duration(clock.interval_seconds), ""]],
     ["Holds after", [`${duration(clock.hold_after_seconds)} without a tick`, ""]],
     ["Group", [clock.group, ""]],
     ["Topics", [clock.topics.join(", "), ""]],
@@ -17,25 +21,15 @@ export function draw(clock, nowMs) {
     setText(item.lastChild, text);
     setTone(item, sort);
   });
-  const overrides = [...(clock.pause ? [`Paused ${audit(clock.pause, nowMs)}`] : []), ...clock.exclusions.map((one) => `${one.topic}:${one.partition} excluded ${audit(one, nowMs)}`)];
+  const overrides = [...(clock.pause ? [`Paused ${audit(clock.pause, clock)}`] : []), ...clock.exclusions.map((one) => `${one.topic}:${one.partition} excluded ${audit(one, clock)}`)];
   updateChildren(byId("Overrides"), overrides.length ? overrides : ["None."], () => make("li"), setText);
 }
 
 function partitions({ known, unknown, excluded }) {
-  if (known === null) return ["unknown", "hold"];
+  if (known === null) return ["Not known, because Redis does not answer", "hold"];
   return [`${count(known)} known, ${count(unknown)} not reported, ${count(excluded)} excluded`, unknown ? "hold" : excluded ? "warn" : ""];
 }
 
-function heartbeats({ every_seconds: every, last_success_at: last, delivered, failed, expired }, nowMs) {
-  if (every === null) return ["off", ""];
-  if (delivered === null) return [`every ${duration(every)}; counts unknown`, "warn"];
-  const ago = last === null ? null : (nowMs - Date.parse(last)) / 1000;
-  const reached = last === null ? "no complete round yet" : `last complete round ${duration(ago)} ago`;
-  const text = `every ${duration(every)}; ${reached}; ${count(delivered)} delivered, ${count(failed)} failed, ${count(expired)} expired`;
-  return [text, ago === null || ago > 2 * every + 10 ? "warn" : ""];
-}
-
-function audit({ by, at, reason }, nowMs) {
-  const atMs = Date.parse(at);
-  return `by ${by} at ${dateTime(atMs, nowMs)} (${duration((nowMs - atMs) / 1000)} ago): ${reason}`;
+function audit({ by, at, reason }, clock) {
+  return `by ${by} at ${dateTime(Date.parse(at), clock.answeredMs)} (${duration(secondsSince(clock, at))} ago): ${reason}`;
 }

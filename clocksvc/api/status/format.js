@@ -4,9 +4,8 @@ const two = (number) => String(number).padStart(2, "0");
 
 const PARTS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
 
-// Returns a duration such as 7 s, 90 s, 7 min 12 s, 3 h 5 min or 2 d. `seconds` may be null.
+// Returns a duration such as 7 s, 90 s, 7 min 12 s, 3 h 5 min or 2 d.
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
   const sign = seconds < -0.5 ? "−" : "";
   const whole = Math.round(Math.abs(seconds));
   if (whole < 120) return `${sign}${whole} s`;
@@ -16,14 +15,8 @@ export function duration(seconds) {
   return `${sign}${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${its}` : ""}`;
 }
 
-// Returns a duration that fits into a cell of the map, such as 9s, 12m, 3h or 2d.
-export function shortDuration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole < 100) return `${whole}s`;
-  if (whole < 6000) return `${Math.round(whole / 60)}m`;
-  if (whole < 360000) return `${Math.round(whole / 3600)}h`;
-  return `${Math.round(whole / 86400)}d`;
-}
+// Returns a duration that fits into a cell of the map, such as 9s, 12m, 3h or 2d: the first part of `duration`.
+export const shortDuration = (seconds) => duration(Math.max(0, seconds)).replace(/^(\d+) (s|min|h|d)\b.*/, (_, number, unit) => number + unit[0]);
 
 export function timeOfDay(ms) {
   const at = new Date(ms);
@@ -49,9 +42,7 @@ export function localTime(ms) {
   return at.getTimezoneOffset() === 0 ? "" : `${two(at.getHours())}:${two(at.getMinutes())} here`;
 }
 
-export function count(number) {
-  return number === null || number === undefined ? "–" : number.toLocaleString("en");
-}
+export const count = (number) => number.toLocaleString("en");
 
 export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
@@ -63,4 +54,11 @@ export const partitionName = ({ topic, partition }) => `${topic}:${partition}`;
 export function nameFirst(names, most = 5) {
   const more = names.length - most;
   return names.slice(0, most).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
+}
+
+// Returns a text as a sentence. The first letter becomes a capital, unless the first word can be a name: a name of a
+// topic, for example, is followed by a colon or has other characters than letters.
+export function asSentence(text) {
+  const capital = /^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.:!?…]$/.test(capital) ? capital : `${capital}.`;
 }

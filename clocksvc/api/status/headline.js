@@ -1,41 +1,55 @@
-// The status of clocks as text: a sentence about one clock, and the page's headline. The current time is an argument.
+// The status of clocks as text: sentences about one clock, and the page's headline.
 
-import { timeOfDay, nameFirst, dateTime, partitionName, plural, duration } from "./format.js";
+import { behindSeconds, heldSeconds, lastTickSeconds } from "./ages.js";
+import { count, dateTime, duration, nameFirst, partitionName, plural } from "./format.js";
+import { reasonText, statusText } from "./words.js";
 
-const WORDS = {
-  running: ["ok", "● running"],
-  catching_up: ["warn", "» catching up"],
-  holding: ["hold", "■ holding"],
-  paused: ["paused", "‖ paused"],
-  starting: ["idle", "○ starting"],
-  rebuilding: ["idle", "↻ rebuilding"],
+const TONES = {
+  running: ["ok", "●"],
+  catching_up: ["warn", "»"],
+  holding: ["hold", "■"],
+  paused: ["paused", "‖"],
+  starting: ["idle", "○"],
+  rebuilding: ["idle", "↻"],
 };
 const SEVERITY = ["hold", "lost", "warn", "paused", "idle", "ok"];
 
+const REBUILDING = "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
+
 export const severity = (clock) => SEVERITY.indexOf(toneOf(clock));
-export const toneOf = (clock) => (WORDS[clock.status] ?? ["idle"])[0];
-export const wordOf = (clock) => (WORDS[clock.status] ?? ["", `? ${clock.status}`])[1];
+export const toneOf = (clock) => (TONES[clock.status] ?? ["idle"])[0];
+export const wordOf = (clock) => `${(TONES[clock.status] ?? ["", "?"])[1]} ${statusText(clock.status)}`;
 export const isStopped = (clock) => clock.hold !== null && clock.status !== "starting";
 
-export const sinceMs = (clock) => (clock.hold?.since ? Date.parse(clock.hold.since) : null);
-
-// How many seconds the clock is behind now.
-export const behind = (clock, nowMs) => (clock.timestamp_seconds === null ? null : nowMs / 1000 - clock.timestamp_seconds);
-
-// One sentence for the panel.
-export function sentence(clock, nowMs) {
-  if (clock.hold) return `${stopped(clock, nowMs)} Reason: ${clock.hold.reason}.`;
-  if (clock.status === "rebuilding") return "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
+// The sentence in the panel of a clock. `pace` is the pace of a catch-up, see pace.js.
+export function sentence(clock, pace) {
+  if (clock.hold) return `${reasonText(clock.hold.reason)}. ${stopped(clock)}`;
+  if (clock.status === "rebuilding") return REBUILDING;
   if (!clock.last_tick) return "No tick yet. The first tick follows when every partition has been reported.";
-  const ago = duration(Math.max(0, (nowMs - Date.parse(clock.last_tick.emitted_at)) / 1000));
-  const status = clock.status === "catching_up" ? "Catching up" : "Running";
-  return `${status}: last tick ${ago} ago, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
+  const last = `last tick ${duration(lastTickSeconds(clock))} ago`;
+  if (clock.status === "catching_up") return `Catching up: ${last}. ${due(clock, pace)}${without(clock)}`;
+  return `Running: ${last}, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
 }
 
-function stopped(clock, nowMs) {
-  const since = sinceMs(clock);
-  if (since === null) return "Stopped; it is not known since when.";
-  return `${clock.last_tick ? "Stopped" : "No tick yet,"} since ${dateTime(since, nowMs)} UTC (${duration((nowMs - since) / 1000)}).`;
+function stopped(clock) {
+  const held = heldSeconds(clock);
+  const none = clock.last_tick ? "No tick" : "No tick yet";
+  if (held === null) return `${none}; it is not known since when.`;
+  return `${none} since ${dateTime(Date.parse(clock.hold.since), clock.asOfMs)} UTC, for ${duration(held)}.`;
+}
+
+// What a catch-up still has to do.
+function due(clock, pace) {
+  const ticks = plural(ticksDue(clock), "tick");
+  if (pace === null) return `${ticks} due.`;
+  if (pace.secondsLeft === null) return `${ticks} due, and not fewer than before: consumers are slower than producers.`;
+  return `${ticks} due, about ${duration(pace.secondsLeft)} at the present pace.`;
+}
+
+// How many ticks are due by the time. A tick is due `max_out_of_orderness` after its boundary.
+function ticksDue(clock) {
+  const late = behindSeconds(clock) - (clock.max_out_of_orderness_seconds ?? 0);
+  return Math.max(0, Math.floor(late / clock.interval_seconds));
 }
 
 function without({ partitions }) {
@@ -43,44 +57,46 @@ function without({ partitions }) {
 }
 
 // A few words for the overview.
-export function shortReason(clock, nowMs) {
+export function shortReason(clock) {
   if (clock.hold) {
-    const since = sinceMs(clock);
-    const names = clock.hold.partitions.map(partitionName);
-    const partitions = names.length ? `: ${nameFirst(names, 2)}` : "";
-    return `${since === null ? "" : `for ${duration((nowMs - since) / 1000)}, `}${clock.hold.reason}${partitions}`;
+    const held = heldSeconds(clock);
+    const names = nameFirst(clock.hold.partitions.map(partitionName), 1);
+    return `${reasonText(clock.hold.reason)}${names ? `: ${names}` : ""}${held === null ? "" : `, for ${duration(held)}`}`;
   }
+  if (clock.status === "catching_up") return `${plural(ticksDue(clock), "tick")} due`;
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";
 }
 
 // Returns the page's headline as [tone, text]. It answers the question: is anything wrong?
-export function headline(clocks, nowMs) {
+export function headline(clocks) {
   if (clocks.length === 0) return ["idle", "No clock is configured, or this token may not see any clock"];
   const holding = clocks.filter(isStopped);
   const broken = holding.filter((clock) => clock.status !== "paused");
   const worst = broken[0] ?? holding[0];
-  if (worst && clocks.length === 1) return [toneOf(worst), headlineOfOne(worst, nowMs)];
-  if (broken.length) return ["hold", `${broken.length} of ${clocks.length} clocks stopped: ${nameFirst(broken.map((one) => one.clock))}`];
+  if (worst && clocks.length === 1) return [toneOf(worst), headlineOfOne(worst)];
+  if (broken.length) return ["hold", `${count(broken.length)} of ${count(clocks.length)} clocks stopped: ${namesOf(broken)}`];
   if (holding.length) return ["paused", `${plural(holding.length, "clock")} paused, the others are running`];
   const late = clocks.filter((clock) => clock.status === "catching_up");
-  if (late.length) return ["warn", `${nameFirst(late.map((one) => one.clock))} ${late.length === 1 ? "is" : "are"} catching up: ${duration(behind(late[0], nowMs))} behind`];
+  if (late.length === 1) return ["warn", `${late[0].clock} is catching up: ${duration(behindSeconds(late[0]))} behind`];
+  if (late.length) return ["warn", `${namesOf(late)} are catching up`];
   const idle = clocks.filter((clock) => toneOf(clock) === "idle");
-  if (idle.length) return ["idle", `${nameFirst(idle.map((one) => one.clock))}: ${idle[0].status}`];
+  if (idle.length) return ["idle", `${namesOf(idle)} ${idle.length === 1 ? "is" : "are"} ${[...new Set(idle.map((one) => statusText(one.status)))].join(" or ")}`];
   return allRunning(clocks);
 }
 
+const namesOf = (clocks) => nameFirst(clocks.map((one) => one.clock));
+
 // With an excluded partition the headline is a warning, because ticks promise nothing about this partition.
 function allRunning(clocks) {
-  const text = clocks.length === 1 ? `${clocks[0].clock} is running` : `All ${clocks.length} clocks are running`;
+  const text = clocks.length === 1 ? `${clocks[0].clock} is running` : `All ${count(clocks.length)} clocks are running`;
   const part = clocks.filter((clock) => clock.partitions.excluded);
   if (part.length === 0) return ["ok", text];
   if (clocks.length === 1) return ["warn", `${text}, without ${plural(part[0].partitions.excluded, "partition")}`];
-  return ["warn", `${text}, ${nameFirst(part.map((clock) => clock.clock))} without some partitions`];
+  return ["warn", `${text}, ${namesOf(part)} without some partitions`];
 }
 
-function headlineOfOne(clock, nowMs) {
-  const since = sinceMs(clock);
+function headlineOfOne(clock) {
   if (clock.status === "paused") return `${clock.clock} is paused`;
-  if (since === null) return `${clock.clock} stopped`;
-  return `${clock.clock} stopped at ${timeOfDay(since)} (${duration((nowMs - since) / 1000)} ago)`;
+  const held = heldSeconds(clock);
+  return held === null ? `${clock.clock} stopped` : `${clock.clock} stopped ${duration(held)} ago`;
 }

@@ -26,7 +26,7 @@ export function drawLegend(clock) {
 
 const what = (level) => byId("Legend").querySelector(`[data-level="${level}"] .what`);
 
-export function draw(partitions, clock, hold, nowMs) {
+export function draw(partitions, clock, hold) {
   const canvas = byId("Map");
   const size = partitions.size;
   const cell = cellFor(size, canvas.parentElement.clientWidth);
@@ -34,21 +34,20 @@ export function draw(partitions, clock, hold, nowMs) {
   const columns = Math.max(1, Math.floor((width - 2 * MARGIN + GAP) / (cell.width + GAP)));
   place(partitions, columns, cell);
   const context = prepare(canvas, width, placed.length ? placed.at(-1).bottom + MARGIN : 0);
-  paint(context, partitions, { colours: colours(), bounds: levels(clock), cell, columns, hold, nowMs, labels: partitions.topics.size > 1 });
-  describe(canvas, partitions, clock, hold, nowMs);
+  paint(context, partitions, { colours: colours(), bounds: levels(clock), cell, columns, hold, labels: partitions.topics.size > 1 });
+  describe(canvas, partitions, clock, hold);
 }
 
 // Describes the partition at a point of the canvas; null if there is no partition.
-export function describeAt(partitions, x, y, hold, nowMs) {
+export function describeAt(partitions, x, y, hold) {
   const block = placed.find(({ top, bottom }) => y >= top && y < bottom);
   if (!block) return null;
   const column = Math.floor((x - MARGIN) / (block.cell.width + GAP));
   const number = Math.floor((y - block.top) / (block.cell.height + GAP)) * block.columns + column;
-  const known = partitions.topics.get(block.topic);
-  if (column < 0 || column >= block.columns || !known || number >= known.clocks.length) return null;
-  const ms = known.clocks[number];
-  const at = ms === null ? "" : ` at ${timeOfDayMs(ms)}, ${duration((nowMs - ms) / 1000)} behind`;
-  const note = NOTES[MARKED[known.marks[number]]];
+  const line = partitions.topics.get(block.topic)?.[number];
+  if (column < 0 || column >= block.columns || !line) return null;
+  const at = line.clockMs === null ? "" : ` at ${timeOfDayMs(line.clockMs)}, ${duration(line.behindMs / 1000)} behind`;
+  const note = NOTES[MARKED[line.mark]];
   return `${block.topic}:${number}${at}${note ? `; ${note}` : ""}${hold.has(`${block.topic}:${number}`) ? "; holds the clock" : ""}`;
 }
 
@@ -71,9 +70,9 @@ function cellFor(size, width) {
 function place(partitions, columns, cell) {
   let top = MARGIN;
   placed = [];
-  for (const [topic, { clocks }] of partitions.topics) {
+  for (const [topic, lines] of partitions.topics) {
     if (partitions.topics.size > 1) top += LABEL;
-    const bottom = top + Math.ceil(clocks.length / columns) * (cell.height + GAP);
+    const bottom = top + Math.ceil(lines.length / columns) * (cell.height + GAP);
     placed.push({ topic, top, bottom, columns, cell });
     top = bottom + MARGIN;
   }
@@ -112,12 +111,11 @@ function paint(context, partitions, look) {
   context.textBaseline = "middle";
   for (const { topic, top } of placed) {
     if (look.labels) label(context, look, topic, top);
-    const { clocks, marks } = partitions.topics.get(topic);
-    for (let number = 0; number < clocks.length; number += 1) {
+    const lines = partitions.topics.get(topic);
+    for (let number = 0; number < lines.length; number += 1) {
       const box = { x: MARGIN + (number % look.columns) * (look.cell.width + GAP), y: top + Math.floor(number / look.columns) * (look.cell.height + GAP) };
       const holds = look.hold.has(`${topic}:${number}`);
-      const late = clocks[number] === null ? null : (look.nowMs - clocks[number]) / 1000;
-      fill(context, look, box, { number, late, mark: marks[number], holds });
+      fill(context, look, box, { number, late: lateness(lines[number]), mark: lines[number].mark, holds });
       if (holds) held.push(box);
     }
   }
@@ -142,6 +140,8 @@ function fill(context, { colours: of, cell, bounds }, { x, y }, { number, late, 
   context.fillText(sign ?? shortDuration(late), x + cell.width / 2, y + cell.height * 0.72);
 }
 
+const lateness = ({ behindMs }) => (behindMs === null ? null : behindMs / 1000);
+
 function levelOf(late, bounds) {
   if (late === null) return "unknown";
   const level = bounds.findIndex((bound) => late <= bound);
@@ -164,11 +164,11 @@ function label(context, { colours: of }, topic, top) {
   context.textAlign = "center";
 }
 
-function describe(canvas, partitions, clock, hold, nowMs) {
+function describe(canvas, partitions, clock, hold) {
   const bounds = levels(clock);
   const sums = {};
-  partitions.each((topic, number, ms, mark) => {
-    const sort = MARKED[mark] ?? levelOf(ms === null ? null : (nowMs - ms) / 1000, bounds);
+  partitions.each((topic, number, line) => {
+    const sort = MARKED[line.mark] ?? levelOf(lateness(line), bounds);
     sums[sort] = (sums[sort] ?? 0) + 1;
   });
   const parts = [[0, "on time"], [1, "a little behind"], [2, "behind"], [3, "far behind"], ["unknown", "not reported"], ["rejected", "rejected"], ["excluded", "excluded"]]

@@ -1,82 +1,91 @@
-// Reads all partition clocks of one clock: a page of at most 60 kB every 5 s, and nothing while the tab is hidden.
+// All partition clocks of one clock, read in pages of at most 60 kB.
 
 import { get } from "./api.js";
 
-const EVERY_MS = 5_000;
-const answered = new Map(); // when each clock's last page arrived, to keep the 5 s if a clock is selected again
+const EVERY_MS = 4_900; // the page polls every 5 s
 
-// All partitions. For each topic there is a list of clocks in ms (null if unknown) and a list of marks; the index is the
-// number of the partition.
+// All partitions. For each topic there is a list of {clockMs, behindMs, mark}; the index is the number of the partition.
+// `clockMs` and `behindMs` are null if the partition is unreported. `behindMs` is the number of the service's answer, so
+// that the map, the tables and the sentences show the same age.
 export class Partitions {
-  constructor() {
+  constructor(clock) {
+    this.clock = clock;
     this.topics = new Map();
-    this.complete = false;
+    this.after = null;
+    this.fresh = new Map();
+    this.readAtMs = -EVERY_MS; // when the last request began
+    this.reading = false;
   }
 
   get size() {
     let sum = 0;
-    for (const { clocks } of this.topics.values()) sum += clocks.length;
+    for (const lines of this.topics.values()) sum += lines.length;
     return sum;
   }
 
-  // Call `visit(topic, number, clockMs, mark)` for each partition.
+  // Call `visit(topic, number, line)` for each partition.
   each(visit) {
-    for (const [topic, { clocks, marks }] of this.topics) {
-      for (let number = 0; number < clocks.length; number += 1) visit(topic, number, clocks[number], marks[number]);
+    for (const [topic, lines] of this.topics) lines.forEach((line, number) => visit(topic, number, line));
+  }
+
+  // How far a partition of the clock's state is behind, in seconds; null if it is unreported.
+  behindSeconds({ topic, partition, behind_seconds: behind }) {
+    const known = this.topics.get(topic)?.[partition];
+    if (!known) return behind;
+    return known.behindMs === null ? null : known.behindMs / 1000;
+  }
+
+  // Take over the slowest partitions of a newer answer with the clock's state.
+  update({ slowest }) {
+    for (const { topic, partition, timestamp_ms: clockMs, behind_seconds: behind, ...line } of slowest) {
+      const known = this.topics.get(topic)?.[partition];
+      if (known) Object.assign(known, { clockMs, behindMs: behind === null ? null : behind * 1000, mark: markOf(line) });
     }
   }
 
-  add({ now_ms: nowMs, runs }, fresh) {
-    for (const { topic, first, behind_ms: behind, marks } of runs) {
-      if (!this.topics.has(topic)) this.topics.set(topic, { clocks: [], marks: [] });
-      const known = this.topics.get(topic);
-      behind.forEach((ms, at) => {
-        known.clocks[first + at] = ms === null ? null : nowMs - ms;
-        known.marks[first + at] = marks[at];
-      });
-      fresh.set(topic, first + behind.length);
+  // Read the next page, but no page if the last request began less than 5 s ago, or while the tab is hidden. Returns true if
+  // a page was read. The next call repeats a failed request.
+  async read() {
+    if (document.hidden || this.reading || performance.now() - this.readAtMs < EVERY_MS) return false;
+    this.readAtMs = performance.now();
+    this.reading = true;
+    const query = this.after === null ? "" : `?after=${encodeURIComponent(this.after)}`;
+    try {
+      this.#add(await get(`v1/clocks/${this.clock}/partitions/brief${query}`));
+      return true;
+    } catch (error) {
+      console.debug("partitions:", error.message);
+      return false;
+    } finally {
+      this.reading = false;
     }
+  }
+
+  #add({ now_ms: nowMs, runs, next }) {
+    for (const { topic, first, behind_ms: behind, marks } of runs) {
+      if (!this.topics.has(topic)) this.topics.set(topic, []);
+      const lines = this.topics.get(topic);
+      behind.forEach((behindMs, at) => {
+        lines[first + at] = { clockMs: behindMs === null ? null : nowMs - behindMs, behindMs, mark: marks[at] };
+      });
+      this.fresh.set(topic, first + behind.length);
+    }
+    this.after = next;
+    if (next === null) this.#keepOnlyFresh();
   }
 
   // Remove the partitions that were missing in a complete round of pages.
-  keepOnly(fresh) {
-    for (const [topic, known] of this.topics) {
-      known.clocks.length = known.marks.length = fresh.get(topic) ?? 0;
-      if (!fresh.has(topic)) this.topics.delete(topic);
+  #keepOnlyFresh() {
+    for (const [topic, lines] of this.topics) {
+      lines.length = this.fresh.get(topic) ?? 0;
+      if (!this.fresh.has(topic)) this.topics.delete(topic);
     }
-    this.complete = true;
+    this.fresh = new Map();
   }
 }
 
-// Read until the returned function is called. `changed` is called after each page.
-export function watch(clock, partitions, changed) {
-  let timer = null;
-  let ended = false;
-  let after = null;
-  let fresh = new Map();
-
-  async function read() {
-    if (!document.hidden) await page().catch((error) => console.debug("partitions:", error.message));
-    // The pause begins after the answer, so that a slow service gets fewer requests.
-    answered.set(clock, performance.now());
-    if (!ended) timer = setTimeout(read, EVERY_MS);
-  }
-
-  async function page() {
-    const answer = await get(`v1/clocks/${clock}/partitions/brief${after === null ? "" : `?after=${encodeURIComponent(after)}`}`);
-    if (ended) return;
-    partitions.add(answer, fresh);
-    after = answer.next;
-    if (after === null) {
-      partitions.keepOnly(fresh);
-      fresh = new Map();
-    }
-    changed();
-  }
-
-  timer = setTimeout(read, Math.max(0, (answered.get(clock) ?? -EVERY_MS) + EVERY_MS - performance.now()));
-  return () => {
-    ended = true;
-    clearTimeout(timer);
-  };
+function markOf({ excluded, refused, reported_timestamp_ms: reported }) {
+  if (excluded) return "x";
+  if (refused) return "!";
+  return reported === null ? "?" : ".";
 }

@@ -1,10 +1,10 @@
 // All partitions as a table, the slowest first. It is the accessible form of the map, and is filled only while it is open.
 
-import { byId, updateChildren, make, setText } from "./dom.js";
+import { byId, updateChildren, make, setName, setText } from "./dom.js";
 import { timeOfDayMs, count, date, duration } from "./format.js";
 
 const ROWS = 100;
-const NOTES = { ".": "", "?": "not reported", "!": "newest report rejected", x: "excluded" };
+const NOTES = { ".": "", "?": "Not reported.", "!": "Newest report rejected.", x: "Excluded." };
 let first = 0;
 let redraw = () => {};
 
@@ -14,18 +14,18 @@ export function start() {
   byId("TableNext").addEventListener("click", () => move(ROWS));
 }
 
-export function draw(partitions, hold, nowMs) {
-  redraw = () => draw(partitions, hold, nowMs);
+export function draw(partitions, hold) {
+  redraw = () => draw(partitions, hold);
   if (!byId("TableBox").open) return;
   const lines = [];
-  partitions.each((topic, number, clockMs, mark) => lines.push({ name: `${topic}:${number}`, clockMs, mark }));
+  partitions.each((topic, number, line) => lines.push({ name: `${topic}:${number}`, ...line }));
   lines.sort((a, b) => rank(a, hold) - rank(b, hold) || (a.clockMs ?? 0) - (b.clockMs ?? 0));
   first = Math.max(0, Math.min(first, lines.length - 1));
   const shown = new Map(lines.slice(first, first + ROWS).map((line) => [line.name, line]));
   setText(byId("TableCaption"), `${count(first + 1)} to ${count(first + shown.size)} of ${count(lines.length)}, the slowest first`);
   byId("TableBack").disabled = first === 0;
   byId("TableNext").disabled = first + ROWS >= lines.length;
-  updateChildren(byId("TableRows"), [...shown.keys()], row, (element, name) => update(element, shown.get(name), hold, nowMs));
+  updateChildren(byId("TableRows"), [...shown.keys()], row, (element, name) => update(element, shown.get(name), hold));
 }
 
 function move(by) {
@@ -41,15 +41,18 @@ function rank({ name, mark, clockMs }, hold) {
 }
 
 function row() {
-  return make("tr", {}, make("th", { scope: "row" }), make("td"), make("td"), make("td"));
+  const title = make("th", { scope: "row" }, make("span", { className: "name" }), make("span", { className: "note" }));
+  return make("tr", {}, title, make("td"), make("td"));
 }
 
-function update(element, { name, clockMs, mark }, hold, nowMs) {
-  const [title, at, late, note] = element.children;
+function update(element, { name, clockMs, behindMs, mark }, hold) {
+  const [title, at, late] = element.children;
   const holds = hold.has(name);
   element.classList.toggle("holds", holds);
-  setText(title, name);
-  setText(at, clockMs === null ? "unknown" : date(clockMs) === date(nowMs) ? timeOfDayMs(clockMs) : `${date(clockMs)} ${timeOfDayMs(clockMs)}`);
-  setText(late, clockMs === null ? "–" : duration((nowMs - clockMs) / 1000));
-  setText(note, [holds ? "◀ holds" : "", NOTES[mark]].filter(Boolean).join(", "));
+  setName(title.firstChild, name);
+  setText(title.lastChild, [holds ? "◀ Holds the clock." : "", NOTES[mark]].filter(Boolean).join(" "));
+  setText(at, clockMs === null ? "not known" : dateTimeMs(clockMs, clockMs + behindMs));
+  setText(late, clockMs === null ? "not known" : duration(behindMs / 1000));
 }
+
+const dateTimeMs = (ms, nowMs) => (date(ms) === date(nowMs) ? timeOfDayMs(ms) : `${date(ms)} ${timeOfDayMs(ms)}`);

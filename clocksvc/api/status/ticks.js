@@ -3,16 +3,14 @@
 import { byId, updateChildren, make, setText } from "./dom.js";
 import { timeOfDay, timeOfDayMs, plural, duration } from "./format.js";
 
-const SHOWN = 12;
-
 // `ticks` must be ascending. The newest tick is shown on top.
 export function draw(ticks) {
-  const shown = new Map(ticks.slice(-SHOWN).reverse().map((tick) => [tick.time, tick]));
+  const shown = new Map(ticks.toReversed().map((tick) => [tick.time, tick]));
   updateChildren(byId("Ticks"), [...shown.keys()], (key) => create(shown.get(key)), () => {});
 }
 
-export function drawLink(text) {
-  setText(byId("TicksHow"), text);
+export function drawLink(isLive) {
+  setText(byId("TicksHow"), isLive ? "live" : "not connected: continues after the last tick shown");
 }
 
 function create(tick) {

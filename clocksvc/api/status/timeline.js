@@ -1,26 +1,46 @@
-// The holds of the last hours, as a line and as text.
+// The holds of a clock: the last hours as a line, and the last days as text.
 
-import { byId, updateChildren, make, setText } from "./dom.js";
+import { byId, updateChildren, make, setText, setVisible } from "./dom.js";
 import { timeOfDay, nameFirst, dateTime, partitionName, plural, duration } from "./format.js";
+import { reasonText } from "./words.js";
 
-const LONGEST_MS = 6 * 3_600_000;
+const LINE_MS = 6 * 3_600_000;
+const SHORTEST_LINE_MS = 60_000;
 const MARKS = 5;
 const LISTED = 8;
 
-export function draw(holds, clock, nowMs) {
-  const found = holds.list(clock);
-  const oldestMs = Math.min(holds.oldestMs ?? nowMs, found.at(-1)?.fromMs ?? nowMs, nowMs - 60_000);
-  const fromMs = Math.max(oldestMs, nowMs - LONGEST_MS);
-  const place = ({ fromMs: from, untilMs }) => [(100 * (Math.max(from, fromMs) - fromMs)) / (nowMs - fromMs), (100 * ((untilMs ?? nowMs) - Math.max(from, fromMs))) / (nowMs - fromMs)];
-  const bars = [...found.map((hold) => ["hold", hold]), ...holds.without.map((gap) => ["without", gap])];
-  const byKey = new Map(bars.map(([sort, gap]) => [`${sort}${gap.fromMs}`, [sort, gap]]));
-  updateChildren(byId("Line"), [...byKey.keys()], (key) => make("span", { className: byKey.get(key)[0] }), (bar, key) => {
-    const [left, width] = place(byKey.get(key)[1]);
-    bar.style.left = `${left.toFixed(3)}%`;
-    bar.style.width = `${width.toFixed(3)}%`;
+// `holds` is a Holds, and `clock` the state of the same clock.
+export function draw(holds, clock) {
+  const known = withPresentHold(holds.list ?? [], clock);
+  drawLine(known, holds.keptSinceMs, clock.asOfMs);
+  setText(byId("HoldsWords"), words(holds, clock.asOfMs));
+  // The panel above shows the present hold.
+  const past = known.filter(({ untilMs }) => untilMs !== null);
+  const shown = new Map(past.slice(0, LISTED).map((hold) => [keyOf(hold), hold]));
+  updateChildren(byId("HoldsList"), [...shown.keys()], () => make("li"), (item, key) => setText(item, inWords(shown.get(key), clock.asOfMs)));
+  setVisible(byId("HoldsHow"), past.length > LISTED || holds.more);
+  setText(byId("HoldsHow"), `The older holds are at v1/clocks/${clock.clock}/holds.`);
+}
+
+// The service's list can lack the present hold, for example while no process leads the clock.
+function withPresentHold(list, { hold }) {
+  if (!hold?.since || list.some(({ untilMs }) => untilMs === null)) return list;
+  return [{ ...hold, fromMs: Date.parse(hold.since), untilMs: null }, ...list];
+}
+
+const keyOf = ({ fromMs, reason }) => `${fromMs} ${reason}`;
+
+function drawLine(holds, keptSinceMs, nowMs) {
+  const fromMs = Math.max(Math.min(keptSinceMs ?? nowMs, nowMs - SHORTEST_LINE_MS), nowMs - LINE_MS);
+  const percent = (ms) => (100 * (Math.max(ms, fromMs) - fromMs)) / (nowMs - fromMs);
+  const shown = holds.filter(({ untilMs }) => untilMs === null || untilMs > fromMs);
+  const byKey = new Map(shown.map((hold) => [keyOf(hold), hold]));
+  updateChildren(byId("Line"), [...byKey.keys()], () => make("span", { className: "hold" }), (bar, key) => {
+    const { fromMs: began, untilMs } = byKey.get(key);
+    bar.style.left = `${percent(began).toFixed(3)}%`;
+    bar.style.width = `${(percent(untilMs ?? nowMs) - percent(began)).toFixed(3)}%`;
   });
   drawAxis(fromMs, nowMs);
-  drawWords(found, holds, clock, fromMs, nowMs);
 }
 
 function drawAxis(fromMs, nowMs) {
@@ -31,20 +51,16 @@ function drawAxis(fromMs, nowMs) {
   });
 }
 
-function drawWords(found, holds, clock, fromMs, nowMs) {
-  const seconds = (nowMs - fromMs) / 1000;
-  setText(byId("HoldsSpan"), `last ${duration(seconds)}`);
-  const sum = found.reduce((all, { fromMs: from, untilMs }) => all + (untilMs ?? nowMs) - Math.max(from, fromMs), 0) / 1000;
-  setText(byId("HoldsWords"), found.length ? `${plural(found.length, "hold")}, ${duration(sum)} of the last ${duration(seconds)}.` : `No hold in the last ${duration(seconds)}.`);
-  const shown = new Map(found.slice(0, LISTED).map((hold) => [String(hold.fromMs), hold]));
-  updateChildren(byId("HoldsList"), [...shown.keys()], () => make("li"), (item, key) => setText(item, inWords(shown.get(key), nowMs)));
-  const without = holds.without.length ? " The lower lane shows ticks that did not wait for an excluded partition." : "";
-  setText(byId("HoldsHow"), `Computed from ticks that are more than ${duration(clock.hold_after_seconds)} apart. Reasons are known only for holds that this page has seen.${without}`);
+function words({ list, more, keptSinceMs }, nowMs) {
+  if (list === null) return "The service has not sent the holds yet.";
+  if (keptSinceMs === null) return "The service has no record of holds yet.";
+  const span = `in the last ${duration((nowMs - keptSinceMs) / 1000)}`;
+  if (!list.length) return `No hold ${span}.`;
+  const sum = list.reduce((all, { fromMs, untilMs }) => all + (untilMs ?? nowMs) - fromMs, 0) / 1000;
+  return more ? `More than ${plural(list.length, "hold")} ${span}.` : `${plural(list.length, "hold")} ${span}, ${duration(sum)} in total.`;
 }
 
-function inWords({ fromMs, untilMs, reason, partitions = [] }, nowMs) {
+function inWords({ fromMs, untilMs, reason, partitions }, nowMs) {
   const names = partitions.length ? `: ${nameFirst(partitions.map(partitionName), 3)}` : "";
-  const until = untilMs === null ? "until now" : `to ${dateTime(untilMs, nowMs)}`;
-  const why = reason ? ` · ${reason}${names}` : "";
-  return `${dateTime(fromMs, nowMs)} ${until} · ${duration(((untilMs ?? nowMs) - fromMs) / 1000)}${why}`;
+  return `${dateTime(fromMs, nowMs)} to ${dateTime(untilMs, nowMs)}, ${duration((untilMs - fromMs) / 1000)}. ${reasonText(reason)}${names}`;
 }

@@ -3,6 +3,7 @@
 import re
 import shutil
 import zipfile
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from subprocess import run
@@ -12,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from clocksvc.api.tokens import Scope, Token
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Reason, Status
+from clocksvc.clock.partition import REJECTIONS
 from tests.repository import ROOT
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.conftest import ClientOf
@@ -94,11 +96,22 @@ def test_it_weighs_little() -> None:
     assert sum(asset.stat().st_size for asset in ASSETS.iterdir() if asset.suffix != ".md") < MAX_BYTES
 
 
-def test_every_reason_has_its_advice() -> None:
-    """Every reason of a hold has its advice on the page."""
-    advice = (ASSETS / "advice.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("module", "table", "codes"),
+    [
+        ("advice.js", "ADVICE", Reason),
+        ("advice.js", "REJECTED", REJECTIONS),
+        ("words.js", "REASONS", Reason),
+        ("words.js", "OUTCOMES", REJECTIONS),
+        ("words.js", "STATUSES", Status),
+    ],
+)
+def test_every_code_has_its_words_and_its_advice(module: str, table: str, codes: Iterable[str]) -> None:
+    """Every reason, status and rejected outcome has its words on the page, and each that needs it its advice."""
+    script = (ASSETS / module).read_text(encoding="utf-8")
+    (content,) = re.findall(rf"^const {table} = {{\n(.*?)^}};", script, re.MULTILINE | re.DOTALL)
 
-    assert set(re.findall(r"^  ([a-z_]+): \(", advice, re.MULTILINE)) == {reason.value for reason in Reason}
+    assert set(re.findall(r"^  ([a-z_]+): ", content, re.MULTILINE)) == {str(code) for code in codes}
 
 
 def test_every_reason_has_its_section_in_the_runbook(client: TestClient) -> None:

@@ -70,8 +70,10 @@ def opened(
     theme: str = "light",
     wait: bool = True,
     fake_time: bool = False,
+    script: str | None = None,
 ) -> Iterator[OpenPage]:
-    """Open a page in a new session. With `fake_time` the test controls the page's time, see `skip_to_next_poll`."""
+    """Open a page in a new session. With `fake_time` the test controls the page's time, see `skip_to_next_poll`.
+    `script` runs before the page's own scripts."""
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
@@ -80,6 +82,8 @@ def opened(
         made = OpenPage(context.new_page())
         if fake_time:
             made.page.clock.install()
+        if script is not None:
+            made.page.add_init_script(script)
         made.page.goto(url)
         if wait:
             made.page.wait_for_selector("#Clock:not([hidden])")

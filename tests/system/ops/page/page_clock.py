@@ -29,9 +29,17 @@ _NEVER_EXPIRES_MS = 10**12
 
 
 class PageClock:
-    """One clock. The test does its leader's work."""
+    """One clock. The test does its leader's work. `holds` are the changes of its hold before the test, oldest first."""
 
-    def __init__(self, name: str = "checkins", *, partitions: int = 8, interval_s: int = 1, late_s: int = 0) -> None:
+    def __init__(
+        self,
+        name: str = "checkins",
+        *,
+        partitions: int = 8,
+        interval_s: int = 1,
+        late_s: int = 0,
+        holds: Sequence[HoldChange] = (),
+    ) -> None:
         self.interval_ms, self.late_ms, self.count = interval_s * 1000, late_s * 1000, partitions
         self.spec = ClockSpec(
             name,
@@ -50,7 +58,7 @@ class PageClock:
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, self.now_ms() - 3_600_000)
         self.roster()
         self.store.begin(TOKEN, None, restoring=False)
-        self.publish_hold(None)
+        self.publish_hold(None, holds)
         self.store.count_heartbeats({"delivered": partitions * 60}, success=True)
 
     def now_ms(self) -> int:
@@ -73,10 +81,10 @@ class PageClock:
         ]
         self.store.report(Report(GROUP, tuple(readings)))
 
-    def publish_hold(self, hold: Hold | None) -> None:
-        """Publish the leader's status: a hold, or None. It also goes into the history."""
+    def publish_hold(self, hold: Hold | None, before: Sequence[HoldChange] = ()) -> None:
+        """Publish the leader's status: a hold, or None. It also goes into the history, after the changes `before`."""
         status = json.dumps({"hold": None if hold is None else hold.to_wire()})
-        self.store.publish_status(TOKEN, status, _NEVER_EXPIRES_MS, [HoldChange(0, hold)])
+        self.store.publish_status(TOKEN, status, _NEVER_EXPIRES_MS, [*before, HoldChange(0, hold)])
 
     def past(self, ticks: int, *, until_s: float = 0.0, holds: Sequence[tuple[int, int]] = ()) -> None:
         """Write `ticks` ticks up to `until_s` ago. Each of `holds` is (`ticks_ago`, `length`): a hold of `length` ticks

@@ -65,7 +65,7 @@ def test_the_hold_of_a_lagging_replica_is_shown(browser: Browser) -> None:
         change_answers(seen.page, lag)
         seen.skip_to_next_poll()
 
-        expect(seen.page.locator("#Headline")).to_contain_text("checkins stopped at")
+        expect(seen.page.locator("#Headline")).to_contain_text("checkins stopped ")
         expect(seen.page.locator("#Sentence")).to_contain_text("store_unavailable")
         assert seen.text("Time") == at
 

@@ -109,9 +109,11 @@ def test_a_store_out_of_reach_is_a_hold_with_its_advice(browser: Browser) -> Non
         clock.store.server.broken = True
         seen.skip_to_next_poll()
 
-        expect(seen.page.locator("#Sentence")).to_contain_text("Reason: store_unavailable", timeout=SOON_MS)
+        expect(seen.page.locator("#Sentence")).to_contain_text(
+            "Redis is not available (store_unavailable).", timeout=SOON_MS
+        )
         expect(seen.page.locator("#Advice")).to_contain_text("Start Redis")
-        expect(seen.page.locator("#Facts")).to_contain_text("unknown")
+        expect(seen.page.locator("#Facts")).to_contain_text("Not known, because Redis does not answer")
 
 
 def follow_each_other(times: list[str]) -> bool:

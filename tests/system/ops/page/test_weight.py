@@ -14,7 +14,7 @@ from tests.waiting import eventually
 
 PARTITIONS = 4_096
 MEASURED_S = 10
-HISTORY = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('limit=360')).length"
+HISTORY = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/holds?')).length"
 SIZES = (
     "(end) => performance.getEntriesByType('resource').filter((one) => one.name.endsWith(end))"
     ".map((one) => one.encodedBodySize)"
@@ -98,8 +98,8 @@ def test_the_first_picture_comes_within_a_second(browser: Browser) -> None:
     assert min(clocks) < 1_000
 
 
-def test_all_that_is_loaded_weighs_less_than_150_kb(browser: Browser) -> None:
-    """All files and answers together: the page, the map of 4,096 partitions, and the ticks of the last hours."""
+def test_all_that_is_loaded_weighs_less_than_100_kb(browser: Browser) -> None:
+    """All files and answers together: the page, the map of 4,096 partitions, the newest ticks and the holds."""
     with page_served(wide()) as shown, opened(browser, shown.url) as seen:
         expect(seen.page.get_by_role("img", name="4,096 partition clocks")).to_be_visible()
         eventually(lambda: seen.page.evaluate(HISTORY), what="the page to have all that it loads")
@@ -113,7 +113,7 @@ def test_all_that_is_loaded_weighs_less_than_150_kb(browser: Browser) -> None:
         own = sum(size for name, size in loaded.items() if "/v1/" not in name)
         print(f"{len(loaded)} answers, {weight} bytes, {own} of them the page's files")
         assert len(loaded) > 20
-        assert weight < 150_000
+        assert weight < 100_000
         assert all(size > 0 for name, size in loaded.items() if not name.endswith("/stream"))
         assert {name.split("/")[2] for name in loaded} == {shown.url.split("/")[2]}
 

@@ -1,0 +1,266 @@
+"""States of clocks for the page, in each status and for each cause of a hold, encoded as the service encodes them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clocksvc.clock.holds import Hold, Reason, Status
+from clocksvc.clock.overrides import Exclusion, Pause
+from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.tick import Tick
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState, state_to_wire
+
+NOW_MS = parse_timestamp("now", "2026-11-30T10:20:05.400Z")
+TOPIC, GROUP = "ingest-checkins", "checkins-consumer"
+LONG = "eu-west-1.production.ingest.checkins.enriched-by-region.v3.compacted"
+"""A topic whose name does not fit into a line of a phone."""
+PARTITIONS = 12
+_INTERVAL_MS = 60_000
+_BEHIND = "the slowest partition has not reached the next boundary"
+
+
+def partition(
+    number: int,
+    behind_s: float | None = 12.0,
+    reported_s: float | None = 3.0,
+    rejected: Outcome | None = None,
+    topic: str = TOPIC,
+) -> PublicPartition:
+    """A partition that is `behind_s` behind, and was last reported `reported_s` ago; None: unknown, and never."""
+    at_ms = None if behind_s is None else round(NOW_MS - behind_s * 1000)
+    return PublicPartition(
+        partition=Partition(topic, number),
+        clock_ms=at_ms,
+        behind_ms=None if at_ms is None else NOW_MS - at_ms,
+        reported_at_ms=None if reported_s is None else round(NOW_MS - reported_s * 1000),
+        reported_timestamp_ms=at_ms,
+        excluded=False,
+        rejected=rejected,
+    )
+
+
+def clock_state(
+    status: Status = Status.RUNNING,
+    *,
+    name: str = "checkins",
+    behind_s: int | None = 65,
+    hold: Hold | None = None,
+    held_s: float = 245.0,
+    slowest: Sequence[PublicPartition] = (),
+    heartbeat_s: float | None = 4.0,
+    heartbeats_every_s: float | None = 5.0,
+    leader: str | None = "clocksvc-7c9f8d6b54-x2x8q:1",
+    exclusions: Sequence[Exclusion] = (),
+    pause: Pause | None = None,
+    store: bool = True,
+) -> dict[str, Any]:
+    """The JSON of a clock's state. `behind_s` None: no tick yet. `heartbeat_s`: the age of the last heartbeat."""
+    emitted_ms = round(NOW_MS - (held_s if hold else 5.4) * 1000)
+    at_ms = None if behind_s is None else (NOW_MS - behind_s * 1000) // _INTERVAL_MS * _INTERVAL_MS
+    lines = list(slowest) or [partition(number) for number in range(10)]
+    unknown = sum(line.clock_ms is None for line in lines)
+    return state_to_wire(
+        PublicState(
+            clock=name,
+            last_tick=None if at_ms is None else Tick(name, at_ms, at_ms - _INTERVAL_MS, _INTERVAL_MS, emitted_ms),
+            interval_ms=_INTERVAL_MS,
+            hold_after_ms=120_000,
+            max_out_of_orderness_ms=10_000,
+            behind_ms=None if at_ms is None else NOW_MS - at_ms,
+            status=status,
+            hold=hold,
+            hold_since_ms=emitted_ms,
+            partitions=PartitionCounts(PARTITIONS - unknown, unknown, len(exclusions)) if store else None,
+            exclusions=tuple(exclusions),
+            pause=pause,
+            slowest=tuple(lines) if store else (),
+            leader=leader,
+            topics=(TOPIC, "billing"),
+            group=GROUP,
+            heartbeats=HeartbeatState(
+                every_ms=None if heartbeats_every_s is None else round(heartbeats_every_s * 1000),
+                last_success_ms=None if heartbeat_s is None or not store else round(NOW_MS - heartbeat_s * 1000),
+                counts={"delivered": 480, "failed": 0, "expired": 0} if store else None,
+            ),
+        )
+    )
+
+
+def _held(hold: Hold, **other: Any) -> dict[str, Any]:
+    return clock_state(Status.HOLDING, hold=hold, behind_s=300, **other)
+
+
+def _behind(detail: str, lines: Sequence[PublicPartition], **other: Any) -> dict[str, Any]:
+    named = tuple(line.partition for line in lines)
+    rest = [partition(number) for number in range(8) if Partition(TOPIC, number) not in named]
+    return _held(Hold(Reason.PARTITION_BEHIND, named, f"{_BEHIND}{detail}"), slowest=[*lines, *rest][:10], **other)
+
+
+def _rejected(outcome: Outcome, detail: str, **other: Any) -> dict[str, Any]:
+    lines = [partition(number, None, 3.0, outcome) for number in range(10)]
+    hold = Hold(
+        Reason.REPORTS_REJECTED,
+        tuple(line.partition for line in lines),
+        f"the newest reports of these partitions were rejected: {outcome} ({detail})",
+    )
+    return _held(hold, slowest=lines, **other)
+
+
+def states() -> dict[str, dict[str, Any]]:
+    """A state for each status and for each cause of a hold, by its name. The name of the clock is this name."""
+    silent = partition(3, 275, 51)
+    made = {
+        "running": clock_state(behind_s=5),
+        "running-without": clock_state(
+            behind_s=5,
+            exclusions=[Exclusion(Partition(LONG, 3), "ops", NOW_MS - 3_600_000, "disk of broker 3 died, INC-4711")],
+            slowest=[partition(3, 9, topic=LONG), partition(4, 8, topic=LONG), partition(1)],
+        ),
+        "catching-up": clock_state(Status.CATCHING_UP, behind_s=3_905),
+        "starting": clock_state(Status.STARTING, behind_s=None, slowest=[partition(n, None, None) for n in range(10)]),
+        "rebuilding": clock_state(Status.REBUILDING),
+        "behind-silent": _behind(
+            f"; not reported for more than 30 s (check that a consumer reads them): {TOPIC}:3", [silent]
+        ),
+        "behind-long-name": _behind(
+            f"; not reported for more than 30 s (check that a consumer reads them): {LONG}:1024",
+            [partition(1024, 275, 51, topic=LONG), partition(17, 275, 3, Outcome.TOO_FAR_AHEAD, topic=LONG)],
+        ),
+        "behind-stuck": _behind(
+            "; reported recently, but without newer records or not processed further: ingest-checkins:3",
+            [partition(3, 275, 4)],
+        ),
+        "behind-no-heartbeats": _behind("", [partition(3, 275, 4)], heartbeat_s=16),
+        "behind-heartbeats-off": _behind("", [partition(3, 275, 4)], heartbeats_every_s=None, heartbeat_s=None),
+        "unreported": clock_state(
+            Status.HOLDING,
+            behind_s=None,
+            hold=Hold(
+                Reason.PARTITION_UNREPORTED,
+                tuple(Partition(TOPIC, number) for number in range(12)),
+                "not every partition has been reported: start the consumers of the topics",
+            ),
+            slowest=[partition(n, None, None) for n in range(10)],
+            heartbeat_s=None,
+        ),
+        "unreported-all-excluded": _held(
+            Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report: all are excluded")
+        ),
+        "paused": clock_state(
+            Status.PAUSED,
+            hold=Hold(Reason.PAUSED, detail="paused by ops: migration, CHG-0815"),
+            pause=Pause("ops", NOW_MS - 240_000, "migration, CHG-0815"),
+        ),
+        "store-unavailable": _held(
+            Hold(
+                Reason.STORE_UNAVAILABLE, detail="Error 111 connecting to redis.prod.internal:6379. Connection refused."
+            ),
+            store=False,
+            leader=None,
+        ),
+        "no-leader": _held(Hold(Reason.NO_LEADER, detail="no process leads this clock"), leader=None),
+    }
+    details = {
+        Outcome.TOO_FAR_AHEAD: "the timestamps are further ahead than max_future",
+        Outcome.NO_TIMESTAMP: "the records have no timestamp: producers must set one",
+        Outcome.NOT_MILLISECONDS: "the timestamps look like seconds or microseconds: report milliseconds",
+        Outcome.FOREIGN_GROUP: f"consumers of group 'billing-consumer' report, but the clock has group '{GROUP}'",
+        Outcome.FOREIGN_TOPIC: f"consumers report topic 'brk', but the clock has {TOPIC}, billing",
+    }
+    for outcome, detail in details.items():
+        made[f"rejected-{outcome.replace('_', '-')}"] = _rejected(outcome, detail)
+    shown = {state["hold"]["reason"] for state in made.values() if state["hold"]}
+    for reason in Reason:
+        if reason not in shown:
+            made[reason.replace("_", "-")] = _held(Hold(reason, detail=_OTHER_DETAILS[reason]))
+    for name, state in made.items():
+        state["clock"] = name
+    return made
+
+
+_OTHER_DETAILS = {
+    Reason.TOPIC_MISSING: "Kafka does not list ingest-checkins",
+    Reason.AHEAD_OF_TIME: "the partitions have reached the boundary, but the leader's or the store's own clock has not",
+    Reason.LEADER_STUCK: "no round was completed for 6 s: the commit of a transaction did not end",
+    Reason.METADATA_UNAVAILABLE: "ingest-checkins: TOPIC_AUTHORIZATION_FAILED; billing: TOPIC_AUTHORIZATION_FAILED",
+    Reason.STORE_MISMATCH: "the store has the mark of Kafka cluster 'Yh3pR2mSQ4-prod', this is 'x8sZt1qSTe-staging'",
+    Reason.TICKLOG_UNAVAILABLE: "can't write to clocksvc-ticks: NOT_ENOUGH_REPLICAS",
+    Reason.TICKLOG_TRUNCATED: "the store knows the tick 2026-11-30T10:15:00Z, the log ends before it",
+    Reason.TICKLOG_OPEN_TRANSACTION: "a transaction is open in partition 7 of clocksvc-ticks",
+    Reason.CONFIG_CONFLICT: "interval: 60 s (a-7c9f:1), 30 s (b-5d4e:1)",
+}
+
+
+def past_hold(reason: str, began_s: float, ended_s: float | None, detail: str = _BEHIND) -> dict[str, Any]:
+    """One hold of the history, from `began_s` ago to `ended_s` ago; None: it lasts."""
+    return {
+        "reason": reason,
+        "began_at": to_rfc3339(round(NOW_MS - began_s * 1000)),
+        "ended_at": None if ended_s is None else to_rfc3339(round(NOW_MS - ended_s * 1000)),
+        "partitions": [{"topic": TOPIC, "partition": 3}],
+        "detail": detail,
+    }
+
+
+_API = """
+window.api = %s;
+window.poll = () => {};  // what the page does 5 s after an answer
+{
+  const json = (body) => new Response(JSON.stringify(body), {
+    headers: { "Content-Type": "application/json", Date: new Date(api.now_ms).toUTCString() },
+  });
+  window.fetch = async (path) => {
+    const [, name, resource] = path.split("?")[0].match(/^v1\\/clocks(?:\\/([^/]+)\\/(.+))?$/);
+    if (name === undefined) return json({ clocks: api.clocks });
+    if (resource === "ticks/stream") return new Promise(() => {});
+    if (resource === "holds") return json(api.holds);
+    return json(api[resource][name]);
+  };
+  const [later, now] = [window.setTimeout.bind(window), performance.now.bind(performance)];
+  let draw = () => {}, passedMs = 0;
+  window.setTimeout = (call, ms) => (ms === 5000 ? ((window.poll = call), 0) : later(call, ms));
+  window.setInterval = (call) => ((draw = call), 0);
+  performance.now = () => now() + passedMs;
+  window.pass = (ms) => ((passedMs += ms), draw());
+}
+"""
+
+
+def fixture_script(clocks: Sequence[Mapping[str, Any]], holds: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A script that answers the page's requests to the API with these clocks. The stream of ticks has no event.
+
+    `window.api.clocks` is the next answer, and `window.poll()` requests it. `window.pass(ms)` lets time pass.
+    """
+    answers = {
+        "now_ms": NOW_MS,
+        "clocks": clocks,
+        "holds": {"holds": holds, "next": None, "kept_since": to_rfc3339(NOW_MS - 7 * 86_400_000)},
+        "ticks": {one["clock"]: {"ticks": _ticks(one), "next": None} for one in clocks},
+        "partitions/brief": {one["clock"]: _compact_page(one) for one in clocks},
+    }
+    return _API % json.dumps(answers)
+
+
+def _compact_page(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Two topics. The slowest partitions have the values of the state."""
+    runs = []
+    lines = {(one["topic"], one["partition"]): one for one in state["slowest"]}
+    for topic in (TOPIC, "billing"):
+        found = [lines.get((topic, number)) for number in range(PARTITIONS)]
+        behind = [11_000 if one is None else one["behind_seconds"] and one["behind_seconds"] * 1000 for one in found]
+        marks = "".join(
+            "!" if one and one["refused"] else "?" if ms is None else "." for one, ms in zip(found, behind, strict=True)
+        )
+        runs.append({"topic": topic, "first": 0, "behind_ms": behind, "marks": marks})
+    return {"now_ms": NOW_MS, "runs": runs, "next": None}
+
+
+def _ticks(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if state["last_tick"] is None:
+        return []
+    last, made = Tick.from_wire(state["last_tick"]), []
+    for ago_ms in range(11 * _INTERVAL_MS, -1, -_INTERVAL_MS):
+        at_ms = last.at_ms - ago_ms
+        made.append(Tick(last.clock, at_ms, at_ms - _INTERVAL_MS, _INTERVAL_MS, last.emitted_at_ms - ago_ms).to_wire())
+    return made
