@@ -30,6 +30,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.due_tasks import Occurrence, due_tasks
 from clocksvc.runtime.backoff import CONNECTION, Backoff
+from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 
 logger = logging.getLogger("clocksvc.dispatcher")
 
@@ -153,7 +154,7 @@ class TaskDispatcher:
         self._clock, self._name, self._schedules = clock, name, tuple(schedules)
         self._consumer, self._checkpoints, self._queue, self._time = consumer, checkpoints, queue, time
         self._observer = observer or NoDispatcherObserver()
-        self._backoff = Backoff(CONNECTION)
+        self._backoff, self._repeated_lines = Backoff(CONNECTION), RepeatedLines(logger)
         self._assignment: _Assignment | None = None
         self._app = app or ""
         self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
@@ -178,6 +179,7 @@ class TaskDispatcher:
             self._observer.checkpoint(None)
             return self._retry_later(error)
         self._backoff.reset()
+        self._repeated_lines.clear()
         return 0.0
 
     def close(self) -> None:
@@ -189,7 +191,11 @@ class TaskDispatcher:
 
     def _retry_later(self, error: Exception) -> float:
         wait_s = self._backoff.next()
-        logger.warning("dispatcher retries", extra=self._extra(detail=f"{type(error).__name__}: {error}", in_s=wait_s))
+        detail = f"{type(error).__name__}: {error}"
+        extra = self._extra(detail=detail, in_s=wait_s)
+        self._repeated_lines.log(
+            self._time.monotonic(), logging.WARNING, without_numbers(detail), "dispatcher retries", extra=extra
+        )
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:

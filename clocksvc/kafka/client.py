@@ -1,8 +1,8 @@
 """Functions for all Kafka clients: settings of librdkafka, log forwarding, ids, translation of errors, and deadlines.
 
-librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr. Their level is at most WARNING, because only
-the caller knows whether a lost connection or a fenced producer is an error. No exception of confluent_kafka leaves this
-package.
+librdkafka's log lines go to the logger `clocksvc.kafka`, never to stderr, and repeated ones are left out. Their level
+is at most WARNING, because only the caller knows whether a lost connection or a fenced producer is an error. No
+exception of confluent_kafka leaves this package.
 """
 
 import logging
@@ -17,9 +17,15 @@ from confluent_kafka import KafkaError, KafkaException
 
 from clocksvc.errors import Unavailable
 from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.interfaces.time import Time
+from clocksvc.interfaces.time import SystemTime, Time
+from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 
 _logger = logging.getLogger("clocksvc.kafka")
+
+_time = SystemTime()
+_repeated_lines = RepeatedLines(_logger)
+_CONNECTION = frozenset({"FAIL", "ERROR"})
+"""The facilities of lines about connections, which do not depend on the client."""
 
 _THREAD = re.compile(r"^\[thrd:[^\]]*\]: ")
 _AUTHORIZATION_FAILED = "authorization failed"
@@ -36,13 +42,15 @@ class ClientLog:
     def __init__(self) -> None:
         self.last = ""
 
-    def log(self, level: int, _: str, facility: str, client: str, line: str) -> None:
+    def log(self, level: int, _format: str, facility: str, client: str, line: str) -> None:
         self.last = _THREAD.sub("", line)
-        _logger.log(
-            min(level, logging.WARNING),
-            "kafka client",
-            extra={"facility": facility, "client": client, "detail": line},
-        )
+        # Every client of the process reports a broker that can't be reached, many times a second.
+        broker, _, rest = self.last.partition(": ")
+        reporter = "" if facility in _CONNECTION else client
+        state = (facility, reporter, broker, without_numbers(rest))
+        extra = {"facility": facility, "client": client}
+        level = min(level, logging.WARNING)
+        _repeated_lines.log(_time.monotonic(), level, state, "kafka client: %s", self.last, extra=extra)
 
 
 def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]:

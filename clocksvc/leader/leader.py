@@ -34,6 +34,7 @@ from clocksvc.leader.restoring import Restoration
 from clocksvc.leader.round import Round
 from clocksvc.leader.status import StatusPublisher
 from clocksvc.leader.term import Term, Trouble
+from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 
 logger = logging.getLogger("clocksvc.leader")
 
@@ -46,6 +47,10 @@ _HOLDS: dict[type[ClocksvcError], Reason] = {
     UnreadableRecord: Reason.TICKLOG_UNAVAILABLE,
     MetadataUnavailable: Reason.METADATA_UNAVAILABLE,
 }
+
+
+_repeated_lines = RepeatedLines(logger)
+"""Shared by all leaders of the process, because a server that can't be reached fails the rounds of all logs."""
 
 
 class Phase(StrEnum):
@@ -91,6 +96,8 @@ class Leader:
         """
         try:
             wait_s = self._advance()
+            if self.store_trouble is not None:
+                _repeated_lines.clear()
             self.store_trouble = None
             return wait_s
         except StoreUnavailable as error:
@@ -156,6 +163,8 @@ class Leader:
         self._lease.announce()
         result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
         self._lease.record_progress()
+        if self._last_error is not None:
+            _repeated_lines.clear()
         self._last_error = None
         _invalidate(self._statuses[name] for name in result.prepared)
         for name, hold in result.holds.items():
@@ -178,7 +187,7 @@ class Leader:
 
     def _lost_store(self, error: StoreUnavailable) -> float:
         if self.store_trouble is None:
-            logger.warning("store unavailable", extra=self._extra(detail=str(error)))
+            self._warn("store unavailable", error)
         self.store_trouble, self._last_error = str(error), error
         if self._term is not None:
             for clock in self._term.clocks.values():
@@ -211,7 +220,7 @@ class Leader:
     def _failed(self, error: ClocksvcError) -> float:
         """Return to the phase that repairs an error of the tick log or of Kafka."""
         self._last_error = error
-        logger.warning("round failed", extra=self._extra(failure=type(error).__name__, detail=str(error)))
+        self._warn("round failed", error, failure=type(error).__name__)
         if isinstance(error, Fenced):
             return self._step_back()
         if isinstance(error, RecordRejected):
@@ -269,6 +278,11 @@ class Leader:
             _invalidate(self._statuses.values())
         self.phase = phase
         self._retry_at = float("-inf")
+
+    def _warn(self, message: str, error: ClocksvcError, **details: object) -> None:
+        state = (message, type(error), without_numbers(str(error)))
+        extra = self._extra(**details, detail=str(error))
+        _repeated_lines.log(self._parts.time.monotonic(), logging.WARNING, state, message, extra=extra)
 
     def _extra(self, **details: object) -> dict[str, object]:
         return {"log": self._parts.log, **details}

@@ -6,7 +6,8 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -371,8 +372,25 @@ def test_as_many_connections_as_the_system_allows(offline_workspace: Workspace) 
     assert child.wait(30) == 0
 
 
+def test_a_kafka_out_of_reach_is_one_line(tmp_path: Path, redis_url: str, key_prefix: str) -> None:
+    """Not one for each attempt of each client: librdkafka alone tries to connect many times a second."""
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
+    with closing(Workspace(tmp_path, redis_url, dead, key_prefix)) as workspace:
+        workspace.settings["clocks"] = {f"clock-{number}": workspace.clock for number in range(4)}
+        child = workspace.start("serve", *workspace.write())
+        eventually(lambda: workspace.output().count("lease acquired") == 4, within=30, what="four leaders")
+        eventually(lambda: "clocksvc.kafka" in workspace.output(), within=30, what="a line about Kafka")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 0
+        lines = [json.loads(line) for line in workspace.output().splitlines()]
+
+    (line,) = [line["message"] for line in lines if line["logger"] == "clocksvc.kafka"]
+    assert line.startswith(f"kafka client: {dead}/bootstrap: Connect to ")
+
+
 def test_text_logs(offline_workspace: Workspace) -> None:
-    """--log-format and --log-level set the format and the level."""
+    """--log-format and --log-level set the format and the level. All leaders share the line about Redis."""
+    offline_workspace.settings["clocks"] = {f"clock-{number}": offline_workspace.clock for number in range(4)}
     child = offline_workspace.start(
         "serve", "--log-format", "text", "--log-level", "warning", *offline_workspace.write()
     )
@@ -383,4 +401,5 @@ def test_text_logs(offline_workspace: Workspace) -> None:
 
     assert child.wait(30) == 0
     assert "serving" not in offline_workspace.output()
+    assert offline_workspace.output().count("store unavailable") == 1
     assert not offline_workspace.output().startswith("{")

@@ -73,6 +73,26 @@ def test_settings_of_clocksvc_override_the_users() -> None:
     assert made["allow.auto.create.topics"] is False
 
 
+def test_a_broker_out_of_reach_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """All clients of the process repeat it many times a second. Another broker and another client's error are new."""
+    refused = (
+        "[thrd:one:9092/bootstrap]: one:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: refused (after %sms)"
+    )
+    with caplog.at_level(logging.DEBUG, "clocksvc.kafka"):
+        for number in range(50):
+            ClientLog().log(logging.ERROR, "", "FAIL", f"rdkafka#consumer-{number}", refused % number)
+        ClientLog().log(logging.ERROR, "", "FAIL", "rdkafka#consumer-1", refused.replace("one:", "two:") % 0)
+        for client in ("rdkafka#producer-1", "rdkafka#producer-2"):
+            ClientLog().log(logging.ERROR, "", "FENCED", client, "[thrd:main]: Broker: fenced")
+
+    assert caplog.messages == [
+        "kafka client: one:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: refused (after 0ms)",
+        "kafka client: two:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: refused (after 0ms)",
+        "kafka client: Broker: fenced",
+        "kafka client: Broker: fenced",
+    ]
+
+
 def test_log_lines_are_warnings_at_most(caplog: pytest.LogCaptureFixture) -> None:
     """The newest one is kept for an error message, without the name of librdkafka's thread."""
     log = ClientLog()

@@ -1,5 +1,7 @@
 """A tick log that lost records, contains foreign ones, or whose last commit has no known outcome."""
 
+import logging
+
 import pytest
 
 from clocksvc.clock.holds import Reason
@@ -116,3 +118,16 @@ def test_a_commit_that_the_store_interrupted_is_settled_at_once(fault: CommitFau
 
     assert clock.leader.phase is Phase.LEADING
     assert times(clock) == minutes(1, 2, 3, 4, 5)
+
+
+def test_an_outage_of_kafka_is_one_line_for_each_state(caplog: pytest.LogCaptureFixture) -> None:
+    """A new leader tries every second until Kafka is back. A second outage, a moment later, is logged again."""
+    clock = clock_with_ticks(1)
+    with caplog.at_level(logging.WARNING, "clocksvc.leader"):
+        for outages in (1, 2):
+            clock.topics.unavailable = clock.log.unavailable = True
+            clock.leader.start_over()
+            pass_time(clock, 5, clock.leader)
+            clock.topics.unavailable = clock.log.unavailable = False
+            pass_time(clock, 5, clock.leader)
+            assert [text for text in caplog.messages if "round failed" in text] == ["round failed"] * outages
