@@ -155,6 +155,10 @@ class ClockStateResponse(BaseModel):
         description="How much later than its timestamp a record may be sent."
     )
     behind_seconds: float | None
+    due_ticks: int | None = Field(
+        description="How many ticks are due and not emitted yet. More than 1,000 are announced here before the first "
+        "one is emitted. Null if no leader has published the number."
+    )
     status: Status
     hold: HoldResponse | None
     partitions: PartitionCountsResponse

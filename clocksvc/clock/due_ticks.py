@@ -13,6 +13,12 @@ MAX_TICKS_PER_ROUND = 500
 leave, and continue in the next round."""
 
 
+ANNOUNCED_TICKS = 1_000
+"""If more ticks than this are due, their number is published before the first of them is emitted."""
+_ROUNDING = 1e-6
+"""Added before ticks are counted, because the product of a pace and a time can be slightly too small."""
+
+
 def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_ROUND) -> range | Hold:
     """Return the boundaries that are due, ascending, at most `limit`; or the hold if no boundary is due.
 
@@ -23,11 +29,37 @@ def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_ROUND) -> rang
     held = evaluate(inputs)
     if held is not None:
         return held
-    upto = min(inputs.watermark_boundary_ms, inputs.wall_clock_boundary_ms)
-    last = inputs.state.last_tick_ms
+    upto, last = inputs.due_upto_ms, inputs.state.last_tick_ms
     if last is None:
         return range(upto, upto + 1)
     return boundary.boundaries_between(last, upto, inputs.interval_ms, limit)
+
+
+def count_due(inputs: HoldInputs) -> int:
+    """Return how many ticks are due, without the limit of a round. A hold does not change it: they follow later."""
+    upto, last = inputs.due_upto_ms, inputs.state.last_tick_ms
+    if inputs.lowest_ms is None or upto <= (last or 0):
+        return 0
+    return 1 if last is None else (upto - boundary.next_boundary(last, inputs.interval_ms)) // inputs.interval_ms + 1
+
+
+def within_pace(due: range, pace: float | None, elapsed_s: float, on_time_from_ms: int) -> range:
+    """Return the boundaries that may be emitted now if a clock catches up with a pace.
+
+    Args:
+        due: the due boundaries, ascending.
+        pace: ticks a second; None for no limit.
+        elapsed_s: the time since the last use of the pace. A long time does not add up: see `pace_window_s`.
+        on_time_from_ms: the clock does not catch up if its oldest due boundary is at or after this.
+    """
+    if pace is None or not due or due[0] >= on_time_from_ms:
+        return due
+    return due[: int(pace * min(elapsed_s, pace_window_s(pace)) + _ROUNDING)]
+
+
+def pace_window_s(pace: float) -> float:
+    """Return the longest time whose ticks may be emitted at once: 2 s, or the time of one tick if this is longer."""
+    return max(2.0, 1 / pace)
 
 
 def share_ticks(due: Mapping[str, range], limit: int = MAX_TICKS_PER_ROUND) -> dict[str, range]:

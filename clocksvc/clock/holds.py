@@ -15,6 +15,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
+from clocksvc.clock.time_format import describe_duration, to_rfc3339
 
 
 class Reason(StrEnum):
@@ -25,6 +26,7 @@ class Reason(StrEnum):
     REPORTS_REJECTED = "reports_rejected"
     TOPIC_MISSING = "topic_missing"
     AHEAD_OF_TIME = "ahead_of_time"
+    TOO_FAR_BACK = "too_far_back"
     LEADER_STUCK = "leader_stuck"
     METADATA_UNAVAILABLE = "metadata_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -109,6 +111,7 @@ class HoldInputs:
     Attributes:
         lowest_ms: the lowest raw timestamp on the roster; None while a partition is unknown.
         out_of_orderness_ms: the time that is subtracted from `lowest_ms` before the comparison with a boundary.
+        max_past_ms: how far the first tick of the clock may be in the past.
         leader_now_ms, store_now_ms: the leader's and the store's own clocks. Both must pass a boundary before its tick
             is emitted.
         undescribed: the topics that Kafka does not describe, with the reason.
@@ -123,6 +126,7 @@ class HoldInputs:
     lowest_ms: int | None
     interval_ms: int
     out_of_orderness_ms: int
+    max_past_ms: int
     leader_now_ms: int
     store_now_ms: int
     undescribed: Mapping[str, str] = field(default_factory=dict)
@@ -138,9 +142,19 @@ class HoldInputs:
         return max(0, boundary.reached(self.lowest_ms, self.out_of_orderness_ms, self.interval_ms))
 
     @property
+    def now_ms(self) -> int:
+        """The earlier one of the leader's and the store's own times."""
+        return min(self.leader_now_ms, self.store_now_ms)
+
+    @property
     def wall_clock_boundary_ms(self) -> int:
         """The last boundary that both the leader's and the store's own clocks have passed."""
-        return boundary.floor(min(self.leader_now_ms, self.store_now_ms), self.interval_ms)
+        return boundary.floor(self.now_ms, self.interval_ms)
+
+    @property
+    def due_upto_ms(self) -> int:
+        """The last boundary that the minimum and both clocks have reached."""
+        return min(self.watermark_boundary_ms, self.wall_clock_boundary_ms)
 
 
 def paused(inputs: HoldInputs) -> Hold | None:
@@ -203,6 +217,22 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
     return None
 
 
+def too_far_back(inputs: HoldInputs) -> Hold | None:
+    """Return a hold if the first tick of the clock would be further in the past than `max_past`.
+
+    A first tick can't be taken back, and all boundaries after it would follow. A clock that has ticks, or that
+    `clocksvc init` has begun, never holds for this reason.
+    """
+    if inputs.state.last_tick_ms is not None or inputs.now_ms - inputs.due_upto_ms <= inputs.max_past_ms:
+        return None
+    return Hold(
+        Reason.TOO_FAR_BACK,
+        detail=f"the first tick would be {to_rfc3339(inputs.due_upto_ms)}, "
+        f"{describe_duration(inputs.now_ms - inputs.due_upto_ms)} in the past, but max_past is "
+        f"{describe_duration(inputs.max_past_ms)}",
+    )
+
+
 def partition_behind(inputs: HoldInputs) -> Hold | None:
     """Return a hold if the slowest partition has not reached the next boundary."""
     if inputs.watermark_boundary_ms > (inputs.state.last_tick_ms or 0):
@@ -243,6 +273,7 @@ RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
     topic_without_id,
     topic_missing,
     partition_unreported,
+    too_far_back,
     partition_behind,
     ahead_of_time,
     announcements_incomplete,
@@ -297,8 +328,13 @@ def status(
         return Status.HOLDING
     if last_tick_ms is None:
         return Status.STARTING
-    on_time_ms = 2 * spec.interval_ms + out_of_orderness_ms + spec.effective_hold_after_ms
-    return Status.CATCHING_UP if now_ms - last_tick_ms > on_time_ms else Status.RUNNING
+    late = now_ms - last_tick_ms > on_time_ms(spec, out_of_orderness_ms)
+    return Status.CATCHING_UP if late else Status.RUNNING
+
+
+def on_time_ms(spec: ClockSpec, out_of_orderness_ms: int) -> int:
+    """Return how far the last tick may be in the past, in ms, before the clock catches up instead of being on time."""
+    return 2 * spec.interval_ms + out_of_orderness_ms + spec.effective_hold_after_ms
 
 
 def _waits_for_first_report(hold: Hold | None) -> bool:

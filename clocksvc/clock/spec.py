@@ -42,6 +42,8 @@ class ClockSpec:
     If `max_out_of_orderness_ms` is None, the leader uses 0 s if all topics have LogAppendTime, else 10 s. If
     `hold_after_ms` is None, it is two intervals, but at least 10 s. `require_topic_ids` False accepts topics without
     ids. A topic that was deleted and created again can then not be recognized, so old progress counts for it.
+    `max_past_ms` is how far the first tick may be in the past. `catch_up_pace` is how many ticks a second a clock emits
+    while it catches up; None for no limit.
 
     Raises:
         InvalidValue: a value is not valid. The error contains the field's name in the configuration.
@@ -57,6 +59,8 @@ class ClockSpec:
     recent_ticks_ms: int = 7 * DAY_MS
     heartbeat: HeartbeatSpec | None = None
     require_topic_ids: bool = True
+    max_past_ms: int = 7 * DAY_MS
+    catch_up_pace: float | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -88,7 +92,7 @@ class ClockSpec:
 
     def _agreed(self) -> dict[str, Any]:
         fields = asdict(self)
-        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms"):
+        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace"):
             del fields[private]
         return fields
 
@@ -137,6 +141,14 @@ def _check_bounds(spec: ClockSpec) -> None:
     ):
         if value is not None and not 0 <= value <= days * DAY_MS:
             raise InvalidValue(field, _seconds(value), f"wanted 0s to {days}d")
+    late_ms = spec.max_out_of_orderness_ms
+    least_ms = 2 * spec.interval_ms + (CREATE_TIME_OUT_OF_ORDERNESS_MS if late_ms is None else late_ms)
+    if spec.max_past_ms < least_ms:
+        wanted = f"wanted at least {_seconds(least_ms)}: two intervals plus max_out_of_orderness"
+        raise InvalidValue("max_past", _seconds(spec.max_past_ms), wanted)
+    if spec.catch_up_pace is not None and not 2 * SECOND_MS / spec.interval_ms <= spec.catch_up_pace <= 1_000_000:
+        wanted = f"wanted ticks a second, at least {2 * SECOND_MS / spec.interval_ms:.3g}: two ticks in each interval"
+        raise InvalidValue("catch_up_pace", spec.catch_up_pace, wanted)
     if spec.recent_ticks_ms < 60 * SECOND_MS:
         raise InvalidValue("recent_ticks", _seconds(spec.recent_ticks_ms), "wanted at least 60s")
     every_ms = spec.interval_ms if spec.heartbeat is None else spec.heartbeat.every_ms

@@ -34,6 +34,14 @@ def to_rfc3339(timestamp_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
+def describe_duration(duration_ms: int) -> str:
+    """Return a duration for people, in whole units: `45 s`, `20 min`, `5 h` or `20,780 d`."""
+    for unit, shown in (("d", "d"), ("h", "h"), ("m", "min")):
+        if duration_ms >= 2 * _UNITS_MS[unit]:
+            return f"{duration_ms // _UNITS_MS[unit]:,} {shown}"
+    return f"{duration_ms // 1000} s"
+
+
 def parse_timestamp(field: str, value: str | int | float | datetime, *, round_up: bool = False) -> int:
     """Return a time as milliseconds since the epoch.
 

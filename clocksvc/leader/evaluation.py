@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.due_ticks import due_boundaries
-from clocksvc.clock.holds import Hold, HoldInputs, Reason, describe_rejected_reports
+from clocksvc.clock.due_ticks import ANNOUNCED_TICKS, count_due, due_boundaries, within_pace
+from clocksvc.clock.holds import Hold, HoldInputs, Reason, describe_rejected_reports, on_time_ms
 from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
 from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
@@ -16,7 +16,12 @@ from clocksvc.leader.term import ClockTerm
 IDLE_S = 1.0
 """A leader does a round at least this often."""
 NAMED_PARTITIONS = 100
-_REPORTS_END_IT = (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED, Reason.REPORTS_REJECTED)
+_REPORTS_END_IT = (
+    Reason.PARTITION_BEHIND,
+    Reason.PARTITION_UNREPORTED,
+    Reason.REPORTS_REJECTED,
+    Reason.TOO_FAR_BACK,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,18 @@ class Evaluation:
     """The evaluation of one clock.
 
     Attributes:
-        due: the due boundaries; empty if the clock holds.
+        due: the due boundaries that may be emitted now; empty if the clock holds.
+        due_ticks: how many ticks are due; None if this is not known.
+        begins_catch_up: True if more than ANNOUNCED_TICKS are due, and their number was not published yet. No tick is
+            emitted before that.
         hold: the hold, if it is visible to readers; else None.
         wait_s: the seconds until the next evaluation, unless a report comes earlier.
     """
 
     inputs: HoldInputs
     due: range = range(0)
+    due_ticks: int | None = None
+    begins_catch_up: bool = False
     hold: Hold | None = None
     wait_s: float = IDLE_S
 
@@ -75,7 +85,7 @@ def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, 
     inputs = _inputs(clock, progress, moment)
     due = due_boundaries(inputs)
     if isinstance(due, range) and clock.truncated is None:
-        return Evaluation(inputs, due, wait_s=0.0)
+        return _due(clock, inputs, due, moment.monotonic)
     hold = clock.truncated
     if hold is None:
         assert isinstance(due, Hold)
@@ -87,7 +97,20 @@ def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, 
     if hold.reason is Reason.AHEAD_OF_TIME:
         passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms - min(inputs.leader_now_ms, inputs.store_now_ms)
         wait_s = min(wait_s, passes_ms / 1000)
-    return Evaluation(inputs, hold=_visible_hold(clock, inputs, hold, moment, leases), wait_s=wait_s)
+    visible = _visible_hold(clock, inputs, hold, moment, leases)
+    due_ticks = None if clock.truncated is not None else count_due(inputs)
+    return Evaluation(inputs, due_ticks=due_ticks, hold=visible, wait_s=wait_s)
+
+
+def _due(clock: ClockTerm, inputs: HoldInputs, due: range, now: float) -> Evaluation:
+    """Return the evaluation of a clock with due ticks: a long catch-up is published first, and keeps its pace."""
+    count, pace = count_due(inputs), clock.spec.catch_up_pace
+    if count > ANNOUNCED_TICKS and not clock.announced:
+        return Evaluation(inputs, due_ticks=count, begins_catch_up=True, wait_s=0.0)
+    on_time_from_ms = inputs.now_ms - on_time_ms(clock.spec, inputs.out_of_orderness_ms)
+    allowed = within_pace(due, pace, now - clock.paced_at, on_time_from_ms)
+    wait_s = 0.0 if allowed or pace is None else min(IDLE_S, max(0.001, clock.paced_at + 1 / pace - now))
+    return Evaluation(inputs, allowed, due_ticks=count, wait_s=wait_s)
 
 
 def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> HoldInputs:
@@ -100,6 +123,7 @@ def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> Hold
         lowest_ms=progress.lowest_ms,
         interval_ms=clock.spec.interval_ms,
         out_of_orderness_ms=parameters.out_of_orderness_ms,
+        max_past_ms=clock.spec.max_past_ms,
         leader_now_ms=moment.leader_now_ms,
         store_now_ms=moment.reading.now_ms,
         undescribed=clock.undescribed,
@@ -118,6 +142,8 @@ def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Mome
         replicas = [Replica(holder, digest, configs.get(digest, "")) for holder, digest in digests]
         advice = "Finish the rolling update, or stop the replicas with the wrong configuration"
         return replace(hold, detail=f"{describe_config_conflict(replicas)}. {advice}")
+    if hold.reason is Reason.TOO_FAR_BACK:
+        return _name_partitions_too_far_back(clock, inputs, hold)
     if hold.reason in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
         return _name_partitions(clock, inputs, hold)
     return hold
@@ -141,6 +167,18 @@ def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
         return Hold(hold.reason, named, detail + foreign)
     detail = describe_rejected_reports(sorted({str(line.rejected) for line in lagging}))
     return Hold(Reason.REPORTS_REJECTED, named, detail + foreign)
+
+
+def _name_partitions_too_far_back(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
+    before_ms = inputs.now_ms - inputs.max_past_ms + inputs.out_of_orderness_ms
+    named = tuple(line.partition for line in clock.store.lagging_partitions(before_ms, NAMED_PARTITIONS))
+    slowest = f", and the slowest partition is {named[0]}" if named else ""
+    detail = (
+        f"{hold.detail}{slowest}. If the consumers still process old records, wait: the clock begins by itself when "
+        f"every partition is within max_past. To begin at another time: clocksvc init {clock.spec.name} --last-tick T. "
+        "To begin that far in the past: a larger max_past"
+    )
+    return Hold(hold.reason, named, detail)
 
 
 def describe_foreign_reports(

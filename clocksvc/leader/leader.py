@@ -168,7 +168,7 @@ class Leader:
         self._last_error = None
         _invalidate(self._statuses[name] for name in result.prepared)
         for name, hold in result.holds.items():
-            self._statuses[name].publish(term.token, hold)
+            self._statuses[name].publish(term.token, hold, result.due_ticks.get(name))
         announced = result.reading.announcements
         if term.ready_before is None:
             term.ready_before = {one.replica: one.ready_ms for one in announced}

@@ -12,18 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
 from clocksvc.clock.roster import Roster, TopicMetadata, add_former_ids, merge_metadata, merge_topics
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
-from clocksvc.leader.evaluation import IDLE_S, Moment, evaluate_clock
+from clocksvc.leader.evaluation import IDLE_S, Evaluation, Moment, evaluate_clock
 from clocksvc.leader.lease import LEASE_MS
 from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
@@ -55,12 +57,14 @@ class RoundResult:
         wait_s: the seconds until the next round, unless the store notifies the leader earlier.
         holds: the hold of each clock that was evaluated, if it is visible to readers; None for a clock that ticks, or
             whose hold is not visible.
+        due_ticks: how many ticks of each evaluated clock are still due after the round; None if this is not known.
         prepared: the clocks whose part of the store was written again. It may have lost the leader's status, too.
         reading: what the round read.
     """
 
     wait_s: float
     holds: Mapping[str, Hold | None]
+    due_ticks: Mapping[str, int | None]
     prepared: frozenset[str]
     reading: RoundReading
 
@@ -105,6 +109,7 @@ class Round:
         self._reading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
         self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
         self._holds: dict[str, Hold | None] = {}
+        self._due_ticks: dict[str, int | None] = {}
         self._prepared: set[str] = set()
         self._preparing = 0
         self._types: Mapping[str, TimestampType] | None = None
@@ -128,7 +133,7 @@ class Round:
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
         self._check_usable()
-        return RoundResult(self._wait_s, self._holds, frozenset(self._prepared), self._reading)
+        return RoundResult(self._wait_s, self._holds, self._due_ticks, frozenset(self._prepared), self._reading)
 
     # -- what is to be done -----------------------------------------------------------------------------------------
 
@@ -173,6 +178,10 @@ class Round:
         clock = work.clock
         evaluation = evaluate_clock(clock, progress, self._moment, self._parts.leases)
         self._wait_s = min(self._wait_s, evaluation.wait_s)
+        self._due_ticks[clock.spec.name] = evaluation.due_ticks
+        clock.announced = evaluation.begins_catch_up or (clock.announced and evaluation.due_ticks not in (0, 1))
+        if evaluation.begins_catch_up:
+            _log_catch_up(clock, evaluation)
         if evaluation.due:
             work.inputs, work.due, work.wants_metadata = evaluation.inputs, evaluation.due, True
         else:
@@ -343,6 +352,8 @@ class Round:
         ticks = [record.tick for record in records if record.tick is not None]
         if ticks:
             clock.idle_since = self._parts.time.monotonic()
+            clock.use_pace(len(ticks), self._moment.monotonic)
+            self._due_ticks[clock.spec.name] = (self._due_ticks[clock.spec.name] or 0) - len(ticks)
             published_ms = clock.store.publish(token, ticks)
             crossed_ms = None if work.progress is None or clock.was_blocked else work.progress.boundary_crossed_at_ms
             clock.was_blocked = False
@@ -375,6 +386,19 @@ class Round:
         clock.generation, clock.roster = generation, roster
         clock.store.write_roster(self._term.token, roster, generation, state.exclusions, state.pause)
         self._wait_s = 0.0
+
+
+def _log_catch_up(clock: ClockTerm, evaluation: Evaluation) -> None:
+    inputs, pace, due_ticks = evaluation.inputs, clock.spec.catch_up_pace, evaluation.due_ticks or 0
+    logger.warning(
+        "clock %s catches up: %s ticks are due, from %s to %s, %s",
+        clock.spec.name,
+        f"{due_ticks:,}",
+        to_rfc3339(boundary.next_boundary(inputs.state.last_tick_ms or 0, inputs.interval_ms)),
+        to_rfc3339(inputs.due_upto_ms),
+        "without a limit (catch_up_pace)" if pace is None else f"at {pace:,g} ticks/s",
+        extra={"clock": clock.spec.name, "due_ticks": due_ticks, "pace": pace},
+    )
 
 
 def _is_prepared(clock: ClockTerm, progress: ProgressReading) -> bool:

@@ -3,6 +3,7 @@
 import json
 import logging
 
+from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.hold_history import HoldChange, NoLeaderGap, shortened
@@ -12,6 +13,7 @@ from clocksvc.leader.lease import LEASE_MS, PUBLISH_STATUS_EVERY_S, STATUS_TTL_M
 
 logger = logging.getLogger("clocksvc.leader")
 
+PUBLISH_DUE_TICKS_EVERY_S = 1.0
 _MAX_UNPUBLISHED = 20
 _LONGEST_FAILOVER_MS = round(PUBLISH_STATUS_EVERY_S * 1000) + 2 * LEASE_MS
 """The last status can be as old as PUBLISH_STATUS_EVERY_S when its leader ends. Then the next leader begins."""
@@ -30,6 +32,7 @@ class StatusPublisher:
         self._clock, self._store, self._time, self._started_ms = spec.name, store, time, started_ms
         self._gap = NoLeaderGap(max(spec.effective_hold_after_ms, _LONGEST_FAILOVER_MS), _NO_LEADER)
         self._published: tuple[str, float] | None = None
+        self._published_due_ticks: int | None = None
         self._unpublished: list[tuple[float, Hold | None]] = []
         self.hold: Hold | None = None
 
@@ -41,23 +44,37 @@ class StatusPublisher:
             self._unpublished = [*self._unpublished, (self._time.monotonic(), hold)][-_MAX_UNPUBLISHED:]
         self.hold = hold
 
-    def publish(self, token: str, hold: Hold | None) -> None:
-        """Publish a hold, or that there is none.
+    def publish(self, token: str, hold: Hold | None, due_ticks: int | None = None) -> None:
+        """Publish a hold, or that there is none, and how many ticks are due.
+
+        While a clock catches up, the number changes in every round. Then it is published at most once a second.
+
+        Args:
+            due_ticks: None if this is not known.
 
         Raises:
             LeaseLost, StoreUnavailable: as `HoldHistoryStore.publish_status`.
         """
         self.note(hold)
-        status = json.dumps({"hold": None if hold is None else hold.to_wire(), "started_ms": self._started_ms})
-        now = self._time.monotonic()
+        status = {"hold": None if hold is None else hold.to_wire(), "started_ms": self._started_ms}
+        text, now = json.dumps(status), self._time.monotonic()
         if self._published is not None:
             before, at = self._published
-            if before == status and now - at < PUBLISH_STATUS_EVERY_S:
+            if before == text and now - at < self._repeat_s(due_ticks):
                 return
         self._published = None  # if the next call raises, nothing may be published
-        self._store.publish_status(token, status, STATUS_TTL_MS, self._changes(now), self._gap)
-        self._published = (status, now)
+        published = json.dumps(status | {"due_ticks": due_ticks})
+        self._store.publish_status(token, published, STATUS_TTL_MS, self._changes(now), self._gap)
+        self._published, self._published_due_ticks = (text, now), due_ticks
         self._unpublished.clear()
+
+    def _repeat_s(self, due_ticks: int | None) -> float:
+        """Return after which time an unchanged hold is published again."""
+        before = self._published_due_ticks
+        if due_ticks == before:
+            return PUBLISH_STATUS_EVERY_S
+        begins = (before or 0) <= ANNOUNCED_TICKS < (due_ticks or 0)
+        return 0.0 if begins else PUBLISH_DUE_TICKS_EVERY_S
 
     def invalidate(self) -> None:
         """Publish the next status even if it has not changed, because the store may have lost the last one."""

@@ -4,6 +4,7 @@ the tick log."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clocksvc.clock.due_ticks import pace_window_s
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
 from clocksvc.clock.log_state import LogState
@@ -69,6 +70,8 @@ class ClockTerm:
         idle_since: monotonic time of the clock's last tick in this term; before its first tick, of the term's begin.
         was_blocked: True if the last evaluation found a hold that no report can end. The time until the next tick is
             then no latency.
+        announced: True while the clock catches up, once it was published how many ticks are due.
+        paced_at: monotonic time up to which the clock's `catch_up_pace` is used up.
         committed_request_ids: requests that are done, but whose results may not be written yet: those in the record
             with which this term began, and those that this term has committed.
     """
@@ -92,7 +95,15 @@ class ClockTerm:
     parameters_at: float = float("-inf")
     create_time_seen: bool = False
     was_blocked: bool = False
+    announced: bool = False
+    paced_at: float = float("-inf")
     committed_request_ids: frozenset[str] = frozenset()
+
+    def use_pace(self, ticks: int, now: float) -> None:
+        """Note that ticks were emitted at a monotonic time."""
+        pace = self.spec.catch_up_pace
+        if pace is not None:
+            self.paced_at = max(self.paced_at, now - pace_window_s(pace)) + ticks / pace
 
 
 @dataclass(slots=True)

@@ -66,6 +66,12 @@ TICKS = Metric(
     ("clock",),
     "Ticks that this process has committed and published.",
 )
+DUE_TICKS = Metric(
+    "clocksvc_due_ticks",
+    "gauge",
+    ("clock",),
+    "Ticks that are due and not emitted yet, as the leader last published. Absent if no leader has published it.",
+)
 TICK_LATENCY = Metric(
     "clocksvc_tick_latency_seconds",
     "histogram",
@@ -184,6 +190,7 @@ CATALOGUE = (
     HOLDING_PARTITION,
     PARTITIONS,
     TICKS,
+    DUE_TICKS,
     TICK_LATENCY,
     LEADER,
     READY,

@@ -16,6 +16,7 @@ from clocksvc.interfaces.progress import PartitionClock
 from clocksvc.interfaces.store import Store
 from clocksvc.metrics.catalogue import (
     DISPATCHER_CHECKPOINT,
+    DUE_TICKS,
     GLOBAL_CLOCK,
     HEARTBEAT_EVERY,
     HEARTBEAT_SUCCESS,
@@ -127,6 +128,8 @@ def _state(clock: str, state: PublicState) -> Iterator[Reading]:
         yield Reading(LAST_TICK_EMITTED, (clock,), last.emitted_at_ms / 1000)
     if state.max_out_of_orderness_ms is not None:
         yield Reading(OUT_OF_ORDERNESS, (clock,), state.max_out_of_orderness_ms / 1000)
+    if state.due_ticks is not None:
+        yield Reading(DUE_TICKS, (clock,), state.due_ticks)
     yield from _hold(clock, state.hold)
     if counts is not None:
         yield Reading(PARTITIONS, (clock, "known"), counts.known)

@@ -125,6 +125,7 @@ class ClockView:
             topics=self.spec.topics,
             group=self.spec.group,
             heartbeats=self._heartbeats(),
+            due_ticks=None if snapshot is None else _published_number(snapshot.leader_status, "due_ticks"),
         )
 
     def readiness_error(self) -> str:
@@ -159,7 +160,9 @@ class ClockView:
             self._snapshot, self._counters, self._read_error = None, None, str(error)
             return
         self._counters = self._read_counters()
-        self._started_ms = self._snapshot.started_ms or _started_ms(self._snapshot.leader_status) or self._started_ms
+        # The store has this time only after Kafka has answered once. Before that, the leader's status has it.
+        published_ms = _published_number(self._snapshot.leader_status, "started_ms")
+        self._started_ms = self._snapshot.started_ms or published_ms or self._started_ms
         if self._snapshot.parameters is not None:
             self._out_of_orderness_ms = self._snapshot.parameters.out_of_orderness_ms
             self._interval_ms = self._snapshot.parameters.interval_ms
@@ -224,10 +227,10 @@ def published_hold(leader_status: str | None) -> Hold | None:
         return None
 
 
-def _started_ms(leader_status: str | None) -> int | None:
-    """Return when the leader started, from its status. The store has this time only after Kafka has answered once."""
+def _published_number(leader_status: str | None, field: str) -> int | None:
+    """Return a number of the leader's status; None if the status does not have it."""
     try:
-        started_ms = None if leader_status is None else json.loads(leader_status).get("started_ms")
+        number = None if leader_status is None else json.loads(leader_status).get(field)
     except ValueError:
         return None
-    return started_ms if isinstance(started_ms, int) else None
+    return number if isinstance(number, int) else None

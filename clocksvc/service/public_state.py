@@ -77,6 +77,7 @@ class PublicState:
         partitions: None while the store does not answer.
         exclusions, pause: the operator overrides; () and None while the store does not answer.
         slowest: the lowest partition clocks, unknown ones first, at most 10.
+        due_ticks: how many ticks are due and not emitted yet, as the leader last published it.
         leader: the name of the leader; None without a leader, or while the store does not answer.
     """
 
@@ -97,6 +98,7 @@ class PublicState:
     topics: tuple[str, ...]
     group: str
     heartbeats: HeartbeatState
+    due_ticks: int | None = None
 
 
 def state_to_wire(state: PublicState) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         "hold_after_seconds": state.hold_after_ms / 1000,
         "max_out_of_orderness_seconds": _seconds(state.max_out_of_orderness_ms),
         "behind_seconds": _seconds(state.behind_ms),
+        "due_ticks": state.due_ticks,
         "status": str(state.status),
         "hold": None if hold is None else hold.to_wire() | {"since": _time(state.hold_since_ms)},
         "partitions": {
@@ -165,6 +168,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
             if heartbeats[OUTCOMES[0]] is None
             else {outcome: int(heartbeats[outcome]) for outcome in OUTCOMES},
         ),
+        due_ticks=wire["due_ticks"],
     )
 
 

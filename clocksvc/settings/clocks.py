@@ -20,6 +20,8 @@ _VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
     "interval": {"interval_ms": DAY_MS},
     "max_out_of_orderness": {"max_out_of_orderness_ms": None},
     "max_future": {"max_future_ms": 0},
+    "max_past": {"max_past_ms": 3_650 * DAY_MS},
+    "catch_up_pace": {"catch_up_pace": None},
     "hold_after": {"hold_after_ms": None},
     "recent_ticks": {"recent_ticks_ms": DAY_MS},
     "heartbeat.every": {"heartbeat": None},
@@ -43,6 +45,8 @@ class ClockSettings(Section):
     interval: WholeSeconds = 60_000
     max_out_of_orderness: Duration | None = None
     max_future: Duration = 60_000
+    max_past: Duration = 7 * DAY_MS
+    catch_up_pace: float | None = None
     hold_after: Duration | None = None
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
@@ -73,6 +77,8 @@ class ClockSettings(Section):
             "interval_ms": self.interval,
             "max_out_of_orderness_ms": self.max_out_of_orderness,
             "max_future_ms": self.max_future,
+            "max_past_ms": self.max_past,
+            "catch_up_pace": self.catch_up_pace,
             "hold_after_ms": self.hold_after,
             "recent_ticks_ms": self.recent_ticks,
             "heartbeat": heartbeat and HeartbeatSpec(self._every(heartbeat), heartbeat.key, heartbeat.payload),

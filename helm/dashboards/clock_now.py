@@ -36,6 +36,7 @@ def through_time() -> Iterator[Builder[Panel]]:
     yield _holds()
     yield behind_lines("behind")
     yield _ticks()
+    yield _due_ticks()
     yield _latency()
     yield _streams()
 
@@ -134,13 +135,21 @@ def _ticks() -> timeseries.Panel:
     return lines("Ticks", description, "suffix: /min").with_target(over_time(q.TICKS, "ticks"))
 
 
+def _due_ticks() -> timeseries.Panel:
+    description = (
+        "Ticks that are due and not emitted yet: 0 for a clock that is on time or waits for a partition. During a "
+        "catch-up it falls; while the clock is paused it rises."
+    )
+    return lines("Due ticks", description, "short", 8).with_target(over_time(q.DUE_TICKS, "due"))
+
+
 def _latency() -> timeseries.Panel:
     description = (
         "The time from the report that completed a boundary to the commit of its tick: quantiles of the last "
         f"{q.WINDOW}. "
         "Empty without ticks."
     )
-    panel = with_lines_at(lines("Tick latency", description, "s"), GREEN, (1, ORANGE), (5, RED))
+    panel = with_lines_at(lines("Tick latency", description, "s", 8), GREEN, (1, ORANGE), (5, RED))
     for name, (legend, quantile) in zip("ABC", _QUANTILES.items(), strict=True):
         panel = panel.with_target(over_time(q.latency(quantile), legend, name))
     return panel
@@ -151,7 +160,7 @@ def _streams() -> timeseries.Panel:
         "Open streams of server-sent events at all replicas, and streams closed because their client read nothing for "
         "30 s."
     )
-    panel = lines("Streams", description, "short").with_target(over_time(q.STREAMS, "open"))
+    panel = lines("Streams", description, "short", 8).with_target(over_time(q.STREAMS, "open"))
     panel = panel.with_target(over_time(q.counted(q.STREAMS_DROPPED, "$__rate_interval"), "dropped", "B"))
     return panel.override_by_name("dropped", [fixed(ORANGE)])
 

@@ -39,6 +39,7 @@ MISLED = f"sum({LEADERS} != bool 1)"
 """The number of clocks without a leader, or with more than one."""
 
 TICKS = f"60 * sum by (clock) (rate({of('clocksvc_ticks_total')}[{WINDOW}]))"
+DUE_TICKS = f"max by (clock) ({of('clocksvc_due_ticks')})"
 PARTITIONS = f"max by (clock, state) ({of('clocksvc_partitions')})"
 HEARTBEAT_AGE = f"time() - max by (clock) ({of('clocksvc_heartbeat_last_success_timestamp_seconds')})"
 LATE = of("clocksvc_late_records_total")

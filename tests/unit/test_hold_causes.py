@@ -117,6 +117,11 @@ def _() -> Hold | None:
     return shown(clock)
 
 
+@situation("too-far-back")
+def _() -> Hold | None:
+    return rejected(0)
+
+
 @situation("topic-missing")
 def _() -> Hold | None:
     clock = clock_with_ticks()

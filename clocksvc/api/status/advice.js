@@ -32,6 +32,10 @@ const ADVICE = {
   ahead_of_time: () => [
     "The partitions are ahead of the leader's or Redis's wall clock. Check the time on those machines and on the producers (NTP). The clock continues by itself when both have passed the boundary.",
   ],
+  too_far_back: (clock) => [
+    "If the consumers still process old records, wait: the clock begins by itself. If their timestamps are wrong, correct the consumer or the producer.",
+    `To begin that far in the past, set a larger max_past for clock ${clock.clock}.`,
+  ],
   metadata_unavailable: () => [
     "Check that the brokers are up, and that this service may describe the topics. The clock continues by itself; no tick is lost.",
   ],
@@ -129,6 +133,8 @@ function commandFor(clock) {
     case "partition_unreported":
     case "reports_rejected":
       return exclusion(clock);
+    case "too_far_back":
+      return ["To begin the clock after a time of your choice:", `clocksvc init ${name} --last-tick T`];
     case "ticklog_truncated":
       return ["Then continue after the last time shown:", `clocksvc init ${name} --last-tick ${clock.time ?? "T"}`];
     case "paused":

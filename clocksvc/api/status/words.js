@@ -7,6 +7,7 @@ const REASONS = {
   reports_rejected: "The reports of partitions are rejected",
   topic_missing: "A topic is missing",
   ahead_of_time: "Partitions are ahead of the time",
+  too_far_back: "The first tick is too far in the past",
   metadata_unavailable: "Kafka does not describe the topics",
   store_unavailable: "Redis is not available",
   store_mismatch: "Redis or the tick log belongs to another installation",

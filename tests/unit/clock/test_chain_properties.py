@@ -24,6 +24,7 @@ SIGHTS = st.builds(
     lowest_ms=st.none() | TIMES,
     interval_ms=st.sampled_from([1, 2, 3, 5, 7, 10, 60]).map(lambda seconds: seconds * SECOND),
     out_of_orderness_ms=st.sampled_from([0, 1, 1_500, 10_000]),
+    max_past_ms=st.sampled_from([20 * SECOND, END_MS]),
     leader_now_ms=TIMES,
     store_now_ms=TIMES,
 )
@@ -48,7 +49,8 @@ def expected(sight: HoldInputs, limit: int) -> list[int]:
     latest = min(sight.lowest_ms - sight.out_of_orderness_ms, sight.leader_now_ms, sight.store_now_ms)
     last = sight.state.last_tick_ms
     if last is None:
-        return multiples(sight.interval_ms, 0, latest)[-1:]
+        oldest_ms = min(sight.leader_now_ms, sight.store_now_ms) - sight.max_past_ms
+        return [at_ms for at_ms in multiples(sight.interval_ms, 0, latest)[-1:] if at_ms >= oldest_ms]
     return multiples(sight.interval_ms, last, latest)[:limit]
 
 
@@ -66,6 +68,8 @@ def test_what_is_due_is_what_the_promise_says(sight: HoldInputs, last_ms: int | 
     if result.reason is Reason.PARTITION_BEHIND:
         assert seen.lowest_ms is not None
         assert multiples(seen.interval_ms, last_ms or 0, seen.lowest_ms - seen.out_of_orderness_ms) == []
+    elif result.reason is Reason.TOO_FAR_BACK:
+        assert (last_ms, min(seen.leader_now_ms, seen.store_now_ms) > seen.max_past_ms) == (None, True)
     elif result.reason is Reason.AHEAD_OF_TIME:
         assert multiples(seen.interval_ms, last_ms or 0, min(seen.leader_now_ms, seen.store_now_ms)) == []
     else:
@@ -118,7 +122,7 @@ def test_small_batches_give_what_one_large_one_gives(rises: list[int], interval_
     lowest, last, given_ms = 0, 0, []
     for rise in rises:
         lowest += rise
-        seen = HoldInputs(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, lowest, lowest)
+        seen = HoldInputs(ClockState(last_tick_ms=last), ROSTER, lowest, interval_ms, 0, END_MS, lowest, lowest)
         while not isinstance(result := due_boundaries(seen, limit), Hold):
             given_ms += list(result)
             last = given_ms[-1]

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.due_ticks import MAX_TICKS_PER_ROUND, due_boundaries, make_records, share_ticks
+from clocksvc.clock.due_ticks import (
+    MAX_TICKS_PER_ROUND,
+    count_due,
+    due_boundaries,
+    make_records,
+    share_ticks,
+    within_pace,
+)
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
 from tests.unit.clock.hold_inputs import ORDERS, ORDERS_0, ORDERS_1, ORDERS_2, PAUSE, exclusion, hold_inputs
@@ -292,6 +299,50 @@ def test_a_live_clock_is_not_delayed_by_backlogs() -> None:
         "a-backlog": 248,
         "b-backlog": 249,
     }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (hold_inputs(), 1),
+        (hold_inputs(last="00:00"), 721),
+        (hold_inputs(last="00:00", leader="06:00:59"), 360),
+        (hold_inputs(last="00:00", pause=PAUSE), 721),
+        (hold_inputs(last=None), 1),
+        (hold_inputs(last=None, lowest=None), 0),
+        (hold_inputs(lowest=None), 0),
+        (hold_inputs(lowest="12:00:59"), 0),
+        (hold_inputs(last="00:00:30", lowest="00:10:00", interval_s=300), 2),
+    ],
+)
+def test_how_many_ticks_are_due(inputs: HoldInputs, expected: int) -> None:
+    """All that follow, also beyond one round and while a hold lasts."""
+    assert count_due(inputs) == expected
+
+
+@pytest.mark.parametrize(
+    ("why", "pace", "elapsed_s", "on_time_from_ms", "expected"),
+    [
+        ("no pace", None, 0.0, 10**6, 500),
+        ("a clock that is on time", 0.1, 0.0, 7, 500),
+        ("a clock that is late by one tick", 0.1, 0.0, 8, 0),
+        ("a second at a pace", 30, 1.0, 10**6, 30),
+        ("a part of a second", 30, 0.1, 10**6, 3),
+        ("a time that the computer represents as slightly less", 10, 0.3, 10**6, 3),
+        ("too early for the next tick", 30, 0.03, 10**6, 0),
+        ("a long time does not add up", 30, 3_600, 10**6, 60),
+        ("a slow pace, just before the next tick", 0.1, 9.9, 10**6, 0),
+        ("a slow pace, at the next tick", 0.1, 10, 10**6, 1),
+        ("a slow pace, after a long time", 0.1, 3_600, 10**6, 1),
+        ("an unused pace", 0.1, float("inf"), 10**6, 1),
+        ("no more than is due", 10_000, 2, 10**6, 500),
+    ],
+)
+def test_a_pace(why: str, pace: float | None, elapsed_s: float, on_time_from_ms: int, expected: int) -> None:
+    """At most pace times elapsed, of a catch-up only, and the oldest ones first."""
+    due = range(7, 507)
+
+    assert within_pace(due, pace, elapsed_s, on_time_from_ms) == due[:expected], why
 
 
 def test_without_anything_due_there_is_no_record() -> None:

@@ -142,6 +142,30 @@ CASES = [
         None,
     ),
     Case(
+        rules.too_far_back,
+        "a first tick of the time when seconds are taken for milliseconds",
+        hold_inputs(last=None, lowest="12:00:59", out_of_orderness_s=20_000 * 86_400),
+        "the first tick would be 1972-02-19T12:00:00Z, 20,000 d in the past, but max_past is 7 d",
+    ),
+    Case(
+        rules.too_far_back,
+        "a millisecond beyond max_past, by the slower one of the two clocks",
+        hold_inputs(last=None, lowest="12:00:30", leader="12:10:00.001", store="12:11", max_past_s=600),
+        "the first tick would be 2026-11-22T12:00:00Z, 10 min in the past, but max_past is 10 min",
+    ),
+    Case(
+        rules.too_far_back,
+        "exactly at max_past, by the slower one of the two clocks",
+        hold_inputs(last=None, lowest="12:00:30", leader="12:20", store="12:10", max_past_s=600),
+        None,
+    ),
+    Case(
+        rules.too_far_back,
+        "a clock with ticks catches up from any time",
+        hold_inputs(last="00:00", lowest="00:01:30", max_past_s=600),
+        None,
+    ),
+    Case(
         rules.ahead_of_time,
         "the leader's clock is a millisecond short of the boundary",
         hold_inputs(leader="12:00:59.999"),
@@ -249,6 +273,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
         "reports_rejected",
         "topic_missing",
         "ahead_of_time",
+        "too_far_back",
         "leader_stuck",
         "metadata_unavailable",
         "store_unavailable",
@@ -307,4 +332,4 @@ def test_a_reason_that_is_not_known_passes_through() -> None:
 def test_what_the_minimum_has_reached() -> None:
     """The raw minimum less the out-of-orderness, floored; and 0 where it is unknown or would be before the epoch."""
     assert hold_inputs(lowest=None).watermark_boundary_ms == 0
-    assert HoldInputs(hold_inputs().state, ROSTER, 5_000, 60_000, 10_000, 10**12, 10**12).watermark_boundary_ms == 0
+    assert HoldInputs(hold_inputs().state, ROSTER, 5_000, 60_000, 10_000, 0, 10**12, 10**12).watermark_boundary_ms == 0

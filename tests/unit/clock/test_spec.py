@@ -45,6 +45,12 @@ GOOD = [
     Good("no out-of-orderness at all", {"max_out_of_orderness_ms": 0}),
     Good("out-of-orderness longer than the interval", {"max_out_of_orderness_ms": DAY}),
     Good("no record may be ahead", {"max_future_ms": 0}),
+    Good("a first tick of two intervals ago", {"max_past_ms": 2 * MINUTE + 10_000}),
+    Good(
+        "a first tick of two intervals ago, without out-of-orderness",
+        {"max_past_ms": 2 * MINUTE, "max_out_of_orderness_ms": 0},
+    ),
+    Good("two ticks in each interval are a catch-up", {"catch_up_pace": 2 / 60}),
     Good("a hold shows at once", {"hold_after_ms": 0}),
     Good("what hold_after is unless set can be set", {"interval_ms": DAY, "hold_after_ms": 2 * DAY}),
     Good("a heartbeat for each boundary", {"heartbeat": HeartbeatSpec(MINUTE)}),
@@ -88,6 +94,18 @@ BAD = [
     Bad(
         "a negative future refuses the present", {"max_future_ms": -1}, "max_future: '-0.001s' is not valid: wanted 0s"
     ),
+    Bad(
+        "an ordinary first tick must not hold the clock",
+        {"max_past_ms": 2 * MINUTE},
+        "max_past: '120s' is not valid: wanted at least 130s: two intervals plus max_out_of_orderness",
+    ),
+    Bad(
+        "a clock that catches up must be faster than time",
+        {"catch_up_pace": 1 / 60},
+        "catch_up_pace: 0.016666666666666666 is not valid: wanted ticks a second, at least 0.0333: two ticks in each",
+    ),
+    Bad("no pace is no number", {"catch_up_pace": float("nan")}, "catch_up_pace: nan is not valid"),
+    Bad("a pace without a limit is null", {"catch_up_pace": float("inf")}, "catch_up_pace: inf is not valid"),
     Bad("more than a day ahead is no future", {"max_future_ms": DAY + 1}, "max_future: '86400.001s' is not"),
     Bad("a hold can't show before it begins", {"hold_after_ms": -1}, "hold_after: '-0.001s' is not valid: wanted 0s"),
     Bad("a hold that shows after days is silence", {"hold_after_ms": 2 * DAY + SECOND}, "hold_after: '172801s' is"),
@@ -157,6 +175,7 @@ def test_when_silence_is_a_hold(interval_ms: int, hold_after_ms: int | None, exp
         ({"interval_ms": 300 * SECOND}, "other boundaries"),
         ({"max_out_of_orderness_ms": 0}, "ticks would come earlier"),
         ({"max_future_ms": 0}, "other reports count"),
+        ({"max_past_ms": DAY}, "another first tick is a hold"),
     ],
 )
 def test_a_digest_differs_where_ticks_would(change: dict[str, Any], why: str) -> None:
@@ -169,6 +188,7 @@ def test_a_digest_differs_where_ticks_would(change: dict[str, Any], why: str) ->
     [
         ({"hold_after_ms": 0}, "when a hold shows is no tick's matter"),
         ({"recent_ticks_ms": DAY}, "how long ticks are kept is no tick's matter"),
+        ({"catch_up_pace": 10.0}, "how fast ticks come is no tick's matter"),
         ({"heartbeat": HeartbeatSpec(key=b"k", payload=b"\xff")}, "heartbeats are no tick's matter"),
     ],
 )
@@ -186,7 +206,7 @@ def test_the_order_of_topics_is_no_difference() -> None:
 
 def test_a_digest_is_the_same_in_every_process_and_release() -> None:
     """It is written to tick logs and to the store: a change would be a hold in each rolling update."""
-    assert SPEC.digest() == "4c2f7bfd4b6eecfd"
+    assert SPEC.digest() == "eed654a1a4c6b9b3"
 
 
 def test_config_json_contains_what_replicas_must_agree_on() -> None:
@@ -198,6 +218,7 @@ def test_config_json_contains_what_replicas_must_agree_on() -> None:
         "interval": "300s",
         "max_out_of_orderness": None,
         "max_future": "60s",
+        "max_past": "604800s",
         "kafka.topic_ids": "on",
     }
 

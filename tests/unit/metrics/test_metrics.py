@@ -52,6 +52,7 @@ def drive_everything() -> Metrics:
     view.change(
         last_tick=Tick("checkins", NOW_MS - 60_000, None, 60_000, NOW_MS),
         max_out_of_orderness_ms=10_000,
+        due_ticks=3,
         hold=Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)),
         partitions=PartitionCounts(known=1, unknown=1, excluded=1),
     )

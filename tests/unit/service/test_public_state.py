@@ -34,6 +34,7 @@ def holding_state() -> PublicState:
         hold_after_ms=120_500,
         max_out_of_orderness_ms=2_000,
         behind_ms=125_007,
+        due_ticks=1_440,
         status=Status.HOLDING,
         hold=Hold(Reason.PARTITION_BEHIND, (Partition("events", 0),), "the slowest partition is behind"),
         hold_since_ms=NOON_MS + 2_000,
@@ -67,6 +68,7 @@ HOLDING_JSON: dict[str, Any] = {
     "hold_after_seconds": 120.5,
     "max_out_of_orderness_seconds": 2.0,
     "behind_seconds": 125.007,
+    "due_ticks": 1_440,
     "status": "holding",
     "hold": {
         "reason": "partition_behind",
@@ -138,7 +140,7 @@ def test_what_is_unknown_is_null() -> None:
     assert wire["partitions"] == {"known": None, "unknown": None, "excluded": None}
     assert wire["heartbeats"] == dict.fromkeys(("every_seconds", "last_success_at", "delivered", "failed", "expired"))
     assert (wire["exclusions"], wire["slowest"]) == ([], [])
-    unknown = ("time", "timestamp_seconds", "behind_seconds", "hold", "pause", "leader", "last_tick")
+    unknown = ("time", "timestamp_seconds", "behind_seconds", "due_ticks", "hold", "pause", "leader", "last_tick")
     assert [wire[field] for field in unknown] == [None] * len(unknown)
 
 

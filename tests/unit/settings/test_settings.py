@@ -46,13 +46,19 @@ def test_every_field_of_a_clock_arrives() -> None:
             interval: 5m
             max_out_of_orderness: 500ms
             max_future: 1.5s
+            max_past: 30d
+            catch_up_pace: 0.5
             hold_after: 1h
             recent_ticks: 2d
             heartbeat: {every: 30, key: k, payload: !!binary AAH/}
     """)
 
     heartbeat = HeartbeatSpec(30_000, b"k", b"\x00\x01\xff")
-    expected = ClockSpec("eu-checkins", ("a", "b.c"), "g", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat)
+    expected = ClockSpec(
+        *("eu-checkins", ("a", "b.c"), "g", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat),
+        max_past_ms=30 * 86_400_000,
+        catch_up_pace=0.5,
+    )
     assert settings.clock_specs() == {"eu-checkins": expected}
 
 
