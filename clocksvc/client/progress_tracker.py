@@ -52,11 +52,12 @@ class PendingTimestamp(NamedTuple):
 
 
 class PendingRejection(NamedTuple):
-    """A timestamp of one partition that the reporter rejected."""
+    """A timestamp of one partition that the reporter rejected. `topic` is None for the observed topic."""
 
     partition: int
     timestamp_ms: int
     outcome: Outcome
+    topic: str | None = None
 
 
 class ProgressTracker:
@@ -82,7 +83,7 @@ class ProgressTracker:
         self.closed = False
         self._rejections_due_at = NEVER
         self._due = DueTimes()
-        self._rejected: dict[int, PendingRejection] = {}
+        self._rejected: dict[tuple[str | None, int], PendingRejection] = {}
         self._late_records = 0
         self._last_tick_ms = 0
         self._clock, self._group = clock, group
@@ -100,7 +101,8 @@ class ProgressTracker:
         timestamp type than the record before, or have a timestamp that may be rejected.
 
         Args:
-            timestamp_type: the record's timestamp type as confluent-kafka gives it; None if it is not known.
+            timestamp_type: the record's timestamp type as confluent-kafka gives it; None if only the number of the
+                partition is known.
 
         Returns:
             True if the time of the next report may be earlier than before.
@@ -112,6 +114,8 @@ class ProgressTracker:
         with self._lock:
             self.raise_if_closed()
             timestamp_ms = _integer("timestamp_ms", timestamp_ms)
+            if timestamp_type is None and self._topic.use_number(partition):
+                self._compare_topic()
             progress = self.progress.get(partition) or self._add_partition(partition)
             now_ms = self._time.now_ms()
             outcome = rejection_reason(timestamp_ms, now_ms, max_future_ms(self.parameters))
@@ -141,41 +145,49 @@ class ProgressTracker:
     def claim_topic(self, topic: str) -> str:
         """Set the observed topic, unless it is known already. Return the observed topic."""
         with self._lock:
-            if self._topic.name is None:
+            if self._topic.claim(topic):
                 self._clear()  # what was observed before is of a topic that is not known
-                self._topic.name = topic
-                if self.parameters is not None:
-                    self._topic.compare(self.parameters)
-            return self._topic.name
+                self._compare_topic()
+            return self._topic.name or topic
 
-    def log_other_topic(self, topic: str | None) -> None:
-        """Log that messages of another topic were observed, once for each topic."""
+    def reject_other_topic(self, topic: str, partition: int, timestamp_ms: int) -> None:
+        """Reject a message of another topic. It is logged once for each topic."""
         with self._lock:
-            self._topic.log_other_topic(topic)
+            self._topic.log_other_topic(topic, self.parameters)
+            self._add_rejection(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC, topic))
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        """Start these partitions without progress, and learn the topics that the consumer reads."""
+        with self._lock:
+            if self._topic.assign(partitions):
+                self._clear()
+            self._compare_topic()
+            self._forget(partitions)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop these partitions, if they belong to the observed topic."""
         with self._lock:
-            for topic, number in partitions:
-                if self._topic.name is None or self._topic.name == topic:
-                    self.progress.pop(number, None)
-                    self._due.discard(number)
-                    self._logged_rejections -= {(number, outcome) for outcome in REJECTIONS}
+            self._forget(partitions)
 
     # -- called by the sending thread ---------------------------------------------------------------------------------
 
     @property
     def topic_missing(self) -> bool:
-        """True if the clock has several topics, and the topic of the observed partitions is not known.
+        """True if numbers of partitions were observed, and their topic is not known although the parameters are.
 
         In this case, no timestamp is reported.
         """
-        return self.parameters is not None and self._topic.name is None
+        return self.parameters is not None and self._topic.name is None and self._topic.used
 
     @property
     def can_report(self) -> bool:
-        """True if the clock's parameters and the topic of the observed partitions are known."""
-        return self.parameters is not None and self._topic.name is not None
+        """True if the clock's parameters and the topic of the observed partitions are known.
+
+        False if nothing was observed, because the consumer reads other topics than the clock's.
+        """
+        if self.parameters is None or self._topic.name is None:
+            return False
+        return bool(self.progress) or not self._topic.is_assigned_elsewhere(self.parameters)
 
     @property
     def has_unsent(self) -> bool:
@@ -227,18 +239,24 @@ class ProgressTracker:
     def report(self, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()) -> Report:
         """Return a report of these items and rejections, and of late records.
 
-        If the clock has several topics and the observed topic is not known, the report rejects all that was observed.
+        If the observed topic is not known, the report rejects all that was observed. If nothing was observed because
+        the consumer reads other topics than the clock's, the report rejects one partition of each of these topics.
         """
         with self._lock:
             topic = self._topic.name
             if self.parameters is None:
                 return Report(self._group, ())
+            foreign = () if self.progress or items or rejected else self._topic.foreign_assignment(self.parameters)
+            if foreign:
+                nothing = (PartitionTimestamp(partition, NONE) for partition in foreign)
+                return Report(self._group, (), tuple((one, Outcome.FOREIGN_TOPIC) for one in nothing))
             if topic is None:
-                return Report(self._group, (), tuple(self._reject_without_topic(self.parameters.topics)))
+                topics = self._topic.possible_topics(self.parameters)
+                return Report(self._group, (), tuple(self._reject_without_topic(topics)))
             timestamps = (PartitionTimestamp(Partition(topic, item.partition), item.timestamp_ms) for item in items)
             rejections = (
-                (PartitionTimestamp(Partition(topic, partition), timestamp_ms), outcome)
-                for partition, timestamp_ms, outcome in rejected
+                (PartitionTimestamp(Partition(other or topic, partition), timestamp_ms), outcome)
+                for partition, timestamp_ms, outcome, other in rejected
             )
             create_time = (topic,) if any(item.create_time for item in items) else ()
             late_records = min(self._late_records, MAX_LATE_RECORDS)
@@ -257,8 +275,9 @@ class ProgressTracker:
         """Remove local rejections that are reported, unless there are newer ones."""
         with self._lock:
             for item in rejected:
-                if self._rejected.get(item.partition) == item:
-                    del self._rejected[item.partition]
+                key = item.topic, item.partition
+                if self._rejected.get(key) == item:
+                    del self._rejected[key]
             self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S if self._rejected else NEVER
 
     def mark_unanswered(self, items: Iterable[PendingTimestamp]) -> None:
@@ -273,6 +292,17 @@ class ProgressTracker:
     def _is_observed(self, item: PendingTimestamp) -> bool:
         """False if the partition was forgotten since, even if it was assigned again."""
         return self.progress.get(item.partition) is item.progress
+
+    def _compare_topic(self) -> None:
+        if self.parameters is not None:
+            self._topic.compare(self.parameters)
+
+    def _forget(self, partitions: Iterable[Partition]) -> None:
+        for topic, number in partitions:
+            if self._topic.name is None or self._topic.name == topic:
+                self.progress.pop(number, None)
+                self._due.discard(number)
+                self._logged_rejections -= {(number, outcome) for outcome in REJECTIONS}
 
     def _clear(self) -> None:
         self.progress.clear()
@@ -289,13 +319,16 @@ class ProgressTracker:
         return progress
 
     def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        if not self._rejected:
-            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S
-        self._rejected[partition] = PendingRejection(partition, timestamp_ms, outcome)
+        self._add_rejection(PendingRejection(partition, timestamp_ms, outcome))
         self._log_rejection(partition, timestamp_ms, outcome)
 
+    def _add_rejection(self, rejection: PendingRejection) -> None:
+        if not self._rejected:
+            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S
+        self._rejected[rejection.topic, rejection.partition] = rejection
+
     def _reject_without_topic(self, topics: Sequence[str]) -> Iterator[tuple[PartitionTimestamp, Outcome]]:
-        # The partitions may belong to any topic of the clock, so the hold of each of them gets this reason.
+        # The partitions may belong to any of these topics, so the hold of each of them gets this reason.
         partitions = (Partition(topic, number) for topic in topics for number in self.progress)
         for partition in islice(partitions, MAX_TIMESTAMPS_PER_REPORT):
             timestamp_ms = self.progress[partition.number].timestamp_ms
@@ -330,7 +363,7 @@ class ProgressTracker:
         elif outcome is Outcome.UNKNOWN:
             progress.mark_unknown()
             self._due.advance(partition, now + REPEAT_UNKNOWN_S)
-        elif outcome is not Outcome.FOREIGN_GROUP:
+        elif outcome not in (Outcome.FOREIGN_GROUP, Outcome.FOREIGN_TOPIC):
             progress.mark_rejected(timestamp_ms)
             progress.paused_until = now + AFTER_REJECTION_S
             if not progress.stored:  # the remaining timestamp is not reported yet

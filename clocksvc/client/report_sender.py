@@ -34,7 +34,7 @@ REPEAT_ALL_S = 10.0
 """The longest time until a partition is reported again. This restores the data of a store that lost them. All
 partitions are repeated at the same time, so that they need few reports."""
 ASK_AGAIN_S = 1.0
-"""The time between two empty reports, which ask for the clock's parameters."""
+"""The time between two empty reports, which ask for the clock's parameters. Once they are known, REPEAT_ALL_S."""
 AT_EXIT_S = 5.0
 """How long the interpreter waits at its end for reports that are not sent yet."""
 
@@ -62,6 +62,7 @@ class ReportSender:
         self._sink, self._unknown_log = sink, unknown_log
         self._backoff = backoff
         self._failure: type[Exception] | None = None
+        self._failed_since = 0.0
         self._retry_at = self._ask_at = NOW
         self._repeat_at = time.monotonic() + REPEAT_ALL_S
         self._flush_changed = threading.Condition()
@@ -149,7 +150,7 @@ class ReportSender:
                 self._report(now, flushing=flushing)
             else:
                 self._exchange()
-                self._ask_at = now + (REPEAT_ALL_S if tracker.topic_missing else ASK_AGAIN_S)
+                self._ask_at = now + (ASK_AGAIN_S if tracker.parameters is None else REPEAT_ALL_S)
         except Exception as error:  # no error may end the thread or the consumer
             self._failed(error)
         else:
@@ -176,7 +177,8 @@ class ReportSender:
             try:
                 self._exchange(rejected=part)
             except RequestRejected as error:
-                logger.warning("rejected timestamps can't be reported: %s", error, extra={"clock": self._clock})
+                text = "rejected timestamps can't be reported: clock %s: %s"
+                logger.warning(text, self._clock, error, extra={"clock": self._clock})
             self._tracker.drop_rejections(part)
 
     def _exchange(self, items: Sequence[PendingTimestamp] = (), rejected: Sequence[PendingRejection] = ()) -> None:
@@ -187,7 +189,9 @@ class ReportSender:
 
     def _answered(self, covered: int) -> None:
         if self._failure is not None:
-            logger.info("reports are sent again", extra={"clock": self._clock})
+            after_s = self._time.monotonic() - self._failed_since
+            text = "reports are sent again: clock %s, after %.0f s"
+            logger.info(text, self._clock, after_s, extra={"clock": self._clock})
         self._failure = None
         self._backoff.reset()
         self._unknown_log.log_changes(self._tracker.progress, self._time.monotonic())
@@ -198,11 +202,14 @@ class ReportSender:
             self._flush_changed.notify_all()
 
     def _failed(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failed_since = self._time.monotonic()
         if self._failure is not type(error):
             self._failure = type(error)
             level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
             unexpected = not isinstance(error, ClocksvcError)
-            logger.log(level, "reports can't be sent: %s", error, extra={"clock": self._clock}, exc_info=unexpected)
+            text, extra = "reports can't be sent: clock %s: %s", {"clock": self._clock}
+            logger.log(level, text, self._clock, error, extra=extra, exc_info=unexpected)
         self._retry_at = self._time.monotonic() + self._backoff.next()
         with self._flush_changed:
             self._failures += 1

@@ -46,8 +46,9 @@ class Reporter:
         clock: the name of the clock.
         group: the consumer group that processes the records. The clock counts only its configured group.
         topic: the topic of the observed partitions. None for the topic of the first message that `observe_message` or
-            `observe_many` gets, otherwise for the only topic of the clock. If the clock has several topics, create one
-            reporter for each topic. Without a topic, timestamps that are observed with `observe` do not count then.
+            `observe_many` gets, otherwise for the only topic that `on_assign` gets. If none of them is called, the only
+            topic of the clock is assumed, and this is logged. If the consumer or the clock has several topics, create
+            one reporter for each topic. Without a topic, timestamps that are observed with `observe` do not count then.
         token: for `http(s)://`, an API token with the scope `report`.
         sink: a sink that is used instead of the one for `url`. `close` closes it.
         time: the source of the time.
@@ -122,7 +123,8 @@ class Reporter:
         """Observe a processed record. Does not block.
 
         Args:
-            partition: the number of its partition in the reporter's topic.
+            partition: the number of its partition in the reporter's topic. If `on_assign` got only partitions of other
+                topics, it is the number of such a partition.
             timestamp_ms: the record's timestamp in milliseconds since the epoch, -1 for none, as in Kafka.
 
         Raises:
@@ -146,7 +148,7 @@ class Reporter:
         """Observe a processed record by its message. Does not block.
 
         Messages with an error are ignored. Messages of a topic other than the reporter's topic never count. If such a
-        message is detected, an ERROR is logged, once for each topic.
+        message is detected, an ERROR is logged, once for each topic, and the clock counts it as rejected.
 
         Args:
             message: confluent-kafka's message, or an object with the same `topic()`, `partition()`, `timestamp()` and
@@ -215,7 +217,7 @@ class Reporter:
         if unusual:
             for message in batch:
                 if message.error() is None and message.topic() != topic:
-                    self._tracker.log_other_topic(message.topic())
+                    self._reject_other_topic(message)
 
     def _observe_slow_path(self, partition: int, timestamp_ms: int, timestamp_type: int | None = None) -> None:
         if self._tracker.observe_slow_path(partition, timestamp_ms, timestamp_type):
@@ -228,10 +230,18 @@ class Reporter:
         if message.error() is not None or partition is None:
             return
         if message.topic() != topic:
-            self._tracker.log_other_topic(message.topic())
+            self._reject_other_topic(message)
             return
         timestamp_type, timestamp_ms = message.timestamp()
         self._observe_slow_path(partition, timestamp_ms, timestamp_type)
+
+    def _reject_other_topic(self, message: KafkaMessage) -> None:
+        topic, partition = message.topic(), message.partition()
+        if topic is not None and partition is not None:
+            self._tracker.reject_other_topic(topic, partition, message.timestamp()[1])
+            self._sender.wake.set()
+            if self._thread is not None:
+                self._thread.start()
 
     def _claim_topic(self, batch: Sequence[KafkaMessage]) -> str | None:
         for message in batch:
@@ -244,8 +254,11 @@ class Reporter:
     # -- rebalances: callbacks for confluent-kafka's `subscribe` ------------------------------------------------------
 
     def on_assign(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
-        """Start partitions that were assigned to this consumer, without progress. Does not block."""
-        self._forget(partitions)
+        """Start partitions that were assigned to this consumer, without progress. Does not block.
+
+        The topics of the partitions are compared with those of the clock.
+        """
+        self._tracker.assign([Partition(item.topic, item.partition) for item in partitions])
         if self._thread is not None and not self._closed:
             self._thread.start()
 

@@ -79,7 +79,8 @@ class TickStream:
                     yield from self._one_connection()
                 except Unavailable as error:
                     if not self._lost:
-                        logger.warning("stream lost: %s", error, extra={"clock": self._clock})
+                        text = "stream of clock %s lost, it resumes %s: %s"
+                        logger.warning(text, self._clock, self._position(), error, extra={"clock": self._clock})
                     self._lost = True
                     time.sleep(self._backoff.next())
         finally:
@@ -93,7 +94,8 @@ class TickStream:
             for event in events:
                 tick = self._read(event)
                 if self._lost:
-                    logger.info("stream resumed", extra={"clock": self._clock})
+                    text = "stream of clock %s connected again, it resumes %s"
+                    logger.info(text, self._clock, self._position(), extra={"clock": self._clock})
                 self._lost = False
                 if tick is not None:
                     self._last_ms, self._yielded, self._gaps = tick.at_ms, True, 0
@@ -113,6 +115,9 @@ class TickStream:
             return self._checked(Tick.from_wire(json.loads(event.data))) if event.kind == "tick" else None
         except (KeyError, TypeError, ValueError) as error:
             raise ServiceUnavailable(f"an event of the stream is not valid: {error!r}") from error
+
+    def _position(self) -> str:
+        return "with the next tick" if self._last_ms is None else f"after {to_rfc3339(self._last_ms)}"
 
     def _checked(self, tick: Tick) -> Tick | None:
         last_ms = self._last_ms

@@ -52,7 +52,7 @@ def consume() -> None:
             if not is_heartbeat(message):
                 print(f"{TOPIC}:{message.partition()}", message.value().decode(), flush=True)
             consumer.commit(message, asynchronous=False)
-            reporter.observe(message.partition(), message.timestamp()[1])
+            reporter.observe_message(message)
 
 
 def stop(*_: object) -> None:

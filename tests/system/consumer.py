@@ -25,26 +25,26 @@ class Reporters:
     """Reports to several clocks, as one Reporter to one of them."""
 
     def __init__(self, reporters: Sequence[Reporter]) -> None:
-        self._reporters = reporters
+        self.reporters = reporters
 
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for reporter in self._reporters:
+        for reporter in self.reporters:
             reporter.on_assign(consumer, partitions)
 
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for reporter in self._reporters:
+        for reporter in self.reporters:
             reporter.on_revoke(consumer, partitions)
 
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for reporter in self._reporters:
+        for reporter in self.reporters:
             reporter.on_lost(consumer, partitions)
 
     def observe_many(self, messages: list[Message]) -> None:
-        for reporter in self._reporters:
+        for reporter in self.reporters:
             reporter.observe_many(messages)
 
     def close(self) -> None:
-        for reporter in self._reporters:
+        for reporter in self.reporters:
             reporter.close()
 
 

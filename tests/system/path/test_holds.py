@@ -1,14 +1,18 @@
 """What holds a clock and what ends the hold, with real processes: API, command line, metrics and stream agree."""
 
+import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
+from confluent_kafka import Message
 
+from clocksvc import Reporter
 from tests import http_client
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, notes_of, running
-from tests.system.consumer import ConsumerThread
-from tests.system.evidence import TickWithOffset, broken_links, early_ticks
-from tests.system.installation import wall_ms
+from tests.system.consumer import ConsumerThread, Reporters, consume
+from tests.system.evidence import Note, TickWithOffset, broken_links, early_ticks
+from tests.system.installation import create_topic, wall_ms
+from tests.system.producers import SteadyProducer
 from tests.unit.api.events import streaming
 from tests.waiting import eventually
 
@@ -25,7 +29,7 @@ Clocks = Mapping[str, ClockFixture]
 def clocks(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url: str) -> Iterator[Clocks]:
     """A service with a clock for each test, by name. No Celery runs, so no heartbeats are sent."""
     run = f"holds{wall_ms() % 10**8}"
-    made = [ClockFixture(run, name, 2) for name in ("quiet", "growing", "foreign", "mixed")]
+    made = [ClockFixture(run, name, 2) for name in ("quiet", "growing", "foreign", "mixed", "strayed")]
     made.append(ClockFixture(run, "created", 2, "CreateTime", max_out_of_orderness=f"{OUT_OF_ORDERNESS_MS}ms"))
     with running(tmp_path_factory.mktemp("holds"), bootstrap, redis_url, run, *made):
         yield {clock.name: clock for clock in made}
@@ -190,6 +194,62 @@ def test_another_groups_reports_are_refused(clocks: Clocks) -> None:
         second = clock.consumer()
         clock.until_reached(last_s + 3)
         assert wrong_with(clock.log(), [first, second], 2) == []
+
+
+class NumbersOnly(Reporters):
+    """Reports only numbers of partitions, without their topic."""
+
+    def observe_many(self, messages: list[Message]) -> None:
+        for message in messages:
+            partition = message.partition()
+            assert partition is not None
+            for reporter in self.reporters:
+                reporter.observe(partition, message.timestamp()[1])
+
+
+def test_a_consumer_of_another_topic_moves_nothing(clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
+    """It reads a topic with as many partitions as the clock's, in the clock's group, and reports only their numbers.
+
+    The clock does not tick; log, metric and hold name the topic. The consumer of the right topic then starts the clock.
+    """
+    with clocks["strayed"] as clock:
+        service, stray = clock.installation, f"{clock.topic}-stray"
+        create_topic(clock.bootstrap, stray, clock.partitions)
+        notes: list[Note] = []
+        stop, reporter = threading.Event(), Reporter(service.report_url, clock.name, group=clock.group)
+        settings = {"bootstrap.servers": clock.bootstrap, "group.id": clock.group, "auto.offset.reset": "earliest"}
+        consumer = threading.Thread(
+            target=consume, args=(settings, stray, NumbersOnly([reporter]), notes.extend, stop), daemon=True
+        )
+        consumer.start()
+        producer = SteadyProducer(clock.bootstrap, stray, (0, 1))
+        try:
+            eventually(
+                lambda: (
+                    {note.partition for note in notes if note.timestamp_ms >= notes[0].timestamp_ms + 2_500} == {0, 1}
+                ),
+                within=WITHIN_S,
+                what="two boundaries of the other topic to be processed",
+            )
+            held = clock.until(
+                lambda state: state["hold"] and stray in state["hold"]["detail"], f"the hold to name {stray}"
+            )
+        finally:
+            stop.set()
+            consumer.join(WITHIN_S)
+            producer.close()
+
+        assert held["timestamp_seconds"] is None
+        assert held["hold"]["reason"] == "partition_unreported"
+        assert f"consumers report topic '{stray}', but the clock has {clock.topic}: " in held["hold"]["detail"]
+        assert (service.metric("clocksvc_reports_total", clock=clock.name, outcome="foreign_topic") or 0) >= 2
+        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+            f"reports of topic '{stray}' are rejected: clock {clock.name} has topics {clock.topic}"
+        ]
+
+        right, _ = clock.consumer(), clock.producer(0, 1)
+        clock.until_running()
+        assert wrong_with(clock.log(), [right], 2) == []
 
 
 def test_a_consumer_may_report_by_http(clocks: Clocks) -> None:

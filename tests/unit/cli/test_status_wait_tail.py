@@ -279,8 +279,9 @@ def test_tail_reports_a_lost_connection(workspace: Workspace, unused_url: str) -
 
     assert child.poll() is None
     assert lines(workspace) == [
-        f"clocksvc tail: stream lost: no clocksvc answers at {unused_url}: connection refused; start it with "
-        "`clocksvc serve`, or set its address with --url or CLOCKSVC_URL; reconnecting"
+        "clocksvc tail: stream of clock checkins lost, it resumes with the next tick: no clocksvc answers at "
+        f"{unused_url}: connection refused; start it with `clocksvc serve`, or set its address with --url or "
+        "CLOCKSVC_URL; reconnecting"
     ]
 
 
@@ -302,7 +303,7 @@ def test_tail_reports_that_it_is_connected_again(workspace: Workspace) -> None:
         cut.set()
 
         assert lines(workspace) == [
-            f"clocksvc tail: stream lost: the clocksvc service at {stub.url} does not answer: connection lost; "
-            "reconnecting",
+            "clocksvc tail: stream of clock checkins lost, it resumes after 2026-11-22T12:00:00Z: the clocksvc service "
+            f"at {stub.url} does not answer: connection lost; reconnecting",
             "clocksvc tail: connected again",
         ]

@@ -70,8 +70,8 @@ def test_a_clock_of_several_topics_requires_a_topic(caplog: pytest.LogCaptureFix
         ((), rejected),
     ]
     assert errors(caplog) == [
-        "reports do not count: clock checkins has several topics (checkins, results), but this reporter has none: "
-        "create one Reporter(…, topic=…) for each topic"
+        "reports without a topic are rejected: clock checkins has several topics (checkins, results): create one "
+        "Reporter(…, topic=…) for each topic"
     ]
 
 
@@ -115,13 +115,11 @@ def test_a_topic_that_the_clock_does_not_have_is_an_error(caplog: pytest.LogCapt
     ((partition, _),) = stepped.sink.reports[0].timestamps
 
     assert partition == Partition("check-ins", 0)
-    assert errors(caplog) == [
-        "reports do not count: topic 'check-ins' is not a topic of clock checkins, which has checkins, results"
-    ]
+    assert errors(caplog) == ["reports of topic 'check-ins' are rejected: clock checkins has topics checkins, results"]
 
 
 def test_an_error_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged again if the configuration was right in between; then `reporting` is logged."""
+    """It is logged again if the configuration was right in between; then the reporter logs what it reports."""
     caplog.set_level(logging.INFO, "clocksvc.reporter")
     stepped = SteppedReporter(FakeSink(PARAMETERS), topic="results")
     stepped.observe(NOW_MS)
@@ -130,9 +128,11 @@ def test_an_error_is_logged_once_for_each_change(caplog: pytest.LogCaptureFixtur
         stepped.pass_time(20)
 
     (text,) = set(errors(caplog))
-    assert "topic 'results' is not a topic of clock checkins, which has checkins" in text
+    assert text == "reports of topic 'results' are rejected: clock checkins has topics checkins"
     assert len(errors(caplog)) == 2
-    assert [record.message for record in caplog.records if record.levelno == logging.INFO] == ["reporting"]
+    assert [record.message for record in caplog.records if record.levelno == logging.INFO] == [
+        "reporting the progress of group workers in topic results to clock checkins, which ticks every 60 s"
+    ]
 
 
 def test_one_topic_of_several_can_be_given() -> None:
@@ -151,9 +151,7 @@ def test_messages_of_another_topic_than_the_clock_s_are_an_error(caplog: pytest.
     stepped.reporter.observe_many([message(0, NOW_MS, "orders")])
 
     assert {each.partition.topic for report in stepped.sink.reports for each in report.timestamps} == {"orders"}
-    assert errors(caplog) == [
-        "reports do not count: topic 'orders' is not a topic of clock checkins, which has checkins"
-    ]
+    assert errors(caplog) == ["reports of topic 'orders' are rejected: clock checkins has topics checkins"]
 
 
 def test_a_topic_added_later_breaks_no_consumer_that_runs(caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +163,9 @@ def test_a_topic_added_later_breaks_no_consumer_that_runs(caplog: pytest.LogCapt
 
     assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
     (text,) = errors(caplog)
-    assert text.startswith("reports will not count after a restart: clock checkins has several topics now (checkins, r")
+    assert text.startswith(
+        "reports will be rejected after a restart: clock checkins has several topics now (checkins, r"
+    )
 
 
 def test_a_batch_of_messages_counts_by_partition() -> None:
@@ -198,8 +198,8 @@ def test_messages_of_another_topic_never_count(place: int, timestamp_ms: int, ca
 
     assert stepped.sink.last_sent() == {0: NOW_MS - 20, 1: NOW_MS - 10}
     assert errors(caplog) == [
-        "messages of topic 'orders' do not count, because this reporter has topic 'checkins': create one reporter for "
-        "each topic"
+        "messages of topic 'orders' are rejected: this reporter has topic 'checkins', and clock checkins has topics "
+        "checkins"
     ]
 
 
