@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import closing
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from clocksvc import Reporter, is_heartbeat
 
@@ -51,7 +51,11 @@ def consume() -> None:
                 continue
             if not is_heartbeat(message):
                 print(f"{TOPIC}:{message.partition()}", message.value().decode(), flush=True)
-            consumer.commit(message, asynchronous=False)
+            try:
+                consumer.commit(message, asynchronous=False)
+            except KafkaException as error:
+                print(error, flush=True)  # such as in a rebalance: the record is not reported
+                continue
             reporter.observe_message(message)
 
 

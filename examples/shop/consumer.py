@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import ledger
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException
 
 from clocksvc import Reporter, is_heartbeat
 
@@ -44,7 +44,11 @@ def main():
             messages = [message for message in consumer.consume(500, 0.2) if message.error() is None]
             if messages:
                 ledger.check_in(book, [row(message) for message in messages if not is_heartbeat(message)])
-                consumer.commit(asynchronous=False)
+                try:
+                    consumer.commit(asynchronous=False)
+                except KafkaException as error:
+                    print(error, flush=True)  # such as in a rebalance: these records are not reported
+                    continue
                 reporter.observe_many(messages)
 
 

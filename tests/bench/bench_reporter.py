@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import redis
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -31,6 +31,9 @@ BATCH = 500
 SLICE = 8
 """Batches. Wall-clock measurements alternate this often, so that a noisy machine affects all alike."""
 PLAIN_MESSAGES = 200
+SINGLE = 2_000
+"""Records that are committed one by one."""
+COMMIT_PAIRS = 5
 PARTITIONS = 128
 RUN = 50
 TOPIC = "ingest-checkins"
@@ -52,7 +55,7 @@ def run(bootstrap: str, redis_url: str) -> list[Figure]:
                 figures += _per_record(url, kind, in_a_row)
         figures += _beside_plain(url, redis_url)
     with _clock(redis_url, PRELOADED_PARTITIONS) as url:
-        return [*figures, *_throughput(bootstrap, url)]
+        return [*figures, *_throughput(bootstrap, url), _commits(bootstrap, url)]
 
 
 class ByHand:
@@ -242,8 +245,33 @@ def _throughput(bootstrap: str, url: str) -> list[Figure]:
     return figures
 
 
-def _consume(bootstrap: str, url: str | None, *, handles: bool) -> float:
-    """Records a second, from the first batch on."""
+def _commits(bootstrap: str, url: str) -> Figure:
+    """The README's consumer, with one commit a record, against examples/batch_consumer.py, with one commit a batch."""
+    single, batched = interleaved(
+        COMMIT_PAIRS, lambda: _consume_singly(bootstrap, url), lambda: _consume(bootstrap, url, handles=True)
+    )
+    per_record = Spread.of([each / 1e3 for each in single]).show(
+        "thousand records a second with one commit a record", 1
+    )
+    name = f"a consumer with one commit a batch of {BATCH}, with the Reporter"
+    return Figure(name, f"{ratios(batched, single).show(digits=0)} {per_record}")
+
+
+def _consume_singly(bootstrap: str, url: str) -> float:
+    """Records a second of a consumer that commits and reports each record alone."""
+    with closing(_assigned(bootstrap)) as consumer, Reporter(url, "bench", group="g", topic=TOPIC) as reporter:
+        consumer.poll(30)
+        began = time.perf_counter()
+        for _ in range(SINGLE):
+            message = consumer.poll(10)
+            assert message is not None
+            json.loads(message.value() or b"")
+            consumer.commit(message=message, asynchronous=False)
+            reporter.observe_message(message)
+        return SINGLE / (time.perf_counter() - began)
+
+
+def _assigned(bootstrap: str) -> Consumer:
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -252,8 +280,14 @@ def _consume(bootstrap: str, url: str | None, *, handles: bool) -> float:
             "fetch.queue.backoff.ms": 5,
         }
     )
-    reporter = None if url is None else Reporter(url, "bench", group="g", topic=TOPIC)
     consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PRELOADED_PARTITIONS)])
+    return consumer
+
+
+def _consume(bootstrap: str, url: str | None, *, handles: bool) -> float:
+    """Records a second, from the first batch on."""
+    consumer = _assigned(bootstrap)
+    reporter = None if url is None else Reporter(url, "bench", group="g", topic=TOPIC)
     first = read = len(consumer.consume(BATCH, 30))
     began = time.perf_counter()
     while read < PRELOADED:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.repository import ROOT
 from tests.system.docs.blocks import DOCUMENTS, Command, blocks, commands
 from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, filled_in
 from tests.system.docs.handling import Follow, Run, handling
 from tests.system.docs.output_comparison import missing
+from tests.system.installation import wall_ms
+from tests.system.producers import ProducerThread
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -129,6 +132,51 @@ def test_the_readmes_consumer(documented: DocumentedInstallation) -> None:
 
         assert documented.end("python readme.py", how) == 0
         assert "Traceback" not in documented.output("python readme.py")
+
+
+class Burst(ProducerThread):
+    """Writes 2,000 records a second into the partitions of a topic."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        super().__init__(bootstrap, topic, 0.01)
+        self._partitions = partitions
+        self._thread.start()
+
+    def _round(self, number: int) -> None:
+        for each in range(20):
+            self._write(each % self._partitions, wall_ms())
+
+
+def test_consumers_survive_a_cooperative_rebalance(documented: DocumentedInstallation, bootstrap: str) -> None:
+    """While the README's consumer commits record by record, the batch example joins its group: a commit fails, both
+    continue, and the clock ticks."""
+    cooperative = '"enable.auto.commit": False, "partition.assignment.strategy": "cooperative-sticky",'
+    text = example("consumer").replace('"enable.auto.commit": False,', cooperative)
+    assert cooperative in text
+    documented.write("one.py", f"handle = lambda message: print('handled')\n{text}")
+    documented.write("batches.py", (ROOT / "examples" / "batch_consumer.py").read_text(encoding="utf-8"))
+    one, batches = "python one.py", "python batches.py"
+    producer = Burst(bootstrap, documented.names["ingest-checkins"], 4)
+
+    def joined() -> bool:
+        """Whether a commit of the first consumer failed. Otherwise the second one joins again."""
+        if not documented.wrote(one, "Commit failed") and documented.wrote(batches, "handled"):
+            documented.end(batches)
+            documented.start(batches)
+        return documented.wrote(one, "Commit failed")
+
+    try:
+        documented.start(one)
+        eventually(lambda: documented.wrote(one, "handled"), within=TIMEOUT_S, what="the first consumer to work")
+        documented.start(batches)
+        eventually(joined, within=TIMEOUT_S, what="a commit to fail")
+        eventually(lambda: documented.wrote(batches, "handled"), within=TIMEOUT_S, what="the second consumer to work")
+    finally:
+        producer.close()
+    documented.until_ticking()
+
+    assert [documented.end(each) for each in (batches, one)] == [0, 0]
+    assert "Traceback" not in documented.output(one) + documented.output(batches)
 
 
 def test_the_keys_of_a_clock_may_go(documented: DocumentedInstallation) -> None:
