@@ -7,10 +7,18 @@ from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 
 
 class HasHeaders(Protocol):
-    """A message with headers."""
+    """A message with a method that returns its headers, such as one of confluent-kafka."""
 
     def headers(self) -> Any:
         """Pairs of name and value, or None."""
+
+
+class HasHeaderPairs(Protocol):
+    """A record with its headers as an attribute, such as one of aiokafka."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, Any]]:
+        """Pairs of name and value."""
 
 
 class KafkaMessage(Protocol):
@@ -41,15 +49,16 @@ class TopicPartition(Protocol):
         """The partition's number."""
 
 
-def is_heartbeat(message: HasHeaders) -> bool:
+def is_heartbeat(message: HasHeaders | HasHeaderPairs) -> bool:
     """Return True if a record is a heartbeat of clocksvc.
 
     With heartbeats, a partition's clock advances even if it gets no other records. Observe heartbeats like all other
     records, but do not process them. This function does not block.
 
     Args:
-        message: a Kafka message, such as one of confluent-kafka. `message.headers()` must return pairs of name and
-            value, or None.
+        message: a Kafka message of confluent-kafka or aiokafka, or a similar one. `message.headers()`, or the attribute
+            `message.headers`, must be pairs of name and value, or None.
     """
-    headers: Sequence[tuple[str, object]] = message.headers() or ()
+    found: Any = message.headers
+    headers: Sequence[tuple[str, object]] = (found() if callable(found) else found) or ()
     return any(name == HEARTBEAT_HEADER for name, _ in headers)

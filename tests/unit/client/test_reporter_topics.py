@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 from confluent_kafka import KafkaError, Message
@@ -318,6 +320,21 @@ def test_an_answer_on_a_partition_that_was_forgotten_meanwhile_is_ignored() -> N
     stepped.sink.report = report  # type: ignore[method-assign]
 
     assert stepped.observe(NOW_MS) == [{0: NOW_MS}, {0: NOW_MS}]
+
+
+class RecordWithAttributes(NamedTuple):
+    """A record as aiokafka has it."""
+
+    headers: Sequence[tuple[str, bytes]]
+
+
+def test_heartbeats_are_recognized_by_an_attribute_too() -> None:
+    """Clients such as aiokafka have the headers as an attribute."""
+    plain, other, beat = (
+        RecordWithAttributes(headers) for headers in ((), [("trace", b"1")], (("clocksvc-heartbeat", b""),))
+    )
+
+    assert [is_heartbeat(each) for each in (plain, other, beat)] == [False, False, True]
 
 
 def test_heartbeats_are_recognized_by_their_header() -> None:
