@@ -1,11 +1,10 @@
 """`clocksvc check`: prints the findings of `clocksvc.check`."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.console import add_config, add_json, config_file, load_settings
+from clocksvc.cli.console import add_config, add_json, config_file, load_settings, print_json, show
 from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         clocks = ", ".join(settings.clocks)
         findings = [ok("configuration", f"valid; clocks: {clocks}"), *check(settings, SystemTime())]
-    print(_as_json(findings) if args.json else _as_text(findings))
+    if args.json:
+        print_json({"findings": [finding.to_wire() for finding in findings]}, indent=2)
+    else:
+        show(*_as_text(findings))
     return 1 if worst(findings) is Level.PROBLEM else 0
 
 
@@ -53,11 +55,7 @@ def _settings_problems(problems: Sequence[str], file: str | None) -> "list[Findi
     return [*(problem("configuration", text, "") for text in others), problem("configuration", last, to_do)]
 
 
-def _as_json(findings: "list[Finding]") -> str:
-    return json.dumps({"findings": [finding.to_wire() for finding in findings]}, indent=2)
-
-
-def _as_text(findings: "list[Finding]") -> str:
+def _as_text(findings: "list[Finding]") -> list[str]:
     lines = []
     for finding in findings:
         clock = f" ({finding.clock})" if finding.clock and finding.part != f"clock {finding.clock}" else ""
@@ -66,4 +64,4 @@ def _as_text(findings: "list[Finding]") -> str:
             lines.append(f"{'':<8} → {finding.to_do}")
     counts = [sum(finding.level == level for finding in findings) for level in ("problem", "warning")]
     lines.append("{} problem{}, {} warning{}".format(*(part for n in counts for part in (n, "" if n == 1 else "s"))))
-    return "\n".join(lines)
+    return lines

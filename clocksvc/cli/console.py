@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clocksvc.client.http import is_connection_refused, is_unauthenticated
 from clocksvc.clock.time_format import parse_duration
 from clocksvc.errors import InvalidValue
+from clocksvc.redaction import printable
 
 if TYPE_CHECKING:
     from clocksvc.settings import Settings
@@ -88,19 +89,32 @@ def error_text(error: BaseException) -> str:
     return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if is_unauthenticated(error) else str(error)
 
 
-def print_json(value: object) -> None:
-    """Print one JSON value on one line, and flush, so that the reader of a pipe receives it immediately."""
-    print(json.dumps(value, separators=(",", ":"), ensure_ascii=False), flush=True)
+def show(*lines: str) -> None:
+    """Print lines, and flush. All commands print with the functions of this module.
+
+    Names and reasons come from other programs and users. Characters in them that would control the terminal, or begin
+    another line, are printed as escapes.
+    """
+    print(*map(printable, lines), sep="\n", flush=True)
+
+
+def print_json(value: object, indent: int | None = None) -> None:
+    """Print one JSON value, on one line unless `indent` is set, and flush.
+
+    So the reader of a pipe receives it immediately.
+    """
+    separators = (",", ":") if indent is None else None
+    for line in json.dumps(value, separators=separators, indent=indent, ensure_ascii=False).split("\n"):
+        show("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line))
 
 
 def note(text: str) -> None:
-    """Print a line to stderr, so that it is not part of the output in a pipe."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line to stderr, so that it is not part of the output in a pipe. Escapes are as in `show`."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows as text with aligned columns. All rows must have the same number of cells."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines with aligned columns. All rows must have the same number of cells."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

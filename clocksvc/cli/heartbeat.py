@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from clocksvc.cli.console import add_config, add_json, load_settings, print_json
+from clocksvc.cli.console import add_config, add_json, load_settings, print_json, show
 from clocksvc.clock.tick import partition_to_wire
 from clocksvc.clock.time_format import to_rfc3339
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             store = bootstrap.open_store(settings, spec)
             rounds[spec.name] = heartbeats.beat(spec, store, topics, time, time.now_ms())
             if not args.json:
-                print(_as_text(spec.name, rounds[spec.name]))
+                show(*_as_text(spec.name, rounds[spec.name]))
     finally:
         topics.close()
     if args.json:
@@ -57,8 +57,8 @@ def _to_wire(clock: str, made: "HeartbeatRound") -> dict[str, Any]:
     }
 
 
-def _as_text(clock: str, made: "HeartbeatRound") -> str:
+def _as_text(clock: str, made: "HeartbeatRound") -> list[str]:
     lines = [f"{clock}: {len(made.delivered)} heartbeats delivered"]
     lines += [f"{clock}: topic {topic} failed: {why}" for topic, why in made.unread.items()]
     lines += [f"{clock}: {partition} failed: {why}" for partition, why in made.failed.items()]
-    return "\n".join(lines)
+    return lines

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json
+from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json, show
 from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.first_tick import FIELD as REQUEST_FIELD
 from clocksvc.clock.first_tick import check_first_tick
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"clock": spec.name, "last_tick": last, "next_tick": first})
     else:
-        print(f"{spec.name}: begins after {last}; the next tick is {first}")
+        show(f"{spec.name}: begins after {last}; the next tick is {first}")
     return 0
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Protocol, cast
 
-from clocksvc.cli.console import error_text
+from clocksvc.cli.console import error_text, note
 from clocksvc.errors import ClocksvcError
 
 OK, ERROR, USAGE, NOT_REACHED = 0, 1, 2, 3
@@ -122,7 +122,7 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 def _fail(name: str, message: str) -> int:
     prefix = f"clocksvc {name}" if name in COMMANDS else "clocksvc"
-    print(f"{prefix}: {' '.join(message.split())}", file=sys.stderr)
+    note(f"{prefix}: {' '.join(message.split())}")
     return ERROR
 
 

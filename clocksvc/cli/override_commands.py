@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clocksvc.cli.console import add_json, add_url, print_json, service_token
+from clocksvc.cli.console import add_json, add_url, print_json, service_token, show
 from clocksvc.client.http import ServiceClient, is_connection_refused
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire
 from clocksvc.clock.partition import Partition
@@ -73,9 +73,9 @@ class OverrideCommand:
         if args.json:
             print_json(answer)
             return 0
-        print(f"{args.clock}: {done}")
+        show(f"{args.clock}: {done}")
         for line in override_lines(args.clock, exclusions, pause):
-            print(line)
+            show(line)
         return 0
 
 

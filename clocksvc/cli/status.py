@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token
+from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token, show
 from clocksvc.cli.override_commands import override_lines
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason
@@ -38,13 +38,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(body)
         return 0
-    print(columns([_HEAD, *(_row(state) for state in states)]))
+    show(*columns([_HEAD, *(_row(state) for state in states)]))
     for state in states:
         shown_as_pause = state.hold is not None and state.hold.reason is Reason.PAUSED and state.pause is not None
         if state.hold is not None and not shown_as_pause:
-            print(hold_text(state))
+            show(hold_text(state))
         for line in override_lines(state.clock, state.exclusions, state.pause, state.last_tick):
-            print(line)
+            show(line)
     if args.clock is not None:
         (state,) = states
         _print_partitions("SLOWEST", state.slowest)
@@ -67,7 +67,7 @@ def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition
 
 def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
     if partitions:
-        print(f"\n{columns([(kind, 'TIME', 'BEHIND', 'REPORTED'), *map(_partition_row, partitions)])}")
+        show("", *columns([(kind, "TIME", "BEHIND", "REPORTED"), *map(_partition_row, partitions)]))
 
 
 def hold_text(state: PublicState) -> str:

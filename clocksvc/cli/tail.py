@@ -3,7 +3,7 @@
 import argparse
 import logging
 
-from clocksvc.cli.console import add_json, add_url, error_text, note, print_json, service_token
+from clocksvc.cli.console import add_json, add_url, error_text, note, print_json, service_token, show
 from clocksvc.client.ticks import ticks
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.tick import Tick
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 print_json(tick.to_wire())
             else:
-                print(_as_text(tick), flush=True)
+                show(_as_text(tick))
     except CursorTooOld as error:
         raise RequestRejected(_too_old(error)) from error
     finally:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token
+from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token, show
 from clocksvc.client.http import ServiceClient, ServiceResponse
 from clocksvc.client.wait import wait_for_boundary
 from clocksvc.clock.spec import check_clock_name
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer.body)
     elif reached:
-        print(f"{args.clock}: everything before {to_rfc3339(until_ms)} is processed (tick {answer.body['time']})")
+        show(f"{args.clock}: everything before {to_rfc3339(until_ms)} is processed (tick {answer.body['time']})")
     else:
         note(f"clocksvc wait: {answer.body['detail']}")
     return REACHED if reached else NOT_REACHED

@@ -1,7 +1,8 @@
 """The format of log lines: JSON for machines, or readable text for people at a terminal.
 
 Code that logs does not import this module. It uses `logging.getLogger("clocksvc.<part>")`, a short constant message,
-and details in `extra`. Secrets must not be logged. Passwords in URLs are masked here, in all texts.
+and details in `extra`. Secrets must not be logged. Those that are logged by mistake are masked here: passwords in URLs,
+and fields with a name such as `password`, at any depth.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import InvalidValue
-from clocksvc.redaction import without_password
+from clocksvc.redaction import masked_field, printable, without_password
 
 FORMATS = ("json", "text")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -80,8 +81,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         head = _head(record)
         extra = "".join(f" {name}={_text_value(value)}" for name, value in _extra(record).items())
-        line = f"{head['time']} {head['level']:<8} {head['logger']}: {_one_line(head['message'])}{extra}"
-        traceback = _traceback(self, record)
+        line = f"{head['time']} {head['level']:<8} {head['logger']}: {printable(head['message'])}{extra}"
+        traceback = "\n".join(map(printable, _traceback(self, record).split("\n")))
         return f"{line}\n{traceback}" if traceback else line
 
 
@@ -95,7 +96,7 @@ def _head(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {name: masked_field(name, value) for name, value in vars(record).items() if name not in _STANDARD}
 
 
 def _distinct_name(name: str) -> str:
@@ -132,10 +133,10 @@ def _json_value(value: Any) -> Any:
 def _text_value(value: Any) -> str:
     if isinstance(value, str):
         text = without_password(value)
-        return text if text and text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False)
+        return text if text and text.isprintable() and " " not in text else _printable_json(text)
     plain = _json_value(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return printable(plain) if isinstance(plain, str) else _printable_json(plain)
 
 
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _printable_json(value: Any) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))

@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,54 @@ def test_a_message_can_not_forge_a_line() -> None:
     setup_logging("text", stream=stream)
 
     assert "a\\nERROR b\\x1b[31m\n" in _line(stream, _record("a\nERROR b\x1b[31m"))
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_secrets_in_details_are_masked_at_any_depth(log_format: str) -> None:
+    """By the names of fields, and in URLs; other values remain."""
+    stream = io.StringIO()
+    setup_logging(log_format, stream=stream)
+    kafka = {"sasl.password": "hunter2", "sasl.username": "ann", "ssl.key.pem": "hunter2"}
+    details: dict[str, Any] = {
+        "settings": {"kafka": kafka, "urls": ["redis://u:hunter2@h", ("https://h?token=hunter2",)], "n": object()},
+        "headers": [{"Authorization": "Bearer hunter2"}],
+        "api_token": "hunter2",
+        "client_secret": ["hunter2"],
+        "tokens": 2,
+    }
+
+    line = _line(stream, _record("configured", **details))
+
+    assert "hunter2" not in line
+    for kept in ("ann", "redis://u:***@h", "sasl.username", "sasl.password"):
+        assert kept in line
+    assert '"tokens": 2' in line or "tokens=2" in line
+
+
+def test_nothing_in_a_line_controls_the_terminal() -> None:
+    """In the message, in details and in the traceback."""
+    stream = io.StringIO()
+    setup_logging("text", stream=stream)
+    evil = "\x1b[31m\x9b1A\u202e"
+
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        logging.getLogger("clocksvc.store").exception(evil, extra={"topic": evil, "more": [evil, {evil: 1}]})
+
+    text = stream.getvalue()
+    assert "Traceback" in text
+    assert all(char == "\n" or char.isprintable() for char in text)
+
+
+def test_a_detail_that_contains_itself_is_a_line() -> None:
+    """It does not stop the program."""
+    stream = io.StringIO()
+    setup_logging("json", stream=stream)
+    endless: dict[str, object] = {}
+    endless["self"] = endless
+
+    assert _line(stream, _record("odd", value=endless)).count("\n") == 1
 
 
 def test_warnings_and_levels() -> None:
