@@ -52,6 +52,7 @@ class HeartbeatApp(Celery):  # type: ignore[misc]  # Celery has no type annotati
     without."""
 
     log_cls = f"{__name__}:ServiceLogging"
+    amqp_cls = "clocksvc.celery.broken_messages:GuardedAMQP"
 
     def Worker(self, **options: Any) -> Any:  # Celery's name
         """The class behind `celery worker`."""
@@ -94,7 +95,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "result_expires": None,
         "enable_utc": True,
         "timezone": "UTC",
-        "worker_consumer": "clocksvc.celery.worker:ReconnectSafeConsumer",
+        "worker_consumer": "clocksvc.celery.worker:SafeConsumer",
         "worker_concurrency": CONCURRENCY,
         "worker_prefetch_multiplier": 1,
         # The app has its own exchanges, so that a user's workers on the same broker do not receive its control messages

@@ -9,6 +9,8 @@ import click
 from celery import Celery, bootsteps
 from celery.worker.consumer import Consumer
 
+from clocksvc.celery.broken_messages import BROKEN, log_dropped
+
 logger = logging.getLogger("clocksvc.celery")
 
 OPTION = "--health-check-file-path"
@@ -55,12 +57,26 @@ class TouchHealthFile(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery 
             consumer.timer.call_repeatedly(TOUCH_INTERVAL_S, file.touch)
 
 
-class ReconnectSafeConsumer(Consumer):  # type: ignore[misc]  # Celery has no type annotations
-    """A consumer that does not restore or acknowledge messages of a lost connection.
+class SafeConsumer(Consumer):  # type: ignore[misc]  # Celery has no type annotations
+    """A consumer that survives lost connections and messages that Celery can't read.
 
-    kombu 5.7 fails with an AttributeError if it tries to do so, which ends the worker. The broker itself redelivers the
-    messages. A repeated round of heartbeats is harmless.
+    It does not restore or acknowledge messages of a lost connection. kombu 5.7 fails with an AttributeError if it tries
+    to do so, which ends the worker. The broker itself redelivers the messages. A repeated round of heartbeats is
+    harmless.
     """
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by Celery. Returns the function that receives messages."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def receive(message: Any) -> None:
+            try:
+                handle(message)
+            except BROKEN as error:
+                log_dropped(str((message.delivery_info or {}).get("routing_key")), message.headers, error)
+                message.reject_log_error(logger, self.connection_errors)
+
+        return receive
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Called by Celery when the connection is lost, before Celery reconnects."""
