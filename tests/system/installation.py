@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx2
 import yaml
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,10 +34,11 @@ def wall_ms() -> int:
 def create_topic(
     bootstrap: str, name: str, partitions: int, timestamp_type: str = "LogAppendTime", replication: int = 1
 ) -> None:
-    """Create a topic and wait for it."""
+    """Create a topic and wait until a broker describes it: it can be later than the controller's answer."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     topic = NewTopic(name, partitions, replication, config={"message.timestamp.type": timestamp_type})
     admin.create_topics([topic])[name].result(30)
+    eventually(lambda: admin.describe_topics(TopicCollection([name]))[name].result(30), within=30, what=f"topic {name}")
 
 
 class Installation:

@@ -1,6 +1,8 @@
 """`celery -A clocksvc beat` sends one task of each tick to the task platform, and one to Celery."""
 
+import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import msgpack
 import pytest
@@ -8,14 +10,17 @@ from confluent_kafka import Consumer, TopicPartition
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.beat.beat_installation import MINUTE_MS, WITHIN_S, BeatInstallation, parse_ms
+from tests.system.beat.beat_installation import CLOCK, MINUTE_MS, WITHIN_S, BeatInstallation, parse_ms
 from tests.system.beat.run import BEGIN
 from tests.system.installation import create_topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-TASKS = [{"task": "platform.errors", "name": "ingest.errors.close"}, {"task": "shop.billing", "name": "billing.tick"}]
+TASKS: list[dict[str, Any]] = [
+    {"task": "platform.errors", "name": "ingest.errors.close", "max_attempts": 2, "arguments": {"region": "eu"}},
+    {"task": "shop.billing", "name": "billing.tick"},
+]
 
 
 class Pool:
@@ -85,15 +90,23 @@ def test_each_tick_becomes_an_activation(beats: BeatInstallation, bootstrap: str
     for one, tick in zip(received, ticks, strict=True):
         arguments = msgpack.unpackb(one.parameters_bytes)
         (given,) = arguments.pop("args")
-        assert arguments == {"kwargs": {}}
+        assert arguments == {"kwargs": {"region": "eu"}}
         assert given == {name: tick.wire[name] for name in given}
         assert given["time"] == one.headers["clocksvc-tick"]
     assert [parse_ms(one.headers["clocksvc-due"]) for one in received] == [
         begun_ms + minute * MINUTE_MS for minute in range(1, 8)
     ]
-    assert len({one.id for one in received}) == len(ticks) == 7
+    assert len(ticks) == 7
+    assert [one.id for one in received] == [_id(beats, tick.at_ms) for tick in ticks]
+    assert {one.retry_state.max_attempts for one in received} == {2}
     assert {(one.application, one.namespace, one.taskname, one.expires) for one in received} == {
         ("shop", "ingest.errors", "platform.errors", 3600)
     }
     beats.wait_for_task("shop.billing", beats.at_ms)
     assert {one.due_ms for one in beats.received()} == {tick.at_ms for tick in ticks}
+
+
+def _id(beats: BeatInstallation, due_ms: int) -> str:
+    """The documented parts of an id: installation, clock, dispatcher, namespace, task and due time."""
+    name = f"{beats.installation.prefix}/{CLOCK}/clocksvc/ingest.errors:platform.errors/{due_ms}"
+    return uuid.uuid5(uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11"), name).hex

@@ -64,6 +64,8 @@ def test_it_says_what_the_values_say(rendered: Rendered) -> None:
     billing = settings.clocks["billing"]
     assert (billing.interval, billing.heartbeat, billing.topics) == (3_600_000, None, ("orders", "payments"))
     assert billing.tasks[0].max_age == "1h"
+    assert (billing.tasks[0].max_attempts, billing.tasks[0].arguments) == (3, {"region": "eu", "depths": [1, 2]})
+    assert (billing.tasks[0].expires, billing.tasks[1].at_most_once) == (600_000, True)
     assert settings.route_overrides == {"ingest.errors": "slow"}
     assert settings.taskbroker.replicas == {"tasks": 3}
 

@@ -162,7 +162,21 @@ CLUSTERED: Values = {
                 "group": "billing",
                 "interval": "1h",
                 "heartbeat": None,
-                "tasks": [{"task": "shop.close", "name": "ingest.close", "catch_up": "last", "max_age": "1h"}],
+                "tasks": [
+                    {
+                        "task": "shop.close",
+                        "name": "ingest.close",
+                        "catch_up": "last",
+                        "max_age": "1h",
+                        "arguments": {"region": "eu", "depths": [1, 2]},
+                        "application": "billing",
+                        "max_attempts": 3,
+                        "on_exhaustion": "dead_letter",
+                        "processing_deadline": "5m",
+                        "expires": 600,
+                    },
+                    {"task": "send", "name": "ingest.send", "at_most_once": True},
+                ],
             }
         },
         "namespaces": {"ingest": {"topic": "tasks"}},
