@@ -225,7 +225,8 @@ class Ticks(BaseModel):
     ticks: list[TickResponse]
     next: Time | None = Field(
         description="The value of `after` for the next request. It is the time of the last tick in this list. If the "
-        "list is empty, it is the `after` of this request, or null."
+        "list is empty, it is the `after` of this request. Without `after`, it is the time that `clocksvc init` set, or "
+        "null."
     )
 
 

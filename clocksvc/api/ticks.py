@@ -52,8 +52,12 @@ async def list_ticks(
     if timeout_s > 0 and clock.closing.is_set():
         raise Problem(problems.SHUTTING_DOWN)
     found = await _wait_for_ticks(clock, cursor_ms, limit, 0.0 if is_head(request) else timeout_s)
-    last_ms = found[-1].at_ms if found else cursor_ms
-    following = "null" if last_ms is None else f'"{to_rfc3339(last_ms)}"'
+    if found:
+        next_ms: int | None = found[-1].at_ms
+    else:
+        # After an init, the first tick follows this time, so a client that continues here misses no tick.
+        next_ms = clock.feed.beginning_ms if cursor_ms is None else cursor_ms
+    following = "null" if next_ms is None else f'"{to_rfc3339(next_ms)}"'
     listed = ",".join(clock.as_json(tick) for tick in found)
     return Response(f'{{"ticks":[{listed}],"next":{following}}}', media_type="application/json")
 

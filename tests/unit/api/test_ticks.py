@@ -95,6 +95,21 @@ def test_next_is_the_cursor_where_nothing_follows(clock_fixture: ClockFixture, c
     assert client.get(URL, params={"after": ELEVEN}).json() == {"ticks": [], "next": "2026-11-22T11:00:00Z"}
 
 
+def test_next_before_the_first_tick_is_the_beginning_that_init_set(client_of: ClientOf) -> None:
+    """A client that continues there gets the first tick, also if many ticks follow before its next request."""
+    clock_fixture = ClockFixture(led=False)
+    clock_fixture.lead((ELEVEN - 60) * 1000)
+    clock_fixture.read()
+    client = client_of(clock_fixture)
+    first = client.get(URL).json()
+    clock_fixture.publish(*ticks(3, previous_s=ELEVEN - 60))
+    clock_fixture.read()
+    following = client.get(URL, params={"after": first["next"], "limit": 1}).json()
+
+    assert first == {"ticks": [], "next": "2026-11-22T10:59:00Z"}
+    assert seconds(following) == [ELEVEN]
+
+
 def test_a_cursor_too_old_is_refused_with_the_oldest_kept(client_of: ClientOf) -> None:
     """410 rather than a page with a gap; the oldest kept tick's `previous` is a valid cursor."""
     clock_fixture = ClockFixture(keep=2)
