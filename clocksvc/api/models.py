@@ -128,6 +128,7 @@ class PartitionCountsResponse(BaseModel):
     known: int | None
     unknown: int | None
     excluded: int | None
+    rejected: int | None = Field(description="How many partitions had a rejected report as their newest report.")
 
 
 class Heartbeats(BaseModel):
@@ -225,8 +226,8 @@ class Ticks(BaseModel):
     ticks: list[TickResponse]
     next: Time | None = Field(
         description="The value of `after` for the next request. It is the time of the last tick in this list. If the "
-        "list is empty, it is the `after` of this request. Without `after`, it is the time that `clocksvc init` set, or "
-        "null."
+        "list is empty, it is the `after` of this request. Without `after`, it is the time that `clocksvc init` set, "
+        "or null."
     )
 
 

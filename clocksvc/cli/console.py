@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -96,6 +98,17 @@ def show(*lines: str) -> None:
     another line, are printed as escapes.
     """
     print(*map(printable, lines), sep="\n", flush=True)
+
+
+def show_wrapped(*lines: str) -> None:
+    """As `show`. In a terminal, long lines are wrapped between words: names and commands stay in one piece."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in map(printable, lines):
+        indent = line[: len(line) - len(line.lstrip())]
+        folded = textwrap.wrap(
+            line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        show(*(folded if width and folded else [line]))
 
 
 def print_json(value: object, indent: int | None = None) -> None:

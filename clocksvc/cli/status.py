@@ -1,26 +1,33 @@
 """`clocksvc status`: asks a service for the state of its clocks, and prints it."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token, show
+from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token, show, show_wrapped
 from clocksvc.cli.override_commands import override_lines
+from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import describe_duration, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
+from clocksvc.interfaces.hold_history import HoldHistory, PastHold
+from clocksvc.service.hold_history import hold_history_from_wire
 from clocksvc.service.public_state import PublicPartition, PublicState, public_partition_from_wire, state_from_wire
 
-_HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER")
+_HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "REJECTED", "LEADER")
+_RECENT_HOLDS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: service, clock and output format."""
     add_url(parser)
     parser.add_argument(
-        "clock", nargs="?", metavar="CLOCK", help="show one clock, with its slowest and its excluded partitions"
+        "clock",
+        nargs="?",
+        metavar="CLOCK",
+        help="show one clock, with its slowest and its excluded partitions, and its holds of the last 7 days",
     )
     add_json(parser, "the answer of the service")
 
@@ -40,16 +47,62 @@ def run(args: argparse.Namespace) -> int:
         return 0
     show(*columns([_HEAD, *(_row(state) for state in states)]))
     for state in states:
-        shown_as_pause = state.hold is not None and state.hold.reason is Reason.PAUSED and state.pause is not None
-        if state.hold is not None and not shown_as_pause:
-            show(hold_text(state))
-        for line in override_lines(state.clock, state.exclusions, state.pause, state.last_tick):
-            show(line)
-    if args.clock is not None:
-        (state,) = states
-        _print_partitions("SLOWEST", state.slowest)
-        _print_partitions("EXCLUDED", _excluded(client, state))
+        show_wrapped(*_notes(state))
+    if args.clock is None:
+        normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
+        show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
+    else:
+        _print_details(client, states[0])
     return 0
+
+
+def hold_lines(state: PublicState) -> list[str]:
+    """Return the reason of a clock's hold, its detail and its partitions. The state must have a hold."""
+    assert state.hold is not None
+    since = "" if state.hold_since_ms is None else f" No tick since {to_rfc3339(state.hold_since_ms)}."
+    lines = [f"{state.clock}: {reason_text(state.hold.reason)}.{since}"]
+    if state.hold.detail:
+        lines.append(f"  {_sentence(state.hold.detail, state.topics)}")
+    named = unnamed_partitions(state.hold)
+    return [*lines, f"  Partitions: {named}."] if named else lines
+
+
+def unnamed_partitions(hold: Hold) -> str:
+    """Return the first partitions of a hold; "" if there are none, or if the detail already names all of them."""
+    if all(str(partition) in hold.detail for partition in hold.partitions):
+        return ""
+    return name_first(hold.partitions)
+
+
+def _notes(state: PublicState) -> Iterator[str]:
+    """Yield what the table does not say about a clock: its hold, its catch-up, rejected reports and overrides."""
+    shown_as_pause = state.hold is not None and state.hold.reason is Reason.PAUSED and state.pause is not None
+    if state.hold is not None and not shown_as_pause:
+        yield from hold_lines(state)
+    elif state.partitions is not None and state.partitions.rejected:
+        yield (
+            f"{state.clock}: the newest reports of {state.partitions.rejected} partitions were rejected. The logs of "
+            "the consumers name the cause."
+        )
+    if state.status is Status.CATCHING_UP and state.due_ticks:
+        yield f"{state.clock}: catches up, {state.due_ticks:,} ticks are due."
+    yield from override_lines(state.clock, state.exclusions, state.pause, state.last_tick)
+
+
+def _print_details(client: ServiceClient, state: PublicState) -> None:
+    """Print the normal delay, the slowest and the excluded partitions, and the recent holds of one clock."""
+    if state.max_out_of_orderness_ms is not None:
+        normal_ms = 2 * state.interval_ms + state.max_out_of_orderness_ms
+        show_wrapped(
+            "",
+            f"BEHIND is the age of the last tick. Up to {describe_duration(normal_ms)} is normal for this clock: two "
+            "intervals plus max_out_of_orderness.",
+        )
+    _print_partitions("SLOWEST", state.slowest)
+    _print_partitions("EXCLUDED", _excluded(client, state))
+    history = _recent_holds(client, state.clock)
+    if history is not None:
+        show("", *_history_lines(history))
 
 
 def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition]:
@@ -65,18 +118,33 @@ def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition
     return found
 
 
+def _recent_holds(client: ServiceClient, clock: str) -> HoldHistory | None:
+    """Return the newest holds of a clock; None if the store does not answer."""
+    try:
+        return hold_history_from_wire(client.get(f"/v1/clocks/{clock}/holds", {"limit": _RECENT_HOLDS}).body)
+    except ServiceUnavailable:
+        return None
+
+
+def _history_lines(history: HoldHistory) -> list[str]:
+    since = "" if history.kept_since_ms is None else f" since {_seconds_of(history.kept_since_ms)}"
+    if not history.holds:
+        return [f"No holds{since}."]
+    older = "" if history.next_before_ms is None else f", the newest {len(history.holds)}"
+    rows = [_hold_row(past) for past in history.holds]
+    return [f"Holds{since}{older}:", *columns([("BEGAN", "LASTED", "REASON"), *rows])]
+
+
+def _hold_row(past: PastHold) -> tuple[str, ...]:
+    lasted = "until now" if past.ended_ms is None else describe_duration(past.ended_ms - past.began_ms)
+    named = name_first(past.hold.partitions)
+    return _seconds_of(past.began_ms), lasted, reason_text(past.hold.reason) + (f": {named}" if named else "")
+
+
 def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
     if partitions:
-        show("", *columns([(kind, "TIME", "BEHIND", "REPORTED"), *map(_partition_row, partitions)]))
-
-
-def hold_text(state: PublicState) -> str:
-    """Return the reason and begin of a clock's hold, and its partitions, as text. The state must have a hold."""
-    assert state.hold is not None
-    since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
-    detail = f": {state.hold.detail}" if state.hold.detail else ""
-    named = name_first(state.hold.partitions)
-    return f"{state.clock}: {state.hold.reason}{since}{detail}" + (f" ({named})" if named else "")
+        head = (kind, "TIME", "BEHIND", "LAST REPORT", "REJECTED")
+        show("", *columns([head, *map(_partition_row, partitions)]))
 
 
 def _row(state: PublicState) -> tuple[str, ...]:
@@ -86,10 +154,11 @@ def _row(state: PublicState) -> tuple[str, ...]:
         partitions += f" ({counts.excluded} excluded)"
     return (
         state.clock,
-        "-" if state.last_tick is None else to_rfc3339(state.last_tick.at_ms),
+        "no tick yet" if state.last_tick is None else to_rfc3339(state.last_tick.at_ms),
         str(state.status),
-        _seconds(state.behind_ms),
+        _duration(state.behind_ms),
         partitions,
+        "-" if counts is None else str(counts.rejected),
         state.leader or "-",
     )
 
@@ -97,11 +166,23 @@ def _row(state: PublicState) -> tuple[str, ...]:
 def _partition_row(partition: PublicPartition) -> tuple[str, ...]:
     return (
         str(partition.partition),
-        "unknown" if partition.clock_ms is None else to_rfc3339(partition.clock_ms),
-        _seconds(partition.behind_ms),
-        "never" if partition.reported_at_ms is None else to_rfc3339(partition.reported_at_ms),
+        "no report yet" if partition.clock_ms is None else _seconds_of(partition.clock_ms),
+        _duration(partition.behind_ms),
+        "-" if partition.reported_at_ms is None else _seconds_of(partition.reported_at_ms),
+        "-" if partition.rejected is None else outcome_text(partition.rejected),
     )
 
 
-def _seconds(duration_ms: int | None) -> str:
-    return "-" if duration_ms is None else f"{duration_ms / 1000:.1f} s"
+def _duration(duration_ms: int | None) -> str:
+    return "-" if duration_ms is None else describe_duration(duration_ms)
+
+
+def _seconds_of(at_ms: int) -> str:
+    return to_rfc3339(at_ms // 1000 * 1000)
+
+
+def _sentence(detail: str, topics: Sequence[str]) -> str:
+    """Return a detail as a sentence. A topic's name at its beginning is not changed."""
+    named = any(detail.startswith(topic) for topic in topics)
+    begin = detail[:1] if named else detail[:1].upper()
+    return begin + detail[1:] + ("" if detail.endswith((".", "!", "?", ":")) else ".")

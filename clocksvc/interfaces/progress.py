@@ -127,6 +127,7 @@ class Snapshot:
         started_ms: when the first leader started; None if unknown.
         last_tick_ms: the last tick in the stream; None if the stream is empty.
         known, unknown, excluded: numbers of partitions.
+        rejected: the number of partitions whose newest report was rejected.
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
         exclusions, pause: the operator overrides, as the leader wrote them with the roster.
         leader_lacks_clock: True if the leader has announced its clocks, and this clock is not one of them.
@@ -141,6 +142,7 @@ class Snapshot:
     known: int
     unknown: int
     excluded: int
+    rejected: int
     slowest: tuple[PartitionClock, ...]
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None

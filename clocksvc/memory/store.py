@@ -233,6 +233,7 @@ class MemoryStore:
                 known=len(required) - unknown,
                 unknown=unknown,
                 excluded=len(clock.excluded),
+                rejected=len(clock.rejected),
                 slowest=tuple(clock.clock_of(partition) for partition, _ in required[:_SLOWEST]),
                 exclusions=clock.exclusions,
                 pause=clock.pause,

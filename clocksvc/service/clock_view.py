@@ -117,7 +117,7 @@ class ClockView:
             hold_since_ms=since_ms,
             partitions=None
             if snapshot is None
-            else PartitionCounts(snapshot.known, snapshot.unknown, snapshot.excluded),
+            else PartitionCounts(snapshot.known, snapshot.unknown, snapshot.excluded, snapshot.rejected),
             exclusions=() if snapshot is None else snapshot.exclusions,
             pause=None if snapshot is None else snapshot.pause,
             slowest=() if snapshot is None else tuple(self._partition(clock, now_ms) for clock in snapshot.slowest),

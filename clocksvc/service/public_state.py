@@ -42,11 +42,12 @@ class PublicPartition:
 
 @dataclass(frozen=True, slots=True)
 class PartitionCounts:
-    """The numbers of known, unknown and excluded partitions of a clock."""
+    """The numbers of a clock's partitions. `rejected` are those whose newest report was rejected."""
 
     known: int
     unknown: int
     excluded: int
+    rejected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
             "known": None if partitions is None else partitions.known,
             "unknown": None if partitions is None else partitions.unknown,
             "excluded": None if partitions is None else partitions.excluded,
+            "rejected": None if partitions is None else partitions.rejected,
         },
         **overrides_to_wire(state.exclusions, state.pause),
         "slowest": [public_partition_to_wire(partition) for partition in state.slowest],
@@ -154,7 +156,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
         hold_since_ms=None if hold is None else _from_time("since", hold["since"]),
         partitions=None
         if counts["known"] is None
-        else PartitionCounts(counts["known"], counts["unknown"], counts["excluded"]),
+        else PartitionCounts(counts["known"], counts["unknown"], counts["excluded"], counts["rejected"]),
         exclusions=exclusions,
         pause=pause,
         slowest=tuple(public_partition_from_wire(partition) for partition in wire["slowest"]),

@@ -9,7 +9,7 @@
 -- KEYS[8] status (string)     the leader's status, JSON
 -- KEYS[9] replicas (hash)     replica to '<expires ms> <JSON with digests by clock>'
 -- ARGV[1] the number of slowest partitions, [2] the clock's name
--- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, parameters, slowest,
+-- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, rejected, parameters, slowest,
 -- operator overrides, 1 if the leader has announced other clocks only}, with '' for missing values.
 -- parameters: {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, or {}.
 -- slowest: see partition_lines.lua.
@@ -30,6 +30,7 @@ return {
   redis.call('ZCARD', KEYS[2]),
   redis.call('ZCOUNT', KEYS[2], '-inf', '-inf'),
   redis.call('ZCARD', KEYS[3]),
+  redis.call('HLEN', KEYS[5]),
   state[1] and {state[1], state[2], state[3], state[4], state[5]} or {},
   lines_with_scores(slowest, KEYS[4], KEYS[5]),
   state[7] or '',

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from clocksvc.clock.holds import Reason
+from clocksvc.clock.holds import Reason, Status
 from tests.system.docs.blocks import blocks, text_of
 
 pytestmark = pytest.mark.core
@@ -17,6 +17,13 @@ def test_every_reason_of_a_hold_is_explained() -> None:
     named = [name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"\w+", cell)]
 
     assert sorted(named) == sorted(reason.value for reason in Reason)
+
+
+def test_every_status_is_explained_once() -> None:
+    """In the table of the concepts."""
+    section = text_of("docs/concepts.md").partition("### The status of a clock")[2].partition("\n### ")[0]
+
+    assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == [status.value for status in Status]
 
 
 def test_sizes_are_what_the_formulas_say() -> None:

@@ -107,7 +107,7 @@ def test_a_new_partition_holds_the_clock_until_its_first_report(clocks: Clocks) 
 
         last_s = held["timestamp_seconds"]
         assert held["hold"]["partitions"] == named(clock, 2)
-        assert held["partitions"] == {"known": 2, "unknown": 1, "excluded": 0}
+        assert held["partitions"] == {"known": 2, "unknown": 1, "excluded": 0, "rejected": 0}
         assert held["slowest"][0] | {"partition": 2, "time": None, "reported_at": None} == held["slowest"][0]
         assert service.metric("clocksvc_holding", clock=clock.name, reason="partition_unreported") == 1
         assert service.metric("clocksvc_partitions", clock=clock.name, state="unknown") == 1
@@ -270,4 +270,4 @@ def test_a_consumer_may_report_by_http(clocks: Clocks) -> None:
         assert wrong_with(ticks, [by_redis, by_http], 2) == []
         alone = [tick for tick in ticks if early_ticks([tick], by_redis.notes, 2, 0)]
         assert len(alone) >= 3, "none of these ticks needed the consumer that reports by HTTP"
-        assert state["partitions"] == {"known": 2, "unknown": 0, "excluded": 0}
+        assert state["partitions"] == {"known": 2, "unknown": 0, "excluded": 0, "rejected": 0}

@@ -161,4 +161,4 @@ def test_quiet_partitions_do_not_hold_it(evidence: dict[str, Evidence], clock: s
 
     assert spoke.isdisjoint(quiet)
     assert seen.behind_seconds <= BEHIND_S[clock]
-    assert seen.state["partitions"] == {"known": PARTITIONS[clock], "unknown": 0, "excluded": 0}
+    assert seen.state["partitions"] == {"known": PARTITIONS[clock], "unknown": 0, "excluded": 0, "rejected": 0}

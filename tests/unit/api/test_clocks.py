@@ -31,7 +31,7 @@ def test_the_state_of_a_running_clock_to_the_letter(clock_fixture: ClockFixture,
         "due_ticks": None,
         "status": "running",
         "hold": None,
-        "partitions": {"known": 2, "unknown": 0, "excluded": 0},
+        "partitions": {"known": 2, "unknown": 0, "excluded": 0, "rejected": 0},
         "exclusions": [],
         "pause": None,
         "slowest": [
@@ -85,7 +85,7 @@ def test_a_clock_before_its_first_tick(clock_fixture: ClockFixture, client: Test
     state = client.get("/v1/clocks/checkins").json()
 
     assert [state[name] for name in ("time", "timestamp_seconds", "behind_seconds", "last_tick")] == [None] * 4
-    assert state["partitions"] == {"known": 1, "unknown": 1, "excluded": 0}
+    assert state["partitions"] == {"known": 1, "unknown": 1, "excluded": 0, "rejected": 0}
     assert state["slowest"][0]["partition"] == 1
     assert state["slowest"][0]["time"] is None
     assert state["slowest"][0]["reported_timestamp_ms"] is None
@@ -110,7 +110,7 @@ def test_a_store_out_of_reach_is_a_hold_and_takes_nothing_back(clock_fixture: Cl
     assert state["time"] == "2026-11-22T11:59:00Z"
     assert state["status"] == "holding"
     assert (state["hold"]["reason"], state["hold"]["since"]) == ("store_unavailable", "2026-11-22T11:59:02Z")
-    assert state["partitions"] == {"known": None, "unknown": None, "excluded": None}
+    assert state["partitions"] == dict.fromkeys(("known", "unknown", "excluded", "rejected"))
     assert (state["slowest"], state["leader"]) == ([], None)
 
 

@@ -50,7 +50,7 @@ def test_exclude_and_include(clock_fixture: ClockFixture, client: TestClient) ->
     assert answer.json() == {"clock": "checkins", "exclusions": [EXCLUDED], "pause": None}
     state = client.get(ONE).json()
     assert (state["exclusions"], state["pause"]) == ([EXCLUDED], None)
-    assert state["partitions"] == {"known": 0, "unknown": 1, "excluded": 1}
+    assert state["partitions"] == {"known": 0, "unknown": 1, "excluded": 1, "rejected": 0}
     again = ask(client, "POST", "exclusions", DEAD | {"reason": "another"})
     assert again.json() == answer.json()
 

@@ -44,7 +44,7 @@ def test_exclude_and_include(clock_fixture: ClockFixture, capsys: Captured) -> N
     clock_fixture.report(NOON, NOON - 60)
     assert main(["status", "checkins"]) == 0
     rows = capsys.readouterr().out.partition("\nEXCLUDED ")[2].splitlines()
-    assert [row.split()[:3] for row in rows[1:]] == [[DEAD, "2026-11-22T11:58:58Z", "63.0"]]
+    assert [row.split()[:4] for row in rows[1:2]] == [[DEAD, "2026-11-22T11:58:58Z", "63", "s"]]
 
     assert main(["include", "checkins", DEAD, *WHY]) == 0
     assert capsys.readouterr().out == f"checkins: ticks wait for {DEAD}\n"

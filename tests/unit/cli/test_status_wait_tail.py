@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.main import main
+from clocksvc.cli.words import OUTCOMES, REASONS
 from clocksvc.clock.holds import Hold, Reason
-from clocksvc.clock.partition import Partition
+from clocksvc.clock.partition import REJECTIONS, Partition
 from tests.http_stub import HttpStub, Reply
 from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
 from tests.unit.api.running_service import RunningService, serving
@@ -26,9 +28,9 @@ def test_status_of_all_clocks(served: RunningService, capsys: pytest.CaptureFixt
     assert main(["status"]) == 0
 
     head, line, *_ = capsys.readouterr().out.splitlines()
-    assert head.split() == ["CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "LEADER"]
+    assert head.split() == ["CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "REJECTED", "LEADER"]
     assert line.split()[:3] == ["checkins", "2026-11-22T11:02:00Z", "catching_up"]
-    assert line.split()[-2:] == ["2/2", "host-1:4711"]
+    assert line.split()[-3:] == ["2/2", "0", "host-1:4711"]
     assert head.index("STATUS") == line.index("catching_up")
 
 
@@ -45,9 +47,10 @@ def test_status_names_the_hold_and_the_slowest(
     assert main(["status", "checkins"]) == 0
 
     shown = capsys.readouterr().out
-    assert "checkins: partition_behind since 2026-11-22T11:02:02Z: the slowest partition" in shown
-    assert f"({TOPIC}:0, {TOPIC}:1, {TOPIC}:2, {TOPIC}:3, {TOPIC}:4 and 2 more)" in shown
-    slowest = [line.split()[0] for line in shown[shown.index("SLOWEST") :].splitlines()[1:]]
+    assert "checkins: Partitions are behind (partition_behind). No tick since 2026-11-22T11:02:02Z.\n" in shown
+    assert "\n  The slowest partition has not reached the next boundary.\n" in shown
+    assert f"\n  Partitions: {TOPIC}:0, {TOPIC}:1, {TOPIC}:2, {TOPIC}:3, {TOPIC}:4 and 2 more.\n" in shown
+    slowest = [line.split()[0] for line in shown[shown.index("SLOWEST") :].splitlines()[1:3]]
     assert slowest == [f"{TOPIC}:1", f"{TOPIC}:0"]
 
 
@@ -56,7 +59,94 @@ def test_status_where_nothing_is_known_yet(capsys: pytest.CaptureFixture[str]) -
     with serving(ClockFixture(led=False)) as served:
         assert main(["status", "--url", served.url, "checkins"]) == 0
 
-    assert capsys.readouterr().out.splitlines()[1].split() == ["checkins", "-", "starting", "-", "0/0", "-"]
+    line = capsys.readouterr().out.splitlines()[1]
+    assert re.split(" {2,}", line) == ["checkins", "no tick yet", "starting", "-", "0/0", "0", "-"]
+
+
+def test_status_explains_the_delay_of_a_healthy_clock(
+    served: RunningService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In general for all clocks, and with the number for one."""
+    assert main(["status"]) == 0
+    assert "BEHIND is the age of the last tick. On a healthy clock" in capsys.readouterr().out
+    assert main(["status", "checkins"]) == 0
+    assert "BEHIND is the age of the last tick. Up to 2 min is normal for this clock: two intervals plus" in (
+        capsys.readouterr().out
+    )
+
+
+def test_status_does_not_name_a_partition_twice(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The detail has it already."""
+    named = Partition(TOPIC, 0)
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND, (named,), f"not reported for more than 30 s: {named}"))
+    clock_fixture.time.advance(1)
+    assert main(["status"]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.count(str(named)) == 1
+    assert f"\n  Not reported for more than 30 s: {named}.\n" in shown
+
+
+def test_status_shows_rejected_reports(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their number in the table, a note if the clock does not hold, and the outcome of each partition."""
+    clock_fixture.report(NOON, NOON + 7_200)
+    clock_fixture.time.advance(1)
+    assert main(["status", "checkins"]) == 0
+
+    shown = capsys.readouterr().out
+    head, line, *_ = shown.splitlines()
+    assert line[head.index("REJECTED")] == "1"
+    assert "checkins: the newest reports of 1 partitions were rejected." in shown
+    assert "timestamp too far ahead (too_far_ahead)" in shown
+
+
+def test_status_of_one_clock_shows_its_holds(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest one first, each with its beginning, its duration, its reason in words and its partitions."""
+    assert main(["status", "checkins"]) == 0
+    assert "No holds." in capsys.readouterr().out
+
+    clock_fixture.time.set(NOON)
+    clock_fixture.publish_hold(None)
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 1),), "behind"))
+    clock_fixture.time.advance(200)
+    clock_fixture.publish_hold(Hold(Reason.PAUSED, detail="paused by ann: a migration"))
+    assert main(["status", "checkins"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "\nHolds since 2026-11-22T12:00:00Z:\n" in shown
+    lines = [re.split(" {2,}", line) for line in shown[shown.index("Holds since") :].splitlines()[1:]]
+    assert lines == [
+        ["BEGAN", "LASTED", "REASON"],
+        ["2026-11-22T12:03:20Z", "until now", "An operator paused the clock (paused)"],
+        ["2026-11-22T12:00:00Z", "3 min", f"Partitions are behind (partition_behind): {TOPIC}:1"],
+    ]
+
+
+def test_a_topic_can_not_write_to_the_terminal(
+    served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters are escaped."""
+    clock_fixture.publish_hold(Hold(Reason.TOPIC_MISSING, detail="Kafka does not list \x1b[2J\x1b]0;owned\x07"))
+    clock_fixture.time.advance(1)
+    assert main(["status", "checkins"]) == 0
+
+    assert "Kafka does not list \\x1b[2J\\x1b]0;owned\\x07." in capsys.readouterr().out
+
+
+def test_the_command_line_and_the_page_have_the_same_words() -> None:
+    """For every reason and every outcome of a rejected report."""
+    script = Path("clocksvc/api/status/words.js").read_text(encoding="utf-8")
+    for name, words in (("REASONS", REASONS), ("OUTCOMES", OUTCOMES)):
+        block = script[script.index(f"const {name}") :].partition("};")[0]
+        assert dict(re.findall(r'(\w+): "([^"]+)",', block)) == {str(code): text for code, text in words.items()}
+    assert set(REASONS) == set(Reason)
+    assert set(OUTCOMES) == REJECTIONS
 
 
 def test_status_as_json(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def state(**changes: Any) -> PublicState:
         "last_tick": tick(35),
         "behind_ms": 6_200,
         "status": Status.RUNNING,
-        "partitions": PartitionCounts(known=4, unknown=0, excluded=0),
+        "partitions": PartitionCounts(known=4, unknown=0, excluded=0, rejected=0),
         "leader": "host:7",
         "slowest": (
             partition(3, NOON_MS + 36_000),

@@ -54,7 +54,7 @@ def drive_everything() -> Metrics:
         max_out_of_orderness_ms=10_000,
         due_ticks=3,
         hold=Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)),
-        partitions=PartitionCounts(known=1, unknown=1, excluded=1),
+        partitions=PartitionCounts(known=1, unknown=1, excluded=1, rejected=0),
     )
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)

@@ -56,7 +56,7 @@ def test_wide_topics_can_go_without_a_series_for_each_partition() -> None:
     write_roster(view.store, 100)
     report(view.store, *range(99))
     view.change(hold=held(Reason.PARTITION_UNREPORTED, 99))
-    view.change(partitions=PartitionCounts(known=99, unknown=1, excluded=0))
+    view.change(partitions=PartitionCounts(known=99, unknown=1, excluded=0, rejected=0))
 
     everything, without = (scrape(watching(view, per_partition=yes)) for yes in (True, False))
 

@@ -38,7 +38,7 @@ def holding_state() -> PublicState:
         status=Status.HOLDING,
         hold=Hold(Reason.PARTITION_BEHIND, (Partition("events", 0),), "the slowest partition is behind"),
         hold_since_ms=NOON_MS + 2_000,
-        partitions=PartitionCounts(known=1, unknown=2, excluded=1),
+        partitions=PartitionCounts(known=1, unknown=2, excluded=1, rejected=1),
         exclusions=(Exclusion(Partition("events", 1), "ops", NOON_MS - 1_000, "disk died"),),
         pause=Pause("ops", NOON_MS + 3_000, "maintenance"),
         slowest=(
@@ -76,7 +76,7 @@ HOLDING_JSON: dict[str, Any] = {
         "detail": "the slowest partition is behind",
         "since": "2026-11-22T12:00:02Z",
     },
-    "partitions": {"known": 1, "unknown": 2, "excluded": 1},
+    "partitions": {"known": 1, "unknown": 2, "excluded": 1, "rejected": 1},
     "exclusions": [
         {"topic": "events", "partition": 1, "by": "ops", "at": "2026-11-22T11:59:59Z", "reason": "disk died"}
     ],
@@ -137,7 +137,7 @@ def test_what_is_unknown_is_null() -> None:
     """While the store does not answer, counts are null, and lists are empty."""
     wire = state_to_wire(public_state())
 
-    assert wire["partitions"] == {"known": None, "unknown": None, "excluded": None}
+    assert wire["partitions"] == dict.fromkeys(("known", "unknown", "excluded", "rejected"))
     assert wire["heartbeats"] == dict.fromkeys(("every_seconds", "last_success_at", "delivered", "failed", "expired"))
     assert (wire["exclusions"], wire["slowest"]) == ([], [])
     unknown = ("time", "timestamp_seconds", "behind_seconds", "due_ticks", "hold", "pause", "leader", "last_tick")

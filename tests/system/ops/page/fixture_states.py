@@ -60,6 +60,7 @@ def clock_state(
     at_ms = None if behind_s is None else (NOW_MS - behind_s * 1000) // _INTERVAL_MS * _INTERVAL_MS
     lines = list(slowest) or [partition(number) for number in range(10)]
     unknown = sum(line.clock_ms is None for line in lines)
+    rejected = sum(line.rejected is not None for line in lines)
     return state_to_wire(
         PublicState(
             clock=name,
@@ -71,7 +72,7 @@ def clock_state(
             status=status,
             hold=hold,
             hold_since_ms=emitted_ms,
-            partitions=PartitionCounts(PARTITIONS - unknown, unknown, len(exclusions)) if store else None,
+            partitions=PartitionCounts(PARTITIONS - unknown, unknown, len(exclusions), rejected) if store else None,
             exclusions=tuple(exclusions),
             pause=pause,
             slowest=tuple(lines) if store else (),

@@ -1,0 +1,49 @@
+"""Reasons of holds and outcomes of reports in words, with the code, which documents, metrics and logs use.
+
+The status page has the same words (`api/status/words.js`).
+"""
+
+from collections.abc import Mapping
+
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Outcome
+
+REASONS: Mapping[str, str] = {
+    Reason.PARTITION_BEHIND: "Partitions are behind",
+    Reason.PARTITION_UNREPORTED: "Partitions have not been reported",
+    Reason.REPORTS_REJECTED: "The reports of partitions are rejected",
+    Reason.TOPIC_MISSING: "A topic is missing",
+    Reason.AHEAD_OF_TIME: "Partitions are ahead of the time",
+    Reason.TOO_FAR_BACK: "The first tick is too far in the past",
+    Reason.METADATA_UNAVAILABLE: "Kafka does not describe the topics",
+    Reason.STORE_UNAVAILABLE: "Redis is not available",
+    Reason.STORE_MISMATCH: "Redis or the tick log belongs to another installation",
+    Reason.TICKLOG_UNAVAILABLE: "The tick log is not available",
+    Reason.TICKLOG_TRUNCATED: "The tick log has lost records",
+    Reason.TICKLOG_OPEN_TRANSACTION: "Another program has an open transaction in the tick log",
+    Reason.LEADER_STUCK: "The leader makes no progress",
+    Reason.CONFIG_CONFLICT: "Replicas have different configurations",
+    Reason.NO_LEADER: "No replica leads the clock",
+    Reason.PAUSED: "An operator paused the clock",
+}
+OUTCOMES: Mapping[str, str] = {
+    Outcome.TOO_FAR_AHEAD: "timestamp too far ahead",
+    Outcome.NO_TIMESTAMP: "record without a timestamp",
+    Outcome.NOT_MILLISECONDS: "timestamp is not in milliseconds",
+    Outcome.FOREIGN_GROUP: "consumer of another group",
+    Outcome.FOREIGN_TOPIC: "another topic",
+}
+
+
+def reason_text(reason: str) -> str:
+    """Return a reason as a clause with a capital letter, such as `Partitions are behind (partition_behind)`."""
+    return _with_code(REASONS, reason)
+
+
+def outcome_text(outcome: str) -> str:
+    """Return the outcome of a report in words, such as `timestamp too far ahead (too_far_ahead)`."""
+    return _with_code(OUTCOMES, outcome)
+
+
+def _with_code(words: Mapping[str, str], code: str) -> str:
+    return f"{words[code]} ({code})" if code in words else str(code)
