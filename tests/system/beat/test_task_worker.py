@@ -19,7 +19,9 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
+from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service import bootstrap as composition
 from clocksvc.settings import Settings, settings_from
@@ -167,6 +169,24 @@ def test_a_refused_duplicate_is_not_delivered_again(platform: Platform) -> None:
 
     platform.wait_for("send_invoices", RUNS, "given", "completed", "given", "discarded")
     assert len([call for call in platform.calls(RUNS) if call["function"] == "send_invoices"]) == 1
+
+
+def test_two_installations_with_equal_names_share_a_worker(platform: Platform) -> None:
+    """No task of one is refused as a duplicate of the other's."""
+    _, invoices = platform.settings.clocks["checkins"].tasks
+    queue = platform.dispatch(invoices).queue
+    at_ms = (START_MIN + 4) * MINUTE
+    tick = Tick("checkins", at_ms, at_ms - MINUTE, MINUTE, at_ms)
+    sent = [DueTask(name, "checkins", "clocksvc", invoices.schedule_name, at_ms, tick) for name in ("live", "test")]
+    for task in sent:
+        queue.send(task)
+
+    calls = eventually(
+        lambda: found if len(found := platform.calls(to_rfc3339(at_ms))) == 2 else [],
+        within=WITHIN_S,
+        what="the tasks of both",
+    )
+    assert {call["key"] for call in calls} == {task.id for task in sent}
 
 
 def _records(bootstrap: str, topic: str) -> list[TaskActivation]:
