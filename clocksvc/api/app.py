@@ -10,7 +10,9 @@ from clocksvc.api import clocks, holds, overrides, pages, probes, problems, repo
 from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
+from clocksvc.api.invalid_http import InvalidHttp
 from clocksvc.api.models import problem_schema
+from clocksvc.api.open_streams import STREAMS_PER_TOKEN, OpenStreams
 from clocksvc.api.problems import documented
 from clocksvc.api.request_guard import RequestGuardMiddleware
 from clocksvc.api.tokens import Token, Tokens
@@ -40,6 +42,7 @@ def create_app(
     *,
     tokens: Sequence[Token] = (),
     hosts: AllowedHosts | None = None,
+    streams_per_token: int = STREAMS_PER_TOKEN,
     metrics: Callable[[], tuple[bytes, str]] | None = None,
     version: str,
 ) -> FastAPI:
@@ -48,6 +51,7 @@ def create_app(
     Args:
         tokens: the accepted tokens. Without tokens every request is allowed.
         hosts: the hosts of requests that are answered; None for all.
+        streams_per_token: the maximum number of open streams of a token; without tokens, of all clients together.
         metrics: returns the body and the media type of `/metrics`; may block. With None there is no route `/metrics`.
 
     A server must call `app.state.closing.set()` when it shuts down, to end long polls and streams. Any thread may call
@@ -64,6 +68,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.closing = ShutdownSignal()
+    app.state.streams = OpenStreams(streams_per_token)
+    app.state.invalid_http = InvalidHttp()
     app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
     for resource in (clocks, holds, ticks, stream, overrides, reports, probes, pages):
         app.include_router(resource.router)

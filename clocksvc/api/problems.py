@@ -114,6 +114,13 @@ OUTCOME_UNKNOWN = Kind(
     "the leader of clock 'checkins' has not answered. The change may have been made, or may be made within seconds. "
     "See exclusions and pause of GET /v1/clocks/checkins. It is safe to send the request again.",
 )
+TOO_MANY_STREAMS = Kind(
+    "too-many-streams",
+    429,
+    "The token has too many open streams",
+    "token 'grafana' has 10000 open streams here, the maximum",
+    headers={"Retry-After": "10"},
+)
 SHUTTING_DOWN = Kind(
     "shutting-down",
     503,
@@ -125,8 +132,8 @@ NOT_READY = Kind(
     "not-ready",
     503,
     "This replica is not ready",
-    "not read yet: checkins",
-    {"clocks": {"checkins": "not read yet"}},
+    "1 of 3 clocks: not read yet",
+    {"clocks": {"not read yet": 1}},
     headers=_RETRY,
 )
 INTERNAL = Kind("internal-error", 500, "Internal error", "see the log of the service")

@@ -8,15 +8,23 @@ to uvicorn, so `pyproject.toml` has an upper bound for uvicorn's version.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from clocksvc.api.invalid_http import InvalidHttp
+
+# uvicorn warns of each request that is not valid HTTP. `InvalidHttp` does it at a bounded rate.
+_errors_only = logging.getLogger("uvicorn.error.connection")
+_errors_only.addFilter(lambda record: record.levelno >= logging.ERROR)
 
 HEADERS_TIMEOUT_S = 10.0
 """The maximum time to receive the headers of a request. It begins when the connection opens, or at the first byte of a
@@ -58,7 +66,7 @@ def server(app: FastAPI, host: str, port: int) -> Server:
         app,
         host=host,
         port=port,
-        http=Connection,
+        http=partial(Connection, invalid_http=app.state.invalid_http),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         access_log=False,
@@ -75,6 +83,11 @@ class Connection(H11Protocol):
     _request_timer: asyncio.TimerHandle | None = None
     _expected: tuple[str, object] | None = None
     _stall_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, invalid_http: InvalidHttp, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._invalid_http = invalid_http
+        self.logger = _errors_only
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Limit the buffers for the client, so that a client that stops reading is detected at once."""
@@ -135,7 +148,15 @@ class Connection(H11Protocol):
             self._request_timer = None
 
     def send_400_response(self, msg: str) -> None:
-        """Send the response 400. If another response has already begun, close the connection instead."""
+        """Count the request, and send the response 400.
+
+        If another response has already begun, close the connection instead. If the application still works on the
+        request, its response is dropped.
+        """
+        self._invalid_http.add("an unknown address" if self.client is None else self.client[0])
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from clocksvc.api import problems
 from clocksvc.api.async_clock import AsyncClock
-from clocksvc.api.dependencies import AfterTime, ReadClock, allow_parameters, is_head, time_argument
+from clocksvc.api.dependencies import AfterTime, AnyCaller, ReadClock, allow_parameters, is_head, time_argument
+from clocksvc.api.open_streams import CountedStream, OpenStreams
 from clocksvc.api.problems import Problem, documented
 from clocksvc.api.server import ON_DROP
 from clocksvc.clock.time_format import to_rfc3339
@@ -71,6 +72,7 @@ class _Start:
             problems.FORBIDDEN,
             problems.UNKNOWN_CLOCK,
             problems.INVALID,
+            problems.TOO_MANY_STREAMS,
             problems.REBUILDING,
             problems.STORE_UNAVAILABLE,
             problems.SHUTTING_DOWN,
@@ -81,6 +83,7 @@ class _Start:
 async def stream_ticks(
     request: Request,
     clock: ReadClock,
+    caller: AnyCaller,
     after: AfterTime = None,
     last_event_id: Annotated[
         str | None,
@@ -97,7 +100,9 @@ async def stream_ticks(
     seconds.
 
     If ticks after the cursor are no longer kept, the first event is `reset` instead of `state`. It contains the cursor
-    and the oldest kept tick. Its `id` is the `previous` of this tick, in seconds. The kept ticks follow."""
+    and the oldest kept tick. Its `id` is the `previous` of this tick, in seconds. The kept ticks follow.
+
+    429 if the token has as many open streams at this replica as `api.streams_per_token` allows."""
     cursor_ms = time_argument("after", after)
     if last_event_id is not None:
         cursor_ms = _event_id(last_event_id)
@@ -106,9 +111,14 @@ async def stream_ticks(
     headers = {"X-Accel-Buffering": "no"}
     if is_head(request):
         return Response(headers=headers, media_type=EventSourceResponse.media_type)
+    streams: OpenStreams = request.app.state.streams
+    streams.check(caller)
     start = await _begin(clock, cursor_ms)
+    streams.check(caller)  # others may have begun meanwhile
     request.scope.setdefault("state", {})[ON_DROP] = clock.stream_dropped
-    return EventSourceResponse(_events(clock, start), headers=headers)
+    response = CountedStream(_events(clock, start), headers=headers)
+    response.streams, response.caller = streams, caller
+    return response
 
 
 def _event_id(text: str) -> int:

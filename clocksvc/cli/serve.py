@@ -84,11 +84,13 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
             service.views,
             tokens=_tokens(api),
             hosts=allowed_hosts(api.host, api.hosts, tokens=bool(api.tokens)),
+            streams_per_token=api.streams_per_token,
             metrics=metrics.render,
             version=version("clocksvc"),
         )
         clocks = app.state.clocks
         metrics.watch_streams(lambda: {name: (live.streams, live.streams_dropped) for name, live in clocks.items()})
+        metrics.watch_invalid_http(lambda: app.state.invalid_http.count)
         app.state.closing.on_set(service.leave)
         http = server(app, api.host, api.port)
         _on_signals(http)

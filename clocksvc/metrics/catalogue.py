@@ -175,6 +175,12 @@ STREAMS_DROPPED = Metric(
     ("clock",),
     "Streams that this process closed because the client stopped reading for 30 s.",
 )
+INVALID_HTTP = Metric(
+    "clocksvc_invalid_http_requests_total",
+    "counter",
+    (),
+    "Requests to this process that were not valid HTTP. Each got the status 400, or its connection was closed.",
+)
 BUILD_INFO = Metric(
     "clocksvc_build_info",
     "gauge",
@@ -207,6 +213,7 @@ CATALOGUE = (
     TASK_DUPLICATES,
     STREAMS,
     STREAMS_DROPPED,
+    INVALID_HTTP,
     BUILD_INFO,
 )
 

@@ -15,6 +15,7 @@ from clocksvc.clock.logs import log_of
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
     CATALOGUE,
+    INVALID_HTTP,
     LATENCY_BUCKETS_S,
     LEADER,
     PARTITION_CLOCK,
@@ -45,6 +46,7 @@ class Metrics:
         self._led = {clock: _LedClock() for clock in clocks}
         self._per_partition = per_partition
         self._sources: tuple[ClockSource, ...] = ()
+        self._invalid_http: Callable[[], int] | None = None
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
     def leading(self, log: int, yes: bool) -> None:
@@ -70,6 +72,10 @@ class Metrics:
         """Set a function that returns, for each clock, the number of open streams and the number of dropped streams."""
         self._streams = streams
 
+    def watch_invalid_http(self, count: Callable[[], int]) -> None:
+        """Set a function that returns the number of requests that were not valid HTTP."""
+        self._invalid_http = count
+
     def render(self) -> tuple[bytes, str]:
         """Return the body of `/metrics` and its content type.
 
@@ -83,6 +89,8 @@ class Metrics:
         for clock, own in led.items():
             histogram.add_metric([clock], own.latencies.cumulative(), own.latencies.sum_s)
             readings += Reading(LEADER, (clock,), float(own.leads)), Reading(TICKS, (clock,), own.ticks)
+        if self._invalid_http is not None:
+            readings.append(Reading(INVALID_HTTP, (), self._invalid_http()))
         for clock, (open_now, dropped) in self._streams().items():
             readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
         for one in clocks:

@@ -50,6 +50,7 @@ class ApiSettings(Section):
     host: Text = "127.0.0.1"
     port: Port = 8080
     hosts: tuple[Text, ...] = ()
+    streams_per_token: int = 10_000
     tokens: tuple[TokenSettings, ...] = ()
 
     @model_validator(mode="after")
@@ -57,6 +58,8 @@ class ApiSettings(Section):
         errors = []
         if not _ANY_PORT <= self.port <= _LAST_PORT:
             errors.append(FieldError(("port",), f"wanted 1 to {_LAST_PORT}, or 0 for any free port", self.port))
+        if self.streams_per_token < 1:
+            errors.append(FieldError(("streams_per_token",), "wanted at least 1", self.streams_per_token))
         wanted = "wanted a host name without scheme and port, such as clock.example.com or *.example.com"
         errors += [
             FieldError(("hosts", index), wanted, name)

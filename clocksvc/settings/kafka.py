@@ -80,6 +80,11 @@ _FORBIDDEN = {
     "test.mock.num.brokers": "ticks need a real Kafka",
     "metadata.broker.list": "use the name bootstrap.servers, which means the same",
 }
+_UNVERIFIED = {
+    "enable.ssl.certificate.verification": frozenset({"false", "0", "f", "n", "no", "off"}),
+    "ssl.endpoint.identification.algorithm": frozenset({"none", ""}),
+}
+"""Values that switch off the verification of the brokers' certificates, in lower case."""
 _SECRET_WORDS = frozenset({"password", "passphrase", "secret", "pem", "token"})
 _NEAR = 0.75
 _NAME = re.compile(r"[a-z0-9]+(?:[._][a-z0-9]+){0,19}")
@@ -139,6 +144,12 @@ def _value_error(name: str, value: object) -> FieldError | None:
     huge = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
     if not isinstance(value, str | int | float | SecretStr) or huge or _is_not_finite(value):
         return FieldError((name,), "wanted text, a number, true or false", value)
+    if str(_as_text(value)).strip().lower() in _UNVERIFIED.get(name, ()):
+        wanted = (
+            "can't be switched off, because anyone in between could then forge ticks: set ssl.ca.location to the "
+            "authority of the brokers' certificates, and use the names in these certificates in bootstrap.servers"
+        )
+        return FieldError((name,), wanted, value)
     if name in _DEFAULTS and not str(value).strip():
         return FieldError((name,), "wanted host:port; separate several addresses with commas", value)
     return None

@@ -6,8 +6,9 @@ Must not import Celery.
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlencode
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.schedule import EachTick, Schedule, parse_catch_up
@@ -20,6 +21,8 @@ PROCESSING_DEADLINE_MS = 10_000
 MAX_ATTEMPTS = 1000
 _DURATIONS = ("processing_deadline", "expires")
 _PLATFORM_ONLY = ("application", "max_attempts", "at_most_once", "on_exhaustion", *_DURATIONS)
+_VERIFIED = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
+"""The parameters of a `rediss://` URL that make Celery verify, and their accepted values; the first is the default."""
 _IN_TASK = "for Celery, set it in the task itself"
 
 
@@ -44,7 +47,23 @@ class CelerySettings(Section):
     def _check_url(cls, value: Secret | None) -> Secret | None:
         if value is not None and "://" not in value.get_secret_value():
             raise ValueError("wanted a broker's URL such as redis://localhost:6379/1 or amqp://…")
-        return value
+        return None if value is None else SecretStr(";".join(map(_verified, value.get_secret_value().split(";"))))
+
+
+def _verified(url: str) -> str:
+    """Return a URL with which Celery verifies the broker's certificate. Without parameters, it would not for `rediss://`.
+
+    Raises:
+        ValueError: the URL switches the verification off.
+    """
+    if not url.lower().startswith("rediss://"):
+        return url
+    address, _, query = url.partition("?")
+    arguments = {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
+    for name, accepted in _VERIFIED.items():
+        if arguments.setdefault(name, accepted[0]).lower() not in accepted:
+            raise ValueError(f"wanted {name}={accepted[0]}: the broker's certificate is always verified")
+    return f"{address}?{urlencode(arguments)}"
 
 
 class NamespaceSettings(Section):

@@ -158,11 +158,12 @@ def _latency() -> timeseries.Panel:
 def _streams() -> timeseries.Panel:
     description = (
         "Open streams of server-sent events at all replicas, and streams closed because their client read nothing for "
-        "30 s."
+        "30 s. Requests a second that were not valid HTTP, for all clocks together."
     )
     panel = lines("Streams", description, "short", 8).with_target(over_time(q.STREAMS, "open"))
     panel = panel.with_target(over_time(q.counted(q.STREAMS_DROPPED, "$__rate_interval"), "dropped", "B"))
-    return panel.override_by_name("dropped", [fixed(ORANGE)])
+    panel = panel.with_target(over_time(q.INVALID_HTTP, "invalid HTTP", "C"))
+    return panel.override_by_name("dropped", [fixed(ORANGE)]).override_by_name("invalid HTTP", [fixed(RED)])
 
 
 def _leads() -> statetimeline.Panel:

@@ -47,6 +47,7 @@ REFUSED = of(
     "clocksvc_reports_total", 'outcome=~"too_far_ahead|no_timestamp|not_milliseconds|foreign_group|foreign_topic"'
 )
 STREAMS = f"sum by (clock) ({of('clocksvc_streams')})"
+INVALID_HTTP = 'sum(rate(clocksvc_invalid_http_requests_total{job=~"$job"}[$__rate_interval]))'
 REPLICAS = 'count by (version) (clocksvc_build_info{job=~"$job"})'
 
 

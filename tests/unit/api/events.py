@@ -1,8 +1,9 @@
 """Server-sent events as a client sees them. Shares no code with the service."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx2
@@ -44,14 +45,18 @@ def events_of(chunks: Iterator[str]) -> Iterator[Event]:
 
 @contextmanager
 def streaming(
-    url: str, *, after: str | int | None = None, last_event_id: str | int | None = None
+    url: str,
+    *,
+    after: str | int | None = None,
+    last_event_id: str | int | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Iterator[Event]]:
     """The events of the stream at this URL, until the end of the block."""
     params = {} if after is None else {"after": str(after)}
-    headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+    sent = dict(headers) if last_event_id is None else {**headers, "Last-Event-ID": str(last_event_id)}
     with (
         httpx2.Client(timeout=30) as client,
-        client.stream("GET", url, params=params, headers=headers) as response,
+        client.stream("GET", url, params=params, headers=sent) as response,
     ):
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"].startswith("text/event-stream")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from clocksvc.api.app import create_app
+from clocksvc.api.open_streams import STREAMS_PER_TOKEN
 from clocksvc.api.server import Server, server
 from clocksvc.api.tokens import Token
 from tests.unit.api.clock_fixture import ClockFixture
@@ -49,10 +50,15 @@ class RunningService:
 
 
 @contextmanager
-def serving(*fixtures: ClockFixture, tokens: Sequence[Token] = ()) -> Iterator[RunningService]:
+def serving(
+    *fixtures: ClockFixture, tokens: Sequence[Token] = (), streams_per_token: int = STREAMS_PER_TOKEN
+) -> Iterator[RunningService]:
     """Serve these clocks until the end of the block."""
     app = create_app(
-        {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures}, tokens=tokens, version="0.1.0"
+        {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
+        tokens=tokens,
+        streams_per_token=streams_per_token,
+        version="0.1.0",
     )
     running = server(app, "127.0.0.1", 0)
     followers = [clock_fixture.follower() for clock_fixture in fixtures]

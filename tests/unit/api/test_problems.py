@@ -117,6 +117,7 @@ OTHERS = {
     *((name, "body-too-large") for name in ("report", *NIGHT_SHIFT)),
     *((name, "unsupported-media-type") for name in ("report", *NIGHT_SHIFT)),
     ("ready", "not-ready"),
+    ("streamTicks", "too-many-streams"),
 }
 
 

@@ -42,7 +42,7 @@ def test_catalogue_equals_document() -> None:
     ]
     assert [row[0].strip("`") for row in rows] == [metric.name for metric in CATALOGUE]
     for row, metric in zip(rows, CATALOGUE, strict=True):
-        labels = tuple(label.strip("`") for label in row[2].split(", "))
+        labels = tuple(label.strip("`") for label in row[2].split(", ") if label != "none")
         assert (row[1], labels, row[3], row[4]) == (metric.type, metric.labels, metric.exporter, metric.help)
 
 
@@ -65,6 +65,7 @@ def drive_everything() -> Metrics:
     metrics = watching(view)
     metrics.ticked("checkins", 5, 0.004)
     metrics.watch_streams(lambda: {"checkins": (2, 1)})
+    metrics.watch_invalid_http(lambda: 4)
     return metrics
 
 

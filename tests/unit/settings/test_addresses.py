@@ -1,11 +1,13 @@
 """Addresses: of Redis, of Celery's broker, and the address to listen on."""
 
+import ssl
 from typing import Any
 
 import pytest
 from kombu.connection import Connection
 
 from clocksvc.errors import InvalidValue, SettingsError
+from clocksvc.redis_url import parse_redis_url
 from clocksvc.settings import check_bind, settings_from
 from tests.unit.settings.sample_config import TOKEN, with_section
 
@@ -100,3 +102,29 @@ def test_other_hosts_are_rejected(name: str) -> None:
     """The error names the position in the list."""
     with pytest.raises(SettingsError, match=r"api\.hosts\.1"):
         settings_from(with_section("api", {"hosts": ["clock", name]}))
+
+
+@pytest.mark.parametrize("query", ["", "?ssl_ca_certs=/ca.pem", "?ssl_cert_reqs=required&ssl_check_hostname=true"])
+def test_a_separate_broker_is_always_verified(query: str) -> None:
+    """Without parameters, Celery would not verify the certificate of a `rediss://` broker."""
+    url, _ = settings_from(with_section("celery", {"broker_url": f"rediss://:p@h:6380/1{query}"})).celery_broker()
+
+    assert _parsed_by_celery(url).ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+    assert "ssl_check_hostname=true" in url
+    assert url.startswith("rediss://:p@h:6380/1?")
+
+
+@pytest.mark.parametrize("query", ["ssl_cert_reqs=none", "ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs=optional"])
+@pytest.mark.parametrize("other", ["ssl_check_hostname=true", "ssl_check_hostname=false"])
+def test_a_broker_without_verification_is_rejected(query: str, other: str) -> None:
+    """The error has what is wanted, without the URL's password."""
+    url = f"rediss://:hunter2@h?{query}&{other}"
+    with pytest.raises(SettingsError, match=r"celery\.broker_url.*ssl_cert_reqs=required") as raised:
+        settings_from(with_section("celery", {"broker_url": url}))
+
+    assert "hunter2" not in str(raised.value)
+    for parameter in ("?ssl_cert_reqs=none", "?ssl_cert_reqs=none&prefix=p"):
+        with pytest.raises(InvalidValue, match="ssl_cert_reqs"):
+            parse_redis_url(f"rediss://h{parameter}")
+        with pytest.raises(SettingsError, match=r"redis\.url"):
+            settings_from(with_section("redis", {"url": f"rediss://h{parameter}"}))

@@ -1,8 +1,11 @@
 """librdkafka's settings: which are accepted, under which names, and which are rejected."""
 
+import re
+
 import confluent_kafka
 import pytest
 
+from clocksvc.errors import SettingsError
 from clocksvc.settings import settings_from
 from clocksvc.settings.kafka import KNOWN_SETTINGS, TOPIC_IDS
 from tests.unit.settings.sample_config import MINIMAL, problems_of, with_section
@@ -117,3 +120,29 @@ def _librdkafka_error(name: str) -> str:
     except (confluent_kafka.KafkaException, TypeError) as error:
         return str(error)
     return ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("enable.ssl.certificate.verification", False),
+        ("enable.ssl.certificate.verification", "False"),
+        ("enable.ssl.certificate.verification", 0),
+        ("ssl.endpoint.identification.algorithm", "none"),
+        ("ssl.endpoint.identification.algorithm", "None "),
+    ],
+)
+def test_the_verification_of_brokers_can_not_be_switched_off(name: str, value: object) -> None:
+    """The error names the setting, and what to set instead."""
+    with pytest.raises(SettingsError, match=rf"kafka\.{re.escape(name)}.*ssl\.ca\.location"):
+        settings_from(with_section("kafka", {name: value}))
+
+
+def test_the_defaults_of_verification_can_be_set() -> None:
+    """Settings that keep the verification are accepted."""
+    kept = {"enable.ssl.certificate.verification": True, "ssl.endpoint.identification.algorithm": "https"}
+
+    assert settings_from(with_section("kafka", kept)).kafka_settings().items() >= {
+        ("enable.ssl.certificate.verification", "true"),
+        ("ssl.endpoint.identification.algorithm", "https"),
+    }
