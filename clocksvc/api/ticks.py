@@ -11,7 +11,6 @@ from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import AfterTime, ReadClock, Timeout, allow_parameters, is_head, time_argument
 from clocksvc.api.problems import Problem, documented
 from clocksvc.clock.holds import Status
-from clocksvc.clock.partition import name_first
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.service.public_state import PublicState, public_partition_to_wire, state_to_wire
@@ -141,12 +140,13 @@ def _not_reached(state: PublicState, until_ms: int) -> Problem:
 
 
 def _why(state: PublicState) -> str:
-    """Return the status, with the pause, or with the hold and its partitions, as text."""
+    """Return the status, with the pause, or with the hold, its partitions and its detail, as text."""
     hold, pause = state.hold, state.pause
     if pause is not None and state.status is Status.PAUSED:
         return f"paused by {pause.by} at {to_rfc3339(pause.at_ms)}: {pause.reason}"
     if hold is None:
         return str(state.status)
     since = "" if state.hold_since_ms is None else f" since {to_rfc3339(state.hold_since_ms)}"
-    named = name_first(hold.partitions)
-    return f"{state.status}, {hold.reason}{since}" + (f" ({named})" if named else "")
+    named = hold.partitions_text()
+    detail = f": {hold.detail}" if hold.detail else ""
+    return f"{state.status}, {hold.reason}{since}" + (f" ({named})" if named else "") + detail

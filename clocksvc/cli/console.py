@@ -18,6 +18,7 @@ from clocksvc.redaction import printable
 if TYPE_CHECKING:
     from clocksvc.settings import Settings
 
+_NARROWEST = 20
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -102,13 +103,24 @@ def show(*lines: str) -> None:
 
 def show_wrapped(*lines: str) -> None:
     """As `show`. In a terminal, long lines are wrapped between words: names and commands stay in one piece."""
+    for line in lines:
+        show(*_wrapped(line, len(line) - len(line.lstrip())))
+
+
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows with aligned columns. In a terminal, the last column is wrapped between words."""
+    lines = columns(rows)
+    begin = max(line.rfind(printable(row[-1])) for line, row in zip(lines, rows, strict=True))
+    for line in lines:
+        show(*_wrapped(line, begin))
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for line in map(printable, lines):
-        indent = line[: len(line) - len(line.lstrip())]
-        folded = textwrap.wrap(
-            line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-        show(*(folded if width and folded else [line]))
+    text = printable(line)
+    if len(text) <= width or width < indent + _NARROWEST:
+        return [text]
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def print_json(value: object, indent: int | None = None) -> None:

@@ -3,11 +3,11 @@
 import argparse
 from collections.abc import Iterator, Sequence
 
-from clocksvc.cli.console import add_json, add_url, columns, print_json, service_token, show, show_wrapped
+from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
 from clocksvc.cli.override_commands import override_lines
 from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
-from clocksvc.clock.holds import Hold, Reason, Status
+from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import describe_duration, to_rfc3339
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(body)
         return 0
-    show(*columns([_HEAD, *(_row(state) for state in states)]))
+    show_table([_HEAD, *(_row(state) for state in states)])
     for state in states:
         show_wrapped(*_notes(state))
     if args.clock is None:
@@ -63,15 +63,8 @@ def hold_lines(state: PublicState) -> list[str]:
     lines = [f"{state.clock}: {reason_text(state.hold.reason)}.{since}"]
     if state.hold.detail:
         lines.append(f"  {_sentence(state.hold.detail, state.topics)}")
-    named = unnamed_partitions(state.hold)
+    named = state.hold.partitions_text()
     return [*lines, f"  Partitions: {named}."] if named else lines
-
-
-def unnamed_partitions(hold: Hold) -> str:
-    """Return the first partitions of a hold; "" if there are none, or if the detail already names all of them."""
-    if all(str(partition) in hold.detail for partition in hold.partitions):
-        return ""
-    return name_first(hold.partitions)
 
 
 def _notes(state: PublicState) -> Iterator[str]:
@@ -102,7 +95,8 @@ def _print_details(client: ServiceClient, state: PublicState) -> None:
     _print_partitions("EXCLUDED", _excluded(client, state))
     history = _recent_holds(client, state.clock)
     if history is not None:
-        show("", *_history_lines(history))
+        show("")
+        _print_history(history)
 
 
 def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition]:
@@ -126,13 +120,14 @@ def _recent_holds(client: ServiceClient, clock: str) -> HoldHistory | None:
         return None
 
 
-def _history_lines(history: HoldHistory) -> list[str]:
+def _print_history(history: HoldHistory) -> None:
     since = "" if history.kept_since_ms is None else f" since {_seconds_of(history.kept_since_ms)}"
     if not history.holds:
-        return [f"No holds{since}."]
+        show(f"No holds{since}.")
+        return
     older = "" if history.next_before_ms is None else f", the newest {len(history.holds)}"
-    rows = [_hold_row(past) for past in history.holds]
-    return [f"Holds{since}{older}:", *columns([("BEGAN", "LASTED", "REASON"), *rows])]
+    show(f"Holds{since}{older}:")
+    show_table([("BEGAN", "LASTED", "REASON"), *map(_hold_row, history.holds)])
 
 
 def _hold_row(past: PastHold) -> tuple[str, ...]:
@@ -144,7 +139,8 @@ def _hold_row(past: PastHold) -> tuple[str, ...]:
 def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
     if partitions:
         head = (kind, "TIME", "BEHIND", "LAST REPORT", "REJECTED")
-        show("", *columns([head, *map(_partition_row, partitions)]))
+        show("")
+        show_table([head, *map(_partition_row, partitions)])
 
 
 def _row(state: PublicState) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from clocksvc.clock import boundary
 from clocksvc.clock.log_record import ClockState
-from clocksvc.clock.partition import Outcome, Partition
+from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
@@ -90,6 +90,12 @@ class Hold:
         """True if readers see this hold after `quiet_ms` without a tick."""
         at_once = self.reason not in DELAYED_REASONS and not self.transient
         return at_once or quiet_ms >= hold_after_ms
+
+    def partitions_text(self) -> str:
+        """Return the first partitions as text; "" if there are none, or if the detail already names all of them."""
+        if all(str(partition) in self.detail for partition in self.partitions):
+            return ""
+        return name_first(self.partitions)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the hold as JSON, without `since`. Readers compute `since`, because a hold can outlive its leader."""

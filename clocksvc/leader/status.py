@@ -5,6 +5,7 @@ import logging
 
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
 from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.partition import name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.hold_history import HoldChange, NoLeaderGap, shortened
 from clocksvc.interfaces.store import Store
@@ -86,8 +87,11 @@ class StatusPublisher:
 
     def _log(self, hold: Hold | None, before: str | None) -> None:
         if hold is None:
-            logger.info("clock continues", extra={"clock": self._clock, "after": before})
+            logger.info(
+                "clock continues: %s, after %s", self._clock, before, extra={"clock": self._clock, "after": before}
+            )
         else:
             named = [str(partition) for partition in hold.partitions[:10]]
             extra = {"clock": self._clock, "reason": hold.reason, "partitions": named, "detail": hold.detail}
-            logger.warning("clock holds", extra=extra)
+            partitions = f" ({name_first(hold.partitions)})" if hold.partitions else ""
+            logger.warning("clock holds: %s, %s%s: %s", self._clock, hold.reason, partitions, hold.detail, extra=extra)

@@ -70,7 +70,7 @@ def test_a_time_that_is_not_reached_is_never_a_success(clock_fixture: ClockFixtu
     assert body["state"]["hold"]["reason"] == "partition_behind"
     assert [(holder["topic"], holder["partition"]) for holder in body["holders"]] == [(TOPIC, 1)]
     assert "2026-11-22T11:04:00Z" in body["detail"]
-    assert f"{TOPIC}:1" in body["detail"]
+    assert f"holding, partition_behind since 2026-11-22T11:04:02Z ({TOPIC}:1): slow" in body["detail"]
 
 
 def test_only_partitions_that_hold_the_clock_are_named(clock_fixture: ClockFixture, client: TestClient) -> None:

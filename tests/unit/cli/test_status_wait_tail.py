@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clocksvc.api.tokens import Scope, Token
+from clocksvc.cli.console import show_table
 from clocksvc.cli.main import main
 from clocksvc.cli.words import OUTCOMES, REASONS
 from clocksvc.clock.holds import Hold, Reason
@@ -225,11 +226,12 @@ def test_wait_for_a_time_that_is_not_reached(
     served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 3 after the time-out, with the reason; as JSON with state and holders."""
-    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND))
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND, detail="check that a consumer reads them"))
     clock_fixture.time.advance(1)
 
     assert main(["wait", "checkins", "--until", "2026-11-22T11:03:00Z", "--timeout", "0"]) == 3
-    assert "has not reached 2026-11-22T11:03:00Z: holding, partition_behind" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "has not reached 2026-11-22T11:03:00Z: holding, partition_behind since 2026-11-22T11:02:02Z: check " in shown
 
     assert main(["wait", "checkins", "--until", "2026-11-22T11:03:00Z", "--timeout", "200ms", "--json"]) == 3
     problem = json.loads(capsys.readouterr().out)
@@ -397,3 +399,24 @@ def test_tail_reports_that_it_is_connected_again(workspace: Workspace) -> None:
             f"at {stub.url} does not answer: connection lost; reconnecting",
             "clocksvc tail: connected again",
         ]
+
+
+def test_a_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last column of a table is wrapped in its column, and names stay in one piece. A pipe gets whole lines."""
+    topic = f"{'a-very-long-topic-name-' * 4}:0"
+    rows = [("BEGAN", "REASON"), ("12:00:00", f"Partitions are behind (partition_behind): {topic} and {topic}")]
+    monkeypatch.setenv("COLUMNS", "60")
+    show_table(rows)
+    piped = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    show_table(rows)
+    shown = capsys.readouterr().out.splitlines()
+
+    assert piped == ["BEGAN     REASON", f"12:00:00  {rows[1][1]}"]
+    assert shown == [
+        "BEGAN     REASON",
+        "12:00:00  Partitions are behind (partition_behind):",
+        f"          {topic}",
+        "          and",
+        f"          {topic}",
+    ]
