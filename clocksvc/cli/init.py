@@ -30,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: the configuration file, the clock, the last tick and the output format."""
     parser.description = (
         "Set the last tick of a clock that has not ticked yet, or of a clock that holds with ticklog_truncated. The "
-        "clock's next tick is the boundary after it. The clock's leader commits it to the tick log. If no leader "
-        "knows the clock, this command leads it until that is done."
+        "clock's next tick is the boundary after it. Until that tick, the command can be repeated with another time. "
+        "With --skip-ticks, a clock with ticks continues after a later time, and the boundaries in between are never "
+        "emitted. The clock's leader commits it to the tick log. If no leader knows the clock, this command leads it "
+        "until that is done."
     )
     add_config(parser)
     parser.add_argument("clock", metavar="CLOCK")
@@ -42,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a boundary of the clock, not in the future: RFC 3339 or epoch seconds. Everything before it counts as "
         "processed",
     )
+    parser.add_argument(
+        "--skip-ticks",
+        action="store_true",
+        help="continue a clock with ticks after T, which is later than its last tick, for example to end a wrong "
+        "catch-up. Subscribers that have not reached T get a reset, and tasks in between are not sent",
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why; one line, which is written to the tick log")
     add_json(parser, "what was written")
 
 
@@ -63,12 +72,14 @@ def run(args: argparse.Namespace) -> int:
     store = bootstrap.open_store(settings, spec)
     _check(spec, min(SystemTime().now_ms(), store.now_ms()), last_tick_ms)
     with _led(settings, spec.name):
-        _send(store, spec.name, last_tick_ms)
+        skipped = _send(store, spec.name, last_tick_ms, args)
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
     if args.json:
-        print_json({"clock": spec.name, "last_tick": last, "next_tick": first})
+        print_json({"clock": spec.name, "last_tick": last, "next_tick": first, "skipped": skipped or None})
     else:
         show(f"{spec.name}: begins after {last}; the next tick is {first}")
+        if skipped:
+            show(f"{spec.name}: skipped {skipped} which are never emitted; subscribers before {last} get a reset")
     return 0
 
 
@@ -113,12 +124,16 @@ def _led(settings: "Settings", clock: str) -> Iterator[None]:
         yield
 
 
-def _send(store: "Store", clock: str, last_tick_ms: int) -> None:
+def _send(store: "Store", clock: str, last_tick_ms: int, args: argparse.Namespace) -> str:
+    """Send the request, and return what it has skipped, or ""."""
     from clocksvc.service.bootstrap import holder_name
     from clocksvc.service.request_sender import make_request, send_request
 
     request = make_request(
-        store, RequestKind.INIT, holder_name(), "clocksvc init", expires_ms=_EXPIRES_MS, last_tick_ms=last_tick_ms
+        *(store, RequestKind.INIT, holder_name(), args.reason or "clocksvc init"),
+        expires_ms=_EXPIRES_MS,
+        last_tick_ms=last_tick_ms,
+        skip_ticks=args.skip_ticks,
     )
     try:
         result = send_request(store, request)
@@ -134,6 +149,7 @@ def _send(store: "Store", clock: str, last_tick_ms: int) -> None:
             raise InvalidValue(result.field, result.value, result.wanted)
     if result.kind is ResultKind.NOT_DONE:
         raise RequestNotDone(f"{result.detail}; nothing has changed")
+    return result.detail
 
 
 def _hold(store: "Store") -> str:

@@ -83,6 +83,6 @@ def make_records(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int,
     made = []
     for at_ms in due:
         tick = Tick(clock, at_ms, state.last_tick_ms, inputs.interval_ms, emitted_at_ms, excluded)
-        state = replace(state, last_tick_ms=at_ms, last_emitted_ms=emitted_at_ms)
+        state = replace(state, last_tick_ms=at_ms, last_emitted_ms=emitted_at_ms, beginning=None)
         made.append(Record(clock, state, tick))
     return made

@@ -16,13 +16,28 @@ from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 
-FORMAT = 2
+FORMAT = 3
 TYPE_HEADER = "clocksvc-type"
 TICK, CONTROL, SNAPSHOT = "tick", "control", "snapshot"
 """The types of a clock's records. Readers skip types that they don't know."""
 RecordType = Literal["tick", "control"]
 MAX_RECORD_BYTES = 64 * 1024
 """The largest value of a record. Requests that would make a state too large are rejected: see leader/requests.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where `clocksvc init` has begun the chain of ticks, while no tick was emitted after it.
+
+    Attributes:
+        after_tick_ms: the last tick that was emitted before; None if the clock has emitted none. It is the limit of a
+            correction, because a clock never goes back.
+        latest_ms: the latest time that `init` has set. The store's stream can still begin there after a correction to
+            an earlier time. This is no lost tick.
+    """
+
+    after_tick_ms: int | None
+    latest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,7 @@ class ClockState:
         config_digest: the configuration digest of the process that wrote the record.
         truncated: True if the log has lost ticks of the clock after `last_tick_ms`. Only `clocksvc init` continues the
             clock. It is part of the state, so that a leader after the loss of the store knows it, too.
+        beginning: from `clocksvc init` until the next tick; otherwise None.
     """
 
     last_tick_ms: int | None = None
@@ -52,6 +68,12 @@ class ClockState:
     former_topic_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     config_digest: str = ""
     truncated: bool = False
+    beginning: Beginning | None = None
+
+    @property
+    def emitted_tick_ms(self) -> int | None:
+        """The last tick that was emitted; None before the first. Not the time that `clocksvc init` set."""
+        return self.last_tick_ms if self.beginning is None else self.beginning.after_tick_ms
 
     def excluded(self) -> frozenset[Partition]:
         """Return the partitions that ticks don't wait for."""
@@ -161,6 +183,7 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
         "former_topic_ids": {topic: list(ids) for topic, ids in state.former_topic_ids.items()},
         "config_digest": state.config_digest,
         "truncated": state.truncated,
+        "beginning": None if state.beginning is None else _beginning_to_wire(state.beginning),
     }
 
 
@@ -176,7 +199,18 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
         former_topic_ids={topic: tuple(ids) for topic, ids in wire["former_topic_ids"].items()},
         config_digest=wire["config_digest"],
         truncated=wire["truncated"] is True,
+        beginning=None if wire["beginning"] is None else _beginning_from_wire(wire["beginning"]),
     )
+
+
+def _beginning_to_wire(beginning: Beginning) -> dict[str, Any]:
+    latest = to_rfc3339(beginning.latest_ms)
+    return {"after_tick": _time_to_wire(beginning.after_tick_ms), "latest_init": latest}
+
+
+def _beginning_from_wire(wire: Mapping[str, Any]) -> Beginning:
+    latest_ms = parse_timestamp("latest_init", wire["latest_init"])
+    return Beginning(_time_from_wire("after_tick", wire["after_tick"]), latest_ms)
 
 
 def _time_to_wire(timestamp_ms: int | None) -> str | None:

@@ -45,6 +45,7 @@ class Request:
         expires_ms: the leader must not execute the request after this.
         partition: the partition to exclude or include; None for other kinds.
         last_tick_ms: for `init`, the time that will be `previous` in the next tick; None for other kinds.
+        skip_ticks: for `init`, True if the boundaries between the clock's last tick and `last_tick_ms` may be skipped.
 
     Raises:
         InvalidValue: the reason is not valid, or the partition or the time is missing.
@@ -58,6 +59,7 @@ class Request:
     expires_ms: int
     partition: Partition | None = None
     last_tick_ms: int | None = None
+    skip_ticks: bool = False
 
     def __post_init__(self) -> None:
         check_reason(self.reason)
@@ -68,7 +70,7 @@ class Request:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the request as JSON, as it is in the store and in the control record that executes it."""
-        wire = {
+        wire: dict[str, Any] = {
             "id": self.id,
             "kind": str(self.kind),
             "by": self.by,
@@ -80,7 +82,7 @@ class Request:
             wire |= partition_to_wire(self.partition)
         if self.last_tick_ms is not None:
             wire["last_tick"] = to_rfc3339(self.last_tick_ms)
-        return wire
+        return wire | ({"skip_ticks": True} if self.skip_ticks else {})
 
 
 class ResultKind(StrEnum):
@@ -98,7 +100,7 @@ class RequestResult:
     Attributes:
         exclusions, pause: the clock's overrides after the request.
         field, value, wanted: if `rejected`, the wrong field, its value, and what is wanted.
-        detail: if `not_done`, a sentence with the reason.
+        detail: if `not_done`, a sentence with the reason. If `done`, what the request has skipped, or "".
     """
 
     kind: ResultKind
@@ -194,6 +196,7 @@ def decode_request(text: str) -> Request | None:
             expires_ms=parse_timestamp("expires_at", wire["expires_at"]),
             partition=partition_from_wire(wire) if "topic" in wire else None,
             last_tick_ms=parse_timestamp("last_tick", wire["last_tick"]) if "last_tick" in wire else None,
+            skip_ticks=wire.get("skip_ticks") is True,
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         return None

@@ -8,7 +8,7 @@ suspended may notice late that it has lost the assignment. This is harmless, bec
 
 from typing import NamedTuple, Protocol
 
-from clocksvc.clock.log_record import decode_message
+from clocksvc.clock.log_record import CONTROL, TICK, Message, decode_message
 from clocksvc.clock.log_state import read_log_state
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import TickLogUnavailable
@@ -17,10 +17,43 @@ from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 
 
 class TickWithOffset(NamedTuple):
-    """A tick and its offset in the tick log."""
+    """A tick and its offset in the tick log.
+
+    Attributes:
+        begins: True if `clocksvc init` began the chain again before this tick. Boundaries before it are skipped.
+    """
 
     offset: int
     tick: Tick
+    begins: bool = False
+
+
+class TickDecoder:
+    """Decodes the records of one clock in the order of the log."""
+
+    def __init__(self, clock: str) -> None:
+        self._key = clock.encode()
+        self._begins_after_ms: int | None = None
+
+    def reset(self) -> None:
+        """Forget the records before, because the next one does not follow them."""
+        self._begins_after_ms = None
+
+    def decode(self, offset: int, message: Message) -> TickWithOffset | None:
+        """Return the tick of a record; None for a record of another clock or type.
+
+        Raises:
+            UnreadableRecord: this version can't read the record.
+        """
+        if message.key != self._key or message.type not in (TICK, CONTROL):
+            return None
+        record = decode_message(message)
+        if record.tick is None:
+            self._begins_after_ms = None if record.state.beginning is None else record.state.last_tick_ms
+            return None
+        begins = self._begins_after_ms is not None and record.tick.previous_ms == self._begins_after_ms
+        self._begins_after_ms = None
+        return TickWithOffset(offset, record.tick, begins)
 
 
 class LastTick(NamedTuple):

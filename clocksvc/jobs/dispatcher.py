@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
 from clocksvc.clock.partition import name_first
 from clocksvc.clock.tick import Tick
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import (
     Fenced,
     InvalidValue,
@@ -101,6 +103,7 @@ class _Assignment:
         pending: the ticks that were read and whose tasks are not all sent.
         sent: the ids of the tasks of the first pending tick that were already sent, expired or rejected.
         uncommitted: the number of ticks since the last commit.
+        announced: True while the dispatcher catches up, once it was logged how many tasks this means.
         start: where reading began. None after the first tick has shown that it was the right place.
     """
 
@@ -111,6 +114,7 @@ class _Assignment:
     pending: list[TickWithOffset] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
     uncommitted: int = 0
+    announced: bool = False
     start: "_Start | None" = None
 
     @property
@@ -297,8 +301,12 @@ class TaskDispatcher:
             return
         previous_ms = found.tick.previous_ms
         if before_ms is not None and previous_ms is not None and previous_ms > before_ms:
+            skipped = "clocksvc init skipped ticks, and their tasks are not sent"
+            text = skipped if found.begins else "ticks were removed from the tick log"
             logger.warning(
-                "ticks were removed from the tick log", extra=self._extra(after_ms=before_ms, to_ms=previous_ms)
+                "%s: those after %s and up to %s",
+                *(text, to_rfc3339(before_ms), to_rfc3339(previous_ms)),
+                extra=self._extra(after_ms=before_ms, to_ms=previous_ms),
             )
         assignment.pending.append(found)
 
@@ -318,7 +326,10 @@ class TaskDispatcher:
         offsets = {found.tick.at_ms: found.offset for found in assignment.pending}
         ticks = [found.tick for found in assignment.pending]
         now_ms = self._time.now_ms()
-        for tick, occurrences in due_tasks(self._schedules, assignment.since_ms, assignment.at_ms, ticks, now_ms):
+        beginnings = frozenset(found.tick.at_ms for found in assignment.pending if found.begins)
+        planned = due_tasks(self._schedules, assignment.since_ms, assignment.at_ms, ticks, now_ms, beginnings)
+        self._log_catch_up(assignment, ticks, sum(len(occurrences) for _, occurrences in planned), now_ms)
+        for tick, occurrences in planned:
             for occurrence in occurrences:
                 self._send_one(assignment, occurrence)
             assignment.sent.clear()
@@ -327,6 +338,20 @@ class TaskDispatcher:
             assignment.uncommitted += 1
             if assignment.uncommitted >= COMMIT_EVERY_TICKS:
                 self._commit(assignment)
+
+    def _log_catch_up(self, assignment: _Assignment, ticks: Sequence[Tick], tasks: int, now_ms: int) -> None:
+        """Log once how many tasks a catch-up means, before the first of them is sent."""
+        more = max(0, now_ms - ticks[-1].at_ms) // ticks[-1].interval_ms
+        catches_up = len(ticks) + more > ANNOUNCED_TICKS
+        if catches_up and not assignment.announced:
+            logger.warning(
+                "dispatcher %s of clock %s catches up: %s ticks, from %s to %s, mean %s tasks; about %s more ticks "
+                "follow",
+                *(self._name, self._clock, f"{len(ticks):,}"),
+                *(to_rfc3339(ticks[0].at_ms), to_rfc3339(ticks[-1].at_ms), f"{tasks:,}", f"{more:,}"),
+                extra=self._extra(ticks=len(ticks), tasks=tasks, more_ticks=more),
+            )
+        assignment.announced = catches_up
 
     def _send_one(self, assignment: _Assignment, due: Occurrence) -> None:
         task = DueTask(self._installation, self._clock, self._name, due.schedule.name, due.due_ms, due.tick)

@@ -1,6 +1,6 @@
 """Computes which schedules are due at which tick. This module does no I/O and reads no clock."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clocksvc.clock.tick import Tick
@@ -23,7 +23,12 @@ class Occurrence:
 
 
 def due_tasks(
-    schedules: Sequence[Schedule], since_ms: Mapping[str, int], after_ms: int | None, ticks: Sequence[Tick], now_ms: int
+    schedules: Sequence[Schedule],
+    since_ms: Mapping[str, int],
+    after_ms: int | None,
+    ticks: Sequence[Tick],
+    now_ms: int,
+    beginnings: Collection[int] = (),
 ) -> list[tuple[Tick, list[Occurrence]]]:
     """Return each tick, in order, with the occurrences to be sent at this tick, sorted by due time.
 
@@ -33,10 +38,14 @@ def due_tasks(
             covers its own interval.
         ticks: the ticks after `after_ms`, ascending.
         now_ms: the time of the wall clock, for `max_age_ms`.
+        beginnings: the times of ticks before which `clocksvc init` began the chain again. What was due in the skipped
+            time is not sent.
     """
     found: list[tuple[Tick, list[Occurrence]]] = []
     for tick in ticks:
         begin_ms = tick.at_ms - tick.interval_ms if after_ms is None else after_ms
+        if tick.at_ms in beginnings:
+            begin_ms = max(begin_ms, tick.previous_ms or 0)
         due = [
             occurrence
             for schedule in schedules

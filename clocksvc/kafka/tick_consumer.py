@@ -12,11 +12,11 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_record import TICK, TYPE_HEADER, Message, decode_message
+from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import LastTick, TickWithOffset, offset_before, read_last_tick
+from clocksvc.interfaces.tick_consumer import LastTick, TickDecoder, TickWithOffset, offset_before, read_last_tick
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
 
@@ -39,6 +39,7 @@ class KafkaTickConsumer:
 
     def __init__(self, topic: str, clock: str, dispatcher: str, settings: Mapping[str, str], log: TickLog) -> None:
         self._clock, self._log = clock, log
+        self._decoder = TickDecoder(clock)
         self._partition = TopicPartition(topic, log_of(clock), OFFSET_BEGINNING)
         self._group = dispatcher_id(topic, clock, dispatcher)
         self._failed = f"the tick log {topic!r} can't be read by group {self._group!r}"
@@ -81,6 +82,7 @@ class KafkaTickConsumer:
             self._consumer.assign([self._partition])
             self._consumer.resume([self._partition])
         self._seeked = True
+        self._decoder.reset()
 
     def poll(self, timeout_s: float) -> list[TickWithOffset]:
         with translate_errors(TickLogUnavailable, self._failed, self._acls):
@@ -119,10 +121,6 @@ class KafkaTickConsumer:
 
     def _decode(self, polled: KafkaMessage) -> TickWithOffset | None:
         """Return a tick of the clock; None for another record."""
-        if polled.key() != self._clock.encode():
-            return None
-        headers = cast("list[tuple[str, bytes | None]]", polled.headers() or [])
-        if (TYPE_HEADER, TICK.encode()) not in headers:
-            return None
-        tick = decode_message(Message(polled.key(), polled.value(), TICK)).tick
-        return None if tick is None else TickWithOffset(cast(int, polled.offset()), tick)
+        headers = dict(cast("list[tuple[str, bytes | None]]", polled.headers() or []))
+        kind = (headers.get(TYPE_HEADER) or b"").decode(errors="replace")
+        return self._decoder.decode(cast(int, polled.offset()), Message(polled.key(), polled.value(), kind))

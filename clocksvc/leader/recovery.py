@@ -99,7 +99,8 @@ def compare_stream(term: Term, clock: ClockTerm) -> bool:
         for start in range(0, len(missing), PUBLISH_BATCH):
             clock.store.publish(term.token, missing[start : start + PUBLISH_BATCH])
         return stream.restoring
-    has_older = state.last_emitted_ms is not None
+    # After `init`, there are older ticks only if it set the last tick that was emitted.
+    has_older = state.last_emitted_ms is not None and state.last_tick_ms == state.emitted_tick_ms
     clock.store.begin(term.token, state.last_tick_ms, restoring=has_older)
     return has_older
 
@@ -130,9 +131,16 @@ def _clock_term(parts: LeaderDependencies, name: str, log: LogState, now: float,
     return clock
 
 
+def last_stored_tick(stream: StreamBounds, state: ClockState) -> int | None:
+    """Return the last tick of a stream, or the tick that it follows. None if it only follows a time that `init` set."""
+    if stream.last is not None or state.beginning is None or stream.base_ms is None:
+        return stream.end_ms
+    return None if stream.base_ms <= state.beginning.latest_ms else stream.base_ms
+
+
 def _lost_ticks(clock: ClockTerm, stream: StreamBounds) -> Hold | None:
     """Return a hold if the log has lost ticks of a clock."""
-    name, state_ms, stored_ms = clock.spec.name, clock.state.last_tick_ms, stream.end_ms
+    name, state_ms, stored_ms = clock.spec.name, clock.state.last_tick_ms, last_stored_tick(stream, clock.state)
     if stored_ms is not None and stored_ms > (state_ms or 0):
         detail = (
             f"the store has tick {to_rfc3339(stored_ms)}, but the tick log "

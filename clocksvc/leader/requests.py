@@ -9,10 +9,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from clocksvc.clock.first_tick import check_first_tick
+from clocksvc.clock.first_tick import begin_after, check_first_tick, describe_skipped
 from clocksvc.clock.log_record import MAX_RECORD_BYTES, ClockState, Record, encode_record
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind, apply_request
 from clocksvc.errors import InvalidValue
+from clocksvc.leader.recovery import last_stored_tick
 from clocksvc.leader.term import ClockTerm
 
 logger = logging.getLogger("clocksvc.leader")
@@ -30,11 +31,13 @@ class RequestBatch:
         state: the clock's state after all requests.
         accepted: the requests that change the state, in order. They are done when the state is committed.
         results: the results of all other requests, by request id.
+        details: what an accepted request skips, by request id.
     """
 
     state: ClockState
     accepted: list[Request] = field(default_factory=list)
     results: dict[str, RequestResult] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
 
     @property
     def sets_first_tick(self) -> bool:
@@ -74,6 +77,7 @@ def apply_requests(
         else:
             batch.accepted.append(request)
             before, batch.state = batch.state, after
+            batch.details[request.id] = _skipped(clock, request, after)
             if len(encode_record(batch.record(clock.spec.name))) > MAX_RECORD_BYTES:
                 batch.accepted.pop()  # it stays pending until the next round
                 batch.state = before
@@ -83,7 +87,7 @@ def apply_requests(
 
 def write_results(clock: ClockTerm, token: str, batch: RequestBatch) -> None:
     """Write the results of a batch whose state is committed."""
-    done = {request.id: RequestResult(ResultKind.DONE) for request in batch.accepted}
+    done = {one.id: RequestResult(ResultKind.DONE, detail=batch.details.get(one.id, "")) for one in batch.accepted}
     for request in batch.accepted:
         logger.info("request committed", extra={"clock": clock.spec.name, "request": request.to_wire()})
     _write(clock, token, batch.results | done)
@@ -114,12 +118,22 @@ def _apply(clock: ClockTerm, state: ClockState, request: Request, now_ms: int) -
             wanted = "wanted a shorter reason, or fewer exclusions: all reasons together are too long"
             raise InvalidValue("reason", request.reason, wanted)
         return after
-    if request.last_tick_ms == state.last_tick_ms and clock.truncated is None and state.last_emitted_ms is None:
+    last_tick_ms, truncated = request.last_tick_ms, clock.truncated is not None
+    if last_tick_ms == state.last_tick_ms and not truncated and state.beginning is not None:
         return state
-    truncated = clock.truncated is not None
-    stored_ms = clock.store.bounds().end_ms
-    check_first_tick(clock.spec, state, stored_ms, now_ms, request.last_tick_ms, truncated=truncated)
-    return replace(state, last_tick_ms=request.last_tick_ms, truncated=False)
+    stored_ms = last_stored_tick(clock.store.bounds(), state)
+    check_first_tick(
+        *(clock.spec, state, stored_ms, now_ms, last_tick_ms), truncated=truncated, skip_ticks=request.skip_ticks
+    )
+    return begin_after(state, stored_ms, last_tick_ms)
+
+
+def _skipped(clock: ClockTerm, request: Request, after: ClockState) -> str:
+    begun, last_ms = after.beginning, after.last_tick_ms
+    if request.kind != RequestKind.INIT or begun is None or last_ms is None or begun.after_tick_ms in (None, last_ms):
+        return ""
+    assert begun.after_tick_ms is not None
+    return describe_skipped(clock.spec, begun.after_tick_ms, last_ms)
 
 
 def _rejection(error: InvalidValue) -> RequestResult:

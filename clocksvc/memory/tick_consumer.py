@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import TICK, LogEntry, decode_message
+from clocksvc.clock.log_record import LogEntry
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import LastTick, TickWithOffset, offset_before, read_last_tick
+from clocksvc.interfaces.tick_consumer import LastTick, TickDecoder, TickWithOffset, offset_before, read_last_tick
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 
@@ -47,6 +47,7 @@ class MemoryTickConsumer:
     def __init__(self, group: MemoryGroup, log: TickLog | None = None) -> None:
         self._group = group
         self._log = MemoryTickLog(group.log) if log is None else log
+        self._decoder = TickDecoder(group.clock)
         self._offset: int | None = None
         self._epoch: int | None = None
         group.members.append(self)
@@ -67,6 +68,7 @@ class MemoryTickConsumer:
         else:
             offset = offset_before(self._log, after.at_ms) if after.offset is None else after.offset
         self._offset = offset if low <= offset <= high else low
+        self._decoder.reset()
 
     def poll(self, timeout_s: float) -> list[TickWithOffset]:
         epoch = self._group.epoch if self._group.assigned is self else None
@@ -84,12 +86,11 @@ class MemoryTickConsumer:
     def _ticks(self, entries: Sequence[LogEntry]) -> list[TickWithOffset]:
         """Return the clock's first ticks among these records, and continue after them."""
         found: list[TickWithOffset] = []
-        key = self._group.clock.encode()
         for offset, message in entries:
             if len(found) == _MAX_TICKS:
                 break
             self._offset = offset + 1
-            tick = decode_message(message).tick if (message.key, message.type) == (key, TICK) else None
+            tick = self._decoder.decode(offset, message)
             if tick is not None:
-                found.append(TickWithOffset(offset, tick))
+                found.append(tick)
         return found

@@ -35,6 +35,7 @@ def make_request(
     expires_ms: int,
     partition: Partition | None = None,
     last_tick_ms: int | None = None,
+    skip_ticks: bool = False,
 ) -> Request:
     """Return a request that expires after `expires_ms`, by the store's clock. It is not submitted yet.
 
@@ -43,7 +44,8 @@ def make_request(
         StoreUnavailable: the store does not answer.
     """
     now_ms = store.now_ms()
-    return Request(uuid.uuid4().hex, kind, by, now_ms, reason.strip(), now_ms + expires_ms, partition, last_tick_ms)
+    what = (partition, last_tick_ms, skip_ticks)
+    return Request(uuid.uuid4().hex, kind, by, now_ms, reason.strip(), now_ms + expires_ms, *what)
 
 
 def send_request(store: Requests, request: Request, is_cancelled: Callable[[], str] = lambda: "") -> RequestResult:

@@ -204,6 +204,8 @@ class TickFeed:
             self.rebuilding = False
         elif not ticks and bounds.last is not None:
             return  # published between the two reads; the notice makes the next step due
+        elif bounds.last is None and not bounds.restoring:
+            self.rebuilding = False  # `clocksvc init` began the chain again: the next tick is the first one after it
         elif bounds.restoring or not ticks or not self._skip_trimmed_gap(last, ticks[0]):
             self.rebuilding = True
 

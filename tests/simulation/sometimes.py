@@ -43,6 +43,7 @@ class Path(StrEnum):
     INIT_BY_REQUEST = "init by request"
     INIT_WITHOUT_LEADER = "init without leader"
     INIT_AFTER_TRUNCATION = "init after a truncation"
+    TICKS_SKIPPED = "ticks skipped by init"
     NOTICES_MISSED = "notices missed"
     CREATE_TIME_SWITCHED = "create time switched at once"
     GUEST_HOLDS = "two installations: second holds"

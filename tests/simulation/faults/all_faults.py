@@ -64,6 +64,7 @@ WEIGHTS: dict[Fault, float] = {
     tick_log_faults.lose_log: 0.8,
     operator_faults.run_init: 0.8,
     operator_faults.run_init_alone: 0.4,
+    operator_faults.skip_ticks: 1,
     operator_faults.ask_the_leader: 4,
     operator_faults.change_interval: 0.8,
     operator_faults.change_group: 1.2,

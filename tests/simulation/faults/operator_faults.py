@@ -19,6 +19,29 @@ def run_init(context: FaultContext) -> None:
     context.processes.run_init(clock, last_tick_ms)
 
 
+def skip_ticks(context: FaultContext) -> None:
+    """`clocksvc init --skip-ticks` on a clock with ticks, often while it catches up. Sometimes it is repeated at once
+    with another time, or taken back with the last tick."""
+    clock, rng = context.clock(), context.rng
+    interval_ms, ticks = context.environment.clocks[clock].spec.interval_ms, context.judge.clock(clock).ticks
+    if not ticks:
+        return
+    if rng.random() < 0.5:
+        context.scheduler.now_ms += rng.choice((5_000, 25_000))
+    now_ms = context.scheduler.now_ms
+
+    def to(back_ms: int) -> int:
+        return (now_ms - back_ms) // interval_ms * interval_ms
+
+    context.processes.run_init(clock, to(rng.choice((1_000, 3_000, 10_000))), skip_ticks=True)
+    if rng.random() < 0.5:
+        again_ms = rng.choice((to(2_000), to(15_000), ticks[-1]))
+        delay_s = rng.choice((0.0, 0.2, 1.0))
+        context.scheduler.later(
+            delay_s, lambda: context.processes.run_init(clock, again_ms, skip_ticks=rng.random() < 0.7)
+        )
+
+
 def run_init_alone(context: FaultContext) -> None:
     """All replicas are stopped, the log lost its records, and operators run `clocksvc init` before they start them."""
     processes, environment = context.processes, context.environment

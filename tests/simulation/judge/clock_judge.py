@@ -32,6 +32,7 @@ class ClockJudge:
         committed_at_ms: when the last tick was committed.
         standing: the expected exclusions and pause.
         lost_for_good: how often log and store have both lost ticks, so that they may be given again.
+        corrections: how often `init` has set an earlier time than before.
         stream_changes: how often the store's stream was seen to change.
         rostered: for each topic and id, the most partitions that any leader put on a roster, in the log or the store.
         log_topics, log_group: the roster and the group of the newest record.
@@ -49,7 +50,7 @@ class ClockJudge:
         self.last: int | None = None
         self.committed_at_ms = environment.scheduler.now_ms
         self.standing = ExpectedOverrides()
-        self.inits = self.lost_for_good = 0
+        self.inits = self.lost_for_good = self.corrections = 0
         self.stream_changes = 0
         self.rostered: dict[tuple[str, str], int] = {}
         self.log_topics: dict[str, tuple[str, int]] = {}
@@ -62,7 +63,8 @@ class ClockJudge:
         self._replaced: dict[tuple[str, str], str] = {}
         self._surviving: int | None = None
         self._in_log: list[tuple[int, int | None, int]] = []
-        self._is_lost = self._shows_loss = False
+        self._is_lost = self._shows_loss = self._begins_again = False
+        self._floor = 0
         self._stream: list[Tick] = []
         self._stream_end = (0, 0)
 
@@ -199,6 +201,7 @@ class ClockJudge:
             self.ticks.pop()  # what was lost in both is given again
         self.ticks.append(at_ms)
         self._in_log.append(tick_parts(wire))
+        self._floor, self._begins_again = at_ms, False
         self._go_on(at_ms)
         self.committed_at_ms = self._environment.scheduler.now_ms
 
@@ -236,12 +239,19 @@ class ClockJudge:
             return
         if last != time_of(asked[-1]["last_tick"]):
             raise Violation(f"back: init was asked for {asked[-1]['last_tick']}, the record has {last}")
-        self._judge_init(last, by_command=by_command)
+        self._judge_init(last, by_command=by_command, skips=asked[-1].get("skip_ticks") is True)
+        self._begins_again = True
 
-    def _judge_init(self, last: int | None, *, by_command: bool) -> None:
+    def _judge_init(self, last: int | None, *, by_command: bool, skips: bool) -> None:
         took, known = self._sometimes.took, (self._surviving if self._is_lost else self.last) or 0
-        if self._in_log and not self._is_lost:
-            raise Violation(f"lost: init set the last tick to {last} in a log that has lost nothing since {self.last}")
+        if not self._is_lost and (self._begins_again or skips):
+            known = self._floor  # a correction before the next tick, or a skip: never before a tick that was emitted
+        if self._in_log and not self._is_lost and last != known:
+            if not skips:
+                raise Violation(f"lost: init set the last tick to {last} in a log that has lost nothing since {known}")
+            took(Path.TICKS_SKIPPED)
+        if self._in_log and not self._is_lost and not self._begins_again and last == known:
+            raise Violation(f"lost: init set the last tick to {last}, which is the last tick already")
         if not self.ticks and not self._is_lost:
             known = 0  # `init` again after a wrong beginning
         if self._environment.scheduler.calm and self._stream:
@@ -252,8 +262,12 @@ class ClockJudge:
         took(Path.INIT_WITHOUT_LEADER if by_command else Path.INIT_BY_REQUEST)
         if self._is_lost:
             took(Path.INIT_AFTER_TRUNCATION)
-        if last < (self.last or 0):
+        if not self._is_lost and last < (self.last or 0):
+            self.corrections += 1
+        if self._is_lost and last < (self.last or 0):
             self.lost_for_good += 1  # only operators can know, and they went back
+        if self._is_lost:
+            self._floor = max(self._floor if self.lost_for_good == 0 else 0, known)
         self._go_on(last)
 
     def _judge_chain(self, wire: Wire, at_ms: int, witness: Witness) -> None:

@@ -38,6 +38,7 @@ class LeaderRequest:
         last_tick_ms: int | None,
         *,
         wait_for_leader: bool = False,
+        skip_ticks: bool = False,
     ) -> None:
         """Submit the request, wait, give up; pass the answer to the judge."""
         try:
@@ -48,7 +49,8 @@ class LeaderRequest:
         id = f"{self._scheduler.rng.getrandbits(64):x}"
         named = None if partition is None else (partition.topic, partition.number)
         self._standing.asked(id, kind.value, named, expires_ms, last_tick_ms)
-        request = Request(id, kind, "an operator", snapshot.now_ms, "a reason", expires_ms, partition, last_tick_ms)
+        what = (partition, last_tick_ms, skip_ticks)
+        request = Request(id, kind, "an operator", snapshot.now_ms, "a reason", expires_ms, *what)
         answer = self._ask(request)
         self._answers[f"{kind.value}: {answer}"] += 1
         self._scheduler.say(f"{kind.value} {partition or last_tick_ms or ''} of {self._clock}: {answer}")

@@ -75,11 +75,11 @@ class Processes:
         self._builder.start(replica, access)
         return replica.name
 
-    def run_init(self, clock: str, last_tick_ms: int) -> None:
+    def run_init(self, clock: str, last_tick_ms: int, *, skip_ticks: bool = False) -> None:
         """Run `clocksvc init`. If no replica leads the clock's log, the command leads it until its request is done."""
         environment, log = self._environment, log_of(clock)
         if environment.access.holder(log) is not None:
-            self.ask(clock, RequestKind.INIT, last_tick_ms=last_tick_ms)
+            self.ask(clock, RequestKind.INIT, last_tick_ms=last_tick_ms, skip_ticks=skip_ticks)
             return
         specs = {name: spec for name, spec in self.present_specs().items() if log_of(name) == log}
         if clock not in specs:
@@ -92,7 +92,7 @@ class Processes:
         request = self._request(clock, command.link)
 
         def run() -> None:
-            request.run(RequestKind.INIT, None, last_tick_ms, wait_for_leader=True)
+            request.run(RequestKind.INIT, None, last_tick_ms, wait_for_leader=True, skip_ticks=skip_ticks)
             command.leaving = True
 
         self._scheduler.spawn(self._name(f"asking-{clock}"), run)
@@ -228,13 +228,22 @@ class Processes:
             scheduler.wait(1.0)
 
     def ask(
-        self, clock: str, kind: RequestKind, partition: Partition | None = None, last_tick_ms: int | None = None
+        self,
+        clock: str,
+        kind: RequestKind,
+        partition: Partition | None = None,
+        last_tick_ms: int | None = None,
+        *,
+        skip_ticks: bool = False,
     ) -> None:
         """Send a request to a clock's leader, through one of the replicas."""
         names = sorted(self.feeds(clock))
         if names:
             asking = self._request(clock, self.replicas[self._scheduler.rng.choice(names)].link)
-            self._scheduler.spawn(self._name(f"asking-{clock}"), lambda: asking.run(kind, partition, last_tick_ms))
+            self._scheduler.spawn(
+                self._name(f"asking-{clock}"),
+                lambda: asking.run(kind, partition, last_tick_ms, skip_ticks=skip_ticks),
+            )
 
     def _request(self, clock: str, link: Link) -> LeaderRequest:
         return LeaderRequest(clock, self._scheduler, self._environment, self._judge, link, self.answers)

@@ -144,9 +144,9 @@ class Subscriber:
         self.counts["ticks"] += 1
 
     def _may_follow(self, previous_ms: int | None, cursor_ms: int) -> bool:
-        """The beginning of a chain has no previous tick; if log and store both lost it, another chain may run beside
-        it."""
-        if self._clock_judge.lost_for_good:
+        """The beginning of a chain has no previous tick. If log and store both lost it, another chain may run beside
+        it. If `init` was corrected to an earlier time, the cursor may be the beginning before."""
+        if self._clock_judge.lost_for_good or (self._clock_judge.corrections and not self._got):
             return previous_ms is None or previous_ms < cursor_ms
         return previous_ms is None and cursor_ms == 0
 

@@ -93,8 +93,21 @@ def test_the_leader_does_it(leader: Leader, config: list[str], capsys: Captured)
         "clock": "checkins",
         "last_tick": to_rfc3339(ELEVEN * 1000),
         "next_tick": to_rfc3339((ELEVEN + 60) * 1000),
+        "skipped": None,
     }
     assert (leader.started, shown.err) == ([], "")
+
+
+def test_what_is_skipped_is_shown(leader: Leader, config: list[str], capsys: Captured) -> None:
+    """The request allows it, and has the operator's reason."""
+    skipped = "10 boundaries, from 2026-11-22T10:51:00Z to 2026-11-22T11:00:00Z,"
+    leader.result = RequestResult(ResultKind.DONE, detail=skipped)
+
+    assert main(["init", "checkins", "--last-tick", LATER, "--skip-ticks", "--reason", "INC-7", *config]) == 0
+
+    (request,) = leader.requests
+    assert (request.skip_ticks, request.reason) == (True, "INC-7")
+    assert f"skipped {skipped} which are never emitted; subscribers before" in capsys.readouterr().out
 
 
 def test_without_a_leader_it_leads_until_it_is_done(

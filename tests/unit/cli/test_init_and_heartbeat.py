@@ -9,11 +9,12 @@ import urllib3
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from clocksvc import is_heartbeat
+from clocksvc import is_heartbeat, ticks
 from clocksvc.cli.main import main
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.errors import CursorTooOld
 from clocksvc.interfaces.progress import Report
 from clocksvc.redis.store import open_redis_store
 from tests.unit.cli.conftest import Workspace, wait_ready
@@ -99,9 +100,49 @@ def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.Capture
 
     capsys.readouterr()
     assert main(["init", "checkins", "--last-tick", str(begin_s + 10), *config]) == 1
-    assert "is complete up to its last tick" in capsys.readouterr().err
+    assert "--skip-ticks: the tick log of clock 'checkins' is complete up to its last" in capsys.readouterr().err
     report_all(workspace, (begin_s + 8) * 1000)
     eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 8, within=30, what="the clock to go on")
+
+
+def test_the_way_out_of_a_wrong_beginning(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Old data began the clock 100 days ago, and its catch-up runs. Init ends it: what is skipped is shown first, and
+    subscribers get a reset and no gap. The catch-up had been announced, and kept its pace."""
+    workspace.create_topic()
+    limits = {"max_past": "200d", "catch_up_pace": 50, "max_out_of_orderness": "0s", "heartbeat": None}
+    workspace.settings["clocks"]["checkins"] |= limits
+    config = workspace.write()
+    workspace.start("serve", *config)
+    wait_ready(workspace)
+    first_s = now_s() - 100 * 86_400
+    report_all(workspace, first_s * 1000)
+    eventually(lambda: state(workspace)["timestamp_seconds"] == first_s, within=30, what="the wrong first tick")
+    began = time.monotonic()
+    report_all(workspace, now_s() * 1000)
+    followed = ticks(workspace.url, "checkins", after=first_s)
+    got = [next(followed) for _ in range(10)]
+    shown = state(workspace)
+    assert (shown["status"], shown["due_ticks"] > 8_000_000) == ("catching_up", True)
+    to_s = now_s() - 20
+
+    capsys.readouterr()
+    assert main(["init", "checkins", "--last-tick", str(to_s), *config]) == 1
+    refused = capsys.readouterr().err
+    assert "boundaries, from 2" in refused
+    assert "would never be emitted, and subscribers would not get them" in refused
+    assert main(["init", "checkins", "--last-tick", str(to_s), "--skip-ticks", "--reason", "INC-7", *config]) == 0
+
+    assert "subscribers before" in capsys.readouterr().out
+    with pytest.raises(CursorTooOld) as reset:
+        got.extend(followed)
+    took_s = time.monotonic() - began
+    assert [tick.at_ms // 1000 for tick in got] == [first_s + number for number in range(1, 1 + len(got))]
+    assert len(got) <= 50 * (took_s + 3)
+    assert reset.value.oldest_previous_ms == to_s * 1000
+    url = f"{workspace.url}/v1/clocks/checkins/ticks?after={first_s}"
+    assert urllib3.request("GET", url, retries=False).status == 410
+    eventually(lambda: state(workspace)["timestamp_seconds"] > to_s + 5, within=30, what="the present")
+    assert "clock checkins catches up: 8," in workspace.output()
 
 
 def test_init_of_a_clock_that_no_replica_knows(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,8 +51,9 @@ STATE_WIRE: dict[str, Any] = {
     "former_topic_ids": {},
     "config_digest": "0123456789abcdef",
     "truncated": False,
+    "beginning": None,
 }
-CONTROL_WIRE: dict[str, Any] = {"clock": "checkins", "format": 2, "state": STATE_WIRE}
+CONTROL_WIRE: dict[str, Any] = {"clock": "checkins", "format": 3, "state": STATE_WIRE}
 TICK_WIRE: dict[str, Any] = CONTROL_WIRE | {
     "time": "2026-11-22T12:01:00Z",
     "timestamp_seconds": 1795348860,
@@ -102,6 +103,7 @@ def test_a_state_before_any_tick() -> None:
         "former_topic_ids": {},
         "config_digest": "",
         "truncated": False,
+        "beginning": None,
     }
     assert decode_record("control", encode_record(record)) == record
 
@@ -170,7 +172,7 @@ def stated_without(field: str) -> bytes:
 
 
 UNREADABLE = [
-    Case("a newer format may mean something else", wired(format=3), message="format 3.*run a newer version"),
+    Case("a newer format may mean something else", wired(format=4), message="format 4.*run a newer version"),
     Case("a type of a newer version", wired(), "verdict", message="type 'verdict'.*run a newer version"),
     Case("an unknown type", wired(), "", message="type ''"),
     Case("a control record is no tick", json.dumps(CONTROL_WIRE).encode(), "tick"),

@@ -258,11 +258,11 @@ def test_the_messages_of_a_snapshot() -> None:
     assert (first.key, first.type, _json(first.value)) == (
         b"_installation",
         "installation",
-        {"format": 2, "installation": "prod"},
+        {"format": 3, "installation": "prod"},
     )
     assert copies == [Message(b"a", b"2", "snapshot"), Message(b"b", b"1", "snapshot")]
     assert (last.key, last.type, _json(last.value)) == (
         b"_snapshot-end",
         "snapshot-end",
-        {"format": 2, "offset": 41, "count": 2, "complete": False},
+        {"format": 3, "offset": 41, "count": 2, "complete": False},
     )

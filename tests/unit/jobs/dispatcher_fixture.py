@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clocksvc.clock.log_record import ClockState, Record, encode_message
+from clocksvc.clock.log_record import Beginning, ClockState, Record, encode_message
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Schedule
@@ -63,6 +63,14 @@ class DispatcherFixture:
             self.last_min = minute
         self.log.begin_own(messages)
         self.log.end_own(committed=True)
+
+    def skip_to(self, minute: int) -> None:
+        """`clocksvc init --skip-ticks`: the clock continues after this minute."""
+        at_ms = (START_MIN + minute) * MINUTE
+        beginning = Beginning(None if self.last_min is None else (START_MIN + self.last_min) * MINUTE, at_ms)
+        self.log.begin_own([encode_message(Record("c", ClockState(last_tick_ms=at_ms, beginning=beginning)))])
+        self.log.end_own(committed=True)
+        self.last_min = minute
 
     def dispatcher(
         self,

@@ -59,6 +59,50 @@ def test_missed_due_times_are_sent_after_a_stop() -> None:
     assert fixture.queue.due("last") == [30]
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_tasks_of_skipped_ticks_are_not_sent(stopped: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """After `clocksvc init --skip-ticks`: neither at a tick in between nor later. It is logged."""
+    fixture = DispatcherFixture()
+    schedules = [EACH, Schedule("some", Minutely((1, 2, 30, 49, 50, 50.5, 52)))]
+    fixture.tick(0)
+    dispatcher = fixture.dispatcher(schedules)
+    fixture.run(dispatcher)
+    if stopped:
+        dispatcher.close()
+    fixture.tick(1)
+    fixture.skip_to(50)
+    fixture.tick(51, 52)
+
+    fixture.run(fixture.dispatcher(schedules) if stopped else dispatcher)
+
+    assert fixture.queue.due("each") == [1, 51, 52]
+    assert [round(one.due_ms / MINUTE - START_MIN, 1) for one in fixture.queue.tasks if one.schedule == "some"] == [
+        1,
+        50.5,
+        52,
+    ]
+    assert "clocksvc init skipped ticks, and their tasks are not sent: those after 2026-11-22T08:01:00Z" in caplog.text
+
+
+def test_a_catch_up_says_how_many_tasks_follow(caplog: pytest.LogCaptureFixture) -> None:
+    """Before the first of them is sent, once."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    first = fixture.dispatcher([EACH])
+    fixture.run(first)
+    first.close()
+    fixture.tick(*range(1, 1_202))
+    fixture.time.advance(60 * 1_500)
+
+    fixture.run(fixture.dispatcher([EACH, Schedule("never", Minutely(()))]))
+
+    assert len(fixture.queue.tasks) == 1_201
+    assert [line for line in caplog.messages if "catches up" in line] == [
+        "dispatcher beat of clock c catches up: 1,201 ticks, from 2026-11-22T08:01:00Z to 2026-11-23T04:01:00Z, mean "
+        "1,201 tasks; about 299 more ticks follow"
+    ]
+
+
 def test_a_new_schedule_is_not_due_before_it_existed() -> None:
     """The same holds for a schedule whose recurrence was changed. Unchanged schedules continue."""
     fixture = DispatcherFixture()

@@ -26,11 +26,14 @@ class Operator:
         number: int | None = None,
         reason: str = "a disk died",
         last_tick_ms: int | None = None,
+        *,
+        skip_ticks: bool = False,
     ) -> str:
         """Submit a request, about a partition of the clock's topic if a number is given; its id."""
         now_ms = self._clock.store.now_ms()
         partition = None if number is None else Partition(self._clock.spec.topics[0], number)
-        request = Request(next(_IDS), kind, "ada", now_ms, reason, now_ms + TTL_MS, partition, last_tick_ms)
+        what = (partition, last_tick_ms, skip_ticks)
+        request = Request(next(_IDS), kind, "ada", now_ms, reason, now_ms + TTL_MS, *what)
         assert self._clock.store.submit_request(request)
         return request.id
 
@@ -42,14 +45,14 @@ class Operator:
         self._clock.settle()
         return self.answer(submitted)
 
-    def submit_init(self, last_tick: str) -> str:
+    def submit_init(self, last_tick: str, *, skip_ticks: bool = False) -> str:
         """Submit `clocksvc init CLOCK --last-tick T`; the request's id."""
         last_tick_ms = parse_timestamp("last_tick", last_tick)
-        return self.submit(RequestKind.INIT, reason="clocksvc init", last_tick_ms=last_tick_ms)
+        return self.submit(RequestKind.INIT, reason="clocksvc init", last_tick_ms=last_tick_ms, skip_ticks=skip_ticks)
 
-    def init(self, last_tick: str) -> RequestResult:
+    def init(self, last_tick: str, *, skip_ticks: bool = False) -> RequestResult:
         """Submit an init, let the leader step, and return the result."""
-        submitted = self.submit_init(last_tick)
+        submitted = self.submit_init(last_tick, skip_ticks=skip_ticks)
         self._clock.settle()
         answer = self.answer(submitted)
         assert answer is not None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.log_record import ClockState, Message, Record, encode_message
+from clocksvc.clock.log_record import Beginning, ClockState, Message, Record, encode_message
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind, RequestResult, ResultKind
@@ -15,7 +15,7 @@ from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.commits import CommitFault
 from tests.faulty.store import FaultyStoreServer
-from tests.unit.leader.clocks import another_leader, hold_of, leases_of, pass_time, phase_of
+from tests.unit.leader.clocks import another_leader, hold_of, leases_of, pass_time, phase_of, report_only
 from tests.unit.leader.override_requests import Operator, controls, records
 
 pytestmark = pytest.mark.core
@@ -28,9 +28,9 @@ def ms(clock_time: str) -> int:
     return parse_timestamp("time", f"2026-11-22T{clock_time}Z")
 
 
-def init(clock: FaultyClock, last_tick: str) -> RequestResult:
+def init(clock: FaultyClock, last_tick: str, *, skip_ticks: bool = False) -> RequestResult:
     """Request init, and let the clock's leader handle it."""
-    return Operator(clock).init(f"2026-11-22T{last_tick}Z")
+    return Operator(clock).init(f"2026-11-22T{last_tick}Z", skip_ticks=skip_ticks)
 
 
 def led(clock: FaultyClock) -> FaultyClock:
@@ -114,7 +114,7 @@ def test_rejects_a_clock_with_ticks() -> None:
 
     assert (answer.kind, answer.field, answer.value) == (REJECTED, "last_tick", "2026-11-22T11:59:00Z")
     assert "2026-11-22T11:58:00Z" in answer.wanted
-    assert "ticklog_truncated" in answer.wanted
+    assert "--skip-ticks" in answer.wanted
     assert records(clock) == before
     tick_through(clock, "11:59:30")
     assert times(clock) == ["11:58:00", "11:59:00"]
@@ -258,21 +258,82 @@ def test_keeps_exclusions_and_pause_of_the_readable_state() -> None:
 
     assert init(clock, "11:58:00").kind is DONE
 
-    assert controls(clock)[-1].state == replace(kept, last_tick_ms=ms("11:58:00"))
+    beginning = Beginning(ms("11:57:00"), ms("11:58:00"))
+    assert controls(clock)[-1].state == replace(kept, last_tick_ms=ms("11:58:00"), beginning=beginning)
 
 
-def test_may_be_corrected_before_the_first_tick_but_not_backwards() -> None:
-    """T is not a tick, but the global clock may have shown it, and the global clock never goes back."""
+def test_may_be_corrected_before_the_first_tick() -> None:
+    """To a later time, and to an earlier one: T is no tick. Also a leader that finds the store before the correction
+    does not take its beginning for a lost tick."""
     clock = led(FaultyClock())
 
-    assert [init(clock, at).kind for at in ("11:55:00", "11:55:00", "11:56:00")] == [DONE, DONE, DONE]
-    assert [to_rfc3339(one.state.last_tick_ms or 0)[11:-1] for one in controls(clock)] == ["11:55:00", "11:56:00"]
-    answer = init(clock, "11:55:00")
+    assert [init(clock, at).kind for at in ("11:55:00", "11:55:00", "11:58:00", "11:56:00")] == [DONE] * 4
+    assert [to_rfc3339(one.state.last_tick_ms or 0)[11:-1] for one in controls(clock)] == [
+        "11:55:00",
+        "11:58:00",
+        "11:56:00",
+    ]
+    clock.leader.leave()
+    clock.store_server.content.clock("clock").base_ms = ms("11:58:00")
+    clock.leader = clock.new_leader("next")
+    pass_time(clock, 4, clock.leader)
+    assert hold_of(clock)[0] is not Reason.TICKLOG_TRUNCATED
+    assert clock.store.bounds().base_ms == ms("11:56:00")
+    tick_through(clock, "11:57:00", "11:57:00")
+    assert [(tick.previous_ms, tick.at_ms) for tick in clock.ticks()] == [(ms("11:56:00"), ms("11:57:00"))]
+    assert init(clock, "11:56:00").kind is REJECTED
 
-    assert answer.kind is REJECTED
-    assert "the tick log already has tick 2026-11-22T11:56:00Z" in answer.wanted
-    tick_through(clock, "11:57:00")
-    assert times(clock) == ["11:57:00"]
+
+def test_ends_a_wrong_catch_up() -> None:
+    """With the option, the clock continues after T. The boundaries in between are never emitted, log and store agree,
+    and the control record says who skipped them. The next tick does not follow the last one."""
+    clock = FaultyClock()
+    tick_through(clock, "10:00:00")
+    report_only(clock, "2026-11-22T11:57:30Z")
+
+    answer = init(clock, "11:55:00", skip_ticks=True)
+
+    skipped = "115 boundaries, from 2026-11-22T10:01:00Z to 2026-11-22T11:55:00Z,"
+    assert (answer.kind, answer.detail) == (DONE, skipped)
+    (control,) = controls(clock)
+    assert [(request["by"], request["skip_ticks"]) for request in control.requests] == [("ada", True)]
+    assert [(tick.previous_ms, tick.at_ms) for tick in clock.ticks()] == [
+        (ms("11:55:00"), ms("11:56:00")),
+        (ms("11:56:00"), ms("11:57:00")),
+    ]
+    bounds = clock.store.bounds()
+    assert (bounds.restoring, hold_of(clock)[0]) == (False, None)
+    assert [record.tick.at_ms for record in records(clock) if record.tick] == [
+        ms("10:00:00"),
+        ms("11:56:00"),
+        ms("11:57:00"),
+    ]
+
+
+def test_a_skip_is_taken_back_before_the_next_tick() -> None:
+    """Init with the last tick: the clock continues after it, with its history."""
+    clock = FaultyClock()
+    tick_through(clock, "11:50:00", "11:51:00")
+    assert init(clock, "11:58:00", skip_ticks=True).kind is DONE
+    assert clock.ticks() == []
+
+    assert init(clock, "11:50:00", skip_ticks=True).kind is REJECTED
+    assert init(clock, "11:51:00").kind is DONE
+    pass_time(clock, 2, clock.leader)
+    tick_through(clock, "11:53:00")
+
+    assert times(clock) == ["11:50:00", "11:51:00", "11:52:00", "11:53:00"]
+
+
+@pytest.mark.parametrize("last_tick", ["11:58:00", "11:57:00"])
+def test_a_skip_goes_forward_only(last_tick: str) -> None:
+    """T must be later than the last tick."""
+    clock = FaultyClock()
+    tick_through(clock, "11:58:30")
+    before = records(clock)
+
+    assert init(clock, last_tick, skip_ticks=True).kind is REJECTED
+    assert records(clock) == before
 
 
 def test_a_clock_whose_record_can_not_be_read_gets_no_init() -> None:

@@ -54,6 +54,29 @@ def test_a_replica_that_missed_ticks_waits_until_they_are_restored() -> None:
     assert bed.feed.newest(10) == chain[:9]
 
 
+def test_init_that_skips_ticks_is_a_reset_for_earlier_cursors() -> None:
+    """Before the next tick, a replica shows its last tick, and no tick follows it. With the next tick, every cursor
+    before the new beginning is too old, and none is answered with a gap."""
+    bed = ClockFixture()
+    chain = ticks(10)
+    bed.publish(*chain[:3])
+    bed.read()
+    bed.store.begin(TOKEN, chain[6].at_ms, restoring=False)
+    bed.read()
+    assert (bed.feed.rebuilding, bed.feed.last) == (False, chain[2])
+    assert bed.feed.ticks_after(chain[2].at_ms, 10) == []
+
+    bed.publish(*chain[7:9])
+    bed.read()
+
+    assert bed.feed.last == chain[8]
+    for cursor in chain[:6]:
+        with pytest.raises(CursorTooOld) as reset:
+            bed.feed.ticks_after(cursor.at_ms, 10)
+        assert (reset.value.oldest_ms, reset.value.oldest_previous_ms) == (chain[7].at_ms, chain[6].at_ms)
+    assert bed.feed.ticks_after(chain[6].at_ms, 10) == chain[7:9]
+
+
 def test_a_replica_that_starts_meanwhile_shows_live_ticks() -> None:
     """A cursor into what is not restored yet is `Rebuilding`, never `CursorTooOld`; later it is answered."""
     bed = ClockFixture()
