@@ -48,6 +48,7 @@ def __getattr__(name: str) -> object:
 def _build() -> "Celery":
     from clocksvc import settings
     from clocksvc.celery.application import build
+    from clocksvc.kafka.admin import settings_problems
 
     with exit_with_message():
-        return build(settings.load(None, os.environ))
+        return build(settings.load(None, os.environ, check_kafka=settings_problems))

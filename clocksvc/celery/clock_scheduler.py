@@ -26,6 +26,7 @@ from clocksvc.interfaces.schedule import Schedule, parse_catch_up
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
+from clocksvc.kafka.admin import settings_problems
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
@@ -95,7 +96,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
         """Read and check the entries. Called by Celery."""
         super().setup_schedule()
         with exit_with_message():
-            self._settings = configuration.load(None, os.environ)
+            self._settings = configuration.load(None, os.environ, check_kafka=settings_problems)
             self._spec, self._name = clock_of(self.app, self._settings), dispatcher_name(self.app)
             entries = [entry.scheduled(self._spec.interval_ms) for entry in self.schedule.values()]
             self._tasks = [*entries, *tasks_on_tick(self.app, self._settings, self._spec)]

@@ -26,12 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from clocksvc.check.finding import Level, ok, worst
     from clocksvc.check.run import run as check
     from clocksvc.interfaces.time import SystemTime
-    from clocksvc.kafka.admin import check_settings
 
     findings: list[Finding]
     try:
         settings = load_settings(args)
-        check_settings(settings.kafka_settings())
     except SettingsError as error:
         findings = _settings_problems(error.problems, config_file(args))
     else:

@@ -46,9 +46,11 @@ def load_settings(args: argparse.Namespace, overrides: Mapping[str, object] = Ma
     Raises:
         SettingsError: the configuration is not valid. The message lists every problem.
     """
+    from clocksvc.kafka.admin import settings_problems
     from clocksvc.settings import load
 
-    return load(args.config, os.environ | {name: str(value) for name, value in overrides.items() if value is not None})
+    environ = os.environ | {name: str(value) for name, value in overrides.items() if value is not None}
+    return load(args.config, environ, check_kafka=settings_problems)
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:

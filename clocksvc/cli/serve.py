@@ -26,7 +26,6 @@ from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.cli.console import add_config, load_settings
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
-from clocksvc.kafka.admin import check_settings
 from clocksvc.metrics import Metrics
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.worker_thread import WorkerThread
@@ -68,10 +67,8 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
 
     Raises:
         InvalidValue: the process can't listen on the address, or the address requires tokens.
-        SettingsError: librdkafka rejects the settings.
     """
     check_bind(settings.api, insecure)
-    check_settings(settings.kafka_settings())
     _allow_many_files()
     bootstrap.set_switch_interval()
     with _listen(settings.api) as listener:

@@ -1,5 +1,6 @@
 """Sends requests to Kafka's admin API. Every wait has a deadline, and errors are translated to clocksvc's errors."""
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -8,7 +9,7 @@ from typing import Any, Self, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from clocksvc.errors import SettingsError, Unavailable
+from clocksvc.errors import Unavailable
 from clocksvc.kafka.client import (
     NO_ACLS,
     NO_ANSWER,
@@ -117,13 +118,24 @@ def config_values(entries: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
 
 
-def check_settings(settings: Mapping[str, str]) -> None:
-    """Check settings by creating a client, because only librdkafka knows all of its settings. Do not connect.
+def settings_problems(settings: Mapping[str, str]) -> list[str]:
+    """Return the problems of settings, by creating a client, because only librdkafka knows all of its settings.
 
-    Raises:
-        SettingsError: a setting is unknown, a value is not valid, or a file can't be read.
+    Does not connect. Without problems, the list is empty. A problem is an unknown setting, a value that is not valid,
+    or a file that can't be read.
     """
-    try:
-        AdminClient(client_settings(settings), logger=ClientLog())
-    except KafkaException as raised:
-        raise SettingsError([f"kafka: {without_password(describe_error(raised))}"]) from raised
+    left, problems = dict(settings), []
+    for _ in range(len(settings) + 1):
+        try:
+            AdminClient(client_settings(left), logger=ClientLog())
+        except KafkaException as raised:
+            text = describe_error(raised)
+            problems.append(without_password(text))
+            # librdkafka stops at the first problem. The others are found without the setting that it names.
+            named = next((name for name in re.findall(r'"([^"]+)"', text) if name in left), None)
+            if named is None:
+                break
+            del left[named]
+        else:
+            break
+    return problems

@@ -5,27 +5,12 @@ This module checks types. ClockSpec checks the values of each clock.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
-
-# Valid values. They replace values that ClockSpec has rejected, so that the other fields are checked, too.
-_VALID_PLACEHOLDERS: dict[str, dict[str, Any]] = {
-    "clocks": {"name": "clock"},
-    "topics": {"topics": ("placeholder",)},
-    "group": {"group": "placeholder"},
-    "interval": {"interval_ms": DAY_MS},
-    "max_out_of_orderness": {"max_out_of_orderness_ms": None},
-    "max_future": {"max_future_ms": 0},
-    "max_past": {"max_past_ms": 3_650 * DAY_MS},
-    "catch_up_pace": {"catch_up_pace": None},
-    "hold_after": {"hold_after_ms": None},
-    "recent_ticks": {"recent_ticks_ms": DAY_MS},
-    "heartbeat.every": {"heartbeat": None},
-}
 
 
 class HeartbeatSettings(Section):
@@ -60,8 +45,15 @@ class ClockSettings(Section):
         raise ValueError("wanted fields such as {every: 60s}, or null to switch heartbeats off")
 
     @model_validator(mode="after")
-    def _check(self) -> "ClockSettings":
-        raise_errors(_core_errors(self._spec_arguments()))
+    def _check(self, info: ValidationInfo) -> "ClockSettings":
+        arguments = self._spec_arguments()
+        if ("clocks", self.name) in (info.context or ()):  # the name was already reported
+            arguments["name"] = "placeholder"
+        try:
+            ClockSpec(**arguments)
+        except InvalidValue as error:
+            path = () if error.field == "clocks" else tuple(error.field.split("."))
+            raise_errors([FieldError(path, error.wanted, error.value)])
         return self
 
     def spec(self, *, require_topic_ids: bool = True) -> ClockSpec:
@@ -88,22 +80,6 @@ class ClockSettings(Section):
         # If `every` is not set, a short interval must not be an error. Therefore the default is at most the interval.
         written = "every" in heartbeat.model_fields_set
         return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
-
-
-def _core_errors(arguments: dict[str, Any]) -> list[FieldError]:
-    errors: list[FieldError] = []
-    placeholders = dict(_VALID_PLACEHOLDERS)
-    while True:
-        try:
-            ClockSpec(**arguments)
-        except InvalidValue as error:
-            path = () if error.field == "clocks" else tuple(error.field.split("."))
-            errors.append(FieldError(path, error.wanted, error.value))
-            if error.field not in placeholders:
-                return errors
-            arguments = arguments | placeholders.pop(error.field)
-        else:
-            return errors
 
 
 def add_names(clocks: object) -> object:

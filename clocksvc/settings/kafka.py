@@ -3,7 +3,7 @@
 `topic_ids` is a setting of clocksvc, which librdkafka does not get.
 
 `KNOWN_SETTINGS` is for suggestions and variables. It need not be complete, because librdkafka rejects unknown settings.
-This module must not import a Kafka client. `clocksvc.kafka.admin.check_settings` checks the values with librdkafka.
+This module must not import a Kafka client. `clocksvc.kafka.admin.settings_problems` checks the values.
 """
 
 import math

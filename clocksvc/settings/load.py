@@ -3,7 +3,7 @@
 Must not read `os.environ` or connect to servers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +18,12 @@ from clocksvc.settings.fields import FieldPath
 from clocksvc.settings.kafka import KafkaSettings, is_secret
 from clocksvc.settings.models import Settings
 from clocksvc.settings.problems import Problems
+from clocksvc.settings.repair import repaired
 
 ReadFile = Callable[[str], str]
+CheckKafka = Callable[[Mapping[str, str]], Sequence[str]]
 _FILE = "_file"
+_MAX_ROUNDS = 20
 _NO_FILE = " (no file was read: CLOCKSVC_CONFIG is not set to the path of the configuration)"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -35,21 +38,28 @@ def read_text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-def load(path: str | None, environ: Mapping[str, str], read_file: ReadFile = read_text) -> Settings:
+def load(
+    path: str | None,
+    environ: Mapping[str, str],
+    read_file: ReadFile = read_text,
+    check_kafka: CheckKafka | None = None,
+) -> Settings:
     """Load the configuration from `path`, or from the file in `CLOCKSVC_CONFIG`, and from `environ`.
 
     Args:
         path: the file. None means the file in `CLOCKSVC_CONFIG`, or no file if this variable is not set.
         environ: the environment variables.
         read_file: reads the configuration and the secret files. It may raise OSError and ValueError.
+        check_kafka: returns the problems of librdkafka's settings, such as `clocksvc.kafka.admin.settings_problems`.
+            None if this process does not connect to Kafka.
 
     Raises:
         SettingsError: lists all problems.
     """
     source = path or environ.get("CLOCKSVC_CONFIG") or None
     if source is None:
-        return settings_from({}, environ, read_file, hint=_NO_FILE)
-    return settings_from(_read_document(source, read_file), environ, read_file, source)
+        return settings_from({}, environ, read_file, hint=_NO_FILE, check_kafka=check_kafka)
+    return settings_from(_read_document(source, read_file), environ, read_file, source, check_kafka=check_kafka)
 
 
 def settings_from(
@@ -58,12 +68,14 @@ def settings_from(
     read_file: ReadFile = read_text,
     source: str | None = None,
     hint: str = "",
+    check_kafka: CheckKafka | None = None,
 ) -> Settings:
     """Build the configuration from plain data, as read from YAML, and `environ`.
 
     Args:
         source: the name of the file, for the error message.
         hint: a text that is appended to problems of the clocks.
+        check_kafka: see `load`.
 
     Raises:
         SettingsError: lists all problems.
@@ -76,18 +88,28 @@ def settings_from(
     data = apply_environment(data, origins, environ, problems)
     data = read_secret_files(data, Settings, read_file, problems)
     settings = _validate(data, problems)
-    problems.raise_if_any(source)
+    if settings is not None and check_kafka is not None:
+        for problem in check_kafka(settings.kafka_settings()):
+            problems.add(("kafka",), problem)
+    problems.raise_if_any(source, data)
     if settings is None:
         raise SettingsError(["validation failed without a reason; report this as a bug"], source)
     return settings
 
 
 def _validate(data: object, problems: Problems) -> Settings | None:
-    try:
-        return Settings.model_validate(data)
-    except ValidationError as error:
-        problems.add_validation_error(error)
-        return None
+    """Validate, and add all problems. Return None only if the data can't be repaired.
+
+    Each round repairs the values that the round before has reported, because a problem can hide others.
+    """
+    for _ in range(_MAX_ROUNDS):
+        try:
+            return Settings.model_validate(data, context=problems.reported)
+        except ValidationError as error:
+            paths = problems.add_validation_error(error)
+        # A value that is still wrong after its repair is removed together with its parent.
+        data = repaired(data, [path if new else path[:-1] for path, new in paths])
+    return None
 
 
 def _read_document(source: str, read_file: ReadFile) -> object:

@@ -34,52 +34,68 @@ _LONGEST = 100
 class Problems:
     """The problems found so far.
 
+    Attributes:
+        reported: the paths whose problems were added. Later problems there are ignored.
+
     Args:
         origins: the environment variable that sets each path.
     """
 
     def __init__(self, origins: Mapping[FieldPath, str]) -> None:
         self._origins = origins
-        self._texts: list[str] = []
-        self._reported: set[FieldPath] = set()
+        self._found: list[tuple[FieldPath, str]] = []
+        self.reported: set[FieldPath] = set()
         self._hints: dict[FieldPath, str] = {}
 
     def add(self, path: FieldPath, reason: str, value: object = NO_VALUE) -> None:
         """Add a problem, unless the path is marked as reported."""
-        if path in self._reported:
+        if path in self.reported:
             return
         hint = next((self._hints[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._hints), "")
         shown = "" if value is NO_VALUE else f"{_shown(path, value)} is not valid: "
-        self._texts.append(f"{self._name(path)}: {shown}{reason}{hint}")
+        self._found.append((path, f"{self._name(path)}: {shown}{reason}{hint}"))
 
     def add_text(self, text: str) -> None:
         """Add a problem that has no path."""
-        self._texts.append(text)
+        self._found.append(((), text))
 
     def mark_reported(self, path: FieldPath) -> None:
         """Ignore later problems at `path`, because they are a consequence of a problem that was added before."""
-        self._reported.add(path)
+        self.reported.add(path)
 
     def add_hint(self, path: FieldPath, text: str) -> None:
         """Append `text` to every later problem at `path` or below it. A hint at a longer path has precedence."""
         self._hints[path] = text
 
-    def add_validation_error(self, error: ValidationError) -> None:
-        """Add all errors that pydantic has found in the sections."""
+    def add_validation_error(self, error: ValidationError) -> list[tuple[FieldPath, bool]]:
+        """Add all errors that pydantic has found in the sections, and mark their paths as reported.
+
+        Returns:
+            The path of each error, and whether it was not reported before.
+        """
+        paths = []
         for detail in error.errors(include_url=False):
-            self._add_details(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
+            paths += self._add_details(detail["loc"], detail["type"], detail["input"], detail.get("ctx", {}))
+        new = [(path, path not in self.reported) for path in paths]
+        self.reported.update(paths)
+        return new
 
-    def raise_if_any(self, source: str | None) -> None:
-        """Raise SettingsError if there are problems."""
-        if self._texts:
-            raise SettingsError(self._texts, source)
+    def raise_if_any(self, source: str | None, data: object) -> None:
+        """Raise SettingsError if there are problems. They have the order of the fields in `data`, the configuration."""
+        if self._found:
+            found = sorted(self._found, key=lambda one: _position(one[0], data))
+            raise SettingsError([text for _, text in found], source)
 
-    def _add_details(self, path: FieldPath, error_type: str, value: object, context: Mapping[str, Any]) -> None:
+    def _add_details(
+        self, path: FieldPath, error_type: str, value: object, context: Mapping[str, Any]
+    ) -> list[FieldPath]:
+        """Add one error of pydantic, and return the paths to which its problems belong."""
         error = context.get("error")
         if isinstance(error, FieldErrors):
             for field_error in error.errors:
                 self.add(path + field_error.path, field_error.reason, field_error.value)
-        elif error_type == "missing":
+            return [path + field_error.path for field_error in error.errors]
+        if error_type == "missing":
             self.add(path, f"missing: wanted {_description(path)}")
         elif error_type == "extra_forbidden":
             self.add(path, _unknown(path))
@@ -90,11 +106,28 @@ class Problems:
         else:
             quotes = ": put it in quotes" if error_type == "string_type" and _is_number_or_date(value) else ""
             self.add(path, _REASONS.get(error_type, f"wanted another value ({error_type})") + quotes, value)
+        return [path]
 
     def _name(self, path: FieldPath) -> str:
         name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"
         variable = next((self._origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._origins), None)
         return f"{name} ({variable})" if variable else name
+
+
+def _position(path: FieldPath, data: Any) -> list[int]:
+    """Return a sort key: the position of each segment among the fields of its section, or else in the data."""
+    key, here, field_type = [], data, type_at(())
+    for segment in path:
+        known = field_names(field_type) if is_section(field_type) else list(here) if isinstance(here, dict) else []
+        names = [str(name) for name in known]
+        key.append(segment if isinstance(segment, int) else names.index(segment) if segment in names else len(names))
+        here = here.get(segment) if isinstance(here, dict) else here[segment] if _has(here, segment) else None
+        field_type = child(field_type, segment)
+    return key
+
+
+def _has(items: object, index: object) -> bool:
+    return isinstance(items, list) and isinstance(index, int) and index < len(items)
 
 
 def _unknown(path: FieldPath) -> str:
