@@ -15,7 +15,7 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects outages soak cluster dashboards schema requirements kafka-jars clean
+.PHONY: help run test test-ops check format bench simulate defects consumers outages soak cluster dashboards schema requirements kafka-jars clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
+
+consumers: $(STAMP)  ## the examples of docs/consumers.md for FastStream and kafkajs, on real servers; needs Node
+	@$(BIN)/python -m pytest $(ARGS) tests/system/docs/other_consumers.py
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)

@@ -130,6 +130,10 @@ class DocumentedInstallation:
         """End a command as a supervisor does, or Ctrl-C; its exit code."""
         return self._running.pop(typed).end(by=by, within=TIMEOUT_S)
 
+    def runs(self, typed: str) -> bool:
+        """Whether a command was started and not ended."""
+        return typed in self._running
+
     def close(self) -> None:
         """Kill all processes."""
         kill_all(self._running)

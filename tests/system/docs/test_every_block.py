@@ -21,6 +21,27 @@ PICTURE = ""
 JUDGED = {
     # (document, language, the block's name or None for all of them): the test that covers the block
     ("README.md", "python", "consumer"): "tests/system/docs/test_commands.py::test_the_readmes_consumer",
+    (
+        "docs/consumers.md",
+        "python",
+        "aio_consumer.py",
+    ): "tests/system/docs/test_commands.py::test_the_aiokafka_consumer",
+    ("docs/consumers.md", "python", "several"): "tests/system/docs/test_consumers.py::test_one_reporter_for_each_topic",
+    (
+        "docs/consumers.md",
+        "python",
+        "test_consumer.py",
+    ): "tests/system/docs/test_consumers.py::test_the_test_of_a_consumer",
+    (
+        "docs/consumers.md",
+        "python",
+        "faststream_consumer.py",
+    ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
+    (
+        "docs/consumers.md",
+        "javascript",
+        "consumer.js",
+    ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
     ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",
     (

@@ -1,0 +1,67 @@
+"""docs/consumers.md: the examples for FastStream and kafkajs, on real servers. `make consumers` runs them.
+
+They are not part of `make test`: kafkajs needs Node and the npm registry.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clocksvc.dev.valkey_server import ValkeyServer
+from tests.system.docs.blocks import blocks
+from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.path
+
+KAFKAJS = "kafkajs@2.2.4"
+PROGRAMS = {"faststream_consumer.py": "python faststream_consumer.py", "consumer.js": "node consumer.js"}
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[DocumentedInstallation]:
+    """The installation of the quick start, without its consumer."""
+    folder = tmp_path_factory.mktemp("consumers")
+    with ValkeyServer() as valkey:
+        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"consumers-{folder.stat().st_ino}")
+        try:
+            made.set_up("docs/quick-start.md")
+            made.end("python consumer.py")
+            yield made
+        finally:
+            made.close()
+
+
+def install_kafkajs(folder: Path) -> None:
+    """Install it with npm."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm")
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", KAFKAJS], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_it_reports_through_rebalances(documented: DocumentedInstallation, program: str) -> None:
+    """Two processes take turns: the clock ticks with one, with both, and after one has ended. SIGTERM ends each."""
+    if program == "consumer.js":
+        install_kafkajs(documented.folder)
+    (block,) = [block for block in blocks("docs/consumers.md") if block.name == program]
+    first, second = PROGRAMS[program], PROGRAMS[program].replace(program, f"second-{program}")
+    for name in (program, f"second-{program}"):
+        documented.write(name, block.text)
+
+    documented.start(first)
+    documented.until_ticking()
+    documented.start(second)
+    eventually(lambda: documented.output(second), within=TIMEOUT_S, what="the second process to start")
+    for _ in range(3):
+        documented.until_ticking()
+    assert documented.end(second) == 0
+    documented.until_ticking()
+
+    assert documented.end(first) == 0
+    for command in (first, second):
+        assert "Traceback" not in documented.output(command)
+        assert "report failed" not in documented.output(command)
