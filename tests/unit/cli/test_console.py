@@ -1,4 +1,4 @@
-"""What commands print can't control the terminal, whatever names and reasons other programs have chosen."""
+"""What commands print can't control the terminal, also if other programs have chosen names and reasons."""
 
 import json
 import re
