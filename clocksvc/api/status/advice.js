@@ -37,7 +37,7 @@ const ADVICE = {
     `To begin that far in the past, set a larger max_past for clock ${clock.clock}.`,
   ],
   metadata_unavailable: () => [
-    "Check that the brokers are up, and that this service may describe the topics. The clock continues by itself; no tick is lost.",
+    "Check that the brokers are up and give topic ids (Kafka 2.8 or later), and that this service may describe the topics. The clock continues by itself; no tick is lost.",
   ],
   store_unavailable: () => [
     "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers continue, and the skipped ticks follow by themselves.",
@@ -46,7 +46,7 @@ const ADVICE = {
     "Correct redis.url, redis.prefix or tick_log.topic: one of them belongs to another installation. If Kafka was recreated, read the runbook first.",
   ],
   ticklog_unavailable: () => [
-    "Check that the brokers are up, that enough replicas are in sync, and that this service may write to the tick log. The clock continues by itself.",
+    "Check that the brokers are up, that enough replicas are in sync, and that this service may write to the tick log. The clock continues by itself. If the detail names a newer format, run the newer version again.",
   ],
   ticklog_truncated: () => [
     "A person must decide where to continue. First find out who deleted the records, and set cleanup.policy=compact.",
@@ -130,7 +130,6 @@ function commandFor(clock) {
   const name = clock.clock;
   switch (clock.hold.reason) {
     case "partition_behind":
-    case "partition_unreported":
     case "reports_rejected":
       return exclusion(clock);
     case "too_far_back":
@@ -144,7 +143,7 @@ function commandFor(clock) {
   }
 }
 
-// Excluding a partition is no advice for a first start, or for a consumer with a wrong setting.
+// An exclusion does not help at a first start, or if a consumer has a wrong setting.
 function exclusion(clock) {
   const [first] = clock.hold.partitions;
   if (!first || clock.last_tick === null || holding(clock).some(({ refused }) => MISCONFIGURED.has(refused))) return null;

@@ -10,7 +10,7 @@ export function draw(clock) {
   const facts = new Map([
     ["Leader", [clock.leader ?? "None", clock.leader === null ? "hold" : ""]],
     ["Partitions", partitions(clock.partitions)],
-    ["Heartbeats", [beats.text, beats.late ? "warn" : ""]],
+    ["Heartbeats", [`${beats.text} ${beats.counts}`.trim(), beats.late ? "warn" : ""]],
     ["Interval", [duration(clock.interval_seconds), ""]],
     ["Holds after", [`${duration(clock.hold_after_seconds)} without a tick`, ""]],
     ["Group", [clock.group, ""]],

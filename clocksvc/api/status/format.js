@@ -59,6 +59,6 @@ export function nameFirst(names, most = 5) {
 // Returns a text as a sentence. The first letter becomes a capital, unless the first word can be a name: a name of a
 // topic, for example, is followed by a colon or has other characters than letters.
 export function asSentence(text) {
-  const capital = /^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  const capital = /^[a-z]+('[a-z]+)?[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
   return /[.:!?…]$/.test(capital) ? capital : `${capital}.`;
 }

@@ -33,8 +33,8 @@ export function sentence(clock, pace) {
 
 function stopped(clock) {
   const held = heldSeconds(clock);
-  const none = clock.last_tick ? "No tick" : "No tick yet";
-  if (held === null) return `${none}; it is not known since when.`;
+  const none = clock.last_tick ? "No tick" : "No tick yet. The clock waits";
+  if (held === null) return "It is not known since when.";
   return `${none} since ${dateTime(Date.parse(clock.hold.since), clock.asOfMs)} UTC, for ${duration(held)}.`;
 }
 
@@ -97,6 +97,7 @@ function allRunning(clocks) {
 
 function headlineOfOne(clock) {
   if (clock.status === "paused") return `${clock.clock} is paused`;
+  if (!clock.last_tick) return `${clock.clock} waits for its first tick`;
   const held = heldSeconds(clock);
   return held === null ? `${clock.clock} stopped` : `${clock.clock} stopped ${duration(held)} ago`;
 }

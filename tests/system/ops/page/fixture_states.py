@@ -10,14 +10,14 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState, state_to_wire
+from tests.unit.test_hold_causes import CAUSES, NAMES, SITUATIONS
 
 NOW_MS = parse_timestamp("now", "2026-11-30T10:20:05.400Z")
-TOPIC, GROUP = "ingest-checkins", "checkins-consumer"
+TOPIC, GROUP = NAMES["topic"], NAMES["group"]
 LONG = "eu-west-1.production.ingest.checkins.enriched-by-region.v3.compacted"
 """A topic whose name does not fit into a line of a phone."""
 PARTITIONS = 12
 _INTERVAL_MS = 60_000
-_BEHIND = "the slowest partition has not reached the next boundary"
 
 
 def partition(
@@ -92,115 +92,85 @@ def _held(hold: Hold, **other: Any) -> dict[str, Any]:
     return clock_state(Status.HOLDING, hold=hold, behind_s=300, **other)
 
 
-def _behind(detail: str, lines: Sequence[PublicPartition], **other: Any) -> dict[str, Any]:
+def _behind(lines: Sequence[PublicPartition], detail: str = "", **other: Any) -> dict[str, Any]:
     named = tuple(line.partition for line in lines)
-    rest = [partition(number) for number in range(8) if Partition(TOPIC, number) not in named]
-    return _held(Hold(Reason.PARTITION_BEHIND, named, f"{_BEHIND}{detail}"), slowest=[*lines, *rest][:10], **other)
+    rest = [partition(number) for number in range(PARTITIONS) if Partition(TOPIC, number) not in named]
+    hold = Hold(Reason.PARTITION_BEHIND, named, f"the slowest partition has not reached the next boundary{detail}")
+    return _held(hold, slowest=[*lines, *rest][:10], **other)
 
 
-def _rejected(outcome: Outcome, detail: str, **other: Any) -> dict[str, Any]:
-    lines = [partition(number, None, 3.0, outcome) for number in range(10)]
-    hold = Hold(
-        Reason.REPORTS_REJECTED,
-        tuple(line.partition for line in lines),
-        f"the newest reports of these partitions were rejected: {outcome} ({detail})",
+def _of_cause(name: str, reason: Reason, outcome: Outcome | None) -> dict[str, Any]:
+    """The state of a cause in `tests/hold_causes.json`, with the detail that the leader or the service makes."""
+    hold = SITUATIONS[name]() if name in SITUATIONS else Hold(reason, detail=_ERRORS[name])
+    assert hold is not None
+    line = partition(0)
+    if name.startswith("behind"):
+        line = partition(0, 275, 51 if name == "behind-silent" else 4)
+    elif name.startswith(("unreported", "rejected")):
+        line = partition(0, None, 3 if outcome else None, outcome)
+    return clock_state(
+        Status.PAUSED if reason is Reason.PAUSED else Status.HOLDING,
+        hold=hold,
+        behind_s=None if name == "unreported" else 300,
+        slowest=[line, *map(partition, range(1, 10))],
+        pause=Pause("ada", NOW_MS - 240_000, "a migration") if reason is Reason.PAUSED else None,
+        leader=None if reason in (Reason.NO_LEADER, Reason.STORE_UNAVAILABLE) else "clocksvc-7c9f8d6b54-x2x8q:1",
+        store=reason is not Reason.STORE_UNAVAILABLE,
     )
-    return _held(hold, slowest=lines, **other)
+
+
+_ERRORS = {
+    "store-unavailable": "Error 111 connecting to redis.prod.internal:6379. Connection refused.",
+    "ticklog-unavailable": "can't write to clocksvc-ticks: NOT_ENOUGH_REPLICAS",
+    "ticklog-open-transaction": "a transaction is open in partition 7 of clocksvc-ticks",
+}
+"""Details that are errors of Kafka or Redis."""
+
+
+def causes() -> dict[str, dict[str, Any]]:
+    """The state of each cause in `tests/hold_causes.json`, by its name, which is the clock's name, too."""
+    return {
+        name: _of_cause(name, Reason(cause["reason"]), cause.get("outcome")) | {"clock": name}
+        for name, cause in CAUSES.items()
+    }
 
 
 def states() -> dict[str, dict[str, Any]]:
-    """A state for each status and for each cause of a hold, by its name. The name of the clock is this name."""
-    silent = partition(3, 275, 51)
+    """Further states, by their names, which are the clocks' names, too: each status without a hold, and what the page
+    concludes from heartbeats and from rejected reports while partitions are behind."""
+    excluded = Exclusion(Partition(LONG, 3), "ops", NOW_MS - 3_600_000, "disk of broker 3 died, INC-4711")
     made = {
         "running": clock_state(behind_s=5),
         "running-without": clock_state(
             behind_s=5,
-            exclusions=[Exclusion(Partition(LONG, 3), "ops", NOW_MS - 3_600_000, "disk of broker 3 died, INC-4711")],
+            exclusions=[excluded],
             slowest=[partition(3, 9, topic=LONG), partition(4, 8, topic=LONG), partition(1)],
         ),
         "catching-up": clock_state(Status.CATCHING_UP, behind_s=3_905),
         "starting": clock_state(Status.STARTING, behind_s=None, slowest=[partition(n, None, None) for n in range(10)]),
         "rebuilding": clock_state(Status.REBUILDING),
-        "behind-silent": _behind(
-            f"; not reported for more than 30 s (check that a consumer reads them): {TOPIC}:3", [silent]
-        ),
+        "behind-no-heartbeats": _behind([partition(3, 275, 4)], heartbeat_s=16),
+        "behind-heartbeats-off": _behind([partition(3, 275, 4)], heartbeats_every_s=None, heartbeat_s=None),
         "behind-long-name": _behind(
-            f"; not reported for more than 30 s (check that a consumer reads them): {LONG}:1024",
-            [partition(1024, 275, 51, topic=LONG), partition(17, 275, 3, Outcome.TOO_FAR_AHEAD, topic=LONG)],
+            [
+                partition(1024, 275, 51, topic=LONG),
+                partition(17, 275, 3, Outcome.TOO_FAR_AHEAD, topic=LONG),
+                *(partition(number, 275, 51) for number in range(14)),
+            ],
+            f"; not reported for more than 30 s: {LONG}:1024",
         ),
-        "behind-stuck": _behind(
-            "; reported recently, but without newer records or not processed further: ingest-checkins:3",
-            [partition(3, 275, 4)],
-        ),
-        "behind-no-heartbeats": _behind("", [partition(3, 275, 4)], heartbeat_s=16),
-        "behind-heartbeats-off": _behind("", [partition(3, 275, 4)], heartbeats_every_s=None, heartbeat_s=None),
-        "unreported": clock_state(
-            Status.HOLDING,
-            behind_s=None,
-            hold=Hold(
-                Reason.PARTITION_UNREPORTED,
-                tuple(Partition(TOPIC, number) for number in range(12)),
-                "not every partition has been reported: start the consumers of the topics",
-            ),
-            slowest=[partition(n, None, None) for n in range(10)],
-            heartbeat_s=None,
-        ),
-        "unreported-all-excluded": _held(
-            Hold(Reason.PARTITION_UNREPORTED, detail="no partition is left that has to report: all are excluded")
-        ),
-        "paused": clock_state(
-            Status.PAUSED,
-            hold=Hold(Reason.PAUSED, detail="paused by ops: migration, CHG-0815"),
-            pause=Pause("ops", NOW_MS - 240_000, "migration, CHG-0815"),
-        ),
-        "store-unavailable": _held(
-            Hold(
-                Reason.STORE_UNAVAILABLE, detail="Error 111 connecting to redis.prod.internal:6379. Connection refused."
-            ),
-            store=False,
-            leader=None,
-        ),
-        "no-leader": _held(Hold(Reason.NO_LEADER, detail="no process leads this clock"), leader=None),
     }
-    details = {
-        Outcome.TOO_FAR_AHEAD: "the timestamps are further ahead than max_future",
-        Outcome.NO_TIMESTAMP: "the records have no timestamp: producers must set one",
-        Outcome.NOT_MILLISECONDS: "the timestamps look like seconds or microseconds: report milliseconds",
-        Outcome.FOREIGN_GROUP: f"consumers of group 'billing-consumer' report, but the clock has group '{GROUP}'",
-        Outcome.FOREIGN_TOPIC: f"consumers report topic 'brk', but the clock has {TOPIC}, billing",
-    }
-    for outcome, detail in details.items():
-        made[f"rejected-{outcome.replace('_', '-')}"] = _rejected(outcome, detail)
-    shown = {state["hold"]["reason"] for state in made.values() if state["hold"]}
-    for reason in Reason:
-        if reason not in shown:
-            made[reason.replace("_", "-")] = _held(Hold(reason, detail=_OTHER_DETAILS[reason]))
-    for name, state in made.items():
-        state["clock"] = name
-    return made
+    return {name: state | {"clock": name} for name, state in made.items()}
 
 
-_OTHER_DETAILS = {
-    Reason.TOPIC_MISSING: "Kafka does not list ingest-checkins",
-    Reason.AHEAD_OF_TIME: "the partitions have reached the boundary, but the leader's or the store's own clock has not",
-    Reason.LEADER_STUCK: "no round was completed for 6 s: the commit of a transaction did not end",
-    Reason.METADATA_UNAVAILABLE: "ingest-checkins: TOPIC_AUTHORIZATION_FAILED; billing: TOPIC_AUTHORIZATION_FAILED",
-    Reason.STORE_MISMATCH: "the store has the mark of Kafka cluster 'Yh3pR2mSQ4-prod', this is 'x8sZt1qSTe-staging'",
-    Reason.TICKLOG_UNAVAILABLE: "can't write to clocksvc-ticks: NOT_ENOUGH_REPLICAS",
-    Reason.TICKLOG_TRUNCATED: "the store knows the tick 2026-11-30T10:15:00Z, the log ends before it",
-    Reason.TICKLOG_OPEN_TRANSACTION: "a transaction is open in partition 7 of clocksvc-ticks",
-    Reason.CONFIG_CONFLICT: "interval: 60 s (a-7c9f:1), 30 s (b-5d4e:1)",
-}
-
-
-def past_hold(reason: str, began_s: float, ended_s: float | None, detail: str = _BEHIND) -> dict[str, Any]:
+def past_hold(reason: str, began_s: float, ended_s: float | None) -> dict[str, Any]:
     """One hold of the history, from `began_s` ago to `ended_s` ago; None: it lasts."""
     return {
         "reason": reason,
         "began_at": to_rfc3339(round(NOW_MS - began_s * 1000)),
         "ended_at": None if ended_s is None else to_rfc3339(round(NOW_MS - ended_s * 1000)),
         "partitions": [{"topic": TOPIC, "partition": 3}],
-        "detail": detail,
+        "detail": "the slowest partition has not reached the next boundary",
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from playwright.sync_api import Browser, Page
 
 from tests.system.ops.page.drawn_page import ANSWER, drawn
-from tests.system.ops.page.fixture_states import clock_state, states
+from tests.system.ops.page.fixture_states import causes, clock_state, states
 
 WIDTHS = (390, 1024, 1280, 1920)
 HEIGHT = 900
@@ -72,7 +72,7 @@ def each_size(page: Page) -> Iterator[str]:
 
 def test_one_clock_in_each_state(browser: Browser) -> None:
     """With the table of all partitions open."""
-    every = list(states().values())
+    every = list((states() | causes()).values())
     with drawn(browser, every) as seen:
         seen.page.get_by_text("All partitions as a table").click()
         found = [f"{size}: {one}" for size in each_size(seen.page) for one in seen.page.evaluate(ANSWER_EACH, every)]
@@ -82,7 +82,7 @@ def test_one_clock_in_each_state(browser: Browser) -> None:
 
 def test_three_hundred_clocks(browser: Browser) -> None:
     """The list of clocks, and each selected clock below it."""
-    every = states()
+    every = states() | causes()
     others = [clock_state(behind_s=5, name=f"customer-{number:03}") for number in range(MANY - len(every))]
     with drawn(browser, [*every.values(), *others]) as seen:
         found = []

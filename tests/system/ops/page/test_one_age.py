@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.system.ops.page.drawn_page import drawn
-from tests.system.ops.page.fixture_states import TOPIC, clock_state, states
+from tests.system.ops.page.fixture_states import TOPIC, causes, clock_state, states
 
 AGE = r"\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h))?"
 
@@ -22,10 +22,10 @@ def ages(text: str) -> set[str]:
 
 def test_a_partition_has_one_age(browser: Browser) -> None:
     """The map's cell, the table of the slowest partitions and the table of all partitions."""
-    with drawn(browser, [states()["behind-silent"]]) as seen:
+    with drawn(browser, [causes()["behind-silent"]]) as seen:
         page = seen.page
         page.get_by_text("All partitions as a table").click()
-        cell = page.evaluate(f"import('./status/partition_map.js').then((map) => map.cellCenter('{TOPIC}', 3))")
+        cell = page.evaluate(f"import('./status/partition_map.js').then((map) => map.cellCenter('{TOPIC}', 0))")
         page.evaluate("pass(4_000)")
         page.locator("#Map").hover(position=cell)
 
@@ -39,7 +39,7 @@ def test_a_partition_has_one_age(browser: Browser) -> None:
 
 def test_a_hold_has_one_age(browser: Browser) -> None:
     """Headline, sentence and overview; and the delay of the clock in panel and overview."""
-    one = states()["behind-silent"]
+    one = causes()["behind-silent"]
     with drawn(browser, [one]) as seen:
         before = seen.text("Now")
         seen.page.evaluate("pass(4_000)")
