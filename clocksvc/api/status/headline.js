@@ -23,11 +23,11 @@ export const isStopped = (clock) => clock.hold !== null && clock.status !== "sta
 
 // The sentence in the panel of a clock. `pace` is the pace of a catch-up, see pace.js.
 export function sentence(clock, pace) {
-  if (clock.hold) return `${reasonText(clock.hold.reason)}. ${stopped(clock)}`;
+  if (clock.hold) return `${reasonText(clock.hold.reason)}. ${stopped(clock)}${due(clock)}`;
   if (clock.status === "rebuilding") return REBUILDING;
   if (!clock.last_tick) return "No tick yet. The first tick follows when every partition has been reported.";
   const last = `last tick ${duration(lastTickSeconds(clock))} ago`;
-  if (clock.status === "catching_up") return `Catching up: ${last}. ${due(clock, pace)}${without(clock)}`;
+  if (clock.status === "catching_up") return `Catching up: ${last}.${due(clock, pace)}${without(clock)}`;
   return `Running: ${last}, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
 }
 
@@ -38,19 +38,16 @@ function stopped(clock) {
   return `${none} since ${dateTime(Date.parse(clock.hold.since), clock.asOfMs)} UTC, for ${duration(held)}.`;
 }
 
-// What a catch-up still has to do.
+// How many ticks the clock still has to emit, and how long it takes at the present pace.
 function due(clock, pace) {
-  const ticks = plural(ticksDue(clock), "tick");
-  if (pace === null) return `${ticks} due.`;
-  if (pace.secondsLeft === null) return `${ticks} due, and not fewer than before: consumers are slower than producers.`;
-  return `${ticks} due, about ${duration(pace.secondsLeft)} at the present pace.`;
+  const ticks = dueTicks(clock);
+  if (ticks === "") return "";
+  if (!pace) return ` ${ticks}.`;
+  if (pace.secondsLeft === null) return ` ${ticks}, and the clock gets no closer: consumers are slower than producers.`;
+  return ` ${ticks}, about ${duration(pace.secondsLeft)} at the present pace.`;
 }
 
-// How many ticks are due by the time. A tick is due `max_out_of_orderness` after its boundary.
-function ticksDue(clock) {
-  const late = behindSeconds(clock) - (clock.max_out_of_orderness_seconds ?? 0);
-  return Math.max(0, Math.floor(late / clock.interval_seconds));
-}
+const dueTicks = ({ due_ticks: ticks }) => (ticks ? `${plural(ticks, "tick")} due` : "");
 
 function without({ partitions }) {
   return partitions.excluded ? ` Ticks do not wait for ${plural(partitions.excluded, "excluded partition")}.` : "";
@@ -63,7 +60,7 @@ export function shortReason(clock) {
     const names = nameFirst(clock.hold.partitions.map(partitionName), 1);
     return `${reasonText(clock.hold.reason)}${names ? `: ${names}` : ""}${held === null ? "" : `, for ${duration(held)}`}`;
   }
-  if (clock.status === "catching_up") return `${plural(ticksDue(clock), "tick")} due`;
+  if (clock.status === "catching_up") return dueTicks(clock);
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";
 }
 

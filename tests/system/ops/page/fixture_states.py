@@ -54,6 +54,7 @@ def clock_state(
     exclusions: Sequence[Exclusion] = (),
     pause: Pause | None = None,
     store: bool = True,
+    due_ticks: int | None = 0,
 ) -> dict[str, Any]:
     """The JSON of a clock's state. `behind_s` None: no tick yet. `heartbeat_s`: the age of the last heartbeat."""
     emitted_ms = round(NOW_MS - (held_s if hold else 5.4) * 1000)
@@ -84,6 +85,7 @@ def clock_state(
                 last_success_ms=None if heartbeat_s is None or not store else round(NOW_MS - heartbeat_s * 1000),
                 counts={"delivered": 480, "failed": 0, "expired": 0} if store else None,
             ),
+            due_ticks=due_ticks if store else None,
         )
     )
 
@@ -111,7 +113,8 @@ def _of_cause(name: str, reason: Reason, outcome: Outcome | None) -> dict[str, A
     return clock_state(
         Status.PAUSED if reason is Reason.PAUSED else Status.HOLDING,
         hold=hold,
-        behind_s=None if name == "unreported" else 300,
+        behind_s=None if name in ("unreported", "too-far-back") else 300,
+        due_ticks=4 if reason is Reason.PAUSED else 0,
         slowest=[line, *map(partition, range(1, 10))],
         pause=Pause("ada", NOW_MS - 240_000, "a migration") if reason is Reason.PAUSED else None,
         leader=None if reason in (Reason.NO_LEADER, Reason.STORE_UNAVAILABLE) else "clocksvc-7c9f8d6b54-x2x8q:1",
@@ -146,7 +149,7 @@ def states() -> dict[str, dict[str, Any]]:
             exclusions=[excluded],
             slowest=[partition(3, 9, topic=LONG), partition(4, 8, topic=LONG), partition(1)],
         ),
-        "catching-up": clock_state(Status.CATCHING_UP, behind_s=3_905),
+        "catching-up": clock_state(Status.CATCHING_UP, behind_s=259_205, due_ticks=4_319),
         "starting": clock_state(Status.STARTING, behind_s=None, slowest=[partition(n, None, None) for n in range(10)]),
         "rebuilding": clock_state(Status.REBUILDING),
         "behind-no-heartbeats": _behind([partition(3, 275, 4)], heartbeat_s=16),

@@ -17,6 +17,7 @@ FURTHER_WORDS: dict[str, tuple[str, ...]] = {
     "behind-long-name": ("too_far_ahead", "Find the producer whose clock is ahead", "Start a consumer"),
     "rejected-foreign-group": ("'canary'", f"Use group {GROUP}"),
     "unreported-foreign-topic": ("'brk'",),
+    "paused": ("4 ticks due.",),
     "ticklog-truncated": ("--last-tick 2026-11-30T10:15:00Z",),
 }
 """Words of what the page itself concludes."""
@@ -53,17 +54,19 @@ def test_before_the_first_tick_there_is_no_empty_figure(browser: Browser, status
 
 
 def test_a_catch_up_has_its_ticks_and_its_duration(browser: Browser) -> None:
-    """From two answers 10 s apart, between which the clock has come 20 minutes closer."""
+    """The number of due ticks is the leader's. The duration follows from two answers 10 s apart."""
     before = states()["catching-up"]
     after = before | {
-        "timestamp_seconds": before["timestamp_seconds"] + 1_210,
-        "behind_seconds": before["behind_seconds"] - 1_200,
+        "timestamp_seconds": before["timestamp_seconds"] + 129_610,
+        "behind_seconds": before["behind_seconds"] - 129_600,
+        "due_ticks": 2_159,
     }
     with drawn(browser, [before]) as seen:
-        assert "64 ticks due." in seen.text("Sentence")
+        assert "4,319 ticks due." in seen.text("Sentence")
         seen.page.evaluate(ANSWER, [after])
 
-        assert "44 ticks due, about 23 s at the present pace." in seen.text("Sentence")
+        assert "2,159 ticks due, about 10 s at the present pace." in seen.text("Sentence")
+        assert seen.text("Headline") == "catching-up is catching up: 1 d 12 h behind"
 
 
 def test_names_from_kafka_are_text(browser: Browser) -> None:
