@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 
-const EVERY_MS = 4_900; // the page polls every 5 s
+const PAUSE_MS = 5_000; // after an answer
+const LONGEST_WAIT_MS = 1_000;
 
 // All partitions. For each topic there is a list of {clockMs, behindMs, mark}; the index is the number of the partition.
 // `clockMs` and `behindMs` are null if the partition is unreported. `behindMs` is the number of the service's answer, so
@@ -13,7 +14,7 @@ export class Partitions {
     this.topics = new Map();
     this.after = null;
     this.fresh = new Map();
-    this.readAtMs = -EVERY_MS; // when the last request began
+    this.nextMs = 0; // when the next request may begin, measured by performance.now()
     this.reading = false;
   }
 
@@ -43,12 +44,14 @@ export class Partitions {
     }
   }
 
-  // Read the next page, but no page if the last request began less than 5 s ago, or while the tab is hidden. Returns true if
-  // a page was read. The next call repeats a failed request.
+  // Read the next page, 5 s after the answer with the last page, so that a slow service gets fewer requests. Returns true if a
+  // page was read. Nothing is read if it is too early by more than a second, or while the tab is hidden. The next call
+  // repeats a failed request.
   async read() {
-    if (document.hidden || this.reading || performance.now() - this.readAtMs < EVERY_MS) return false;
-    this.readAtMs = performance.now();
+    const waitMs = this.nextMs - performance.now();
+    if (document.hidden || this.reading || waitMs > LONGEST_WAIT_MS) return false;
     this.reading = true;
+    if (waitMs > 0) await new Promise((done) => setTimeout(done, waitMs));
     const query = this.after === null ? "" : `?after=${encodeURIComponent(this.after)}`;
     try {
       this.#add(await get(`v1/clocks/${this.clock}/partitions/brief${query}`));
@@ -57,6 +60,7 @@ export class Partitions {
       console.debug("partitions:", error.message);
       return false;
     } finally {
+      this.nextMs = performance.now() + PAUSE_MS;
       this.reading = false;
     }
   }

@@ -13,7 +13,7 @@ from tests.system.ops.page.page_clock import PageClock, page_served
 from tests.waiting import eventually
 
 PARTITIONS = 4_096
-MEASURED_S = 10
+MEASURED_S = 12
 HISTORY = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/holds?')).length"
 SIZES = (
     "(end) => performance.getEntriesByType('resource').filter((one) => one.name.endsWith(end))"
