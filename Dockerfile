@@ -27,9 +27,19 @@ RUN ["python", "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isol
 RUN python -m pip --python /opt/clocksvc/bin/python install --no-index --compile "$(ls dist/clocksvc-*.whl)[${EXTRAS}]"
 
 FROM ${PYTHON}
+ARG PYTHON
+# Written by `python -m release.version`.
+ARG VERSION=0.1.0
+# --build-arg REVISION="$(git rev-parse HEAD)" --build-arg CREATED="$(date -u +%FT%TZ)"
+ARG REVISION=unknown
+ARG CREATED=unknown
 LABEL org.opencontainers.image.title="clocksvc" \
-      org.opencontainers.image.description="A global clock for partitioned Kafka topics" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.description="A global clock for partitioned Kafka topics: has everything before T been processed?" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${PYTHON}"
 COPY --from=build /opt/clocksvc /opt/clocksvc
 ENV PATH=/opt/clocksvc/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -15,7 +15,7 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects consumers outages soak cluster dashboards schema requirements kafka-jars clean
+.PHONY: help run test test-ops check format bench simulate defects consumers outages soak cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,7 @@ defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make
 soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
+	@$(BIN)/python -m tests.system.package
 
 consumers: $(STAMP)  ## the examples of docs/consumers.md for FastStream and kafkajs, on real servers; needs Node
 	@$(BIN)/python -m pytest $(ARGS) tests/system/docs/other_consumers.py
@@ -66,8 +67,9 @@ cluster: $(STAMP)  ## install, upgrade and roll back the chart on a real Kuberne
 dashboards: $(STAMP)  ## write the chart's Grafana dashboards from helm/dashboards
 	@$(BIN)/python -m helm.dashboards $(ARGS)
 
-schema: $(STAMP)  ## write the chart's values.schema.json from the settings
+schema: $(STAMP)  ## write the chart's values.schema.json from the settings, and its README and icon
 	@$(BIN)/python -m helm.schema $(ARGS)
+	@$(BIN)/python -m helm.metadata
 
 requirements: $(STAMP)  ## pin packages as pyproject.toml needs them, with the hashes of all platforms (newer ones: ARGS=--upgrade)
 	@$(LOCK) pyproject.toml --extra server --extra celery --output-file requirements/service.txt $(ARGS)
@@ -79,6 +81,12 @@ requirements: $(STAMP)  ## pin packages as pyproject.toml needs them, with the h
 
 kafka-jars: $(STAMP)  ## pin the jars of Kafka's version in clocksvc/dev/kafka_jars.py by their SHA-256
 	@$(BIN)/python -m clocksvc.dev.kafka_jars
+
+dist: $(STAMP)  ## wheel, sdist and chart of this version in dist/; builds helm, once
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist
+	@helm=$$($(BIN)/python -m tests.system.ops.fetch helm | sed -n 's/^helm: //p') && \
+		"$$helm" package helm/clocksvc --destination dist
 
 clean:  ## remove what was installed here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

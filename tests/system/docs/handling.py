@@ -133,6 +133,16 @@ RULES: list[tuple[str, str, Handling]] = [
         r"python -m helm\.dashboards",
         Elsewhere("tests/unit/helm/test_fresh.py::test_another_process_writes_the_same"),
     ),
+    (
+        r"CONTRIBUTING\.md",
+        r"python -m release\.version \S+",
+        Elsewhere("tests/unit/test_release.py::test_a_version_is_written_everywhere"),
+    ),
+    (
+        r"CONTRIBUTING\.md",
+        r"python -m release\.notes",
+        Elsewhere("tests/unit/test_release.py::test_the_notes_are_the_part_of_a_version"),
+    ),
     (r".*", r"helm .*", HELM),
     (r".*", r"kubectl .*", KUBECTL),
     (r".*", r"docker .*", DOCKER),

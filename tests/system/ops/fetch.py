@@ -1,4 +1,4 @@
-"""`python -m tests.system.ops.fetch`: installs each missing program once, and prints where each one is.
+"""`python -m tests.system.ops.fetch [PROGRAM …]`: installs each missing program once, and prints where each one is.
 
 As root by apt-get, else unpacked from Debian's packages into the download folder; others are built by Go. A program
 that is there in a suitable version is not replaced."""
@@ -21,11 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 if every program is there."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.ops.fetch", description=__doc__)
     parser.add_argument("--unpack", action="store_true", help="unpack Debian's packages even as root")
+    parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"of {', '.join(PROGRAMS)}; all unless named")
     arguments = parser.parse_args(argv)
+    wanted = arguments.programs or list(PROGRAMS)
     try:
         with _alone(download_folder()):
-            _get([name for name in PROGRAMS if _missing(name)], unpack=arguments.unpack or os.geteuid() != 0)
-        for name in PROGRAMS:
+            _get([name for name in wanted if _missing(name)], unpack=arguments.unpack or os.geteuid() != 0)
+        for name in wanted:
             print(f"{name}: {program(name)}")
     except (FetchFailed, ProgramMissing) as error:
         print(error, file=sys.stderr)

@@ -28,15 +28,16 @@ class Helm:
     """Renders the chart with values, as the release `clock` in the namespace `clocks`."""
 
     path: Path
+    chart: Path = CHART
 
     def template(self, values: Mapping[str, Any], *arguments: str, release: str = "clock") -> list[Manifest]:
         """Every manifest, with the hooks for tests. Raises Refused."""
-        text = self._ran(values, "template", release, str(CHART), "--namespace", "clocks", *arguments)
+        text = self._ran(values, "template", release, str(self.chart), "--namespace", "clocks", *arguments)
         return [one for one in yaml.safe_load_all(text) if one]
 
     def sources(self, values: Mapping[str, Any]) -> set[str]:
         """The chart's files that these values render."""
-        text = self._ran(values, "template", "clock", str(CHART))
+        text = self._ran(values, "template", "clock", str(self.chart))
         return set(re.findall(r"^# Source: clocksvc/(.*)$", text, re.MULTILINE))
 
     def notes(self, values: Mapping[str, Any], folder: Path) -> str:
@@ -55,7 +56,14 @@ class Helm:
 
     def lint(self, values: Mapping[str, Any]) -> str:
         """The output of `helm lint --strict`. Raises Refused."""
-        return self._ran(values, "lint", "--strict", str(CHART))
+        return self._ran(values, "lint", "--strict", str(self.chart))
+
+    def package(self, folder: Path) -> "Helm":
+        """The same helm with the archive that `helm package` writes into `folder`."""
+        command = [str(self.path), "package", str(self.chart), "--destination", str(folder)]
+        subprocess.run(command, capture_output=True, timeout=WITHIN_S, check=True)
+        (archive,) = folder.glob("*.tgz")
+        return Helm(self.path, archive)
 
     def _ran(self, values: Mapping[str, Any], *arguments: str) -> str:
         done = subprocess.run(

@@ -61,6 +61,22 @@ def test_every_package_is_verified() -> None:
     assert all("--require-hashes" in rest or "--no-index" in rest for rest in installs)
 
 
+def test_the_labels_are_those_of_the_oci() -> None:
+    """They have what the package and the chart have; each variable in them is declared in the last stage."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stage = STEPS[max(index for index, step in enumerate(STEPS) if step.name == "FROM") :]
+    arguments = {name: value for step in stage if step.name == "ARG" for name, value in pairs(step.rest).items()}
+    prefix = "org.opencontainers.image."
+    labels = {name.removeprefix(prefix): value for name, value in pairs(_last("LABEL").rest).items()}
+
+    assert labels["title"] == project["name"]
+    assert labels["description"] == project["description"]
+    assert labels["licenses"] == project["license"]
+    assert arguments[labels["version"].strip("${}")] == project["version"]
+    assert {"revision", "created", "base.name"} <= set(labels)
+    assert {value.strip("${}") for value in labels.values() if value.startswith("$")} <= set(arguments)
+
+
 def test_the_user_is_a_number_and_the_charts_own() -> None:
     """Kubernetes rejects a user name under runAsNonRoot; files of volumes belong to the chart's number."""
     chart = yaml.safe_load((ROOT / "helm/clocksvc/values.yaml").read_text())["pods"]["podSecurityContext"]
