@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 from clocksvc.clock.holds import Reason
 from tests.faulty.clock import FaultyClock
+from tests.faulty.shared_log import SharedLog
 from tests.unit.leader.clocks import another_leader, clock_with_ticks, pass_time, report_only
 
 Span = tuple[str, float, float | None]
@@ -87,19 +88,21 @@ def test_a_failover_is_not_in_the_history() -> None:
 
 def test_a_store_that_did_not_answer_is_in_the_history() -> None:
     """The leader adds it for all clocks of its log, once it can write again."""
-    clock = clock_with_ticks()
-    pass_time(clock, 2, clock.leader)
-    clock.store_server.broken = True
-    pass_time(clock, 90, clock.leader)
-    clock.store_server.broken = False
-    pass_time(clock, 12, clock.leader)
-    (found, *others) = spans(clock)
-    reason, began, ended = found
+    shared = SharedLog(2)
+    shared.add_leader()
+    shared.report("2026-11-22T12:05:00Z")
+    shared.run(2)
+    shared.store_server.broken = True
+    shared.run(90)
+    shared.store_server.broken = False
+    shared.run(12)
 
-    assert reason == "store_unavailable"
-    assert ended is not None
-    assert 85 <= began - ended <= 95
-    assert [other[0] for other in others if other[0] == "no_leader"] == []
+    for store in shared.stores.values():
+        found = [past for past in store.hold_history(None, 100).holds if past.hold.reason is Reason.STORE_UNAVAILABLE]
+        assert len(found) == 1
+        assert found[0].ended_ms is not None
+        assert 85_000 <= found[0].ended_ms - found[0].began_ms <= 95_000
+        assert Reason.NO_LEADER not in [past.hold.reason for past in store.hold_history(None, 100).holds]
 
 
 def test_the_history_says_since_when_after_the_store_lost_it() -> None:
