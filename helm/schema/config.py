@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 from pydantic import BeforeValidator, SecretStr
 
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
+from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.settings import Settings
 from clocksvc.settings.field_types import field_names, is_list, is_mapping, is_scalar, is_section, origin_of, unwrap
 from clocksvc.settings.kafka import KNOWN_SETTINGS, TOPIC_IDS, KafkaSettings, forbidden_reason, is_secret
@@ -29,7 +30,23 @@ _URLS: dict[str, Schema] = {
     },
 }
 """Secret settings that may be in a ConfigMap if they contain no password."""
+_TOPIC = "^[A-Za-z0-9._-]{1,%d}$"
 _EXPLICIT: dict[str, Schema] = {
+    "clocks.<name>.topics": {
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": True,
+        "items": {"type": "string", "pattern": _TOPIC % 249},
+    },
+    "clocks.<name>.group": {**TEXT, "minLength": 1},
+    "tick_log.topic": {"type": "string", "pattern": _TOPIC % (249 - len(checkpoint_topic("")))},
+    "redis.prefix": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+    "redis.sentinel.nodes": {**listed(TEXT), "minItems": 1},
+    "api.tokens.<n>.scopes": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "enum": ["read", "report", "admin"]},
+    },
     "api.port": PORT,
     "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
     "clocks.<name>.tasks.<n>.catch_up": {"type": "string", "enum": ["all", "last"]},
@@ -114,7 +131,7 @@ def _leaf(annotation: Any, metadata: Any = ()) -> Schema:
     kind = unwrap(annotation)
     if origin_of(kind) is Literal:
         return {"type": "string", "enum": list(get_args(kind))}
-    return {bool: SWITCH, int: {"type": "integer"}}.get(kind, TEXT)
+    return {bool: SWITCH, int: {"type": "integer"}, float: {"type": "number"}}.get(kind, TEXT)
 
 
 def _validators(annotation: Any, metadata: Any = ()) -> list[Any]:

@@ -22,6 +22,7 @@
 {{- if lt (int64 (default 30 .Values.api.terminationGracePeriodSeconds)) $least -}}
 {{- fail (printf "api.terminationGracePeriodSeconds: wanted at least %d, because api.preStopSeconds is a part of it and the leader needs time to hand over" $least) -}}
 {{- end -}}
+{{- include "clocksvc.checkConfig" . -}}
 {{- include "clocksvc.checkTokens" . -}}
 {{- range $celery := list false true -}}
 {{- include "clocksvc.checkTwice" (dict "root" $ "celery" $celery) -}}

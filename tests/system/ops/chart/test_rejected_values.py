@@ -8,6 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from clocksvc.errors import SettingsError
+from clocksvc.settings import settings_from
 from tests.system.ops.chart.rendering import CHART, Helm, Refused
 from tests.system.ops.chart.value_sets import EVERY_OBJECT, POOLS, SECURED, SENTINELS, SMALLEST, with_values
 
@@ -78,6 +80,13 @@ TYPOS: dict[str, dict[str, Any]] = {
     "a port": {"config": {"api": {"port": 0}}},
     "a pool's name": {"workers": {"a-name-that-is-far-too-long": {"queues": ["q"]}}},
     "a pool's queues": {"workers": {"ingest": {"queues": "ingest"}}},
+    "no topics": {"config": {"clocks": {"checkins": {"topics": []}}}},
+    "a topic twice": {"config": {"clocks": {"checkins": {"topics": ["a", "a"]}}}},
+    "a topic's name": {"config": {"clocks": {"checkins": {"topics": ["a b"]}}}},
+    "an empty group": {"config": {"clocks": {"checkins": {"group": ""}}}},
+    "the tick log's name": {"config": {"tick_log": {"topic": "a:b"}}},
+    "a prefix": {"config": {"redis": {"prefix": "a b"}}},
+    "a token without a scope": {"config": {"api": {"tokens": [{"name": "ops", "scopes": []}]}}},
     "a certificate of nothing": {"tls": {"redis": {}}},
     "a certificate of two things": {"tls": {"redis": {"secret": "a", "configMap": "b"}}},
     "a number as a tag": {"image": {"tag": 7}},
@@ -157,6 +166,86 @@ def test_values_that_do_not_fit_are_refused(chart: Helm, name: str) -> None:
         chart.template(with_values(values))
 
     assert words in str(refused.value)
+
+
+def clock(**fields: Any) -> dict[str, Any]:
+    """Values with these fields of the clock."""
+    return {"config": {"clocks": {"checkins": fields}}}
+
+
+def redis(**fields: Any) -> dict[str, Any]:
+    """Values with these fields of the section `redis`."""
+    return {"config": {"redis": fields}}
+
+
+OPS = {"name": "ops", "scopes": ["admin"]}
+CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
+    "clocks.checkins.interval": [clock(interval="1500ms"), clock(interval="2d"), clock(interval=0)],
+    "clocks.checkins.heartbeat.every": [
+        clock(heartbeat={"every": "5m"}),
+        clock(heartbeat={"every": 61}),
+        clock(interval="30s", heartbeat={"every": "31s"}),
+        clock(heartbeat={"every": "0s"}),
+    ],
+    "clocks.checkins.max_out_of_orderness": [clock(max_out_of_orderness="25h")],
+    "clocks.checkins.max_future": [clock(max_future=86_401)],
+    "clocks.checkins.hold_after": [clock(hold_after="3d")],
+    "clocks.checkins.max_past": [clock(max_past="129s"), clock(max_past="2m", max_out_of_orderness="1s")],
+    "clocks.checkins.catch_up_pace": [clock(catch_up_pace=0.03), clock(catch_up_pace=2_000_000)],
+    "clocks.checkins.recent_ticks": [
+        clock(recent_ticks="59s"),
+        clock(recent_ticks="31d"),
+        {"config": {"tick_log": {"keep": "1d"}}},
+    ],
+    "clocks.checkins.topics": [clock(topics=["a", "clocksvc-ticks"]), clock(topics=["clocksvc-ticks-checkpoints"])],
+    "api.tokens.1.name": [{"config": {"api": {"tokens": [OPS, OPS]}}}],
+    "api.tokens.0.clocks.1": [{"config": {"api": {"tokens": [{**OPS, "clocks": ["checkins", "chekins"]}]}}}],
+    "namespaces.ingest.queue": [{"config": {"namespaces": {"ingest": {"expires": "1m"}}}}],
+    "namespaces.ingest.topic": [{"config": {"namespaces": {"ingest": {"queue": "a", "topic": "b"}}}}],
+    "redis.cluster": [
+        redis(cluster=True, sentinel={"service": "s", "nodes": ["a:1"]}) | {"secrets": {}},
+    ],
+    "redis.url": [redis(cluster=True, url="redis://valkey:6379/2")],
+    "redis.ssl_ca_file": [redis(ssl_ca_file="/ca.pem")],
+    "redis.ssl_key_file": [redis(url="rediss://valkey:6379/0", ssl_key_file="/key.pem")],
+}
+FITTING = [
+    clock(interval="30s", heartbeat={"every": 30}, recent_ticks="1h", hold_after="2d"),
+    clock(interval="1d", heartbeat={"every": "24h"}, max_past="3d"),
+    clock(max_past="130s"),
+    clock(max_past=120, max_out_of_orderness=0, catch_up_pace=0.04),
+    clock(heartbeat=None, max_out_of_orderness=None, hold_after=None, catch_up_pace=None),
+]
+
+
+def checked(values: dict[str, Any]) -> tuple[str, ...]:
+    """What `clocksvc check` finds wrong with the configuration in these values."""
+    config = copy.deepcopy(with_values(values)["config"])
+    for number, token in enumerate(config["api"]["tokens"]):
+        token["token"] = f"0123456789abcdef-{number}"
+    try:
+        settings_from({"celery": {"broker_url": "amqp://rabbitmq//"}, **config})
+    except SettingsError as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize(("path", "values"), [(path, one) for path, many in CONTRADICTIONS.items() for one in many])
+def test_the_chart_refuses_what_check_refuses(chart: Helm, path: str, values: dict[str, Any]) -> None:
+    """Fields that do not fit to each other: both name the same field."""
+    layers = ({"config": {"celery": {"broker_url": "amqp://rabbitmq//"}}}, values)
+    with pytest.raises(Refused) as refused:
+        chart.template(with_values(*layers))
+
+    assert f"config.{path}: " in str(refused.value)
+    assert any(problem.startswith(f"{path}: ") for problem in checked(values))
+
+
+@pytest.mark.parametrize("values", FITTING, ids=str)
+def test_the_chart_accepts_what_check_accepts(chart: Helm, values: dict[str, Any]) -> None:
+    """Also at the limits, and for durations that are numbers."""
+    assert checked(values) == ()
+    assert chart.template(with_values(values))
 
 
 def test_the_chart_alone_says_what_it_needs(chart: Helm) -> None:

@@ -1,0 +1,91 @@
+{{/* Refuses a `config` that clocksvc itself would refuse. values.schema.json has the rules for single values; these are
+     the rules for fields that must fit to each other. */}}
+{{- define "clocksvc.checkConfig" -}}
+{{- range $name, $clock := .Values.config.clocks -}}
+{{- if $clock }}{{ include "clocksvc.checkClock" (dict "root" $ "name" $name "clock" $clock) }}{{ end -}}
+{{- end -}}
+{{- include "clocksvc.checkRedis" . -}}
+{{- $tokens := list -}}
+{{- range $index, $token := .Values.config.api.tokens -}}
+{{- if has $token.name $tokens }}{{ fail (printf "config.api.tokens.%d.name: wanted each name once: %s" $index $token.name) }}{{ end -}}
+{{- $tokens = append $tokens $token.name -}}
+{{- if and $token.clocks (kindIs "slice" $token.clocks) -}}
+{{- range $position, $clock := $token.clocks -}}
+{{- if not (get $.Values.config.clocks $clock) }}{{ fail (printf "config.api.tokens.%d.clocks.%d: %q is none of config.clocks" $index $position $clock) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $one := .Values.config.namespaces -}}
+{{- if $one -}}
+{{- if not (or $one.queue $one.topic) }}{{ fail (printf "config.namespaces.%s.queue: wanted `queue`, or `topic` for the task platform" $name) }}{{ end -}}
+{{- if and $one.queue $one.topic }}{{ fail (printf "config.namespaces.%s.topic: wanted either a queue or a topic" $name) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* root, name, clock */}}
+{{- define "clocksvc.checkClock" -}}
+{{- $at := printf "config.clocks.%s" .name -}}
+{{- $clock := .clock -}}
+{{- $day := 86400000 | int64 -}}
+{{- range $field := list "interval" "recent_ticks" -}}
+{{- if hasKey $clock $field -}}
+{{- if mod (include "clocksvc.milliseconds" (get $clock $field) | int64) 1000 }}{{ fail (printf "%s.%s: wanted whole seconds" $at $field) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $interval := include "clocksvc.milliseconds" (hasKey $clock "interval" | ternary $clock.interval "60s") | int64 -}}
+{{- if or (lt $interval 1000) (gt $interval $day) }}{{ fail (printf "%s.interval: wanted whole seconds from 1s to 1d" $at) }}{{ end -}}
+{{- with $clock.heartbeat -}}
+{{- if hasKey . "every" -}}
+{{- $every := include "clocksvc.milliseconds" .every | int64 -}}
+{{- if or (lt $every 1000) (mod $every 1000) (gt $every $interval) -}}
+{{- fail (printf "%s.heartbeat.every: wanted whole seconds from 1s to %ds, the interval" $at (div $interval 1000)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $field, $days := dict "max_out_of_orderness" 1 "max_future" 1 "hold_after" 2 -}}
+{{- $value := get $clock $field -}}
+{{- if and (hasKey $clock $field) (not (kindIs "invalid" $value)) -}}
+{{- if gt (include "clocksvc.milliseconds" $value | int64) (mul $days $day) }}{{ fail (printf "%s.%s: wanted 0s to %dd" $at $field $days) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $late := get $clock "max_out_of_orderness" -}}
+{{- $least := add (mul 2 $interval) (include "clocksvc.milliseconds" (kindIs "invalid" $late | or (not (hasKey $clock "max_out_of_orderness")) | ternary "10s" $late) | int64) -}}
+{{- if lt (include "clocksvc.milliseconds" (hasKey $clock "max_past" | ternary (get $clock "max_past") "7d") | int64) $least -}}
+{{- fail (printf "%s.max_past: wanted at least %ds: two intervals plus max_out_of_orderness" $at (div $least 1000)) -}}
+{{- end -}}
+{{- $pace := get $clock "catch_up_pace" -}}
+{{- if and (hasKey $clock "catch_up_pace") (not (kindIs "invalid" $pace)) -}}
+{{- if or (lt (mulf $pace $interval) 2000.0) (gt (float64 $pace) 1000000.0) }}{{ fail (printf "%s.catch_up_pace: wanted two ticks in each interval or more" $at) }}{{ end -}}
+{{- end -}}
+{{- $recent := include "clocksvc.milliseconds" (hasKey $clock "recent_ticks" | ternary (get $clock "recent_ticks") "7d") | int64 -}}
+{{- $keep := include "clocksvc.milliseconds" (default "30d" .root.Values.config.tick_log.keep) | int64 -}}
+{{- if lt $recent 60000 }}{{ fail (printf "%s.recent_ticks: wanted at least 60s" $at) }}{{ end -}}
+{{- if gt $recent $keep }}{{ fail (printf "%s.recent_ticks: wanted at most config.tick_log.keep: older ticks can't be restored" $at) }}{{ end -}}
+{{- $log := default "clocksvc-ticks" .root.Values.config.tick_log.topic -}}
+{{- range $topic := list $log (printf "%s-checkpoints" $log) -}}
+{{- if has $topic $clock.topics }}{{ fail (printf "%s.topics: wanted other topics: %s is a topic of the tick log" $at $topic) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "clocksvc.checkRedis" -}}
+{{- $redis := .Values.config.redis -}}
+{{- if and $redis.cluster $redis.sentinel }}{{ fail "config.redis.cluster: wanted cluster or sentinel, not both" }}{{ end -}}
+{{- if and $redis.cluster (regexMatch "/0*[1-9][0-9]*$" (default "" $redis.url)) }}{{ fail "config.redis.url: wanted database 0, because a cluster has only this database" }}{{ end -}}
+{{- if and $redis.url (hasPrefix "redis://" $redis.url) -}}
+{{- range $field := list "ssl_ca_file" "ssl_cert_file" "ssl_key_file" -}}
+{{- if get $redis $field }}{{ fail (printf "config.redis.%s: wanted only with a rediss:// URL in config.redis.url" $field) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $redis.ssl_key_file (not $redis.ssl_cert_file) }}{{ fail "config.redis.ssl_key_file: wanted only with config.redis.ssl_cert_file" }}{{ end -}}
+{{- end -}}
+
+{{/* A duration as whole milliseconds. A number without a unit is seconds. */}}
+{{- define "clocksvc.milliseconds" -}}
+{{- if kindIs "string" . -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-z]+$" . | default "s")) | int64 -}}
+{{- else -}}
+{{- mulf . 1000 | int64 -}}
+{{- end -}}
+{{- end -}}
