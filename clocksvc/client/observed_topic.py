@@ -29,7 +29,7 @@ class ObservedTopic:
         self.used = False
         self._clock, self._group, self._given = clock, group, given
         self._assigned: dict[str, int] = {}
-        self._claimed = self._assumed = False
+        self._claimed = self._assumed = self._accepted_logged = False
         self._problems: list[str] | None = None
         self._other_topics: set[str] = set()
 
@@ -86,12 +86,16 @@ class ObservedTopic:
         for problem in problems:
             if problem not in (self._problems or ()):
                 logger.error(problem, extra=extra)
-        if not problems:
-            if self.name is None:
-                return
-            if self._problems != []:
-                logger.info(self._describe(parameters), extra=extra)
-        self._problems = problems
+        if problems or self.name is not None:
+            self._accepted_logged = self._accepted_logged and not problems
+            self._problems = problems
+
+    def log_accepted(self, parameters: ClockParameters) -> None:
+        """Log that a report was accepted, once until the next problem."""
+        if not self._accepted_logged and self._problems == []:
+            self._accepted_logged = True
+            extra = {"clock": self._clock, "topic": self.name, "group": self._group}
+            logger.info(self._describe(parameters), extra=extra)
 
     def foreign_assignment(self, parameters: ClockParameters) -> list[Partition]:
         """Return one partition of each assigned topic, if none of these topics is the clock's; otherwise []."""

@@ -38,6 +38,7 @@ REJECTIONS_AFTER_S = 1.0
 MAX_TIMESTAMPS_PER_REPORT = 1_000
 """The largest number of timestamps, or of local rejections, in one report."""
 MAX_PARTITION = 2**31 - 1
+ACCEPTED = frozenset({Outcome.ACCEPTED, Outcome.UNCHANGED})
 
 _CLOSED = "this reporter is closed"
 
@@ -270,6 +271,8 @@ class ProgressTracker:
                 if self._is_observed(item):
                     self._apply_outcome(item, outcome)
             self._update_parameters(answer)
+            if self.parameters is not None and any(outcome in ACCEPTED for outcome in answer.outcomes):
+                self._topic.log_accepted(self.parameters)
 
     def drop_rejections(self, rejected: Iterable[PendingRejection]) -> None:
         """Remove local rejections that are reported, unless there are newer ones."""
@@ -356,7 +359,7 @@ class ProgressTracker:
     def _apply_outcome(self, item: PendingTimestamp, outcome: Outcome) -> None:
         partition, progress, timestamp_ms, create_time = item
         now = self._time.monotonic()
-        if outcome in (Outcome.ACCEPTED, Outcome.UNCHANGED):
+        if outcome in ACCEPTED:
             progress.mark_accepted(timestamp_ms)
             if create_time:
                 progress.mark_create_time_stated()

@@ -64,6 +64,16 @@ def test_a_report_to_the_letter(clock_fixture: ClockFixture, client: TestClient)
     assert clock_fixture.store.partitions(None, 1)[0].raw_ms == NOON * 1000
 
 
+def test_another_topic_gets_an_outcome(client: TestClient, clock_fixture: ClockFixture) -> None:
+    """Also if the clock has a partition of this number. Nothing of it is stored but its name."""
+    stray = {**reading(0, NOON * 1000), "topic": "invoices"}
+    response = client.post(URL, json={"group": GROUP, "reports": [stray, reading(1, NOON * 1000)]})
+
+    assert [entry["outcome"] for entry in response.json()["reports"]] == ["foreign_topic", "accepted"]
+    assert clock_fixture.store.partitions(None, 1)[0].raw_ms is None
+    assert clock_fixture.store.foreign_reports().topic == "invoices"
+
+
 @pytest.mark.parametrize(
     ("timestamp_ms", "outcome"),
     [

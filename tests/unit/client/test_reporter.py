@@ -110,6 +110,7 @@ def test_a_store_that_lost_a_partition_gets_it_again_each_second() -> None:
 def test_store_errors_do_not_reach_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
     """Observations neither raise nor block; the highest timestamps are sent when the store is available."""
     stepped = SteppedReporter()
+    stepped.observe(NOW_MS - 2 * MINUTE_MS)
     stepped.sink.error = StoreUnavailable()
     with caplog.at_level(logging.INFO, "clocksvc.reporter"):
         for minute in range(10):

@@ -182,6 +182,26 @@ def test_a_topic_is_not_assumed_before_it_is_needed(caplog: pytest.LogCaptureFix
     assert logged(caplog) == [("ERROR", FOREIGN)]
 
 
+def test_a_reporter_whose_timestamps_are_all_rejected_does_not_log_that_it_reports(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only the first accepted timestamp shows that reports count."""
+    stepped = SteppedReporter(has_parameters=False)
+    stepped.reporter.observe(0, NOW_MS // 1000)
+    stepped.pass_time(10)
+    stepped.sink.outcome = lambda reading: Outcome.TOO_FAR_AHEAD
+    stepped.observe(NOW_MS)
+    assert {level for level, _ in logged(caplog)} == {"WARNING"}
+
+    stepped.sink.outcome = lambda reading: Outcome.ACCEPTED
+    stepped.observe(NOW_MS + MINUTE_MS // 2)
+    stepped.pass_time(10)
+    assert logged(caplog)[-1] == (
+        "INFO",
+        "reporting the progress of group workers in topic checkins to clock checkins, which ticks every 60 s",
+    )
+
+
 def test_another_group_and_another_topic_are_two_errors(caplog: pytest.LogCaptureFixture) -> None:
     """And no other line follows while this lasts."""
     stepped = SteppedReporter(
