@@ -127,7 +127,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"curl -s HOST:PORT/readyz", Run(says="ready")),
     (r".*", r"date -u|openssl rand -hex 32", Run()),
     (r".*", r"chronyc tracking", NotRun("not every machine has this program")),
-    (r".*", r"kafka-(cluster|consumer-groups|get-offsets|topics|transactions)\.sh .*", KAFKAS_OWN),
+    (r".*", r"kafka-(cluster|console-consumer|consumer-groups|get-offsets|topics|transactions)\.sh .*", KAFKAS_OWN),
     (
         r"helm/.*",
         r"python -m helm\.dashboards",

@@ -84,7 +84,7 @@ def test_a_long_catch_up_is_announced_before_its_first_tick(caplog: pytest.LogCa
 
 
 def test_a_paused_clock_shows_what_follows_after_the_pause() -> None:
-    """`due_ticks` counts the boundaries that are reached, whatever holds the clock."""
+    """`due_ticks` counts the boundaries that are reached, also while the clock holds."""
     clock = FaultyClock(interval_seconds=1, now="2026-11-22T12:30:00Z")
     clock.report(0, "2026-11-22T12:00:00Z")
     Operator(clock).ask(RequestKind.PAUSE)
