@@ -100,6 +100,16 @@ def pause_ignored() -> Patched:
 
 
 @defect(
+    "a clock begins however far back its first tick is",
+    Promise.NEVER_EARLY,
+    "early",
+    directed="unit/clock/test_due_ticks.py::test_the_verdict",
+)
+def first_tick_too_far_back() -> Patched:
+    return _without(holds.too_far_back)
+
+
+@defect(
     "skipped boundaries get no tick: only the last one does",
     Promise.NEVER_LOST,
     "lost",

@@ -148,7 +148,7 @@ def expired_request_granted() -> Patched:
     directed="unit/leader/test_init.py::test_never_goes_back_before_a_tick_of_the_store",
 )
 def init_goes_back() -> Patched:
-    def check(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, *, truncated: bool) -> None:
+    def check(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, **given: bool) -> None:
         first_tick.check_boundary(spec, last_tick_ms)
 
     return patch.object(requests, "check_first_tick", check)
@@ -163,7 +163,7 @@ def init_goes_back() -> Patched:
 def init_on_a_complete_log() -> Patched:
     check = first_tick.check_first_tick
 
-    def check_less(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, *, truncated: bool) -> None:
-        check(spec, state, stored_ms, now_ms, last_tick_ms, truncated=True)
+    def check_less(spec: Any, state: Any, stored_ms: Any, now_ms: int, last_tick_ms: int, **given: bool) -> None:
+        check(spec, state, stored_ms, now_ms, last_tick_ms, truncated=True, skip_ticks=True)
 
     return patch.object(requests, "check_first_tick", check_less)

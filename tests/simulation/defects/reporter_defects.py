@@ -11,6 +11,7 @@ from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
 from clocksvc.client.progress_tracker import PendingRejection, PendingTimestamp, ProgressTracker
 from clocksvc.client.reporter import Reporter
+from clocksvc.clock import partition
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.memory.store import MemoryStore
@@ -84,6 +85,16 @@ def far_ahead_accepted() -> Patched:
         mark(store, token, marks, replace(parameters, max_future_ms=2**50), started_ms)
 
     return patch.object(MemoryStore, "claim", unbounded)
+
+
+@defect(
+    "a number in seconds counts as a timestamp in milliseconds",
+    Promise.NEVER_SILENT,
+    "silent",
+    directed="unit/leader/test_leading.py::test_seconds_are_named_as_the_cause_of_the_hold",
+)
+def seconds_accepted() -> Patched:
+    return patch.object(partition, "SECONDS_BELOW_MS", 0)
 
 
 @defect(

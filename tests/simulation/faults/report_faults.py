@@ -17,10 +17,13 @@ def watch_from_the_end(context: FaultContext) -> None:
 
 
 def poison(context: FaultContext) -> None:
-    """A record with a timestamp far ahead, or with none, among good ones; its reader may have a wrong clock too."""
-    partition = context.partition()
+    """A record with a timestamp far ahead, in another unit, or with none, among good ones; its reader may have a wrong
+    clock too."""
+    partition, now_ms = context.partition(), context.scheduler.now_ms
     ahead_ms = context.rng.choice((70_000, 120_000, 200_000, 340_000, 1_800_000, 10**9))
-    context.environment.poison(partition, -1 if context.rng.random() < 0.15 else context.scheduler.now_ms + ahead_ms)
+    draw = context.rng.random()
+    wrong_ms = -1 if draw < 0.15 else now_ms // 1_000 if draw < 0.25 else now_ms * 1_000 if draw < 0.3 else None
+    context.environment.poison(partition, now_ms + ahead_ms if wrong_ms is None else wrong_ms)
     owners = sorted(owner for (_, one), owner in context.environment.owners.items() if one == partition)
     for owner in owners:
         if owner in context.processes.consumers and context.rng.random() < 0.4:

@@ -18,6 +18,8 @@ Shown = tuple[int | None, int, tuple[tuple[str, int], ...]]
 
 FAR_BEHIND = 20
 """A clock that is this many intervals behind catches up."""
+LARGEST_SKEW_MS = 301_000
+"""No leader's clock is further behind."""
 TYPE_READ_MS = 45_000
 """After this, every leader has read a topic's new timestamp type."""
 
@@ -298,6 +300,8 @@ class ClockJudge:
         if reading.disagreed:
             raise Violation(f"conflict: {tick} while replicas with other configurations were announced")
         spec, topics = witness.specs[self.name], _topics(wire["state"])
+        if wire["previous"] is None and at_ms < reading.store_ms - spec.max_past_ms - LARGEST_SKEW_MS:
+            raise Violation(f"early: {tick}, the first one, is more than {spec.max_past_ms} ms in the past")
         for topic in spec.topics:
             if witness.described_at.get(topic, -1) <= reading.at:
                 raise Violation(f"early: {tick} by {witness.name} with metadata from before the minimum was taken")

@@ -13,6 +13,7 @@ from tests.simulation.liveness.expectation import LivenessCondition
 
 WEIGHTS: dict[LivenessCondition, float] = {
     partition_conditions.partition_cut: 3,
+    partition_conditions.reported_in_seconds: 1.5,
     partition_conditions.no_consumers: 1,
     partition_conditions.topic_hidden: 1,
     partition_conditions.topics_without_ids: 1,

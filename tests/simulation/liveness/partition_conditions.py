@@ -1,5 +1,7 @@
 """Partitions and topics without a reader, hidden by metadata, or new."""
 
+from functools import partial
+
 from clocksvc.clock.partition import Partition
 from tests.simulation.faults.fault_context import FaultContext
 from tests.simulation.faults.kafka_faults import cut
@@ -37,6 +39,18 @@ def partition_cut(context: FaultContext) -> Expectation:
         partitions=named,
         others=others(context, clock),
     )
+
+
+def reported_in_seconds(context: FaultContext) -> Expectation:
+    """A new version of a clock's consumers reports seconds: the hold names the cause. Other clocks go on."""
+    environment, clock = context.environment, context.clock()
+    group = group_of(context, clock)
+    for name in [name for name, consumer in context.processes.consumers.items() if consumer.group == group]:
+        context.processes.kill_consumer(name)
+    environment.in_seconds.add(group)
+    context.processes.start_consumer(clock)
+    end = partial(environment.in_seconds.discard, group)
+    return holds((clock,), "reports_rejected", end=end, others=others(context, clock))
 
 
 def no_consumers(context: FaultContext) -> Expectation:

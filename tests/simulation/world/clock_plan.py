@@ -70,7 +70,10 @@ def plan_clocks(rng: random.Random) -> list[ClockPlan]:
     if count > 1 and rng.random() < 0.25:
         plans[-1].late = True
     if rng.random() < 0.05:
-        rng.choice(plans).backlog_ms = rng.choice((120_000, 700_000))
+        plan = rng.choice(plans)
+        plan.backlog_ms = rng.choice((120_000, 700_000, 1_500_000))
+        limits = {"max_past_ms": 200_000} if plan.backlog_ms > 700_000 else {"catch_up_pace": rng.choice((None, 40.0))}
+        plan.spec = replace(plan.spec, **limits)
     return plans
 
 

@@ -250,12 +250,14 @@ class Consumer:
                 scheduler.between("commit")
             self._mine[partition] = (truth, offset)
             self._observe(partition, record, record.key or present)
-            if honest and record.timestamp_ms <= self.time.now_ms():
+            in_seconds = self.group in environment.in_seconds
+            if honest and not in_seconds and record.timestamp_ms <= self.time.now_ms():
                 self.seen[partition] = max(self.seen.get(partition, 0), record.timestamp_ms)
 
     def _observe(self, partition: Partition, record: TopicRecord, key: bytes) -> None:
         kind = _CREATE_TIME if key == CREATED else _LOG_APPEND_TIME
-        self._reporters[partition.topic].observe_message(_Message(partition, record.timestamp_ms, kind))
+        unit = 1_000 if self.group in self._environment.in_seconds else 1
+        self._reporters[partition.topic].observe_message(_Message(partition, record.timestamp_ms // unit, kind))
 
 
 class _TopicPartition:

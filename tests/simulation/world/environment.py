@@ -20,6 +20,8 @@ from tests.simulation.world.scheduler import Scheduler, SimulatedTime
 from tests.simulation.world.store_control import StoreControl
 
 INSTALLATION = "sim"
+OLDEST_MS = 1_000_000_000_000
+"""No record of this world is older. Lower numbers are no milliseconds."""
 MINUTES_MS = (-300_000, -90_000, 90_000, 300_000)
 HONEST, OTHER = b"honest", b"other"
 CREATED, APPENDED = b"created", b"appended"
@@ -65,6 +67,8 @@ class Truth:
             return False
         self.offset = offset + 1
         timestamp_ms, honest = record.timestamp_ms, record.value is HONEST
+        if timestamp_ms < OLDEST_MS:
+            return honest  # it has no timestamp, or one in another unit: it must not count
         if record.value is OTHER or timestamp_ms in ahead:
             self.lies.append(timestamp_ms)
         if timestamp_ms <= now_ms and (self.processed_ms is None or timestamp_ms > self.processed_ms):
@@ -118,6 +122,7 @@ class Environment:
         logs: the logs of these clocks.
         owners: which consumer process reads which partition for which group. A missing one has no reader.
         muted: partitions without a producer. cut: those whose consumer never comes back.
+        in_seconds: the groups whose consumers report seconds instead of milliseconds.
         records: how many were processed for the first time.
     """
 
@@ -139,6 +144,7 @@ class Environment:
         self.owners: dict[GroupPartition, str] = {}
         self.cut: set[GroupPartition] = set()
         self.muted: set[Partition] = set()
+        self.in_seconds: set[str] = set()
         self.ahead: dict[tuple[str, int], set[int]] = {}
         self.records = 0
         self.store_answered = False

@@ -47,6 +47,11 @@ FIRST_START = [
     Case("the first tick is the floored minimum alone: history is not made up", hold_inputs(last=None), ["12:01"]),
     Case("a minimum from last night begins there", hold_inputs(last=None, lowest="01:02:03"), ["01:02"]),
     Case(
+        "a minimum from too long ago begins nothing",
+        hold_inputs(last=None, lowest="01:02:03", max_past_s=3_600),
+        Reason.TOO_FAR_BACK,
+    ),
+    Case(
         "the out-of-orderness counts for the first tick too",
         hold_inputs(last=None, lowest="12:01:05", out_of_orderness_s=10),
         ["12:00"],
