@@ -68,6 +68,7 @@ TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a sm
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
+SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
 INSTALLS = NotRun("it downloads; a test checks that the extras exist and that the clone is a package")
 HELM = NotRun("there is no cluster; tests/system/ops/docs renders the chart with the same arguments")
@@ -98,7 +99,11 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"python -c .*", Run()),
     (r".*", r"clocksvc serve", Setup()),
     (r".*", r"(CLOCKSVC_CONFIG=clocksvc\.yaml )?celery -A clocksvc (worker|beat)( --loglevel INFO)?", Setup()),
-    (r".*", r"clocksvc init|clocksvc wait … && \./job|celery beat|celery -A clocksvc|helm (test|uninstall)", NAMED),
+    (
+        r".*",
+        r"clocksvc init( --skip-ticks)?|clocksvc wait … && \./job|celery beat|celery -A clocksvc|helm (test|uninstall)",
+        NAMED,
+    ),
     (r"docs/production\.md", r"celery -A clocksvc worker --concurrency 2 .*", Follow("concurrency: 2 (prefork)")),
     (r".*", r"clocksvc --version", Run(says="clocksvc ")),
     (r".*", r"export CLOCKSVC_URL=.*", Run()),
@@ -108,7 +113,8 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"clocksvc status( checkins| CLOCK)?", Run(says="running")),
     (r".*", r"clocksvc heartbeat( CLOCK)?", Run(says="checkins")),
     (r".*", r"clocksvc (exclude|include) CLOCK TOPIC:PARTITION --reason \"…\"", Run(says="ingest-checkins:3")),
-    (r".*", r"clocksvc (pause|resume) CLOCK --reason \"?…\"?", Run(says="checkins")),
+    (r".*", r"clocksvc (pause|resume) CLOCK --reason (…|\"[^\"]+\")", Run(says="checkins")),
+    (r".*", r"clocksvc init CLOCK --last-tick T --skip-ticks.*", SKIPPED),
     (r".*", r"clocksvc init CLOCK --last-tick T", Run(says="checkins", environ=FRESH)),
     (r".*", r"clocksvc tail checkins", Follow("  tick ")),
     (r".*", r"clocksvc wait checkins --until \S+ && \./nightly-job", Run(says="the job runs")),
