@@ -51,7 +51,9 @@ def announced_once() -> Patched:
 )
 def hold_not_published() -> Patched:
     publish = StatusPublisher.publish
-    return patch.object(StatusPublisher, "publish", lambda status, token, hold: publish(status, token, None))
+    return patch.object(
+        StatusPublisher, "publish", lambda status, token, hold, *more: publish(status, token, None, *more)
+    )
 
 
 @defect(
@@ -75,7 +77,9 @@ def status_not_repeated() -> Patched:
 def hold_never_taken_back() -> Patched:
     publish = StatusPublisher.publish
     return patch.object(
-        StatusPublisher, "publish", lambda status, token, hold: publish(status, token, hold or status.hold)
+        StatusPublisher,
+        "publish",
+        lambda status, token, hold, *more: publish(status, token, hold or status.hold, *more),
     )
 
 
