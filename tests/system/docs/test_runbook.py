@@ -46,10 +46,10 @@ def test_an_alert_leads_to_its_section(alert: str) -> None:
 
 
 def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
-    """A section without an alert or a reason must be removed."""
+    """A section without an alert or a reason must be removed; except the one for ticks that nothing holds."""
     holds = {f"Hold: {reason}" for reason in Reason}
 
-    assert set(SECTIONS) - set(ALERTS) <= holds
+    assert set(SECTIONS) - set(ALERTS) - holds == {"The clock began in the wrong place"}
 
 
 @pytest.mark.parametrize("reason", Reason)
