@@ -9,8 +9,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 REQUIREMENTS := $(patsubst %,requirements/%.txt,service taskbroker build test)
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
-# The options that pin packages as in these files, and leave them out of the next one.
-pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)==.*/--no-emit-package \1/p' $(1))
+# The options that pin packages as in these files, and leave out of the next one those that these files have for all platforms.
+pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)==[^;]*$$/--no-emit-package \1/p' $(1))
 # Each file runs in one process, because its tests share servers. Long files come first.
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
