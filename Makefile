@@ -15,7 +15,7 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects consumers outages soak cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects consumers outages soak floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,10 @@ soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed par
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
 	@$(BIN)/python -m tests.system.package
+	@$(BIN)/python -m tests.system.floors
+
+floors: $(STAMP)  ## the path on the oldest supported versions: Kafka 3.9 with Redis 6.2, and with Redis 7.0
+	@$(BIN)/python -m tests.system.floors $(ARGS)
 
 consumers: $(STAMP)  ## the examples of docs/consumers.md for FastStream and kafkajs, on real servers; needs Node
 	@$(BIN)/python -m pytest $(ARGS) tests/system/docs/other_consumers.py
@@ -76,6 +80,7 @@ requirements: $(STAMP)  ## pin packages as pyproject.toml needs them, with the h
 	@$(LOCK) pyproject.toml --extra taskbroker $(call pinned,requirements/service.txt) --output-file requirements/taskbroker.txt $(ARGS)
 	@$(LOCK) --group build --constraints requirements/service.txt --output-file requirements/build.txt $(ARGS)
 	@$(LOCK) --group go --output-file requirements/go.txt $(ARGS)
+	@$(LOCK) --group floors --output-file requirements/floors.txt $(ARGS)
 	@$(LOCK) pyproject.toml --all-extras --group build --group test $(call pinned,$(filter-out %/test.txt,$(REQUIREMENTS))) \
 		--output-file requirements/test.txt $(ARGS)
 

@@ -13,7 +13,7 @@ from clocksvc.interfaces.task_routes import unshareable_partitions
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
-MIN_VERSION = (3, 7)
+MIN_VERSION = (3, 9)
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 """Kafka's names of a leader's operations on the tick log. The transactional ids are not tested, because a test would
 fence the leaders."""
@@ -27,7 +27,7 @@ def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:
     release = facts.protocol.partition("-")[0]
     numbers = tuple(int(number) for number in release.split(".")[:2] if number.isdecimal())
     if len(numbers) == 2 and numbers < MIN_VERSION:
-        return [problem("kafka", f"{text}, protocol of Kafka {release}", "run Apache Kafka 3.7 or later")]
+        return [problem("kafka", f"{text}, protocol of Kafka {release}", "run Apache Kafka 3.9 or later")]
     return [ok("kafka", f"{text}, protocol of Kafka {release}")]
 
 

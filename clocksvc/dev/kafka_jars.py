@@ -32,13 +32,13 @@ class KafkaRelease:
 
     Attributes:
         version: of Kafka, such as 4.3.1.
-        log_binding: the Maven coordinates of SLF4J's binding to Kafka's logging library. It is in Kafka's archive, but
-            Kafka's Maven artifact does not depend on it.
+        log_jars: the Maven coordinates of SLF4J's binding to a logging library, and of others that it needs. They are
+            in Kafka's archive, but Kafka's Maven artifact does not depend on them.
         pins: the file with the SHA-256 of each jar.
     """
 
     version: str
-    log_binding: str
+    log_jars: tuple[str, ...]
     pins: Path
 
     @property
@@ -53,7 +53,7 @@ class KafkaRelease:
 
 
 KAFKA = KafkaRelease(
-    "4.3.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4", Path(__file__).with_name("kafka-4.3.1.sha256")
+    "4.3.1", ("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",), Path(__file__).with_name("kafka-4.3.1.sha256")
 )
 
 Fetch = Callable[[KafkaRelease, Path], list[Path]]
@@ -81,8 +81,8 @@ def fetch_from_maven_central(release: KafkaRelease, into: Path) -> list[Path]:
     context = MavenContext(repo_cache=into, resolver=PythonResolver(), timeout=_FETCH_TIMEOUT_SECONDS)
     inputs, transitive = context.resolver.resolve([context.create_dependency(release.artifact)])
     # Resolved separately. Together with Kafka, jgo would use versions of Kafka's jars from log4j's bill of materials.
-    binding = context.create_dependency(release.log_binding)
-    return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, binding)]
+    log_jars = [context.create_dependency(name) for name in release.log_jars]
+    return [dependency.artifact.resolve() for dependency in (*inputs, *transitive, *log_jars)]
 
 
 def kafka_jars(cache_dir: Path, release: KafkaRelease = KAFKA, fetch: Fetch = fetch_from_maven_central) -> Path:

@@ -59,6 +59,7 @@ TABLES["plain"] = PROJECT["project"]["dependencies"]
         ("service taskbroker build test", "test"),
         ("build", "build"),
         ("go", "go"),
+        ("floors", "floors"),
     ],
 )
 def test_the_pins_are_what_the_project_needs(files: str, tables: str) -> None:

@@ -18,6 +18,7 @@ _BINARIES = {
     "chromium": "usr/lib/chromium/chromium",  # its own script expects everything below /usr and /etc
     "prometheus": "usr/bin/prometheus",
     "promtool": "usr/bin/promtool",
+    "redis-server": "usr/bin/redis-server",
 }
 # a container's shared memory is often too small for a browser; Debian's own script sets this, too
 _FLAGS = {"chromium": "--disable-dev-shm-usage"}

@@ -57,7 +57,7 @@ def test_redis(facts: RedisFacts, level: Level, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "level"),
-    [(None, OK), ("3.7-IV4", OK), ("3.6-IV2", PROBLEM), ("2.8", PROBLEM), ("3.10", OK), ("odd", OK)],
+    [(None, OK), ("3.9-IV0", OK), ("3.8-IV0", PROBLEM), ("2.8", PROBLEM), ("3.10", OK), ("odd", OK)],
 )
 def test_kafka_version(protocol: str | None, level: Level) -> None:
     """Brokers from 4.0 on have no such setting, and are new enough."""

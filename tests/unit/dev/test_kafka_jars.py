@@ -19,7 +19,7 @@ def release(tmp_path: Path) -> KafkaRelease:
     """A Kafka of two jars."""
     pins = tmp_path / "kafka-1.2.3.sha256"
     pins.write_text("".join(f"{_digest(text)}  {name}\n" for name, text in CONTENT.items()))
-    return KafkaRelease("1.2.3", "org.example:binding:1", pins)
+    return KafkaRelease("1.2.3", ("org.example:binding:1",), pins)
 
 
 def _digest(text: str) -> str:
@@ -133,7 +133,7 @@ def test_the_pins_are_of_this_version() -> None:
     pins = KAFKA.sha256()
 
     assert {f"kafka_2.13-{KAFKA.version}.jar", f"kafka-clients-{KAFKA.version}.jar"} <= set(pins)
-    assert "{1}-{2}.jar".format(*KAFKA.log_binding.split(":")) in pins
+    assert {"{1}-{2}.jar".format(*name.split(":")) for name in KAFKA.log_jars} <= set(pins)
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in pins.values())
 
 
