@@ -18,6 +18,10 @@ ONCE_FAILED = {
     159: "dead: a clock whose records had been rejected was tried again after a minute",
     216: "uncommitted: `init` continued a clock without its roster in the log",
     1_263: "silent: a log was handed over to a dead replica again and again, because its announcement stayed",
+    204_973: "the judge: a topic was recreated twice while a broker still gave the first one",
+    209_529: "the judge: a stopped leader sent a roster, which the store rejected",
+    262_558: "the judge: the same, with a replica that had been paused",
+    278_262: "the judge: the store went back to before the claim, so the roster of another group counted nothing",
 }
 """Seeds that broke a promise once, and what was wrong."""
 

@@ -319,8 +319,8 @@ class ClockJudge:
         for number in range(count):
             if (topic, number) in self.standing.excluded:
                 continue
-            # Reports carry no topic id. While a broker still gives the deleted topic, reports of the new one count.
-            ids = (id, self._environment.topic_id(topic))
+            # Reports carry no topic id. While a broker still gives a deleted topic, reports of those after it count.
+            ids = self._environment.topic_ids_since(topic, id)
             truths = [self._environment.truths.get((group, each, number)) for each in ids]
             reached_ms = max((-1 if truth is None else truth.reached_ms(self.limit_ms)) for truth in truths)
             if truths[0] is not None:

@@ -157,9 +157,10 @@ class StoreWatch:
         self._maybe_take_snapshot("write_roster")
         self._log.check()
         roster, store = args[1], self._store.clock(clock.name)
-        self._check_committed(clock, roster, store.parameters)
         before, topics, group = dict(store.clocks), dict(store.topics), store.roster_group
         claimed = store.claimed_by == args[0]  # if not, the store went back to before the claim: nothing may count
+        if self._store.leads(self._log.number, args[0]):  # else the store rejects the roster
+            self._check_committed(clock, roster, store.parameters if claimed else None)
         answer = call()
         after = self._store.clock(clock.name)
         for topic, metadata in roster.topics.items():

@@ -149,6 +149,7 @@ class Environment:
         self.records = 0
         self.store_answered = False
         self._ids: dict[str, str] = {}
+        self._former_ids: dict[str, list[str]] = {}
         self._groups: dict[str, list[str]] = {}
         self._partitions: list[Partition] = []
         for name in self.topic_names:
@@ -200,9 +201,10 @@ class Environment:
         """Return the truth of a group's partition, of the topic that exists now."""
         return self.truths[group, self._ids[partition.topic], partition.number]
 
-    def topic_id(self, topic: str) -> str:
-        """Return the present id of a topic."""
-        return self._ids[topic]
+    def topic_ids_since(self, topic: str, id: str) -> list[str]:
+        """Return an id that a topic has or had, and all ids after it, the present one last."""
+        ids = [*self._former_ids.get(topic, ()), self._ids[topic]]
+        return ids[ids.index(id) :]
 
     def is_present(self, group: str, partition: Partition, truth: Truth) -> bool:
         """True if a truth is that of a partition that exists now."""
@@ -217,6 +219,8 @@ class Environment:
         kind = TimestampType.LOG_APPEND_TIME if append_time else TimestampType.CREATE_TIME
         metadata = self.topics.create(name, partitions, kind)
         old_id = self._ids.get(name)
+        if old_id is not None:
+            self._former_ids.setdefault(name, []).append(old_id)
         self._ids[name] = metadata.id
         for group in self._groups.get(name, ()):
             lies = [

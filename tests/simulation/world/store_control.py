@@ -79,6 +79,11 @@ class StoreControl:
         lease = self._server.content.log(log).leader(self._time.now_ms())
         return None if lease is None else lease.replica
 
+    def leads(self, log: int, token: str) -> bool:
+        """True if a token has the lease of a log."""
+        lease = self._server.content.log(log).leader(self._time.now_ms())
+        return lease is not None and lease.token == token
+
     def notified(self, log: int) -> bool:
         """True if the leader of a log is notified."""
         return self._server.content.log(log).notified
