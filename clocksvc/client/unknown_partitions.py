@@ -13,7 +13,7 @@ logger = logging.getLogger("clocksvc.reporter")
 
 LOG_CLOCK_AFTER_S = 5.0
 LOG_CLOCK_EVERY_S = 60.0
-LOG_PARTITIONS_AFTER_S = 60.0
+LOG_PARTITIONS_AFTER_S = 30.0
 
 
 class UnknownPartitionLog:

@@ -69,21 +69,21 @@ def test_a_clock_that_becomes_unknown_is_logged(caplog: pytest.LogCaptureFixture
 
 
 def test_partitions_that_stay_unknown_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """They are logged once after a minute, in one line with their names, and once when they are known."""
+    """They are logged once after 30 s, in one line with their names, and once when they are known."""
     caplog.set_level(logging.INFO, "clocksvc.reporter")
     stepped = SteppedReporter()
     stepped.sink.outcome = lambda reading: Outcome.UNKNOWN if reading.partition.number > 1 else Outcome.ACCEPTED
     for partition in range(4):
         stepped.observe(NOW_MS, partition=partition)
     caplog.clear()
-    stepped.pass_time(58)
+    stepped.pass_time(28)
 
     assert logged(caplog, logging.WARNING) == []
 
     stepped.pass_time(300)
 
     (warning,) = logged(caplog, logging.WARNING)
-    assert warning.startswith("clock 'checkins': partitions unknown for 60 s: checkins:2, checkins:3; ")
+    assert warning.startswith("clock 'checkins': partitions unknown for 30 s: checkins:2, checkins:3; ")
 
     stepped.sink.outcome = lambda reading: Outcome.ACCEPTED
     stepped.pass_time(60)
@@ -96,7 +96,7 @@ def test_a_partition_that_was_taken_away_is_not_logged(caplog: pytest.LogCapture
     stepped = SteppedReporter()
     stepped.sink.outcome = lambda reading: Outcome.UNKNOWN
     stepped.observe(NOW_MS)
-    stepped.pass_time(30)
+    stepped.pass_time(15)
     stepped.reporter.on_lost(None, [AssignedPartition(0)])
     stepped.pass_time(120)
 
