@@ -1,6 +1,6 @@
 -- Functions for the keys of a clock and of its log. Prepended to scripts as listed in scripts.py.
 
-local LEASE_LOST = {err = 'LEASELOST another process leads this log now'}
+local LEASE_LOST = {err = 'LEASELOST the lease is not in the store any more, or another process leads this log now'}
 
 -- The server's time, ms.
 local function store_now()
