@@ -3,11 +3,11 @@
 The probe does not change Redis: it removes the key that it writes. The functions `evaluate_…` do no I/O.
 """
 
-import json
 from collections.abc import Iterator
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
@@ -16,6 +16,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.diagnostics import RedisFacts, missing_commands, read_facts
 from clocksvc.service import bootstrap
+from clocksvc.service.clock_view import published_hold
 from clocksvc.settings import Settings
 
 _NOT_OF_THE_INSTALLATION = frozenset(
@@ -77,12 +78,13 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
 
 def _leader_status(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) -> Finding:
     """Evaluate the hold in the leader's status, because only the leader detects some problems, such as missing ACLs."""
-    hold = None if snapshot.leader_status is None else json.loads(snapshot.leader_status).get("hold")
+    hold = published_hold(snapshot.leader_status)
     if hold is None:
         return ok(part, text, spec.name)
-    level = warning if hold["reason"] in _NOT_OF_THE_INSTALLATION else problem
+    level = warning if hold.reason in _NOT_OF_THE_INSTALLATION else problem
+    named = f" ({name_first(hold.partitions)})" if hold.partitions else ""
     return level(
-        part, f"{text}; the clock holds ({hold['reason']}): {hold['detail']}", "see docs/runbook.md", spec.name
+        part, f"{text}; the clock holds ({hold.reason}): {hold.detail}{named}", "see docs/runbook.md", spec.name
     )
 
 
