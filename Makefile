@@ -15,7 +15,7 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects consumers outages soak floors cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects consumers outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,10 @@ consumers: $(STAMP)  ## the examples of docs/consumers.md for FastStream and kaf
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
+
+mistakes: $(STAMP)  ## 60 mistakes of users at once: none makes a false tick, and log, status, page and check name each (3 minutes)
+	@$(BIN)/python -m tests.system.ops.fetch
+	@$(BIN)/python -m tests.system.mistakes $(ARGS)
 
 cluster: $(STAMP)  ## install, upgrade and roll back the chart on a real Kubernetes API server; builds the server first (5 minutes)
 	@$(BIN)/python -m tests.system.ops.cluster $(ARGS)

@@ -1,0 +1,312 @@
+"""All mistakes at once: an installation with a clock for each, their consumers, and what is seen of each clock."""
+
+import os
+import re
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from clocksvc.dev.child_server import free_ports
+from tests.process import Process, module
+from tests.system.evidence import TickWithOffset, broken_links, read_notes, read_tick_log
+from tests.system.installation import Installation, create_topic, wall_ms
+from tests.system.mistakes.catalogue import Mistake, Place
+from tests.system.mistakes.consumer import Options
+from tests.waiting import eventually
+
+PARTITIONS = 3
+COMMAND_S = 60.0
+
+PageText = Callable[[str], str]
+"""Gives the text that the page shows of a clock."""
+
+
+@dataclass
+class Seen:
+    """What is seen of one mistake.
+
+    Attributes:
+        texts: what each place shows.
+        ticks: the number of ticks in the tick log.
+        false_ticks: the ticks that the records processed by the clock's group, in its topics, do not permit; and breaks
+            of the chain.
+        records: the number of records that its consumers processed.
+    """
+
+    mistake: Mistake
+    cause: str
+    texts: dict[Place, str] = field(default_factory=dict)
+    ticks: int = 0
+    false_ticks: list[str] = field(default_factory=list)
+    records: int = 0
+
+    def missing(self) -> list[Place]:
+        """The places that do not name the cause."""
+        return [place for place in sorted(self.mistake.places & self.texts.keys()) if not self._names_cause(place)]
+
+    def _names_cause(self, place: Place) -> bool:
+        return re.search(self.cause, self.texts[place], re.IGNORECASE | re.DOTALL) is not None
+
+
+class Laboratory:
+    """A running installation with these mistakes.
+
+    Attributes:
+        mistakes: one for each clock.
+    """
+
+    def __init__(self, installation: Installation, mistakes: Sequence[Mistake], spare_port: int) -> None:
+        self.installation, self.mistakes = installation, mistakes
+        self._spare_port = spare_port
+        self._consumers: dict[str, list[Process]] = {}
+        self._notes: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def topic(self, mistake: Mistake | str) -> str:
+        """The topic of a clock."""
+        return f"{self.installation.prefix}-{mistake if isinstance(mistake, str) else mistake.name}"
+
+    def group(self, mistake: Mistake | str) -> str:
+        """The group of a clock."""
+        return f"{self.topic(mistake)}-group"
+
+    def words(self, mistake: Mistake) -> dict[str, str]:
+        """The values of the placeholders in a mistake's texts."""
+        redis = self.installation.redis_url.rstrip("/")
+        redis = redis.removesuffix("/0")
+        return {
+            "topic": self.topic(mistake),
+            "group": self.group(mistake),
+            "other_topic": self.topic("right"),
+            "other_group": self.group("right"),
+            "url": self.installation.url,
+            "report_url": self.installation.report_url,
+            "redis": redis,
+            "redis_as_http": redis.replace("redis://", "http://"),
+            "prefix": self.installation.prefix,
+            "port": str(self._spare_port),
+        }
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def start_consumers(self) -> None:
+        """Start the consumers of all clocks, each a process with its own output."""
+        for mistake in self.mistakes:
+            words = self.words(mistake)
+            self._consumers[mistake.name] = [
+                self._start_consumer(mistake, number, filled(changes, words))
+                for number, changes in enumerate(mistake.consumers)
+            ]
+
+    def _start_consumer(self, mistake: Mistake, number: int, changes: Mapping[str, Any]) -> Process:
+        notes = self.installation.folder / f"{mistake.name}.{number}.notes"
+        options = Options(
+            **{
+                "bootstrap": self.installation.bootstrap,
+                "topic": self.topic(mistake),
+                "group": self.group(mistake),
+                "url": self.installation.report_url,
+                "clock": mistake.name,
+                "report_group": self.group(mistake),
+                "notes": str(notes),
+                **changes,
+            }
+        )
+        self._notes[(mistake.name, options.topic, options.group)].append(notes)
+        log = self.installation.folder / f"{mistake.name}.{number}.log"
+        return Process(module("tests.system.mistakes.consumer", options.to_json()), log)
+
+    def operate(self) -> None:
+        """Do what the operators of the mistakes do, once the clocks are led."""
+        for mistake in self.mistakes:
+            for step in mistake.steps:
+                action, *rest = step.format_map(self.words(mistake)).split()
+                self.installation.command(action, mistake.name, *rest, "--reason", "a test of an operator")
+
+    def end_consumers(self) -> None:
+        """SIGTERM to all consumers; they end with exit code 0, whatever their mistake was."""
+        processes = [process for started in self._consumers.values() for process in started]
+        for process in processes:
+            process.check_alive()
+        codes = [process.end() for process in processes]
+        assert set(codes) == {0}, codes
+
+    def kill_consumers(self) -> None:
+        """SIGKILL what is left of them."""
+        for started in self._consumers.values():
+            for process in started:
+                process.kill()
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    def look(self, page_text: PageText | None) -> dict[str, Seen]:
+        """What each place shows now, by the name of the mistake. Without `page_text` the page is left out."""
+        checked = self._command("check")
+        return {mistake.name: self._look_at(mistake, checked, page_text) for mistake in self.mistakes}
+
+    def _look_at(self, mistake: Mistake, checked: str, page_text: PageText | None) -> Seen:
+        words = {name: re.escape(text) for name, text in self.words(mistake).items()}
+        seen = Seen(mistake, with_words(mistake.cause, words))
+        seen.texts[Place.LOG] = "\n".join(process.output() for process in self._consumers[mistake.name])
+        seen.texts[Place.STATUS] = self._command("status", mistake.name)
+        seen.texts[Place.CHECK] = "\n".join(lines_about(checked, mistake.name))
+        if page_text is not None:
+            seen.texts[Place.PAGE] = page_text(mistake.name)
+        return seen
+
+    def judge(self, seen: Mapping[str, Seen]) -> None:
+        """Add the evidence: the ticks of the tick log, and those that the processed records do not permit."""
+        for mistake in self.mistakes:
+            one = seen[mistake.name]
+            ticks = self._log(mistake.name)
+            one.ticks = len(ticks)
+            one.records = sum(
+                len(read_notes(files)) for (name, _, _), files in self._notes.items() if name == mistake.name
+            )
+            reached_ms = self._reached_ms(mistake)
+            early = [tick.at_ms for tick in ticks if tick.at_ms > reached_ms]
+            one.false_ticks = [f"tick {at_ms} though the group has reached {reached_ms}" for at_ms in early]
+            one.false_ticks += broken_links(ticks)
+
+    def ticks(self, clock: str) -> int:
+        """The number of ticks of a clock."""
+        return len(self._log(clock))
+
+    def _log(self, clock: str) -> list[TickWithOffset]:
+        return read_tick_log(self.installation.bootstrap, self.installation.tick_log, clock)
+
+    def _reached_ms(self, mistake: Mistake) -> int:
+        """The time up to which the clock's group has processed every partition of the clock's topics."""
+        settings = filled(dict(mistake.clock), self.words(mistake))
+        topics, group = settings.get("topics", [self.topic(mistake)]), settings.get("group", self.group(mistake))
+        excluded = {step.split()[-1] for step in mistake.steps if step.startswith("exclude")}
+        spared = {one.format_map(self.words(mistake)) for one in excluded}
+        reached: dict[str, int] = {f"{topic}:{number}": -1 for topic in topics for number in range(PARTITIONS)}
+        for topic in topics:
+            for note in read_notes(self._notes[(mistake.name, topic, group)]):
+                partition = f"{topic}:{note.partition}"
+                reached[partition] = max(reached[partition], note.timestamp_ms)
+        return min(at_ms for partition, at_ms in reached.items() if partition not in spared)
+
+    def _command(self, *arguments: str) -> str:
+        """The output of a command, which may find problems."""
+        done = subprocess.run(
+            module("clocksvc.cli.main", *arguments),
+            env={
+                **os.environ,
+                "CLOCKSVC_CONFIG": str(self.installation.config),
+                "CLOCKSVC_URL": self.installation.url,
+                "COLUMNS": "200",
+            },
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+        )
+        return done.stdout + done.stderr
+
+
+def with_words(text: str, words: Mapping[str, str]) -> str:
+    """A text with its placeholders replaced. Other braces stay."""
+    for name, word in words.items():
+        text = text.replace(f"{{{name}}}", word)
+    return text
+
+
+def filled(value: Any, words: Mapping[str, str]) -> Any:
+    """A value with the placeholders of all its texts replaced."""
+    if isinstance(value, str):
+        return with_words(value, words)
+    if isinstance(value, Mapping):
+        return {key: filled(one, words) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, words) for one in value]
+    return value
+
+
+def lines_about(checked: str, clock: str) -> Iterator[str]:
+    """The lines of `clocksvc check` that are about a clock, with the lines that say what to do."""
+    about = False
+    for line in checked.splitlines():
+        if not line.lstrip().startswith("→"):
+            about = re.search(rf"(clock {clock}:|\({clock}\))", line) is not None
+        if about:
+            yield line
+
+
+class Records:
+    """Writes a record into each produced partition, and heartbeats into the others, each half second."""
+
+    def __init__(self, laboratory: Laboratory) -> None:
+        self._laboratory = laboratory
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait for the end of the thread."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        producer = Producer({"bootstrap.servers": self._laboratory.installation.bootstrap, "linger.ms": 5})
+        while not self._stop.wait(0.5):
+            for mistake in self._laboratory.mistakes:
+                topic = self._laboratory.topic(mistake)
+                for partition in range(PARTITIONS):
+                    if partition in mistake.produced:
+                        producer.produce(topic, b"record", partition=partition, timestamp=wall_ms())
+                    elif mistake.heartbeats:
+                        headers: Any = {"clocksvc-heartbeat": b"1"}
+                        producer.produce(topic, b"", partition=partition, timestamp=wall_ms(), headers=headers)
+            producer.flush(10)
+
+
+@contextmanager
+def running(
+    folder: Path, bootstrap: str, redis_url: str, prefix: str, mistakes: Sequence[Mistake]
+) -> Iterator[Laboratory]:
+    """An installation in which all mistakes are made; operators have done their steps."""
+    (spare_port,) = free_ports(1)
+    with Installation(folder, bootstrap, redis_url, prefix, {}) as installation:
+        laboratory = Laboratory(installation, mistakes, spare_port)
+        for mistake in mistakes:
+            create_topic(bootstrap, laboratory.topic(mistake), PARTITIONS)
+        installation.configure(
+            clocks={
+                mistake.name: {
+                    "topics": [laboratory.topic(mistake)],
+                    "group": laboratory.group(mistake),
+                    "interval": "1s",
+                    "hold_after": "3s",
+                    "heartbeat": {"every": "1s"},
+                    **filled(dict(mistake.clock), laboratory.words(mistake)),
+                }
+                for mistake in mistakes
+            }
+        )
+        installation.start_replica(wait=False)
+        eventually(lambda: _is_ready(installation), within=60, what="the service to be ready")
+        eventually(
+            lambda: all(state["leader"] for state in installation.states()), within=60, what="leaders of all clocks"
+        )
+        laboratory.operate()
+        records = Records(laboratory)
+        try:
+            laboratory.start_consumers()
+            yield laboratory
+        finally:
+            records.close()
+            laboratory.kill_consumers()
+
+
+def _is_ready(installation: Installation) -> bool:
+    installation.check_alive()
+    return installation.is_ready()
