@@ -12,7 +12,7 @@ MAX_NAMED = 5
 """How many items of a list a message names."""
 
 SECONDS_BELOW_MS = 10**11
-"""Timestamps above 0 and below this look like seconds. As milliseconds, they would be before March 1973."""
+"""Timestamps from 0 on and below this look like seconds. As milliseconds, they would be before March 1973."""
 MICROSECONDS_FROM_MS = 10**14
 """Timestamps from this on look like microseconds. As milliseconds, they would be after the year 5138."""
 _NANOSECONDS_FROM_MS = 10**17
@@ -81,7 +81,7 @@ def rejection_reason(timestamp_ms: int, now_ms: int, max_future_ms: int) -> Outc
     """
     if timestamp_ms < 0:
         return Outcome.NO_TIMESTAMP
-    if 0 < timestamp_ms < SECONDS_BELOW_MS or timestamp_ms >= MICROSECONDS_FROM_MS:
+    if timestamp_ms < SECONDS_BELOW_MS or timestamp_ms >= MICROSECONDS_FROM_MS:
         return Outcome.NOT_MILLISECONDS
     if timestamp_ms > now_ms + max_future_ms:
         return Outcome.TOO_FAR_AHEAD
@@ -93,6 +93,8 @@ def describe_rejection(timestamp_ms: int, outcome: Outcome) -> str:
     text = f"is {timestamp_ms}"
     if outcome is Outcome.NO_TIMESTAMP:
         return f"{text}, the record has no timestamp"
+    if outcome is Outcome.NOT_MILLISECONDS and timestamp_ms == 0:
+        return f"{text}, not set, wanted milliseconds"
     if outcome is Outcome.NOT_MILLISECONDS:
         return f"{text}, looks like {_unit(timestamp_ms)}, wanted milliseconds"
     if outcome is Outcome.TOO_FAR_AHEAD:

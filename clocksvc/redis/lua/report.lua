@@ -76,7 +76,7 @@ local function outcome_of(member, known, timestamp)
     return of_foreign_topic(member) and 'foreign_topic' or 'unknown'
   elseif timestamp < 0 then
     return 'no_timestamp'
-  elseif timestamp > 0 and timestamp < SECONDS_BELOW_MS or timestamp >= MICROSECONDS_FROM_MS then
+  elseif timestamp < SECONDS_BELOW_MS or timestamp >= MICROSECONDS_FROM_MS then
     return 'not_milliseconds'
   elseif timestamp > latest_ms then
     return 'too_far_ahead'

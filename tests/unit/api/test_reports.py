@@ -77,6 +77,7 @@ def test_another_topic_gets_an_outcome(client: TestClient, clock_fixture: ClockF
 @pytest.mark.parametrize(
     ("timestamp_ms", "outcome"),
     [
+        (0, "not_milliseconds"),
         (NOON, "not_milliseconds"),
         (NOON * 10**6, "not_milliseconds"),
         (NOON * 10**9, "not_milliseconds"),

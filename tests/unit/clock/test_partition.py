@@ -74,7 +74,7 @@ class Case(NamedTuple):
 CASES = [
     Case("an ordinary record counts", at("11:59:59"), None),
     Case("a replay of old records counts: it only can't move anything back", at("00:00"), None),
-    Case("the epoch itself is a timestamp", 0, None),
+    Case("0 is a number that is not set, never a record of 1970", 0, Outcome.NOT_MILLISECONDS),
     Case("a record as far ahead as max_future counts", at("12:01"), None),
     Case("a millisecond further must not run the world's clock forward", at("12:01:00.001"), Outcome.TOO_FAR_AHEAD),
     Case("seconds taken for milliseconds", at("12:00") // 1000, Outcome.NOT_MILLISECONDS),
@@ -114,6 +114,7 @@ def test_refusals_are_the_outcomes_of_what_is_forgotten() -> None:
         (1_795_348_800, "is 1795348800, looks like seconds, wanted milliseconds"),
         (1_795_348_800 * 10**6, "is 1795348800000000, looks like microseconds, wanted milliseconds"),
         (1_795_348_800 * 10**9, "is 1795348800000000000, looks like nanoseconds, wanted milliseconds"),
+        (0, "is 0, not set, wanted milliseconds"),
         (-1, "is -1, the record has no timestamp"),
         (at("13:00"), f"is {at('13:00')} (2026-11-22T13:00:00Z), further ahead of the present time than max_future"),
     ],
