@@ -28,6 +28,8 @@ QUEUED_RETRY = BackoffPolicy(1.0, 15.0)
 """For a Celery task. The delays are long, because each retry is a message in the queue."""
 CLOCK_RETRY = BackoffPolicy(1.0, 60.0)
 """For a clock with an error of its own, such as a record that brokers reject. Each attempt can delay other clocks."""
+TICK_COMMAND = BackoffPolicy(1.0, 60.0)
+"""For a user's command that failed for a tick. It may need a server that is down for a while."""
 CRASH = BackoffPolicy(1.0, 5.0)
 """For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 

@@ -117,6 +117,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"clocksvc init CLOCK --last-tick T --skip-ticks.*", SKIPPED),
     (r".*", r"clocksvc init CLOCK --last-tick T", Run(says="checkins", environ=FRESH)),
     (r".*", r"clocksvc tail checkins", Follow("  tick ")),
+    (r".*", r"clocksvc tail checkins --exec '\./nightly-job \{time\}' .*", Follow("the job runs")),
     (r".*", r"clocksvc wait checkins --until \S+ && \./nightly-job", Run(says="the job runs")),
     (r".*", r"clocksvc wait checkins --until \S+ && echo .*", Run(says="everything before noon")),
     (r".*", r"clocksvc (exclude|include) checkins ingest-checkins:3 --reason .*", Run(says="ingest-checkins:3")),
