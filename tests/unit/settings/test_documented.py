@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from clocksvc.kafka.admin import settings_problems
 from clocksvc.settings import Settings
 from tests.repository import ROOT
 from tests.unit.settings.sample_config import TOKEN, loaded
@@ -69,6 +70,16 @@ def test_every_documented_example_loads(text: str) -> None:
     secrets = {path: path.removeprefix("/run/secrets/") + TOKEN for path in paths}
 
     assert loaded(text, {}, secrets | {"/run/secrets/broker-url": "redis://broker:6379/0"}).clocks
+
+
+@pytest.mark.parametrize("text", re.findall(r"^### .*?```yaml\n(.*?)```", DOCUMENT, re.DOTALL | re.MULTILINE))
+def test_librdkafka_accepts_the_settings_of_providers(text: str) -> None:
+    """Names and values, and the mechanism is in this build. The identity provider is an address without a server."""
+    text = text.replace("login.example.com", "127.0.0.1:9")
+    kafka = loaded(text, {}, {"/run/secrets/kafka": TOKEN}).kafka.reveal()
+
+    assert "sasl.mechanism" in kafka
+    assert settings_problems(kafka) == []
 
 
 def test_the_example_file_loads_and_shows_the_defaults() -> None:
