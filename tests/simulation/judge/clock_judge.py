@@ -241,6 +241,7 @@ class ClockJudge:
             return
         if last != time_of(asked[-1]["last_tick"]):
             raise Violation(f"back: init was asked for {asked[-1]['last_tick']}, the record has {last}")
+        self._begins_again = self._begins_again or len(asked) > 1  # one record can skip ticks and take that back
         self._judge_init(last, by_command=by_command, skips=asked[-1].get("skip_ticks") is True)
         self._begins_again = True
 
