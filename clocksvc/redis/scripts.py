@@ -96,7 +96,10 @@ ANNOUNCE = Script("announce", ("replicas", "configs"), uses=("clock",))
 READ_ROUND = Script(
     "read_round",
     ("lease", "replicas", "configs"),
-    each=("state", "roster", "excluded", "ticks", "requests", "parameters", "signals"),
+    each=(
+        *("state", "roster", "excluded", "ticks", "requests", "parameters", "signals"),
+        *("reported", "rejected", "counters"),
+    ),
     uses=("clock", "live_announcements"),
 )
 NOTIFY = Script("notify", ("notification",), uses=("clock",))
@@ -140,8 +143,10 @@ SNAPSHOT = Script(
     ("state", "roster", "excluded", "reported", "rejected", "ticks", "lease", "status", "replicas"),
     uses=("clock", "partition_lines"),
 )
-PARTITIONS = Script("partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("partition_lines",))
-LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "rejected"), uses=("partition_lines",))
+PARTITIONS = Script(
+    "partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("clock", "partition_lines")
+)
+LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "rejected"), uses=("clock", "partition_lines"))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",))
 COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))

@@ -7,8 +7,8 @@ local function lines(members, scores, excluded, reported_key, rejected_key)
   local answer = {}
   for from = 1, #members, 1000 do
     local upto = math.min(from + 999, #members)
-    local reported = redis.call('HMGET', reported_key, unpack(members, from, upto))
-    local rejected = redis.call('HMGET', rejected_key, unpack(members, from, upto))
+    local reported = call('HMGET', reported_key, unpack(members, from, upto))
+    local rejected = call('HMGET', rejected_key, unpack(members, from, upto))
     for i = from, upto do
       local at = #answer
       answer[at + 1] = members[i]

@@ -2,7 +2,7 @@
 -- KEYS[1] lease (hash)      token
 -- KEYS[2] replicas (hash)   replica to '<expires ms> <JSON>'
 -- KEYS[3] configs (hash)    since, ms
--- Seven keys for each clock:
+-- Ten keys for each clock:
 -- KEYS[4] state (hash)      generation, excluded_count, base_ms, …
 -- KEYS[5] roster (zset)     partitions that must report
 -- KEYS[6] excluded (zset)   excluded partitions
@@ -10,6 +10,9 @@
 -- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
 -- KEYS[9] parameters (string)   the parameters for reports
 -- KEYS[10] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms
+-- KEYS[11] reported (hash)  deleted if it has another type
+-- KEYS[12] rejected (hash)  the same
+-- KEYS[13] counters (hash)  the same
 -- ARGV[1] token, [2] TTL ms
 -- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
 -- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
@@ -43,17 +46,22 @@ local function milliseconds(text, missing)
 end
 
 -- Returns the item of one clock; false, which is nil for the caller, if the store has lost some of its data.
-local function progress(state_key, roster, excluded, ticks, requests, parameters, signals_key)
+local function progress(
+  state_key, roster, excluded, ticks, requests, parameters, signals_key, reported, rejected, counters)
+  -- First, because the leader can't write a clock's part of the store while a key has another type.
+  local required, spared = call('ZCARD', roster), call('ZCARD', excluded)
+  call('XLEN', ticks)
+  for _, hash in ipairs({signals_key, reported, rejected, counters}) do
+    call('HLEN', hash)
+  end
   local state = redis.call(
     'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by')
-  local required, spared = call('ZCARD', roster), call('ZCARD', excluded)
   -- A failover can bring back parameters from before the leader's term. The leader must write its own ones again.
   if not state[1] or not state[2] or state[6] ~= ARGV[1] or spared ~= tonumber(state[3])
     or redis.call('EXISTS', parameters) == 0 then
     return false
   end
-  call('XLEN', ticks)
-  local signals = call('HMGET', signals_key, 'boundary_crossed_at_ms', 'unknown_seen_ms', 'create_time_seen_ms')
+  local signals = redis.call('HMGET', signals_key, 'boundary_crossed_at_ms', 'unknown_seen_ms', 'create_time_seen_ms')
   -- After a change of the group, all partitions are unknown, even before the roster was written again.
   local minimum = state[4] == state[5] and lowest(roster)
   return {
@@ -63,7 +71,7 @@ end
 
 local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)
 local clocks = {}
-for i = 4, #KEYS, 7 do
-  clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 6))
+for i = 4, #KEYS, 10 do
+  clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 9))
 end
 return {now_ms, since_ms, announcements, clocks}

@@ -192,13 +192,17 @@ if not foreign then
   end
 end
 
+-- Adds to a counter. HINCRBY would fail at its maximum, and at a value that is no number, and with it every report.
+local function add_to(counter, number)
+  local counted = tonumber(redis.call('HGET', KEYS[8], counter) or '') or 0
+  redis.call('HSET', KEYS[8], counter, string.format('%.0f', math.min(counted + number, MAX_COUNT)))
+end
+
 for outcome, number in pairs(counts) do
-  redis.call('HINCRBY', KEYS[8], 'reports:' .. outcome, number)
+  add_to('reports:' .. outcome, number)
 end
 if late > 0 then
-  -- HINCRBY would fail at its maximum, and with it every later report of late records.
-  local counted = tonumber(redis.call('HGET', KEYS[8], 'late_records') or '') or 0
-  redis.call('HSET', KEYS[8], 'late_records', string.format('%.0f', math.min(counted + late, MAX_COUNT)))
+  add_to('late_records', late)
 end
 if counts['foreign_group'] then
   redis.call('HSET', KEYS[9], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))

@@ -30,7 +30,7 @@ return {
   redis.call('ZCARD', KEYS[2]),
   redis.call('ZCOUNT', KEYS[2], '-inf', '-inf'),
   redis.call('ZCARD', KEYS[3]),
-  redis.call('HLEN', KEYS[5]),
+  call('HLEN', KEYS[5]),
   state[1] and {state[1], state[2], state[3], state[4], state[5]} or {},
   lines_with_scores(slowest, KEYS[4], KEYS[5]),
   state[7] or '',

@@ -126,7 +126,7 @@ def test_check_tries_every_command_of_every_script() -> None:
     """The same commands are in the scripts, in what `check` tries, and in docs/security.md."""
     folder = Path(scripts.__file__).parent / "lua"
     others = [path.read_text() for path in folder.glob("*.lua") if path.stem != "trial"]
-    called = {name for text in others for name in re.findall(r"redis\.p?call\(\s*'([A-Z]+)'", text)}
+    called = {name for text in others for name in re.findall(r"\bp?call\(\s*'([A-Z]+)'", text)}
     tried = set(re.findall(r"\{'([A-Z]+)', ", (folder / "trial.lua").read_text())) | {"TIME"}
     asked = {"BLPOP", "LPOP", "XREAD"}
 
@@ -243,6 +243,55 @@ def test_a_reporter_stops_no_other_clock(redis: SecuredRedis, attacked: Restrict
 
     assert progress is not None
     assert len(read) == progress.count
+
+
+WRITTEN_BY_REPORTS = ("parameters", "signals", "roster", "excluded", "reported", "rejected", "ticks", "counters")
+
+
+def test_a_reporter_that_is_faster_than_the_first_leader_stops_no_clock(redis: SecuredRedis) -> None:
+    """On an empty store it can create all of its keys with a wrong type. The first leader deletes them."""
+    store = RestrictedStore(redis, REPORTER)
+    redis.allow("leader", redis_user(SERVICE)[1])
+    leader = connection.RedisConnection(parse_redis_url(redis.plain_url("leader")))
+    server = RedisStoreServer(leader, "clocksvc")
+    leases, led = server.leases(LOG), server.store(CLOCK)
+    client: Any = store.connection.client()
+    for name in WRITTEN_BY_REPORTS:
+        client.rpush(clock_key("clocksvc", CLOCK, name), "wrong")
+
+    assert leases.acquire(TOKEN, "replica", 60_000)
+    assert leases.read_round(TOKEN, 60_000, [CLOCK]).progress[CLOCK] is None
+    lead(led, leases)
+    led.begin(TOKEN, None, restoring=False)
+    assert leases.read_round(TOKEN, 60_000, [CLOCK]).progress[CLOCK] is not None
+    assert redis_operations.errors(redis_operations.a_reporter(store.store)) == []
+    leader.close()
+    store.close()
+
+
+def test_readers_survive_keys_of_a_wrong_type(redis: SecuredRedis, attacked: RestrictedStore) -> None:
+    """They delete such a key themselves, because an error would end the round of all clocks of the log."""
+    redis.allow("leader", redis_user(SERVICE)[1])
+    leader = connection.RedisConnection(parse_redis_url(redis.plain_url("leader")))
+    store = RedisStoreServer(leader, "clocksvc").store(CLOCK)
+    client: Any = attacked.connection.client()
+    for read in (lambda: store.lagging_partitions(2**60, 10), store.snapshot, lambda: store.partitions(None, 10)):
+        for name in ("reported", "rejected"):
+            client.rpush(clock_key("clocksvc", CLOCK, name), "wrong")
+        read()
+    client.rpush(clock_key("clocksvc", CLOCK, "counters"), "wrong")
+
+    assert store.counters().reports == {}
+    leader.close()
+
+
+@pytest.mark.parametrize("forged", ["junk", "9223372036854775807", "inf", "-inf", "nan", "1e300"])
+def test_no_counter_ends_the_reports(redis: SecuredRedis, attacked: RestrictedStore, forged: str) -> None:
+    """A reporter can write anything into the counters. The reports of all others are answered."""
+    client: Any = attacked.connection.client()
+    client.hset(clock_key("clocksvc", CLOCK, "counters"), mapping={"reports:accepted": forged, "late_records": forged})
+
+    assert redis_operations.errors(redis_operations.a_reporter(attacked.store)) == []
 
 
 def test_what_a_reporter_can_forge_is_read_without_errors(redis: SecuredRedis, attacked: RestrictedStore) -> None:
