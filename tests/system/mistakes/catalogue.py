@@ -34,10 +34,11 @@ class Mistake:
         places: where it can be seen.
         clock: changes of the clock's configuration.
         consumers: changes of the options of its consumers, one for each consumer.
+        steps: what operators do, as arguments of the command line.
         produced: the partitions that get records. Heartbeats are written by the producer, as the worker does.
         heartbeats: False if the clock's quiet partitions get no heartbeats.
         ticks: the clock ticks, and rightly.
-        group: False if no record is processed by the clock's group: it must not tick at all.
+        raises: a call of the Reporter raises, and ends the consumer: its arguments are wrong, for every clock.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Mistake:
     heartbeats: bool = True
     ticks: bool = False
     steps: tuple[str, ...] = ()
+    raises: bool = False
 
 
 def _consumer(**changes: Any) -> tuple[Mapping[str, Any], ...]:
@@ -276,8 +278,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "negative",
         "partitions counted from -1",
-        r"-1|{topic}:2",
-        frozenset({Place.STATUS, Place.PAGE}),
+        r"partition: -1|{topic}:[02]",
+        raises=True,
         consumers=_consumer(shift=-1, way="observe", report_topic="{topic}", told=False),
     ),
     Mistake(
