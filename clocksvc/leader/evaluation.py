@@ -193,12 +193,13 @@ def describe_foreign_reports(
         A text that continues the detail; empty if these reports are not the cause of the hold.
     """
     texts = []
-    if foreign.group is not None and any(line.rejected is Outcome.FOREIGN_GROUP for line in lagging):
+    silent = any(line.reported_ms is None or now_ms - line.reported_ms > SILENT_MS for line in lagging)
+    rejected = any(line.rejected is Outcome.FOREIGN_GROUP for line in lagging)
+    if foreign.group is not None and (rejected or (silent and now_ms - foreign.group_ms <= SILENT_MS)):
         texts.append(
             f"consumers of group {foreign.group!r} report, but the clock has group {spec.group!r}: use the clock's "
             "group in group.id and Reporter(…, group=…), or change the clock's group"
         )
-    silent = any(line.reported_ms is None or now_ms - line.reported_ms > SILENT_MS for line in lagging)
     if foreign.topic is not None and now_ms - foreign.topic_ms <= SILENT_MS and silent:
         texts.append(
             f"consumers report topic {foreign.topic!r}, but the clock has {', '.join(spec.topics)}: correct the topic "

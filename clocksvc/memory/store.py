@@ -64,7 +64,7 @@ class MemoryStore:
             _check_format(clock.identity)
             if report.group != parameters.group:
                 outcomes = (Outcome.FOREIGN_GROUP,) * len(report.timestamps)
-                if report.timestamps:
+                if report.timestamps or report.rejected:
                     clock.reject_group(
                         report.group, (each.partition for each in report.timestamps), self._time.now_ms()
                     )

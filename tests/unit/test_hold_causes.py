@@ -119,7 +119,7 @@ def _() -> Hold | None:
 
 @situation("too-far-back")
 def _() -> Hold | None:
-    return rejected(0)
+    return rejected(500_000_000_000)
 
 
 @situation("topic-missing")

@@ -204,7 +204,8 @@ end
 if late > 0 then
   add_to('late_records', late)
 end
-if counts['foreign_group'] then
+if foreign and #ARGV > 5 then
+  -- The reporter may itself have rejected all timestamps, for example because also their topic is another one.
   redis.call('HSET', KEYS[9], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))
 end
 if foreign_topic then

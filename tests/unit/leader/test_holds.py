@@ -62,6 +62,17 @@ def test_the_reports_of_another_topic_are_the_cause_that_a_hold_names() -> None:
     assert "brk" not in detail_of(clock)
 
 
+def test_a_consumer_of_another_topic_in_another_group_is_the_cause_that_a_hold_names() -> None:
+    """Its reporter sends only its own rejections. The detail names both groups."""
+    clock = FaultyClock(now="2026-11-22T12:30:00Z")
+    rejected = (PartitionTimestamp(Partition("brk", 0), -1), Outcome.FOREIGN_TOPIC)
+    pass_time(clock, 1, clock.leader)
+    clock.store.report(Report("staging", (), (rejected,)))
+    pass_time(clock, 1, clock.leader)
+
+    assert "consumers of group 'staging' report, but the clock has group 'group': " in detail_of(clock)
+
+
 def test_the_reports_of_another_topic_beside_those_of_the_clock_are_no_cause() -> None:
     """A hold of a partition that is reported, but has no newer record, does not name them."""
     clock = clock_with_ticks()
