@@ -235,6 +235,16 @@ def test_the_other_group_is_kept(store: Store, name: str, kept: str, leases: Lea
     assert before_ms <= found.group_ms <= store.now_ms()
 
 
+def test_the_other_group_is_kept_if_its_reporter_rejects_all(store: Store, leases: Leases) -> None:
+    """A consumer of another topic in another group: the reporter sends no timestamps, only its own rejections."""
+    lead(store, leases)
+    rejected = (PartitionTimestamp(Partition("invoices", 0), BASE), Outcome.FOREIGN_TOPIC)
+    store.report(Report("canary", (), (rejected,)))
+
+    assert store.foreign_reports().group == "canary"
+    assert store.counters().reports == {}
+
+
 def test_a_report_without_timestamps_is_not_of_another_group(store: Store, leases: Leases) -> None:
     """A reporter sends it to learn the clock's parameters."""
     lead(store, leases)
