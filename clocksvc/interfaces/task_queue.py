@@ -1,5 +1,6 @@
 """The interface to a task queue: a broker of Celery, or Sentry's task platform."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,8 @@ ID_HEADER = "clocksvc-id"
 DUE_HEADER = "clocksvc-due"
 TICK_HEADER = "clocksvc-tick"
 CLOCK_HEADER = "clocksvc-clock"
+TRACE_HEADER = "traceparent"
+"""The header of W3C Trace Context. Only with `tracing.task_headers`."""
 
 _NAMESPACE = uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11")
 
@@ -25,6 +28,7 @@ class DueTask:
         schedule: the schedule's name.
         due_ms: the due time, in the clock's time; at or before the tick.
         tick: the first tick at or after the due time.
+        traced: True if the headers contain the trace context of the tick.
     """
 
     installation: str
@@ -33,6 +37,7 @@ class DueTask:
     schedule: str
     due_ms: int
     tick: Tick
+    traced: bool = False
 
     @property
     def id(self) -> str:
@@ -42,16 +47,22 @@ class DueTask:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The message headers: id, clock, due time and tick; times in RFC 3339.
+        """The message headers: id, clock, due time and tick; times in RFC 3339; the trace context if `traced`.
 
         A task platform gives a retried task a new id. The header keeps this one.
         """
-        return {
+        headers = {
             ID_HEADER: self.id,
             CLOCK_HEADER: self.clock,
             DUE_HEADER: to_rfc3339(self.due_ms),
             TICK_HEADER: to_rfc3339(self.tick.at_ms),
         }
+        return {**headers, TRACE_HEADER: self._trace_context()} if self.traced else headers
+
+    def _trace_context(self) -> str:
+        """Return a sampled W3C `traceparent`. It is the same for all tasks of a tick, and for a repeated send."""
+        digest = hashlib.sha256(f"{self.installation}/{self.clock}/{self.tick.at_ms}".encode()).hexdigest()
+        return f"00-{digest[:32]}-{digest[32:48]}-01"
 
 
 class TaskQueue(Protocol):

@@ -139,6 +139,7 @@ class TaskDispatcher:
         schedules: the schedules. Their names must be unique and not empty.
         app: the name of the Celery app that the dispatcher belongs to; None for the service's own dispatcher, whose
             name no app can use.
+        traced: whether tasks have the trace context of their tick in their headers.
     """
 
     def __init__(
@@ -153,8 +154,10 @@ class TaskDispatcher:
         time: Time,
         observer: DispatcherObserver | None = None,
         app: str | None = None,
+        *,
+        traced: bool = False,
     ) -> None:
-        self._installation = installation
+        self._installation, self._traced = installation, traced
         self._clock, self._name, self._schedules = clock, name, tuple(schedules)
         self._consumer, self._checkpoints, self._queue, self._time = consumer, checkpoints, queue, time
         self._observer = observer or NoDispatcherObserver()
@@ -354,7 +357,9 @@ class TaskDispatcher:
         assignment.announced = catches_up
 
     def _send_one(self, assignment: _Assignment, due: Occurrence) -> None:
-        task = DueTask(self._installation, self._clock, self._name, due.schedule.name, due.due_ms, due.tick)
+        task = DueTask(
+            self._installation, self._clock, self._name, due.schedule.name, due.due_ms, due.tick, self._traced
+        )
         if task.id in assignment.sent:
             return
         outcome = "expired" if due.expired else self._enqueue(task)

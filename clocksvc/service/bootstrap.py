@@ -121,7 +121,8 @@ def open_dispatcher(
     metrics = DispatcherMetrics(spec.name, name, destinations, open_store(settings, spec))
     metrics.start()
     prefix = settings.redis.prefix
-    return TaskDispatcher(prefix, spec.name, name, schedules, consumer, checkpoints, queue, time, metrics, app)
+    parts = (schedules, consumer, checkpoints, queue, time, metrics, app)
+    return TaskDispatcher(prefix, spec.name, name, *parts, traced=settings.tracing.task_headers)
 
 
 def check_dispatcher_owner(settings: Settings, owner: DispatcherOwner, time: Time) -> None:

@@ -35,6 +35,12 @@ class MetricsSettings(Section):
     per_partition: bool = True
 
 
+class TracingSettings(Section):
+    """`task_headers` True gives tasks the trace context of their tick."""
+
+    task_headers: bool = False
+
+
 class Settings(Section):
     """The complete configuration. Neither its repr nor `model_dump` shows a secret."""
 
@@ -47,6 +53,7 @@ class Settings(Section):
     )
     api: ApiSettings = ApiSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     namespaces: Annotated[dict[Text, NamespaceSettings], AfterValidator(check_route_names)] = Field(
         default_factory=dict
     )

@@ -1,7 +1,8 @@
 """The behaviour of all task queues: in memory, Celery over a real broker, the task platform over a real Kafka."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from celery import Celery
@@ -12,7 +13,15 @@ from clocksvc.celery.task_queue import CeleryTaskQueue, RoutingTaskQueue, TaskMe
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
-from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, DueTask, TaskQueue
+from clocksvc.interfaces.task_queue import (
+    CLOCK_HEADER,
+    DUE_HEADER,
+    ID_HEADER,
+    TICK_HEADER,
+    TRACE_HEADER,
+    DueTask,
+    TaskQueue,
+)
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.taskbroker import TaskbrokerQueue
@@ -72,7 +81,8 @@ def over_celery(url: str, name: str) -> Implementation:
             queue = connection.SimpleQueue(name)
             for _ in range(queue.qsize()):
                 message = queue.get(timeout=10)
-                headers = {key: message.headers[key] for key in (ID_HEADER, CLOCK_HEADER, DUE_HEADER, TICK_HEADER)}
+                ours = (ID_HEADER, CLOCK_HEADER, DUE_HEADER, TICK_HEADER, TRACE_HEADER)
+                headers = {key: message.headers[key] for key in ours if key in message.headers}
                 found.append(Received(message.headers["id"], headers))
             queue.close()
         return found
@@ -155,6 +165,17 @@ def test_a_task_arrives_with_id_and_headers(implementation: Implementation) -> N
             },
         )
     ]
+
+
+def test_a_task_arrives_with_the_trace_context_of_its_tick(implementation: Implementation) -> None:
+    """As a header of W3C Trace Context, if it is traced."""
+    task = replace(due_task(0), traced=True)
+
+    implementation.queue.send(task)
+
+    (received,) = implementation.received()
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", received.headers[TRACE_HEADER])
+    assert received.headers == task.headers
 
 
 def test_tasks_keep_their_order(implementation: Implementation) -> None:

@@ -48,6 +48,7 @@ def beats(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, key_prefix: 
         "namespaces": {"ingest": {"topic": "elsewhere", "expires": "1h"}, "billing": {"queue": "billing"}},
         "route_overrides": {"ingest.errors": key_prefix},
         "taskbroker": {"application": "shop", "replicas": {key_prefix: 3}},
+        "tracing": {"task_headers": True},
     }
     start_ms = int(BEGIN.timestamp() * 1000)
     with ValkeyServer() as valkey:
@@ -102,6 +103,7 @@ def test_each_tick_becomes_an_activation(beats: BeatInstallation, bootstrap: str
     assert {(one.application, one.namespace, one.taskname, one.expires) for one in received} == {
         ("shop", "ingest.errors", "platform.errors", 3600)
     }
+    assert len({one.headers["traceparent"] for one in received}) == len(ticks)
     beats.wait_for_task("shop.billing", beats.at_ms)
     assert {one.due_ms for one in beats.received()} == {tick.at_ms for tick in ticks}
 

@@ -78,11 +78,13 @@ class DispatcherFixture:
         name: str = "beat",
         observer: DispatcherObserver | None = None,
         app: str | None = None,
+        *,
+        traced: bool = False,
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
         consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, "c", name)
         parts = (consumer, checkpoints, self.queue, self.time, observer, app)
-        return TaskDispatcher("clocksvc", "c", name, schedules, *parts)
+        return TaskDispatcher("clocksvc", "c", name, schedules, *parts, traced=traced)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
         """Run some steps of each dispatcher in turn."""

@@ -334,3 +334,21 @@ def test_catch_up_last_sends_one_task_for_a_long_backlog() -> None:
     fixture.run(fixture.dispatcher(schedules), steps=40)
 
     assert fixture.queue.due("last") == [12_000]
+
+
+def test_the_tasks_of_a_tick_are_in_one_trace() -> None:
+    """The same again after a repeated send, another one for the next tick; and none unless it is switched on."""
+    fixture = DispatcherFixture()
+    schedules = [EACH, Schedule("also", EachTick())]
+    fixture.tick(0)
+    plain = fixture.dispatcher(schedules)
+    fixture.run(plain)
+    plain.close()
+    assert all("traceparent" not in task.headers for task in fixture.queue.tasks)
+    fixture.queue.tasks.clear()
+
+    fixture.tick(1, 2)
+    fixture.run(fixture.dispatcher(schedules, traced=True))
+
+    sent = [(task.tick.at_ms, task.headers["traceparent"]) for task in fixture.queue.tasks]
+    assert (len(sent), len(set(sent)), len(dict(sent))) == (4, 2, 2)
