@@ -23,6 +23,10 @@ ONCE_FAILED = {
     209_529: "the judge: a stopped leader sent a roster, which the store rejected",
     262_558: "the judge: the same, with a replica that had been paused",
     278_262: "the judge: the store went back to before the claim, so the roster of another group counted nothing",
+    222_517: "the judge: all clocks had to go on, although one alone had excluded the topic that was recreated",
+    224_006: "the judge: the same, with three clocks",
+    291_430: "the judge: the same, after the log had lost records",
+    297_277: "the judge: the log lost the commit of a pause, so the answer that it was not done was true",
 }
 """Seeds that broke a promise once, and what was wrong."""
 

@@ -6,7 +6,7 @@ from clocksvc.clock.log_record import Message
 from clocksvc.clock.tick import Tick
 from tests.faulty.tick_log import Transaction
 from tests.simulation.judge.expected_overrides import ExpectedOverrides
-from tests.simulation.judge.log_bytes import Wire, body, last_tick_ms, tick_parts, time_of
+from tests.simulation.judge.log_bytes import Wire, body, last_tick_ms, request_ids, tick_parts, time_of
 from tests.simulation.judge.violation import Violation
 from tests.simulation.judge.witness import ClockReading, Witness
 from tests.simulation.sometimes import Path, Sometimes
@@ -130,7 +130,8 @@ class ClockJudge:
         self._shows_loss = newest is None and shows_it
         self._in_log = [tick_parts(body(message)) for message in kept if message.type == "tick"]
         self._is_lost = self._surviving != self.last
-        self.standing.log_lost(None if newest is None else newest["state"])
+        recorded = {id for wire in wires for id in request_ids(wire)}
+        self.standing.log_lost(None if newest is None else newest["state"], recorded)
         self.rostered, self._newest_ids, self._replaced = {}, {}, {}
         for wire in wires:
             self._note_roster(wire["state"]["topics"])
@@ -223,6 +224,7 @@ class ClockJudge:
 
     def restore(self, wire: Wire) -> None:
         """A leader that had read the log before the loss has copied the lost record in a snapshot."""
+        self.standing.restored(request_ids(wire))
         if last_tick_ms(wire) == self.last:
             self._go_on(self.last)
             self.log_topics, self.log_group = _topics(wire["state"]), wire["state"]["group"]

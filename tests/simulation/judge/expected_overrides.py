@@ -1,7 +1,7 @@
 """Checks the operator overrides: what a record of the tick log excludes and pauses must be what was requested, and each
 answer must be true."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class ExpectedOverrides:
 
     Attributes:
         excluded, paused: as in the last record.
-        granted: how many requests were committed.
+        granted: the requests that were committed, without those whose commit the log has lost.
     """
 
     def __init__(self) -> None:
@@ -97,12 +97,29 @@ class ExpectedOverrides:
         if id not in self.granted and not any(asked.holds(*standing) for standing in self._history[asked.made_at :]):
             raise Violation(f"request: {asked.kind} of {asked.partition} is reported as done, and no record has it")
 
-    def log_lost(self, left: dict[str, Any] | None) -> None:
-        """The tick log lost its end: the overrides are those of what is left, or of the next record."""
+    def log_lost(self, left: dict[str, Any] | None, recorded: Collection[str]) -> None:
+        """The tick log lost records: the overrides are those of what is left, or of the next record.
+
+        A request without a record and without an effect in what is left is no longer committed. No leader can know that
+        it was.
+
+        Args:
+            left: the newest state that is left.
+            recorded: the requests in the records that are left.
+        """
         self._forgotten = True
         for asked in self._asked.values():
             asked.log_forgot = True
+        self.granted = {
+            id
+            for id in self.granted
+            if id in recorded or (left is not None and self._asked[id].holds(*_overrides(left)))
+        }
         self._history.append((frozenset(), False, None) if left is None else _overrides(left))
+
+    def restored(self, recorded: Collection[str]) -> None:
+        """A leader has written a lost record again, with these requests."""
+        self.granted.update(recorded)
 
     def judge(self, wire: dict[str, Any], store_ms: int | None) -> None:
         """A record was committed by a leader whose last reading of the store was at `store_ms` by the store's clock."""

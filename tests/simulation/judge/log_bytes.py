@@ -37,6 +37,11 @@ def last_tick_ms(wire: Wire) -> int | None:
     return time_of(wire["state"]["last_tick"])
 
 
+def request_ids(wire: Wire) -> frozenset[str]:
+    """Return the ids of the requests that a record executes."""
+    return frozenset(request["id"] for request in wire.get("requests", ()))
+
+
 def tick_parts(wire: Wire) -> tuple[int, int | None, int]:
     """Return a tick's time, its previous, and when it was emitted."""
     emitted_ms = time_of(wire["emitted_at"])

@@ -1,5 +1,6 @@
 """Partitions and topics without a reader, hidden by metadata, or new."""
 
+from collections.abc import Callable
 from functools import partial
 
 from clocksvc.clock.partition import Partition
@@ -190,14 +191,28 @@ def topic_recreated(context: FaultContext) -> Expectation:
         context.processes.heartbeat_link.heal()
 
     context.scheduler.later(4.0, recreate)
+    return while_empty(context, recreated, end)
+
+
+def while_empty(context: FaultContext, topic: str, end: Callable[[], None]) -> Expectation:
+    """What must follow while no record comes to a recreated topic: each clock that watches it waits for all of its
+    partitions that are not excluded. A clock that excludes all of them goes on."""
     named = {
-        one: {(topic, number) for topic, number in _partitions_of(context, recreated)}
-        - context.judge.clock(one).standing.excluded
-        for one in concerned
+        clock: {(partition.topic, partition.number) for partition in _partitions_of(context, topic)}
+        - context.judge.clock(clock).standing.excluded
+        for clock in context.environment.clocks_of(topic)
     }
-    if not all(named.values()):
+    waiting = tuple(clock for clock, partitions in named.items() if partitions)
+    if not waiting:
         return goes_on(context, end)
-    return holds(concerned, "partition_unreported", end=end, partitions=named, word="early")
+    return holds(
+        waiting,
+        "partition_unreported",
+        end=end,
+        partitions=named,
+        others=tuple(clock for clock in named if clock not in waiting),
+        word="early",
+    )
 
 
 def _partitions_of(context: FaultContext, topic: str) -> list[Partition]:
