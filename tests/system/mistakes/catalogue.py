@@ -30,7 +30,7 @@ class Mistake:
     Attributes:
         name: the clock's name.
         what: the mistake in words.
-        cause: a regular expression that must match in each of `places`, whatever the case of its letters.
+        cause: a regular expression that must match in each of `places`. Upper and lower case are the same.
         places: where it can be seen.
         clock: changes of the clock's configuration.
         consumers: changes of the options of its consumers, one for each consumer.

@@ -135,6 +135,8 @@ def names(problem: str, path: Path) -> bool:
         return True
     at = problem.split(": ")[0].split(" (")[0]
     whole = ".".join(map(str, path))
+    if f", which is {whole}:" in problem:
+        return True
     return f"{whole}.".startswith(f"{at}.") or f"{at}.".startswith(f"{whole}.")
 
 
@@ -194,6 +196,7 @@ def test_a_misspelt_field_is_named(path: Path, more: str) -> None:
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | _TEXTS,
 )
 @example(path=INTERVAL, text="1")
+@example(path=("tick_log", "keep"), text="0")
 def test_a_variable_is_named(path: Path, text: str) -> None:
     """The same with a variable: the error names it, or the field. Only secret fields get a secret."""
     inside_secret = any(secret[: len(path)] == path for secret in SECRETS)
