@@ -60,7 +60,8 @@ class LastTick(NamedTuple):
     """The last tick of a clock, when its log was read up to offset `end`.
 
     Attributes:
-        at_ms: the time of the tick, or the time that `clocksvc init` set. None before the clock's first tick.
+        at_ms: the time of the tick. None before the clock's first tick. It is never the time that `clocksvc init` set,
+            because the next `init` can set an earlier one, and ticks after that would count as sent.
     """
 
     at_ms: int | None
@@ -125,7 +126,7 @@ def read_last_tick(log: TickLog, clock: str, keep_alive: KeepAlive) -> LastTick:
     state = read_log_state(first, end, lambda start, upto: log.read(start, upto, keep_alive))
     newest = state.newest.get(clock)
     if newest is not None:
-        return LastTick(decode_message(newest).state.last_tick_ms, end)
+        return LastTick(decode_message(newest).state.emitted_tick_ms, end)
     if not state.complete:
         raise TickLogUnavailable(f"the tick log has lost records, and contains none of clock {clock!r}")
     return LastTick(None, end)

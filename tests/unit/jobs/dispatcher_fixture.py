@@ -51,6 +51,7 @@ class DispatcherFixture:
         self.topic = FaultyCheckpointTopic()
         self.queue = RecordingTaskQueue()
         self.last_min: int | None = None
+        self.emitted_min: int | None = None
 
     def tick(self, *minutes: int) -> None:
         """The leader commits the ticks of these minutes after the start, in one transaction."""
@@ -60,14 +61,14 @@ class DispatcherFixture:
             previous = None if self.last_min is None else (START_MIN + self.last_min) * MINUTE
             state = ClockState(last_tick_ms=at_ms, last_emitted_ms=at_ms)
             messages.append(encode_message(Record("c", state, Tick("c", at_ms, previous, MINUTE, at_ms))))
-            self.last_min = minute
+            self.last_min = self.emitted_min = minute
         self.log.begin_own(messages)
         self.log.end_own(committed=True)
 
     def skip_to(self, minute: int) -> None:
-        """`clocksvc init --skip-ticks`: the clock continues after this minute."""
+        """`clocksvc init --skip-ticks`: the clock continues after this minute. Before a tick, it corrects one."""
         at_ms = (START_MIN + minute) * MINUTE
-        beginning = Beginning(None if self.last_min is None else (START_MIN + self.last_min) * MINUTE, at_ms)
+        beginning = Beginning(None if self.emitted_min is None else (START_MIN + self.emitted_min) * MINUTE, at_ms)
         self.log.begin_own([encode_message(Record("c", ClockState(last_tick_ms=at_ms, beginning=beginning)))])
         self.log.end_own(committed=True)
         self.last_min = minute

@@ -84,6 +84,26 @@ def test_tasks_of_skipped_ticks_are_not_sent(stopped: bool, caplog: pytest.LogCa
     assert "clocksvc init skipped ticks, and their tasks are not sent: those after 2026-11-22T08:01:00Z" in caplog.text
 
 
+@pytest.mark.parametrize("ticked", [False, True])
+def test_a_corrected_beginning_loses_and_delays_no_task(ticked: bool) -> None:
+    """The time that `clocksvc init` sets is no tick: the next `init` can set an earlier one, and tasks follow that."""
+    fixture = DispatcherFixture()
+    if ticked:
+        fixture.tick(0)
+    fixture.skip_to(50)
+    first = fixture.dispatcher([EACH])
+    fixture.run(first)
+
+    fixture.skip_to(20)
+    fixture.tick(21, 22)
+
+    fixture.run(first)
+    first.close()
+    fixture.tick(23)
+    fixture.run(fixture.dispatcher([EACH]))
+    assert fixture.queue.due("each") == [21, 22, 23]
+
+
 def test_a_catch_up_says_how_many_tasks_follow(caplog: pytest.LogCaptureFixture) -> None:
     """Before the first of them is sent, once."""
     fixture = DispatcherFixture()
