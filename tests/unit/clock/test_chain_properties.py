@@ -24,7 +24,7 @@ SIGHTS = st.builds(
     lowest_ms=st.none() | TIMES,
     interval_ms=st.sampled_from([1, 2, 3, 5, 7, 10, 60]).map(lambda seconds: seconds * SECOND),
     out_of_orderness_ms=st.sampled_from([0, 1, 1_500, 10_000]),
-    max_past_ms=st.sampled_from([20 * SECOND, END_MS]),
+    max_past_ms=st.sampled_from([0, 500, 20 * SECOND, END_MS]),
     leader_now_ms=TIMES,
     store_now_ms=TIMES,
 )
