@@ -15,6 +15,8 @@ leave, and continue in the next round."""
 
 ANNOUNCED_TICKS = 1_000
 """If more ticks than this are due, their number is published before the first of them is emitted."""
+_PACE_STEP_S = 0.1
+"""The shortest time between two transactions of a paced catch-up. Each of them also reads the topics' metadata."""
 _ROUNDING = 1e-6
 """Added before ticks are counted, because the product of a pace and a time can be slightly too small."""
 
@@ -54,7 +56,14 @@ def within_pace(due: range, pace: float | None, elapsed_s: float, on_time_from_m
     """
     if pace is None or not due or due[0] >= on_time_from_ms:
         return due
+    if elapsed_s + _ROUNDING < pace_step_s(pace):
+        return due[:0]
     return due[: int(pace * min(elapsed_s, pace_window_s(pace)) + _ROUNDING)]
+
+
+def pace_step_s(pace: float) -> float:
+    """Return the shortest time between two emissions: 0.1 s, or the time of one tick if this is longer."""
+    return max(_PACE_STEP_S, 1 / pace)
 
 
 def pace_window_s(pace: float) -> float:

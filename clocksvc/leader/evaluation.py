@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.due_ticks import ANNOUNCED_TICKS, count_due, due_boundaries, within_pace
+from clocksvc.clock.due_ticks import ANNOUNCED_TICKS, count_due, due_boundaries, pace_step_s, within_pace
 from clocksvc.clock.holds import Hold, HoldInputs, Reason, describe_rejected_reports, on_time_ms
 from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
@@ -109,7 +109,7 @@ def _due(clock: ClockTerm, inputs: HoldInputs, due: range, now: float) -> Evalua
         return Evaluation(inputs, due_ticks=count, begins_catch_up=True, wait_s=0.0)
     on_time_from_ms = inputs.now_ms - on_time_ms(clock.spec, inputs.out_of_orderness_ms)
     allowed = within_pace(due, pace, now - clock.paced_at, on_time_from_ms)
-    wait_s = 0.0 if allowed or pace is None else min(IDLE_S, max(0.001, clock.paced_at + 1 / pace - now))
+    wait_s = 0.0 if allowed or pace is None else min(IDLE_S, max(0.001, clock.paced_at + pace_step_s(pace) - now))
     return Evaluation(inputs, allowed, due_ticks=count, wait_s=wait_s)
 
 

@@ -335,6 +335,8 @@ def test_how_many_ticks_are_due(inputs: HoldInputs, expected: int) -> None:
         ("a part of a second", 30, 0.1, 10**6, 3),
         ("a time that the computer represents as slightly less", 10, 0.3, 10**6, 3),
         ("too early for the next tick", 30, 0.03, 10**6, 0),
+        ("many ticks a second, just before the next step", 1_000, 0.09, 10**6, 0),
+        ("many ticks a second, at the next step", 1_000, 0.1, 10**6, 100),
         ("a long time does not add up", 30, 3_600, 10**6, 60),
         ("a slow pace, just before the next tick", 0.1, 9.9, 10**6, 0),
         ("a slow pace, at the next tick", 0.1, 10, 10**6, 1),

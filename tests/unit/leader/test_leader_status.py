@@ -110,6 +110,22 @@ def test_a_catch_up_keeps_its_pace(pace: float, seconds: int, expected: int) -> 
     assert len(clock.ticks()) == 1_201
 
 
+def test_a_fast_pace_does_not_commit_each_tick_alone() -> None:
+    """At 200 ticks a second, the leader commits 20 ticks each 0.1 s, and waits in between."""
+    clock = _paced_clock(200)
+    report_only(clock, "2026-11-22T12:20:00Z", 0)
+    clock.settle()
+    before, commits = len(clock.ticks()), 0
+    for _ in range(100):
+        count = len(clock.ticks())
+        clock.leader.step()
+        commits += len(clock.ticks()) > count
+        clock.time.advance(0.01)
+
+    assert len(clock.ticks()) - before == pytest.approx(200, abs=20)
+    assert commits <= 10
+
+
 def test_a_pace_does_not_delay_a_clock_that_is_on_time() -> None:
     """After a few seconds without a report, all ticks come at once."""
     clock = _paced_clock(2)
