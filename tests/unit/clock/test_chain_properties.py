@@ -16,7 +16,7 @@ pytestmark = pytest.mark.core
 
 SECOND = 1_000
 END_MS = 300 * SECOND
-TIMES = st.integers(0, END_MS)
+TIMES = st.integers(0, END_MS) | st.integers(END_MS - 60 * SECOND, END_MS)
 SIGHTS = st.builds(
     HoldInputs,
     state=st.just(ClockState()),
