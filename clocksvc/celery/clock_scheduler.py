@@ -91,6 +91,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
     Entry = ClockEntry
 
     _dispatcher: TaskDispatcher | None = None
+    _closed = False
 
     def setup_schedule(self) -> None:
         """Read and check the entries. Called by Celery."""
@@ -104,12 +105,18 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send due tasks. Return the time until the next call, in seconds. Called by Celery."""
+        if self._closed:  # a library has dropped the SystemExit of Celery's signal handler
+            raise SystemExit
         if self._dispatcher is None:
             self._dispatcher = self._open(self._tasks)
         return self._dispatcher.step(STEP_S)
 
     def close(self) -> None:
-        """Close the dispatcher, so that another process can take over at once. Called by Celery."""
+        """Close the dispatcher, so that another process can take over at once. Called by Celery.
+
+        Celery's signal handler calls this, too. During a `tick` the dispatcher is closed at the end of the tick.
+        """
+        self._closed = True
         dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None:
             dispatcher.close()

@@ -166,6 +166,7 @@ class TaskDispatcher:
         self._app = app or ""
         self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
         self._was_active = False
+        self._stepping = self._close_requested = False
         self._check_at = time.monotonic() + STANDBY_CHECK_S
 
     def step(self, timeout_s: float = 1.0) -> float:
@@ -177,6 +178,33 @@ class TaskDispatcher:
         Raises:
             DispatcherConflict: another app uses this dispatcher. Nothing was sent in this step. Close the dispatcher.
         """
+        self._stepping = True
+        try:
+            return self._step(timeout_s)
+        finally:
+            self._stepping = False
+            if self._close_requested:
+                self._close()
+
+    def close(self) -> None:
+        """Stop, so that another process becomes active.
+
+        A signal handler may call this during a `step` of its thread. Then it returns at once, and the end of the step
+        closes, also if the handler ends the step with an exception.
+        """
+        # A Kafka client that is closed by a signal handler during its own poll would wait for that poll for ever.
+        if self._stepping:
+            self._close_requested = True
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._close_requested, self._assignment = False, None
+        self._consumer.close()
+        self._checkpoints.close()
+        self._observer.close()
+
+    def _step(self, timeout_s: float) -> float:
         try:
             self._advance(timeout_s)
         except TaskQueueUnavailable as error:
@@ -188,13 +216,6 @@ class TaskDispatcher:
         self._backoff.reset()
         self._repeated_lines.clear()
         return 0.0
-
-    def close(self) -> None:
-        """Stop, so that another process becomes active. A signal handler may call this during a `step`."""
-        self._assignment = None
-        self._consumer.close()
-        self._checkpoints.close()
-        self._observer.close()
 
     def _retry_later(self, error: Exception) -> float:
         wait_s = self._backoff.next()
@@ -319,8 +340,8 @@ class TaskDispatcher:
         try:
             self._send_pending(assignment)
         except Exception:
-            # There is no commit for SystemExit and similar exceptions: `close` may already have closed the checkpoints,
-            # and the error of a failed commit would hide the first one.
+            # There is no commit for SystemExit and the like: the signal may have interrupted a commit, and the
+            # error of a failed commit would hide the first one.
             self._commit(assignment)
             raise
         self._commit(assignment)
