@@ -92,6 +92,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
 
     _dispatcher: TaskDispatcher | None = None
     _closed = False
+    _refused: SystemExit | None = None
 
     def setup_schedule(self) -> None:
         """Read and check the entries. Called by Celery."""
@@ -109,7 +110,12 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
             raise SystemExit
         if self._dispatcher is None:
             self._dispatcher = self._open(self._tasks)
-        return self._dispatcher.step(STEP_S)
+        try:
+            with exit_with_message():
+                return self._dispatcher.step(STEP_S)
+        except SystemExit as ended:
+            self._refused = ended if ended.code else None
+            raise
 
     def close(self) -> None:
         """Close the dispatcher, so that another process can take over at once. Called by Celery.
@@ -121,6 +127,8 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
         if dispatcher is not None:
             dispatcher.close()
         super().close()
+        if self._refused is not None:  # Celery has dropped it, and beat would end with exit code 0
+            raise self._refused
 
     @property
     def info(self) -> str:

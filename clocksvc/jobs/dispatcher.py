@@ -42,6 +42,8 @@ MAX_BACKLOG_TICKS = 100_000
 to know the last due time of a backlog. The limit is more than a day at an interval of 1 s."""
 STANDBY_CHECK_S = 30.0
 """How often a process without an assignment looks for checkpoints of another app. The app may have started later."""
+STANDBY_AFTER_S = 5.0
+"""A process that gets no assignment for so long after its start is a standby. Joining a group takes about 3 s."""
 OUTCOMES = ("sent", "expired", "rejected")
 """The outcomes of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
 
@@ -167,7 +169,8 @@ class TaskDispatcher:
         self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
         self._was_active = False
         self._stepping = self._close_requested = False
-        self._check_at = time.monotonic() + STANDBY_CHECK_S
+        self._standby = False
+        self._check_at = time.monotonic() + STANDBY_AFTER_S
 
     def step(self, timeout_s: float = 1.0) -> float:
         """Send what is due, or wait for a tick for at most `timeout_s`. Outages are logged and not raised.
@@ -230,9 +233,8 @@ class TaskDispatcher:
         epoch = self._consumer.assignment_epoch
         if epoch is None:
             if self._assignment is not None:
-                logger.info("another process dispatches", extra=self._extra())
+                self._assignment, self._check_at = None, self._time.monotonic()
                 self._observer.checkpoint(None)
-            self._assignment = None
             self._check_as_standby()
             self._consumer.poll(timeout_s)
         elif self._assignment is None or self._assignment.epoch != epoch:
@@ -242,9 +244,14 @@ class TaskDispatcher:
 
     def _check_as_standby(self) -> None:
         """Check from time to time whether another app uses this dispatcher, long before this process is active."""
-        if self._owner is not None and self._time.monotonic() >= self._check_at:
+        if self._time.monotonic() < self._check_at:
+            return
+        if self._owner is not None:
             self._owner.check(self._checkpoints.read(_no_keep_alive))
-            self._check_at = self._time.monotonic() + STANDBY_CHECK_S
+        self._check_at = self._time.monotonic() + STANDBY_CHECK_S
+        if not self._standby:
+            logger.info("another process dispatches", extra=self._extra())
+        self._standby = True
 
     @property
     def _schedule_names(self) -> frozenset[str]:
@@ -291,6 +298,7 @@ class TaskDispatcher:
             self._consumer.seek(Checkpoint(0, last.end))  # the clock's first tick will be there, or later
         else:
             self._seek(assignment, _Start.BEGINNING)
+        self._standby = False
         logger.info("dispatching", extra=self._extra(after_ms=assignment.at_ms, changed=sorted(changes)))
         self._observer.checkpoint(assignment.at_ms)
         return assignment

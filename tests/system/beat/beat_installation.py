@@ -105,9 +105,9 @@ class BeatInstallation:
         """Start a worker of the app: it runs one task at a time, in the order of the queue."""
         self._celery(name, "worker", "--pool", "solo", "--loglevel", "WARNING", "-Q", queues, "-n", f"{name}@%h")
 
-    def start_beat(self, name: str, app: str | None = None, **environ: str) -> None:
+    def start_beat(self, name: str, app: str | None = None, *, loglevel: str = "INFO", **environ: str) -> None:
         """Start a beat of the app, or of another one, that follows the clock."""
-        options = ("-S", "clocksvc.celery:ClockScheduler", "--loglevel", "INFO", "--pidfile=")
+        options = ("-S", "clocksvc.celery:ClockScheduler", "--loglevel", loglevel, "--pidfile=")
         self._celery(name, "beat", *options, app=app, environ=environ)
 
     def kill(self, name: str) -> None:

@@ -177,7 +177,7 @@ def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInst
     for name in apps:
         eventually(partial(has_sent, beats, name, expected), within=WITHIN_S, what=f"all tasks of {name}")
 
-    beats.start_beat("third", TWO_APPS, APP="crm", ENTRY="letters")
+    beats.start_beat("third", TWO_APPS, loglevel="ERROR", APP="crm", ENTRY="letters")
     third = running.pop("third")
     assert third.wait(WITHIN_S) == 1
     (line,) = [line for line in third.output().splitlines() if "clocksvc: " in line]

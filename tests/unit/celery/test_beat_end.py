@@ -1,19 +1,23 @@
-"""The end of a beat with ClockScheduler: Celery's signal handler closes the scheduler during any call."""
+"""The end of a beat with ClockScheduler: by Celery's signal handler, during any call, or because it is refused."""
 
+import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from celery import Celery
 from celery.beat import Service
+from celery.utils.log import LoggingProxy
 
 from clocksvc.celery import ClockScheduler
 from clocksvc.interfaces.checkpoints import OWN_KEY
 from clocksvc.interfaces.schedule import EachTick, Schedule
 from clocksvc.interfaces.tick_consumer import TickWithOffset
-from clocksvc.jobs.dispatcher import TaskDispatcher
+from clocksvc.jobs.dispatcher import STANDBY_AFTER_S, TaskDispatcher
 from clocksvc.memory.checkpoints import ClockDispatcher
 from clocksvc.service import bootstrap
 from tests.faulty.checkpoints import FaultyCheckpoints
@@ -84,3 +88,25 @@ def test_a_signal_within_a_poll_ends_beat(service: Service, monkeypatch: pytest.
     assert fixture.queue.due("each") == [1, 2]
     written = fixture.topic.checkpoints[ClockDispatcher("c", "beat")][OWN_KEY]
     assert written.at_ms == (START_MIN + 2) * MINUTE
+
+
+def test_a_beat_that_is_refused_later_logs_one_critical_line(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a standby of another app with the same name. Celery redirects stderr to its log, and drops SystemExit."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    fixture.run(fixture.dispatcher([Schedule("bills", EachTick())], app="beat"))
+    standby = fixture.dispatcher([Schedule("mails", EachTick())], app="beat")
+    fixture.time.advance(STANDBY_AFTER_S)
+    monkeypatch.setattr(bootstrap, "open_dispatcher", lambda *_: standby)
+    monkeypatch.setattr(sys, "stderr", LoggingProxy(logging.getLogger("celery.redirected"), logging.WARNING))
+
+    with click.Context(click.Command("beat")), pytest.raises(SystemExit) as ended:
+        service.start()
+
+    assert ended.value.code == 1
+    (line,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert line.levelno == logging.CRITICAL
+    assert line.exc_info is None
+    assert "its schedules are bills, and this app has none of them (mails)" in line.getMessage()

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.errors import DispatcherConflict
 from clocksvc.interfaces.schedule import EachTick, Schedule
-from clocksvc.jobs.dispatcher import STANDBY_CHECK_S
+from clocksvc.jobs.dispatcher import STANDBY_AFTER_S, STANDBY_CHECK_S
 from clocksvc.memory.checkpoints import ClockDispatcher
 from tests.unit.jobs.dispatcher_fixture import DispatcherFixture
 
@@ -74,10 +74,27 @@ def test_a_standby_is_refused_before_it_is_active() -> None:
     first = fixture.dispatcher(schedules("bills"), app="shop")
     standby = fixture.dispatcher(schedules("mails"), app="shop")
     fixture.run(first, standby)
-    fixture.time.advance(STANDBY_CHECK_S)
+    fixture.time.advance(STANDBY_AFTER_S)
 
     with pytest.raises(DispatcherConflict):
         standby.step(0.0)
+
+
+def test_a_standby_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that was never active, and again after it was active."""
+    fixture = DispatcherFixture()
+    fixture.tick(0)
+    first, second = (fixture.dispatcher(schedules("bills"), app="shop") for _ in range(2))
+    fixture.run(first, second)
+    with caplog.at_level(logging.INFO, "clocksvc.dispatcher"):
+        for _ in range(3):
+            fixture.time.advance(STANDBY_AFTER_S)
+            fixture.run(first, second)
+        assert caplog.messages == ["another process dispatches"]
+        fixture.group.assign(fixture.group.members[1])
+        fixture.run(first, second)
+
+    assert sorted(caplog.messages) == ["another process dispatches", "another process dispatches", "dispatching"]
 
 
 def test_an_outage_during_the_check_is_no_conflict() -> None:
