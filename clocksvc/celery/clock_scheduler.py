@@ -89,6 +89,7 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
     """
 
     Entry = ClockEntry
+    sends_tasks_on_tick = True
 
     _dispatcher: TaskDispatcher | None = None
     _closed = False

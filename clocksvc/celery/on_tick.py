@@ -1,12 +1,17 @@
 """`@on_tick("checkins")`: a Celery task that is sent at each tick of a clock, with the tick as its only argument."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from celery import signals
+
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.schedule import CatchUp, EachTick, Schedule, parse_catch_up
+
+logger = logging.getLogger("clocksvc.dispatcher")
 
 T = TypeVar("T")
 ATTRIBUTE = "clocksvc_on_tick"
@@ -56,7 +61,17 @@ def on_tick(
         marked: Any = task
         if not hasattr(marked, "apply_async"):
             raise InvalidValue("on_tick", task, "wanted a Celery task; write @on_tick(…) above @app.task")
+        signals.beat_init.connect(_check_scheduler)
         setattr(marked, ATTRIBUTE, OnTick(clock, name or marked.name, mode, max_age_ms))
         return task
 
     return mark
+
+
+def _check_scheduler(sender: Any, **_: Any) -> None:
+    """Log a warning if a beat starts whose scheduler does not send the app's decorated tasks."""
+    if getattr(sender.scheduler, "sends_tasks_on_tick", False):
+        return
+    marked = sorted(name for name, task in sender.app.tasks.items() if hasattr(task, ATTRIBUTE))
+    if marked:
+        logger.warning("tasks with @on_tick need -S clocksvc.celery:ClockScheduler; not sent: %s", ", ".join(marked))

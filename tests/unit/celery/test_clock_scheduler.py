@@ -1,5 +1,6 @@
 """ClockScheduler's schedules, its checks of an app's settings, and the Celery task queue."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -8,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from celery import Celery
-from celery.beat import BeatLazyFunc
+from celery import Celery, signals
+from celery.beat import BeatLazyFunc, Scheduler, Service
 from kombu.exceptions import OperationalError
 
 from clocksvc.celery import ClockScheduler, on_tick
@@ -19,6 +20,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError, InvalidValue, SettingsError, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import Routes
+from clocksvc.service import bootstrap
 from clocksvc.settings import load
 
 pytestmark = pytest.mark.core
@@ -100,6 +102,26 @@ def test_on_tick_with_an_unknown_clock_is_rejected(app: Celery) -> None:
 
     with pytest.raises(InvalidValue, match=r"on_tick\.clock of task 'shop\.close': 'chekins'.*wanted one of checkins"):
         ClockScheduler(app)
+
+
+@pytest.mark.parametrize(("scheduler", "warned"), [(Scheduler, True), (ClockScheduler, False)])
+def test_on_tick_without_the_scheduler_is_a_warning(
+    app: Celery,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    scheduler: type[Scheduler],
+    warned: bool,
+) -> None:
+    """A plain `celery beat` never sends the task. Its log names the scheduler that does."""
+    on_tick("checkins")(app.task(name="shop.close", shared=False)(close))
+    monkeypatch.setattr(bootstrap, "check_dispatcher_owner", lambda *_: None)
+    service = Service(app, scheduler_cls=scheduler)
+
+    with caplog.at_level(logging.WARNING, "clocksvc.dispatcher"):
+        signals.beat_init.send(sender=service)
+
+    wanted = "tasks with @on_tick need -S clocksvc.celery:ClockScheduler; not sent: shop.close"
+    assert (wanted in caplog.messages) is warned
 
 
 def test_without_a_configuration_beat_names_the_variable(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
