@@ -1,7 +1,8 @@
 """A consumer that handles, commits and reports its records in batches: `python batch_consumer.py`
 
 It reports to the clock `checkins` of examples/clocksvc.yaml. With one commit a batch it is about 100 times as fast as
-with one commit a record. Start as many processes as you like.
+with one commit a record. Start as many processes as you like, after all consumers of the group with another assignment
+strategy (such as the default) have ended.
 """
 
 import signal
@@ -41,7 +42,11 @@ def main():
             on_lost=reporter.on_lost,
         )
         while not stopping.is_set():
-            messages = [message for message in consumer.consume(500, 0.5) if message.error() is None]
+            consumed = consumer.consume(500, 0.5)
+            for message in consumed:
+                if message.error() is not None:
+                    print("consumer error:", message.error(), flush=True)
+            messages = [message for message in consumed if message.error() is None]
             if not messages:
                 continue
             handle([message for message in messages if not is_heartbeat(message)])

@@ -47,7 +47,10 @@ def consume() -> None:
         )
         while True:
             message = consumer.poll(1.0)
-            if message is None or message.error():
+            if message is None:
+                continue
+            if message.error():
+                print(message.error(), flush=True)
                 continue
             if not is_heartbeat(message):
                 print(f"{TOPIC}:{message.partition()}", message.value().decode(), flush=True)

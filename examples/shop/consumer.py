@@ -41,7 +41,11 @@ def main():
             on_lost=reporter.on_lost,
         )
         while not stopping.is_set():
-            messages = [message for message in consumer.consume(500, 0.2) if message.error() is None]
+            consumed = consumer.consume(500, 0.2)
+            for message in consumed:
+                if message.error() is not None:
+                    print("consumer error:", message.error(), flush=True)
+            messages = [message for message in consumed if message.error() is None]
             if messages:
                 ledger.check_in(book, [row(message) for message in messages if not is_heartbeat(message)])
                 try:
