@@ -145,9 +145,9 @@ class UnreadableRecord(ClocksvcError):
 class CursorTooOld(ClocksvcError):
     """The ticks after this cursor are not kept any more."""
 
-    def __init__(self, cursor_ms: int, oldest_ms: int, oldest_previous_ms: int | None) -> None:
+    def __init__(self, message: str, cursor_ms: int, oldest_ms: int, oldest_previous_ms: int | None) -> None:
         self.cursor_ms, self.oldest_ms, self.oldest_previous_ms = cursor_ms, oldest_ms, oldest_previous_ms
-        super().__init__(f"ticks after {cursor_ms} ms are no longer kept: the oldest kept one is {oldest_ms} ms")
+        super().__init__(message)
 
 
 class Rebuilding(ClocksvcError):

@@ -73,8 +73,7 @@ def _cursor_too_old(error: CursorTooOld) -> Problem:
             "previous": None if previous_ms is None else to_rfc3339(previous_ms),
         },
     }
-    detail = f"ticks after {cursor} are no longer kept; the oldest kept tick is {oldest}"
-    return Problem(problems.CURSOR_TOO_OLD, detail, members)
+    return Problem(problems.CURSOR_TOO_OLD, str(error), members)
 
 
 def _invalid(errors: Sequence[Any]) -> Problem:

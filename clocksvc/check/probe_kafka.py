@@ -13,7 +13,7 @@ from clocksvc.errors import MetadataUnavailable, UnreadableRecord
 from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import LogRecord, TopicFacts
+from clocksvc.kafka.cluster_facts import GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.settings import Settings
 
@@ -27,17 +27,22 @@ MAX_RECORDS = 50_000
 """How many records are read for the samples of all clocks. A broker needs one or two seconds for this number."""
 
 
-def probe_kafka(settings: Settings, time: Time) -> Iterator[Finding]:
+def probe_kafka(settings: Settings, time: Time, groups: dict[str, GroupFacts]) -> Iterator[Finding]:
     """Yield the findings on Kafka.
+
+    Args:
+        groups: gets the consumer group of each clock that can be described, by the clock's name.
 
     Raises:
         MetadataUnavailable: Kafka does not answer, or a request is not authorized.
     """
     with KafkaInspector(settings.kafka_settings(), time) as inspector:
-        yield from _probe(inspector, settings, time)
+        yield from _probe(inspector, settings, time, groups)
 
 
-def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterator[Finding]:
+def _probe(
+    inspector: KafkaInspector, settings: Settings, time: Time, groups: dict[str, GroupFacts]
+) -> Iterator[Finding]:
     cluster = inspector.cluster()
     yield from rules_kafka.evaluate_cluster(cluster)
     yield from _tick_log(inspector, settings, cluster.brokers, time)
@@ -55,7 +60,7 @@ def _probe(inspector: KafkaInspector, settings: Settings, time: Time) -> Iterato
                 partitions += _partitions(topic, facts.partitions)
                 if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
                     create_time_topics.append((spec, topic, facts.partitions))
-        yield from _group(inspector, spec, partitions)
+        yield from _group(inspector, spec, partitions, groups)
     yield from _task_topics(inspector, settings)
     yield from _samples(inspector, create_time_topics, time)
 
@@ -112,12 +117,16 @@ def _task_topics(inspector: KafkaInspector, settings: Settings) -> Iterator[Find
         yield from rules_kafka.evaluate_task_topic(topic, facts, settings.taskbroker.replicas.get(topic, 1))
 
 
-def _group(inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition]) -> Iterator[Finding]:
+def _group(
+    inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition], groups: dict[str, GroupFacts]
+) -> Iterator[Finding]:
     try:
         facts = inspector.group(spec.group)
     except MetadataUnavailable as error:
         yield problem(f"group {spec.group}", str(error), "allow this user Describe on the group", spec.name)
         return
+    if facts is not None:
+        groups[spec.name] = facts
     yield from rules_kafka.evaluate_group(spec, facts, partitions)
 
 

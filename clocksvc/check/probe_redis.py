@@ -25,8 +25,11 @@ _NOT_OF_THE_INSTALLATION = frozenset(
 """Reasons of holds that are no mistakes of the installation. Consumers, producers or operators end these holds."""
 
 
-def probe_redis(settings: Settings, time: Time) -> Iterator[Finding]:
+def probe_redis(settings: Settings, time: Time, snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
     """Yield the findings on Redis and on each clock's state.
+
+    Args:
+        snapshots: gets the state of each clock that can be read, by the clock's name.
 
     Raises:
         StoreUnavailable: Redis does not answer.
@@ -34,7 +37,7 @@ def probe_redis(settings: Settings, time: Time) -> Iterator[Finding]:
     yield from probe_redis_servers(bootstrap.open_connection(settings))
     specs = settings.clock_specs()
     for spec in specs.values():
-        yield from _clock(settings, spec)
+        yield from _clock(settings, spec, snapshots)
     yield _clock_skew(settings, specs, time)
 
 
@@ -56,7 +59,7 @@ def _clock_skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> 
     return evaluate_store_time(ahead_ms, min(spec.max_future_ms for spec in specs.values()))
 
 
-def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
+def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
     part, prefix = f"clock {spec.name}", settings.redis.prefix
     keys = f"keys {prefix}:*"
     try:
@@ -64,7 +67,7 @@ def _clock(settings: Settings, spec: ClockSpec) -> Iterator[Finding]:
             text = f"the Redis user may not run {', '.join(denied)} on {keys}"
             allowed = " ".join(f"+{command.lower()}" for command in denied)
             yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the complete list)", spec.name)
-        snapshot = bootstrap.open_store(settings, spec).snapshot()
+        snapshot = snapshots[spec.name] = bootstrap.open_store(settings, spec).snapshot()
     except ClocksvcError as error:
         to_do = f"allow the Redis user the commands that docs/security.md lists, on {keys}"
         yield problem(part, f"its state can't be read: {error}", to_do, spec.name)

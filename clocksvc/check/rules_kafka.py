@@ -9,6 +9,7 @@ from clocksvc.clock.log_state import named_installation
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.task_routes import unshareable_partitions
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
@@ -116,6 +117,32 @@ def evaluate_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collec
         )
         return [warning(part, "does not exist in Kafka: no consumer has joined or committed yet", to_do, spec.name)]
     return [*_members(spec, part, facts, partitions), *_offsets(spec, part, facts, partitions)]
+
+
+def evaluate_reports(spec: ClockSpec, facts: GroupFacts, snapshot: Snapshot) -> list[Finding]:
+    """Compare what the group's consumers commit in Kafka with what their Reporters report to the store.
+
+    There is no finding before the clock's first leader, because reports do not count before.
+    """
+    part = f"group {spec.group}"
+    if snapshot.parameters is None:
+        return []
+    committed = any(partition.topic in spec.topics for partition in facts.committed)
+    if facts.members and committed and not snapshot.known and snapshot.unknown:
+        text = "has committed offsets, but no partition is reported"
+        to_do = (
+            "compare URL, database, prefix, clock name and group of its Reporter with this configuration (its log has: "
+            f"clock … is unknown). If it has no Reporter, add one for clock {spec.name}"
+        )
+        return [problem(part, text, to_do, spec.name)]
+    if not facts.known and snapshot.known:
+        text = "is reported, but Kafka does not know it"
+        to_do = (
+            "compare group.id of the consumers with group= of their Reporter. If the consumers store their offsets "
+            "outside Kafka, no action is needed"
+        )
+        return [warning(part, text, to_do, spec.name)]
+    return []
 
 
 def evaluate_broker_time(appended_ms: int | None, emitted_ms: int | None, now_ms: int) -> Finding:

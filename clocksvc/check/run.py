@@ -7,8 +7,11 @@ from clocksvc.check.finding import Finding, problem
 from clocksvc.check.probe_kafka import probe_kafka
 from clocksvc.check.probe_redis import probe_redis
 from clocksvc.check.probe_service import probe_service
+from clocksvc.check.rules_kafka import evaluate_reports
 from clocksvc.errors import ClocksvcError
+from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.time import Time
+from clocksvc.kafka.cluster_facts import GroupFacts
 from clocksvc.settings import Settings
 
 DEADLINE_S = 14.0
@@ -25,13 +28,19 @@ def run(settings: Settings, time: Time, deadline_s: float = DEADLINE_S) -> list[
 
     If a probe takes longer, this is a problem among the findings.
     """
+    snapshots: dict[str, Snapshot] = {}
+    groups: dict[str, GroupFacts] = {}
     probes = [
         _Probe("service", lambda: probe_service(settings)),
-        _Probe("redis", lambda: probe_redis(settings, time)),
-        _Probe("kafka", lambda: probe_kafka(settings, time)),
+        _Probe("redis", lambda: probe_redis(settings, time, snapshots)),
+        _Probe("kafka", lambda: probe_kafka(settings, time, groups)),
     ]
     deadline = time.monotonic() + deadline_s
-    return [finding for probe in probes for finding in probe.findings(max(0.0, deadline - time.monotonic()))]
+    found = [finding for probe in probes for finding in probe.findings(max(0.0, deadline - time.monotonic()))]
+    for name, spec in settings.clock_specs().items():
+        if name in snapshots and name in groups:
+            found += evaluate_reports(spec, groups[name], snapshots[name])
+    return found
 
 
 class _Probe:

@@ -114,7 +114,7 @@ class ProgressTracker:
         """
         with self._lock:
             self.raise_if_closed()
-            timestamp_ms = _integer("timestamp_ms", timestamp_ms)
+            partition, timestamp_ms = _integer("partition", partition), _integer("timestamp_ms", timestamp_ms)
             if timestamp_type is None and self._topic.use_number(partition):
                 self._compare_topic()
             progress = self.progress.get(partition) or self._add_partition(partition)
@@ -314,10 +314,9 @@ class ProgressTracker:
         self._rejections_due_at = NEVER
 
     def _add_partition(self, partition: int) -> Progress:
-        number = _integer("partition", partition)
-        if not 0 <= number <= MAX_PARTITION:
+        if not 0 <= partition <= MAX_PARTITION:
             raise InvalidValue("partition", partition, f"wanted a partition's number, 0 to {MAX_PARTITION}")
-        progress = self.progress[number] = Progress()
+        progress = self.progress[partition] = Progress()
         progress.set_last_tick(self._last_tick_ms)
         return progress
 

@@ -9,6 +9,7 @@ from clocksvc.interfaces.report_encoding import answer_from_wire, report_to_wire
 from clocksvc.redaction import without_password
 
 TIMEOUT_S = 10.0
+_WANTED_URL = "wanted redis://…, rediss://…, http://… or https://…"
 SAME_SETTINGS_HINT = "check that the service is running, and that it uses the same URL, database, prefix and clock name"
 
 
@@ -39,12 +40,14 @@ def open_report_sink(url: str, clock: str, token: str | None) -> tuple[ReportSin
     Raises:
         InvalidValue: the URL or the token is not valid.
     """
+    if not isinstance(url, str):
+        raise InvalidValue("url", url, _WANTED_URL)
     shown = without_password(url)
     if url.startswith(("http://", "https://")):
         hint = "check with `clocksvc status` that it has had a leader"
         return HttpReportSink(ServiceClient(url, token), clock), f"{shown}: {hint}"
     if "://" not in url:
-        raise InvalidValue("url", url, "wanted redis://…, rediss://…, http://… or https://…")
+        raise InvalidValue("url", url, _WANTED_URL)
     if token is not None:
         raise InvalidValue("token", "***", "wanted None, because a token is used only with http:// and https://")
     from clocksvc.redis.store import open_redis_store  # imported here: reports over HTTP must work without redis-py

@@ -73,8 +73,11 @@ class Reporter:
         start: bool = True,
     ) -> None:
         check_clock_name("clock", clock)
-        if not group:
+        if not (isinstance(group, str) and group):
             raise InvalidValue("group", group, "wanted the consumer group that processes the records")
+        if topic is not None and not (isinstance(topic, str) and topic):
+            wanted = "wanted the name of one topic, or None. For several topics, create one reporter for each topic"
+            raise InvalidValue("topic", topic, wanted)
         self._clock, self._given_topic, self._start = clock, topic, start
         self._time = time or SystemTime()
         self._closed = False
@@ -133,16 +136,15 @@ class Reporter:
         """
         try:
             progress = self._progress[partition]
-        except KeyError:
-            self._observe_slow_path(partition, timestamp_ms)
-            return
-        if timestamp_ms > progress.high_ms:
-            if timestamp_ms < progress.fast_path_limit_ms:
-                progress.high_ms = timestamp_ms
-            else:
-                self._observe_slow_path(partition, timestamp_ms)
-        elif timestamp_ms < progress.late_below_ms:
-            self._observe_slow_path(partition, timestamp_ms)
+            if timestamp_ms > progress.high_ms:
+                if timestamp_ms < progress.fast_path_limit_ms:
+                    progress.high_ms = timestamp_ms
+                    return
+            elif timestamp_ms >= progress.late_below_ms:
+                return
+        except (KeyError, TypeError):
+            pass  # the slow path adds an unknown partition, and raises InvalidValue for an argument of a wrong type
+        self._observe_slow_path(partition, timestamp_ms)
 
     def observe_message(self, message: KafkaMessage) -> None:
         """Observe a processed record by its message. Does not block.

@@ -12,7 +12,7 @@ from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
 from clocksvc.client.wait import Moment, moment_ms
 from clocksvc.clock.spec import check_clock_name
-from clocksvc.clock.tick import Tick
+from clocksvc.clock.tick import Tick, cursor_too_old
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ChainBroken, CursorTooOld, InvalidValue, ServiceUnavailable, Unavailable
 from clocksvc.runtime.backoff import CONNECTION, Backoff
@@ -138,4 +138,4 @@ class TickStream:
         raise ServiceUnavailable(gap)
 
     def _too_old(self, oldest: Tick) -> CursorTooOld:
-        return CursorTooOld(self._last_ms or 0, oldest.at_ms, oldest.previous_ms)
+        return cursor_too_old(self._last_ms or 0, oldest)

@@ -45,7 +45,8 @@ DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, R
 
 _NOT_REPORTED = (
     "not every partition has been reported: start the consumers of the topics. A partition without records needs "
-    "heartbeats: run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round"
+    "heartbeats: run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round. If the consumers run and "
+    "commit, compare URL, database, prefix and clock name of their Reporter with the service's"
 )
 
 

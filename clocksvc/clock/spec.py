@@ -99,7 +99,7 @@ class ClockSpec:
 
 def check_clock_name(field: str, name: str) -> None:
     """Raise InvalidValue unless `name` is a valid clock name."""
-    if not _NAME.fullmatch(name):
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise InvalidValue(field, name, "wanted 1 to 63 of a-z, 0-9 and '-', beginning and ending with one of a-z, 0-9")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.errors import CursorTooOld
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,10 @@ def first_chain_break(last_ms: int | None, ticks: Iterable[Tick]) -> Tick | None
             return tick
         last_ms = tick.at_ms
     return None
+
+
+def cursor_too_old(cursor_ms: int, oldest: Tick) -> CursorTooOld:
+    """Return the error about a cursor before the `previous_ms` of the oldest kept tick."""
+    kept = f"the oldest kept tick is {to_rfc3339(oldest.at_ms)}"
+    message = f"ticks after {to_rfc3339(cursor_ms)} are no longer kept; {kept}"
+    return CursorTooOld(message, cursor_ms, oldest.at_ms, oldest.previous_ms)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from clocksvc.clock.tick import Tick, first_chain_break
+from clocksvc.clock.tick import Tick, cursor_too_old, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
 from clocksvc.interfaces.tick_stream import StreamBounds, TickStream
 from clocksvc.interfaces.time import Time
@@ -269,7 +269,7 @@ class TickFeed:
             oldest = first
         if oldest.previous_ms is None or oldest.previous_ms <= cursor_ms:
             return Rebuilding()
-        return CursorTooOld(cursor_ms, oldest.at_ms, oldest.previous_ms)
+        return cursor_too_old(cursor_ms, oldest)
 
     # -- changes ----------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from clocksvc import errors
-from clocksvc.errors import ClocksvcError, CursorTooOld, InvalidValue
+from clocksvc.clock.tick import Tick, cursor_too_old
+from clocksvc.errors import ClocksvcError, InvalidValue
 
 pytestmark = pytest.mark.core
 
@@ -72,7 +73,9 @@ def test_an_invalid_value_names_all_three() -> None:
 
 def test_a_cursor_too_old_names_the_oldest_kept() -> None:
     """A subscriber learns where it can go on."""
-    error = CursorTooOld(60_000, 180_000, 120_000)
+    error = cursor_too_old(60_000, Tick("checkins", 180_000, 120_000, 60_000, 180_000))
 
-    assert str(error) == "ticks after 60000 ms are no longer kept: the oldest kept one is 180000 ms"
+    assert str(error) == (
+        "ticks after 1970-01-01T00:01:00Z are no longer kept; the oldest kept tick is 1970-01-01T00:03:00Z"
+    )
     assert (error.cursor_ms, error.oldest_ms, error.oldest_previous_ms) == (60_000, 180_000, 120_000)

@@ -87,7 +87,7 @@ def checked(url: str) -> str:
     settings = Settings.model_validate({"redis": {"url": url}, "clocks": clock})
     found = []
     try:
-        for one in probe_redis(settings, SystemTime()):
+        for one in probe_redis(settings, SystemTime(), {}):
             found += [] if one.level is Level.OK else [f"{one.text} → {one.to_do}"]
     except ClocksvcError as error:
         found.append(str(error))

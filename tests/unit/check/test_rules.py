@@ -11,6 +11,7 @@ from clocksvc.clock.log_record import Message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.interfaces.progress import ClockParameters, Snapshot
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.redis.diagnostics import RedisFacts
@@ -286,6 +287,36 @@ COMMITTED = dict.fromkeys(PARTITIONS, 7)
 def test_group(facts: GroupFacts, level: Level, words: str) -> None:
     """The group must exist and read these topics: a wrong name holds the clock for ever."""
     findings = rules_kafka.evaluate_group(SPEC, facts, PARTITIONS)
+
+    assert worst(findings) is level
+    assert words in texts_of(findings, level)
+
+
+REPORTED = Snapshot(
+    NOW_MS, ClockParameters("consumers", ("ingest",), 60_000, 0, 60_000), None, "host:1", 0, None, 3, 0, 0, 0, ()
+)
+UNREPORTED = replace(REPORTED, known=0, unknown=3)
+GROUP = GroupFacts("STABLE", 1, ALL, COMMITTED)
+
+
+@pytest.mark.parametrize(
+    ("facts", "snapshot", "level", "words"),
+    [
+        (GROUP, REPORTED, OK, ""),
+        (GROUP, UNREPORTED, PROBLEM, "no partition is reported → compare URL, database, prefix, clock name"),
+        (GROUP, replace(UNREPORTED, known=1, unknown=2), OK, ""),
+        (GROUP, replace(UNREPORTED, parameters=None), OK, ""),
+        (GROUP, replace(UNREPORTED, unknown=0, excluded=3), OK, ""),
+        (replace(GROUP, committed={}), UNREPORTED, OK, ""),
+        (replace(GROUP, committed={Partition("other", 0): 1}), UNREPORTED, OK, ""),
+        (GroupFacts("EMPTY", 0, frozenset(), COMMITTED), UNREPORTED, OK, ""),
+        (GroupFacts("DEAD"), UNREPORTED, OK, ""),
+        (GroupFacts("DEAD"), REPORTED, WARNING, "Kafka does not know it → compare group.id"),
+    ],
+)
+def test_commits_and_reports(facts: GroupFacts, snapshot: Snapshot, level: Level, words: str) -> None:
+    """A group that commits must report: otherwise its Reporter has another address, prefix or clock."""
+    findings = rules_kafka.evaluate_reports(SPEC, facts, snapshot)
 
     assert worst(findings) is level
     assert words in texts_of(findings, level)

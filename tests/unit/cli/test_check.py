@@ -14,11 +14,18 @@ from clocksvc.cli.main import main
 from clocksvc.clock.log_record import encode_message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.logs import log_of
+from clocksvc.clock.partition import Partition, PartitionTimestamp
+from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.interfaces.progress import ClockParameters, Report
+from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.kafka.tick_log import KafkaTickLog
+from clocksvc.service import bootstrap
+from clocksvc.settings import load
+from tests.interfaces.store_examples import lead
 from tests.interfaces.tick_log_examples import tick
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.running_service import serving
@@ -122,6 +129,16 @@ def test_timestamps_in_seconds(workspace: Workspace, capsys: pytest.CaptureFixtu
     assert "look like seconds" in about(findings, f"topic {workspace.topic}", "problem")
 
 
+def lead_clock(workspace: Workspace) -> Store:
+    """Write the clock's parameters and roster, as its leader does. Return the clock's store."""
+    settings = load(str(workspace.config), {})
+    store = bootstrap.open_store(settings, settings.clock_specs()["checkins"])
+    leases = bootstrap.open_store_server(settings).leases(log_of("checkins"))
+    bounds = ClockParameters(workspace.group, (workspace.topic,), 1_000, 0, 60_000)
+    lead(store, leases, Roster({workspace.topic: TopicMetadata("id", 2)}), bounds)
+    return store
+
+
 @pytest.mark.servers
 def test_group_that_reads_the_topic(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Members, their partitions and offsets are read; a partition without an offset is a warning."""
@@ -137,9 +154,17 @@ def test_group_that_reads_the_topic(workspace: Workspace, capsys: pytest.Capture
     consumer.commit(asynchronous=False)
 
     code, findings = check(workspace, capsys)
+    store = lead_clock(workspace)
+    unreported = check(workspace, capsys)
+    now_ms = time.time_ns() // 1_000_000
+    store.report(Report(workspace.group, (PartitionTimestamp(Partition(workspace.topic, 0), now_ms),)))
+    reported = check(workspace, capsys)
     consumer.close()
 
     part = f"group {workspace.group}"
+    assert unreported[0] == 1
+    assert "committed offsets, but no partition is reported" in about(unreported[1], part, "problem")
+    assert (reported[0], about(reported[1], part, "problem")) == (0, "")
     assert code == 0
     assert "1 member, which read all 2 partitions" in about(findings, part, "ok")
     assert f"no offset for 1 of 2 partitions: {workspace.topic}:1" in about(findings, part, "warning")

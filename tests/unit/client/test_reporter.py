@@ -1,6 +1,8 @@
 """What a reporter sends and when, observed at the sink, with a manual clock."""
 
 import logging
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -174,11 +176,34 @@ def test_an_invalid_argument_is_named() -> None:
         Reporter("redis://host", "Check Ins", group="workers")
 
 
-@pytest.mark.parametrize(("partition", "timestamp"), [(-1, NOW_MS), ("0", NOW_MS), (0, 1.5), (0, None)])
+@pytest.mark.parametrize("field", ["url", "clock", "group", "topic"])
+@pytest.mark.parametrize("value", [["m1"], 7])
+def test_an_argument_of_another_type_is_named(field: str, value: object) -> None:
+    """Otherwise `on_assign` would raise later, in the consumer's loop: `unhashable type: 'list'`."""
+    arguments: dict[str, Any] = {"url": "redis://host", "clock": "checkins", "group": "workers", "topic": "t"}
+
+    with pytest.raises(InvalidValue, match=rf"^{field}: {re.escape(repr(value))} is not valid: wanted "):
+        Reporter(**{**arguments, field: value}, start=False)
+
+
+@pytest.mark.parametrize(
+    ("partition", "timestamp"), [(-1, NOW_MS), ("0", NOW_MS), ([0], NOW_MS), (0, 1.5), (0, None), (0, str(NOW_MS))]
+)
 def test_invalid_partitions_and_timestamps_raise(partition: object, timestamp: object) -> None:
     """Partition numbers and integer milliseconds are required."""
-    with pytest.raises(InvalidValue, match=r"^(partition|timestamp_ms): "):
+    with pytest.raises(InvalidValue, match=r"^(partition|timestamp_ms): .* is not valid: wanted "):
         SteppedReporter().reporter.observe(partition, timestamp)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timestamp", [None, str(NOW_MS), [NOW_MS]])
+def test_an_invalid_timestamp_of_a_known_partition_raises(timestamp: object) -> None:
+    """The comparison of the fast path can't compare it: the error names the value, and later records count."""
+    stepped = SteppedReporter()
+    stepped.observe(NOW_MS)
+
+    with pytest.raises(InvalidValue, match=rf"^timestamp_ms: {re.escape(repr(timestamp))} is not valid: wanted "):
+        stepped.reporter.observe(0, timestamp)  # type: ignore[arg-type]
+    assert stepped.observe(NOW_MS + MINUTE_MS) == [{0: NOW_MS + MINUTE_MS}]
 
 
 EVENTS = st.one_of(

@@ -210,6 +210,9 @@ def test_a_cursor_too_old_is_an_error(given: int) -> None:
 
     assert error.cursor_ms == (START + 60 * given) * 1000
     assert (error.oldest_ms, error.oldest_previous_ms) == ((START + 600) * 1000, (START + 540) * 1000)
+    assert str(error) == (
+        f"ticks after {rfc3339(START + 60 * given)} are no longer kept; the oldest kept tick is {rfc3339(START + 600)}"
+    )
 
 
 @pytest.mark.parametrize(
