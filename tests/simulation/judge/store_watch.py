@@ -159,7 +159,8 @@ class StoreWatch:
         roster, store = args[1], self._store.clock(clock.name)
         before, topics, group = dict(store.clocks), dict(store.topics), store.roster_group
         claimed = store.claimed_by == args[0]  # if not, the store went back to before the claim: nothing may count
-        if self._store.leads(self._log.number, args[0]):  # else the store rejects the roster
+        fenced = self._log.commits.fenced_by != self._witness.name  # then a roster can cause no tick
+        if self._store.leads(self._log.number, args[0]) and not fenced:  # else the store rejects the roster
             self._check_committed(clock, roster, store.parameters if claimed else None)
         answer = call()
         after = self._store.clock(clock.name)

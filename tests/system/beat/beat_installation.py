@@ -65,7 +65,7 @@ class BeatInstallation:
             "max_out_of_orderness": "0s",
             "heartbeat": None,
             "recent_ticks": "90d",
-            "max_past": "90d",
+            "max_past": "3650d",
             "tasks": list(tasks),
         }
         create_topic(bootstrap, self.topic, PARTITIONS, "CreateTime")

@@ -69,6 +69,7 @@ def test_every_command_is_valid(folder: Path) -> None:
     others = [line for line in all_commands if line not in celery_commands + installed]
     assert others == [
         "export CLOCKSVC_CONFIG=clocksvc.yaml",
+        "clocksvc tail checkins --exec './nightly-job {time}' --position checkins.json",
         "python worker.py",
         next(line for line in all_commands if line.startswith("test ")),
     ]

@@ -205,9 +205,9 @@ def test_a_message_for_an_unknown_clock_is_dropped(
     send(programs, "unknown")
     send(programs, "foreign", expires=datetime.now(UTC) - timedelta(hours=1))
 
-    eventually(lambda: worker.log_since_start().count("is not configured here") == 2, within=15, what="both warnings")
+    eventually(lambda: worker.log_since_start().count("heartbeat lost: ") == 2, within=15, what="both warnings")
     eventually(lambda: unfinished(broker) == 0, within=15, what="both tasks to be finished")
-    logged = [json.loads(line) for line in worker.log_since_start().splitlines() if "is not configured here" in line]
+    logged = [json.loads(line) for line in worker.log_since_start().splitlines() if "heartbeat lost: " in line]
     assert {(line["clock"], line["level"]) for line in logged} == {("unknown", "WARNING"), ("foreign", "WARNING")}
     assert all("Another installation" in line["message"] and "traceback" not in line for line in logged)
     assert len(logged) == 2

@@ -64,6 +64,7 @@ class DocumentedInstallation:
             "CLOCKSVC_URL": self.url,
             "CLOCKSVC_API__PORT": str(self.port),
             "CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "1s",
+            "CLOCKSVC_CLOCKS__CHECKINS__MAX_PAST": "3650d",  # the documents' dates are in the past
             "CLOCKSVC_TICK_LOG__TOPIC": f"{prefix}-ticks",
         }
         self._running: dict[str, Process] = {}

@@ -87,7 +87,7 @@ def test_a_dead_partition_is_excluded_and_included_again(overridden: Overridden)
         (exclusion,) = state["exclusions"]
         assert exclusion == dead | {"by": "anonymous", "at": exclusion["at"], "reason": WHY}
         assert (state["partitions"], state["last_tick"]["excluded"]) == (
-            {"known": 1, "unknown": 0, "excluded": 1},
+            {"known": 1, "unknown": 0, "excluded": 1, "rejected": 0},
             [dead],
         )
         line = f"{clock.name}: {clock.topic}:1 excluded by anonymous at {exclusion['at']}: {WHY}"

@@ -151,7 +151,7 @@ def test_a_partition_that_the_store_forgot_holds_the_clock(replicated: Replicate
     quiet = [{"topic": clock.topic, "partition": 2}]
     held = clock.until(lambda state: state["hold"]["partitions"] == quiet, "the quiet partition alone to be named")
     assert held["hold"]["reason"] == "partition_unreported"
-    assert held["partitions"] == {"known": 2, "unknown": 1, "excluded": 0}
+    assert held["partitions"] == {"known": 2, "unknown": 1, "excluded": 0, "rejected": 0}
     assert held["hold"]["since"] == held["last_tick"]["emitted_at"]
     assert held["timestamp_seconds"] == last_s
     replicated.producer.partitions = frozenset({0, 1, 2})
