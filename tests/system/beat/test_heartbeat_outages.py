@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from clocksvc.celery.application import build
 from clocksvc.dev.valkey_server import ValkeyServer
@@ -71,12 +72,19 @@ def test_kafka_is_unavailable(programs: HeartbeatPrograms) -> None:
     assert seconds_to_end(worker) < 5
 
 
+def received(broker: ValkeyServer) -> int:
+    """The number of messages that workers have received and not acknowledged."""
+    with redis.Redis.from_url(broker.url) as client:
+        return int(client.hlen("unacked"))
+
+
 def test_the_broker_dies_during_a_round(
     programs: HeartbeatPrograms, broker: ValkeyServer, silent_kafka: socket.socket
 ) -> None:
     """The round waits for Kafka meanwhile. The worker keeps running, takes the next messages, and stops on SIGTERM."""
     worker = programs.worker()
     send(programs)
+    eventually(lambda: received(broker) == 1, what="the worker to have the message")
     silent_kafka.accept()[0].close()
     broker.kill()
     eventually(lambda: "Cannot connect" in worker.log_since_start(), within=20)
