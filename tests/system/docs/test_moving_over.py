@@ -40,15 +40,18 @@ def documented(
     """The page's names in servers of this test; the interval is a minute."""
     made = DocumentedInstallation(tmp_path, bootstrap, valkey.url, key_prefix)
     made.names |= {"monitors-clock-tick": f"{key_prefix}-old-ticks"}
-    del made.environ["CLOCKSVC_CLOCKS__CHECKINS__INTERVAL"]
+    for name in ("INTERVAL", "MAX_PAST"):
+        del made.environ[f"CLOCKSVC_CLOCKS__CHECKINS__{name}"]
     create_topic(bootstrap, made.named("ingest-checkins"), PARTITIONS, "LogAppendTime")
     yield made
     made.close()
 
 
 def serve(documented: DocumentedInstallation, block: int, clock: str) -> None:
-    """Write one of the page's configurations, with a tick log for this test."""
-    documented.write("clocksvc.yaml", blocks(PAGE, "yaml")[block].text)
+    """Write one of the page's configurations, with a tick log for this test, whose ticks are far in the past."""
+    line = "    group: checkins-consumer"
+    text = re.sub(rf"^{line}.*$", r"\g<0>\n    max_past: 3650d", blocks(PAGE, "yaml")[block].text, flags=re.MULTILINE)
+    documented.write("clocksvc.yaml", text)
     documented.environ["CLOCKSVC_TICK_LOG__TOPIC"] = f"{documented.prefix}-{clock}-ticks"
     documented.environ["CLOCKSVC_CONFIG"] = "clocksvc.yaml"
 
