@@ -11,7 +11,7 @@ ClocksvcError
 │   ├── TaskQueueUnavailable
 │   └── ServiceUnavailable    the HTTP service does not answer its client
 ├── LeaseLost                 another process has the lease of the log
-├── StoreMismatch             the store belongs to another Kafka cluster, or has another format
+├── StoreMismatch             the store belongs to another Kafka cluster, or the tick log to another installation
 ├── ChainBroken               a tick does not follow the last tick in the store
 ├── DispatcherConflict        another app uses the same dispatcher
 ├── Fenced                    a newer writer has fenced this one
@@ -91,7 +91,7 @@ class LeaseLost(ClocksvcError):
 
 
 class StoreMismatch(ClocksvcError):
-    """The store belongs to another Kafka cluster, or has another format."""
+    """The store belongs to another Kafka cluster or has another format, or the tick log to another installation."""
 
 
 class ChainBroken(ClocksvcError):

@@ -62,10 +62,12 @@ class LastTick(NamedTuple):
     Attributes:
         at_ms: the time of the tick. None before the clock's first tick. It is never the time that `clocksvc init` set,
             because the next `init` can set an earlier one, and ticks after that would count as sent.
+        installation: the installation to which the log belongs; None if the log has no such record.
     """
 
     at_ms: int | None
     end: int
+    installation: str | None
 
 
 class TickConsumer(Protocol):
@@ -126,7 +128,7 @@ def read_last_tick(log: TickLog, clock: str, keep_alive: KeepAlive) -> LastTick:
     state = read_log_state(first, end, lambda start, upto: log.read(start, upto, keep_alive))
     newest = state.newest.get(clock)
     if newest is not None:
-        return LastTick(decode_message(newest).state.emitted_tick_ms, end)
+        return LastTick(decode_message(newest).state.emitted_tick_ms, end, state.installation)
     if not state.complete:
         raise TickLogUnavailable(f"the tick log has lost records, and contains none of clock {clock!r}")
-    return LastTick(None, end)
+    return LastTick(None, end, state.installation)

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
 
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
 from clocksvc.clock.partition import name_first
@@ -20,6 +19,7 @@ from clocksvc.errors import (
     InvalidValue,
     OpenTransaction,
     OutcomeUnknown,
+    StoreMismatch,
     TaskQueueUnavailable,
     Unavailable,
     UnreadableRecord,
@@ -31,6 +31,7 @@ from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
 from clocksvc.interfaces.time import Time
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.due_tasks import Occurrence, due_tasks
+from clocksvc.jobs.observer import DispatcherObserver, NoDispatcherObserver
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 
@@ -44,35 +45,6 @@ STANDBY_CHECK_S = 30.0
 """How often a process without an assignment looks for checkpoints of another app. The app may have started later."""
 STANDBY_AFTER_S = 5.0
 """A process that gets no assignment for so long after its start is a standby. Joining a group takes about 3 s."""
-OUTCOMES = ("sent", "expired", "rejected")
-"""The outcomes of a due time: its task was sent, was older than its `max_age`, or was rejected by the task queue."""
-
-
-class DispatcherObserver(Protocol):
-    """Receives the progress of a dispatcher. Must not block or raise."""
-
-    def count(self, schedule: Schedule, outcome: str) -> None:
-        """Called when one due time was processed. `outcome` is one of `OUTCOMES`."""
-
-    def checkpoint(self, at_ms: int | None) -> None:
-        """Called with the tick up to which everything was sent. It is None if unknown or if another process is
-        active."""
-
-    def close(self) -> None:
-        """Called when the dispatcher is closed. May block for a moment."""
-
-
-class NoDispatcherObserver:
-    """Ignores everything."""
-
-    def count(self, schedule: Schedule, outcome: str) -> None:
-        pass
-
-    def checkpoint(self, at_ms: int | None) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class _Start(Enum):
@@ -169,7 +141,7 @@ class TaskDispatcher:
         self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
         self._was_active = False
         self._stepping = self._close_requested = False
-        self._standby = False
+        self._standby = self._installation_checked = False
         self._check_at = time.monotonic() + STANDBY_AFTER_S
 
     def step(self, timeout_s: float = 1.0) -> float:
@@ -179,7 +151,8 @@ class TaskDispatcher:
             The time to wait before the next call, in seconds.
 
         Raises:
-            DispatcherConflict: another app uses this dispatcher. Nothing was sent in this step. Close the dispatcher.
+            DispatcherConflict, StoreMismatch: another app uses this dispatcher, or the tick log belongs to another
+                installation. Nothing was sent in this step. Close the dispatcher.
         """
         self._stepping = True
         try:
@@ -230,6 +203,8 @@ class TaskDispatcher:
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:
+        if not self._installation_checked:
+            self._check_installation()
         epoch = self._consumer.assignment_epoch
         if epoch is None:
             if self._assignment is not None:
@@ -241,6 +216,17 @@ class TaskDispatcher:
             self._assignment = self._start_assignment(epoch)
         elif self._fetch_batch(self._assignment, timeout_s):
             self._send_batch(self._assignment)
+
+    def _check_installation(self) -> None:
+        """Check that the tick log belongs to this installation, before a checkpoint is changed or a task is sent."""
+        found = self._consumer.last_tick(_no_keep_alive).installation
+        if found not in (None, self._installation):
+            raise StoreMismatch(
+                f"the tick log of clock {self._clock!r} belongs to the installation {found!r} (its redis.prefix), not "
+                f"to {self._installation!r}: set redis.prefix to {found!r}, or give this installation its own "
+                "tick_log.topic"
+            )
+        self._installation_checked = found is not None
 
     def _check_as_standby(self) -> None:
         """Check from time to time whether another app uses this dispatcher, long before this process is active."""

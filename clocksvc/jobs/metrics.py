@@ -13,7 +13,7 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import CounterStore, TaskCounterKey
 from clocksvc.interfaces.schedule import Schedule
-from clocksvc.jobs.dispatcher import OUTCOMES
+from clocksvc.jobs.observer import OUTCOMES
 from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.dispatcher")

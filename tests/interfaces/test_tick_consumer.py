@@ -270,7 +270,7 @@ def test_a_clock_without_records_has_no_last_tick() -> None:
     log = FaultyLog(shape=TickLogTopic("clocksvc-ticks"))
     log.commit([encode_message(tick(1, OTHER)), encode_message(tick(2, OTHER))])
     one = FaultyTickConsumer(MemoryGroup(log, CLOCK), log)
-    assert one.last_tick(KeepAliveCounter()) == (None, 3)
+    assert one.last_tick(KeepAliveCounter()) == (None, 3, None)
     log.truncate_before(1)
 
     with pytest.raises(TickLogUnavailable, match=f"has lost records, and contains none of clock '{CLOCK}'"):

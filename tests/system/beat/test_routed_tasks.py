@@ -185,3 +185,17 @@ def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInst
     assert "its schedules are mails, and this app has none of them (letters)" in line
     assert "Set app.conf.clocksvc_dispatcher" in line
     assert "Traceback" not in third.output()
+
+
+def test_a_beat_with_another_prefix_is_refused(beats: BeatInstallation) -> None:
+    """Its `redis.prefix` is not that of the tick log's installation. The line names both; nothing is sent."""
+    installation = beats.installation
+    redis = {"url": installation.redis_url, "prefix": "staging"}
+    installation.configure("foreign", redis=redis)
+    beats.start_beat("foreign", TWO_APPS, loglevel="ERROR", APP="stray", ENTRY="strays")
+
+    foreign = installation.processes.pop("foreign")
+    assert foreign.wait(WITHIN_S) == 1
+    (line,) = [line for line in foreign.output().splitlines() if "clocksvc: " in line]
+    assert f"belongs to the installation {installation.prefix!r} (its redis.prefix), not to 'staging'" in line
+    assert "Traceback" not in foreign.output()

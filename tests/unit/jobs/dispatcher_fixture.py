@@ -8,7 +8,8 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask
-from clocksvc.jobs.dispatcher import DispatcherObserver, TaskDispatcher
+from clocksvc.jobs.dispatcher import TaskDispatcher
+from clocksvc.jobs.observer import DispatcherObserver
 from clocksvc.kafka.tick_log_topic import TickLogTopic
 from clocksvc.memory.tick_consumer import MemoryGroup
 from clocksvc.testing import ManualTime

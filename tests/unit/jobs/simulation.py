@@ -156,7 +156,7 @@ class Simulation:
             return self.crashes_allowed and self.rng.random() < 0.01
 
         dispatcher = TaskDispatcher(
-            "clocksvc",
+            "memory",
             self.clock.spec.name,
             "beat",
             SCHEDULES,

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from clocksvc.errors import DispatcherConflict
+from clocksvc.clock.log_state import installation_message
+from clocksvc.errors import DispatcherConflict, StoreMismatch
 from clocksvc.interfaces.schedule import EachTick, Schedule
 from clocksvc.jobs.dispatcher import STANDBY_AFTER_S, STANDBY_CHECK_S
 from clocksvc.memory.checkpoints import ClockDispatcher
@@ -137,3 +138,19 @@ def test_the_services_own_dispatcher_has_no_rule(fixture: DispatcherFixture) -> 
         own = fixture.dispatcher(schedules(*names), name="clocksvc")
         fixture.run(own)
         own.close()
+
+
+def test_a_dispatcher_of_another_installation_is_refused_and_changes_nothing() -> None:
+    """Its `redis.prefix` is not the one in the tick log. The installation to which the log belongs is not disturbed."""
+    fixture = DispatcherFixture()
+    fixture.log.begin_own([installation_message("prod")])
+    fixture.log.end_own(committed=True)
+    fixture.tick(0)
+    other = fixture.dispatcher(schedules("bills"), app="shop")
+
+    with pytest.raises(StoreMismatch, match=r"belongs to the installation 'prod' .*redis\.prefix.*not to 'clocksvc'"):
+        fixture.run(other)
+    other.close()
+
+    assert fixture.topic.checkpoints == {}
+    assert fixture.queue.tasks == []
