@@ -114,7 +114,7 @@ def _take_over(clock: ClockFixture, by: signal.Signals) -> Takeover:
 def _stuck_clients(port: int) -> Iterator[None]:
     """A client of the stream that reads nothing, and one that has sent half a request: neither may delay the end."""
     with ExitStack() as stack:
-        for sent in ("GET /v1/clocks/lasting/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/clocks HT"):
+        for sent in ("GET /v1/clocks/lasting/ticks/stream HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /v1/clocks HT"):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
             connection.sendall(sent.encode())
         yield

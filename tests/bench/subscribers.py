@@ -42,7 +42,7 @@ class Crowd:
     def join(self, port: int, path: str) -> None:
         """Open one more stream."""
         connection = socket.create_connection(("127.0.0.1", port), 60)
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         connection.setblocking(False)
         self._selector.register(connection, selectors.EVENT_READ, Client(connection))
 

@@ -75,12 +75,12 @@ def unfinished_clients(workspace: Workspace) -> Iterator[dict[str, socket.socket
     """Sockets with: a stream that is not read, one that is read, two long polls, half a head, half a body."""
     clock = "/v1/clocks/checkins"
     sent = {
-        "unread stream": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n",
-        "stream": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: x\r\n\r\n",
-        "wait": f"GET {clock}/wait?until=2099-01-01T00:00:00Z&timeout=50 HTTP/1.1\r\nHost: x\r\n\r\n",
-        "poll": f"GET {clock}/ticks?timeout=50 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "unread stream": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "stream": f"GET {clock}/ticks/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "wait": f"GET {clock}/wait?until=2099-01-01T00:00:00Z&timeout=50 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "poll": f"GET {clock}/ticks?timeout=50 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "half a head": "GET /livez HT",
-        "half a body": f"POST {clock}/reports HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "half a body": f"POST {clock}/reports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Content-Length: 99\r\n\r\n{",
     }
     with ExitStack() as stack:
@@ -90,7 +90,9 @@ def unfinished_clients(workspace: Workspace) -> Iterator[dict[str, socket.socket
             clients[name].sendall(text.encode())
         began = b""
         while b"event: state" not in began:
-            began += clients["stream"].recv(65_536)
+            chunk = clients["stream"].recv(65_536)
+            assert chunk, began
+            began += chunk
         # Requests that came after them have been answered, so the server has begun with them.
         get(f"{workspace.url}/livez")
         yield clients
@@ -190,7 +192,7 @@ def test_a_long_poll_is_answered_at_the_end(workspace: Workspace) -> None:
     wait_ready(workspace)
     with socket.create_connection(("127.0.0.1", workspace.port), timeout=20) as poll:
         path = "/v1/clocks/checkins/wait?until=2099-01-01T00:00:00Z&timeout=50"
-        poll.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        poll.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         # A request that came after it has been answered, so the server has begun with it.
         get(f"{workspace.url}/livez")
 
@@ -283,9 +285,9 @@ def test_no_secret_is_ever_logged(offline_workspace: Workspace) -> None:
             f"{secret}",
             f"GET /v1/clocks HTTP/1.1\r\nAuthorization: {secret * 50_000}",
         ):
-            raw(workspace, f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            raw(workspace, f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         body = json.dumps({"token": secret}).encode()
-        head = f"POST /v1/clocks/checkins/reports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {good}\r\n"
+        head = f"POST /v1/clocks/checkins/reports HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {good}\r\n"
         kind = f"Content-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         raw(workspace, (head + kind).encode() + body)
         raw(workspace, f"{head}Transfer-Encoding: chunked\r\n\r\n{secret}\r\n".encode())
