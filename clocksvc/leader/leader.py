@@ -84,6 +84,7 @@ class Leader:
         self._restoration = Restoration()
         self._installation_checked = False
         self._last_error: ClocksvcError | None = None
+        self._warned = False
         self._retry_at = float("-inf")
         self.phase = Phase.STANDBY
         self.store_trouble: str | None = None
@@ -163,9 +164,9 @@ class Leader:
         self._lease.announce()
         result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
         self._lease.record_progress()
-        if self._last_error is not None:
+        if self._warned:
             _repeated_lines.clear()
-        self._last_error = None
+        self._last_error, self._warned = None, False
         _invalidate(self._statuses[name] for name in result.prepared)
         for name, hold in result.holds.items():
             self._statuses[name].publish(term.token, hold, result.due_ticks.get(name))
@@ -280,6 +281,7 @@ class Leader:
         self._retry_at = float("-inf")
 
     def _warn(self, message: str, error: ClocksvcError, **details: object) -> None:
+        self._warned = True
         state = (message, type(error), without_numbers(str(error)))
         extra = self._extra(**details, detail=str(error))
         _repeated_lines.log(self._parts.time.monotonic(), logging.WARNING, state, message, extra=extra)

@@ -96,7 +96,7 @@ def test_partitions_added_under_load_hold_until_each_is_reported(changing: Chang
 
         last_s = held["timestamp_seconds"]
         assert held["hold"]["reason"] == "partition_unreported"
-        assert held["partitions"] == {"known": 3, "unknown": 1, "excluded": 0}
+        assert held["partitions"] == {"known": 3, "unknown": 1, "excluded": 0, "rejected": 0}
         eventually(
             lambda: min(max(one.reached_ms(number) for one in consumers) for number in range(3)) > (last_s + 2) * 1000,
             within=WITHIN_S,
@@ -135,7 +135,7 @@ def test_a_topic_recreated_with_fewer_partitions_is_a_new_topic(changing: Changi
         recreated_ms = wall_ms()
 
         held = clock.until_held("partition_unreported")
-        assert held["partitions"] == {"known": 0, "unknown": 1, "excluded": 0}
+        assert held["partitions"] == {"known": 0, "unknown": 1, "excluded": 0, "rejected": 0}
         assert held["hold"]["partitions"] == [{"topic": clock.topic, "partition": 0}]
         assert report(clock, 0, old_ms) == "unchanged"
         assert clock.until_held("partition_unreported")["timestamp_seconds"] == last_s

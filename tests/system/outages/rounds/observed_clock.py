@@ -70,7 +70,7 @@ class ObservedTopic:
         """The configuration of a clock. Only the first one has heartbeats, because the topic needs them once."""
         settings = {"topics": [self.name], "group": self.group, "interval": f"{self.plan.interval_s}s"}
         if self.plan.speed is not None:
-            return {**settings, "max_out_of_orderness": "0s", "heartbeat": None}
+            return {**settings, "max_out_of_orderness": "0s", "max_past": "3650d", "heartbeat": None}
         return {**settings, "heartbeat": {"every": "1s"} if clock == self.clocks[0].name else None}
 
     def write(self, bootstrap: str, replication: int) -> None:
