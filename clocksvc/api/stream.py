@@ -210,10 +210,8 @@ async def _chunks(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
         change = clock.change()
         wait_s = ping_at - now()
         chunk = b""
-        if start.before_first_tick and cursor_ms == 0:
-            cursor_ms = clock.feed.beginning_ms or 0  # set by `clocksvc init` after this stream began
         try:
-            chunk, cursor_ms = await _events_after(clock, cursor_ms)
+            chunk, cursor_ms = await _events_after(clock, cursor_ms, start.before_first_tick)
         except (Rebuilding, StoreUnavailable):
             wait_s = min(wait_s, RETRY_EVERY_S)
         if not chunk and not await clock.wait(change, wait_s) and now() >= ping_at:
@@ -225,11 +223,14 @@ async def _chunks(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
     yield format_sse_event(comment="this replica shuts down", retry=_retry_ms())
 
 
-async def _events_after(clock: AsyncClock, cursor_ms: int) -> tuple[bytes, int]:
+async def _events_after(clock: AsyncClock, cursor_ms: int, before_first_tick: bool) -> tuple[bytes, int]:
     """Return the events after a cursor, and the new cursor."""
     try:
         ticks = await clock.ticks_after(cursor_ms, BATCH_SIZE)
     except CursorTooOld as error:
+        beginning_ms = clock.feed.beginning_ms
+        if before_first_tick and cursor_ms == 0 and beginning_ms:
+            return await _events_after(clock, beginning_ms, before_first_tick)  # `clocksvc init` set it meanwhile
         reset = await _reset(clock, error)
         return reset.event, reset.cursor_ms
     return b"".join(clock.as_event(tick) for tick in ticks), ticks[-1].at_ms if ticks else cursor_ms
