@@ -66,7 +66,7 @@ def consume(
             if not messages:
                 continue
             now_ms = wall_ms()
-            note([_note(message, now_ms) for message in messages])
+            note([note_of(message, now_ms) for message in messages])
             try:
                 consumer.commit(asynchronous=False)
             except KafkaException:  # the broker is away, or the partitions were revoked
@@ -132,7 +132,8 @@ class ConsumerThread:
             self._error = error
 
 
-def _note(message: Message, now_ms: int) -> Note:
+def note_of(message: Message, now_ms: int) -> Note:
+    """The note of a record that was processed at a time."""
     partition, offset = message.partition(), message.offset()
     assert partition is not None
     assert offset is not None

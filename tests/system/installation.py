@@ -217,15 +217,19 @@ class Installation:
         """One sample of `/metrics`; None if there is none with exactly these labels."""
         return self.samples(name, replica).get(tuple(value for _, value in sorted(labels.items())))
 
-    def command(self, *arguments: str) -> str:
-        """The output of a `clocksvc` command that succeeds."""
-        done = subprocess.run(
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """The result of a `clocksvc` command."""
+        return subprocess.run(
             module("clocksvc.cli.main", *arguments),
-            env={**os.environ, "CLOCKSVC_CONFIG": str(self.config), "CLOCKSVC_URL": self.url},
+            env={**os.environ, "CLOCKSVC_CONFIG": str(self.config), "CLOCKSVC_URL": self.url, **environ},
             capture_output=True,
             text=True,
             timeout=_COMMAND_S,
         )
+
+    def command(self, *arguments: str) -> str:
+        """The output of a `clocksvc` command that succeeds."""
+        done = self.run(*arguments)
         assert done.returncode == 0, f"exit code {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 

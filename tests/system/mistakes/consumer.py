@@ -20,6 +20,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from clocksvc import Reporter, is_heartbeat
+from tests.system.consumer import note_of
 from tests.system.installation import wall_ms
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -27,7 +28,6 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 UNITS: dict[str, Callable[[int], Any]] = {
     "milliseconds": lambda ms: ms,
     "seconds": lambda ms: ms // 1_000,
-    "fractions of seconds": lambda ms: ms / 1_000,
     "microseconds": lambda ms: ms * 1_000,
     "nanoseconds": lambda ms: ms * 1_000_000,
     "text": str,
@@ -130,7 +130,8 @@ def consume(options: Options, stop: threading.Event) -> None:
             messages = [message for message in consumer.consume(500, 0.2) if message.error() is None]
             if not messages:
                 continue
-            notes.write(b"".join(_note(message) for message in messages))
+            now_ms = wall_ms()
+            notes.write(b"".join(b"%d %d %d %d %d\n" % note_of(message, now_ms) for message in messages))
             try:
                 consumer.commit(asynchronous=False)
             except KafkaException as error:
@@ -152,11 +153,6 @@ def _mistaken(message: Message, shift: int, unit: str) -> Shifted:
     partition = message.partition()
     assert partition is not None
     return Shifted(message, partition + shift, UNITS[unit](message.timestamp()[1]))
-
-
-def _note(message: Message) -> bytes:
-    line = f"{message.partition()} {message.offset()} {message.timestamp()[1]} {wall_ms()} {int(is_heartbeat(message))}"
-    return f"{line}\n".encode()
 
 
 def _report(options: Options, reporter: Reporter | None, records: list[Shifted]) -> None:

@@ -1,7 +1,6 @@
 """Configurations that are refused at the start: what `clocksvc check` and `clocksvc serve` write."""
 
 import copy
-import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -53,7 +52,6 @@ def _changed(valid: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 def _names(file: Path, command: str, cause: str) -> bool:
     done = subprocess.run(
         module("clocksvc.cli.main", command, "--config", str(file)),
-        env=dict(os.environ),
         capture_output=True,
         text=True,
         timeout=_COMMAND_S,

@@ -1,8 +1,6 @@
 """All mistakes at once: an installation with a clock for each, their consumers, and what is seen of each clock."""
 
-import os
 import re
-import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +13,21 @@ from confluent_kafka import Producer
 
 from clocksvc.dev.child_server import free_ports
 from tests.process import Process, module
-from tests.system.evidence import TickWithOffset, broken_links, read_notes, read_tick_log
+from tests.system.evidence import (
+    Note,
+    TickWithOffset,
+    broken_links,
+    by_time,
+    early_ticks,
+    read_notes,
+    read_tick_log,
+)
 from tests.system.installation import Installation, create_topic, wall_ms
-from tests.system.mistakes.catalogue import Mistake, Place
+from tests.system.mistakes.catalogue import MISTAKES, RIGHT, Mistake, Place
 from tests.system.mistakes.consumer import Options
 from tests.waiting import eventually
 
 PARTITIONS = 3
-COMMAND_S = 60.0
 
 PageText = Callable[[str], str]
 """Gives the text that the page shows of a clock."""
@@ -49,10 +54,12 @@ class Seen:
 
     def missing(self) -> list[Place]:
         """The places that do not name the cause."""
-        return [place for place in sorted(self.mistake.places & self.texts.keys()) if not self._names_cause(place)]
+        places = sorted(self.mistake.places & self.texts.keys())
+        return [place for place in places if not self.names_cause(self.texts[place])]
 
-    def _names_cause(self, place: Place) -> bool:
-        return re.search(self.cause, self.texts[place], re.IGNORECASE | re.DOTALL) is not None
+    def names_cause(self, text: str) -> bool:
+        """True if a text names the cause."""
+        return re.search(self.cause, text, re.IGNORECASE | re.DOTALL) is not None
 
 
 class Laboratory:
@@ -70,11 +77,11 @@ class Laboratory:
 
     # -- names --------------------------------------------------------------------------------------------------------
 
-    def topic(self, mistake: Mistake | str) -> str:
+    def topic(self, mistake: Mistake) -> str:
         """The topic of a clock."""
-        return f"{self.installation.prefix}-{mistake if isinstance(mistake, str) else mistake.name}"
+        return f"{self.installation.prefix}-{clock_of(mistake)}"
 
-    def group(self, mistake: Mistake | str) -> str:
+    def group(self, mistake: Mistake) -> str:
         """The group of a clock."""
         return f"{self.topic(mistake)}-group"
 
@@ -85,10 +92,9 @@ class Laboratory:
         return {
             "topic": self.topic(mistake),
             "group": self.group(mistake),
-            "other_topic": self.topic("right"),
-            "other_group": self.group("right"),
+            "other_clock": clock_of(RIGHT),
+            "other_topic": self.topic(RIGHT),
             "url": self.installation.url,
-            "report_url": self.installation.report_url,
             "redis": redis,
             "redis_as_http": redis.replace("redis://", "http://"),
             "prefix": self.installation.prefix,
@@ -114,7 +120,7 @@ class Laboratory:
                 "topic": self.topic(mistake),
                 "group": self.group(mistake),
                 "url": self.installation.report_url,
-                "clock": mistake.name,
+                "clock": clock_of(mistake),
                 "report_group": self.group(mistake),
                 "notes": str(notes),
                 **changes,
@@ -129,7 +135,7 @@ class Laboratory:
         for mistake in self.mistakes:
             for step in mistake.steps:
                 action, *rest = step.format_map(self.words(mistake)).split()
-                self.installation.command(action, mistake.name, *rest, "--reason", "a test of an operator")
+                self.installation.command(action, clock_of(mistake), *rest, "--reason", "a test of an operator")
 
     def end_consumers(self) -> None:
         """SIGTERM to all consumers. No mistake may end one before, except a wrong argument of a call."""
@@ -157,61 +163,66 @@ class Laboratory:
         words = {name: re.escape(text) for name, text in self.words(mistake).items()}
         seen = Seen(mistake, with_words(mistake.cause, words))
         seen.texts[Place.LOG] = "\n".join(process.output() for process in self._consumers[mistake.name])
-        seen.texts[Place.STATUS] = self._command("status", mistake.name)
-        seen.texts[Place.CHECK] = "\n".join(lines_about(checked, mistake.name))
+        # Below that line are all partitions of the clock, also those that are not the cause.
+        seen.texts[Place.STATUS] = self._command("status", clock_of(mistake)).partition("\nBEHIND is ")[0]
+        seen.texts[Place.CHECK] = "\n".join(lines_about(checked, clock_of(mistake)))
         if page_text is not None:
-            seen.texts[Place.PAGE] = page_text(mistake.name)
+            seen.texts[Place.PAGE] = page_text(clock_of(mistake))
         return seen
 
     def judge(self, seen: Mapping[str, Seen]) -> None:
         """Add the evidence: the ticks of the tick log, and those that the processed records do not permit."""
         for mistake in self.mistakes:
-            one = seen[mistake.name]
-            ticks = self._log(mistake.name)
+            one, ticks = seen[mistake.name], self._log(mistake)
             one.ticks = len(ticks)
             one.records = sum(
                 len(read_notes(files)) for (name, _, _), files in self._notes.items() if name == mistake.name
             )
-            reached_ms = self._reached_ms(mistake)
-            early = [tick.at_ms for tick in ticks if tick.at_ms > reached_ms]
-            one.false_ticks = [f"tick {at_ms} though the group has reached {reached_ms}" for at_ms in early]
-            one.false_ticks += broken_links(ticks)
+            one.false_ticks = early_ticks(ticks, *self._group_notes(mistake), slack_ms=0) + broken_links(ticks)
 
-    def ticks(self, clock: str) -> int:
+    def ticks(self, mistake: Mistake) -> int:
         """The number of ticks of a clock."""
-        return len(self._log(clock))
+        return len(self._log(mistake))
 
-    def _log(self, clock: str) -> list[TickWithOffset]:
-        return read_tick_log(self.installation.bootstrap, self.installation.tick_log, clock)
+    def empty_causes(self, seen: Mapping[str, Seen]) -> list[str]:
+        """The causes that also match what is seen of the clock without a mistake: they would prove nothing."""
+        healthy, own = seen[RIGHT.name].texts, self.topic(RIGHT)
+        return [
+            f"{name}: {place}"
+            for name, one in seen.items()
+            if name != RIGHT.name
+            for place in sorted(one.mistake.places & healthy.keys())
+            if one.names_cause(healthy[place].replace(own, self.topic(one.mistake)))
+        ]
 
-    def _reached_ms(self, mistake: Mistake) -> int:
-        """The time up to which the clock's group has processed every partition of the clock's topics."""
-        settings = filled(dict(mistake.clock), self.words(mistake))
+    def _log(self, mistake: Mistake) -> list[TickWithOffset]:
+        return read_tick_log(self.installation.bootstrap, self.installation.tick_log, clock_of(mistake))
+
+    def _group_notes(self, mistake: Mistake) -> tuple[list[Note], int]:
+        """What the clock's group processed of the partitions that count, numbered over all topics; and their number."""
+        words = self.words(mistake)
+        settings = filled(dict(mistake.clock), words)
         topics, group = settings.get("topics", [self.topic(mistake)]), settings.get("group", self.group(mistake))
-        excluded = {step.split()[-1] for step in mistake.steps if step.startswith("exclude")}
-        spared = {one.format_map(self.words(mistake)) for one in excluded}
-        reached: dict[str, int] = {f"{topic}:{number}": -1 for topic in topics for number in range(PARTITIONS)}
-        for topic in topics:
-            for note in read_notes(self._notes[(mistake.name, topic, group)]):
-                partition = f"{topic}:{note.partition}"
-                reached[partition] = max(reached[partition], note.timestamp_ms)
-        return min(at_ms for partition, at_ms in reached.items() if partition not in spared)
+        spared = {with_words(step.split()[-1], words) for step in mistake.steps if step.startswith("exclude")}
+        counted = [(topic, number) for topic in topics for number in range(PARTITIONS)]
+        index = {each: at for at, each in enumerate(one for one in counted if f"{one[0]}:{one[1]}" not in spared)}
+        notes = [
+            note._replace(partition=index[topic, note.partition])
+            for topic in topics
+            for note in read_notes(self._notes[(mistake.name, topic, group)])
+            if (topic, note.partition) in index
+        ]
+        return by_time(notes), len(index)
 
     def _command(self, *arguments: str) -> str:
         """The output of a command, which may find problems."""
-        done = subprocess.run(
-            module("clocksvc.cli.main", *arguments),
-            env={
-                **os.environ,
-                "CLOCKSVC_CONFIG": str(self.installation.config),
-                "CLOCKSVC_URL": self.installation.url,
-                "COLUMNS": "200",
-            },
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-        )
+        done = self.installation.run(*arguments, COLUMNS="200")
         return done.stdout + done.stderr
+
+
+def clock_of(mistake: Mistake) -> str:
+    """The name of a mistake's clock."""
+    return f"c{MISTAKES.index(mistake)}"
 
 
 def with_words(text: str, words: Mapping[str, str]) -> str:
@@ -282,7 +293,7 @@ def running(
             create_topic(bootstrap, laboratory.topic(mistake), PARTITIONS)
         installation.configure(
             clocks={
-                mistake.name: {
+                clock_of(mistake): {
                     "topics": [laboratory.topic(mistake)],
                     "group": laboratory.group(mistake),
                     "interval": "1s",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.system.mistakes.catalogue import INVALID, MISTAKES
+from tests.system.mistakes.catalogue import INVALID, MISTAKES, RIGHT
 from tests.system.mistakes.invalid import commands_without_cause
 from tests.system.mistakes.laboratory import Seen, running
 from tests.waiting import eventually
@@ -25,10 +25,11 @@ def test_each_is_named_and_none_makes_a_false_tick(
 
         seen: dict[str, Seen] = {}
         eventually(all_named, within=WITHIN_S, what="each place to name each cause")
-        eventually(lambda: laboratory.ticks("right") >= 3, within=WITHIN_S, what="ticks of the clock without a mistake")
+        eventually(lambda: laboratory.ticks(RIGHT) >= 3, within=WITHIN_S, what="ticks of the clock without a mistake")
         laboratory.end_consumers()
         laboratory.judge(seen)
 
+    assert laboratory.empty_causes(seen) == []
     assert {name: one.false_ticks for name, one in seen.items() if one.false_ticks} == {}
     assert {name for name, one in seen.items() if one.ticks} == {"right"}
     assert all(one.records for one in seen.values())
