@@ -35,14 +35,6 @@ def _masked(match: re.Match[str]) -> str:
     return f"{user}:{_MASK}@" if colon else f"{_MASK}@"
 
 
-def masked(value: Any) -> Any:
-    """Return a value for a log line, such as a part of a configuration, with its secrets masked at any depth.
-
-    Masked are the values of keys with a name such as `password`, `sasl.password` or `token`, and passwords in URLs.
-    """
-    return _masked_value(value, 0)
-
-
 def _masked_value(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return without_password(value)
@@ -56,7 +48,10 @@ def _masked_value(value: Any, depth: int) -> Any:
 
 
 def masked_field(name: str, value: Any, depth: int = 0) -> Any:
-    """Return the value of a field with this name, like `masked`. If the name is one of a secret, it is masked."""
+    """Return the value of a field with this name for a log line, with its secrets masked at any depth.
+
+    Masked are the values of keys with a name such as `password`, `sasl.password` or `token`, and passwords in URLs.
+    """
     if _SECRET_NAME.search(name) and not isinstance(value, bool | int | float | None):
         return _MASK
     return _masked_value(value, depth)

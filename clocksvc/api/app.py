@@ -63,6 +63,7 @@ def create_app(
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         license_info={"name": "Apache-2.0"},
+        responses=documented(problems.WRONG_HOST),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -92,9 +93,5 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         openapi["components"]["schemas"]["Problem"] = problem_schema()
-        everywhere = {str(status): response for status, response in documented(problems.WRONG_HOST).items()}
-        for methods in openapi["paths"].values():
-            for operation in methods.values():
-                operation["responses"] |= everywhere
         app.openapi_schema = openapi
     return app.openapi_schema

@@ -12,15 +12,12 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from clocksvc.api.invalid_http import InvalidHttp
 
 # uvicorn warns of each request that is not valid HTTP. `InvalidHttp` does it at a bounded rate.
 _errors_only = logging.getLogger("uvicorn.error.connection")
@@ -66,7 +63,7 @@ def server(app: FastAPI, host: str, port: int) -> Server:
         app,
         host=host,
         port=port,
-        http=partial(Connection, invalid_http=app.state.invalid_http),  # type: ignore[arg-type]
+        http=Connection,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -84,10 +81,11 @@ class Connection(H11Protocol):
     _expected: tuple[str, object] | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, invalid_http: InvalidHttp, **more: Any) -> None:
+    def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._invalid_http = invalid_http
         self.logger = _errors_only
+        assert isinstance(self.config.app, FastAPI)
+        self._application_state = self.config.app.state
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Limit the buffers for the client, so that a client that stops reading is detected at once."""
@@ -96,8 +94,7 @@ class Connection(H11Protocol):
         with suppress(OSError):  # the connection is closed already
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._expect("headers", HEADERS_TIMEOUT_S)
-        assert isinstance(self.config.app, FastAPI)
-        if self.config.app.state.closing.is_set():
+        if self._application_state.closing.is_set():
             # uvicorn ends the connections that exist when its shutdown begins. This one was accepted a moment before.
             self.loop.call_soon(self.shutdown)
 
@@ -153,7 +150,7 @@ class Connection(H11Protocol):
         If another response has already begun, close the connection instead. If the application still works on the
         request, its response is dropped.
         """
-        self._invalid_http.add("an unknown address" if self.client is None else self.client[0])
+        self._application_state.invalid_http.add("an unknown address" if self.client is None else self.client[0])
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -65,10 +65,9 @@ def _guarded(channel: type[Any]) -> type[Any]:
         def _brpop_read(self, **options: Any) -> Any:
             try:
                 return super()._brpop_read(**options)
-            except ValueError as error:  # not JSON, not UTF-8, or a value that kombu can't restore
+            # The element is not JSON or not UTF-8, or has a value that kombu can't restore.
+            except (ValueError, ArithmeticError, RecursionError) as error:
                 log_dropped(", ".join(sorted(self.active_queues)), getattr(error, "doc", ""), error)
-            except (ArithmeticError, RecursionError) as error:
-                log_dropped(", ".join(sorted(self.active_queues)), "", error)
             return True
 
     return GuardedChannel

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.partition import name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
@@ -85,7 +84,8 @@ def _leader_status(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) ->
     if hold is None:
         return ok(part, text, spec.name)
     level = warning if hold.reason in _NOT_OF_THE_INSTALLATION else problem
-    named = f" ({name_first(hold.partitions)})" if hold.partitions else ""
+    partitions = hold.partitions_text()
+    named = f" ({partitions})" if partitions else ""
     return level(
         part, f"{text}; the clock holds ({hold.reason}): {hold.detail}{named}", "see docs/runbook.md", spec.name
     )

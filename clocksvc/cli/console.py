@@ -110,11 +110,16 @@ def show_wrapped(*lines: str) -> None:
 
 
 def show_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows with aligned columns. In a terminal, the last column is wrapped between words."""
-    lines = columns(rows)
-    begin = max(line.rfind(printable(row[-1])) for line, row in zip(lines, rows, strict=True))
-    for line in lines:
-        show(*_wrapped(line, begin))
+    """Print rows with aligned columns. In a terminal, the last column is wrapped between words.
+
+    All rows must have the same number of cells.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    begin = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        show(*_wrapped(line.rstrip(), begin))
 
 
 def _wrapped(line: str, indent: int) -> list[str]:
@@ -138,10 +143,3 @@ def print_json(value: object, indent: int | None = None) -> None:
 def note(text: str) -> None:
     """Print a line to stderr, so that it is not part of the output in a pipe. Escapes are as in `show`."""
     print(printable(text), file=sys.stderr, flush=True)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows as lines with aligned columns. All rows must have the same number of cells."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     position = None if args.position is None else PositionFile(Path(args.position), args.clock)
     stored_ms = None if position is None else position.read()
     try:
-        command = TickCommand(template, position, count)
+        command = TickCommand(template, position, count, stored=stored_ms is not None)
         return _follow(args, after if stored_ms is None else to_rfc3339(stored_ms), command)
     except Terminated:
         return 0

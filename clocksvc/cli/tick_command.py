@@ -122,11 +122,15 @@ class TickCommand:
 
     On SIGTERM, a running command gets SIGTERM too, and its end is awaited; if it still exits with code 0, its tick is
     stored. Then Terminated is raised. Only the main thread may create and use this object.
+
+    Args:
+        stored: True if the position file has a position.
     """
 
-    def __init__(self, template: CommandTemplate, position: PositionFile | None, attempts: int) -> None:
-        self._template, self._position, self._attempts = template, position, attempts
-        self._stored = position is not None and position.read() is not None
+    def __init__(
+        self, template: CommandTemplate, position: PositionFile | None, attempts: int, *, stored: bool
+    ) -> None:
+        self._template, self._position, self._attempts, self._stored = template, position, attempts, stored
         self._busy = self._terminated = False
         self._child: subprocess.Popen[bytes] | None = None
         signal.signal(signal.SIGTERM, self._on_sigterm)

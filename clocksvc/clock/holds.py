@@ -201,14 +201,12 @@ def topic_without_id(inputs: HoldInputs) -> Hold | None:
 def topic_missing(inputs: HoldInputs) -> Hold | None:
     """Return a hold if Kafka does not list a configured topic. The roster may lack partitions of this topic."""
     missing = inputs.roster.missing
-    return (
-        Hold(
-            Reason.TOPIC_MISSING,
-            detail=f"Kafka does not list {', '.join(missing)}: correct the clock's topics, create the topic, or grant "
-            "the permission Describe",
-        )
-        if missing
-        else None
+    if not missing:
+        return None
+    return Hold(
+        Reason.TOPIC_MISSING,
+        detail=f"Kafka does not list {', '.join(missing)}: correct the clock's topics, create the topic, or grant the "
+        "permission Describe",
     )
 
 

@@ -13,7 +13,7 @@ from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, over
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, time_from_wire, time_to_wire, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 
 FORMAT = 3
@@ -175,8 +175,8 @@ def decode_record(record_type: str, value: bytes) -> Record:
 
 def _state_to_wire(state: ClockState) -> dict[str, Any]:
     return {
-        "last_tick": _time_to_wire(state.last_tick_ms),
-        "last_emitted_at": _time_to_wire(state.last_emitted_ms),
+        "last_tick": time_to_wire(state.last_tick_ms),
+        "last_emitted_at": time_to_wire(state.last_emitted_ms),
         **overrides_to_wire(state.exclusions, state.pause),
         "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
@@ -190,8 +190,8 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
 def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
     exclusions, pause = overrides_from_wire(wire)
     return ClockState(
-        last_tick_ms=_time_from_wire("last_tick", wire["last_tick"]),
-        last_emitted_ms=_time_from_wire("last_emitted_at", wire["last_emitted_at"]),
+        last_tick_ms=time_from_wire("last_tick", wire["last_tick"]),
+        last_emitted_ms=time_from_wire("last_emitted_at", wire["last_emitted_at"]),
         exclusions=exclusions,
         pause=pause,
         group=wire["group"],
@@ -205,17 +205,9 @@ def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
 
 def _beginning_to_wire(beginning: Beginning) -> dict[str, Any]:
     latest = to_rfc3339(beginning.latest_ms)
-    return {"after_tick": _time_to_wire(beginning.after_tick_ms), "latest_init": latest}
+    return {"after_tick": time_to_wire(beginning.after_tick_ms), "latest_init": latest}
 
 
 def _beginning_from_wire(wire: Mapping[str, Any]) -> Beginning:
     latest_ms = parse_timestamp("latest_init", wire["latest_init"])
-    return Beginning(_time_from_wire("after_tick", wire["after_tick"]), latest_ms)
-
-
-def _time_to_wire(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
-
-
-def _time_from_wire(name: str, value: str | None) -> int | None:
-    return None if value is None else parse_timestamp(name, value)
+    return Beginning(time_from_wire("after_tick", wire["after_tick"]), latest_ms)

@@ -34,6 +34,16 @@ def to_rfc3339(timestamp_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
+def time_to_wire(timestamp_ms: int | None) -> str | None:
+    """Return a time as RFC 3339; None stays None."""
+    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
+
+
+def time_from_wire(field: str, value: str | None) -> int | None:
+    """Return a time that `time_to_wire` has written. Raises InvalidValue."""
+    return None if value is None else parse_timestamp(field, value)
+
+
 def describe_duration(duration_ms: int) -> str:
     """Return a duration for people, in whole units: `45 s`, `20 min`, `5 h` or `20,780 d`."""
     for unit, shown in (("d", "d"), ("h", "h"), ("m", "min")):

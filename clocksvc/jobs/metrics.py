@@ -68,7 +68,6 @@ class DispatcherMetrics:
         self._thread.start()
 
     def close(self) -> None:
-        # A signal handler may call this while another method runs, so this method must not acquire the lock.
         self._thread.stop()
         self._thread.join(CLOSE_TIMEOUT_S)
 

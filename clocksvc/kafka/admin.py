@@ -124,18 +124,18 @@ def settings_problems(settings: Mapping[str, str]) -> list[str]:
     Does not connect. Without problems, the list is empty. A problem is an unknown setting, a value that is not valid,
     or a file that can't be read.
     """
-    left, problems = dict(settings), []
-    for _ in range(len(settings) + 1):
+    left = dict(settings)
+    problems: list[str] = []
+    while True:
         try:
             AdminClient(client_settings(left), logger=ClientLog())
         except KafkaException as raised:
             text = describe_error(raised)
-            problems.append(without_password(text))
-            # librdkafka stops at the first problem. The others are found without the setting that it names.
-            named = next((name for name in re.findall(r'"([^"]+)"', text) if name in left), None)
-            if named is None:
-                break
-            del left[named]
         else:
-            break
-    return problems
+            return problems
+        problems.append(without_password(text))
+        # librdkafka stops at the first problem. The others are found without the setting that it names.
+        named = next((name for name in re.findall(r'"([^"]+)"', text) if name in left), None)
+        if named is None:
+            return problems
+        del left[named]

@@ -108,7 +108,7 @@ class Reader:
                     continue
                 error, offset = polled.error(), cast(int, polled.offset())
                 if error is None and offset < end:
-                    found.append(LogEntry(offset, _message(polled)))
+                    found.append(LogEntry(offset, message_of(polled)))
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     failure = KafkaException(error)
                     if error.code() in _NOT_READABLE:
@@ -146,7 +146,8 @@ class Reader:
         return error
 
 
-def _message(polled: KafkaMessage) -> Message:
+def message_of(polled: KafkaMessage) -> Message:
+    """Return a polled record as a Message."""
     headers = cast("list[tuple[str, bytes | None]]", polled.headers() or [])
     types = [value for name, value in headers if name == TYPE_HEADER and value is not None]
     return Message(polled.key(), polled.value(), types[-1].decode(errors="replace") if types else None)

@@ -12,13 +12,13 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
 from clocksvc.interfaces.tick_consumer import LastTick, TickDecoder, TickWithOffset, offset_before, read_last_tick
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
+from clocksvc.kafka.reader import message_of
 
 SESSION_TIMEOUT_MS = 6_000
 MAX_POLL_INTERVAL_MS = 300_000
@@ -121,6 +121,4 @@ class KafkaTickConsumer:
 
     def _decode(self, polled: KafkaMessage) -> TickWithOffset | None:
         """Return a tick of the clock; None for another record."""
-        headers = dict(cast("list[tuple[str, bytes | None]]", polled.headers() or []))
-        kind = (headers.get(TYPE_HEADER) or b"").decode(errors="replace")
-        return self._decoder.decode(cast(int, polled.offset()), Message(polled.key(), polled.value(), kind))
+        return self._decoder.decode(cast(int, polled.offset()), message_of(polled))

@@ -95,7 +95,7 @@ def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, 
     if missing_ms:
         wait_s = min(wait_s, missing_ms / 1000)
     if hold.reason is Reason.AHEAD_OF_TIME:
-        passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms - min(inputs.leader_now_ms, inputs.store_now_ms)
+        passes_ms = inputs.wall_clock_boundary_ms + inputs.interval_ms - inputs.now_ms
         wait_s = min(wait_s, passes_ms / 1000)
     visible = _visible_hold(clock, inputs, hold, moment, leases)
     due_ticks = None if clock.truncated is not None else count_due(inputs)

@@ -129,11 +129,10 @@ def _apply(clock: ClockTerm, state: ClockState, request: Request, now_ms: int) -
 
 
 def _skipped(clock: ClockTerm, request: Request, after: ClockState) -> str:
-    begun, last_ms = after.beginning, after.last_tick_ms
-    if request.kind != RequestKind.INIT or begun is None or last_ms is None or begun.after_tick_ms in (None, last_ms):
+    emitted_ms, last_ms = after.emitted_tick_ms, after.last_tick_ms
+    if request.kind != RequestKind.INIT or emitted_ms is None or last_ms is None or emitted_ms == last_ms:
         return ""
-    assert begun.after_tick_ms is not None
-    return describe_skipped(clock.spec, begun.after_tick_ms, last_ms)
+    return describe_skipped(clock.spec, emitted_ms, last_ms)
 
 
 def _rejection(error: InvalidValue) -> RequestResult:

@@ -5,7 +5,6 @@ import logging
 
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
 from clocksvc.clock.holds import Hold, Reason
-from clocksvc.clock.partition import name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.hold_history import HoldChange, NoLeaderGap, shortened
 from clocksvc.interfaces.store import Store
@@ -93,5 +92,6 @@ class StatusPublisher:
         else:
             named = [str(partition) for partition in hold.partitions[:10]]
             extra = {"clock": self._clock, "reason": hold.reason, "partitions": named, "detail": hold.detail}
-            partitions = f" ({name_first(hold.partitions)})" if hold.partitions else ""
-            logger.warning("clock holds: %s, %s%s: %s", self._clock, hold.reason, partitions, hold.detail, extra=extra)
+            partitions = hold.partitions_text()
+            shown = f" ({partitions})" if partitions else ""
+            logger.warning("clock holds: %s, %s%s: %s", self._clock, hold.reason, shown, hold.detail, extra=extra)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clocksvc.clock.holds import Hold
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, time_from_wire, time_to_wire
 from clocksvc.interfaces.hold_history import HoldHistory, PastHold
 
 
@@ -12,8 +12,8 @@ def hold_history_to_wire(history: HoldHistory) -> dict[str, Any]:
     """Return the JSON of `GET /v1/clocks/{clock}/holds`."""
     return {
         "holds": [_hold_to_wire(past) for past in history.holds],
-        "next": _time(history.next_before_ms),
-        "kept_since": _time(history.kept_since_ms),
+        "next": time_to_wire(history.next_before_ms),
+        "kept_since": time_to_wire(history.kept_since_ms),
     }
 
 
@@ -25,8 +25,8 @@ def hold_history_from_wire(wire: Mapping[str, Any]) -> HoldHistory:
     """
     return HoldHistory(
         holds=tuple(_hold_from_wire(item) for item in wire["holds"]),
-        next_before_ms=_from_time("next", wire["next"]),
-        kept_since_ms=_from_time("kept_since", wire["kept_since"]),
+        next_before_ms=time_from_wire("next", wire["next"]),
+        kept_since_ms=time_from_wire("kept_since", wire["kept_since"]),
     )
 
 
@@ -34,8 +34,8 @@ def _hold_to_wire(past: PastHold) -> dict[str, Any]:
     wire = past.hold.to_wire()
     return {
         "reason": wire["reason"],
-        "began_at": _time(past.began_ms),
-        "ended_at": _time(past.ended_ms),
+        "began_at": time_to_wire(past.began_ms),
+        "ended_at": time_to_wire(past.ended_ms),
         "partitions": wire["partitions"],
         "detail": wire["detail"],
     }
@@ -45,13 +45,5 @@ def _hold_from_wire(wire: Mapping[str, Any]) -> PastHold:
     return PastHold(
         hold=Hold.from_wire(wire),
         began_ms=parse_timestamp("began_at", wire["began_at"]),
-        ended_ms=_from_time("ended_at", wire["ended_at"]),
+        ended_ms=time_from_wire("ended_at", wire["ended_at"]),
     )
-
-
-def _time(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
-
-
-def _from_time(field: str, value: str | None) -> int | None:
-    return None if value is None else parse_timestamp(field, value)

@@ -117,11 +117,9 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 def _json_value(value: Any) -> Any:
     """Return a value that JSON can represent. Other values become text, so that no line is lost because of them."""
-    if isinstance(value, str):
-        return without_password(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, str | bool | int):
         return value
     try:
         json.dumps(value, allow_nan=False)
@@ -132,8 +130,7 @@ def _json_value(value: Any) -> Any:
 
 def _text_value(value: Any) -> str:
     if isinstance(value, str):
-        text = without_password(value)
-        return text if text and text.isprintable() and " " not in text else _printable_json(text)
+        return value if value and value.isprintable() and " " not in value else _printable_json(value)
     plain = _json_value(value)
     return printable(plain) if isinstance(plain, str) else _printable_json(plain)
 

@@ -12,7 +12,7 @@ from clocksvc.clock.holds import Hold, Status
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import time_from_wire, time_to_wire, to_rfc3339
 from clocksvc.service.heartbeats import OUTCOMES
 
 E = TypeVar("E", bound=StrEnum)
@@ -115,7 +115,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         "behind_seconds": _seconds(state.behind_ms),
         "due_ticks": state.due_ticks,
         "status": str(state.status),
-        "hold": None if hold is None else hold.to_wire() | {"since": _time(state.hold_since_ms)},
+        "hold": None if hold is None else hold.to_wire() | {"since": time_to_wire(state.hold_since_ms)},
         "partitions": {
             "known": None if partitions is None else partitions.known,
             "unknown": None if partitions is None else partitions.unknown,
@@ -129,7 +129,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         "group": state.group,
         "heartbeats": {
             "every_seconds": _seconds(state.heartbeats.every_ms),
-            "last_success_at": _time(state.heartbeats.last_success_ms),
+            "last_success_at": time_to_wire(state.heartbeats.last_success_ms),
             **{outcome: (state.heartbeats.counts or {}).get(outcome) for outcome in OUTCOMES},
         },
         "last_tick": None if last is None else last.to_wire(),
@@ -153,7 +153,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
         behind_ms=_from_seconds(wire["behind_seconds"]),
         status=_member(Status, wire["status"]) or wire["status"],
         hold=None if hold is None else Hold.from_wire(hold),
-        hold_since_ms=None if hold is None else _from_time("since", hold["since"]),
+        hold_since_ms=None if hold is None else time_from_wire("since", hold["since"]),
         partitions=None
         if counts["known"] is None
         else PartitionCounts(counts["known"], counts["unknown"], counts["excluded"], counts["rejected"]),
@@ -165,7 +165,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
         group=wire["group"],
         heartbeats=HeartbeatState(
             every_ms=_from_seconds(heartbeats["every_seconds"]),
-            last_success_ms=_from_time("last_success_at", heartbeats["last_success_at"]),
+            last_success_ms=time_from_wire("last_success_at", heartbeats["last_success_at"]),
             counts=None
             if heartbeats[OUTCOMES[0]] is None
             else {outcome: int(heartbeats[outcome]) for outcome in OUTCOMES},
@@ -177,10 +177,10 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
 def public_partition_to_wire(partition: PublicPartition) -> dict[str, Any]:
     """Return the JSON of one item of `GET /v1/clocks/{clock}/partitions`, and of `slowest`."""
     return partition_to_wire(partition.partition) | {
-        "time": _time(partition.clock_ms),
+        "time": time_to_wire(partition.clock_ms),
         "timestamp_ms": partition.clock_ms,
         "behind_seconds": _seconds(partition.behind_ms),
-        "reported_at": _time(partition.reported_at_ms),
+        "reported_at": time_to_wire(partition.reported_at_ms),
         "reported_timestamp_ms": partition.reported_timestamp_ms,
         "excluded": partition.excluded,
         "refused": None if partition.rejected is None else str(partition.rejected),
@@ -197,7 +197,7 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
         partition=partition_from_wire(wire),
         clock_ms=wire["timestamp_ms"],
         behind_ms=_from_seconds(wire["behind_seconds"]),
-        reported_at_ms=_from_time("reported_at", wire["reported_at"]),
+        reported_at_ms=time_from_wire("reported_at", wire["reported_at"]),
         reported_timestamp_ms=wire["reported_timestamp_ms"],
         excluded=wire["excluded"],
         rejected=_member(Outcome, wire["refused"]),
@@ -207,14 +207,6 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
 def _member(kind: type[E], value: str | None) -> E | str | None:
     """Return the enum's member; if this version does not know the value, return the value."""
     return next((member for member in kind if member.value == value), value)
-
-
-def _time(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else to_rfc3339(timestamp_ms)
-
-
-def _from_time(field: str, value: str | None) -> int | None:
-    return None if value is None else parse_timestamp(field, value)
 
 
 def _seconds(duration_ms: int | None) -> float | None:

@@ -91,9 +91,9 @@ def _repaired_at(data: Any, path: FieldPath) -> object:
     placeholder = next((made for pattern, made in _PLACEHOLDERS.items() if _matches(pattern, path)), None)
     if placeholder is not None:
         return put(data, path, placeholder(data, path))
-    if isinstance(parent, list) or path[-1] == "[key]":
-        return _repaired_at(data, path[:-1]) if isinstance(parent, list) else remove(data, path[:-1])
-    return remove(data, path)
+    if isinstance(parent, list):
+        return _repaired_at(data, path[:-1])
+    return remove(data, path[:-1] if path[-1] == "[key]" else path)
 
 
 def _without_references(data: Any) -> object:

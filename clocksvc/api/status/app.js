@@ -19,9 +19,8 @@ import * as theme from "./theme.js";
 import * as ticks from "./ticks.js";
 import * as timeline from "./timeline.js";
 import * as token from "./token.js";
-import { severity, isStopped, headline } from "./headline.js";
-import { timeOfDay, nameFirst, localTime, dateTime, partitionName, plural, duration } from "./format.js";
-import { reasonText } from "./words.js";
+import { severity, isStopped, headline, holdText } from "./headline.js";
+import { timeOfDay, localTime, dateTime, plural, duration } from "./format.js";
 
 const POLL_EVERY_MS = 5_000;
 const LISTED_TICKS = 12;
@@ -215,10 +214,7 @@ function announceChanges(before) {
   }
 }
 
-function stopText({ clock: name, hold }) {
-  const names = nameFirst(hold.partitions.map(partitionName), 3);
-  return `${name} stopped. ${reasonText(hold.reason)}${names ? `: ${names}` : ""}`;
-}
+const stopText = ({ clock: name, hold }) => `${name} stopped. ${holdText(hold, 3)}`;
 
 function announce(text) {
   byId("Announce").textContent = text;

@@ -2,7 +2,7 @@
 
 import { adviceFor, NO_ANSWER } from "./advice.js";
 import { behindSeconds, secondsSince } from "./ages.js";
-import { byId, updateChildren, make, setName, setText, setVisible, setTone } from "./dom.js";
+import { byId, updateChildren, make, partitionRow, setPartition, setText, setVisible, setTone } from "./dom.js";
 import { sentence, toneOf, wordOf } from "./headline.js";
 import { asSentence, timeOfDay, count, date, dateTime, partitionName, duration } from "./format.js";
 import { outcomeText, statusText } from "./words.js";
@@ -64,23 +64,12 @@ function drawTodo(clock, outage) {
 function drawSlowest(clock, partitions) {
   const lines = new Map(clock.slowest.map((line) => [partitionName(line), line]));
   const hold = holders(clock);
-  updateChildren(byId("Slowest"), [...lines.keys()], row, (element, name) => {
+  updateChildren(byId("Slowest"), [...lines.keys()], partitionRow, (element, name) => {
     const line = lines.get(name);
-    const [title, late, reported] = element.children;
+    const [, late, reported] = element.children;
     const behind = partitions.behindSeconds(line);
-    element.classList.toggle("holds", hold.has(name));
-    setName(title.firstChild, name);
-    setText(title.lastChild, note(line, hold.has(name)));
+    setPartition(element, name, hold.has(name), line.refused ? `Rejected: ${outcomeText(line.refused)}.` : "");
     setText(late, behind === null ? "not known" : duration(behind));
     setText(reported, line.reported_at === null ? "never" : `${duration(secondsSince(clock, line.reported_at))} ago`);
   });
-}
-
-function note(line, holds) {
-  return [holds ? "◀ Holds the clock." : "", line.refused ? `Rejected: ${outcomeText(line.refused)}.` : ""].filter(Boolean).join(" ");
-}
-
-function row() {
-  const title = make("th", { scope: "row" }, make("span", { className: "name" }), make("span", { className: "note" }));
-  return make("tr", {}, title, make("td"), make("td"));
 }

@@ -46,3 +46,17 @@ export function updateChildren(parent, keys, create, update) {
   });
   known.forEach((child) => child.remove());
 }
+
+// A row of a table of partitions: the name with a note, and two more cells.
+export function partitionRow() {
+  const title = make("th", { scope: "row" }, make("span", { className: "name" }), make("span", { className: "note" }));
+  return make("tr", {}, title, make("td"), make("td"));
+}
+
+// `note` is shown after the words for a partition that holds the clock; it may be empty.
+export function setPartition(row, name, holds, note) {
+  const [title] = row.children;
+  row.classList.toggle("holds", holds);
+  setName(title.firstChild, name);
+  setText(title.lastChild, [holds ? "◀ Holds the clock." : "", note].filter(Boolean).join(" "));
+}

@@ -53,12 +53,16 @@ function without({ partitions }) {
   return partitions.excluded ? ` Ticks do not wait for ${plural(partitions.excluded, "excluded partition")}.` : "";
 }
 
+// The reason of a hold, and its first partitions.
+export function holdText({ reason, partitions }, most) {
+  return [reasonText(reason), nameFirst(partitions.map(partitionName), most)].filter(Boolean).join(": ");
+}
+
 // A few words for the overview.
 export function shortReason(clock) {
   if (clock.hold) {
     const held = heldSeconds(clock);
-    const names = nameFirst(clock.hold.partitions.map(partitionName), 1);
-    return `${reasonText(clock.hold.reason)}${names ? `: ${names}` : ""}${held === null ? "" : `, for ${duration(held)}`}`;
+    return `${holdText(clock.hold, 1)}${held === null ? "" : `, for ${duration(held)}`}`;
   }
   if (clock.status === "catching_up") return dueTicks(clock);
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";

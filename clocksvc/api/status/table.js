@@ -1,6 +1,6 @@
 // All partitions as a table, the slowest first. It is the accessible form of the map, and is filled only while it is open.
 
-import { byId, updateChildren, make, setName, setText } from "./dom.js";
+import { byId, partitionRow, setPartition, setText, updateChildren } from "./dom.js";
 import { timeOfDayMs, count, date, duration } from "./format.js";
 
 const ROWS = 100;
@@ -25,7 +25,7 @@ export function draw(partitions, hold) {
   setText(byId("TableCaption"), `${count(first + 1)} to ${count(first + shown.size)} of ${count(lines.length)}, the slowest first`);
   byId("TableBack").disabled = first === 0;
   byId("TableNext").disabled = first + ROWS >= lines.length;
-  updateChildren(byId("TableRows"), [...shown.keys()], row, (element, name) => update(element, shown.get(name), hold));
+  updateChildren(byId("TableRows"), [...shown.keys()], partitionRow, (element, name) => update(element, shown.get(name), hold));
 }
 
 function move(by) {
@@ -40,17 +40,9 @@ function rank({ name, mark, clockMs }, hold) {
   return clockMs === null ? 1 : 2;
 }
 
-function row() {
-  const title = make("th", { scope: "row" }, make("span", { className: "name" }), make("span", { className: "note" }));
-  return make("tr", {}, title, make("td"), make("td"));
-}
-
 function update(element, { name, clockMs, behindMs, mark }, hold) {
-  const [title, at, late] = element.children;
-  const holds = hold.has(name);
-  element.classList.toggle("holds", holds);
-  setName(title.firstChild, name);
-  setText(title.lastChild, [holds ? "◀ Holds the clock." : "", NOTES[mark]].filter(Boolean).join(" "));
+  const [, at, late] = element.children;
+  setPartition(element, name, hold.has(name), NOTES[mark]);
   setText(at, clockMs === null ? "not known" : dateTimeMs(clockMs, clockMs + behindMs));
   setText(late, clockMs === null ? "not known" : duration(behindMs / 1000));
 }

@@ -1,8 +1,8 @@
 // The holds of a clock: the last hours as a line, and the last days as text.
 
 import { byId, updateChildren, make, setText, setVisible } from "./dom.js";
-import { timeOfDay, nameFirst, dateTime, partitionName, plural, duration } from "./format.js";
-import { reasonText } from "./words.js";
+import { timeOfDay, dateTime, plural, duration } from "./format.js";
+import { holdText } from "./headline.js";
 
 const LINE_MS = 6 * 3_600_000;
 const SHORTEST_LINE_MS = 60_000;
@@ -60,7 +60,7 @@ function words({ list, more, keptSinceMs }, nowMs) {
   return more ? `More than ${plural(list.length, "hold")} ${span}.` : `${plural(list.length, "hold")} ${span}, ${duration(sum)} in total.`;
 }
 
-function inWords({ fromMs, untilMs, reason, partitions }, nowMs) {
-  const names = partitions.length ? `: ${nameFirst(partitions.map(partitionName), 3)}` : "";
-  return `${dateTime(fromMs, nowMs)} to ${dateTime(untilMs, nowMs)}, ${duration((untilMs - fromMs) / 1000)}. ${reasonText(reason)}${names}`;
+function inWords(hold, nowMs) {
+  const { fromMs, untilMs } = hold;
+  return `${dateTime(fromMs, nowMs)} to ${dateTime(untilMs, nowMs)}, ${duration((untilMs - fromMs) / 1000)}. ${holdText(hold, 3)}`;
 }

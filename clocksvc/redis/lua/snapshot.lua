@@ -9,8 +9,8 @@
 -- KEYS[8] status (string)     the leader's status, JSON
 -- KEYS[9] replicas (hash)     replica to '<expires ms> <JSON with digests by clock>'
 -- ARGV[1] the number of slowest partitions, [2] the clock's name
--- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, rejected, parameters, slowest,
--- operator overrides, 1 if the leader has announced other clocks only}, with '' for missing values.
+-- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, rejected, parameters,
+-- slowest, operator overrides, 1 if the leader has announced other clocks only}, with '' for missing values.
 -- parameters: {group, topics, interval_ms, out_of_orderness_ms, max_future_ms}, or {}.
 -- slowest: see partition_lines.lua.
 
