@@ -74,7 +74,7 @@ def test_a_broken_element_does_not_end_the_worker(tmp_path: Path) -> None:
             eventually(
                 lambda: [server.hlen("unacked"), server.llen("clocksvc")] == [0, 0],
                 within=30,
-                what=f"all messages to be acknowledged: {server.hgetall('unacked')!r}",
+                what="all messages to be acknowledged",
             )
             assert worker.end() == 0
         finally:

@@ -9,9 +9,12 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clocksvc.dev.child_server import free_ports
+from clocksvc.dev.valkey_server import ValkeyServer
 from tests import http_client
 from tests.process import Process, kill_all
 from tests.repository import ROOT
@@ -169,3 +172,15 @@ class DocumentedInstallation:
     def _script(path: Path, line: str) -> None:
         path.write_text(f"#!/bin/sh\n{line}\n")
         path.chmod(0o755)
+
+
+@contextmanager
+def quick_start(folder: Path, bootstrap: str) -> Iterator[DocumentedInstallation]:
+    """docs/quick-start.md from the top to the first tick, with a Valkey of its own."""
+    with ValkeyServer() as valkey:
+        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}")
+        try:
+            made.set_up("docs/quick-start.md")
+            yield made
+        finally:
+            made.close()

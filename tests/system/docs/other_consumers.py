@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.valkey_server import ValkeyServer
 from tests.system.docs.blocks import blocks
-from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation
+from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, quick_start
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -24,15 +23,9 @@ PROGRAMS = {"faststream_consumer.py": "python faststream_consumer.py", "consumer
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[DocumentedInstallation]:
     """The installation of the quick start, without its consumer."""
-    folder = tmp_path_factory.mktemp("consumers")
-    with ValkeyServer() as valkey:
-        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"consumers-{folder.stat().st_ino}")
-        try:
-            made.set_up("docs/quick-start.md")
-            made.end("python consumer.py")
-            yield made
-        finally:
-            made.close()
+    with quick_start(tmp_path_factory.mktemp("consumers"), bootstrap) as made:
+        made.end("python consumer.py")
+        yield made
 
 
 def install_kafkajs(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.http_stub import Asked, HttpStub, Reply
 from tests.repository import ROOT
 from tests.unit.api.clock_fixture import ClockFixture, after, ticks
-from tests.unit.api.running_service import RunningService, serving
+from tests.unit.api.running_service import RunningService, serving_by_environment
 
 pytestmark = pytest.mark.core
 
@@ -81,9 +81,7 @@ def clock_fixture() -> ClockFixture:
 @pytest.fixture
 def served(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningService]:
     """The service, with its address in the environment."""
-    with serving(clock_fixture) as served:
-        monkeypatch.setenv("CLOCKSVC_URL", served.url)
-        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+    with serving_by_environment(clock_fixture, monkeypatch) as served:
         yield served
 
 

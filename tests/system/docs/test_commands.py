@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clocksvc.dev.valkey_server import ValkeyServer
 from tests.repository import ROOT
 from tests.system.docs.blocks import DOCUMENTS, Command, blocks, commands
-from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, filled_in
+from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, filled_in, quick_start
 from tests.system.docs.handling import Follow, Run, handling
 from tests.system.docs.output_comparison import missing
 from tests.system.installation import wall_ms
@@ -41,14 +40,8 @@ def named(command: Command) -> str:
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iterator[DocumentedInstallation]:
     """docs/quick-start.md from the top to the first tick."""
-    folder = tmp_path_factory.mktemp("documented")
-    with ValkeyServer() as valkey:
-        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}")
-        try:
-            made.set_up("docs/quick-start.md")
-            yield made
-        finally:
-            made.close()
+    with quick_start(tmp_path_factory.mktemp("documented"), bootstrap) as made:
+        yield made
 
 
 def test_the_quick_start_comes_to_its_first_tick(documented: DocumentedInstallation) -> None:

@@ -16,7 +16,7 @@ BROUGHT = {"clocksvc", "redis", "hiredis", "urllib3"} | ({"async-timeout"} if sy
 
 
 def main() -> None:
-    """AssertionError if a part fails."""
+    """AssertionError or FetchFailed if a part fails."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         run(sys.executable, "-m", "build", "--outdir", folder, ROOT)

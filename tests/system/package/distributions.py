@@ -1,7 +1,6 @@
 """Builds the wheel and the sdist, and installs the wheel, without a network."""
 
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from tests.repository import ROOT
+from tests.system.ops.checked_command import run_checked
 
 SOURCES = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "clocksvc", "docs")
 """What the package is built from."""
@@ -66,9 +66,8 @@ def _site(environment: Path) -> Path:
 
 
 def run(*command: str | Path) -> str:
-    """Run a command in an environment without variables of Python, and return its output."""
-    done = subprocess.run(
-        command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_WITHIN_S, check=False
-    )
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout[-3_000:]}"
-    return done.stdout
+    """Run a command outside the repository, without a PYTHONPATH to it, and return its output.
+
+    Raises FetchFailed if it fails.
+    """
+    return run_checked(command, within=_WITHIN_S, cwd=Path("/"), PYTHONPATH="", PYTHONHOME="")

@@ -1,6 +1,6 @@
 """The wheel and the sdist that `python -m build` makes: complete, and they run where they are installed.
 
-`make test-ops` installs both with pip's own downloads (tests/system/ops/package).
+`make soak` installs both with pip's own downloads (`python -m tests.system.package`).
 """
 
 import tarfile
@@ -116,7 +116,7 @@ def test_the_installed_service_runs(
     installation = Installation(tmp_path, bootstrap, redis_url, key_prefix, clocks)
     command = (environment / "bin/clocksvc", "serve", "--config", installation.config)
     with all_packages(environment):
-        service = Process(command, tmp_path / "serve.log", cwd="/")
+        service = Process(command, tmp_path / "serve.log", cwd="/", environ={"PYTHONPATH": ""})
         try:
             eventually(lambda: get(f"{installation.url}/readyz").status_code == 200, within=30, what="the service")
             page, runbook = get(f"{installation.url}/"), get(f"{installation.url}/status/runbook.md")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
 from fastapi import FastAPI
 
 from clocksvc.api.app import create_app
@@ -81,3 +82,12 @@ def serving(
         for follower in followers:
             follower.join(20)
         thread.join(20)
+
+
+@contextmanager
+def serving_by_environment(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningService]:
+    """Serve a clock, with the address in the environment as programs of users have it, and without a token."""
+    with serving(clock_fixture) as served:
+        monkeypatch.setenv("CLOCKSVC_URL", served.url)
+        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+        yield served

@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from clocksvc.dev.child_server import free_ports
 from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
-from tests.unit.api.running_service import RunningService, serving
+from tests.unit.api.running_service import RunningService, serving_by_environment
 from tests.waiting import eventually
 
 
@@ -112,9 +112,7 @@ def clock_fixture() -> ClockFixture:
 @pytest.fixture
 def served(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningService]:
     """The service, with its address in the environment."""
-    with serving(clock_fixture) as served:
-        monkeypatch.setenv("CLOCKSVC_URL", served.url)
-        monkeypatch.delenv("CLOCKSVC_TOKEN", raising=False)
+    with serving_by_environment(clock_fixture, monkeypatch) as served:
         yield served
 
 

@@ -80,7 +80,7 @@ def test_an_error_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_people_can_read_their_own_language(capsys: pytest.CaptureFixture[str]) -> None:
     """Printable characters of all languages are printed as they are, and columns are aligned."""
-    console.show(*console.columns([("Grüße", "日本語"), (f"{ANSI}", "ok")]))
+    console.show_table([("Grüße", "日本語"), (f"{ANSI}", "ok")])
     console.print_json({"reason": "Grüße 日本語"})
 
     assert capsys.readouterr().out == (

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.repository import ROOT
+from tests.system.ops.checked_command import run_checked
 
 CHART = ROOT / "helm" / "clocksvc"
 WITHIN_S = 60
@@ -60,8 +61,7 @@ class Helm:
 
     def package(self, folder: Path) -> "Helm":
         """The same helm with the archive that `helm package` writes into `folder`."""
-        command = [str(self.path), "package", str(self.chart), "--destination", str(folder)]
-        subprocess.run(command, capture_output=True, timeout=WITHIN_S, check=True)
+        run_checked([self.path, "package", self.chart, "--destination", folder], within=WITHIN_S)
         (archive,) = folder.glob("*.tgz")
         return Helm(self.path, archive)
 
