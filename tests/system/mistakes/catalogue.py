@@ -212,7 +212,7 @@ MISTAKES: tuple[Mistake, ...] = (
         r"wrong-group-http|foreign_group",
         consumers=_consumer(group="wrong-group-http", report_group="wrong-group-http", way="http", url="{url}"),
     ),
-    Mistake("group-misspelt", "the clock's group is misspelt", r"{group}(?!x)", clock={"group": "{group}x"}),
+    Mistake("group-misspelt", "the clock's group is misspelt", r"of group '{group}'", clock={"group": "{group}x"}),
     Mistake(
         "second-group",
         "a second group reports to the clock, too",
