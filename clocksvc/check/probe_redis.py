@@ -66,7 +66,9 @@ def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) 
             text = f"the Redis user may not run {', '.join(denied)} on {keys}"
             allowed = " ".join(f"+{command.lower()}" for command in denied)
             yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the complete list)", spec.name)
-        snapshot = snapshots[spec.name] = bootstrap.open_store(settings, spec).snapshot()
+        store = bootstrap.open_store(settings, spec)
+        snapshot = snapshots[spec.name] = store.snapshot()
+        begins_after_ms = store.bounds().base_ms
     except ClocksvcError as error:
         to_do = f"allow the Redis user the commands that docs/security.md lists, on {keys}"
         yield problem(part, f"its state can't be read: {error}", to_do, spec.name)
@@ -74,7 +76,12 @@ def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) 
     if snapshot.leader is None:
         yield ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
         return
-    last = "no tick yet" if snapshot.last_tick_ms is None else f"last tick {to_rfc3339(snapshot.last_tick_ms)}"
+    if snapshot.last_tick_ms is not None:
+        last = f"last tick {to_rfc3339(snapshot.last_tick_ms)}"
+    elif begins_after_ms is not None:
+        last = f"the next tick follows {to_rfc3339(begins_after_ms)}, which `clocksvc init` set"
+    else:
+        last = "no tick yet"
     yield _leader_status(part, f"led by {snapshot.leader}, {last}", snapshot, spec)
 
 

@@ -91,6 +91,9 @@ def test_init_before_the_first_tick(workspace: Workspace, capsys: pytest.Capture
 
     workspace.start("serve", *config)
     wait_ready(workspace)
+    eventually(lambda: state(workspace)["leader"], within=30, what="a leader")
+    main(["check", *config])
+    assert f"the next tick follows {shown['last_tick']}, which `clocksvc init` set" in capsys.readouterr().out
     report_all(workspace, (begin_s + 5) * 1000)
     eventually(lambda: state(workspace)["timestamp_seconds"] == begin_s + 5, within=30, what="the ticks")
     ticks = urllib3.request("GET", f"{workspace.url}/v1/clocks/checkins/ticks", retries=False).json()["ticks"]
