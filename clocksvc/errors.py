@@ -28,7 +28,8 @@ ClocksvcError
 ├── UnknownClock              no clock with this name is configured
 ├── RequestNotDone            a leader did not execute a request; it has no effect, now or later
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
-└── ReporterMisuse            a Reporter was used after it was closed
+├── ReporterMisuse            a Reporter was used after it was closed
+└── ConsumerFailed            a BufferedConsumer can't continue; records that are not committed are delivered again
 """
 
 from collections.abc import Sequence
@@ -168,3 +169,7 @@ class RequestRejected(ClocksvcError):
 
 class ReporterMisuse(ClocksvcError):
     """A Reporter was used after it was closed."""
+
+
+class ConsumerFailed(ClocksvcError):
+    """The consumer can't continue. Records that are not committed are delivered again."""

@@ -1,0 +1,226 @@
+"""`BufferedConsumer`: process records as they come, flush them in batches, commit after the flush, then report."""
+
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from clocksvc.client.consumer.batches import BatchLimits
+from clocksvc.client.consumer.flush_threads import FlushThreads
+from clocksvc.client.consumer.health import Health, HealthFile
+from clocksvc.client.consumer.loop import ConsumerLoop, LoopOptions, LoopParts
+from clocksvc.client.consumer.machine import MachineOptions
+from clocksvc.client.consumer.processing import InlineProcessing
+from clocksvc.client.consumer.reporting import ProgressReporter
+from clocksvc.client.consumer.retry import RetryPolicy
+from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.time import SystemTime
+
+Item = TypeVar("Item")
+
+_RETRY = RetryPolicy()
+
+
+class BufferedConsumer(Generic[Item]):
+    """A Kafka consumer with a buffer. Its author writes two functions.
+
+        def process(message):          # called for each record; returns an item, or None to drop the record
+            return json.loads(message.value())
+
+        def flush(batch):              # called with a list of items; they are durable when it returns
+            database.insert(batch)
+
+        BufferedConsumer("orders", group="orders-db", process=process, flush=flush).run()
+
+    `flush` runs in threads, while the next batch is filled. The offset of a record is committed after `flush` has
+    returned for its batch, and for all records before it. So each record takes effect at least once, also after a
+    crash. It is reported to the clock after Kafka has acknowledged the commit. With one flush at a time
+    (`concurrent_flushes=1`, or a state), batches are flushed in order.
+
+    **Errors of `process`.** If `process` raises for a record, this record is sent to the topic `dead_letters`, with the
+    cause in its headers. It counts as done when all in-sync replicas of that topic have it. Without `dead_letters`, the
+    consumer ends with the error, and commits nothing behind the record. No record is skipped.
+
+    **Errors of `flush`.** If `flush` raises, it is called again with the same batch: see `retry`. After the last
+    attempt, the consumer ends with the error. With `dead_letters`, it first searches the batch for the items that fail:
+    it flushes halves of the batch, and halves of these. Records whose items fail alone are sent to `dead_letters`, all
+    others are flushed. If no item of the batch can be flushed, the cause is not a record, and the consumer ends with
+    the error. A batch of one item can't be searched: its record is sent to `dead_letters`.
+
+    **Rebalances.** Before a partition moves to another consumer, its records are flushed and committed, for up to
+    `revoke_timeout_seconds`. What is not done then is dropped, and the other consumer processes it again. Eager and
+    cooperative assignors and the protocol of KIP-848 (`"group.protocol": "consumer"`) are supported.
+
+    **Back-pressure.** If `flush` is slower than the topic, the buffer fills up to its bounds. Then no records are
+    consumed, and after one second the partitions are paused, until half of the buffer is free.
+
+    Do not fork after a consumer was created. Create it in the child process.
+
+    Args:
+        topics: the topic, or several topics.
+        group: the consumer group.
+        process: called in the consumer's loop for each record, in the order of the offsets for each partition, with
+            confluent-kafka's message. Returns an item for `flush`, or None. Heartbeats of clocksvc are left out.
+        flush: called in a thread with a list of items, and with the state if there is one. Its effects must be durable
+            when it returns, and idempotent, because a batch, or a part of it, can be flushed again.
+        state: creates the state at the first flush. `flush(batch, state)` then returns the next state. After an error,
+            the retry gets the same state again. With a state, flushes run one at a time and in order.
+        bootstrap_servers: addresses of brokers, separated by commas.
+        settings: any other settings of librdkafka, such as those for TLS and SASL, except for those that would break a
+            promise. `auto.offset.reset` is `earliest` and `fetch.queue.backoff.ms` is 5 unless set.
+        batch_records, batch_bytes, batch_seconds: a batch is flushed when it has this many items, or this many bytes of
+            record values, or when its first item is this old.
+        concurrent_flushes: how many batches are flushed at the same time.
+        buffer_records, buffer_bytes: the bounds of the buffer, in records and in bytes of their values.
+        retry: the attempts of `flush`, and of sending a dead letter, and the delays in between.
+        dead_letters: the dead-letter topic. It must exist.
+        reporter: a Reporter, or a similar object. It is not closed.
+        commit_interval_seconds: the shortest time between two commits, and so between two reports.
+        revoke_timeout_seconds: see above. 0 to drop at once what is not flushed.
+        drain_timeout_seconds: how long `run` waits after `stop` or SIGTERM until everything is flushed and committed.
+        stuck_after_seconds: if a flush runs longer than this, its stack is logged, and the consumer is not healthy.
+        health_file: a file that is touched every 5 s while the consumer is healthy.
+
+    Raises:
+        InvalidValue: an argument is not valid.
+    """
+
+    def __init__(
+        self,
+        topics: str | Sequence[str],
+        *,
+        group: str,
+        process: Callable[[Any], Item | None],
+        flush: Callable[..., Any],
+        state: Callable[[], Any] | None = None,
+        bootstrap_servers: str = "localhost:9092",
+        settings: Mapping[str, Any] | None = None,
+        batch_records: int = 1_000,
+        batch_bytes: int = 4 * 2**20,
+        batch_seconds: float = 1.0,
+        concurrent_flushes: int = 4,
+        buffer_records: int = 100_000,
+        buffer_bytes: int = 64 * 2**20,
+        retry: RetryPolicy = _RETRY,
+        dead_letters: str | None = None,
+        reporter: ProgressReporter | None = None,
+        commit_interval_seconds: float = 1.0,
+        revoke_timeout_seconds: float = 10.0,
+        drain_timeout_seconds: float = 20.0,
+        stuck_after_seconds: float = 60.0,
+        health_file: str | Path | None = None,
+    ) -> None:
+        # Imported here: a plain install has no Kafka client, and can import this module for its tests.
+        from clocksvc.kafka.consumer_group import KafkaConsumerGroup
+        from clocksvc.kafka.dead_letters import KafkaDeadLetters
+
+        self._topics = [topics] if isinstance(topics, str) else list(topics)
+        if not (self._topics and all(isinstance(topic, str) and topic for topic in self._topics)):
+            raise InvalidValue("topics", topics, "wanted the name of a topic, or several names")
+        if not (isinstance(group, str) and group):
+            raise InvalidValue("group", group, "wanted the name of the consumer group")
+        slots = 1 if state is not None else concurrent_flushes
+        options = LoopOptions(
+            machine=MachineOptions(
+                batch=BatchLimits(batch_records, batch_bytes, batch_seconds),
+                buffer_records=buffer_records,
+                buffer_bytes=buffer_bytes,
+                slots=slots,
+                retry=retry,
+                dead_letters=dead_letters is not None,
+                commit_interval_s=commit_interval_seconds,
+            ),
+            revoke_timeout_s=revoke_timeout_seconds,
+            stuck_after_s=stuck_after_seconds,
+        )
+        options.check()
+        given = dict(settings or {})
+        parts = LoopParts(
+            group=KafkaConsumerGroup(bootstrap_servers, group, given),
+            processing=InlineProcessing(process),
+            executor=FlushThreads(slots),
+            dead_letters=None if dead_letters is None else KafkaDeadLetters(bootstrap_servers, dead_letters, given),
+            reporter=reporter,
+            time=SystemTime(),
+            rng=random.Random(),
+        )
+        self._drain_timeout_s = drain_timeout_seconds
+        self._health_file = None if health_file is None else HealthFile(Path(health_file))
+        self._time = parts.time
+        self._loop = ConsumerLoop(flush, state, options, parts)
+        self._stopping = threading.Event()
+        self._closed = False
+
+    @property
+    def stats(self) -> ConsumerStats:
+        """Counters and present values, for metrics. Any thread may read them."""
+        return self._loop.stats
+
+    def health(self) -> Health:
+        """Return whether the consumer works, for a probe such as `/livez`. Any thread may call this. Does not block."""
+        return self._loop.health()
+
+    def run(self) -> None:
+        """Consume until `stop`, SIGTERM or SIGINT. Can be called once.
+
+        At the end, what was received is flushed, committed and reported, for up to `drain_timeout_seconds`. Then the
+        consumer leaves its group. Signals are handled only if this is the main thread; before this method returns, the
+        earlier handlers are set again.
+
+        Raises:
+            ConsumerFailed: the consumer can't continue. Its `__cause__` is the exception of `process` or `flush`.
+        """
+        loop = self._loop
+        drained_by = float("inf")
+        with self._signals():
+            try:
+                loop.subscribe(self._topics)
+                while not loop.ended and self._time.monotonic() < drained_by:
+                    ending = self._stopping.is_set() or loop.error is not None
+                    if ending and drained_by == float("inf"):
+                        drained_by = self._time.monotonic() + self._drain_timeout_s
+                        loop.drain()
+                    loop.step()
+                    if self._health_file is not None and loop.health().healthy:
+                        self._health_file.touch(self._time.monotonic())
+            finally:
+                self.close()
+        if loop.error is not None:
+            raise loop.error
+
+    def stop(self) -> None:
+        """Ask `run` to end. Returns at once. Any thread and any signal handler may call this."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Commit what is done, and leave the group. `run` does this at its end. Blocks for seconds."""
+        if not self._closed:
+            self._closed = True
+            self._loop.close()
+            if self._health_file is not None:
+                self._health_file.remove()
+
+    def __enter__(self) -> "BufferedConsumer[Item]":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {number: signal.signal(number, lambda *_: self.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)

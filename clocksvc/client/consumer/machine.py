@@ -1,0 +1,473 @@
+"""The state machine of a buffered consumer: what is flushed, retried, committed, reported and paused, and when.
+
+No I/O, no threads, no reading of time. A driver passes in what happens, and does what `poll` returns. There are two
+drivers: the consumer's own loop, and the strategy for Arroyo.
+
+Promises, for every order of inputs:
+- An offset is committed only after all records of its partition below it are done: flushed, dropped by the author's
+  function, or acknowledged by the dead-letter topic.
+- A timestamp is reported only after Kafka acknowledged a commit that covers its record.
+- After a partition was revoked or lost, no result of its earlier records changes anything.
+- The buffer is bounded: `room` is 0 while it is full.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from clocksvc.client.consumer.actions import (
+    Action,
+    Commit,
+    Drained,
+    Fail,
+    Pause,
+    Report,
+    Resume,
+    SendDeadLetter,
+    StartFlush,
+)
+from clocksvc.client.consumer.assignment import Assignment
+from clocksvc.client.consumer.batches import Batch, BatchLimits, BufferedRecord, OpenBatch
+from clocksvc.client.consumer.flushes import Flush, FlushSlots
+from clocksvc.client.consumer.letters import Letter, Letters
+from clocksvc.client.consumer.pauses import BUFFER_FULL, DRAINING, Pauses
+from clocksvc.client.consumer.retry import RetryPolicy
+from clocksvc.client.consumer.watermark import Timestamps
+from clocksvc.clock.partition import Partition
+from clocksvc.errors import ConsumerFailed
+from clocksvc.interfaces.dead_letters import Cause, cause_of
+
+Item = TypeVar("Item")
+
+PAUSE_AFTER_S = 1.0
+"""How long the buffer is full before partitions are paused. Kafka fetches their records again afterwards, so a short
+wait for a flush is cheaper than a pause."""
+COMMIT_TIMEOUT_S = 60.0
+"""After this time, a commit without an answer counts as failed."""
+FIRST_RETRY_S = 0.5
+"""The shortest time between a failed commit and the next one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineOptions:
+    """What the state machine must know.
+
+    Attributes:
+        batch: when a batch is cut.
+        buffer_records, buffer_bytes: the bounds of the buffer. It has the records whose items are not flushed yet, and
+            those of dead letters that are not acknowledged yet. One `consume` can exceed them by what it returns.
+        slots: the number of batches that are flushed at the same time. 1 keeps them in order.
+        retry: the attempts of a flush, and of the delivery of a dead letter.
+        dead_letters: True if there is a dead-letter topic.
+        commit_interval_s: the time between two commits, except before a partition is revoked and at the end.
+    """
+
+    batch: BatchLimits
+    buffer_records: int
+    buffer_bytes: int
+    slots: int
+    retry: RetryPolicy
+    dead_letters: bool
+    commit_interval_s: float
+
+
+class ConsumerMachine(Generic[Item]):
+    """The state of one consumer. Not thread-safe.
+
+    Time passes only in `poll`: inputs happen at the time of the last `poll`.
+
+    Attributes:
+        pauses: the paused partitions by reason. Other parts of a consumer add reasons of their own.
+        buffered_records, buffered_bytes: the present size of the buffer.
+        rejected: the number of received records that were ignored, because their partition is not assigned.
+
+    Args:
+        options: see MachineOptions.
+        rng: the source of random numbers for the jitter of retries.
+    """
+
+    def __init__(self, options: MachineOptions, rng: random.Random | None = None) -> None:
+        rng = rng or random.Random()
+        self.pauses = Pauses()
+        self.buffered_records = self.buffered_bytes = self.rejected = 0
+        self._options = options
+        self._tokens = itertools.count(1)
+        self._assignments: dict[Partition, Assignment] = {}
+        self._slots: FlushSlots[Item] = FlushSlots(options.slots, options.retry, options.dead_letters, rng)
+        self._letters = Letters(options.retry, rng)
+        self._open = OpenBatch[Item](options.batch, options.dead_letters, self._tokens.__next__, self._slots.add)
+        self._now = 0.0
+        self._average_bytes = 0.0
+        self._full_since: float | None = None
+        self._buffer_paused = self._moved = False
+        self._draining = self._failed = self._drained = False
+        self._error: Exception | None = None
+        self._with_letters: dict[int, Batch[Item]] = {}
+        self._commit_at = 0.0
+        self._awaiting: dict[Partition, int] = {}
+        self._awaiting_since = 0.0
+        self._reports: dict[Partition, Timestamps] = {}
+
+    # -- partitions ---------------------------------------------------------------------------------------------------
+
+    def assigned(self, partitions: Iterable[Partition]) -> None:
+        """These partitions were assigned. An earlier assignment of the same partition has ended."""
+        partitions = list(partitions)
+        self.lost(partition for partition in partitions if partition in self._assignments)
+        for partition in partitions:
+            self._assignments[partition] = Assignment(partition)
+        self.pauses.assigned(partitions)
+
+    def assignment(self, partition: Partition) -> Assignment | None:
+        """Return the present assignment of a partition; None if it is not assigned."""
+        return self._assignments.get(partition)
+
+    def flush_buffer(self) -> None:
+        """Cut the open batch now: partitions are about to be revoked."""
+        self._open.cut()
+
+    def is_settled(self, partitions: Iterable[Partition]) -> bool:
+        """True if all received records of these partitions are done. They are not necessarily committed."""
+        found = (self._assignments.get(partition) for partition in partitions)
+        return all(one is None or one.watermark.idle for one in found)
+
+    def take_commit(self, partitions: Iterable[Partition] | None = None) -> dict[Partition, int]:
+        """Return the offsets of these partitions, or of all, that are done and not committed. The driver commits them.
+
+        Use this before partitions are revoked and at the end. Otherwise `poll` returns commits.
+        """
+        offsets = {}
+        for partition in self._assignments if partitions is None else partitions:
+            assignment = self._assignments.get(partition)
+            if assignment is not None and assignment.uncommitted:
+                offsets[partition] = assignment.begin_commit()
+        return offsets
+
+    def revoked(self, partitions: Iterable[Partition]) -> None:
+        """These partitions are no longer assigned. What is not committed of them is dropped."""
+        self._end(partitions)
+
+    def lost(self, partitions: Iterable[Partition]) -> None:
+        """Another consumer has these partitions already. What is not committed of them is dropped."""
+        self._end(partitions)
+
+    def _end(self, partitions: Iterable[Partition]) -> None:
+        partitions = list(partitions)
+        for partition in partitions:
+            assignment = self._assignments.pop(partition, None)
+            if assignment is not None:
+                assignment.active = False
+            self._awaiting.pop(partition, None)
+            self._reports.pop(partition, None)
+        self.pauses.removed(partitions)
+        open_batch = self._open.batch
+        if open_batch is not None:
+            open_batch.remove_inactive()
+            if not open_batch.items:
+                self._open.batch = None
+                self._finish(open_batch)
+        for batch in self._slots.take_emptied():
+            self._finish(batch)
+        for letter in self._letters.remove_inactive():
+            self._settle(letter)
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    @property
+    def accepting(self) -> bool:
+        """False after `drain`, or after an error that ends the consumer. Records are ignored then."""
+        return not self._draining
+
+    @property
+    def room(self) -> int:
+        """How many more records fit into the buffer, by the average size of the last ones. 0 if it is full."""
+        options = self._options
+        if self._draining or self._full_since is not None:
+            return 0
+        records = options.buffer_records - self.buffered_records
+        size = options.buffer_bytes - self.buffered_bytes
+        if records <= 0 or size <= 0:
+            return 0
+        return min(records, int(size // self._average_bytes) + 1) if self._average_bytes else records
+
+    def received(
+        self,
+        assignment: Assignment,
+        items: Sequence[Item],
+        records: Sequence[BufferedRecord],
+        end: int,
+        timestamps: Timestamps | None,
+    ) -> bool:
+        """Consecutive records of one partition were received and processed.
+
+        Args:
+            assignment: the assignment of the partition when the records were received.
+            items: the items that the author's function returned, in the order of the offsets.
+            records: the record of each item. Records without an item, such as heartbeats, are left out.
+            end: the offset after the last record, including those without an item.
+            timestamps: the timestamps of all of these records, including those without an item. None if there is no
+                reporter.
+
+        Returns:
+            False if the records were ignored, because the assignment has ended, or the consumer ends.
+        """
+        if self._draining or not assignment.active:
+            self.rejected += len(records)
+            return False
+        if not items:
+            self._moved |= assignment.watermark.pass_over(end, timestamps)
+            return True
+        size = self._open.add(assignment, items, records, end, timestamps, self._now)
+        self._grow(len(items), size)
+        return True
+
+    def poisoned(self, assignment: Assignment, record: Any, cause: Cause, timestamps: Timestamps | None) -> bool:
+        """The author's function raised for a record. It is sent to the dead-letter topic, or the consumer ends.
+
+        Returns:
+            False if the record was ignored, because the assignment has ended, or the consumer ends.
+        """
+        if self._draining or not assignment.active:
+            self.rejected += 1
+            return False
+        token = next(self._tokens)
+        assignment.watermark.extend(token, record.offset() + 1, timestamps)
+        if not self._options.dead_letters:
+            # The token is never done, so nothing behind this record is committed.
+            self._fail(f"record {assignment.partition}, offset {record.offset()} can't be processed", cause)
+            return True
+        self._grow(1, len(record))
+        self._letters.add(Letter(assignment, record, cause, token), self._now)
+        return True
+
+    def _shrink(self, records: int, size: int) -> None:
+        self.buffered_records -= records
+        self.buffered_bytes -= size
+
+    def _grow(self, records: int, size: int) -> None:
+        self.buffered_records += records
+        self.buffered_bytes += size
+        self._average_bytes += (size / records - self._average_bytes) * 0.25
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def flush_succeeded(self, flush_id: int) -> None:
+        """A flush is done: its effects are durable. Unknown ids are ignored."""
+        flush = self._slots.running.pop(flush_id, None)
+        if flush is not None:
+            self._after_attempt(flush, ended=flush.succeed(self._now))
+
+    def flush_failed(self, flush_id: int, error: BaseException) -> None:
+        """A flush raised. It is retried, searched for the items that fail, or the consumer ends."""
+        flush = self._slots.running.pop(flush_id, None)
+        if flush is not None:
+            self._after_attempt(flush, ended=flush.fail(error, self._now))
+
+    def dead_letter_delivered(self, letter_id: int) -> None:
+        """A dead letter was acknowledged by all in-sync replicas. Unknown ids are ignored."""
+        letter = self._letters.delivered(letter_id)
+        if letter is not None:
+            self._settle(letter)
+
+    def dead_letter_failed(self, letter_id: int, reason: str) -> None:
+        """A dead letter was not delivered. It is sent again, or the consumer ends."""
+        letter = self._letters.failed(letter_id, self._now)
+        if letter is not None:
+            self._letters.clear()
+            where = f"record {letter.assignment.partition}, offset {letter.record.offset()}"
+            self._fail(f"{where} can't be sent to the dead-letter topic: {reason}", letter.cause)
+
+    def committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Kafka acknowledged a commit of these offsets."""
+        for partition, offset in offsets.items():
+            self._answered(partition, offset)
+            assignment = self._assignments.get(partition)
+            timestamps = None if assignment is None else assignment.acknowledge(offset)
+            if timestamps is not None:
+                earlier = self._reports.get(partition)
+                self._reports[partition] = timestamps if earlier is None else earlier.followed_by(timestamps)
+
+    def commit_failed(self, offsets: Mapping[Partition, int]) -> None:
+        """A commit of these offsets was rejected, or its outcome is not known. They are committed again."""
+        self._commit_at = max(self._commit_at, self._now + FIRST_RETRY_S)
+        for partition, offset in offsets.items():
+            self._answered(partition, offset)
+            assignment = self._assignments.get(partition)
+            if assignment is not None:
+                assignment.fail(offset)
+                self._moved = True
+
+    def _answered(self, partition: Partition, offset: int) -> None:
+        if self._awaiting.get(partition) == offset:
+            del self._awaiting[partition]
+
+    def _after_attempt(self, flush: Flush[Item], *, ended: bool) -> None:
+        batch = flush.batch
+        if not ended:
+            self._slots.delayed.append(flush)
+            return
+        if flush.stops_consumer and flush.error is not None and batch.active:
+            self._slots.close()
+            self._fail(f"{len(batch.items)} items can't be flushed", cause_of(flush.error))
+            return
+        letters = [given for given in flush.given_up() if given.assignment.active]
+        for assignment, record, error in letters:
+            self._letters.add(Letter(assignment, record, cause_of(error), batch.token), self._now)
+        if letters:
+            self._with_letters[batch.token] = batch
+        else:
+            self._finish(batch)
+
+    def _settle(self, letter: Letter) -> None:
+        if not self._letters.is_done(letter.token):
+            return
+        batch = self._with_letters.pop(letter.token, None)
+        if batch is not None:
+            self._finish(batch)
+            return
+        self._shrink(1, len(letter.record))
+        self._moved |= letter.assignment.watermark.done(letter.token)
+
+    def _finish(self, batch: Batch[Item]) -> None:
+        for span in batch.spans:
+            self._moved |= span.assignment.watermark.done(batch.token)
+        self._shrink(batch.added, batch.bytes)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Accept no more records, and flush and commit what was received. `poll` returns Drained when this is done."""
+        self._draining = True
+
+    def _fail(self, text: str, cause: Cause) -> None:
+        self._draining = True
+        if self._error is None:
+            self._error = ConsumerFailed(f"{text}: {cause.exception}: {cause.message}")
+            self._error.__cause__ = cause.error
+
+    # -- actions ------------------------------------------------------------------------------------------------------
+
+    def poll(self, now: float) -> list[Action[Item]]:
+        """Return what the driver must do now, in this order. Call this after every input, and when `due_at` is reached.
+
+        Args:
+            now: the present time in seconds, of a clock that never goes back.
+        """
+        self._now = now
+        actions: list[Action[Item]] = []
+        if self._reports:
+            actions.append(Report(self._reports))
+            self._reports = {}
+        if self._error is not None and not self._failed:
+            self._failed = True
+            actions.append(Fail(self._error))
+        self._cut_if_due(now)
+        for flush_id, flush, items in self._slots.start_due(now):
+            if items:
+                actions.append(StartFlush(flush_id, items, flush.attempt))
+            else:
+                self._finish(flush.batch)
+        for number, letter in self._letters.take_due(now):
+            actions.append(SendDeadLetter(number, letter.record, letter.cause))
+        self._commit_if_due(now, actions)
+        self._pause_or_resume(now, actions)
+        if self._draining and not self._drained and self._is_drained():
+            self._drained = True
+            actions.append(Drained())
+        return actions
+
+    @property
+    def due_at(self) -> float:
+        """When `poll` must be called next, in seconds, unless there is an input before; infinity for never."""
+        times = [self._slots.due_at, self._letters.due_at]
+        if self._slots.free:
+            times.append(self._open.due_at)
+        if self._moved and not self._awaiting:
+            times.append(self._commit_at)
+        if self._full_since is not None and not self._buffer_paused:
+            times.append(self._full_since + PAUSE_AFTER_S)
+        return min((at for at in times if at is not None), default=math.inf)
+
+    def _cut_if_due(self, now: float) -> None:
+        due_at = self._open.due_at
+        if due_at is not None and (self._draining or (now >= due_at and self._slots.free)):
+            self._open.cut()
+
+    def _commit_if_due(self, now: float, actions: list[Action[Item]]) -> None:
+        if self._awaiting and now - self._awaiting_since >= COMMIT_TIMEOUT_S:
+            self.commit_failed(dict(self._awaiting))
+        if self._awaiting or not self._moved or (now < self._commit_at and not self._draining):
+            return
+        self._moved = False
+        offsets = self.take_commit()
+        if offsets:
+            self._awaiting, self._awaiting_since = dict(offsets), now
+            self._commit_at = now + self._options.commit_interval_s
+            actions.append(Commit(offsets))
+
+    def _pause_or_resume(self, now: float, actions: list[Action[Item]]) -> None:
+        options, pauses = self._options, self.pauses
+        full = self.buffered_records >= options.buffer_records or self.buffered_bytes >= options.buffer_bytes
+        if self._buffer_paused:
+            emptied = 2 * self.buffered_records <= options.buffer_records
+            if emptied and 2 * self.buffered_bytes <= options.buffer_bytes:
+                self._buffer_paused, self._full_since = False, None
+        elif not full:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
+        elif now - self._full_since >= PAUSE_AFTER_S:
+            self._buffer_paused = True
+        pauses.set(BUFFER_FULL, self._assignments if self._buffer_paused else ())
+        pauses.set(DRAINING, self._assignments if self._draining else ())
+        to_pause, to_resume = pauses.take_changes()
+        if to_pause:
+            actions.append(Pause(to_pause))
+        if to_resume:
+            actions.append(Resume(to_resume))
+
+    @property
+    def partitions(self) -> int:
+        """The number of assigned partitions."""
+        return len(self._assignments)
+
+    @property
+    def oldest_since(self) -> float:
+        """When the oldest item that is not flushed was added; infinity if there is none."""
+        batches = [*self._slots.batches(), *self._with_letters.values()]
+        if self._open.batch is not None:
+            batches.append(self._open.batch)
+        return min((batch.since for batch in batches), default=math.inf)
+
+    @property
+    def uncommitted_records(self) -> int:
+        """The sum of the offsets between the last received record and the last acknowledged commit of each partition.
+
+        A partition without an acknowledged commit is left out.
+        """
+        return sum(
+            one.watermark.received - one.committed
+            for one in self._assignments.values()
+            if one.committed is not None and one.watermark.received is not None
+        )
+
+    @property
+    def busy(self) -> bool:
+        """True while an answer is outstanding: of a flush, a commit or a dead letter."""
+        return bool(self._slots.running or self._awaiting or not self._letters.empty)
+
+    @property
+    def paused(self) -> bool:
+        """True while all partitions are paused, because the buffer is full or the consumer ends."""
+        return self._buffer_paused or self._draining
+
+    def _is_drained(self) -> bool:
+        return (
+            self._open.batch is None
+            and self._slots.empty
+            and self._letters.empty
+            and not (self._awaiting or self._moved or self._reports)
+        )

@@ -1,0 +1,157 @@
+"""Calls the author's function for each record, and passes the results to the state machine."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from clocksvc.client.consumer.assignment import Assignment
+from clocksvc.client.consumer.batches import timestamps_of
+from clocksvc.client.consumer.machine import ConsumerMachine
+from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.client.message import is_heartbeat
+from clocksvc.interfaces.dead_letters import Cause, cause_of
+
+Item = TypeVar("Item")
+Process = Callable[[Any], Item | None]
+
+
+class Run(NamedTuple):
+    """Consecutive records of one partition, and the assignment under which they were received."""
+
+    assignment: Assignment
+    records: Sequence[Any]
+
+
+class Poison(NamedTuple):
+    """The result of a record for which the author's function raised."""
+
+    cause: Cause
+
+
+class Processed(NamedTuple, Generic[Item]):
+    """A run with the result of each record: an item, None, a Poison, or HEARTBEAT.
+
+    Attributes:
+        plain: True if each result is an item.
+    """
+
+    run: Run
+    results: Sequence[Any]
+    plain: bool
+
+
+class _Heartbeat:
+    """The result of a heartbeat of clocksvc, which is not processed."""
+
+
+HEARTBEAT = _Heartbeat()
+
+
+def process_run(process: Process[Item], run: Run) -> Processed[Item]:
+    """Call the author's function for each record that is not a heartbeat."""
+    results, plain = process_records(process, run.records)
+    return Processed(run, results, plain)
+
+
+def process_records(process: Process[Item], records: Sequence[Any]) -> tuple[list[Any], bool]:
+    """Return the result of each record, and whether each result is an item."""
+    headers = [record.headers() for record in records]
+    if headers.count(None) != len(headers) and any(map(is_heartbeat, records)):
+        call: Process[Any] = lambda record: HEARTBEAT if is_heartbeat(record) else process(record)  # noqa: E731
+        plain = False
+    else:
+        call = process
+        plain = True
+    results: list[Any] = []
+    append = results.append
+    left = iter(records)
+    while True:
+        try:
+            for record in left:
+                item = call(record)
+                if item is None:
+                    plain = False
+                append(item)
+        except Exception as error:
+            append(Poison(cause_of(error)))
+            plain = False
+        else:
+            return results, plain
+
+
+def pass_on(
+    machine: ConsumerMachine[Item], processed: Processed[Item], stats: ConsumerStats, *, timestamps: bool
+) -> None:
+    """Pass the results of a run to the machine.
+
+    Args:
+        timestamps: True if there is a reporter.
+    """
+    (assignment, records), results, plain = processed
+    end = records[-1].offset() + 1
+    if plain:
+        machine.received(assignment, results, records, end, timestamps_of(records) if timestamps else None)
+        return
+    items: list[Item] = []
+    kept: list[Any] = []
+    first = 0
+
+    def pass_part(stop: int, end: int) -> None:
+        if stop > first:
+            part = records[first:stop]
+            machine.received(assignment, items, kept, end, timestamps_of(part) if timestamps else None)
+
+    for index, (record, result) in enumerate(zip(records, results, strict=True)):
+        if isinstance(result, Poison):
+            pass_part(index, record.offset())
+            items, kept, first = [], [], index + 1
+            stats.poison_total += 1
+            machine.poisoned(assignment, record, result.cause, timestamps_of([record]) if timestamps else None)
+        elif result is HEARTBEAT:
+            stats.heartbeats_total += 1
+        elif result is not None:
+            items.append(result)
+            kept.append(record)
+    pass_part(len(records), end)
+
+
+class Processing(Protocol[Item]):
+    """Where the author's function runs. All methods are called from the consumer's loop."""
+
+    @property
+    def records(self) -> int:
+        """The number of records whose results were not returned yet."""
+
+    def submit(self, run: Run) -> None:
+        """Process a run. May block for as long as the author's function takes."""
+
+    def finished(self, timeout_s: float) -> Sequence[Processed[Item]]:
+        """Return runs with their results, for each partition in the order of `submit`.
+
+        Blocks for up to `timeout_s` until there is at least one.
+
+        Raises:
+            ConsumerFailed: runs can't be processed any more.
+        """
+
+    def close(self) -> None:
+        """Free what the processing needs. Does not wait for runs."""
+
+
+class InlineProcessing(Generic[Item]):
+    """Processes runs in the consumer's loop."""
+
+    records = 0
+
+    def __init__(self, process: Process[Item]) -> None:
+        self._process = process
+        self._finished: list[Processed[Item]] = []
+
+    def submit(self, run: Run) -> None:
+        self._finished.append(process_run(self._process, run))
+
+    def finished(self, timeout_s: float) -> Sequence[Processed[Item]]:
+        found, self._finished = self._finished, []
+        return found
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,62 @@
+"""What a consumer counts: plain numbers, which any metrics library can expose."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class ConsumerStats:
+    """Counters (`*_total`) and present values of one consumer.
+
+    The consumer's thread writes them, and other threads may read them. Each value is consistent, but two values can be
+    of different moments.
+
+    Attributes:
+        records_total: received records, including heartbeats.
+        heartbeats_total: heartbeats of clocksvc, which are not processed.
+        poison_total: records for which the author's function raised.
+        flushes_total: flushes that succeeded.
+        flushed_items_total: items in these flushes.
+        flush_failures_total: attempts of a flush that raised.
+        flush_seconds_total: the duration of all attempts, in seconds.
+        dead_letters_total: records that the dead-letter topic has acknowledged.
+        dead_letter_failures_total: attempts to send a dead letter that failed.
+        commits_total, commit_failures_total: commits that Kafka acknowledged, and those that failed.
+        pauses_total: how often partitions were paused, because the buffer was full.
+        assignments_total, revocations_total, losses_total: partitions that were assigned, revoked and lost.
+        rebalances_total: calls of Kafka that assigned, revoked or lost partitions.
+        stuck_flushes: flushes that run longer than `stuck_after_seconds`.
+        flushes_running: flushes that run.
+        buffered_records, buffered_bytes: the size of the buffer.
+        oldest_buffered_seconds: the age of the oldest item that is not flushed; 0 if there is none.
+        partitions: assigned partitions.
+        paused_partitions: assigned partitions that are paused.
+        uncommitted_records: the sum over all partitions of the offsets between the last received record and the last
+            acknowledged commit.
+        last_flush_seconds: the duration of the last attempt.
+    """
+
+    records_total: int = 0
+    heartbeats_total: int = 0
+    poison_total: int = 0
+    flushes_total: int = 0
+    flushed_items_total: int = 0
+    flush_failures_total: int = 0
+    flush_seconds_total: float = 0.0
+    dead_letters_total: int = 0
+    dead_letter_failures_total: int = 0
+    commits_total: int = 0
+    commit_failures_total: int = 0
+    pauses_total: int = 0
+    assignments_total: int = 0
+    revocations_total: int = 0
+    losses_total: int = 0
+    rebalances_total: int = 0
+    stuck_flushes: int = 0
+    flushes_running: int = 0
+    buffered_records: int = 0
+    buffered_bytes: int = 0
+    oldest_buffered_seconds: float = 0.0
+    partitions: int = 0
+    paused_partitions: int = 0
+    uncommitted_records: int = 0
+    last_flush_seconds: float = 0.0

@@ -1,0 +1,105 @@
+"""One member of a Kafka consumer group, as the buffered consumer uses it, and the records that it returns.
+
+All calls come from one thread. The methods of the listener are called in this thread, from `consume` and `close`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from clocksvc.clock.partition import Partition
+
+
+class ConsumedRecord(Protocol):
+    """A record as confluent-kafka returns it. `len(record)` is the size of its value in bytes, 0 without a value."""
+
+    def topic(self) -> Any:
+        """Return the topic's name."""
+
+    def partition(self) -> Any:
+        """Return the number of the partition."""
+
+    def offset(self) -> Any:
+        """Return the offset."""
+
+    def timestamp(self) -> Any:
+        """Return the timestamp type and the milliseconds since the epoch; -1 for no timestamp."""
+
+    def key(self) -> Any:
+        """Return the key as bytes, or None."""
+
+    def value(self) -> Any:
+        """Return the value as bytes, or None."""
+
+    def headers(self) -> Any:
+        """Return pairs of name and value, or None."""
+
+    def __len__(self) -> int: ...
+
+
+class GroupListener(Protocol):
+    """What a member must know. Called from `consume`, `commit` and `close`. No method may raise."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """These partitions were added. Does not block."""
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """These partitions are about to be removed. Until this method returns, their offsets can be committed.
+
+        May block. The other members of the group wait meanwhile.
+        """
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """These partitions were removed, and another member may have them already. Does not block."""
+
+    def committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Kafka has acknowledged a commit of these offsets. Does not block."""
+
+    def commit_failed(self, offsets: Mapping[Partition, int], reason: str) -> None:
+        """A commit of these offsets was rejected, or its outcome is not known. Does not block."""
+
+
+class ConsumerGroup(Protocol):
+    """A member of one group. Offsets are committed by `commit` only. Only one thread may use it."""
+
+    def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
+        """Join the group. Does not block: the partitions are assigned in a later `consume`.
+
+        Both kinds of rebalances are supported. In an eager one all partitions are revoked, then assigned. In an
+        incremental one (cooperative assignors, and the protocol of KIP-848) only those that move.
+        """
+
+    def consume(self, count: int, timeout_s: float) -> Sequence[ConsumedRecord]:
+        """Return the next records, at most `count`. Blocks for up to `timeout_s` until there is at least one record.
+
+        The records of one partition are in the order of their offsets. Errors that can pass, such as a broker that does
+        not answer, are logged, and [] is returned. A topic that does not exist, or a missing permission, is logged as
+        an ERROR, and the consumer continues: both can be repaired while it runs.
+
+        Raises:
+            ConsumerFailed: this member can't continue, for example because another one with the same
+                `group.instance.id` has replaced it.
+        """
+
+    def commit(self, offsets: Mapping[Partition, int], *, wait: bool) -> None:
+        """Commit the offset of the next record of each partition. Never raises.
+
+        Args:
+            offsets: the next offset by partition.
+            wait: False to return at once: the listener is called from a later `consume`. True to block until Kafka has
+                answered; then the listener is called before this method returns.
+        """
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Fetch no more records of these partitions. Does not block. Partitions that are not assigned are ignored.
+
+        Records that were fetched before can still be returned by the next `consume`. No record is skipped.
+        """
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Fetch records of these partitions again. Does not block. Partitions that are not assigned are ignored."""
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Continue an assigned partition at this offset. Does not block."""
+
+    def close(self) -> None:
+        """Leave the group, so that another member gets the partitions at once. Calls `revoked`. Blocks for seconds."""

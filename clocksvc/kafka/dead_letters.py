@@ -1,0 +1,112 @@
+"""Sends records to a dead-letter topic, with the headers of Kafka Streams (KIP-1034): see `interfaces.dead_letters`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Producer
+
+from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.consumer_group import ConsumedRecord
+from clocksvc.interfaces.dead_letters import Cause, Delivery
+from clocksvc.kafka.client import ClientLog, client_settings, error_of, explain_missing_acl
+
+_PREFIX = "__streams.errors."
+_MOST_CHARACTERS = 8_000
+"""A longer text of a header is cut, so that the record does not exceed the topic's limit only because of its cause."""
+_MESSAGE_TIMEOUT_MS = 30_000
+_CONSUMER_ONLY = (
+    "auto.",
+    "check.crcs",
+    "enable.partition.eof",
+    "fetch.",
+    "group.",
+    "heartbeat.",
+    "isolation.",
+    "max.p",
+)
+_CONSUMER_ONLY_TOO = ("partition.assignment.", "queued.", "session.")
+
+
+class KafkaDeadLetters:
+    """A producer for one dead-letter topic. Creating it opens no connection.
+
+    Args:
+        bootstrap_servers: addresses of brokers, separated by commas.
+        topic: the dead-letter topic. It is not created.
+        settings: librdkafka settings of the user. Those of consumers are left out.
+
+    Raises:
+        InvalidValue: librdkafka does not accept a setting.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, settings: Mapping[str, Any]) -> None:
+        self._topic = topic
+        self._acls = {"Topic": f"Write on topic {topic}"}
+        self._deliveries: list[Delivery] = []
+        self._unanswered = 0
+        shared = {
+            name: value for name, value in settings.items() if not name.startswith(_CONSUMER_ONLY + _CONSUMER_ONLY_TOO)
+        }
+        own = client_settings(
+            shared,
+            bootstrap_servers=bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            message_timeout_ms=_MESSAGE_TIMEOUT_MS,
+        )
+        try:
+            self._producer = Producer(own, logger=ClientLog())
+        except KafkaException as raised:
+            raise InvalidValue("settings", dict(settings), error_of(raised).str()) from None
+
+    def send(self, letter: int, record: ConsumedRecord, cause: Cause) -> None:
+        timestamp_type, timestamp_ms = record.timestamp()
+        self._unanswered += 1
+        try:
+            self._producer.produce(
+                self._topic,
+                record.value(),
+                record.key(),
+                headers=[*(record.headers() or ()), *_error_headers(record, cause)],
+                timestamp=0 if timestamp_type == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+                on_delivery=lambda error, _: self._on_delivery(letter, error),
+            )
+        except KafkaException as raised:
+            self._on_delivery(letter, error_of(raised))
+        except BufferError as raised:
+            self._answered(letter, str(raised))
+
+    def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
+        if self._unanswered:
+            self._producer.poll(0.0 if self._deliveries else timeout_s)
+        found, self._deliveries = self._deliveries, []
+        return found
+
+    def close(self, timeout_s: float) -> None:
+        self._producer.flush(timeout_s)
+        self._producer.purge(blocking=False)
+
+    def _on_delivery(self, letter: int, error: KafkaError | None) -> None:
+        self._answered(letter, None if error is None else explain_missing_acl(error.str(), self._acls))
+
+    def _answered(self, letter: int, failure: str | None) -> None:
+        self._unanswered -= 1
+        self._deliveries.append(Delivery(letter, failure))
+
+
+def _error_headers(record: ConsumedRecord, cause: Cause) -> list[tuple[str, bytes]]:
+    texts = {
+        "exception": cause.exception,
+        "message": cause.message,
+        "stacktrace": cause.stacktrace,
+        "topic": record.topic(),
+        "partition": str(record.partition()),
+        "offset": str(record.offset()),
+    }
+    return [(_PREFIX + name, _encode(text)) for name, text in texts.items()]
+
+
+def _encode(text: str) -> bytes:
+    # The end of a stack trace has the cause.
+    return text[-_MOST_CHARACTERS:].encode(errors="backslashreplace")
