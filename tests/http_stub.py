@@ -1,6 +1,7 @@
 """A small HTTP server in a thread that answers as a test says, for what talks to the service."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,9 +37,9 @@ def problem(status: int, name: str, detail: str = "because") -> Reply:
 
 
 class HttpStub:
-    """Answers each request with what `answer` returns; `asked` keeps them all."""
+    """Answers each request with what `answer` returns; `asked` keeps them all. With `tls` by https."""
 
-    def __init__(self, answer: Callable[[Asked], Reply], port: int = 0) -> None:
+    def __init__(self, answer: Callable[[Asked], Reply], port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         stub = self
 
@@ -61,7 +62,9 @@ class HttpStub:
 
         self._server = Server(("127.0.0.1", port), Handler)
         self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> "HttpStub":

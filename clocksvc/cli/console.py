@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from clocksvc.client.http import is_connection_refused, is_unauthenticated
+from clocksvc.client.exchange import is_connection_refused, is_unauthenticated
 from clocksvc.clock.time_format import parse_duration
 from clocksvc.errors import InvalidValue
 from clocksvc.redaction import printable

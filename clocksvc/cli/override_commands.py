@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show
-from clocksvc.client.http import ServiceClient, is_connection_refused
+from clocksvc.client.exchange import is_connection_refused
+from clocksvc.client.http import ServiceClient
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import check_reason

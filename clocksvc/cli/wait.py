@@ -3,7 +3,8 @@
 import argparse
 
 from clocksvc.cli.console import add_json, add_url, duration_ms, error_text, note, print_json, service_token, show
-from clocksvc.client.http import ServiceClient, ServiceResponse
+from clocksvc.client.exchange import ServiceResponse
+from clocksvc.client.http import ServiceClient
 from clocksvc.client.wait import wait_for_boundary
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.core
 
 PACKAGE = ROOT / "clocksvc"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-NOT_FOR_CONSUMERS = {"confluent_kafka", "celery", "kombu", "fastapi", "starlette", "pydantic", "uvicorn", "yaml"}
+NOT_FOR_CONSUMERS = {"confluent_kafka", "celery", "kombu", "fastapi", "starlette", "pydantic", "uvicorn", "h11", "yaml"}
 TIME_READERS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"},
     "datetime.datetime": {"now", "utcnow", "today"},
@@ -68,6 +68,11 @@ def loaded_after(statement: str) -> set[str]:
 def test_a_consumer_loads_no_server(statement: str) -> None:
     """A consumer that embeds clocksvc loads neither Kafka's client, Celery, FastAPI nor pydantic with it."""
     assert loaded_after(statement) & NOT_FOR_CONSUMERS == set()
+
+
+def test_asyncio_needs_one_package_more() -> None:
+    """`clocksvc.aio` loads the parser of HTTP, and nothing else of the service."""
+    assert loaded_after("import clocksvc.aio") & NOT_FOR_CONSUMERS == {"h11"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
 from clocksvc.api.server import server
+from clocksvc.client.exchange import Request, stream_request
 from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
@@ -161,7 +162,7 @@ class ServiceWatch:
         last_id = "0"
         while not self._stop.is_set():
             try:
-                with client.events(_stream(), last_id=last_id, idle_timeout_s=_SILENCE_S) as events:
+                with client.events(_stream(last_id)) as events:
                     for event in events:
                         last_id = event.id or last_id
                         self._take(event)
@@ -182,5 +183,6 @@ class ServiceWatch:
                 continue
 
 
-def _stream() -> str:
-    return f"/v1/clocks/{CLOCK}/ticks/stream"
+def _stream(last_id: str) -> Request:
+    path = f"/v1/clocks/{CLOCK}/ticks/stream"
+    return stream_request(path, last_id=last_id, idle_timeout_s=_SILENCE_S)

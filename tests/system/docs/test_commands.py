@@ -102,9 +102,11 @@ def example(name: str) -> str:
     return block.text
 
 
-def test_the_readmes_follower(documented: DocumentedInstallation) -> None:
-    """It waits for a time, then gets ticks one after the other, and saves its position."""
-    documented.write("follow.py", f"{FOLLOWER_PREAMBLE}{example('follow')}")
+@pytest.mark.parametrize("name", ["follow", "follow-aio"])
+def test_the_readmes_follower(documented: DocumentedInstallation, name: str) -> None:
+    """It waits for a time, then gets ticks one after the other, and saves its position. For asyncio, too."""
+    run = "import asyncio\nasyncio.run(follow())\n" if name == "follow-aio" else ""
+    documented.write("follow.py", f"{FOLLOWER_PREAMBLE}{example(name)}{run}")
 
     done = documented.run("python follow.py")
 

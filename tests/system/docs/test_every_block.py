@@ -43,6 +43,7 @@ JUDGED = {
         "consumer.js",
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
     ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
+    ("README.md", "python", "follow-aio"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",
     (
         "docs/jobs.md",

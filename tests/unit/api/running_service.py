@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +12,7 @@ from clocksvc.api.app import create_app
 from clocksvc.api.open_streams import STREAMS_PER_TOKEN
 from clocksvc.api.server import Server, server
 from clocksvc.api.tokens import Token
+from clocksvc.errors import StoreUnavailable
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.waiting import eventually
 
@@ -52,16 +53,19 @@ class RunningService:
 
 @contextmanager
 def serving(
-    *fixtures: ClockFixture, tokens: Sequence[Token] = (), streams_per_token: int = STREAMS_PER_TOKEN
+    *fixtures: ClockFixture,
+    tokens: Sequence[Token] = (),
+    streams_per_token: int = STREAMS_PER_TOKEN,
+    port: int = 0,
 ) -> Iterator[RunningService]:
-    """Serve these clocks until the end of the block."""
+    """Serve these clocks until the end of the block, on a free port unless one is given."""
     app = create_app(
         {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
         tokens=tokens,
         streams_per_token=streams_per_token,
         version="0.1.0",
     )
-    running = server(app, "127.0.0.1", 0)
+    running = server(app, "127.0.0.1", port)
     followers = [clock_fixture.follower() for clock_fixture in fixtures]
     thread = threading.Thread(target=running.run, daemon=True)
     for follower in followers:
@@ -77,8 +81,10 @@ def serving(
         served.stop()
     finally:
         running.should_exit = True
-        for follower in followers:
+        for clock_fixture, follower in zip(fixtures, followers, strict=True):
             follower.stop()
+            with suppress(StoreUnavailable):
+                clock_fixture.server.access.add_notice(clock_fixture.spec.name)  # ends a read, which waits up to 1 s
         for follower in followers:
             follower.join(20)
         thread.join(20)

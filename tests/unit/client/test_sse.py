@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.client.sse import Event, read_events
+from clocksvc.client.sse import Event, EventParser
 
 pytestmark = pytest.mark.core
 
@@ -37,4 +37,6 @@ def test_events_are_read_however_the_body_is_cut(body: bytes, events: list[Event
     places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
     parts = [body[start:end] for start, end in pairwise(places)]
 
-    assert list(read_events(parts)) == events
+    parser = EventParser()
+
+    assert [event for part in parts for event in parser.feed(part)] == events
