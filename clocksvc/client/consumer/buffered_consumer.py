@@ -5,14 +5,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.health import Health, HealthFile
-from clocksvc.client.consumer.loop import ConsumerLoop, LoopOptions, LoopParts
+from clocksvc.client.consumer.loop import ConsumerLoop, ConsumerPlan, LoopOptions, LoopParts
 from clocksvc.client.consumer.machine import MachineOptions
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.reporting import ProgressReporter
@@ -24,6 +25,14 @@ from clocksvc.interfaces.time import SystemTime
 Item = TypeVar("Item")
 
 _RETRY = RetryPolicy()
+
+
+class _Given(NamedTuple):
+    bootstrap_servers: str
+    group: str
+    settings: dict[str, Any]
+    dead_letters: str | None
+    reporter: ProgressReporter | None
 
 
 class BufferedConsumer(Generic[Item]):
@@ -86,8 +95,11 @@ class BufferedConsumer(Generic[Item]):
         stuck_after_seconds: if a flush runs longer than this, its stack is logged, and the consumer is not healthy.
         health_file: a file that is touched every 5 s while the consumer is healthy.
 
+    Attributes:
+        plan: what `clocksvc.testing.ConsumerRun` runs: the functions and options of this consumer.
+
     Raises:
-        InvalidValue: an argument is not valid.
+        InvalidValue: an argument is not valid. For `settings`, `run` raises it, because it creates the Kafka client.
     """
 
     def __init__(
@@ -115,12 +127,8 @@ class BufferedConsumer(Generic[Item]):
         stuck_after_seconds: float = 60.0,
         health_file: str | Path | None = None,
     ) -> None:
-        # Imported here: a plain install has no Kafka client, and can import this module for its tests.
-        from clocksvc.kafka.consumer_group import KafkaConsumerGroup
-        from clocksvc.kafka.dead_letters import KafkaDeadLetters
-
-        self._topics = [topics] if isinstance(topics, str) else list(topics)
-        if not (self._topics and all(isinstance(topic, str) and topic for topic in self._topics)):
+        names = [topics] if isinstance(topics, str) else list(topics)
+        if not (names and all(isinstance(topic, str) and topic for topic in names)):
             raise InvalidValue("topics", topics, "wanted the name of a topic, or several names")
         if not (isinstance(group, str) and group):
             raise InvalidValue("group", group, "wanted the name of the consumer group")
@@ -139,22 +147,38 @@ class BufferedConsumer(Generic[Item]):
             stuck_after_s=stuck_after_seconds,
         )
         options.check()
-        given = dict(settings or {})
-        parts = LoopParts(
-            group=KafkaConsumerGroup(bootstrap_servers, group, given),
-            processing=InlineProcessing(process),
-            executor=FlushThreads(slots),
-            dead_letters=None if dead_letters is None else KafkaDeadLetters(bootstrap_servers, dead_letters, given),
-            reporter=reporter,
-            time=SystemTime(),
-            rng=random.Random(),
+        self.plan = ConsumerPlan(
+            topics=names,
+            process=process,
+            flush=flush,
+            state=state,
+            options=options,
+            drain_timeout_s=drain_timeout_seconds,
         )
-        self._drain_timeout_s = drain_timeout_seconds
+        self._given = _Given(bootstrap_servers, group, dict(settings or {}), dead_letters, reporter)
         self._health_file = None if health_file is None else HealthFile(Path(health_file))
-        self._time = parts.time
-        self._loop = ConsumerLoop(flush, state, options, parts)
+        self._time = SystemTime()
         self._stopping = threading.Event()
         self._closed = False
+
+    @cached_property
+    def _loop(self) -> ConsumerLoop[Item]:
+        # Not created by the constructor, and imported here: tests with `ConsumerRun` need no Kafka client.
+        from clocksvc.kafka.consumer_group import KafkaConsumerGroup
+        from clocksvc.kafka.dead_letters import KafkaDeadLetters
+
+        servers, group, settings, dead_letters, reporter = self._given
+        plan = self.plan
+        parts = LoopParts(
+            group=KafkaConsumerGroup(servers, group, settings),
+            processing=InlineProcessing(plan.process),
+            executor=FlushThreads(plan.options.machine.slots),
+            dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
+            reporter=reporter,
+            time=self._time,
+            rng=random.Random(),
+        )
+        return ConsumerLoop(plan.flush, plan.state, plan.options, parts)
 
     @property
     def stats(self) -> ConsumerStats:
@@ -179,11 +203,11 @@ class BufferedConsumer(Generic[Item]):
         drained_by = float("inf")
         with self._signals():
             try:
-                loop.subscribe(self._topics)
+                loop.subscribe(self.plan.topics)
                 while not loop.ended and self._time.monotonic() < drained_by:
                     ending = self._stopping.is_set() or loop.error is not None
                     if ending and drained_by == float("inf"):
-                        drained_by = self._time.monotonic() + self._drain_timeout_s
+                        drained_by = self._time.monotonic() + self.plan.drain_timeout_s
                         loop.drain()
                     loop.step()
                     if self._health_file is not None and loop.health().healthy:
@@ -201,7 +225,8 @@ class BufferedConsumer(Generic[Item]):
         """Commit what is done, and leave the group. `run` does this at its end. Blocks for seconds."""
         if not self._closed:
             self._closed = True
-            self._loop.close()
+            if "_loop" in vars(self):
+                self._loop.close()
             if self._health_file is not None:
                 self._health_file.remove()
 

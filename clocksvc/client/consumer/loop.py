@@ -95,6 +95,25 @@ class LoopOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ConsumerPlan(Generic[Item]):
+    """What the author of a consumer gives: the same for each process of the consumer, and for tests of it.
+
+    Attributes:
+        topics: the names of the topics.
+        process, flush, state: the author's functions; `state` is None if there is none.
+        options: see LoopOptions.
+        drain_timeout_s: how long a process waits at its end until everything is flushed and committed.
+    """
+
+    topics: Sequence[str]
+    process: Callable[[Any], Item | None]
+    flush: Callable[..., Any]
+    state: Callable[[], Any] | None
+    options: LoopOptions
+    drain_timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoopParts(Generic[Item]):
     """What is outside of the loop. `dead_letters` and `reporter` can be None.
 

@@ -1,12 +1,4 @@
-"""For tests of applications: `ManualTime`, which a test controls, and `InMemoryClock`, which has the real leader.
-
-    clock = InMemoryClock(topic="orders", partitions=2)
-    clock.report(0, "2026-11-22T12:01:07Z")
-    clock.report(1, "2026-11-22T12:01:03Z")
-    assert [tick.at_ms for tick in clock.ticks()] == [...]
-
-An InMemoryClock needs no server. Its methods do not block.
-"""
+"""One clock with in-memory implementations and the real leader."""
 
 import itertools
 
@@ -23,31 +15,9 @@ from clocksvc.leader.leader import Leader
 from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from clocksvc.memory.topics import MemoryTopics
+from clocksvc.testing.manual_time import ManualTime
 
 _MOST_STEPS = 10_000
-
-
-class ManualTime:
-    """A `Time` that changes only when a test calls `set` or `advance`."""
-
-    def __init__(self, now: str | int | float = "2026-11-22T12:00:00Z") -> None:
-        self._now_ms = parse_timestamp("now", now)
-        self._monotonic = 0.0
-
-    def now_ms(self) -> int:
-        return self._now_ms
-
-    def monotonic(self) -> float:
-        return self._monotonic
-
-    def set(self, now: str | int | float) -> None:
-        """Set the wall clock, forward or back. The monotonic clock does not change."""
-        self._now_ms = parse_timestamp("now", now)
-
-    def advance(self, seconds: float) -> None:
-        """Advance the wall clock and the monotonic clock."""
-        self._now_ms += round(seconds * 1000)
-        self._monotonic += seconds
 
 
 class InMemoryClock:
