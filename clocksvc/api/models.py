@@ -309,6 +309,7 @@ class ParametersResponse(BaseModel):
     interval_seconds: int
     max_out_of_orderness_seconds: float
     max_future_seconds: float
+    max_drift_seconds: float | None
 
 
 class ReportOutcome(PartitionRef):
@@ -323,6 +324,10 @@ class ReportResponse(BaseModel):
     clock: str = Field(examples=["checkins"])
     time: Time | None
     timestamp_seconds: int | None
+    lowest_timestamp_ms: int | None = Field(
+        description="The reported timestamp of the slowest partition; null while a partition is unknown, and if the "
+        "clock has no `max_drift`."
+    )
     bounds: ParametersResponse | None = Field(
         description="The parameters of the clock; null until a leader has written them."
     )

@@ -7,10 +7,11 @@ the lock in its hot path. No call that can block is made while a thread has the 
 import logging
 import operator
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, SupportsIndex
 
+from clocksvc.client.drift import Drift, ReadPosition
 from clocksvc.client.due_times import NEVER, NOW, DueTimes
 from clocksvc.client.observed_topic import ObservedTopic
 from clocksvc.client.progress import NONE, Progress, max_future_ms
@@ -84,6 +85,7 @@ class ProgressTracker:
         self.closed = False
         self._rejections_due_at = NEVER
         self._due = DueTimes()
+        self._drift: Drift[int] = Drift()
         self._rejected: dict[tuple[str | None, int], PendingRejection] = {}
         self._late_records = 0
         self._last_tick_ms = 0
@@ -170,6 +172,28 @@ class ProgressTracker:
         with self._lock:
             self._forget(partitions)
 
+    def ahead(self, read: Mapping[tuple[str, int], int]) -> tuple[frozenset[Partition], bool]:
+        """Return the partitions that are ahead of the global clock, as `Reporter.ahead`.
+
+        Returns:
+            The partitions, and True if the time of the next report may be earlier than before.
+        """
+        parameters = self.parameters
+        if parameters is None or parameters.max_drift_ms is None:
+            return frozenset(), False
+        with self._lock:
+            topic, ask_at = self._topic.name or "", self._drift.ask_at
+            positions: dict[int, ReadPosition] = {}
+            now_ms = self._time.now_ms()
+            if self._drift.may_pause(self._time.monotonic(), now_ms):
+                for number, progress in self.progress.items():
+                    timestamp_ms = read.get((topic, number), NONE)
+                    if rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms) is not None:
+                        timestamp_ms = NONE  # the store would reject it, too
+                    positions[number] = ReadPosition(max(timestamp_ms, progress.high_ms), progress.accepted_ms)
+            ahead = self._drift.update(positions)
+            return frozenset(Partition(topic, number) for number in ahead), self._drift.ask_at < ask_at
+
     # -- called by the sending thread ---------------------------------------------------------------------------------
 
     @property
@@ -200,7 +224,11 @@ class ProgressTracker:
     @property
     def next_due_at(self) -> float:
         """The monotonic time at which a report is due; NEVER if there is nothing to report."""
-        return min(self._due.next_at, self._rejections_due_at)
+        return min(self._due.next_at, self._rejections_due_at, self._drift.ask_at)
+
+    def must_ask(self, now: float) -> bool:
+        """True if a report is due even if it is empty, because partitions are ahead of the global clock."""
+        return now >= self._drift.ask_at
 
     def select(self, now: float, again_at: float, *, unsent: bool) -> list[PendingTimestamp]:
         """Return the items to report now; [] while `can_report` is False.
@@ -263,14 +291,17 @@ class ProgressTracker:
             late_records = min(self._late_records, MAX_LATE_RECORDS)
             return Report(self._group, tuple(timestamps), tuple(rejections), late_records, create_time)
 
-    def apply_answer(self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer) -> None:
-        """Apply the store's answer to a report of these items."""
+    def apply_answer(
+        self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer, asked_at: float
+    ) -> None:
+        """Apply the store's answer to a report of these items, which was sent at the monotonic time `asked_at`."""
         with self._lock:
             self._late_records -= report.late_records
             for item, outcome in zip(items, answer.outcomes, strict=True):
                 if self._is_observed(item):
                     self._apply_outcome(item, outcome)
             self._update_parameters(answer)
+            self._drift.apply_answer(answer, asked_at)
             if self.parameters is not None and any(outcome in ACCEPTED for outcome in answer.outcomes):
                 self._topic.log_accepted(self.parameters)
 
@@ -305,11 +336,13 @@ class ProgressTracker:
             if self._topic.name is None or self._topic.name == topic:
                 self.progress.pop(number, None)
                 self._due.discard(number)
+                self._drift.discard(number)
                 self._logged_rejections -= {(number, outcome) for outcome in REJECTIONS}
 
     def _clear(self) -> None:
         self.progress.clear()
         self._due.clear()
+        self._drift.update({})
         self._rejected.clear()
         self._rejections_due_at = NEVER
 

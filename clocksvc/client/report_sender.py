@@ -167,8 +167,8 @@ class ReportSender:
             self._tracker.mark_unanswered(items[answered:])
         rejected = self._tracker.select_rejections(now, unsent=flushing)
         self._report_rejections(rejected)
-        if flushing and not (items or rejected):
-            self._exchange()  # late records
+        if (flushing or self._tracker.must_ask(now)) and not (items or rejected):
+            self._exchange()  # late records, or only to learn the global clock
 
     def _report_rejections(self, rejected: Sequence[PendingRejection]) -> None:
         # They have reports of their own, so that they do not prevent other partitions from being reported. They are
@@ -183,8 +183,9 @@ class ReportSender:
 
     def _exchange(self, items: Sequence[PendingTimestamp] = (), rejected: Sequence[PendingRejection] = ()) -> None:
         report = self._tracker.report(items, rejected)
+        asked_at = self._time.monotonic()
         answer = self._sink.report(report)
-        self._tracker.apply_answer(items, report, answer)
+        self._tracker.apply_answer(items, report, answer, asked_at)
         self._unknown_log.record(report, answer, self._time.monotonic())
 
     def _answered(self, covered: int) -> None:

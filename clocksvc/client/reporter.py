@@ -5,7 +5,7 @@ Only `flush`, `close` and `on_revoke` wait for the store, each with a timeout.
 
 import random
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -279,6 +279,31 @@ class Reporter:
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
         self._tracker.forget(Partition(item.topic, item.partition) for item in partitions)
+
+    # -- partitions that run ahead ------------------------------------------------------------------------------------
+
+    def ahead(self, read: Mapping[tuple[str, int], int] | None = None) -> frozenset[Partition]:
+        """Return the partitions that the consumer should pause, because they run ahead of the global clock.
+
+        A partition is in the result if it is more than the clock's `max_drift` ahead of the global clock, until it is
+        less than half of `max_drift` ahead. In doubt, the result is empty: if the clock has no `max_drift`, if it does
+        not wait for a backlog, and 10 s after the store or the service has last confirmed that it does. The slowest
+        partition of the clock is never in the result, and neither are partitions that were revoked or lost.
+
+        Does not block, and does no I/O. Call it once for each `poll` or `consume`, pause what is new in the result, and
+        resume what is not in it any more.
+
+        Args:
+            read: the highest timestamp in milliseconds of records that were read and are not observed yet, by topic and
+                partition number; None for a consumer that observes each record before it reads further ones.
+
+        Returns:
+            Pairs of topic and partition number. Empty after `close`.
+        """
+        ahead, report_is_due = self._tracker.ahead(read or {})
+        if report_is_due:
+            self._sender.wake.set()
+        return ahead
 
     # -- flush and close ----------------------------------------------------------------------------------------------
 

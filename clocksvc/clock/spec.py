@@ -43,7 +43,8 @@ class ClockSpec:
     `hold_after_ms` is None, it is two intervals, but at least 10 s. `require_topic_ids` False accepts topics without
     ids. A topic that was deleted and created again can then not be recognized, so old progress counts for it.
     `max_past_ms` is how far the first tick may be in the past. `catch_up_pace` is how many ticks a second a clock emits
-    while it catches up; None for no limit.
+    while it catches up; None for no limit. `max_drift_ms` is how far partitions may run ahead of the global clock
+    before consumers pause them; None for no limit.
 
     Raises:
         InvalidValue: a value is not valid. The error contains the field's name in the configuration.
@@ -61,6 +62,7 @@ class ClockSpec:
     require_topic_ids: bool = True
     max_past_ms: int = 7 * DAY_MS
     catch_up_pace: float | None = None
+    max_drift_ms: int | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -92,7 +94,7 @@ class ClockSpec:
 
     def _agreed(self) -> dict[str, Any]:
         fields = asdict(self)
-        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace"):
+        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace", "max_drift_ms"):
             del fields[private]
         return fields
 
@@ -149,6 +151,10 @@ def _check_bounds(spec: ClockSpec) -> None:
     if spec.catch_up_pace is not None and not 2 * SECOND_MS / spec.interval_ms <= spec.catch_up_pace <= 1_000_000:
         wanted = f"wanted ticks a second, at least {2 * SECOND_MS / spec.interval_ms:.3g}: two ticks in each interval"
         raise InvalidValue("catch_up_pace", spec.catch_up_pace, wanted)
+    on_time_ms = least_ms + spec.effective_hold_after_ms
+    if spec.max_drift_ms is not None and spec.max_drift_ms < on_time_ms:
+        wanted = f"wanted at least {_seconds(on_time_ms)}: two intervals plus max_out_of_orderness plus hold_after"
+        raise InvalidValue("max_drift", _seconds(spec.max_drift_ms), wanted)
     if spec.recent_ticks_ms < 60 * SECOND_MS:
         raise InvalidValue("recent_ticks", _seconds(spec.recent_ticks_ms), "wanted at least 60s")
     every_ms = spec.interval_ms if spec.heartbeat is None else spec.heartbeat.every_ms

@@ -27,13 +27,17 @@ MAX_LATE_RECORDS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class ClockParameters:
-    """The parameters of a clock that consumers and readers need. The leader writes them. Times are milliseconds."""
+    """The parameters of a clock that consumers and readers need. The leader writes them. Times are milliseconds.
+
+    `max_drift_ms` is None for no limit.
+    """
 
     group: str
     topics: tuple[str, ...]
     interval_ms: int
     out_of_orderness_ms: int
     max_future_ms: int
+    max_drift_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,14 @@ class ReportAnswer:
         parameters: the clock's parameters; None while no leader has written them. All outcomes are `unknown` in that
             case.
         last_tick_ms: the global clock; None before the first tick, or if the store does not know it.
+        lowest_ms: the raw timestamp of the slowest partition, after this report. None while a partition is unknown, and
+            if the clock has no `max_drift`, because only `max_drift` needs it.
     """
 
     outcomes: tuple[Outcome, ...]
     parameters: ClockParameters | None
     last_tick_ms: int | None
+    lowest_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

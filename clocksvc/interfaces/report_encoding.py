@@ -36,6 +36,7 @@ def answer_to_wire(clock: str, timestamps: Sequence[PartitionTimestamp], answer:
             {"topic": partition.topic, "partition": partition.number, "outcome": outcome.value}
             for (partition, _), outcome in zip(timestamps, answer.outcomes, strict=True)
         ],
+        "lowest_timestamp_ms": answer.lowest_ms,
         "bounds": None if answer.parameters is None else _parameters_to_wire(answer.parameters),
     }
 
@@ -51,6 +52,7 @@ def answer_from_wire(wire: Mapping[str, Any]) -> ReportAnswer:
         outcomes=tuple(Outcome(item["outcome"]) for item in wire["reports"]),
         parameters=None if parameters is None else _parameters_from_wire(parameters),
         last_tick_ms=None if seconds is None else int(seconds) * 1000,
+        lowest_ms=wire["lowest_timestamp_ms"],
     )
 
 
@@ -71,14 +73,17 @@ def _parameters_to_wire(parameters: ClockParameters) -> dict[str, Any]:
         "interval_seconds": parameters.interval_ms // 1000,
         "max_out_of_orderness_seconds": parameters.out_of_orderness_ms / 1000,
         "max_future_seconds": parameters.max_future_ms / 1000,
+        "max_drift_seconds": None if parameters.max_drift_ms is None else parameters.max_drift_ms / 1000,
     }
 
 
 def _parameters_from_wire(wire: Mapping[str, Any]) -> ClockParameters:
+    max_drift_seconds = wire["max_drift_seconds"]
     return ClockParameters(
         group=wire["group"],
         topics=tuple(wire["topics"]),
         interval_ms=int(wire["interval_seconds"]) * 1000,
         out_of_orderness_ms=round(wire["max_out_of_orderness_seconds"] * 1000),
         max_future_ms=round(wire["max_future_seconds"] * 1000),
+        max_drift_ms=None if max_drift_seconds is None else round(max_drift_seconds * 1000),
     )

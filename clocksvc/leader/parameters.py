@@ -23,4 +23,11 @@ def resolve_parameters(
     if out_of_orderness_ms is None:
         stamped = all(types.get(topic) is TimestampType.LOG_APPEND_TIME for topic in spec.topics)
         out_of_orderness_ms = 0 if stamped and not create_time_seen else CREATE_TIME_OUT_OF_ORDERNESS_MS
-    return ClockParameters(spec.group, tuple(spec.topics), spec.interval_ms, out_of_orderness_ms, spec.max_future_ms)
+    return ClockParameters(
+        spec.group,
+        tuple(spec.topics),
+        spec.interval_ms,
+        out_of_orderness_ms,
+        spec.max_future_ms,
+        spec.max_drift_ms,
+    )

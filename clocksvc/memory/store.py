@@ -71,7 +71,8 @@ class MemoryStore:
             else:
                 outcomes = self._receive(clock, report, parameters)
             clock.reports.update(outcome.value for outcome in outcomes)
-            return ReportAnswer(outcomes, parameters, clock.last_tick_ms())
+            lowest_ms = None if parameters.max_drift_ms is None else clock.lowest_ms()
+            return ReportAnswer(outcomes, parameters, clock.last_tick_ms(), lowest_ms)
 
     def _receive(self, clock: StoredClock, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()

@@ -70,10 +70,16 @@ def report_arguments(report: Report) -> list[Argument]:
 
 def read_report_answer(report: Report, answer: Sequence[str]) -> ReportAnswer:
     """Decode the result of report.lua."""
-    parameters = read_parameters(answer[1:6])
+    outcomes, *found, last_tick_ms, lowest_ms = answer
+    parameters = read_parameters(found)
     if parameters is None:
-        return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, optional_time(answer[6]))
-    return ReportAnswer(tuple(_OUTCOMES[word] for word in answer[0].split()), parameters, optional_time(answer[6]))
+        return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, optional_time(last_tick_ms))
+    return ReportAnswer(
+        tuple(_OUTCOMES[word] for word in outcomes.split()),
+        parameters,
+        optional_time(last_tick_ms),
+        optional_time(lowest_ms),
+    )
 
 
 def claim_arguments(identity: StoreIdentity, parameters: ClockParameters) -> list[Argument]:
@@ -86,14 +92,23 @@ def claim_arguments(identity: StoreIdentity, parameters: ClockParameters) -> lis
         parameters.interval_ms,
         parameters.out_of_orderness_ms,
         parameters.max_future_ms,
+        optional_ms(parameters.max_drift_ms),
     ]
 
 
 def read_parameters(answer: Sequence[str]) -> ClockParameters | None:
-    """Decode group, topics, interval, out-of-orderness and max future; None if they are empty."""
+    """Decode group, topics, interval, out-of-orderness, max future and max drift; None if they are empty."""
     if not answer or not answer[0]:
         return None
-    return ClockParameters(answer[0], tuple(json.loads(answer[1])), int(answer[2]), int(answer[3]), int(answer[4]))
+    group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms = answer
+    return ClockParameters(
+        group,
+        tuple(json.loads(topics)),
+        int(interval_ms),
+        int(out_of_orderness_ms),
+        int(max_future_ms),
+        optional_time(max_drift_ms),
+    )
 
 
 def roster_arguments(

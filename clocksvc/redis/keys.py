@@ -87,10 +87,10 @@ CLOCK_KEYS = (
         "state",
         "hash",
         False,
-        "stays; at most 19 fields",
+        "stays; at most 20 fields",
         "leader",
         "claimed_by (the token of the last claim), identity (cluster_id, format), "
-        "parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms), "
+        "parameters (group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms), "
         "started_ms, roster ([[topic, id, partitions], …] in order), roster_group, generation, excluded_count, "
         "stream (1 once a leader has begun the stream of ticks), base_ms (the time that the first tick of the stream "
         "follows), restoring (1 while older ticks are missing), staged_count, "

@@ -32,6 +32,7 @@ class ClockSettings(Section):
     max_future: Duration = 60_000
     max_past: Duration = 7 * DAY_MS
     catch_up_pace: float | None = None
+    max_drift: Duration | None = None
     hold_after: Duration | None = None
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
@@ -71,6 +72,7 @@ class ClockSettings(Section):
             "max_future_ms": self.max_future,
             "max_past_ms": self.max_past,
             "catch_up_pace": self.catch_up_pace,
+            "max_drift_ms": self.max_drift,
             "hold_after_ms": self.hold_after,
             "recent_ticks_ms": self.recent_ticks,
             "heartbeat": heartbeat and HeartbeatSpec(self._every(heartbeat), heartbeat.key, heartbeat.payload),

@@ -40,6 +40,7 @@ class InMemoryClock:
         partitions: int = 1,
         interval_seconds: int = 60,
         max_out_of_orderness_seconds: float = 0,
+        max_drift_seconds: float | None = None,
         now: str | int | float = "2026-11-22T12:00:00Z",
         timestamp_type: TimestampType = TimestampType.LOG_APPEND_TIME,
     ) -> None:
@@ -49,6 +50,7 @@ class InMemoryClock:
             group="group",
             interval_ms=interval_seconds * 1000,
             max_out_of_orderness_ms=round(max_out_of_orderness_seconds * 1000),
+            max_drift_ms=None if max_drift_seconds is None else round(max_drift_seconds * 1000),
         )
         self.time = ManualTime(now)
         self.make_parts()

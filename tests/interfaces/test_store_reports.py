@@ -1,6 +1,7 @@
 """The store, reports: a maximum for each partition, rejections for each alone, and when the leader is notified."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -15,12 +16,14 @@ from tests.interfaces.store_examples import (
     BASE,
     BOUNDS,
     GROUP,
+    IDENTITY,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
     PAYMENTS_0,
     ROSTER,
     SINGLE,
+    STARTED,
     TOKEN,
     answer,
     lead,
@@ -46,6 +49,25 @@ def test_each_partition_keeps_its_maximum(store: Store, leases: Leases) -> None:
     assert send(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 4)) == (UNCHANGED, UNCHANGED)
     assert send(store, (ORDERS_0, BASE + 1)) == (ACCEPTED,)
     assert [raw(store, p) for p in (ORDERS_0, ORDERS_1, PAYMENTS_0)] == [BASE + 1, BASE + 5, None]
+
+
+def test_the_slowest_partition_is_in_the_answer_if_max_drift_needs_it(store: Store, leases: Leases) -> None:
+    """After the report, and of all partitions that must report. None while one of them is unknown."""
+    lead(store, leases, bounds=replace(BOUNDS, max_drift_ms=10 * MINUTE))
+
+    first = answer(store, (ORDERS_0, BASE), (ORDERS_1, BASE + 7))
+    store.write_roster(TOKEN, replace(ROSTER, excluded=frozenset({PAYMENTS_0})), 2)
+
+    assert first.lowest_ms is None
+    assert first.parameters == store.snapshot().parameters == replace(BOUNDS, max_drift_ms=10 * MINUTE)
+    assert answer(store).lowest_ms == BASE
+    assert answer(store, (ORDERS_0, BASE + 5)).lowest_ms == BASE + 5
+    assert answer(store, (ORDERS_0, BASE + 9), (PAYMENTS_0, BASE)).lowest_ms == BASE + 7
+
+    store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
+
+    assert answer(store).parameters == store.snapshot().parameters == BOUNDS
+    assert answer(store).lowest_ms is None
 
 
 def test_timestamp_zero_is_rejected(store: Store, leases: Leases) -> None:

@@ -24,8 +24,8 @@ end
 -- The fields of `state` that reports need. They read a copy, the string `parameters`: consumers have the permission for
 -- commands that write hashes, and none that writes a string.
 local PARAMETERS = {
-  'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'roster_group', 'recreated',
-  'base_ms'}
+  'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'max_drift_ms', 'roster_group',
+  'recreated', 'base_ms'}
 
 local function named(values)
   local parameters = {}

@@ -13,8 +13,10 @@
 -- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] 1 if it processed records with
 -- CreateTime, else 0, [5] number of timestamps
 -- ARGV[6…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
--- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, last tick's ms}.
--- If no leader has written the clock's parameters yet, all items except the last one are ''. Errors: STOREMISMATCH.
+-- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms, last
+-- tick's ms, the lowest raw timestamp of the roster}, with '' for missing values. The lowest timestamp is returned only if
+-- the clock has max_drift_ms. If no leader has written the clock's parameters yet, all items except the last tick's ms are
+-- ''. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
 local LONGEST_NAME = 255
@@ -24,7 +26,7 @@ local SILENT_MS, MAX_LATE_RECORDS, MAX_COUNT = 30000, 1e9, 2^53 - 1
 local clock = read_parameters(KEYS[1])
 local last_ms = last_tick(KEYS[6])
 if not clock then
-  return {'', '', '', '', '', '', last_ms or ''}
+  return {'', '', '', '', '', '', '', last_ms or '', ''}
 end
 if math.abs(clock.format - ARGV[1]) > 1 then
   return redis.error_reply(
@@ -225,6 +227,7 @@ end
 if not signals[1] and not foreign then
   update_crossing(clock, KEYS[9], KEYS[2], KEYS[7], last_ms or tonumber(clock.base_ms or ''), now_ms)
 end
+local lowest_ms = clock.max_drift_ms ~= '' and has_roster and lowest(KEYS[2])
 return {
   table.concat(outcomes, ' '), clock.group, clock.topics, clock.interval_ms, clock.out_of_orderness_ms,
-  clock.max_future_ms, last_ms or ''}
+  clock.max_future_ms, clock.max_drift_ms, last_ms or '', lowest_ms or ''}

@@ -58,6 +58,16 @@
 {{- if and (hasKey $clock "catch_up_pace") (not (kindIs "invalid" $pace)) -}}
 {{- if or (lt (mulf $pace $interval) 2000.0) (gt (float64 $pace) 1000000.0) }}{{ fail (printf "%s.catch_up_pace: wanted two ticks in each interval or more" $at) }}{{ end -}}
 {{- end -}}
+{{- $drift := get $clock "max_drift" -}}
+{{- if and (hasKey $clock "max_drift") (not (kindIs "invalid" $drift)) -}}
+{{- $after := get $clock "hold_after" -}}
+{{- $silence := max (mul 2 $interval) 10000 -}}
+{{- if and (hasKey $clock "hold_after") (not (kindIs "invalid" $after)) }}{{ $silence = include "clocksvc.milliseconds" $after | int64 }}{{ end -}}
+{{- $onTime := add $least $silence -}}
+{{- if lt (include "clocksvc.milliseconds" $drift | int64) $onTime -}}
+{{- fail (printf "%s.max_drift: wanted at least %ds: two intervals plus max_out_of_orderness plus hold_after" $at (div $onTime 1000)) -}}
+{{- end -}}
+{{- end -}}
 {{- $recent := include "clocksvc.milliseconds" (hasKey $clock "recent_ticks" | ternary (get $clock "recent_ticks") "7d") | int64 -}}
 {{- $keep := include "clocksvc.milliseconds" (default "30d" .root.Values.config.tick_log.keep) | int64 -}}
 {{- if lt $recent 60000 }}{{ fail (printf "%s.recent_ticks: wanted at least 60s" $at) }}{{ end -}}

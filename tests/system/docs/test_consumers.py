@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from clocksvc import Reporter
-from clocksvc.testing import ManualTime
+from clocksvc.testing import InMemoryClock, ManualTime
 from tests.system.docs.blocks import blocks
 from tests.unit.client.fake_sink import NOW_MS, AssignedPartition, FakeSink, message
 
@@ -42,6 +42,52 @@ def test_one_reporter_for_each_topic() -> None:
         "ingest-checkins": {0: NOW_MS},
         "ingest-results": {1: NOW_MS},
     }
+
+
+class PausingConsumer:
+    """The pauses of a consumer. As in librdkafka, they outlive an assignment."""
+
+    def __init__(self) -> None:
+        self.paused: set[int] = set()
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused.update(item.partition for item in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused.difference_update(item.partition for item in partitions)
+
+
+def test_partitions_that_run_ahead_are_paused() -> None:
+    """The example of `ahead`: a partition is paused, resumed when the others are near, and read after a rebalance."""
+    clock = InMemoryClock(topic="ingest-checkins", partitions=2, max_drift_seconds=600)
+    reporter = Reporter("memory://", "clock", group="group", sink=clock.store, time=clock.time, start=False)
+    names = names_of("ahead", reporter=reporter, TopicPartition=TopicPartition)
+    consumer = PausingConsumer()
+
+    def read(partition: int, hours_ago: float) -> set[int]:
+        reporter.observe_message(message(partition, NOW_MS - round(hours_ago * 3_600_000), "ingest-checkins"))
+        for _ in range(3):
+            clock.settle()
+            reporter.step()
+        names["pause_partitions_ahead"](consumer)
+        return consumer.paused
+
+    def assign(partition: int) -> None:
+        names["on_assign"](consumer, [TopicPartition("ingest-checkins", partition)])
+
+    clock.settle()
+    assign(0)
+    assign(1)
+    for hours_ago in (3, 2.9):
+        assert read(0, hours_ago) == set()
+        assert read(1, hours_ago) == set()
+    assert read(1, 2) == {1}
+    assert read(0, 2) == set()
+
+    assert read(1, 1) == {1}
+    assign(1)
+    assert consumer.paused == set()
+    assert read(1, 1.9) == set()
 
 
 def test_the_test_of_a_consumer() -> None:

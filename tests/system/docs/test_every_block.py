@@ -30,6 +30,11 @@ JUDGED = {
     (
         "docs/consumers.md",
         "python",
+        "ahead",
+    ): "tests/system/docs/test_consumers.py::test_partitions_that_run_ahead_are_paused",
+    (
+        "docs/consumers.md",
+        "python",
         "test_consumer.py",
     ): "tests/system/docs/test_consumers.py::test_the_test_of_a_consumer",
     (

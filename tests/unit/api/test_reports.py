@@ -22,6 +22,7 @@ BOUNDS = {
     "interval_seconds": 60,
     "max_out_of_orderness_seconds": 2.0,
     "max_future_seconds": 60.0,
+    "max_drift_seconds": None,
 }
 
 
@@ -49,6 +50,7 @@ def test_a_report_to_the_letter(clock_fixture: ClockFixture, client: TestClient)
         "clock": "checkins",
         "time": "2026-11-22T11:00:00Z",
         "timestamp_seconds": NOON - 3_600,
+        "lowest_timestamp_ms": None,
         "reports": [
             {"topic": TOPIC, "partition": partition, "outcome": outcome}
             for partition, outcome in [

@@ -24,6 +24,7 @@ class FakeSink:
     def __init__(self, parameters: ClockParameters | None = PARAMETERS, last_tick_ms: int | None = None) -> None:
         self.parameters = parameters
         self.last_tick_ms = last_tick_ms
+        self.lowest_ms: int | None = None
         self.outcome: Callable[[PartitionTimestamp], Outcome] = lambda reading: Outcome.ACCEPTED
         self.error: Exception | None = None
         self.reports: list[Report] = []
@@ -38,7 +39,8 @@ class FakeSink:
             raise self.error
         if self.parameters is None:
             return ReportAnswer((Outcome.UNKNOWN,) * len(report.timestamps), None, self.last_tick_ms)
-        return ReportAnswer(tuple(map(self.outcome, report.timestamps)), self.parameters, self.last_tick_ms)
+        outcomes = tuple(map(self.outcome, report.timestamps))
+        return ReportAnswer(outcomes, self.parameters, self.last_tick_ms, self.lowest_ms)
 
     def close(self) -> None:
         self.closed = True

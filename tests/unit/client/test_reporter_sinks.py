@@ -66,9 +66,11 @@ def service(asked: Asked) -> Reply:
         "interval_seconds": 60,
         "max_out_of_orderness_seconds": 0.25,
         "max_future_seconds": 60.0,
+        "max_drift_seconds": None,
     }
     ticked = (now_ms() - 60_000) // 60_000 * 60
-    return Reply(body={"clock": "checkins", "timestamp_seconds": ticked, "reports": outcomes, "bounds": parameters})
+    answer = {"clock": "checkins", "timestamp_seconds": ticked, "lowest_timestamp_ms": None}
+    return Reply(body={**answer, "reports": outcomes, "bounds": parameters})
 
 
 @pytest.mark.core

@@ -222,8 +222,10 @@ def accepting(asked: Asked) -> Reply:
         "interval_seconds": 60,
         "max_out_of_orderness_seconds": 0,
         "max_future_seconds": 60,
+        "max_drift_seconds": None,
     }
-    return Reply(body={"clock": "checkins", "timestamp_seconds": None, "reports": reports, "bounds": parameters})
+    answer = {"clock": "checkins", "timestamp_seconds": None, "lowest_timestamp_ms": None}
+    return Reply(body={**answer, "reports": reports, "bounds": parameters})
 
 
 def test_a_process_that_ends_sends_the_last_timestamp() -> None:

@@ -118,7 +118,8 @@ def test_the_address_is_named_without_its_password(
         "uses the same URL, database, prefix and clock name"
     )
 
-    answer: dict[str, object] = {"clock": "chekins", "timestamp_seconds": None, "reports": [], "bounds": None}
+    nothing: dict[str, object] = {"timestamp_seconds": None, "lowest_timestamp_ms": None, "bounds": None}
+    answer = {"clock": "chekins", "reports": [], **nothing}
     with HttpStub(lambda asked: Reply(body=answer)) as stub:
         stepped_for(7, stub.url)
 

@@ -52,6 +52,11 @@ GOOD = [
     ),
     Good("two ticks in each interval are a catch-up", {"catch_up_pace": 2 / 60}),
     Good("a hold shows at once", {"hold_after_ms": 0}),
+    Good("a drift that is never usual", {"max_drift_ms": 2 * MINUTE + 10 * SECOND + 2 * MINUTE}),
+    Good(
+        "a shorter drift, where less is usual",
+        {"max_drift_ms": 2 * MINUTE + SECOND, "max_out_of_orderness_ms": SECOND, "hold_after_ms": 0},
+    ),
     Good("what hold_after is unless set can be set", {"interval_ms": DAY, "hold_after_ms": 2 * DAY}),
     Good("a heartbeat for each boundary", {"heartbeat": HeartbeatSpec(MINUTE)}),
     Good("a heartbeat every second", {"heartbeat": HeartbeatSpec(SECOND)}),
@@ -109,6 +114,12 @@ BAD = [
     Bad("more than a day ahead is no future", {"max_future_ms": DAY + 1}, "max_future: '86400.001s' is not"),
     Bad("a hold can't show before it begins", {"hold_after_ms": -1}, "hold_after: '-0.001s' is not valid: wanted 0s"),
     Bad("a hold that shows after days is silence", {"hold_after_ms": 2 * DAY + SECOND}, "hold_after: '172801s' is"),
+    Bad(
+        "partitions of a clock that is on time must not be paused",
+        {"max_drift_ms": 250 * SECOND - 1},
+        "max_drift: '249.999s' is not valid: wanted at least 250s: two intervals plus max_out_of_orderness plus hold_",
+    ),
+    Bad("the same where holds show late", {"max_drift_ms": 250 * SECOND, "hold_after_ms": 3 * MINUTE}, "max_drift: '2"),
     Bad("ticks are kept long enough to resume", {"recent_ticks_ms": 59_999}, "recent_ticks: '59.999s' is not valid"),
     Bad(
         "heartbeats rarer than boundaries leave a quiet partition behind at each",
@@ -189,6 +200,7 @@ def test_a_digest_differs_where_ticks_would(change: dict[str, Any], why: str) ->
         ({"hold_after_ms": 0}, "when a hold shows is no tick's matter"),
         ({"recent_ticks_ms": DAY}, "how long ticks are kept is no tick's matter"),
         ({"catch_up_pace": 10.0}, "how fast ticks come is no tick's matter"),
+        ({"max_drift_ms": 10 * MINUTE}, "what consumers pause is no tick's matter"),
         ({"heartbeat": HeartbeatSpec(key=b"k", payload=b"\xff")}, "heartbeats are no tick's matter"),
     ],
 )

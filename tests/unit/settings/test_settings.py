@@ -48,6 +48,7 @@ def test_every_field_of_a_clock_arrives() -> None:
             max_future: 1.5s
             max_past: 30d
             catch_up_pace: 0.5
+            max_drift: 90m
             hold_after: 1h
             recent_ticks: 2d
             heartbeat: {every: 30, key: k, payload: !!binary AAH/}
@@ -58,6 +59,7 @@ def test_every_field_of_a_clock_arrives() -> None:
         *("eu-checkins", ("a", "b.c"), "g", 300_000, 500, 1_500, 3_600_000, 172_800_000, heartbeat),
         max_past_ms=30 * 86_400_000,
         catch_up_pace=0.5,
+        max_drift_ms=90 * 60_000,
     )
     assert settings.clock_specs() == {"eu-checkins": expected}
 

@@ -192,6 +192,7 @@ CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
     "clocks.checkins.hold_after": [clock(hold_after="3d")],
     "clocks.checkins.max_past": [clock(max_past="129s"), clock(max_past="2m", max_out_of_orderness="1s")],
     "clocks.checkins.catch_up_pace": [clock(catch_up_pace=0.03), clock(catch_up_pace=2_000_000)],
+    "clocks.checkins.max_drift": [clock(max_drift="249s"), clock(max_drift="250s", hold_after="3m")],
     "clocks.checkins.recent_ticks": [
         clock(recent_ticks="59s"),
         clock(recent_ticks="31d"),
@@ -214,7 +215,9 @@ FITTING = [
     clock(interval="1d", heartbeat={"every": "24h"}, max_past="3d"),
     clock(max_past="130s"),
     clock(max_past=120, max_out_of_orderness=0, catch_up_pace=0.04),
-    clock(heartbeat=None, max_out_of_orderness=None, hold_after=None, catch_up_pace=None),
+    clock(heartbeat=None, max_out_of_orderness=None, hold_after=None, catch_up_pace=None, max_drift=None),
+    clock(max_drift="250s"),
+    clock(max_drift="2m", hold_after=0, max_out_of_orderness=0),
 ]
 
 
