@@ -1,7 +1,24 @@
-"""Consumers: `BufferedConsumer` processes records, flushes them in batches, and commits and reports them afterwards."""
+"""Consumers: `BufferedConsumer` processes records, flushes them in batches, and commits and reports them afterwards.
+
+`CompactedTable` keeps the newest value of each key of a compacted topic in memory.
+"""
 
 from clocksvc.client.consumer.buffered_consumer import BufferedConsumer
+from clocksvc.client.consumer.compacted_table import CompactedTable, TableCounts, TableProgress, TableState
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.client.consumer.table_partition import PartitionProgress, Unreadable
+from clocksvc.interfaces.compacted_topic import TableRecord
 
-__all__ = ["BufferedConsumer", "ConsumerStats", "RetryPolicy"]
+__all__ = [
+    "BufferedConsumer",
+    "CompactedTable",
+    "ConsumerStats",
+    "PartitionProgress",
+    "RetryPolicy",
+    "TableCounts",
+    "TableProgress",
+    "TableRecord",
+    "TableState",
+    "Unreadable",
+]

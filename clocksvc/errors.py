@@ -9,6 +9,7 @@ ClocksvcError
 │   ├── MetadataUnavailable
 │   ├── CheckpointsUnavailable
 │   ├── TaskQueueUnavailable
+│   ├── TableUnavailable      a compacted topic can't be read to its end
 │   └── ServiceUnavailable    the HTTP service does not answer its client
 ├── LeaseLost                 another process has the lease of the log
 ├── StoreMismatch             the store belongs to another Kafka cluster, or the tick log to another installation
@@ -81,6 +82,10 @@ class CheckpointsUnavailable(Unavailable):
 
 class TaskQueueUnavailable(Unavailable):
     """The task queue does not accept a task."""
+
+
+class TableUnavailable(Unavailable):
+    """The compacted topic of a table can't be read."""
 
 
 class ServiceUnavailable(Unavailable):

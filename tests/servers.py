@@ -21,7 +21,8 @@ _SERVERS = pytest.StashKey[ExitStack]()
 
 @contextmanager
 def _kafka() -> Iterator[str]:
-    with KafkaServer() as server:
+    # The cleaner looks for work each 0.2 s instead of each 15 s.
+    with KafkaServer(properties={"log.cleaner.backoff.ms": "200"}) as server:
         yield server.bootstrap
 
 

@@ -1,7 +1,7 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
-`python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`, `jobs`
-and `sizing`, which take minutes, run only when they are named.
+`python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
+`jobs`, `sizing` and `table`, which take minutes, run only when they are named.
 """
 
 import platform
@@ -22,11 +22,12 @@ from tests.bench import (
     bench_scrape,
     bench_sizing,
     bench_subscribers,
+    bench_table,
     bench_takeover,
 )
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover", "jobs", "sizing")
+LONG = ("subscribers", "takeover", "jobs", "sizing", "table")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -46,6 +47,7 @@ def main(names: list[str]) -> int:
             "takeover": lambda: bench_takeover.run(Path(folder), kafka.bootstrap, valkey.url),
             "jobs": lambda: bench_jobs.run(Path(folder), kafka.bootstrap, valkey.url),
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
+            "table": lambda: bench_table.run(kafka.bootstrap),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),

@@ -1,1 +1,1 @@
-"""The buffered consumer: process, buffer, flush in threads, commit after the flush, report after the commit."""
+"""Consumers: the buffered one (flush in threads, commit after the flush, then report), and tables of topics."""

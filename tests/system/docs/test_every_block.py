@@ -35,6 +35,11 @@ JUDGED = {
     (
         "docs/consumers.md",
         "python",
+        "configs.py",
+    ): "tests/interfaces/test_compacted_topic.py::test_the_documented_example",
+    (
+        "docs/consumers.md",
+        "python",
         "test_consumer.py",
     ): "tests/system/docs/test_consumers.py::test_the_test_of_a_consumer",
     (
