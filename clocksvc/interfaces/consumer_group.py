@@ -40,7 +40,7 @@ class GroupListener(Protocol):
     """What a member must know. Called from `consume`, `commit` and `close`. No method may raise."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
-        """These partitions were added. Does not block."""
+        """These partitions were added, and are not paused. Does not block."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """These partitions are about to be removed. Until this method returns, their offsets can be committed.

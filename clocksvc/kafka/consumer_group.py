@@ -102,7 +102,7 @@ class KafkaConsumerGroup:
         # The callbacks assign nothing themselves. The client then does it, as the protocol of the group needs it.
         self._consumer.subscribe(
             list(topics),
-            on_assign=lambda _, partitions: listener.assigned(_from_kafka(partitions)),
+            on_assign=self._on_assign,
             on_revoke=lambda _, partitions: listener.revoked(_from_kafka(partitions)),
             on_lost=lambda _, partitions: listener.lost(_from_kafka(partitions)),
         )
@@ -148,6 +148,11 @@ class KafkaConsumerGroup:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # librdkafka remembers that a partition was paused in an earlier assignment.
+        consumer.resume(partitions)
+        self._listener.assigned(_from_kafka(partitions))
 
     def _on_commit(self, error: KafkaError | None, answer: Sequence[TopicPartition]) -> None:
         committed: dict[Partition, int] = {}

@@ -68,6 +68,9 @@ class BufferedConsumer(Generic[Item]):
     **Back-pressure.** If `flush` is slower than the topic, the buffer fills up to its bounds. Then no records are
     consumed, and after one second the partitions are paused, until half of the buffer is free.
 
+    **Partitions that run ahead.** If the clock of the reporter has `max_drift`, partitions that are further ahead of
+    the global clock in a backlog are paused: see `Reporter.ahead`.
+
     Do not fork after a consumer was created. Create it in the child process.
 
     Args:

@@ -25,6 +25,7 @@ from clocksvc.client.consumer.actions import (
 from clocksvc.client.consumer.flush_threads import FlushExecutor
 from clocksvc.client.consumer.health import LOOP_STUCK_AFTER_S, Health
 from clocksvc.client.consumer.machine import ConsumerMachine, MachineOptions
+from clocksvc.client.consumer.pauses import AHEAD
 from clocksvc.client.consumer.processing import Processing, Run, pass_on
 from clocksvc.client.consumer.reporting import ProgressReporter, observe, topic_partitions
 from clocksvc.client.consumer.stats import ConsumerStats
@@ -41,7 +42,8 @@ Item = TypeVar("Item")
 IDLE_WAIT_S = 0.2
 """How long the loop waits for records if nothing else is in progress."""
 BUSY_WAIT_S = 0.02
-"""How long the loop waits for records while an answer is outstanding, because an answer does not end this wait."""
+"""How long the loop waits for records while an answer is outstanding or a partition is paused. Neither an answer nor
+the end of a pause ends this wait."""
 CHECK_INTERVAL_S = 1.0
 """How often the flushes are checked and the present values of the stats are updated."""
 MOST_RECORDS = 1_000
@@ -185,8 +187,10 @@ class ConsumerLoop(Generic[Item]):
         Raises:
             ConsumerFailed: this member of the group can't continue.
         """
-        self._work(0.0)
         machine = self.machine
+        if self._parts.reporter is not None:
+            machine.pauses.set(AHEAD, self._parts.reporter.ahead(machine.read_ms))
+        self._work(0.0)
         now = self._last_pass = self._time.monotonic()
         if now >= self._check_at:
             self._check_at = now + CHECK_INTERVAL_S
@@ -194,7 +198,8 @@ class ConsumerLoop(Generic[Item]):
             self._update_stats(now)
         if self.ended:
             return
-        wait_s = BUSY_WAIT_S if machine.busy or self._parts.processing.records else IDLE_WAIT_S
+        waits = machine.busy or machine.pauses.paused or self._parts.processing.records
+        wait_s = BUSY_WAIT_S if waits else IDLE_WAIT_S
         wait_s = max(0.0, min(wait_s, machine.due_at - now))
         room = machine.room - self._parts.processing.records
         if room > 0:
@@ -289,7 +294,8 @@ class ConsumerLoop(Generic[Item]):
         stats.stuck_flushes, stats.flushes_running = len(self._stuck), len(self._started)
         stats.buffered_records, stats.buffered_bytes = machine.buffered_records, machine.buffered_bytes
         stats.oldest_buffered_seconds = now - min(machine.oldest_since, now)
-        stats.partitions, stats.paused_partitions = machine.partitions, len(machine.pauses.paused)
+        stats.partitions, stats.paused_partitions = machine.partitions, machine.pauses.by_reason()
+        stats.pauses_total = dict(machine.pauses.totals)
         stats.uncommitted_records = machine.uncommitted_records
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -328,7 +334,6 @@ class ConsumerLoop(Generic[Item]):
                 assert self._parts.dead_letters is not None
                 self._parts.dead_letters.send(letter_id, record, cause)
             case Pause(partitions):
-                self.stats.pauses_total += 1
                 self._group.pause(partitions)
             case Resume(partitions):
                 self._group.resume(partitions)

@@ -83,6 +83,7 @@ class ConsumerMachine(Generic[Item]):
         pauses: the paused partitions by reason. Other parts of a consumer add reasons of their own.
         buffered_records, buffered_bytes: the present size of the buffer.
         rejected: the number of received records that were ignored, because their partition is not assigned.
+        read_ms: the highest timestamp of the received records of each assigned partition. Empty without a reporter.
 
     Args:
         options: see MachineOptions.
@@ -93,6 +94,7 @@ class ConsumerMachine(Generic[Item]):
         rng = rng or random.Random()
         self.pauses = Pauses()
         self.buffered_records = self.buffered_bytes = self.rejected = 0
+        self.read_ms: dict[tuple[str, int], int] = {}
         self._options = options
         self._tokens = itertools.count(1)
         self._assignments: dict[Partition, Assignment] = {}
@@ -162,6 +164,7 @@ class ConsumerMachine(Generic[Item]):
                 assignment.active = False
             self._awaiting.pop(partition, None)
             self._reports.pop(partition, None)
+            self.read_ms.pop(partition, None)
         self.pauses.removed(partitions)
         open_batch = self._open.batch
         if open_batch is not None:
@@ -217,6 +220,7 @@ class ConsumerMachine(Generic[Item]):
         if self._draining or not assignment.active:
             self.rejected += len(records)
             return False
+        self._note_read(assignment, timestamps)
         if not items:
             self._moved |= assignment.watermark.pass_over(end, timestamps)
             return True
@@ -233,6 +237,7 @@ class ConsumerMachine(Generic[Item]):
         if self._draining or not assignment.active:
             self.rejected += 1
             return False
+        self._note_read(assignment, timestamps)
         token = next(self._tokens)
         assignment.watermark.extend(token, record.offset() + 1, timestamps)
         if not self._options.dead_letters:
@@ -242,6 +247,10 @@ class ConsumerMachine(Generic[Item]):
         self._grow(1, len(record))
         self._letters.add(Letter(assignment, record, cause, token), self._now)
         return True
+
+    def _note_read(self, assignment: Assignment, timestamps: Timestamps | None) -> None:
+        if timestamps is not None and timestamps.highest_ms > self.read_ms.get(assignment.partition, -1):
+            self.read_ms[assignment.partition] = timestamps.highest_ms
 
     def _shrink(self, records: int, size: int) -> None:
         self.buffered_records -= records

@@ -1,6 +1,6 @@
 """What a consumer needs of a Reporter, and the messages that it observes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from clocksvc.client.consumer.watermark import Timestamps
@@ -22,6 +22,13 @@ class ProgressReporter(Protocol):
 
     def on_lost(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
         """Forget partitions. Does not block."""
+
+    def ahead(self, read: Mapping[tuple[str, int], int]) -> Collection[Partition]:
+        """Return the partitions to pause, because they run ahead of the clock. Does not block.
+
+        Args:
+            read: the highest timestamp of the received records of each partition, in milliseconds.
+        """
 
 
 class _TopicPartition(NamedTuple):

@@ -1,6 +1,7 @@
 """What a consumer counts: plain numbers, which any metrics library can expose."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class ConsumerStats:
         dead_letters_total: records that the dead-letter topic has acknowledged.
         dead_letter_failures_total: attempts to send a dead letter that failed.
         commits_total, commit_failures_total: commits that Kafka acknowledged, and those that failed.
-        pauses_total: how often partitions were paused, because the buffer was full.
+        pauses_total: how often a partition was paused, by reason: `buffer_full`, `ahead` (of the clock by more than its
+            `max_drift`), and `draining`.
         assignments_total, revocations_total, losses_total: partitions that were assigned, revoked and lost.
         rebalances_total: calls of Kafka that assigned, revoked or lost partitions.
         stuck_flushes: flushes that run longer than `stuck_after_seconds`.
@@ -29,7 +31,7 @@ class ConsumerStats:
         buffered_records, buffered_bytes: the size of the buffer.
         oldest_buffered_seconds: the age of the oldest item that is not flushed; 0 if there is none.
         partitions: assigned partitions.
-        paused_partitions: assigned partitions that are paused.
+        paused_partitions: assigned partitions that are paused, by reason. A partition can have several reasons.
         uncommitted_records: the sum over all partitions of the offsets between the last received record and the last
             acknowledged commit.
         last_flush_seconds: the duration of the last attempt.
@@ -46,7 +48,7 @@ class ConsumerStats:
     dead_letter_failures_total: int = 0
     commits_total: int = 0
     commit_failures_total: int = 0
-    pauses_total: int = 0
+    pauses_total: Mapping[str, int] = field(default_factory=dict)
     assignments_total: int = 0
     revocations_total: int = 0
     losses_total: int = 0
@@ -57,6 +59,6 @@ class ConsumerStats:
     buffered_bytes: int = 0
     oldest_buffered_seconds: float = 0.0
     partitions: int = 0
-    paused_partitions: int = 0
+    paused_partitions: Mapping[str, int] = field(default_factory=dict)
     uncommitted_records: int = 0
     last_flush_seconds: float = 0.0
