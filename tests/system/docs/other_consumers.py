@@ -1,4 +1,4 @@
-"""docs/consumers.md: the examples for FastStream and kafkajs, on real servers. `make consumers` runs them.
+"""docs/consumers.md: the examples for Arroyo, FastStream and kafkajs, on real servers. `make consumers` runs them.
 
 They are not part of `make test`: kafkajs needs Node and the npm registry.
 """
@@ -17,7 +17,11 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.path
 
 KAFKAJS = "kafkajs@2.2.4"
-PROGRAMS = {"faststream_consumer.py": "python faststream_consumer.py", "consumer.js": "node consumer.js"}
+PROGRAMS = {
+    "arroyo_consumer.py": "python arroyo_consumer.py",
+    "faststream_consumer.py": "python faststream_consumer.py",
+    "consumer.js": "node consumer.js",
+}
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,11 @@ JUDGED = {
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
     (
         "docs/consumers.md",
+        "python",
+        "arroyo_consumer.py",
+    ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
+    (
+        "docs/consumers.md",
         "javascript",
         "consumer.js",
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",

@@ -1,0 +1,1 @@
+"""A clock for pipelines of Arroyo. The only package that imports arroyo."""
