@@ -32,6 +32,7 @@ class ObservedTopic:
         self._claimed = self._assumed = self._accepted_logged = False
         self._problems: list[str] | None = None
         self._other_topics: set[str] = set()
+        self._number_logged = False
 
     # -- what names the topic -----------------------------------------------------------------------------------------
 
@@ -74,6 +75,11 @@ class ObservedTopic:
         if not self._claimed and self._assigned:
             self.name, self._assumed = only, False
         return self.name != before
+
+    @property
+    def is_assigned_several(self) -> bool:
+        """True if the consumer was assigned partitions of several topics."""
+        return len(self._assigned) > 1
 
     # -- whether it fits the clock ------------------------------------------------------------------------------------
 
@@ -125,10 +131,17 @@ class ObservedTopic:
         self._other_topics.add(topic)
         text = f"messages of topic {topic!r} are rejected: this reporter has topic {self.name!r}"
         if parameters is None or topic in parameters.topics:
-            text += f"; {_CREATE}"
+            text += "; create the Reporter without a topic to observe all topics of the clock"
         else:
             text += f", and clock {self._clock} has topics {', '.join(parameters.topics)}"
         logger.error(text, extra={"clock": self._clock, "topic": topic})
+
+    def log_number(self) -> None:
+        """Log that numbers of partitions were observed although messages of several topics are, once."""
+        if not self._number_logged:
+            self._number_logged = True
+            text = f"reports without a topic are rejected: the consumer reads several topics: {_CREATE}"
+            logger.error(text, extra={"clock": self._clock, "topic": self.name})
 
     def _describe(self, parameters: ClockParameters) -> str:
         text = (

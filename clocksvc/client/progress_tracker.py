@@ -159,6 +159,29 @@ class ProgressTracker:
             self._topic.log_other_topic(topic, self.parameters)
             self._add_rejection(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC, topic))
 
+    def reject_number(self, partition: int, timestamp_ms: int) -> None:
+        """Reject the number of a partition, because messages of several topics are observed. It is logged once.
+
+        Raises:
+            ReporterMisuse, InvalidValue: as for `observe_slow_path`.
+        """
+        with self._lock:
+            self.raise_if_closed()
+            partition, timestamp_ms = _integer("partition", partition), _integer("timestamp_ms", timestamp_ms)
+            self._topic.log_number()
+            self._add_rejection(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC))
+
+    def drop_numbers(self) -> None:
+        """Start without progress if numbers of partitions were observed, because their topic is not sure any more."""
+        with self._lock:
+            if self._topic.used:
+                self._clear()
+
+    @property
+    def is_assigned_several(self) -> bool:
+        """True if the consumer was assigned partitions of several topics."""
+        return self._topic.is_assigned_several
+
     def assign(self, partitions: Sequence[Partition]) -> None:
         """Start these partitions without progress, and learn the topics that the consumer reads."""
         with self._lock:

@@ -1,15 +1,12 @@
-"""Decides which reports a reporter sends and when, and sends them in a thread.
+"""Decides which reports of one topic are sent and when, and sends them.
 
 `ReportSender.step` sends a report if it is due, and returns the seconds until the next step. The sink is called without
-a lock, so a slow store does not block the consumer. The thread ends with its reporter or with the process.
+a lock, so a slow store does not block the consumer.
 """
 
-import atexit
 import logging
 import threading
-import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 from clocksvc.client.due_times import NEVER, NOW
@@ -22,10 +19,8 @@ from clocksvc.client.progress_tracker import (
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, RequestRejected, Unavailable
 from clocksvc.interfaces.progress import ReportSink
-from clocksvc.interfaces.time import SystemTime, Time
+from clocksvc.interfaces.time import Time
 from clocksvc.runtime.backoff import Backoff
-from clocksvc.runtime.fork import PerProcess
-from clocksvc.runtime.worker_thread import WorkerThread
 
 logger = logging.getLogger("clocksvc.reporter")
 Item = TypeVar("Item")
@@ -35,8 +30,6 @@ REPEAT_ALL_S = 10.0
 partitions are repeated at the same time, so that they need few reports."""
 ASK_AGAIN_S = 1.0
 """The time between two empty reports, which ask for the clock's parameters. Once they are known, REPEAT_ALL_S."""
-AT_EXIT_S = 5.0
-"""How long the interpreter waits at its end for reports that are not sent yet."""
 
 
 class ReportSender:
@@ -44,8 +37,9 @@ class ReportSender:
 
     Args:
         clock: the clock's name, for logs.
-        sink: the destination of reports. It must not connect before the first report. `close` closes it.
+        sink: the destination of reports. It must not connect before the first report.
         unknown_log: the log to which all answers are passed.
+        wake: an event that is set when a step is due earlier than the last one returned.
     """
 
     def __init__(
@@ -56,8 +50,9 @@ class ReportSender:
         time: Time,
         backoff: Backoff,
         unknown_log: UnknownPartitionLog,
+        wake: threading.Event,
     ) -> None:
-        self.wake = threading.Event()
+        self._wake = wake
         self._clock, self._tracker, self._time = clock, tracker, time
         self._sink, self._unknown_log = sink, unknown_log
         self._backoff = backoff
@@ -98,7 +93,7 @@ class ReportSender:
         with self._flush_changed:
             self._flush_requested += 1
             number, failures = self._flush_requested, self._failures
-        self.wake.set()
+        self._wake.set()
         while stepping and self._flush_tried < number and not (tracker.closed or tracker.topic_missing):
             self.step()
         with self._flush_changed:
@@ -113,10 +108,6 @@ class ReportSender:
             )
         tracker.raise_if_closed()
         return self._flush_done >= number
-
-    def close(self) -> None:
-        """Close the sink. While a thread calls `step`, only this thread may call `close`."""
-        self._sink.close()
 
     # -- when ---------------------------------------------------------------------------------------------------------
 
@@ -220,62 +211,3 @@ class ReportSender:
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), MAX_TIMESTAMPS_PER_REPORT):
         yield items[start : start + MAX_TIMESTAMPS_PER_REPORT]
-
-
-class ReportThread:
-    """Calls `step` of one sender until `stop`. Then it sends unsent reports, in one attempt, and closes the sink."""
-
-    def __init__(self, sender: ReportSender, name: str) -> None:
-        self._sender = sender
-        self._name = name
-        self._thread = WorkerThread(name, sender.step, log=logger, wake=sender.wake, finish=self._send_rest)
-        self._lock = threading.Lock()
-        self._started = False
-
-    def start(self) -> None:
-        """Start the thread, unless it was started or stopped before. If this fails, call it again."""
-        if self._started:
-            return
-        with self._lock:
-            if self._started:
-                return
-            try:
-                self._thread.start()
-            except RuntimeError as error:
-                logger.error("reports can't be sent: %s", error, extra={"worker": self._name})
-                return
-            self._started = True
-            _running.get().add(self)
-
-    def stop(self) -> None:
-        """Ask the thread to send unsent reports, in one attempt, to close the sink, and to end. Returns at once."""
-        with self._lock:
-            self._thread.stop()
-            if not self._started:
-                self._started = True
-                self._sender.close()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the thread has ended; False if it has not ended after `timeout_s`."""
-        return self._thread.join(timeout_s)
-
-    def _send_rest(self) -> None:
-        with suppress(ClocksvcError):
-            self._sender.flush(0, stepping=True, keep_trying=False)
-        self._sender.close()
-
-
-_running: "PerProcess[weakref.WeakSet[ReportThread]]" = PerProcess(weakref.WeakSet)
-
-
-def _stop_all() -> None:
-    time = SystemTime()
-    deadline = time.monotonic() + AT_EXIT_S
-    threads = list(_running.get())
-    for thread in threads:
-        thread.stop()
-    for thread in threads:
-        thread.join(deadline - time.monotonic())
-
-
-atexit.register(_stop_all)

@@ -4,15 +4,18 @@ Only `flush`, `close` and `on_revoke` wait for the store, each with a timeout.
 """
 
 import random
+import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
 from clocksvc.client.message import KafkaMessage, TopicPartition
 from clocksvc.client.progress_tracker import ProgressTracker
-from clocksvc.client.report_sender import ReportSender, ReportThread
+from clocksvc.client.report_sender import ReportSender
 from clocksvc.client.report_sink import SAME_SETTINGS_HINT, open_report_sink
+from clocksvc.client.report_thread import ReportThread
+from clocksvc.client.topic_senders import TopicSenders
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import check_clock_name
@@ -45,10 +48,11 @@ class Reporter:
             `https://…` are the service.
         clock: the name of the clock.
         group: the consumer group that processes the records. The clock counts only its configured group.
-        topic: the topic of the observed partitions. None for the topic of the first message that `observe_message` or
-            `observe_many` gets, otherwise for the only topic that `on_assign` gets. If none of them is called, the only
-            topic of the clock is assumed, and this is logged. If the consumer or the clock has several topics, create
-            one reporter for each topic. Without a topic, timestamps that are observed with `observe` do not count then.
+        topic: the topic of the observed partitions; messages of other topics do not count. None for all topics of the
+            clock: `observe_message` and `observe_many` take the topic from each message. Numbers of partitions, which
+            `observe` gets, are of the topic of the messages, otherwise of the only topic that `on_assign` gets. If none
+            of them is called, the only topic of the clock is assumed, and this is logged. If the consumer or the clock
+            has several topics, numbers do not count without a topic: create one reporter for each topic then.
         token: for `http(s)://`, an API token with the scope `report`.
         sink: a sink that is used instead of the one for `url`. `close` closes it.
         time: the source of the time.
@@ -78,35 +82,38 @@ class Reporter:
         if topic is not None and not (isinstance(topic, str) and topic):
             wanted = "wanted the name of one topic, or None. For several topics, create one reporter for each topic"
             raise InvalidValue("topic", topic, wanted)
-        self._clock, self._given_topic, self._start = clock, topic, start
-        self._time = time or SystemTime()
+        self._clock, self._start = clock, start
+        # The functions below are kept by the thread, so they must not refer to this object.
+        clocks_time = self._time = time or SystemTime()
         self._closed = False
 
-        def create_parts() -> tuple[ProgressTracker, ReportSender]:
+        def create_senders() -> TopicSenders:
             own_sink, where = (
                 (sink, f"the given sink: {SAME_SETTINGS_HINT}") if sink else open_report_sink(url, clock, token)
             )
-            tracker, backoff = (
-                ProgressTracker(clock, group, topic, self._time),
-                Backoff(CONNECTION, rng),
-            )
-            return tracker, ReportSender(
-                clock, tracker, own_sink, self._time, backoff, UnknownPartitionLog(clock, where)
-            )
 
-        self._create_parts = create_parts
+            def create(topic: str | None, wake: threading.Event) -> tuple[ProgressTracker, ReportSender]:
+                tracker = ProgressTracker(clock, group, topic, clocks_time)
+                unknown_log = UnknownPartitionLog(clock, where)
+                backoff = Backoff(CONNECTION, rng)
+                return tracker, ReportSender(clock, tracker, own_sink, clocks_time, backoff, unknown_log, wake)
+
+            return TopicSenders(topic, create, own_sink, clocks_time)
+
+        self._create_senders = create_senders
         self._begin()
         after_fork(self, Reporter._restart_in_child)
 
     def _begin(self) -> None:
-        self._topic = self._given_topic
-        self._tracker, self._sender = self._create_parts()
-        self._progress = self._tracker.progress
-        self._thread = ReportThread(self._sender, f"clocksvc-reporter-{self._clock}") if self._start else None
+        self._senders = self._create_senders()
+        self._topic = self._senders.only_topic
+        self._numbers = self._senders.first.progress
+        self._of_topic = self._senders.progress
+        self._thread = ReportThread(self._senders, f"clocksvc-reporter-{self._clock}") if self._start else None
         # The thread has no reference to this object, so an unreferenced reporter can be collected.
         self._finalizer = None if self._thread is None else weakref.finalize(self, self._thread.stop)
         if self._finalizer is not None:
-            self._finalizer.atexit = False  # report_sender stops all threads together at exit
+            self._finalizer.atexit = False  # report_thread stops all threads together at exit
 
     def _restart_in_child(self) -> None:
         """Start again after a fork: connections belong to the parent, the thread is gone, and locks may stay locked."""
@@ -135,7 +142,7 @@ class Reporter:
             InvalidValue: an argument is not an integer, or is not a partition number.
         """
         try:
-            progress = self._progress[partition]
+            progress = self._numbers[partition]
             if timestamp_ms > progress.high_ms:
                 if timestamp_ms < progress.fast_path_limit_ms:
                     progress.high_ms = timestamp_ms
@@ -144,13 +151,14 @@ class Reporter:
                 return
         except (KeyError, TypeError):
             pass  # the slow path adds an unknown partition, and raises InvalidValue for an argument of a wrong type
-        self._observe_slow_path(partition, timestamp_ms)
+        self._observe_slow_path(None, partition, timestamp_ms)
 
     def observe_message(self, message: KafkaMessage) -> None:
         """Observe a processed record by its message. Does not block.
 
-        Messages with an error are ignored. Messages of a topic other than the reporter's topic never count. If such a
-        message is detected, an ERROR is logged, once for each topic, and the clock counts it as rejected.
+        Messages with an error are ignored. Messages of a topic that is not one of the clock's never count, nor do
+        messages of another topic than the one that the reporter was given. If such a message is detected, an ERROR is
+        logged, once for each topic, and the clock counts it as rejected.
 
         Args:
             message: confluent-kafka's message, or an object with the same `topic()`, `partition()`, `timestamp()` and
@@ -159,10 +167,10 @@ class Reporter:
         Raises:
             ReporterMisuse: the reporter is closed.
         """
-        topic = self._topic or self._claim_topic((message,))
+        topic = self._topic or message.topic()
         timestamp_type, timestamp_ms = message.timestamp()
         try:
-            progress = self._progress[message.partition()]
+            progress = self._of_topic[topic][message.partition()]  # type: ignore[index]
         except KeyError:
             self._observe_message_slow_path(message, topic)
             return
@@ -192,8 +200,12 @@ class Reporter:
             ReporterMisuse: the reporter is closed.
         """
         batch = messages if isinstance(messages, list) else list(messages)
-        topic = self._topic or self._claim_topic(batch)
-        progress_of = self._progress
+        topic = self._topic
+        if topic is None:
+            for message in batch:
+                self.observe_message(message)
+            return
+        progress_of = self._of_topic[topic]
         unusual = bool(batch) and not (_is_of(batch[0], topic) and _is_of(batch[-1], topic))
         for message in batch:
             timestamp_type, timestamp_ms = message.timestamp()
@@ -201,7 +213,8 @@ class Reporter:
                 progress = progress_of[message.partition()]
             except KeyError:
                 unusual = True
-                self._observe_message_slow_path(message, topic)
+                if _is_of(message, topic):
+                    self._observe_message_slow_path(message, topic)
                 continue
             if timestamp_ms > progress.high_ms:
                 if (
@@ -210,48 +223,53 @@ class Reporter:
                     and message.topic() == topic
                 ):
                     progress.high_ms = timestamp_ms
-                else:
-                    unusual = True
-                    self._observe_message_slow_path(message, topic)
-            elif timestamp_ms < progress.late_below_ms:
-                unusual = True
+                    continue
+            elif timestamp_ms >= progress.late_below_ms:
+                continue
+            unusual = True
+            if _is_of(message, topic):
                 self._observe_message_slow_path(message, topic)
         if unusual:
             for message in batch:
                 if message.error() is None and message.topic() != topic:
-                    self._reject_other_topic(message)
+                    self._observe_message_slow_path(message, topic)
 
-    def _observe_slow_path(self, partition: int, timestamp_ms: int, timestamp_type: int | None = None) -> None:
-        if self._tracker.observe_slow_path(partition, timestamp_ms, timestamp_type):
-            self._sender.wake.set()
+    def _observe_message_slow_path(self, message: KafkaMessage, topic: str | None) -> None:
+        own_topic, partition = message.topic(), message.partition()
+        if message.error() is not None or partition is None or own_topic is None:
+            return
+        timestamp_type, timestamp_ms = message.timestamp()
+        tracker = self._senders.tracker_of(own_topic)
+        if tracker is None:
+            self._senders.first.reject_other_topic(own_topic, partition, timestamp_ms)
+            self._wake()
+            return
+        if own_topic != topic or self._topic is None:
+            self._topic = self._senders.only_topic
+            self._check_numbers()
+        self._observe_slow_path(tracker, partition, timestamp_ms, timestamp_type)
+
+    def _observe_slow_path(
+        self, tracker: ProgressTracker | None, partition: int, timestamp_ms: int, timestamp_type: int | None = None
+    ) -> None:
+        if tracker is None and self._senders.several:
+            self._senders.first.reject_number(partition, timestamp_ms)
+            due = True
+        else:
+            due = (tracker or self._senders.first).observe_slow_path(partition, timestamp_ms, timestamp_type)
+        if due:
+            self._senders.wake.set()
         if self._thread is not None:
             self._thread.start()
 
-    def _observe_message_slow_path(self, message: KafkaMessage, topic: str | None) -> None:
-        partition = message.partition()
-        if message.error() is not None or partition is None:
-            return
-        if message.topic() != topic:
-            self._reject_other_topic(message)
-            return
-        timestamp_type, timestamp_ms = message.timestamp()
-        self._observe_slow_path(partition, timestamp_ms, timestamp_type)
+    def _check_numbers(self) -> None:
+        if self._senders.several:
+            self._numbers = {}  # each number takes the slow path, which rejects it
 
-    def _reject_other_topic(self, message: KafkaMessage) -> None:
-        topic, partition = message.topic(), message.partition()
-        if topic is not None and partition is not None:
-            self._tracker.reject_other_topic(topic, partition, message.timestamp()[1])
-            self._sender.wake.set()
-            if self._thread is not None:
-                self._thread.start()
-
-    def _claim_topic(self, batch: Sequence[KafkaMessage]) -> str | None:
-        for message in batch:
-            topic = message.topic()
-            if topic is not None and message.error() is None:
-                self._topic = self._tracker.claim_topic(topic)
-                return self._topic
-        return None
+    def _wake(self) -> None:
+        self._senders.wake.set()
+        if self._thread is not None:
+            self._thread.start()
 
     # -- rebalances: callbacks for confluent-kafka's `subscribe` ------------------------------------------------------
 
@@ -260,7 +278,8 @@ class Reporter:
 
         The topics of the partitions are compared with those of the clock.
         """
-        self._tracker.assign([Partition(item.topic, item.partition) for item in partitions])
+        self._senders.assign([Partition(item.topic, item.partition) for item in partitions])
+        self._check_numbers()
         if self._thread is not None and not self._closed:
             self._thread.start()
 
@@ -278,7 +297,9 @@ class Reporter:
         self._forget(partitions)
 
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
-        self._tracker.forget(Partition(item.topic, item.partition) for item in partitions)
+        forgotten = [Partition(item.topic, item.partition) for item in partitions]
+        for tracker in self._senders.all:
+            tracker.forget(forgotten)
 
     # -- partitions that run ahead ------------------------------------------------------------------------------------
 
@@ -300,10 +321,13 @@ class Reporter:
         Returns:
             Pairs of topic and partition number. Empty after `close`.
         """
-        ahead, report_is_due = self._tracker.ahead(read or {})
-        if report_is_due:
-            self._sender.wake.set()
-        return ahead
+        ahead = set[Partition]()
+        for tracker in self._senders.all:
+            found, report_is_due = tracker.ahead(read or {})
+            ahead |= found
+            if report_is_due:
+                self._senders.wake.set()
+        return frozenset(ahead)
 
     # -- flush and close ----------------------------------------------------------------------------------------------
 
@@ -323,9 +347,9 @@ class Reporter:
         return self._flush(timeout_s, keep_trying=True)
 
     def _flush(self, timeout_s: float, *, keep_trying: bool) -> bool:
-        if self._thread is not None and self._tracker.has_unsent:
+        if self._thread is not None and self._senders.has_unsent:
             self._thread.start()
-        return self._sender.flush(timeout_s, stepping=self._thread is None, keep_trying=keep_trying)
+        return self._senders.flush(timeout_s, stepping=self._thread is None, keep_trying=keep_trying)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Flush, end the thread and close the connection. Blocks for up to `timeout_s` seconds. Never raises.
@@ -340,9 +364,9 @@ class Reporter:
         with suppress(ClocksvcError):
             answered = self.flush(timeout_s)
         self._closed = True
-        self._tracker.close()
+        self._senders.close_trackers()
         if self._thread is None:
-            self._sender.close()
+            self._senders.close()
         else:
             self._thread.stop()
             self._thread.join(deadline - self._time.monotonic())
@@ -353,7 +377,7 @@ class Reporter:
 
         Call this only if the reporter was created with `start=False`.
         """
-        return self._sender.step()
+        return self._senders.step()
 
     def __enter__(self) -> "Reporter":
         return self

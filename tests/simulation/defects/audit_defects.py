@@ -44,7 +44,7 @@ def misuse_raised_in_a_running_consumer() -> Patched:
     observe = Reporter.observe
 
     def observe_strictly(reporter: Reporter, partition: int, timestamp_ms: int) -> None:
-        parameters = reporter._tracker.parameters
+        parameters = reporter._senders.first.parameters
         if parameters is not None and len(parameters.topics) > 1:
             raise ReporterMisuse
         observe(reporter, partition, timestamp_ms)
