@@ -36,15 +36,8 @@ class Assignment:
 
     @property
     def uncommitted(self) -> bool:
-        """True if the watermark is at an offset that is neither committed nor in a commit without an answer."""
-        position = self.watermark.position
-        newest = self._commits[-1].offset if self._commits else self.committed
-        return position is not None and position != newest
-
-    @property
-    def settled(self) -> bool:
-        """True if all records that were received are done and committed."""
-        return self.watermark.idle and not self._commits and not self.uncommitted
+        """True if the watermark is at an offset that Kafka has not acknowledged. A commit of it may be in progress."""
+        return self.watermark.position not in (None, self.committed)
 
     def begin_commit(self) -> int:
         """Return the offset to commit. Call this only if `uncommitted` is true."""

@@ -147,6 +147,7 @@ class BufferedConsumer(Generic[Item]):
                 commit_interval_s=commit_interval_seconds,
             ),
             revoke_timeout_s=revoke_timeout_seconds,
+            drain_timeout_s=drain_timeout_seconds,
             stuck_after_s=stuck_after_seconds,
         )
         options.check()
@@ -156,7 +157,6 @@ class BufferedConsumer(Generic[Item]):
             flush=flush,
             state=state,
             options=options,
-            drain_timeout_s=drain_timeout_seconds,
         )
         self._given = _Given(bootstrap_servers, group, dict(settings or {}), dead_letters, reporter)
         self._health_file = None if health_file is None else HealthFile(Path(health_file))
@@ -203,14 +203,11 @@ class BufferedConsumer(Generic[Item]):
             ConsumerFailed: the consumer can't continue. Its `__cause__` is the exception of `process` or `flush`.
         """
         loop = self._loop
-        drained_by = float("inf")
         with self._signals():
             try:
                 loop.subscribe(self.plan.topics)
-                while not loop.ended and self._time.monotonic() < drained_by:
-                    ending = self._stopping.is_set() or loop.error is not None
-                    if ending and drained_by == float("inf"):
-                        drained_by = self._time.monotonic() + self.plan.drain_timeout_s
+                while not loop.ended:
+                    if self._stopping.is_set():
                         loop.drain()
                     loop.step()
                     if self._health_file is not None and loop.health().healthy:

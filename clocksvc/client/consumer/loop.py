@@ -4,6 +4,7 @@ Everything outside of it is a constructor parameter, so that tests replace it wi
 """
 
 import logging
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,11 +62,13 @@ class LoopOptions:
     Attributes:
         machine: the options of the state machine.
         revoke_timeout_s: how long a revocation waits until the records of its partitions are flushed.
+        drain_timeout_s: how long the consumer waits at its end until everything is flushed and committed.
         stuck_after_s: a flush that runs longer is logged with its stack, and the consumer is not healthy.
     """
 
     machine: MachineOptions
     revoke_timeout_s: float
+    drain_timeout_s: float
     stuck_after_s: float
 
     def check(self) -> None:
@@ -85,6 +88,7 @@ class LoopOptions:
             "batch_seconds": machine.batch.age_s,
             "commit_interval_seconds": machine.commit_interval_s,
             "revoke_timeout_seconds": self.revoke_timeout_s,
+            "drain_timeout_seconds": self.drain_timeout_s,
             "stuck_after_seconds": self.stuck_after_s,
         }
         for name, seconds in times.items():
@@ -104,7 +108,6 @@ class ConsumerPlan(Generic[Item]):
         topics: the names of the topics.
         process, flush, state: the author's functions; `state` is None if there is none.
         options: see LoopOptions.
-        drain_timeout_s: how long a process waits at its end until everything is flushed and committed.
     """
 
     topics: Sequence[str]
@@ -112,7 +115,6 @@ class ConsumerPlan(Generic[Item]):
     flush: Callable[..., Any]
     state: Callable[[], Any] | None
     options: LoopOptions
-    drain_timeout_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +147,7 @@ class ConsumerLoop(Generic[Item]):
         machine: the state machine.
         stats: what the consumer counts.
         error: why the consumer ends; None if it does not end because of an error.
-        ended: True after `drain` or an error, when nothing is in progress any more.
+        ended: True after `drain` or an error, when nothing is in progress any more or the time for it is over.
 
     Args:
         flush: called with a batch, or with a batch and the state. It runs in the executor.
@@ -172,6 +174,7 @@ class ConsumerLoop(Generic[Item]):
         self._repeated_lines = RepeatedLines(logger)
         self._most_records = MOST_RECORDS
         self._closing = False
+        self._ends_by = math.inf
         self._last_pass = self._check_at = parts.time.monotonic()
         self._stuck: dict[int, float] = {}
 
@@ -196,6 +199,10 @@ class ConsumerLoop(Generic[Item]):
             self._check_at = now + CHECK_INTERVAL_S
             self._check_flushes(now)
             self._update_stats(now)
+        if self.error is not None:
+            self.drain()
+        if now >= self._ends_by:
+            self.ended = True
         if self.ended:
             return
         waits = machine.busy or machine.pauses.paused or self._parts.processing.records
@@ -212,8 +219,10 @@ class ConsumerLoop(Generic[Item]):
             self._work(wait_s)
 
     def drain(self) -> None:
-        """Process no more records. `ended` becomes true when everything that was received is flushed and committed."""
+        """Process no more records. `ended` becomes true when everything that was received is flushed and committed, at
+        the latest after `drain_timeout_s`. Further calls change nothing."""
         self.machine.drain()
+        self._ends_by = min(self._ends_by, self._time.monotonic() + self._options.drain_timeout_s)
 
     def close(self) -> None:
         """Commit what is done, leave the group, and close the connections. Blocks for seconds. Flushes are not awaited.

@@ -139,6 +139,7 @@ class ConsumerMachine(Generic[Item]):
     def take_commit(self, partitions: Iterable[Partition] | None = None) -> dict[Partition, int]:
         """Return the offsets of these partitions, or of all, that are done and not committed. The driver commits them.
 
+        An offset whose commit is in progress is returned again, because its answer may come too late or never.
         Use this before partitions are revoked and at the end. Otherwise `poll` returns commits.
         """
         offsets = {}

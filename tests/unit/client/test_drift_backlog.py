@@ -175,6 +175,7 @@ OPTIONS = LoopOptions(
         commit_interval_s=0.1,
     ),
     revoke_timeout_s=1,
+    drain_timeout_s=1,
     stuck_after_s=60,
 )
 
