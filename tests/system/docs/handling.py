@@ -67,6 +67,7 @@ TASK_WORKER = Elsewhere("tests/system/beat/test_task_worker.py::test_the_worker_
 TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a small imitation of it")
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
+JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_through_rebalances")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
@@ -88,6 +89,12 @@ RULES: list[tuple[str, str, Handling]] = [
     (r"README\.md", r"celery -A shop .*", README_JOBS),
     (r"examples/shop/README\.md", r".*", SHOP),
     (r"docs/moving-over\.md", r"(python compare\.py|redis-cli|clocksvc init) .*", MOVING),
+    (r"docs/curl\.md", r"curl -fsSN .*", Follow("event: tick")),
+    (r"docs/curl\.md", r"curl .*/wait.* && \./nightly-job", Run(says="the job runs")),
+    (r"docs/curl\.md", r"curl -sS -X POST .*/reports .*", Run(says='"outcome":')),
+    (r"docs/curl\.md", r"curl -fsS .*/ticks\b.*", Run(says='"ticks":[')),
+    (r"docs/curl\.md", r"curl -fsS .*", Run(says='{"')),
+    (r"examples/java/README\.md", r"javac? .*", JAVA),
     (r".*", r"make [\w-]+( [A-Z]+=(\S+|\"[^\"]*\"))*", Target()),
     (r".*", r"pip install .*", INSTALLS),
     (r"docs/quick-start\.md", r"python3 -m venv venv|\. venv/bin/activate", NotRun("the tests have an environment")),

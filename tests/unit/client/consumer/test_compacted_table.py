@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Collection
 
 import pytest
@@ -35,6 +36,7 @@ class FaultyReader(MemoryTopicReader):
         return None if self._laboratory.deleted else super().inspect(partitions)
 
     def poll(self, timeout_s: float) -> Polled:
+        self._laboratory.time.advance(self._laboratory.poll_takes_s)
         if error := self._laboratory.poll_raises:
             self._laboratory.poll_raises = None
             raise error
@@ -55,6 +57,7 @@ class Laboratory:
         self.away, self.deleted, self.inspections = "", False, 0
         self.failures: dict[int, str] = {}
         self.poll_raises: Exception | None = None
+        self.poll_takes_s = 0.0
         self.readers: list[FaultyReader] = []
 
     def open(self) -> FaultyReader:
@@ -435,6 +438,18 @@ def test_read_to_end_sees_a_recreated_topic(laboratory: Laboratory) -> None:
     assert contents(table) == {b"new": "1"}
 
 
+def test_read_to_end_finds_an_added_partition(laboratory: Laboratory) -> None:
+    """It does not wait for the next check."""
+    table = laboratory.table()
+    table.step()
+    laboratory.topic.add_partitions(3)
+    laboratory.topic.append(2, b"c", b"3")
+    laboratory.poll_takes_s = 0.1
+
+    assert table.read_to_end(2, timeout_s=CHECK_INTERVAL_S / 5) == 1
+    assert table.get(b"c") == "3"
+
+
 def test_read_to_end_names_an_open_transaction(laboratory: Laboratory) -> None:
     """After its timeout."""
     laboratory.topic.open_transaction(0)
@@ -475,15 +490,20 @@ def test_waiting_ends_when_the_table_is_closed(laboratory: Laboratory) -> None:
     assert table.close()
 
 
-def test_a_forked_process_has_a_copy(laboratory: Laboratory) -> None:
-    """It does not follow the topic, and does not use the parent's client."""
-    table = laboratory.table(start=True)
+@pytest.mark.parametrize("start", [True, False])
+def test_a_forked_process_has_a_copy(laboratory: Laboratory, start: bool) -> None:
+    """It does not follow the topic, and neither uses nor frees the parent's client."""
+    table = laboratory.table(start=start)
     table.wait_ready(10)
     child = os.fork()
     if child == 0:
         problem = table.state.problem or ""
         copied = (table.state.status, table.get(b"a"), "create a table in each process" in problem)
-        os._exit(0 if copied == ("closed", "1", True) and table.close() else 1)
+        right = copied == ("closed", "1", True) and table.close() and not laboratory.readers[0].closed
+        client = weakref.ref(laboratory.readers.pop())
+        del table
+        gc.collect()
+        os._exit(0 if right and client() is not None else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert table.read_to_end(0) == 1
