@@ -95,6 +95,8 @@ class Flush(Generic[Item]):
 
     def given_up(self) -> Sequence[GivenUp]:
         """Return the items that failed alone. Call this after the last attempt."""
+        if not self._failed_alone:
+            return ()
         assignments = self.batch.assignments()
         return [GivenUp(assignments[index], self.batch.records[index], error) for index, error in self._failed_alone]
 

@@ -173,7 +173,7 @@ class ConsumerLoop(Generic[Item]):
         self._started: dict[int, tuple[float, int]] = {}
         self._repeated_lines = RepeatedLines(logger)
         self._most_records = MOST_RECORDS
-        self._closing = False
+        self._closing = self._one_topic = False
         self._ends_by = math.inf
         self._last_pass = self._check_at = parts.time.monotonic()
         self._stuck: dict[int, float] = {}
@@ -182,6 +182,7 @@ class ConsumerLoop(Generic[Item]):
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group. Does not block."""
+        self._one_topic = len(topics) == 1 and not topics[0].startswith("^")
         self._group.subscribe(topics, self)
 
     def step(self) -> None:
@@ -314,7 +315,7 @@ class ConsumerLoop(Generic[Item]):
             return
         self.stats.records_total += len(records)
         processing, begun_at = self._parts.processing, self._time.monotonic()
-        for partition, run in split_by_partition(records):
+        for partition, run in split_by_partition(records, one_topic=self._one_topic):
             assignment = self.machine.assignment(partition)
             if assignment is not None:  # otherwise it was revoked after these records were fetched
                 processing.submit(Run(assignment, run))
@@ -412,10 +413,14 @@ class ConsumerLoop(Generic[Item]):
         self._repeated_lines.log(self._time.monotonic(), level, state, message, *args)
 
 
-def split_by_partition(records: Sequence[Any]) -> Iterable[tuple[Partition, Sequence[Any]]]:
-    """Split records into runs of one partition, in their order."""
+def split_by_partition(records: Sequence[Any], *, one_topic: bool) -> Iterable[tuple[Partition, Sequence[Any]]]:
+    """Split at least one record into runs of one partition, in their order.
+
+    Args:
+        one_topic: True if all records are of the same topic.
+    """
     numbers = [record.partition() for record in records]
-    topics = [record.topic() for record in records]
+    topics = [records[0].topic()] * len(records) if one_topic else [record.topic() for record in records]
     if numbers.count(numbers[0]) == len(numbers) and topics.count(topics[0]) == len(topics):
         return [(Partition(topics[0], numbers[0]), records)]
     runs, first = [], 0
