@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -13,13 +12,14 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.health import Health, HealthFile
-from clocksvc.client.consumer.loop import ConsumerLoop, ConsumerPlan, LoopOptions, LoopParts
+from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
 from clocksvc.client.consumer.machine import MachineOptions
+from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.reporting import ProgressReporter
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.client.consumer.stats import ConsumerStats
-from clocksvc.errors import InvalidValue
+from clocksvc.errors import ConsumerFailed, InvalidValue
 from clocksvc.interfaces.time import SystemTime
 
 Item = TypeVar("Item")
@@ -71,7 +71,7 @@ class BufferedConsumer(Generic[Item]):
     **Partitions that run ahead.** If the clock of the reporter has `max_drift`, partitions that are further ahead of
     the global clock in a backlog are paused: see `Reporter.ahead`.
 
-    Do not fork after a consumer was created. Create it in the child process.
+    Do not fork while it runs. A consumer can be created before a fork, and run in the child process.
 
     Args:
         topics: the topic, or several topics.
@@ -80,8 +80,8 @@ class BufferedConsumer(Generic[Item]):
             confluent-kafka's message. Returns an item for `flush`, or None. Heartbeats of clocksvc are left out.
         flush: called in a thread with a list of items, and with the state if there is one. Its effects must be durable
             when it returns, and idempotent, because a batch, or a part of it, can be flushed again.
-        state: creates the state at the first flush. `flush(batch, state)` then returns the next state. After an error,
-            the retry gets the same state again. With a state, flushes run one at a time and in order.
+        state: creates the first state, when `run` begins. `flush(batch, state)` then returns the next state. After an
+            error, the retry gets the same state again. With a state, flushes run one at a time and in order.
         bootstrap_servers: addresses of brokers, separated by commas.
         settings: any other settings of librdkafka, such as those for TLS and SASL, except for those that would break a
             promise. `auto.offset.reset` is `earliest` and `fetch.queue.backoff.ms` is 5 unless set.
@@ -163,34 +163,17 @@ class BufferedConsumer(Generic[Item]):
         self._time = SystemTime()
         self._stopping = threading.Event()
         self._closed = False
-
-    @cached_property
-    def _loop(self) -> ConsumerLoop[Item]:
-        # Not created by the constructor, and imported here: tests with `ConsumerRun` need no Kafka client.
-        from clocksvc.kafka.consumer_group import KafkaConsumerGroup
-        from clocksvc.kafka.dead_letters import KafkaDeadLetters
-
-        servers, group, settings, dead_letters, reporter = self._given
-        plan = self.plan
-        parts = LoopParts(
-            group=KafkaConsumerGroup(servers, group, settings),
-            processing=InlineProcessing(plan.process),
-            executor=FlushThreads(plan.options.machine.slots),
-            dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
-            reporter=reporter,
-            time=self._time,
-            rng=random.Random(),
-        )
-        return ConsumerLoop(plan.flush, plan.state, plan.options, parts)
+        self._stats = ConsumerStats()
+        self._loop: ConsumerLoop[Item] | None = None
 
     @property
     def stats(self) -> ConsumerStats:
         """Counters and present values, for metrics. Any thread may read them."""
-        return self._loop.stats
+        return self._stats
 
     def health(self) -> Health:
         """Return whether the consumer works, for a probe such as `/livez`. Any thread may call this. Does not block."""
-        return self._loop.health()
+        return Health() if self._loop is None else self._loop.health()
 
     def run(self) -> None:
         """Consume until `stop`, SIGTERM or SIGINT. Can be called once.
@@ -201,8 +184,11 @@ class BufferedConsumer(Generic[Item]):
 
         Raises:
             ConsumerFailed: the consumer can't continue. Its `__cause__` is the exception of `process` or `flush`.
+            InvalidValue: `settings` has a setting that can't be set, or that librdkafka does not accept.
         """
-        loop = self._loop
+        if self._closed or self._loop is not None:
+            raise ConsumerFailed("a BufferedConsumer runs once: create another one")
+        loop = self._loop = self._create_loop()
         with self._signals():
             try:
                 loop.subscribe(self.plan.topics)
@@ -225,7 +211,7 @@ class BufferedConsumer(Generic[Item]):
         """Commit what is done, and leave the group. `run` does this at its end. Blocks for seconds."""
         if not self._closed:
             self._closed = True
-            if "_loop" in vars(self):
+            if self._loop is not None:
                 self._loop.close()
             if self._health_file is not None:
                 self._health_file.remove()
@@ -237,6 +223,24 @@ class BufferedConsumer(Generic[Item]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _create_loop(self) -> ConsumerLoop[Item]:
+        # Called by `run`, and imported here: tests with `ConsumerRun` need no Kafka client.
+        from clocksvc.kafka.consumer_group import KafkaConsumerGroup
+        from clocksvc.kafka.dead_letters import KafkaDeadLetters
+
+        servers, group, settings, dead_letters, reporter = self._given
+        plan = self.plan
+        parts = LoopParts(
+            group=KafkaConsumerGroup(servers, group, settings),
+            processing=InlineProcessing(plan.process),
+            executor=FlushThreads(plan.options.machine.slots),
+            dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
+            reporter=reporter,
+            time=self._time,
+            rng=random.Random(),
+        )
+        return ConsumerLoop(plan.flush, plan.state, plan.options, parts, self._stats)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clocksvc.client.consumer.flush_threads import FinishedFlush
-from clocksvc.client.consumer.loop import ConsumerLoop, ConsumerPlan, LoopParts
+from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
+from clocksvc.client.consumer.plan import ConsumerPlan
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import Cause, Delivery
