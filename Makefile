@@ -15,7 +15,7 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects consumers outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ simulate: $(STAMP)  ## many seeds of the simulation: make simulate SEEDS=2000
 
 defects: $(STAMP)  ## how soon the simulation finds each deliberate defect: make defects SEEDS=2000
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
+
+interleavings: $(STAMP)  ## many interleavings of buffered consumers, and how soon each defect is found: make interleavings SEEDS=10000
+	@$(BIN)/python -m tests.consumer_run --seeds $(SEEDS) $(ARGS)
 
 soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \

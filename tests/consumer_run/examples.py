@@ -39,7 +39,7 @@ def orders_consumer(table: set[bytes]) -> BufferedConsumer[bytes]:
         process=process_order,
         flush=table.update,
         batch_records=4,
-        batch_bytes=40,
+        batch_bytes=60,
         concurrent_flushes=2,
         buffer_records=12,
         retry=RetryPolicy(attempts=3, first_seconds=0.2, limit_seconds=2.0),

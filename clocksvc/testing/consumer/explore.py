@@ -75,6 +75,17 @@ class Exploration:
             text, error = self._tell(seed, None)
         return f"{text}\n{error or 'nothing fails'}"
 
+    def failure(self, seed: int) -> str | None:
+        """Run one seed, and return in one line what failed; None if nothing did. Other exceptions are failures, too."""
+        with _quiet():
+            try:
+                self._play(seed)
+            except AssertionError as error:
+                return str(error).partition("\n")[0]
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+        return None
+
     def _play(self, seed: int, steps: Sequence[int] | None = None, story: list[str] | None = None) -> "ConsumerRun":
         run = self.build()
         run.world.story = story

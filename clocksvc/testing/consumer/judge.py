@@ -232,8 +232,10 @@ class Judge:
 
     def _why(self, offset: int, log: Log) -> str:
         delivery = log.open.get(offset)
-        if delivery is None:
+        if delivery is None and log.index_at(offset) >= log.next:
             return f"offset {offset} was not delivered yet"
+        if delivery is None:
+            return f"offset {offset} is not flushed"
         if delivery.dead_letter:
             return f"the dead letter of offset {offset} is not acknowledged"
         if delivery.in_flush:
@@ -280,6 +282,21 @@ class Judge:
         if logs and len(assigned) > len(logs):
             hits[Interleaving.OTHERS_GO_ON] += 1
 
+    def revoked(self, log: Log) -> None:
+        """The consumer has handled the revocation of a partition, and none of its commits has failed meanwhile.
+
+        Raises:
+            BrokenPromise: what is committed is not reported. The next member begins behind it, and does not report it.
+        """
+        records = log.records[log.index_at(log.assigned_at) : log.index_at(log.committed)]
+        # The timestamp of a skipped record may be reported with that of a later one, which the next member gets.
+        highest = max((one.timestamp_ms for one in records if not (log.open and one.skipped)), default=-1)
+        if log.reported_ms < highest:
+            raise BrokenPromise(
+                f"not reported: {log.partition} was committed to {log.committed} and revoked, and {log.reported_ms} is "
+                f"reported, not {highest}"
+            )
+
     def crashed(self, assigned: Sequence[Log], *, uncommitted: bool) -> None:
         """The process ends at this moment.
 
@@ -307,7 +324,7 @@ class Judge:
             if not log.epoch:
                 return f"{log.partition} is not assigned"
             if missing := self._not_done(log, len(log.records)):
-                return f"{missing}{' It is paused' if log.paused else ''}"
+                return f"{missing}{', and the partition is paused' if log.paused else ''}"
         return ""
 
     def not_drained(self, received: Mapping[Log, int]) -> str:

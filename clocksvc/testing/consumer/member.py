@@ -31,6 +31,7 @@ class GroupMember:
         self._listener: GroupListener | None = None
         self._events: deque[tuple[Callable[[Sequence[Partition]], None], Sequence[Partition]]] = deque()
         self._generation = 1
+        self._commit_failed = False
         self._first_fetch: set[Partition] = set()
 
     # -- the interface ------------------------------------------------------------------------------------------------
@@ -165,6 +166,7 @@ class GroupMember:
         assert self._listener is not None
         world = self.world
         if not commit.applied:
+            self._commit_failed = True
             world.tell(lambda: f"the commit of {commit} has failed: {commit.failure}")
             world.judge.commit_failed(commit.offsets)
             self._listener.commit_failed(commit.offsets, commit.failure)
@@ -200,13 +202,15 @@ class GroupMember:
         logs = [log for partition in partitions if (log := self.world.logs[partition]).epoch]
         self.world.tell(lambda: f"revoked: {', '.join(str(log.partition) for log in logs)}")
         self.world.judge.removed(logs, self.world.assigned(), self._uncommitted(), lost=False)
-        self.revoking = True
+        self.revoking, self._commit_failed = True, False
         try:
             self._listener.revoked([log.partition for log in logs])
         finally:
             self.revoking = False
         self._generation += 1
         for log in logs:
+            if not self._commit_failed:
+                self.world.judge.revoked(log)
             log.remove(lost=False)
 
     def _lose(self, partitions: Sequence[Partition]) -> None:

@@ -46,6 +46,7 @@ class Storm:
         self._failures_left = 0
         self._ahead: Collection[Partition] = ()
         self._answers = mood.pick((30, 90, 100))
+        self._ends = mood.chance(50)
         self._steps = FEWEST_STEPS + mood.below(MOST_STEPS - FEWEST_STEPS)
         self._number = mood.number()
         options = run.process.plan.options
@@ -67,7 +68,7 @@ class Storm:
             if not self.run.process.alive:
                 self._start()
             draw.pick(self._actions)()
-        if self.run.process.alive:
+        if self.run.process.alive and self._ends:
             self.run.stop()
         self.feed(len(self._records))
         self.run.finish_all()

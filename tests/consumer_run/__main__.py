@@ -1,0 +1,69 @@
+"""`python -m tests.consumer_run --seeds 10000`: interleavings of the examples, and how soon each defect is found."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from clocksvc.testing import ConsumerRun, Interleaving
+from tests.consumer_run.defects import DEFECTS
+from tests.consumer_run.examples import EXAMPLES
+from tests.consumer_run.hunt import FOUND, Hunted, found_seeds, hunt
+
+DEFECT_SEEDS = 2_000
+
+
+def main() -> int:
+    """Explore the examples, then search the defects. Returns 1 if something is not found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10_000, help="for each example")
+    parser.add_argument("--defect", action="append", choices=sorted(DEFECTS), help="just this one; may be repeated")
+    parser.add_argument("--write", action="store_true", help="keep the seeds that find defects, for the tests")
+    parser.add_argument("--example", choices=sorted(EXAMPLES), help="the example of --seed")
+    parser.add_argument("--seed", type=int, help="print the steps of this seed")
+    args = parser.parse_args()
+    if args.seed is not None:
+        build, records, check = EXAMPLES[args.example or "orders"]
+        print(ConsumerRun.replay(build, records=records, check=check, seed=args.seed))
+        return 0
+    never = [] if args.defect else _explore(args.seeds)
+    hunted = [_show(hunt(name, range(DEFECT_SEEDS))) for name in args.defect or DEFECTS]
+    missed = [one.name for one in hunted if one.seed is None]
+    most = max((one.tried for one in hunted if one.seed is not None), default=0)
+    print(f"{len(hunted)} defects: {len(hunted) - len(missed)} found, none after more than {most} seeds", *missed)
+    if args.write:
+        _write(hunted)
+    return int(bool(never or missed))
+
+
+def _explore(seeds: int) -> list[Interleaving]:
+    hits: Counter[Interleaving] = Counter()
+    for name, (build, records, check) in EXAMPLES.items():
+        cpu_s = time.process_time()
+        explored = ConsumerRun.explore(build, records=records, check=check, seeds=range(seeds))
+        cpu_s = time.process_time() - cpu_s
+        print(f"{name}: {seeds} seeds, {explored.seconds:.1f} s, {1_000 * cpu_s / seeds:.2f} ms CPU each", flush=True)
+        hits += explored.hits
+    for one in Interleaving:
+        print(f"{hits[one] or 'NEVER':>9}  {one}")
+    never = [one for one in Interleaving if not hits[one]]
+    print(f"{len(Interleaving) - len(never)} of {len(Interleaving)} interleavings came")
+    return never
+
+
+def _show(one: Hunted) -> Hunted:
+    seeds = "NOT FOUND" if one.seed is None else str(one.tried)
+    other = f" ({len(one.other)} other messages, such as {one.other[0]})" if one.other else ""
+    print(f"{one.name:<32} {seeds:>6}  {one.words}{other}", flush=True)
+    return one
+
+
+def _write(hunted: Iterable[Hunted]) -> None:
+    seeds = found_seeds() | {one.name: one.seed for one in hunted if one.seed is not None}
+    head = "# The first seed that finds each defect. Made by `python -m tests.consumer_run --write`.\n"
+    lines = [f"{name} = {seed}\n" for name, seed in sorted(seeds.items()) if name in DEFECTS]
+    FOUND.write_text(head + "".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
