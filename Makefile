@@ -14,6 +14,9 @@ pinned = $(foreach file,$(1),--constraints $(file)) $$(sed -nE 's/^([a-z0-9-]+)=
 # Each file runs in one process, because its tests share servers. Long files come first.
 PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 
+# The tests start hundreds of Python processes. Without bytecode files, each of them would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 

@@ -25,8 +25,8 @@ class Ends(NamedTuple):
 class Reader:
     """Reads one partition with a consumer that does not join a group and reads committed records only.
 
-    Every method with a deadline blocks until the deadline at most. It raises `topic.unavailable` if brokers do not
-    answer or the topic can't be read.
+    Every method with a deadline blocks until the deadline at most. It raises `topic.unavailable` at the deadline if
+    brokers do not answer, and at once if this user lacks permission to read the topic.
     """
 
     def __init__(self, topic: InternalTopic, settings: Mapping[str, str]) -> None:
@@ -55,7 +55,8 @@ class Reader:
                 return low, stable
             except KafkaException as raised:
                 failure = raised
-                self._recover(slice_s)
+                if not self._recover(slice_s):
+                    break
         raise self._failure("can't read the end offset of", failure)
 
     def ends(self, deadline: SlicedDeadline) -> Ends:
@@ -87,7 +88,8 @@ class Reader:
                 failure = KafkaException(found.error)
             except KafkaException as raised:
                 failure = raised
-            self._recover(slice_s)
+            if not self._recover(slice_s):
+                break
         raise self._failure("can't find an offset by time in", failure)
 
     def pause(self, seconds: float) -> None:
@@ -125,11 +127,17 @@ class Reader:
     def _position(self, offset: int = 0) -> TopicPartition:
         return TopicPartition(self._topic.name, self._topic.partition, offset)
 
-    def _recover(self, slice_s: float) -> None:
-        """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer."""
+    def _recover(self, slice_s: float) -> bool:
+        """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer.
+
+        Returns False if this user lacks permission for the topic. Then another attempt before the deadline is useless.
+        """
         self.pause(min(PAUSE_S, slice_s))
         with suppress(KafkaException):
-            self._consumer.list_topics(self._topic.name, timeout=slice_s / 4)
+            topic = self._consumer.list_topics(self._topic.name, timeout=slice_s / 4).topics.get(self._topic.name)
+            error = None if topic is None else topic.error
+            return error is None or error.code() != KafkaError.TOPIC_AUTHORIZATION_FAILED
+        return True
 
     def _failure(self, what: str, failure: KafkaException | None) -> Exception:
         """Return the error of a failed request.

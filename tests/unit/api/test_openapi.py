@@ -3,12 +3,15 @@
 import re
 from typing import Any
 
+import pytest
 import schemathesis
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
+from schemathesis.schemas import BaseSchema
 
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
@@ -16,26 +19,16 @@ from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
 from tests.unit.api.openapi_contract import PROBLEM, operations
 
 SECRET = "secret-0123456789"
-CLOCK = ClockFixture(keep=3)
-CLOCK.have(ticks(10)[1:])
-CLOCK.report(NOON, NOON - 60)
-CLOCK.read()
-APP = create_app(
-    {"checkins": CLOCK.view},
-    tokens=[Token("all", SECRET, frozenset(Scope))],
-    metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-    version="0.1.0",
-)
 REJECTIONS = [400, 401, 403, 404, 405, 406, 413, 415, 422]
 CHECKS = {
     "negative_data_rejection": {"expected-statuses": REJECTIONS},
     # A day that does not exist, or a time before 1970, fits every schema of a string.
     "positive_data_acceptance": {"enabled": False},
 }
-API = schemathesis.openapi.from_asgi("/openapi.json", APP, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
+API = schemathesis.pytest.from_fixture("api")
+"""Its cases are generated when its test runs. Otherwise each process of a parallel run would generate them."""
 
 
-@API.auth()
 class Bearer:
     """Adds the token; schemathesis also tries without one, and with a wrong one."""
 
@@ -46,6 +39,30 @@ class Bearer:
     def set(self, case: Case[Any], data: str, context: schemathesis.AuthContext) -> None:
         """Set the header."""
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    """The API of a clock with ticks."""
+    clock = ClockFixture(keep=3)
+    clock.have(ticks(10)[1:])
+    clock.report(NOON, NOON - 60)
+    clock.read()
+    return create_app(
+        {"checkins": clock.view},
+        tokens=[Token("all", SECRET, frozenset(Scope))],
+        metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+        version="0.1.0",
+    )
+
+
+@pytest.fixture(scope="module")
+def schema(app: FastAPI) -> BaseSchema:
+    """The OpenAPI of this app."""
+    config = SchemathesisConfig.from_dict({"checks": CHECKS})
+    made = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
+    made.auth()(Bearer)
+    return made
 
 
 def test_every_operation_reads_well(openapi: dict[str, Any]) -> None:
@@ -103,11 +120,11 @@ def test_every_response_is_documented(case: Case[Any]) -> None:
 
 @given(after=st.one_of(st.none(), st.text(max_size=30)), last_id=st.one_of(st.none(), st.binary(max_size=20)))
 @settings(max_examples=300)
-def test_a_stream_with_any_cursor(after: str | None, last_id: bytes | None) -> None:
+def test_a_stream_with_any_cursor(app: FastAPI, after: str | None, last_id: bytes | None) -> None:
     """A stream begins, or is a documented problem; HEAD, so that it ends."""
     headers = [(b"Authorization", f"Bearer {SECRET}".encode())]
     headers += [] if last_id is None else [(b"Last-Event-ID", last_id)]
     params = {} if after is None else {"after": after}
-    response = TestClient(APP).head("/v1/clocks/checkins/ticks/stream", params=params, headers=headers)
+    response = TestClient(app).head("/v1/clocks/checkins/ticks/stream", params=params, headers=headers)
 
     assert response.status_code in (200, 422)

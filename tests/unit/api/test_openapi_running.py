@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.checks import ignored_auth, missing_required_header, negative_data_rejection, not_a_server_error
 from schemathesis.config import SchemathesisConfig
+from schemathesis.schemas import BaseSchema
 
 from clocksvc.api.app import create_app
 from tests.unit.cli.conftest import Workspace, wait_ready
@@ -22,8 +23,22 @@ CHECKS = {
     # A day that does not exist, or a time before 1970, fits every schema of a string.
     "positive_data_acceptance": {"enabled": False},
 }
-DOCUMENT = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
-API = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
+API = schemathesis.pytest.from_fixture("api")
+"""Its cases are generated when its tests run. Otherwise each process of a parallel run would generate them."""
+
+
+@pytest.fixture(scope="module")
+def schema() -> BaseSchema:
+    """The OpenAPI of the service."""
+    document = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
+
+
+@pytest.fixture(params=[ALL, OTHERS, None])
+def token(request: pytest.FixtureRequest) -> str | None:
+    """The token of each request of a test."""
+    given: str | None = request.param
+    return given
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +63,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str, bootstrap:
 
 
 @API.exclude(operation_id="streamTicks").parametrize()
-@pytest.mark.parametrize("token", [ALL, OTHERS, None])
+@pytest.mark.usefixtures("token")
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_response_is_documented(case: Case[Any], token: str | None, service: Workspace) -> None:
     """No undocumented status, media type or body, and no 5xx. Most requests name the existing clock, and none waits."""
