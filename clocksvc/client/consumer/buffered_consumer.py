@@ -15,6 +15,7 @@ from clocksvc.client.consumer.health import Health, HealthFile
 from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
 from clocksvc.client.consumer.machine import MachineOptions
 from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions
+from clocksvc.client.consumer.process_pool import ProcessPool
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.reporting import ProgressReporter
 from clocksvc.client.consumer.retry import RetryPolicy
@@ -31,6 +32,7 @@ class _Given(NamedTuple):
     bootstrap_servers: str
     group: str
     settings: dict[str, Any]
+    processes: int
     dead_letters: str | None
     reporter: ProgressReporter | None
 
@@ -78,6 +80,10 @@ class BufferedConsumer(Generic[Item]):
         group: the consumer group.
         process: called in the consumer's loop for each record, in the order of the offsets for each partition, with
             confluent-kafka's message. Returns an item for `flush`, or None. Heartbeats of clocksvc are left out.
+        processes: 0 to call `process` in the consumer's loop. Otherwise the number of processes that call it, for
+            functions that need much CPU time. They get a copy of the message with the same methods, at most 200 records
+            at once, and the order of each partition is kept. `process` must be a function of a module, and items must
+            be picklable. As for all processes of `multiprocessing`, the main module must be importable.
         flush: called in a thread with a list of items, and with the state if there is one. Its effects must be durable
             when it returns, and idempotent, because a batch, or a part of it, can be flushed again.
         state: creates the first state, when `run` begins. `flush(batch, state)` then returns the next state. After an
@@ -112,6 +118,7 @@ class BufferedConsumer(Generic[Item]):
         group: str,
         process: Callable[[Any], Item | None],
         flush: Callable[..., Any],
+        processes: int = 0,
         state: Callable[[], Any] | None = None,
         bootstrap_servers: str = "localhost:9092",
         settings: Mapping[str, Any] | None = None,
@@ -135,6 +142,11 @@ class BufferedConsumer(Generic[Item]):
             raise InvalidValue("topics", topics, "wanted the name of a topic, or several names")
         if not (isinstance(group, str) and group):
             raise InvalidValue("group", group, "wanted the name of the consumer group")
+        for name, function in {"process": process, "flush": flush, "state": state or dict}.items():
+            if not callable(function):
+                raise InvalidValue(name, function, "wanted a function")
+        if isinstance(processes, bool) or not isinstance(processes, int) or processes < 0:
+            raise InvalidValue("processes", processes, "wanted the number of processes, or 0")
         slots = 1 if state is not None else concurrent_flushes
         options = LoopOptions(
             machine=MachineOptions(
@@ -158,7 +170,7 @@ class BufferedConsumer(Generic[Item]):
             state=state,
             options=options,
         )
-        self._given = _Given(bootstrap_servers, group, dict(settings or {}), dead_letters, reporter)
+        self._given = _Given(bootstrap_servers, group, dict(settings or {}), processes, dead_letters, reporter)
         self._health_file = None if health_file is None else HealthFile(Path(health_file))
         self._time = SystemTime()
         self._stopping = threading.Event()
@@ -229,11 +241,11 @@ class BufferedConsumer(Generic[Item]):
         from clocksvc.kafka.consumer_group import KafkaConsumerGroup
         from clocksvc.kafka.dead_letters import KafkaDeadLetters
 
-        servers, group, settings, dead_letters, reporter = self._given
+        servers, group, settings, processes, dead_letters, reporter = self._given
         plan = self.plan
         parts = LoopParts(
             group=KafkaConsumerGroup(servers, group, settings),
-            processing=InlineProcessing(plan.process),
+            processing=ProcessPool(plan.process, processes) if processes else InlineProcessing(plan.process),
             executor=FlushThreads(plan.options.machine.slots),
             dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
             reporter=reporter,

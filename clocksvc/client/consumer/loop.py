@@ -113,7 +113,7 @@ class ConsumerLoop(Generic[Item]):
         self._started: dict[int, tuple[float, int]] = {}
         self._repeated_lines = RepeatedLines(logger)
         self._most_records = MOST_RECORDS
-        self._closing = self._one_topic = False
+        self._draining = self._closing = self._one_topic = False
         self._ends_by = math.inf
         self._last_pass = self._check_at = parts.time.monotonic()
         self._stuck: dict[int, float] = {}
@@ -140,7 +140,7 @@ class ConsumerLoop(Generic[Item]):
             self._check_at = now + CHECK_INTERVAL_S
             self._check_flushes(now)
             self._update_stats(now)
-        if self.error is not None:
+        if self._draining or self.error is not None:
             self.drain()
         if now >= self._ends_by:
             self.ended = True
@@ -150,7 +150,7 @@ class ConsumerLoop(Generic[Item]):
         wait_s = BUSY_WAIT_S if waits else IDLE_WAIT_S
         wait_s = max(0.0, min(wait_s, machine.due_at - now))
         room = machine.room - self._parts.processing.records
-        if room > 0:
+        if room > 0 and not self._draining:
             self._process(self._group.consume(min(room, self._most_records), wait_s))
         elif machine.paused:
             # The group needs calls of `consume` for rebalances. Partitions are paused, but a record that was fetched
@@ -160,9 +160,11 @@ class ConsumerLoop(Generic[Item]):
             self._work(wait_s)
 
     def drain(self) -> None:
-        """Process no more records. `ended` becomes true when everything that was received is flushed and committed, at
+        """Receive no more records. `ended` becomes true when everything that was received is flushed and committed, at
         the latest after `drain_timeout_s`. Further calls change nothing."""
-        self.machine.drain()
+        self._draining = True
+        if not self._parts.processing.records or self.error is not None:
+            self.machine.drain()
         self._ends_by = min(self._ends_by, self._time.monotonic() + self._options.drain_timeout_s)
 
     def close(self) -> None:
@@ -318,7 +320,7 @@ class ConsumerLoop(Generic[Item]):
     def revoked(self, partitions: Sequence[Partition]) -> None:
         deadline = self._time.monotonic() + (0.0 if self._closing else self._options.revoke_timeout_s)
         self.machine.flush_buffer()
-        while not self.machine.is_settled(partitions) and (left_s := deadline - self._time.monotonic()) > 0:
+        while (left_s := deadline - self._time.monotonic()) > 0 and self._in_progress(partitions):
             self._work(min(left_s, BUSY_WAIT_S))
             self.machine.flush_buffer()
         self._commit_now(partitions)
@@ -327,6 +329,9 @@ class ConsumerLoop(Generic[Item]):
         if self._parts.reporter is not None:
             self._parts.reporter.on_revoke(self, topic_partitions(partitions))
         self.machine.revoked(partitions)
+
+    def _in_progress(self, partitions: Sequence[Partition]) -> bool:
+        return self._parts.processing.has_runs_of(partitions) or not self.machine.is_settled(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.machine.lost(partitions)

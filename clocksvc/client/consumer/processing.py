@@ -1,6 +1,7 @@
 """Calls the author's function for each record, and passes the results to the state machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from clocksvc.client.consumer.assignment import Assignment
@@ -8,6 +9,7 @@ from clocksvc.client.consumer.batches import timestamps_of
 from clocksvc.client.consumer.machine import ConsumerMachine
 from clocksvc.client.consumer.stats import ConsumerStats
 from clocksvc.client.message import is_heartbeat
+from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import Cause, cause_of
 
 Item = TypeVar("Item")
@@ -39,11 +41,12 @@ class Processed(NamedTuple, Generic[Item]):
     plain: bool
 
 
-class _Heartbeat:
-    """The result of a heartbeat of clocksvc, which is not processed."""
+class _Mark(Enum):
+    HEARTBEAT = "heartbeat"
 
 
-HEARTBEAT = _Heartbeat()
+HEARTBEAT = _Mark.HEARTBEAT
+"""The result of a heartbeat of clocksvc, which is not processed."""
 
 
 def process_run(process: Process[Item], run: Run) -> Processed[Item]:
@@ -121,8 +124,15 @@ class Processing(Protocol[Item]):
     def records(self) -> int:
         """The number of records whose results were not returned yet."""
 
+    def has_runs_of(self, partitions: Collection[Partition]) -> bool:
+        """True if the results of a run of these partitions were not returned yet."""
+
     def submit(self, run: Run) -> None:
-        """Process a run. May block for as long as the author's function takes."""
+        """Process a run. May block for as long as the author's function takes.
+
+        Raises:
+            ConsumerFailed: runs can't be processed any more.
+        """
 
     def finished(self, timeout_s: float) -> Sequence[Processed[Item]]:
         """Return runs with their results, for each partition in the order of `submit`.
@@ -145,6 +155,9 @@ class InlineProcessing(Generic[Item]):
     def __init__(self, process: Process[Item]) -> None:
         self._process = process
         self._finished: list[Processed[Item]] = []
+
+    def has_runs_of(self, partitions: Collection[Partition]) -> bool:
+        return False
 
     def submit(self, run: Run) -> None:
         self._finished.append(process_run(self._process, run))

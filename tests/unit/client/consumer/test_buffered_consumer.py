@@ -1,7 +1,10 @@
 """BufferedConsumer with a real Kafka."""
 
+import os
+import signal
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +74,7 @@ def new_consumer(topic: Topic, sink: Sink, **options: Any) -> BufferedConsumer[i
         "commit_interval_seconds": 0.05,
         "settings": FAST_REBALANCES,
     }
-    return BufferedConsumer(topic.name, flush=sink.flush, **(defaults | options))
+    return BufferedConsumer(topic.name, **({"flush": sink.flush} | defaults | options))
 
 
 def test_records_are_flushed_committed_and_reported(bootstrap: str, key_prefix: str) -> None:
@@ -130,6 +133,28 @@ def test_without_a_dead_letter_topic_the_consumer_ends(bootstrap: str, key_prefi
     assert topic.committed(f"{key_prefix}-group") == [10]
 
 
+def test_sigterm_drains(bootstrap: str, key_prefix: str, tmp_path: Path) -> None:
+    """What was received is flushed and committed, the health file is removed, and earlier handlers are set again."""
+    topic, sink, health_file = Topic(bootstrap, key_prefix), Sink(), tmp_path / "healthy"
+    topic.produce(range(150))
+    existed: list[bool] = []
+
+    def flush(batch: list[int]) -> None:
+        if not sink.batches:
+            existed.append(health_file.exists())
+            os.kill(os.getpid(), signal.SIGTERM)
+        sink.flush(batch)
+
+    before = signal.getsignal(signal.SIGTERM)
+    new_consumer(topic, sink, batch_seconds=30, health_file=health_file, flush=flush).run()
+
+    assert existed == [True]
+    assert not health_file.exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert sorted(sink.written) == list(range(150))
+    assert topic.committed(f"{key_prefix}-group") == [150]
+
+
 @pytest.mark.parametrize("assignor", ["cooperative-sticky", "range"])
 def test_a_rebalance_loses_and_repeats_nothing(bootstrap: str, key_prefix: str, assignor: str) -> None:
     """A second consumer gets partitions, then the first one leaves: what it had is flushed and committed before."""
@@ -151,3 +176,23 @@ def test_a_rebalance_loses_and_repeats_nothing(bootstrap: str, key_prefix: str, 
     assert set(sink.written) == set(range(4_000))
     assert set(sink.written.values()) == {1}
     assert topic.committed(f"{key_prefix}-group") == [1_000] * 4
+
+
+def test_processes_keep_the_order_of_each_partition(bootstrap: str, key_prefix: str) -> None:
+    """Two processes call the function; poison in one of them is sent with its cause."""
+    topic, dead, sink = Topic(bootstrap, key_prefix, 2), Topic(bootstrap, f"{key_prefix}-dead"), Sink()
+    topic.produce([*range(2_000), "no number", "no number"])
+    options: dict[str, Any] = {"processes": 2, "concurrent_flushes": 1, "dead_letters": dead.name}
+
+    with running(new_consumer(topic, sink, process=value_of, **options)):
+        eventually(lambda: topic.committed(f"{key_prefix}-group") == [1_001, 1_001], within=30)
+
+    written = [value for batch in sink.batches for value in batch]
+    for number in range(2):
+        assert [value for value in written if value % 2 == number] == list(range(number, 2_000, 2))
+    assert [letter.value() for letter in dead.read(2)] == [b"no number"] * 2
+
+
+def value_of(message: Any) -> int:
+    """For other processes."""
+    return int(message.value())

@@ -1,0 +1,137 @@
+"""The consumer's loop with threads: flushes that hang, and health."""
+
+import logging
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clocksvc.client.consumer.flush_threads import FlushThreads
+from clocksvc.client.consumer.health import TOUCH_INTERVAL_S, HealthFile
+from clocksvc.client.consumer.loop import CHECK_INTERVAL_S, ConsumerLoop, LoopParts
+from clocksvc.client.consumer.plan import LoopOptions
+from clocksvc.client.consumer.processing import InlineProcessing
+from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.consumer_group import GroupListener
+from clocksvc.testing import ManualTime
+from tests.unit.client.consumer.records import ORDERS, Record, machine_options
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.core
+
+
+class OneRecord:
+    """A group that assigns a partition and returns one record."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = [Record(0)]
+        self.listener: GroupListener
+
+    def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
+        self.listener = listener
+        listener.assigned([ORDERS])
+
+    def consume(self, count: int, timeout_s: float) -> Sequence[Any]:
+        found, self.records = self.records[:count], self.records[count:]
+        return found
+
+    def commit(self, offsets: Mapping[Partition, int], *, wait: bool) -> None:
+        self.listener.committed(offsets)
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Nothing is fetched."""
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Nothing is fetched."""
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Not used."""
+
+    def close(self) -> None:
+        self.listener.revoked([ORDERS])
+
+
+def test_a_flush_that_hangs_is_named_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
+    """The ERROR has the line where it hangs. Health and gauge show it until the flush ends."""
+    released, time = threading.Event(), ManualTime()
+
+    def waits_for_the_database(batch: list[Any]) -> None:
+        released.wait(30)
+
+    threads = FlushThreads(1)
+    parts = LoopParts(
+        group=OneRecord(),
+        processing=InlineProcessing(lambda message: message),
+        executor=threads,
+        dead_letters=None,
+        reporter=None,
+        time=time,
+        rng=random.Random(1),
+    )
+    options = LoopOptions(machine=machine_options(records=1), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(waits_for_the_database, None, options, parts)
+    loop.subscribe(["orders"])
+    loop.step()
+    loop.step()
+    eventually(lambda: threads.stack(1), what="the flush runs")
+    time.advance(59)
+    loop.step()
+    assert loop.health().healthy
+
+    time.advance(CHECK_INTERVAL_S)
+    with caplog.at_level(logging.ERROR):
+        loop.step()
+
+    (line,) = caplog.messages
+    assert line.startswith("a flush of 1 items runs since 60 s. Its stack:\n")
+    assert "in waits_for_the_database\n    released.wait(30)" in line
+    assert loop.health().problems == ("a flush runs since 60 s",)
+    assert loop.stats.stuck_flushes == 1
+    released.set()
+
+    def healthy_again() -> bool:
+        time.advance(CHECK_INTERVAL_S)
+        loop.step()
+        return loop.health().healthy
+
+    eventually(healthy_again)
+    loop.close()
+
+
+def test_the_loop_itself_can_be_stuck() -> None:
+    """`health` is called by another thread, for example while `process` hangs."""
+    time = ManualTime()
+    parts = LoopParts(
+        group=OneRecord(),
+        processing=InlineProcessing(lambda message: message),
+        executor=FlushThreads(1),
+        dead_letters=None,
+        reporter=None,
+        time=time,
+        rng=random.Random(1),
+    )
+    options = LoopOptions(machine=machine_options(), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+
+    time.advance(61)
+
+    assert loop.health().problems == ("the consumer's loop is blocked since 61 s",)
+
+
+def test_the_health_file_is_touched_every_five_seconds(tmp_path: Path) -> None:
+    """And removed at the end."""
+    path = tmp_path / "healthy"
+    file = HealthFile(path)
+
+    file.touch(100.0)
+    path.unlink()
+    file.touch(100.0 + TOUCH_INTERVAL_S - 0.1)
+    assert not path.exists()
+    file.touch(100.0 + TOUCH_INTERVAL_S)
+    assert path.exists()
+
+    file.remove()
+    assert not path.exists()
