@@ -130,13 +130,20 @@ class Installation:
         self.start_worker()
         self.start_beat()
 
-    def start_consumer(self, name: str, topic: str, group: str, *clocks: str) -> Path:
+    def start_consumer(self, name: str, topic: str, group: str, *clocks: str, buffered: str | None = None) -> Path:
         """Start a consumer process that reports to some clocks. Each start has a new file of notes: a killed one may
-        leave half a line."""
+        leave half a line.
+
+        Args:
+            buffered: None, or the rebalance protocol of a BufferedConsumer, which reports to one clock.
+        """
         notes = self.folder / f"{name}.{len(list(self.folder.glob(f'{name}.*.notes')))}.notes"
         notes.touch()
         arguments = (self.bootstrap, topic, group, self.report_url, ",".join(clocks), str(notes))
-        self.start(name, "tests.system.consumer", *arguments)
+        if buffered is None:
+            self.start(name, "tests.system.consumer", *arguments)
+        else:
+            self.start(name, "tests.system.buffered_consumer", *arguments, buffered)
         return notes
 
     def end(self, name: str, *, within: float = 20.0) -> int:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS
+from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS, WITH_BUFFER
 from tests.system.outages.rounds.goals import Goals, parse
 from tests.system.outages.rounds.report import Outcome, describe, report, total
-from tests.system.outages.rounds.setups import CROWD_CLOCKS, one_broker, three_brokers
+from tests.system.outages.rounds.setups import CROWD_CLOCKS, one_broker, three_brokers, with_buffer
 
 KILLS_IN_CLUSTER = 10
 
@@ -27,9 +27,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="clocksvc-outages-"))
     print(f"seed {options.seed}; logs in {folder}", flush=True)
     outcomes = []
-    if not options.cluster:
+    if options.buffered:
+        outcomes.append(_run_with_buffer(options, _make(folder / "buffered")))
+    elif not options.cluster:
         outcomes.append(_run_one_broker(options, _make(folder / "one")))
-    if options.cluster_kills:
+    if options.cluster_kills and not options.buffered:
         outcomes.append(_run_three_brokers(options, _make(folder / "three")))
     if options.slices:
         print(f"\nall slices in {options.slices}:", *_add(outcomes, options.slices), sep="\n", flush=True)
@@ -54,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--cluster-kills", type=int, default=KILLS_IN_CLUSTER, help="brokers to kill in the cluster; 0: no cluster"
     )
+    parser.add_argument("--buffered", action="store_true", help="only BufferedConsumers, judged by their sinks")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs in any case")
     parser.add_argument("--slices", type=Path, help="add the numbers to this file, and print the sum")
     parser.add_argument("--crowd", type=int, default=CROWD_CLOCKS, help="how many clocks besides the steady one")
@@ -78,6 +81,14 @@ def _run_one_broker(options: argparse.Namespace, folder: Path) -> Outcome:
         kinds=kinds,
         crowd=options.crowd,
     )
+    print(report(outcome), flush=True)
+    return outcome
+
+
+def _run_with_buffer(options: argparse.Namespace, folder: Path) -> Outcome:
+    goals = Goals(WITH_BUFFER, options.until)
+    minutes = options.minutes if options.minutes is not None else (0.0 if options.until else 5.0)
+    outcome = with_buffer(folder, options.seed, _enough(minutes), goals, _progress)
     print(report(outcome), flush=True)
     return outcome
 

@@ -4,14 +4,13 @@
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.system.evidence import LOGS, partition_of
 from tests.system.outages.rounds.faults import KINDS
-from tests.system.outages.rounds.goals import Goals
+from tests.system.outages.rounds.goals import InTurn
 from tests.system.outages.rounds.setups import one_broker
 
 pytestmark = pytest.mark.path
@@ -20,21 +19,9 @@ CROWD = 16
 WORST = ("kill-leader", "stall-store", "flush", "stop-leader", "kill-consumer", "kill-broker")
 
 
-class InTurn(Goals):
-    """These kinds of faults, one after the other."""
-
-    def __init__(self, kinds: Sequence[str]) -> None:
-        super().__init__(KINDS, Counter(kinds))
-        self._kinds = list(kinds)
-
-    def choose(self, _: object) -> str:
-        """The next one."""
-        return self._kinds[self.seen.total()]
-
-
 def test_one_of_each_of_the_worst(tmp_path: Path) -> None:
     """Six kinds of faults, one after the other, with two replicas, and clocks in all 16 logs."""
-    goals = InTurn(WORST)
+    goals = InTurn(KINDS, WORST)
 
     outcome = one_broker(
         tmp_path,

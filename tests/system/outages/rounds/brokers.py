@@ -96,6 +96,11 @@ def single(replicas: Sequence[str]) -> Iterator[Single]:
             "listener.security.protocol.map": ",".join(
                 f"{name}:PLAINTEXT" for name in ["PLAINTEXT", "CONTROLLER", *names]
             ),
+            # In the protocol of KIP-848 the broker decides; these are the values of consumers of the classic protocol.
+            "group.consumer.min.session.timeout.ms": "6000",
+            "group.consumer.session.timeout.ms": "6000",
+            "group.consumer.min.heartbeat.interval.ms": "1000",
+            "group.consumer.heartbeat.interval.ms": "1000",
         }
         server = KafkaServer(port=client, controller_port=controller, properties=properties)
         yield Single(stack.enter_context(server), proxies)

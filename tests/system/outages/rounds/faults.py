@@ -14,6 +14,8 @@ from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 
 LEASE_S = 3.0
+SESSION_S = 6.0
+"""The session timeout of consumers."""
 IN_SYNC_WITHIN_S = 60.0
 SLOW_S = 0.1
 IN_FLIGHT_S = 2.0
@@ -41,6 +43,23 @@ def kill_standby(target: SupervisedInstallation, rng: random.Random) -> None:
 def kill_consumer(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGKILL of a consumer; its partitions go to the others."""
     _kill(target, rng.choice(sorted(target.consumers)), rng)
+
+
+def end_consumer(target: SupervisedInstallation, rng: random.Random) -> None:
+    """SIGTERM of a consumer: it flushes and commits, and leaves its group."""
+    name = rng.choice(sorted(target.consumers))
+    target.strike(name)
+    target.end(name)
+    target.pause(rng.uniform(0.0, 1.5))
+    target.restart(name)
+
+
+def stop_consumer(target: SupervisedInstallation, rng: random.Random) -> None:
+    """SIGSTOP of a consumer for about as long as its session: its partitions may go to others without its knowledge."""
+    name = rng.choice(sorted(target.consumers))
+    target.strike(name)
+    with target.stopped(name):
+        target.pause(SESSION_S + rng.uniform(-2.0, 3.0))
 
 
 def kill_worker(target: SupervisedInstallation, rng: random.Random) -> None:
@@ -176,6 +195,17 @@ KINDS: Kinds = {
     "slow-kafka": (_through("kafka", lambda proxy: proxy.slow_down(SLOW_S)), 1),
     "half-close-kafka": (_through("kafka", TcpProxy.half_close), 1),
 }
+
+WITH_BUFFER: Kinds = {
+    "kill-consumer": (kill_consumer, 14),
+    "end-consumer": (end_consumer, 3),
+    "stop-consumer": (stop_consumer, 2),
+    "kill-broker": (kill_broker, 2),
+    "kill-leader": (kill_leader, 2),
+    "flush": (flush_store, 1),
+    "restart-store-empty": (restart_store_empty, 1),
+}
+"""For BufferedConsumers."""
 
 IN_CLUSTER: Kinds = {"kill-leading-broker": (kill_leading_broker, 1)}
 

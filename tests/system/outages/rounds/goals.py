@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.system.outages.rounds.faults import GROUPS
@@ -39,6 +39,18 @@ class Goals:
             goal = rng.choices(list(left), list(left.values()))[0]
             kinds = self._wanted[goal][0]
         return rng.choices(kinds, [self._weights[kind] for kind in kinds])[0]
+
+
+class InTurn(Goals):
+    """These kinds of faults, one after the other."""
+
+    def __init__(self, kinds: Mapping[str, tuple[Any, int]], names: Sequence[str]) -> None:
+        super().__init__(kinds, Counter(names))
+        self._names = list(names)
+
+    def choose(self, _: random.Random) -> str:
+        """The next one."""
+        return self._names[self.seen.total()]
 
 
 def parse(text: str) -> dict[str, int]:

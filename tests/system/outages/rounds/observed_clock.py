@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.system.buffered_consumer import dead_letter_topic
 from tests.system.evidence import LOGS, partition_of
 from tests.system.installation import create_topic
+from tests.system.outages.rounds.sink import CommitObserver
 from tests.system.producers import FastProducer, ProducerThread, UnevenProducers
 from tests.system.stream_follower import StreamFollower
 
@@ -26,6 +28,8 @@ class Plan:
     Attributes:
         clocks: how many clocks. Several are distributed over all logs as evenly as possible.
         interval_s: the interval of all clocks.
+        buffered: the rebalance protocol if the consumers are BufferedConsumers, which report to the first clock; None
+            for consumers with a loop of their own.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Plan:
     speed: int | None = None
     clocks: int = 1
     interval_s: int = 1
+    buffered: str | None = None
 
     def names(self) -> Iterator[str]:
         """The names of the clocks."""
@@ -55,6 +60,7 @@ class ObservedTopic:
     Attributes:
         consumers: the names of the consumer processes. Each of them reports to all clocks.
         notes: the files with the consumers' notes, one for each process that was started.
+        commits: what is observed of the commits of BufferedConsumers, from `write` on.
     """
 
     def __init__(self, plan: Plan, run: str, replicas: Sequence[str]) -> None:
@@ -64,6 +70,7 @@ class ObservedTopic:
         self.consumers = [f"{plan.name}-{number}" for number in range(plan.consumers)]
         self.clocks = [ObservedClock(name, self, replicas) for name in plan.names()]
         self.notes: list[Path] = []
+        self.commits: CommitObserver | None = None
         self._producer: ProducerThread | None = None
 
     def settings(self, clock: str) -> dict[str, Any]:
@@ -77,10 +84,18 @@ class ObservedTopic:
         """Create the topic, and write into it from now on."""
         timestamp_type = "LogAppendTime" if self.plan.speed is None else "CreateTime"
         create_topic(bootstrap, self.name, self.plan.partitions, timestamp_type, replication)
+        if self.plan.buffered is not None:
+            create_topic(bootstrap, dead_letter_topic(self.name), 1, "LogAppendTime", replication)
+            self.commits = CommitObserver(bootstrap, self.name, self.group)
         if self.plan.speed is None:
             self._producer = UnevenProducers(bootstrap, self.name, self.plan.partitions, [0, 0, 0])
         else:
             self._producer = FastProducer(bootstrap, self.name, self.plan.partitions, self.plan.speed)
+
+    def all_committed(self) -> bool:
+        """Whether BufferedConsumers have committed the end of each partition."""
+        assert self.commits is not None
+        return self.commits.at_end()
 
     def stop_writing(self) -> None:
         """Write no more records; heartbeats go on."""

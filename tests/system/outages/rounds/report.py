@@ -11,7 +11,9 @@ from tests.system.evidence import read_snapshot_times
 from tests.system.outages.rounds.checks import Findings, check_clock
 from tests.system.outages.rounds.delays import AMID_MS, amid_commits, stalls, takeovers
 from tests.system.outages.rounds.faults import GROUPS
+from tests.system.outages.rounds.observed_clock import ObservedTopic
 from tests.system.outages.rounds.runner import LIMIT_S, Round
+from tests.system.outages.rounds.sink import SinkFindings, judge_sink, read_letters, read_topic
 from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 
 ERRORS = ("lost", "twice", "early", "backwards")
@@ -31,6 +33,7 @@ class Outcome:
         stalled: for each fault and clock, the seconds without a tick, by kind.
         takeover: for each fault, the seconds until each log of its victim was led again, by kind.
         amid_commits: how many brokers were killed during a commit, by clock.
+        sinks: the sinks of BufferedConsumers, by topic.
     """
 
     title: str
@@ -41,11 +44,13 @@ class Outcome:
     takeover: dict[str, list[dict[int, float]]]
     amid_commits: dict[str, int]
     ended: list[tuple[str, int]]
+    sinks: dict[str, SinkFindings]
 
     def wrong(self) -> list[str]:
         """Everything that must not happen."""
         return [
             *(f"{clock}: {text}" for clock, findings in self.findings.items() for text in findings.wrong()),
+            *(f"{topic}: {text}" for topic, sink in self.sinks.items() for text in sink.wrong()),
             *self.round.stuck,
             *(f"{kind}: {s:.1f} s without a tick" for kind, own in self.stalled.items() for s in own if s > LIMIT_S),
             *(f"{name} ended by itself with {code}" for name, code in self.ended if name in REPLICAS),
@@ -72,6 +77,9 @@ class Outcome:
 def conclude(title: str, target: SupervisedInstallation, done: Round) -> Outcome:
     """Check all clocks, after the last fault."""
     bootstrap, tick_log = target.kafka.bootstrap, target.installation.tick_log
+    buffered = [topic for topic in target.topics if topic.plan.buffered is not None]
+    if buffered:
+        target.end_writing()
     findings = {clock.name: check_clock(bootstrap, tick_log, clock) for clock in target.clocks}
     stalled: dict[str, list[float]] = defaultdict(list)
     for clock in target.clocks:
@@ -91,7 +99,15 @@ def conclude(title: str, target: SupervisedInstallation, done: Round) -> Outcome
         takeover={kind: takeovers(target.faults, snapshots, kind) for kind in TAKEOVER_KINDS},
         amid_commits=amid,
         ended=list(target.ended),
+        sinks={topic.plan.name: _judge_sink(bootstrap, topic, findings) for topic in buffered},
     )
+
+
+def _judge_sink(bootstrap: str, topic: ObservedTopic, findings: Mapping[str, Findings]) -> SinkFindings:
+    assert topic.commits is not None
+    records, letters = read_topic(bootstrap, topic.name), read_letters(bootstrap, topic.name)
+    notes, ticks = findings[topic.clocks[0].name].notes, findings[topic.clocks[0].name].log
+    return judge_sink(records, notes, letters, ticks, topic.commits.looks)
 
 
 def report(outcome: Outcome) -> str:
@@ -100,6 +116,8 @@ def report(outcome: Outcome) -> str:
     lines = ["", outcome.title, *describe(numbers)]
     for topic, clocks in outcome.topics.items():
         lines += _topic(topic, [outcome.findings[clock] for clock in clocks])
+    for topic, sink in outcome.sinks.items():
+        lines += sink.describe(topic)
     for clock, findings in outcome.findings.items():
         for error in ERRORS:
             lines += [f"  {clock}, {error}: {text}" for text in getattr(findings, error)[:_SHOWN]]

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.system.buffered_consumer import CONSUMER_PROTOCOL
 from tests.system.outages.rounds.brokers import cluster, single
-from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS, Kinds
+from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS, WITH_BUFFER, Kinds
 from tests.system.outages.rounds.goals import Goals
 from tests.system.outages.rounds.observed_clock import Plan
 from tests.system.outages.rounds.report import Outcome, conclude
@@ -17,6 +18,7 @@ Enough = Callable[[Goals], bool]
 Progress = Callable[[str], None]
 
 STEADY, CROWD, FAST = "steady", "crowd", "fast"
+CLASSIC, KIP_848 = "classic", "kip848"
 SPEED = 100
 CROWD_CLOCKS = 39
 """With the steady clock 40, over all 16 logs."""
@@ -44,6 +46,31 @@ def one_broker(
         brokers = stack.enter_context(single(REPLICAS))
         target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
         done = run_round(target, seed, enough, goals, kinds, progress, together)
+        return conclude(title, target, done)
+
+
+def with_buffer(
+    folder: Path,
+    seed: int,
+    enough: Enough,
+    goals: Goals,
+    progress: Progress,
+    *,
+    partitions: int = 8,
+    consumers: int = 3,
+    together: float = TOGETHER,
+) -> Outcome:
+    """BufferedConsumers of both rebalance protocols, whose sinks fail, are slow and hang; each topic has a clock."""
+    plans = [
+        Plan(CLASSIC, partitions, consumers, buffered="cooperative-sticky"),
+        Plan(KIP_848, partitions, consumers, buffered=CONSUMER_PROTOCOL),
+    ]
+    title = f"BufferedConsumers, 2 clocks, {partitions} partitions each, {len(REPLICAS)} replicas, seed {seed}"
+    with ExitStack() as stack:
+        valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
+        brokers = stack.enter_context(single(REPLICAS))
+        target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
+        done = run_round(target, seed, enough, goals, WITH_BUFFER, progress, together)
         return conclude(title, target, done)
 
 

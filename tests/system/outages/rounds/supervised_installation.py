@@ -122,7 +122,10 @@ class SupervisedInstallation:
                 self.installation.start_replica(name, wait=False)
             elif topic := self.consumers.get(name):
                 clocks = [clock.name for clock in topic.clocks]
-                topic.notes.append(self.installation.start_consumer(name, topic.name, topic.group, *clocks))
+                notes = self.installation.start_consumer(
+                    name, topic.name, topic.group, *clocks, buffered=topic.plan.buffered
+                )
+                topic.notes.append(notes)
             elif name == "worker":
                 self.installation.start_worker()
             else:
@@ -140,6 +143,18 @@ class SupervisedInstallation:
     def stopped(self, name: str) -> AbstractContextManager[None]:
         """SIGSTOP a process for the duration of the block."""
         return stopped(self.installation.processes[name].pid)
+
+    def end_writing(self) -> None:
+        """End producers and heartbeats, and wait until the BufferedConsumers have committed all records."""
+        for name in ("beat", "worker"):
+            self.end(name)
+        for topic in self.topics:
+            topic.stop_writing()
+            if topic.commits is not None:
+                eventually(
+                    topic.all_committed, within=_BEGINS_WITHIN_S, what=f"all records of {topic.name} to be committed"
+                )
+                topic.commits.close()
 
     def announce(self, kind: str) -> None:
         """Record that a fault begins now."""
