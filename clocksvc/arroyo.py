@@ -3,6 +3,8 @@
 `ReportingStreamProcessor` takes the place of Arroyo's `StreamProcessor`, and reports what the pipeline has committed.
 """
 
+from clocksvc.client.arroyo.buffered_strategy import BufferedStrategyFactory
 from clocksvc.client.arroyo.stream_processor import ReportingStreamProcessor
+from clocksvc.client.consumer.retry import RetryPolicy
 
-__all__ = ["ReportingStreamProcessor"]
+__all__ = ["BufferedStrategyFactory", "ReportingStreamProcessor", "RetryPolicy"]

@@ -4,6 +4,10 @@ Offsets are Kafka's: a committed offset is that of the next record. Timestamps a
 """
 
 import heapq
+from datetime import datetime, timedelta
+from typing import Any
+
+from arroyo.types import BrokerValue, Partition
 
 from clocksvc.client.consumer.watermark import Timestamps
 
@@ -14,6 +18,22 @@ _NO_TYPE = 0
 """Arroyo does not have the type of a timestamp."""
 _NOTHING = -2
 """Below -1, which is the timestamp of a record without one."""
+
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 Arroyo's timestamps are UTC, without a time zone
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class ContiguousOffsets(dict[Partition, int]):
+    """Offsets to commit. All records below them are done, also those in front of an invalid record.
+
+    Arroyo passes such a mapping on to the consumer without a copy.
+    """
+
+
+def timestamp_ms(value: BrokerValue[Any]) -> int:
+    """Return the timestamp of a record in milliseconds since the epoch."""
+    return (value.timestamp - _EPOCH) // _MILLISECOND
 
 
 class TimestampSteps:
@@ -108,13 +128,16 @@ class PartitionProgress:
         """Record that the pipeline raised InvalidMessage for a record."""
         self._invalid.add(offset)
 
-    def stage(self, next_offset: int) -> bool:
+    def stage(self, next_offset: int, *, contiguous: bool = False) -> bool:
         """Record that the pipeline has staged an offset.
+
+        Args:
+            contiguous: True if all records below the offset are done, even if the last one is invalid.
 
         Returns:
             False if the offset is below one that was staged before: records below that one were not done.
         """
-        if next_offset - 1 in self._invalid:
+        if not contiguous and next_offset - 1 in self._invalid:
             for offset in [each for each in self._invalid if each < next_offset]:
                 self._invalid.remove(offset)
                 self._add_range(offset, offset + 1)
@@ -122,6 +145,8 @@ class PartitionProgress:
         if next_offset < self._staged:
             self.done = self._staged = next_offset
             return False
+        if self._invalid and (contiguous or len(self._invalid) > MAX_STEPS):
+            self._invalid = {offset for offset in self._invalid if offset >= next_offset}
         self._staged = next_offset
         self.done = max(self.done, next_offset)
         self._pass_ranges()

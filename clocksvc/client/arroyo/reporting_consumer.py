@@ -3,13 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 
 from arroyo.backends.abstract import Consumer, ProducerFuture
 from arroyo.backends.kafka import KafkaPayload
 from arroyo.types import BrokerValue, Partition, Topic
 
-from clocksvc.client.arroyo.partition_progress import PartitionProgress
+from clocksvc.client.arroyo.partition_progress import ContiguousOffsets, PartitionProgress, timestamp_ms
 from clocksvc.client.consumer.reporting import ProgressReporter, observe, topic_partitions
 from clocksvc.client.message import is_heartbeat
 from clocksvc.client.progress import DEFAULT_MAX_FUTURE_MS
@@ -21,8 +20,6 @@ logger = logging.getLogger("clocksvc.arroyo")
 
 IDLE_COMMIT_S = 1.0
 """How often heartbeats are committed while the pipeline itself has nothing to commit."""
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 Arroyo's timestamps are UTC, without a time zone
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class ReportingConsumer(Consumer[KafkaPayload]):
@@ -94,11 +91,11 @@ class ReportingConsumer(Consumer[KafkaPayload]):
         progress = self._partitions.get(value.partition)
         if progress is None:
             progress = self._partitions[value.partition] = PartitionProgress(value.offset)
-        timestamp_ms = (value.timestamp - _EPOCH) // _MILLISECOND
-        if timestamp_ms > self._near_until_ms:
+        at_ms = timestamp_ms(value)
+        if at_ms > self._near_until_ms:
             self._near_until_ms = self._time.now_ms() + DEFAULT_MAX_FUTURE_MS
         heartbeat = bool(value.payload.headers) and is_heartbeat(value.payload)
-        progress.add(value.offset, timestamp_ms, far_ahead=timestamp_ms > self._near_until_ms, heartbeat=heartbeat)
+        progress.add(value.offset, at_ms, far_ahead=at_ms > self._near_until_ms, heartbeat=heartbeat)
         if heartbeat and progress.done == value.next_offset:
             self._passed_heartbeats.add(value.partition)
         return not heartbeat
@@ -108,11 +105,11 @@ class ReportingConsumer(Consumer[KafkaPayload]):
     def stage_offsets(self, offsets: Mapping[Partition, int]) -> None:
         if not offsets:
             return
-        done = dict(offsets)
+        done, contiguous = dict(offsets), isinstance(offsets, ContiguousOffsets)
         for partition, next_offset in offsets.items():
             progress = self._partitions.get(partition)
             if progress is not None:
-                if not progress.stage(next_offset):
+                if not progress.stage(next_offset, contiguous=contiguous):
                     self._log_regress(partition, next_offset)
                 done[partition] = progress.done
         self._consumer.stage_offsets(done)

@@ -447,10 +447,27 @@ class ConsumerMachine(Generic[Item]):
     @property
     def oldest_since(self) -> float:
         """When the oldest item that is not flushed was added; infinity if there is none."""
-        batches = [*self._slots.batches(), *self._with_letters.values()]
+        batches = [*self._unflushed(), *self._with_letters.values()]
+        return min((batch.since for batch in batches), default=math.inf)
+
+    def first_unflushed(self, partition: Partition) -> int | None:
+        """Return the lowest offset of a partition in batches whose flush has not ended; None if there is none.
+
+        Known only if there is a dead-letter topic, because records are not kept otherwise.
+        """
+        offsets = (
+            record.offset()
+            for batch in self._unflushed()
+            for record, assignment in zip(batch.records, batch.assignments(), strict=True)
+            if assignment.partition == partition
+        )
+        return min(offsets, default=None)
+
+    def _unflushed(self) -> list[Batch[Item]]:
+        batches = self._slots.batches()
         if self._open.batch is not None:
             batches.append(self._open.batch)
-        return min((batch.since for batch in batches), default=math.inf)
+        return batches
 
     @property
     def uncommitted_records(self) -> int:

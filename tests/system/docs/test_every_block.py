@@ -54,6 +54,11 @@ JUDGED = {
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
     (
         "docs/consumers.md",
+        "python",
+        "buffered",
+    ): "tests/unit/client/arroyo/test_documented.py::test_the_example_of_a_buffer",
+    (
+        "docs/consumers.md",
         "javascript",
         "consumer.js",
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",

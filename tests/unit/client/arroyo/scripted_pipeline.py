@@ -75,6 +75,7 @@ class ScriptedConsumer(Consumer[KafkaPayload]):
     def commit_offsets(self) -> Mapping[Partition, int] | None:
         if self._auto_commit:
             return None
+        assert self._staged.keys() <= self._assigned.keys(), "Kafka would reject the offsets of other partitions"
         done, self._staged = self._staged, {}
         self.commits += bool(done)
         self.committed.update({partition.index: offset for partition, offset in done.items()})
