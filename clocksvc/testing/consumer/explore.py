@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Build: TypeAlias = "Callable[[], ConsumerRun]"
 Check: TypeAlias = "Callable[[ConsumerRun], None] | None"
 
+CALM = "from now on, everything succeeds"
+"""The step after which nothing fails any more."""
 _MOST_REPLAYS = 400
 """How often a failing seed is run again with fewer steps."""
 
@@ -72,8 +74,8 @@ class Exploration:
     def story(self, seed: int) -> str:
         """Return all steps of one seed, numbered. Never raises because of the consumer."""
         with _quiet():
-            text, error = self._tell(seed, None)
-        return f"{text}\n{error or 'nothing fails'}"
+            story, error = self._tell(seed, None)
+        return f"{_numbered(story)}\n{error or 'nothing fails'}"
 
     def failure(self, seed: int) -> str | None:
         """Run one seed, and return in one line what failed; None if nothing did. Other exceptions are failures, too."""
@@ -95,18 +97,22 @@ class Exploration:
             self.check(run)
         return run
 
-    def _tell(self, seed: int, steps: Sequence[int] | None) -> tuple[str, AssertionError | None]:
+    def _tell(self, seed: int, steps: Sequence[int] | None) -> tuple[list[str], AssertionError | None]:
         story: list[str] = []
         try:
             self._play(seed, steps, story)
         except AssertionError as error:
-            return _numbered(story), error
-        return _numbered(story), None
+            return story, error
+        return story, None
 
     def _describe(self, seed: int, error: AssertionError) -> str:
         steps = self._steps(seed)
         fewer = self._shrink(seed, steps, _kind(error))
-        text, found = self._tell(seed, fewer)
+        story, found = self._tell(seed, fewer)
+        if not isinstance(found, BrokenPromise) and CALM in story:
+            # `check` has failed at the end. What led to it is in front.
+            del story[story.index(CALM) + 1 :]
+        text = _numbered(story)
         return (
             f"seed {seed}: {found or error}\n{len(fewer)} of its {len(steps)} steps are enough:\n{text}\n"
             f"All of its steps: ConsumerRun.replay(build, records=…, seed={seed})"

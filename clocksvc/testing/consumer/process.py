@@ -246,10 +246,10 @@ class Process:
             effects: called for each flush that runs: whether it had its effect before.
         """
         world, hits = self.world, self.world.judge.hits
-        world.tell(lambda: "the process crashes")
         assigned = world.assigned()
         world.judge.crashed(assigned, uncommitted=bool(self.member.commits))
         self._flushes_end(effects)
+        world.tell(lambda: "the process crashes")
         hits[Interleaving.CRASH_IN_DRAIN] += self.draining
         for log in assigned:
             log.remove(lost=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 from clocksvc.client.consumer.buffered_consumer import BufferedConsumer
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import cause_of
-from clocksvc.testing.consumer.explore import Exploration, Explored
+from clocksvc.testing.consumer.explore import CALM, Exploration, Explored
 from clocksvc.testing.consumer.interleaving import Interleaving
 from clocksvc.testing.consumer.judge import BrokenPromise
 from clocksvc.testing.consumer.log import Delivery, Log
@@ -18,7 +19,8 @@ from clocksvc.testing.consumer.world import DeadLetter, World
 from clocksvc.testing.manual_time import ManualTime
 
 _MOST_STEPS = 1_000
-_SLICE_S = 0.1
+_SLICE_S = 0.125
+"""Exact as a binary fraction, so that the sum of many is exact, too."""
 _CALM_ROUNDS = 300
 
 
@@ -87,7 +89,7 @@ class ConsumerRun:
 
     def advance(self, seconds: float) -> None:
         """Let time pass. The consumer works meanwhile."""
-        slice_s = max(_SLICE_S, seconds / _MOST_STEPS)
+        slice_s = _SLICE_S * max(1, ceil(seconds / _SLICE_S / _MOST_STEPS))
         while seconds > 0:
             self.time.advance(min(slice_s, seconds))
             seconds -= slice_s
@@ -262,7 +264,7 @@ class ConsumerRun:
     @contextmanager
     def _calm(self) -> Iterator[None]:
         policy, self.world.policy = self.world.policy, AllGoesWell()
-        self.world.tell(lambda: "from now on, everything succeeds")
+        self.world.tell(lambda: CALM)
         try:
             yield
         finally:

@@ -115,7 +115,7 @@ class Storm:
         found = self._records[self._fed : self._fed + count]
         self._fed += len(found)
         if found:
-            self.world.tell(lambda: f"{len(found)} records arrive")
+            self.world.tell(lambda: f"{len(found)} record{'s arrive' if len(found) > 1 else ' arrives'}")
             self.world.append(found)
 
     def step(self) -> None:

@@ -91,16 +91,6 @@ def test_partitions_that_run_ahead_are_paused() -> None:
     assert read(1, 1.9) == set()
 
 
-def test_the_test_of_a_consumer() -> None:
-    """The functions of the example of `clocksvc.testing` pass."""
-    names = names_of("test_consumer.py")
-    tests = [name for name in names if name.startswith("test_")]
-    for name in tests:
-        names[name]()
-
-    assert len(tests) == 2
-
-
 def test_the_page_shows_the_example_for_node() -> None:
     """As it is in examples/node."""
     (block,) = blocks(PAGE, "javascript")

@@ -38,10 +38,20 @@ JUDGED = {
         "configs.py",
     ): "tests/interfaces/test_compacted_topic.py::test_the_documented_example",
     (
-        "docs/consumers.md",
+        "docs/testing.md",
+        "python",
+        "orders_consumer.py",
+    ): "tests/system/docs/test_testing.py::test_the_tests_of_a_buffered_consumer",
+    (
+        "docs/testing.md",
+        "python",
+        "test_orders_consumer.py",
+    ): "tests/system/docs/test_testing.py::test_the_tests_of_a_buffered_consumer",
+    (
+        "docs/testing.md",
         "python",
         "test_consumer.py",
-    ): "tests/system/docs/test_consumers.py::test_the_test_of_a_consumer",
+    ): "tests/system/docs/test_testing.py::test_the_tests_with_a_clock_in_memory",
     (
         "docs/consumers.md",
         "python",
