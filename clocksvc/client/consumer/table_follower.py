@@ -69,6 +69,7 @@ class TableFollower(Generic[V]):
         self.problem_since_ms = time.now_ms()
         self.reloads = 0
         self._check_at = self._checked_at = float("-inf")
+        self._check_wanted = False
         self._check_problem: str | None = None
         self._failing: dict[int, str] = {}
         self._reload: dict[int, str] = {}
@@ -88,7 +89,7 @@ class TableFollower(Generic[V]):
 
     def check_soon(self) -> None:
         """Let the next step check the topic, but not within 0.5 s of the last check."""
-        self._check_at = min(self._check_at, self._checked_at + CHECK_PAUSE_S)
+        self._check_wanted = True
 
     # -- the thread's part --------------------------------------------------------------------------------------------
 
@@ -101,10 +102,10 @@ class TableFollower(Generic[V]):
             How many seconds the next step can wait: 0 while partitions are read.
         """
         now = self._time.monotonic()
-        if now >= self._check_at:
+        if now >= self._next_check_s:
             self._check_at = self._time.monotonic() + self._check(now)
         if not self.partitions:
-            return max(0.0, self._check_at - self._time.monotonic())
+            return max(0.0, self._next_check_s - self._time.monotonic())
         self._apply(self.source.poll(POLL_S))
         self.ready = self.ready or self._complete()
         return 0.0
@@ -116,8 +117,12 @@ class TableFollower(Generic[V]):
         self._reload.update(dict.fromkeys(self.partitions, "an unexpected error interrupted the reading"))
         self._check_at = float("-inf")
 
+    @property
+    def _next_check_s(self) -> float:
+        return min(self._check_at, self._checked_at + CHECK_PAUSE_S) if self._check_wanted else self._check_at
+
     def _check(self, now: float) -> float:
-        self._checked_at = now
+        self._checked_at, self._check_wanted = now, False
         try:
             self._check_problem = self._inspect(now)
         except TableUnavailable as error:

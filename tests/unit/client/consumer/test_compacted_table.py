@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from clocksvc.client.consumer.table_follower import CHECK_INTERVAL_S
+from clocksvc.client.consumer.table_follower import CHECK_INTERVAL_S, CHECK_PAUSE_S, TableFollower
 from clocksvc.consumer import CompactedTable, TableRecord
 from clocksvc.errors import InvalidValue, TableUnavailable
 from clocksvc.interfaces.compacted_topic import CleanupSettings, Polled, TopicInspection
@@ -31,6 +31,7 @@ class FaultyReader(MemoryTopicReader):
 
     def inspect(self, partitions: Collection[int] | None) -> TopicInspection | None:
         self._laboratory.inspections += 1
+        self._laboratory.during_inspection()
         if self._laboratory.away:
             raise TableUnavailable(self._laboratory.away)
         return None if self._laboratory.deleted else super().inspect(partitions)
@@ -58,6 +59,7 @@ class Laboratory:
         self.failures: dict[int, str] = {}
         self.poll_raises: Exception | None = None
         self.poll_takes_s = 0.0
+        self.during_inspection: Callable[[], object] = lambda: None
         self.readers: list[FaultyReader] = []
 
     def open(self) -> FaultyReader:
@@ -448,6 +450,19 @@ def test_read_to_end_finds_an_added_partition(laboratory: Laboratory) -> None:
 
     assert table.read_to_end(2, timeout_s=CHECK_INTERVAL_S / 5) == 1
     assert table.get(b"c") == "3"
+
+
+def test_a_check_that_is_requested_during_a_check_is_done(laboratory: Laboratory) -> None:
+    """The present one may have begun before the change."""
+    follower = TableFollower("configs", laboratory.open, None, _value, None, laboratory.time)
+    laboratory.during_inspection = follower.check_soon
+    follower.step()
+    laboratory.during_inspection = lambda: None
+    for _ in range(3):
+        laboratory.time.advance(CHECK_PAUSE_S)
+        follower.step()
+
+    assert laboratory.inspections == 2
 
 
 def test_read_to_end_names_an_open_transaction(laboratory: Laboratory) -> None:
