@@ -36,6 +36,14 @@ LONGEST = (
     "tests/system/beat/test_heartbeats.py",
     "tests/system/beat/test_heartbeat_outages.py",
     "tests/system/beat/test_beat_by_the_clock.py",
+    "tests/system/ops/container/test_image.py",
+    "tests/system/ops/alerts/test_live.py",
+    "tests/system/ops/page/test_accessible.py",
+    "tests/system/ops/page/test_layout.py",
+    "tests/system/ops/page/test_clock_shown.py",
+    "tests/system/ops/page/test_weight.py",
+    "tests/system/ops/page/test_reach.py",
+    "tests/system/ops/alerts/test_scenarios.py",
 )
 """They begin first, and the short files follow. So all processes of a parallel run end at about the same time.
 

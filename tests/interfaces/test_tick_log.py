@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -21,7 +22,6 @@ from tests.interfaces.tick_log_implementations import (
     entries,
     writer,
 )
-from tests.waiting import eventually
 
 keep_alive = KeepAliveCounter()
 
@@ -316,8 +316,9 @@ def test_a_fence_interrupts_a_busy_writer(on_kafka: KafkaTickLogImplementation) 
         old, new = on_kafka.process(), on_kafka.process()
         old.fence(keep_alive)
         with ThreadPoolExecutor(1) as pool:
-            busy = pool.submit(_append_until_fenced, old, first)
-            eventually(lambda first=first: first in minutes(on_kafka.seen()))  # type: ignore[misc]
+            committed = Event()
+            busy = pool.submit(_append_until_fenced, old, first, committed)
+            assert committed.wait(30)
             new.fence(keep_alive)
             end = end_of(new)
             new.append(messages(first + 99_999), end, keep_alive)
@@ -355,11 +356,12 @@ def test_a_closed_log_writes_no_more(implementation: TickLogImplementation) -> N
         log.append(messages(1), 0, keep_alive)
 
 
-def _append_until_fenced(log: TickLog, minute: int) -> None:
+def _append_until_fenced(log: TickLog, minute: int, committed: Event) -> None:
     end = end_of(log)
     while True:
         try:
             end = log.append(messages(minute), end, keep_alive)
         except (Fenced, OutcomeUnknown, OffsetGap):
             return
+        committed.set()
         minute += 1
