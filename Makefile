@@ -65,7 +65,7 @@ soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed par
 floors: $(STAMP)  ## the path on the oldest supported versions: Kafka 3.9 with Redis 6.2, and with Redis 7.0
 	@$(BIN)/python -m tests.system.floors $(ARGS)
 
-consumers: $(STAMP)  ## the examples of docs/consumers.md for Arroyo, FastStream and kafkajs, on real servers; needs Node
+consumers: $(STAMP)  ## the examples of docs/consumers.md through rebalances, on real servers; needs Node
 	@$(BIN)/python -m pytest $(ARGS) tests/system/docs/other_consumers.py
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)

@@ -5,6 +5,7 @@ Shares no code with the service: raw Kafka, raw JSON, raw lines.
 
 import itertools
 import json
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,20 @@ class TickWithOffset(NamedTuple):
 def parse_ms(text: str) -> int:
     """Milliseconds since the epoch from RFC 3339."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def append_notes(file: str, records: Iterable[Any]) -> None:
+    """Append the notes of records that were just processed, of confluent-kafka or aiokafka. See `read_notes`."""
+    wall_ms = time.time_ns() // 1_000_000
+    lines = []
+    for record in records:
+        raw = [record.partition, record.offset, record.timestamp, record.headers]
+        partition, offset, timestamp, headers = (value() if callable(value) else value for value in raw)
+        at_ms = timestamp[1] if isinstance(timestamp, tuple) else timestamp
+        heartbeat = any(name == "clocksvc-heartbeat" for name, _ in headers or ())
+        lines.append(b"%d %d %d %d %d\n" % (partition, offset, at_ms, wall_ms, heartbeat))
+    with Path(file).open("ab", buffering=0) as book:
+        book.write(b"".join(lines))
 
 
 def read_notes(files: Iterable[Path]) -> list[Note]:

@@ -1,10 +1,13 @@
-"""docs/consumers.md: the examples for Arroyo, FastStream and kafkajs, on real servers. `make consumers` runs them.
+"""docs/consumers.md: the examples for aiokafka, Arroyo, FastStream, gevent and kafkajs, on real servers.
 
-They are not part of `make test`: kafkajs needs Node and the npm registry.
+`make consumers` runs them. They are not part of `make test`, because they take minutes, and install gevent and kafkajs,
+which needs Node and the npm registry.
 """
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,9 +28,17 @@ NOTE = """
 require("fs").appendFileSync(process.env.NOTES, [batch.partition, message.offset, message.timestamp, Date.now(),
   "clocksvc-heartbeat" in (message.headers ?? {}) ? 1 : 0].join(" ") + "\\n");
 """
+GEVENT = "gevent==26.9.0"
+NOTED = {
+    # program: (the line before which it notes, the records)
+    "aio_consumer.py": ("            try:\n                await consumer.commit()", "records"),
+    "faststream_consumer.py": ("    await message.ack()", "[record]"),
+    "gevent_consumer.py": ("    try:\n        consumer.commit(", "records"),
+}
+HANDLED_MANY = 'print("handled", len(records), flush=True)'
+HANDLED_EACH = '[print("handled", record.value, flush=True) for record in records]'
 PROGRAMS = {
     "arroyo_consumer.py": "python arroyo_consumer.py",
-    "faststream_consumer.py": "python faststream_consumer.py",
     "consumer.js": "node consumer.js",
 }
 
@@ -71,6 +82,40 @@ def test_it_reports_through_rebalances(documented: DocumentedInstallation, progr
     for command in (first, second):
         assert "Traceback" not in documented.output(command)
         assert "report failed" not in documented.output(command)
+
+
+@pytest.mark.parametrize("program", NOTED)
+def test_python_is_never_early(tmp_path: Path, bootstrap: str, redis_url: str, key_prefix: str, program: str) -> None:
+    """Two processes in real rebalances, judged by what they note once they have handled a record."""
+    (block,) = [block for block in blocks("docs/consumers.md", "python") if block.name == program]
+    before, records = NOTED[program]
+    indent = before[: len(before) - len(before.lstrip())]
+    packages = [tmp_path, ROOT]
+    if program == "gevent_consumer.py":
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", tmp_path, GEVENT], check=True)
+
+    def command(clock: ClockFixture, notes: Path) -> Sequence[str | Path]:
+        note = (
+            f"{indent}from tests.system.evidence import append_notes\n{indent}append_notes({str(notes)!r}, {records})"
+        )
+        source = with_notes(block.text, before, note).replace(HANDLED_MANY, HANDLED_EACH)
+        names = {
+            "localhost:9092": bootstrap,
+            "redis://localhost:6379/0": clock.installation.report_url,
+            "ingest-checkins": clock.topic,
+            "checkins-consumer": clock.group,
+        }
+        for shown, own in names.items():
+            assert shown in source
+            source = source.replace(shown, own)
+        own_program = tmp_path / f"{notes.stem}.py"
+        own_program.write_text(source, encoding="utf-8")
+        return ["env", f"PYTHONPATH={os.pathsep.join(map(str, packages))}", sys.executable, own_program]
+
+    run = run_through_rebalances(tmp_path, bootstrap, redis_url, key_prefix, command)
+
+    run.judge()
+    assert "Traceback" not in "".join(run.outputs)
 
 
 def test_node_is_never_early(tmp_path: Path, bootstrap: str, redis_url: str, key_prefix: str) -> None:

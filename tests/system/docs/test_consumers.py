@@ -1,9 +1,9 @@
 """docs/consumers.md: the examples that need no server."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import TopicPartition
 
 from clocksvc import Reporter
 from clocksvc.testing import InMemoryClock, ManualTime
@@ -16,6 +16,14 @@ pytestmark = pytest.mark.core
 PAGE = "docs/consumers.md"
 
 
+class AioKafkaRecord(NamedTuple):
+    """A record as aiokafka has it."""
+
+    topic: str
+    partition: int
+    timestamp: int
+
+
 def names_of(block_name: str, **given: Any) -> dict[str, Any]:
     """The names that an example of the page defines; some of its imports may be replaced."""
     (block,) = [block for block in blocks(PAGE, "python") if block.name == block_name]
@@ -25,7 +33,7 @@ def names_of(block_name: str, **given: Any) -> dict[str, Any]:
 
 
 def test_one_reporter_for_each_topic() -> None:
-    """The example of several topics: each reporter gets the messages of its topic, and all get a rebalance."""
+    """The example of several topics: each reporter gets the records of its topic, and all get a rebalance."""
     sinks: dict[str, FakeSink] = {}
 
     def make(url: str, clock: str, *, group: str, topic: str) -> Reporter:
@@ -33,8 +41,8 @@ def test_one_reporter_for_each_topic() -> None:
         return Reporter(url, clock, group=group, topic=topic, sink=sinks[topic], time=ManualTime(), start=False)
 
     names = names_of("several", Reporter=make)
-    batch: list[Message] = [message(0, NOW_MS, "ingest-checkins"), message(1, NOW_MS, "ingest-results")]
-    names["on_assign"](None, [AssignedPartition(0, "ingest-checkins"), AssignedPartition(1, "ingest-results")])
+    batch = [AioKafkaRecord("ingest-checkins", 0, NOW_MS), AioKafkaRecord("ingest-results", 1, NOW_MS)]
+    names["on_assign"]([AssignedPartition(0, "ingest-checkins"), AssignedPartition(1, "ingest-results")])
     names["report"](batch)
     for reporter in names["reporters"].values():
         assert reporter.flush(0)

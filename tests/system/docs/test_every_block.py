@@ -50,13 +50,23 @@ JUDGED = {
     (
         "docs/testing.md",
         "python",
+        "retry_consumer.py",
+    ): "tests/system/path/test_holds.py::test_a_tick_waits_for_a_retry_topic",
+    (
+        "docs/consumers.md",
+        "python",
         "test_consumer.py",
     ): "tests/system/docs/test_testing.py::test_the_tests_with_a_clock_in_memory",
     (
         "docs/consumers.md",
         "python",
+        "gevent_consumer.py",
+    ): "tests/system/docs/other_consumers.py::test_python_is_never_early",
+    (
+        "docs/consumers.md",
+        "python",
         "faststream_consumer.py",
-    ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
+    ): "tests/system/docs/other_consumers.py::test_python_is_never_early",
     (
         "docs/consumers.md",
         "python",

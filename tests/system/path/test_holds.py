@@ -1,16 +1,21 @@
 """What holds a clock and what ends the hold, with real processes: API, command line, metrics and stream agree."""
 
+import sys
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
 from clocksvc import Reporter
 from tests import http_client
+from tests.process import Process
+from tests.repository import ROOT
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, notes_of, running
 from tests.system.consumer import ConsumerThread, Reporters, consume
-from tests.system.evidence import Note, TickWithOffset, broken_links, early_ticks
+from tests.system.docs.blocks import blocks
+from tests.system.evidence import Note, TickWithOffset, broken_links, early_ticks, read_notes
 from tests.system.installation import create_topic, wall_ms
 from tests.system.producers import SteadyProducer
 from tests.unit.api.events import streaming
@@ -21,6 +26,7 @@ pytestmark = pytest.mark.path
 ALMOST_AT_ONCE_MS = 5_000
 HALF_AN_HOUR_MS = 30 * 60_000
 OUT_OF_ORDERNESS_MS = 1_000
+RETRIES_WITHIN, RETRIES_WITHIN_MS = "2s", 2_000
 
 Clocks = Mapping[str, ClockFixture]
 
@@ -31,6 +37,9 @@ def clocks(tmp_path_factory: pytest.TempPathFactory, bootstrap: str, redis_url: 
     run = f"holds{wall_ms() % 10**8}"
     made = [ClockFixture(run, name, 2) for name in ("quiet", "growing", "foreign", "mixed", "strayed")]
     made.append(ClockFixture(run, "created", 2, "CreateTime", max_out_of_orderness=f"{OUT_OF_ORDERNESS_MS}ms"))
+    retried = [f"{run}-retried", f"{run}-retried-retry"]
+    made.append(ClockFixture(run, "retried", 2, "CreateTime", topics=retried, max_out_of_orderness=RETRIES_WITHIN))
+    create_topic(bootstrap, retried[1], 2, "CreateTime")
     with running(tmp_path_factory.mktemp("holds"), bootstrap, redis_url, run, *made):
         yield {clock.name: clock for clock in made}
 
@@ -273,3 +282,102 @@ def test_a_consumer_may_report_by_http(clocks: Clocks) -> None:
         alone = [tick for tick in ticks if early_ticks([tick], by_redis.notes, 2, 0)]
         assert len(alone) >= 3, "none of these ticks needed the consumer that reports by HTTP"
         assert state["partitions"] == {"known": 2, "unknown": 0, "excluded": 0, "rejected": 0}
+
+
+RETRY_NOTES = """\
+import pathlib, time
+gate, book, done = pathlib.Path("gate"), open("NAME.notes", "ab", buffering=0), open("NAME.done", "ab", buffering=0)
+
+def handle(message):
+    value = message.value()
+    if value.startswith(b"fails") and message.topic() == MAIN:
+        raise TimeoutError
+    while value.startswith(b"fails") and gate.exists():
+        time.sleep(0.01)
+    if value.startswith(b"fails"):
+        done.write(b"%s %d\\n" % (value, time.time_ns() // 1_000_000))
+
+def note(message):
+    partition = message.partition() + (2 if message.topic() == RETRY else 0)
+    numbers = partition, message.offset(), message.timestamp()[1], time.time_ns() // 1_000_000, is_heartbeat(message)
+    book.write(b"%d %d %d %d %d\\n" % numbers)
+
+"""
+"""The work of the example, and notes. Some records fail at the first attempt; their retries wait until a file is gone.
+"""
+
+
+def start_retry_consumer(clock: ClockFixture, name: str, topics: str = "[MAIN, RETRY]") -> None:
+    """Start the example of docs/consumers.md as a process that notes what it does."""
+    folder = clock.installation.folder
+    (block,) = [each for each in blocks("docs/consumers.md") if each.name == "retry_consumer.py"]
+    text = block.text
+    for given, own in {
+        "localhost:9092": clock.bootstrap,
+        "redis://localhost:6379/0": clock.installation.report_url,
+        '"checkins"': f'"{clock.name}"',
+        "checkins-consumer": clock.group,
+        "ingest-checkins": clock.topic,
+        "[MAIN, RETRY]": topics,
+        "    try:\n        consumer.commit": "    note(message)\n    try:\n        consumer.commit",
+    }.items():
+        assert given in text
+        text = text.replace(given, own)
+    (folder / f"{name}.py").write_text(RETRY_NOTES.replace("NAME", name) + text)
+    command, log = [sys.executable, f"{name}.py"], folder / f"{name}.log"
+    clock.installation.processes[name] = Process(command, log, cwd=folder, environ={"PYTHONPATH": str(ROOT)})
+
+
+def test_a_tick_waits_for_a_retry_topic(clocks: Clocks) -> None:
+    """The example of docs/consumers.md: one reporter for a topic and its retry topic.
+
+    A quiet retry topic holds the clock until a heartbeat. While a retry is not done, the clock holds and names its
+    partition; each tick comes after the retries of the records before it.
+    """
+    with clocks["retried"] as clock:
+        service, folder, retry = clock.installation, clock.installation.folder, f"{clock.topic}-retry"
+        (folder / "gate").touch()
+        clock.producer(0, 1)
+        start_retry_consumer(clock, "both")
+        quiet = [{"topic": retry, "partition": partition} for partition in (0, 1)]
+        clock.until(
+            lambda state: state["hold"] and state["hold"]["partitions"] == quiet, "the hold to name the quiet topic"
+        )
+        assert service.command("heartbeat", clock.name) == f"{clock.name}: 4 heartbeats delivered\n"
+        clock.until(lambda state: state["timestamp_seconds"], "the first tick")
+
+        retries = SteadyProducer(clock.bootstrap, retry, (0, 1))
+        start_retry_consumer(clock, "second", "[RETRY]")
+        second = folder / "second.notes"
+        read = eventually(lambda: read_notes([second]), within=WITHIN_S, what="the second consumer to read")
+        slow = read[-1].partition - 2
+        clock.until_running()
+        key = next(str(number) for number in range(10) if zlib.crc32(str(number).encode()) % 2 == slow)
+        failing = {f"fails-{number}": wall_ms() for number in range(20)}
+        writer = Producer({"bootstrap.servers": clock.bootstrap})
+        for value, at_ms in failing.items():
+            writer.produce(clock.topic, value, key, partition=0, timestamp=at_ms)
+        assert writer.flush(WITHIN_S) == 0
+
+        waiting = [{"topic": retry, "partition": slow}]
+        held = clock.until(
+            lambda state: state["hold"] and state["hold"]["partitions"] == waiting, "the hold to name the retry"
+        )
+        assert held["hold"]["reason"] == "partition_behind"
+        assert held["timestamp_seconds"] * 1000 <= min(failing.values())
+        (folder / "gate").unlink()
+        clock.until_reached(max(failing.values()) // 1000 + 2)
+        retries.close()
+        assert [service.end(name) for name in ("both", "second")] == [0, 0]
+
+        names = ("both", "second")
+        notes = read_notes(folder / f"{name}.notes" for name in names)
+        lines = [line.split() for name in names for line in (folder / f"{name}.done").read_text().splitlines()]
+        done_ms = {value: int(at_ms) for value, at_ms in lines}
+        ticks = clock.log()
+        assert broken_links(ticks, 1_000) + early_ticks(ticks, notes, 4, RETRIES_WITHIN_MS) == []
+        assert done_ms.keys() == failing.keys()
+        for value, at_ms in failing.items():
+            tick = next(tick for tick in ticks if tick.at_ms > at_ms)
+            assert tick.appended_ms >= done_ms[value], f"tick {tick.at_ms} before the retry of {value}"
+        print(f"{len(notes)} records, {len(ticks)} ticks, {len(done_ms)} retries")

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from clocksvc import Reporter
 from clocksvc.aio import ticks, wait_until
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import ServiceUnavailable
 from tests.unit.api.clock_fixture import NOON, ClockFixture
 from tests.unit.api.clock_fixture import ticks as chain_of
 from tests.unit.api.running_service import RunningService, serving
+from tests.unit.client.fake_sink import NOW_MS, AssignedPartition, FakeSink
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
@@ -186,6 +188,32 @@ def test_it_continues_when_the_service_restarts() -> None:
     with ExitStack() as stopped, ExitStack() as restarted:
         first = stopped.enter_context(serving(clock_fixture))
         asyncio.run(main(restarted))
+
+
+def test_a_reporter_does_not_occupy_the_loop() -> None:
+    """While the store does not answer, records are observed, and the loop runs on. `on_revoke` and `close` block, so
+    they are called in a thread."""
+    sink, turns = FakeSink(), 0
+
+    async def main() -> None:
+        nonlocal turns
+        reporter = Reporter("memory://", "checkins", group="workers", topic="checkins", sink=sink)
+        sink.block()
+        reporter.on_assign(None, [AssignedPartition(0)])
+        revoking = asyncio.create_task(asyncio.to_thread(reporter.on_revoke, None, [AssignedPartition(1)]))
+        for second in range(1_000):
+            reporter.observe(0, NOW_MS - 10**9 + 1_000 * second)
+            await asyncio.sleep(0)
+            turns += 1
+        assert sink.reports == []
+        sink.unblock()
+        await revoking
+        assert await asyncio.to_thread(reporter.close)
+
+    asyncio.run(main())
+
+    assert turns == 1_000
+    assert sink.last_sent() == {0: NOW_MS - 10**9 + 999_000}
 
 
 def test_a_wait_that_ends_without_an_answer_is_an_error() -> None:
