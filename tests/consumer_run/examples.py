@@ -1,6 +1,7 @@
 """The consumers that are explored, with their records and checks."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from clocksvc.consumer import BufferedConsumer, RetryPolicy
@@ -31,7 +32,7 @@ def process_order(message: Any) -> bytes | None:
     return None if value.startswith(b"test") else value
 
 
-def orders_consumer(table: set[bytes]) -> BufferedConsumer[bytes]:
+def orders_consumer(table: set[bytes], processes: int = 0) -> BufferedConsumer[bytes]:
     """Writes orders into a table, several batches at the same time."""
     return BufferedConsumer(
         "orders",
@@ -44,6 +45,7 @@ def orders_consumer(table: set[bytes]) -> BufferedConsumer[bytes]:
         buffer_records=12,
         retry=RetryPolicy(attempts=3, first_seconds=0.2, limit_seconds=2.0),
         dead_letters="orders-dead",
+        processes=processes,
     )
 
 
@@ -99,9 +101,9 @@ def _check_totals(run: ConsumerRun) -> None:
     assert set().union(*run.sink) == ORDERS
 
 
-def _orders_run() -> ConsumerRun:
+def _orders_run(processes: int = 0) -> ConsumerRun:
     table: set[bytes] = set()
-    return ConsumerRun(lambda: orders_consumer(table), partitions=PARTITIONS, sink=table)
+    return ConsumerRun(lambda: orders_consumer(table, processes), partitions=PARTITIONS, sink=table)
 
 
 def _totals_run() -> ConsumerRun:
@@ -111,5 +113,6 @@ def _totals_run() -> ConsumerRun:
 
 EXAMPLES = {
     "orders": Example(_orders_run, RECORDS, _check_orders),
+    "orders in processes": Example(partial(_orders_run, 2), RECORDS, _check_orders),
     "totals": Example(_totals_run, RECORDS, _check_totals),
 }

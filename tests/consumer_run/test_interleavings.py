@@ -28,8 +28,8 @@ def test_no_seed_breaks_a_promise(name: str) -> None:
     explored = ConsumerRun.explore(build, records=records, check=check, seeds=range(SEEDS))
 
     assert explored.seeds == SEEDS
-    if name == "orders":
-        assert len(explored.never) <= 4, explored.never
+    if name == "orders in processes":
+        assert len(explored.never) <= 5, explored.never
 
 
 def test_there_are_many_classes_of_interleavings() -> None:

@@ -32,7 +32,6 @@ class _Given(NamedTuple):
     bootstrap_servers: str
     group: str
     settings: dict[str, Any]
-    processes: int
     dead_letters: str | None
     reporter: ProgressReporter | None
 
@@ -169,8 +168,9 @@ class BufferedConsumer(Generic[Item]):
             flush=flush,
             state=state,
             options=options,
+            processes=processes,
         )
-        self._given = _Given(bootstrap_servers, group, dict(settings or {}), processes, dead_letters, reporter)
+        self._given = _Given(bootstrap_servers, group, dict(settings or {}), dead_letters, reporter)
         self._health_file = None if health_file is None else HealthFile(Path(health_file))
         self._time = SystemTime()
         self._stopping = threading.Event()
@@ -241,11 +241,11 @@ class BufferedConsumer(Generic[Item]):
         from clocksvc.kafka.consumer_group import KafkaConsumerGroup
         from clocksvc.kafka.dead_letters import KafkaDeadLetters
 
-        servers, group, settings, processes, dead_letters, reporter = self._given
+        servers, group, settings, dead_letters, reporter = self._given
         plan = self.plan
         parts = LoopParts(
             group=KafkaConsumerGroup(servers, group, settings),
-            processing=ProcessPool(plan.process, processes) if processes else InlineProcessing(plan.process),
+            processing=ProcessPool(plan.process, plan.processes) if plan.processes else InlineProcessing(plan.process),
             executor=FlushThreads(plan.options.machine.slots),
             dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
             reporter=reporter,

@@ -63,6 +63,7 @@ class ConsumerPlan(Generic[Item]):
         topics: the names of the topics.
         process, flush, state: the author's functions; `state` is None if there is none.
         options: see LoopOptions.
+        processes: the number of processes that call `process`; 0 if the consumer's loop calls it.
     """
 
     topics: Sequence[str]
@@ -70,3 +71,4 @@ class ConsumerPlan(Generic[Item]):
     flush: Callable[..., Any]
     state: Callable[[], Any] | None
     options: LoopOptions
+    processes: int = 0

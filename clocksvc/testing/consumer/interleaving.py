@@ -38,6 +38,11 @@ class Interleaving(StrEnum):
     DEAD_LETTER_AFTER_REMOVAL = "dead letter acknowledged after its partition was revoked or lost"
     SKIPPED_BEHIND_FLUSH = "record skipped behind one that is not flushed"
 
+    PROCESSED_AFTER_REMOVAL = "record processed after its partition was revoked or lost"
+    PROCESSED_AFTER_REASSIGNMENT = "record processed after its partition was assigned again"
+    DRAIN_WHILE_PROCESSING = "drain while records are being processed"
+    CRASH_WHILE_PROCESSING = "crash while records are being processed"
+
     REVOKED_WITH_BUFFER = "partition revoked with records in the buffer"
     REVOKED_WITH_FLUSH = "partition revoked with a flush in flight"
     REVOKED_WITH_COMMIT = "partition revoked with a commit in flight"

@@ -141,6 +141,15 @@ class Judge:
 
     # -- single records -----------------------------------------------------------------------------------------------
 
+    def processed(self, deliveries: Sequence[Delivery]) -> None:
+        """The consumer gets the results of consecutive records of one partition from a pool of processes."""
+        for delivery in deliveries:
+            delivery.in_process = False
+        if not deliveries[0].current:
+            log = deliveries[0].stored.log
+            again = Interleaving.PROCESSED_AFTER_REASSIGNMENT if log.epoch else Interleaving.PROCESSED_AFTER_REMOVAL
+            self.hits[again] += 1
+
     def skipped(self, delivery: Delivery) -> None:
         """A record needs no flush: the author's function returned None for it, or it is a heartbeat."""
         if delivery.settled:
@@ -307,6 +316,8 @@ class Judge:
         hits, deliveries = self.hits, [delivery for log in assigned for delivery in log.open.values()]
         if any(delivery.buffered for delivery in deliveries):
             hits[Interleaving.CRASH_WITH_BUFFER] += 1
+        if any(delivery.in_process for delivery in deliveries):
+            hits[Interleaving.CRASH_WHILE_PROCESSING] += 1
         if any(delivery.dead_letter for delivery in deliveries):
             hits[Interleaving.CRASH_WITH_DEAD_LETTER] += 1
         if uncommitted:

@@ -54,19 +54,20 @@ class Delivery:
         epoch: the assignment.
         message: what the consumer got.
         at: when it got it, in seconds of the monotonic clock.
+        in_process: True while a pool of processes calls the author's function.
         in_flush: True while a flush contains it.
         flush_failed: True after a flush with it failed.
         dead_letter: True after it was sent to the dead-letter topic, until that failed.
         settled: True if it is flushed, skipped, or acknowledged as a dead letter.
     """
 
-    __slots__ = ("at", "dead_letter", "epoch", "flush_failed", "in_flush", "message", "settled", "stored")
+    __slots__ = ("at", "dead_letter", "epoch", "flush_failed", "in_flush", "in_process", "message", "settled", "stored")
 
     def __init__(self, stored: StoredRecord, epoch: int, at: float) -> None:
         log = stored.log
         self.stored, self.epoch, self.at = stored, epoch, at
         self.message = Message(self, log.partition.topic, stored.offset, stored.timestamp_ms, stored.record)
-        self.in_flush = self.flush_failed = self.dead_letter = self.settled = False
+        self.in_process = self.in_flush = self.flush_failed = self.dead_letter = self.settled = False
 
     @property
     def current(self) -> bool:
@@ -76,7 +77,7 @@ class Delivery:
     @property
     def buffered(self) -> bool:
         """True if it waits for a flush."""
-        return not (self.settled or self.in_flush or self.dead_letter)
+        return not (self.settled or self.in_process or self.in_flush or self.dead_letter)
 
 
 class Log:

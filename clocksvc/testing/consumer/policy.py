@@ -58,6 +58,9 @@ class Policy(Protocol):
     def answers_dead_letter(self) -> bool:
         """Return True if a dead letter is answered when the consumer asks next."""
 
+    def processed(self, runs: int) -> int:
+        """Return of how many runs of records, of those that are being processed, the results come now."""
+
     def ahead(self) -> Collection[Partition]:
         """Return the partitions that run ahead of the clock."""
 
@@ -95,6 +98,9 @@ class AllGoesWell:
 
     def answers_dead_letter(self) -> bool:
         return self.answer_dead_letters
+
+    def processed(self, runs: int) -> int:
+        return runs
 
     def ahead(self) -> Collection[Partition]:
         return self.partitions_ahead

@@ -12,8 +12,9 @@ from clocksvc.testing.consumer.explore import CALM, Exploration, Explored
 from clocksvc.testing.consumer.interleaving import Interleaving
 from clocksvc.testing.consumer.judge import BrokenPromise
 from clocksvc.testing.consumer.log import Delivery, Log
+from clocksvc.testing.consumer.parts import ManualExecutor
 from clocksvc.testing.consumer.policy import AllGoesWell
-from clocksvc.testing.consumer.process import ManualExecutor, Process
+from clocksvc.testing.consumer.process import Process
 from clocksvc.testing.consumer.record import Record
 from clocksvc.testing.consumer.world import DeadLetter, World
 from clocksvc.testing.manual_time import ManualTime

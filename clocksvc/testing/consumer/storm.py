@@ -96,6 +96,9 @@ class Storm:
     def answers_dead_letter(self) -> bool:
         return self._draw.chance(self._answers)
 
+    def processed(self, runs: int) -> int:
+        return self._draw.below(runs + 1)
+
     def ahead(self) -> Collection[Partition]:
         return self._ahead
 
