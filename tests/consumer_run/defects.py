@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from clocksvc.client.consumer import loop, machine, processing
+from clocksvc.client.consumer import commits, loop, processing
 from clocksvc.client.consumer.actions import Commit, Drained, Report, Resume, SendDeadLetter, StartFlush
 from clocksvc.client.consumer.assignment import Assignment
 from clocksvc.client.consumer.batches import Batch, BatchLimits, OpenBatch
+from clocksvc.client.consumer.buffer_bound import BufferBound
 from clocksvc.client.consumer.flushes import FlushSlots
 from clocksvc.client.consumer.loop import ConsumerLoop
 from clocksvc.client.consumer.machine import ConsumerMachine
@@ -159,7 +160,7 @@ def rejection_ignored() -> AbstractContextManager[object]:
 
 @defect("a commit without an answer is awaited for ever", "not done")
 def answer_awaited_for_ever() -> AbstractContextManager[object]:
-    return patch.object(machine, "COMMIT_TIMEOUT_S", float("inf"))
+    return patch.object(commits, "COMMIT_TIMEOUT_S", float("inf"))
 
 
 @defect(
@@ -384,7 +385,7 @@ def buffer_unbounded() -> AbstractContextManager[object]:
 
 @defect("records that are flushed or dropped stay in the size of the buffer", "not done")
 def buffer_never_emptied() -> AbstractContextManager[object]:
-    return patch.object(ConsumerMachine, "_shrink", lambda self, records, size: None)
+    return patch.object(BufferBound, "shrink", lambda self, records, size: None)
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ from clocksvc.client.arroyo.strategy_core import Entry, StrategyCore, StrategyRe
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.loop import BUSY_WAIT_S
-from clocksvc.client.consumer.machine import MachineOptions
-from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions
+from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions, MachineOptions
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.clock import partition as clock
 from clocksvc.errors import InvalidValue

@@ -13,8 +13,7 @@ from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.health import Health, HealthFile
 from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
-from clocksvc.client.consumer.machine import MachineOptions
-from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions
+from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions, MachineOptions
 from clocksvc.client.consumer.process_pool import ProcessPool
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.reporting import ProgressReporter

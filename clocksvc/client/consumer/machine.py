@@ -15,7 +15,6 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from clocksvc.client.consumer.actions import (
@@ -30,48 +29,19 @@ from clocksvc.client.consumer.actions import (
     StartFlush,
 )
 from clocksvc.client.consumer.assignment import Assignment
-from clocksvc.client.consumer.batches import Batch, BatchLimits, BufferedRecord, OpenBatch
+from clocksvc.client.consumer.batches import Batch, BufferedRecord, OpenBatch
+from clocksvc.client.consumer.buffer_bound import BufferBound
+from clocksvc.client.consumer.commits import Commits
 from clocksvc.client.consumer.flushes import Flush, FlushSlots
 from clocksvc.client.consumer.letters import Letter, Letters
 from clocksvc.client.consumer.pauses import BUFFER_FULL, DRAINING, Pauses
-from clocksvc.client.consumer.retry import RetryPolicy
+from clocksvc.client.consumer.plan import MachineOptions
 from clocksvc.client.consumer.watermark import Timestamps
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import ConsumerFailed
 from clocksvc.interfaces.dead_letters import Cause, cause_of
 
 Item = TypeVar("Item")
-
-PAUSE_AFTER_S = 1.0
-"""How long the buffer is full before partitions are paused. Kafka fetches their records again afterwards, so a short
-wait for a flush is cheaper than a pause."""
-COMMIT_TIMEOUT_S = 60.0
-"""After this time, a commit without an answer counts as failed."""
-FIRST_RETRY_S = 0.5
-"""The shortest time between a failed commit and the next one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MachineOptions:
-    """What the state machine must know.
-
-    Attributes:
-        batch: when a batch is cut.
-        buffer_records, buffer_bytes: the bounds of the buffer. It has the records whose items are not flushed yet, and
-            those of dead letters that are not acknowledged yet. One `consume` can exceed them by what it returns.
-        slots: the number of batches that are flushed at the same time. 1 keeps them in order.
-        retry: the attempts of a flush, and of the delivery of a dead letter.
-        dead_letters: True if there is a dead-letter topic.
-        commit_interval_s: the time between two commits, except before a partition is revoked and at the end.
-    """
-
-    batch: BatchLimits
-    buffer_records: int
-    buffer_bytes: int
-    slots: int
-    retry: RetryPolicy
-    dead_letters: bool
-    commit_interval_s: float
 
 
 class ConsumerMachine(Generic[Item]):
@@ -81,7 +51,7 @@ class ConsumerMachine(Generic[Item]):
 
     Attributes:
         pauses: the paused partitions by reason. Other parts of a consumer add reasons of their own.
-        buffered_records, buffered_bytes: the present size of the buffer.
+        buffer: the size of the buffer.
         rejected: the number of received records that were ignored, because their partition is not assigned.
         read_ms: the highest timestamp of the received records of each assigned partition. Empty without a reporter.
 
@@ -93,7 +63,8 @@ class ConsumerMachine(Generic[Item]):
     def __init__(self, options: MachineOptions, rng: random.Random | None = None) -> None:
         rng = rng or random.Random()
         self.pauses = Pauses()
-        self.buffered_records = self.buffered_bytes = self.rejected = 0
+        self.buffer = BufferBound(options.buffer_records, options.buffer_bytes)
+        self.rejected = 0
         self.read_ms: dict[tuple[str, int], int] = {}
         self._options = options
         self._tokens = itertools.count(1)
@@ -102,16 +73,10 @@ class ConsumerMachine(Generic[Item]):
         self._letters = Letters(options.retry, rng)
         self._open = OpenBatch[Item](options.batch, options.dead_letters, self._tokens.__next__, self._slots.add)
         self._now = 0.0
-        self._average_bytes = 0.0
-        self._full_since: float | None = None
-        self._buffer_paused = self._moved = False
         self._draining = self._failed = self._drained = False
         self._error: Exception | None = None
         self._with_letters: dict[int, Batch[Item]] = {}
-        self._commit_at = 0.0
-        self._awaiting: dict[Partition, int] = {}
-        self._awaiting_since = 0.0
-        self._reports: dict[Partition, Timestamps] = {}
+        self._commits = Commits(self._assignments, options.commit_interval_s)
 
     # -- partitions ---------------------------------------------------------------------------------------------------
 
@@ -142,12 +107,7 @@ class ConsumerMachine(Generic[Item]):
         An offset whose commit is in progress is returned again, because its answer may come too late or never.
         Use this before partitions are revoked and at the end. Otherwise `poll` returns commits.
         """
-        offsets = {}
-        for partition in self._assignments if partitions is None else partitions:
-            assignment = self._assignments.get(partition)
-            if assignment is not None and assignment.uncommitted:
-                offsets[partition] = assignment.begin_commit()
-        return offsets
+        return self._commits.take(self._assignments if partitions is None else partitions)
 
     def revoked(self, partitions: Iterable[Partition]) -> None:
         """These partitions are no longer assigned. What is not committed of them is dropped."""
@@ -163,9 +123,8 @@ class ConsumerMachine(Generic[Item]):
             assignment = self._assignments.pop(partition, None)
             if assignment is not None:
                 assignment.active = False
-            self._awaiting.pop(partition, None)
-            self._reports.pop(partition, None)
             self.read_ms.pop(partition, None)
+        self._commits.remove(partitions)
         self.pauses.removed(partitions)
         open_batch = self._open.batch
         if open_batch is not None:
@@ -188,14 +147,7 @@ class ConsumerMachine(Generic[Item]):
     @property
     def room(self) -> int:
         """How many more records fit into the buffer, by the average size of the last ones. 0 if it is full."""
-        options = self._options
-        if self._draining or self._full_since is not None:
-            return 0
-        records = options.buffer_records - self.buffered_records
-        size = options.buffer_bytes - self.buffered_bytes
-        if records <= 0 or size <= 0:
-            return 0
-        return min(records, int(size // self._average_bytes) + 1) if self._average_bytes else records
+        return 0 if self._draining else self.buffer.room
 
     def received(
         self,
@@ -223,10 +175,10 @@ class ConsumerMachine(Generic[Item]):
             return False
         self._note_read(assignment, timestamps)
         if not items:
-            self._moved |= assignment.watermark.pass_over(end, timestamps)
+            self._commits.moved |= assignment.watermark.pass_over(end, timestamps)
             return True
         size = self._open.add(assignment, items, records, end, timestamps, self._now)
-        self._grow(len(items), size)
+        self.buffer.grow(len(items), size)
         return True
 
     def poisoned(self, assignment: Assignment, record: Any, cause: Cause, timestamps: Timestamps | None) -> bool:
@@ -245,22 +197,13 @@ class ConsumerMachine(Generic[Item]):
             # The token is never done, so nothing behind this record is committed.
             self._fail(f"record {assignment.partition}, offset {record.offset()} can't be processed", cause)
             return True
-        self._grow(1, len(record))
+        self.buffer.grow(1, len(record))
         self._letters.add(Letter(assignment, record, cause, token), self._now)
         return True
 
     def _note_read(self, assignment: Assignment, timestamps: Timestamps | None) -> None:
         if timestamps is not None and timestamps.highest_ms > self.read_ms.get(assignment.partition, -1):
             self.read_ms[assignment.partition] = timestamps.highest_ms
-
-    def _shrink(self, records: int, size: int) -> None:
-        self.buffered_records -= records
-        self.buffered_bytes -= size
-
-    def _grow(self, records: int, size: int) -> None:
-        self.buffered_records += records
-        self.buffered_bytes += size
-        self._average_bytes += (size / records - self._average_bytes) * 0.25
 
     # -- results ------------------------------------------------------------------------------------------------------
 
@@ -292,27 +235,11 @@ class ConsumerMachine(Generic[Item]):
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Kafka acknowledged a commit of these offsets."""
-        for partition, offset in offsets.items():
-            self._answered(partition, offset)
-            assignment = self._assignments.get(partition)
-            timestamps = None if assignment is None else assignment.acknowledge(offset)
-            if timestamps is not None:
-                earlier = self._reports.get(partition)
-                self._reports[partition] = timestamps if earlier is None else earlier.followed_by(timestamps)
+        self._commits.acknowledge(offsets)
 
     def commit_failed(self, offsets: Mapping[Partition, int]) -> None:
         """A commit of these offsets was rejected, or its outcome is not known. They are committed again."""
-        self._commit_at = max(self._commit_at, self._now + FIRST_RETRY_S)
-        for partition, offset in offsets.items():
-            self._answered(partition, offset)
-            assignment = self._assignments.get(partition)
-            if assignment is not None:
-                assignment.fail(offset)
-                self._moved = True
-
-    def _answered(self, partition: Partition, offset: int) -> None:
-        if self._awaiting.get(partition) == offset:
-            del self._awaiting[partition]
+        self._commits.fail(offsets, self._now)
 
     def _after_attempt(self, flush: Flush[Item], *, ended: bool) -> None:
         batch = flush.batch
@@ -338,13 +265,13 @@ class ConsumerMachine(Generic[Item]):
         if batch is not None:
             self._finish(batch)
             return
-        self._shrink(1, len(letter.record))
-        self._moved |= letter.assignment.watermark.done(letter.token)
+        self.buffer.shrink(1, len(letter.record))
+        self._commits.moved |= letter.assignment.watermark.done(letter.token)
 
     def _finish(self, batch: Batch[Item]) -> None:
         for span in batch.spans:
-            self._moved |= span.assignment.watermark.done(batch.token)
-        self._shrink(batch.added, batch.bytes)
+            self._commits.moved |= span.assignment.watermark.done(batch.token)
+        self.buffer.shrink(batch.added, batch.bytes)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -368,9 +295,8 @@ class ConsumerMachine(Generic[Item]):
         """
         self._now = now
         actions: list[Action[Item]] = []
-        if self._reports:
-            actions.append(Report(self._reports))
-            self._reports = {}
+        if reports := self._commits.take_reports():
+            actions.append(Report(reports))
         if self._error is not None and not self._failed:
             self._failed = True
             actions.append(Fail(self._error))
@@ -382,7 +308,8 @@ class ConsumerMachine(Generic[Item]):
                 self._finish(flush.batch)
         for number, letter in self._letters.take_due(now):
             actions.append(SendDeadLetter(number, letter.record, letter.cause))
-        self._commit_if_due(now, actions)
+        if offsets := self._commits.begin_due(now, at_once=self._draining):
+            actions.append(Commit(offsets))
         self._pause_or_resume(now, actions)
         if self._draining and not self._drained and self._is_drained():
             self._drained = True
@@ -392,13 +319,9 @@ class ConsumerMachine(Generic[Item]):
     @property
     def due_at(self) -> float:
         """When `poll` must be called next, in seconds, unless there is an input before; infinity for never."""
-        times = [self._slots.due_at, self._letters.due_at]
+        times = [self._slots.due_at, self._letters.due_at, self._commits.due_at, self.buffer.due_at]
         if self._slots.free:
             times.append(self._open.due_at)
-        if self._moved and not self._awaiting:
-            times.append(self._commit_at)
-        if self._full_since is not None and not self._buffer_paused:
-            times.append(self._full_since + PAUSE_AFTER_S)
         return min((at for at in times if at is not None), default=math.inf)
 
     def _cut_if_due(self, now: float) -> None:
@@ -406,32 +329,10 @@ class ConsumerMachine(Generic[Item]):
         if due_at is not None and (self._draining or (now >= due_at and self._slots.free)):
             self._open.cut()
 
-    def _commit_if_due(self, now: float, actions: list[Action[Item]]) -> None:
-        if self._awaiting and now - self._awaiting_since >= COMMIT_TIMEOUT_S:
-            self.commit_failed(dict(self._awaiting))
-        if self._awaiting or not self._moved or (now < self._commit_at and not self._draining):
-            return
-        self._moved = False
-        offsets = self.take_commit()
-        if offsets:
-            self._awaiting, self._awaiting_since = dict(offsets), now
-            self._commit_at = now + self._options.commit_interval_s
-            actions.append(Commit(offsets))
-
     def _pause_or_resume(self, now: float, actions: list[Action[Item]]) -> None:
-        options, pauses = self._options, self.pauses
-        full = self.buffered_records >= options.buffer_records or self.buffered_bytes >= options.buffer_bytes
-        if self._buffer_paused:
-            emptied = 2 * self.buffered_records <= options.buffer_records
-            if emptied and 2 * self.buffered_bytes <= options.buffer_bytes:
-                self._buffer_paused, self._full_since = False, None
-        elif not full:
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = now
-        elif now - self._full_since >= PAUSE_AFTER_S:
-            self._buffer_paused = True
-        pauses.set(BUFFER_FULL, self._assignments if self._buffer_paused else ())
+        pauses = self.pauses
+        self.buffer.update(now)
+        pauses.set(BUFFER_FULL, self._assignments if self.buffer.paused else ())
         pauses.set(DRAINING, self._assignments if self._draining else ())
         to_pause, to_resume = pauses.take_changes()
         if to_pause:
@@ -484,17 +385,12 @@ class ConsumerMachine(Generic[Item]):
     @property
     def busy(self) -> bool:
         """True while an answer is outstanding: of a flush, a commit or a dead letter."""
-        return bool(self._slots.running or self._awaiting or not self._letters.empty)
+        return bool(self._slots.running or self._commits.awaiting or not self._letters.empty)
 
     @property
     def paused(self) -> bool:
         """True while all partitions are paused, because the buffer is full or the consumer ends."""
-        return self._buffer_paused or self._draining
+        return self.buffer.paused or self._draining
 
     def _is_drained(self) -> bool:
-        return (
-            self._open.batch is None
-            and self._slots.empty
-            and self._letters.empty
-            and not (self._awaiting or self._moved or self._reports)
-        )
+        return self._open.batch is None and self._slots.empty and self._letters.empty and self._commits.empty

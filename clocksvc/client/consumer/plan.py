@@ -4,10 +4,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from clocksvc.client.consumer.machine import MachineOptions
+from clocksvc.client.consumer.batches import BatchLimits
+from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.errors import InvalidValue
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineOptions:
+    """What the state machine must know.
+
+    Attributes:
+        batch: when a batch is cut.
+        buffer_records, buffer_bytes: the bounds of the buffer. It has the records whose items are not flushed yet, and
+            those of dead letters that are not acknowledged yet. One `consume` can exceed them by what it returns.
+        slots: the number of batches that are flushed at the same time. 1 keeps them in order.
+        retry: the attempts of a flush, and of the delivery of a dead letter.
+        dead_letters: True if there is a dead-letter topic.
+        commit_interval_s: the time between two commits, except before a partition is revoked and at the end.
+    """
+
+    batch: BatchLimits
+    buffer_records: int
+    buffer_bytes: int
+    slots: int
+    retry: RetryPolicy
+    dead_letters: bool
+    commit_interval_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

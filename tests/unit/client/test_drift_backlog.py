@@ -13,8 +13,7 @@ from clocksvc import Reporter
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FinishedFlush
 from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
-from clocksvc.client.consumer.machine import MachineOptions
-from clocksvc.client.consumer.plan import LoopOptions
+from clocksvc.client.consumer.plan import LoopOptions, MachineOptions
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.clock.partition import Partition

@@ -3,7 +3,7 @@
 from typing import Any
 
 from clocksvc.client.consumer.batches import BatchLimits
-from clocksvc.client.consumer.machine import MachineOptions
+from clocksvc.client.consumer.plan import MachineOptions
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER

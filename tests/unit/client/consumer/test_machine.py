@@ -6,7 +6,9 @@ import pytest
 
 from clocksvc.client.consumer.actions import Commit, Drained, Fail, Pause, Report, Resume, SendDeadLetter, StartFlush
 from clocksvc.client.consumer.batches import timestamps_of
-from clocksvc.client.consumer.machine import COMMIT_TIMEOUT_S, PAUSE_AFTER_S, ConsumerMachine
+from clocksvc.client.consumer.buffer_bound import PAUSE_AFTER_S
+from clocksvc.client.consumer.commits import COMMIT_TIMEOUT_S
+from clocksvc.client.consumer.machine import ConsumerMachine
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.interfaces.dead_letters import Cause
 from tests.unit.client.consumer.records import ORDERS, Record, machine_options

@@ -274,5 +274,5 @@ def test_the_promises_hold_for_every_order_of_inputs(seed: int, steps: int) -> N
             if records:
                 assert world.acknowledged[partition] == records[-1].offset() + 1
                 assert world.reported[partition] == records[-1].timestamp()[1]
-        assert world.machine.buffered_records == 0
-        assert world.machine.buffered_bytes == 0
+        assert world.machine.buffer.records == 0
+        assert world.machine.buffer.bytes == 0
