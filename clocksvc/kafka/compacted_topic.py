@@ -126,6 +126,8 @@ class KafkaCompactedTopic:
         failures: dict[int, str] = {}
         for event in events:
             error, partition = cast(KafkaError, event.error()), cast(int, event.partition())
+            if event.topic() != self._topic:
+                continue  # such as a missing right for the group, which is not used
             if error.code() == KafkaError._PARTITION_EOF:
                 ends[partition] = cast(int, event.offset())
             elif error.code() in _OUT_OF_RANGE:

@@ -7,12 +7,16 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
     NewTopic,
+    ResourcePatternType,
     ResourceType,
 )
 
@@ -135,6 +139,19 @@ class KafkaImplementation:
         self._admin.delete_topics([self.name])[self.name].result()
         eventually(lambda: self._partitions() == 0, what="the topic to be gone")
         self._create(partitions)
+
+    def grant_read(self, principal: str) -> None:
+        """Let a user read the topic."""
+        read = AclBinding(
+            ResourceType.TOPIC,
+            self.name,
+            ResourcePatternType.LITERAL,
+            principal,
+            "*",
+            AclOperation.READ,
+            AclPermissionType.ALLOW,
+        )
+        self._admin.create_acls([read])[read].result()
 
     def _create(self, partitions: int) -> None:
         config = {"cleanup.policy": "compact"}

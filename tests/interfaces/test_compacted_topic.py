@@ -138,7 +138,8 @@ def test_a_recreated_topic_replaces_the_contents(
 
     assert table.read_to_end(0, WITHIN_S) == 1
     assert dict(table.items()) == {b"new": b"1"}
-    assert table.counts.reloads == 1
+    # Once more, if an old fetch is answered later: its offset is out of the new topic's range.
+    assert table.counts.reloads >= 1
 
 
 @pytest.mark.servers
@@ -161,8 +162,8 @@ def test_kafka_away(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-def test_without_the_right_to_read(faulty_kafka: FaultyKafka) -> None:
-    """The error names it."""
+def test_the_only_right_that_it_needs(faulty_kafka: FaultyKafka) -> None:
+    """Read on the topic. The problem names it, and the table reads as soon as it may. It needs no right for a group."""
     topic = KafkaImplementation(faulty_kafka.bootstrap)
     topic.append(0, b"a", b"1")
 
@@ -171,7 +172,12 @@ def test_without_the_right_to_read(faulty_kafka: FaultyKafka) -> None:
 
     with CompactedTable("configs", decode=lambda record: record.value(), source=open_as_stranger) as table:
         problem = eventually(lambda: table.state.problem, within=WITHIN_S) or ""
-    assert "Topic authorization failed: the Kafka user lacks Describe on topic" in problem
+        assert "Topic authorization failed: the Kafka user lacks Describe on topic" in problem
+        topic.grant_read("User:stranger")
+        table.wait_ready(WITHIN_S)
+
+        assert dict(table.items()) == {b"a": b"1"}
+        assert table.state.problem is None
 
 
 @pytest.mark.servers

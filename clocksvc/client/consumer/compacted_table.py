@@ -104,8 +104,8 @@ class CompactedTable(Generic[V]):
             `queued.max.messages.kbytes` is 16384 unless set.
         partitions: the partitions to read. None for all of the topic.
         on_change: called with `key, old, new` after each change in the table, also while it is loaded. `old` is None
-            for a new key, `new` for a deleted one. It runs in the table's thread and delays the records behind it. An
-            exception is counted and logged.
+            for a new key, `new` for a deleted one. It runs in the table's thread and delays the records behind it, so
+            it must not wait for the table or close it. An exception is counted and logged.
         pause_collector: True to turn off Python's cyclic garbage collector, in the whole process, while the table is
             loaded for the first time, and then to exclude all present objects from later collections (`gc.freeze`).
             It saves time if a table has many values that are not bytes.
@@ -148,7 +148,7 @@ class CompactedTable(Generic[V]):
         )
         self._changed = threading.Condition()
         self._wake = threading.Event()
-        self._closed = self._forked = False
+        self._closed = False
         self._pause = CollectorPause() if pause_collector else None
         self._thread = WorkerThread(
             f"clocksvc-table-{topic}",
@@ -219,7 +219,7 @@ class CompactedTable(Generic[V]):
             return
         progress = self.progress
         reason = self._follower.problem or (
-            f"{progress.records} records were read, and at most {progress.left} are left"
+            f"{progress.records} records were read, and at most {progress.left} are left: "
             f"{self._incomplete(progress.partitions)}"
         )
         raise TableUnavailable(f"the table of topic {self.topic!r} is not ready: {reason}")
@@ -334,6 +334,8 @@ class CompactedTable(Generic[V]):
 
     def _stop_in_child(self) -> None:
         """After a fork, keep the contents, and never use or free the client."""
+        if self._pause is not None:
+            self._pause.pause(False)
         _inherited.append(self._follower.source)
         self._changed = threading.Condition()
         self._closed = True

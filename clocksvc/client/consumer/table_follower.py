@@ -112,10 +112,10 @@ class TableFollower(Generic[V]):
 
     def restart(self) -> None:
         """Use a new client, and load all partitions again, because records may have been lost in an error."""
-        self.source.close()
-        self.source = self._open_source()
         self._reload.update(dict.fromkeys(self.partitions, "an unexpected error interrupted the reading"))
         self._check_at = float("-inf")
+        old, self.source = self.source, self._open_source()
+        old.close()
 
     @property
     def _next_check_s(self) -> float:
@@ -182,9 +182,12 @@ class TableFollower(Generic[V]):
                     reason,
                 )
             starting[number] = bounds
-        if not starting:
+        # The client reports an error of a partition once, and then only its next record, which can be days later. If it
+        # reads again from the same position, it reports the partition's end.
+        again = {number: self.partitions[number].position for number in self._failing if number in self.partitions}
+        if not starting and not again:
             return
-        self.source.start({number: bounds.begin for number, bounds in starting.items()})
+        self.source.start(again | {number: bounds.begin for number, bounds in starting.items()})
         added = {
             number: TablePartition(number, self._decode, self._on_change)
             for number in starting
@@ -192,10 +195,10 @@ class TableFollower(Generic[V]):
         }
         self.partitions = dict(sorted({**self.partitions, **added}.items()))
         for number, bounds in starting.items():
-            self._reload.pop(number, None)
             self._failing.pop(number, None)
             self._at_end_s[number] = now
             self.partitions[number].load(bounds)
+            self._reload.pop(number, None)  # last, because `has_read` looks for it
 
     def _reason_to_reload(self, partition: TablePartition[V], bounds: OffsetBounds) -> str | None:
         number, position = partition.number, partition.position
@@ -231,11 +234,8 @@ class TableFollower(Generic[V]):
 
     def _apply(self, polled: Polled) -> None:
         now = self._time.monotonic()
-        if len(self.partitions) == 1 and polled.records:
-            self._apply_run(next(iter(self.partitions)), polled.records, now)
-        else:
-            for number, run in groupby(polled.records, key=_partition_of):
-                self._apply_run(number, list(run), now)
+        for number, run in groupby(polled.records, key=_partition_of):
+            self._apply_run(number, list(run), now)
         for number, end in polled.ends.items():
             partition = self.partitions.get(number)
             if partition is None or number in self._reload:

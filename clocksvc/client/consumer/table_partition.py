@@ -91,11 +91,11 @@ class TablePartition(Generic[V]):
         At the first time, records change `contents` at once. Later, they are collected aside. After the last one,
         `contents` is replaced, and `on_change` is called for the keys that differ.
         """
+        self.loaded = False  # first, because other threads ask for it and the position
         self.begin = self.position = bounds.begin
         self.end = self._loading_end = bounds.end
         self._reload = {} if self.contents else None
         self.newest_unreadable = {}
-        self.loaded = False
         self.reached(bounds.begin)
 
     def clear(self) -> None:
@@ -141,10 +141,10 @@ class TablePartition(Generic[V]):
             self.position = position
             self.end = max(self.end, position)
         if not self.loaded and self.position >= self._loading_end:
-            self.loaded = True
             if self._reload is not None:
                 before, self.contents, self._reload = self.contents, self._reload, None
                 self._report_differences(before)
+            self.loaded = True
 
     def _report_differences(self, before: dict[bytes, V]) -> None:
         if self._on_change is None:

@@ -141,7 +141,7 @@ def test_it_waits_for_an_open_transaction(laboratory: Laboratory) -> None:
     assert not table.ready
     assert (table.progress.left, round(table.progress.fraction, 3)) == (1, 0.667)
     with pytest.raises(
-        TableUnavailable, match=r"at most 1 are left.*partition 1 is read to offset 1 of 2.*open transac"
+        TableUnavailable, match=r"at most 1 are left: partition 1 is read to offset 1 of 2.*open transac"
     ):
         table.wait_ready(0)
 
@@ -390,6 +390,20 @@ def test_it_backs_off(laboratory: Laboratory) -> None:
     assert 2.5 <= waits[-1] <= 5.0
 
 
+def test_a_partition_that_can_be_read_again_is_no_problem(laboratory: Laboratory) -> None:
+    """Without a new record, too: after the next check, the client reports the partition's end."""
+    table = laboratory.table()
+    table.step()
+    laboratory.failures = {1: "the Kafka user lacks Read on topic configs"}
+    table.step()
+    laboratory.failures = {}
+    table.step()
+    assert table.state.status == "unavailable"
+
+    laboratory.check(table)
+    assert (table.state.status, table.counts.records, table.counts.reloads) == ("ready", 2, 0)
+
+
 def test_a_partition_that_cant_be_read_is_a_problem(laboratory: Laboratory) -> None:
     """It ends with the partition's next record."""
     table = laboratory.table()
@@ -463,6 +477,23 @@ def test_a_check_that_is_requested_during_a_check_is_done(laboratory: Laboratory
         follower.step()
 
     assert laboratory.inspections == 2
+
+
+def test_the_end_is_reached_after_on_change_got_all_changes(laboratory: Laboratory) -> None:
+    """Also in a reload: after `read_to_end`, all that `on_change` builds is complete."""
+    reached: list[bool] = []
+
+    def changed(key: bytes, old: bytes | None, new: bytes | None) -> None:
+        reached.append(follower.has_read(0, laboratory.topic.inspect([0]).id, 0))
+
+    follower = TableFollower("configs", laboratory.open, [0], _value, changed, laboratory.time)
+    follower.step()
+    laboratory.topic.recreate(1)
+    laboratory.time.advance(CHECK_INTERVAL_S)
+    follower.step()
+
+    assert reached == [False, False]
+    assert follower.has_read(0, laboratory.topic.inspect([0]).id, 0)
 
 
 def test_read_to_end_names_an_open_transaction(laboratory: Laboratory) -> None:
