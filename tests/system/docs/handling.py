@@ -67,6 +67,9 @@ TASK_WORKER = Elsewhere("tests/system/beat/test_task_worker.py::test_the_worker_
 TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a small imitation of it")
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
+EXAMPLES_TESTS = Elsewhere("tests/system/docs/test_example_consumers.py::test_its_own_tests_pass")
+RECORDINGS = Elsewhere("tests/system/docs/test_example_consumers.py::test_recordings")
+CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_checkins")
 JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_through_rebalances")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
@@ -88,6 +91,14 @@ RULES: list[tuple[str, str, Handling]] = [
     (r"docs/jobs\.md", r"(git clone|TASKBROKER_KAFKA_CLUSTER=)[\s\S]*", TASKBROKER),
     (r"README\.md", r"celery -A shop .*", README_JOBS),
     (r"examples/shop/README\.md", r".*", SHOP),
+    (r"examples/(recordings|checkins)/README\.md", r"(echo .*)?kafka-.*|echo .*", KAFKAS_OWN),
+    (r"examples/(recordings|checkins)/README\.md", r"cd .*|python -m pytest", EXAMPLES_TESTS),
+    (r"examples/recordings/README\.md", r"(clocksvc serve|python consumer\.py|find).*", RECORDINGS),
+    (
+        r"examples/checkins/README\.md",
+        r"(export|clocksvc serve|python (checkins|consumer|missed)\.py).*",
+        CHECKINS,
+    ),
     (r"docs/moving-over\.md", r"(python compare\.py|redis-cli|clocksvc init) .*", MOVING),
     (r"docs/curl\.md", r"curl -fsSN .*", Follow("event: tick")),
     (r"docs/curl\.md", r"curl .*/wait.* && \./nightly-job", Run(says="the job runs")),

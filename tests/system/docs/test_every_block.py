@@ -26,6 +26,16 @@ JUDGED = {
         "python",
         "aio_consumer.py",
     ): "tests/system/docs/test_commands.py::test_the_aiokafka_consumer",
+    (
+        "docs/write-a-consumer.md",
+        "python",
+        "orders.py",
+    ): "tests/system/docs/test_example_consumers.py::test_the_page_to_write_a_consumer",
+    (
+        "docs/write-a-consumer.md",
+        "python",
+        "state",
+    ): "tests/system/docs/test_example_consumers.py::test_the_page_to_write_a_consumer",
     ("docs/consumers.md", "python", "several"): "tests/system/docs/test_consumers.py::test_one_reporter_for_each_topic",
     (
         "docs/consumers.md",
@@ -48,12 +58,12 @@ JUDGED = {
         "test_orders_consumer.py",
     ): "tests/system/docs/test_testing.py::test_the_tests_of_a_buffered_consumer",
     (
-        "docs/testing.md",
+        "docs/consumers.md",
         "python",
         "retry_consumer.py",
     ): "tests/system/path/test_holds.py::test_a_tick_waits_for_a_retry_topic",
     (
-        "docs/consumers.md",
+        "docs/testing.md",
         "python",
         "test_consumer.py",
     ): "tests/system/docs/test_testing.py::test_the_tests_with_a_clock_in_memory",

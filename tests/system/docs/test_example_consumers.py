@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -16,8 +17,10 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.testing import ConsumerRun
 from tests.process import Process, kill_all
 from tests.repository import ROOT
+from tests.system.docs.blocks import blocks
 from tests.system.installation import create_topic, wall_ms
 from tests.waiting import eventually
 
@@ -115,6 +118,32 @@ def end(example: Example, names: Sequence[str]) -> None:
     for name in names:
         example.processes[name].send_signal(signal.SIGTERM)
     assert [example.processes[name].wait(30) for name in names] == [0] * len(names)
+
+
+def test_the_page_to_write_a_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/write-a-consumer.md: its consumer writes orders, and its `flush` with a state inserts each customer once."""
+    monkeypatch.chdir(tmp_path)
+    complete, with_state = blocks("docs/write-a-consumer.md", "python")
+    names: dict[str, Any] = {"__name__": "orders"}
+    exec(compile(complete.text, "orders.py", "exec"), names)
+    run = ConsumerRun(names["make_consumer"])
+    run.feed(b'{"id": 1, "cents": 250}', b'{"id": 2, "cents": 1, "test": true}', b"{broken", b'{"id": 3, "cents": 70}')
+    run.finish_all()
+
+    assert run.committed == {("orders", 0): 4}
+    assert [message.offset() for message, _ in run.dead_letters] == [2]
+    with closing(sqlite3.connect(names["DATABASE"])) as database:
+        assert database.execute("SELECT * FROM orders ORDER BY id").fetchall() == [(1, 250), (3, 70)]
+
+    customers: list[int] = []
+    names |= {"insert_customers": customers.extend, "insert_orders": lambda batch: None}
+    exec(compile(with_state.text, "state.py", "exec"), names)
+    run = ConsumerRun(lambda: names["consumer"])
+    for number in (1, 2, 1):
+        run.feed(f'{{"id": {number}, "cents": 5}}'.encode())
+        run.finish_all()
+
+    assert (sorted(customers), len(run.flushed)) == ([1, 2], 3)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

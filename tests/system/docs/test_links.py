@@ -17,6 +17,7 @@ PICTURES = sorted((ROOT / "docs").rglob("*.svg"))
 OURS = re.compile(r"https?://(localhost|127\.0\.0\.1)[:/]")
 FOREIGN = {
     "https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md",
+    "https://github.com/getsentry/sentry/pull/85356",
 }
 """External addresses that a page may link to. They are not requested."""
 
