@@ -1,7 +1,7 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing` and `table`, which take minutes, run only when they are named.
+`jobs`, `sizing`, `table` and `consumer`, which take minutes, run only when they are named.
 """
 
 import platform
@@ -14,6 +14,7 @@ from pathlib import Path
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.bench import (
+    bench_consumer,
     bench_jobs,
     bench_latency,
     bench_leader,
@@ -27,7 +28,7 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover", "jobs", "sizing", "table")
+LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -48,6 +49,7 @@ def main(names: list[str]) -> int:
             "jobs": lambda: bench_jobs.run(Path(folder), kafka.bootstrap, valkey.url),
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
             "table": lambda: bench_table.run(kafka.bootstrap),
+            "consumer": lambda: bench_consumer.run(kafka.bootstrap),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),

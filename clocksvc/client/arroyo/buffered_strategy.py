@@ -17,6 +17,7 @@ from arroyo.types import BrokerValue, Commit, FilteredPayload, Message, Partitio
 
 from clocksvc.client.arroyo.partition_progress import ContiguousOffsets
 from clocksvc.client.arroyo.strategy_core import Entry, StrategyCore, StrategyRecord
+from clocksvc.client.consumer.assignment import Assignment
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.loop import BUSY_WAIT_S
@@ -31,8 +32,8 @@ logger = logging.getLogger("clocksvc.arroyo")
 Item = TypeVar("Item")
 
 STEP_AFTER_S = 0.005
-STEP_AFTER_POLLS = 50
-"""While messages are submitted, the state machine is polled only after this time, or this number of polls."""
+STEP_AFTER_POLLS = 200
+"""While messages are submitted, they go to the state machine only after this time, or this number of polls."""
 _RETRY = RetryPolicy()
 
 
@@ -156,71 +157,76 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
         self._core, self._next_step, self._time = core, next_step, core.time
         self._process = plan.process
         self._dead_letters = plan.options.machine.dead_letters
-        self._partitions: dict[Partition, clock.Partition] = {}
+        self._partitions: list[clock.Partition] = []
         self._closed = self._blocked = self._submitted = False
         self._polls = 0
         self._step_at = core.time.monotonic()
+        self._room = core.machine.room
+        self._partition = clock.Partition("", -1)
+        self._assignment = Assignment(self._partition)
+        self._entries: list[Entry] = []
+        self._records: list[StrategyRecord] = []
+        self._end = 0
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def submit(self, message: Message[Any]) -> None:
         assert not self._closed
-        machine = self._core.machine
-        if self._blocked or not machine.room:
+        if self._blocked or self._room <= 0:
             raise MessageRejected
         self._submitted = True
         if isinstance(message.payload, FilteredPayload):
             for partition, next_offset in message.committable.items():
-                self._pass_over(partition, next_offset)
+                self._begin_run(partition)
+                if next_offset > (self._assignment.watermark.received or 0):
+                    self._end = next_offset
             return
         value = message.value
         if not isinstance(value, BrokerValue):
             wanted = "wanted a message of one record: a step in front of the buffer combines messages"
             raise InvalidValue("message", message, wanted)
-        own = self._begin(value.partition)
+        partition = value.partition
+        if partition.index != self._partition.number or partition.topic.name != self._partition.topic:
+            self._begin_run(partition)
         try:
             item = self._process(message)
-        except InvalidMessage as error:
-            if not self._dead_letters:
-                self._pass_over(value.partition, value.next_offset)
-                error.needs_commit = False
-                raise
-            self._poison(own, value, error)
-            return
         except Exception as error:
-            if not self._dead_letters:
-                raise
-            self._poison(own, value, error)
-            return
-        if item is None:
-            self._pass_over(value.partition, value.next_offset)
-            return
-        assignment = machine.assignment(own)
-        assert assignment is not None
-        record = StrategyRecord(own, value)
-        machine.received(assignment, [Entry(item, value.timestamp)], [record], value.next_offset, None)
+            if self._dead_letters:
+                self._poison(value, error)
+                return
+            if isinstance(error, InvalidMessage):
+                self._end = value.next_offset
+                error.needs_commit = False
+            raise
+        self._end = value.next_offset
+        if item is not None:
+            self._room -= 1
+            self._entries.append((item, value.timestamp))
+            self._records.append(StrategyRecord(self._partition, value))
 
-    def _begin(self, partition: Partition) -> clock.Partition:
-        found = self._partitions.get(partition)
-        if found is None:
-            found = self._partitions[partition] = clock.Partition(partition.topic.name, partition.index)
-            self._core.begin(found)
-        return found
-
-    def _pass_over(self, partition: Partition, next_offset: int) -> None:
-        """All messages below this offset were submitted, or need no work."""
-        assignment = self._core.machine.assignment(self._begin(partition))
+    def _begin_run(self, partition: Partition) -> None:
+        """Begin consecutive messages of a partition. They go to the state machine together."""
+        self._end_run()
+        own = self._partition = clock.Partition(partition.topic.name, partition.index)
+        if own not in self._partitions:
+            self._partitions.append(own)
+            self._core.machine.assigned([own])
+        assignment = self._core.machine.assignment(own)
         assert assignment is not None
-        if next_offset > (assignment.watermark.received or 0):
-            self._core.machine.received(assignment, [], [], next_offset, None)
+        self._assignment = assignment
 
-    def _poison(self, partition: clock.Partition, value: BrokerValue[Any], error: Exception) -> None:
-        assignment = self._core.machine.assignment(partition)
-        assert assignment is not None
+    def _end_run(self) -> None:
+        if self._end:
+            self._core.machine.received(self._assignment, self._entries, self._records, self._end, None)
+            self._entries, self._records, self._end = [], [], 0
+
+    def _poison(self, value: BrokerValue[Any], error: Exception) -> None:
+        self._end_run()
+        self._room -= 1
         cause = cause_of(error)
         if isinstance(error, InvalidMessage) and error.reason is not None:
             cause = cause._replace(message=error.reason)
-        self._core.machine.poisoned(assignment, StrategyRecord(partition, value), cause, None)
+        self._core.machine.poisoned(self._assignment, StrategyRecord(self._partition, value), cause, None)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -229,11 +235,15 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
         now = self._time.monotonic()
         if self._submitted and self._polls < STEP_AFTER_POLLS and now < self._step_at:
             self._submitted = False
-            self._next_step.poll()
             return
         self._polls, self._step_at, self._submitted = 0, now + STEP_AFTER_S, False
+        self._step()
+
+    def _step(self) -> None:
+        self._end_run()
         self._core.step()
         self._pass_on()
+        self._room = self._core.machine.room
         self._next_step.poll()
         self._raise_invalid()
 
@@ -266,10 +276,11 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
 
     def join(self, timeout: float | None = None) -> None:
         """Flush and commit what was submitted, for up to `timeout` seconds. The rest is dropped, and read again."""
-        core, partitions = self._core, list(self._partitions.values())
+        core, partitions = self._core, self._partitions
         deadline = None if timeout is None else self._time.monotonic() + timeout
         while True:
-            core.cut()
+            self._end_run()
+            core.machine.flush_buffer()
             core.step()
             core.take_rest(partitions)
             self._pass_on()
@@ -294,5 +305,6 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
         """End the assignment: results of its messages are ignored from now on."""
         if not self._partitions:
             return
-        self._core.end(list(self._partitions.values()))
-        self._partitions.clear()
+        self._core.end(self._partitions)
+        self._partitions = []
+        self._entries, self._records, self._end = [], [], 0

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from arroyo.types import BrokerValue
 
@@ -26,11 +26,8 @@ logger = logging.getLogger("clocksvc.arroyo")
 Item = TypeVar("Item")
 
 
-class Entry(NamedTuple):
-    """An item in the buffer, with the timestamp of its record."""
-
-    item: Any
-    timestamp: datetime | None
+Entry: TypeAlias = tuple[Any, datetime | None]
+"""An item in the buffer, with the timestamp of its record."""
 
 
 class StrategyRecord:
@@ -144,7 +141,7 @@ class StrategyCore(Generic[Item]):
             match action:
                 case StartFlush(flush_id, batch, _):
                     self._running[flush_id] = _Running(now, batch, self._assignment)
-                    items = [entry.item for entry in batch]
+                    items = [item for item, _ in batch]
                     arguments = (items,) if self._state is NO_STATE else (items, self._state)
                     self._executor.submit(flush_id, partial(self._flush, *arguments))
                 case Commit(offsets):
@@ -166,8 +163,8 @@ class StrategyCore(Generic[Item]):
         """Return what the next strategy must get; None if there is nothing to commit. Call `accept` afterwards."""
         if not self._offsets:
             return None
-        timestamp = self._flushed[-1].timestamp if self._flushed else None
-        return Done([entry.item for entry in self._flushed], dict(self._offsets), timestamp)
+        timestamp = self._flushed[-1][1] if self._flushed else None
+        return Done([item for item, _ in self._flushed], dict(self._offsets), timestamp)
 
     def accept(self) -> None:
         """The next strategy has accepted what `done` returned."""
@@ -196,14 +193,6 @@ class StrategyCore(Generic[Item]):
         return None
 
     # -- assignments --------------------------------------------------------------------------------------------------
-
-    def begin(self, partition: Partition) -> None:
-        """Begin an assignment of a partition."""
-        self.machine.assigned([partition])
-
-    def cut(self) -> None:
-        """Flush the open batch as soon as possible."""
-        self.machine.flush_buffer()
 
     def is_settled(self, partitions: Sequence[Partition]) -> bool:
         """True if all records of these partitions are done, and the next strategy has accepted them."""

@@ -1,4 +1,4 @@
-"""BufferedStrategyFactory in a StreamProcessor of Arroyo, with flushes that end when the test says so."""
+"""BufferedStrategyFactory in a StreamProcessor of Arroyo, with flushes that the test ends."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -134,6 +134,16 @@ def test_batches_are_flushed_by_count_and_age() -> None:
     assert buffered.flushed == [b"a", b"b", b"c"]
     assert buffered.committed == {0: 4}
     assert buffered.pipeline.reported() == {0: 3}
+
+
+def test_a_batch_has_messages_of_several_partitions() -> None:
+    """In the order in which they came."""
+    buffered = Buffered(batch_records=4)
+    for number, value in enumerate((b"a", b"b", b"c", b"d")):
+        buffered.run(value, partition=number % 2)
+
+    assert buffered.flushed == [b"a", b"b", b"c", b"d"]
+    assert buffered.committed == {0: 2, 1: 2}
 
 
 def test_the_next_batch_is_filled_during_a_flush() -> None:
