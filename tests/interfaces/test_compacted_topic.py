@@ -162,7 +162,7 @@ def test_kafka_away(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-def test_the_only_right_that_it_needs(faulty_kafka: FaultyKafka) -> None:
+def test_the_only_right_that_it_needs(faulty_kafka: FaultyKafka, caplog: pytest.LogCaptureFixture) -> None:
     """Read on the topic. The problem names it, and the table reads as soon as it may. It needs no right for a group."""
     topic = KafkaImplementation(faulty_kafka.bootstrap)
     topic.append(0, b"a", b"1")
@@ -178,6 +178,7 @@ def test_the_only_right_that_it_needs(faulty_kafka: FaultyKafka) -> None:
 
         assert dict(table.items()) == {b"a": b"1"}
         assert table.state.problem is None
+    assert "Group authorization failed" not in caplog.text
 
 
 @pytest.mark.servers

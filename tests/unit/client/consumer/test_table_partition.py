@@ -134,6 +134,21 @@ def test_an_equal_value_is_no_change_in_a_reload() -> None:
     assert calls == [b"a", b"b"]
 
 
+def test_a_reload_is_complete_after_its_last_change() -> None:
+    """While `on_change` gets the differences, the partition has the new contents, and does not count as loaded yet."""
+    seen: list[tuple[bool, dict[bytes, str]]] = []
+    partition = TablePartition(
+        3, decode, lambda key, old, new: seen.append((partition.loaded, dict(partition.contents)))
+    )
+    partition.load(OffsetBounds(0, 2))
+    partition.apply(records_of([(b"a", b"1", 1)]))
+    partition.load(OffsetBounds(0, 2))
+    partition.apply(records_of([(b"b", b"2", 1)]))
+
+    assert seen[1:] == [(False, {b"b": "2"}), (False, {b"b": "2"})]
+    assert partition.loaded
+
+
 def test_unreadable_records_have_names_until_their_key_is_written_again() -> None:
     """The key has no value meanwhile, as for a reader that begins now."""
     partition = TablePartition(3, decode, None)
