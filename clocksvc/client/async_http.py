@@ -91,7 +91,8 @@ class AsyncResponse:
     def begin(self, request: Request) -> bytes:
         """Return the bytes of a request without a body."""
         url = self._address.url_of(request)
-        headers = {"Host": url.netloc or "", "Connection": "close", **self._address.headers_of(request)}
+        own = {"Host": url.netloc or "", "Connection": "close", "Accept-Encoding": "identity", "User-Agent": "clocksvc"}
+        headers = {**own, **self._address.headers_of(request)}
         head = h11.Request(method=request.method, target=url.request_uri, headers=list(headers.items()))
         return (self._http.send(head) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
 

@@ -54,6 +54,8 @@ def test_a_request_has_token_and_query(fetch: Fetch) -> None:
     assert asked.path == "/behind/v1/clocks"
     assert asked.query == {"after": "2026-11-22T12:00:00+01:00", "limit": "3"}
     assert asked.headers["authorization"] == "Bearer s3cret"
+    assert (asked.headers["accept"], asked.headers["accept-encoding"]) == ("application/json", "identity")
+    assert asked.headers["host"] == f"127.0.0.1:{stub.port}"
 
 
 def test_a_body_goes_as_json() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Message
@@ -9,7 +10,7 @@ from confluent_kafka import Message
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.errors import InvalidValue, ReporterMisuse
-from clocksvc.interfaces.progress import ClockParameters
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from tests.unit.client.fake_sink import (
     MINUTE_MS,
     NOW_MS,
@@ -229,3 +230,28 @@ def test_a_reporter_with_its_thread_reports_all_topics_and_closes_once() -> None
     for topic in (MAIN, RETRY, "orders"):
         with pytest.raises(ReporterMisuse):
             reporter.observe_message(message(1, NOW_MS, topic))
+
+
+class SlowRetries(FakeSink):
+    """A store of a clock with `max_drift`, whose slowest partition is one of the retry topic."""
+
+    last_minute = 0
+
+    def report(self, report: Report) -> ReportAnswer:
+        tick_ms = NOW_MS - 180 * MINUTE_MS + self.last_minute * MINUTE_MS
+        return replace(super().report(report), last_tick_ms=tick_ms, lowest_ms=tick_ms)
+
+
+def test_partitions_of_each_topic_can_run_ahead() -> None:
+    """The slow partition of the retry topic goes on; those of both topics that are too far ahead are paused."""
+    stepped = SteppedReporter(sink := SlowRetries(replace(BOTH, max_drift_ms=10 * MINUTE_MS)), topic=None)
+    for minute in (0, 1):
+        sink.last_minute = minute
+        now_ms = NOW_MS - 180 * MINUTE_MS + minute * MINUTE_MS
+        fast = [message(0, now_ms + 30 * MINUTE_MS, topic) for topic in (MAIN, RETRY)]
+        near = [message(1, now_ms + 9 * MINUTE_MS, topic) for topic in (MAIN, RETRY)]
+        observe(stepped, [*fast, *near, message(2, now_ms, RETRY)], in_batches=True)
+        assert stepped.reporter.flush(0)
+        stepped.time.advance(1)
+
+    assert stepped.reporter.ahead() == {Partition(MAIN, 0), Partition(RETRY, 0)}
