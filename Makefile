@@ -58,7 +58,8 @@ interleavings: $(STAMP)  ## many interleavings of buffered consumers, and how so
 
 soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
-		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py
+		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py \
+		tests/system/kip848_rebalance.py
 	@$(BIN)/python -m tests.system.package
 	@$(BIN)/python -m tests.system.floors
 

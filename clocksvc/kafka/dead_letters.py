@@ -8,7 +8,14 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException,
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.consumer_group import ConsumedRecord
 from clocksvc.interfaces.dead_letters import Cause, Delivery
-from clocksvc.kafka.client import ClientLog, client_settings, error_of, explain_missing_acl
+from clocksvc.kafka.client import (
+    NOT_AUTHORIZED,
+    UNKNOWN_TOPIC,
+    ClientLog,
+    client_settings,
+    error_of,
+    explain_missing_acl,
+)
 
 _PREFIX = "__streams.errors."
 _MOST_CHARACTERS = 8_000
@@ -59,6 +66,20 @@ class KafkaDeadLetters:
             self._producer = Producer(own, logger=ClientLog())
         except KafkaException as raised:
             raise InvalidValue("settings", dict(settings), error_of(raised).str()) from None
+
+    def check(self, timeout_s: float) -> None:
+        """Check that the topic exists. Blocks for up to `timeout_s`. If the brokers do not answer, nothing is checked.
+
+        Raises:
+            InvalidValue: the topic does not exist, or the Kafka user has no permission for it.
+        """
+        try:
+            error = self._producer.list_topics(self._topic, timeout_s).topics[self._topic].error
+        except KafkaException:
+            return
+        if error is not None and error.code() in NOT_AUTHORIZED | UNKNOWN_TOPIC:
+            reason = explain_missing_acl(error.str(), self._acls)
+            raise InvalidValue("dead_letters", self._topic, f"wanted a topic that exists ({reason})")
 
     def send(self, letter: int, record: ConsumedRecord, cause: Cause) -> None:
         timestamp_type, timestamp_ms = record.timestamp()

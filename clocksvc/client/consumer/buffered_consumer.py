@@ -25,6 +25,8 @@ from clocksvc.interfaces.time import SystemTime
 Item = TypeVar("Item")
 
 _RETRY = RetryPolicy()
+CHECK_TIMEOUT_S = 5.0
+"""How long `run` waits for the answer whether the dead-letter topic exists."""
 
 
 class _Given(NamedTuple):
@@ -195,7 +197,8 @@ class BufferedConsumer(Generic[Item]):
 
         Raises:
             ConsumerFailed: the consumer can't continue. Its `__cause__` is the exception of `process` or `flush`.
-            InvalidValue: `settings` has a setting that can't be set, or that librdkafka does not accept.
+            InvalidValue: `settings` has a setting that can't be set, or that librdkafka does not accept; or the topic
+                `dead_letters` does not exist.
         """
         if self._closed or self._loop is not None:
             raise ConsumerFailed("a BufferedConsumer runs once: create another one")
@@ -242,11 +245,15 @@ class BufferedConsumer(Generic[Item]):
 
         servers, group, settings, dead_letters, reporter = self._given
         plan = self.plan
+        letters = None
+        if dead_letters is not None:
+            letters = KafkaDeadLetters(servers, dead_letters, settings)
+            letters.check(CHECK_TIMEOUT_S)
         parts = LoopParts(
             group=KafkaConsumerGroup(servers, group, settings),
             processing=ProcessPool(plan.process, plan.processes) if plan.processes else InlineProcessing(plan.process),
             executor=FlushThreads(plan.options.machine.slots),
-            dead_letters=None if dead_letters is None else KafkaDeadLetters(servers, dead_letters, settings),
+            dead_letters=letters,
             reporter=reporter,
             time=self._time,
             rng=random.Random(),

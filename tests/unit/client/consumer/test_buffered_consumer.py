@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clocksvc.consumer import BufferedConsumer, RetryPolicy
-from clocksvc.errors import ConsumerFailed
+from clocksvc.errors import ConsumerFailed, InvalidValue
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from tests.unit.client.consumer.kafka_topic import FAST_REBALANCES, Topic, running
 from tests.waiting import eventually
@@ -133,6 +133,16 @@ def test_without_a_dead_letter_topic_the_consumer_ends(bootstrap: str, key_prefi
     assert topic.committed(f"{key_prefix}-group") == [10]
 
 
+def test_a_dead_letter_topic_that_does_not_exist_is_refused(bootstrap: str, key_prefix: str) -> None:
+    """Before the consumer joins its group, not with the first poison."""
+    consumer = BufferedConsumer(
+        "orders", group="g", process=str, flush=list, bootstrap_servers=bootstrap, dead_letters=f"{key_prefix}-missing"
+    )
+
+    with pytest.raises(InvalidValue, match=r"dead_letters: .* wanted a topic that exists .*Unknown topic"):
+        consumer.run()
+
+
 def test_sigterm_drains(bootstrap: str, key_prefix: str, tmp_path: Path) -> None:
     """What was received is flushed and committed, the health file is removed, and earlier handlers are set again."""
     topic, sink, health_file = Topic(bootstrap, key_prefix), Sink(), tmp_path / "healthy"
@@ -157,25 +167,34 @@ def test_sigterm_drains(bootstrap: str, key_prefix: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("assignor", ["cooperative-sticky", "range"])
 def test_a_rebalance_loses_and_repeats_nothing(bootstrap: str, key_prefix: str, assignor: str) -> None:
+    """For incremental and eager rebalances. Those of KIP-848 take 10 s: `make soak`."""
+    check_rebalance(bootstrap, key_prefix, {**FAST_REBALANCES, "partition.assignment.strategy": assignor}, within=15)
+
+
+def check_rebalance(bootstrap: str, name: str, settings: dict[str, Any], *, within: float) -> None:
     """A second consumer gets partitions, then the first one leaves: what it had is flushed and committed before."""
-    topic, sink, reporter = Topic(bootstrap, key_prefix, 4), Sink(), ObservedTimestamps()
-    settings = {**FAST_REBALANCES, "partition.assignment.strategy": assignor}
-    # Only a revocation flushes before 30 s: batches are not filled.
-    options: dict[str, Any] = {"settings": settings, "batch_records": 10_000, "batch_seconds": 30}
+    topic, sink, reporter = Topic(bootstrap, name, 4), Sink(), ObservedTimestamps()
+    # Only a revocation flushes before 60 s: batches are not filled.
+    options: dict[str, Any] = {"settings": settings, "batch_records": 10_000, "batch_seconds": 60}
     first = new_consumer(topic, sink, reporter=reporter, **options)
     second = new_consumer(topic, sink, **options)
     topic.produce(range(2_000))
 
+    def received() -> int:
+        return first.stats.records_total + second.stats.records_total
+
     with running(second):
         with running(first):
-            eventually(lambda: first.stats.records_total + second.stats.records_total == 2_000)
-            eventually(lambda: min(first.stats.assignments_total, second.stats.assignments_total) >= 2)
+            eventually(lambda: received() == 2_000, within=within)
+            eventually(lambda: min(first.stats.assignments_total, second.stats.assignments_total) >= 2, within=within)
             topic.produce(range(2_000, 4_000))
-            eventually(lambda: first.stats.records_total + second.stats.records_total == 4_000)
-        eventually(lambda: second.stats.partitions == 4, within=15)
+            eventually(lambda: received() == 4_000, within=within)
+        eventually(lambda: second.stats.partitions == 4, within=within)
+
+    assert first.stats.revocations_total >= 2
     assert set(sink.written) == set(range(4_000))
     assert set(sink.written.values()) == {1}
-    assert topic.committed(f"{key_prefix}-group") == [1_000] * 4
+    assert topic.committed(f"{name}-group") == [1_000] * 4
 
 
 def test_processes_keep_the_order_of_each_partition(bootstrap: str, key_prefix: str) -> None:
