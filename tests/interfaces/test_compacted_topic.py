@@ -30,11 +30,20 @@ def topic(request: pytest.FixtureRequest) -> CompactedTopicImplementation:
 
 
 @pytest.fixture
-def open_table(topic: CompactedTopicImplementation) -> Iterator[Callable[[], CompactedTable[bytes]]]:
-    """Makes tables of the topic, and closes them."""
+def kafka_topic(bootstrap: str) -> KafkaImplementation:
+    """The Kafka implementation only. In memory, tests/unit/client/consumer has these cases without waiting."""
+    return KafkaImplementation(bootstrap)
+
+
+OpenTable = Callable[[CompactedTopicImplementation], CompactedTable[bytes]]
+
+
+@pytest.fixture
+def open_table() -> Iterator[OpenTable]:
+    """Makes tables of a topic, and closes them."""
     tables: list[CompactedTable[bytes]] = []
 
-    def open_one() -> CompactedTable[bytes]:
+    def open_one(topic: CompactedTopicImplementation) -> CompactedTable[bytes]:
         tables.append(CompactedTable("configs", decode=lambda record: record.value(), source=topic.open))
         return tables[-1]
 
@@ -43,48 +52,36 @@ def open_table(topic: CompactedTopicImplementation) -> Iterator[Callable[[], Com
         table.close()
 
 
-def test_it_has_what_was_committed(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
-) -> None:
-    """With transactions, aborted ones at the end, tombstones and an empty partition: ready by position."""
+def test_it_has_what_was_committed(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
+    """With transactions, aborted ones at the end, tombstones, and a partition of aborted records: ready by position."""
     topic.append(0, b"a", b"1")
     topic.append(0, b"gone", b"1")
     topic.append(0, b"gone", None)
     topic.append_in_transaction(0, b"b", b"2", commit=True)
     topic.append_in_transaction(0, b"a", b"aborted", commit=False)
     topic.append_in_transaction(0, b"b", None, commit=False)
-    table = open_table()
+    topic.append_in_transaction(1, b"c", b"aborted", commit=False)
+    table = open_table(topic)
     table.wait_ready(WITHIN_S)
 
     assert dict(table.items()) == {b"a": b"1", b"b": b"2"}
     # 4 records and a marker, then 2 aborted records and their markers
-    assert table.progress.partitions == ((0, 4, 9, 0, 9, True), (1, 0, 0, 0, 0, True))
+    assert table.progress.partitions == ((0, 4, 9, 0, 9, True), (1, 0, 2, 0, 2, True))
 
     topic.append(1, b"c", b"3")
     topic.append_in_transaction(0, b"a", None, commit=True)
-    assert (table.read_to_end(0), table.read_to_end(1)) == (11, 1)
+    assert (table.read_to_end(0), table.read_to_end(1)) == (11, 3)
     assert dict(table.items()) == {b"b": b"2", b"c": b"3"}
 
 
-def test_aborted_records_only(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
-) -> None:
-    """No record ever comes, and the table is ready."""
-    topic.append_in_transaction(1, b"a", b"1", commit=False)
-    table = open_table()
-    table.wait_ready(WITHIN_S)
-
-    assert (len(table), [one.position for one in table.progress.partitions]) == (0, [0, 2])
-
-
 def test_acknowledged_records_behind_an_open_transaction(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
+    topic: CompactedTopicImplementation, open_table: OpenTable
 ) -> None:
     """The table waits for them, and follows what comes before them meanwhile."""
     topic.append(0, b"a", b"1")
     commit = topic.open_transaction(0)
     topic.append(0, b"b", b"2")
-    table = open_table()
+    table = open_table(topic)
     eventually(lambda: table.get(b"a") == b"1", within=WITHIN_S)
     with pytest.raises(TableUnavailable, match=r"partition 0 is read to offset 1 of 3.*open transaction"):
         table.wait_ready(0.3)
@@ -94,16 +91,14 @@ def test_acknowledged_records_behind_an_open_transaction(
     assert dict(table.items()) == {b"a": b"1", b"b": b"2", b"open": b"open"}
 
 
-def test_compaction_leaves_gaps(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
-) -> None:
+def test_compaction_leaves_gaps(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
     """Of many versions of two keys the newest stays. The table has fewer records than offsets."""
     for number in range(20):
         topic.append(0, b"a", b"%d" % number)
     topic.append(0, b"b", b"1")
     topic.append(0, b"b", None)
     topic.compact(0)
-    table = open_table()
+    table = open_table(topic)
     table.wait_ready(WITHIN_S)
 
     first = table.progress.partitions[0]
@@ -112,29 +107,27 @@ def test_compaction_leaves_gaps(
     assert first.records < 20 <= first.end
 
 
-def test_added_partitions_are_read(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
-) -> None:
+@pytest.mark.servers
+def test_added_partitions_are_read(kafka_topic: KafkaImplementation, open_table: OpenTable) -> None:
     """A request for the end of a new partition finds it at once."""
-    table = open_table()
+    table = open_table(kafka_topic)
     table.wait_ready(WITHIN_S)
-    topic.add_partitions(3)
-    topic.append(2, b"c", b"3")
+    kafka_topic.add_partitions(3)
+    kafka_topic.append(2, b"c", b"3")
 
     assert table.read_to_end(2, WITHIN_S) == 1
     assert dict(table.items()) == {b"c": b"3"}
 
 
-def test_a_recreated_topic_replaces_the_contents(
-    topic: CompactedTopicImplementation, open_table: Callable[[], CompactedTable[bytes]]
-) -> None:
+@pytest.mark.servers
+def test_a_recreated_topic_replaces_the_contents(kafka_topic: KafkaImplementation, open_table: OpenTable) -> None:
     """Its end may be lower, and it may have fewer partitions."""
     for partition in (0, 0, 1):
-        topic.append(partition, b"old", b"1")
-    table = open_table()
+        kafka_topic.append(partition, b"old", b"1")
+    table = open_table(kafka_topic)
     table.wait_ready(WITHIN_S)
-    topic.recreate(1)
-    topic.append(0, b"new", b"1")
+    kafka_topic.recreate(1)
+    kafka_topic.append(0, b"new", b"1")
 
     assert table.read_to_end(0, WITHIN_S) == 1
     assert dict(table.items()) == {b"new": b"1"}
