@@ -27,6 +27,7 @@ _SCHEMES = {
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _QUERY = {"prefix", "service", "db", "username", "password", *_TLS_FILES}
 _NODE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
+_LOOPBACK = re.compile(r"localhost|.*\.localhost|127\.[0-9.]+|0\.0\.0\.0|::1?|0:0:0:0:0:0:0:1")
 _DATABASE = re.compile(r"[0-9]{1,4}")
 
 
@@ -102,6 +103,31 @@ def parse_redis_url(url: str) -> RedisAddress:
         prefix=query.get("prefix"),
         **{name: value for name, value in query.items() if name in _TLS_FILES},
     )
+
+
+def public_address(address: RedisAddress, machine: str, domain: str) -> str:
+    """Return the text by which an installation names its Redis, without credentials.
+
+    Addresses that mean another server elsewhere have the name of the place, so that two places have different texts.
+
+    Args:
+        machine: the name of this machine, for loopback addresses.
+        domain: the domain in which this machine looks up names without a dot; "" if there is none.
+    """
+    nodes = sorted(_public_node(node, machine, domain) for node in address.nodes)
+    if address.kind == "cluster":
+        return f"cluster {', '.join(nodes)}"
+    if address.kind == "sentinel":
+        return f"{address.service}, database {address.database} of the Sentinels {', '.join(nodes)}"
+    return f"{nodes[0]}, database {address.database}"
+
+
+def _public_node(node: Node, machine: str, domain: str) -> str:
+    host, port = node[0].lower(), node[1]
+    text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if _LOOPBACK.fullmatch(host):
+        return f"{text} on {machine}"
+    return f"{text} in {domain}" if domain and "." not in host and ":" not in host else text
 
 
 def parse_node(text: str, default_port: int) -> Node | None:

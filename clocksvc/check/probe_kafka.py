@@ -5,16 +5,18 @@ from contextlib import suppress
 
 from clocksvc.check import rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, problem, warning
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.log_record import TICK, decode_message
 from clocksvc.clock.logs import LOGS, group_by_log
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.errors import MetadataUnavailable, UnreadableRecord
+from clocksvc.errors import ClocksvcError, MetadataUnavailable, UnreadableRecord
 from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
+from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
 SAMPLES_TIMEOUT_S = 5.0
@@ -90,8 +92,17 @@ def _records(
     if facts is not None and facts.partitions == LOGS and not facts.lacks("READ"):
         logs = group_by_log(settings.clocks)
         records = inspector.tick_log(settings.tick_log.topic, logs.keys(), NEWEST_OFFSETS, NEWEST_TIMEOUT_S)
-    yield from rules_kafka.evaluate_installation(part, settings.redis.prefix, records)
+    yield from rules_kafka.evaluate_owner(part, bootstrap.installation_of(settings), _marks(settings), records)
     yield rules_kafka.evaluate_broker_time(*_newest_tick(records), time.now_ms())
+
+
+def _marks(settings: Settings) -> dict[int, StoreMark | None] | None:
+    """Return the marks of the configured clocks' logs in Redis; None if Redis does not answer."""
+    server = bootstrap.open_store_server(settings)
+    try:
+        return {log: server.leases(log).read_mark() for log in group_by_log(settings.clocks)}
+    except ClocksvcError:
+        return None  # the probe of Redis reports it
 
 
 def _newest_tick(records: list[LogRecord]) -> tuple[int | None, int | None]:

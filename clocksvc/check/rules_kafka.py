@@ -1,14 +1,15 @@
 """Evaluates a Kafka cluster, its consumer groups, the tick log and time. Does no I/O."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
-from clocksvc.clock.log_state import named_installation
+from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark, confirm_store, read_owner
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.errors import StoreMismatch
 from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.task_routes import unshareable_partitions
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
@@ -80,23 +81,38 @@ def tick_log_not_creatable(part: str, reason: str) -> Finding:
     return problem(part, text, "allow this user Create on the topic, or create it as docs/security.md describes")
 
 
-def evaluate_installation(part: str, installation: str, records: Iterable[LogRecord]) -> list[Finding]:
-    """Test whether the tick log belongs to this installation.
+def evaluate_owner(
+    part: str,
+    installation: Installation,
+    marks: Mapping[int, StoreMark | None] | None,
+    records: Iterable[LogRecord],
+) -> list[Finding]:
+    """Test whether the tick log belongs to this installation and its Redis.
 
     Args:
-        installation: the prefix of this installation's keys in Redis.
+        marks: the marks of the logs in Redis, by log; None if they can't be read. Then only the prefix is tested.
         records: the newest records of some logs, in order of offset within a log.
     """
-    owners: dict[int, str] = {}
+    owners: dict[int, LogOwner] = {}
     for record in records:
-        named = named_installation(record.message)
-        if named is not None:
-            owners[record.log] = named
-    others = sorted({owner for owner in owners.values() if owner != installation})
-    if others:
-        text = f"belongs to another installation: redis.prefix is {installation!r} here, but {others[0]!r} there"
-        to_do = "set tick_log.topic to a topic of this installation alone, or redis.prefix to that of the installation"
-        return [problem(part, text, to_do)]
+        owner = read_owner(record.message)
+        if owner is not None:
+            owners[record.log] = owner
+    for log, owner in sorted(owners.items()):
+        prefix = owner.installation.prefix
+        if prefix != installation.prefix:
+            text = (
+                f"belongs to another installation: redis.prefix is {installation.prefix!r} here, but {prefix!r} there"
+            )
+            to_do = (
+                "set tick_log.topic to a topic of this installation alone, or redis.prefix to that of the installation"
+            )
+            return [problem(part, text, to_do)]
+        try:
+            if marks is not None:
+                confirm_store(log, installation, marks.get(log), owner)
+        except StoreMismatch as error:
+            return [problem(part, *_split(str(error)))]
     return [ok(part, "belongs to this installation")] if owners else []
 
 

@@ -1,11 +1,12 @@
 """`clocksvc init`: sets where a clock begins. The clock's leader does it; if there is none, this process leads until it
-is done."""
+is done. `--adopt-tick-log` is in adopt_tick_log.py."""
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from clocksvc.cli.adopt_tick_log import adopt_tick_log
 from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json, show
 from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.first_tick import FIELD as REQUEST_FIELD
@@ -33,13 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "clock's next tick is the boundary after it. Until that tick, the command can be repeated with another time. "
         "With --skip-ticks, a clock with ticks continues after a later time, and the boundaries in between are never "
         "emitted. The clock's leader commits it to the tick log. If no leader knows the clock, this command leads it "
-        "until that is done."
+        "until that is done. With --adopt-tick-log instead of a clock, confirm that this installation's Redis was "
+        "replaced by an empty one at another address."
     )
+    parser.set_defaults(usage_error=parser.error)
     add_config(parser)
-    parser.add_argument("clock", metavar="CLOCK")
+    parser.add_argument("clock", metavar="CLOCK", nargs="?")
     parser.add_argument(
         FIELD,
-        required=True,
         metavar="T",
         help="a boundary of the clock, not in the future: RFC 3339 or epoch seconds. Everything before it counts as "
         "processed",
@@ -50,12 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue a clock with ticks after T, which is later than its last tick, for example to end a wrong "
         "catch-up. Subscribers that have not reached T get a reset, and tasks in between are not sent",
     )
+    parser.add_argument(
+        "--adopt-tick-log",
+        action="store_true",
+        help="this installation's Redis was replaced by an empty one: lead the tick log with it. Rejected if the Redis "
+        "is marked for another tick log",
+    )
     parser.add_argument("--reason", metavar="TEXT", help="why; one line, which is written to the tick log")
     add_json(parser, "what was written")
 
 
 def run(args: argparse.Namespace) -> int:
     """Send the request to the leader, print the next tick, and return the exit code 0. Blocks for 65 s at most.
+
+    With --adopt-tick-log: see `adopt_tick_log`.
 
     Raises:
         InvalidValue: the time is not valid, or the leader rejects it. Nothing has changed.
@@ -66,6 +76,12 @@ def run(args: argparse.Namespace) -> int:
     from clocksvc.interfaces.time import SystemTime
     from clocksvc.service import bootstrap
 
+    if args.adopt_tick_log:
+        if args.clock is not None or args.last_tick is not None:
+            args.usage_error(f"--adopt-tick-log is for all clocks: wanted neither CLOCK nor {FIELD}")
+        return adopt_tick_log(load_settings(args), as_json=args.json)
+    if args.clock is None or args.last_tick is None:
+        args.usage_error(f"wanted CLOCK and {FIELD}, or --adopt-tick-log")
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)
     settings = load_settings(args)
     spec = settings.clock_spec(args.clock)

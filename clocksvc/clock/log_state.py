@@ -1,10 +1,10 @@
 """The state of a log: the newest record of each clock, and the snapshots from which it is read.
 
-A snapshot is one transaction: the installation record, a copy of the newest record of each clock (type `snapshot`),
-and a record `snapshot-end` with the offset of the first copy and the number of copies. A leader writes one at the
-beginning of its term and at least every 2,000 records, so the next leader reads few records. A snapshot is complete if
-all of its copies are in the log. It is incomplete if only a part of the transaction was committed, or if compaction has
-removed copies; the copies in the log still count as records.
+A snapshot is one transaction: the record of the log's owner, a copy of the newest record of each clock (type
+`snapshot`), and a record `snapshot-end` with the offset of the first copy and the number of copies. A leader writes one
+at the beginning of its term and at least every 2,000 records, so the next leader reads few records. A snapshot is
+complete if all of its copies are in the log. It is incomplete if only a part of the transaction was committed, or if
+compaction has removed copies; the copies in the log still count as records.
 
 The newest record of a clock is the one with the highest offset. Keys that begin with `_` belong to no clock.
 """
@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clocksvc.clock.log_owner import LogOwner, read_owner
 from clocksvc.clock.log_record import CONTROL, FORMAT, SNAPSHOT, TICK, LogEntry, Message
 
-INSTALLATION, SNAPSHOT_END = "installation", "snapshot-end"
-_INSTALLATION_KEY, _SNAPSHOT_END_KEY = b"_installation", b"_snapshot-end"
+SNAPSHOT_END = "snapshot-end"
+_SNAPSHOT_END_KEY = b"_snapshot-end"
 
 SNAPSHOT_EVERY = 2_000
 """The largest number of records between two snapshots."""
@@ -37,14 +38,14 @@ class LogState:
 
     Attributes:
         complete: True if a clock without a record has never ticked. False if records were deleted from the log.
-        installation: the installation to which the log belongs; None if it has no such record.
+        owner: the installation and the store that led the log last; None if the log has no such record.
         newest: the newest record of each clock, by the clock's name. It may be unreadable.
         since_snapshot: the number of records since the newest complete snapshot.
         recent: the newest entries, ascending, at most KEPT_ENTRIES.
     """
 
     complete: bool
-    installation: str | None = None
+    owner: LogOwner | None = None
     newest: dict[str, Message] = field(default_factory=dict)
     since_snapshot: int = 0
     recent: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=KEPT_ENTRIES))
@@ -66,8 +67,8 @@ class LogState:
             clock = _clock(message.key)
             if clock is not None:
                 self.newest[clock] = message
-        elif message.type == INSTALLATION:
-            self.installation = named_installation(message) or self.installation
+        else:
+            self.owner = read_owner(message) or self.owner
 
     def _end_snapshot(self, offset: int, message: Message) -> None:
         begin = _snapshot_begin(offset, message)
@@ -100,14 +101,7 @@ def read_log_state(first: int, end: int, read: Read) -> LogState:
     return state
 
 
-def installation_message(installation: str) -> Message:
-    """Return the record that names the installation to which the log belongs."""
-    return Message(
-        _INSTALLATION_KEY, json.dumps({"format": FORMAT, "installation": installation}).encode(), INSTALLATION
-    )
-
-
-def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int, *, complete: bool) -> list[Message]:
+def snapshot_messages(owner: LogOwner, newest: Mapping[str, Message], end: int, *, complete: bool) -> list[Message]:
     """Return the messages of a snapshot.
 
     Args:
@@ -118,16 +112,10 @@ def snapshot_messages(installation: str, newest: Mapping[str, Message], end: int
     copies = [Message(message.key, message.value, SNAPSHOT) for _, message in sorted(newest.items())]
     last = {"format": FORMAT, "offset": end + 1, "count": len(copies), "complete": complete}
     return [
-        installation_message(installation),
+        owner.message(),
         *copies,
         Message(_SNAPSHOT_END_KEY, json.dumps(last).encode(), SNAPSHOT_END),
     ]
-
-
-def named_installation(message: Message) -> str | None:
-    """Return the installation that a record names; None if it is a record of another type."""
-    named = _body(message).get("installation") if message.type == INSTALLATION else None
-    return named if isinstance(named, str) else None
 
 
 def _fold(state: LogState, entries: Iterable[LogEntry]) -> LogState:

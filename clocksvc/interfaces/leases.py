@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.request import Request
 
 
@@ -45,6 +46,7 @@ class LeaseReading:
         announcements: the live replicas, in the order of their names.
         announcements_complete_since_ms: store time of the first announcement after the store last lost announcements.
             The store has all announcements since then. None if there is no announcement yet.
+        mark: the store's mark of the log; None if the store is new, or has lost it.
     """
 
     now_ms: int
@@ -52,6 +54,7 @@ class LeaseReading:
     expired_holder: str | None
     announcements: tuple[Announcement, ...]
     announcements_complete_since_ms: int | None
+    mark: StoreMark | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class RoundReading:
 
     Attributes:
         now_ms: the store's own clock.
-        announcements, announcements_complete_since_ms: as in LeaseReading.
+        announcements, announcements_complete_since_ms, mark: as in LeaseReading.
         progress: by clock. None if the store has lost the clock's parameters, its roster or a part of them, or if the
             leader has not claimed the clock's store in this term.
     """
@@ -97,6 +100,7 @@ class RoundReading:
     now_ms: int
     announcements: tuple[Announcement, ...]
     announcements_complete_since_ms: int | None
+    mark: StoreMark | None
     progress: Mapping[str, ProgressReading | None] = field(default_factory=dict)
 
 
@@ -104,10 +108,26 @@ class Leases(Protocol):
     """The lease of one log, and the replicas that could have it."""
 
     def read_lease(self) -> LeaseReading:
-        """Return the lease and the announcements."""
+        """Return the lease, the announcements and the store's mark of the log."""
 
     def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
         """Acquire or renew the lease for `ttl_ms` from now; False if another token has the lease."""
+
+    def read_mark(self) -> StoreMark | None:
+        """Return the store's mark of the log."""
+
+    def write_mark(self, token: str, mark: StoreMark) -> None:
+        """Mark the store for the log.
+
+        Raises:
+            LeaseLost: the token does not have the lease.
+        """
+
+    def adopt(self, mark: StoreMark) -> bool:
+        """Mark a store that has no mark of the log, or had this one already; False if it has another mark.
+
+        An operator's command calls this, without a lease.
+        """
 
     def release(self, token: str) -> None:
         """Release the lease if `token` has it."""

@@ -8,6 +8,7 @@ suspended may notice late that it has lost the assignment. This is harmless, bec
 
 from typing import NamedTuple, Protocol
 
+from clocksvc.clock.log_owner import LogOwner, read_owner
 from clocksvc.clock.log_record import CONTROL, TICK, Message, decode_message
 from clocksvc.clock.log_state import read_log_state
 from clocksvc.clock.tick import Tick
@@ -28,12 +29,24 @@ class TickWithOffset(NamedTuple):
     begins: bool = False
 
 
+class OwnerWithOffset(NamedTuple):
+    """The owner of a log, and the offset of the record that names it."""
+
+    offset: int
+    owner: LogOwner
+
+
 class TickDecoder:
-    """Decodes the records of one clock in the order of the log."""
+    """Decodes the records of one clock in the order of the log.
+
+    Attributes:
+        owner: the newest owner of the log among the decoded records; None if none of them names it.
+    """
 
     def __init__(self, clock: str) -> None:
         self._key = clock.encode()
         self._begins_after_ms: int | None = None
+        self.owner: OwnerWithOffset | None = None
 
     def reset(self) -> None:
         """Forget the records before, because the next one does not follow them."""
@@ -46,6 +59,8 @@ class TickDecoder:
             UnreadableRecord: this version can't read the record.
         """
         if message.key != self._key or message.type not in (TICK, CONTROL):
+            owner = read_owner(message)
+            self.owner = self.owner if owner is None else OwnerWithOffset(offset, owner)
             return None
         record = decode_message(message)
         if record.tick is None:
@@ -62,12 +77,12 @@ class LastTick(NamedTuple):
     Attributes:
         at_ms: the time of the tick. None before the clock's first tick. It is never the time that `clocksvc init` set,
             because the next `init` can set an earlier one, and ticks after that would count as sent.
-        installation: the installation to which the log belongs; None if the log has no such record.
+        owner: the installation and the store that led the log last; None if the log has no such record.
     """
 
     at_ms: int | None
     end: int
-    installation: str | None
+    owner: LogOwner | None
 
 
 class TickConsumer(Protocol):
@@ -76,6 +91,10 @@ class TickConsumer(Protocol):
     @property
     def assignment_epoch(self) -> int | None:
         """A number that differs for each assignment of this process; None while it has no assignment."""
+
+    @property
+    def owner(self) -> OwnerWithOffset | None:
+        """The newest owner of the log among the records that `poll` has read; None if none of them names it."""
 
     def last_tick(self, keep_alive: KeepAlive) -> LastTick:
         """Return the last tick in the clock's log.
@@ -128,7 +147,7 @@ def read_last_tick(log: TickLog, clock: str, keep_alive: KeepAlive) -> LastTick:
     state = read_log_state(first, end, lambda start, upto: log.read(start, upto, keep_alive))
     newest = state.newest.get(clock)
     if newest is not None:
-        return LastTick(decode_message(newest).state.emitted_tick_ms, end, state.installation)
+        return LastTick(decode_message(newest).state.emitted_tick_ms, end, state.owner)
     if not state.complete:
         raise TickLogUnavailable(f"the tick log has lost records, and contains none of clock {clock!r}")
-    return LastTick(None, end, state.installation)
+    return LastTick(None, end, state.owner)

@@ -6,11 +6,12 @@ of any other process fails because it is fenced.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
+from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.partition import name_first
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
@@ -21,13 +22,14 @@ from clocksvc.errors import (
     OutcomeUnknown,
     StoreMismatch,
     TaskQueueUnavailable,
+    TickLogUnavailable,
     Unavailable,
     UnreadableRecord,
 )
 from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint, Checkpoints
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask, TaskQueue
-from clocksvc.interfaces.tick_consumer import TickConsumer, TickWithOffset
+from clocksvc.interfaces.tick_consumer import LastTick, TickConsumer, TickWithOffset
 from clocksvc.interfaces.time import Time
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.due_tasks import Occurrence, due_tasks
@@ -113,6 +115,7 @@ class TaskDispatcher:
         schedules: the schedules. Their names must be unique and not empty.
         app: the name of the Celery app that the dispatcher belongs to; None for the service's own dispatcher, whose
             name no app can use.
+        check_owner: raises StoreMismatch if the owner that the tick log names is not this installation with its store.
         traced: whether tasks have the trace context of their tick in their headers.
     """
 
@@ -129,6 +132,7 @@ class TaskDispatcher:
         observer: DispatcherObserver | None = None,
         app: str | None = None,
         *,
+        check_owner: Callable[[LogOwner], None] = lambda owner: None,
         traced: bool = False,
     ) -> None:
         self._installation, self._traced = installation, traced
@@ -141,7 +145,10 @@ class TaskDispatcher:
         self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
         self._was_active = False
         self._stepping = self._close_requested = False
-        self._standby = self._installation_checked = False
+        self._standby = False
+        self._raise_unless_own = check_owner
+        self._checked_owner: LogOwner | None = None
+        self._checked_end = 0
         self._check_at = time.monotonic() + STANDBY_AFTER_S
 
     def step(self, timeout_s: float = 1.0) -> float:
@@ -203,8 +210,8 @@ class TaskDispatcher:
         return wait_s
 
     def _advance(self, timeout_s: float) -> None:
-        if not self._installation_checked:
-            self._check_installation()
+        if self._checked_owner is None:
+            self._read_last_tick()
         epoch = self._consumer.assignment_epoch
         if epoch is None:
             if self._assignment is not None:
@@ -217,16 +224,30 @@ class TaskDispatcher:
         elif self._fetch_batch(self._assignment, timeout_s):
             self._send_batch(self._assignment)
 
-    def _check_installation(self) -> None:
+    def _read_last_tick(self) -> LastTick:
         """Check that the tick log belongs to this installation, before a checkpoint is changed or a task is sent."""
-        found = self._consumer.last_tick(_no_keep_alive).installation
-        if found not in (None, self._installation):
+        last = self._consumer.last_tick(_no_keep_alive)
+        if last.owner is not None:
+            self._check_owner(last.owner)
+        self._checked_end = last.end
+        return last
+
+    def _check_owner(self, owner: LogOwner) -> None:
+        if owner == self._checked_owner:
+            return
+        prefix = owner.installation.prefix
+        if prefix != self._installation:
             raise StoreMismatch(
-                f"the tick log of clock {self._clock!r} belongs to the installation {found!r} (its redis.prefix), not "
-                f"to {self._installation!r}: set redis.prefix to {found!r}, or give this installation its own "
+                f"the tick log of clock {self._clock!r} belongs to the installation {prefix!r} (its redis.prefix), not "
+                f"to {self._installation!r}: set redis.prefix to {prefix!r}, or give this installation its own "
                 "tick_log.topic"
             )
-        self._installation_checked = found is not None
+        try:
+            self._raise_unless_own(owner)
+        except StoreMismatch as error:
+            # Not for ever: the leader may not have marked a store that was emptied.
+            raise TickLogUnavailable(str(error)) from error
+        self._checked_owner = owner
 
     def _check_as_standby(self) -> None:
         """Check from time to time whether another app uses this dispatcher, long before this process is active."""
@@ -250,7 +271,7 @@ class TaskDispatcher:
         known = self._checkpoints.acquire(_no_keep_alive)
         if self._owner is not None:
             self._owner.check(known)
-        last = self._consumer.last_tick(_no_keep_alive)
+        last = self._read_last_tick()
         checkpoint = known.get(OWN_KEY)
         before = {name for name in known if name}
         removed, added = before - self._schedule_names, self._schedule_names - before
@@ -302,6 +323,9 @@ class TaskDispatcher:
                 return False
             assignment.start = None
             self._append(assignment, found)
+        named = self._consumer.owner
+        if named is not None and named.offset >= self._checked_end:
+            self._check_owner(named.owner)
         return bool(assignment.pending) and not assignment.backlog_incomplete
 
     def _seek(self, assignment: _Assignment, start: _Start) -> None:

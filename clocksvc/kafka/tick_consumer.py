@@ -15,7 +15,14 @@ from confluent_kafka import Message as KafkaMessage
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import LastTick, TickDecoder, TickWithOffset, offset_before, read_last_tick
+from clocksvc.interfaces.tick_consumer import (
+    LastTick,
+    OwnerWithOffset,
+    TickDecoder,
+    TickWithOffset,
+    offset_before,
+    read_last_tick,
+)
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.kafka.client import ClientLog, client_settings, describe_error, dispatcher_id, translate_errors
 from clocksvc.kafka.reader import message_of
@@ -68,6 +75,10 @@ class KafkaTickConsumer:
     @property
     def assignment_epoch(self) -> int | None:
         return self._epoch
+
+    @property
+    def owner(self) -> OwnerWithOffset | None:
+        return self._decoder.owner
 
     def last_tick(self, keep_alive: KeepAlive) -> LastTick:
         return read_last_tick(self._log, self._clock, keep_alive)

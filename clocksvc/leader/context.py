@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.store import Store
@@ -18,17 +19,17 @@ class LeaderDependencies:
 
     Attributes:
         log: the number of the log.
-        installation: a name that is different for each installation of clocksvc: the prefix of its store's keys. The
-            tick log contains it, so that two installations can't use the same tick log.
+        installation: the installation. The tick log contains it, so that two installations can't use the same tick log.
         specs: the configured clocks of this log, by name; at least one.
         stores: the store of each of these clocks.
         kafka_ready: returns True if this process reaches Kafka. It may block for about 3 s. A replica that is not ready
             becomes a leader only if no ready replica does.
-        new_id: returns 32 hexadecimal digits, unique among all leaders, for lease tokens and roster generations.
+        new_id: returns 32 hexadecimal digits, unique among all leaders, for lease tokens, roster generations and the
+            ids of stores.
     """
 
     log: int
-    installation: str
+    installation: Installation
     specs: Mapping[str, ClockSpec]
     leases: Leases
     stores: Mapping[str, Store]

@@ -29,7 +29,7 @@ from clocksvc.errors import (
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver, NoObserver
 from clocksvc.leader.lease import CLAIM_EVERY_S, HOLD_RETRY_S, RENEW_EVERY_S, STEP_BACK_S, Lease
 from clocksvc.leader.ranking import successor
-from clocksvc.leader.recovery import begin_term, check_installation
+from clocksvc.leader.recovery import KnownStore, begin_term, check_owner
 from clocksvc.leader.restoring import Restoration
 from clocksvc.leader.round import Round
 from clocksvc.leader.status import StatusPublisher
@@ -82,7 +82,6 @@ class Leader:
         }
         self._term: Term | None = None
         self._restoration = Restoration()
-        self._installation_checked = False
         self._last_error: ClocksvcError | None = None
         self._warned = False
         self._retry_at = float("-inf")
@@ -146,12 +145,11 @@ class Leader:
         if token is None:
             raise LeaseLost
         ticklog.ensure_topic(keep_alive)
-        if not self._installation_checked:
-            check_installation(self._parts, keep_alive)
+        store = KnownStore(self._lease.read_mark(), self._lease.seen_stores)
+        check_owner(self._parts, store, keep_alive)  # before the fence, which would disturb another installation
         ticklog.fence(keep_alive)
-        self._term = begin_term(self._parts, token, self._troubles, self._snapshots, keep_alive)
+        self._term = begin_term(self._parts, token, store, self._troubles, self._snapshots, keep_alive)
         self._restoration = Restoration()
-        self._installation_checked = True
         logger.info("leading", extra=self._extra(end=self._term.end))
         self._enter(Phase.LEADING)
         return 0.0
@@ -226,8 +224,6 @@ class Leader:
             return self._step_back()
         if isinstance(error, RecordRejected):
             self._blame(error)
-        if isinstance(error, StoreMismatch):
-            self._installation_checked = False  # another installation may use the log now, and must not be fenced
         at_once = self._term is not None or isinstance(error, RecordRejected)
         keeps_writer = isinstance(error, MetadataUnavailable | StoreMismatch | UnreadableRecord)
         if not keeps_writer or self._term is None or self._term.writing:

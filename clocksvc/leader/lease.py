@@ -6,8 +6,9 @@ which process tries to lead, and when.
 
 from contextlib import suppress
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.errors import LeaderStuck, LeaseLost, StoreUnavailable
-from clocksvc.interfaces.leases import Announcement
+from clocksvc.interfaces.leases import Announcement, LeaseReading
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.ranking import claim_delay_s
 
@@ -57,6 +58,7 @@ class Lease:
     Attributes:
         replica: this process's unique name: `host:pid` and an id.
         token: the token of the current term; None while this process does not have the lease.
+        seen_stores: the ids with which this process has seen the store marked.
     """
 
     def __init__(self, parts: LeaderDependencies, holder: str) -> None:
@@ -73,6 +75,7 @@ class Lease:
         self._failed_terms = 0
         self._was_lost = False
         self.token: str | None = None
+        self.seen_stores: set[str] = set()
 
     def claim(self) -> str | None:
         """Try to acquire the lease. Blocks while `kafka_ready` does.
@@ -86,7 +89,7 @@ class Lease:
         now = self._parts.time.monotonic()
         if now < self._not_before:
             return None
-        reading = self._parts.leases.read_lease()
+        reading = self._read()
         if reading.holder is not None:
             self._free_since, self._was_lost = None, False
             return None
@@ -104,6 +107,14 @@ class Lease:
         ):
             return None
         return self._acquire()
+
+    def read_mark(self) -> StoreMark | None:
+        """Return the store's mark of the log.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return self._note(self._parts.leases.read_mark())
 
     def renew(self) -> None:
         """Renew the lease.
@@ -179,6 +190,16 @@ class Lease:
         stuck_s = now - self._working_since
         if stuck_s >= STUCK_TIMEOUT_S:
             raise LeaderStuck(f"the leader has completed no round for {stuck_s:.0f} s and has released its lease")
+
+    def _read(self) -> LeaseReading:
+        reading = self._parts.leases.read_lease()
+        self._note(reading.mark)
+        return reading
+
+    def _note(self, mark: StoreMark | None) -> StoreMark | None:
+        if mark is not None:
+            self.seen_stores.add(mark.store_id)
+        return mark
 
     def _check_ready(self) -> None:
         ready = self._parts.kafka_ready() and self._parts.time.monotonic() >= self._unready_until

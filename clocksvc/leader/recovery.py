@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.log_owner import LogOwner, StoreMark, confirm_store
 from clocksvc.clock.log_record import TICK, ClockState, LogEntry, Message, decode_message
-from clocksvc.clock.log_state import LogState, installation_message, read_log_state, snapshot_messages
+from clocksvc.clock.log_state import LogState, read_log_state, snapshot_messages
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import RecordRejected, StoreMismatch, UnreadableRecord
+from clocksvc.errors import RecordRejected, UnreadableRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.leader.context import LeaderDependencies
@@ -20,20 +22,35 @@ logger = logging.getLogger("clocksvc.leader")
 PUBLISH_BATCH = 500
 
 
-def check_installation(parts: LeaderDependencies, keep_alive: KeepAlive) -> None:
-    """Check that the log belongs to this installation, without disturbing a leader of another installation.
+@dataclass(frozen=True, slots=True)
+class KnownStore:
+    """What a leader knows of its store before it begins a term.
+
+    Attributes:
+        mark: the store's mark of the log.
+        seen: the ids with which this process has seen the store marked. `begin_term` adds the id that it uses.
+    """
+
+    mark: StoreMark | None
+    seen: set[str]
+
+
+def check_owner(parts: LeaderDependencies, store: KnownStore, keep_alive: KeepAlive) -> None:
+    """Check that this leader's store may lead the log, without disturbing the leader of another store.
 
     Raises:
-        StoreMismatch: the log belongs to another installation.
+        StoreMismatch: another store leads the log.
         TickLogUnavailable: no answer.
     """
     first, end = parts.ticklog.stable_bounds(keep_alive)
-    _check_installation(parts, read_log_state(first, end, partial(_read, parts, keep_alive)))
+    log = read_log_state(first, end, partial(_read, parts, keep_alive))
+    confirm_store(parts.log, parts.installation, store.mark, log.owner, store.seen)
 
 
 def begin_term(
     parts: LeaderDependencies,
     token: str,
+    store: KnownStore,
     troubles: Mapping[str, Trouble],
     snapshots: Trouble,
     keep_alive: KeepAlive,
@@ -44,22 +61,22 @@ def begin_term(
     it. If the end of the log was stale, the snapshot does not begin there, and nothing is committed.
 
     Brokers can reject the copy of a record that they accepted before, because the topic's settings have changed. Then
-    the first transaction is only the record with the installation, until `snapshots` allows the next attempt.
+    the first transaction is only the record with the log's owner, until `snapshots` allows the next attempt.
 
     Raises:
-        StoreMismatch: the log belongs to another installation.
+        StoreMismatch: another store leads the log.
         ClocksvcError: as `TickLog.bounds` and `TickLog.append`.
     """
     first, end = parts.ticklog.bounds(keep_alive)
     log = read_log_state(first, end, partial(_read, parts, keep_alive))
-    _check_installation(parts, log)
+    owner = _own(parts, store, log)
     now = parts.time.monotonic()
     clocks = {name: _clock_term(parts, name, log, now, troubles[name]) for name in parts.specs}
-    term = Term(token, end, log, clocks, snapshots)
+    term = Term(token, end, log, clocks, snapshots, owner)
     if now >= snapshots.retry_at:
         append_snapshot(parts, term, keep_alive)
     else:
-        term.append(parts.ticklog, [installation_message(parts.installation)], keep_alive)
+        term.append(parts.ticklog, [owner.message()], keep_alive)
     return term
 
 
@@ -70,7 +87,7 @@ def append_snapshot(parts: LeaderDependencies, term: Term, keep_alive: KeepAlive
         ClocksvcError: as `TickLog.append`. The term is over.
     """
     log = term.log
-    messages = snapshot_messages(parts.installation, log.newest, term.end, complete=log.complete)
+    messages = snapshot_messages(term.owner, log.newest, term.end, complete=log.complete)
     try:
         term.append(parts.ticklog, messages, keep_alive)
     except RecordRejected as error:
@@ -109,12 +126,20 @@ def _read(parts: LeaderDependencies, keep_alive: KeepAlive, start: int, end: int
     return parts.ticklog.read(start, end, keep_alive)
 
 
-def _check_installation(parts: LeaderDependencies, log: LogState) -> None:
-    if log.installation not in (None, parts.installation):
-        raise StoreMismatch(
-            f"log {parts.log} of the tick log belongs to the installation {log.installation!r} (its redis.prefix), not "
-            f"to {parts.installation!r}: give this installation its own tick_log.topic"
+def _own(parts: LeaderDependencies, store: KnownStore, log: LogState) -> LogOwner:
+    """Return the owner that this term writes to the log."""
+    found = confirm_store(parts.log, parts.installation, store.mark, log.owner, store.seen)
+    owner = LogOwner(parts.installation, found or parts.new_id())
+    # Before the commit, because its outcome may be unknown.
+    store.seen.add(owner.store_id)
+    if log.owner not in (None, owner):
+        logger.warning(
+            "log %s is led with the Redis %s (id %s) now; before it was %s (id %s)",
+            parts.log,
+            *(owner.installation.store, owner.store_id, log.owner.installation.store, log.owner.store_id),
+            extra={"log": parts.log},
         )
+    return owner
 
 
 def _clock_term(parts: LeaderDependencies, name: str, log: LogState, now: float, trouble: Trouble) -> ClockTerm:

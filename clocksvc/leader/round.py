@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import make_records, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.log_record import Record
 from clocksvc.clock.log_state import SNAPSHOT_EVERY
 from clocksvc.clock.roster import Roster, TopicMetadata, add_former_ids, merge_metadata, merge_topics
@@ -121,6 +122,7 @@ class Round:
         Raises:
             ClocksvcError: as store, tick log and topics raise it. The next round, or the next leader, continues safely.
         """
+        self._write_mark()
         works = [work for name, clock in self._term.clocks.items() if (work := self._plan(name, clock)) is not None]
         self._refresh_metadata([work for work in works if work.wants_metadata])
         for work in works:
@@ -134,6 +136,12 @@ class Round:
             self._wait_s = 0.0
         self._check_usable()
         return RoundResult(self._wait_s, self._holds, self._due_ticks, frozenset(self._prepared), self._reading)
+
+    def _write_mark(self) -> None:
+        """Mark the store for this log before the log's content goes to the store, and whenever it has lost the mark."""
+        mark = StoreMark(self._term.owner.store_id)
+        if self._reading.mark != mark:
+            self._parts.leases.write_mark(self._term.token, mark)
 
     # -- what is to be done -----------------------------------------------------------------------------------------
 

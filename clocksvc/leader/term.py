@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.due_ticks import pace_window_s
 from clocksvc.clock.holds import Hold
+from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
 from clocksvc.clock.log_state import LogState
 from clocksvc.clock.roster import Roster
@@ -116,6 +117,7 @@ class Term:
         log: the state of the log up to `end`.
         clocks: the configured clocks of the log, by name.
         snapshots: the trouble of a log whose snapshots are rejected. It survives the term.
+        owner: the owner that this term has written to the log.
         cluster_id: the id of the Kafka cluster; "" before the first metadata.
         ready_before: `ready_ms` of each replica in the first round of the term; None before it.
         writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
@@ -126,6 +128,7 @@ class Term:
     log: LogState
     clocks: dict[str, ClockTerm]
     snapshots: Trouble
+    owner: LogOwner
     cluster_id: str = ""
     ready_before: Mapping[str, int | None] | None = None
     writing: bool = False

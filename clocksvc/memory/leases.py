@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.memory.store_access import StoreAccess, StoredLease
 
@@ -27,6 +28,7 @@ class MemoryLeases:
                 expired_holder=log.unreleased if lease is None else None,
                 announcements=log.live(now_ms),
                 announcements_complete_since_ms=log.announcements_complete_since_ms,
+                mark=log.mark,
             )
 
     def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
@@ -37,6 +39,20 @@ class MemoryLeases:
                 return False
             log.lease, log.unreleased = StoredLease(token, replica, now_ms + ttl_ms), replica
             return True
+
+    def read_mark(self) -> StoreMark | None:
+        with self._access.answering() as content:
+            return content.log(self._log).mark
+
+    def write_mark(self, token: str, mark: StoreMark) -> None:
+        with self._access.leading(self._log, token) as content:
+            content.log(self._log).mark = mark
+
+    def adopt(self, mark: StoreMark) -> bool:
+        with self._access.answering() as content:
+            log = content.log(self._log)
+            log.mark = log.mark or mark
+            return log.mark == mark
 
     def release(self, token: str) -> None:
         with self._access.answering() as content:
@@ -66,6 +82,7 @@ class MemoryLeases:
                 now_ms=now_ms,
                 announcements=log.live(now_ms),
                 announcements_complete_since_ms=log.announcements_complete_since_ms,
+                mark=log.mark,
                 progress={clock: content.clock(clock).read_progress(token, now_ms) for clock in clocks},
             )
 

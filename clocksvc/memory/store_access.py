@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.leases import Announcement
@@ -34,6 +35,7 @@ class StoredLog:
     """Everything that a store can lose of one log.
 
     Attributes:
+        mark: the mark of the log to which the content belongs.
         unreleased: the replica that acquired the lease last; None after a release.
         announcements: by replica, with the time at which they expire.
         announcements_complete_since_ms: the time of the first announcement after announcements were lost; None until
@@ -45,6 +47,7 @@ class StoredLog:
     """
 
     announcements_complete_since_ms: int | None
+    mark: StoreMark | None = None
     lease: StoredLease | None = None
     unreleased: str | None = None
     announcements: dict[str, tuple[Announcement, int]] = field(default_factory=dict)

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 
 from clocksvc.clock.log_record import LogEntry
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_consumer import LastTick, TickDecoder, TickWithOffset, offset_before, read_last_tick
+from clocksvc.interfaces.tick_consumer import (
+    LastTick,
+    OwnerWithOffset,
+    TickDecoder,
+    TickWithOffset,
+    offset_before,
+    read_last_tick,
+)
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 
@@ -57,6 +64,10 @@ class MemoryTickConsumer:
     @property
     def assignment_epoch(self) -> int | None:
         return self._epoch
+
+    @property
+    def owner(self) -> OwnerWithOffset | None:
+        return self._decoder.owner
 
     def last_tick(self, keep_alive: KeepAlive) -> LastTick:
         return read_last_tick(self._log, self._group.clock, keep_alive)

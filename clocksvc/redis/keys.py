@@ -65,6 +65,15 @@ LOG_KEYS = (
         "since: no announcement was lost after this time, in ms; the configuration of each digest, JSON",
     ),
     Key(
+        "mark",
+        "string",
+        False,
+        "stays",
+        "leader; clocksvc init --adopt-tick-log",
+        "the mark of the tick log's log to which all these keys belong: '<id of this store>', or, until a leader has "
+        "led the log with it, '<id of this store> <id of the store that it replaces>'",
+    ),
+    Key(
         "notification",
         "list",
         False,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.request import decode_request, sort_requests
 from clocksvc.interfaces.leases import Announcement, LeaseReading, ProgressReading, RoundReading
 from clocksvc.redis.encoding import optional_time
@@ -20,27 +21,40 @@ def announcement_arguments(announcement: Announcement, ttl_ms: int, configs: Map
         yield from digest_and_config
 
 
+def mark_argument(mark: StoreMark) -> str:
+    """The argument of write_mark.lua and adopt.lua: the value of the key `mark`."""
+    return mark.store_id if mark.adopts is None else f"{mark.store_id} {mark.adopts}"
+
+
 def read_lease_reading(answer: Sequence[Any]) -> LeaseReading:
     """Decode the result of read_lease.lua."""
-    now_ms, leader, expired, since_ms, announcements = answer
+    now_ms, leader, expired, since_ms, announcements, mark = answer
     return LeaseReading(
         now_ms=int(now_ms),
         holder=leader or None,
         expired_holder=expired or None,
         announcements=_read_announcements(announcements),
         announcements_complete_since_ms=optional_time(since_ms),
+        mark=read_mark(mark),
     )
 
 
 def read_round_reading(clocks: Sequence[str], answer: Sequence[Any]) -> RoundReading:
     """Decode the result of read_round.lua."""
-    now_ms, since_ms, announcements, progress = answer
+    now_ms, since_ms, announcements, mark, progress = answer
     return RoundReading(
         now_ms=int(now_ms),
         announcements=_read_announcements(announcements),
         announcements_complete_since_ms=optional_time(since_ms),
+        mark=read_mark(mark),
         progress={clock: _read_progress(item) for clock, item in zip(clocks, progress, strict=True)},
     )
+
+
+def read_mark(text: str) -> StoreMark | None:
+    """Decode the value of the key `mark`; "" without it."""
+    store_id, _, adopts = text.partition(" ")
+    return StoreMark(store_id, adopts or None) if store_id else None
 
 
 def _read_progress(item: Sequence[Any] | None) -> ProgressReading | None:

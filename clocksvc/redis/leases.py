@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.interfaces.time import SystemTime
@@ -31,6 +32,16 @@ class RedisLeases:
 
     def acquire(self, token: str, replica: str, ttl_ms: int) -> bool:
         return bool(self._call(scripts.ACQUIRE_LEASE, (token, replica, ttl_ms)))
+
+    def read_mark(self) -> StoreMark | None:
+        with translated(), self._connection.calling() as redis:
+            return wire.read_mark(redis.get(self._scripts.key("mark")) or "")
+
+    def write_mark(self, token: str, mark: StoreMark) -> None:
+        self._call(scripts.WRITE_MARK, (token, wire.mark_argument(mark)))
+
+    def adopt(self, mark: StoreMark) -> bool:
+        return bool(self._call(scripts.ADOPT, (wire.mark_argument(mark),)))
 
     def release(self, token: str) -> None:
         self._call(scripts.RELEASE_LEASE, (token,))

@@ -89,13 +89,17 @@ def _read(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-READ_LEASE = Script("read_lease", ("lease", "holder", "replicas", "configs"), uses=("clock", "live_announcements"))
+READ_LEASE = Script(
+    "read_lease", ("lease", "holder", "replicas", "configs", "mark"), uses=("clock", "live_announcements")
+)
 ACQUIRE_LEASE = Script("acquire_lease", ("lease", "holder"))
 RELEASE_LEASE = Script("release_lease", ("lease", "holder"), uses=("clock",))
+WRITE_MARK = Script("write_mark", ("lease", "mark"), uses=("clock",))
+ADOPT = Script("adopt", ("mark",))
 ANNOUNCE = Script("announce", ("replicas", "configs"), uses=("clock",))
 READ_ROUND = Script(
     "read_round",
-    ("lease", "replicas", "configs"),
+    ("lease", "replicas", "configs", "mark"),
     each=(
         *("state", "roster", "excluded", "ticks", "requests", "parameters", "signals"),
         *("reported", "rejected", "counters"),
@@ -159,6 +163,8 @@ ALL = (
     READ_LEASE,
     ACQUIRE_LEASE,
     RELEASE_LEASE,
+    WRITE_MARK,
+    ADOPT,
     ANNOUNCE,
     READ_ROUND,
     NOTIFY,

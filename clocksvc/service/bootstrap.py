@@ -6,9 +6,11 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
+from clocksvc.clock.log_owner import Installation, LogOwner, confirm_store
 from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.schedule import Schedule
@@ -30,7 +32,7 @@ from clocksvc.leader.leader import Leader
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
-from clocksvc.redis_url import RedisAddress
+from clocksvc.redis_url import RedisAddress, public_address
 from clocksvc.runtime.fork import PerProcess
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.kafka_probe import KafkaProbe
@@ -64,6 +66,22 @@ def holder_name() -> str:
 def new_id() -> str:
     """Return 32 random hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+def installation_of(settings: Settings) -> Installation:
+    """Return what identifies the configured installation."""
+    address = public_address(settings.redis.address(), socket.gethostname(), _search_domain())
+    return Installation(settings.redis.prefix, address)
+
+
+def _search_domain() -> str:
+    """Return the domain in which this machine looks up names without a dot, such as that of a Kubernetes namespace."""
+    with suppress(OSError, UnicodeError):
+        for line in Path("/etc/resolv.conf").read_text(encoding="utf-8").splitlines():
+            key, *domains = line.split() or [""]
+            if key in ("search", "domain") and domains:
+                return domains[0]
+    return ""
 
 
 _connections: PerProcess[dict[RedisAddress, RedisConnection]] = PerProcess(dict)
@@ -122,7 +140,19 @@ def open_dispatcher(
     metrics.start()
     prefix = settings.redis.prefix
     parts = (schedules, consumer, checkpoints, queue, time, metrics, app)
-    return TaskDispatcher(prefix, spec.name, name, *parts, traced=settings.tracing.task_headers)
+    check = partial(_check_owner, settings, log_of(spec.name))
+    return TaskDispatcher(prefix, spec.name, name, *parts, check_owner=check, traced=settings.tracing.task_headers)
+
+
+def _check_owner(settings: Settings, log: int, owner: LogOwner) -> None:
+    """Check that a log belongs to the configured installation and its Redis.
+
+    Raises:
+        StoreMismatch: it does not.
+        StoreUnavailable: Redis does not answer.
+    """
+    mark = open_store_server(settings).leases(log).read_mark()
+    confirm_store(log, installation_of(settings), mark, owner)
 
 
 def check_dispatcher_owner(settings: Settings, owner: DispatcherOwner, time: Time) -> None:
@@ -173,7 +203,7 @@ class _Leaders:
             leases = open_store_server(settings).leases(log)
             parts = LeaderDependencies(
                 log=log,
-                installation=settings.redis.prefix,
+                installation=installation_of(settings),
                 specs={name: settings.clock_spec(name) for name in clocks},
                 leases=leases,
                 stores={name: stores[name] for name in clocks},

@@ -2,6 +2,7 @@
 
 import itertools
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
@@ -75,7 +76,7 @@ class InMemoryClock:
         log = log_of(spec.name)
         parts = LeaderDependencies(
             log=log,
-            installation="memory",
+            installation=Installation("memory", "memory"),
             specs={spec.name: spec},
             leases=self.store_server.leases(log),
             stores={spec.name: self.store},

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.spec import DAY_MS, ClockSpec
@@ -49,7 +50,7 @@ class Bench:
         self.latencies: list[float] = []
         parts = LeaderDependencies(
             log=self.log,
-            installation=run,
+            installation=Installation(run, "bench"),
             specs={self.spec.name: self.spec},
             leases=self.leases,
             stores={self.spec.name: self.store},

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
@@ -21,6 +22,7 @@ from tests.faulty.topics import FaultyTopics
 
 LOG = 2
 _MOST_STEPS = 10_000
+_INSTALLATION = Installation("memory", "memory")
 
 
 def clocks_of_log(count: int, log: int = LOG) -> list[str]:
@@ -73,7 +75,7 @@ class SharedLog:
         specs: Mapping[str, ClockSpec] | None = None,
         ticklog: TickLog | None = None,
         observer: LeaderObserver | None = None,
-        installation: str = "memory",
+        installation: Installation = _INSTALLATION,
         settle: bool = True,
     ) -> Leader:
         """Create the leader of a replica, which `run` steps, and let it step until it is idle."""

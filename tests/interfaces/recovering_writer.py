@@ -6,7 +6,7 @@ from clocksvc.clock.log_record import LogEntry, decode_message
 from clocksvc.clock.log_state import read_log_state, snapshot_messages
 from clocksvc.errors import ClocksvcError, Unavailable
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
-from tests.interfaces.tick_log_examples import CLOCK, MINUTE_MS, messages
+from tests.interfaces.tick_log_examples import CLOCK, MINUTE_MS, OWNER, messages
 
 
 class RecoveringWriter:
@@ -57,7 +57,7 @@ class RecoveringWriter:
         found = 0 if newest is None else (decode_message(newest).state.last_tick_ms or 0) // MINUTE_MS
         self.stale += found < self.acknowledged
         end = self.log.append(
-            snapshot_messages("clocksvc", state.newest, end, complete=state.complete), end, self._keep_alive
+            snapshot_messages(OWNER, state.newest, end, complete=state.complete), end, self._keep_alive
         )
         # The snapshot is committed, so the log ended where it was read.
         assert self.acknowledged <= found <= self.written, f"{found=} {self.acknowledged=} {self.written=}"

@@ -5,6 +5,7 @@ from threading import Thread
 
 import pytest
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.errors import LeaseLost, StoreMismatch
 from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
@@ -170,6 +171,35 @@ def test_the_lease_of_another_log_is_not_enough(implementation: StoreImplementat
 
     with pytest.raises(LeaseLost):
         store.publish(TOKEN, [tick(0, None)])
+
+
+def test_the_mark_of_a_log(implementation: StoreImplementation, store: Store, leases: Leases) -> None:
+    """The leader writes it. It stays without a lease, and is lost with everything else."""
+    assert leases.read_lease().mark is None
+    lead(store, leases)
+    assert leases.read_round(TOKEN, LEASE_MS, []).mark is None
+
+    for mark in (StoreMark("a1"), StoreMark("b2", adopts="a1"), StoreMark("b2")):
+        leases.write_mark(TOKEN, mark)
+        assert leases.read_round(TOKEN, LEASE_MS, []).mark == mark
+    leases.release(TOKEN)
+
+    assert leases.read_lease().mark == leases.read_mark() == StoreMark("b2")
+    assert implementation.server.leases((LOG + 1) % 16).read_lease().mark is None
+    with pytest.raises(LeaseLost):
+        leases.write_mark(TOKEN, StoreMark("c3"))
+    implementation.wipe()
+    assert (leases.read_lease().mark, leases.read_mark()) == (None, None)
+
+
+def test_only_a_store_without_a_mark_adopts_a_log(store: Store, leases: Leases) -> None:
+    """A command does it without a lease, and can be repeated. A mark is never replaced."""
+    mark = StoreMark("b2", adopts="a1")
+
+    assert (leases.adopt(mark), leases.adopt(mark)) == (True, True)
+    assert not leases.adopt(StoreMark("c3", adopts="a1"))
+
+    assert leases.read_lease().mark == mark
 
 
 def test_marks_of_another_cluster_are_never_mixed(store: Store, leases: Leases) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.partition import Outcome
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.dev.child_server import free_ports
@@ -51,6 +52,7 @@ WRITES: dict[str, Call] = {
     "claim": lambda store, leases: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED),
     "write_roster": lambda store, leases: store.write_roster(TOKEN, ROSTER, 2),
     "read_round": lambda store, leases: leases.read_round(TOKEN, LEASE_MS, [CLOCK]),
+    "write_mark": lambda store, leases: leases.write_mark(TOKEN, StoreMark("a")),
     "publish": lambda store, leases: store.publish(TOKEN, [tick(3, 2)]),
     "begin": lambda store, leases: store.begin(TOKEN, BASE, restoring=True),
     "stage": lambda store, leases: store.stage(TOKEN, chain(0, 2, None), first=True),
@@ -65,6 +67,8 @@ CALLS: dict[str, Call] = WRITES | {
     "report": lambda store, leases: store.report(Report(GROUP, ())),
     "read_lease": lambda store, leases: leases.read_lease(),
     "acquire": lambda store, leases: leases.acquire(TOKEN, REPLICA, LEASE_MS),
+    "read_mark": lambda store, leases: leases.read_mark(),
+    "adopt": lambda store, leases: leases.adopt(StoreMark("a", "b")),
     "release": lambda store, leases: leases.release(TOKEN),
     "announce": lambda store, leases: leases.announce(Announcement("a", {}, None), LEASE_MS, {}),
     "configs": lambda store, leases: leases.configs(),

@@ -25,7 +25,7 @@ from clocksvc.testing import ManualTime
 from tests.faulty.tick_consumer import FaultyTickConsumer
 from tests.faulty.tick_log import FaultyLog
 from tests.interfaces.faulty_kafka import FaultyKafka
-from tests.interfaces.tick_log_examples import CLOCK, MINUTE_MS, KeepAliveCounter, control, tick, ticks
+from tests.interfaces.tick_log_examples import CLOCK, MINUTE_MS, OWNER, KeepAliveCounter, control, tick, ticks
 from tests.waiting import eventually
 
 WITHIN_S = 30.0
@@ -223,7 +223,7 @@ def test_other_records_of_the_log_are_skipped(made: Installation) -> None:
     one = made.subscribe()
     made.until_assigned(one)
     one.seek(None)
-    snapshot = snapshot_messages("clocksvc", {CLOCK: encode_message(tick(3))}, 4, complete=True)
+    snapshot = snapshot_messages(OWNER, {CLOCK: encode_message(tick(3))}, 4, complete=True)
     newer = [Message(CLOCK.encode(), b"?", "later"), Message(CLOCK.encode(), b"?", None), Message(b"_x", None, None)]
     made.log.commit([*snapshot, encode_message(tick(7, OTHER)), *newer, encode_message(tick(4))])
 
@@ -260,7 +260,7 @@ def test_the_last_tick_is_known_from_a_snapshot() -> None:
     made = memory()
     assert isinstance(made.log, FaultyLog)
     end = made.log.end
-    made.log.commit(snapshot_messages("clocksvc", {CLOCK: encode_message(control(9))}, end, complete=True))
+    made.log.commit(snapshot_messages(OWNER, {CLOCK: encode_message(control(9))}, end, complete=True))
     made.log.truncate_before(end)
     assert made.subscribe().last_tick(KeepAliveCounter()).at_ms == 9 * MINUTE_MS
 

@@ -17,7 +17,7 @@ from clocksvc.interfaces.tick_log import LogBounds
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.kafka_log_files import cut_marker
-from tests.interfaces.tick_log_examples import CLOCK, LOG, KeepAliveCounter, foreign, messages, minutes
+from tests.interfaces.tick_log_examples import CLOCK, LOG, OWNER, KeepAliveCounter, foreign, messages, minutes
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
     MemoryTickLogImplementation,
@@ -200,7 +200,7 @@ def test_a_compacted_log_is_read(kafka: KafkaServer) -> None:
     end = 0
     for first in range(1, 100, 10):
         newest = {CLOCK: messages(first - 1)[0], "bills": foreign({}, "tick", key=b"bills")}
-        end = log.append(snapshot_messages("clocksvc", newest, end, complete=True), end, keep_alive)
+        end = log.append(snapshot_messages(OWNER, newest, end, complete=True), end, keep_alive)
         end = log.append(messages(first, 10), end, keep_alive)
 
     def compacted() -> bool:
@@ -214,7 +214,7 @@ def test_a_compacted_log_is_read(kafka: KafkaServer) -> None:
     implementation.free()
 
     assert len(found) < end / 4
-    assert state.installation == "clocksvc"
+    assert state.owner == OWNER
     assert state.newest[CLOCK] == messages(100)[0]
     assert set(state.newest) == {CLOCK, "bills", "other"}
     assert state.complete

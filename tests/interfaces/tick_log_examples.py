@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.overrides import Exclusion
@@ -14,6 +15,7 @@ from clocksvc.clock.tick import Tick
 CLOCK = "checkins"
 LOG = log_of(CLOCK)
 MINUTE_MS = 60_000
+OWNER = LogOwner(Installation("clocksvc", "redis:6379"), "a1")
 
 
 class KeepAliveCounter:

@@ -12,6 +12,7 @@ import pytest
 
 from clocksvc.cli.status import hold_lines
 from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.log_record import FORMAT
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import RequestKind
@@ -20,7 +21,7 @@ from clocksvc.interfaces.progress import Report
 from clocksvc.service.clock_view import published_hold
 from tests.faulty.clock import FaultyClock
 from tests.unit.api.clock_fixture import ClockFixture
-from tests.unit.leader.clocks import another_leader, clock_with_ticks, pass_time, report_only
+from tests.unit.leader.clocks import INSTALLATION, another_leader, clock_with_ticks, pass_time, report_only
 from tests.unit.leader.override_requests import Operator
 from tests.unit.leader.test_newer_record import write_newer
 from tests.unit.leader.test_stuck_leader import UnansweredTickLog
@@ -174,8 +175,26 @@ def _() -> Hold | None:
 def _() -> Hold | None:
     clock = clock_with_ticks()
     clock.leader.leave()
-    pass_time(clock, 3, another_leader(clock, "b:2", installation="staging"))
+    pass_time(clock, 3, another_leader(clock, "b:2", installation=Installation("staging", "memory")))
     return published_hold(clock.store.snapshot().leader_status)
+
+
+@situation("store-mismatch-empty")
+def _() -> Hold | None:
+    clock = clock_with_ticks()
+    clock.leader.leave()
+    clock.store_server.wipe()
+    pass_time(clock, 8, another_leader(clock, "b:2", installation=Installation(INSTALLATION.prefix, "elsewhere:6379")))
+    return published_hold(clock.store.snapshot().leader_status)
+
+
+@situation("store-mismatch-same-address")
+def _() -> Hold | None:
+    first, second = clock_with_ticks(), FaultyClock(now="2026-11-22T12:30:00Z")
+    second.log = first.log
+    pass_time(second, 4, another_leader(second, "b:2"))
+    first.report(0, "2026-11-22T12:05:00Z")
+    return shown(first, 8)
 
 
 @situation("ticklog-newer-record")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.errors import InvalidValue
-from clocksvc.redis_url import RedisAddress, parse_redis_url
+from clocksvc.redis_url import RedisAddress, parse_redis_url, public_address
 
 LOCAL = (("localhost", 6379),)
 
@@ -74,3 +74,31 @@ def test_an_address_shows_no_password() -> None:
     address = replace(parse_redis_url("redis://user:s3cret@h"), sentinel_password="s3cret")
 
     assert "s3cret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("redis://user:s3cret@redis.example.com:6380/3", "redis.example.com:6380, database 3"),
+        ("rediss://REDIS.example.com", "redis.example.com:6379, database 0"),
+        ("redis://10.0.0.7", "10.0.0.7:6379, database 0"),
+        ("redis://[fd00::7]:7000", "[fd00::7]:7000, database 0"),
+        ("redis://redis:6379/1", "redis:6379 in shop.svc.cluster.local, database 1"),
+        ("redis://localhost", "localhost:6379 on web-1, database 0"),
+        ("redis://127.0.0.2:7000", "127.0.0.2:7000 on web-1, database 0"),
+        ("redis://[::1]", "[::1]:6379 on web-1, database 0"),
+        (
+            "redis+sentinel://:s3cret@b.example,a.example:1/5?service=main",
+            "main, database 5 of the Sentinels a.example:1, b.example:26379",
+        ),
+        ("redis+cluster://:s3cret@b.example:1,a.example:2", "cluster a.example:2, b.example:1"),
+    ],
+)
+def test_the_public_address(url: str, text: str) -> None:
+    """Without credentials, and with the machine or the domain where another one has another server of this name."""
+    assert public_address(parse_redis_url(url), "web-1", "shop.svc.cluster.local") == text
+
+
+def test_names_without_a_dot_on_a_machine_without_a_domain() -> None:
+    """They stay as they are."""
+    assert public_address(parse_redis_url("redis://redis"), "web-1", "") == "redis:6379, database 0"

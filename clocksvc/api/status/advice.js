@@ -43,7 +43,8 @@ const ADVICE = {
     "Start Redis, or free memory in it (maxmemory). No process needs a restart. Consumers continue, and the skipped ticks follow by themselves.",
   ],
   store_mismatch: () => [
-    "Correct redis.url, redis.prefix or tick_log.topic: one of them belongs to another installation. If Kafka was recreated, read the runbook first.",
+    "Correct redis.url, redis.prefix or tick_log.topic: one of them belongs to another installation. Each installation needs its own redis.prefix and tick_log.topic.",
+    "If the Redis of this installation was replaced by an empty one, run clocksvc init --adopt-tick-log. If Kafka was recreated, read the runbook first.",
   ],
   ticklog_unavailable: () => [
     "Check that the brokers are up, that enough replicas are in sync, and that this service may write to the tick log. The clock continues by itself. If the detail names a newer format, run the newer version again.",

@@ -2,19 +2,21 @@
 -- KEYS[1] lease (hash)      token
 -- KEYS[2] replicas (hash)   replica to '<expires ms> <JSON>'
 -- KEYS[3] configs (hash)    since, ms
+-- KEYS[4] mark (string)     the mark of the log to which the store belongs
 -- Ten keys for each clock:
--- KEYS[4] state (hash)      generation, excluded_count, base_ms, …
--- KEYS[5] roster (zset)     partitions that must report
--- KEYS[6] excluded (zset)   excluded partitions
--- KEYS[7] ticks (stream)    recent ticks
--- KEYS[8] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
--- KEYS[9] parameters (string)   the parameters for reports
--- KEYS[10] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms
--- KEYS[11] reported (hash)  deleted if it has another type
--- KEYS[12] rejected (hash)  the same
--- KEYS[13] counters (hash)  the same
+-- KEYS[5] state (hash)      generation, excluded_count, base_ms, …
+-- KEYS[6] roster (zset)     partitions that must report
+-- KEYS[7] excluded (zset)   excluded partitions
+-- KEYS[8] ticks (stream)    recent ticks
+-- KEYS[9] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
+-- KEYS[10] parameters (string)   the parameters for reports
+-- KEYS[11] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms
+-- KEYS[12] reported (hash)  deleted if it has another type
+-- KEYS[13] rejected (hash)  the same
+-- KEYS[14] counters (hash)  the same
 -- ARGV[1] token, [2] TTL ms
--- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, {one item for each clock}}.
+-- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, mark or '', {one item for each
+-- clock}}.
 -- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
 -- {lowest raw ms or '', number of partitions, generation, end of the stream ms or '', boundary crossed at ms or '',
 -- unknown seen ms, create time seen ms, {request JSON…}}. Errors: LEASELOST.
@@ -71,7 +73,7 @@ end
 
 local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)
 local clocks = {}
-for i = 4, #KEYS, 10 do
+for i = 5, #KEYS, 10 do
   clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 9))
 end
-return {now_ms, since_ms, announcements, clocks}
+return {now_ms, since_ms, announcements, redis.call('GET', KEYS[4]) or '', clocks}

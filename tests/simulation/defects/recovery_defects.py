@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from clocksvc.clock import log_state
+from clocksvc.clock import log_owner, log_state
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.log_state import LogState
 from clocksvc.interfaces.tick_stream import StreamBounds
@@ -18,6 +19,7 @@ from tests.simulation.defects.seams import with_stores, with_terms, with_ticklog
 
 Patched = AbstractContextManager[object]
 _read_log_state = log_state.read_log_state
+_confirm_store = log_owner.confirm_store
 
 
 @defect(
@@ -152,10 +154,40 @@ def pause_forgotten_at_takeover() -> Patched:
 def installation_ignored() -> Patched:
     def read(*args: Any) -> LogState:
         found = _read_log_state(*args)
-        found.installation = None
+        found.owner = None
         return found
 
     return patch.object(recovery, "read_log_state", read)
+
+
+@defect(
+    "another store leads the log of an equal prefix",
+    Promise.NEVER_LOST,
+    "foreign",
+    "silent",
+    "dead",
+    directed="unit/leader/test_log_owner.py::test_an_equal_prefix_with_another_store_holds",
+)
+def store_of_the_log_ignored() -> Patched:
+    def confirm(log: int, own: Installation, mark: Any, owner: LogOwner | None, *args: Any) -> str | None:
+        owner = owner and LogOwner(own if owner.installation.prefix == own.prefix else owner.installation, "any")
+        return _confirm_store(log, own, mark, owner, {"any"})
+
+    return patch.object(recovery, "confirm_store", confirm)
+
+
+@defect(
+    "an emptied store keeps its id",
+    Promise.NEVER_LOST,
+    "foreign",
+    directed="unit/leader/test_log_owner.py::test_two_stores_with_the_same_address",
+)
+def emptied_store_keeps_its_id() -> Patched:
+    def confirm(log: int, own: Installation, mark: Any, owner: LogOwner | None, *args: Any) -> str | None:
+        found = _confirm_store(log, own, mark, owner, *args)
+        return owner.store_id if found is None and owner is not None else found
+
+    return patch.object(recovery, "confirm_store", confirm)
 
 
 @defect(

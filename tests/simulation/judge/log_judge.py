@@ -20,7 +20,7 @@ class LogJudge:
 
     Attributes:
         newest: the newest record of each clock, as it is in the log.
-        installation: the installation that the log names; None if it names none.
+        installation: the prefix of the installation that the log names; None if it names none.
         confirmed: the writers whose TickLog has confirmed a commit, by the transaction's identity.
         committed_at: the moment at which each transaction was judged, by identity.
         announced: by replica, when it announced itself last, and its digests.
@@ -102,7 +102,7 @@ class LogJudge:
             if clock is not None and message.type in ("tick", "control", "snapshot"):
                 self.newest[clock] = message
             elif message.type == "installation":
-                self.installation = body(message)["installation"]
+                self.installation = body(message)["prefix"]
             elif message.type == "snapshot-end":
                 complete = complete or body(message)["complete"]
         for name, judge in self._clocks.items():
@@ -164,12 +164,11 @@ class LogJudge:
             self.sometimes.took(Path.CATCH_UP_BESIDE_LIVE)
 
     def _judge_installation(self, wire: Wire, writer: str) -> None:
-        name = wire["installation"]
-        witness = self.witnesses.get(writer)
-        own = "another-installation" if witness is not None and witness.guest else INSTALLATION
-        if name != own:
-            raise Violation(f"foreign: {writer} wrote the installation {name!r}, its own is {own!r}")
-        self.installation = name
+        named, witness = (wire["prefix"], wire["store"]), self.witnesses.get(writer)
+        is_own = named == (INSTALLATION.prefix, INSTALLATION.store)
+        if is_own is (witness is not None and witness.guest):
+            raise Violation(f"foreign: {writer} wrote the installation {named}, which is not its own")
+        self.installation = wire["prefix"]
 
     def _judge_copy(self, offset: int, message: Message, writer: str) -> None:
         clock = clock_of(message)

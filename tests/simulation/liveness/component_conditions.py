@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.request import RequestKind
 from clocksvc.interfaces.progress import StoreIdentity
@@ -173,7 +174,7 @@ def log_of_others(context: FaultContext) -> Expectation:
     """A log belongs to another installation."""
     number = context.log()
     log, concerned = context.environment.logs[number], clocks_of_log(context, number)
-    log.write_foreign(Message(b"_installation", b'{"format": 2, "installation": "elsewhere"}', "installation"))
+    log.write_foreign(LogOwner(Installation("elsewhere", "redis:6379"), "another").message())
     restart(context)
 
     def recreate() -> None:

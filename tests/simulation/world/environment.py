@@ -7,6 +7,7 @@ import random
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
@@ -19,7 +20,7 @@ from tests.simulation.world.clock_plan import JITTER_MS, ClockPlan, plan_clocks
 from tests.simulation.world.scheduler import Scheduler, SimulatedTime
 from tests.simulation.world.store_control import StoreControl
 
-INSTALLATION = "sim"
+INSTALLATION = Installation("sim", "redis:6379")
 OLDEST_MS = 1_000_000_000_000
 """No record of this world is older. Lower numbers are no milliseconds."""
 MINUTES_MS = (-300_000, -90_000, 90_000, 300_000)

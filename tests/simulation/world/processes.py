@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import RequestKind
@@ -11,7 +12,7 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.service import heartbeats
 from tests.simulation.judge.judge import Judge
 from tests.simulation.world.consumer import Consumer
-from tests.simulation.world.environment import Environment
+from tests.simulation.world.environment import INSTALLATION, Environment
 from tests.simulation.world.intercepted import Intercepted, InterceptedTopics, Link
 from tests.simulation.world.operators import LeaderRequest
 from tests.simulation.world.replica import Replica, ReplicaBuilder
@@ -19,6 +20,9 @@ from tests.simulation.world.scheduler import Scheduler, SimulatedTime
 from tests.simulation.world.store_control import StoreControl
 from tests.simulation.world.subscriber import Subscriber
 from tests.simulation.world.viewer import Viewer
+
+GUESTS = Installation("another", INSTALLATION.store), Installation(INSTALLATION.prefix, "another:6379")
+"""Other installations: one with another prefix, and one with the same prefix and another, empty store."""
 
 
 class Processes:
@@ -67,9 +71,7 @@ class Processes:
     def start_guest(self) -> str:
         """Start a process of another installation that is configured with the same tick log."""
         environment, scheduler = self._environment, self._scheduler
-        replica = Replica(
-            self._name("guest"), self.present_specs(), SimulatedTime(scheduler), installation="another-installation"
-        )
+        replica = Replica(self._name("guest"), self.present_specs(), SimulatedTime(scheduler), GUESTS[self._count % 2])
         self.guests[replica.name] = replica
         access = StoreControl(environment.time, dict.fromkeys(replica.specs, environment.recent_ms))
         self._builder.start(replica, access)

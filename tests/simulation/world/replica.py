@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
@@ -43,13 +44,13 @@ class Replica:
         feeds: by clock. shown: the last tick that each showed.
         leading: the logs that it leads, as it believes.
         is_command: it is `clocksvc init`, which leads until its request is done.
-        installation: the prefix of its store; another one for a second installation on the same topic.
+        installation: another one for a second installation on the same topic.
     """
 
     name: str
     specs: Mapping[str, ClockSpec]
     time: SimulatedTime
-    installation: str = INSTALLATION
+    installation: Installation = INSTALLATION
     is_command: bool = False
     link: Link = field(default_factory=Link)
     leaving: bool = False

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from hypothesis import given
 
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import ClockState, Message, Record, encode_message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.logs import LOGS, log_of
@@ -33,6 +34,7 @@ PAGE = "docs/reading-ticks.md"
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "tick-log-record.schema.json").read_text(encoding="utf-8"))
 TYPE = "clocksvc-type"
 CLOCK = "checkins"
+OWNER = LogOwner(Installation("clocksvc", "redis:6379"), "a1")
 MINUTE_MS, BEGIN_MS, TICKS = 60_000, 1_795_348_800_000, 5
 WITHIN_S = 60.0
 
@@ -61,7 +63,7 @@ class Log:
 
     def append_snapshot(self) -> None:
         """The transaction of a snapshot."""
-        snapshot = snapshot_messages("clocksvc", self._newest, self._end, complete=True)
+        snapshot = snapshot_messages(OWNER, self._newest, self._end, complete=True)
         self._end = self._log.append(snapshot, self._end, lambda: None)
 
     def abort(self, record: Record) -> None:

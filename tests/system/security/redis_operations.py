@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
+from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.overrides import Exclusion
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import TaskCounterKey
 from clocksvc.interfaces.hold_history import HoldChange
-from clocksvc.interfaces.leases import Announcement
+from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
 from clocksvc.redis.store_server import RedisStoreServer
@@ -64,6 +65,9 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: leases.read_lease()
     yield lambda: leases.acquire(TOKEN, REPLICA, LEASE_MS)
     yield lambda: leases.read_lease()
+    yield lambda: leases.adopt(StoreMark("b2", adopts="a1"))
+    yield lambda: leases.write_mark(TOKEN, StoreMark("b2"))
+    yield lambda: leases.read_mark()
     yield lambda: store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
     yield lambda: store.begin(TOKEN, BASE + 3 * MINUTE, restoring=True)
     yield lambda: store.stage(TOKEN, old, first=True)
@@ -95,7 +99,7 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: notices.read(0)
     yield lambda: notices.read(0.01)
     yield lambda: store.counters()
-    yield from a_worker(store)
+    yield from a_worker(store, leases)
     yield from a_duplicate_check(store)
     yield lambda: store.counters()
     yield lambda: leases.release(TOKEN)
@@ -110,9 +114,10 @@ def a_reporter(store: Store) -> Iterator[Step]:
     yield lambda: answer(store, *((one, BASE + 10 * MINUTE) for one in (ORDERS_0, ORDERS_1, PAYMENTS_0)))
 
 
-def a_worker(store: Store) -> Iterator[Step]:
+def a_worker(store: Store, leases: Leases) -> Iterator[Step]:
     """The operations of a round of heartbeats, and of a task dispatcher."""
     sent = {TaskCounterKey("billing", "billing", "sent"): 1}
+    yield lambda: leases.read_mark()
     yield lambda: store.now_ms()
     yield lambda: store.count_heartbeats({"delivered": 3}, success=True)
     yield lambda: store.count_tasks("gone", sent, BASE, 0)

@@ -1,13 +1,16 @@
 """docs/security.md lists exactly the permissions of Celery's worker and beat for a Redis that is broker and store."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from clocksvc.celery.application import build
-from clocksvc.redis.store import open_redis_store
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
 from clocksvc.settings import Settings
-from tests.interfaces.store_examples import CLOCK
+from tests.interfaces.store_examples import CLOCK, LOG
 from tests.system.security import redis_operations
 from tests.system.security.broker_operations import first_error
 from tests.system.security.certificates import Authority
@@ -40,9 +43,9 @@ def work(redis: SecuredRedis, rules: list[str]) -> tuple[list[str], set[str]]:
     url = redis.plain_url(NAME)
     clock = {CLOCK: {"topics": ["orders"], "group": "g"}}
     said = first_error(build(Settings.model_validate({"redis": {"url": url}, "clocks": clock})))
-    store = open_redis_store(url, CLOCK)
-    troubles = redis_operations.errors(redis_operations.a_worker(store))
-    store.close()
+    with closing(RedisConnection(parse_redis_url(url))) as connection:
+        server = RedisStoreServer(connection, "clocksvc")
+        troubles = redis_operations.errors(redis_operations.a_worker(server.store(CLOCK), server.leases(LOG)))
     denied = {entry["object"] for entry in redis.admin.acl_log(count=100)} - NO_MATTER
     return [*troubles, *([said] if said else [])], denied
 

@@ -7,6 +7,7 @@ import pytest
 from clocksvc.check import probe_redis, rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
 from clocksvc.check.rules_topic import OutOfOrderness, measure
+from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.partition import Partition
@@ -218,9 +219,13 @@ def test_checkpoint_topic() -> None:
     assert rules_kafka.evaluate_checkpoint_topic("t-checkpoints", None, brokers=3) == []
 
 
-def records_of(*installations: str) -> list[LogRecord]:
-    """The records of one log, with a snapshot of each installation."""
-    messages = [message for name in installations for message in snapshot_messages(name, {}, 0, complete=True)]
+OURS = Installation("ours", "redis:6379")
+
+
+def records_of(*prefixes: str, store: str = OURS.store) -> list[LogRecord]:
+    """The records of one log, with a snapshot of each installation. The id of its store is its prefix."""
+    owners = [LogOwner(Installation(prefix, store), prefix) for prefix in prefixes]
+    messages = [message for owner in owners for message in snapshot_messages(owner, {}, 0, complete=True)]
     return [LogRecord(3, NOW_MS, message) for message in messages]
 
 
@@ -256,10 +261,31 @@ def test_topic_of_the_task_platform(facts: TopicFacts | None, level: Level, word
 )
 def test_installation_of_the_tick_log(records: list[LogRecord], levels: list[Level]) -> None:
     """The newest record of each log counts. A log of another installation holds all of its clocks."""
-    findings = rules_kafka.evaluate_installation("tick log t", "ours", records)
+    for marks in ({3: StoreMark("ours"), 4: StoreMark("ours")}, None):
+        findings = rules_kafka.evaluate_owner("tick log t", OURS, marks, records)
 
-    assert [finding.level for finding in findings] == levels
-    assert all("'theirs' there" in finding.text for finding in findings if finding.level is PROBLEM)
+        assert [finding.level for finding in findings] == levels
+        assert all("'theirs' there" in finding.text for finding in findings if finding.level is PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("store", "mark", "words"),
+    [
+        (OURS.store, None, ""),
+        ("other:6379", StoreMark("ours"), ""),
+        ("other:6379", StoreMark("new", adopts="ours"), ""),
+        ("other:6379", None, "clocksvc init --adopt-tick-log"),
+        ("other:6379", StoreMark("new"), "its own redis.prefix and tick_log.topic"),
+        (OURS.store, StoreMark("new"), "its own redis.prefix and tick_log.topic"),
+    ],
+)
+def test_store_of_the_tick_log(store: str, mark: StoreMark | None, words: str) -> None:
+    """The same prefix with another Redis: the leader would hold with store_mismatch, and the check says what to do."""
+    findings = rules_kafka.evaluate_owner("tick log t", OURS, {3: mark}, records_of("ours", store=store))
+
+    assert [finding.level for finding in findings] == [PROBLEM if words else OK]
+    assert words in findings[0].to_do
+    assert not words or "redis:6379" in findings[0].text
 
 
 ALL = frozenset(PARTITIONS)

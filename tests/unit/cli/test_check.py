@@ -3,6 +3,7 @@
 import gc
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.check.finding import ok
 from clocksvc.cli.main import main
+from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import encode_message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.logs import log_of
@@ -210,7 +212,7 @@ def test_tick_log_of_a_shape_that_loses_ticks(workspace: Workspace, capsys: pyte
 
 @pytest.mark.servers
 def test_tick_log_of_another_installation(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """The newest record that names an installation counts. The brokers' time is that of the newest tick."""
+    """The newest record that names an installation and its Redis counts. The brokers' time is the newest tick's."""
     workspace.create_topic(message_timestamp_type="LogAppendTime")
     log = KafkaTickLog(
         workspace.log, log_of("checkins"), {"bootstrap.servers": workspace.bootstrap}, SystemTime(), 30 * DAY_MS
@@ -219,18 +221,19 @@ def test_tick_log_of_another_installation(workspace: Workspace, capsys: pytest.C
     log.fence(lambda: None)
     end = 0
     newest = {"other": encode_message(tick(time.time_ns() // 60_000_000_000 - 1, "other"))}
-    for name in ("elsewhere", workspace.prefix):
-        end = log.append(
-            [*newest.values(), *snapshot_messages(name, newest, end + 1, complete=True)], end, lambda: None
-        )
+    own = bootstrap.installation_of(load(workspace.write()[1], {}))
+    cases = (
+        (replace(own, prefix="elsewhere"), f"redis.prefix is {workspace.prefix!r} here, but 'elsewhere' there"),
+        (replace(own, store="other:6379"), "clocksvc init --adopt-tick-log"),
+        (own, "belongs to this installation"),
+    )
+    for owner, words in cases:
+        snapshot = snapshot_messages(LogOwner(owner, "a"), newest, end + 1, complete=True)
+        end = log.append([*newest.values(), *snapshot], end, lambda: None)
         code, findings = check(workspace, capsys)
 
-        text = about(findings, f"tick log {workspace.log}", "problem" if code else "ok")
-        wanted = {
-            1: f"redis.prefix is {workspace.prefix!r} here, but 'elsewhere' there",
-            0: "belongs to this installation",
-        }
-        assert (code, wanted[code] in text) == (int(name == "elsewhere"), True)
+        assert words in about(findings, f"tick log {workspace.log}", "problem" if code else "ok")
+        assert code == int(owner != own)
         assert "the brokers' clock" in about(findings, "clock skew", "warning")
     log.close()
 

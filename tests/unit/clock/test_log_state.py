@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clocksvc.clock import log_state
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import LogEntry, Message
 from clocksvc.clock.log_state import KEPT_ENTRIES, LogState, read_log_state, snapshot_messages
 
 pytestmark = pytest.mark.core
 
 CLOCKS = ("a", "b", "c")
-INSTALLATION = "clocksvc"
+OWNER = LogOwner(Installation("clocksvc", "redis:6379"), "a1")
 
 
 class Log:
@@ -52,7 +53,7 @@ class Log:
     def snapshot(self, kept: int | None = None) -> None:
         """A snapshot as a leader writes it. A torn one has the first `kept` records."""
         state = self.state()
-        messages = snapshot_messages(INSTALLATION, state.newest, self.end, complete=state.complete)
+        messages = snapshot_messages(OWNER, state.newest, self.end, complete=state.complete)
         self.commit(messages if kept is None else messages[: min(kept, len(messages) - 1)])
 
     def compact(self, rng: random.Random) -> None:
@@ -116,7 +117,10 @@ def forge_end(log: Log, count: int) -> None:
 WEIGHTS = (8, 3, 3, 1, 1, 2, 0.3)
 FOREIGN_KEYS = (None, b"x", b"_x", b"\xff", b"a")
 FOREIGN_TYPES = (None, "summary", "tick", "snapshot", "snapshot-end", "installation")
-FOREIGN_VALUES = (None, b"", b"hello", b"[]", b"[" * 100_000, b'{"offset": "1"}', b'{"offset": 0, "count": true}')
+FOREIGN_VALUES = (
+    *(None, b"", b"hello", b"[]", b"[" * 100_000, b'{"offset": "1"}', b'{"offset": 0, "count": true}'),
+    b'{"prefix": "p", "store": "s", "store_id": 1}',
+)
 
 
 @settings(max_examples=1_500)
@@ -130,9 +134,9 @@ def test_the_newest_snapshot_replaces_the_log_before_it(
     with patch.multiple(log_state, _FIRST_CHUNK=first_chunk, _CHUNK=chunk, _SEARCHED=searched):
         log.reads.clear()
         state = log.state()
-    complete, newest, installation, since = naive_state(log)
+    complete, newest, owner, since = naive_state(log)
 
-    assert (state.newest, state.installation, state.since_snapshot) == (newest, installation, since)
+    assert (state.newest, state.owner, state.since_snapshot) == (newest, owner, since)
     assert state.complete == complete
     assert list(state.recent) == log.entries[len(log.entries) - len(state.recent) :]
     assert len(state.recent) >= min(since, KEPT_ENTRIES)
@@ -141,10 +145,11 @@ def test_the_newest_snapshot_replaces_the_log_before_it(
     assert sum(log.reads) <= log.end - log.first + searched + chunk
 
 
-def naive_state(log: Log) -> tuple[bool, dict[str, Message], str | None, int]:
+def naive_state(log: Log) -> tuple[bool, dict[str, Message], LogOwner | None, int]:
     """The same, from all entries."""
     by_offset = {entry.offset: entry.message for entry in log.entries}
-    complete, since, installation = log.first == 0, 0, None
+    owner: LogOwner | None = None
+    complete, since = log.first == 0, 0
     newest: dict[str, Message] = {}
     for offset, message in log.entries:
         since += 1
@@ -153,13 +158,15 @@ def naive_state(log: Log) -> tuple[bool, dict[str, Message], str | None, int]:
             newest[key.decode(errors="replace")] = message
         body = _json(message.value) if message.type in ("installation", "snapshot-end") else {}
         if message.type == "installation":
-            installation = body.get("installation", installation)
+            prefix, store, store_id = (body.get(field) for field in ("prefix", "store", "store_id"))
+            if isinstance(prefix, str) and isinstance(store, str) and isinstance(store_id, str):
+                owner = LogOwner(Installation(prefix, store), store_id)
         if message.type == "snapshot-end" and "offset" in body and body.get("count", -1) >= 0:
             begin, end = body["offset"], body["offset"] + body["count"]
             copies = [by_offset.get(at) for at in range(begin, end)]
             if end == offset and all(copy is not None and copy.type == "snapshot" for copy in copies):
                 since, complete = 0, complete or body["complete"]
-    return complete, newest, installation, since
+    return complete, newest, owner, since
 
 
 def _json(value: bytes | None) -> dict[str, Any]:
@@ -246,19 +253,19 @@ def test_an_empty_log() -> None:
     log.snapshot()
     state = log.state()
 
-    assert (empty.complete, empty.newest, empty.installation) == (True, {}, None)
-    assert (state.complete, state.newest, state.installation, state.since_snapshot) == (True, {}, INSTALLATION, 0)
+    assert (empty.complete, empty.newest, empty.owner) == (True, {}, None)
+    assert (state.complete, state.newest, state.owner, state.since_snapshot) == (True, {}, OWNER, 0)
 
 
 def test_the_messages_of_a_snapshot() -> None:
     """Keys that begin with `_` belong to no clock. Copies are verbatim, with another type."""
     newest = {"b": Message(b"b", b"1", "tick"), "a": Message(b"a", b"2", "control")}
-    first, *copies, last = snapshot_messages("prod", newest, 40, complete=False)
+    first, *copies, last = snapshot_messages(OWNER, newest, 40, complete=False)
 
     assert (first.key, first.type, _json(first.value)) == (
         b"_installation",
         "installation",
-        {"format": 3, "installation": "prod"},
+        {"format": 3, "prefix": "clocksvc", "store": "redis:6379", "store_id": "a1"},
     )
     assert copies == [Message(b"a", b"2", "snapshot"), Message(b"b", b"1", "snapshot")]
     assert (last.key, last.type, _json(last.value)) == (

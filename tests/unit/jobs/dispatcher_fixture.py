@@ -1,8 +1,9 @@
 """A dispatcher over in-memory implementations: a tick log written by the test, and a task queue that can fail."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import Beginning, ClockState, Record, encode_message
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue, TaskQueueUnavailable
@@ -81,12 +82,13 @@ class DispatcherFixture:
         observer: DispatcherObserver | None = None,
         app: str | None = None,
         *,
+        check_owner: Callable[[LogOwner], None] = lambda owner: None,
         traced: bool = False,
     ) -> TaskDispatcher:
         """Start another process of the dispatcher."""
         consumer, checkpoints = FaultyTickConsumer(self.group, self.log), FaultyCheckpoints(self.topic, "c", name)
         parts = (consumer, checkpoints, self.queue, self.time, observer, app)
-        return TaskDispatcher("clocksvc", "c", name, schedules, *parts, traced=traced)
+        return TaskDispatcher("clocksvc", "c", name, schedules, *parts, check_owner=check_owner, traced=traced)
 
     def run(self, *dispatchers: TaskDispatcher, steps: int = 12) -> None:
         """Run some steps of each dispatcher in turn."""

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from clocksvc.clock.log_state import installation_message
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.errors import DispatcherConflict, StoreMismatch
 from clocksvc.interfaces.schedule import EachTick, Schedule
 from clocksvc.jobs.dispatcher import STANDBY_AFTER_S, STANDBY_CHECK_S
@@ -143,7 +143,7 @@ def test_the_services_own_dispatcher_has_no_rule(fixture: DispatcherFixture) -> 
 def test_a_dispatcher_of_another_installation_is_refused_and_changes_nothing() -> None:
     """Its `redis.prefix` is not the one in the tick log. The installation to which the log belongs is not disturbed."""
     fixture = DispatcherFixture()
-    fixture.log.begin_own([installation_message("prod")])
+    fixture.log.begin_own([LogOwner(Installation("prod", "redis:6379"), "a").message()])
     fixture.log.end_own(committed=True)
     fixture.tick(0)
     other = fixture.dispatcher(schedules("bills"), app="shop")

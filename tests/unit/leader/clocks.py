@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.log_record import TICK, decode_message
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
@@ -23,6 +24,8 @@ from clocksvc.leader.leader import Leader, Phase
 from tests.faulty.clock import FaultyClock
 from tests.faulty.tick_log import FaultyLog
 
+INSTALLATION = Installation("memory", "memory")
+"""That of a FaultyClock's own leader."""
 _IDS = itertools.count(1_000_000)
 """Numbers of ids; other numbers than those of FaultyClock."""
 
@@ -58,7 +61,7 @@ def another_leader(
     store: Store | None = None,
     leases: Leases | None = None,
     time: Time | None = None,
-    installation: str = "memory",
+    installation: Installation = INSTALLATION,
 ) -> Leader:
     """A leader of another replica that uses the same servers, with its own implementations where they are given."""
     log = log_of(clock.spec.name)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clocksvc.clock.log_owner import OWNER
 from clocksvc.clock.log_record import SNAPSHOT, Message
-from clocksvc.clock.log_state import INSTALLATION
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.leader.leader import Phase
 from tests.faulty.commits import CommitFault, TornTransaction
@@ -154,7 +154,7 @@ def test_the_first_transaction_of_a_term_has_no_tick() -> None:
 
     types = [None if entry.message is None else entry.message.type for entry in shared.log.entries]
     first = types[begin : types.index(None, begin)]
-    assert first == [INSTALLATION, SNAPSHOT, SNAPSHOT, "snapshot-end"]
+    assert first == [OWNER, SNAPSHOT, SNAPSHOT, "snapshot-end"]
     assert_complete(shared, 1, 2, 3)
 
 

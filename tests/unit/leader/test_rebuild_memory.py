@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from clocksvc.clock.log_owner import Installation, LogOwner
 from clocksvc.clock.log_record import ClockState, LogEntry, Record, encode_message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.tick import Tick
@@ -14,6 +15,7 @@ from tests.faulty.store import FaultyStore
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
 from tests.unit.leader.clocks import another_leader
 
+OWNER = LogOwner(Installation("memory", "memory"), "a1")
 FIRST_MS = 1_795_348_800_000
 
 
@@ -32,7 +34,7 @@ class LongTickLog(FaultyTickLog):
         super().__init__(log)
         self._count = log.end = count
         newest = {"clock": entry(count).message}
-        log.commit(snapshot_messages("memory", newest, count, complete=True))
+        log.commit(snapshot_messages(OWNER, newest, count, complete=True))
 
     def read(self, start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
         ticks = [entry(offset + 1) for offset in range(start, min(end, self._count))]

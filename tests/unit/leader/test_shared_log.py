@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.tick import Tick
@@ -404,7 +405,7 @@ def test_two_installations_on_one_log() -> None:
     """The second one holds and names both. It writes nothing, and never fences the first one."""
     first, second = clock_with_ticks(), FaultyClock(now="2026-11-22T12:30:00Z")
     second.log = first.log
-    stranger = another_leader(second, "stranger", installation="other")
+    stranger = another_leader(second, "stranger", installation=Installation("other", "memory"))
     before, epoch = len(first.log.entries), first.log.epoch
 
     pass_time(second, 60.0, stranger)
@@ -422,7 +423,7 @@ def test_a_log_that_another_installation_took_over_is_not_fenced_again() -> None
     not disturb it."""
     first, second = clock_with_ticks(), FaultyClock(now="2026-11-22T12:30:00Z")
     second.log = first.log
-    stranger = another_leader(second, "stranger", installation="other")
+    stranger = another_leader(second, "stranger", installation=Installation("other", "memory"))
     first.log.recreate()
     pass_time(second, 4.0, stranger)
     assert phase_of(stranger) is Phase.LEADING

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.log_owner import OWNER
 from clocksvc.clock.log_record import CONTROL, SNAPSHOT, TICK, LogEntry
-from clocksvc.clock.log_state import INSTALLATION, SNAPSHOT_END, SNAPSHOT_EVERY
+from clocksvc.clock.log_state import SNAPSHOT_END, SNAPSHOT_EVERY
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.tick_log import KeepAlive
@@ -73,7 +74,7 @@ def test_a_term_begins_with_a_snapshot() -> None:
     restart(shared, "next")
 
     written = [entry.message for entry in shared.log.committed(begin)]
-    assert [one.type for one in written] == [INSTALLATION, SNAPSHOT, SNAPSHOT, SNAPSHOT_END]
+    assert [one.type for one in written] == [OWNER, SNAPSHOT, SNAPSHOT, SNAPSHOT_END]
     assert sorted(written[1:3]) == sorted(one._replace(type=SNAPSHOT) for one in newest)
     body = json.loads(written[-1].value or b"")
     assert (body["offset"], body["count"], body["complete"]) == (begin + 1, 2, True)
@@ -158,11 +159,11 @@ def test_a_compacted_snapshot(gone: str) -> None:
     restart(shared, "next")
     shared.report(minutes(2)[0])
     wanted = {
-        "installation": {INSTALLATION},
+        "installation": {OWNER},
         "a copy": {SNAPSHOT},
         "all copies": {SNAPSHOT},
         "the end": {SNAPSHOT_END},
-        "everything": {INSTALLATION, SNAPSHOT, SNAPSHOT_END},
+        "everything": {OWNER, SNAPSHOT, SNAPSHOT_END},
     }[gone]
     offsets = [entry.offset for entry in shared.log.committed() if entry.message.type in wanted]
     shared.log.compact(set(offsets[-1:] if gone == "a copy" else offsets))
@@ -223,7 +224,7 @@ def test_a_new_clock_starts_beside_old_ones() -> None:
 
 def without_snapshots(shared: SharedLog) -> None:
     """Compaction has removed all parts of all snapshots."""
-    parts = (INSTALLATION, SNAPSHOT, SNAPSHOT_END)
+    parts = (OWNER, SNAPSHOT, SNAPSHOT_END)
     shared.log.compact({entry.offset for entry in shared.log.committed() if entry.message.type in parts})
 
 

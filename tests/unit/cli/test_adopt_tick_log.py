@@ -1,0 +1,113 @@
+"""`clocksvc init --adopt-tick-log` over a tick log and a store in memory."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from clocksvc.cli.main import main
+from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark
+from clocksvc.clock.log_state import snapshot_messages
+from clocksvc.memory.store_server import MemoryStoreServer
+from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
+from clocksvc.service import bootstrap
+from clocksvc.testing import ManualTime
+
+Captured = pytest.CaptureFixture[str]
+CONFIG = """
+redis: {url: "redis://new.example"}
+clocks: {checkins: {topics: [ingest-checkins], group: checkins-consumer}}
+"""
+BEFORE = Installation("clocksvc", "old.example:6379, database 0")
+ADOPT = ["init", "--adopt-tick-log"]
+
+
+class TickLogs:
+    """The 16 logs of a tick log, and the configured Redis."""
+
+    def __init__(self) -> None:
+        time = ManualTime(0)
+        self.logs = {log: MemoryLog(time) for log in range(16)}
+        self.server = MemoryStoreServer(time)
+
+    def lead(self, owner: LogOwner, logs: Iterable[int]) -> None:
+        """A leader begins a term in each of these logs."""
+        for log in logs:
+            self.logs[log].exists = True
+            self.logs[log].commit(snapshot_messages(owner, {}, self.logs[log].end, complete=True))
+
+    def marks(self) -> dict[int, StoreMark]:
+        """The marks in the configured Redis."""
+        found = {log: self.server.leases(log).read_mark() for log in self.logs}
+        return {log: mark for log, mark in found.items() if mark is not None}
+
+
+@pytest.fixture
+def tick_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TickLogs:
+    """All logs exist; 3 and 5 belong to another Redis. The environment names the configuration."""
+    made = TickLogs()
+    made.lead(LogOwner(BEFORE, "a1"), (3, 5))
+    for log in made.logs.values():
+        log.exists = True
+    (tmp_path / "clocksvc.yaml").write_text(CONFIG)
+    monkeypatch.setenv("CLOCKSVC_CONFIG", str(tmp_path / "clocksvc.yaml"))
+    monkeypatch.setattr(bootstrap, "open_store_server", lambda _: made.server)
+    monkeypatch.setattr(bootstrap, "open_tick_log", lambda _, log, __: MemoryTickLog(made.logs[log]))
+    return made
+
+
+def test_the_logs_of_another_redis_are_adopted(tick_logs: TickLogs, capsys: Captured) -> None:
+    """The configured Redis gets a new id for each of them. The command can be repeated."""
+    assert main([*ADOPT, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    marks = tick_logs.marks()
+
+    assert printed == {"logs": [3, 5], "redis": "new.example:6379, database 0", "redis_before": [BEFORE.store]}
+    assert [(log, mark.adopts) for log, mark in marks.items()] == [(3, "a1"), (5, "a1")]
+    assert len({mark.store_id for mark in marks.values()} - {"a1"}) == 2
+    assert main(ADOPT) == 0
+    assert "nothing to adopt" in capsys.readouterr().out
+    assert tick_logs.marks() == marks
+
+
+def test_it_says_which_redis_must_not_be_used_any_more(tick_logs: TickLogs, capsys: Captured) -> None:
+    """Because its leaders would hold."""
+    assert main(ADOPT) == 0
+
+    assert capsys.readouterr().out == (
+        "2 logs of clocksvc-ticks: led with new.example:6379, database 0 from now on\n"
+        "before: old.example:6379, database 0. Nothing may use that Redis with this tick log any more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "mark", "error"),
+    [
+        (LogOwner(BEFORE, "a1"), StoreMark("b2"), "this Redis has led log 5 before, and another Redis, old.example"),
+        (LogOwner(Installation("staging", BEFORE.store), "a1"), None, "log 5 of the tick log belongs to redis.prefix"),
+    ],
+)
+def test_nothing_is_adopted_if_one_log_can_not_be(
+    tick_logs: TickLogs, capsys: Captured, owner: LogOwner, mark: StoreMark | None, error: str
+) -> None:
+    """Redis is marked with another id, or the prefix is another one."""
+    tick_logs.lead(owner, [5])
+    assert mark is None or tick_logs.server.leases(5).adopt(mark)
+    before = tick_logs.marks()
+
+    assert main(ADOPT) == 1
+
+    assert error in capsys.readouterr().err
+    assert tick_logs.marks() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [[*ADOPT, "checkins"], [*ADOPT, "--last-tick", "0"], ["init"], ["init", "checkins"]]
+)
+def test_wrong_usage(tick_logs: TickLogs, capsys: Captured, arguments: list[str]) -> None:
+    """Either a clock and its last tick, or all logs."""
+    assert main(arguments) == 2
+
+    assert "--adopt-tick-log" in capsys.readouterr().err.splitlines()[-1]
+    assert tick_logs.marks() == {}
