@@ -149,14 +149,18 @@ class ConsumerLoop(Generic[Item]):
         waits = machine.busy or machine.pauses.paused or self._parts.processing.records
         wait_s = BUSY_WAIT_S if waits else IDLE_WAIT_S
         wait_s = max(0.0, min(wait_s, machine.due_at - now))
-        room = machine.room - self._parts.processing.records
-        if room > 0 and not self._draining:
-            self._process(self._group.consume(min(room, self._most_records), wait_s))
+        room = 0 if self._draining else machine.room - self._parts.processing.records
+        # A flush that ends does not end a wait for records. So if a batch waits for its end, this loop does the same.
+        waits_for_flush = machine.flush_waiting or not (room > 0 or machine.paused)
+        records: Sequence[Any] = ()
+        if room > 0:
+            records = self._group.consume(min(room, self._most_records), 0.0 if waits_for_flush else wait_s)
         elif machine.paused:
             # The group needs calls of `consume` for rebalances. Partitions are paused, but a record that was fetched
             # before can come: it must not be skipped.
-            self._process(self._group.consume(1, wait_s))
-        else:
+            records = self._group.consume(1, 0.0 if waits_for_flush else wait_s)
+        self._process(records)
+        if waits_for_flush and not records:
             self._work(wait_s)
 
     def drain(self) -> None:

@@ -383,6 +383,11 @@ class ConsumerMachine(Generic[Item]):
         )
 
     @property
+    def flush_waiting(self) -> bool:
+        """True while a full batch waits until another flush ends."""
+        return bool(self._slots.waiting)
+
+    @property
     def busy(self) -> bool:
         """True while an answer is outstanding: of a flush, a commit or a dead letter."""
         return bool(self._slots.running or self._commits.awaiting or not self._letters.empty)

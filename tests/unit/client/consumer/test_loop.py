@@ -3,15 +3,15 @@
 import logging
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clocksvc.client.consumer.flush_threads import FlushThreads
+from clocksvc.client.consumer.flush_threads import FinishedFlush, FlushThreads
 from clocksvc.client.consumer.health import TOUCH_INTERVAL_S, HealthFile
-from clocksvc.client.consumer.loop import CHECK_INTERVAL_S, ConsumerLoop, LoopParts
+from clocksvc.client.consumer.loop import BUSY_WAIT_S, CHECK_INTERVAL_S, ConsumerLoop, LoopParts
 from clocksvc.client.consumer.plan import LoopOptions
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.clock.partition import Partition
@@ -28,6 +28,7 @@ class OneRecord:
 
     def __init__(self) -> None:
         self.records: list[Any] = [Record(0)]
+        self.waits: list[float] = []
         self.listener: GroupListener
 
     def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
@@ -35,6 +36,7 @@ class OneRecord:
         listener.assigned([ORDERS])
 
     def consume(self, count: int, timeout_s: float) -> Sequence[Any]:
+        self.waits.append(timeout_s)
         found, self.records = self.records[:count], self.records[count:]
         return found
 
@@ -99,6 +101,54 @@ def test_a_flush_that_hangs_is_named_with_its_stack(caplog: pytest.LogCaptureFix
 
     eventually(healthy_again)
     loop.close()
+
+
+class SlowExecutor:
+    """Flushes run until the test ends. Remembers how long the loop waits for them."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def submit(self, flush_id: int, call: Callable[[], object]) -> None:
+        """Never run."""
+
+    def finished(self, timeout_s: float) -> Sequence[FinishedFlush]:
+        self.waits.append(timeout_s)
+        return ()
+
+    def stack(self, flush_id: int) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def test_while_a_batch_waits_for_a_flush_the_loop_waits_for_it_too() -> None:
+    """Otherwise it would wait for records for 20 ms after each flush, and flush only 50 batches a second."""
+    group, executor = OneRecord(), SlowExecutor()
+    parts = LoopParts(
+        group=group,
+        processing=InlineProcessing(lambda message: message),
+        executor=executor,
+        dead_letters=None,
+        reporter=None,
+        time=ManualTime(),
+        rng=random.Random(1),
+    )
+    machine = machine_options(records=1, slots=1, commit_interval_s=0)
+    options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+    loop.subscribe(["orders"])
+    group.records = [Record(0)]
+    loop.step()
+    loop.step()
+    assert (group.waits[-1], executor.waits[-1]) == (BUSY_WAIT_S, 0.0)
+    group.records = [Record(1)]
+    loop.step()
+
+    loop.step()
+
+    assert (group.waits[-1], executor.waits[-1]) == (0.0, BUSY_WAIT_S)
 
 
 def test_the_loop_itself_can_be_stuck() -> None:
