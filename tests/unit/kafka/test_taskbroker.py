@@ -18,6 +18,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.taskbroker import CHECK_EVERY_S, TaskbrokerQueue
 from clocksvc.kafka.topics import KafkaTopics
 from tests.system.installation import create_topic, wall_ms
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -127,11 +128,22 @@ def test_partitions_that_are_added_are_seen(task_topic: TaskTopic) -> None:
     queue = task_topic.queue(3)
     queue.send(due_task(0))
     admin = AdminClient({"bootstrap.servers": task_topic.bootstrap})
-    admin.create_partitions([NewPartitions(task_topic.topic, 8)])[task_topic.topic].result(20)
+
+    def grow(partitions: int) -> None:
+        """Returns when the broker's metadata has the partitions, which can be later than the controller's answer."""
+        admin.create_partitions([NewPartitions(task_topic.topic, partitions)])[task_topic.topic].result(20)
+        eventually(
+            lambda: (
+                len(admin.list_topics(task_topic.topic, timeout=20).topics[task_topic.topic].partitions) == partitions
+            ),
+            what=f"{partitions} partitions",
+        )
+
+    grow(8)
     task_topic.time.ahead_s += CHECK_EVERY_S
     with pytest.raises(TaskQueueUnavailable, match="has 8 partitions"):
         queue.send(due_task(1))
-    admin.create_partitions([NewPartitions(task_topic.topic, 9)])[task_topic.topic].result(20)
+    grow(9)
 
     queue.send(due_task(1))
 
