@@ -11,6 +11,7 @@ from tests.system.outages.rounds.delays import amid_commits, stalls, takeovers
 from tests.system.outages.rounds.goals import Goals, parse
 from tests.system.outages.rounds.observed_clock import Plan
 from tests.system.outages.rounds.report import ERRORS, describe, total
+from tests.system.outages.rounds.sink import SINK_COUNTS
 from tests.system.outages.rounds.supervised_installation import Fault
 
 pytestmark = pytest.mark.core
@@ -139,14 +140,15 @@ def test_clocks_are_distributed_over_all_logs(clocks: int) -> None:
 def test_the_numbers_of_slices_are_added() -> None:
     """Counts are summed, and delays are put together."""
     one = {"faults": {"flush": 2}, "stalled": {"flush": [1.0]}, "takeover": {"kill-leader": [[3.0, 3.5]]}, "clocks": 40}
-    one |= dict.fromkeys(("ticks", "streamed", "records", "stuck", "amid_commits", *ERRORS), 1)
+    one |= dict.fromkeys(("ticks", "streamed", "records", "stuck", "amid_commits", *ERRORS, *SINK_COUNTS), 1)
 
     lines = list(describe(total([one, {**one, "stalled": {"flush": [4.0]}}])))
 
     assert "flush                        4       2.5 s       4.0 s" in lines
     assert "kill-leader: a log led again, 4 times: p50 3.2 s, longest 3.5 s" in lines
     assert "kill-leader: all logs of the replica, 2 times: p50 3.5 s, longest 3.5 s" in lines
-    assert lines[-1] == "lost 2, twice 2, early 2, backwards 2, stuck 2"
+    assert lines[-2] == "lost 2, twice 2, early 2, backwards 2, stuck 2"
+    assert "sinks: in topics 2, with an effect 2, " in lines[-1]
 
 
 def test_goals_name_what_is_left() -> None:

@@ -49,7 +49,7 @@ def end_consumer(target: SupervisedInstallation, rng: random.Random) -> None:
     """SIGTERM of a consumer: it flushes and commits, and leaves its group."""
     name = rng.choice(sorted(target.consumers))
     target.strike(name)
-    target.end(name)
+    target.end(name, and_while_starting=True)
     target.pause(rng.uniform(0.0, 1.5))
     target.restart(name)
 

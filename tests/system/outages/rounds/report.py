@@ -13,7 +13,7 @@ from tests.system.outages.rounds.delays import AMID_MS, amid_commits, stalls, ta
 from tests.system.outages.rounds.faults import GROUPS
 from tests.system.outages.rounds.observed_clock import ObservedTopic
 from tests.system.outages.rounds.runner import LIMIT_S, Round
-from tests.system.outages.rounds.sink import SinkFindings, judge_sink, read_letters, read_topic
+from tests.system.outages.rounds.sink import SINK_COUNTS, SinkFindings, judge_sink, read_letters, read_topic
 from tests.system.outages.rounds.supervised_installation import REPLICAS, SupervisedInstallation
 
 ERRORS = ("lost", "twice", "early", "backwards")
@@ -68,6 +68,7 @@ class Outcome:
             "records": sum(len(self.findings[clocks[0]].notes) for clocks in self.topics.values()),
             **{error: sum(len(getattr(one, error)) for one in findings) for error in ERRORS},
             "stuck": len(self.round.stuck),
+            **{name: sum(sink.counts()[name] for sink in self.sinks.values()) for name in SINK_COUNTS},
             "amid_commits": sum(self.amid_commits.values()),
             "stalled": self.stalled,
             "takeover": {kind: [sorted(one.values()) for one in each] for kind, each in self.takeover.items()},
@@ -134,7 +135,7 @@ def total(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name in ("stalled", "takeover"):
             for kind, values in one[name].items():
                 found[name][kind] += values
-    for name in ("ticks", "streamed", "records", "stuck", "amid_commits", *ERRORS):
+    for name in ("ticks", "streamed", "records", "stuck", "amid_commits", *ERRORS, *SINK_COUNTS):
         found[name] = sum(one[name] for one in rounds)
     return {**found, "clocks": min((one["clocks"] for one in rounds), default=0)}
 
@@ -158,6 +159,8 @@ def describe(numbers: Mapping[str, Any]) -> Iterator[str]:
         f"{numbers['records']} records noted"
     )
     yield ", ".join(f"{error} {numbers[error]}" for error in ERRORS) + f", stuck {numbers['stuck']}"
+    if numbers["in_topics"]:
+        yield "sinks: " + ", ".join(f"{name.replace('_', ' ')} {numbers[name]}" for name in SINK_COUNTS)
 
 
 def _spread(what: str, seconds: Sequence[float]) -> str:

@@ -20,6 +20,16 @@ HEARTBEAT_HEADER = "clocksvc-heartbeat"
 _LOOK_EVERY_S = 0.3
 _NEVER = 1 << 62
 _SHOWN = 10
+SINK_COUNTS = (
+    "in_topics",
+    "with_an_effect",
+    "effects_repeated",
+    "dead_letters",
+    "committed_offsets_compared",
+    "without_an_effect",
+    "ticks_before_an_effect",
+    "commits_beyond_a_gap",
+)
 
 
 class Look(NamedTuple):
@@ -104,14 +114,16 @@ class SinkFindings:
         """Everything that was wrong."""
         return [*self.missing, *self.early, *self.beyond]
 
+    def counts(self) -> dict[str, int]:
+        """What was judged, and how much was wrong, by the names in `SINK_COUNTS`."""
+        judged = (self.records, self.effects, self.repeated, self.letters, self.looks)
+        wrong = (len(self.missing), len(self.early), len(self.beyond))
+        return dict(zip(SINK_COUNTS, (*judged, *wrong), strict=True))
+
     def describe(self, topic: str) -> list[str]:
-        """What was judged, and the first errors."""
-        counts = f"{self.effects} with an effect, {self.repeated} effects repeated, {self.letters} dead letters"
-        return [
-            f"topic {topic}: {self.records} records: {counts}; {self.looks} committed offsets compared",
-            f"without an effect {len(self.missing)}, early {len(self.early)}, committed beyond {len(self.beyond)}",
-            *(f"  {topic}: {text}" for text in self.wrong()[:_SHOWN]),
-        ]
+        """The counts, and the first errors."""
+        counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.counts().items())
+        return [f"sink of topic {topic}: {counts}", *(f"  {topic}: {text}" for text in self.wrong()[:_SHOWN])]
 
 
 def read_topic(bootstrap: str, topic: str) -> list[TopicRecord]:

@@ -4,6 +4,7 @@ A process that ends by itself is restarted, as a supervisor does, and remembered
 and for how long.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -136,9 +137,13 @@ class SupervisedInstallation:
         with self._processes:
             self.installation.kill(name)
 
-    def end(self, name: str) -> None:
-        """SIGTERM; the process has exited with 0 when this returns."""
-        assert self.installation.end(name) == 0
+    def end(self, name: str, *, and_while_starting: bool = False) -> None:
+        """SIGTERM; the process has exited with 0 when this returns.
+
+        Args:
+            and_while_starting: whether the process may have just been started, and does not handle the signal yet.
+        """
+        assert self.installation.end(name) in ({0, -signal.SIGTERM} if and_while_starting else {0})
 
     def stopped(self, name: str) -> AbstractContextManager[None]:
         """SIGSTOP a process for the duration of the block."""
