@@ -4,7 +4,6 @@ No I/O. All methods are thread-safe. One lock protects everything except `high_m
 the lock in its hot path. No call that can block is made while a thread has the lock.
 """
 
-import logging
 import operator
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,30 +11,25 @@ from itertools import islice
 from typing import NamedTuple, SupportsIndex
 
 from clocksvc.client.drift import Drift, ReadPosition
-from clocksvc.client.due_times import NEVER, NOW, DueTimes
+from clocksvc.client.due_times import NOW, DueTimes
+from clocksvc.client.local_rejections import LocalRejections, PendingRejection
 from clocksvc.client.observed_topic import ObservedTopic
 from clocksvc.client.progress import NONE, Progress, max_future_ms
 from clocksvc.clock.partition import (
-    REJECTIONS,
     Outcome,
     Partition,
     PartitionTimestamp,
-    describe_rejection,
     rejection_reason,
 )
 from clocksvc.errors import InvalidValue, ReporterMisuse
 from clocksvc.interfaces.progress import MAX_LATE_RECORDS, ClockParameters, Report, ReportAnswer
 from clocksvc.interfaces.time import Time
 
-logger = logging.getLogger("clocksvc.reporter")
-
 REPEAT_UNKNOWN_S = 1.0
 """When a partition is reported again after the outcome `unknown`."""
 AFTER_REJECTION_S = 0.1
 """The pause of a partition after the store rejected a timestamp that was valid locally. Without it, each record could
 cause a report."""
-REJECTIONS_AFTER_S = 1.0
-"""When local rejections are reported, so that many of them go in one report."""
 MAX_TIMESTAMPS_PER_REPORT = 1_000
 """The largest number of timestamps, or of local rejections, in one report."""
 MAX_PARTITION = 2**31 - 1
@@ -51,15 +45,6 @@ class PendingTimestamp(NamedTuple):
     progress: Progress
     timestamp_ms: int
     create_time: bool
-
-
-class PendingRejection(NamedTuple):
-    """A timestamp of one partition that the reporter rejected. `topic` is None for the observed topic."""
-
-    partition: int
-    timestamp_ms: int
-    outcome: Outcome
-    topic: str | None = None
 
 
 class ProgressTracker:
@@ -83,16 +68,14 @@ class ProgressTracker:
         self.progress: dict[int, Progress] = {}
         self.parameters: ClockParameters | None = None
         self.closed = False
-        self._rejections_due_at = NEVER
         self._due = DueTimes()
         self._drift: Drift[int] = Drift()
-        self._rejected: dict[tuple[str | None, int], PendingRejection] = {}
+        self._rejections = LocalRejections(clock, time)
         self._late_records = 0
         self._last_tick_ms = 0
         self._clock, self._group = clock, group
         self._topic = ObservedTopic(clock, group, topic)
         self._time = time
-        self._logged_rejections: set[tuple[int, Outcome]] = set()
         self._lock = threading.Lock()
 
     # -- called by the consumer's threads -----------------------------------------------------------------------------
@@ -157,7 +140,7 @@ class ProgressTracker:
         """Reject a message of another topic. It is logged once for each topic."""
         with self._lock:
             self._topic.log_other_topic(topic, self.parameters)
-            self._add_rejection(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC, topic))
+            self._rejections.add(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC, topic))
 
     def reject_number(self, partition: int, timestamp_ms: int) -> None:
         """Reject the number of a partition, because messages of several topics are observed. It is logged once.
@@ -169,7 +152,7 @@ class ProgressTracker:
             self.raise_if_closed()
             partition, timestamp_ms = _integer("partition", partition), _integer("timestamp_ms", timestamp_ms)
             self._topic.log_number()
-            self._add_rejection(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC))
+            self._rejections.add(PendingRejection(partition, timestamp_ms, Outcome.FOREIGN_TOPIC))
 
     def drop_numbers(self) -> None:
         """Start without progress if numbers of partitions were observed, because their topic is not sure any more."""
@@ -242,12 +225,12 @@ class ProgressTracker:
         """True if something was observed that the store has not accepted or counted yet."""
         with self._lock:
             unstored = any(not progress.stored for progress in self.progress.values())
-            return unstored or bool(self._rejected) or self._late_records > 0
+            return unstored or self._rejections.unsent or self._late_records > 0
 
     @property
     def next_due_at(self) -> float:
         """The monotonic time at which a report is due; NEVER if there is nothing to report."""
-        return min(self._due.next_at, self._rejections_due_at, self._drift.ask_at)
+        return min(self._due.next_at, self._rejections.due_at, self._drift.ask_at)
 
     def must_ask(self, now: float) -> bool:
         """True if a report is due even if it is empty, because partitions are ahead of the global clock."""
@@ -286,7 +269,7 @@ class ProgressTracker:
             unsent: True to return them also if they are not due.
         """
         with self._lock:
-            return list(self._rejected.values()) if unsent or now >= self._rejections_due_at else []
+            return self._rejections.select(now, unsent=unsent)
 
     def report(self, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()) -> Report:
         """Return a report of these items and rejections, and of late records.
@@ -331,11 +314,7 @@ class ProgressTracker:
     def drop_rejections(self, rejected: Iterable[PendingRejection]) -> None:
         """Remove local rejections that are reported, unless there are newer ones."""
         with self._lock:
-            for item in rejected:
-                key = item.topic, item.partition
-                if self._rejected.get(key) == item:
-                    del self._rejected[key]
-            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S if self._rejected else NEVER
+            self._rejections.drop(rejected)
 
     def mark_unanswered(self, items: Iterable[PendingTimestamp]) -> None:
         """Make the partitions of a report that was not answered due again."""
@@ -360,14 +339,13 @@ class ProgressTracker:
                 self.progress.pop(number, None)
                 self._due.discard(number)
                 self._drift.discard(number)
-                self._logged_rejections -= {(number, outcome) for outcome in REJECTIONS}
+                self._rejections.forget(number)
 
     def _clear(self) -> None:
         self.progress.clear()
         self._due.clear()
         self._drift.update({})
-        self._rejected.clear()
-        self._rejections_due_at = NEVER
+        self._rejections.clear()
 
     def _add_partition(self, partition: int) -> Progress:
         if not 0 <= partition <= MAX_PARTITION:
@@ -377,13 +355,8 @@ class ProgressTracker:
         return progress
 
     def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        self._add_rejection(PendingRejection(partition, timestamp_ms, outcome))
-        self._log_rejection(partition, timestamp_ms, outcome)
-
-    def _add_rejection(self, rejection: PendingRejection) -> None:
-        if not self._rejected:
-            self._rejections_due_at = self._time.monotonic() + REJECTIONS_AFTER_S
-        self._rejected[rejection.topic, rejection.partition] = rejection
+        self._rejections.add(PendingRejection(partition, timestamp_ms, outcome))
+        self._rejections.log(self._topic.name, partition, timestamp_ms, outcome)
 
     def _reject_without_topic(self, topics: Sequence[str]) -> Iterator[tuple[PartitionTimestamp, Outcome]]:
         # The partitions may belong to any of these topics, so the hold of each of them gets this reason.
@@ -391,16 +364,6 @@ class ProgressTracker:
         for partition in islice(partitions, MAX_TIMESTAMPS_PER_REPORT):
             timestamp_ms = self.progress[partition.number].timestamp_ms
             yield PartitionTimestamp(partition, timestamp_ms), Outcome.FOREIGN_TOPIC
-
-    def _log_rejection(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
-        if (partition, outcome) not in self._logged_rejections:
-            self._logged_rejections.add((partition, outcome))
-            where = {"clock": self._clock, "topic": self._topic.name, "partition": partition}
-            logger.warning(
-                "timestamp rejected: %s:%d %s",
-                *(self._topic.name or "?", partition, describe_rejection(timestamp_ms, outcome)),
-                extra={**where, "timestamp_ms": timestamp_ms, "outcome": outcome.value},
-            )
 
     def _recheck(self, partition: int, progress: Progress, parameters: ClockParameters, now_ms: int) -> None:
         # `ahead_ms` may have been set before `max_future` was known, so it is dropped if it is too far ahead. If it is
@@ -426,7 +389,7 @@ class ProgressTracker:
             progress.paused_until = now + AFTER_REJECTION_S
             if not progress.stored:  # the remaining timestamp is not reported yet
                 self._due.advance(partition, progress.paused_until)
-            self._log_rejection(partition, timestamp_ms, outcome)
+            self._rejections.log(self._topic.name, partition, timestamp_ms, outcome)
             progress.recompute_thresholds(self.parameters, self._last_tick_ms, self._time.now_ms())
 
     def _update_parameters(self, answer: ReportAnswer) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from clocksvc.client.due_times import NEVER, NOW
+from clocksvc.client.local_rejections import PendingRejection
 from clocksvc.client.progress_tracker import (
     MAX_TIMESTAMPS_PER_REPORT,
-    PendingRejection,
     PendingTimestamp,
     ProgressTracker,
 )

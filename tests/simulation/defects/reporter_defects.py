@@ -7,9 +7,10 @@ from unittest.mock import patch
 
 from clocksvc.client import progress_tracker as tracker
 from clocksvc.client import report_sender as sender
+from clocksvc.client.local_rejections import PendingRejection
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
-from clocksvc.client.progress_tracker import PendingRejection, PendingTimestamp, ProgressTracker
+from clocksvc.client.progress_tracker import PendingTimestamp, ProgressTracker
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock import partition
 from clocksvc.clock.partition import Outcome, PartitionTimestamp
