@@ -325,8 +325,8 @@ class ReportResponse(BaseModel):
     time: Time | None
     timestamp_seconds: int | None
     lowest_timestamp_ms: int | None = Field(
-        description="The reported timestamp of the slowest partition; null while a partition is unknown, and if the "
-        "clock has no `max_drift`."
+        description="The reported timestamp of the slowest partition; null while a partition is unknown or the clock "
+        "has no leader, and if it has no `max_drift`."
     )
     bounds: ParametersResponse | None = Field(
         description="The parameters of the clock; null until a leader has written them."

@@ -6,10 +6,10 @@ A partition is ahead if its partition clock is more than `max_drift` ahead of th
 half of `max_drift` ahead. No partition is ahead unless all of this is true, because a consumer must read if in doubt:
 
 - The global clock is more than `max_drift` behind the present.
-- The clock waits for partitions, and an answer has confirmed this in the last CONFIRMED_S: every partition is reported,
-  and the clock has the tick of the boundary that the slowest partition has reached, or a new tick since the answer
-  before. So nothing is ahead of a clock that is paused or has no leader, or while the store or the tick log is
-  unavailable.
+- The clock waits for partitions, and an answer has confirmed this in the last CONFIRMED_S: it has a leader, every
+  partition is reported, and the clock has the tick of the boundary that the slowest partition has reached, or a new
+  tick since the answer before. So nothing is ahead of a paused clock, or while the store, the service or the tick log
+  is unavailable.
 - The slowest partition has advanced in the last MOVING_S. A partition that is stuck, quiet, or without a consumer has
   no backlog for which other partitions could wait.
 
@@ -23,8 +23,9 @@ from clocksvc.client.due_times import NEVER, NOW
 from clocksvc.clock import boundary
 from clocksvc.interfaces.progress import ClockParameters, ReportAnswer
 
-CONFIRMED_S = 10.0
-"""How long an answer confirms that the clock waits for partitions."""
+CONFIRMED_S = 7.0
+"""How long an answer confirms that the clock waits for partitions. A failover is shorter. A leader can have ended up to
+LEADER_SEEN_MS before the answer, so nothing is ahead 10 s after the leader has ended."""
 MOVING_S = 60.0
 """How long the slowest partition counts as moving after it has advanced."""
 MIN_ASK_S, MAX_ASK_S = 0.1, 5.0

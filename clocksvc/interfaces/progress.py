@@ -21,6 +21,8 @@ FORMAT = 2
 SILENT_MS = 30_000
 """Consumers repeat the reports of all their partitions every 10 s. If a partition was not reported for this time, no
 consumer of the clock's group may have it."""
+LEADER_SEEN_MS = 3_000
+"""A leader begins a round at least once a second. If it has begun none for this time, it may be gone."""
 MAX_LATE_RECORDS = 10**9
 """The largest number of late records in one report. The rest is sent with the next reports."""
 
@@ -71,8 +73,8 @@ class ReportAnswer:
         parameters: the clock's parameters; None while no leader has written them. All outcomes are `unknown` in that
             case.
         last_tick_ms: the global clock; None before the first tick, or if the store does not know it.
-        lowest_ms: the raw timestamp of the slowest partition, after this report. None while a partition is unknown, and
-            if the clock has no `max_drift`, because only `max_drift` needs it.
+        lowest_ms: the raw timestamp of the slowest partition, after this report. None while a partition is unknown, if
+            no leader has begun a round for LEADER_SEEN_MS, and if the clock has no `max_drift`: nothing else needs it.
     """
 
     outcomes: tuple[Outcome, ...]

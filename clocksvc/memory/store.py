@@ -18,6 +18,7 @@ from clocksvc.interfaces.counters import MAX_COUNT, Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import HoldChange, HoldHistory, NoLeaderGap
 from clocksvc.interfaces.progress import (
     FORMAT,
+    LEADER_SEEN_MS,
     MAX_LATE_RECORDS,
     ClockParameters,
     ForeignReports,
@@ -71,7 +72,8 @@ class MemoryStore:
             else:
                 outcomes = self._receive(clock, report, parameters)
             clock.reports.update(outcome.value for outcome in outcomes)
-            lowest_ms = None if parameters.max_drift_ms is None else clock.lowest_ms()
+            led = self._time.now_ms() - clock.leader_seen_ms <= LEADER_SEEN_MS
+            lowest_ms = clock.lowest_ms() if parameters.max_drift_ms is not None and led else None
             return ReportAnswer(outcomes, parameters, clock.last_tick_ms(), lowest_ms)
 
     def _receive(self, clock: StoredClock, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:

@@ -38,6 +38,7 @@ class StoredClock:
         handed_out: the ids of requests that a leader has read.
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
         finished: finished tasks, with the time at which they are dropped.
+        leader_seen_ms: when the leader last began a round.
     """
 
     claimed_by: str | None = None
@@ -76,6 +77,7 @@ class StoredClock:
     dispatchers: dict[str, tuple[int, int]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
+    leader_seen_ms: int = 0
 
     def read_progress(self, token: str, now_ms: int) -> ProgressReading | None:
         """Return what a leader needs for one round, and mark its requests as read.
@@ -86,6 +88,7 @@ class StoredClock:
         """
         if self.parameters is None or self.generation is None or self.claimed_by != token:
             return None
+        self.leader_seen_ms = now_ms
         return ProgressReading(
             lowest_ms=self.lowest_ms(),
             count=len(self.clocks) - len(self.excluded),

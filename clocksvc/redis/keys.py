@@ -118,10 +118,11 @@ CLOCK_KEYS = (
         "signals",
         "hash",
         False,
-        "stays; at most 5 fields",
-        "reports; the leader removes boundary_crossed_at_ms",
+        "stays; at most 6 fields",
+        "reports; the leader writes leader_seen_ms and removes boundary_crossed_at_ms",
         "what reports tell the leader: boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_group and "
-        "foreign_topic (time in ms and name of the newest report of another group, or on another topic)",
+        "foreign_topic (time in ms and name of the newest report of another group, or on another topic); "
+        "leader_seen_ms (when the leader began a round, only with max_drift)",
     ),
     Key(
         "roster",

@@ -1,7 +1,8 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing`, `table` and `consumer`, which take minutes, run only when they are named.
+`jobs`, `sizing`, `table`, `consumer`, `drift` and `drift-outages`, which take minutes, run only when
+they are named.
 """
 
 import platform
@@ -15,6 +16,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.bench import (
     bench_consumer,
+    bench_drift,
     bench_jobs,
     bench_latency,
     bench_leader,
@@ -28,7 +30,7 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer")
+LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer", "drift", "drift-outages")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -50,6 +52,8 @@ def main(names: list[str]) -> int:
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
             "table": lambda: bench_table.run(kafka.bootstrap),
             "consumer": lambda: bench_consumer.run(kafka.bootstrap),
+            "drift": lambda: bench_drift.run(Path(folder), kafka.bootstrap, valkey.url),
+            "drift-outages": lambda: bench_drift.run_outages(Path(folder), kafka.bootstrap),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),

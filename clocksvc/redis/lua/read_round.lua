@@ -10,7 +10,7 @@
 -- KEYS[8] ticks (stream)    recent ticks
 -- KEYS[9] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
 -- KEYS[10] parameters (string)   the parameters for reports
--- KEYS[11] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms
+-- KEYS[11] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms; leader_seen_ms is written
 -- KEYS[12] reported (hash)  deleted if it has another type
 -- KEYS[13] rejected (hash)  the same
 -- KEYS[14] counters (hash)  the same
@@ -57,11 +57,14 @@ local function progress(
     call('HLEN', hash)
   end
   local state = redis.call(
-    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by')
+    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by', 'max_drift_ms')
   -- A failover can bring back parameters from before the leader's term. The leader must write its own ones again.
   if not state[1] or not state[2] or state[6] ~= ARGV[1] or spared ~= tonumber(state[3])
     or redis.call('EXISTS', parameters) == 0 then
     return false
+  end
+  if state[7] ~= '' then
+    redis.call('HSET', signals_key, 'leader_seen_ms', now_ms)
   end
   local signals = redis.call('HMGET', signals_key, 'boundary_crossed_at_ms', 'unknown_seen_ms', 'create_time_seen_ms')
   -- After a change of the group, all partitions are unknown, even before the roster was written again.

@@ -8,21 +8,21 @@
 -- KEYS[6] ticks (stream)        recent ticks
 -- KEYS[7] notification (list)   the leader's notification
 -- KEYS[8] counters (hash)       by outcome
--- KEYS[9] signals (hash)        boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms, foreign_topic and
---                               foreign_group are written
+-- KEYS[9] signals (hash)        leader_seen_ms; boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms,
+--                               foreign_topic and foreign_group are written
 -- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] 1 if it processed records with
 -- CreateTime, else 0, [5] number of timestamps
 -- ARGV[6…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
 -- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms, last
 -- tick's ms, the lowest raw timestamp of the roster}, with '' for missing values. The lowest timestamp is returned only if
--- the clock has max_drift_ms. If no leader has written the clock's parameters yet, all items except the last tick's ms are
--- ''. Errors: STOREMISMATCH.
+-- the clock has max_drift_ms, and a leader that has begun a round within LEADER_SEEN_MS. If no leader has written the
+-- clock's parameters yet, all items except the last tick's ms are ''. Errors: STOREMISMATCH.
 
 local CHUNK = 1000
 local LONGEST_NAME = 255
 -- The same limits as in clock/partition.py, interfaces/progress.py and interfaces/counters.py.
 local SECONDS_BELOW_MS, MICROSECONDS_FROM_MS = 1e11, 1e14
-local SILENT_MS, MAX_LATE_RECORDS, MAX_COUNT = 30000, 1e9, 2^53 - 1
+local SILENT_MS, LEADER_SEEN_MS, MAX_LATE_RECORDS, MAX_COUNT = 30000, 3000, 1e9, 2^53 - 1
 local clock = read_parameters(KEYS[1])
 local last_ms = last_tick(KEYS[6])
 if not clock then
@@ -32,7 +32,7 @@ if math.abs(clock.format - ARGV[1]) > 1 then
   return redis.error_reply(
     'STOREMISMATCH the store is in format ' .. clock.format .. ', this reporter writes format ' .. ARGV[1])
 end
-local signals = redis.call('HMGET', KEYS[9], 'boundary_crossed_at_ms', 'create_time_seen_ms')
+local signals = redis.call('HMGET', KEYS[9], 'boundary_crossed_at_ms', 'create_time_seen_ms', 'leader_seen_ms')
 
 local now_ms = store_now()
 local latest_ms = now_ms + clock.max_future_ms
@@ -227,7 +227,8 @@ end
 if not signals[1] and not foreign then
   update_crossing(clock, KEYS[9], KEYS[2], KEYS[7], last_ms or tonumber(clock.base_ms or ''), now_ms)
 end
-local lowest_ms = clock.max_drift_ms ~= '' and has_roster and lowest(KEYS[2])
+local led = now_ms - (tonumber(signals[3] or '') or 0) <= LEADER_SEEN_MS
+local lowest_ms = clock.max_drift_ms ~= '' and led and has_roster and lowest(KEYS[2])
 return {
   table.concat(outcomes, ' '), clock.group, clock.topics, clock.interval_ms, clock.out_of_orderness_ms,
   clock.max_future_ms, clock.max_drift_ms, last_ms or '', lowest_ms or ''}
