@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from clocksvc.client.consumer.batches import BatchLimits
 from clocksvc.client.consumer.flush_threads import FlushThreads
 from clocksvc.client.consumer.health import Health, HealthFile
+from clocksvc.client.consumer.livez import LivezServer
 from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
 from clocksvc.client.consumer.plan import ConsumerPlan, LoopOptions, MachineOptions
 from clocksvc.client.consumer.process_pool import ProcessPool
@@ -103,6 +104,8 @@ class BufferedConsumer(Generic[Item]):
         drain_timeout_seconds: how long `run` waits after `stop` or SIGTERM until everything is flushed and committed.
         stuck_after_seconds: if a flush runs longer than this, its stack is logged, and the consumer is not healthy.
         health_file: a file that is touched every 5 s while the consumer is healthy.
+        livez: host and port of an HTTP server with `GET /livez`: 200 while the consumer is healthy, otherwise 503. It
+            runs as long as `run`.
 
     Attributes:
         plan: what `clocksvc.testing.ConsumerRun` runs: the functions and options of this consumer.
@@ -136,6 +139,7 @@ class BufferedConsumer(Generic[Item]):
         drain_timeout_seconds: float = 20.0,
         stuck_after_seconds: float = 60.0,
         health_file: str | Path | None = None,
+        livez: tuple[str, int] | None = None,
     ) -> None:
         names = [topics] if isinstance(topics, str) else list(topics)
         if not (names and all(isinstance(topic, str) and topic for topic in names)):
@@ -173,6 +177,8 @@ class BufferedConsumer(Generic[Item]):
         )
         self._given = _Given(bootstrap_servers, group, dict(settings or {}), dead_letters, reporter)
         self._health_file = None if health_file is None else HealthFile(Path(health_file))
+        self._livez = livez
+        self._livez_server: LivezServer | None = None
         self._time = SystemTime()
         self._stopping = threading.Event()
         self._closed = False
@@ -197,14 +203,16 @@ class BufferedConsumer(Generic[Item]):
 
         Raises:
             ConsumerFailed: the consumer can't continue. Its `__cause__` is the exception of `process` or `flush`.
-            InvalidValue: `settings` has a setting that can't be set, or that librdkafka does not accept; or the topic
-                `dead_letters` does not exist.
+            InvalidValue: `settings` has a setting that can't be set, or that librdkafka does not accept; the topic
+                `dead_letters` does not exist; or the address `livez` can't be used.
         """
         if self._closed or self._loop is not None:
             raise ConsumerFailed("a BufferedConsumer runs once: create another one")
         loop = self._loop = self._create_loop()
         with self._signals():
             try:
+                if self._livez is not None:
+                    self._livez_server = LivezServer(self._livez, self.health)
                 loop.subscribe(self.plan.topics)
                 while not loop.ended:
                     if self._stopping.is_set():
@@ -229,6 +237,8 @@ class BufferedConsumer(Generic[Item]):
                 self._loop.close()
             if self._health_file is not None:
                 self._health_file.remove()
+            if self._livez_server is not None:
+                self._livez_server.close()
 
     def __enter__(self) -> "BufferedConsumer[Item]":
         return self

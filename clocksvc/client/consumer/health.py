@@ -1,4 +1,4 @@
-"""Whether a consumer works: its health, its health file, and the log of flushes that hang."""
+"""Whether a consumer works: its health and its health file."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ LOOP_STUCK_AFTER_S = 60.0
 
 
 class Health(NamedTuple):
-    """The health of a consumer. It is true if the consumer is healthy.
+    """The health of a consumer.
 
     Attributes:
         problems: what is wrong; empty if the consumer is healthy.

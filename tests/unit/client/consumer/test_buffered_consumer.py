@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from clocksvc.consumer import BufferedConsumer, RetryPolicy
+from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import ConsumerFailed, InvalidValue
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from tests.unit.client.consumer.kafka_topic import FAST_REBALANCES, Topic, running
@@ -144,21 +146,26 @@ def test_a_dead_letter_topic_that_does_not_exist_is_refused(bootstrap: str, key_
 
 
 def test_sigterm_drains(bootstrap: str, key_prefix: str, tmp_path: Path) -> None:
-    """What was received is flushed and committed, the health file is removed, and earlier handlers are set again."""
-    topic, sink, health_file = Topic(bootstrap, key_prefix), Sink(), tmp_path / "healthy"
+    """What was received is flushed and committed, the health file is removed, and earlier handlers are set again.
+
+    `/livez` answers meanwhile.
+    """
+    topic, sink, health_file, (port,) = Topic(bootstrap, key_prefix), Sink(), tmp_path / "healthy", free_ports(1)
     topic.produce(range(150))
     existed: list[bool] = []
+    answers: list[int] = []
 
     def flush(batch: list[int]) -> None:
         if not sink.batches:
             existed.append(health_file.exists())
+            answers.append(urllib3.request("GET", f"http://127.0.0.1:{port}/livez", retries=False, timeout=5).status)
             os.kill(os.getpid(), signal.SIGTERM)
         sink.flush(batch)
 
     before = signal.getsignal(signal.SIGTERM)
-    new_consumer(topic, sink, batch_seconds=30, health_file=health_file, flush=flush).run()
+    new_consumer(topic, sink, batch_seconds=30, health_file=health_file, flush=flush, livez=("127.0.0.1", port)).run()
 
-    assert existed == [True]
+    assert (existed, answers) == ([True], [200])
     assert not health_file.exists()
     assert signal.getsignal(signal.SIGTERM) is before
     assert sorted(sink.written) == list(range(150))

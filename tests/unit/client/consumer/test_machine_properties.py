@@ -257,8 +257,8 @@ INPUTS = [
 ]
 
 
-@settings(max_examples=300)
-@given(st.integers(0, 2**32), st.integers(0, 200))
+@settings(max_examples=200)
+@given(st.integers(0, 2**32), st.integers(0, 150))
 def test_the_promises_hold_for_every_order_of_inputs(seed: int, steps: int) -> None:
     """No commit beyond a record that is not done, no report before its commit, and an end in which all is committed."""
     world = World(seed)
