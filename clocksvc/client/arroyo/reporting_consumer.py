@@ -83,7 +83,11 @@ class ReportingConsumer(Consumer[KafkaPayload]):
     def add_dead_letter(self, delivery: ProducerFuture[BrokerValue[KafkaPayload]]) -> None:
         """Record that an invalid record was produced to the dead-letter queue."""
         while self._dead_letters and self._dead_letters[0].done():
-            self._dead_letters.popleft().result()
+            try:
+                self._dead_letters[0].result()
+            except Exception:
+                break  # the next commit raises it: StreamProcessor ignores errors while it produces
+            self._dead_letters.popleft()
         self._dead_letters.append(delivery)
 
     def _add(self, value: BrokerValue[KafkaPayload]) -> bool:

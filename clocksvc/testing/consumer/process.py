@@ -1,8 +1,8 @@
 """One process of the consumer, from its start until it ends or crashes."""
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from clocksvc.client.consumer.loop import ConsumerLoop, LoopParts
 from clocksvc.client.consumer.plan import ConsumerPlan
@@ -23,6 +23,25 @@ from clocksvc.testing.consumer.world import World
 
 ONE_BY_ONE = 10
 """How many records more than its buffer a consumer may have: those that it gets one by one while it is full."""
+
+
+class Loop(Protocol):
+    """What a process needs of the consumer's loop: ConsumerLoop has it."""
+
+    ended: bool
+    error: Exception | None
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group."""
+
+    def step(self) -> None:
+        """One pass."""
+
+    def drain(self) -> None:
+        """Begin to end."""
+
+    def close(self) -> None:
+        """Leave the group."""
 
 
 class Process:
@@ -46,27 +65,29 @@ class Process:
         self._broken: BrokenPromise | None = None
         for log in world.logs.values():
             log.acknowledged = 0
-        self.loop: ConsumerLoop[Any] = ConsumerLoop(
-            self.executor.collect,
-            plan.state,
-            plan.options,
-            LoopParts(
-                group=self.member,
-                processing=self._processing(),
-                executor=self.executor,
-                dead_letters=self.letters if plan.options.machine.dead_letters else None,
-                reporter=ManualReporter(world),
-                time=world.time,
-                rng=random.Random(1),
-            ),
-        )
+        self.loop = self.make_loop()
         self.loop.subscribe(plan.topics)
 
+    def make_loop(self) -> Loop:
+        """Create the consumer's loop. Subclasses may create another driver of the state machine."""
+        plan = self.plan
+        parts: LoopParts[Any] = LoopParts(
+            group=self.member,
+            processing=self._processing(),
+            executor=self.executor,
+            dead_letters=self.letters if plan.options.machine.dead_letters else None,
+            reporter=ManualReporter(self.world),
+            time=self.world.time,
+            rng=random.Random(1),
+        )
+        return ConsumerLoop(self.executor.collect, plan.state, plan.options, parts)
+
     def _processing(self) -> Any:
-        function = self._process_message
+        function = self.process_message
         return ManualProcessing(self, function) if self.plan.processes else InlineProcessing(function)
 
-    def _process_message(self, message: Message) -> TaggedItem | None:
+    def process_message(self, message: Message) -> TaggedItem | None:
+        """Call the author's function, and keep the record with the item."""
         if message.delivery.stored.heartbeat:
             self._broken = BrokenPromise(f"heartbeat processed: {message.delivery.stored}")
         item = self.plan.process(message)

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from clocksvc.client.consumer.buffered_consumer import BufferedConsumer
+from clocksvc.client.consumer.plan import ConsumerPlan
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import cause_of
 from clocksvc.testing.consumer.explore import CALM, Exploration, Explored
@@ -70,7 +71,7 @@ class ConsumerRun:
         self.world = World(
             (Partition(topic, number) for topic in plan.topics for number in range(partitions)), self.time
         )
-        self.process = Process(self.world, plan)
+        self.process = self.make_process(plan)
         self.world.policy = self.policy = AllGoesWell()
         self.assign()
 
@@ -188,7 +189,11 @@ class ConsumerRun:
 
     def begin_process(self) -> None:
         """Start another process without partitions, and without a pass of its loop."""
-        self.process = Process(self.world, self._consumer().plan)
+        self.process = self.make_process(self._consumer().plan)
+
+    def make_process(self, plan: ConsumerPlan[Any]) -> Process:
+        """Create a process. Subclasses may create one with another driver of the state machine."""
+        return Process(self.world, plan)
 
     def another_member(self, partition: int | Partition, count: int = 1) -> None:
         """Another member of the group processes, flushes and commits records of a partition that is not assigned here.

@@ -89,10 +89,10 @@ def test_an_invalid_message_counts_without_a_dead_letter_queue() -> None:
 
 
 class SlowLetters(NoopDlqProducer):
-    """A dead-letter queue in which a delivery ends when its result is awaited."""
+    """A dead-letter queue in which a delivery ends when its result is awaited. The first one can fail at once."""
 
-    def __init__(self) -> None:
-        self.awaited = 0
+    def __init__(self, error: Exception | None = None) -> None:
+        self.awaited, self.error = 0, error
 
     def produce(
         self, value: BrokerValue[KafkaPayload], reason: str | None = None
@@ -104,7 +104,22 @@ class SlowLetters(NoopDlqProducer):
                 letters.awaited += 1
                 return value
 
-        return Delivery()
+        if self.error is None:
+            return Delivery()
+        failed: Future[BrokerValue[KafkaPayload]] = Future()
+        failed.set_exception(self.error)
+        self.error = None
+        return failed
+
+
+def test_nothing_is_committed_after_a_dead_letter_that_failed() -> None:
+    """Arroyo forgets a failed delivery when it produces the next one, and would commit its offset."""
+    letters = SlowLetters(OSError("not delivered"))
+    pipeline = Pipeline(Sink(1).build, CommitPolicy(None, 3), DlqPolicy(letters))
+    with pytest.raises(OSError, match="not delivered"):
+        pipeline.run(b"bad", b"a", b"bad", b"b", b"c", b"d")
+
+    assert pipeline.consumer.committed == {}
 
 
 def test_a_commit_waits_for_the_dead_letter_queue() -> None:
