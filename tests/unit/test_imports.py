@@ -62,8 +62,9 @@ def loaded_after(statement: str) -> set[str]:
     [
         "import clocksvc",
         "import clocksvc\n[getattr(clocksvc, name) for name in getattr(clocksvc, '__all__', ())]",
+        "from clocksvc.consumer import BufferedConsumer\nBufferedConsumer('t', group='g', process=str, flush=list)",
     ],
-    ids=["importing clocksvc", "taking every name that it gives"],
+    ids=["importing clocksvc", "taking every name that it gives", "creating a BufferedConsumer, as its tests do"],
 )
 def test_a_consumer_loads_no_server(statement: str) -> None:
     """A consumer that embeds clocksvc loads neither Kafka's client, Celery, FastAPI nor pydantic with it."""
