@@ -25,7 +25,7 @@ class TaggedItem(NamedTuple):
 
 
 class ManualExecutor:
-    """Implements `FlushExecutor`. A flush has its effect when the run says so, and its result is given later.
+    """Implements `FlushExecutor`. The run decides when a flush has its effect, and gives its result later.
 
     Attributes:
         running: flushes that were submitted, in this order, by the consumer's id.
