@@ -67,6 +67,7 @@ TASK_WORKER = Elsewhere("tests/system/beat/test_task_worker.py::test_the_worker_
 TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a small imitation of it")
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
+ADOPTED = Elsewhere("tests/system/outages/test_second_installation.py::test_a_replaced_redis_waits_for_the_operator")
 EXAMPLES_TESTS = Elsewhere("tests/system/docs/test_example_consumers.py::test_its_own_tests_pass")
 RECORDINGS = Elsewhere("tests/system/docs/test_example_consumers.py::test_recordings")
 CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_checkins")
@@ -132,6 +133,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"clocksvc heartbeat( CLOCK)?", Run(says="checkins")),
     (r".*", r"clocksvc (exclude|include) CLOCK TOPIC:PARTITION --reason \"…\"", Run(says="ingest-checkins:3")),
     (r".*", r"clocksvc (pause|resume) CLOCK --reason (…|\"[^\"]+\")", Run(says="checkins")),
+    (r".*", r"clocksvc init --adopt-tick-log", ADOPTED),
     (r".*", r"clocksvc init CLOCK --last-tick T --skip-ticks.*", SKIPPED),
     (r".*", r"clocksvc init CLOCK --last-tick T", Run(says="checkins", environ=FRESH)),
     (r".*", r"clocksvc tail checkins", Follow("  tick ")),
