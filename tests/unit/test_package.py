@@ -1,6 +1,7 @@
 """What `import clocksvc` gives."""
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,10 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """As of any module."""
     with pytest.raises(AttributeError, match="no attribute 'Watcher'"):
         _ = clocksvc.Watcher
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    """setuptools leaves out other folders, so that a wheel has no such modules."""
+    folders = {path.parent for path in Path(clocksvc.__file__).parent.rglob("*.py")}
+
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
