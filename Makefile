@@ -68,7 +68,7 @@ floors: $(STAMP)  ## the path on the oldest supported versions: Kafka 3.9 with R
 	@$(BIN)/python -m tests.system.floors $(ARGS)
 
 consumers: $(STAMP)  ## the examples of docs/consumers.md through rebalances, on real servers; needs Node
-	@$(BIN)/python -m pytest $(ARGS) tests/system/docs/other_consumers.py
+	@$(BIN)/python -m pytest $(ARGS) tests/system/path/arroyo_buffer.py tests/system/docs/other_consumers.py
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -147,6 +147,9 @@ class Factory(ProcessingStrategyFactory[KafkaPayload]):
         self._evidence.finish(message.payload)
 
 
+Factories = Callable[[Evidence], ProcessingStrategyFactory[KafkaPayload]]
+
+
 class DeadLetters(KafkaDlqProducer):
     """Writes invalid messages to a topic. A message is finished when the topic has it."""
 
@@ -164,7 +167,7 @@ class DeadLetters(KafkaDlqProducer):
 
 
 @contextmanager
-def pipeline(bootstrap: str, topic: str, evidence: Evidence) -> Iterator[None]:
+def pipeline(bootstrap: str, topic: str, evidence: Evidence, factory: Factories) -> Iterator[None]:
     """A process of the pipeline, as a thread."""
     configuration = build_kafka_consumer_configuration(
         {"fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": 20, "heartbeat.interval.ms": 100},
@@ -178,7 +181,7 @@ def pipeline(bootstrap: str, topic: str, evidence: Evidence) -> Iterator[None]:
     processor = ReportingStreamProcessor(
         JudgedConsumer(configuration, evidence),
         Topic(topic),
-        Factory(evidence),
+        factory(evidence),
         CommitPolicy(0.1, None),
         dlq_policy=DlqPolicy(DeadLetters(producer, Topic(f"{topic}-dlq"), evidence)),
         reporter=reporter,
@@ -222,6 +225,11 @@ def write(producer: Producer, topic: str, evidence: Evidence, offsets: range) ->
 
 def test_only_what_is_done_is_reported_and_committed(bootstrap: str, key_prefix: str) -> None:
     """Each report came after all records up to it were in a sink, through two rebalances. At the end all are."""
+    check_pipeline(bootstrap, key_prefix, Factory)
+
+
+def check_pipeline(bootstrap: str, key_prefix: str, factory: Factories) -> None:
+    """Run two pipelines, with a rebalance when the second begins, and one when the first ends."""
     topic = f"{key_prefix}-arroyo"
     create_topic(bootstrap, topic, PARTITIONS, "CreateTime")
     create_topic(bootstrap, f"{topic}-dlq", 1)
@@ -231,10 +239,10 @@ def test_only_what_is_done_is_reported_and_committed(bootstrap: str, key_prefix:
 
     with ExitStack() as both:
         first = both.enter_context(ExitStack())
-        first.enter_context(pipeline(bootstrap, topic, evidence))
+        first.enter_context(pipeline(bootstrap, topic, evidence, factory))
         write(producer, topic, evidence, range(100))
         eventually(lambda: evidence.flushed >= 10, within=20, what="the first batches")
-        both.enter_context(pipeline(bootstrap, topic, evidence))
+        both.enter_context(pipeline(bootstrap, topic, evidence, factory))
         write(producer, topic, evidence, range(100, 200))
         eventually(lambda: evidence.assignments >= 3, within=20, what="a rebalance")
         write(producer, topic, evidence, range(200, 300))
