@@ -22,7 +22,7 @@ from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
 
 PARTITIONS, MEMBERS = 32, 2
-HOURS = 2
+HOURS = 6
 MAX_DRIFT_MIN = 10
 PAIRS = 2
 AWAY_WITHIN_S = 11.0
@@ -76,6 +76,7 @@ class Members:
                 reporter=reporter,
                 batch_records=500,
                 buffer_records=10_000,
+                commit_interval_seconds=0.2,
                 settings={"queued.min.messages": 1_000, "max.partition.fetch.bytes": 65_536},
             )
             for reporter in self.reporters
