@@ -76,7 +76,6 @@ class Members:
                 reporter=reporter,
                 batch_records=500,
                 buffer_records=10_000,
-                commit_interval_seconds=0.2,
                 settings={"queued.min.messages": 1_000, "max.partition.fetch.bytes": 65_536},
             )
             for reporter in self.reporters

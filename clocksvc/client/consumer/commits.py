@@ -17,15 +17,16 @@ class Commits:
 
     Attributes:
         moved: True if a watermark has moved since the last commit began.
+        interval_s: the shortest time between two commits. The caller may change it.
 
     Args:
         assignments: the present assignments. The caller adds and removes them.
-        interval_s: the shortest time between two commits.
     """
 
     def __init__(self, assignments: Mapping[Partition, Assignment], interval_s: float) -> None:
         self.moved = False
-        self._assignments, self._interval_s = assignments, interval_s
+        self.interval_s = interval_s
+        self._assignments = assignments
         self._begin_at = 0.0
         self._awaiting: dict[Partition, int] = {}
         self._awaiting_since = 0.0
@@ -60,7 +61,7 @@ class Commits:
         offsets = self.take(self._assignments)
         if offsets:
             self._awaiting, self._awaiting_since = dict(offsets), now
-            self._begin_at = now + self._interval_s
+            self._begin_at = now + self.interval_s
         return offsets
 
     def take(self, partitions: Iterable[Partition]) -> dict[Partition, int]:

@@ -34,7 +34,7 @@ from clocksvc.client.consumer.buffer_bound import BufferBound
 from clocksvc.client.consumer.commits import Commits
 from clocksvc.client.consumer.flushes import Flush, FlushSlots
 from clocksvc.client.consumer.letters import Letter, Letters
-from clocksvc.client.consumer.pauses import BUFFER_FULL, DRAINING, Pauses
+from clocksvc.client.consumer.pauses import AHEAD, BUFFER_FULL, DRAINING, Pauses
 from clocksvc.client.consumer.plan import MachineOptions
 from clocksvc.client.consumer.watermark import Timestamps
 from clocksvc.clock.partition import Partition
@@ -42,6 +42,10 @@ from clocksvc.errors import ConsumerFailed
 from clocksvc.interfaces.dead_letters import Cause, cause_of
 
 Item = TypeVar("Item")
+
+AHEAD_COMMIT_S = 0.1
+"""The longest interval of commits while partitions that run ahead are paused. They wait for reports of others, which
+follow commits. And the slowest partition is never paused, so it reads on until its next report."""
 
 
 class ConsumerMachine(Generic[Item]):
@@ -308,6 +312,8 @@ class ConsumerMachine(Generic[Item]):
                 self._finish(flush.batch)
         for number, letter in self._letters.take_due(now):
             actions.append(SendDeadLetter(number, letter.record, letter.cause))
+        interval_s = self._options.commit_interval_s
+        self._commits.interval_s = min(interval_s, AHEAD_COMMIT_S) if self.pauses.wants(AHEAD) else interval_s
         if offsets := self._commits.begin_due(now, at_once=self._draining):
             actions.append(Commit(offsets))
         self._pause_or_resume(now, actions)

@@ -40,6 +40,10 @@ class Pauses:
             self._wanted[reason] = wanted
             self._changed = True
 
+    def wants(self, reason: str) -> bool:
+        """True if a partition is paused for this reason, or will be with the next changes."""
+        return bool(self._wanted.get(reason))
+
     def by_reason(self) -> Mapping[str, int]:
         """Return the number of paused partitions for each reason. A partition can have several reasons."""
         return {reason: len(self._paused & wanted) for reason, wanted in self._wanted.items()}

@@ -8,8 +8,10 @@ from clocksvc.client.consumer.actions import Commit, Drained, Fail, Pause, Repor
 from clocksvc.client.consumer.batches import timestamps_of
 from clocksvc.client.consumer.buffer_bound import PAUSE_AFTER_S
 from clocksvc.client.consumer.commits import COMMIT_TIMEOUT_S
-from clocksvc.client.consumer.machine import ConsumerMachine
+from clocksvc.client.consumer.machine import AHEAD_COMMIT_S, ConsumerMachine
+from clocksvc.client.consumer.pauses import AHEAD
 from clocksvc.client.consumer.retry import RetryPolicy
+from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import Cause
 from tests.unit.client.consumer.records import ORDERS, Record, machine_options
 
@@ -109,6 +111,17 @@ def test_room_follows_the_size_of_records() -> None:
         machine.receive(offset, size=10)
 
     assert 55 <= machine.room <= 65
+
+
+def test_commits_are_frequent_while_partitions_that_run_ahead_are_paused() -> None:
+    """The paused partitions wait for what is reported after a commit."""
+    machine = Driven(records=1, slots=4, commit_interval_s=60.0)
+    machine.pauses.set(AHEAD, [Partition("orders", 9)])
+    for offset in range(3):
+        machine.receive(offset)
+        machine.flush_succeeded(only(machine.after(), StartFlush).flush_id)
+        assert only(machine.after(AHEAD_COMMIT_S), Commit).offsets == {ORDERS: offset + 1}
+        machine.committed({ORDERS: offset + 1})
 
 
 def test_commits_have_an_interval() -> None:
