@@ -14,7 +14,7 @@ from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
-from clocksvc.metrics import Metrics
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.service.public_state import PublicState
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore

@@ -26,7 +26,7 @@ from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.cli.console import add_config, load_settings
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
-from clocksvc.metrics import Metrics
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service import bootstrap

@@ -6,10 +6,11 @@ from typing import Literal
 
 
 class Exporter(StrEnum):
-    """The replicas that export a metric."""
+    """The replicas that export a metric, or a user's process."""
 
     EVERY_REPLICA = "every replica"
     LEADER = "leader"
+    CONSUMER = "consumer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from clocksvc.api.server import server
 from clocksvc.dev.demo.demo_service import listen
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.leader.leader import Phase
-from clocksvc.metrics import Metrics
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.service.bootstrap import set_switch_interval
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.notice_follower import NoticeFollower

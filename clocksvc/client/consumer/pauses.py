@@ -9,6 +9,7 @@ BUFFER_FULL = "buffer_full"
 DRAINING = "draining"
 AHEAD = "ahead"
 """The partition runs ahead of the clock, by more than its `max_drift`."""
+REASONS = (BUFFER_FULL, AHEAD, DRAINING)
 
 
 class Pauses:

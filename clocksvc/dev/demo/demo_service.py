@@ -19,7 +19,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.demo.demo_config import CLOCK
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
-from clocksvc.metrics import Metrics
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.service import bootstrap
 from clocksvc.service.public_state import PublicState, state_from_wire
 from clocksvc.settings import Settings

@@ -16,7 +16,7 @@ from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
-from clocksvc.metrics import Metrics
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.service.bootstrap import open_store
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.tick_feed import TickFeed

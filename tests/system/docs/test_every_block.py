@@ -27,6 +27,11 @@ JUDGED = {
         "aio_consumer.py",
     ): "tests/system/docs/test_commands.py::test_the_aiokafka_consumer",
     (
+        "docs/metrics.md",
+        "python",
+        "collector",
+    ): "tests/unit/metrics/test_consumer_collector.py::test_the_documented_registration",
+    (
         "docs/write-a-consumer.md",
         "python",
         "orders.py",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from clocksvc.metrics.catalogue import CATALOGUE
+from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from tests.metrics_page import FakeClockView, watching
 from tests.repository import ROOT
 
@@ -19,7 +20,7 @@ CHART = ROOT / "helm" / "clocksvc"
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 RULES = sorted((CHART / "rules").glob("*.yaml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-IN_CODE = {metric.name: set(metric.labels) for metric in CATALOGUE}
+IN_CODE = {metric.name: set(metric.labels) for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
 OF_TARGETS = {"job", "instance", "namespace", "cluster"}
 NO_METRICS = {"clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"}
 """Settings of a Celery app, and attributes, whose names begin like metrics."""
@@ -64,7 +65,7 @@ def test_what_is_served_is_what_the_code_lists() -> None:
     """`/metrics` has exactly the catalogue's names."""
     page = watching(FakeClockView()).render()[0].decode()
 
-    assert set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) == IN_CODE.keys()
+    assert set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) == {metric.name for metric in CATALOGUE}
 
 
 def test_what_is_documented_is_what_the_code_lists() -> None:

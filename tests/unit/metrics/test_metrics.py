@@ -11,8 +11,9 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import TaskCounterKey
 from clocksvc.interfaces.progress import PartitionClock, Snapshot
-from clocksvc.metrics import Metrics
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
+from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.service.public_state import PartitionCounts
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
@@ -36,12 +37,13 @@ def test_catalogue_equals_page() -> None:
 
 
 def test_catalogue_equals_document() -> None:
-    """The document lists every metric of the catalogue with its type, labels, exporter and meaning."""
+    """The document lists every metric of the catalogues with its type, labels, exporter and meaning."""
+    every = (*CATALOGUE, *CONSUMER_CATALOGUE)
     rows = [
         line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `clocksvc_")
     ]
-    assert [row[0].strip("`") for row in rows] == [metric.name for metric in CATALOGUE]
-    for row, metric in zip(rows, CATALOGUE, strict=True):
+    assert [row[0].strip("`") for row in rows] == [metric.name for metric in every]
+    for row, metric in zip(rows, every, strict=True):
         labels = tuple(label.strip("`") for label in row[2].split(", ") if label != "none")
         assert (row[1], labels, row[3], row[4]) == (metric.type, metric.labels, metric.exporter, metric.help)
 
