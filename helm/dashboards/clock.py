@@ -11,6 +11,7 @@ from helm.dashboards.parts import (
     RED,
     blank,
     clock_variable,
+    job_variable,
     over_time,
     page_link,
     page_variable,
@@ -35,7 +36,7 @@ _ROWS = {
 def dashboard() -> Dashboard:
     """The dashboard of one clock."""
     built = (
-        blank("clocksvc: clock", ONE_CLOCK, _DESCRIPTION)
+        blank("clocksvc: clock", ONE_CLOCK, _DESCRIPTION, job_variable())
         .link(page_link("#${clock}"))
         .link(runbook_link())
         .with_variable(clock_variable())

@@ -19,6 +19,7 @@ from helm.dashboards.parts import (
     RED,
     blank,
     clocks_variable,
+    job_variable,
     now,
     over_time,
     page_link,
@@ -63,7 +64,7 @@ _LEADER_STEPS = ((1, GREEN), (2, RED))
 
 def dashboard() -> Dashboard:
     """The dashboard of all clocks."""
-    built = blank("clocksvc: fleet", ALL_CLOCKS, _DESCRIPTION).link(page_link("")).link(runbook_link())
+    built = blank("clocksvc: fleet", ALL_CLOCKS, _DESCRIPTION, job_variable()).link(page_link("")).link(runbook_link())
     for variable in (clocks_variable(), page_variable(), runbook_variable()):
         built = built.with_variable(variable)
     return (

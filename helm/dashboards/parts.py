@@ -12,7 +12,7 @@ RUNBOOK_URL = f"{PAGE_URL}/status/runbook.md"
 
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "clocksvc"
-ONE_CLOCK, ALL_CLOCKS = "clocksvc-clock", "clocksvc-fleet"
+ONE_CLOCK, ALL_CLOCKS, CONSUMER = "clocksvc-clock", "clocksvc-fleet", "clocksvc-consumer"
 
 GREEN, ORANGE, RED, PURPLE, BLUE, PLAIN = "green", "orange", "red", "purple", "blue", "text"
 
@@ -95,6 +95,21 @@ def job_variable() -> dashboard.QueryVariable:
     return _label_values("job", "Job", "clocksvc_build_info").multi(True).include_all(True).current(_all())
 
 
+def consumer_job_variable() -> dashboard.QueryVariable:
+    """The variable for the jobs of consumers. It has its own name, because links between dashboards keep variables."""
+    return (
+        _label_values("job", "Job", "clocksvc_consumer_healthy", "consumer_job")
+        .multi(True)
+        .include_all(True)
+        .current(_all())
+    )
+
+
+def consumer_variable() -> dashboard.QueryVariable:
+    """The variable for one consumer: the name that its processes give to ConsumerCollector."""
+    return _label_values("consumer", "Consumer", 'clocksvc_consumer_healthy{job=~"$consumer_job"}')
+
+
 def clock_variable() -> dashboard.QueryVariable:
     """The variable for one clock. Its values come from `clocksvc_leader`, which every replica exports at any time."""
     return _label_values("clock", "Clock", 'clocksvc_leader{job=~"$job"}')
@@ -123,10 +138,10 @@ def runbook_variable() -> dashboard.TextBoxVariable:
     return _address("runbook", "Runbook", "The address of clocksvc's runbook.", RUNBOOK_URL)
 
 
-def _label_values(name: str, label: str, series: str) -> dashboard.QueryVariable:
+def _label_values(name: str, label: str, series: str, variable: str = "") -> dashboard.QueryVariable:
     query = f"label_values({series}, {name})"
     return (
-        dashboard.QueryVariable(name)
+        dashboard.QueryVariable(variable or name)
         .label(label)
         .datasource(DATASOURCE)
         .definition(query)
@@ -174,8 +189,8 @@ def siblings_link() -> dashboard.DashboardLink:
     )
 
 
-def blank(title: str, uid: str, description: str) -> dashboard.Dashboard:
-    """A dashboard without panels, with the common settings."""
+def blank(title: str, uid: str, description: str, job: dashboard.QueryVariable) -> dashboard.Dashboard:
+    """A dashboard without panels, with the common settings. `job` is its variable for jobs."""
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -188,7 +203,7 @@ def blank(title: str, uid: str, description: str) -> dashboard.Dashboard:
         .editable()
         .link(siblings_link())
         .with_variable(datasource_variable())
-        .with_variable(job_variable())
+        .with_variable(job)
     )
 
 

@@ -1,8 +1,8 @@
 """The dashboards' Prometheus queries, each defined once.
 
-`$job` and `$clock` are the dashboards' variables. When another instance becomes leader, it exports the leader's series.
-So every expression aggregates over instances. A value that is not known must have no result. So no expression uses
-`or vector(0)`, or divides by a value that may be zero.
+`$job` and `$clock`, or `$consumer_job` and `$consumer`, are the dashboards' variables. When another instance becomes
+leader, it exports the leader's series. So every expression aggregates over instances. A value that is not known must
+have no result. So no expression uses `or vector(0)`, or divides by a value that may be zero.
 """
 
 WINDOW = "5m"
@@ -144,3 +144,38 @@ TASK_DUPLICATES = of("clocksvc_task_duplicates_total")
 HEARTBEATS = of("clocksvc_heartbeats_total")
 REPORTS = of("clocksvc_reports_total")
 STREAMS_DROPPED = of("clocksvc_streams_dropped_total")
+
+
+# -- consumers -----------------------------------------------------------------------------------------------------
+
+
+def of_consumer(metric: str, *matchers: str) -> str:
+    """Return a selector for the series of a metric, for the selected consumer."""
+    chosen = ('job=~"$consumer_job"', 'consumer=~"$consumer"', *matchers)
+    return f"clocksvc_consumer_{metric}{{{','.join(chosen)}}}"
+
+
+def together(metric: str, *labels: str) -> str:
+    """Return a value of the consumer: the sum over all of its processes."""
+    return f"sum by ({', '.join(('consumer', *labels))}) ({of_consumer(metric)})"
+
+
+def highest(metric: str, *labels: str) -> str:
+    """Return the highest value of all processes of the consumer."""
+    return f"max by ({', '.join(('consumer', *labels))}) ({of_consumer(metric)})"
+
+
+def consumer_rate(counter: str, *labels: str) -> str:
+    """Return the rate of a consumer's counter per second."""
+    return f"sum by ({', '.join(('consumer', *labels))}) (rate({of_consumer(counter)}[$__rate_interval]))"
+
+
+def consumer_count(counter: str, *labels: str) -> str:
+    """Return the increase of a consumer's counter at the resolution of the dashboard."""
+    return f"sum by ({', '.join(('consumer', *labels))}) (increase({of_consumer(counter)}[$__rate_interval]))"
+
+
+CONSUMERS = f"count by (consumer) ({of_consumer('healthy')})"
+UNHEALTHY = f"sum by (consumer) ({of_consumer('healthy')} == bool 0)"
+FLUSH_DURATION = f"{consumer_rate('flush_seconds_total')} / ({consumer_rate('flushes_total')} > 0)"
+"""The mean duration of an attempt. Without an attempt there is no result."""

@@ -7,14 +7,15 @@ from typing import Any
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from helm.dashboards import clock, fleet
+from helm.dashboards import clock, consumer, fleet
 
 FOLDER = Path(__file__).resolve().parent.parent / "clocksvc" / "dashboards"
 
 
 def texts() -> dict[str, str]:
     """Return the text of each file, by file name."""
-    return {"clock.json": text(clock.dashboard()), "fleet.json": text(fleet.dashboard())}
+    dashboards = {"clock": clock, "consumer": consumer, "fleet": fleet}
+    return {f"{name}.json": text(module.dashboard()) for name, module in dashboards.items()}
 
 
 def text(dashboard: Dashboard) -> str:

@@ -8,6 +8,7 @@ import yaml
 
 from clocksvc.clock.holds import Reason
 from clocksvc.metrics.catalogue import CATALOGUE
+from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from tests.repository import ROOT
 from tests.system.docs.links import anchors
 
@@ -65,15 +66,16 @@ def test_a_reason_has_one_section(reason: Reason) -> None:
 
 def test_every_metric_in_it_is_exported() -> None:
     """An operator loses minutes with a query for a metric that does not exist."""
-    assert set(_METRIC.findall(RUNBOOK)) <= {metric.name for metric in CATALOGUE}
+    assert set(_METRIC.findall(RUNBOOK)) <= {metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_is_made_for_a_person(alert: str) -> None:
-    """It has a duration, one of the severities, a short summary that names the clock, and a description."""
+    """It has a duration, one of the severities, a short summary that names the clock or consumer, and a description."""
     rule = ALERTS[alert]
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
-    named = "instance" if alert == "ClocksvcReplicaDown" else "clock"
+    named = "consumer" if alert.startswith("ClocksvcConsumer") else "clock"
+    named = "instance" if alert == "ClocksvcReplicaDown" else named
 
     assert re.fullmatch(r"[1-9]\d*[mh]", rule["for"])
     assert alert == "ClocksvcAbsent" or f"$labels.{named} }}}}" in summary

@@ -29,17 +29,20 @@ class PrometheusServer(ChildServer):
 
     Args:
         program: its path.
-        targets: "host:port" of each replica.
+        targets: "host:port" of each replica: the job `clocksvc`.
         rules: files of rule groups, evaluated each second.
+        consumers: "host:port" of each process with a consumer: the job `consumers`.
     """
 
     name: ClassVar[str] = "Prometheus"
     ready_line: ClassVar[str] = "Server is ready to receive web requests"
 
-    def __init__(self, program: Path, targets: Iterable[str], rules: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, program: Path, targets: Iterable[str], rules: Iterable[Path] = (), consumers: Iterable[str] = ()
+    ) -> None:
         super().__init__(data_dir=None, ports=[None])
         self._program = program
-        self._targets = list(targets)
+        self._targets, self._consumers = list(targets), list(consumers)
         self._rules = [str(path) for path in rules]
 
     @property
@@ -79,7 +82,10 @@ class PrometheusServer(ChildServer):
                 "evaluation_interval": f"{SCRAPE_EVERY_S}s",
             },
             "rule_files": self._rules,
-            "scrape_configs": [{"job_name": "clocksvc", "static_configs": [{"targets": self._targets}]}],
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": targets}]}
+                for job, targets in (("clocksvc", self._targets), ("consumers", self._consumers))
+            ],
         }
         (self.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
 

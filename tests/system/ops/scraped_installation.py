@@ -2,7 +2,7 @@
 
 Two replicas, Celery's worker and beat, consumers, producers, a follower; two clocks with a tick a second. `orders`
 ticks, with a late record, a rejected timestamp, an excluded partition, a task at each tick, and a leader that handed
-over. `parcels` is held by its partition 1. All of it runs until it is closed.
+over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. All of it runs until it is closed.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from tests.repository import ROOT
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
 from tests.system.installation import Installation, wall_ms
 from tests.system.ops.prometheus_server import PrometheusServer, Series
+from tests.system.ops.scraped_consumer import ScrapedConsumer
 from tests.waiting import eventually
 
 RULES = sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))
@@ -26,7 +27,7 @@ TASK = "shop.close_second"
 AN_HOUR_MS = 3_600_000
 
 SCRAPED = {
-    "both replicas": "sum(up) == 2",
+    "both replicas": 'sum(up{job="clocksvc"}) == 2',
     "ticks": 'sum(rate(clocksvc_ticks_total{clock="orders"}[10s])) > 0',
     "the hold": 'clocksvc_holding{clock="parcels",reason="partition_behind"} == 1',
     "the late record": 'clocksvc_late_records_total{clock="orders"} > 0',
@@ -35,6 +36,9 @@ SCRAPED = {
     "the hand-over": 'sum by (clock) (changes(clocksvc_leader{clock="orders"}[1m])) > 0',
     "a round of heartbeats": 'clocksvc_heartbeat_last_success_timestamp_seconds{clock="orders"}',
     "a task": 'clocksvc_tasks_total{clock="orders",outcome="sent"} > 0',
+    "a dead letter": 'clocksvc_consumer_dead_letters_total{outcome="success"} > 0',
+    "a failed flush": 'clocksvc_consumer_flushes_total{outcome="failure"} > 0',
+    "commits": 'clocksvc_consumer_commits_total{outcome="success"} > 1',
     "a stream": 'sum(clocksvc_streams{clock="orders"}) > 0',
 }
 """What Prometheus has scraped when the block begins."""
@@ -42,7 +46,7 @@ SCRAPED = {
 
 LEADER = '(clocksvc_leader{clock="orders"} == 1)'
 NOT_YET = {
-    "both replicas after the hand-over": "sum(up) == 2",
+    "both replicas after the hand-over": 'sum(up{job="clocksvc"}) == 2',
     "no late record": f'(clocksvc_late_records_total{{clock="orders"}} == 0) and on (instance) {LEADER}',
     "no refused timestamp": (
         f'(clocksvc_reports_total{{clock="orders",outcome="too_far_ahead"}} == 0) and on (instance) {LEADER}'
@@ -108,10 +112,15 @@ class ScrapedInstallation:
         )
         installation.start_celery()
         self._instances = {name: url.removeprefix("http://") for name, url in installation.urls.items()}
-        self.prometheus = self._all.enter_context(PrometheusServer(self._program, self._instances.values(), RULES))
         for clock in clocks:
             self._all.enter_context(clock)
             clock.consumer()
+        consumer = ScrapedConsumer(self.orders)
+        self.prometheus = self._all.enter_context(
+            PrometheusServer(self._program, self._instances.values(), RULES, [consumer.target])
+        )
+        self.until('clocksvc_consumer_dead_letters_total{outcome="success"} == 0', "a consumer without dead letters")
+        self._all.enter_context(consumer)
         self.orders.producer(0, 1, 2)
         producer = self.parcels.producer(0, 1)
         self.orders.follow(*installation.urls.values())

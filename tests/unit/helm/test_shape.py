@@ -12,6 +12,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from clocksvc.metrics.catalogue import CATALOGUE
+from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from tests.system.ops.dashboards.grafana_queries import FOLDER, NAMES, filled_in, model, panels, queries, variables
 
 WIDTH = 24
@@ -54,12 +55,12 @@ def test_a_field_that_grafana_does_not_have_is_found() -> None:
     assert [found.split(":")[0].rpartition(".")[2] for found in differences(read, strange)] == ["colour"]
 
 
-def test_they_are_two() -> None:
+def test_they_are_three() -> None:
     """Each has its own id for links, and the tag by which dashboards link to each other."""
     models = [model(name) for name in NAMES]
 
-    assert [one["uid"] for one in models] == ["clocksvc-clock", "clocksvc-fleet"]
-    assert [one["tags"] for one in models] == [["clocksvc"]] * 2
+    assert [one["uid"] for one in models] == ["clocksvc-clock", "clocksvc-consumer", "clocksvc-fleet"]
+    assert [one["tags"] for one in models] == [["clocksvc"]] * 3
     assert all("id" not in one for one in models)
 
 
@@ -115,7 +116,7 @@ def test_every_query_has_a_unique_name_and_uses_the_chosen_source(dashboard: str
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_variables_are_there_before_they_are_used(dashboard: str) -> None:
-    """Data source, job and clock come first; queries and variables use only variables that are defined before."""
+    """Data source, job and clock (or consumer) come first. Variables are defined before they are used."""
     known: dict[str, str] = {}
     for name, variable in variables(dashboard).items():
         if variable["type"] == "query":
@@ -124,7 +125,8 @@ def test_variables_are_there_before_they_are_used(dashboard: str) -> None:
     for asked in queries(dashboard):
         filled_in(asked.expression, known)
 
-    assert list(known)[:3] == ["datasource", "job", "clock"]
+    chosen = ["consumer_job", "consumer"] if dashboard == "consumer" else ["job", "clock"]
+    assert list(known)[:3] == ["datasource", *chosen]
     assert ("topic" in known) == (dashboard == "clock")
 
 
@@ -164,7 +166,7 @@ def test_queries_never_make_up_a_number(dashboard: str) -> None:
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_metrics_are_those_of_the_catalogue(dashboard: str) -> None:
     """Queries use only exported metrics."""
-    exported = {metric.name for metric in CATALOGUE}
+    exported = {metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
     exported |= {f"{metric.name}_bucket" for metric in CATALOGUE if metric.type == "histogram"}
     named = {name for asked in queries(dashboard) for name in _METRIC.findall(asked.expression)}
 

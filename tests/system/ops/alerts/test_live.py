@@ -6,6 +6,7 @@ import pytest
 
 from tests.repository import ROOT
 from tests.system.ops.alerts.rule_files import rules, selectors
+from tests.system.ops.scraped_consumer import NAME
 from tests.system.ops.scraped_installation import ScrapedInstallation
 from tests.waiting import eventually
 
@@ -58,6 +59,7 @@ def test_every_metric_of_a_rule_is_exported(scraped: ScrapedInstallation, select
         ("ClocksvcLateRecords", {"clock": "orders"}),
         ("ClocksvcTimestampsRejected", {"clock": "orders", "outcome": "too_far_ahead"}),
         ("ClocksvcPartitionExcluded", {"clock": "orders"}),
+        ("ClocksvcConsumerDeadLetters", {"consumer": NAME, "outcome": "success"}),
     ],
 )
 def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, labels: dict[str, str]) -> None:
@@ -70,13 +72,15 @@ def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, l
 
 
 def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
-    """No alert but those for what was done to the two clocks."""
+    """No alert but those for what was done to the two clocks and the consumer."""
     done = {
         "ClocksvcPartitionHolding",
         "ClocksvcClockNotMoving",
         "ClocksvcLateRecords",
         "ClocksvcTimestampsRejected",
         "ClocksvcPartitionExcluded",
+        "ClocksvcConsumerDeadLetters",
+        "ClocksvcConsumerFlushesFail",
     }
 
     eventually(lambda: active(scraped).keys() <= done, within=WITHIN_S, what=f"no other alert: {active(scraped)}")

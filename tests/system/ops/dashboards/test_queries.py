@@ -17,14 +17,15 @@ from tests.system.ops.dashboards.grafana_queries import (
     variables,
 )
 from tests.system.ops.prometheus_server import Series
+from tests.system.ops.scraped_consumer import NAME
 from tests.system.ops.scraped_installation import RULES, ScrapedInstallation
 from tests.waiting import eventually
 
 QUERIES = [query for name in NAMES for query in queries(name)]
-OF_A_CLOCK = [query for query in QUERIES if "$clock" in query.expression]
-CHOSEN = {"job": ["clocksvc"], "clock": ["orders"]}
-HELD = {"job": ["clocksvc"], "clock": ["parcels"]}
-UNKNOWN_CLOCK = {"job": ["clocksvc"], "clock": ["unknown"]}
+OF_ONE = [query for query in QUERIES if "$clock" in query.expression or "$consumer" in query.expression]
+CHOSEN = {"job": ["clocksvc"], "clock": ["orders"], "consumer_job": ["consumers"], "consumer": [NAME]}
+HELD = {**CHOSEN, "clock": ["parcels"]}
+UNKNOWN = {**CHOSEN, "clock": ["unknown"], "consumer": ["unknown"]}
 WITHIN_S = 15.0
 
 
@@ -60,15 +61,15 @@ def test_it_has_data(scraped: ScrapedInstallation, query: DashboardQuery) -> Non
     assert [one for one in series for _, value in one.samples if not math.isfinite(value)] == []
 
 
-@pytest.mark.parametrize("query", OF_A_CLOCK, ids=str)
+@pytest.mark.parametrize("query", OF_ONE, ids=str)
 def test_it_says_nothing_of_what_is_not_known(scraped: ScrapedInstallation, query: DashboardQuery) -> None:
-    """A clock that is not exported is shown neither as 0 nor as running."""
-    assert answer(scraped, query, UNKNOWN_CLOCK) == []
+    """A clock or consumer that is not exported is shown neither as 0 nor as running."""
+    assert answer(scraped, query, UNKNOWN) == []
 
 
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: str) -> None:
-    """Job, clocks and topics are read from Prometheus."""
+    """Job, clocks, topics and consumers are read from Prometheus."""
     offered = {
         name: scraped.prometheus.label_values(label, filled_in(selector, chosen(dashboard, CHOSEN)))
         for name, variable in variables(dashboard).items()
@@ -76,8 +77,15 @@ def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: 
         for selector, label in [asked_by_variable(variable)]
     }
 
-    topics = {"topic": [scraped.orders.topic]} if dashboard == "clock" else {}
-    assert offered == {"job": ["clocksvc"], "clock": ["orders", "parcels"], **topics}
+    clocks = {"job": ["clocksvc"], "clock": ["orders", "parcels"]}
+    assert (
+        offered
+        == {
+            "clock": {**clocks, "topic": [scraped.orders.topic]},
+            "consumer": {"consumer_job": ["consumers"], "consumer": [NAME]},
+            "fleet": clocks,
+        }[dashboard]
+    )
 
 
 def test_a_hold_is_shown_with_its_reason(scraped: ScrapedInstallation) -> None:
@@ -145,6 +153,25 @@ def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
     assert 0 <= by_title(scraped, "clock", "Behind")[0].value < 30
     assert abs(by_title(scraped, "clock", "Global clock")[0].value / 1000 - time.time()) < 30
     assert 0 <= by_title(scraped, "clock", "Last heartbeat")[0].value < 30
+
+
+def test_a_consumer_is_shown(scraped: ScrapedInstallation) -> None:
+    """It is healthy, has the topic's partitions, and its one dead letter and its one failed flush are counted."""
+
+    def highest(title: str, name: str = "A") -> dict[str, float]:
+        return {
+            one.labels.get("outcome", ""): max(value for _, value in one.samples)
+            for one in by_title(scraped, "consumer", title, name)
+        }
+
+    assert {one.labels["consumer"]: one.value for one in by_title(scraped, "consumer", "Not healthy")} == {NAME: 0}
+    assert by_title(scraped, "consumer", "Partitions")[0].value == 3
+    assert highest("Throughput")[""] > 0
+    assert highest("Throughput", "B")[""] > 0
+    assert 0 < highest("Duration of a flush")[""] < 5
+    assert 0.5 <= highest("Dead letters")["success"] <= 2
+    assert highest("Flushes")["failure"] > 0
+    assert highest("Commits")["failure"] == 0
 
 
 def test_the_charts_rules_are_evaluated(scraped: ScrapedInstallation) -> None:
