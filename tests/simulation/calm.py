@@ -4,6 +4,7 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.request import RequestKind
 from tests.faulty.commits import CommitFault
 from tests.simulation.faults.fault_context import FaultContext
+from tests.simulation.faults.process_faults import lose_store
 from tests.simulation.liveness.expectation import start_replicas
 
 CALM_MS = 80_000
@@ -102,7 +103,7 @@ class Calm:
     # -- operators ----------------------------------------------------------------------------------------------------
 
     def do_what_people_do(self) -> None:
-        """End a pause; and if a log has lost ticks, set with `init` where the clock goes on."""
+        """End a pause, set with `init` where a log that lost ticks goes on, and empty a store with an old mark."""
         for clock in self._environment.clocks:
             if not self._scheduler.alive(f"asking-{clock}"):
                 self._operate(clock)
@@ -119,6 +120,9 @@ class Calm:
                 return
         if hold == "ticklog_truncated":
             self._run_init(clock)
+        elif hold == "store_mismatch" and self._environment.rolled_back:
+            # It may have gone back to before it was emptied: the runbook says to empty it again.
+            lose_store(self._context)
 
     def _run_init(self, clock: str) -> None:
         """Run `init` with the last known tick, or later; sometimes with a mistake, or with a commit that fails."""

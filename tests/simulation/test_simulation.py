@@ -19,6 +19,7 @@ ONCE_FAILED = {
     216: "uncommitted: `init` continued a clock without its roster in the log",
     1_263: "silent: a log was handed over to a dead replica again and again, because its announcement stayed",
     1_383: "lost: one record skipped ticks and took this back, and the judge knew only the last of its requests",
+    1_923: "dead: the store went back to before it was emptied, and no operator emptied it again",
     204_973: "the judge: a topic was recreated twice while a broker still gave the first one",
     209_529: "the judge: a stopped leader sent a roster, which the store rejected",
     262_558: "the judge: the same, with a replica that had been paused",

@@ -124,6 +124,7 @@ class Environment:
         owners: which consumer process reads which partition for which group. A missing one has no reader.
         muted: partitions without a producer. cut: those whose consumer never comes back.
         in_seconds: the groups whose consumers report seconds instead of milliseconds.
+        rolled_back: the store went back to an older state at least once.
         records: how many were processed for the first time.
     """
 
@@ -147,6 +148,7 @@ class Environment:
         self.muted: set[Partition] = set()
         self.in_seconds: set[str] = set()
         self.ahead: dict[tuple[str, int], set[int]] = {}
+        self.rolled_back = False
         self.records = 0
         self.store_answered = False
         self._ids: dict[str, str] = {}
@@ -322,6 +324,7 @@ class Environment:
 
     def roll_store_back(self, state: StoreContent, *, failover: bool) -> None:
         """Replace the store's content by an older one: by a restart, or by a failover to a replica that lagged."""
+        self.rolled_back = True
         (self.access.fail_over if failover else self.access.restore)(state)
         self.store_forgot()
 
