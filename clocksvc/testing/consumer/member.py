@@ -7,6 +7,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.consumer_group import GroupListener
 from clocksvc.testing.consumer.interleaving import Interleaving
 from clocksvc.testing.consumer.judge import describe
+from clocksvc.testing.consumer.log import Log
 from clocksvc.testing.consumer.policy import Answer, Commit
 from clocksvc.testing.consumer.record import Message
 from clocksvc.testing.consumer.world import World
@@ -21,12 +22,14 @@ class GroupMember:
         world: Kafka.
         commits: those that are not answered yet, in the order of the requests.
         revoking: True while the consumer handles a revocation.
+        left_with: the assignments with which it has left the group.
         expired: True if the group has removed this member, and it has not noticed.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.commits: list[Commit] = []
+        self.left_with: dict[Log, int] = {}
         self.revoking = self.expired = False
         self._listener: GroupListener | None = None
         self._events: deque[tuple[Callable[[Sequence[Partition]], None], Sequence[Partition]]] = deque()
@@ -104,9 +107,10 @@ class GroupMember:
         log.next = log.index_at(offset)
 
     def close(self) -> None:
-        owned = [log.partition for log in self.world.assigned()]
-        if owned and not self.expired:
-            self._revoke(owned)
+        assigned = self.world.assigned()
+        if assigned and not self.expired:
+            self.left_with = {log: log.epoch for log in assigned}
+            self._revoke([log.partition for log in assigned])
         for log in self.world.assigned():
             log.remove(lost=True)
 

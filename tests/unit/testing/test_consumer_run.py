@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clocksvc.consumer import BufferedConsumer, RetryPolicy
-from clocksvc.testing import BrokenPromise, ConsumerRun, Record
+from clocksvc.testing import BrokenPromise, ConsumerRun, Interleaving, Record
 
 pytestmark = pytest.mark.core
 
@@ -252,6 +252,15 @@ def test_an_exploration_counts_its_interleavings() -> None:
     assert (explored.seeds, len(checked)) == (40, 40)
     assert sum(explored.hits.values()) > 400
     assert "40 seeds" in str(explored)
+
+
+def test_timeouts_of_zero_break_no_promise() -> None:
+    """A consumer that does not wait for its flushes drops records, and commits what is done."""
+    settings = {"revoke_timeout_seconds": 0, "drain_timeout_seconds": 0, "buffer_records": 4}
+
+    explored = ConsumerRun.explore(lambda: run_with([], **settings), records=RECORDS, seeds=range(40))
+
+    assert explored.hits[Interleaving.DRAIN_TOO_LATE] > 5
 
 
 def test_a_failing_seed_is_shown_step_by_step() -> None:
