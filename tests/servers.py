@@ -21,8 +21,9 @@ _SERVERS = pytest.StashKey[ExitStack]()
 
 @contextmanager
 def _kafka() -> Iterator[str]:
-    # The cleaner looks for work each 0.2 s instead of each 15 s.
-    with KafkaServer(properties={"log.cleaner.backoff.ms": "200"}) as server:
+    # The cleaner looks for work each 0.2 s instead of each 15 s. Records with old timestamps are not deleted.
+    properties = {"log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": str(86_400_000)}
+    with KafkaServer(properties=properties) as server:
         yield server.bootstrap
 
 
