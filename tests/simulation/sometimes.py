@@ -52,7 +52,7 @@ class Path(StrEnum):
     WITHOUT_TOPIC_IDS = "broker without topic ids seen by a leader"
 
 
-NEEDS_SEEDS = 2_000
+NEEDS_SEEDS = 10_000
 """A run with at least this many seeds fails if a path was never taken."""
 
 
