@@ -338,23 +338,13 @@ class Judge:
                 return f"{missing}{', and the partition is paused' if log.paused else ''}"
         return ""
 
-    def not_drained(self, received: Mapping[Log, int], *, in_time: bool) -> str:
+    def not_drained(self, received: Mapping[Log, int]) -> str:
         """Return what an ended consumer has received and not done; "" if nothing is missing.
 
         Args:
             received: how many records of each partition were delivered before the drain.
-            in_time: False if the time for the drain was over. Then what is done must be committed, and no more.
         """
-        for log, count in received.items():
-            first = log.first_not_done()
-            if first is not None and not in_time:
-                # Skipped records may be committed with a later one.
-                count = min(count, first.index)
-                while count and log.records[count - 1].skipped:
-                    count -= 1
-            if missing := self._not_done(log, count):
-                return missing
-        return ""
+        return next((missing for log, count in received.items() if (missing := self._not_done(log, count))), "")
 
     def _not_done(self, log: Log, count: int) -> str:
         """Return what is missing of the first `count` records of a partition."""

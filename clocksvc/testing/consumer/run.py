@@ -264,7 +264,7 @@ class ConsumerRun:
                 self.time.advance(0.2)
         left_with = process.member.left_with
         received = {log: count for log, (epoch, count) in process.received.items() if left_with.get(log) == epoch}
-        missing = self.world.judge.not_drained(received, in_time=ended_at < ends_by)
+        missing = self.world.judge.not_drained(received) if ended_at < ends_by else ""
         if missing and not (began_before or process.loop.error):
             raise BrokenPromise(f"not drained: {missing}")
 
