@@ -1,7 +1,7 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing`, `table`, `consumer`, `drift` and `drift-outages`, which take minutes, run only when
+`jobs`, `sizing`, `table`, `consumer`, `consumer-size`, `drift` and `drift-outages`, which take minutes, run only when
 they are named.
 """
 
@@ -16,6 +16,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.bench import (
     bench_consumer,
+    bench_consumer_size,
     bench_drift,
     bench_jobs,
     bench_latency,
@@ -30,7 +31,7 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer", "drift", "drift-outages")
+LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer", "consumer-size", "drift", "drift-outages")
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -52,6 +53,7 @@ def main(names: list[str]) -> int:
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
             "table": lambda: bench_table.run(kafka.bootstrap),
             "consumer": lambda: bench_consumer.run(kafka.bootstrap),
+            "consumer-size": lambda: bench_consumer_size.run(kafka.bootstrap, valkey.url),
             "drift": lambda: bench_drift.run(Path(folder), kafka.bootstrap, valkey.url),
             "drift-outages": lambda: bench_drift.run_outages(Path(folder), kafka.bootstrap),
             "leader": lambda: bench_leader.bench_step(valkey.url),

@@ -41,6 +41,11 @@ JUDGED = {
         "python",
         "state",
     ): "tests/system/docs/test_example_consumers.py::test_the_page_to_write_a_consumer",
+    (
+        "docs/write-a-consumer.md",
+        "python",
+        "livez",
+    ): "tests/system/docs/test_example_consumers.py::test_the_probes_of_a_consumer",
     ("docs/consumers.md", "python", "several"): "tests/system/docs/test_consumers.py::test_one_reporter_for_each_topic",
     (
         "docs/consumers.md",

@@ -1,6 +1,10 @@
 """examples/recordings and examples/checkins: their own tests, and their programs on real servers."""
 
+import ast
+import inspect
+import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -9,12 +13,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
+from clocksvc.client.consumer.health import Health, HealthFile
+from clocksvc.consumer import BufferedConsumer
 from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from clocksvc.testing import ConsumerRun
@@ -123,7 +133,7 @@ def end(example: Example, names: Sequence[str]) -> None:
 def test_the_page_to_write_a_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/write-a-consumer.md: its consumer writes orders, and its `flush` with a state inserts each customer once."""
     monkeypatch.chdir(tmp_path)
-    complete, with_state = blocks("docs/write-a-consumer.md", "python")
+    complete, with_state, _ = blocks("docs/write-a-consumer.md", "python")
     names: dict[str, Any] = {"__name__": "orders"}
     exec(compile(complete.text, "orders.py", "exec"), names)
     run = ConsumerRun(names["make_consumer"])
@@ -144,6 +154,41 @@ def test_the_page_to_write_a_consumer(tmp_path: Path, monkeypatch: pytest.Monkey
         run.finish_all()
 
     assert (sorted(customers), len(run.flushed)) == ([1, 2], 3)
+
+
+def test_the_probes_of_a_consumer(tmp_path: Path) -> None:
+    """docs/write-a-consumer.md: Kubernetes asks the address of the option, or the file; an own endpoint answers."""
+    text = (ROOT / "docs" / "write-a-consumer.md").read_text(encoding="utf-8")
+    by_http, by_file = (yaml.safe_load(block.text) for block in blocks("docs/write-a-consumer.md", "yaml"))
+    host, port = ast.literal_eval(re.findall(r"`livez=(\(.+?\))`", text)[0])
+    probe = by_http["livenessProbe"]
+    signature = inspect.signature(BufferedConsumer.__init__)
+    drain_s = signature.parameters["drain_timeout_seconds"].default
+
+    assert (host, probe["httpGet"]) == ("0.0.0.0", {"path": "/livez", "port": port})
+    assert by_http["terminationGracePeriodSeconds"] > drain_s
+
+    file = tmp_path / "health"
+    shell = [part.replace("/tmp/health", str(file)) for part in by_file["livenessProbe"]["exec"]["command"]]
+    assert str(file) in shell[-1]
+    assert re.findall('health_file="(.+?)"', text) == ["/tmp/health"]
+    assert subprocess.run(shell, capture_output=True).returncode != 0
+    HealthFile(file).touch(0)
+    assert subprocess.run(shell, capture_output=True).returncode == 0
+    os.utime(file, (0, 0))
+    assert subprocess.run(shell, capture_output=True).returncode != 0
+
+    answers = []
+    for health in (Health(), Health(("a flush runs since 61 s",))):
+        names: dict[str, Any] = {
+            "app": FastAPI(),
+            "consumer": SimpleNamespace(health=lambda health=health: health),
+            "JSONResponse": JSONResponse,
+        }
+        exec(compile(blocks("docs/write-a-consumer.md", "python")[-1].text, "livez", "exec"), names)
+        answer = names["livez"]()
+        answers.append((answer.status_code, json.loads(answer.body)["problems"]))
+    assert answers == [(200, []), (503, ["a flush runs since 61 s"])]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -88,3 +88,12 @@ def test_the_partition_that_holds_is_named() -> None:
     summary = ALERTS["ClocksvcPartitionHolding"]["annotations"]["summary"]
 
     assert "{{ $labels.topic }}:{{ $labels.partition }}" in summary
+
+
+def test_the_page_for_authors_lists_the_alerts_of_consumers() -> None:
+    """docs/write-a-consumer.md has a row for each, in the order of the rules."""
+    page = (ROOT / "docs" / "write-a-consumer.md").read_text(encoding="utf-8")
+
+    listed = re.findall(r"^\| \[(\w+)\]\(runbook\.md#(\w+)\)", page, re.MULTILINE)
+
+    assert listed == [(alert, alert.lower()) for alert in ALERTS if alert.startswith("ClocksvcConsumer")]
