@@ -66,11 +66,6 @@ class Batch(Generic[Item]):
         self.records: list[BufferedRecord] = []
         self.spans: list[Span] = []
 
-    @property
-    def active(self) -> bool:
-        """True if at least one of its partitions is still assigned."""
-        return any(span.assignment.active for span in self.spans)
-
     def add(self, span: Span, items: Sequence[Item], kept: Sequence[BufferedRecord]) -> None:
         """Add items of one partition, and their records if they are kept."""
         self.items += items

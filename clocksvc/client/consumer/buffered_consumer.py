@@ -180,7 +180,7 @@ class BufferedConsumer(Generic[Item]):
         self._livez = livez
         self._livez_server: LivezServer | None = None
         self._time = SystemTime()
-        self._stopping = threading.Event()
+        self._stopping = False
         self._closed = False
         self._stats = ConsumerStats()
         self._loop: ConsumerLoop[Item] | None = None
@@ -215,7 +215,7 @@ class BufferedConsumer(Generic[Item]):
                     self._livez_server = LivezServer(self._livez, self.health)
                 loop.subscribe(self.plan.topics)
                 while not loop.ended:
-                    if self._stopping.is_set():
+                    if self._stopping:
                         loop.drain()
                     loop.step()
                     if self._health_file is not None and loop.health().healthy:
@@ -227,18 +227,20 @@ class BufferedConsumer(Generic[Item]):
 
     def stop(self) -> None:
         """Ask `run` to end. Returns at once. Any thread and any signal handler may call this."""
-        self._stopping.set()
+        self._stopping = True  # no lock: a signal handler can be interrupted by another one
 
     def close(self) -> None:
         """Commit what is done, and leave the group. `run` does this at its end. Blocks for seconds."""
         if not self._closed:
             self._closed = True
-            if self._loop is not None:
-                self._loop.close()
-            if self._health_file is not None:
-                self._health_file.remove()
-            if self._livez_server is not None:
-                self._livez_server.close()
+            try:
+                if self._loop is not None:
+                    self._loop.close()
+            finally:
+                if self._health_file is not None:
+                    self._health_file.remove()
+                if self._livez_server is not None:
+                    self._livez_server.close()
 
     def __enter__(self) -> "BufferedConsumer[Item]":
         return self

@@ -48,23 +48,30 @@ class Flush(Generic[Item]):
         self.due_at = self.started_at = now
         self.error: BaseException | None = None
         self._retry, self._isolate, self._rng = retry, isolate, rng
-        self._searching = self._any_flushed = False
-        self._parts: list[tuple[int, int]] = []
+        self._any_flushed = False
+        self._assignments: list[Assignment] | None = None  # of each item; None unless the batch is searched
+        self._parts: list[Sequence[int]] = []
         self._failed_alone: list[tuple[int, BaseException]] = []
 
     @property
     def stops_consumer(self) -> bool:
         """True if the batch can't be flushed, and the cause is not a record. Call this after the last attempt."""
-        return not self._any_flushed and (not self._isolate or len(self.batch.items) > 1)
+        active = sum(assignment.active for assignment in self.batch.assignments())
+        return not self._any_flushed and active > (1 if self._isolate else 0)
 
     def start(self, now: float) -> list[Item]:
         """Begin an attempt. Returns the items to flush; [] if their partitions have all been revoked or lost."""
         self.started_at = now
-        if not self._searching:
+        if self._assignments is None:
             self.batch.remove_inactive()
-            self._parts = [(0, len(self.batch.items))]
-        first, last = self._parts[-1]
-        return self.batch.items[first:last]  # a copy: the author may change it
+            self._parts = [range(len(self.batch.items))]
+            return self.batch.items[:]  # a copy: the author may change it
+        while self._parts:
+            self._parts[-1] = [index for index in self._parts[-1] if self._assignments[index].active]
+            if self._parts[-1]:
+                return [self.batch.items[index] for index in self._parts[-1]]
+            self._parts.pop()
+        return []
 
     def succeed(self, now: float) -> bool:
         """The attempt succeeded. Returns True if it was the last one."""
@@ -75,30 +82,30 @@ class Flush(Generic[Item]):
     def fail(self, error: BaseException, now: float) -> bool:
         """The attempt failed. Returns True if it was the last one."""
         self.error = error
-        if not self._searching:
+        if self._assignments is None:
             if not self._retry.exhausted(self.attempt):
                 self.due_at = now + self._retry.delay_s(self.attempt, self._rng)
                 self.attempt += 1
                 return False
             if not self._isolate:
                 return True
-            self._searching = True
-        first, last = self._parts.pop()
-        if last - first > 1:
-            middle = (first + last) // 2
-            self._parts += [(middle, last), (first, middle)]
-        else:
-            self._failed_alone.append((first, error))
+            self._assignments = self.batch.assignments()
+        part = self._parts.pop()
+        if len(part) > 1:
+            middle = len(part) // 2
+            self._parts += [part[middle:], part[:middle]]
+        elif self._assignments[part[0]].active:
+            self._failed_alone.append((part[0], error))
             if len(self._failed_alone) == FAILED_ALONE and not self._any_flushed:
                 return True
         return self._is_last(now)
 
     def given_up(self) -> Sequence[GivenUp]:
         """Return the items that failed alone. Call this after the last attempt."""
-        if not self._failed_alone:
+        if self._assignments is None:
             return ()
-        assignments = self.batch.assignments()
-        return [GivenUp(assignments[index], self.batch.records[index], error) for index, error in self._failed_alone]
+        assignments, records = self._assignments, self.batch.records
+        return [GivenUp(assignments[index], records[index], error) for index, error in self._failed_alone]
 
     def _is_last(self, now: float) -> bool:
         self.attempt += 1
@@ -160,6 +167,11 @@ class FlushSlots(Generic[Item]):
         """Add a full batch."""
         if not self._closed:
             self.waiting.append(batch)
+
+    def retry(self, flush: Flush[Item]) -> None:
+        """Begin a further attempt when it is due."""
+        if not self._closed:
+            self.delayed.append(flush)
 
     def take_emptied(self) -> list[Batch[Item]]:
         """Remove the items of assignments that have ended from batches that wait. Returns the batches without items."""

@@ -177,13 +177,15 @@ class ConsumerLoop(Generic[Item]):
         The reporter is not closed.
         """
         self._closing = True
-        self._collect(0.0)
-        self._commit_now(None)
-        self._group.close()
-        self._parts.processing.close()
-        self._executor.close()
-        if self._parts.dead_letters is not None:
-            self._parts.dead_letters.close(0.0)
+        try:
+            self._collect(0.0)
+            self._commit_now(None)
+        finally:
+            self._group.close()
+            self._parts.processing.close()
+            self._executor.close()
+            if self._parts.dead_letters is not None:
+                self._parts.dead_letters.close(0.0)
 
     def _work(self, timeout_s: float) -> None:
         """Pass outcomes to the machine, and do what it returns. Blocks for up to `timeout_s` until there is one."""

@@ -248,9 +248,9 @@ class ConsumerMachine(Generic[Item]):
     def _after_attempt(self, flush: Flush[Item], *, ended: bool) -> None:
         batch = flush.batch
         if not ended:
-            self._slots.delayed.append(flush)
+            self._slots.retry(flush)
             return
-        if flush.stops_consumer and flush.error is not None and batch.active:
+        if flush.stops_consumer and flush.error is not None:
             self._slots.close()
             self._fail(f"{len(batch.items)} items can't be flushed", cause_of(flush.error))
             return
@@ -301,15 +301,16 @@ class ConsumerMachine(Generic[Item]):
         actions: list[Action[Item]] = []
         if reports := self._commits.take_reports():
             actions.append(Report(reports))
-        if self._error is not None and not self._failed:
-            self._failed = True
-            actions.append(Fail(self._error))
-        self._cut_if_due(now)
+        if now >= self._cut_at:
+            self._open.cut()
         for flush_id, flush, items in self._slots.start_due(now):
             if items:
                 actions.append(StartFlush(flush_id, items, flush.attempt))
             else:
-                self._finish(flush.batch)
+                self._after_attempt(flush, ended=True)
+        if self._error is not None and not self._failed:
+            self._failed = True
+            actions.append(Fail(self._error))
         for number, letter in self._letters.take_due(now):
             actions.append(SendDeadLetter(number, letter.record, letter.cause))
         interval_s = self._options.commit_interval_s
@@ -325,15 +326,17 @@ class ConsumerMachine(Generic[Item]):
     @property
     def due_at(self) -> float:
         """When `poll` must be called next, in seconds, unless there is an input before; infinity for never."""
-        times = [self._slots.due_at, self._letters.due_at, self._commits.due_at, self.buffer.due_at]
-        if self._slots.free:
-            times.append(self._open.due_at)
+        times = [self._slots.due_at, self._letters.due_at, self._commits.due_at, self.buffer.due_at, self._cut_at]
         return min((at for at in times if at is not None), default=math.inf)
 
-    def _cut_if_due(self, now: float) -> None:
+    @property
+    def _cut_at(self) -> float:
+        """When the open batch must be cut; infinity if it is empty, or has to wait for a slot."""
         due_at = self._open.due_at
-        if due_at is not None and (self._draining or (now >= due_at and self._slots.free)):
-            self._open.cut()
+        if due_at is None or not (self._slots.free or self._draining):
+            return math.inf
+        # If the buffer is full, the batch can't grow any more, and no other flush may be in progress that frees it.
+        return due_at if self.room else self._now
 
     def _pause_or_resume(self, now: float, actions: list[Action[Item]]) -> None:
         pauses = self.pauses

@@ -110,8 +110,9 @@ class ProcessPool(Generic[Item]):
                 results, plain = future.result()
             except BrokenProcessPool as error:
                 raise self._broken(error) from error
-            except Exception as error:  # an item that can't be pickled
-                raise ConsumerFailed(f"the results of `process` can't be received: {error}") from error
+            except BaseException as error:  # an item that can't be pickled, or SystemExit
+                self._forget_all()
+                raise ConsumerFailed(f"the results of `process` can't be received: {error!r}") from error
             found.append(Processed(run, results, plain))
         return found
 
@@ -122,9 +123,13 @@ class ProcessPool(Generic[Item]):
         for worker in workers:
             worker.terminate()
 
-    def _broken(self, error: BrokenProcessPool) -> ConsumerFailed:
+    def _forget_all(self) -> None:
+        # The records behind lost results must not be done: a commit of them would skip those in front.
         self._parts.clear()
         self._records = 0
+
+    def _broken(self, error: BrokenProcessPool) -> ConsumerFailed:
+        self._forget_all()
         return ConsumerFailed(f"a process that runs `process` has ended: {error}")
 
 

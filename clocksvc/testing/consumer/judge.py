@@ -62,7 +62,7 @@ class Judge:
         last: dict[Log, int] = {}
         for delivery in flush.deliveries:
             stored, log = delivery.stored, delivery.stored.log
-            if not delivery.current and not delivery.flush_failed:
+            if not delivery.current:
                 raise BrokenPromise(f"removed partition flushed: {flush} began after {stored} was revoked or lost")
             if stored.offset <= last.get(log, -1):
                 raise BrokenPromise(f"order: {flush} has {stored} behind offset {last[log]}")

@@ -1,6 +1,8 @@
 """Arguments and librdkafka settings of a BufferedConsumer that are not valid."""
 
 import re
+import signal
+import sys
 from typing import Any
 
 import pytest
@@ -54,6 +56,33 @@ def test_a_setting_that_breaks_a_promise_is_refused(name: str, value: Any, reaso
     """Others, such as those for TLS, are passed on."""
     with pytest.raises(InvalidValue, match=reason):
         KafkaConsumerGroup("localhost:1", "g", {name: value})
+
+
+def test_a_signal_can_interrupt_the_handler_of_another_one() -> None:
+    """SIGTERM and Ctrl-C at once: a lock in the handler would block the main thread for ever."""
+    consumer = BufferedConsumer("orders", group="g", process=str, flush=list)
+    depth = 0
+
+    def interrupt(frame: Any, event: str, _: object) -> None:
+        nonlocal depth
+        if event == "call" and frame.f_code.co_filename.endswith("threading.py") and depth < 50:
+            depth += 1
+            signal.raise_signal(signal.SIGINT)
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("blocked in the handler")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        with consumer._signals():
+            signal.setitimer(signal.ITIMER_REAL, 1.0)
+            sys.setprofile(interrupt)
+            signal.raise_signal(signal.SIGTERM)
+            sys.setprofile(None)
+    finally:
+        sys.setprofile(None)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_function_for_processes_must_be_importable() -> None:

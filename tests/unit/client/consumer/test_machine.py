@@ -87,6 +87,38 @@ def test_a_batch_is_cut_by_age_if_it_can_be_flushed() -> None:
     assert started(machine.after(1)) == [[1, 2]]
 
 
+def test_a_batch_that_fills_the_buffer_is_cut() -> None:
+    """If a batch may be larger than the buffer, nothing else would end the wait before the batch has its age."""
+    machine = Driven(records=9, bytes=1_000, age_s=3_600.0, buffer_bytes=20)
+
+    machine.receive(0, 1, size=10)
+
+    assert machine.due_at <= machine.now
+    assert started(machine.after()) == [[0, 1]]
+
+
+def test_a_batch_is_cut_if_partitions_stay_paused_because_of_it() -> None:
+    """Dead letters have filled the buffer, and are delivered. The open batch alone has more than half of the buffer."""
+    machine = Driven(records=10, age_s=3_600.0, buffer_records=10, slots=1)
+    assignment = machine.assignment(ORDERS)
+    assert assignment is not None
+    machine.receive(0)
+    machine.flush_buffer()
+    flush = only(machine.after(), StartFlush)
+    for offset in (1, 2, 3):
+        machine.poisoned(assignment, Record(offset), CAUSE, None)
+    letters = [one.letter_id for one in machine.after() if isinstance(one, SendDeadLetter)]
+    machine.receive(*range(4, 10))
+    machine.after()
+    assert only(machine.after(PAUSE_AFTER_S), Pause).partitions == [ORDERS]
+    for letter in letters:
+        machine.dead_letter_delivered(letter)
+
+    machine.flush_succeeded(flush.flush_id)
+
+    assert started(machine.after()) == [list(range(4, 10))]
+
+
 def test_partitions_are_paused_when_the_buffer_stays_full() -> None:
     """Not at once, because a flush can free it; and they are resumed when half of it is free."""
     machine = Driven(slots=2, buffer_records=6)
@@ -228,6 +260,51 @@ def test_the_items_that_fail_are_found(poison: set[int]) -> None:
     assert only(machine.after(), Commit).offsets == {ORDERS: 8}
 
 
+def test_a_search_leaves_out_the_items_of_a_partition_that_was_lost() -> None:
+    """They are neither flushed again nor compared with the others. The item that fails alone is still found."""
+    machine = Driven(records=4, retry=RetryPolicy(1, 1.0, 1.0))
+    other = ORDERS._replace(number=1)
+    machine.assigned([other])
+    machine.receive(0, 1)
+    assignment, records = machine.assignment(other), [Record(7, partition=other), Record(8, partition=other)]
+    assert assignment is not None
+    machine.received(assignment, records, records, 9, None)
+    flush = only(machine.after(), StartFlush)
+    machine.flush_failed(flush.flush_id, RuntimeError())
+    halves = machine.after()
+    machine.lost([other])
+    machine.flush_failed(only(halves, StartFlush).flush_id, RuntimeError())
+
+    quarters = []
+    while found := [one for one in machine.after(1) if isinstance(one, StartFlush)]:
+        (one,) = found
+        quarters.append([item.offset() for item in one.batch])
+        if 0 in quarters[-1]:
+            machine.flush_failed(one.flush_id, RuntimeError())
+        else:
+            machine.flush_succeeded(one.flush_id)
+            letters = machine.after()
+
+    assert quarters == [[0], [1]]
+    assert only(letters, SendDeadLetter).record.offset() == 0
+
+
+def test_a_search_of_which_one_item_is_left_gives_it_up() -> None:
+    """The other items are of a partition that was lost. One item can't be compared, so the consumer does not end."""
+    machine = Driven(records=2, retry=RetryPolicy(1, 1.0, 1.0))
+    other = ORDERS._replace(number=1)
+    machine.assigned([other])
+    machine.receive(0)
+    assignment, record = machine.assignment(other), Record(7, partition=other)
+    assert assignment is not None
+    machine.received(assignment, [record], [record], 8, None)
+    machine.flush_failed(only(machine.after(), StartFlush).flush_id, RuntimeError())
+    machine.flush_failed(only(machine.after(), StartFlush).flush_id, RuntimeError())
+    machine.lost([other])
+
+    assert only(machine.after(), SendDeadLetter).record.offset() == 0
+
+
 def test_one_item_that_fails_is_a_dead_letter() -> None:
     """A batch of one item can't be searched."""
     machine = Driven(records=1, retry=RetryPolicy(2, 1.0, 1.0))
@@ -251,6 +328,20 @@ def test_without_a_dead_letter_topic_the_consumer_ends_after_the_last_attempt() 
     actions = machine.after() + machine.after(100)
     assert only(actions, Fail).error.__cause__ is error
     assert [type(one) for one in actions] == [Fail, Pause, Drained]
+
+
+def test_no_attempt_begins_after_the_error_that_ends_the_consumer() -> None:
+    """A flush that runs at that moment can still succeed. If it fails, it is not repeated, so the end has no delay."""
+    machine = Driven(dead_letters=False, retry=RetryPolicy(2, 1.0, 1.0), slots=2)
+    machine.receive(0, 1, 2, 3, 4, 5)
+    first, second = (one.flush_id for one in machine.after() if isinstance(one, StartFlush))
+    machine.flush_failed(first, RuntimeError())
+    machine.flush_failed(only(machine.after(1), StartFlush).flush_id, RuntimeError())
+    machine.after()
+
+    machine.flush_failed(second, RuntimeError())
+
+    assert [type(one) for one in machine.after() + machine.after(100)] == [Drained]
 
 
 def test_a_dead_letter_that_is_not_delivered_ends_the_consumer() -> None:
